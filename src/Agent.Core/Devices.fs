@@ -1,0 +1,81 @@
+/// Which block devices and network interfaces are tracked: what is found, or what the user names.
+[<RequireQualifiedAccess>]
+module Agent.Core.Devices
+
+open System
+open Agent.Core.Proc
+
+let private isDigits (text: string) =
+    text.Length > 0 && text |> Seq.forall Char.IsAsciiDigit
+
+let private isLetters (text: string) =
+    text.Length > 0 && text |> Seq.forall Char.IsAsciiLetterLower
+
+let private after (prefix: string) (name: string) : string =
+    if name.StartsWith(prefix, StringComparison.Ordinal) then
+        name.Substring prefix.Length
+    else
+        ""
+
+/// True for whole physical disks: `nvme0n1`, `sda`, `vda`, `xvda`, `hda`, `mmcblk0`. Partitions, loop, ram, zram,
+/// device-mapper and md devices are none: their traffic is counted on the disks below them.
+[<CompiledName "IsPhysicalDisk">]
+let isPhysicalDisk (name: string) : bool =
+    let isNvme =
+        match (after "nvme" name).Split 'n' with
+        | [| controller; space |] -> isDigits controller && isDigits space
+        | _ -> false
+
+    isNvme
+    || isLetters (after "sd" name)
+    || isLetters (after "vd" name)
+    || isLetters (after "xvd" name)
+    || isLetters (after "hd" name)
+    || isDigits (after "mmcblk" name)
+
+/// The names as /proc/diskstats writes them: blanks and `/dev/` removed, repeats and empty names dropped, order kept.
+[<CompiledName "NormalizeDisks">]
+let normalizeDisks (names: string[]) : string[] =
+    names
+    |> Array.map (fun name ->
+        let trimmed = name.Trim()
+
+        match after "/dev/" trimmed with
+        | "" -> trimmed
+        | device -> device)
+    |> Array.filter (fun name -> name <> "" && name <> "/dev/")
+    |> Array.distinct
+
+/// The chosen devices and the names that the user gave and the machine does not have.
+[<Struct>]
+type Selection<'device> =
+    {
+        /// In the user's order, or sorted by name.
+        Tracked: 'device[]
+        /// Names without a device.
+        Missing: string[]
+    }
+
+let private choose (wanted: string[]) (nameOf: 'device -> string) (isDefault: 'device -> bool) (all: 'device[]) =
+    if wanted.Length > 0 then
+        let find name =
+            all |> Array.tryFind (fun device -> nameOf device = name)
+
+        {
+            Tracked = wanted |> Array.choose find
+            Missing = wanted |> Array.filter (fun name -> (find name).IsNone)
+        }
+    else
+        let tracked = all |> Array.filter isDefault
+        Array.Sort(tracked, (fun a b -> String.CompareOrdinal(nameOf a, nameOf b)))
+        { Tracked = tracked; Missing = [||] }
+
+/// The disks to track: exactly the wanted ones in their order, or all physical ones sorted by name.
+[<CompiledName "SelectDisks">]
+let selectDisks (wanted: string[]) (disks: DiskStats.DiskCounters[]) : Selection<DiskStats.DiskCounters> =
+    choose wanted (fun disk -> disk.Device) (fun disk -> isPhysicalDisk disk.Device) disks
+
+/// The interfaces to track: exactly the wanted ones in their order, or all but the loopback, sorted by name.
+[<CompiledName "SelectInterfaces">]
+let selectInterfaces (wanted: string[]) (interfaces: NetDev.InterfaceCounters[]) : Selection<NetDev.InterfaceCounters> =
+    choose wanted (fun i -> i.Name) (fun i -> i.Name <> "lo") interfaces

@@ -1,0 +1,74 @@
+namespace Agent.Core
+
+open System
+
+/// A text that does not read as its format says. Line numbers count from 1; 0 means the text as a whole.
+type ParseError =
+    {
+        /// The file or command the text came from, such as `/proc/stat`.
+        Source: string
+        /// The line within it, from 1; 0 when no single line is at fault.
+        Line: int
+        /// The field within the line, in the words of the format's documentation.
+        Field: string
+        /// The offending text, control characters escaped, cut after 80 characters.
+        Raw: string
+        /// What would have been read: "a whole number", "a line end".
+        Expected: string
+    }
+
+    /// `/proc/stat line 3, field user: "x1" is not a whole number`.
+    override error.ToString() =
+        let place =
+            if error.Line > 0 then
+                $"{error.Source} line {error.Line}"
+            else
+                error.Source
+
+        $"{place}, field {error.Field}: expected {error.Expected}, found \"{error.Raw}\""
+
+/// Why a source of readings gave none. Absent, unreadable and garbled are three different things: an absent source is
+/// a machine without that feature, the other two are faults.
+[<RequireQualifiedAccess>]
+type SourceError =
+    /// The file, device or program does not exist here.
+    | Absent of path: string
+    /// It exists and cannot be read: permission, an I/O error, a time-out.
+    | Unreadable of path: string * reason: string
+    /// It was read and does not parse.
+    | Garbled of error: ParseError
+
+    /// Calls the function for the case that this is.
+    member this.Match(absent: Func<string, 'r>, unreadable: Func<string, string, 'r>, garbled: Func<ParseError, 'r>) : 'r =
+        match this with
+        | Absent path -> absent.Invoke path
+        | Unreadable(path, reason) -> unreadable.Invoke(path, reason)
+        | Garbled error -> garbled.Invoke error
+
+    /// One line for a log.
+    override this.ToString() =
+        match this with
+        | Absent path -> $"{path} does not exist"
+        | Unreadable(path, reason) -> $"{path} cannot be read: {reason}"
+        | Garbled error -> string error
+
+/// One configuration value that cannot be used.
+type ConfigError =
+    {
+        /// The flag or environment variable that carried it, or the pair that could: `--host (or AI_DASHBOARD_HOST)`.
+        Origin: string
+        /// The whole sentence: offending text (never a token) and what is expected.
+        Message: string
+    }
+
+    /// The sentence.
+    override error.ToString() = error.Message
+
+/// A file of /sys that was read, or why not.
+type SysText =
+    {
+        /// Where it lies, root included.
+        Path: string
+        /// Its bytes, or the reason for having none.
+        Content: Result<ReadOnlyMemory<byte>, SourceError>
+    }

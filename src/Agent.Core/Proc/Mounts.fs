@@ -1,0 +1,79 @@
+/// `/proc/self/mounts`: what is mounted where.
+/// See proc_pid_mounts(5) and fstab(5). Blanks, line ends and backslashes in a field are written as three octal digits
+/// after a backslash.
+[<RequireQualifiedAccess>]
+module Agent.Core.Proc.Mounts
+
+open System
+open System.Text
+open Agent.Core
+
+/// Where the text comes from.
+[<Literal>]
+let Source = "/proc/self/mounts"
+
+/// One mounted file system.
+type Mount =
+    {
+        /// The device or remote name, `/dev/nvme0n1p2`.
+        Device: string
+        /// The directory, as the process that reads sees it.
+        MountPoint: string
+        /// The type, `ext4`.
+        FsType: string
+    }
+
+let private isOctal (b: byte) = b >= '0'B && b <= '7'B
+
+/// Replaces `\040` and its like by the byte they stand for; anything else after a backslash stays as it is.
+let private unescape (field: ReadOnlySpan<byte>) : string =
+    if field.IndexOf '\\'B < 0 then
+        Text.toString field
+    else
+        let bytes = ResizeArray<byte>(field.Length)
+        let mutable i = 0
+
+        while i < field.Length do
+            if
+                field[i] = '\\'B
+                && i + 3 < field.Length
+                && field[i + 1] <= '3'B
+                && isOctal field[i + 1]
+                && isOctal field[i + 2]
+                && isOctal field[i + 3]
+            then
+                let digit offset (text: byte) = int (text - '0'B) <<< offset
+                bytes.Add(byte (digit 6 field[i + 1] + digit 3 field[i + 2] + digit 0 field[i + 3]))
+                i <- i + 4
+            else
+                bytes.Add field[i]
+                i <- i + 1
+
+        Encoding.UTF8.GetString(bytes.ToArray())
+
+/// Reads every mount in the order of the text; a later mount on the same directory hides the earlier one.
+[<CompiledName "Parse">]
+let parse (text: ReadOnlySpan<byte>) : Result<Mount[], ParseError> =
+    let mutable cursor = Cursor(Source, text)
+    let mounts = ResizeArray<Mount>()
+    let mutable failure = ValueNone
+
+    while failure.IsNone && cursor.NextLine() do
+        let device = unescape (cursor.Field())
+        let mountPoint = unescape (cursor.Field())
+        let fsType = unescape (cursor.Field())
+
+        if fsType.Length = 0 then
+            failure <- ValueSome(cursor.Bad("type", "a device, a directory and a file system type"))
+        else
+            mounts.Add
+                {
+                    Device = device
+                    MountPoint = mountPoint
+                    FsType = fsType
+                }
+
+    match failure with
+    | ValueSome error -> Error error
+    | ValueNone when not cursor.AtEnd -> Error(cursor.NoLine "the last line")
+    | ValueNone -> Ok(mounts.ToArray())

@@ -1,0 +1,129 @@
+/// `/proc/net/dev`: counters of every network interface.
+/// See proc_pid_net(5). Two header lines, then `name:` and sixteen columns; the name may contain colons, and no blank
+/// need stand between its colon and the first number.
+[<RequireQualifiedAccess>]
+module Agent.Core.Proc.NetDev
+
+open System
+open Agent.Core
+open Agent.Core.Units
+
+/// Where the text comes from.
+[<Literal>]
+let Source = "/proc/net/dev"
+
+/// The counters of one direction.
+[<Struct>]
+type Traffic =
+    {
+        /// Bytes.
+        Bytes: uint64<B>
+        /// Packets.
+        Packets: uint64
+        /// Packets with an error.
+        Errors: uint64
+        /// Packets dropped.
+        Dropped: uint64
+    }
+
+/// The counters of one interface.
+type InterfaceCounters =
+    {
+        /// The kernel's name, `eth0`.
+        Name: string
+        /// What came in.
+        Received: Traffic
+        /// What went out.
+        Sent: Traffic
+    }
+
+let private columns =
+    [|
+        "rx bytes"
+        "rx packets"
+        "rx errs"
+        "rx drop"
+        "rx fifo"
+        "rx frame"
+        "rx compressed"
+        "rx multicast"
+        "tx bytes"
+        "tx packets"
+        "tx errs"
+        "tx drop"
+        "tx fifo"
+        "tx colls"
+        "tx carrier"
+        "tx compressed"
+    |]
+
+/// One direction has eight columns, of which the last four are read for their form only.
+let private readDirection (cursor: byref<Cursor>) (traffic: byref<Traffic>) : bool =
+    let mutable bytes = 0UL
+    let mutable packets = 0UL
+    let mutable errors = 0UL
+    let mutable dropped = 0UL
+    let mutable other = 0UL
+
+    let good =
+        cursor.UInt64 &bytes
+        && cursor.UInt64 &packets
+        && cursor.UInt64 &errors
+        && cursor.UInt64 &dropped
+        && cursor.UInt64 &other
+        && cursor.UInt64 &other
+        && cursor.UInt64 &other
+        && cursor.UInt64 &other
+
+    if good then
+        traffic <-
+            {
+                Bytes = LanguagePrimitives.UInt64WithMeasure bytes
+                Packets = packets
+                Errors = errors
+                Dropped = dropped
+            }
+
+    good
+
+/// Reads every interface in the order of the text.
+[<CompiledName "Parse">]
+let parse (text: ReadOnlySpan<byte>) : Result<InterfaceCounters[], ParseError> =
+    let mutable cursor = Cursor(Source, text)
+
+    if not (cursor.NextLine() && cursor.NextLine()) then
+        Error(cursor.NoLine "header")
+    elif cursor.Line.IndexOf '|'B < 0 then
+        Error(cursor.Bad("header", "two header lines with column names between bars"))
+    else
+        let interfaces = ResizeArray<InterfaceCounters>()
+        let mutable failure = ValueNone
+
+        while failure.IsNone && cursor.NextLine() do
+            // Only the name can contain a colon, so the last one ends it.
+            let colon = cursor.Line.LastIndexOf ':'B
+            let mutable received = Unchecked.defaultof<Traffic>
+            let mutable sent = Unchecked.defaultof<Traffic>
+
+            if colon < 0 then
+                failure <- ValueSome(cursor.Bad("interface", "a name and a colon"))
+            else
+                let name = Text.toString (Text.trim (cursor.Line.Slice(0, colon)))
+                cursor.Skip(colon + 1)
+
+                if name.Length = 0 then
+                    failure <- ValueSome(cursor.Bad("interface", "a name before the colon"))
+                elif readDirection &cursor &received && readDirection &cursor &sent then
+                    interfaces.Add
+                        {
+                            Name = name
+                            Received = received
+                            Sent = sent
+                        }
+                else
+                    failure <- ValueSome(cursor.Bad(columns[cursor.Fields - 1], "a whole number"))
+
+        match failure with
+        | ValueSome error -> Error error
+        | ValueNone when not cursor.AtEnd -> Error(cursor.NoLine "the last line")
+        | ValueNone -> Ok(interfaces.ToArray())

@@ -1,0 +1,197 @@
+/// `/proc/stat`: CPU times since boot, in clock ticks.
+/// See proc_stat(5). Kernel 2.4 has four columns; iowait, irq and softirq came with 2.6, steal with 2.6.11, guest with
+/// 2.6.24, guest_nice with 2.6.33.
+[<RequireQualifiedAccess>]
+module Agent.Core.Proc.Stat
+
+open System
+open Agent.Core
+open Agent.Core.Units
+
+/// Where the text comes from.
+[<Literal>]
+let Source = "/proc/stat"
+
+/// The time that one CPU, or all of them together, spent in each state. Columns the kernel does not have are 0.
+[<Struct>]
+type CpuTimes =
+    {
+        /// Normal user code, `Guest` included.
+        User: uint64<tick>
+        /// User code at lowered priority, `GuestNice` included.
+        Nice: uint64<tick>
+        /// Kernel code.
+        System: uint64<tick>
+        /// Nothing to do.
+        Idle: uint64<tick>
+        /// Idle while a task waits for I/O; may go backwards.
+        Iowait: uint64<tick>
+        /// Hardware interrupts.
+        Irq: uint64<tick>
+        /// Software interrupts.
+        Softirq: uint64<tick>
+        /// Taken by the hypervisor for other machines.
+        Steal: uint64<tick>
+        /// Running a virtual CPU; already part of `User`.
+        Guest: uint64<tick>
+        /// Running a virtual CPU at lowered priority; already part of `Nice`.
+        GuestNice: uint64<tick>
+    }
+
+/// One `cpuN` line.
+[<Struct>]
+type CpuLine =
+    {
+        /// The N; CPUs that are off-line leave gaps.
+        Id: int
+        /// Its times.
+        Times: CpuTimes
+    }
+
+/// What one reading says.
+type CpuStat =
+    {
+        /// The `cpu` line: all CPUs together.
+        Total: CpuTimes
+        /// One entry for each CPU that is on-line, in the order of the text.
+        Cpus: CpuLine[]
+        /// `btime`: when the machine started, in seconds since 1970-01-01 UTC.
+        BootTime: int64<s> voption
+    }
+
+// A byte literal in an expression is allocated each time; these are made once.
+let private cpuName = "cpu"B
+let private btimeName = "btime"B
+
+let private columns =
+    [|
+        "user"
+        "nice"
+        "system"
+        "idle"
+        "iowait"
+        "irq"
+        "softirq"
+        "steal"
+        "guest"
+        "guest_nice"
+    |]
+
+/// Reads the columns that follow the CPU's name: four at least, ten at most, more are ignored.
+let private readTimes (cursor: byref<Cursor>) (times: byref<CpuTimes>) : bool =
+    let mutable user = 0UL
+    let mutable nice = 0UL
+    let mutable system = 0UL
+    let mutable idle = 0UL
+    let mutable iowait = 0UL
+    let mutable irq = 0UL
+    let mutable softirq = 0UL
+    let mutable steal = 0UL
+    let mutable guest = 0UL
+    let mutable guestNice = 0UL
+
+    let good =
+        cursor.UInt64 &user
+        && cursor.UInt64 &nice
+        && cursor.UInt64 &system
+        && cursor.UInt64 &idle
+        && cursor.UInt64OrZero &iowait
+        && cursor.UInt64OrZero &irq
+        && cursor.UInt64OrZero &softirq
+        && cursor.UInt64OrZero &steal
+        && cursor.UInt64OrZero &guest
+        && cursor.UInt64OrZero &guestNice
+
+    if good then
+        times <-
+            {
+                User = LanguagePrimitives.UInt64WithMeasure user
+                Nice = LanguagePrimitives.UInt64WithMeasure nice
+                System = LanguagePrimitives.UInt64WithMeasure system
+                Idle = LanguagePrimitives.UInt64WithMeasure idle
+                Iowait = LanguagePrimitives.UInt64WithMeasure iowait
+                Irq = LanguagePrimitives.UInt64WithMeasure irq
+                Softirq = LanguagePrimitives.UInt64WithMeasure softirq
+                Steal = LanguagePrimitives.UInt64WithMeasure steal
+                Guest = LanguagePrimitives.UInt64WithMeasure guest
+                GuestNice = LanguagePrimitives.UInt64WithMeasure guestNice
+            }
+
+    good
+
+/// The N of a `cpuN` name; false for any other name.
+let private tryCpuId (name: ReadOnlySpan<byte>) (id: byref<int>) : bool =
+    let mutable number = 0UL
+
+    if
+        name.StartsWith(ReadOnlySpan cpuName)
+        && Text.tryUInt64 (name.Slice cpuName.Length, &number)
+        && number <= uint64 Int32.MaxValue
+    then
+        id <- int number
+        true
+    else
+        false
+
+/// Reads the `cpu` lines and `btime`; other lines are ignored. A text that ends inside the `cpu` lines is an error,
+/// because it would report fewer CPUs than the machine has.
+[<CompiledName "Parse">]
+let parse (text: ReadOnlySpan<byte>) : Result<CpuStat, ParseError> =
+    let mutable cursor = Cursor(Source, text)
+    let mutable total = Unchecked.defaultof<CpuTimes>
+    let mutable more = cursor.NextLine()
+
+    if not more then
+        Error(cursor.NoLine "cpu")
+    elif not (cursor.Field().SequenceEqual(ReadOnlySpan cpuName)) then
+        Error(cursor.Bad("cpu", "the line of all CPUs, which starts with cpu"))
+    elif not (readTimes &cursor &total) then
+        Error(cursor.Bad(columns[cursor.Fields - 2], "a number of clock ticks"))
+    else
+        let cpus = ResizeArray<CpuLine>()
+        let mutable failure = ValueNone
+        let mutable id = 0
+        let mutable inCpus = true
+
+        while inCpus && failure.IsNone do
+            more <- cursor.NextLine()
+
+            if not more then
+                failure <- ValueSome(cursor.NoLine "cpu")
+            elif not (tryCpuId (cursor.Field()) &id) then
+                inCpus <- false
+            else
+                let mutable times = Unchecked.defaultof<CpuTimes>
+
+                if readTimes &cursor &times then
+                    cpus.Add { Id = id; Times = times }
+                else
+                    failure <- ValueSome(cursor.Bad(columns[cursor.Fields - 2], "a number of clock ticks"))
+
+        let mutable bootTime = ValueNone
+
+        while more && failure.IsNone do
+            if cursor.Last.SequenceEqual(ReadOnlySpan btimeName) then
+                let mutable seconds = 0L
+
+                if Text.tryInt64 (cursor.Field(), &seconds) then
+                    bootTime <- ValueSome(LanguagePrimitives.Int64WithMeasure seconds)
+                else
+                    failure <- ValueSome(cursor.Bad("btime", "seconds since 1970"))
+
+            more <- cursor.NextLine()
+
+            if more then
+                cursor.SkipField()
+            elif not cursor.AtEnd then
+                failure <- ValueSome(cursor.NoLine "the last line")
+
+        match failure with
+        | ValueSome error -> Error error
+        | ValueNone ->
+            Ok
+                {
+                    Total = total
+                    Cpus = cpus.ToArray()
+                    BootTime = bootTime
+                }

@@ -1,0 +1,351 @@
+namespace Agent.Core
+
+open System
+open System.Collections.Generic
+open Agent.Core.Gpu
+open Agent.Core.Proc
+open Agent.Core.Sys
+open Agent.Core.Units
+
+/// Memory in use.
+type MemoryUse =
+    {
+        /// All of it.
+        Total: uint64<B>
+        /// Total less what is available.
+        Used: uint64<B>
+        /// What programs could get without swapping.
+        Available: uint64<B>
+        /// Used as a share of the total, one decimal.
+        Percent: float<percent>
+    }
+
+/// Swap in use; all zero on a machine without swap.
+type SwapUse =
+    {
+        /// All of it.
+        Total: uint64<B>
+        /// In use.
+        Used: uint64<B>
+        /// Used as a share of the total, one decimal; 0 without swap.
+        Percent: float<percent>
+    }
+
+/// Time that tasks stalled for want of CPU, I/O or memory. Shares are of the last ten seconds.
+type PressureUse =
+    {
+        /// /proc/pressure/cpu, some.
+        CpuSome: Pressure.Stall voption
+        /// /proc/pressure/io, some.
+        IoSome: Pressure.Stall voption
+        /// /proc/pressure/io, full.
+        IoFull: Pressure.Stall voption
+        /// /proc/pressure/memory, some.
+        MemorySome: Pressure.Stall voption
+        /// /proc/pressure/memory, full.
+        MemoryFull: Pressure.Stall voption
+    }
+
+/// What the agent claims about the machine at one instant. Percentages have one decimal, counters are at most 2^63-1,
+/// devices, GPU indexes and fan labels are unique. What a failed source would have said is none.
+type Sample =
+    {
+        /// When the counters were read, UTC, to the microsecond.
+        CollectedAt: DateTimeOffset
+        /// Busy CPU time over the CPU window.
+        CpuUsage: float<percent> voption
+        /// User time since the previous sample.
+        CpuUser: float<percent> voption
+        /// Kernel time since the previous sample.
+        CpuSystem: float<percent> voption
+        /// Time waiting for I/O since the previous sample.
+        CpuIowait: float<percent> voption
+        /// Time taken by the hypervisor since the previous sample.
+        CpuSteal: float<percent> voption
+        /// Busy share of each CPU since the previous sample.
+        CpuCores: float<percent>[]
+        /// Run-queue averages.
+        Load: LoadAvg.LoadAverage voption
+        /// Mean clock.
+        CpuFrequency: float<MHz> voption
+        /// Hottest CPU sensor.
+        CpuTemperature: float<degC> voption
+        /// CPUs that are on-line.
+        CpuCountLogical: int voption
+        /// Cores.
+        CpuCountPhysical: int voption
+        /// Memory.
+        Memory: MemoryUse voption
+        /// Swap.
+        Swap: SwapUse voption
+        /// Bytes received over the tracked interfaces.
+        NetworkReceived: uint64<B> voption
+        /// Bytes sent over the tracked interfaces.
+        NetworkSent: uint64<B> voption
+        /// Processes.
+        ProcessCount: int voption
+        /// The tracked disks.
+        Disks: DiskStats.DiskCounters[]
+        /// GPUs.
+        Gpus: Gpu[]
+        /// Fans.
+        Fans: Hwmon.Fan[]
+        /// Stalls; none where the kernel does not count them.
+        Pressure: PressureUse voption
+        /// The tracked interfaces.
+        Interfaces: NetDev.InterfaceCounters[]
+        /// The ports of the RDMA fabric.
+        Infiniband: Infiniband.Port[]
+    }
+
+/// How samples are built, from the user's settings.
+type SampleOptions =
+    {
+        /// The disks to track; empty for all physical ones.
+        Disks: string[]
+        /// The interfaces to track; empty for all but the loopback.
+        Interfaces: string[]
+        /// The CPU window; zero counts usage since the previous sample.
+        CpuWindow: TimeSpan
+    }
+
+/// Building a sample from what was read.
+[<RequireQualifiedAccess>]
+module Sample =
+    /// The longest device name or fan label that the ingest API stores, in characters.
+    [<Literal>]
+    let LongestLabel = 64
+
+    let private toLabel (text: string) : string =
+        let trimmed = text.Trim()
+
+        if trimmed.Length <= LongestLabel then
+            trimmed
+        else
+            // A cut between the halves of a surrogate pair would leave text that is not Unicode.
+            let length =
+                if Char.IsHighSurrogate trimmed[LongestLabel - 1] then
+                    LongestLabel - 1
+                else
+                    LongestLabel
+
+            trimmed.Substring(0, length).TrimEnd()
+
+    /// Each label trimmed and cut to 64 characters; one that is taken already gets the first free number after it.
+    [<CompiledName "UniqueLabels">]
+    let uniqueLabels (labels: string[]) : string[] =
+        let taken = HashSet<string>(StringComparer.Ordinal)
+
+        let rec free (label: string) number =
+            let suffix = $" {number}"
+            let stem = label.Substring(0, min label.Length (LongestLabel - suffix.Length))
+            let candidate = toLabel stem + suffix
+
+            if taken.Add candidate then
+                candidate
+            else
+                free label (number + 1)
+
+        labels
+        |> Array.map (fun text ->
+            let label = toLabel text
+            if taken.Add label then label else free label 2)
+
+    let private largest = uint64 Int64.MaxValue
+
+    let private capped (counter: uint64<'u>) : uint64<'u> =
+        min counter (LanguagePrimitives.UInt64WithMeasure largest)
+
+    let private toMicrosecond (instant: DateTimeOffset) =
+        let utc = instant.ToUniversalTime()
+        utc.AddTicks(-(utc.Ticks % TimeSpan.TicksPerMicrosecond))
+
+    let private tenths (value: float<'u> voption) = ValueOption.map roundToTenth value
+
+    let private memoryOf (memory: MemInfo.MemoryInfo) : MemoryUse voption =
+        MemInfo.available memory
+        |> ValueOption.map (fun available ->
+            let used = memory.Total - available
+
+            {
+                Total = capped memory.Total
+                Used = capped used
+                Available = capped available
+                Percent = roundToTenth (percentOf (float used) (float memory.Total))
+            })
+
+    let private swapOf (memory: MemInfo.MemoryInfo) : SwapUse voption =
+        match memory.SwapTotal, memory.SwapFree with
+        | ValueSome total, ValueSome free ->
+            let used = total - min free total
+
+            ValueSome
+                {
+                    Total = capped total
+                    Used = capped used
+                    Percent = roundToTenth (percentOf (float used) (float total))
+                }
+        | _ -> ValueNone
+
+    let private cappedDisk (disk: DiskStats.DiskCounters) : DiskStats.DiskCounters =
+        {
+            Device = toLabel disk.Device
+            Reads = capped disk.Reads
+            ReadBytes = capped disk.ReadBytes
+            Writes = capped disk.Writes
+            WrittenBytes = capped disk.WrittenBytes
+            BusyTime = disk.BusyTime |> ValueOption.map capped
+        }
+
+    let private cappedTraffic (traffic: NetDev.Traffic) : NetDev.Traffic =
+        {
+            Bytes = capped traffic.Bytes
+            Packets = capped traffic.Packets
+            Errors = capped traffic.Errors
+            Dropped = capped traffic.Dropped
+        }
+
+    let private cappedGpu (gpu: Gpu) : Gpu =
+        { gpu with
+            Utilization = tenths gpu.Utilization
+            MemoryUtilization = tenths gpu.MemoryUtilization
+            MemoryTotal = gpu.MemoryTotal |> ValueOption.map capped
+            MemoryUsed = gpu.MemoryUsed |> ValueOption.map capped
+            FanSpeed = tenths gpu.FanSpeed
+        }
+
+    let private uniqueFans (fans: Hwmon.Fan[]) : Hwmon.Fan[] =
+        (uniqueLabels (fans |> Array.map (fun fan -> fan.Label)), fans)
+        ||> Array.map2 (fun label fan -> { fan with Label = label })
+
+    let private someOf (result: Result<Pressure.Pressure, SourceError>) =
+        match result with
+        | Ok pressure -> ValueSome pressure.Some
+        | Error _ -> ValueNone
+
+    let private fullOf (result: Result<Pressure.Pressure, SourceError>) =
+        match result with
+        | Ok pressure -> pressure.Full
+        | Error _ -> ValueNone
+
+    let private stallOf (stall: Pressure.Stall voption) =
+        stall
+        |> ValueOption.map (fun stall ->
+            { stall with
+                Total = capped stall.Total
+            }
+            : Pressure.Stall)
+
+    let private pressureOf (snapshot: Snapshot) : PressureUse voption =
+        match snapshot.CpuPressure, snapshot.IoPressure, snapshot.MemoryPressure with
+        | Error _, Error _, Error _ -> ValueNone
+        | cpu, io, memory ->
+            ValueSome
+                {
+                    CpuSome = stallOf (someOf cpu)
+                    IoSome = stallOf (someOf io)
+                    IoFull = stallOf (fullOf io)
+                    MemorySome = stallOf (someOf memory)
+                    MemoryFull = stallOf (fullOf memory)
+                }
+
+    let private toVoption (result: Result<'a, SourceError>) : 'a voption =
+        match result with
+        | Ok value -> ValueSome value
+        | Error _ -> ValueNone
+
+    // A window that was opened late is too short to say anything: a tick of /proc/stat is 10 ms.
+    let private usableWindow (options: SampleOptions) (window: CpuWindow voption) : Stat.CpuStat voption =
+        match window with
+        | ValueSome window when window.Length >= options.CpuWindow / 2.0 -> ValueSome window.Stat
+        | _ -> ValueNone
+
+    /// What the machine looks like at `current`, with `previous` the reading of the sample before it.
+    [<CompiledName "Build">]
+    let build (options: SampleOptions) (previous: Snapshot voption) (current: Snapshot) : Sample =
+        let stat = toVoption current.Stat
+        let memory = toVoption current.Memory
+        let load = toVoption current.Load
+        let window = usableWindow options current.Window
+
+        let statBefore = previous |> ValueOption.bind (fun snapshot -> toVoption snapshot.Stat)
+
+        let sinceWindow = window |> ValueOption.orElse statBefore
+
+        let sincePrevious = statBefore |> ValueOption.orElse window
+
+        let usageSince (before: Stat.CpuStat voption) =
+            stat
+            |> ValueOption.map (fun stat ->
+                match before with
+                | ValueSome before -> CpuUsage.between before.Total stat.Total
+                | ValueNone -> CpuUsage.between CpuUsage.sinceBoot stat.Total)
+
+        let usage = usageSince sincePrevious
+
+        let disks =
+            match current.Disks with
+            | Ok disks -> (Devices.selectDisks options.Disks disks).Tracked
+            | Error _ -> [||]
+
+        let interfaces =
+            toVoption current.Network
+            |> ValueOption.map (fun all -> (Devices.selectInterfaces options.Interfaces all).Tracked)
+
+        // Capped at every step, because a sum of counters can pass 2^64.
+        let totalOf (direction: NetDev.InterfaceCounters -> NetDev.Traffic) =
+            interfaces
+            |> ValueOption.map (fun tracked ->
+                tracked
+                |> Array.fold
+                    (fun total i ->
+                        let bytes = capped (direction i).Bytes
+                        capped (total + bytes))
+                    0UL<B>)
+
+        {
+            CollectedAt = toMicrosecond current.At
+            CpuUsage = usageSince sinceWindow |> ValueOption.map (fun u -> roundToTenth u.Busy)
+            CpuUser = usage |> ValueOption.map (fun u -> roundToTenth u.User)
+            CpuSystem = usage |> ValueOption.map (fun u -> roundToTenth u.System)
+            CpuIowait = usage |> ValueOption.map (fun u -> roundToTenth u.Iowait)
+            CpuSteal = usage |> ValueOption.map (fun u -> roundToTenth u.Steal)
+            CpuCores =
+                match stat with
+                | ValueSome stat -> CpuUsage.cores sincePrevious stat |> Array.map roundToTenth
+                | ValueNone -> [||]
+            Load = load
+            CpuFrequency = tenths current.Slow.CpuFrequency
+            CpuTemperature = tenths current.Slow.CpuTemperature
+            CpuCountLogical = stat |> ValueOption.map (fun stat -> stat.Cpus.Length)
+            CpuCountPhysical = current.Slow.PhysicalCores
+            Memory = memory |> ValueOption.bind memoryOf
+            Swap = memory |> ValueOption.bind swapOf
+            NetworkReceived = totalOf (fun i -> i.Received)
+            NetworkSent = totalOf (fun i -> i.Sent)
+            ProcessCount = toVoption current.Processes
+            Disks = disks |> Array.map cappedDisk |> Array.distinctBy (fun disk -> disk.Device)
+            Gpus =
+                current.Slow.Gpus
+                |> Array.map cappedGpu
+                |> Array.distinctBy (fun gpu -> gpu.Index)
+            Fans = uniqueFans current.Slow.Fans
+            Pressure = pressureOf current
+            Interfaces =
+                match interfaces with
+                | ValueSome tracked ->
+                    tracked
+                    |> Array.map (fun i ->
+                        { i with
+                            Received = cappedTraffic i.Received
+                            Sent = cappedTraffic i.Sent
+                        })
+                | ValueNone -> [||]
+            Infiniband =
+                current.Infiniband
+                |> Array.map (fun port ->
+                    { port with
+                        Received = port.Received |> ValueOption.map capped
+                        Sent = port.Sent |> ValueOption.map capped
+                    })
+        }

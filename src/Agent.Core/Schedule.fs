@@ -1,0 +1,34 @@
+/// The sampling grid: instants that are one interval apart, counted from the first. What is late skips grid points; it
+/// never shifts them and never makes up for them in a burst.
+[<RequireQualifiedAccess>]
+module Agent.Core.Schedule
+
+open System
+
+/// The next instant at which something is due.
+[<Struct>]
+type Next =
+    {
+        /// How long after the grid's origin.
+        Due: TimeSpan
+        /// Grid points that passed unused since the last one.
+        Skipped: int64
+    }
+
+/// The grid point to wait for once the one at `due` has been served and `now` has been reached. Both are counted from
+/// the same origin; `interval` is positive.
+[<CompiledName "After">]
+let after (due: TimeSpan) (interval: TimeSpan) (now: TimeSpan) : Next =
+    let next = due + interval
+
+    if now <= next then
+        { Due = next; Skipped = 0L }
+    else
+        // The point that lies exactly at `now` can still be served.
+        let behind = now.Ticks - next.Ticks
+        let skipped = (behind + interval.Ticks - 1L) / interval.Ticks
+
+        {
+            Due = next + TimeSpan.FromTicks(skipped * interval.Ticks)
+            Skipped = skipped
+        }

@@ -1,0 +1,389 @@
+namespace Agent.Core
+
+open System
+open System.Collections.Generic
+open System.Globalization
+open FsToolkit.ErrorHandling
+
+/// How much the agent says.
+type LogLevel =
+    /// Everything.
+    | Debug = 0
+    /// What a user wants to know.
+    | Info = 1
+    /// What a user should look at.
+    | Warning = 2
+    /// What went wrong.
+    | Error = 3
+    /// What ends the agent.
+    | Critical = 4
+
+/// An ingest token. It prints as stars everywhere but in the header it is made for.
+[<Sealed>]
+type Secret(value: string) =
+    /// The token itself; for the request header only.
+    member _.Reveal() : string = value
+
+    /// Stars.
+    override _.ToString() = "***"
+
+/// Where samples go.
+type Target =
+    {
+        /// `{host}/api/ingest/servers/{slug}/metrics/`
+        Endpoint: Uri
+        /// The base URL, for messages.
+        Host: string
+        /// The server's name at the webapp.
+        Slug: string
+        /// Its token.
+        Token: Secret
+    }
+
+/// Everything that a user can choose, checked.
+type Settings =
+    {
+        /// Where samples go; none for a dry run that names nobody.
+        Target: Target voption
+        /// The name to go by; empty for the machine's own.
+        Hostname: string
+        /// From one sample to the next.
+        Interval: TimeSpan
+        /// The window of CPU usage; zero counts since the previous sample.
+        CpuWindow: TimeSpan
+        /// For one whole request.
+        Timeout: TimeSpan
+        /// One sample, one attempt.
+        Once: bool
+        /// The disks to track; empty for all physical ones.
+        Disks: string[]
+        /// `--disks` as the user gave them.
+        DiskFilters: string[]
+        /// The interfaces to track; empty for all but the loopback.
+        Interfaces: string[]
+        /// Labels, each key once.
+        Labels: (struct (string * string))[]
+        /// No routine lines on stdout.
+        Quiet: bool
+        /// What goes to stderr.
+        LogLevel: LogLevel
+        /// No TLS verification.
+        Insecure: bool
+        /// Print request bodies instead of sending them.
+        DryRun: bool
+        /// In place of /proc.
+        ProcFs: string
+        /// In place of /sys.
+        SysFs: string
+        /// Put before mount points.
+        RootFs: string
+        /// Sentences about values that were changed to make them usable.
+        Warnings: string[]
+    }
+
+/// One value as the user gave it.
+[<Struct>]
+type Given =
+    {
+        /// The flag or variable that carried it.
+        Origin: string
+        /// Its text.
+        Text: string
+    }
+
+/// Turns what the user gave into settings, or into all the errors at once.
+[<RequireQualifiedAccess>]
+module Settings =
+    /// The environment variable that stands for a flag: `--cpu-sample-interval` is AI_DASHBOARD_CPU_SAMPLE_INTERVAL.
+    [<CompiledName "VariableOf">]
+    let variableOf (flag: string) : string =
+        "AI_DASHBOARD_" + flag.TrimStart('-').ToUpperInvariant().Replace('-', '_')
+
+    /// The shortest interval between two samples.
+    let private shortestInterval = 0.5
+
+    let private longestInterval = 86400.0
+
+    let private quoted (text: string) =
+        $"\"{Text.excerpt (ReadOnlySpan(Text.Encoding.UTF8.GetBytes text))}\""
+
+    let private error (given: Given) (expected: string) : ConfigError =
+        {
+            Origin = given.Origin
+            Message = $"{given.Origin}: {quoted given.Text} is not {expected}"
+        }
+
+    /// For values that may hold a secret: the text is not repeated.
+    let private errorWithoutText (given: Given) (message: string) : ConfigError =
+        {
+            Origin = given.Origin
+            Message = $"{given.Origin}: {message}"
+        }
+
+    let private missing (flag: string) : ConfigError =
+        let origin = $"{flag} (or {variableOf flag})"
+
+        {
+            Origin = origin
+            Message = $"Missing {origin}"
+        }
+
+    let private hostOf (given: Given) : Result<Uri, ConfigError> =
+        let text = given.Text.Trim()
+
+        let parsed =
+            match Uri.TryCreate(text, UriKind.Absolute) with
+            | true, uri -> Option.ofObj uri
+            | _ -> None
+
+        match parsed with
+        | Some uri when (uri.Scheme = "http" || uri.Scheme = "https") && uri.Host <> "" ->
+            if uri.UserInfo <> "" then
+                Error(errorWithoutText given "the URL must not contain a user name or password; use --token")
+            elif text.Contains '?' || text.Contains '#' then
+                Error(error given "a base URL: it must not have a query (?) or a fragment (#)")
+            else
+                Ok uri
+        // A password in a URL with a typing error elsewhere must not be repeated either.
+        | _ when text.Contains '@' -> Error(errorWithoutText given "not an absolute http or https URL")
+        | _ -> Error(error given "an absolute http or https URL such as http://dashboard-host:8000")
+
+    let private slugOf (given: Given) : Result<string, ConfigError> =
+        let text = given.Text.Trim()
+
+        if
+            text.Length >= 1
+            && text.Length <= 64
+            && text |> Seq.forall (fun c -> Char.IsAsciiLetterOrDigit c || c = '-' || c = '_')
+        then
+            Ok text
+        else
+            Error(error given "a server slug: 1 to 64 letters, digits, - or _")
+
+    let private tokenOf (given: Given) : Result<Secret, ConfigError> =
+        let text = given.Text.Trim()
+
+        if text = "" then
+            Error(errorWithoutText given "the token is empty")
+        elif text |> Seq.forall (fun c -> c > ' ' && c <= '~') then
+            Ok(Secret text)
+        else
+            Error(errorWithoutText given "the token contains white space, control or non-ASCII characters")
+
+    let private secondsOf (given: Given) : Result<float, ConfigError> =
+        match Double.TryParse(given.Text, NumberStyles.Float, CultureInfo.InvariantCulture) with
+        | true, seconds when Double.IsFinite seconds -> Ok seconds
+        | _ -> Error(error given "a number of seconds")
+
+    let private intervalOf (given: Given) : Result<float, ConfigError> =
+        secondsOf given
+        |> Result.bind (fun seconds ->
+            if seconds > longestInterval then
+                Error(error given "an interval of at most 86400 seconds, which is one day")
+            else
+                Ok seconds)
+
+    let private timeoutOf (given: Given) : Result<TimeSpan, ConfigError> =
+        secondsOf given
+        |> Result.bind (fun seconds ->
+            // A tick is the least that a time span can hold.
+            if seconds >= 0.001 && seconds <= 600.0 then
+                Ok(TimeSpan.FromSeconds seconds)
+            else
+                Error(error given "a time-out above 0 and up to 600 seconds"))
+
+    let private levelOf (given: Given) : Result<LogLevel, ConfigError> =
+        match given.Text.Trim().ToUpperInvariant() with
+        | "DEBUG" -> Ok LogLevel.Debug
+        | "INFO" -> Ok LogLevel.Info
+        | "WARNING" -> Ok LogLevel.Warning
+        | "ERROR" -> Ok LogLevel.Error
+        | "CRITICAL" -> Ok LogLevel.Critical
+        | _ -> Error(error given "one of DEBUG, INFO, WARNING, ERROR, CRITICAL")
+
+    let private switchOf (given: Given) : Result<bool, ConfigError> =
+        match given.Text.Trim().ToLowerInvariant() with
+        | "1"
+        | "true"
+        | "yes"
+        | "on" -> Ok true
+        | "0"
+        | "false"
+        | "no"
+        | "off" -> Ok false
+        | _ -> Error(error given "a switch: 1, true, yes, on or 0, false, no, off")
+
+    let private names (text: string) : string[] =
+        text.Split(',', StringSplitOptions.RemoveEmptyEntries ||| StringSplitOptions.TrimEntries)
+
+    let private namesOf (given: Given) : Result<string[], ConfigError> =
+        match names given.Text with
+        | [||] -> Error(error given "a comma-separated list of names")
+        | list -> Ok list
+
+    let private labelOf (given: Given) (text: string) : Result<struct (string * string), ConfigError> =
+        let separator = text.IndexOf '='
+
+        let key =
+            if separator > 0 then
+                text.Substring(0, separator).Trim()
+            else
+                ""
+
+        if key = "" then
+            Error(error { given with Text = text } "a label of the form key=value")
+        else
+            Ok(struct (key, text.Substring(separator + 1).Trim()))
+
+    let private textOf (given: Given) : Result<string, ConfigError> =
+        let text = given.Text.Trim()
+
+        if text = "" || text |> Seq.exists Char.IsControl then
+            Error(error given "a name without control characters")
+        else
+            Ok text
+
+    let private pathOf (given: Given) : Result<string, ConfigError> =
+        // "/" itself stays; any other root loses its last slash, so that paths can be put after it.
+        match given.Text with
+        | "" -> Error(error given "a directory")
+        | path when path.Contains '\000' -> Error(error given "a directory")
+        | path when path.TrimEnd('/') = "" -> Ok "/"
+        | path -> Ok(path.TrimEnd '/')
+
+    /// Labels of the flag and of the variable together; the flag wins, and of repeated keys the last.
+    let private labelsOf (flags: Given[]) (variable: Given voption) : Result<(struct (string * string))[], ConfigError list> =
+        let fromVariable =
+            match variable with
+            | ValueSome given -> names given.Text |> Array.map (labelOf given)
+            | ValueNone -> [||]
+
+        let fromFlags = flags |> Array.map (fun given -> labelOf given given.Text)
+
+        Array.append fromVariable fromFlags
+        |> List.ofArray
+        |> List.map Validation.ofResult
+        |> List.sequenceValidationA
+        |> Result.map (fun labels ->
+            let order = ResizeArray<string>()
+            let values = Dictionary<string, string>(StringComparer.Ordinal)
+
+            for struct (key, value) in labels do
+                if not (values.ContainsKey key) then
+                    order.Add key
+
+                values[key] <- value
+
+            order.ToArray() |> Array.map (fun key -> struct (key, values[key])))
+
+    let private endpointOf (host: Uri) (slug: string) : Uri =
+        Uri($"{host.AbsoluteUri.TrimEnd '/'}/api/ingest/servers/{slug}/metrics/")
+
+    /// Checks everything that was given. `given` finds the value of a flag: the flag itself, else its variable unless
+    /// empty; `flagLabels` are the values of every `--label`, `variableLabels` its variable.
+    let validate
+        (given: string -> Given voption)
+        (flagLabels: Given[])
+        (variableLabels: Given voption)
+        : Result<Settings, ConfigError list> =
+        let optional (flag: string) (fallback: 'a) (check: Given -> Result<'a, ConfigError>) : Validation<'a, ConfigError> =
+            match given flag with
+            | ValueSome value -> Validation.ofResult (check value)
+            | ValueNone -> Ok fallback
+
+        validation {
+            let! dryRun = optional "--dry-run" false switchOf
+            // Without a webapp to send to, nobody need be named; what is named must still be right.
+            and! host = optional "--host" ValueNone (hostOf >> Result.map ValueSome)
+            and! slug = optional "--server-slug" ValueNone (slugOf >> Result.map ValueSome)
+            and! token = optional "--token" ValueNone (tokenOf >> Result.map ValueSome)
+            and! hostname = optional "--hostname" "" textOf
+            and! interval = optional "--interval" 2.0 intervalOf
+            and! window = optional "--cpu-sample-interval" 0.2 secondsOf
+            and! timeout = optional "--timeout" (TimeSpan.FromSeconds 5.0) timeoutOf
+            and! once = optional "--once" false switchOf
+            and! disks = optional "--disks" [||] namesOf
+            and! interfaces = optional "--interfaces" [||] namesOf
+            and! labels = labelsOf flagLabels variableLabels
+            and! quiet = optional "--quiet" false switchOf
+            and! level = optional "--log-level" ValueNone (levelOf >> Result.map ValueSome)
+            and! insecure = optional "--insecure" false switchOf
+            and! procFs = optional "--procfs" "/proc" pathOf
+            and! sysFs = optional "--sysfs" "/sys" pathOf
+            and! rootFs = optional "--rootfs" "/" pathOf
+
+            and! () =
+                // A value that is there and wrong is told by its own check; a dry run needs none.
+                let isDryRun =
+                    match given "--dry-run" with
+                    | ValueSome value -> switchOf value |> Result.defaultValue true
+                    | ValueNone -> false
+
+                if isDryRun then
+                    Ok()
+                else
+                    [ "--host"; "--server-slug"; "--token" ]
+                    |> List.filter (fun flag -> (given flag).IsNone)
+                    |> List.map missing
+                    |> function
+                        | [] -> Ok()
+                        | errors -> Error errors
+
+            let warnings = ResizeArray<string>()
+
+            let intervalSeconds =
+                if interval < shortestInterval then
+                    let origin = (given "--interval").Value.Origin
+                    let text = interval.ToString(CultureInfo.InvariantCulture)
+                    warnings.Add $"{origin}: {text} s is raised to 0.5 s, the shortest interval"
+                    shortestInterval
+                else
+                    interval
+
+            let windowSeconds =
+                if window >= intervalSeconds then
+                    let text = window.ToString(CultureInfo.InvariantCulture)
+
+                    warnings.Add
+                        $"--cpu-sample-interval: {text} s is not shorter than the interval; CPU usage is counted since the previous sample"
+
+                    0.0
+                else
+                    max 0.0 window
+
+            let target =
+                match host, slug, token with
+                | ValueSome host, ValueSome slug, ValueSome token ->
+                    ValueSome
+                        {
+                            Endpoint = endpointOf host slug
+                            Host = host.AbsoluteUri.TrimEnd '/'
+                            Slug = slug
+                            Token = token
+                        }
+                | _ -> ValueNone
+
+            return
+                {
+                    Target = target
+                    Hostname = hostname
+                    Interval = TimeSpan.FromSeconds intervalSeconds
+                    CpuWindow = TimeSpan.FromSeconds windowSeconds
+                    Timeout = timeout
+                    Once = once
+                    Disks = Devices.normalizeDisks disks
+                    DiskFilters = disks
+                    Interfaces = Array.distinct interfaces
+                    Labels = labels
+                    Quiet = quiet
+                    LogLevel =
+                        level
+                        |> ValueOption.defaultValue (if quiet then LogLevel.Warning else LogLevel.Info)
+                    Insecure = insecure
+                    DryRun = dryRun
+                    ProcFs = procFs
+                    SysFs = sysFs
+                    RootFs = rootFs
+                    Warnings = warnings.ToArray()
+                }
+        }

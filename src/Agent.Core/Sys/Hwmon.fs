@@ -1,0 +1,146 @@
+/// `/sys/class/hwmon/hwmon*/`: temperatures and fans of the sensor chips.
+/// See Documentation/hwmon/sysfs-interface.rst: `name`, `temp*_input` in millidegrees, `fan*_input` in RPM, `*_label`.
+[<RequireQualifiedAccess>]
+module Agent.Core.Sys.Hwmon
+
+open System
+open System.Collections.Generic
+open Agent.Core
+open Agent.Core.Units
+
+/// One temperature sensor.
+type Temperature =
+    {
+        /// The chip's `name`, `coretemp`.
+        Chip: string
+        /// `temp*_label`, `Package id 0`; empty when the chip gives none.
+        Label: string
+        /// What it reads.
+        Celsius: float<degC>
+    }
+
+/// One fan.
+type Fan =
+    {
+        /// `fan*_label`, else the name of its chip.
+        Label: string
+        /// How fast it turns; 0 is a fan that stands.
+        Speed: int<rpm>
+    }
+
+/// All sensors of the machine at one reading.
+type Sensors =
+    {
+        /// In the order of the files.
+        Temperatures: Temperature[]
+        /// In the order of the files.
+        Fans: Fan[]
+        /// Files that could not be read or understood; each costs its own sensor.
+        Faults: SourceError[]
+    }
+
+/// A sensor that reads −50 °C or less, or 150 °C or more, is broken or not connected.
+let isPlausible (celsius: float<degC>) : bool =
+    celsius > -50.0<degC> && celsius < 150.0<degC>
+
+let private splitPath (path: string) =
+    let slash = path.LastIndexOf '/'
+    struct (path.Substring(0, max 0 slash), path.Substring(slash + 1))
+
+/// Makes sense of the files `name`, `temp*_input`, `temp*_label`, `fan*_input` and `fan*_label` of all chips, each chip
+/// in a directory of its own.
+[<CompiledName "Parse">]
+let parse (files: SysText[]) : Sensors =
+    let texts = Dictionary<string, string>(StringComparer.Ordinal)
+
+    for file in files do
+        if
+            file.Path.EndsWith("/name", StringComparison.Ordinal)
+            || file.Path.EndsWith("_label", StringComparison.Ordinal)
+        then
+            match SysFile.line file with
+            | Ok text -> texts[file.Path] <- text
+            // A chip without a name or a sensor without a label still measures.
+            | Error _ -> ()
+
+    let textOf path =
+        match texts.TryGetValue path with
+        | true, text -> text
+        | _ -> ""
+
+    let temperatures = ResizeArray<Temperature>()
+    let fans = ResizeArray<Fan>()
+    let faults = ResizeArray<SourceError>()
+
+    for file in files do
+        let struct (directory, name) = splitPath file.Path
+
+        if name.EndsWith("_input", StringComparison.Ordinal) then
+            let label = textOf (file.Path.Substring(0, file.Path.Length - "_input".Length) + "_label")
+            let chip = textOf (directory + "/name")
+
+            if name.StartsWith("temp", StringComparison.Ordinal) then
+                match SysFile.integer file "millidegrees Celsius" with
+                | Error fault -> faults.Add fault
+                | Ok value ->
+                    let celsius = degreesOfMilli (LanguagePrimitives.Int64WithMeasure value)
+
+                    if isPlausible celsius then
+                        temperatures.Add
+                            {
+                                Chip = chip
+                                Label = label
+                                Celsius = celsius
+                            }
+            elif name.StartsWith("fan", StringComparison.Ordinal) then
+                match SysFile.integer file "revolutions per minute" with
+                | Error fault -> faults.Add fault
+                | Ok value when value < 0L || value > int64 Int32.MaxValue ->
+                    faults.Add(
+                        SourceError.Garbled
+                            {
+                                Source = file.Path
+                                Line = 1
+                                Field = "value"
+                                Raw = string value
+                                Expected = "revolutions per minute"
+                            }
+                    )
+                | Ok value ->
+                    let label =
+                        if label <> "" then label
+                        elif chip <> "" then chip
+                        else "fan"
+
+                    fans.Add
+                        {
+                            Label = label
+                            Speed = LanguagePrimitives.Int32WithMeasure(int value)
+                        }
+
+    {
+        Temperatures = temperatures.ToArray()
+        Fans = fans.ToArray()
+        Faults = faults.ToArray()
+    }
+
+let private cpuChips =
+    HashSet<string>([ "coretemp"; "k10temp"; "zenpower"; "cpu_thermal"; "acpitz" ], StringComparer.Ordinal)
+
+let private cpuLabels = [| "cpu"; "package"; "tctl" |]
+
+let private isOfCpu (sensor: Temperature) =
+    cpuChips.Contains sensor.Chip
+    || cpuLabels
+       |> Array.exists (fun word -> sensor.Label.Contains(word, StringComparison.OrdinalIgnoreCase))
+
+/// The hottest sensor of a CPU; where no sensor can be told to be one, the hottest of all.
+[<CompiledName "CpuTemperature">]
+let cpuTemperature (temperatures: Temperature[]) : float<degC> voption =
+    let ofCpu = temperatures |> Array.filter isOfCpu
+    let candidates = if ofCpu.Length > 0 then ofCpu else temperatures
+
+    if candidates.Length = 0 then
+        ValueNone
+    else
+        ValueSome(candidates |> Array.map (fun sensor -> sensor.Celsius) |> Array.max)

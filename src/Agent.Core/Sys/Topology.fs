@@ -1,0 +1,28 @@
+/// `/sys/devices/system/cpu/cpu*/topology/core_cpus_list`: which logical CPUs share a core.
+/// See Documentation/admin-guide/cputopology.rst. Before kernel 5.3 the file was `thread_siblings_list`.
+[<RequireQualifiedAccess>]
+module Agent.Core.Sys.Topology
+
+open System
+open Agent.Core
+
+let private isCpuList (text: string) =
+    text.Length > 0
+    && text |> Seq.forall (fun c -> Char.IsAsciiDigit c || c = ',' || c = '-')
+    && Char.IsAsciiDigit text[0]
+
+/// How many cores the CPUs belong to: the number of different lists. None when a list is missing or garbled, because a
+/// count over some of the CPUs would be too low.
+[<CompiledName "PhysicalCores">]
+let physicalCores (siblings: SysText[]) : int voption =
+    let lists =
+        siblings
+        |> Array.choose (fun file ->
+            match SysFile.line file with
+            | Ok text when isCpuList text -> Some text
+            | _ -> None)
+
+    if lists.Length = 0 || lists.Length < siblings.Length then
+        ValueNone
+    else
+        ValueSome (Array.distinct lists).Length

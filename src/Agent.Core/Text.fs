@@ -1,0 +1,248 @@
+namespace Agent.Core
+
+open System
+open System.Buffers.Text
+open System.Runtime.CompilerServices
+open System.Text
+
+/// Numbers and excerpts of UTF-8 text.
+[<RequireQualifiedAccess>]
+module internal Text =
+    let isBlank (b: byte) = b = ' 'B || b = '\t'B
+
+    let isDigit (b: byte) = b >= '0'B && b <= '9'B
+
+    /// The text as an error message shows it: control characters escaped, cut after 80 characters.
+    let excerpt (text: ReadOnlySpan<byte>) =
+        // Four bytes are the most that one character takes; decoding more than is shown would be work for nothing.
+        let shown = text.Slice(0, min text.Length (80 * 4))
+        let decoded = Encoding.UTF8.GetString shown
+        let result = StringBuilder()
+
+        for character in decoded do
+            if result.Length < 80 then
+                if Char.IsControl character then
+                    result.Append("\\x").Append((int character).ToString "x2") |> ignore
+                else
+                    result.Append character |> ignore
+
+        if decoded.Length > 80 || shown.Length < text.Length then
+            result.Append '…' |> ignore
+
+        result.ToString()
+
+    let toString (text: ReadOnlySpan<byte>) = Encoding.UTF8.GetString text
+
+    let private blanks = " \t\r"B
+
+    let trim (text: ReadOnlySpan<byte>) = text.Trim(ReadOnlySpan blanks)
+
+    /// Decimal digits and nothing else, at most 2^64-1.
+    let tryUInt64 (text: ReadOnlySpan<byte>, value: byref<uint64>) : bool =
+        let mutable result = 0UL
+        let mutable good = text.Length > 0 && text.Length <= 20
+        let mutable i = 0
+
+        while good && i < text.Length do
+            let digit = uint64 (text[i] - '0'B)
+
+            if not (isDigit text[i]) then
+                good <- false
+            elif
+                result > 1844674407370955161UL
+                || (result = 1844674407370955161UL && digit > 5UL)
+            then
+                good <- false
+            else
+                result <- result * 10UL + digit
+                i <- i + 1
+
+        value <- result
+        good
+
+    /// An optional minus sign and decimal digits, within 64 bits.
+    let tryInt64 (text: ReadOnlySpan<byte>, value: byref<int64>) : bool =
+        let negative = text.Length > 0 && text[0] = '-'B
+        let mutable magnitude = 0UL
+
+        if not (tryUInt64 ((if negative then text.Slice 1 else text), &magnitude)) then
+            false
+        elif negative && magnitude <= 9223372036854775808UL then
+            value <- int64 (0UL - magnitude)
+            true
+        elif not negative && magnitude <= uint64 Int64.MaxValue then
+            value <- int64 magnitude
+            true
+        else
+            false
+
+    /// `12`, `0.25` or `-3.5`: no exponent, no infinity, at least one digit before and after a point.
+    let tryDecimal (text: ReadOnlySpan<byte>, value: byref<float>) : bool =
+        let digits =
+            if text.Length > 0 && text[0] = '-'B then
+                text.Slice 1
+            else
+                text
+
+        let point = digits.IndexOf '.'B
+        let mutable good = digits.Length > 0 && point <> 0 && point <> digits.Length - 1
+        let mutable i = 0
+
+        while good && i < digits.Length do
+            good <- isDigit digits[i] || i = point
+            i <- i + 1
+
+        let mutable consumed = 0
+
+        good
+        && Utf8Parser.TryParse(text, &value, &consumed)
+        && consumed = text.Length
+        && Double.IsFinite value
+
+/// Walks a kernel text line by line and field by field without allocating. It keeps the line number and the last
+/// field, so that an error says where it is. A last line without a line end counts as torn and is never handed out.
+[<Struct; IsByRefLike; NoEquality; NoComparison>]
+type internal Cursor =
+    val private source: string
+    val private text: ReadOnlySpan<byte>
+    val mutable private next: int
+    val mutable private number: int
+    val mutable private line: ReadOnlySpan<byte>
+    val mutable private rest: ReadOnlySpan<byte>
+    val mutable private field: ReadOnlySpan<byte>
+    val mutable private fields: int
+
+    new(source: string, text: ReadOnlySpan<byte>) =
+        {
+            source = source
+            text = text
+            next = 0
+            number = 0
+            line = ReadOnlySpan<byte>.Empty
+            rest = ReadOnlySpan<byte>.Empty
+            field = ReadOnlySpan<byte>.Empty
+            fields = 0
+        }
+
+    /// Moves to the next line; false at the end of the text and before a torn last line.
+    member this.NextLine() : bool =
+        let remaining = this.text.Slice this.next
+        let length = remaining.IndexOf '\n'B
+
+        if length < 0 then
+            this.line <- remaining
+            this.rest <- ReadOnlySpan<byte>.Empty
+            this.field <- remaining
+            this.number <- this.number + 1
+            false
+        else
+            this.line <- remaining.Slice(0, length)
+            this.rest <- this.line
+            this.field <- this.line
+            this.next <- this.next + length + 1
+            this.number <- this.number + 1
+            this.fields <- 0
+            true
+
+    /// True when nothing is left after the last complete line.
+    member this.AtEnd: bool = this.next = this.text.Length
+
+    /// The current line, without its line end.
+    member this.Line: ReadOnlySpan<byte> = this.line
+
+    /// What the fields have not used up of the current line, blanks around it removed.
+    member this.Rest: ReadOnlySpan<byte> = Text.trim this.rest
+
+    /// The field that was read last.
+    member this.Last: ReadOnlySpan<byte> = this.field
+
+    /// The next field of the line, between blanks; empty when there is none left.
+    member this.Field() : ReadOnlySpan<byte> =
+        let mutable first = 0
+
+        while first < this.rest.Length && Text.isBlank this.rest[first] do
+            first <- first + 1
+
+        let mutable past = first
+
+        while past < this.rest.Length && not (Text.isBlank this.rest[past]) do
+            past <- past + 1
+
+        this.field <- this.rest.Slice(first, past - first)
+        this.rest <- this.rest.Slice past
+        this.fields <- this.fields + 1
+        this.field
+
+    /// Moves to the next field without looking at it.
+    member this.SkipField() : unit =
+        let field = this.Field()
+        this.field <- field
+
+    /// How many fields of the line were asked for, the missing ones included.
+    member this.Fields: int = this.fields
+
+    /// Uses up the line to the given length, which becomes the last field; the fields that follow start after it.
+    member this.Skip(length: int) : unit =
+        this.field <- this.line.Slice(0, length)
+        this.rest <- this.line.Slice length
+
+    /// The next field as a whole number; false when it is none or missing.
+    member this.UInt64(value: byref<uint64>) : bool = Text.tryUInt64 (this.Field(), &value)
+
+    /// The next field as a whole number, 0 when the line has no more; false when it is something else.
+    member this.UInt64OrZero(value: byref<uint64>) : bool =
+        value <- 0UL
+        this.Field().IsEmpty || Text.tryUInt64 (this.field, &value)
+
+    /// The next field as a decimal number; false when it is none or missing.
+    member this.Decimal(value: byref<float>) : bool = Text.tryDecimal (this.Field(), &value)
+
+    /// The error that the last field, or the lack of one, deserves.
+    member this.Bad(field: string, expected: string) : ParseError =
+        {
+            Source = this.source
+            Line = this.number
+            Field = field
+            Raw = Text.excerpt this.field
+            Expected = expected
+        }
+
+    /// The error of a text that ends where a line was needed.
+    member this.NoLine(field: string) : ParseError =
+        this.Bad(
+            field,
+            (if this.AtEnd then
+                 "another line"
+             else
+                 "a line end after the last line")
+        )
+
+/// Files of /sys: one value and a line end.
+[<RequireQualifiedAccess>]
+module internal SysFile =
+    /// The value of a file that holds one whole number.
+    let integer (file: SysText) (expected: string) : Result<int64, SourceError> =
+        match file.Content with
+        | Error error -> Error error
+        | Ok bytes ->
+            let mutable cursor = Cursor(file.Path, bytes.Span)
+            let mutable value = 0L
+
+            if not (cursor.NextLine()) then
+                Error(SourceError.Garbled(cursor.NoLine "value"))
+            elif Text.tryInt64 (cursor.Field(), &value) then
+                Ok value
+            else
+                Error(SourceError.Garbled(cursor.Bad("value", expected)))
+
+    /// The text of a file that holds one line, blanks around it removed.
+    let line (file: SysText) : Result<string, SourceError> =
+        match file.Content with
+        | Error error -> Error error
+        | Ok bytes ->
+            let mutable cursor = Cursor(file.Path, bytes.Span)
+
+            if cursor.NextLine() then
+                Ok(Text.toString cursor.Rest)
+            else
+                Error(SourceError.Garbled(cursor.NoLine "value"))

@@ -1,0 +1,139 @@
+/// Units of measure and every conversion between them. Counters are unsigned 64-bit, as the kernel keeps them; a
+/// conversion that would overflow gives the largest value instead of wrapping.
+module Agent.Core.Units
+
+open System
+
+/// Bytes.
+[<Measure>]
+type B
+
+/// Kibibytes; what /proc/meminfo calls "kB".
+[<Measure>]
+type KiB
+
+/// Mebibytes; the unit of nvidia-smi's memory columns.
+[<Measure>]
+type MiB
+
+/// Disk sectors of 512 bytes, whatever the device's own block size (Documentation/admin-guide/iostats.rst).
+[<Measure>]
+type sector
+
+/// Clock ticks of 1/USER_HZ second, the unit of /proc/stat.
+[<Measure>]
+type tick
+
+/// Seconds.
+[<Measure>]
+type s
+
+/// Milliseconds.
+[<Measure>]
+type ms
+
+/// Microseconds.
+[<Measure>]
+type us
+
+/// Millidegrees Celsius, the unit of hwmon and of thermal zones.
+[<Measure>]
+type mdegC
+
+/// Degrees Celsius.
+[<Measure>]
+type degC
+
+/// Kilohertz, the unit of cpufreq.
+[<Measure>]
+type kHz
+
+/// Megahertz.
+[<Measure>]
+type MHz
+
+/// Milliwatts, the unit of NVML.
+[<Measure>]
+type mW
+
+/// Watts.
+[<Measure>]
+type W
+
+/// Hundredths of a whole.
+[<Measure>]
+type percent
+
+/// Revolutions per minute.
+[<Measure>]
+type rpm
+
+let private timesSaturating (factor: uint64) (value: uint64) =
+    if value > UInt64.MaxValue / factor then
+        UInt64.MaxValue
+    else
+        value * factor
+
+/// Kibibytes as bytes.
+[<CompiledName "BytesOfKib">]
+let bytesOfKib (value: uint64<KiB>) : uint64<B> =
+    timesSaturating 1024UL (uint64 value) |> LanguagePrimitives.UInt64WithMeasure
+
+/// Mebibytes as bytes.
+[<CompiledName "BytesOfMib">]
+let bytesOfMib (value: uint64<MiB>) : uint64<B> =
+    timesSaturating (1024UL * 1024UL) (uint64 value)
+    |> LanguagePrimitives.UInt64WithMeasure
+
+/// Sectors as bytes: 512 each.
+[<CompiledName "BytesOfSectors">]
+let bytesOfSectors (value: uint64<sector>) : uint64<B> =
+    timesSaturating 512UL (uint64 value) |> LanguagePrimitives.UInt64WithMeasure
+
+/// InfiniBand data counters count words of four octets (IBTA specification 16.1.3.5, PortXmitData).
+[<CompiledName "BytesOfInfinibandWords">]
+let bytesOfInfinibandWords (value: uint64) : uint64<B> =
+    timesSaturating 4UL value |> LanguagePrimitives.UInt64WithMeasure
+
+/// A rate in bytes per second as mebibytes per second.
+[<CompiledName "MibPerSecond">]
+let mibPerSecond (value: float<B / s>) : float<MiB / s> =
+    LanguagePrimitives.FloatWithMeasure(float value / (1024.0 * 1024.0))
+
+/// Kilohertz as megahertz.
+[<CompiledName "MhzOfKhz">]
+let mhzOfKhz (value: float<kHz>) : float<MHz> =
+    LanguagePrimitives.FloatWithMeasure(float value / 1000.0)
+
+/// Millidegrees as degrees Celsius.
+[<CompiledName "DegreesOfMilli">]
+let degreesOfMilli (value: int64<mdegC>) : float<degC> =
+    LanguagePrimitives.FloatWithMeasure(float value / 1000.0)
+
+/// Milliwatts as watts.
+[<CompiledName "WattsOfMilli">]
+let wattsOfMilli (value: uint32<mW>) : float<W> =
+    LanguagePrimitives.FloatWithMeasure(float value / 1000.0)
+
+/// Seconds as milliseconds.
+[<CompiledName "MillisecondsOfSeconds">]
+let millisecondsOfSeconds (value: float<s>) : float<ms> =
+    LanguagePrimitives.FloatWithMeasure(float value * 1000.0)
+
+/// `part` of `whole` as a percentage within 0-100; 0 of nothing is 0.
+[<CompiledName "PercentOf">]
+let percentOf (part: float<'u>) (whole: float<'u>) : float<percent> =
+    if whole > 0.0<_> then
+        LanguagePrimitives.FloatWithMeasure(Math.Clamp(part / whole * 100.0, 0.0, 100.0))
+    else
+        0.0<percent>
+
+/// One decimal, half to even: the precision at which percentages leave the agent.
+[<CompiledName "RoundToTenth">]
+let roundToTenth (value: float<'u>) : float<'u> =
+    LanguagePrimitives.FloatWithMeasure(Math.Round(float value, 1))
+
+/// A kernel counter as the ingest API stores it: never above 2^63-1.
+[<CompiledName "WireInteger">]
+let wireInteger (value: uint64<'u>) : int64 =
+    int64 (min (uint64 value) (uint64 Int64.MaxValue))

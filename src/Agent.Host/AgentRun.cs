@@ -1,0 +1,231 @@
+using System.Globalization;
+using System.Reactive.Concurrency;
+using System.Runtime.ExceptionServices;
+using System.Runtime.InteropServices;
+using System.Text;
+using Agent.Core;
+using Agent.Host.Buffering;
+using Agent.Host.Posting;
+using Agent.Host.Reading;
+using Agent.Host.Service;
+
+namespace Agent.Host;
+
+/// <summary>One run of the agent: puts the parts together, samples on the calling thread, posts on a second one.</summary>
+internal sealed class AgentRun : IDisposable
+{
+    /// <summary>The first sample waits so long for the slow sources.</summary>
+    private static readonly TimeSpan FirstReadings = TimeSpan.FromSeconds(3);
+
+    private readonly Settings settings;
+    private readonly string version;
+    private readonly Log log;
+    private readonly Signals signals;
+    private readonly ProcFiles files;
+    private readonly SlowSources slow;
+    private readonly SamplingScheduler sampling;
+    private readonly SamplingScheduler posting;
+    private readonly Outbox outbox = new(Outbox.DefaultCapacity);
+    private readonly IngestClient? client;
+    private readonly Sampler sampler;
+    private bool firstSample = true;
+    private bool overflowing;
+    private bool accepted;
+
+    /// <summary>An agent that has not started yet.</summary>
+    public AgentRun(Settings settings, string version, AgentClock clock, Log log, Signals signals)
+    {
+        this.settings = settings;
+        this.version = version;
+        this.log = log;
+        this.signals = signals;
+        files = new ProcFiles(settings.ProcFs, settings.SysFs, clock);
+        slow = new SlowSources(settings, clock);
+        sampling = new SamplingScheduler(clock)
+        {
+            OnSkipped = skipped => log.Warning($"sampling was late: {skipped} sample(s) skipped"),
+        };
+        posting = new SamplingScheduler(clock);
+
+        if (!settings.DryRun && settings.Target.IsSome)
+        {
+            var userAgent = $"{Cli.ProgramName}/{version}";
+            client = new IngestClient(settings.Target.Value, settings.Timeout, settings.Insecure, userAgent, clock);
+        }
+
+        sampler = new Sampler(
+            files,
+            SlowReadings,
+            slow.Facts,
+            settings,
+            new Identity(version, settings.Hostname, RuntimeInformation.FrameworkDescription, Environment.ProcessId),
+            new SourceWatch(settings, slow.Faults, log),
+            clock);
+    }
+
+    /// <summary>
+    /// Runs until a signal, or with --once until its one attempt is over. True when that attempt was accepted, and
+    /// always without --once.
+    /// </summary>
+    public bool Run()
+    {
+        slow.Start();
+        Announce();
+
+        Exception? defect = null;
+        var poster = new Poster(outbox, Post, posting, settings.Interval, Random.Shared.NextDouble, signals.Orderly);
+
+        using var run = Pipeline
+            .Run(sampler, Buffer, poster, settings.CpuWindow, settings.Interval, settings.Once, sampling)
+            .Subscribe(
+                Report,
+                error =>
+                {
+                    defect = error;
+                    sampling.Stop();
+                },
+                sampling.Stop);
+
+        using var stop = signals.Orderly.Register(sampling.Stop);
+        var postingThread = new Thread(posting.Run, maxStackSize: 512 * 1024) { Name = "posting" };
+        postingThread.Start();
+        sampling.Run();
+
+        // The request in flight may finish; its own time-out limits the wait.
+        posting.Stop();
+        postingThread.Join();
+        slow.Stop();
+
+        if (defect is not null)
+        {
+            ExceptionDispatchInfo.Throw(defect);
+        }
+
+        SayGoodbye();
+        return !settings.Once || accepted;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        client?.Dispose();
+        files.Dispose();
+    }
+
+    private SlowReadings SlowReadings()
+    {
+        if (firstSample)
+        {
+            firstSample = false;
+            slow.WaitForFirst(FirstReadings);
+        }
+
+        return slow.Newest();
+    }
+
+    private void Buffer(EncodedSample sample)
+    {
+        if (!outbox.Add(sample))
+        {
+            return;
+        }
+
+        if (!overflowing)
+        {
+            overflowing = true;
+            log.Warning(
+                $"{Outbox.DefaultCapacity} samples wait for delivery, which is the most that memory holds: "
+                + "from now on the oldest is dropped for each new one");
+        }
+    }
+
+    private Outcome Post(ReadOnlyMemory<byte> body)
+    {
+        if (client is not null)
+        {
+            return client.Post(body, signals.AtOnce);
+        }
+
+        log.Result(Encoding.UTF8.GetString(body.Span));
+        return Outcome.NewDelivered(Delivery.NoReceipt);
+    }
+
+    private void Report(Attempt attempt)
+    {
+        attempt.Outcome.Match(
+            delivered: receipt =>
+            {
+                accepted = true;
+
+                if (client is not null)
+                {
+                    log.Routine(Delivery.ReceiptLine(receipt));
+                }
+
+                if (overflowing && outbox.Count == 0)
+                {
+                    overflowing = false;
+                    log.Warning($"the backlog is delivered; {outbox.Overflowed} samples were dropped because memory was full");
+                }
+
+                return 0;
+            },
+            retryAfter: (_, reason) => Complain(reason, Waiting(attempt)),
+            hold: reason => Complain(reason, Waiting(attempt)),
+            reject: reason => Complain(reason, attempt.Step.Match(
+                next: static () => "",
+                wait: static _ => "",
+                setAside: static () => "; this sample is put aside",
+                takeBack: delay => $"; the third refusal in a row for this reason, all are kept, next attempt in {Seconds(delay)} s")));
+    }
+
+    private int Complain(string reason, string consequence)
+    {
+        log.Warning($"not delivered: {reason}{(settings.Once ? "" : consequence)}");
+        return 0;
+    }
+
+    private string Waiting(Attempt attempt) => attempt.Step.Match(
+        next: static () => "",
+        wait: delay => $"; {outbox.Count} held, next attempt in {Seconds(delay)} s",
+        setAside: static () => "",
+        takeBack: static _ => "");
+
+    private static string Seconds(TimeSpan delay) => delay.TotalSeconds.ToString("0.0", CultureInfo.InvariantCulture);
+
+    private void Announce()
+    {
+        if (settings.DryRun)
+        {
+            return;
+        }
+
+        var target = settings.Target.Value;
+        var disks = files.ReadDisks().Match(
+            all => Devices.SelectDisks(settings.Disks, all).Tracked.Select(static disk => disk.Device),
+            static _ => []);
+        var names = string.Join(",", disks);
+
+        log.Routine(
+            $"{Cli.ProgramName} {version} | {target.Host} as {target.Slug} | every "
+            + $"{settings.Interval.TotalSeconds.ToString(CultureInfo.InvariantCulture)} s | disks: {(names.Length > 0 ? names : "none")}");
+    }
+
+    private void SayGoodbye()
+    {
+        var refused = outbox.Refused;
+        var overflowed = outbox.Overflowed;
+
+        if (!settings.Once && outbox.Count + refused + overflowed > 0)
+        {
+            log.Warning(
+                $"not delivered: {outbox.Count} still held in memory, {refused} refused by the webapp, "
+                + $"{overflowed} dropped because memory was full");
+        }
+
+        if (!settings.Once && !settings.DryRun)
+        {
+            log.Routine("Agent stopped.");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+using System.Reactive.Concurrency;
+using System.Reactive.Disposables;
+using System.Reactive.Linq;
+using Agent.Core;
+using Agent.Host.Buffering;
+
+namespace Agent.Host;
+
+/// <summary>One attempt to deliver a sample, and what follows from it.</summary>
+internal sealed record Attempt(EncodedSample Sample, Outcome Outcome, DeliveryStep Step);
+
+/// <summary>
+/// Delivers what the outbox holds, oldest first, one request at a time. What follows from an answer is decided by
+/// <see cref="Delivery"/>.
+/// </summary>
+/// <param name="outbox">The samples to deliver.</param>
+/// <param name="post">Sends one body.</param>
+/// <param name="scheduler">The thread that posts.</param>
+/// <param name="interval">From one sample to the next; the first back-off.</param>
+/// <param name="jitter">A random number in 0-1.</param>
+/// <param name="stop">Ends delivery after the request that is in flight.</param>
+internal sealed class Poster(
+    Outbox outbox,
+    Func<ReadOnlyMemory<byte>, Outcome> post,
+    IScheduler scheduler,
+    TimeSpan interval,
+    Func<double> jitter,
+    CancellationToken stop)
+{
+    /// <summary>Delivers whenever a sample arrives and whenever a wait is over; completes when the arrivals do.</summary>
+    public IObservable<Attempt> Deliver(IObservable<EncodedSample> arrivals) =>
+        Observable.Create<Attempt>(observer =>
+        {
+            var state = Delivery.Start;
+            var retry = new SerialDisposable();
+            var waiting = false;
+
+            return StableCompositeDisposable.Create(
+                arrivals.ObserveOn(scheduler).Subscribe(_ => Pump(), observer.OnError, observer.OnCompleted),
+                retry);
+
+            void Pump()
+            {
+                while (!waiting && !stop.IsCancellationRequested && outbox.Oldest is { } sample)
+                {
+                    var outcome = post(sample.Body);
+                    (state, var step) = Delivery.Decide(interval, jitter(), state, outcome);
+
+                    step.Match(
+                        next: () => Done(() => outbox.Remove(sample)),
+                        wait: Wait,
+                        setAside: () => Done(() => outbox.SetAside(sample)),
+                        takeBack: delay => Done(outbox.TakeBack) | Wait(delay));
+
+                    observer.OnNext(new Attempt(sample, outcome, step));
+                }
+            }
+
+            static bool Done(Action action)
+            {
+                action();
+                return false;
+            }
+
+            bool Wait(TimeSpan delay)
+            {
+                waiting = true;
+                retry.Disposable = scheduler.Schedule(delay, () =>
+                {
+                    waiting = false;
+                    Pump();
+                });
+
+                return true;
+            }
+        });
+}

@@ -1,0 +1,119 @@
+using System.Reactive.Concurrency;
+using System.Reflection;
+using System.Runtime.InteropServices;
+using System.Text;
+using Agent.Core;
+using Agent.Host.Buffering;
+using Agent.Host.Posting;
+using Agent.Host.Reading;
+using Agent.Host.Service;
+
+namespace Agent.Host;
+
+/// <summary>The composition root: settings → run mode → exit code.</summary>
+internal static class Program
+{
+    private const int Success = 0;
+    private const int Failure = 1;
+    private const int UsageError = 2;
+
+    /// <summary>Divides every duration. For tests of what takes long, and in no help.</summary>
+    private const string TimeScaleVariable = "AI_DASHBOARD_TEST_TIME_SCALE";
+
+    private static readonly string Version =
+        typeof(Program).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "0";
+
+    private static int Main(string[] argv)
+    {
+        using var output = Writer(Console.OpenStandardOutput());
+        using var errors = Writer(Console.OpenStandardError());
+
+        return Cli.Parse(argv, Environment.GetEnvironmentVariable).Match(
+            command => command.Match(
+                help: text => Print(output, text),
+                version: () => Print(output, $"{Cli.ProgramName} {Version}\n"),
+                run: settings => Run(settings, output, errors)),
+            problems => Complain(errors, problems.Select(static problem => problem.Message)));
+    }
+
+    private static int Run(Settings settings, TextWriter output, TextWriter errors)
+    {
+        if (TimeScale() is not { } scale)
+        {
+            return Complain(errors, [$"{TimeScaleVariable} is not a whole number from 1 to 1000"]);
+        }
+
+        var missing = MissingDirectories(settings).ToArray();
+
+        if (missing.Length > 0)
+        {
+            return Complain(errors, missing);
+        }
+
+        var clock = new AgentClock(scale);
+        var log = new Log(output, errors, settings.LogLevel, settings.Quiet, clock);
+
+        foreach (var warning in settings.Warnings)
+        {
+            log.Warning(warning);
+        }
+
+        if (scale > 1)
+        {
+            log.Warning($"{TimeScaleVariable} is set: every duration is divided by {scale}");
+        }
+
+        if (settings.Insecure)
+        {
+            log.Warning("--insecure: TLS certificates are not verified; anyone on the way can read the token");
+        }
+
+        try
+        {
+            using var signals = new Signals();
+            using var agent = new AgentRun(settings, Version, clock, log, signals);
+            return agent.Run() ? Success : Failure;
+        }
+        catch (Exception defect)
+        {
+            log.Critical($"a defect of the agent ended it: {defect.GetType().Name}: {defect.Message}");
+            log.Debug(defect.ToString().ReplaceLineEndings(" "));
+            return Failure;
+        }
+    }
+
+    private static IEnumerable<string> MissingDirectories(Settings settings) =>
+        from root in new (string Flag, string Path)[]
+        {
+            ("--procfs", settings.ProcFs), ("--sysfs", settings.SysFs), ("--rootfs", settings.RootFs),
+        }
+        where !Directory.Exists(root.Path)
+        select $"{root.Flag}: \"{root.Path}\" is not a directory";
+
+    private static int? TimeScale() =>
+        Environment.GetEnvironmentVariable(TimeScaleVariable) switch
+        {
+            null or "" => 1,
+            var text when int.TryParse(text, out var scale) && scale is >= 1 and <= 1000 => scale,
+            _ => null,
+        };
+
+    private static StreamWriter Writer(Stream stream) =>
+        new(stream, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false)) { AutoFlush = true };
+
+    private static int Print(TextWriter output, string text)
+    {
+        output.Write(text);
+        return Success;
+    }
+
+    private static int Complain(TextWriter errors, IEnumerable<string> problems)
+    {
+        foreach (var problem in problems)
+        {
+            errors.WriteLine($"{Cli.ProgramName}: {problem}");
+        }
+
+        return UsageError;
+    }
+}

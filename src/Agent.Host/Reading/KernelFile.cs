@@ -1,0 +1,131 @@
+using Agent.Core;
+using Microsoft.FSharp.Core;
+using Microsoft.Win32.SafeHandles;
+
+namespace Agent.Host.Reading;
+
+/// <summary>A parser of the core.</summary>
+internal delegate FSharpResult<T, ParseError> TextParser<T>(ReadOnlySpan<byte> text);
+
+/// <summary>Memory that kernel files are read into; one for each thread that reads.</summary>
+internal sealed class ReadBuffer
+{
+    private byte[] bytes = new byte[16 * 1024];
+
+    /// <summary>The whole file from its beginning; valid until the next read into this buffer.</summary>
+    public ReadOnlySpan<byte> ReadWhole(SafeFileHandle file)
+    {
+        var length = 0;
+
+        // A kernel file may hand itself out in pieces; only a read of nothing is its end.
+        while (true)
+        {
+            if (length == bytes.Length)
+            {
+                Array.Resize(ref bytes, bytes.Length * 2);
+            }
+
+            var count = RandomAccess.Read(file, bytes.AsSpan(length), length);
+
+            if (count == 0)
+            {
+                return bytes.AsSpan(0, length);
+            }
+
+            length += count;
+        }
+    }
+}
+
+/// <summary>Opens and reads files of /proc and /sys and tells absent from unreadable.</summary>
+internal static class KernelFiles
+{
+    /// <summary>Operation not supported: what /proc/pressure answers when pressure is not being counted.</summary>
+    private const int NotSupported = 95;
+
+    /// <summary>Opens without a lock; the kernel's files know none.</summary>
+    public static SafeFileHandle Open(string path) =>
+        File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+
+    /// <summary>What an exception says about the source.</summary>
+    public static SourceError ErrorOf(string path, Exception error) => error switch
+    {
+        FileNotFoundException or DirectoryNotFoundException => SourceError.NewAbsent(path),
+        IOException { HResult: NotSupported } => SourceError.NewAbsent(path),
+        UnauthorizedAccessException => SourceError.NewUnreadable(path, "permission denied"),
+        _ => SourceError.NewUnreadable(path, error.Message),
+    };
+
+    /// <summary>Reads a small file of /sys.</summary>
+    public static SysText ReadText(string path, ReadBuffer buffer)
+    {
+        try
+        {
+            using var file = Open(path);
+            ReadOnlyMemory<byte> text = buffer.ReadWhole(file).ToArray();
+            return new SysText(path, FSharpResult<ReadOnlyMemory<byte>, SourceError>.NewOk(text));
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return new SysText(path, FSharpResult<ReadOnlyMemory<byte>, SourceError>.NewError(ErrorOf(path, error)));
+        }
+    }
+
+    /// <summary>Reads and parses a file once.</summary>
+    public static FSharpResult<T, SourceError> ReadOnce<T>(string path, ReadBuffer buffer, TextParser<T> parse)
+    {
+        using var file = new KernelFile(path, static () => TimeSpan.Zero);
+        return file.Read(buffer, parse);
+    }
+}
+
+/// <summary>
+/// A file of /proc that is opened once and read from its beginning at every sample. After an error it is opened again;
+/// one that is absent is looked for once a minute.
+/// </summary>
+/// <param name="path">Where it lies.</param>
+/// <param name="now">The monotonic clock.</param>
+internal sealed class KernelFile(string path, Func<TimeSpan> now) : IDisposable
+{
+    private static readonly TimeSpan LookAgain = TimeSpan.FromMinutes(1);
+
+    private SafeFileHandle? handle;
+    private SourceError? absent;
+    private TimeSpan absentSince;
+
+    /// <summary>What the file says now.</summary>
+    public FSharpResult<T, SourceError> Read<T>(ReadBuffer buffer, TextParser<T> parse)
+    {
+        if (absent is not null && now() - absentSince < LookAgain)
+        {
+            return FSharpResult<T, SourceError>.NewError(absent);
+        }
+
+        try
+        {
+            handle ??= KernelFiles.Open(path);
+            absent = null;
+            return parse(buffer.ReadWhole(handle)).SelectError(SourceError.NewGarbled);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            Dispose();
+            var reason = KernelFiles.ErrorOf(path, error);
+
+            if (reason.IsAbsent)
+            {
+                absent = reason;
+                absentSince = now();
+            }
+
+            return FSharpResult<T, SourceError>.NewError(reason);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        handle?.Dispose();
+        handle = null;
+    }
+}

@@ -1,0 +1,154 @@
+using System.IO.Enumeration;
+using Agent.Core;
+using Agent.Core.Proc;
+using Agent.Core.Sys;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Host.Reading;
+
+/// <summary>The sources that are read at every sample, on the sampling thread.</summary>
+internal sealed class ProcFiles : IDisposable
+{
+    private readonly string root;
+    private readonly AgentClock clock;
+    private readonly ReadBuffer buffer = new();
+    private readonly KernelFile stat;
+    private readonly KernelFile memory;
+    private readonly KernelFile load;
+    private readonly KernelFile disks;
+    private readonly KernelFile network;
+    private readonly KernelFile cpuPressure;
+    private readonly KernelFile ioPressure;
+    private readonly KernelFile memoryPressure;
+    private readonly FabricFiles fabric;
+
+    /// <summary>Reads under the given roots, by default /proc and /sys.</summary>
+    public ProcFiles(string procfs, string sysfs, AgentClock clock)
+    {
+        root = procfs;
+        this.clock = clock;
+        stat = FileAt("stat");
+        memory = FileAt("meminfo");
+        load = FileAt("loadavg");
+        disks = FileAt("diskstats");
+        network = new KernelFile(ProcPaths.NetDev(procfs), Now);
+        cpuPressure = FileAt("pressure/cpu");
+        ioPressure = FileAt("pressure/io");
+        memoryPressure = FileAt("pressure/memory");
+        fabric = new FabricFiles(sysfs, Now);
+    }
+
+    /// <summary>CPU times alone, for the opening of a CPU window.</summary>
+    public FSharpResult<Stat.CpuStat, SourceError> ReadStat() => stat.Read(buffer, Stat.Parse);
+
+    /// <summary>The disks alone, for the line at start.</summary>
+    public FSharpResult<DiskStats.DiskCounters[], SourceError> ReadDisks() => disks.Read(buffer, DiskStats.Parse);
+
+    /// <summary>Everything at this instant.</summary>
+    public Snapshot Read(FSharpValueOption<CpuWindow> window, Func<SlowReadings> slow)
+    {
+        // The counters whose differences matter most come first, right after the time stamp.
+        var at = clock.GetUtcNow();
+        var cpu = ReadStat();
+        var diskCounters = ReadDisks();
+        var interfaces = network.Read(buffer, NetDev.Parse);
+
+        return new Snapshot(
+            at: at,
+            window: window,
+            stat: cpu,
+            memory: memory.Read(buffer, MemInfo.Parse),
+            load: load.Read(buffer, LoadAvg.Parse),
+            disks: diskCounters,
+            network: interfaces,
+            processes: CountProcesses(),
+            cpuPressure: cpuPressure.Read(buffer, static text => Pressure.Parse("/proc/pressure/cpu", text)),
+            ioPressure: ioPressure.Read(buffer, static text => Pressure.Parse("/proc/pressure/io", text)),
+            memoryPressure: memoryPressure.Read(buffer, static text => Pressure.Parse("/proc/pressure/memory", text)),
+            infiniband: fabric.Read(buffer),
+            slow: slow());
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var file in (KernelFile[])[stat, memory, load, disks, network, cpuPressure, ioPressure, memoryPressure])
+        {
+            file.Dispose();
+        }
+    }
+
+    private KernelFile FileAt(string name) => new(Path.Join(root, name), Now);
+
+    private TimeSpan Now() => clock.Elapsed;
+
+    private FSharpResult<int, SourceError> CountProcesses()
+    {
+        try
+        {
+            var count = 0;
+            var processes = new FileSystemEnumerable<int>(root, static (ref FileSystemEntry _) => 1)
+            {
+                // The names of processes are numbers, and nothing else in /proc begins with a digit.
+                ShouldIncludePredicate = static (ref FileSystemEntry entry) => char.IsAsciiDigit(entry.FileName[0]),
+            };
+
+            foreach (var process in processes)
+            {
+                count += process;
+            }
+
+            return FSharpResult<int, SourceError>.NewOk(count);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return FSharpResult<int, SourceError>.NewError(KernelFiles.ErrorOf(root, error));
+        }
+    }
+}
+
+/// <summary>The counters of RDMA ports. Which ports there are is looked up once a minute.</summary>
+internal sealed class FabricFiles(string sysfs, Func<TimeSpan> now)
+{
+    private static readonly TimeSpan LookAgain = TimeSpan.FromMinutes(1);
+
+    private string[] paths = [];
+    private TimeSpan? listedAt;
+
+    /// <summary>The ports at this instant; empty without a fabric.</summary>
+    public Infiniband.Port[] Read(ReadBuffer buffer)
+    {
+        if (listedAt is null || now() - listedAt > LookAgain)
+        {
+            listedAt = now();
+            paths =
+            [
+                .. from device in SysFiles.Directories(Path.Join(sysfs, "class/infiniband"))
+                   from port in SysFiles.Directories(Path.Join(device, "ports"))
+                   from counter in (string[])["port_rcv_data", "port_xmit_data"]
+                   select Path.Join(port, "counters", counter),
+            ];
+        }
+
+        return paths.Length == 0
+            ? []
+            : Infiniband.Parse([.. paths.Select(path => KernelFiles.ReadText(path, buffer))]);
+    }
+}
+
+/// <summary>Where files lie that /proc keeps for each process.</summary>
+internal static class ProcPaths
+{
+    /// <summary>The interfaces of the machine.</summary>
+    public static string NetDev(string procfs) => OfFirstProcess(procfs, "net/dev", "net/dev");
+
+    /// <summary>The mounts of the machine.</summary>
+    public static string Mounts(string procfs) => OfFirstProcess(procfs, "mounts", "self/mounts");
+
+    // In a /proc that was bound into a container, net and self point at the reader; process 1 is the host's.
+    private static string OfFirstProcess(string procfs, string name, string fallback)
+    {
+        var ofHost = Path.Join(procfs, "1", name);
+        return procfs != "/proc" && File.Exists(ofHost) ? ofHost : Path.Join(procfs, fallback);
+    }
+}

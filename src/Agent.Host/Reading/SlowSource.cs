@@ -1,0 +1,114 @@
+namespace Agent.Host.Reading;
+
+/// <summary>One reading, and how long to wait before the next.</summary>
+/// <param name="Value">What was read.</param>
+/// <param name="Next">The wait; infinite ends the source, and its last reading stays valid.</param>
+internal readonly record struct SlowReading<T>(T Value, TimeSpan Next);
+
+/// <summary>
+/// A source that may be slow or hang. It is read on a thread of its own, and whoever wants to know takes its newest
+/// reading without waiting.
+/// </summary>
+/// <param name="name">For the thread.</param>
+/// <param name="clock">The monotonic clock.</param>
+/// <param name="longestAge">A reading that is older is not told as the present; infinite where none is too old.</param>
+/// <param name="read">Reads once; it does not throw for what a machine may do.</param>
+internal sealed class SlowSource<T>(string name, AgentClock clock, TimeSpan longestAge, Func<SlowReading<T>> read)
+    where T : class
+{
+    private readonly object gate = new();
+    private T? newest;
+    private TimeSpan takenAt;
+    private bool final;
+    private bool wanted;
+    private bool stopped;
+
+    /// <summary>Starts reading.</summary>
+    public void Start() =>
+        new Thread(Loop, maxStackSize: 256 * 1024) { IsBackground = true, Name = name }.Start();
+
+    /// <summary>Ends the thread after the reading that is under way, without waiting for it.</summary>
+    public void Stop()
+    {
+        lock (gate)
+        {
+            stopped = true;
+            Monitor.PulseAll(gate);
+        }
+    }
+
+    /// <summary>Asks for a reading now instead of at the end of the wait.</summary>
+    public void Refresh()
+    {
+        lock (gate)
+        {
+            wanted = true;
+            Monitor.PulseAll(gate);
+        }
+    }
+
+    /// <summary>The newest reading, if it is young enough.</summary>
+    public T? Newest
+    {
+        get
+        {
+            lock (gate)
+            {
+                return final || longestAge == Timeout.InfiniteTimeSpan || clock.Elapsed - takenAt <= longestAge ? newest : null;
+            }
+        }
+    }
+
+    /// <summary>Waits for the first reading until the given instant of the clock; infinite for as long as it takes.</summary>
+    public void WaitForFirst(TimeSpan until)
+    {
+        lock (gate)
+        {
+            while (newest is null && !stopped)
+            {
+                if (until == Timeout.InfiniteTimeSpan)
+                {
+                    clock.Wait(gate, until);
+                }
+                else if (clock.Elapsed < until)
+                {
+                    clock.Wait(gate, until - clock.Elapsed);
+                }
+                else
+                {
+                    return;
+                }
+            }
+        }
+    }
+
+    private void Loop()
+    {
+        while (true)
+        {
+            var reading = read();
+
+            lock (gate)
+            {
+                newest = reading.Value;
+                takenAt = clock.Elapsed;
+                final = reading.Next == Timeout.InfiniteTimeSpan;
+                Monitor.PulseAll(gate);
+
+                var until = takenAt + reading.Next;
+
+                while (!final && !stopped && !wanted && clock.Elapsed < until)
+                {
+                    clock.Wait(gate, until - clock.Elapsed);
+                }
+
+                if (stopped || final)
+                {
+                    return;
+                }
+
+                wanted = false;
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+using Agent.Core;
+using Agent.Core.Gpu;
+using Agent.Core.Sys;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Host.Reading;
+
+/// <summary>Everything that is read beside the sampling, each source on a thread of its own.</summary>
+internal sealed class SlowSources
+{
+    private static readonly TimeSpan Minute = TimeSpan.FromMinutes(1);
+
+    /// <summary>The clock of the CPUs costs one file for each, and a sleep in some drivers.</summary>
+    private static readonly TimeSpan FrequencyPeriod = TimeSpan.FromSeconds(10);
+
+    /// <summary>ipmitool talks to a slow controller over a slow bus.</summary>
+    private static readonly TimeSpan IpmiPeriod = TimeSpan.FromSeconds(10);
+
+    /// <summary>A start of nvidia-smi costs up to half a second of CPU time.</summary>
+    private static readonly TimeSpan ShortestGpuPeriod = TimeSpan.FromSeconds(2);
+
+    /// <summary>An installation of the driver is noticed after this time.</summary>
+    private static readonly TimeSpan GpuLookAgain = TimeSpan.FromSeconds(30);
+
+    private readonly SlowSource<SensorReading> sensors;
+    private readonly SlowSource<FrequencyReading> frequency;
+    private readonly SlowSource<FanReading> ipmiFans;
+    private readonly SlowSource<GpuReading> gpus;
+    private readonly SlowSource<SystemInfo> facts;
+    private readonly SlowSource<Partition[]> partitions;
+    private readonly AgentClock clock;
+
+    /// <summary>Sources under the settings' roots; nothing is read before <see cref="Start"/>.</summary>
+    public SlowSources(Settings settings, AgentClock clock)
+    {
+        this.clock = clock;
+        var interval = settings.Interval;
+        var longestAge = Longest(TimeSpan.FromSeconds(10), interval * 3);
+        var sensorFiles = NewSysFiles();
+        var frequencyFiles = NewSysFiles();
+        var systemFacts = new SystemFacts(settings.ProcFs, NewSysFiles());
+        var partitionFiles = new PartitionFiles(settings.ProcFs, settings.RootFs);
+        var ipmi = new IpmiProcess(clock);
+        var nvidiaSmi = new NvidiaSmiProcess(clock);
+
+        sensors = new("sensors", clock, longestAge, () =>
+        {
+            var reading = sensorFiles.ReadSensors();
+            return new(reading, reading.IsEmpty ? Minute : Longest(interval, TimeSpan.FromSeconds(1)));
+        });
+
+        // Twice the period, because the newest reading is always almost one period old.
+        frequency = new("frequency", clock, Longest(longestAge, FrequencyPeriod * 2), () =>
+            new(new FrequencyReading(frequencyFiles.ReadFrequency()), Longest(interval, FrequencyPeriod)));
+
+        ipmiFans = new("ipmi", clock, Longest(longestAge, IpmiPeriod * 2), () => ReadIpmi(ipmi, interval));
+        gpus = new("gpu", clock, longestAge, () => ReadGpus(nvidiaSmi, interval));
+        facts = new("system", clock, Timeout.InfiniteTimeSpan, () => new(systemFacts.Read(), Minute));
+        partitions = new("partitions", clock, Minute * 3, () => new(partitionFiles.Read(), Minute));
+
+        SysFiles NewSysFiles() => new(settings.SysFs, settings.ProcFs);
+    }
+
+    /// <summary>Starts all sources.</summary>
+    public void Start()
+    {
+        sensors.Start();
+        frequency.Start();
+        ipmiFans.Start();
+        gpus.Start();
+        facts.Start();
+        partitions.Start();
+    }
+
+    /// <summary>Ends all sources without waiting for one that hangs.</summary>
+    public void Stop()
+    {
+        sensors.Stop();
+        frequency.Stop();
+        ipmiFans.Stop();
+        gpus.Stop();
+        facts.Stop();
+        partitions.Stop();
+    }
+
+    /// <summary>Waits until each source has told something, but no longer than the limit in all.</summary>
+    public void WaitForFirst(TimeSpan limit)
+    {
+        var until = clock.Elapsed + limit;
+        sensors.WaitForFirst(until);
+        frequency.WaitForFirst(until);
+        ipmiFans.WaitForFirst(until);
+        gpus.WaitForFirst(until);
+        facts.WaitForFirst(until);
+        partitions.WaitForFirst(until);
+    }
+
+    /// <summary>The newest readings that a sample carries.</summary>
+    public SlowReadings Newest()
+    {
+        var sensed = sensors.Newest ?? SensorReading.None;
+
+        return new SlowReadings(
+            cpuTemperature: sensed.CpuTemperature,
+            cpuFrequency: frequency.Newest?.Clock ?? FSharpValueOption<double>.None,
+            physicalCores: Facts().CpuCountPhysical,
+            fans: sensed.Fans.Length > 0 ? sensed.Fans : ipmiFans.Newest?.Fans ?? [],
+            gpus: gpus.Newest?.Gpus ?? []);
+    }
+
+    /// <summary>The newest facts of the machine.</summary>
+    public SystemInfo Facts() =>
+        SystemInfoModule.WithPartitions(partitions.Newest ?? [], facts.Newest ?? SystemInfoModule.Unknown);
+
+    /// <summary>Has the facts read again at once, because the number of CPUs changed.</summary>
+    public void RefreshFacts() => facts.Refresh();
+
+    /// <summary>What the newest readings could not read.</summary>
+    public IEnumerable<SourceError> Faults() =>
+        (sensors.Newest?.Faults ?? [])
+            .Concat(ipmiFans.Newest?.Faults ?? [])
+            .Concat(gpus.Newest?.Faults ?? []);
+
+    private SlowReading<FanReading> ReadIpmi(IpmiProcess ipmi, TimeSpan interval)
+    {
+        // Fans that hwmon knows need no controller; on most machines this thread ends here.
+        sensors.WaitForFirst(Timeout.InfiniteTimeSpan);
+
+        if (sensors.Newest is { Fans.Length: > 0 })
+        {
+            return new(FanReading.None, Timeout.InfiniteTimeSpan);
+        }
+
+        return ipmi.Read().Match<Hwmon.Fan[], SourceError, SlowReading<FanReading>>(
+            fans => new(new FanReading(fans, []), Longest(interval, IpmiPeriod)),
+            error => error.IsAbsent
+                ? new(FanReading.None, Timeout.InfiniteTimeSpan)
+                : new(new FanReading([], [error]), Minute));
+    }
+
+    private static SlowReading<GpuReading> ReadGpus(NvidiaSmiProcess nvidiaSmi, TimeSpan interval) =>
+        nvidiaSmi.Read().Match<GpuReading, SourceError, SlowReading<GpuReading>>(
+            reading => new(reading, Longest(interval, ShortestGpuPeriod)),
+            error => error.IsAbsent
+                ? new(new GpuReading([], []), GpuLookAgain)
+                : new(new GpuReading([], [error]), Longest(interval, ShortestGpuPeriod)));
+
+    private static TimeSpan Longest(TimeSpan one, TimeSpan other) => one > other ? one : other;
+
+    private sealed record FrequencyReading(FSharpValueOption<double> Clock);
+
+    private sealed record FanReading(Hwmon.Fan[] Fans, SourceError[] Faults)
+    {
+        public static readonly FanReading None = new([], []);
+    }
+}

@@ -1,0 +1,122 @@
+using Agent.Core;
+using Agent.Core.Proc;
+using Agent.Core.Sys;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Host.Reading;
+
+/// <summary>Temperatures and fans at one reading.</summary>
+/// <param name="CpuTemperature">Degrees Celsius; none without a sensor.</param>
+/// <param name="Fans">Fans with a speed.</param>
+/// <param name="Faults">Sensors that could not be read.</param>
+internal sealed record SensorReading(FSharpValueOption<double> CpuTemperature, Hwmon.Fan[] Fans, SourceError[] Faults)
+{
+    /// <summary>A machine without sensors.</summary>
+    public static readonly SensorReading None = new(FSharpValueOption<double>.None, [], []);
+
+    /// <summary>True when there is nothing to read again soon.</summary>
+    public bool IsEmpty => CpuTemperature.IsNone && Fans.Length == 0 && Faults.Length == 0;
+}
+
+/// <summary>The sources below /sys. They may be slow (some sensors answer over a bus), so they are read beside the sampling.</summary>
+internal sealed class SysFiles(string sysfs, string procfs)
+{
+    private readonly ReadBuffer buffer = new();
+
+    /// <summary>The directories and links to directories in a directory, sorted; empty when it is not there.</summary>
+    public static string[] Directories(string path) => List(path, Directory.GetFileSystemEntries);
+
+    /// <summary>All sensors of hwmon, and the thermal zones where it has no temperature.</summary>
+    public SensorReading ReadSensors()
+    {
+        var sensors = Hwmon.Parse(Texts(
+            from chip in Directories(Path.Join(sysfs, "class/hwmon"))
+            from file in SensorFiles(chip)
+            select file));
+
+        var temperature = Hwmon.CpuTemperature(sensors.Temperatures);
+
+        if (temperature.IsNone)
+        {
+            temperature = Thermal.Hottest(Texts(
+                from zone in Directories(Path.Join(sysfs, "class/thermal"))
+                where Path.GetFileName(zone).StartsWith("thermal_zone", StringComparison.Ordinal)
+                select Path.Join(zone, "temp")));
+        }
+
+        return new SensorReading(temperature, sensors.Fans, sensors.Faults);
+    }
+
+    /// <summary>The mean clock of the CPUs in MHz; none when nothing tells.</summary>
+    public FSharpValueOption<double> ReadFrequency()
+    {
+        var files = Texts(
+            from cpu in Cpus()
+            let file = Path.Join(cpu, "cpufreq/scaling_cur_freq")
+            where File.Exists(file)
+            select file);
+
+        var clock = files.Length > 0 ? CpuFreq.MeanClock(files) : FSharpValueOption<double>.None;
+
+        return clock.IsSome
+            ? clock
+            : ReadCpuInfo().Match(CpuInfo.MeanClock, static _ => FSharpValueOption<double>.None);
+    }
+
+    /// <summary>/proc/cpuinfo.</summary>
+    public FSharpResult<CpuInfo.CpuInfo, SourceError> ReadCpuInfo() =>
+        KernelFiles.ReadOnce(Path.Join(procfs, "cpuinfo"), buffer, CpuInfo.Parse);
+
+    /// <summary>The number of cores; none when nothing tells.</summary>
+    public FSharpValueOption<int> ReadPhysicalCores()
+    {
+        // CPUs that are off-line have no topology.
+        var siblings = Texts(
+            from cpu in Cpus()
+            let file = Path.Join(cpu, "topology/core_cpus_list")
+            let older = Path.Join(cpu, "topology/thread_siblings_list")
+            where File.Exists(file) || File.Exists(older)
+            select File.Exists(file) ? file : older);
+
+        var cores = Topology.PhysicalCores(siblings);
+
+        return cores.IsSome
+            ? cores
+            : ReadCpuInfo().Match(CpuInfo.PhysicalCores, static _ => FSharpValueOption<int>.None);
+    }
+
+    private IEnumerable<string> Cpus() =>
+        from cpu in Directories(Path.Join(sysfs, "devices/system/cpu"))
+        let name = Path.GetFileName(cpu)
+        where name.Length > 3 && name.StartsWith("cpu", StringComparison.Ordinal) && char.IsAsciiDigit(name[3])
+        select cpu;
+
+    // Kernels before 2.6.36 and some drivers keep the sensors one directory further down.
+    private static IEnumerable<string> SensorFiles(string chip) =>
+        from directory in (string[])[chip, Path.Join(chip, "device")]
+        from file in List(directory, Directory.GetFiles)
+        let name = Path.GetFileName(file)
+        where name == "name" || IsSensor(name, "temp") || IsSensor(name, "fan")
+        select file;
+
+    private static bool IsSensor(string name, string kind) =>
+        name.StartsWith(kind, StringComparison.Ordinal)
+        && (name.EndsWith("_input", StringComparison.Ordinal) || name.EndsWith("_label", StringComparison.Ordinal));
+
+    private SysText[] Texts(IEnumerable<string> paths) =>
+        [.. paths.Select(path => KernelFiles.ReadText(path, buffer))];
+
+    private static string[] List(string path, Func<string, string[]> list)
+    {
+        try
+        {
+            var entries = Directory.Exists(path) ? list(path) : [];
+            Array.Sort(entries, StringComparer.Ordinal);
+            return entries;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return [];
+        }
+    }
+}

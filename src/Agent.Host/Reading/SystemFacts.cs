@@ -1,0 +1,128 @@
+using System.Net;
+using System.Net.NetworkInformation;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using System.Text;
+using Agent.Core;
+using Agent.Core.Proc;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Host.Reading;
+
+/// <summary>Reads the machine's slow facts: what it is, how full its file systems are, how it is addressed.</summary>
+internal sealed partial class SystemFacts(string procfs, SysFiles sys)
+{
+    private readonly ReadBuffer buffer = new();
+    private int coresOf = -1;
+    private FSharpValueOption<int> cores;
+
+    /// <summary>Everything but the partitions, which may hang and are read apart.</summary>
+    public SystemInfo Read()
+    {
+        var names = UnameFields();
+        var stat = Proc("stat", Stat.Parse);
+        var memory = Proc("meminfo", MemInfo.Parse);
+        var logical = stat.Match(static s => s.Cpus.Length, static _ => 0);
+
+        if (logical != coresOf)
+        {
+            coresOf = logical;
+            cores = sys.ReadPhysicalCores();
+        }
+
+        return new SystemInfo(
+            osName: names[0],
+            osRelease: names[2],
+            osVersion: names[3],
+            machine: names[4],
+            libC: LibC(),
+            cpuModel: sys.ReadCpuInfo().Match(
+                static info => info.ModelName.IsSome ? info.ModelName.Value : "",
+                static _ => ""),
+            hostname: names[1],
+            cpuCountLogical: stat.Match(
+                static s => FSharpValueOption<int>.NewValueSome(s.Cpus.Length),
+                static _ => FSharpValueOption<int>.None),
+            cpuCountPhysical: cores,
+            memoryTotal: memory.Match(
+                static m => FSharpValueOption<ulong>.NewValueSome(m.Total),
+                static _ => FSharpValueOption<ulong>.None),
+            swapTotal: memory.Match(static m => m.SwapTotal, static _ => FSharpValueOption<ulong>.None),
+            bootTime: stat.Match(
+                SystemInfoModule.BootTime,
+                static _ => FSharpValueOption<DateTimeOffset>.None),
+            uptime: Proc("uptime", Uptime.Parse).Match(
+                static seconds => FSharpValueOption<double>.NewValueSome(seconds),
+                static _ => FSharpValueOption<double>.None),
+            partitions: [],
+            interfaces: Interfaces());
+    }
+
+    private static InterfaceAddress[] Interfaces()
+    {
+        try
+        {
+            return
+            [
+                .. from adapter in NetworkInterface.GetAllNetworkInterfaces()
+                   let addresses = adapter.GetIPProperties().UnicastAddresses.Select(static a => a.Address).ToArray()
+                   select new InterfaceAddress(
+                       adapter.Name,
+                       FirstOf(addresses, AddressFamily.InterNetwork),
+                       FirstOf(addresses, AddressFamily.InterNetworkV6)),
+            ];
+        }
+        catch (NetworkInformationException)
+        {
+            return [];
+        }
+    }
+
+    private static string FirstOf(IPAddress[] addresses, AddressFamily family) =>
+        addresses.FirstOrDefault(address => address.AddressFamily == family)?.ToString() ?? "";
+
+    private FSharpResult<T, SourceError> Proc<T>(string name, TextParser<T> parse) =>
+        KernelFiles.ReadOnce(Path.Join(procfs, name), buffer, parse);
+
+    /// <summary>uname(2): system, node, release, version, machine; each ends with a zero byte.</summary>
+    private static string[] UnameFields()
+    {
+        const int Fields = 6;
+        const int Width = 65;
+        Span<byte> names = stackalloc byte[Fields * Width];
+
+        if (Uname(ref MemoryMarshal.GetReference(names)) != 0)
+        {
+            return ["", "", "", "", ""];
+        }
+
+        var texts = new string[5];
+
+        for (var i = 0; i < texts.Length; i++)
+        {
+            var field = names.Slice(i * Width, Width);
+            texts[i] = Encoding.UTF8.GetString(field[..field.IndexOf((byte)0)]);
+        }
+
+        return texts;
+    }
+
+    private static string LibC()
+    {
+        try
+        {
+            return "glibc" + Marshal.PtrToStringUTF8(GnuGetLibcVersion());
+        }
+        catch (EntryPointNotFoundException)
+        {
+            // musl has no such function, and no version to ask for.
+            return "";
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "uname")]
+    private static partial int Uname(ref byte names);
+
+    [LibraryImport("libc", EntryPoint = "gnu_get_libc_version")]
+    private static partial nint GnuGetLibcVersion();
+}

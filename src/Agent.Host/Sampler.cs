@@ -1,0 +1,80 @@
+using System.Buffers;
+using Agent.Core;
+using Agent.Core.Proc;
+using Agent.Host.Buffering;
+using Agent.Host.Reading;
+using Agent.Host.Service;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Host;
+
+/// <summary>What goes into every sample unchanged.</summary>
+/// <param name="Version">The agent's version.</param>
+/// <param name="Hostname">The name the user gave; empty for the machine's own.</param>
+/// <param name="Runtime">What the agent runs on.</param>
+/// <param name="Pid">The agent's process id.</param>
+internal sealed record Identity(string Version, string Hostname, string Runtime, int Pid);
+
+/// <summary>Takes one sample at a time: reads, builds, encodes. Runs on the sampling thread alone.</summary>
+/// <param name="files">The fast sources.</param>
+/// <param name="slow">The newest readings of the slow ones.</param>
+/// <param name="facts">The newest facts of the machine.</param>
+/// <param name="settings">The user's choices.</param>
+/// <param name="identity">Who samples.</param>
+/// <param name="watch">Told what could not be read.</param>
+/// <param name="clock">The monotonic clock.</param>
+internal sealed class Sampler(
+    ProcFiles files,
+    Func<SlowReadings> slow,
+    Func<SystemInfo> facts,
+    Settings settings,
+    Identity identity,
+    SourceWatch watch,
+    AgentClock clock)
+{
+    private readonly SampleOptions options = new(settings.Disks, settings.Interfaces, settings.CpuWindow);
+    private readonly ArrayBufferWriter<byte> body = new(4096);
+    private FSharpValueOption<Snapshot> previous = FSharpValueOption<Snapshot>.None;
+    private Stat.CpuStat? opening;
+    private TimeSpan openedAt;
+
+    /// <summary>Reads the CPU times that the next sample's CPU window starts from.</summary>
+    public void OpenWindow()
+    {
+        openedAt = clock.Elapsed;
+        opening = files.ReadStat().Match<Stat.CpuStat, SourceError, Stat.CpuStat?>(static stat => stat, static _ => null);
+    }
+
+    /// <summary>The machine at this instant, as a request body.</summary>
+    public EncodedSample Take()
+    {
+        var snapshot = files.Read(Window(), slow);
+        var sample = SampleModule.Build(options, previous, snapshot);
+        watch.Observe(snapshot);
+        previous = FSharpValueOption<Snapshot>.NewValueSome(snapshot);
+        opening = null;
+
+        body.ResetWrittenCount();
+        Wire.Write(body, settings.DryRun && settings.Once, sample, Agent());
+        return new EncodedSample(sample.CollectedAt, body.WrittenSpan.ToArray());
+    }
+
+    private FSharpValueOption<CpuWindow> Window() =>
+        opening is null
+            ? FSharpValueOption<CpuWindow>.None
+            : FSharpValueOption<CpuWindow>.NewValueSome(new CpuWindow(clock.Elapsed - openedAt, opening));
+
+    private AgentInfo Agent()
+    {
+        var system = facts();
+
+        return new AgentInfo(
+            version: identity.Version,
+            hostname: identity.Hostname.Length > 0 ? identity.Hostname : system.Hostname,
+            pid: identity.Pid,
+            labels: settings.Labels,
+            diskFilters: settings.DiskFilters,
+            runtime: identity.Runtime,
+            system: system);
+    }
+}

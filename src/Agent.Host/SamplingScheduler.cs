@@ -1,0 +1,142 @@
+using System.Reactive.Concurrency;
+using System.Reactive.Disposables;
+using Agent.Core;
+
+namespace Agent.Host;
+
+/// <summary>
+/// An Rx scheduler on one thread that sleeps until the next work is due. Rx's own timers wake the thread pool, which
+/// costs more than the reading. Periodic work stays on the grid of <see cref="Schedule"/>: what is late skips grid
+/// points and never bunches. The agent has two of these, one that samples and one that posts.
+/// </summary>
+internal sealed class SamplingScheduler(AgentClock clock) : LocalScheduler, ISchedulerPeriodic
+{
+    private readonly object gate = new();
+    private readonly PriorityQueue<Work, (TimeSpan Due, long Order)> queue = new();
+    private long enqueued;
+    private bool stopped;
+
+    // While work runs, the instant it was due: periodic work that starts there is anchored at it, not at the few
+    // microseconds that passed since.
+    private TimeSpan? running;
+
+    /// <summary>Told the number of grid points that were skipped because the work before was late.</summary>
+    public Action<long> OnSkipped { get; set; } = static _ => { };
+
+    /// <inheritdoc/>
+    public override DateTimeOffset Now => clock.GetUtcNow();
+
+    /// <inheritdoc/>
+    public override IDisposable Schedule<TState>(
+        TState state, TimeSpan dueTime, Func<IScheduler, TState, IDisposable> action)
+    {
+        var result = new SingleAssignmentDisposable();
+        var work = new Work(_ =>
+        {
+            result.Disposable = action(this, state);
+            return null;
+        });
+
+        Enqueue(work, clock.Elapsed + Scheduler.Normalize(dueTime));
+        return StableCompositeDisposable.Create(work, result);
+    }
+
+    /// <inheritdoc/>
+    public IDisposable SchedulePeriodic<TState>(TState state, TimeSpan period, Func<TState, TState> action)
+    {
+        var work = new Work(due =>
+        {
+            state = action(state);
+            var next = Core.Schedule.After(due, period, clock.Elapsed);
+
+            if (next.Skipped > 0)
+            {
+                OnSkipped(next.Skipped);
+            }
+
+            return next.Due;
+        });
+
+        Enqueue(work, (running ?? clock.Elapsed) + period);
+        return work;
+    }
+
+    /// <summary>Does the work as it falls due, on the calling thread, until <see cref="Stop"/>.</summary>
+    public void Run()
+    {
+        while (TryTakeDue(out var work, out var due))
+        {
+            running = due;
+            var next = work.Run(due);
+            running = null;
+
+            if (next is { } instant)
+            {
+                Enqueue(work, instant);
+            }
+        }
+    }
+
+    /// <summary>Ends <see cref="Run"/> after the work that runs now; what is still due is dropped.</summary>
+    public void Stop()
+    {
+        lock (gate)
+        {
+            stopped = true;
+            Monitor.PulseAll(gate);
+        }
+    }
+
+    private void Enqueue(Work work, TimeSpan due)
+    {
+        lock (gate)
+        {
+            queue.Enqueue(work, (due, enqueued++));
+            Monitor.PulseAll(gate);
+        }
+    }
+
+    private bool TryTakeDue(out Work work, out TimeSpan due)
+    {
+        lock (gate)
+        {
+            while (!stopped)
+            {
+                if (!queue.TryPeek(out work!, out var priority))
+                {
+                    clock.Wait(gate, Timeout.InfiniteTimeSpan);
+                }
+                else if (work.IsDisposed)
+                {
+                    queue.Dequeue();
+                }
+                else if (priority.Due > clock.Elapsed)
+                {
+                    clock.Wait(gate, priority.Due - clock.Elapsed);
+                }
+                else
+                {
+                    queue.Dequeue();
+                    due = priority.Due;
+                    return true;
+                }
+            }
+
+            work = Work.None;
+            due = default;
+            return false;
+        }
+    }
+
+    /// <summary>Something to do at an instant; it may name the next instant at which to do it again.</summary>
+    private sealed class Work(Func<TimeSpan, TimeSpan?> action) : ICancelable
+    {
+        public static readonly Work None = new(static _ => null);
+
+        public bool IsDisposed { get; private set; }
+
+        public TimeSpan? Run(TimeSpan due) => IsDisposed ? null : action(due);
+
+        public void Dispose() => IsDisposed = true;
+    }
+}
