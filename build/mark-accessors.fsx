@@ -19,17 +19,23 @@ open System.Reflection.PortableExecutable
 let flagsInRow = 6
 
 let accessorsOf (reader: MetadataReader) =
-    [ for property in reader.PropertyDefinitions do
-          let accessors = reader.GetPropertyDefinition(property).GetAccessors()
+    [
+        for property in reader.PropertyDefinitions do
+            let accessors = reader.GetPropertyDefinition(property).GetAccessors()
 
-          for accessor in [ accessors.Getter; accessors.Setter ] do
-              if not accessor.IsNil then
-                  accessor ]
+            for accessor in [ accessors.Getter; accessors.Setter ] do
+                if not accessor.IsNil then
+                    accessor
+    ]
 
 let mark (image: byte array) =
     use pe = new PEReader(new MemoryStream(image))
     let reader = pe.GetMetadataReader()
-    let table = pe.PEHeaders.MetadataStartOffset + reader.GetTableMetadataOffset TableIndex.MethodDef
+
+    let table =
+        pe.PEHeaders.MetadataStartOffset
+        + reader.GetTableMetadataOffset TableIndex.MethodDef
+
     let rowSize = reader.GetTableRowSize TableIndex.MethodDef
     let marked = Array.copy image
 
@@ -42,7 +48,9 @@ let mark (image: byte array) =
 
 match List.ofArray fsi.CommandLineArgs with
 | [ _; input; output ] ->
-    Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath output)) |> ignore
+    Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath output))
+    |> ignore
+
     File.WriteAllBytes(output, mark (File.ReadAllBytes input))
 | _ ->
     eprintfn "usage: dotnet fsi build/mark-accessors.fsx <input.dll> <output.dll>"

@@ -121,20 +121,57 @@ let private takesValue: Lazy<IReadOnlyDictionary<string, bool>> =
 
          table :> IReadOnlyDictionary<string, bool>)
 
+let private quoted (text: string) =
+    $"\"{Text.excerpt (ReadOnlySpan(Text.Encoding.UTF8.GetBytes text))}\""
+
 let private usageError (origin: string) (message: string) : ConfigError =
     {
         Origin = origin
         Message = $"{message}; see {ProgramName} --help"
     }
 
+/// True when the command line seems to carry a token, be it behind a misspelt option.
+let private mentionsToken (argv: string[]) : bool =
+    argv
+    |> Array.exists (fun word ->
+        word.Contains("tok", StringComparison.OrdinalIgnoreCase)
+        || word.StartsWith("-t", StringComparison.OrdinalIgnoreCase))
+
+/// The part of a word that an option's name could be. What is glued to it, as in `--token:abc`, may be a secret.
+let private nameIn (word: string) : string =
+    match word |> Seq.tryFindIndex (fun c -> not (Char.IsAsciiLetter c || c = '-')) with
+    | Some past -> word.Substring(0, past) + "…"
+    | None -> word
+
 /// Argu stops at the first word it does not know, and repeats it, be it a token. This walk names every such word, and
 /// never repeats what may be a secret.
-let private walk (argv: string[]) : Words =
+let private walk (argv: string[]) (hidesWords: bool) : Words =
     let table = takesValue.Value
 
-    let holdsToken =
-        argv
-        |> Array.exists (fun word -> word.StartsWith("--tok", StringComparison.OrdinalIgnoreCase))
+    let withError name message found =
+        { found with
+            Errors = usageError name message :: found.Errors
+        }
+
+    let withoutValue name reason found =
+        { withError name $"{name} {reason}" found with
+            Incomplete = name :: found.Incomplete
+        }
+
+    let withValue (name: string) (value: string) found =
+        if value = "" then
+            withoutValue name "needs a value" found
+        else
+            // After `=` a value may begin with a dash, but Argu does not see one of several lines there.
+            let words =
+                if value.AsSpan().ContainsAny('\n', '\r') then
+                    [ value; name ]
+                else
+                    [ $"{name}={value}" ]
+
+            { found with
+                Flags = words @ found.Flags
+            }
 
     let rec step (words: string list) (found: Words) =
         match words with
@@ -143,74 +180,36 @@ let private walk (argv: string[]) : Words =
             let separator = word.IndexOf '='
             let name = if separator < 0 then word else word.Substring(0, separator)
 
-            match table.TryGetValue name with
-            | true, true when separator >= 0 ->
-                if separator = word.Length - 1 then
-                    step rest (withoutValue name found)
-                else
-                    step
-                        rest
-                        { found with
-                            Flags = word :: found.Flags
-                        }
-            | true, true ->
-                match rest with
-                | value :: rest when value <> "" && not (value.StartsWith("--", StringComparison.Ordinal)) ->
-                    step
-                        rest
-                        { found with
-                            Flags = $"{name}={value}" :: found.Flags
-                        }
-                | "" :: rest -> step rest (withoutValue name found)
-                | rest -> step rest (withoutValue name found)
-            | true, false when separator >= 0 ->
-                let error = usageError name $"{name} is a switch and takes no value"
-
-                step
-                    rest
-                    { found with
-                        Errors = error :: found.Errors
-                    }
-            | true, false ->
-                step
-                    rest
-                    { found with
-                        Flags = name :: found.Flags
-                    }
+            match table.TryGetValue name, rest with
+            | (true, true), _ when separator >= 0 -> found |> withValue name (word.Substring(separator + 1)) |> step rest
+            | (true, true), value :: rest when not (value.StartsWith("--", StringComparison.Ordinal)) ->
+                found |> withValue name value |> step rest
+            | (true, true), _ -> found |> withoutValue name "needs a value" |> step rest
+            | (true, false), _ when separator >= 0 -> found |> withError name $"{name} is a switch and takes no value" |> step rest
+            | (true, false), _ ->
+                { found with
+                    Flags = name :: found.Flags
+                }
+                |> step rest
             | _ ->
-                let error = usageError name $"{name} is not an option"
+                // A token that begins with dashes, behind the option that should have taken it.
+                let shown =
+                    if List.tryHead found.Incomplete = Some "--token" then
+                        "an argument"
+                    else
+                        nameIn name
 
                 // The word after it is most likely its value.
                 let rest =
                     match rest with
-                    | value :: others when separator < 0 && not (value.StartsWith('-')) -> others
+                    | value :: others when separator < 0 && not (value.StartsWith '-') -> others
                     | rest -> rest
 
-                step
-                    rest
-                    { found with
-                        Errors = error :: found.Errors
-                    }
+                found |> withError "command line" $"{shown} is not an option" |> step rest
         | word :: rest ->
-            let shown =
-                if holdsToken then
-                    "an argument that is no option"
-                else
-                    $"\"{word}\" is not an option"
-
-            let error = usageError "command line" $"command line: {shown}"
-
-            step
-                rest
-                { found with
-                    Errors = error :: found.Errors
-                }
-
-    and withoutValue name found =
-        { found with
-            Incomplete = name :: found.Incomplete
-            Errors = usageError name $"{name} needs a value" :: found.Errors
-        }
+            let shown = if hidesWords then "an argument" else quoted word
+            let shown = $"command line: {shown}"
+            found |> withError "command line" $"{shown} is not an option" |> step rest
 
     step
         (List.ofArray argv)
@@ -225,7 +224,7 @@ let private parseFlags (flags: string[]) : Result<AgentArgument list, ConfigErro
         Ok(parser.Value.ParseCommandLine(flags, raiseOnUsage = false).GetAllResults())
     with :? ArguParseException ->
         // Its message may repeat a value, so it is not shown.
-        Error(usageError "command line" "the command line cannot be read: a value contains a line end or is empty")
+        Error(usageError "command line" "the command line cannot be read")
 
 /// The text of `--help`.
 [<CompiledName "Usage">]
@@ -245,8 +244,6 @@ let parse (argv: string[]) (environment: Func<string, string | null>) : Result<C
     if Array.exists isHelp argv then
         Ok(Command.Help(usage ()))
     else
-        let words = walk argv
-
         let variable (flag: string) : Given voption =
             let name = Settings.variableOf flag
 
@@ -254,6 +251,8 @@ let parse (argv: string[]) (environment: Func<string, string | null>) : Result<C
             | null
             | "" -> ValueNone
             | text -> ValueSome { Origin = name; Text = text }
+
+        let words = walk argv (mentionsToken argv || (variable "--token").IsSome)
 
         match parseFlags (words.Flags |> List.rev |> Array.ofList) with
         | Error error -> Error [| error |]

@@ -157,7 +157,7 @@ module Delivery =
     let private dSpelling: Decoder<string> =
         fun path element ->
             match element.ValueKind with
-            | JsonValueKind.String -> Decode.string path element
+            | JsonValueKind.String -> Ok(Decode.string path element |> Result.defaultValue "")
             | JsonValueKind.Number -> Ok(element.GetRawText())
             | _ -> Ok ""
 
@@ -211,9 +211,11 @@ module Delivery =
             else
                 ValueSome delay
 
-        match Double.TryParse(header, NumberStyles.None, CultureInfo.InvariantCulture) with
-        | true, seconds -> capped (TimeSpan.FromSeconds(min seconds LongestRetryAfter.TotalSeconds))
-        | _ ->
+        if header.Length > 0 && String.forall Char.IsAsciiDigit header then
+            // More digits than a number holds are more than the longest delay.
+            let seconds = Double.Parse(header, CultureInfo.InvariantCulture)
+            capped (TimeSpan.FromSeconds(min seconds LongestRetryAfter.TotalSeconds))
+        else
             match DateTimeOffset.TryParseExact(header.Trim(), "r", CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal) with
             | true, instant -> capped (instant - now)
             | _ -> ValueNone

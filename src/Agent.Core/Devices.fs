@@ -33,17 +33,20 @@ let isPhysicalDisk (name: string) : bool =
     || isLetters (after "hd" name)
     || isDigits (after "mmcblk" name)
 
+let rec private withoutDirectory (name: string) : string =
+    let trimmed = name.Trim()
+
+    if trimmed.StartsWith("/dev/", StringComparison.Ordinal) then
+        withoutDirectory (trimmed.Substring "/dev/".Length)
+    else
+        trimmed
+
 /// The names as /proc/diskstats writes them: blanks and `/dev/` removed, repeats and empty names dropped, order kept.
 [<CompiledName "NormalizeDisks">]
 let normalizeDisks (names: string[]) : string[] =
     names
-    |> Array.map (fun name ->
-        let trimmed = name.Trim()
-
-        match after "/dev/" trimmed with
-        | "" -> trimmed
-        | device -> device)
-    |> Array.filter (fun name -> name <> "" && name <> "/dev/")
+    |> Array.map withoutDirectory
+    |> Array.filter (fun name -> name <> "")
     |> Array.distinct
 
 /// The chosen devices and the names that the user gave and the machine does not have.
@@ -58,6 +61,8 @@ type Selection<'device> =
 
 let private choose (wanted: string[]) (nameOf: 'device -> string) (isDefault: 'device -> bool) (all: 'device[]) =
     if wanted.Length > 0 then
+        let wanted = Array.distinct wanted
+
         let find name =
             all |> Array.tryFind (fun device -> nameOf device = name)
 

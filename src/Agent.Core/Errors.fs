@@ -17,7 +17,7 @@ type ParseError =
         Expected: string
     }
 
-    /// `/proc/stat line 3, field user: "x1" is not a whole number`.
+    /// `/proc/stat line 3, field user: expected a number of clock ticks, found "x1"`.
     override error.ToString() =
         let place =
             if error.Line > 0 then

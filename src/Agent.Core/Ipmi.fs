@@ -31,16 +31,21 @@ let parse (text: ReadOnlySpan<byte>) : Result<Sys.Hwmon.Fan[], ParseError> =
 
             if reading.EndsWith(" RPM", StringComparison.Ordinal) then
                 let digits = Text.Encoding.UTF8.GetBytes(reading.Substring(0, reading.Length - 4).Trim())
-                let mutable speed = 0UL
+                let mutable speed = 0.0
 
-                if Text.tryUInt64 (ReadOnlySpan digits, &speed) && speed <= uint64 Int32.MaxValue then
+                // Sensors with a factor read with decimals.
+                if
+                    Text.tryDecimal (ReadOnlySpan digits, &speed)
+                    && speed >= 0.0
+                    && speed <= float Int32.MaxValue
+                then
                     fans.Add
                         {
                             Label = cells[0].Trim()
-                            Speed = LanguagePrimitives.Int32WithMeasure(int speed)
+                            Speed = LanguagePrimitives.Int32WithMeasure(int (Math.Round speed))
                         }
                 else
-                    failure <- ValueSome(cursor.Bad("reading", "a whole number and RPM"))
+                    failure <- ValueSome(cursor.Bad("reading", "a number and RPM"))
         elif cells.Length > 1 then
             failure <- ValueSome(cursor.Bad("columns", "name | id | status | entity | reading"))
 

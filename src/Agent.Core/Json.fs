@@ -143,7 +143,12 @@ type IGetters =
 [<RequireQualifiedAccess>]
 module Decode =
     let private excerpt (element: JsonElement) =
-        let text = element.GetRawText()
+        // Text that is not Unicode cannot be shown.
+        let text =
+            try
+                element.GetRawText()
+            with :? InvalidOperationException ->
+                "text that is not Unicode"
 
         if text.Length > 80 then
             text.Substring(0, 80) + "…"
@@ -157,7 +162,12 @@ module Decode =
     let string: Decoder<string> =
         fun path element ->
             match element.ValueKind with
-            | JsonValueKind.String -> Ok(element.GetString() |> Option.ofObj |> Option.defaultValue "")
+            | JsonValueKind.String ->
+                // An escape such as \ud800 alone is valid JSON and no text.
+                try
+                    Ok(element.GetString() |> Option.ofObj |> Option.defaultValue "")
+                with :? InvalidOperationException ->
+                    bad path "a string" element
             | _ -> bad path "a string" element
 
     /// true or false.
@@ -220,14 +230,23 @@ module Decode =
             | JsonValueKind.Null -> Ok None
             | _ -> decoder path element |> Result.map Some
 
+    // A name that is not Unicode cannot be compared with ours, so the member that is looked for is not there.
+    let private tryMember (name: string) (element: JsonElement) : JsonElement voption =
+        try
+            match element.TryGetProperty name with
+            | true, value -> ValueSome value
+            | _ -> ValueNone
+        with :? InvalidOperationException ->
+            ValueNone
+
     /// The member of that name.
     let field (name: string) (decoder: Decoder<'a>) : Decoder<'a> =
         fun path element ->
             match element.ValueKind with
             | JsonValueKind.Object ->
-                match element.TryGetProperty name with
-                | true, value -> decoder $"{path}.{name}" value
-                | _ -> Error(path, ErrorReason.BadField $"a member named {name}")
+                match tryMember name element with
+                | ValueSome value -> decoder $"{path}.{name}" value
+                | ValueNone -> Error(path, ErrorReason.BadField $"a member named {name}")
             | _ -> bad path "an object" element
 
     /// None when the member is missing or null.
@@ -235,8 +254,8 @@ module Decode =
         fun path element ->
             match element.ValueKind with
             | JsonValueKind.Object ->
-                match element.TryGetProperty name with
-                | true, value when value.ValueKind <> JsonValueKind.Null -> decoder $"{path}.{name}" value |> Result.map Some
+                match tryMember name element with
+                | ValueSome value when value.ValueKind <> JsonValueKind.Null -> decoder $"{path}.{name}" value |> Result.map Some
                 | _ -> Ok None
             | _ -> bad path "an object" element
 
@@ -330,8 +349,10 @@ module Decode =
         try
             use document = JsonDocument.Parse text
             decoder "$" document.RootElement
-        with :? JsonException as error ->
-            Error("$", ErrorReason.NotJson error.Message)
+        with
+        | :? JsonException as error -> Error("$", ErrorReason.NotJson error.Message)
+        // What is not Unicode shows when it is looked at.
+        | :? InvalidOperationException as error -> Error("$", ErrorReason.NotJson error.Message)
 
     /// Reads text. Nesting deeper than 64 is an error.
     let fromString (decoder: Decoder<'a>) (text: string) : Result<'a, string> =

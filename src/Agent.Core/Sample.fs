@@ -116,20 +116,19 @@ module Sample =
     [<Literal>]
     let LongestLabel = 64
 
-    let private toLabel (text: string) : string =
+    /// The first characters, blanks around them removed.
+    let private cut (length: int) (text: string) : string =
         let trimmed = text.Trim()
 
-        if trimmed.Length <= LongestLabel then
+        if trimmed.Length <= length then
             trimmed
+        // A cut between the halves of a surrogate pair would leave text that is not Unicode.
+        elif Char.IsHighSurrogate trimmed[length - 1] then
+            trimmed.Substring(0, length - 1).TrimEnd()
         else
-            // A cut between the halves of a surrogate pair would leave text that is not Unicode.
-            let length =
-                if Char.IsHighSurrogate trimmed[LongestLabel - 1] then
-                    LongestLabel - 1
-                else
-                    LongestLabel
-
             trimmed.Substring(0, length).TrimEnd()
+
+    let private toLabel (text: string) : string = cut LongestLabel text
 
     /// Each label trimmed and cut to 64 characters; one that is taken already gets the first free number after it.
     [<CompiledName "UniqueLabels">]
@@ -138,8 +137,7 @@ module Sample =
 
         let rec free (label: string) number =
             let suffix = $" {number}"
-            let stem = label.Substring(0, min label.Length (LongestLabel - suffix.Length))
-            let candidate = toLabel stem + suffix
+            let candidate = (cut (LongestLabel - suffix.Length) label + suffix).Trim()
 
             if taken.Add candidate then
                 candidate
@@ -159,6 +157,10 @@ module Sample =
     let private toMicrosecond (instant: DateTimeOffset) =
         let utc = instant.ToUniversalTime()
         utc.AddTicks(-(utc.Ticks % TimeSpan.TicksPerMicrosecond))
+
+    // A driver that says more than everything is wrong about how much, and right about which end.
+    let private share (value: float<percent> voption) : float<percent> voption =
+        value |> ValueOption.map (fun value -> roundToTenth (min value 100.0<percent>))
 
     let private tenths (value: float<'u> voption) = ValueOption.map roundToTenth value
 
@@ -207,8 +209,8 @@ module Sample =
 
     let private cappedGpu (gpu: Gpu) : Gpu =
         { gpu with
-            Utilization = tenths gpu.Utilization
-            MemoryUtilization = tenths gpu.MemoryUtilization
+            Utilization = share gpu.Utilization
+            MemoryUtilization = share gpu.MemoryUtilization
             MemoryTotal = gpu.MemoryTotal |> ValueOption.map capped
             MemoryUsed = gpu.MemoryUsed |> ValueOption.map capped
             FanSpeed = tenths gpu.FanSpeed
@@ -291,6 +293,8 @@ module Sample =
         let interfaces =
             toVoption current.Network
             |> ValueOption.map (fun all -> (Devices.selectInterfaces options.Interfaces all).Tracked)
+            // The sum over no interface at all is no measurement.
+            |> ValueOption.bind (fun tracked -> if tracked.Length = 0 then ValueNone else ValueSome tracked)
 
         // Capped at every step, because a sum of counters can pass 2^64.
         let totalOf (direction: NetDev.InterfaceCounters -> NetDev.Traffic) =

@@ -344,8 +344,10 @@ module Settings =
                 if window >= intervalSeconds then
                     let text = window.ToString(CultureInfo.InvariantCulture)
 
-                    warnings.Add
-                        $"--cpu-sample-interval: {text} s is not shorter than the interval; CPU usage is counted since the previous sample"
+                    // The default is shorter than any interval, so somebody gave it.
+                    let origin = (given "--cpu-sample-interval").Value.Origin
+
+                    warnings.Add $"{origin}: {text} s is not shorter than the interval; CPU usage is counted since the previous sample"
 
                     0.0
                 else

@@ -19,14 +19,18 @@ module internal Text =
         let decoded = Encoding.UTF8.GetString shown
         let result = StringBuilder()
 
-        for character in decoded do
-            if result.Length < 80 then
-                if Char.IsControl character then
-                    result.Append("\\x").Append((int character).ToString "x2") |> ignore
-                else
-                    result.Append character |> ignore
+        let mutable taken = 0
 
-        if decoded.Length > 80 || shown.Length < text.Length then
+        for rune in decoded.EnumerateRunes() do
+            if result.Length < 80 then
+                taken <- taken + rune.Utf16SequenceLength
+
+                if Rune.IsControl rune then
+                    result.Append("\\x").Append(rune.Value.ToString "x2") |> ignore
+                else
+                    result.Append(rune.ToString()) |> ignore
+
+        if taken < decoded.Length || shown.Length < text.Length then
             result.Append '…' |> ignore
 
         result.ToString()

@@ -74,6 +74,12 @@ let private timesSaturating (factor: uint64) (value: uint64) =
     else
         value * factor
 
+/// The sum, or the largest value where it would overflow.
+[<CompiledName "AddSaturating">]
+let addSaturating (one: uint64<'u>) (other: uint64<'u>) : uint64<'u> =
+    let largest = LanguagePrimitives.UInt64WithMeasure<'u> UInt64.MaxValue
+    if one > largest - other then largest else one + other
+
 /// Kibibytes as bytes.
 [<CompiledName "BytesOfKib">]
 let bytesOfKib (value: uint64<KiB>) : uint64<B> =

@@ -416,7 +416,7 @@ let private dInterfaceAddress: Decoder<InterfaceAddress> =
 
 /// `…-with-glibc2.36` at the end of `platform_full` names the C library.
 let private libcOf (platform: string) =
-    match platform.LastIndexOf "-with-" with
+    match platform.LastIndexOf("-with-", StringComparison.Ordinal) with
     | -1 -> ""
     | at -> platform.Substring(at + "-with-".Length)
 

@@ -4,6 +4,7 @@
 module Agent.Core.Gpu.NvidiaSmi
 
 open System
+open System.Globalization
 open Agent.Core
 open Agent.Core.Units
 
@@ -90,8 +91,12 @@ type private Row(line: int, header: string[], cells: string[]) =
 
     member _.Text(column: string) : string =
         match Array.IndexOf(header, column) with
-        | i when i >= 0 && i < cells.Length && not (isAbsent cells[i]) -> cells[i]
-        | _ -> ""
+        | -1 -> ""
+        | i when i >= cells.Length ->
+            garbled column (String.Join(", ", cells)) $"{header.Length} cells"
+            ""
+        | i when isAbsent cells[i] -> ""
+        | i -> cells[i]
 
     member row.Number (column: string) (unit: string) : float voption =
         match row.Text column with
@@ -103,9 +108,14 @@ type private Row(line: int, header: string[], cells: string[]) =
                 garbled column text "a number or [N/A]"
                 ValueNone
 
-    member row.Index: int voption =
-        match row.Number "index" "" with
-        | ValueSome number when number <= float Int32.MaxValue && Double.IsInteger number -> ValueSome(int number)
+    member _.Index: int voption =
+        let cell =
+            match Array.IndexOf(header, "index") with
+            | i when i >= 0 && i < cells.Length -> cells[i]
+            | _ -> ""
+
+        match Int32.TryParse(cell, NumberStyles.None, CultureInfo.InvariantCulture) with
+        | true, index -> ValueSome index
         | _ ->
             garbled "index" (String.Join(", ", cells)) "the index of a GPU"
             ValueNone
@@ -143,10 +153,10 @@ let parse (text: ReadOnlySpan<byte>) : Result<GpuReading, ParseError> =
     let gpus = ResizeArray<Gpu>()
     let faults = ResizeArray<SourceError>()
     let mutable header = ValueNone
-    let mutable failure = ValueNone
+    let mutable message = ValueNone
     let mutable line = 0
 
-    while failure.IsNone && cursor.NextLine() do
+    while cursor.NextLine() do
         line <- line + 1
         let row = (Text.toString cursor.Line).Trim()
 
@@ -156,7 +166,10 @@ let parse (text: ReadOnlySpan<byte>) : Result<GpuReading, ParseError> =
             match header with
             | ValueNone when Array.contains "index" names -> header <- ValueSome names
             | ValueNone when row.StartsWith("No devices were found", StringComparison.OrdinalIgnoreCase) -> header <- ValueSome columns
-            | ValueNone when not (Char.IsAsciiDigit row[0]) -> failure <- ValueSome(cursor.Bad("header", "the names of the columns"))
+            | ValueNone when not (Char.IsAsciiDigit row[0]) ->
+                // A warning before the table, or a complaint in its place.
+                if message.IsNone then
+                    message <- ValueSome(cursor.Bad("header", "the names of the columns"))
             | _ ->
                 let names = header |> ValueOption.defaultValue columns
                 header <- ValueSome names
@@ -168,9 +181,13 @@ let parse (text: ReadOnlySpan<byte>) : Result<GpuReading, ParseError> =
 
                 faults.AddRange row.Faults
 
-    match failure with
-    | ValueSome error -> Error error
-    | ValueNone ->
+    match header, message with
+    | ValueNone, ValueSome error -> Error error
+    | _ ->
+        match message with
+        | ValueSome warning -> faults.Insert(0, SourceError.Garbled warning)
+        | ValueNone -> ()
+
         // Half a line at the end would read as other numbers than were meant.
         if not cursor.AtEnd then
             faults.Add(SourceError.Garbled(cursor.NoLine "the last line"))

@@ -38,6 +38,7 @@ let private modelKey = "model name"B
 let private clockKey = "cpu MHz"B
 let private socketKey = "physical id"B
 let private coreKey = "core id"B
+let private unknownClock = "Unknown"B
 
 let private nothingKnown =
     {
@@ -93,7 +94,10 @@ let parse (text: ReadOnlySpan<byte>) : Result<CpuInfo, ParseError> =
                     let mutable clock = 0.0
 
                     if key.SequenceEqual(ReadOnlySpan clockKey) then
-                        if cursor.Decimal &clock && clock >= 0.0 then
+                        if cursor.Rest.SequenceEqual(ReadOnlySpan unknownClock) then
+                            // What x86 prints when the frequency of a CPU cannot be told.
+                            ()
+                        elif cursor.Decimal &clock && clock >= 0.0 then
                             current <-
                                 ValueSome
                                     { processor with

@@ -98,7 +98,7 @@ let available (memory: MemoryInfo) : uint64<B> voption =
     let claimed =
         match memory.Available, memory.Buffers, memory.Cached with
         | ValueSome available, _, _ -> ValueSome available
-        | ValueNone, ValueSome buffers, ValueSome cached -> ValueSome(memory.Free + buffers + cached)
+        | ValueNone, ValueSome buffers, ValueSome cached -> ValueSome(addSaturating (addSaturating memory.Free buffers) cached)
         | _ -> ValueNone
 
     match claimed with

@@ -171,7 +171,9 @@ let parse (text: ReadOnlySpan<byte>) : Result<CpuStat, ParseError> =
         let mutable bootTime = ValueNone
 
         while more && failure.IsNone do
-            if cursor.Last.SequenceEqual(ReadOnlySpan btimeName) then
+            if tryCpuId cursor.Last &id then
+                failure <- ValueSome(cursor.Bad("cpu", "all CPUs on lines that follow each other"))
+            elif cursor.Last.SequenceEqual(ReadOnlySpan btimeName) then
                 let mutable seconds = 0L
 
                 if Text.tryInt64 (cursor.Field(), &seconds) then

@@ -1,0 +1,383 @@
+/// The build. `dotnet fsi build.fsx` lists the targets; `dotnet fsi build.fsx -t Test` runs one, after those it needs.
+/// git and the .NET SDK are enough, but for Publish, which needs a C compiler to link with.
+
+#r "nuget: Fake.Core.Target, 5.20.3"
+#r "nuget: Fake.Core.Process, 5.20.3"
+// FAKE's own dependencies ask for a version that not every feed still has, of which NuGet would warn at every run.
+#r "nuget: System.Reactive, 5.0.0"
+#load "build/Demo.fsx"
+
+open System
+open System.IO
+open System.Runtime.InteropServices
+open System.Text.RegularExpressions
+open System.Xml.Linq
+open Fake.Core
+open Fake.Core.TargetOperators
+
+let root = __SOURCE_DIRECTORY__
+let artifacts = Path.Combine(root, "artifacts")
+let solution = "FunctionalAgent.sln"
+
+/// Tests run what a plain `dotnet build` and an IDE make, so that nothing is built twice while working. What is shipped
+/// is the Release build: Publish makes it, and Ci runs the end-to-end tests on it once more.
+let testConfiguration = "debug"
+
+let runtime =
+    match RuntimeInformation.OSArchitecture with
+    | Architecture.Arm64 -> "linux-arm64"
+    | _ -> "linux-x64"
+
+let builtAgent = Path.Combine(artifacts, "bin", "Agent.Host", testConfiguration, "ai-dashboard-agent")
+let publishDirectory = Path.Combine(artifacts, "publish", runtime)
+let publishedAgent = Path.Combine(publishDirectory, "ai-dashboard-agent")
+
+// ---- Running tools ---------------------------------------------------------------------------------------------------
+
+// The agent and the tests are started by their own executables, which find a .NET outside the usual places by this.
+if String.IsNullOrEmpty(Environment.GetEnvironmentVariable "DOTNET_ROOT") then
+    Environment.SetEnvironmentVariable("DOTNET_ROOT", Path.GetDirectoryName Environment.ProcessPath)
+
+let toolIn directory name arguments =
+    CreateProcess.fromRawCommand name arguments
+    |> CreateProcess.withWorkingDirectory directory
+
+let exitCodeOf (command: CreateProcess<ProcessResult<unit>>) = (Proc.run command).ExitCode
+
+/// Runs a tool whose own output says enough when it fails.
+let run name arguments =
+    match exitCodeOf (toolIn root name arguments) with
+    | 0 -> ()
+    | code -> failwith $"""`%s{name} %s{String.concat " " arguments}` failed with exit code %d{code}."""
+
+let dotnet arguments = run "dotnet" arguments
+
+let emptied directory =
+    if Directory.Exists directory then
+        Directory.Delete(directory, true)
+
+    Directory.CreateDirectory(directory).FullName
+
+// ---- Restore, Lock, Format, CheckFormat, Build -----------------------------------------------------------------------
+
+let restore () =
+    dotnet [ "tool"; "restore" ]
+    dotnet [ "restore"; solution ]
+
+/// Paket works in a directory of its own: where the projects are, it would rewrite their files as well.
+let lock () =
+    let directory = emptied (Path.Combine(artifacts, "lock"))
+    let file = Path.Combine(directory, "paket.lock")
+    File.Copy(Path.Combine(root, "paket.dependencies"), Path.Combine(directory, "paket.dependencies"))
+
+    // Some feeds leave out of their index what a package depends on. Paket then reads it from the package, but only if
+    // it has it already. So it resolves anew until a round, which fetches what was missing, changes nothing.
+    let rec settled before =
+        File.Delete file
+
+        if
+            exitCodeOf (toolIn directory "sh" [ Path.Combine(root, ".paket", "paket.sh"); "install" ])
+            <> 0
+        then
+            failwith "Paket could not resolve paket.dependencies."
+
+        let after = File.ReadAllText file
+        if after = before then after else settled after
+
+    // Paket has replaced the variable by the address of this machine's feed.
+    let text = Regex.Replace(settled "", "(?m)^  remote: .*$", "  remote: %NUGET_SOURCE%")
+    File.WriteAllText(Path.Combine(root, "paket.lock"), text)
+
+let whitespace options =
+    dotnet (
+        [
+            "format"
+            "whitespace"
+            "."
+            "--folder"
+            "--exclude"
+            "artifacts/"
+            "paket-files/"
+        ]
+        @ options
+    )
+
+let format () =
+    dotnet [ "fantomas"; "." ]
+    whitespace []
+
+let checkFormat () =
+    dotnet [ "fantomas"; "check"; "." ]
+    whitespace [ "--verify-no-changes" ]
+
+let build () =
+    dotnet [ "build"; solution; "--no-restore" ]
+
+// ---- Test, Soak ------------------------------------------------------------------------------------------------------
+
+type Outcome =
+    | Passed
+    | Failed
+    | Skipped of reason: string
+
+type TestCase = { Name: string; Outcome: Outcome }
+
+/// Every test that ran in this build.
+let testCases = ResizeArray<TestCase>()
+
+let count outcome =
+    testCases |> Seq.filter (fun test -> outcome test.Outcome) |> Seq.length
+
+let readTestCase run (element: XElement) =
+    let outcome =
+        match List.ofSeq (element.Elements()) with
+        | [] -> Passed
+        | child :: _ when child.Name.LocalName = "skipped" -> Skipped(child.Attribute(XName.Get "message").Value)
+        | _ -> Failed
+
+    {
+        Name = $"""%s{run}: %s{element.Attribute(XName.Get "name").Value}"""
+        Outcome = outcome
+    }
+
+/// Runs a test project's executable. The name tells apart the runs that the closing line adds up.
+let runTests name project arguments variables =
+    let directory = Directory.CreateDirectory(Path.Combine(artifacts, "test-results"))
+    let results = Path.Combine(directory.FullName, $"%s{name}.xml")
+    File.Delete results
+    let executable = Path.Combine(artifacts, "bin", project, testConfiguration, $"%s{project}.dll")
+
+    let options =
+        [
+            "--no-spinner"
+            "--colours"
+            "0"
+            "--fail-on-focused-tests"
+            "--junit-summary"
+            results
+        ]
+
+    let command = toolIn root "dotnet" (executable :: options @ arguments)
+
+    let exitCode =
+        (command, variables)
+        ||> List.fold (fun command (variable, value) -> CreateProcess.setEnvironmentVariable variable value command)
+        |> exitCodeOf
+
+    let ran =
+        if File.Exists results then
+            XDocument.Load(results).Descendants(XName.Get "testcase")
+            |> Seq.map (readTestCase name)
+            |> List.ofSeq
+        else
+            []
+
+    testCases.AddRange ran
+
+    if List.isEmpty ran then
+        failwith $"%s{name} ran no test and ended with exit code %d{exitCode}."
+    elif exitCode <> 0 && not (ran |> List.exists _.Outcome.IsFailed) then
+        failwith $"%s{name} ended with exit code %d{exitCode}, though no test failed."
+
+/// One project after the other, because the tests of the host measure time; the second one runs even if the first fails.
+let runAllTests variables =
+    let attempt project =
+        try
+            runTests project project [] variables
+            None
+        with e ->
+            Some e.Message
+
+    let complaints = [ "Agent.Tests"; "Agent.PropertyTests" ] |> List.choose attempt
+
+    match complaints, count _.IsFailed with
+    | [], 0 -> ()
+    | [], failed -> failwith $"%d{failed} tests failed."
+    | complaints, _ -> failwith (String.concat " " complaints)
+
+let test () = runAllTests []
+
+let soak () =
+    runAllTests [ ("AGENT_TEST_LEVEL", "soak") ]
+
+// ---- Publish, Ci -----------------------------------------------------------------------------------------------------
+
+/// The first C compiler that can link an executable. Its name is passed on, because the AOT compiler would
+/// take any clang that it finds, even one without the llvm-objcopy that goes with it.
+let linker () =
+    let directory = emptied (Path.Combine(artifacts, "obj", "linker-probe"))
+    let source = Path.Combine(directory, "probe.c")
+    File.WriteAllText(source, "int main(void) { return 0; }\n")
+
+    let onPath name =
+        (Environment.GetEnvironmentVariable "PATH").Split ':'
+        |> Array.exists (fun place -> File.Exists(Path.Combine(place, name)))
+
+    let links (compiler, objcopy) =
+        onPath compiler
+        && onPath objcopy
+        && exitCodeOf (toolIn directory compiler [ source; "-o"; Path.Combine(directory, "probe") ]) = 0
+
+    match [ "gcc", "objcopy"; "clang", "llvm-objcopy" ] |> List.tryFind links with
+    | Some(compiler, _) -> compiler
+    | None ->
+        failwith "Publish needs a C compiler to link the executable with; on Debian and Ubuntu: apt-get install gcc libc6-dev zlib1g-dev"
+
+let publish () =
+    let compiler = linker ()
+
+    dotnet
+        [
+            "publish"
+            "src/Agent.Host"
+            "--configuration"
+            "Release"
+            "--runtime"
+            runtime
+            $"-p:CppCompilerAndLinker=%s{compiler}"
+            "--output"
+            emptied publishDirectory
+        ]
+
+    let size = float (FileInfo publishedAgent).Length / 1048576.0
+    Trace.log $"%s{publishedAgent}: %.1f{size} MiB"
+
+/// The end-to-end tests once more, on the published executable.
+let ci () =
+    runTests "Published" "Agent.Tests" [ "--filter-test-list"; "EndToEnd" ] [ ("AGENT_BINARY", publishedAgent) ]
+
+    match count _.IsFailed with
+    | 0 -> ()
+    | failed -> failwith $"%d{failed} tests failed."
+
+// ---- The targets and the command line --------------------------------------------------------------------------------
+
+type Options =
+    {
+        Target: string
+        /// How long Demo has samples delivered.
+        Seconds: int voption
+    }
+
+let demo (options: Options) =
+    Demo.run builtAgent (ValueOption.defaultValue 10 options.Seconds)
+
+let plain action (_: Options) : unit = action ()
+
+let targets =
+    [
+        "Restore", "the tools and the packages", plain restore
+        "Lock", "paket.lock anew from paket.dependencies", plain lock
+        "Format", "formats all F# and C# files", plain format
+        "CheckFormat", "fails if Format would change a file", plain checkFormat
+        "Build", "the solution, warnings being errors", plain build
+        "Test", "CheckFormat, Build, all tests and properties", plain test
+        "Publish", "the agent as one native executable, in artifacts/publish", plain publish
+        "Demo", "Build, then the agent at work on this machine (--seconds N, else 10)", demo
+        "Soak", "Build, then all tests and properties at full length", plain soak
+        "Ci", "Test, Publish, then the end-to-end tests on the published agent", plain ci
+    ]
+
+/// These end with the closing line.
+let runsTests target =
+    List.contains target [ "Test"; "Soak"; "Ci" ]
+
+let help =
+    [
+        "dotnet fsi build.fsx -t <Target> [--seconds N]"
+        ""
+        for name, purpose, _ in targets do
+            $"  %-12s{name} %s{purpose}"
+    ]
+    |> String.concat "\n"
+
+let rec parse (options: Options) arguments =
+    match arguments with
+    | [] -> Ok options
+    | ("-h" | "--help") :: _ -> Ok { options with Target = "Help" }
+    | ("-t" | "--target") :: name :: rest -> parse { options with Target = name } rest
+    | "--seconds" :: number :: rest ->
+        match Int32.TryParse number with
+        | true, seconds when seconds > 0 ->
+            parse
+                { options with
+                    Seconds = ValueSome seconds
+                }
+                rest
+        | _ -> Error $"--seconds takes a whole number above 0, not '%s{number}'."
+    | [ "-t" | "--target" | "--seconds" as option ] -> Error $"%s{option} needs a value."
+    | other :: _ -> Error $"Unknown option '%s{other}'."
+
+/// The options with the target's name as it is written above.
+let check (options: Options) =
+    let named name =
+        String.Equals(name, options.Target, StringComparison.OrdinalIgnoreCase)
+
+    match "Help" :: [ for name, _, _ in targets -> name ] |> List.tryFind named with
+    | None -> Error $"Unknown target '%s{options.Target}'."
+    | Some name when options.Seconds.IsSome && name <> "Demo" -> Error "--seconds goes with the target Demo only."
+    | Some name -> Ok { options with Target = name }
+
+let declare options =
+    for name, purpose, action in targets do
+        Target.description purpose
+        Target.create name (fun _ -> action options)
+
+    "Restore" ==> "Format" |> ignore
+    "Restore" ==> "CheckFormat" ==> "Test" |> ignore
+    "Restore" ==> "Build" ==> "Test" ==> "Ci" |> ignore
+    "Restore" ==> "Publish" ==> "Ci" |> ignore
+    "Build" ==> "Demo" |> ignore
+    "Build" ==> "Soak" |> ignore
+    // What takes longer comes later.
+    "CheckFormat" ?=> "Build" |> ignore
+    "Test" ?=> "Publish" |> ignore
+
+let rec innermost (e: exn) =
+    match e.InnerException with
+    | null -> e
+    | inner -> innermost inner
+
+/// A step that fails otherwise than by its tests counts as one failure: the line must not look like success then.
+let closingLine succeeded =
+    let failed = max (count _.IsFailed) (if succeeded then 0 else 1)
+    $"%d{count _.IsPassed} passed, %d{failed} failed, %d{count _.IsSkipped} skipped"
+
+let execute (options: Options) =
+    Context.FakeExecutionContext.Create false "build.fsx" []
+    |> Context.RuntimeContext.Fake
+    |> Context.setExecutionContext
+
+    CoreTracing.ensureConsoleListener ()
+    declare options
+
+    let succeeded =
+        try
+            Target.run 1 options.Target []
+            true
+        with e ->
+            eprintfn $"\n%s{options.Target} failed: %s{(innermost e).Message}"
+            false
+
+    if runsTests options.Target then
+        for test in testCases do
+            match test.Outcome with
+            | Skipped reason -> printfn $"skipped: %s{reason} (%s{test.Name})"
+            | Passed
+            | Failed -> ()
+
+        printfn $"%s{closingLine succeeded}"
+
+    if succeeded then 0 else 1
+
+match
+    List.ofArray fsi.CommandLineArgs
+    |> List.tail
+    |> parse { Target = "Help"; Seconds = ValueNone }
+    |> Result.bind check
+with
+| Ok { Target = "Help" } -> printfn $"%s{help}"
+| Ok options -> exit (execute options)
+| Error sentence ->
+    eprintfn $"%s{sentence} `dotnet fsi build.fsx -t Help` lists what there is."
+    exit 2

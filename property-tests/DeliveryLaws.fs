@@ -1,0 +1,316 @@
+/// Laws of what an HTTP exchange means and what follows from it.
+module Agent.PropertyTests.DeliveryLaws
+
+open System
+open System.Globalization
+open System.Text
+open Agent.PropertyTests.Generators
+open Agent.PropertyTests.Laws
+open Expecto
+open FsCheck
+open FsCheck.FSharp
+// After FsCheck, which has an Outcome too.
+open Agent.Core
+
+let private now = DateTimeOffset(2026, 2, 26, 2, 37, 49, TimeSpan.Zero)
+
+let private status =
+    Gen.frequency
+        [
+            3,
+            Gen.elements
+                [
+                    200
+                    201
+                    204
+                    301
+                    302
+                    307
+                    308
+                    400
+                    401
+                    403
+                    404
+                    405
+                    408
+                    413
+                    422
+                    425
+                    429
+                    500
+                    502
+                    503
+                    504
+                ]
+            1, Gen.choose (-1, 1000)
+        ]
+
+let private retryAfter =
+    Gen.frequency
+        [
+            2, Gen.constant ""
+            2, Gen.choose (0, 5000) |> Gen.map string
+            1,
+            Gen.choose (-5000, 500_000)
+            |> Gen.map (fun s -> now.AddSeconds(float s).ToString("r", CultureInfo.InvariantCulture))
+            1,
+            Gen.elements
+                [
+                    "-5"
+                    "99999999999999999999999999"
+                    "1e9"
+                    "nan"
+                    "Infinity"
+                    " 5 "
+                    "Thu, 99 Feb 2026"
+                ]
+            1, anyText
+        ]
+
+let private htmlBodies =
+    [
+        ""
+        "<html>404</html>"
+        "{}"
+        "[]"
+        "null"
+        "true"
+        "{\"ok\": 1}"
+        "{\"ok\":\"true\"}"
+    ]
+
+let private body =
+    Gen.frequency
+        [
+            3, JsonLaws.anyJson |> Gen.map (fun bytes -> bytes.Content)
+            1, Gen.elements htmlBodies |> Gen.map Encoding.UTF8.GetBytes
+            1,
+            anyText
+            |> Gen.map (fun text -> JsonLaws.bytesOf false (Encode.object [| "ok", Encode.bool false; "error", Encode.string text |]))
+        ]
+
+let private answer: Gen<Answer> =
+    gen {
+        let! status = status
+        let! retryAfter = retryAfter
+        let! location = Gen.oneof [ Gen.constant ""; anyText ]
+        let! body = body
+
+        return
+            {
+                Status = status
+                RetryAfter = retryAfter
+                Location = location
+                Body = ReadOnlyMemory body
+            }
+    }
+
+let private answerOf status (json: JsonValue) : Answer =
+    {
+        Status = status
+        RetryAfter = ""
+        Location = ""
+        Body = ReadOnlyMemory(JsonLaws.bytesOf false json)
+    }
+
+let private receipt: Gen<Receipt> =
+    gen {
+        let! at, label = Gen.two anyText
+
+        let! cpu, gpu, disk =
+            Gen.three (
+                Gen.oneof
+                    [
+                        Gen.constant ""
+                        hundredths 10_000 |> Gen.map (fun (struct (_, text)) -> text)
+                    ]
+            )
+
+        return
+            {
+                CollectedAt = at
+                Bottleneck = label
+                CpuUsage = cpu
+                TopGpuUtilization = gpu
+                DiskUtilization = disk
+            }
+    }
+
+let private outcome: Gen<Outcome> =
+    Gen.frequency
+        [
+            1, receipt |> Gen.map Outcome.Delivered
+            2,
+            maybe (Gen.choose (0, 600) |> Gen.map (float >> TimeSpan.FromSeconds))
+            |> Gen.map (fun delay -> Outcome.RetryAfter(delay, "HTTP 503"))
+            1, Gen.constant (Outcome.Hold "HTTP 401: Invalid ingest token.")
+            4,
+            Gen.choose (0, 99)
+            |> Gen.map (fun n -> Outcome.Reject $"HTTP 400: Ingest failed: row {n}")
+            1, Gen.constant (Outcome.Reject "HTTP 413")
+        ]
+
+let private interval = Gen.choose (500, 86_400_000) |> Gen.map (float >> TimeSpan.FromMilliseconds)
+
+let private jitter = Gen.choose (0, 1000) |> Gen.map (fun n -> float n / 1000.0)
+
+let private reasonOf (outcome: Outcome) =
+    match outcome with
+    | Outcome.Delivered _ -> ValueNone
+    | Outcome.RetryAfter(_, reason)
+    | Outcome.Hold reason
+    | Outcome.Reject reason -> ValueSome reason
+
+let private isOneLine (text: string) =
+    text <> "" && not (Seq.exists Char.IsControl text)
+
+/// All states and steps that a sequence of outcomes leads through.
+let private walk interval jitter outcomes =
+    outcomes
+    |> Array.scan
+        (fun (struct (state, _)) outcome -> Delivery.decide interval jitter state outcome)
+        (struct (Delivery.start, DeliveryStep.Next))
+    |> Array.tail
+
+let tests =
+    testList
+        "Delivery"
+        [
+            law "any status, headers and body have a meaning, told in one short line" answer (fun answer ->
+                match reasonOf (Delivery.ofAnswer now answer) with
+                | ValueSome reason ->
+                    isOneLine reason
+                    && reason.Length <= 200
+                    && reason.Contains(string answer.Status)
+                | ValueNone -> answer.Status = 200)
+            law "only a 200 with a JSON object whose ok is true is delivered" answer (fun answer ->
+                let isOk =
+                    try
+                        use document = Json.JsonDocument.Parse answer.Body
+
+                        document.RootElement.ValueKind = Json.JsonValueKind.Object
+                        && (match document.RootElement.TryGetProperty "ok" with
+                            | true, ok -> ok.ValueKind = Json.JsonValueKind.True
+                            | _ -> false)
+                    with _ ->
+                        false
+
+                not (Delivery.ofAnswer now answer).IsDelivered || (answer.Status = 200 && isOk))
+            law "a good answer is delivered, with the receipt that it holds" receipt (fun receipt ->
+                // A number, or null for what the webapp does not know.
+                let number (spelling: string) : JsonValue =
+                    if spelling = "" then
+                        Encode.nil
+                    else
+                        fun writer -> writer.WriteRawValue spelling
+
+                let snapshot =
+                    Encode.object
+                        [|
+                            "id", Encode.int 7
+                            "collected_at", Encode.string receipt.CollectedAt
+                            "bottleneck", Encode.string receipt.Bottleneck
+                            "cpu_usage_percent", number receipt.CpuUsage
+                            "top_gpu_util_percent", number receipt.TopGpuUtilization
+                            "disk_util_percent", number receipt.DiskUtilization
+                        |]
+
+                let json = Encode.object [| "ok", Encode.bool true; "server", Encode.nil; "snapshot", snapshot |]
+                same (Delivery.ofAnswer now (answerOf 200 json)) (Outcome.Delivered receipt))
+            law "a sample whose ok is true is delivered, however odd the rest of the answer is" JsonLaws.anyValue (fun value ->
+                let body = Encoding.UTF8.GetBytes $"{{\"ok\": true, \"snapshot\": {value}}}"
+
+                (Delivery.ofAnswer
+                    now
+                    { answerOf 200 Encode.nil with
+                        Body = ReadOnlyMemory body
+                    })
+                    .IsDelivered)
+            law "a status is final for what it is: refused, held or tried again" (Gen.zip status anyText) (fun (status, text) ->
+                let json = Encode.object [| "ok", Encode.bool false; "error", Encode.string text |]
+
+                match status, Delivery.ofAnswer now (answerOf status json) with
+                | (400 | 413 | 422), outcome -> outcome.IsReject
+                | (408 | 425 | 429), outcome -> outcome.IsRetryAfter
+                | status, outcome when status >= 500 || (status >= 200 && status <= 299) -> outcome.IsRetryAfter
+                | _, outcome -> outcome.IsHold)
+            law "a server's wait lies within 0 and ten minutes" retryAfter (fun header ->
+                match Delivery.retryDelay now header with
+                | ValueSome delay -> delay >= TimeSpan.Zero && delay <= TimeSpan.FromMinutes 10.0
+                | ValueNone -> true)
+            law "a wait in seconds or as a date is the wait that was asked for" (Gen.choose (0, 600)) (fun seconds ->
+                let date = now.AddSeconds(float seconds).ToString("r", CultureInfo.InvariantCulture)
+                let expected = ValueSome(TimeSpan.FromSeconds(float seconds))
+
+                same (Delivery.retryDelay now (string seconds)) expected
+                && same (Delivery.retryDelay now date) expected)
+            law
+                "the back-off doubles from one interval to a minute, jitter included"
+                (Gen.zip3 interval (Gen.choose (-3, Int32.MaxValue)) jitter)
+                (fun (interval, failures, jitter) ->
+                    let wait = Delivery.backOff interval failures jitter
+                    let longest = Delivery.backOff interval failures 1.0
+                    let doublings = min 30 (max 0 (failures - 1))
+                    let expected = min 60.0 (interval.TotalSeconds * float (1L <<< doublings))
+
+                    wait >= TimeSpan.Zero
+                    && wait <= longest
+                    && abs (longest.TotalSeconds - expected) < 1e-6
+                    && abs (wait.TotalSeconds - expected * jitter) < 1e-6)
+            law "every failure says something in one line, and only TLS is held" (Gen.zip (Gen.choose (0, 5)) phrase) (fun (kind, text) ->
+                let failure =
+                    match kind with
+                    | 0 -> NetworkFailure.NameNotResolved text
+                    | 1 -> NetworkFailure.Refused text
+                    | 2 -> NetworkFailure.Unreachable text
+                    | 3 -> NetworkFailure.TimedOut(TimeSpan.FromSeconds 5.0)
+                    | 4 -> NetworkFailure.Broken text
+                    | _ -> NetworkFailure.Tls text
+
+                let outcome = Delivery.ofFailure failure
+
+                outcome.IsHold = (kind = 5)
+                && (match reasonOf outcome with
+                    | ValueSome reason -> isOneLine reason
+                    | ValueNone -> false))
+            law
+                "whatever happens, waits lie within 0 and ten minutes and counts are never negative"
+                (Gen.zip3 interval jitter (upTo 30 outcome))
+                (fun (interval, jitter, outcomes) ->
+                    walk interval jitter outcomes
+                    |> Array.forall (fun (struct (state, step)) ->
+                        state.Failures >= 0
+                        && state.Refusals >= 0
+                        && (match step with
+                            | DeliveryStep.Wait delay
+                            | DeliveryStep.TakeBack delay -> delay >= TimeSpan.Zero && delay <= TimeSpan.FromMinutes 10.0
+                            | DeliveryStep.Next
+                            | DeliveryStep.SetAside -> true)))
+            law
+                "a sample leaves the queue only when it was delivered or refused"
+                (Gen.zip3 interval jitter (upTo 30 outcome))
+                (fun (interval, jitter, outcomes) ->
+                    Array.zip outcomes (walk interval jitter outcomes)
+                    |> Array.forall (fun (outcome, struct (state, step)) ->
+                        match outcome, step with
+                        | Outcome.Delivered _, DeliveryStep.Next -> state = Delivery.start
+                        | Outcome.RetryAfter(ValueSome asked, _), DeliveryStep.Wait delay -> delay = asked
+                        | Outcome.RetryAfter(ValueNone, _), DeliveryStep.Wait _
+                        | Outcome.Hold _, DeliveryStep.Wait _
+                        | Outcome.Reject _, DeliveryStep.SetAside
+                        | Outcome.Reject _, DeliveryStep.TakeBack _ -> true
+                        | _ -> false))
+            law
+                "of refusals in a row for one reason only two are set aside, whatever figures the reason holds"
+                (Gen.zip3 interval jitter (Gen.choose (1, 12)))
+                (fun (interval, jitter, count) ->
+                    let steps =
+                        walk interval jitter [| for n in 1..count -> Outcome.Reject $"HTTP 400: Ingest failed: row {n}" |]
+                        |> Array.map (fun (struct (_, step)) -> step)
+
+                    steps |> Array.truncate 2 |> Array.forall (fun step -> step.IsSetAside)
+                    && steps |> Array.skip (min 2 count) |> Array.forall (fun step -> step.IsTakeBack))
+            law "the line after a success is one line, whatever the webapp says" receipt (fun receipt ->
+                let line = Delivery.receiptLine receipt
+                isOneLine line && line.Contains " | cpu=" && line.Contains " bottleneck=")
+        ]

@@ -1,0 +1,127 @@
+/// Laws of `/proc/self/mounts` and `/proc/filesystems`.
+module Agent.PropertyTests.Proc.MountsLaws
+
+open System
+open System.Collections.Generic
+open System.Text
+open Agent.Core.Proc
+open Agent.PropertyTests
+open Agent.PropertyTests.Generators
+open Agent.PropertyTests.Laws
+open Expecto
+open FsCheck
+open FsCheck.FSharp
+
+/// As the kernel's mangle() writes a name: four characters as octal digits.
+let private mangle (name: string) =
+    let result = StringBuilder()
+
+    for c in name do
+        match c with
+        | ' ' -> result.Append "\\040"
+        | '\t' -> result.Append "\\011"
+        | '\n' -> result.Append "\\012"
+        | '\\' -> result.Append "\\134"
+        | '#' -> result.Append "\\043"
+        | c -> result.Append c
+        |> ignore
+
+    result.ToString()
+
+let private path =
+    upTo 4 (Gen.frequency [ 5, word; 1, Gen.elements [ " "; "\t"; "\n"; "\\"; "\\040"; "#"; "\r"; "é" ] ])
+    |> Gen.map (fun parts -> "/" + String.Join("/", parts))
+
+let private fsTypes = [ "ext4"; "xfs"; "zfs"; "tmpfs"; "proc"; "nfs4"; "fuse.sshfs" ]
+
+let private mount: Gen<Mounts.Mount> =
+    gen {
+        let! device = path
+        let! point = Gen.frequency [ 1, Gen.elements [ "/"; "/home"; "/mnt" ]; 1, path ]
+        let! kind = Gen.elements fsTypes
+
+        return
+            {
+                Device = device
+                MountPoint = point
+                FsType = kind
+            }
+    }
+
+let private mountTexts: Gen<Rendered<Mounts.Mount[]>> =
+    upTo 4 mount
+    |> Gen.map (fun mounts ->
+        {
+            Value = mounts
+            Lines =
+                mounts
+                |> Array.map (fun m -> $"{mangle m.Device} {mangle m.MountPoint} {mangle m.FsType} rw,relatime 0 0")
+        })
+
+let private mountFormat =
+    ParserLaws.format mountTexts (fun text -> Mounts.parse text.Span) ParserLaws.isStart
+
+/// The types that need a device, sorted, and lines that say so.
+let private typeTexts: Gen<Rendered<string[]>> =
+    gen {
+        let! types = upTo 5 word
+        let! bare = Gen.arrayOfLength types.Length (Gen.elements [ true; false ])
+        let types = types |> Array.map (fun name -> "f" + name)
+
+        return
+            {
+                Value =
+                    (types, bare)
+                    ||> Array.zip
+                    |> Array.filter snd
+                    |> Array.map fst
+                    |> Array.distinct
+                    |> Array.sort
+                Lines = Array.map2 (fun name bare -> if bare then "\t" + name else "nodev\t" + name) types bare
+            }
+    }
+
+let private typeFormat =
+    ParserLaws.format
+        typeTexts
+        (fun text ->
+            Filesystems.parse text.Span
+            |> Result.map (fun types -> types |> Seq.sort |> Array.ofSeq))
+        (fun part whole -> part |> Array.forall (fun name -> Array.contains name whole))
+
+let private withTypes = Gen.zip (upTo 6 mount) (Gen.subListOf fsTypes)
+
+let private onDisk (mounts, types: string list) =
+    Filesystems.onDisk (HashSet<string> types) mounts
+
+let tests =
+    testList
+        "Proc.Mounts and Proc.Filesystems"
+        [
+            testList
+                "Mounts"
+                [
+                    yield! ParserLaws.all mountFormat
+                    ParserLaws.extraColumns mountFormat (fun _ _ -> true) word
+                ]
+            testList
+                "Filesystems"
+                [
+                    yield! ParserLaws.all typeFormat
+                    ParserLaws.extraColumns typeFormat (fun _ _ -> true) word
+                ]
+            law "file systems on disks need a device or are zfs, and keep the order of the mounts" withTypes (fun (mounts, types) ->
+                let kept = onDisk (mounts, types)
+
+                kept |> Array.forall (fun m -> m.FsType = "zfs" || List.contains m.FsType types)
+                && kept =
+                    (mounts
+                     |> Array.filter (fun m -> kept |> Array.exists (fun k -> obj.ReferenceEquals(k, m)))))
+            law "a directory counts at most once, with what is visible there" withTypes (fun (mounts, types) ->
+                let kept = onDisk (mounts, types)
+
+                (kept |> Array.distinctBy (fun m -> m.MountPoint)).Length = kept.Length
+                && kept
+                   |> Array.forall (fun m ->
+                       obj.ReferenceEquals(m, mounts |> Array.findBack (fun other -> other.MountPoint = m.MountPoint))))
+        ]

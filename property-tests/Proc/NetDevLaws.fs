@@ -1,0 +1,62 @@
+/// Laws of `/proc/net/dev`.
+module Agent.PropertyTests.Proc.NetDevLaws
+
+open Agent.Core.Proc
+open Agent.PropertyTests
+open Agent.PropertyTests.Generators
+open Expecto
+open FsCheck
+open FsCheck.FSharp
+
+let private traffic (numbers: uint64[]) first : NetDev.Traffic =
+    {
+        Bytes = LanguagePrimitives.UInt64WithMeasure numbers[first]
+        Packets = numbers[first + 1]
+        Errors = numbers[first + 2]
+        Dropped = numbers[first + 3]
+    }
+
+let private row: Gen<NetDev.InterfaceCounters * string> =
+    gen {
+        let! name = Gen.frequency [ 1, Gen.elements [ "lo"; "eth0"; "eth0:1"; "bond0.100" ]; 2, wordWithColons ]
+        let! numbers = Gen.arrayOfLength 16 counter
+        let! blank = Gen.elements [ ""; " "; "    " ]
+        let! indent = Gen.elements [ ""; "  "; "    " ]
+        let columns = numbers |> Array.map string |> String.concat " "
+
+        let counters: NetDev.InterfaceCounters =
+            {
+                Name = name
+                Received = traffic numbers 0
+                Sent = traffic numbers 8
+            }
+
+        return counters, $"{indent}{name}:{blank}{columns}"
+    }
+
+let private header =
+    [|
+        "Inter-|   Receive                                                |  Transmit"
+        " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed"
+    |]
+
+let private texts: Gen<Rendered<NetDev.InterfaceCounters[]>> =
+    upTo 3 row
+    |> Gen.map (fun rows ->
+        {
+            Value = Array.map fst rows
+            Lines = Array.append header (Array.map snd rows)
+        })
+
+/// What a line may say.
+let networkInterface: Gen<NetDev.InterfaceCounters> = row |> Gen.map fst
+
+let private format = ParserLaws.format texts (fun text -> NetDev.parse text.Span) ParserLaws.isStart
+
+let tests =
+    testList
+        "Proc.NetDev"
+        [
+            yield! ParserLaws.all format
+            ParserLaws.extraColumns format (fun i _ -> i >= header.Length) word
+        ]

@@ -1,0 +1,113 @@
+/// Laws of `/proc/stat`.
+module Agent.PropertyTests.Proc.StatLaws
+
+open Agent.Core.Proc
+open Agent.Core.Units
+open Agent.PropertyTests
+open Agent.PropertyTests.Generators
+open Expecto
+open FsCheck
+open FsCheck.FSharp
+
+let private ticks (value: uint64) : uint64<tick> =
+    LanguagePrimitives.UInt64WithMeasure value
+
+let private timesOf (columns: uint64[]) : Stat.CpuTimes =
+    let column i =
+        if i < columns.Length then ticks columns[i] else 0UL<tick>
+
+    {
+        User = column 0
+        Nice = column 1
+        System = column 2
+        Idle = column 3
+        Iowait = column 4
+        Irq = column 5
+        Softirq = column 6
+        Steal = column 7
+        Guest = column 8
+        GuestNice = column 9
+    }
+
+let private lineOf id times : Stat.CpuLine = { Id = id; Times = times }
+
+/// Times in every column.
+let times: Gen<Stat.CpuTimes> = Gen.arrayOfLength 10 counter |> Gen.map timesOf
+
+/// Numbers of CPUs that are on-line, with gaps.
+let private cpuIds most =
+    upTo most (Gen.choose (0, 3))
+    |> Gen.map (fun gaps -> gaps |> Array.scan (fun id gap -> id + 1 + gap) -1 |> Array.skip 1)
+
+/// A reading of up to that many CPUs.
+let stat (most: int) : Gen<Stat.CpuStat> =
+    gen {
+        let! total = times
+        let! ids = cpuIds most
+
+        let! cpus =
+            ids
+            |> Gen.collectToArray (fun id -> times |> Gen.map (fun times -> lineOf id times))
+
+        let! boot = maybe (Gen.choose64 (0L, 4_000_000_000L))
+
+        return
+            {
+                Total = total
+                Cpus = cpus
+                BootTime = boot |> ValueOption.map LanguagePrimitives.Int64WithMeasure
+            }
+    }
+
+let private texts (columnCounts: int list) : Gen<Rendered<Stat.CpuStat>> =
+    gen {
+        let! width = Gen.elements columnCounts
+        let! ids = cpuIds 3
+        let! total = Gen.arrayOfLength width counter
+        let! cpus = Gen.arrayOfLength ids.Length (Gen.arrayOfLength width counter)
+        let! boot = maybe (Gen.choose64 (-1L, 4_000_000_000L))
+
+        let! others =
+            upTo 2 (Gen.elements [ "ctxt 1990473"; "processes 2915"; "softirq 183433 0 21755"; "page 5741 1808" ])
+
+        let row (columns: uint64[]) =
+            columns |> Array.map string |> String.concat " "
+
+        return
+            {
+                Value =
+                    {
+                        Total = timesOf total
+                        Cpus = Array.map2 (fun id columns -> lineOf id (timesOf columns)) ids cpus
+                        BootTime = boot |> ValueOption.map LanguagePrimitives.Int64WithMeasure
+                    }
+                Lines =
+                    [|
+                        "cpu  " + row total
+                        yield! Array.map2 (fun id columns -> $"cpu{id} {row columns}") ids cpus
+                        "intr 114930548 113199788 3 0 5"
+                        yield! others
+                        match boot with
+                        | ValueSome seconds -> $"btime {seconds}"
+                        | ValueNone -> ()
+                    |]
+            }
+    }
+
+let private format columnCounts =
+    ParserLaws.format (texts columnCounts) (fun text -> Stat.parse text.Span) (fun part whole ->
+        part.Total = whole.Total
+        && part.Cpus = whole.Cpus
+        && ParserLaws.isUnknownOr whole.BootTime part.BootTime)
+
+let tests =
+    testList
+        "Proc.Stat"
+        [
+            yield! ParserLaws.all (format [ 4; 5; 7; 8; 9; 10 ])
+            ParserLaws.extraColumns (format [ 10 ]) (fun _ _ -> true) word
+            ParserLaws.unknownLines
+                (format [ 4; 10 ])
+                (fun text -> 1 + text.Value.Cpus.Length)
+                (Gen.map2 (fun name number -> $"x{name} {number}") word counter)
+        ]

@@ -1,0 +1,42 @@
+module Agent.PropertyTests.Program
+
+open System
+open Expecto
+
+let private tests =
+    testList
+        "Laws"
+        [
+            Proc.StatLaws.tests
+            Proc.MemInfoLaws.tests
+            Proc.DiskStatsLaws.tests
+            Proc.NetDevLaws.tests
+            Proc.CpuInfoLaws.tests
+            Proc.MountsLaws.tests
+            Proc.SmallFileLaws.tests
+            Sys.SensorLaws.tests
+            Gpu.NvidiaSmiLaws.tests
+            Gpu.NvmlLaws.tests
+            IpmiLaws.tests
+            DevicesLaws.tests
+            ScheduleLaws.tests
+            UnitsLaws.tests
+            CpuUsageLaws.tests
+            SampleLaws.tests
+            DerivedLaws.tests
+            BottleneckLaws.tests
+            SystemInfoLaws.tests
+            JsonLaws.tests
+            WireLaws.tests
+            DeliveryLaws.tests
+            CliLaws.tests
+        ]
+
+[<EntryPoint>]
+let main arguments =
+    let struct (n, m) = Laws.seed
+    printfn $"Laws: %d{Laws.cases} cases each, AGENT_TEST_SEED=\"{n},{m}\""
+    let exitCode = runTestsWithCLIArgs [] arguments tests
+    let struct (laws, cases) = Laws.ran ()
+    printfn $"Laws: %d{laws} properties, %d{cases} generated cases"
+    exitCode

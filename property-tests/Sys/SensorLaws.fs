@@ -1,0 +1,274 @@
+/// Laws of the files of /sys: hwmon, thermal zones, cpufreq, topology and InfiniBand.
+module Agent.PropertyTests.Sys.SensorLaws
+
+open System
+open System.Text
+open Agent.Core
+open Agent.Core.Sys
+open Agent.Core.Units
+open Agent.PropertyTests
+open Agent.PropertyTests.Generators
+open Agent.PropertyTests.Laws
+open Expecto
+open FsCheck
+open FsCheck.FSharp
+
+let private file (path: string) (text: string) : SysText =
+    {
+        Path = path
+        Content = Ok(ReadOnlyMemory(Encoding.UTF8.GetBytes text))
+    }
+
+/// A value and its line end.
+let private valueFile path (value: 'a) = file path $"{value}\n"
+
+/// A reason for having no bytes.
+let sourceError: Gen<SourceError> =
+    Gen.elements
+        [
+            SourceError.Absent "/sys/x"
+            SourceError.Unreadable("/sys/x", "EIO")
+            SourceError.Garbled
+                {
+                    Source = "/sys/x"
+                    Line = 1
+                    Field = "value"
+                    Raw = "?"
+                    Expected = "a whole number"
+                }
+        ]
+
+/// Any bytes under any path that the readers look for, and files that cannot be read.
+let private anyFile: Gen<SysText> =
+    gen {
+        let! path =
+            Gen.elements
+                [
+                    "/sys/class/hwmon/hwmon0/name"
+                    "/sys/class/hwmon/hwmon0/temp1_input"
+                    "/sys/class/hwmon/hwmon0/temp1_label"
+                    "/sys/class/hwmon/hwmon0/fan1_input"
+                    "/sys/class/hwmon/hwmon0/fan1_label"
+                    "/sys/class/hwmon/hwmon0/_input"
+                    "temp_input"
+                    "/sys/class/infiniband/mlx5_0/ports/1/counters/port_rcv_data"
+                    "/sys/class/infiniband/mlx5_0/ports/x/counters/port_xmit_data"
+                    "/sys/class/infiniband/mlx5_0/ports/99999999999/counters/port_xmit_data"
+                    "ports/1/counters/port_rcv_data"
+                    "/"
+                ]
+
+        let! content =
+            Gen.frequency
+                [
+                    3, anyBytes |> Gen.map (fun bytes -> bytes.Content)
+                    2, counter |> Gen.map (fun number -> Encoding.UTF8.GetBytes $"{number}\n")
+                    1, Gen.constant "-9223372036854775808\n"B
+                ]
+
+        let! error = sourceError
+        let! readable = Gen.frequency [ 4, Gen.constant true; 1, Gen.constant false ]
+
+        return
+            {
+                Path = path
+                Content = if readable then Ok(ReadOnlyMemory content) else Error error
+            }
+    }
+
+let private chipNames = [ ""; "coretemp"; "k10temp"; "nvme"; "acpitz"; "nct6775" ]
+
+let private sensorLabels = [ ""; "Package id 0"; "Core 3"; "Tctl"; "CPU Fan"; "SYS, rear"; "Composite" ]
+
+let private optionalFile path (text: string) =
+    if text = "" then [] else [ valueFile path text ]
+
+/// The files of some chips, and the sensors that they say.
+let private chips: Gen<SysText[] * Hwmon.Temperature[] * Hwmon.Fan[]> =
+    gen {
+        let sensor highest =
+            upTo 3 (Gen.zip (Gen.elements sensorLabels) (Gen.choose (0, highest)))
+
+        let chip = Gen.zip3 (Gen.elements chipNames) (sensor 149_999) (sensor 20_000)
+        let! found = upTo 3 chip
+
+        let files =
+            found
+            |> Array.mapi (fun i (name, temperatures, fans) ->
+                let directory = $"/sys/class/hwmon/hwmon{i}"
+
+                [
+                    yield! optionalFile $"{directory}/name" name
+                    for j, (label, value) in Array.indexed temperatures do
+                        valueFile $"{directory}/temp{j}_input" value
+                        yield! optionalFile $"{directory}/temp{j}_label" label
+                    for j, (label, value) in Array.indexed fans do
+                        yield! optionalFile $"{directory}/fan{j}_label" label
+                        valueFile $"{directory}/fan{j}_input" value
+                ])
+            |> List.concat
+            |> Array.ofList
+
+        let temperatures: Hwmon.Temperature[] =
+            [|
+                for name, temperatures, _ in found do
+                    for label, value in temperatures do
+                        {
+                            Chip = name
+                            Label = label
+                            Celsius = LanguagePrimitives.FloatWithMeasure(float value / 1000.0)
+                        }
+            |]
+
+        let fans: Hwmon.Fan[] =
+            [|
+                for name, _, fans in found do
+                    for label, value in fans do
+                        {
+                            Label =
+                                if label <> "" then label
+                                elif name <> "" then name
+                                else "fan"
+                            Speed = LanguagePrimitives.Int32WithMeasure value
+                        }
+            |]
+
+        return files, temperatures, fans
+    }
+
+let private valueFiles (values: Gen<'a>) =
+    upTo 5 values
+    |> Gen.map (fun values -> values, values |> Array.mapi (fun i value -> valueFile $"/sys/{i}" value))
+
+let private ports: Gen<SysText[] * Infiniband.Port[]> =
+    upTo 3 (Gen.zip3 (Gen.elements [ "mlx5_0"; "mlx5_1"; "ibp3s0" ]) (maybe counter) (maybe counter))
+    |> Gen.map (fun found ->
+        let files =
+            [|
+                for port, (device, received, sent) in Array.indexed found do
+                    let directory = $"/sys/class/infiniband/{device}/ports/{port}/counters"
+
+                    let counterFile name (value: uint64 voption) =
+                        match value with
+                        | ValueSome words -> valueFile $"{directory}/{name}" words
+                        | ValueNone ->
+                            {
+                                Path = $"{directory}/{name}"
+                                Content = Error(SourceError.Absent name)
+                            }
+
+                    counterFile "port_rcv_data" received
+                    counterFile "port_xmit_data" sent
+            |]
+
+        let octets (words: uint64 voption) : uint64<B> voption =
+            words
+            |> ValueOption.map (fun words -> LanguagePrimitives.UInt64WithMeasure(saturated words 4))
+
+        files,
+        found
+        |> Array.mapi (fun port (device, received, sent) ->
+            {
+                Device = device
+                Port = port
+                Received = octets received
+                Sent = octets sent
+            }
+            : Infiniband.Port))
+
+/// What the files may say.
+let infiniband: Gen<Infiniband.Port[]> = ports |> Gen.map snd
+
+/// Every cut of a value file: none of them may be read as a value.
+let private isNeverCutShort (isNone: SysText[] -> bool) (value: string) =
+    seq { 0 .. value.Length }
+    |> Seq.forall (fun length -> isNone [| file "/sys/x" (value.Substring(0, length)) |])
+
+let tests =
+    testList
+        "Sys"
+        [
+            law "any files at all give sensors and located faults, never an exception" (upTo 6 anyFile) (fun files ->
+                let sensors = Hwmon.parse files
+                let temperature = Hwmon.cpuTemperature sensors.Temperatures
+
+                ParserLaws.areLocated sensors.Faults
+                && temperature.IsSome = (sensors.Temperatures.Length > 0)
+                && sensors.Temperatures |> Array.forall (fun t -> Hwmon.isPlausible t.Celsius)
+                && sensors.Fans |> Array.forall (fun fan -> fan.Speed >= 0<rpm>))
+            law "any files at all never break the other readers" (upTo 6 anyFile) (fun files ->
+                let isWithin low high (value: float voption) =
+                    value.IsNone || (value.Value >= low && value.Value <= high)
+
+                isWithin -50.0 150.0 (Thermal.hottest files |> ValueOption.map float)
+                && isWithin 0.0 1e16 (CpuFreq.meanClock files |> ValueOption.map float)
+                && (let cores = Topology.physicalCores files in cores.IsNone || cores.Value <= files.Length)
+                && (Infiniband.parse files |> Array.distinctBy (fun p -> p.Device, p.Port)).Length
+                   <= files.Length)
+            law "rendered sensors parse back, each under its own chip and label" chips (fun (files, temperatures, fans) ->
+                let sensors = Hwmon.parse files
+
+                same sensors.Temperatures temperatures
+                && same sensors.Fans fans
+                && sensors.Faults = [||])
+            law
+                "a sensor file that cannot be read costs its own sensor and is told"
+                (Gen.zip3 chips sourceError (Gen.choose (0, 1000)))
+                (fun ((files, temperatures, fans), error, place) ->
+                    let inputs =
+                        files
+                        |> Array.filter (fun f -> f.Path.EndsWith("_input", StringComparison.Ordinal))
+
+                    inputs.Length = 0
+                    || (let lost = inputs[place % inputs.Length].Path
+
+                        let sensors =
+                            files
+                            |> Array.map (fun f ->
+                                if f.Path = lost then
+                                    { f with Content = Error error }
+                                else
+                                    f)
+                            |> Hwmon.parse
+
+                        same sensors.Faults [| error |]
+                        && sensors.Temperatures.Length + sensors.Fans.Length = temperatures.Length + fans.Length - 1))
+            law "the CPU's temperature is that of a sensor, and no sensor of a CPU is hotter" chips (fun (_, temperatures, _) ->
+                match Hwmon.cpuTemperature temperatures with
+                | ValueNone -> temperatures.Length = 0
+                | ValueSome hottest ->
+                    temperatures |> Array.exists (fun t -> t.Celsius = hottest)
+                    && temperatures
+                       |> Array.filter (fun t -> t.Chip = "coretemp" || t.Chip = "k10temp" || t.Chip = "acpitz")
+                       |> Array.forall (fun t -> t.Celsius <= hottest))
+            law "the hottest zone is the hottest plausible one" (valueFiles (Gen.choose (-90_000, 190_000))) (fun (values, files) ->
+                let plausible = values |> Array.filter (fun v -> v > -50_000 && v < 150_000)
+
+                same
+                    (Thermal.hottest files |> ValueOption.map float)
+                    (if plausible.Length = 0 then
+                         ValueNone
+                     else
+                         ValueSome(float (Array.max plausible) / 1000.0)))
+            law "the mean clock lies between the slowest and the fastest" (valueFiles (Gen.choose (1, 6_000_000))) (fun (values, files) ->
+                match CpuFreq.meanClock files with
+                | ValueNone -> values.Length = 0
+                | ValueSome mean ->
+                    float mean >= float (Array.min values) / 1000.0 - 1e-6
+                    && float mean <= float (Array.max values) / 1000.0 + 1e-6)
+            law
+                "cores are the different lists of CPUs"
+                (valueFiles (Gen.elements [ "0"; "1"; "0-1"; "0,4"; "2-3" ]))
+                (fun (values, files) ->
+                    same
+                        (Topology.physicalCores files)
+                        (if values.Length = 0 then
+                             ValueNone
+                         else
+                             ValueSome (Array.distinct values).Length))
+            law "rendered ports parse back, words as four bytes each" ports (fun (files, ports) -> same (Infiniband.parse files) ports)
+            law "no cut value is read as a value" (Gen.map string counter) (fun value ->
+                isNeverCutShort (fun files -> (Thermal.hottest files).IsNone) value
+                && isNeverCutShort (fun files -> (CpuFreq.meanClock files).IsNone) value
+                && isNeverCutShort (fun files -> (Topology.physicalCores files).IsNone) value)
+        ]

@@ -1,0 +1,77 @@
+module Agent.Tests.Proc.MountsTests
+
+open System
+open Agent.Core.Proc
+open Agent.Tests.Fixtures
+open Expecto
+
+let private parse (text: byte[]) = Mounts.parse (ReadOnlySpan text)
+
+let private mount device mountPoint fsType : Mounts.Mount =
+    {
+        Device = device
+        MountPoint = mountPoint
+        FsType = fsType
+    }
+
+[<Tests>]
+let tests =
+    testList
+        "Proc.Mounts"
+        [
+            testCase "the captured text gives what df -a lists, in its order"
+            <| fun () ->
+                let mounts = want (parse (bytes "vm-2core-6.18/first/proc/self/mounts"))
+
+                let said =
+                    words "vm-2core-6.18/first/df-B1.txt"
+                    |> Array.skip 1
+                    |> Array.map (fun row -> mount row[0] row[6] row[1])
+
+                Expect.equal mounts said "device, directory, type"
+                Expect.equal mounts[5] (mount "/dev/vda" "/" "ext4") "the root"
+
+            testCase "three octal digits after a backslash are one byte"
+            <| fun () ->
+                let mounts = want (parse (bytes "odd-names/proc/self/mounts"))
+
+                Expect.equal
+                    mounts
+                    [|
+                        mount "/dev/sda1" "/" "ext4"
+                        mount "/dev/sdb1" "/mnt/my disk\ttab" "xfs"
+                        mount "//filer/share one" "/mnt/back\\slash" "cifs"
+                        mount "tank/home" "/home" "zfs"
+                        mount "/dev/sdc1" "/mnt/grün" "ext4"
+                        mount "tmpfs" "/mnt/odd\\8x\\04" "tmpfs"
+                        mount "/dev/sdd1" "/mnt/trailing\\" "ext4"
+                        mount "/dev/sde1" "/mnt/line\nbreak" "ext4"
+                    |]
+                    "mounts"
+
+            testCase "octal digits beyond a byte stay as they are"
+            <| fun () -> Expect.equal (parse "a /b\\400 ext4 rw 0 0\n"B) (Ok [| mount "a" "/b\\400" "ext4" |]) "four hundred"
+
+            testCase "a directory that is not UTF-8 reads with a replacement character"
+            <| fun () -> Expect.equal (parse (latin1 "a /b\u00ff ext4 rw 0 0\n")) (Ok [| mount "a" "/b\uFFFD" "ext4" |]) "directory"
+
+            testCase "options and the two numbers are not read"
+            <| fun () -> Expect.equal (parse "a /b ext4\n"B) (Ok [| mount "a" "/b" "ext4" |]) "three fields do"
+
+            testCase "a line without a type is an error"
+            <| fun () ->
+                Expect.equal (located (parse "proc /proc proc rw 0 0\n/dev/sda1 /boot\n"B)) ("/proc/self/mounts", 2, "type", "") "place"
+
+            testCase "a blank line is a located error"
+            <| fun () -> Expect.equal (located (parse "a /b ext4 rw 0 0\n\n"B)) ("/proc/self/mounts", 2, "type", "") "place"
+
+            testCase "a torn last line is an error"
+            <| fun () ->
+                Expect.equal (located (parse "a /b ext4 rw 0 0\nc /d ext"B)) ("/proc/self/mounts", 2, "the last line", "c /d ext") "place"
+
+            testCase "an empty text has no mounts"
+            <| fun () -> Expect.equal (parse [||]) (Ok [||]) "none"
+
+            testCase "line ends of another system stay outside the three fields"
+            <| fun () -> Expect.equal (parse "a /b ext4 rw 0 0\r\n"B) (Ok [| mount "a" "/b" "ext4" |]) "mount"
+        ]

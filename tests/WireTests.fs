@@ -1,0 +1,435 @@
+module Agent.Tests.WireTests
+
+open System
+open System.Text.Json
+open Agent.Core
+open Agent.Core.Units
+open Expecto
+
+/// A sample in which every source told everything.
+let full: Sample =
+    {
+        CollectedAt = DateTimeOffset(2026, 2, 26, 2, 37, 49, 120, TimeSpan.Zero)
+        CpuUsage = ValueSome 12.5<percent>
+        CpuUser = ValueSome 8.1<percent>
+        CpuSystem = ValueSome 3.0<percent>
+        CpuIowait = ValueSome 0.4<percent>
+        CpuSteal = ValueSome 0.0<percent>
+        CpuCores = [| 10.0<percent>; 15.1<percent> |]
+        Load =
+            ValueSome
+                {
+                    One = 0.52
+                    Five = 1.0
+                    Fifteen = 2.25
+                }
+        CpuFrequency = ValueSome 2300.5<MHz>
+        CpuTemperature = ValueSome 61.0<degC>
+        CpuCountLogical = ValueSome 2
+        CpuCountPhysical = ValueSome 1
+        Memory =
+            ValueSome
+                {
+                    Total = 16000UL<B>
+                    Used = 4000UL<B>
+                    Available = 12000UL<B>
+                    Percent = 25.0<percent>
+                }
+        Swap =
+            ValueSome
+                {
+                    Total = 1024UL<B>
+                    Used = 0UL<B>
+                    Percent = 0.0<percent>
+                }
+        NetworkReceived = ValueSome 1001UL<B>
+        NetworkSent = ValueSome 1002UL<B>
+        ProcessCount = ValueSome 131
+        Disks =
+            [|
+                {
+                    Device = "nvme0n1"
+                    ReadBytes = 1UL<B>
+                    WrittenBytes = 2UL<B>
+                    Reads = 3UL
+                    Writes = 4UL
+                    BusyTime = ValueSome 5UL<ms>
+                }
+            |]
+        Gpus =
+            [|
+                {
+                    Index = 0
+                    Name = "NVIDIA H100 80GB HBM3"
+                    Uuid = "GPU-44444444-0000-4000-8000-000000000000"
+                    Utilization = ValueSome 97.0<percent>
+                    MemoryUtilization = ValueSome 11.0<percent>
+                    MemoryTotal = ValueSome 3000UL<B>
+                    MemoryUsed = ValueSome 1000UL<B>
+                    Temperature = ValueSome 53.0<degC>
+                    FanSpeed = ValueSome 30.0<percent>
+                    Power = ValueSome 433.78<W>
+                    PowerLimit = ValueSome 700.0<W>
+                }
+            |]
+        Fans = [| { Label = "FAN1"; Speed = 5600<rpm> } |]
+        Pressure =
+            ValueSome
+                {
+                    CpuSome =
+                        ValueSome
+                            {
+                                Avg10 = 0.17<percent>
+                                Total = 1UL<us>
+                            }
+                    IoSome =
+                        ValueSome
+                            {
+                                Avg10 = 1.0<percent>
+                                Total = 2UL<us>
+                            }
+                    IoFull =
+                        ValueSome
+                            {
+                                Avg10 = 2.0<percent>
+                                Total = 3UL<us>
+                            }
+                    MemorySome =
+                        ValueSome
+                            {
+                                Avg10 = 3.0<percent>
+                                Total = 4UL<us>
+                            }
+                    MemoryFull =
+                        ValueSome
+                            {
+                                Avg10 = 4.0<percent>
+                                Total = 5UL<us>
+                            }
+                }
+        Interfaces =
+            [|
+                {
+                    Name = "eth0"
+                    Received =
+                        {
+                            Bytes = 1001UL<B>
+                            Packets = 11UL
+                            Errors = 12UL
+                            Dropped = 13UL
+                        }
+                    Sent =
+                        {
+                            Bytes = 1002UL<B>
+                            Packets = 21UL
+                            Errors = 22UL
+                            Dropped = 23UL
+                        }
+                }
+            |]
+        Infiniband =
+            [|
+                {
+                    Device = "mlx5_0"
+                    Port = 1
+                    Received = ValueSome 400UL<B>
+                    Sent = ValueSome 800UL<B>
+                }
+            |]
+    }
+
+/// A sample of which every source failed.
+let failed: Sample =
+    {
+        CollectedAt = DateTimeOffset(2026, 2, 26, 2, 37, 49, TimeSpan.Zero)
+        CpuUsage = ValueNone
+        CpuUser = ValueNone
+        CpuSystem = ValueNone
+        CpuIowait = ValueNone
+        CpuSteal = ValueNone
+        CpuCores = [||]
+        Load = ValueNone
+        CpuFrequency = ValueNone
+        CpuTemperature = ValueNone
+        CpuCountLogical = ValueNone
+        CpuCountPhysical = ValueNone
+        Memory = ValueNone
+        Swap = ValueNone
+        NetworkReceived = ValueNone
+        NetworkSent = ValueNone
+        ProcessCount = ValueNone
+        Disks = [||]
+        Gpus = [||]
+        Fans = [||]
+        Pressure = ValueNone
+        Interfaces = [||]
+        Infiniband = [||]
+    }
+
+/// An agent that knows everything.
+let agent: AgentInfo =
+    {
+        Version = "0.1.0"
+        Hostname = "node-7"
+        Pid = 4711
+        Labels = [| struct ("rack", "r1"); struct ("größe", "\"x\"") |]
+        DiskFilters = [| "/dev/nvme0n1" |]
+        Runtime = ".NET 10.0.1"
+        System =
+            {
+                OsName = "Linux"
+                OsRelease = "6.1.0-18-amd64"
+                OsVersion = "#1 SMP"
+                Machine = "x86_64"
+                LibC = "glibc2.36"
+                CpuModel = "AMD EPYC 9654"
+                Hostname = "vm"
+                CpuCountLogical = ValueSome 2
+                CpuCountPhysical = ValueSome 1
+                MemoryTotal = ValueSome 16000UL<B>
+                SwapTotal = ValueSome 1024UL<B>
+                BootTime = ValueSome(DateTimeOffset(2026, 2, 25, 0, 0, 0, TimeSpan.Zero))
+                Uptime = ValueSome 95869.12<s>
+                Partitions =
+                    [|
+                        {
+                            Device = "/dev/vda1"
+                            MountPoint = "/"
+                            FsType = "ext4"
+                            Total = 100UL<B>
+                            Used = 30UL<B>
+                            Free = 60UL<B>
+                            Percent = 33.3<percent>
+                        }
+                    |]
+                Interfaces =
+                    [|
+                        {
+                            Name = "eth0"
+                            IPv4 = "192.0.2.2"
+                            IPv6 = ""
+                        }
+                    |]
+            }
+    }
+
+/// A request body as text.
+let body (sample: Sample) (agent: AgentInfo) : string =
+    Encode.toString 0 (Wire.encode sample agent)
+
+let private fullText =
+    [
+        """{"sample":{"collected_at":"2026-02-26T02:37:49.120000+00:00","cpu_usage_percent":12.5,"cpu_user_percent":8.1,"""
+        """"cpu_system_percent":3,"cpu_iowait_percent":0.4,"cpu_load_1":0.52,"cpu_load_5":1,"cpu_load_15":2.25,"""
+        """"cpu_frequency_mhz":2300.5,"cpu_temperature_c":61,"cpu_count_logical":2,"cpu_count_physical":1,"""
+        """"memory_total_bytes":16000,"memory_used_bytes":4000,"memory_available_bytes":12000,"memory_percent":25,"""
+        """"swap_total_bytes":1024,"swap_used_bytes":0,"swap_percent":0,"network_rx_bytes_total":1001,"""
+        """"network_tx_bytes_total":1002,"process_count":131,"disks":[{"device":"nvme0n1","read_bytes_total":1,"""
+        """"write_bytes_total":2,"read_count_total":3,"write_count_total":4,"busy_time_ms_total":5}],"""
+        """"gpus":[{"gpu_index":0,"name":"NVIDIA H100 80GB HBM3","uuid":"GPU-44444444-0000-4000-8000-000000000000","""
+        """"utilization_gpu_percent":97,"utilization_memory_percent":11,"memory_total_bytes":3000,"""
+        """"memory_used_bytes":1000,"memory_percent":33.3,"temperature_c":53,"fan_speed_percent":30,"power_w":433.78,"""
+        """"power_limit_w":700}],"fans":[{"label":"FAN1","speed_rpm":5600}],"cpu_steal_percent":0,"""
+        """"cpu_cores_percent":[10,15.1],"pressure":{"cpu_some_avg10":0.17,"io_some_avg10":1,"io_full_avg10":2,"""
+        """"memory_some_avg10":3,"memory_full_avg10":4,"cpu_some_total_us":1,"io_some_total_us":2,"io_full_total_us":3,"""
+        """"memory_some_total_us":4,"memory_full_total_us":5},"network_interfaces":[{"name":"eth0","""
+        """"rx_bytes_total":1001,"tx_bytes_total":1002,"rx_packets_total":11,"tx_packets_total":21,"rx_errors_total":12,"""
+        """"tx_errors_total":22,"rx_dropped_total":13,"tx_dropped_total":23}],"infiniband":[{"device":"mlx5_0","port":1,"""
+        """"rx_bytes_total":400,"tx_bytes_total":800}]},"agent":{"version":"0.1.0","hostname":"node-7","""
+        """"platform":"Linux-6.1.0-18-amd64-x86_64-with-glibc2.36","pid":4711,"labels":{"rack":"r1","größe":"\"x\""},"""
+        """"disk_filters":["/dev/nvme0n1"],"runtime":".NET 10.0.1","system_info":{"os_name":"Linux","""
+        """"os_release":"6.1.0-18-amd64","os_version":"#1 SMP","machine":"x86_64","processor":"AMD EPYC 9654","""
+        """"cpu_model":"AMD EPYC 9654","hostname":"vm","cpu_count_logical":2,"cpu_count_physical":1,"""
+        """"memory_total_bytes":16000,"swap_total_bytes":1024,"boot_time":"2026-02-25T00:00:00.000000+00:00","""
+        """"uptime_seconds":95869.12,"platform_full":"Linux-6.1.0-18-amd64-x86_64-with-glibc2.36","""
+        """"partitions":[{"device":"/dev/vda1","mountpoint":"/","fstype":"ext4","total_bytes":100,"used_bytes":30,"""
+        """"free_bytes":60,"percent":33.3}],"interfaces":[{"name":"eth0","ipv4":"192.0.2.2","ipv6":null}]}}}"""
+    ]
+    |> String.concat ""
+
+let private failedText =
+    [
+        """{"sample":{"collected_at":"2026-02-26T02:37:49.000000+00:00","cpu_usage_percent":null,"cpu_user_percent":null,"""
+        """"cpu_system_percent":null,"cpu_iowait_percent":null,"cpu_load_1":null,"cpu_load_5":null,"cpu_load_15":null,"""
+        """"cpu_frequency_mhz":null,"cpu_temperature_c":null,"cpu_count_logical":null,"cpu_count_physical":null,"""
+        """"memory_total_bytes":null,"memory_used_bytes":null,"memory_available_bytes":null,"memory_percent":null,"""
+        """"swap_total_bytes":null,"swap_used_bytes":null,"swap_percent":null,"network_rx_bytes_total":null,"""
+        """"network_tx_bytes_total":null,"process_count":null,"disks":[],"gpus":[],"fans":[],"cpu_steal_percent":null,"""
+        """"cpu_cores_percent":[],"pressure":null,"network_interfaces":[],"infiniband":[]},"agent":{"version":"0.1.0","""
+        """"hostname":"","platform":"--","pid":1,"labels":{},"disk_filters":[],"runtime":".NET 10.0.1","""
+        """"system_info":{"os_name":"","os_release":"","os_version":"","machine":"","processor":"","cpu_model":"","""
+        """"hostname":"","cpu_count_logical":null,"cpu_count_physical":null,"memory_total_bytes":null,"""
+        """"swap_total_bytes":null,"boot_time":null,"uptime_seconds":null,"platform_full":"--","partitions":[],"""
+        """"interfaces":[]}}}"""
+    ]
+    |> String.concat ""
+
+let private unknownAgent =
+    { agent with
+        Hostname = ""
+        Pid = 1
+        Labels = [||]
+        DiskFilters = [||]
+        System = SystemInfo.unknown
+    }
+
+/// The kind that the ingest API wants for each member of `sample`, as JSON's own kinds: n number, i integer, s string,
+/// a array, o object; a question mark where it allows null.
+let private sampleKinds =
+    "collected_at s cpu_usage_percent n cpu_user_percent n? cpu_system_percent n? cpu_iowait_percent n? cpu_load_1 n? cpu_load_5 n? \
+     cpu_load_15 n? cpu_frequency_mhz n? cpu_temperature_c n? cpu_count_logical i cpu_count_physical i? memory_total_bytes i \
+     memory_used_bytes i memory_available_bytes i memory_percent n swap_total_bytes i swap_used_bytes i swap_percent n \
+     network_rx_bytes_total i network_tx_bytes_total i process_count i disks a gpus a fans a"
+
+let private diskKinds =
+    "device s read_bytes_total i write_bytes_total i read_count_total i write_count_total i busy_time_ms_total i"
+
+let private gpuKinds =
+    "gpu_index i name s uuid s utilization_gpu_percent n? utilization_memory_percent n? memory_total_bytes i memory_used_bytes i \
+     memory_percent n? temperature_c n? fan_speed_percent n? power_w n? power_limit_w n?"
+
+let private agentKinds =
+    "version s hostname s platform s pid i labels o disk_filters a runtime s system_info o"
+
+let private systemKinds =
+    "os_name s os_release s os_version s machine s processor s cpu_model s hostname s cpu_count_logical i cpu_count_physical i \
+     memory_total_bytes i swap_total_bytes i boot_time s uptime_seconds n platform_full s partitions a interfaces a"
+
+let private partitionKinds =
+    "device s mountpoint s fstype s total_bytes i used_bytes i free_bytes i percent n"
+
+let private checkKinds (kinds: string) (element: JsonElement) =
+    for pair in kinds.Split ' ' |> Array.chunkBySize 2 do
+        let name, kind = pair[0], pair[1]
+
+        match element.TryGetProperty name with
+        | true, value ->
+            let isKind =
+                match kind[0] with
+                | 's' -> value.ValueKind = JsonValueKind.String
+                | 'a' -> value.ValueKind = JsonValueKind.Array
+                | 'o' -> value.ValueKind = JsonValueKind.Object
+                | 'i' -> value.ValueKind = JsonValueKind.Number && value.TryGetInt64() |> fst
+                | _ -> value.ValueKind = JsonValueKind.Number
+
+            Expect.isTrue isKind $"{name} is {value.GetRawText()}"
+        | _ -> failtest $"no {name}"
+
+/// The names of all members of a JSON object, however deep, but for the user's own labels.
+let rec keysOf (element: JsonElement) : string list =
+    match element.ValueKind with
+    | JsonValueKind.Object ->
+        [
+            for property in element.EnumerateObject() do
+                yield property.Name
+
+                if property.Name <> "labels" then
+                    yield! keysOf property.Value
+        ]
+    | JsonValueKind.Array ->
+        [
+            for entry in element.EnumerateArray() do
+                yield! keysOf entry
+        ]
+    | _ -> []
+
+[<Tests>]
+let tests =
+    testList
+        "Wire"
+        [
+            testCase "a sample in which everything is known"
+            <| fun () -> Expect.equal (body full agent) fullText "golden"
+
+            testCase "a sample of which every source failed"
+            <| fun () -> Expect.equal (body failed unknownAgent) failedText "golden: null, never 0"
+
+            testCase "every key of the ingest API is there, of the right kind"
+            <| fun () ->
+                use document = JsonDocument.Parse(body full agent)
+                let sample = document.RootElement.GetProperty "sample"
+                let sender = document.RootElement.GetProperty "agent"
+                checkKinds sampleKinds sample
+                checkKinds diskKinds ((sample.GetProperty "disks")[0])
+                checkKinds gpuKinds ((sample.GetProperty "gpus")[0])
+                checkKinds "label s speed_rpm i" ((sample.GetProperty "fans")[0])
+                checkKinds agentKinds sender
+                let system = sender.GetProperty "system_info"
+                checkKinds systemKinds system
+                checkKinds partitionKinds ((system.GetProperty "partitions")[0])
+                checkKinds "name s ipv4 s" ((system.GetProperty "interfaces")[0])
+
+            testCase "the agent object has no more keys than the webapp keeps"
+            <| fun () ->
+                use document = JsonDocument.Parse(body full agent)
+                let sender = document.RootElement.GetProperty "agent"
+                Expect.isLessThanOrEqual (Seq.length (sender.EnumerateObject())) 25 "25"
+
+            testCase "what is written reads back as the same"
+            <| fun () ->
+                Expect.equal (Decode.fromString Wire.decode (body full agent)) (Ok(full, agent)) "full"
+                Expect.equal (Decode.fromString Wire.decode (body failed agent)) (Ok(failed, agent)) "failed"
+
+            testCase "an instant has microseconds and a numeric offset"
+            <| fun () ->
+                for value, expected in
+                    [
+                        DateTimeOffset(2026, 2, 26, 2, 37, 49, TimeSpan.Zero), "2026-02-26T02:37:49.000000+00:00"
+                        DateTimeOffset(2026, 2, 26, 2, 37, 49, 120, TimeSpan.Zero).AddTicks 19L, "2026-02-26T02:37:49.120001+00:00"
+                        DateTimeOffset(2026, 1, 1, 0, 30, 0, TimeSpan.FromHours 1.0), "2025-12-31T23:30:00.000000+00:00"
+                        DateTimeOffset(9, 1, 1, 0, 0, 0, TimeSpan.Zero), "0009-01-01T00:00:00.000000+00:00"
+                    ] do
+                    Expect.equal (Wire.instant value) expected expected
+
+            testCase "a counter above 2^63-1 is sent as 2^63-1"
+            <| fun () ->
+                let sample =
+                    { failed with
+                        NetworkReceived = ValueSome 9223372036854775808UL<B>
+                        NetworkSent = ValueSome 18446744073709551615UL<B>
+                    }
+
+                use document = JsonDocument.Parse(body sample agent)
+                let sample = document.RootElement.GetProperty "sample"
+                Expect.equal ((sample.GetProperty "network_rx_bytes_total").GetRawText()) "9223372036854775807" "2^63"
+                Expect.equal ((sample.GetProperty "network_tx_bytes_total").GetRawText()) "9223372036854775807" "2^64-1"
+
+            testCase "NaN and infinities are null"
+            <| fun () ->
+                let sample =
+                    { failed with
+                        CpuUsage = ValueSome(LanguagePrimitives.FloatWithMeasure nan)
+                        CpuFrequency = ValueSome(LanguagePrimitives.FloatWithMeasure infinity)
+                        CpuCores = [| LanguagePrimitives.FloatWithMeasure nan |]
+                    }
+
+                use document = JsonDocument.Parse(body sample agent)
+                let sample = document.RootElement.GetProperty "sample"
+                Expect.equal ((sample.GetProperty "cpu_usage_percent").GetRawText()) "null" "NaN"
+                Expect.equal ((sample.GetProperty "cpu_frequency_mhz").GetRawText()) "null" "infinity"
+                Expect.equal ((sample.GetProperty "cpu_cores_percent").GetRawText()) "[null]" "in an array"
+
+            testCase "errors name the path"
+            <| fun () ->
+                for changed, original, expected in
+                    [
+                        "\"device\":12", "\"device\":\"nvme0n1\"", "$.sample.disks[0].device: expected a string, found 12"
+                        "\"gpu_index\":\"0\"", "\"gpu_index\":0", "$.sample.gpus[0].gpu_index: expected an int, found \"0\""
+                        "\"read_bytes_total\":-1",
+                        "\"read_bytes_total\":1",
+                        "$.sample.disks[0].read_bytes_total: expected a counter, found -1"
+                        "\"pid\":null", "\"pid\":4711", "$.agent.pid: expected an int, found null"
+                        "\"cpu_load_1\":true", "\"cpu_load_1\":0.52", "$.sample.cpu_load_1: expected a float, found true"
+                        "\"fstype\":[]", "\"fstype\":\"ext4\"", "$.agent.system_info.partitions[0].fstype: expected a string, found []"
+                        "\"agents\":", "\"agent\":", "$: expected a member named agent"
+                        "\"collected_at\":\"yesterday\"",
+                        "\"collected_at\":\"2026-02-26T02:37:49.120000+00:00\"",
+                        "$.sample.collected_at: expected an instant such as 2026-02-26T02:37:49.120000+00:00, found \"yesterday\""
+                    ] do
+                    Expect.equal (Decode.fromString Wire.decode (fullText.Replace(original, changed))) (Error expected) changed
+
+            testCase "unknown keys are ignored"
+            <| fun () ->
+                let text = fullText.Replace("\"cpu_load_1\":", "\"new\":{\"a\":[1]},\"cpu_load_1\":")
+                Expect.equal (Decode.fromString Wire.decode text) (Ok(full, agent)) "the same"
+        ]
