@@ -10,6 +10,13 @@ open Expecto
 open FsCheck
 open FsCheck.FSharp
 
+/// The token itself, whatever it would be printed as.
+let private tokenOf (target: Target) : string =
+    match target.Token with
+    | TokenOrigin.Given(token, _) -> token.Reveal()
+    | TokenOrigin.File(path, _)
+    | TokenOrigin.Credential path -> path
+
 let private switches = [ "--once"; "--quiet"; "--insecure"; "--dry-run" ]
 
 /// Each option with a value: some good values, and some bad ones.
@@ -115,10 +122,7 @@ let private complaints (settings: Settings) : string list =
             if target.Endpoint.Query <> "" || target.Endpoint.UserInfo <> "" then
                 $"endpoint {target.Endpoint}"
 
-            if
-                target.Token.Reveal() = ""
-                || Seq.exists Char.IsWhiteSpace (target.Token.Reveal())
-            then
+            if tokenOf target = "" || Seq.exists Char.IsWhiteSpace (tokenOf target) then
                 "a token that no header can hold"
         | ValueNone -> ()
     ]
@@ -127,7 +131,7 @@ let private complaints (settings: Settings) : string list =
 let private comparable (settings: Settings) =
     { settings with Target = ValueNone },
     settings.Target
-    |> ValueOption.map (fun t -> t.Endpoint, t.Host, t.Slug, t.Token.Reveal())
+    |> ValueOption.map (fun t -> t.Endpoint, t.Host, t.Slug, tokenOf t)
 
 let private settingsOf result =
     match result with

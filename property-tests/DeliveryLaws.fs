@@ -101,6 +101,7 @@ let private answer: Gen<Answer> =
                 Status = status
                 RetryAfter = retryAfter
                 Location = location
+                Date = ""
                 Body = ReadOnlyMemory body
             }
     }
@@ -110,6 +111,7 @@ let private answerOf status (json: JsonValue) : Answer =
         Status = status
         RetryAfter = ""
         Location = ""
+        Date = ""
         Body = ReadOnlyMemory(JsonLaws.bytesOf false json)
     }
 

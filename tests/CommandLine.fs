@@ -52,3 +52,9 @@ let targetOf (settings: Settings) : Target =
     match settings.Target with
     | ValueSome target -> target
     | ValueNone -> failtest "expected a target"
+
+/// The token itself; a target that has it in a file fails the test.
+let tokenOf (target: Target) : string =
+    match target.Token with
+    | TokenOrigin.Given(token, _) -> token.Reveal()
+    | other -> failtest $"expected a token, got {other}"

@@ -14,6 +14,7 @@ let private answer status (body: string) : Answer =
         Status = status
         RetryAfter = ""
         Location = ""
+        Date = ""
         Body = ReadOnlyMemory(Encoding.UTF8.GetBytes body)
     }
 
@@ -129,6 +130,7 @@ let private answerTests =
                             noon
                             { answer status html with
                                 Location = "https://other.example/login"
+                                Date = ""
                             })
                         (Outcome.Hold
                             $"HTTP {status}: redirected to https://other.example/login; redirects are not followed, correct --host")

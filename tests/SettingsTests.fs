@@ -151,7 +151,7 @@ let private tokenTests =
             good
                 "--token"
                 "AI_DASHBOARD_TOKEN"
-                (fun settings -> (targetOf settings).Token.Reveal())
+                (fun settings -> tokenOf (targetOf settings))
                 [
                     "s3cr3t", "s3cr3t"
                     "  s3cr3t\t", "s3cr3t"
@@ -186,7 +186,7 @@ let private tokenTests =
             <| fun () ->
                 for text in [ "s3cr3t\n"; "s3cr3t\r\n"; "\ns3cr3t"; "s3cr3t\n\n" ] do
                     for settings in both "--token" "AI_DASHBOARD_TOKEN" text do
-                        Expect.equal ((targetOf settings).Token.Reveal()) "s3cr3t" "trimmed"
+                        Expect.equal (tokenOf (targetOf settings)) "s3cr3t" "trimmed"
 
                 Expect.equal
                     (bothErrors "--token" "AI_DASHBOARD_TOKEN" "top\nsecret")
@@ -524,7 +524,7 @@ let private joint =
             <| fun () ->
                 let settings = settingsWith []
                 let target = targetOf settings
-                Expect.equal (target.Host, target.Slug, target.Token.Reveal()) ("http://h:8000", "gpu-box-01", "s3cr3t") "target"
+                Expect.equal (target.Host, target.Slug, tokenOf target) ("http://h:8000", "gpu-box-01", "s3cr3t") "target"
                 Expect.equal settings.Hostname "" "the machine's name"
                 Expect.equal settings.Interval (seconds 2.0) "interval"
                 Expect.equal settings.CpuWindow (seconds 0.2) "CPU window"

@@ -12,6 +12,7 @@ type internal AgentArgument =
     | [<EqualsAssignmentOrSpaced>] Host of url: string
     | [<EqualsAssignmentOrSpaced>] Server_Slug of slug: string
     | [<EqualsAssignmentOrSpaced>] Token of token: string
+    | [<EqualsAssignmentOrSpaced>] Token_File of path: string
     | [<EqualsAssignmentOrSpaced>] Hostname of name: string
     | [<EqualsAssignmentOrSpaced>] Interval of seconds: string
     | [<EqualsAssignmentOrSpaced>] Cpu_Sample_Interval of seconds: string
@@ -23,6 +24,13 @@ type internal AgentArgument =
     | Quiet
     | [<EqualsAssignmentOrSpaced>] Log_Level of level: string
     | Insecure
+    | [<EqualsAssignmentOrSpaced>] Ca_File of path: string
+    | [<EqualsAssignmentOrSpaced>] Client_Cert of path: string
+    | [<EqualsAssignmentOrSpaced>] Client_Key of path: string
+    | [<EqualsAssignmentOrSpaced>] Spool of directory: string
+    | [<EqualsAssignmentOrSpaced>] Spool_Max_Mb of megabytes: string
+    | Doctor
+    | Json
     | Dry_Run
     | [<EqualsAssignmentOrSpaced>] Procfs of directory: string
     | [<EqualsAssignmentOrSpaced>] Sysfs of directory: string
@@ -34,7 +42,8 @@ type internal AgentArgument =
             match argument with
             | Host _ -> "base URL of the webapp, such as http://dashboard-host:8000 (required)."
             | Server_Slug _ -> "slug of this server at the webapp (required)."
-            | Token _ -> "ingest token of this server (required)."
+            | Token _ -> "ingest token of this server (required). Shown by ps; the file and the variable are not."
+            | Token_File _ -> "file that holds the token; read again when the webapp refuses it."
             | Hostname _ -> "host name to send as metadata (default: the machine's name)."
             | Interval _ -> "seconds from one sample to the next (default: 2, at least 0.5)."
             | Cpu_Sample_Interval _ -> "seconds over which CPU usage is measured; 0: since the previous sample (default: 0.2)."
@@ -46,6 +55,13 @@ type internal AgentArgument =
             | Quiet -> "no routine lines on standard output."
             | Log_Level _ -> "DEBUG, INFO, WARNING, ERROR or CRITICAL (default: INFO, or WARNING with --quiet)."
             | Insecure -> "do not verify TLS certificates; for testing only."
+            | Ca_File _ -> "PEM certificates of issuers to trust beside the system's."
+            | Client_Cert _ -> "PEM certificate to show to the webapp."
+            | Client_Key _ -> "PEM private key of that certificate (default: in the same file)."
+            | Spool _ -> "directory that keeps undelivered samples (default: $STATE_DIRECTORY, else in memory)."
+            | Spool_Max_Mb _ -> "megabytes that may wait there; over it the oldest go (default: 256)."
+            | Doctor -> "check everything once, say what is wrong and how to mend it, and exit: 0, or 1 if something is."
+            | Json -> "with --doctor: print JSON."
             | Dry_Run -> "print request bodies instead of sending them; needs no host, slug or token."
             | Procfs _ -> "directory to read in place of /proc."
             | Sysfs _ -> "directory to read in place of /sys."
@@ -82,6 +98,7 @@ let private flagAndValue (argument: AgentArgument) : struct (string * string) =
     | AgentArgument.Host value -> struct ("--host", value)
     | AgentArgument.Server_Slug value -> struct ("--server-slug", value)
     | AgentArgument.Token value -> struct ("--token", value)
+    | AgentArgument.Token_File value -> struct ("--token-file", value)
     | AgentArgument.Hostname value -> struct ("--hostname", value)
     | AgentArgument.Interval value -> struct ("--interval", value)
     | AgentArgument.Cpu_Sample_Interval value -> struct ("--cpu-sample-interval", value)
@@ -93,6 +110,13 @@ let private flagAndValue (argument: AgentArgument) : struct (string * string) =
     | AgentArgument.Quiet -> struct ("--quiet", "true")
     | AgentArgument.Log_Level value -> struct ("--log-level", value)
     | AgentArgument.Insecure -> struct ("--insecure", "true")
+    | AgentArgument.Ca_File value -> struct ("--ca-file", value)
+    | AgentArgument.Client_Cert value -> struct ("--client-cert", value)
+    | AgentArgument.Client_Key value -> struct ("--client-key", value)
+    | AgentArgument.Spool value -> struct ("--spool", value)
+    | AgentArgument.Spool_Max_Mb value -> struct ("--spool-max-mb", value)
+    | AgentArgument.Doctor -> struct ("--doctor", "true")
+    | AgentArgument.Json -> struct ("--json", "true")
     | AgentArgument.Dry_Run -> struct ("--dry-run", "true")
     | AgentArgument.Procfs value -> struct ("--procfs", value)
     | AgentArgument.Sysfs value -> struct ("--sysfs", value)
@@ -275,7 +299,10 @@ let parse (argv: string[]) (environment: Func<string, string | null>) : Result<C
                 words.Incomplete
                 |> List.exists (fun flag -> error.Message.StartsWith($"Missing {flag} ", StringComparison.Ordinal))
 
-            match Settings.validate given flagLabels (variable "--label") with
+            let system name =
+                environment.Invoke name |> Option.ofObj |> Option.defaultValue ""
+
+            match Settings.validate given flagLabels (variable "--label") system with
             | Ok settings when words.Errors.IsEmpty -> Ok(Command.Run settings)
             | Ok _ -> Error(words.Errors |> List.rev |> Array.ofList)
             | Error errors ->

@@ -42,9 +42,25 @@ type Answer =
         RetryAfter: string
         /// The `Location` header; empty when absent.
         Location: string
+        /// The `Date` header, the server's clock; empty when absent.
+        Date: string
         /// The first 64 KiB of the body.
         Body: ReadOnlyMemory<byte>
     }
+
+/// What came of a request.
+[<RequireQualifiedAccess>]
+type Exchange =
+    /// An answer, whoever gave it.
+    | Answered of answer: Answer
+    /// None.
+    | Failed of failure: NetworkFailure
+
+    /// Calls the function for the case that this is.
+    member exchange.Match(answered: Func<Answer, 'r>, failed: Func<NetworkFailure, 'r>) : 'r =
+        match exchange with
+        | Answered answer -> answered.Invoke answer
+        | Failed failure -> failed.Invoke failure
 
 /// What the webapp says of a sample it stored, each value in the webapp's own spelling; empty when it is left out or
 /// null.
@@ -261,6 +277,13 @@ module Delivery =
         match failure with
         | NetworkFailure.Tls _ -> Outcome.Hold(string failure)
         | _ -> Outcome.RetryAfter(ValueNone, string failure)
+
+    /// What a request means, whatever came of it.
+    [<CompiledName "OfExchange">]
+    let ofExchange (now: DateTimeOffset) (exchange: Exchange) : Outcome =
+        match exchange with
+        | Exchange.Answered answer -> ofAnswer now answer
+        | Exchange.Failed failure -> ofFailure failure
 
     /// The wait before the attempt after `failures` failed ones (1 or more): from one interval, doubled each time, up to
     /// a minute, times `jitter` in 0-1 ("full jitter"), so that agents that failed together do not return together.

@@ -4,6 +4,7 @@ open System
 open System.Collections.Generic
 open System.Globalization
 open FsToolkit.ErrorHandling
+open Agent.Core.Units
 
 /// How much the agent says.
 type LogLevel =
@@ -24,8 +25,35 @@ type Secret(value: string) =
     /// The token itself; for the request header only.
     member _.Reveal() : string = value
 
+    /// Two secrets are equal when their texts are.
+    override _.Equals(other: obj) =
+        match other with
+        | :? Secret as secret -> secret.Reveal() = value
+        | _ -> false
+
+    /// Of the text.
+    override _.GetHashCode() =
+        value.GetHashCode(StringComparison.Ordinal)
+
     /// Stars.
     override _.ToString() = "***"
+
+/// Where the ingest token comes from.
+[<RequireQualifiedAccess>]
+type TokenOrigin =
+    /// The user gave the token itself.
+    | Given of token: Secret * origin: string
+    /// It stands in a file, which is read again when the webapp refuses it.
+    | File of path: string * origin: string
+    /// systemd may have put it into its directory of credentials, or not.
+    | Credential of path: string
+
+    /// Calls the function for the case that this is.
+    member this.Match(given: Func<Secret, string, 'r>, file: Func<string, string, 'r>, credential: Func<string, 'r>) : 'r =
+        match this with
+        | Given(token, origin) -> given.Invoke(token, origin)
+        | File(path, origin) -> file.Invoke(path, origin)
+        | Credential path -> credential.Invoke path
 
 /// Where samples go.
 type Target =
@@ -36,8 +64,8 @@ type Target =
         Host: string
         /// The server's name at the webapp.
         Slug: string
-        /// Its token.
-        Token: Secret
+        /// Where its token comes from.
+        Token: TokenOrigin
     }
 
 /// Everything that a user can choose, checked.
@@ -45,6 +73,10 @@ type Settings =
     {
         /// Where samples go; none for a dry run that names nobody.
         Target: Target voption
+        /// The webapp's base URL where it is known, for a diagnosis without the rest of the target.
+        BaseUrl: Uri voption
+        /// What a diagnosis lacks of host, slug and token, a sentence each; empty otherwise.
+        Missing: string[]
         /// The name to go by; empty for the machine's own.
         Hostname: string
         /// From one sample to the next.
@@ -69,6 +101,20 @@ type Settings =
         LogLevel: LogLevel
         /// No TLS verification.
         Insecure: bool
+        /// PEM certificates of issuers to trust beside the system's; empty for none.
+        CaFile: string
+        /// PEM certificate to show to the webapp; empty for none.
+        ClientCertificate: string
+        /// PEM private key that goes with it; empty when it stands in the same file.
+        ClientKey: string
+        /// The directory in which undelivered samples are kept; empty to keep them in memory.
+        Spool: string
+        /// So much may be kept there.
+        SpoolLimit: uint64<B>
+        /// Check everything once and say what is wrong.
+        Doctor: bool
+        /// Have the diagnosis as JSON.
+        Json: bool
         /// Print request bodies instead of sending them.
         DryRun: bool
         /// In place of /proc.
@@ -170,6 +216,19 @@ module Settings =
         else
             Error(errorWithoutText given "the token contains white space, control or non-ASCII characters")
 
+    /// The token in the text of a file, or what is wrong with it; `origin` names the file.
+    [<CompiledName "TokenOf">]
+    let tokenOfText (origin: string) (text: string) : Result<Secret, ConfigError> =
+        tokenOf { Origin = origin; Text = text }
+
+    /// The name under which systemd hands over the token, in $CREDENTIALS_DIRECTORY.
+    [<Literal>]
+    let CredentialName = "ingest-token"
+
+    /// What is said when nothing gives a token.
+    [<CompiledName "MissingToken">]
+    let missingToken: ConfigError = missing "--token"
+
     let private secondsOf (given: Given) : Result<float, ConfigError> =
         match Double.TryParse(given.Text, NumberStyles.Float, CultureInfo.InvariantCulture) with
         | true, seconds when Double.IsFinite seconds -> Ok seconds
@@ -200,6 +259,12 @@ module Settings =
         | "ERROR" -> Ok LogLevel.Error
         | "CRITICAL" -> Ok LogLevel.Critical
         | _ -> Error(error given "one of DEBUG, INFO, WARNING, ERROR, CRITICAL")
+
+    /// Mebibytes, from 1 to 2^20, which is a tebibyte.
+    let private mebibytesOf (given: Given) : Result<uint64<B>, ConfigError> =
+        match UInt64.TryParse(given.Text.Trim(), NumberStyles.None, CultureInfo.InvariantCulture) with
+        | true, number when number >= 1UL && number <= 1048576UL -> Ok(bytesOfMib (LanguagePrimitives.UInt64WithMeasure number))
+        | _ -> Error(error given "a whole number of megabytes, 1 to 1048576")
 
     let private switchOf (given: Given) : Result<bool, ConfigError> =
         match given.Text.Trim().ToLowerInvariant() with
@@ -251,6 +316,38 @@ module Settings =
         | path when path.TrimEnd('/') = "" -> Ok "/"
         | path -> Ok(path.TrimEnd '/')
 
+    let private fileOf (given: Given) : Result<string, ConfigError> =
+        match given.Text.Trim() with
+        | ""
+        | "/" -> Error(error given "a file")
+        | path when path.Contains '\000' -> Error(error given "a file")
+        | path -> Ok path
+
+    let private isFlag (given: Given) =
+        given.Origin.StartsWith("--", StringComparison.Ordinal)
+
+    /// --token, --token-file, their variables in the same order, systemd's credential; none when nothing is there.
+    let private tokenOriginOf
+        (token: Given voption)
+        (file: Given voption)
+        (credentials: string)
+        : Result<TokenOrigin voption, ConfigError> =
+        let given (value: Given) =
+            tokenOf value
+            |> Result.map (fun secret -> ValueSome(TokenOrigin.Given(secret, value.Origin)))
+
+        let inFile (value: Given) =
+            fileOf value
+            |> Result.map (fun path -> ValueSome(TokenOrigin.File(path, value.Origin)))
+
+        match token, file with
+        | ValueSome token, ValueSome file when isFlag file && not (isFlag token) -> inFile file
+        | ValueSome token, _ -> given token
+        | ValueNone, ValueSome file -> inFile file
+        | ValueNone, ValueNone when credentials <> "" ->
+            Ok(ValueSome(TokenOrigin.Credential(credentials.TrimEnd '/' + "/" + CredentialName)))
+        | ValueNone, ValueNone -> Ok ValueNone
+
     /// Labels of the flag and of the variable together; the flag wins, and of repeated keys the last.
     let private labelsOf (flags: Given[]) (variable: Given voption) : Result<(struct (string * string))[], ConfigError list> =
         let fromVariable =
@@ -280,23 +377,47 @@ module Settings =
         Uri($"{host.AbsoluteUri.TrimEnd '/'}/api/ingest/servers/{slug}/metrics/")
 
     /// Checks everything that was given. `given` finds the value of a flag: the flag itself, else its variable unless
-    /// empty; `flagLabels` are the values of every `--label`, `variableLabels` its variable.
+    /// empty; `flagLabels` are the values of every `--label`, `variableLabels` its variable. `system` finds a variable that
+    /// systemd sets, empty when it does not.
     let validate
         (given: string -> Given voption)
         (flagLabels: Given[])
         (variableLabels: Given voption)
+        (system: string -> string)
         : Result<Settings, ConfigError list> =
         let optional (flag: string) (fallback: 'a) (check: Given -> Result<'a, ConfigError>) : Validation<'a, ConfigError> =
             match given flag with
             | ValueSome value -> Validation.ofResult (check value)
             | ValueNone -> Ok fallback
 
+        // A switch that is there and wrong is told by its own check.
+        let isSet flag =
+            match given flag with
+            | ValueSome value -> switchOf value |> Result.defaultValue true
+            | ValueNone -> false
+
+        let tokenOrigin =
+            tokenOriginOf (given "--token") (given "--token-file") (system "CREDENTIALS_DIRECTORY")
+
+        // Without a webapp to send to, nobody need be named; what is named must still be right.
+        let absent =
+            if isSet "--dry-run" then
+                []
+            else
+                [
+                    if (given "--host").IsNone then
+                        missing "--host"
+                    if (given "--server-slug").IsNone then
+                        missing "--server-slug"
+                    if tokenOrigin = Ok ValueNone then
+                        missingToken
+                ]
+
         validation {
             let! dryRun = optional "--dry-run" false switchOf
-            // Without a webapp to send to, nobody need be named; what is named must still be right.
             and! host = optional "--host" ValueNone (hostOf >> Result.map ValueSome)
             and! slug = optional "--server-slug" ValueNone (slugOf >> Result.map ValueSome)
-            and! token = optional "--token" ValueNone (tokenOf >> Result.map ValueSome)
+            and! token = Validation.ofResult tokenOrigin
             and! hostname = optional "--hostname" "" textOf
             and! interval = optional "--interval" 2.0 intervalOf
             and! window = optional "--cpu-sample-interval" 0.2 secondsOf
@@ -312,22 +433,35 @@ module Settings =
             and! sysFs = optional "--sysfs" "/sys" pathOf
             and! rootFs = optional "--rootfs" "/" pathOf
 
-            and! () =
-                // A value that is there and wrong is told by its own check; a dry run needs none.
-                let isDryRun =
-                    match given "--dry-run" with
-                    | ValueSome value -> switchOf value |> Result.defaultValue true
-                    | ValueNone -> false
+            and! caFile = optional "--ca-file" "" fileOf
+            and! clientCertificate = optional "--client-cert" "" fileOf
+            and! clientKey = optional "--client-key" "" fileOf
+            and! spool = optional "--spool" "" pathOf
+            and! spoolLimit = optional "--spool-max-mb" (bytesOfMib 256UL<MiB>) mebibytesOf
+            and! doctor = optional "--doctor" false switchOf
+            and! json = optional "--json" false switchOf
 
-                if isDryRun then
+            and! () =
+                // A diagnosis says what is missing in its own way, and checks the rest.
+                if isSet "--doctor" || absent.IsEmpty then
                     Ok()
                 else
-                    [ "--host"; "--server-slug"; "--token" ]
-                    |> List.filter (fun flag -> (given flag).IsNone)
-                    |> List.map missing
-                    |> function
-                        | [] -> Ok()
-                        | errors -> Error errors
+                    Error absent
+
+            and! () =
+                match given "--client-key", given "--client-cert" with
+                | ValueSome key, ValueNone ->
+                    Error
+                        [
+                            errorWithoutText key "a private key goes with a certificate; give --client-cert too"
+                        ]
+                | _ -> Ok()
+
+            and! () =
+                match given "--json" with
+                | ValueSome json when isSet "--json" && not (isSet "--doctor") ->
+                    Error [ errorWithoutText json "only --doctor prints JSON of its own" ]
+                | _ -> Ok()
 
             let warnings = ResizeArray<string>()
 
@@ -368,6 +502,8 @@ module Settings =
             return
                 {
                     Target = target
+                    BaseUrl = host
+                    Missing = absent |> List.map string |> Array.ofList
                     Hostname = hostname
                     Interval = TimeSpan.FromSeconds intervalSeconds
                     CpuWindow = TimeSpan.FromSeconds windowSeconds
@@ -382,6 +518,18 @@ module Settings =
                         level
                         |> ValueOption.defaultValue (if quiet then LogLevel.Warning else LogLevel.Info)
                     Insecure = insecure
+                    CaFile = caFile
+                    ClientCertificate = clientCertificate
+                    ClientKey = clientKey
+                    // systemd may name several directories, in the order of the unit.
+                    Spool =
+                        if spool <> "" then
+                            spool
+                        else
+                            (system "STATE_DIRECTORY").Split(':')[0]
+                    SpoolLimit = spoolLimit
+                    Doctor = doctor
+                    Json = json
                     DryRun = dryRun
                     ProcFs = procFs
                     SysFs = sysFs

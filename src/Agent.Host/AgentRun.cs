@@ -18,6 +18,7 @@ internal sealed class AgentRun : IDisposable
     private static readonly TimeSpan FirstReadings = TimeSpan.FromSeconds(3);
 
     private readonly Settings settings;
+    private readonly AgentClock clock;
     private readonly string version;
     private readonly Log log;
     private readonly Signals signals;
@@ -32,10 +33,11 @@ internal sealed class AgentRun : IDisposable
     private bool overflowing;
     private bool accepted;
 
-    /// <summary>An agent that has not started yet.</summary>
-    public AgentRun(Settings settings, string version, AgentClock clock, Log log, Signals signals)
+    /// <summary>An agent that has not started yet; without a token it only prints what it would send.</summary>
+    public AgentRun(Settings settings, TokenSource? token, string version, AgentClock clock, Log log, Signals signals)
     {
         this.settings = settings;
+        this.clock = clock;
         this.version = version;
         this.log = log;
         this.signals = signals;
@@ -47,10 +49,10 @@ internal sealed class AgentRun : IDisposable
         };
         posting = new SamplingScheduler(clock);
 
-        if (!settings.DryRun && settings.Target.IsSome)
+        if (token is not null)
         {
             var userAgent = $"{Cli.ProgramName}/{version}";
-            client = new IngestClient(settings.Target.Value, settings.Timeout, settings.Insecure, userAgent, clock);
+            client = new IngestClient(settings.Target.Value, token, settings.Timeout, settings.Insecure, userAgent, clock);
         }
 
         sampler = new Sampler(
@@ -143,7 +145,7 @@ internal sealed class AgentRun : IDisposable
     {
         if (client is not null)
         {
-            return client.Post(body, signals.AtOnce);
+            return Delivery.OfExchange(clock.GetUtcNow(), client.Post(body, signals.AtOnce));
         }
 
         log.Result(Encoding.UTF8.GetString(body.Span));

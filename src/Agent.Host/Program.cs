@@ -50,12 +50,29 @@ internal static class Program
             return Complain(errors, missing);
         }
 
+        if (settings.DryRun)
+        {
+            return Run(settings, null, scale, output, errors);
+        }
+
+        return TokenSource.Open(settings.Target.Value.Token).Match(
+            token => Run(settings, token, scale, output, errors),
+            problem => Complain(errors, [problem.Message]));
+    }
+
+    private static int Run(Settings settings, TokenSource? token, int scale, TextWriter output, TextWriter errors)
+    {
         var clock = new AgentClock(scale);
         var log = new Log(output, errors, settings.LogLevel, settings.Quiet, clock);
 
         foreach (var warning in settings.Warnings)
         {
             log.Warning(warning);
+        }
+
+        if (token is { Warning.Length: > 0 })
+        {
+            log.Warning(token.Warning);
         }
 
         if (scale > 1)
@@ -71,7 +88,7 @@ internal static class Program
         try
         {
             using var signals = new Signals();
-            using var agent = new AgentRun(settings, Version, clock, log, signals);
+            using var agent = new AgentRun(settings, token, Version, clock, log, signals);
             return agent.Run() ? Success : Failure;
         }
         catch (Exception defect)

@@ -20,14 +20,16 @@ internal sealed class IngestClient : IDisposable
 
     private readonly HttpClient http;
     private readonly Target target;
+    private readonly TokenSource token;
     private readonly TimeSpan timeout;
     private readonly AgentClock clock;
     private readonly byte[] buffer = new byte[LongestAnswer];
 
     /// <summary>A client for one target.</summary>
-    public IngestClient(Target target, TimeSpan timeout, bool insecure, string userAgent, AgentClock clock)
+    public IngestClient(Target target, TokenSource token, TimeSpan timeout, bool insecure, string userAgent, AgentClock clock)
     {
         this.target = target;
+        this.token = token;
         this.timeout = timeout;
         this.clock = clock;
 
@@ -52,13 +54,22 @@ internal sealed class IngestClient : IDisposable
 
         // The limit of one request is kept by a token of its own, which covers the body as well.
         http = new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };
-        http.DefaultRequestHeaders.Add("X-Monitoring-Token", target.Token.Reveal());
         http.DefaultRequestHeaders.Accept.ParseAdd("application/json");
         http.DefaultRequestHeaders.UserAgent.ParseAdd(userAgent);
     }
 
-    /// <summary>Sends one body. <paramref name="stop"/> breaks the request off at once.</summary>
-    public Outcome Post(ReadOnlyMemory<byte> body, CancellationToken stop)
+    /// <summary>
+    /// Sends one body. A refused token is read again from its file, and the body sent once more if it has changed.
+    /// <paramref name="stop"/> breaks the request off at once.
+    /// </summary>
+    public Exchange Post(ReadOnlyMemory<byte> body, CancellationToken stop)
+    {
+        var exchange = Send(body, stop);
+        var isRefused = exchange.Match(static answer => answer.Status == (int)HttpStatusCode.Unauthorized, static _ => false);
+        return isRefused && token.Refresh() ? Send(body, stop) : exchange;
+    }
+
+    private Exchange Send(ReadOnlyMemory<byte> body, CancellationToken stop)
     {
         using var limit = new CancellationTokenSource(timeout, clock);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, stop);
@@ -68,19 +79,20 @@ internal sealed class IngestClient : IDisposable
             using var content = new ReadOnlyMemoryContent(body);
             content.Headers.ContentType = Json;
             using var request = new HttpRequestMessage(HttpMethod.Post, target.Endpoint) { Content = content };
+            request.Headers.Add("X-Monitoring-Token", token.Current.Reveal());
             using var response = http.Send(request, HttpCompletionOption.ResponseHeadersRead, either.Token);
-            return Delivery.OfAnswer(clock.GetUtcNow(), AnswerOf(response, either.Token));
+            return Exchange.NewAnswered(AnswerOf(response, either.Token));
         }
         catch (OperationCanceledException)
         {
-            return Delivery.OfFailure(
+            return Exchange.NewFailed(
                 stop.IsCancellationRequested
                     ? NetworkFailure.NewBroken("the agent was told to stop at once")
                     : NetworkFailure.NewTimedOut(timeout));
         }
         catch (Exception error) when (error is HttpRequestException or IOException)
         {
-            return Delivery.OfFailure(FailureOf(error));
+            return Exchange.NewFailed(FailureOf(error));
         }
     }
 
@@ -110,6 +122,7 @@ internal sealed class IngestClient : IDisposable
             (int)response.StatusCode,
             First(response.Headers, "Retry-After"),
             First(response.Headers, "Location"),
+            First(response.Headers, "Date"),
             buffer.AsMemory(0, length).ToArray());
     }
 

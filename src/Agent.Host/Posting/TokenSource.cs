@@ -1,0 +1,95 @@
+using Agent.Core;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Host.Posting;
+
+/// <summary>The ingest token, from where the user said. A file is read again when the webapp refuses what it held.</summary>
+internal sealed class TokenSource
+{
+    private readonly string? path;
+    private readonly string origin;
+    private Secret current;
+
+    private TokenSource(Secret token, string origin, string? path)
+    {
+        current = token;
+        this.origin = origin;
+        this.path = path;
+    }
+
+    /// <summary>The token to send now.</summary>
+    public Secret Current => Volatile.Read(ref current);
+
+    /// <summary>What a user should know of where the token lies; empty when there is nothing to say.</summary>
+    public string Warning
+    {
+        get
+        {
+            if (path is null)
+            {
+                return origin.StartsWith("--", StringComparison.Ordinal)
+                    ? $"{origin}: everybody on this machine can see the token with ps; use --token-file or AI_DASHBOARD_TOKEN"
+                    : "";
+            }
+
+            return IsReadableByAll(path)
+                ? $"{origin}: every user of this machine can read {path}; chmod 600 it"
+                : "";
+        }
+    }
+
+    /// <summary>The token of that origin, or the sentence that says why there is none.</summary>
+    public static FSharpResult<TokenSource, ConfigError> Open(TokenOrigin origin) => origin.Match(
+        given: static (token, name) => FSharpResult<TokenSource, ConfigError>.NewOk(new TokenSource(token, name, null)),
+        file: static (path, name) =>
+            from token in Read(path, name)
+            select new TokenSource(token, name, path),
+        credential: static path => File.Exists(path) && new FileInfo(path).Length > 0
+            ? from token in Read(path, "credential")
+              select new TokenSource(token, "credential", path)
+            : FSharpResult<TokenSource, ConfigError>.NewError(SettingsModule.MissingToken));
+
+    /// <summary>Reads the file again; true when it holds another token than before.</summary>
+    public bool Refresh()
+    {
+        if (path is null)
+        {
+            return false;
+        }
+
+        // A file that is being replaced at this moment is read again at the next refusal.
+        return Read(path, origin).Match(
+            token =>
+            {
+                var changed = !token.Equals(current);
+                Volatile.Write(ref current, token);
+                return changed;
+            },
+            static _ => false);
+    }
+
+    private static FSharpResult<Secret, ConfigError> Read(string path, string origin)
+    {
+        try
+        {
+            // The name of the file, and never its content, goes into an error.
+            return SettingsModule.TokenOf($"{origin}: {path}", File.ReadAllText(path));
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return FSharpResult<Secret, ConfigError>.NewError(new ConfigError(origin, $"{origin}: {path} cannot be read: {error.Message}"));
+        }
+    }
+
+    private static bool IsReadableByAll(string path)
+    {
+        try
+        {
+            return (File.GetUnixFileMode(path) & UnixFileMode.OtherRead) != 0;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
+}
