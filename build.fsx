@@ -5,7 +5,6 @@
 #r "nuget: Fake.Core.Process, 5.20.3"
 // FAKE's own dependencies ask for a version that not every feed still has, of which NuGet would warn at every run.
 #r "nuget: System.Reactive, 5.0.0"
-#load "build/Demo.fsx"
 
 open System
 open System.IO
@@ -260,7 +259,10 @@ type Options =
     }
 
 let demo (options: Options) =
-    Demo.run builtAgent (ValueOption.defaultValue 10 options.Seconds)
+    // Ctrl-C goes to every process of the terminal. The demo stops its agent in good order, and this process waits for it.
+    use _ = PosixSignalRegistration.Create(PosixSignal.SIGINT, fun signal -> signal.Cancel <- true)
+    let seconds = ValueOption.defaultValue 10 options.Seconds
+    dotnet [ "fsi"; "--quiet"; "build/Demo.fsx"; builtAgent; string seconds ]
 
 let plain action (_: Options) : unit = action ()
 

@@ -1,6 +1,8 @@
 /// What the target Demo shows: the agent at work against a small receiver in this very process, on a free port of the
-/// loopback interface. Nothing leaves the machine.
-module Demo
+/// loopback interface. Nothing leaves the machine. A script of its own, because it uses Agent.Core.dll, which the build has
+/// to make first: `dotnet fsi build/Demo.fsx AGENT SECONDS`.
+
+#r "../artifacts/bin/Agent.Core/debug/Agent.Core.dll"
 
 open System
 open System.Diagnostics
@@ -8,37 +10,44 @@ open System.IO
 open System.Net
 open System.Net.Sockets
 open System.Runtime.InteropServices
-open System.Text.Json
 open System.Text.Json.Nodes
 open System.Threading
+open Agent.Core
 
 [<DllImport "libc">]
 extern int private kill(int pid, int signal)
 
 let private SIGTERM = 15
 
-/// The webapp's answer on what it derived from a sample. `sample` is the member of that name in the request.
-let private snapshotOf (id: int) (sample: JsonObject) =
-    let same (key: string) =
-        match sample[key] with
-        | null -> null
-        | value -> value.DeepClone()
+let private sampleOf (body: byte[]) : Result<Sample, string> =
+    Decode.fromBytes (Decode.field "sample" Wire.decodeSample) (ReadOnlyMemory body)
+    |> Result.mapError Decode.errorToString
+
+/// The webapp's answer on what it derives from a sample and the one before it, by the core's own rules.
+let private snapshotOf (id: int) (previous: Sample voption) (sample: Sample) : JsonObject =
+    let derived = Derived.from previous sample
+
+    let orNull value =
+        match value with
+        | ValueSome(number: float<_>) -> JsonValue.Create(Math.Round(float number, 1)): JsonNode
+        | ValueNone -> null
 
     JsonObject(
         dict
             [
                 "id", (JsonValue.Create id: JsonNode)
-                "collected_at", same "collected_at"
-                "bottleneck", null
-                "cpu_usage_percent", same "cpu_usage_percent"
-                "top_gpu_util_percent", null
-                "disk_util_percent", null
+                "collected_at", JsonValue.Create(Wire.instant sample.CollectedAt)
+                "bottleneck", JsonValue.Create (Bottleneck.ofSample sample derived).Label.Name
+                "cpu_usage_percent", orNull sample.CpuUsage
+                "top_gpu_util_percent", orNull derived.TopGpuUtilization
+                "disk_util_percent", orNull (ValueSome derived.DiskUtilization)
             ]
     )
 
 /// Takes what the agent posts, as the webapp's ingest API would, and counts it.
 type Receiver(slug: string, token: string) =
     let mutable received = 0
+    let mutable previous = ValueNone
 
     let port =
         use probe = new TcpListener(IPAddress.Loopback, 0)
@@ -59,38 +68,31 @@ type Receiver(slug: string, token: string) =
         elif request.Headers["X-Monitoring-Token"] <> token then
             refuse 401 "Invalid ingest token."
         else
-            match JsonNode.Parse(request.InputStream)["sample"] with
-            | :? JsonObject as sample ->
-                let id = Interlocked.Increment &received
+            use body = new MemoryStream()
+            request.InputStream.CopyTo body
 
-                let body =
+            match sampleOf (body.ToArray()) with
+            | Ok sample ->
+                let id = Interlocked.Increment &received
+                let snapshot = snapshotOf id previous sample
+                previous <- ValueSome sample
+
+                let answer =
                     [
                         "ok", (JsonValue.Create true: JsonNode)
                         "server", JsonObject(dict [ ("slug", (JsonValue.Create slug: JsonNode)) ])
-                        "snapshot", snapshotOf id sample
+                        "snapshot", snapshot
                     ]
 
-                struct (200, JsonObject(dict body))
-            | _ -> refuse 400 "The body has no sample."
+                struct (200, JsonObject(dict answer))
+            | Error reason -> refuse 400 reason
 
     let serve () =
         try
             while listener.IsListening do
                 let context = listener.GetContext()
 
-                let struct (status, body) =
-                    try
-                        answerTo context.Request
-                    with :? JsonException as e ->
-                        struct (400,
-                                JsonObject(
-                                    dict
-                                        [
-                                            "ok", (JsonValue.Create false: JsonNode)
-                                            "error", JsonValue.Create e.Message
-                                        ]
-                                ))
-
+                let struct (status, body) = answerTo context.Request
                 let bytes = JsonSerializer.SerializeToUtf8Bytes body
                 context.Response.StatusCode <- status
                 context.Response.ContentType <- "application/json"
@@ -161,7 +163,7 @@ let private stop (agent: Process) (interrupted: bool) =
         failwith $"The agent stopped with exit code %d{agent.ExitCode}."
 
 /// Prints one sample of this machine, then has the agent deliver one a second, until the time is over or Ctrl-C.
-let run (agent: string) (seconds: int) =
+let private run (agent: string) (seconds: int) =
     if not (File.Exists agent) then
         failwith $"There is no agent at %s{agent}."
 
@@ -199,3 +201,14 @@ let run (agent: string) (seconds: int) =
 
     if receiver.Received = 0 then
         failwith "No sample was received."
+
+match fsi.CommandLineArgs with
+| [| _; agent; seconds |] ->
+    try
+        run agent (int seconds)
+    with e ->
+        eprintfn $"%s{e.Message}"
+        exit 1
+| _ ->
+    eprintfn "usage: dotnet fsi build/Demo.fsx AGENT SECONDS"
+    exit 2
