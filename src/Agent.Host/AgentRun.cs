@@ -32,6 +32,7 @@ internal sealed class AgentRun : IDisposable
     private bool firstSample = true;
     private bool overflowing;
     private bool accepted;
+    private long lateBy;
 
     /// <summary>An agent that has not started yet; without a token it only prints what it would send.</summary>
     public AgentRun(Settings settings, TokenSource? token, string version, AgentClock clock, Log log, Signals signals)
@@ -45,7 +46,8 @@ internal sealed class AgentRun : IDisposable
         slow = new SlowSources(settings, clock);
         sampling = new SamplingScheduler(clock)
         {
-            OnSkipped = skipped => log.Warning($"sampling was late: {skipped} sample(s) skipped"),
+            // The opening of the CPU window and the sample are two grids, which skip together.
+            OnSkipped = skipped => lateBy = Math.Max(lateBy, skipped),
         };
         posting = new SamplingScheduler(clock);
 
@@ -88,7 +90,12 @@ internal sealed class AgentRun : IDisposable
                 },
                 sampling.Stop);
 
-        using var stop = signals.Orderly.Register(sampling.Stop);
+        // The first sample may be waiting for a slow source.
+        using var stop = signals.Orderly.Register(() =>
+        {
+            sampling.Stop();
+            slow.Stop();
+        });
         var postingThread = new Thread(posting.Run, maxStackSize: 512 * 1024) { Name = "posting" };
         postingThread.Start();
         sampling.Run();
@@ -127,6 +134,12 @@ internal sealed class AgentRun : IDisposable
 
     private void Buffer(EncodedSample sample)
     {
+        if (lateBy > 0)
+        {
+            log.Warning($"sampling was late: {lateBy} sample(s) skipped");
+            lateBy = 0;
+        }
+
         if (!outbox.Add(sample))
         {
             return;

@@ -19,6 +19,7 @@ internal sealed class SamplingScheduler(AgentClock clock) : LocalScheduler, ISch
     // While work runs, the instant it was due: periodic work that starts there is anchored at it, not at the few
     // microseconds that passed since.
     private TimeSpan? running;
+    private TimeSpan busyUntil;
 
     /// <summary>Told the number of grid points that were skipped because the work before was late.</summary>
     public Action<long> OnSkipped { get; set; } = static _ => { };
@@ -46,19 +47,31 @@ internal sealed class SamplingScheduler(AgentClock clock) : LocalScheduler, ISch
     {
         var work = new Work(due =>
         {
-            state = action(state);
-            var next = Core.Schedule.After(due, period, clock.Elapsed);
-
-            if (next.Skipped > 0)
+            // What the work before held up past its instant belongs to the next one, not to some time between the two. A
+            // little late is still on time: a work of the same thread may come right before this one.
+            if (busyUntil > due && clock.Elapsed - due > period / 10)
             {
-                OnSkipped(next.Skipped);
+                return Next(due, skipped: 1);
             }
 
-            return next.Due;
+            state = action(state);
+            return Next(due, skipped: 0);
         });
 
         Enqueue(work, (running ?? clock.Elapsed) + period);
         return work;
+
+        TimeSpan? Next(TimeSpan due, long skipped)
+        {
+            var next = Core.Schedule.After(due, period, clock.Elapsed);
+
+            if (next.Skipped + skipped > 0)
+            {
+                OnSkipped(next.Skipped + skipped);
+            }
+
+            return next.Due;
+        }
     }
 
     /// <summary>Does the work as it falls due, on the calling thread, until <see cref="Stop"/>.</summary>
@@ -69,6 +82,7 @@ internal sealed class SamplingScheduler(AgentClock clock) : LocalScheduler, ISch
             running = due;
             var next = work.Run(due);
             running = null;
+            busyUntil = clock.Elapsed;
 
             if (next is { } instant)
             {

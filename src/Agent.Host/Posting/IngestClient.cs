@@ -41,6 +41,9 @@ internal sealed class IngestClient : IDisposable
             AutomaticDecompression = DecompressionMethods.None,
             PooledConnectionLifetime = clock.ToReal(ConnectionLifetime),
             ActivityHeadersPropagator = null,
+
+            // Of an answer that is too long the rest is not worth a connection.
+            MaxResponseDrainSize = 0,
             Proxy = new LoopbackBypass(HttpClient.DefaultProxy),
         };
 
