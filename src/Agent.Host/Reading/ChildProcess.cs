@@ -93,7 +93,10 @@ internal sealed class ChildProcess(string name, TimeSpan limit, AgentClock clock
             return Unreadable($"no end within {limit.TotalSeconds:0.#} s; it was killed");
         }
 
+        // The process does not close the pipes that were asked for.
         using (process)
+        using (process.StandardOutput)
+        using (process.StandardError)
         {
             var printed = output.Length > 0 ? output : errors;
             return FSharpResult<ProgramOutput, SourceError>.NewOk(

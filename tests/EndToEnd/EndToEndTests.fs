@@ -1,0 +1,15 @@
+module Agent.Tests.EndToEnd.EndToEndTests
+
+open Expecto
+
+[<Tests>]
+let tests =
+    testList
+        "EndToEnd"
+        [
+            RequestTests.tests
+            FailureTests.tests
+            RunTests.tests
+            SourceTests.tests
+            GridTests.tests
+        ]
