@@ -20,14 +20,17 @@ internal sealed record Attempt(EncodedSample Sample, Outcome Outcome, DeliverySt
 /// <param name="jitter">A random number in 0-1.</param>
 /// <param name="stop">Ends delivery after the request that is in flight.</param>
 internal sealed class Poster(
-    Outbox outbox,
+    IOutbox outbox,
     Func<ReadOnlyMemory<byte>, Outcome> post,
     IScheduler scheduler,
     TimeSpan interval,
     Func<double> jitter,
     CancellationToken stop)
 {
-    /// <summary>Delivers whenever a sample arrives and whenever a wait is over; completes when the arrivals do.</summary>
+    /// <summary>
+    /// Delivers what is held at the start, then whenever a sample arrives and whenever a wait is over; completes when the
+    /// arrivals do.
+    /// </summary>
     public IObservable<Attempt> Deliver(IObservable<EncodedSample> arrivals) =>
         Observable.Create<Attempt>(observer =>
         {
@@ -36,6 +39,7 @@ internal sealed class Poster(
             var waiting = false;
 
             return StableCompositeDisposable.Create(
+                scheduler.Schedule(Pump),
                 arrivals.ObserveOn(scheduler).Subscribe(_ => Pump(), observer.OnError, observer.OnCompleted),
                 retry);
 
@@ -49,12 +53,22 @@ internal sealed class Poster(
                     step.Match(
                         next: () => Done(() => outbox.Remove(sample)),
                         wait: Wait,
-                        setAside: () => Done(() => outbox.SetAside(sample)),
+                        setAside: () => Done(() => outbox.SetAside(sample, ReasonOf(outcome))),
                         takeBack: delay => Done(outbox.TakeBack) | Wait(delay));
 
                     observer.OnNext(new Attempt(sample, outcome, step));
+                    outbox.Flush();
                 }
+
+                // While a wait lasts, samples still arrive.
+                outbox.Flush();
             }
+
+            static string ReasonOf(Outcome outcome) => outcome.Match(
+                delivered: static _ => "",
+                retryAfter: static (_, reason) => reason,
+                hold: static reason => reason,
+                reject: static reason => reason);
 
             static bool Done(Action action)
             {
