@@ -21,7 +21,10 @@ let private position: Gen<SpoolPosition> =
     }
 
 let private anyBytes: Gen<byte[]> =
-    Gen.arrayOf (Gen.oneof [ Gen.choose (0, 255); Gen.elements [ 10; 32; 48; 57 ] ] |> Gen.map byte)
+    Gen.arrayOf (
+        Gen.oneof [ Gen.choose (0, 255); Gen.elements [ 10; 32; 48; 57 ] ]
+        |> Gen.map byte
+    )
 
 /// The content of a position file with one byte changed, or cut.
 let private nearlyPosition: Gen<SpoolPosition * byte[]> =
@@ -92,27 +95,42 @@ let private format =
 
                 same records (List.truncate records.Length bodies)
                 && same (tally.Records, tally.Tail) (records.Length, cut - whole)
-                && records |> List.forall (fun r -> Spool.isIntact (ReadOnlySpan(Encoding.UTF8.GetBytes r))))
-            law "delivery goes on in a segment that is there, or in one that never was" (Gen.zip position (Gen.listOf (Gen.choose64 (1L, 50L)))) (fun (saved, numbers) ->
-                let segments = numbers |> List.distinct |> List.sort |> Array.ofList
+                && records
+                   |> List.forall (fun r -> Spool.isIntact (ReadOnlySpan(Encoding.UTF8.GetBytes r))))
+            law
+                "delivery goes on in a segment that is there, or in one that never was"
+                (Gen.zip position (Gen.listOf (Gen.choose64 (1L, 50L))))
+                (fun (saved, numbers) ->
+                    let segments = numbers |> List.distinct |> List.sort |> Array.ofList
 
-                noneOf
-                    [
-                        for position in [ ValueNone; ValueSome saved; ValueSome { saved with Segment = saved.Segment % 52L } ] do
-                            let from = Spool.resume position segments
+                    noneOf
+                        [
+                            for position in
+                                [
+                                    ValueNone
+                                    ValueSome saved
+                                    ValueSome
+                                        { saved with
+                                            Segment = saved.Segment % 52L
+                                        }
+                                ] do
+                                let from = Spool.resume position segments
 
-                            if segments.Length > 0 && not (Array.contains from.Segment segments) then
-                                $"{from} is not there"
+                                if segments.Length > 0 && not (Array.contains from.Segment segments) then
+                                    $"{from} is not there"
 
-                            if segments.Length = 0 && position.IsSome && from.Segment <= position.Value.Segment then
-                                $"{from} was used before"
-                    ])
-            law "what stays is within the limit, and no segment goes without need" (Gen.zip (Gen.choose64 (0L, 100L)) (Gen.arrayOf (Gen.choose64 (0L, 20L)))) (fun (limit, sizes) ->
-                let gone = Spool.surplus limit sizes
-                let rest count = sizes |> Array.skip count |> Array.sum
+                                if segments.Length = 0 && position.IsSome && from.Segment <= position.Value.Segment then
+                                    $"{from} was used before"
+                        ])
+            law
+                "what stays is within the limit, and no segment goes without need"
+                (Gen.zip (Gen.choose64 (0L, 100L)) (Gen.arrayOf (Gen.choose64 (0L, 20L))))
+                (fun (limit, sizes) ->
+                    let gone = Spool.surplus limit sizes
+                    let rest count = sizes |> Array.skip count |> Array.sum
 
-                (rest gone <= limit || gone = sizes.Length - 1)
-                && (gone = 0 || rest (gone - 1) > limit))
+                    (rest gone <= limit || gone = sizes.Length - 1)
+                    && (gone = 0 || rest (gone - 1) > limit))
         ]
 
 /// What happens to a spool.
@@ -255,10 +273,7 @@ type private Run(directory: string, limit: int64, capacity: int) =
             // What the disk does not take is lost with the process, and it is the newest.
             held <- List.truncate (int spool.Kept) held
 
-            if event = Kill then
-                spool.Unlock()
-            else
-                spool.Dispose()
+            if event = Kill then spool.Unlock() else spool.Dispose()
 
             begun ()
         | Block ->
@@ -346,11 +361,7 @@ let private queue =
                 shrink
                 (runs true)
                 (holds 1_000_000_000L 3)
-            lawShrinking
-                "the same with a limit that is reached, but for the oldest segments"
-                shrink
-                (runs false)
-                (holds 200_000L 3)
+            lawShrinking "the same with a limit that is reached, but for the oldest segments" shrink (runs false) (holds 200_000L 3)
         ]
 
 let tests = testList "Spool" [ format; queue ]

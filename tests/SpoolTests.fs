@@ -6,7 +6,8 @@ open System.Text.Json
 open Agent.Core
 open Expecto
 
-let private bytes (text: string) = ReadOnlySpan(Encoding.UTF8.GetBytes text)
+let private bytes (text: string) =
+    ReadOnlySpan(Encoding.UTF8.GetBytes text)
 
 let private at segment offset : SpoolPosition = { Segment = segment; Offset = offset }
 
@@ -104,8 +105,7 @@ let tests =
 
             testCase "a refused sample is kept with its reason, on one line"
             <| fun () ->
-                let line =
-                    Spool.refusedLine "HTTP 400: \"no\"\nway" (bytes """{"sample":{"n":1}}""")
+                let line = Spool.refusedLine "HTTP 400: \"no\"\nway" (bytes """{"sample":{"n":1}}""")
 
                 Expect.isFalse (Array.contains '\n'B line) "one line"
                 use document = JsonDocument.Parse(ReadOnlyMemory line)

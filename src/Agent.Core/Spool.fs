@@ -96,8 +96,7 @@ module Spool =
             | -1 -> name, ""
             | dot -> name.Substring(0, dot), name.Substring dot
 
-        let isNumber =
-            stem.Length >= 12 && stem.Length <= 18 && stem |> Seq.forall Char.IsAsciiDigit
+        let isNumber = stem.Length >= 12 && stem.Length <= 18 && stem |> Seq.forall Char.IsAsciiDigit
 
         if not isNumber || not (rest.StartsWith(".v", StringComparison.Ordinal)) then
             FileKind.Other

@@ -79,7 +79,13 @@ let private isInOrder (samples: Stored list) =
 
 let private words (server: IngestServer) (directory: string) =
     targetOf server.Url
-    @ [ "--spool"; directory; "--interval=0.5"; "--cpu-sample-interval=0"; "--timeout=5" ]
+    @ [
+        "--spool"
+        directory
+        "--interval=0.5"
+        "--cpu-sample-interval=0"
+        "--timeout=5"
+    ]
 
 let private kills =
     testCase "kill -9 at random moments: no hole within a life, in order, nothing twice but what was in flight"
@@ -292,7 +298,10 @@ let private courses =
                     use server = new IngestServer(stored)
                     // Its own first sample is ten seconds away, as the agent counts them.
                     use agent =
-                        startWith fast (targetOf server.Url @ [ "--spool"; directory; "--interval=600"; "--cpu-sample-interval=100" ])
+                        startWith
+                            fast
+                            (targetOf server.Url
+                             @ [ "--spool"; directory; "--interval=600"; "--cpu-sample-interval=100" ])
 
                     eventually patience $"the backlog; {agent.Said}" (fun () -> server.Requests.Length = left)
                     let instants = server.Requests |> List.map _.CollectedAt
@@ -304,7 +313,9 @@ let private courses =
             <| fun () ->
                 withDirectory (fun directory ->
                     use down = new IngestServer(page 503)
-                    let once (server: IngestServer) = targetOf server.Url @ [ "--once"; "--spool"; directory ]
+
+                    let once (server: IngestServer) =
+                        targetOf server.Url @ [ "--once"; "--spool"; directory ]
 
                     for held in 1..2 do
                         let code, _, errors = run (once down)
@@ -375,6 +386,7 @@ let private courses =
                     start.RedirectStandardOutput <- true
                     start.WorkingDirectory <- "/"
                     start.Environment["AI_DASHBOARD_TOKEN"] <- Token
+
                     start.Environment["DOTNET_ROOT"] <-
                         Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", ".."))
 

@@ -78,10 +78,7 @@ let private files =
 
                     let segment = Path.Combine(directory, "000000000001.v1.ndjson")
 
-                    Expect.equal
-                        (File.ReadAllLines segment)
-                        [| for n in 1..3 -> $"""{{"n":{n},"pad":""}}""" |]
-                        "one body a line"
+                    Expect.equal (File.ReadAllLines segment) [| for n in 1..3 -> $"""{{"n":{n},"pad":""}}""" |] "one body a line"
 
                     let owner = UnixFileMode.UserRead ||| UnixFileMode.UserWrite
 
@@ -135,9 +132,7 @@ let private files =
 
                     Expect.equal
                         (List.ofSeq warnings)
-                        [
-                            $"{other} is of another version of the spool's format and is left alone"
-                        ]
+                        [ $"{other} is of another version of the spool's format and is left alone" ]
                         "one line")
 
             testCase "refused samples are kept with the reason once a later one is delivered, and not before"
@@ -250,7 +245,11 @@ let private damage =
             testCase "a damaged position costs duplicates and no sample"
             <| fun () ->
                 withDirectory (fun directory ->
-                    for damage in [ "nonsense"; Encoding.ASCII.GetString(Spool.writePosition { Segment = 1L; Offset = 5L }) ] do
+                    for damage in
+                        [
+                            "nonsense"
+                            Encoding.ASCII.GetString(Spool.writePosition { Segment = 1L; Offset = 5L })
+                        ] do
                         let spool, _ = openIn directory
                         drain spool |> ignore
                         add spool 0 [ 1; 2 ]
@@ -390,5 +389,4 @@ let private room =
         ]
 
 [<Tests>]
-let tests =
-    testSequenced <| testList "Host.Spool" [ files; damage; room ]
+let tests = testSequenced <| testList "Host.Spool" [ files; damage; room ]
