@@ -32,3 +32,14 @@ let after (due: TimeSpan) (interval: TimeSpan) (now: TimeSpan) : Next =
             Due = next + TimeSpan.FromTicks(skipped * interval.Ticks)
             Skipped = skipped
         }
+
+/// How far the wall clock jumped between two instants: what it advanced beyond what really passed. None up to a second,
+/// which slewing and reading two clocks one after the other explain.
+[<CompiledName "ClockJump">]
+let clockJump (wall: TimeSpan) (passed: TimeSpan) : TimeSpan voption =
+    let jump = wall - passed
+
+    if jump.Duration() > TimeSpan.FromSeconds 1.0 then
+        ValueSome jump
+    else
+        ValueNone

@@ -1,31 +1,35 @@
-/// The spool's format: what the bytes of a stream's files mean, and what survives a torn write.
-///
-/// A stream is a directory. Its segments hold one record a line, in order, and are named by a number that grows and the
-/// version of the format: `000000000042.v1.ndjson`. The file `position.v1` names the segment and the offset from which
-/// records are not delivered yet. Everything before is done with; a stream without a readable position starts at its oldest
-/// segment, because a record that is sent twice is better than one that is lost.
-[<RequireQualifiedAccess>]
-module Agent.Core.Spool
+namespace Agent.Core
 
 open System
+open System.Buffers
 open System.Globalization
 open System.Text
 open System.Text.Json
 open Agent.Core.Units
 
-/// What a file in the directory of a stream is.
-[<RequireQualifiedAccess; Struct>]
-type FileKind =
-    /// A segment of this version, with its number.
-    | Segment of number: int64
-    /// A segment of another version: it is left alone.
-    | OtherVersion
-    /// No segment.
-    | Other
+/// Why the directory of a stream cannot be used.
+[<RequireQualifiedAccess>]
+type SpoolError =
+    /// Another agent has it, and goes on using it.
+    | InUse of directory: string
+    /// It cannot be read or written: permission, a read-only or full disk, no directory.
+    | Unusable of directory: string * reason: string
+
+    /// Calls the function for the case that this is.
+    member error.Match(inUse: Func<string, 'r>, unusable: Func<string, string, 'r>) : 'r =
+        match error with
+        | InUse directory -> inUse.Invoke directory
+        | Unusable(directory, reason) -> unusable.Invoke(directory, reason)
+
+    /// One line for a log.
+    override error.ToString() =
+        match error with
+        | InUse directory -> $"{directory} is in use by another agent; give each its own --spool"
+        | Unusable(directory, reason) -> $"{directory} cannot be used: {reason}"
 
 /// From where records are not delivered yet.
 [<Struct>]
-type Position =
+type SpoolPosition =
     {
         /// The number of a segment.
         Segment: int64
@@ -33,106 +37,178 @@ type Position =
         Offset: int64
     }
 
-/// The name of the position file.
-[<Literal>]
-let PositionName = "position.v1"
+/// The spool's format: what the bytes of a stream's files mean, and what survives a torn write.
+///
+/// A stream is a directory. Its segments hold one record a line, in order, and are named by a number that grows and the
+/// version of the format: `000000000042.v1.ndjson`. The file `position.v1` names the segment and the offset from which
+/// records are not delivered yet. Everything before is done with; a stream without a readable position starts at its oldest
+/// segment, because a record that is sent twice is better than one that is lost.
+[<RequireQualifiedAccess>]
+module Spool =
+    /// What a file in the directory of a stream is.
+    [<RequireQualifiedAccess; Struct>]
+    type FileKind =
+        /// A segment of this version, with its number.
+        | Segment of number: int64
+        /// A segment of another version: it is left alone.
+        | OtherVersion
+        /// No segment.
+        | Other
 
-let private suffix = ".v1.ndjson"
+        /// Calls the function for the case that this is.
+        member kind.Match(segment: Func<int64, 'r>, otherVersion: Func<'r>, other: Func<'r>) : 'r =
+            match kind with
+            | Segment number -> segment.Invoke number
+            | OtherVersion -> otherVersion.Invoke()
+            | Other -> other.Invoke()
 
-/// A new segment is begun when the current one has this size, so that the oldest can go without taking much with it.
-[<CompiledName "SegmentSize">]
-let segmentSize (limit: int64) : int64 =
+    /// What a piece of a segment holds.
+    [<Struct>]
+    type Tally =
+        {
+            /// Records that end within it.
+            Records: int
+            /// Bytes after the last of them. At the end of a segment they belong to a record that was being written when
+            /// the writer was killed.
+            Tail: int
+        }
 
-    Math.Clamp(limit / 16L, int64 (bytesOfKib 64UL<KiB>), int64 (bytesOfMib 4UL<MiB>))
+    /// The name of the position file.
+    [<Literal>]
+    let PositionName = "position.v1"
 
-/// The file name of a segment.
-[<CompiledName "NameOf">]
-let nameOf (number: int64) : string =
-    number.ToString("D12", CultureInfo.InvariantCulture) + suffix
+    let private suffix = ".v1.ndjson"
 
-/// What a file name says.
-[<CompiledName "KindOf">]
-let kindOf (name: string) : FileKind =
-    let stem, rest =
-        match name.IndexOf '.' with
-        | -1 -> name, ""
-        | dot -> name.Substring(0, dot), name.Substring dot
+    /// A new segment is begun when the current one has this size, so that the oldest can go without taking much with it.
+    [<CompiledName "SegmentSize">]
+    let segmentSize (limit: int64) : int64 =
+        Math.Clamp(limit / 16L, int64 (bytesOfKib 64UL<KiB>), int64 (bytesOfMib 4UL<MiB>))
 
-    let isNumber = stem.Length >= 12 && stem.Length <= 18 && stem |> Seq.forall Char.IsAsciiDigit
+    /// The file name of a segment.
+    [<CompiledName "NameOf">]
+    let nameOf (number: int64) : string =
+        number.ToString("D12", CultureInfo.InvariantCulture) + suffix
 
-    if not isNumber || not (rest.StartsWith(".v", StringComparison.Ordinal)) then
-        FileKind.Other
-    elif rest = suffix then
-        FileKind.Segment(Int64.Parse(stem, CultureInfo.InvariantCulture))
-    else
-        FileKind.OtherVersion
+    /// What a file name says.
+    [<CompiledName "KindOf">]
+    let kindOf (name: string) : FileKind =
+        let stem, rest =
+            match name.IndexOf '.' with
+            | -1 -> name, ""
+            | dot -> name.Substring(0, dot), name.Substring dot
 
-let private checksum (text: string) : uint32 =
-    // FNV-1a: enough to tell a written line from a torn one.
-    let mutable hash = 2166136261u
+        let isNumber = stem.Length >= 12 && stem.Length <= 18 && stem |> Seq.forall Char.IsAsciiDigit
 
-    for character in text do
-        hash <- (hash ^^^ uint32 character) * 16777619u
+        if not isNumber || not (rest.StartsWith(".v", StringComparison.Ordinal)) then
+            FileKind.Other
+        elif rest <> suffix then
+            FileKind.OtherVersion
+        else
+            let number = Int64.Parse(stem, CultureInfo.InvariantCulture)
+            // Only the spelling that nameOf uses, or two files would be one segment.
+            if nameOf number = name then
+                FileKind.Segment number
+            else
+                FileKind.Other
 
-    hash
+    let private checksum (text: string) : uint32 =
+        // FNV-1a: enough to tell a written line from a torn one.
+        let mutable hash = 2166136261u
 
-/// The content of the position file: two numbers and their checksum, of fixed length, so that it is overwritten in place.
-[<CompiledName "WritePosition">]
-let writePosition (position: Position) : byte[] =
-    let numbers = $"{position.Segment:D18} {position.Offset:D18}"
-    Encoding.ASCII.GetBytes $"{numbers} {checksum numbers:x8}\n"
+        for character in text do
+            hash <- (hash ^^^ uint32 character) * 16777619u
 
-/// Reads the position file; none when it is torn, damaged or of another format.
-[<CompiledName "ReadPosition">]
-let readPosition (text: ReadOnlySpan<byte>) : Position voption =
-    let line = Encoding.UTF8.GetString text
+        hash
 
-    match line.TrimEnd('\n').Split ' ' with
-    | [| segment; offset; sum |] when line.EndsWith '\n' ->
-        match
-            Int64.TryParse(segment, NumberStyles.None, CultureInfo.InvariantCulture),
-            Int64.TryParse(offset, NumberStyles.None, CultureInfo.InvariantCulture)
-        with
-        | (true, number), (true, offset') when sum = (checksum $"{segment} {offset}").ToString "x8" ->
-            ValueSome { Segment = number; Offset = offset' }
+    let private lineOf (numbers: string) = $"{numbers} {checksum numbers:x8}\n"
+
+    /// The content of the position file: two numbers and their checksum, of fixed length, so that it is overwritten in place.
+    [<CompiledName "WritePosition">]
+    let writePosition (position: SpoolPosition) : byte[] =
+        Encoding.ASCII.GetBytes(lineOf $"{position.Segment:D18} {position.Offset:D18}")
+
+    /// Reads the position file; none when it is torn, damaged or of another format.
+    [<CompiledName "ReadPosition">]
+    let readPosition (text: ReadOnlySpan<byte>) : SpoolPosition voption =
+        let line = Encoding.UTF8.GetString text
+
+        let number (field: string) =
+            Int64.TryParse(field, NumberStyles.None, CultureInfo.InvariantCulture)
+
+        match line.Split ' ' with
+        | [| segment; offset; _ |] when line = lineOf $"{segment} {offset}" ->
+            match number segment, number offset with
+            | (true, segment), (true, offset) -> ValueSome { Segment = segment; Offset = offset }
+            | _ -> ValueNone
         | _ -> ValueNone
-    | _ -> ValueNone
 
-/// The length of the first record in the text, its line end included; 0 when no line end is there yet.
-[<CompiledName "RecordLength">]
-let recordLength (text: ReadOnlySpan<byte>) : int = text.IndexOf '\n'B + 1
+    /// Where delivery goes on, given the segments that are there, in order. Segments before it are done with. An offset that
+    /// no record begins at is for the reader to find out.
+    [<CompiledName "Resume">]
+    let resume (saved: SpoolPosition voption) (segments: int64[]) : SpoolPosition =
+        let fromStart segment = { Segment = segment; Offset = 0L }
 
-/// How many bytes at the end of a segment belong to a record that was being written when the writer was killed.
-[<CompiledName "TornLength">]
-let tornLength (text: ReadOnlySpan<byte>) : int =
-    text.Length - (text.LastIndexOf '\n'B + 1)
+        match saved with
+        | ValueSome position when segments.Length = 0 -> fromStart (position.Segment + 1L)
+        | ValueNone when segments.Length = 0 -> fromStart 1L
+        | ValueSome position ->
+            match segments |> Array.tryFind (fun segment -> segment >= position.Segment) with
+            | Some segment when segment = position.Segment -> position
+            | Some segment -> fromStart segment
+            | None -> fromStart segments[0]
+        | ValueNone -> fromStart segments[0]
 
-/// True for a record that can be sent: one whole JSON object. Anything else was damaged on the disk.
-[<CompiledName "IsIntact">]
-let isIntact (record: ReadOnlySpan<byte>) : bool =
-    let mutable reader = Utf8JsonReader record
-    let mutable good = true
-    let mutable first = true
+    /// Counts the records of a piece of a segment.
+    [<CompiledName "TallyOf">]
+    let tallyOf (piece: ReadOnlySpan<byte>) : Tally =
+        {
+            Records = MemoryExtensions.Count(piece, '\n'B)
+            Tail = piece.Length - (piece.LastIndexOf '\n'B + 1)
+        }
 
-    try
-        while good && reader.Read() do
-            if first then
-                good <- reader.TokenType = JsonTokenType.StartObject
-                first <- false
+    /// The length of the first record in the text, its line end included; 0 when no line end is there yet.
+    [<CompiledName "RecordLength">]
+    let recordLength (text: ReadOnlySpan<byte>) : int = text.IndexOf '\n'B + 1
 
-        good && not first
-    with :? JsonException ->
-        false
+    /// True for a record that can be sent: one whole JSON object. Anything else was damaged on the disk.
+    [<CompiledName "IsIntact">]
+    let isIntact (record: ReadOnlySpan<byte>) : bool =
+        let mutable reader = Utf8JsonReader record
+        let mutable good = true
+        let mutable first = true
 
-/// How many of the oldest segments must go so that the stream is within its limit; the last one, which is written to,
-/// always stays.
-[<CompiledName "Surplus">]
-let surplus (limit: int64) (sizes: int64[]) : int =
-    let mutable total = Array.sum sizes
-    let mutable count = 0
+        try
+            while good && reader.Read() do
+                if first then
+                    good <- reader.TokenType = JsonTokenType.StartObject
+                    first <- false
 
-    while total > limit && count < sizes.Length - 1 do
-        total <- total - sizes[count]
-        count <- count + 1
+            good && not first
+        with :? JsonException ->
+            false
 
-    count
+    /// What is kept of a sample that the webapp refused: one line with its reason and the body.
+    [<CompiledName "RefusedLine">]
+    let refusedLine (reason: string) (body: ReadOnlySpan<byte>) : byte[] =
+        let output = ArrayBufferWriter<byte>(body.Length + 256)
+        use json = new Utf8JsonWriter(output)
+        json.WriteStartObject()
+        json.WriteString("reason", reason)
+        json.WritePropertyName "body"
+        json.WriteRawValue(body, true)
+        json.WriteEndObject()
+        json.Flush()
+        output.WrittenSpan.ToArray()
+
+    /// How many of the oldest segments must go so that the stream is within its limit; the last one, which is written to,
+    /// always stays.
+    [<CompiledName "Surplus">]
+    let surplus (limit: int64) (sizes: int64[]) : int =
+        let mutable total = Array.sum sizes
+        let mutable count = 0
+
+        while total > limit && count < sizes.Length - 1 do
+            total <- total - sizes[count]
+            count <- count + 1
+
+        count

@@ -26,18 +26,24 @@ internal sealed class AgentRun : IDisposable
     private readonly SlowSources slow;
     private readonly SamplingScheduler sampling;
     private readonly SamplingScheduler posting;
-    private readonly Outbox outbox = new(Outbox.DefaultCapacity);
+    private readonly IOutbox outbox;
+    private readonly ClockWatch clockWatch;
     private readonly IngestClient? client;
     private readonly Sampler sampler;
     private bool firstSample = true;
     private bool overflowing;
+    private long lost;
+    private EncodedSample? newest;
     private bool accepted;
     private long lateBy;
 
     /// <summary>An agent that has not started yet; without a token it only prints what it would send.</summary>
-    public AgentRun(Settings settings, TokenSource? token, string version, AgentClock clock, Log log, Signals signals)
+    public AgentRun(
+        Settings settings, TokenSource? token, IOutbox outbox, string version, AgentClock clock, Log log, Signals signals)
     {
         this.settings = settings;
+        this.outbox = outbox;
+        clockWatch = new ClockWatch(clock, log);
         this.clock = clock;
         this.version = version;
         this.log = log;
@@ -140,18 +146,19 @@ internal sealed class AgentRun : IDisposable
             lateBy = 0;
         }
 
-        if (!outbox.Add(sample))
-        {
-            return;
-        }
+        clockWatch.Observe();
+        newest = sample;
+        outbox.Add(sample);
+        var overflowed = outbox.Dropped.Overflowed;
 
-        if (!overflowing)
+        if (overflowed > lost && !overflowing)
         {
             overflowing = true;
             log.Warning(
-                $"{Outbox.DefaultCapacity} samples wait for delivery, which is the most that memory holds: "
-                + "from now on the oldest is dropped for each new one");
+                $"{outbox.Limit} wait for delivery, which is the most that is held: from now on the oldest are dropped for new ones");
         }
+
+        lost = overflowed;
     }
 
     private Outcome Post(ReadOnlyMemory<byte> body)
@@ -170,7 +177,7 @@ internal sealed class AgentRun : IDisposable
         attempt.Outcome.Match(
             delivered: receipt =>
             {
-                accepted = true;
+                accepted = newest is not null && attempt.Sample.Body.Span.SequenceEqual(newest.Body.Span);
 
                 if (client is not null)
                 {
@@ -180,7 +187,7 @@ internal sealed class AgentRun : IDisposable
                 if (overflowing && outbox.Count == 0)
                 {
                     overflowing = false;
-                    log.Warning($"the backlog is delivered; {outbox.Overflowed} samples were dropped because memory was full");
+                    log.Warning($"the backlog is delivered; {outbox.Dropped.Overflowed} samples were dropped for lack of room");
                 }
 
                 return 0;
@@ -228,14 +235,20 @@ internal sealed class AgentRun : IDisposable
 
     private void SayGoodbye()
     {
-        var refused = outbox.Refused;
-        var overflowed = outbox.Overflowed;
+        var dropped = outbox.Dropped;
+        var kept = outbox.Kept;
+        var inMemory = outbox.Count - kept;
 
-        if (!settings.Once && outbox.Count + refused + overflowed > 0)
+        if (kept > 0)
+        {
+            log.Info($"not delivered yet and kept in the spool: {kept}");
+        }
+
+        if (!settings.Once && inMemory + dropped.Total > 0)
         {
             log.Warning(
-                $"not delivered: {outbox.Count} still held in memory, {refused} refused by the webapp, "
-                + $"{overflowed} dropped because memory was full");
+                $"not delivered: {inMemory} still held in memory, {dropped.Refused} refused by the webapp, "
+                + $"{dropped.Overflowed} dropped for lack of room, {dropped.Damaged} damaged on disk");
         }
 
         if (!settings.Once && !settings.DryRun)

@@ -20,15 +20,19 @@ internal sealed record Attempt(EncodedSample Sample, Outcome Outcome, DeliverySt
 /// <param name="jitter">A random number in 0-1.</param>
 /// <param name="stop">Ends delivery after the request that is in flight.</param>
 internal sealed class Poster(
-    Outbox outbox,
+    IOutbox outbox,
     Func<ReadOnlyMemory<byte>, Outcome> post,
     IScheduler scheduler,
     TimeSpan interval,
     Func<double> jitter,
     CancellationToken stop)
 {
-    /// <summary>Delivers whenever a sample arrives and whenever a wait is over; completes when the arrivals do.</summary>
-    public IObservable<Attempt> Deliver(IObservable<EncodedSample> arrivals) =>
+    /// <summary>
+    /// Delivers what is held at the start, then whenever a sample arrives and whenever a wait is over; completes when the
+    /// arrivals do. With <paramref name="once"/> the first failure is the last attempt. An exception is a defect, and arrives
+    /// as OnError.
+    /// </summary>
+    public IObservable<Attempt> Deliver(IObservable<EncodedSample> arrivals, bool once) =>
         Observable.Create<Attempt>(observer =>
         {
             var state = Delivery.Start;
@@ -36,8 +40,21 @@ internal sealed class Poster(
             var waiting = false;
 
             return StableCompositeDisposable.Create(
-                arrivals.ObserveOn(scheduler).Subscribe(_ => Pump(), observer.OnError, observer.OnCompleted),
+                scheduler.Schedule(TryPump),
+                arrivals.ObserveOn(scheduler).Subscribe(_ => TryPump(), observer.OnError, observer.OnCompleted),
                 retry);
+
+            void TryPump()
+            {
+                try
+                {
+                    Pump();
+                }
+                catch (Exception defect)
+                {
+                    observer.OnError(defect);
+                }
+            }
 
             void Pump()
             {
@@ -49,12 +66,22 @@ internal sealed class Poster(
                     step.Match(
                         next: () => Done(() => outbox.Remove(sample)),
                         wait: Wait,
-                        setAside: () => Done(() => outbox.SetAside(sample)),
+                        setAside: () => Done(() => outbox.SetAside(sample, ReasonOf(outcome))),
                         takeBack: delay => Done(outbox.TakeBack) | Wait(delay));
 
                     observer.OnNext(new Attempt(sample, outcome, step));
+                    outbox.Flush();
                 }
+
+                // While a wait lasts, samples still arrive.
+                outbox.Flush();
             }
+
+            static string ReasonOf(Outcome outcome) => outcome.Match(
+                delivered: static _ => "",
+                retryAfter: static (_, reason) => reason,
+                hold: static reason => reason,
+                reject: static reason => reason);
 
             static bool Done(Action action)
             {
@@ -65,11 +92,15 @@ internal sealed class Poster(
             bool Wait(TimeSpan delay)
             {
                 waiting = true;
-                retry.Disposable = scheduler.Schedule(delay, () =>
+
+                if (!once)
                 {
-                    waiting = false;
-                    Pump();
-                });
+                    retry.Disposable = scheduler.Schedule(delay, () =>
+                    {
+                        waiting = false;
+                        TryPump();
+                    });
+                }
 
                 return true;
             }

@@ -7,6 +7,7 @@ using Agent.Host.Buffering;
 using Agent.Host.Posting;
 using Agent.Host.Reading;
 using Agent.Host.Service;
+using Microsoft.FSharp.Core;
 
 namespace Agent.Host;
 
@@ -87,9 +88,9 @@ internal static class Program
 
         try
         {
-            using var signals = new Signals();
-            using var agent = new AgentRun(settings, token, Version, clock, log, signals);
-            return agent.Run() ? Success : Failure;
+            return OpenOutbox(settings, clock, log).Match(
+                outbox => Run(settings, token, outbox, clock, log),
+                error => Complain(errors, [error.ToString()]));
         }
         catch (Exception defect)
         {
@@ -98,6 +99,23 @@ internal static class Program
             return Failure;
         }
     }
+
+    private static int Run(Settings settings, TokenSource? token, IOutbox outbox, AgentClock clock, Log log)
+    {
+        using (outbox)
+        {
+            using var signals = new Signals();
+            using var agent = new AgentRun(settings, token, outbox, Version, clock, log, signals);
+            return agent.Run() ? Success : Failure;
+        }
+    }
+
+    private static FSharpResult<IOutbox, SpoolError> OpenOutbox(Settings settings, AgentClock clock, Log log) =>
+        settings.DryRun || settings.Spool.Length == 0
+            ? FSharpResult<IOutbox, SpoolError>.NewOk(new Outbox(Outbox.DefaultCapacity))
+            : SpoolDirectory
+                .Open(Path.Join(settings.Spool, "ingest"), (long)settings.SpoolLimit, Outbox.DefaultCapacity, clock, log.Warning)
+                .Select(static IOutbox (spool) => spool);
 
     private static IEnumerable<string> MissingDirectories(Settings settings) =>
         from root in new (string Flag, string Path)[]

@@ -56,7 +56,7 @@ internal sealed class Sampler(
 
         body.ResetWrittenCount();
         Wire.Write(body, settings.DryRun && settings.Once, sample, Agent());
-        return new EncodedSample(sample.CollectedAt, body.WrittenSpan.ToArray());
+        return new EncodedSample(body.WrittenSpan.ToArray());
     }
 
     private FSharpValueOption<CpuWindow> Window() =>

@@ -2,11 +2,10 @@ module Agent.Tests.Host.OutboxTests
 
 open System
 open Agent.Host.Buffering
-open Agent.Tests.Host.VirtualClock
 open Expecto
 
 let private sample (number: int) =
-    EncodedSample(noon.AddSeconds(float number), ReadOnlyMemory [| byte number |])
+    EncodedSample(ReadOnlyMemory [| byte number |])
 
 /// The samples in the order in which they would be sent, taken out one by one.
 let private drain (outbox: Outbox) : int list =
@@ -23,11 +22,11 @@ let private drain (outbox: Outbox) : int list =
     ]
 
 let private filled (capacity: int) (numbers: int list) =
-    let outbox = Outbox capacity
+    let outbox = new Outbox(capacity)
     let samples = numbers |> List.map sample
 
     for sample in samples do
-        outbox.Add sample |> ignore
+        outbox.Add sample
 
     outbox, samples
 
@@ -39,52 +38,51 @@ let tests =
             testCase "first in, first out"
             <| fun () ->
                 let outbox, _ = filled 5 [ 1; 2; 3 ]
-                Expect.equal outbox.Count 3 "three"
+                Expect.equal outbox.Count 3L "three"
                 Expect.equal (drain outbox) [ 1; 2; 3 ] "in order"
-                Expect.equal (outbox.Count, outbox.Overflowed, outbox.Refused) (0, 0L, 0L) "nothing lost"
+                Expect.equal (outbox.Count, outbox.Dropped.Overflowed, outbox.Dropped.Refused) (0L, 0L, 0L) "nothing lost"
 
             testCase "900 samples fit by default"
             <| fun () -> Expect.equal Outbox.DefaultCapacity 900 "half an hour at 2 s"
 
-            testCase "a full outbox tells, drops the oldest and counts it"
+            testCase "a full outbox drops the oldest and counts it"
             <| fun () ->
-                let outbox = Outbox 3
-                Expect.equal ([ 1..5 ] |> List.map (sample >> outbox.Add)) [ false; false; false; true; true ] "told"
-                Expect.equal (outbox.Count, outbox.Overflowed) (3, 2L) "counted"
+                let outbox, _ = filled 3 [ 1..5 ]
+                Expect.equal (outbox.Count, outbox.Dropped.Overflowed) (3L, 2L) "counted"
                 Expect.equal (drain outbox) [ 3; 4; 5 ] "the newest stay"
 
             testCase "what is put aside counts as held, and as refused once another is delivered"
             <| fun () ->
                 let outbox, samples = filled 5 [ 1; 2; 3 ]
-                outbox.SetAside samples[0]
-                Expect.equal (outbox.Count, outbox.Refused) (3, 0L) "held"
+                outbox.SetAside(samples[0], "HTTP 400")
+                Expect.equal (outbox.Count, outbox.Dropped.Refused) (3L, 0L) "held"
                 outbox.Remove samples[1]
-                Expect.equal (outbox.Count, outbox.Refused) (1, 1L) "refused"
+                Expect.equal (outbox.Count, outbox.Dropped.Refused) (1L, 1L) "refused"
                 outbox.TakeBack()
                 Expect.equal (drain outbox) [ 3 ] "gone for good"
 
             testCase "what is taken back stands at the head in its order"
             <| fun () ->
                 let outbox, samples = filled 5 [ 1; 2; 3; 4 ]
-                outbox.SetAside samples[0]
-                outbox.SetAside samples[1]
+                outbox.SetAside(samples[0], "HTTP 400")
+                outbox.SetAside(samples[1], "HTTP 400")
                 outbox.TakeBack()
-                Expect.equal outbox.Refused 0L "none refused"
+                Expect.equal outbox.Dropped.Refused 0L "none refused"
                 Expect.equal (drain outbox) [ 1; 2; 3; 4 ] "in order"
 
             testCase "a sample that overflowed while it was refused is counted once"
             <| fun () ->
                 let outbox, samples = filled 2 [ 1; 2; 3 ]
-                outbox.SetAside samples[0]
+                outbox.SetAside(samples[0], "HTTP 400")
                 outbox.TakeBack()
-                Expect.equal (outbox.Count, outbox.Overflowed, outbox.Refused) (2, 1L, 0L) "dropped"
+                Expect.equal (outbox.Count, outbox.Dropped.Overflowed, outbox.Dropped.Refused) (2L, 1L, 0L) "dropped"
                 Expect.equal (drain outbox) [ 2; 3 ] "it does not come back"
 
             testCase "a sample that is delivered after all does not count as dropped"
             <| fun () ->
                 let outbox, samples = filled 2 [ 1; 2 ]
                 let inFlight = samples[0]
-                outbox.Add(sample 3) |> ignore
+                outbox.Add(sample 3)
                 outbox.Remove inFlight
-                Expect.equal (outbox.Overflowed + int64 outbox.Count + 1L) 3L "taken = dropped + held + delivered"
+                Expect.equal (outbox.Dropped.Overflowed + outbox.Count + 1L) 3L "taken = dropped + held + delivered"
         ]

@@ -111,20 +111,24 @@ let private simulate (plan: Plan) : Outcomes =
     let sampling = SamplingScheduler(clock, OnSkipped = Action<_>(fun count -> skipped <- skipped + count))
     let posting = SamplingScheduler clock
     use stop = new CancellationTokenSource()
-    let outbox = Outbox plan.Capacity
+    let outbox = new Outbox(plan.Capacity)
     let samples = List<float>()
     let usage = List<float * float>()
     let tries = List<Try>()
 
     let buffer (sample: EncodedSample) =
-        samples.Add(rounded (sample.CollectedAt - noon))
         use document = JsonDocument.Parse sample.Body
+
+        let collected =
+            document.RootElement.GetProperty("sample").GetProperty("collected_at").GetDateTimeOffset()
+
+        samples.Add(rounded (collected - noon))
 
         let figure (name: string) =
             document.RootElement.GetProperty("sample").GetProperty(name).GetDouble()
 
         usage.Add(figure "cpu_usage_percent", figure "cpu_user_percent")
-        outbox.Add sample |> ignore
+        outbox.Add sample
 
     let post (body: ReadOnlyMemory<byte>) : Outcome =
         use document = JsonDocument.Parse body
@@ -462,7 +466,7 @@ let private deliveryTests =
                         }
 
                 Expect.equal (tried run) [ 0.2, 0.2; 2.2, 2.2; 4.2, 4.2; 6.2, 6.2; 8.2, 8.2 ] "once each"
-                Expect.equal (run.Outbox.Count, run.Outbox.Refused, run.Outbox.Overflowed) (0, 1L, 0L) "one refused"
+                Expect.equal (run.Outbox.Count, run.Outbox.Dropped.Refused, run.Outbox.Dropped.Overflowed) (0L, 1L, 0L) "one refused"
 
             testCase "the third refusal in a row takes all back, and none is lost"
             <| fun () ->
@@ -481,7 +485,7 @@ let private deliveryTests =
                     "three, and then a probe every 30 s with the oldest"
 
                 Expect.equal (accepted run) (grid 0.2 2.0 33) "all, in order"
-                Expect.equal (run.Outbox.Count, run.Outbox.Refused) (0, 0L) "none refused"
+                Expect.equal (run.Outbox.Count, run.Outbox.Dropped.Refused) (0L, 0L) "none refused"
 
             testCase "a full outbox drops the oldest, and counts it"
             <| fun () ->
@@ -503,8 +507,8 @@ let private deliveryTests =
                 let sent = accepted run
                 Expect.equal sent (grid (40.2 - 2.0 * float (sent.Length - 1)) 2.0 sent.Length) "the newest, in order"
                 Expect.isTrue (sent.Length = 5 || sent.Length = 6) $"{sent.Length}"
-                Expect.equal (run.Outbox.Overflowed + int64 sent.Length) 21L "the others are counted"
-                Expect.equal run.Outbox.Count 0 "and nothing is left"
+                Expect.equal (run.Outbox.Dropped.Overflowed + int64 sent.Length) 21L "the others are counted"
+                Expect.equal run.Outbox.Count 0L "and nothing is left"
 
             testCase "after a stop nothing more is sent"
             <| fun () ->
@@ -516,15 +520,15 @@ let private deliveryTests =
                         }
 
                 Expect.equal (tried run) [ 0.2, 0.2; 3.2, 2.2; 6.2, 4.2; 9.2, 6.2 ] "the request in flight ends after it"
-                Expect.equal run.Outbox.Count 1 "8.2 is left"
+                Expect.equal run.Outbox.Count 1L "8.2 is left"
 
             testCase "a defect while posting is an OnError, not the end of the thread"
             <| fun () ->
                 let clock = VirtualClock()
                 let posting = SamplingScheduler clock
-                let outbox = Outbox 5
-                let sample = EncodedSample(noon, ReadOnlyMemory "{}"B)
-                outbox.Add sample |> ignore
+                let outbox = new Outbox(5)
+                let sample = EncodedSample(ReadOnlyMemory "{}"B)
+                outbox.Add sample
 
                 let poster =
                     Poster(
@@ -541,7 +545,7 @@ let private deliveryTests =
                 let arrivals = System.Reactive.Linq.Observable.Return(sample, posting)
 
                 use _ =
-                    poster.Deliver(arrivals).Subscribe((fun (_: Attempt) -> ()), (fun error -> told <- Some error), ignore)
+                    poster.Deliver(arrivals, false).Subscribe((fun (_: Attempt) -> ()), (fun error -> told <- Some error), ignore)
 
                 clock.At(seconds 1.0, posting.Stop)
 

@@ -1,15 +1,7 @@
 namespace Agent.Host.Buffering;
 
-/// <summary>One request body, encoded once, without the token.</summary>
-/// <param name="CollectedAt">When its counters were read.</param>
-/// <param name="Body">UTF-8 JSON on one line.</param>
-internal sealed record EncodedSample(DateTimeOffset CollectedAt, ReadOnlyMemory<byte> Body);
-
-/// <summary>
-/// The samples that are not delivered yet, oldest first, in bounded memory. When it is full the oldest goes, and is
-/// counted. Safe for one thread that adds and one that takes.
-/// </summary>
-internal sealed class Outbox(int capacity)
+/// <summary>An outbox in bounded memory. When it is full the oldest sample goes.</summary>
+internal sealed class Outbox(int capacity) : IOutbox
 {
     /// <summary>So many samples fit: half an hour at the default interval.</summary>
     public const int DefaultCapacity = 900;
@@ -17,9 +9,11 @@ internal sealed class Outbox(int capacity)
     private readonly Lock gate = new();
     private readonly LinkedList<EncodedSample> waiting = new();
     private readonly List<EncodedSample> aside = [];
+    private EncodedSample? lost;
+    private DropCounts dropped;
 
-    /// <summary>Samples that are held.</summary>
-    public int Count
+    /// <inheritdoc/>
+    public long Count
     {
         get
         {
@@ -30,55 +24,68 @@ internal sealed class Outbox(int capacity)
         }
     }
 
-    /// <summary>Samples that went because the outbox was full.</summary>
-    public long Overflowed { get; private set; }
+    /// <inheritdoc/>
+    public long Kept => 0;
 
-    /// <summary>Samples that went because the webapp refused them.</summary>
-    public long Refused { get; private set; }
-
-    /// <summary>Adds the newest sample; true when the oldest had to go for it.</summary>
-    public bool Add(EncodedSample sample)
+    /// <inheritdoc/>
+    public DropCounts Dropped
     {
-        lock (gate)
+        get
         {
-            waiting.AddLast(sample);
-
-            if (waiting.Count <= capacity)
+            lock (gate)
             {
-                return false;
+                return dropped;
             }
-
-            waiting.RemoveFirst();
-            Overflowed++;
-            return true;
         }
     }
 
-    /// <summary>The oldest sample, which stays until it is removed; null when there is none.</summary>
+    /// <inheritdoc/>
+    public string Limit => $"{capacity} samples in memory";
+
+    /// <inheritdoc/>
     public EncodedSample? Oldest
     {
         get
         {
             lock (gate)
             {
+                lost = null;
                 return waiting.First?.Value;
             }
         }
     }
 
-    /// <summary>Removes a delivered sample. With it those put aside before are known to be refused for what they are.</summary>
+    /// <inheritdoc/>
+    public void Add(EncodedSample sample)
+    {
+        lock (gate)
+        {
+            waiting.AddLast(sample);
+
+            if (waiting.Count > capacity)
+            {
+                lost ??= waiting.First!.Value;
+                waiting.RemoveFirst();
+                dropped = dropped with { Overflowed = dropped.Overflowed + 1 };
+            }
+        }
+    }
+
+    /// <inheritdoc/>
     public void Remove(EncodedSample delivered)
     {
         lock (gate)
         {
-            waiting.Remove(delivered);
-            Refused += aside.Count;
+            // One that had to go while its request was under way was not lost after all.
+            var found = !waiting.Remove(delivered) && ReferenceEquals(lost, delivered) ? 1 : 0;
+            dropped = dropped with { Overflowed = dropped.Overflowed - found, Refused = dropped.Refused + aside.Count };
             aside.Clear();
+            lost = null;
         }
     }
 
-    /// <summary>Takes a refused sample out of the way of the next one.</summary>
-    public void SetAside(EncodedSample refused)
+    /// <inheritdoc/>
+    public void SetAside(EncodedSample refused, string reason)
     {
         lock (gate)
         {
@@ -89,7 +96,7 @@ internal sealed class Outbox(int capacity)
         }
     }
 
-    /// <summary>Puts the samples that were set aside back to the head, in their order.</summary>
+    /// <inheritdoc/>
     public void TakeBack()
     {
         lock (gate)
@@ -101,5 +108,15 @@ internal sealed class Outbox(int capacity)
 
             aside.Clear();
         }
+    }
+
+    /// <inheritdoc/>
+    public void Flush()
+    {
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
     }
 }

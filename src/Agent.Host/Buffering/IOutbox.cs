@@ -1,0 +1,55 @@
+namespace Agent.Host.Buffering;
+
+/// <summary>One request body, encoded once, without the token.</summary>
+/// <param name="Body">UTF-8 JSON on one line.</param>
+internal sealed record EncodedSample(ReadOnlyMemory<byte> Body);
+
+/// <summary>Samples that went without being delivered.</summary>
+/// <param name="Overflowed">Because there was no room for newer ones.</param>
+/// <param name="Refused">Because the webapp refused them for what they are.</param>
+/// <param name="Damaged">Because their bytes did not survive on the disk.</param>
+internal readonly record struct DropCounts(long Overflowed, long Refused, long Damaged)
+{
+    /// <summary>All of them.</summary>
+    public long Total => Overflowed + Refused + Damaged;
+}
+
+/// <summary>
+/// The samples that are not delivered yet, oldest first. Every sample that was added is delivered, or is still here, or is
+/// counted in <see cref="Dropped"/>. One thread adds; one other does everything else.
+/// </summary>
+internal interface IOutbox : IDisposable
+{
+    /// <summary>Samples that are held.</summary>
+    long Count { get; }
+
+    /// <summary>Those among them that outlive the agent.</summary>
+    long Kept { get; }
+
+    /// <summary>Samples that went, by reason.</summary>
+    DropCounts Dropped { get; }
+
+    /// <summary>How much is held at most, and where: "900 samples in memory".</summary>
+    string Limit { get; }
+
+    /// <summary>The oldest sample, which stays until it is removed; null when there is none.</summary>
+    EncodedSample? Oldest { get; }
+
+    /// <summary>Adds the newest sample.</summary>
+    void Add(EncodedSample sample);
+
+    /// <summary>Removes a delivered sample. With it those put aside before are known to be refused for what they are.</summary>
+    void Remove(EncodedSample delivered);
+
+    /// <summary>Takes a refused sample out of the way of the next one.</summary>
+    void SetAside(EncodedSample refused, string reason);
+
+    /// <summary>Puts the samples that were set aside back to the head, in their order.</summary>
+    void TakeBack();
+
+    /// <summary>
+    /// To be called now and then between two attempts: makes what is held safe against a loss of power where there is a
+    /// disk to do so, at most once a second.
+    /// </summary>
+    void Flush();
+}
