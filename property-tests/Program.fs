@@ -30,6 +30,7 @@ let private tests =
             WireLaws.tests
             DeliveryLaws.tests
             CliLaws.tests
+            RepetitionLaws.tests
         ]
 
 [<EntryPoint>]
