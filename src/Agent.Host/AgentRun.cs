@@ -17,6 +17,9 @@ internal sealed class AgentRun : IDisposable
     /// <summary>The first sample waits so long for the slow sources.</summary>
     private static readonly TimeSpan FirstReadings = TimeSpan.FromSeconds(3);
 
+    /// <summary>How every failure to deliver begins.</summary>
+    private const string NotDelivered = "not delivered";
+
     private readonly Settings settings;
     private readonly AgentClock clock;
     private readonly string version;
@@ -29,13 +32,21 @@ internal sealed class AgentRun : IDisposable
     private readonly Outbox outbox = new(Outbox.DefaultCapacity);
     private readonly IngestClient? client;
     private readonly Sampler sampler;
+    private readonly ServiceState service;
     private bool firstSample = true;
     private bool overflowing;
     private bool accepted;
     private long lateBy;
 
     /// <summary>An agent that has not started yet; without a token it only prints what it would send.</summary>
-    public AgentRun(Settings settings, TokenSource? token, string version, AgentClock clock, Log log, Signals signals)
+    public AgentRun(
+        Settings settings,
+        TokenSource? token,
+        string version,
+        AgentClock clock,
+        Log log,
+        Signals signals,
+        Systemd systemd)
     {
         this.settings = settings;
         this.clock = clock;
@@ -50,6 +61,7 @@ internal sealed class AgentRun : IDisposable
             OnSkipped = skipped => lateBy = Math.Max(lateBy, skipped),
         };
         posting = new SamplingScheduler(clock);
+        service = new ServiceState(systemd, settings.Interval, () => outbox.Count, clock);
 
         if (token is not null)
         {
@@ -96,9 +108,11 @@ internal sealed class AgentRun : IDisposable
             sampling.Stop();
             slow.Stop();
         });
+        service.WatchOver(sampling);
         var postingThread = new Thread(posting.Run, maxStackSize: 512 * 1024) { Name = "posting" };
         postingThread.Start();
         sampling.Run();
+        service.Stopping();
 
         // The request in flight may finish; its own time-out limits the wait.
         posting.Stop();
@@ -134,9 +148,12 @@ internal sealed class AgentRun : IDisposable
 
     private void Buffer(EncodedSample sample)
     {
+        service.Sampled();
+        log.Due();
+
         if (lateBy > 0)
         {
-            log.Warning($"sampling was late: {lateBy} sample(s) skipped");
+            log.Warning("sampling was late", $": {lateBy} sample(s) skipped");
             lateBy = 0;
         }
 
@@ -172,6 +189,9 @@ internal sealed class AgentRun : IDisposable
             {
                 accepted = true;
 
+                log.Over(NotDelivered);
+                service.Delivered();
+
                 if (client is not null)
                 {
                     log.Routine(Delivery.ReceiptLine(receipt));
@@ -196,7 +216,8 @@ internal sealed class AgentRun : IDisposable
 
     private int Complain(string reason, string consequence)
     {
-        log.Warning($"not delivered: {reason}{(settings.Once ? "" : consequence)}");
+        service.NotDelivered(reason);
+        log.Warning($"{NotDelivered}: {reason}", settings.Once ? "" : consequence);
         return 0;
     }
 
@@ -234,7 +255,7 @@ internal sealed class AgentRun : IDisposable
         if (!settings.Once && outbox.Count + refused + overflowed > 0)
         {
             log.Warning(
-                $"not delivered: {outbox.Count} still held in memory, {refused} refused by the webapp, "
+                $"{NotDelivered}: {outbox.Count} still held in memory, {refused} refused by the webapp, "
                 + $"{overflowed} dropped because memory was full");
         }
 
