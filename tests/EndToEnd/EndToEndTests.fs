@@ -11,5 +11,6 @@ let tests =
             FailureTests.tests
             RunTests.tests
             SourceTests.tests
+            ServiceTests.tests
             GridTests.tests
         ]
