@@ -35,7 +35,7 @@ internal sealed class AgentRun : IDisposable
     private long lateBy;
 
     /// <summary>An agent that has not started yet; without a token it only prints what it would send.</summary>
-    public AgentRun(Settings settings, TokenSource? token, string version, AgentClock clock, Log log, Signals signals)
+    public AgentRun(Settings settings, TokenSource? token, TlsTrust trust, string version, AgentClock clock, Log log, Signals signals)
     {
         this.settings = settings;
         this.clock = clock;
@@ -54,7 +54,7 @@ internal sealed class AgentRun : IDisposable
         if (token is not null)
         {
             var userAgent = $"{Cli.ProgramName}/{version}";
-            client = new IngestClient(settings.Target.Value, token, settings.Timeout, settings.Insecure, userAgent, clock);
+            client = new IngestClient(settings.Target.Value, token, trust, settings.Timeout, userAgent, clock);
         }
 
         sampler = new Sampler(

@@ -7,6 +7,7 @@ using Agent.Host.Buffering;
 using Agent.Host.Posting;
 using Agent.Host.Reading;
 using Agent.Host.Service;
+using Microsoft.FSharp.Core;
 
 namespace Agent.Host;
 
@@ -43,26 +44,24 @@ internal static class Program
             return Complain(errors, [$"{TimeScaleVariable} is not a whole number from 1 to 1000"]);
         }
 
-        var missing = MissingDirectories(settings).ToArray();
+        var clock = new AgentClock(scale);
+        var trust = TlsTrust.Open(settings, clock);
+        FSharpResult<TokenSource, ConfigError>? token = settings.DryRun ? null : TokenSource.Open(settings.Target.Value.Token);
+        string[] problems =
+        [
+            .. MissingDirectories(settings),
+            .. trust.Match(static _ => [], static errors => errors.Select(static error => error.Message)),
+            .. token?.Match(static _ => [], static error => (string[])[error.Message]) ?? [],
+        ];
 
-        if (missing.Length > 0)
-        {
-            return Complain(errors, missing);
-        }
-
-        if (settings.DryRun)
-        {
-            return Run(settings, null, scale, output, errors);
-        }
-
-        return TokenSource.Open(settings.Target.Value.Token).Match(
-            token => Run(settings, token, scale, output, errors),
-            problem => Complain(errors, [problem.Message]));
+        return problems.Length > 0
+            ? Complain(errors, problems)
+            : Run(settings, token?.ResultValue, trust.ResultValue, clock, scale, output, errors);
     }
 
-    private static int Run(Settings settings, TokenSource? token, int scale, TextWriter output, TextWriter errors)
+    private static int Run(
+        Settings settings, TokenSource? token, TlsTrust trust, AgentClock clock, int scale, TextWriter output, TextWriter errors)
     {
-        var clock = new AgentClock(scale);
         var log = new Log(output, errors, settings.LogLevel, settings.Quiet, clock);
 
         foreach (var warning in settings.Warnings)
@@ -88,7 +87,7 @@ internal static class Program
         try
         {
             using var signals = new Signals();
-            using var agent = new AgentRun(settings, token, Version, clock, log, signals);
+            using var agent = new AgentRun(settings, token, trust, Version, clock, log, signals);
             return agent.Run() ? Success : Failure;
         }
         catch (Exception defect)
