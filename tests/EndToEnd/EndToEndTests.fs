@@ -12,4 +12,6 @@ let tests =
             RunTests.tests
             SourceTests.tests
             GridTests.tests
+            TlsTests.tests
+            FaultTests.tests
         ]

@@ -30,7 +30,7 @@ internal sealed class Failures(Uri target, Uri? proxy)
             HttpRequestError.NameResolutionError => NetworkFailure.NewNameNotResolved(
                 proxy is null ? target.Host : $"{proxy.Host}, which is the proxy's,"),
             HttpRequestError.ProxyTunnelError => NetworkFailure.NewProxyRefused(
-                proxy?.Authority ?? "", new string([.. StatusAtTheEnd(error.Message)])),
+                proxy?.Authority ?? "", StatusIn(error.Message)),
             _ when words.Contains("SSL routines") => Tls(words),
             HttpRequestError.SecureConnectionError when causes.Any(static cause => cause is IOException or SocketException) =>
                 NetworkFailure.NewBroken("it was closed during the TLS handshake"),
@@ -56,9 +56,15 @@ internal sealed class Failures(Uri target, Uri? proxy)
 
     private static NetworkFailure Tls(string words) => NetworkFailure.NewTls(Core.Tls.OfHandshake(words), []);
 
-    /// <summary>The client tells the proxy's status in its message alone: "… failed with status code '407'."</summary>
-    private static IEnumerable<char> StatusAtTheEnd(string message) =>
-        message.TrimEnd('.', '\'').Reverse().TakeWhile(char.IsAsciiDigit).Reverse();
+    /// <summary>The client tells the proxy's status in its message alone, where it is the last number.</summary>
+    private static string StatusIn(string message) => new(
+    [
+        .. message
+            .Reverse()
+            .SkipWhile(static letter => !char.IsAsciiDigit(letter))
+            .TakeWhile(char.IsAsciiDigit)
+            .Reverse(),
+    ]);
 
     private static IEnumerable<Exception> Causes(Exception error)
     {
