@@ -259,7 +259,7 @@ let tests =
                     && wait <= longest
                     && abs (longest.TotalSeconds - expected) < 1e-6
                     && abs (wait.TotalSeconds - expected * jitter) < 1e-6)
-            law "every failure says something in one line, and only TLS is held" (Gen.zip (Gen.choose (0, 5)) phrase) (fun (kind, text) ->
+            law "every failure says something in one line, and only TLS is held" (Gen.zip (Gen.choose (0, 7)) phrase) (fun (kind, text) ->
                 let failure =
                     match kind with
                     | 0 -> NetworkFailure.NameNotResolved text
@@ -267,7 +267,9 @@ let tests =
                     | 2 -> NetworkFailure.Unreachable text
                     | 3 -> NetworkFailure.TimedOut(TimeSpan.FromSeconds 5.0)
                     | 4 -> NetworkFailure.Broken text
-                    | _ -> NetworkFailure.Tls text
+                    | 5 -> NetworkFailure.Tls(Tls.ofHandshake text, [||])
+                    | 6 -> NetworkFailure.NoConnection(text, TimeSpan.FromSeconds 5.0)
+                    | _ -> NetworkFailure.ProxyRefused(text, "407")
 
                 let outcome = Delivery.ofFailure failure
 

@@ -142,6 +142,40 @@ let tests =
                 Expect.equal (errorsOf ([ someHost; "--token=" ] @ slug) []) [ needs "--token" ] "nothing after the sign"
                 Expect.equal (errorsOf ([ someHost; "--token"; "" ] @ slug) []) [ needs "--token" ] "an empty word"
 
+            testCase "the flags of delivery and diagnosis need their values, and take them either way"
+            <| fun () ->
+                for flag in
+                    [
+                        "--token-file"
+                        "--ca-file"
+                        "--client-cert"
+                        "--client-key"
+                        "--spool"
+                        "--spool-max-mb"
+                    ] do
+                    let sentence = $"{flag} needs a value; see ai-dashboard-agent --help"
+
+                    for words in [ [ flag ]; [ flag + "=" ]; [ flag; "--once" ]; [ flag; "" ] ] do
+                        Expect.equal (errorsWith words) [ sentence ] $"%A{words}"
+
+                let settings =
+                    settingsWith
+                        [
+                            "--ca-file"
+                            "/a"
+                            "--client-cert=/b"
+                            "--client-key"
+                            "/c"
+                            "--spool=/d"
+                            "--spool-max-mb"
+                            "5"
+                        ]
+
+                Expect.equal
+                    (settings.CaFile, settings.ClientCertificate, settings.ClientKey, settings.Spool, uint64 settings.SpoolLimit)
+                    ("/a", "/b", "/c", "/d", 5242880UL)
+                    "taken"
+
             testCase "unknown flags, stray words and bad values are told together"
             <| fun () ->
                 let help = "see ai-dashboard-agent --help"
@@ -162,7 +196,7 @@ let tests =
 
             testCase "a switch with a value that is none is an error that names it"
             <| fun () ->
-                for flag in [ "--once"; "--quiet"; "--insecure"; "--dry-run" ] do
+                for flag in [ "--once"; "--quiet"; "--insecure"; "--dry-run"; "--doctor"; "--json" ] do
                     let text = said (required @ [ $"{flag}=maybe" ]) []
                     Expect.stringContains text flag "named"
 

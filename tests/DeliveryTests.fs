@@ -171,9 +171,133 @@ let private failureTests =
                         NetworkFailure.TimedOut(seconds 5.0), later "no complete answer within 5 s"
                         NetworkFailure.TimedOut(seconds 0.25), later "no complete answer within 0.25 s"
                         NetworkFailure.Broken "reset by peer", later "the connection broke: reset by peer"
-                        NetworkFailure.Tls "untrusted root", Outcome.Hold "TLS failed: untrusted root"
+                        NetworkFailure.NoConnection("10.0.0.1:80", seconds 5.0), later "no connection to 10.0.0.1:80 within 5 s"
+                        NetworkFailure.ProxyRefused("p:3128", "407"), later "the proxy p:3128 does not let it through: HTTP 407"
+                        NetworkFailure.ProxyRefused("p:3128", ""), later "the proxy p:3128 does not let it through"
+                        NetworkFailure.Tls(TlsFault.ClientCertificateWanted, [| TlsFault.Revoked "a" |]),
+                        Outcome.Hold(
+                            "TLS failed: client certificate wanted: the server asks for one, and none was given; "
+                            + "certificate revoked: that of a"
+                        )
+                        NetworkFailure.Tls(TlsFault.NotTls, [||]), Outcome.Hold $"TLS failed: {TlsFault.NotTls}"
                     ] do
                     Expect.equal (Delivery.ofFailure failure) expected (string failure)
+        ]
+
+/// A chain of a server, its authority in between, and a root.
+let private facts: CertificateFacts =
+    let link subject issuer : CertificateLink =
+        {
+            Subject = subject
+            Issuer = issuer
+            NotBefore = noon.AddDays -30.0
+            NotAfter = noon.AddDays 30.0
+            Problems = [||]
+        }
+
+    {
+        Host = "h.example"
+        IsForHost = true
+        Names = [| "h.example" |]
+        Chain = [| link "h" "Middle"; link "Middle" "Root"; link "Root" "Root" |]
+        Now = noon
+    }
+
+/// The facts with problems at one link of the chain.
+let private withProblems (index: int) (problems: string list) (facts: CertificateFacts) : CertificateFacts =
+    let chain = Array.copy facts.Chain
+
+    chain[index] <-
+        { chain[index] with
+            Problems = Array.ofList problems
+        }
+
+    { facts with Chain = chain }
+
+let private tlsTests =
+    let said (facts: CertificateFacts) =
+        Tls.ofCertificate facts |> Array.map string |> List.ofArray
+
+    testList
+        "TLS"
+        [
+            testCase "what is wrong with a certificate, in its own words"
+            <| fun () ->
+                let at (now: DateTimeOffset) = { facts with Now = now }
+
+                for facts, expected in
+                    [
+                        at (noon.AddDays 31.0) |> withProblems 0 [ "NotTimeValid" ],
+                        "certificate expired: that of h was valid until 2026-03-28 12:00:00 UTC, this machine's clock says 2026-03-29 12:00:00 UTC"
+                        at (noon.AddDays 31.0) |> withProblems 1 [ "NotTimeValid" ],
+                        "certificate expired: that of Middle was valid until 2026-03-28 12:00:00 UTC, this machine's clock says 2026-03-29 12:00:00 UTC"
+                        at (noon.AddYears -50) |> withProblems 0 [ "NotTimeValid" ],
+                        "certificate not yet valid: that of h is valid from 2026-01-27 12:00:00 UTC, this machine's clock says 1976-02-26 12:00:00 UTC"
+                        facts |> withProblems 2 [ "UntrustedRoot" ],
+                        "unknown issuer: the certificate of h goes back to Root, which is not trusted here"
+                        facts |> withProblems 1 [ "PartialChain" ],
+                        "unknown issuer: the certificate of h goes back to Root, which is not trusted here"
+                        facts |> withProblems 0 [ "Revoked" ], "certificate revoked: that of h"
+                        facts |> withProblems 1 [ "InvalidBasicConstraints" ],
+                        "certificate refused: that of Middle: a signer of it must not sign certificates"
+                        facts |> withProblems 0 [ "NotValidForUsage" ], "certificate refused: that of h: it is not made for servers"
+                        facts |> withProblems 0 [ "SomethingNew" ], "certificate refused: that of h: SomethingNew"
+                        { facts with
+                            IsForHost = false
+                            Names = [||]
+                        },
+                        "wrong host name: the certificate names no host, not h.example either"
+                        { facts with
+                            IsForHost = false
+                            Names = [| for n in 1..7 -> $"{n}.example" |]
+                        },
+                        "wrong host name: the certificate is for 1.example, 2.example, 3.example, 4.example, 5.example and 2 more, not for h.example"
+                        facts, "certificate refused: that of h: it is not accepted"
+                        { facts with Chain = [||] }, "handshake: the server shows no certificate"
+                    ] do
+                    Expect.equal (said facts) [ expected ] expected
+
+            testCase "of several faults each kind is told once, the name before the date before the issuer"
+            <| fun () ->
+                let facts =
+                    { facts with
+                        IsForHost = false
+                        Now = noon.AddDays 31.0
+                    }
+                    |> withProblems 0 [ "NotSignatureValid"; "NotTimeValid" ]
+                    |> withProblems 1 [ "NotTimeValid" ]
+                    |> withProblems 2 [ "NotTimeValid"; "UntrustedRoot" ]
+
+                Expect.equal
+                    (said facts |> List.map (fun text -> text.Split(':')[0]))
+                    [
+                        "wrong host name"
+                        "certificate expired"
+                        "unknown issuer"
+                        "certificate refused"
+                    ]
+                    "four kinds"
+
+            testCase "what OpenSSL's words mean"
+            <| fun () ->
+                let openSsl reason =
+                    $"error:0A000410:SSL routines::{reason}"
+
+                for words, expected in
+                    [
+                        openSsl "wrong version number", TlsFault.NotTls
+                        "Cannot determine the frame size or a corrupted frame was received.", TlsFault.NotTls
+                        openSsl "tlsv13 alert certificate required", TlsFault.ClientCertificateWanted
+                        openSsl "sslv3 alert bad certificate", TlsFault.ClientCertificateRefused "sslv3 alert bad certificate"
+                        openSsl "tlsv1 alert unknown ca", TlsFault.ClientCertificateRefused "tlsv1 alert unknown ca"
+                        openSsl "tlsv1 alert protocol version",
+                        TlsFault.Handshake "the server offers no version of TLS that is accepted here"
+                        openSsl "ssl/tls alert handshake failure",
+                        TlsFault.Handshake "the server refuses it; it may want other ciphers or a client certificate"
+                        openSsl "dh key too small", TlsFault.Handshake "dh key too small"
+                        "", TlsFault.Handshake "it was broken off"
+                    ] do
+                    Expect.equal (Tls.ofHandshake words) expected words
         ]
 
 let private retryAfterTests =
@@ -389,6 +513,7 @@ let tests =
         [
             answerTests
             failureTests
+            tlsTests
             retryAfterTests
             backOffTests
             decisionTests

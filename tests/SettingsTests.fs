@@ -517,6 +517,204 @@ let private textTests =
                     "80 characters"
         ]
 
+let private fileTests =
+    let pathOf (settings: Settings) =
+        match (targetOf settings).Token with
+        | TokenOrigin.File(path, origin) -> path, origin
+        | other -> failtest $"expected a file, got {other}"
+
+    let target = [ "--host=http://h"; "--server-slug=a" ]
+
+    testList
+        "files"
+        [
+            testCase "--token-file and AI_DASHBOARD_TOKEN_FILE"
+            <| fun () ->
+                for text, path in
+                    [
+                        "/run/token", "/run/token"
+                        " /a b ", "/a b"
+                        "token", "token"
+                        "/dev/fd/3", "/dev/fd/3"
+                    ] do
+                    Expect.equal (pathOf (settingsOf (target @ [ "--token-file"; text ]) [])) (path, "--token-file") text
+
+                    Expect.equal
+                        (pathOf (settingsOf target [ "AI_DASHBOARD_TOKEN_FILE", text ]))
+                        (path, "AI_DASHBOARD_TOKEN_FILE")
+                        $"{text}, by variable"
+
+                for text in [ "/"; "  " ] do
+                    Expect.equal
+                        (errorsOf (target @ [ "--token-file"; text ]) [])
+                        [ $"--token-file: \"{text}\" is not a file" ]
+                        $"\"{text}\""
+
+                    Expect.equal
+                        (errorsOf target [ "AI_DASHBOARD_TOKEN_FILE", text ])
+                        [ $"AI_DASHBOARD_TOKEN_FILE: \"{text}\" is not a file" ]
+                        $"\"{text}\", by variable"
+
+            testCase "of the ways to give a token the first counts: flags, then variables, then systemd's credential"
+            <| fun () ->
+                let origin words variables =
+                    match (targetOf (settingsOf (target @ words) variables)).Token with
+                    | TokenOrigin.Given(_, origin) -> origin
+                    | TokenOrigin.File(_, origin) -> origin
+                    | TokenOrigin.Credential path -> path
+
+                let flag = [ "--token=t" ]
+                let fileFlag = [ "--token-file=/f" ]
+                let variable = [ "AI_DASHBOARD_TOKEN", "t" ]
+                let fileVariable = [ "AI_DASHBOARD_TOKEN_FILE", "/f" ]
+                let credential = [ "CREDENTIALS_DIRECTORY", "/run/credentials/x/" ]
+
+                for words, variables, expected in
+                    [
+                        flag @ fileFlag, variable @ fileVariable @ credential, "--token"
+                        fileFlag @ flag, [], "--token"
+                        fileFlag, variable @ fileVariable @ credential, "--token-file"
+                        [], fileVariable @ variable @ credential, "AI_DASHBOARD_TOKEN"
+                        [], fileVariable @ credential, "AI_DASHBOARD_TOKEN_FILE"
+                        [], credential, "/run/credentials/x/ingest-token"
+                        [], credential @ [ "AI_DASHBOARD_TOKEN", ""; "AI_DASHBOARD_TOKEN_FILE", "" ], "/run/credentials/x/ingest-token"
+                    ] do
+                    Expect.equal (origin words variables) expected $"%A{words} %A{variables}"
+
+            for flag, variable, field in
+                [
+                    "--ca-file", "AI_DASHBOARD_CA_FILE", (fun (s: Settings) -> s.CaFile)
+                    "--client-cert", "AI_DASHBOARD_CLIENT_CERT", (fun s -> s.ClientCertificate)
+                ] do
+                good flag variable field [ "/etc/x.pem", "/etc/x.pem"; " a b.pem ", "a b.pem"; "x", "x" ]
+                bad flag variable "a file" [ "/"; "  " ]
+
+            testCase "--client-key goes with a certificate"
+            <| fun () ->
+                let key words variables =
+                    (settingsOf (required @ words) variables).ClientKey
+
+                Expect.equal (key [ "--client-cert=/c"; "--client-key= /k " ] []) "/k" "flags"
+                Expect.equal (key [] [ "AI_DASHBOARD_CLIENT_CERT", "/c"; "AI_DASHBOARD_CLIENT_KEY", "/k" ]) "/k" "variables"
+                Expect.equal (key [ "--client-cert=/c" ] []) "" "in the same file"
+                let sentence = "a private key goes with a certificate; give --client-cert too"
+                Expect.equal (errorsWith [ "--client-key=/k" ]) [ $"--client-key: {sentence}" ] "flag"
+
+                Expect.equal (errorsOf required [ "AI_DASHBOARD_CLIENT_KEY", "/k" ]) [ $"AI_DASHBOARD_CLIENT_KEY: {sentence}" ] "variable"
+
+                Expect.equal (errorsWith [ "--client-cert=/c"; "--client-key=/" ]) [ "--client-key: \"/\" is not a file" ] "a directory"
+        ]
+
+let private spoolTests =
+    testList
+        "spool"
+        [
+            good
+                "--spool"
+                "AI_DASHBOARD_SPOOL"
+                (fun settings -> settings.Spool)
+                [
+                    "/var/spool/x", "/var/spool/x"
+                    "/var/spool/x/", "/var/spool/x"
+                    "here", "here"
+                ]
+
+            testCase "systemd's state directory is the default, the first if there are several"
+            <| fun () ->
+                let spool words variables =
+                    (settingsOf (required @ words) variables).Spool
+
+                Expect.equal (spool [] []) "" "none"
+                Expect.equal (spool [] [ "STATE_DIRECTORY", "/var/lib/a" ]) "/var/lib/a" "one"
+                Expect.equal (spool [] [ "STATE_DIRECTORY", "/var/lib/a:/var/lib/b" ]) "/var/lib/a" "two"
+                Expect.equal (spool [] [ "STATE_DIRECTORY", "" ]) "" "empty"
+                Expect.equal (spool [ "--spool=/s" ] [ "STATE_DIRECTORY", "/var/lib/a" ]) "/s" "the flag wins"
+                Expect.equal (spool [] [ "AI_DASHBOARD_SPOOL", "/s"; "STATE_DIRECTORY", "/var/lib/a" ]) "/s" "the variable wins"
+
+            good
+                "--spool-max-mb"
+                "AI_DASHBOARD_SPOOL_MAX_MB"
+                (fun settings -> uint64 settings.SpoolLimit)
+                [
+                    "1", 1048576UL
+                    "256", 268435456UL
+                    " 64 ", 67108864UL
+                    "1048576", 1099511627776UL
+                ]
+            bad
+                "--spool-max-mb"
+                "AI_DASHBOARD_SPOOL_MAX_MB"
+                "a whole number of megabytes, 1 to 1048576"
+                [
+                    "0"
+                    "-1"
+                    "+5"
+                    "1.5"
+                    "1e3"
+                    "64MB"
+                    "1048577"
+                    "99999999999999999999"
+                    "x"
+                    " "
+                ]
+            testCase "256 MiB by default"
+            <| fun () -> Expect.equal (uint64 (settingsWith []).SpoolLimit) 268435456UL "default"
+        ]
+
+let private diagnosisTests =
+    testList
+        "diagnosis"
+        [
+            testCase "--doctor needs nobody named, and keeps what is missing for its own table"
+            <| fun () ->
+                let missing words variables =
+                    List.ofArray (settingsOf words variables).Missing
+
+                let all =
+                    [
+                        "Missing --host (or AI_DASHBOARD_HOST)"
+                        "Missing --server-slug (or AI_DASHBOARD_SERVER_SLUG)"
+                        "Missing --token (or AI_DASHBOARD_TOKEN)"
+                    ]
+
+                Expect.equal (missing [ "--doctor" ] []) all "everything"
+                Expect.equal (missing [] [ "AI_DASHBOARD_DOCTOR", "yes" ]) all "by variable"
+                Expect.equal (missing [ "--doctor"; "--host=http://h" ] []) all.Tail "the base URL is there"
+                Expect.equal (missing (required @ [ "--doctor" ]) []) [] "nothing"
+                Expect.equal (missing [ "--doctor"; "--dry-run" ] []) [] "a dry run needs nobody"
+                let settings = settingsOf [ "--doctor"; "--host=http://h/x/" ] []
+                Expect.equal (settings.Doctor, settings.Target) (true, ValueNone) "without a target"
+                Expect.equal (settings.BaseUrl |> ValueOption.map _.AbsoluteUri) (ValueSome "http://h/x/") "what can be checked"
+
+            testCase "--doctor still refuses what is wrong"
+            <| fun () ->
+                Expect.equal
+                    (errorsOf [ "--doctor"; "--server-slug=a b"; "--interval=x" ] [])
+                    [
+                        "--server-slug: \"a b\" is not a server slug: 1 to 64 letters, digits, - or _"
+                        "--interval: \"x\" is not a number of seconds"
+                    ]
+                    "both"
+
+            testCase "--json goes with --doctor"
+            <| fun () ->
+                let settings = settingsWith [ "--doctor"; "--json" ]
+                Expect.equal (settings.Doctor, settings.Json) (true, true) "both"
+                Expect.isTrue (settingsOf required [ "AI_DASHBOARD_DOCTOR", "1"; "AI_DASHBOARD_JSON", "on" ]).Json "variables"
+                Expect.isFalse (settingsOf required [ "AI_DASHBOARD_JSON", "0" ]).Json "switched off it is no matter"
+                let sentence = "only --doctor prints JSON of its own"
+                Expect.equal (errorsWith [ "--json" ]) [ $"--json: {sentence}" ] "flag"
+                Expect.equal (errorsOf required [ "AI_DASHBOARD_JSON", "1" ]) [ $"AI_DASHBOARD_JSON: {sentence}" ] "variable"
+
+            testCase "switches of the diagnosis are switches like the others"
+            <| fun () ->
+                for variable in [ "AI_DASHBOARD_DOCTOR"; "AI_DASHBOARD_JSON" ] do
+                    Expect.contains
+                        (errorsOf required [ variable, "maybe" ])
+                        $"{variable}: \"maybe\" is not a switch: 1, true, yes, on or 0, false, no, off"
+                        variable
+        ]
+
 let private joint =
     testList
         "together"
@@ -655,5 +853,8 @@ let tests =
             labelTests
             levelTests
             textTests
+            fileTests
+            spoolTests
+            diagnosisTests
             joint
         ]

@@ -5,6 +5,206 @@ open System.Globalization
 open System.Text
 open System.Text.Json
 
+/// One thing that is wrong with TLS, in the way of a request.
+[<RequireQualifiedAccess>]
+type TlsFault =
+    /// A certificate is past its time.
+    | Expired of subject: string * notAfter: DateTimeOffset * now: DateTimeOffset
+    /// The time of a certificate is still to come: it is new, or a clock is wrong.
+    | NotYetValid of subject: string * notBefore: DateTimeOffset * now: DateTimeOffset
+    /// Nobody who is trusted here vouches for the certificate.
+    | UnknownIssuer of subject: string * issuer: string
+    /// The certificate belongs to other hosts.
+    | WrongName of host: string * names: string[]
+    /// Its issuer has taken it back.
+    | Revoked of subject: string
+    /// Something else about a certificate.
+    | BadCertificate of subject: string * problem: string
+    /// What answers there does not speak TLS.
+    | NotTls
+    /// The server asks for a client certificate, and none was given.
+    | ClientCertificateWanted
+    /// The server does not accept the client certificate.
+    | ClientCertificateRefused of detail: string
+    /// The two sides do not come to terms.
+    | Handshake of detail: string
+
+    /// Calls the function for the case that this is.
+    member fault.Match
+        (
+            expired: Func<string, DateTimeOffset, DateTimeOffset, 'r>,
+            notYetValid: Func<string, DateTimeOffset, DateTimeOffset, 'r>,
+            unknownIssuer: Func<string, string, 'r>,
+            wrongName: Func<string, string[], 'r>,
+            revoked: Func<string, 'r>,
+            badCertificate: Func<string, string, 'r>,
+            notTls: Func<'r>,
+            clientCertificateWanted: Func<'r>,
+            clientCertificateRefused: Func<string, 'r>,
+            handshake: Func<string, 'r>
+        ) : 'r =
+        match fault with
+        | Expired(subject, notAfter, now) -> expired.Invoke(subject, notAfter, now)
+        | NotYetValid(subject, notBefore, now) -> notYetValid.Invoke(subject, notBefore, now)
+        | UnknownIssuer(subject, issuer) -> unknownIssuer.Invoke(subject, issuer)
+        | WrongName(host, names) -> wrongName.Invoke(host, names)
+        | Revoked subject -> revoked.Invoke subject
+        | BadCertificate(subject, problem) -> badCertificate.Invoke(subject, problem)
+        | NotTls -> notTls.Invoke()
+        | ClientCertificateWanted -> clientCertificateWanted.Invoke()
+        | ClientCertificateRefused detail -> clientCertificateRefused.Invoke detail
+        | Handshake detail -> handshake.Invoke detail
+
+    /// What is wrong, as a clause.
+    override fault.ToString() =
+        // Certificates come from outside, and a line must stay one line.
+        let shown (text: string) =
+            Text.excerpt (ReadOnlySpan(Encoding.UTF8.GetBytes text))
+
+        let instant (at: DateTimeOffset) =
+            at.ToUniversalTime().ToString("yyyy-MM-dd HH:mm:ss 'UTC'", CultureInfo.InvariantCulture)
+
+        match fault with
+        | Expired(subject, notAfter, now) ->
+            $"certificate expired: that of {shown subject} was valid until {instant notAfter}, this machine's clock says {instant now}"
+        | NotYetValid(subject, notBefore, now) ->
+            $"certificate not yet valid: that of {shown subject} is valid from {instant notBefore}, this machine's clock says {instant now}"
+        | UnknownIssuer(subject, issuer) when subject = issuer ->
+            $"unknown issuer: {shown subject} signed its certificate itself, and it is not trusted here"
+        | UnknownIssuer(subject, issuer) ->
+            $"unknown issuer: the certificate of {shown subject} goes back to {shown issuer}, which is not trusted here"
+        | WrongName(host, [||]) -> $"wrong host name: the certificate names no host, not {shown host} either"
+        | WrongName(host, names) ->
+            let first = names |> Array.truncate 5 |> Array.map shown |> String.concat ", "
+
+            let rest =
+                if names.Length > 5 then
+                    $" and {names.Length - 5} more"
+                else
+                    ""
+
+            $"wrong host name: the certificate is for {first}{rest}, not for {shown host}"
+        | Revoked subject -> $"certificate revoked: that of {shown subject}"
+        | BadCertificate(subject, problem) -> $"certificate refused: that of {shown subject}: {shown problem}"
+        | NotTls -> "no TLS: what answers there does not speak it, or there is a proxy in between"
+        | ClientCertificateWanted -> "client certificate wanted: the server asks for one, and none was given"
+        | ClientCertificateRefused detail -> $"client certificate refused by the server: {shown detail}"
+        | Handshake detail -> $"handshake: {shown detail}"
+
+/// One certificate of the chain that a server showed.
+type CertificateLink =
+    {
+        /// Whose it is.
+        Subject: string
+        /// Who signed it.
+        Issuer: string
+        /// Its first instant.
+        NotBefore: DateTimeOffset
+        /// Its last instant.
+        NotAfter: DateTimeOffset
+        /// What the system finds wrong with it, as .NET's X509ChainStatusFlags spells it.
+        Problems: string[]
+    }
+
+/// What was seen of a server's certificate that was not accepted.
+type CertificateFacts =
+    {
+        /// The host that was asked for.
+        Host: string
+        /// True when the certificate is for that host.
+        IsForHost: bool
+        /// The hosts and addresses that it is for.
+        Names: string[]
+        /// From the server's own certificate to its root; empty when it showed none.
+        Chain: CertificateLink[]
+        /// This machine's clock.
+        Now: DateTimeOffset
+    }
+
+/// Says which of the many TLS failures one is.
+[<RequireQualifiedAccess>]
+module Tls =
+    let private timeFault (now: DateTimeOffset) (link: CertificateLink) =
+        if now < link.NotBefore then
+            TlsFault.NotYetValid(link.Subject, link.NotBefore, now)
+        else
+            TlsFault.Expired(link.Subject, link.NotAfter, now)
+
+    let private problemText (problem: string) =
+        match problem with
+        | "NotSignatureValid" -> "its signature is wrong"
+        | "NotValidForUsage" -> "it is not made for servers"
+        | "InvalidBasicConstraints" -> "a signer of it must not sign certificates"
+        | "HasWeakSignature" -> "its signature is weak"
+        | "ExplicitDistrust" -> "this machine is told not to trust it"
+        | other -> other
+
+    let private faultOf (facts: CertificateFacts) (link: CertificateLink) (problem: string) =
+        match problem with
+        | "NotTimeValid" -> timeFault facts.Now link
+        | "UntrustedRoot"
+        | "PartialChain" -> TlsFault.UnknownIssuer(facts.Chain[0].Subject, link.Issuer)
+        | "Revoked" -> TlsFault.Revoked link.Subject
+        | other -> TlsFault.BadCertificate(link.Subject, problemText other)
+
+    /// The kind of a fault, and its rank: who answers comes first, then when, then on whose word.
+    let private rank (fault: TlsFault) =
+        match fault with
+        | TlsFault.WrongName _ -> 0
+        | TlsFault.NotYetValid _ -> 1
+        | TlsFault.Expired _ -> 2
+        | TlsFault.Revoked _ -> 3
+        | TlsFault.UnknownIssuer _ -> 4
+        | _ -> 5
+
+    /// Everything that is wrong with a certificate, each kind once, the most telling first; never empty.
+    [<CompiledName "OfCertificate">]
+    let ofCertificate (facts: CertificateFacts) : TlsFault[] =
+        let faults =
+            [|
+                if not facts.IsForHost then
+                    TlsFault.WrongName(facts.Host, facts.Names)
+
+                for link in facts.Chain do
+                    for problem in link.Problems do
+                        faultOf facts link problem
+            |]
+
+        match faults, facts.Chain with
+        | [||], [||] -> [| TlsFault.Handshake "the server shows no certificate" |]
+        | [||], chain -> [| TlsFault.BadCertificate(chain[0].Subject, "it is not accepted") |]
+        | faults, _ -> faults |> Array.distinctBy rank |> Array.sortBy rank
+
+    /// What OpenSSL's words for a failed handshake mean. They end in a reason such as "tlsv1 alert protocol version".
+    [<CompiledName "OfHandshake">]
+    let ofHandshake (words: string) : TlsFault =
+        let has (part: string) =
+            words.Contains(part, StringComparison.OrdinalIgnoreCase)
+
+        let reason = words.Substring(words.LastIndexOf("::", StringComparison.Ordinal) + 1).Trim(':', ' ', '.')
+
+        if
+            has "wrong version number"
+            || has "http request"
+            || has "packet length too long"
+            || has "corrupted frame"
+        then
+            TlsFault.NotTls
+        elif has "certificate required" then
+            TlsFault.ClientCertificateWanted
+        elif has "alert" && (has "certificate" || has "unknown ca" || has "access denied") then
+            TlsFault.ClientCertificateRefused reason
+        elif has "protocol version" || has "unsupported protocol" then
+            TlsFault.Handshake "the server offers no version of TLS that is accepted here"
+        elif has "handshake failure" then
+            TlsFault.Handshake "the server refuses it; it may want other ciphers or a client certificate"
+        elif has "unrecognized name" then
+            TlsFault.Handshake "the server does not know this host name"
+        elif reason = "" then
+            TlsFault.Handshake "it was broken off"
+        else
+            TlsFault.Handshake reason
+
 /// Why a request got no answer.
 [<RequireQualifiedAccess>]
 type NetworkFailure =
@@ -14,24 +214,36 @@ type NetworkFailure =
     | Refused of address: string
     /// No route to the host or the network.
     | Unreachable of address: string
+    /// No connection came about within the time-out.
+    | NoConnection of address: string * limit: TimeSpan
     /// The whole request took longer than the time-out.
     | TimedOut of limit: TimeSpan
     /// The connection broke before the answer was complete.
     | Broken of detail: string
+    /// The proxy does not let the request through.
+    | ProxyRefused of proxy: string * status: string
     /// The TLS handshake failed, or the certificate is not trusted.
-    | Tls of detail: string
+    | Tls of fault: TlsFault * others: TlsFault[]
 
     /// What happened, as a clause.
     override failure.ToString() =
+        let seconds (limit: TimeSpan) =
+            limit.TotalSeconds.ToString("0.###", CultureInfo.InvariantCulture)
+
         match failure with
         | NameNotResolved host -> $"the name {host} does not resolve"
         | Refused address -> $"{address} refuses the connection"
         | Unreachable address -> $"{address} cannot be reached"
-        | TimedOut limit ->
-            let seconds = limit.TotalSeconds.ToString("0.###", CultureInfo.InvariantCulture)
-            $"no complete answer within {seconds} s"
+        | NoConnection(address, limit) -> $"no connection to {address} within {seconds limit} s"
+        | TimedOut limit -> $"no complete answer within {seconds limit} s"
         | Broken detail -> $"the connection broke: {detail}"
-        | Tls detail -> $"TLS failed: {detail}"
+        | ProxyRefused(proxy, "") -> $"the proxy {proxy} does not let it through"
+        | ProxyRefused(proxy, status) -> $"the proxy {proxy} does not let it through: HTTP {status}"
+        | Tls(fault, others) ->
+            Array.append [| fault |] others
+            |> Array.map string
+            |> String.concat "; "
+            |> (+) "TLS failed: "
 
 /// The answer to a request.
 type Answer =

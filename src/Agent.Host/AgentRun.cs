@@ -41,10 +41,10 @@ internal sealed class AgentRun : IDisposable
     private bool accepted;
     private long lateBy;
 
-    /// <summary>An agent that has not started yet; without a token it only prints what it would send.</summary>
+    /// <summary>An agent that has not started yet; without a client it only prints what it would send.</summary>
     public AgentRun(
         Settings settings,
-        TokenSource? token,
+        IngestClient? client,
         IOutbox outbox,
         string version,
         AgentClock clock,
@@ -53,6 +53,7 @@ internal sealed class AgentRun : IDisposable
         Systemd systemd)
     {
         this.settings = settings;
+        this.client = client;
         this.outbox = outbox;
         clockWatch = new ClockWatch(clock, log);
         this.clock = clock;
@@ -68,12 +69,6 @@ internal sealed class AgentRun : IDisposable
         };
         posting = new SamplingScheduler(clock);
         service = new ServiceState(systemd, settings.Interval, () => outbox.Count, clock);
-
-        if (token is not null)
-        {
-            var userAgent = $"{Cli.ProgramName}/{version}";
-            client = new IngestClient(settings.Target.Value, token, settings.Timeout, settings.Insecure, userAgent, clock);
-        }
 
         sampler = new Sampler(
             files,
@@ -135,11 +130,7 @@ internal sealed class AgentRun : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        client?.Dispose();
-        files.Dispose();
-    }
+    public void Dispose() => files.Dispose();
 
     private SlowReadings SlowReadings()
     {

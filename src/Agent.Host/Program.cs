@@ -46,26 +46,24 @@ internal static class Program
             return Complain(errors, [$"{TimeScaleVariable} is not a whole number from 1 to 1000"]);
         }
 
-        var missing = MissingDirectories(settings).ToArray();
+        var clock = new AgentClock(scale);
+        var trust = TlsTrust.Open(settings, clock);
+        FSharpResult<TokenSource, ConfigError>? token = settings.DryRun ? null : TokenSource.Open(settings.Target.Value.Token);
+        string[] problems =
+        [
+            .. MissingDirectories(settings),
+            .. trust.Match(static _ => [], static errors => errors.Select(static error => error.Message)),
+            .. token?.Match(static _ => [], static error => (string[])[error.Message]) ?? [],
+        ];
 
-        if (missing.Length > 0)
-        {
-            return Complain(errors, missing);
-        }
-
-        if (settings.DryRun)
-        {
-            return Run(settings, null, scale, output, errors);
-        }
-
-        return TokenSource.Open(settings.Target.Value.Token).Match(
-            token => Run(settings, token, scale, output, errors),
-            problem => Complain(errors, [problem.Message]));
+        return problems.Length > 0
+            ? Complain(errors, problems)
+            : Run(settings, token?.ResultValue, trust.ResultValue, clock, scale, output, errors);
     }
 
-    private static int Run(Settings settings, TokenSource? token, int scale, TextWriter output, TextWriter errors)
+    private static int Run(
+        Settings settings, TokenSource? token, TlsTrust trust, AgentClock clock, int scale, TextWriter output, TextWriter errors)
     {
-        var clock = new AgentClock(scale);
         var log = new Log(output, errors, settings.LogLevel, settings.Quiet, clock, IsJournal);
 
         foreach (var warning in settings.Warnings)
@@ -91,7 +89,7 @@ internal static class Program
         try
         {
             return OpenOutbox(settings, clock, log).Match(
-                outbox => Run(settings, token, outbox, clock, log),
+                outbox => Run(settings, token, trust, outbox, clock, log),
                 error => Complain(errors, [error.ToString()]));
         }
         catch (Exception defect)
@@ -106,13 +104,18 @@ internal static class Program
         }
     }
 
-    private static int Run(Settings settings, TokenSource? token, IOutbox outbox, AgentClock clock, Log log)
+    private static int Run(
+        Settings settings, TokenSource? token, TlsTrust trust, IOutbox outbox, AgentClock clock, Log log)
     {
         using (outbox)
         {
+            using var client = token is null
+                ? null
+                : new IngestClient(
+                    settings.Target.Value, token, trust, settings.Timeout, $"{Cli.ProgramName}/{Version}", clock);
             using var signals = new Signals();
             using var systemd = Systemd.Open(Environment.GetEnvironmentVariable, Environment.ProcessId);
-            using var agent = new AgentRun(settings, token, outbox, Version, clock, log, signals, systemd);
+            using var agent = new AgentRun(settings, client, outbox, Version, clock, log, signals, systemd);
             return agent.Run() ? Success : Failure;
         }
     }

@@ -70,7 +70,7 @@ let binary: Lazy<string> =
          | path -> failtest $"AGENT_BINARY is {path}, which is not there")
 
 /// The runtime that these tests run on, for an agent that is not self-contained.
-let private dotnetRoot =
+let dotnetRoot =
     Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", ".."))
 
 /// This process's environment without what could change the agent's behaviour.

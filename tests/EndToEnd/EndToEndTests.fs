@@ -13,4 +13,6 @@ let tests =
             SourceTests.tests
             ServiceTests.tests
             GridTests.tests
+            TlsTests.tests
+            FaultTests.tests
         ]

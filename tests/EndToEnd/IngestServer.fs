@@ -149,7 +149,7 @@ let private selfSigned: Lazy<X509Certificate2> =
          X509CertificateLoader.LoadPkcs12(certificate.Export X509ContentType.Pfx, null))
 
 /// A server that runs until it is disposed of; `port` 0 takes any that is free.
-type IngestServer(reply: Reply, port: int, https: bool) =
+type IngestServer(reply: Reply, port: int, configure: ListenOptions -> unit) =
     let requests = ConcurrentQueue<Request>()
     let gate = obj ()
     let watch = Stopwatch.StartNew()
@@ -197,13 +197,7 @@ type IngestServer(reply: Reply, port: int, https: bool) =
         builder.WebHost.ConfigureKestrel(fun (options: KestrelServerOptions) ->
             options.Limits.MinResponseDataRate <- null
 
-            options.Listen(
-                IPAddress.Loopback,
-                port,
-                fun listen ->
-                    if https then
-                        listen.UseHttps selfSigned.Value |> ignore
-            ))
+            options.Listen(IPAddress.Loopback, port, configure))
         |> ignore
 
         let application = builder.Build()
@@ -211,6 +205,17 @@ type IngestServer(reply: Reply, port: int, https: bool) =
         application.StartAsync().GetAwaiter().GetResult()
         application
 
+    /// Plain HTTP, or HTTPS with a certificate that nobody trusts.
+    new(reply: Reply, port: int, https: bool) =
+        new IngestServer(
+            reply,
+            port,
+            fun listen ->
+                if https then
+                    listen.UseHttps selfSigned.Value |> ignore
+        )
+
+    /// Plain HTTP on any port.
     new(reply: Reply) = new IngestServer(reply, 0, false)
 
     /// `http://127.0.0.1:port`

@@ -37,7 +37,8 @@ let private withState (test: NotifySocket -> ScheduledClock -> ServiceState -> i
         let waiting = ref 0
         use systemd = opened [ "NOTIFY_SOCKET", path; "WATCHDOG_USEC", "20000000" ]
 
-        let state = ServiceState(systemd, TimeSpan.FromSeconds 30.0, Func<int64>(fun () -> int64 waiting.Value), clock)
+        let state =
+            ServiceState(systemd, TimeSpan.FromSeconds 30.0, Func<int64>(fun () -> int64 waiting.Value), clock)
 
         state.WatchOver clock.Scheduler
         test socket clock state waiting)

@@ -1,8 +1,7 @@
+using System.IO.Compression;
 using System.Net;
 using System.Net.Http.Headers;
-using System.Net.Security;
-using System.Net.Sockets;
-using System.Security.Authentication;
+using System.Text;
 using Agent.Core;
 
 namespace Agent.Host.Posting;
@@ -13,25 +12,32 @@ internal sealed class IngestClient : IDisposable
     /// <summary>So much of an answer is read; the webapp's own is a few hundred bytes.</summary>
     private const int LongestAnswer = 64 * 1024;
 
+    private const int ShortestToken = 8;
+
     /// <summary>A connection is renewed after this time, so that a change of DNS is noticed.</summary>
     private static readonly TimeSpan ConnectionLifetime = TimeSpan.FromMinutes(5);
-
-    private static readonly MediaTypeHeaderValue Json = new("application/json");
 
     private readonly HttpClient http;
     private readonly Target target;
     private readonly TokenSource token;
+    private readonly TlsTrust trust;
+    private readonly Failures failures;
     private readonly TimeSpan timeout;
     private readonly AgentClock clock;
     private readonly byte[] buffer = new byte[LongestAnswer];
+    private bool isConnected;
+    private bool wasAnswered;
 
     /// <summary>A client for one target.</summary>
-    public IngestClient(Target target, TokenSource token, TimeSpan timeout, bool insecure, string userAgent, AgentClock clock)
+    public IngestClient(Target target, TokenSource token, TlsTrust trust, TimeSpan timeout, string userAgent, AgentClock clock)
     {
         this.target = target;
         this.token = token;
+        this.trust = trust;
         this.timeout = timeout;
         this.clock = clock;
+        var proxy = new LoopbackBypass(HttpClient.DefaultProxy);
+        failures = new Failures(target.Endpoint, proxy.IsBypassed(target.Endpoint) ? null : proxy.GetProxy(target.Endpoint));
 
         var handler = new SocketsHttpHandler
         {
@@ -44,16 +50,9 @@ internal sealed class IngestClient : IDisposable
 
             // Of an answer that is too long the rest is not worth a connection.
             MaxResponseDrainSize = 0,
-            Proxy = new LoopbackBypass(HttpClient.DefaultProxy),
+            Proxy = proxy,
+            SslOptions = trust.Options(),
         };
-
-        if (insecure)
-        {
-            handler.SslOptions = new SslClientAuthenticationOptions
-            {
-                RemoteCertificateValidationCallback = static (_, _, _, _) => true,
-            };
-        }
 
         // The limit of one request is kept by a token of its own, which covers the body as well.
         http = new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };
@@ -76,35 +75,74 @@ internal sealed class IngestClient : IDisposable
     {
         using var limit = new CancellationTokenSource(timeout, clock);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, stop);
+        using var content = new SampleContent(body);
+        trust.TakeFaults();
 
         try
         {
-            using var content = new ReadOnlyMemoryContent(body);
-            content.Headers.ContentType = Json;
             using var request = new HttpRequestMessage(HttpMethod.Post, target.Endpoint) { Content = content };
             request.Headers.Add("X-Monitoring-Token", token.Current.Reveal());
-            using var response = http.Send(request, HttpCompletionOption.ResponseHeadersRead, either.Token);
-            return Exchange.NewAnswered(AnswerOf(response, either.Token));
+            using var response = ResponseTo(request, either.Token);
+            var answer = AnswerOf(response, either.Token);
+            isConnected = response.Headers.ConnectionClose != true && answer.Body.Length < LongestAnswer;
+            wasAnswered = true;
+            return Exchange.NewAnswered(answer);
         }
         catch (OperationCanceledException)
         {
+            isConnected = false;
+
             return Exchange.NewFailed(
-                stop.IsCancellationRequested
-                    ? NetworkFailure.NewBroken("the agent was told to stop at once")
-                    : NetworkFailure.NewTimedOut(timeout));
+                stop.IsCancellationRequested ? NetworkFailure.NewBroken("the agent was told to stop at once")
+                : content.IsBeingSent ? NetworkFailure.NewTimedOut(timeout)
+                : NetworkFailure.NewNoConnection(failures.Peer, timeout));
         }
         catch (Exception error) when (error is HttpRequestException or IOException)
         {
+            isConnected = false;
             return Exchange.NewFailed(FailureOf(error));
+        }
+        catch (InvalidDataException)
+        {
+            return Exchange.NewFailed(NetworkFailure.NewBroken("the answer is not the gzip that it says it is"));
         }
     }
 
     /// <inheritdoc/>
     public void Dispose() => http.Dispose();
 
+    /// <summary>
+    /// The synchronous way is the cheaper one, but the time-out does not reach a look-up of a name on it. So it is
+    /// taken only while there is a connection.
+    /// </summary>
+    private HttpResponseMessage ResponseTo(HttpRequestMessage request, CancellationToken stop) =>
+        isConnected
+            ? http.Send(request, HttpCompletionOption.ResponseHeadersRead, stop)
+            : http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, stop).GetAwaiter().GetResult();
+
+    private NetworkFailure FailureOf(Exception error)
+    {
+        if (trust.TakeFaults() is [var fault, .. var others])
+        {
+            return NetworkFailure.NewTls(fault, others);
+        }
+
+        var failure = failures.Of(error);
+
+        // Many servers just hang up on a client without a certificate.
+        return failure.IsBroken && trust.WasAskedForCertificate && !wasAnswered
+            ? NetworkFailure.NewTls(TlsFault.ClientCertificateWanted, [])
+            : failure;
+    }
+
     private Answer AnswerOf(HttpResponseMessage response, CancellationToken stop)
     {
-        using var stream = response.Content.ReadAsStream(stop);
+        using var received = response.Content.ReadAsStream(stop);
+
+        // Compression was not asked for, but a proxy that does it all the same must not make a delivery look like none.
+        using var stream = response.Content.Headers.ContentEncoding is { Count: 1 } codings && codings.All(IsGzip)
+            ? new GZipStream(received, CompressionMode.Decompress)
+            : received;
         var length = 0;
 
         while (length < buffer.Length)
@@ -124,46 +162,33 @@ internal sealed class IngestClient : IDisposable
         return new Answer(
             (int)response.StatusCode,
             First(response.Headers, "Retry-After"),
-            First(response.Headers, "Location"),
+            WithoutToken(First(response.Headers, "Location")),
             First(response.Headers, "Date"),
-            buffer.AsMemory(0, length).ToArray());
+            WithoutToken(buffer.AsMemory(0, length).ToArray()));
     }
+
+    /// <summary>Some servers repeat what they were sent, and what they say is printed.</summary>
+    private byte[] WithoutToken(byte[] body)
+    {
+        var secret = Encoding.UTF8.GetBytes(token.Current.Reveal());
+
+        // A shorter one than any real token might be a word of the answer.
+        for (var at = 0; secret.Length >= ShortestToken && (at = body.AsSpan().IndexOf(secret)) >= 0;)
+        {
+            body.AsSpan(at, secret.Length).Fill((byte)'*');
+        }
+
+        return body;
+    }
+
+    private string WithoutToken(string header) =>
+        token.Current.Reveal() is { Length: >= ShortestToken } secret ? header.Replace(secret, "***") : header;
+
+    private static bool IsGzip(string coding) =>
+        coding.Equals("gzip", StringComparison.OrdinalIgnoreCase) || coding.Equals("x-gzip", StringComparison.OrdinalIgnoreCase);
 
     private static string First(HttpResponseHeaders headers, string name) =>
         headers.NonValidated.TryGetValues(name, out var values) ? values.ToString() : "";
-
-    private NetworkFailure FailureOf(Exception error)
-    {
-        var address = target.Endpoint.Authority;
-        var socket = error.InnerException as SocketException;
-
-        return (error as HttpRequestException)?.HttpRequestError switch
-        {
-            HttpRequestError.NameResolutionError => NetworkFailure.NewNameNotResolved(target.Endpoint.Host),
-            HttpRequestError.SecureConnectionError => NetworkFailure.NewTls(Innermost<AuthenticationException>(error)),
-            _ => socket?.SocketErrorCode switch
-            {
-                SocketError.ConnectionRefused => NetworkFailure.NewRefused(address),
-                SocketError.NetworkUnreachable or SocketError.HostUnreachable => NetworkFailure.NewUnreachable(address),
-                SocketError.TimedOut => NetworkFailure.NewUnreachable(address),
-                _ => NetworkFailure.NewBroken(error.InnerException?.Message ?? error.Message),
-            },
-        };
-    }
-
-    private static string Innermost<T>(Exception error)
-        where T : Exception
-    {
-        for (var inner = error; inner is not null; inner = inner.InnerException)
-        {
-            if (inner is T)
-            {
-                return inner.Message;
-            }
-        }
-
-        return error.Message;
-    }
 
     /// <summary>The system's proxy for everything but this machine itself.</summary>
     private sealed class LoopbackBypass(IWebProxy system) : IWebProxy

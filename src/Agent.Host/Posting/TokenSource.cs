@@ -68,18 +68,11 @@ internal sealed class TokenSource
             static _ => false);
     }
 
-    private static FSharpResult<Secret, ConfigError> Read(string path, string origin)
-    {
-        try
-        {
-            // The name of the file, and never its content, goes into an error.
-            return SettingsModule.TokenOf($"{origin}: {path}", File.ReadAllText(path));
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            return FSharpResult<Secret, ConfigError>.NewError(new ConfigError(origin, $"{origin}: {path} cannot be read: {error.Message}"));
-        }
-    }
+    // The name of the file, and never its content, goes into an error.
+    private static FSharpResult<Secret, ConfigError> Read(string path, string origin) =>
+        from text in UserFile.Read(path).SelectError(reason => new ConfigError(origin, $"{origin}: {path} {reason}"))
+        from token in SettingsModule.TokenOf($"{origin}: {path}", text)
+        select token;
 
     // The unit's default is a blank line: systemd takes no credential of nothing.
     private static bool HasText(string path)

@@ -1,0 +1,50 @@
+using System.Net;
+using System.Net.Http.Headers;
+
+namespace Agent.Host.Posting;
+
+/// <summary>
+/// A request body of known length, so that it is never sent in chunks, which the webapp would read as empty. It knows
+/// whether a connection has come about that it could be written to.
+/// </summary>
+internal sealed class SampleContent : HttpContent
+{
+    private static readonly MediaTypeHeaderValue Json = new("application/json");
+
+    private readonly ReadOnlyMemory<byte> body;
+
+    /// <summary>One encoded sample.</summary>
+    public SampleContent(ReadOnlyMemory<byte> body)
+    {
+        this.body = body;
+        Headers.ContentType = Json;
+    }
+
+    /// <summary>True from the moment at which the connection stands, that of TLS included.</summary>
+    public bool IsBeingSent { get; private set; }
+
+    /// <inheritdoc/>
+    protected override void SerializeToStream(Stream stream, TransportContext? context, CancellationToken cancellationToken)
+    {
+        IsBeingSent = true;
+        stream.Write(body.Span);
+    }
+
+    /// <inheritdoc/>
+    protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) =>
+        SerializeToStreamAsync(stream, context, CancellationToken.None);
+
+    /// <inheritdoc/>
+    protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
+    {
+        IsBeingSent = true;
+        return stream.WriteAsync(body, cancellationToken).AsTask();
+    }
+
+    /// <inheritdoc/>
+    protected override bool TryComputeLength(out long length)
+    {
+        length = body.Length;
+        return true;
+    }
+}

@@ -1,0 +1,211 @@
+/// Which certificates the agent accepts and shows, and what it says of those it does not.
+module Agent.Tests.EndToEnd.TlsTests
+
+open System
+open System.Diagnostics
+open System.IO
+open System.Security.Cryptography.X509Certificates
+open Agent.Tests.EndToEnd.AgentProcess
+open Agent.Tests.EndToEnd.Certificates
+open Agent.Tests.EndToEnd.IngestServer
+open Expecto
+open Microsoft.AspNetCore.Server.Kestrel.Https
+
+/// One attempt that fails, and its reason.
+let private reasonOf (words: string list) (variables: (string * string) list) : string =
+    let code, _, errors = runWith variables (words @ [ "--once" ])
+    Expect.equal code 1 "exit code"
+    let marker = " WARNING not delivered: "
+
+    match errors |> List.filter _.Contains(marker) with
+    | [ line ] -> line.Substring(line.IndexOf(marker, StringComparison.Ordinal) + marker.Length)
+    | lines -> failtest $"expected one line, got %A{lines} of %A{errors}"
+
+let private delivers (server: IngestServer) (words: string list) =
+    let code, _, errors = run (targetOf (urlOf server) @ words @ [ "--once" ])
+    Expect.equal (code, errors |> List.filter _.Contains("not delivered")) (0, []) "accepted"
+    Expect.equal server.Requests.Length 1 "one request"
+
+let private date (offset: float) =
+    (day offset).ToString "yyyy-MM-dd 00:00:00 'UTC'"
+
+let private trust =
+    testList
+        "trust"
+        [
+            testCase "--ca-file may hold the root, an intermediate or the certificate itself, among others"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let other = authority "Another Root"
+                    let middle = intermediate trusted.Value "Test Middle"
+                    let leaf = certificateFor middle [ "localhost" ]
+
+                    for name, bundle in
+                        [
+                            "root.pem", pem other + "some words between\n" + pem trusted.Value
+                            "middle.pem", pem middle
+                            "leaf.pem", pem leaf + pem other
+                        ] do
+                        // The server sends the intermediate along.
+                        use server =
+                            server stored 0 (fun () -> leaf) (fun https ->
+                                https.ServerCertificate <- leaf
+                                https.ServerCertificateSelector <- null
+                                https.ServerCertificateChain <- X509Certificate2Collection [| middle |])
+
+                        delivers server [ "--ca-file"; file directory name bundle ]
+
+                    use server = showing stored leaf
+                    let path = file directory "root.pem" (pem trusted.Value)
+
+                    Expect.stringStarts
+                        (reasonOf (targetOf (urlOf server) @ [ "--ca-file"; path ]) [])
+                        "TLS failed: unknown issuer: the certificate of monitoring goes back to Test Middle, which is not trusted here"
+                        "the intermediate is missing")
+
+            testCase "the user's issuers come beside the system's"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    use server = showing stored good.Value
+                    let system = file directory "system.pem" (pem trusted.Value)
+                    let mine = file directory "mine.pem" (pem (authority "Another Root"))
+
+                    let code, _, errors =
+                        runWith [ "SSL_CERT_FILE", system ] (targetOf (urlOf server) @ [ "--once"; "--ca-file"; mine ])
+
+                    Expect.equal (code, errors.Length) (0, 0) "accepted")
+
+            testCase "an issuer of the user does not excuse a wrong name or a wrong date"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let ca = [ "--ca-file"; file directory "root.pem" (pem trusted.Value) ]
+                    use server = showing stored (certificateBetween -9.0 -2.0 trusted.Value [ "a.example"; "b.example" ])
+                    let reason = reasonOf (targetOf (urlOf server) @ ca) []
+
+                    Expect.stringStarts
+                        reason
+                        ("TLS failed: wrong host name: the certificate is for a.example, b.example, not for localhost; "
+                         + $"certificate expired: that of monitoring was valid until {date -2.0}, this machine's clock says 20")
+                        "both are told")
+
+            testCase "an address must stand in the certificate too"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    use server = showing stored good.Value
+                    let ca = [ "--ca-file"; file directory "root.pem" (pem trusted.Value) ]
+
+                    Expect.equal
+                        (reasonOf (targetOf server.Url @ ca) [])
+                        "TLS failed: wrong host name: the certificate is for localhost, monitoring.example, not for 127.0.0.1"
+                        "no address in it")
+
+            testCase "a self-signed certificate is told as such"
+            <| fun () ->
+                use server = new IngestServer(stored, 0, true)
+
+                Expect.stringContains
+                    (reasonOf (targetOf (urlOf server)) [])
+                    "unknown issuer: localhost signed its certificate itself, and it is not trusted here"
+                    "the reason"
+
+            testCase "plain HTTP where TLS is expected"
+            <| fun () ->
+                use server = new IngestServer(stored)
+
+                Expect.equal
+                    (reasonOf (targetOf ((urlOf server).Replace("http:", "https:"))) [])
+                    "TLS failed: no TLS: what answers there does not speak it, or there is a proxy in between"
+                    "the reason"
+        ]
+
+let private clients =
+    let asking accepted (https: HttpsConnectionAdapterOptions) =
+        https.ClientCertificateMode <- ClientCertificateMode.RequireCertificate
+        https.ClientCertificateValidation <- fun certificate _ _ -> certificate.Thumbprint = accepted
+
+    testList
+        "client certificates"
+        [
+            testCase "one that is required and given is accepted, key beside it or in the same file"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let mine = clientCertificate trusted.Value
+                    let ca = [ "--ca-file"; file directory "root.pem" (pem trusted.Value) ]
+
+                    for words in
+                        [
+                            [ "--client-cert"; file directory "both.pem" (keyPem mine + pem mine) ]
+                            [
+                                "--client-cert"
+                                file directory "certificate.pem" (pem mine + pem trusted.Value)
+                                "--client-key"
+                                file directory "key.pem" (keyPem mine)
+                            ]
+                        ] do
+                        use server = server stored 0 (fun () -> good.Value) (asking mine.Thumbprint)
+                        delivers server (ca @ words))
+
+            testCase "one that is required and not given is asked for"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    use server = server stored 0 (fun () -> good.Value) (asking "")
+                    let ca = [ "--ca-file"; file directory "root.pem" (pem trusted.Value) ]
+
+                    Expect.equal
+                        (reasonOf (targetOf (urlOf server) @ ca) [])
+                        "TLS failed: client certificate wanted: the server asks for one, and none was given"
+                        "the reason")
+        ]
+
+/// What the agent prints when another user runs it, and its exit code.
+let private runAs (user: int) (words: string list) : int * string =
+    let arguments = [ "--reuid"; string user; "--clear-groups"; binary.Value ] @ words
+    let start = ProcessStartInfo("setpriv", arguments, RedirectStandardError = true)
+    start.Environment["DOTNET_ROOT"] <- dotnetRoot
+    use agent = new Process(StartInfo = start)
+    agent.Start() |> ignore
+    let errors = agent.StandardError.ReadToEnd()
+    agent.WaitForExit()
+    agent.ExitCode, errors
+
+let private files =
+    testList
+        "files"
+        [
+            testCase "files that cannot be used are errors at start, together with the others"
+            <| fun () ->
+                let code, output, errors =
+                    runWith
+                        [ "AI_DASHBOARD_CA_FILE", "/no/1" ]
+                        (targetOf "http://127.0.0.1"
+                         @ [ "--procfs=/no/where"; "--client-cert=/no/2"; "--token-file=/no/3" ])
+
+                Expect.equal (code, output) (2, []) "exit code"
+
+                Expect.equal
+                    errors
+                    [
+                        "ai-dashboard-agent: --procfs: \"/no/where\" is not a directory"
+                        "ai-dashboard-agent: --ca-file: \"/no/1\" does not exist"
+                        "ai-dashboard-agent: --client-cert: \"/no/2\" does not exist"
+                        "ai-dashboard-agent: --token-file: /no/3 does not exist"
+                    ]
+                    "all of them"
+
+            testCase "files that the agent's user may not read are errors at start"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    if Environment.UserName <> "root" then
+                        Agent.Tests.Skip.because "setpriv needs root"
+
+                    let path = file directory "ca.pem" (pem trusted.Value)
+                    File.SetUnixFileMode(path, UnixFileMode.UserRead)
+                    File.SetUnixFileMode(directory, enum<UnixFileMode> 0o755)
+
+                    Expect.equal
+                        (runAs 65534 [ "--dry-run"; "--once"; "--ca-file"; path ])
+                        (2, $"ai-dashboard-agent: --ca-file: \"{path}\" cannot be read: this user has no permission to\n")
+                        "the sentence")
+        ]
+
+let tests = testList "TLS" [ trust; clients; files ]
