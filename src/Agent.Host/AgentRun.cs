@@ -29,6 +29,7 @@ internal sealed class AgentRun : IDisposable
     private readonly Outbox outbox = new(Outbox.DefaultCapacity);
     private readonly IngestClient? client;
     private readonly Sampler sampler;
+    private readonly Adviser adviser;
     private bool firstSample = true;
     private bool overflowing;
     private bool accepted;
@@ -56,6 +57,9 @@ internal sealed class AgentRun : IDisposable
             var userAgent = $"{Cli.ProgramName}/{version}";
             client = new IngestClient(settings.Target.Value, token, settings.Timeout, settings.Insecure, userAgent, clock);
         }
+
+        adviser = new Adviser(
+            () => client?.AskForRoute(settings.Timeout, signals.AtOnce) ?? default, clock, log, signals.AtOnce);
 
         sampler = new Sampler(
             files,
@@ -158,7 +162,7 @@ internal sealed class AgentRun : IDisposable
     {
         if (client is not null)
         {
-            return Delivery.OfExchange(clock.GetUtcNow(), client.Post(body, signals.AtOnce));
+            return Delivery.OfExchange(clock.GetUtcNow(), adviser.Consider(client.Post(body, signals.AtOnce)));
         }
 
         log.Result(Encoding.UTF8.GetString(body.Span));

@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using Agent.Core;
 using Agent.Host.Buffering;
+using Agent.Host.Diagnosing;
 using Agent.Host.Posting;
 using Agent.Host.Reading;
 using Agent.Host.Service;
@@ -41,6 +42,11 @@ internal static class Program
         if (TimeScale() is not { } scale)
         {
             return Complain(errors, [$"{TimeScaleVariable} is not a whole number from 1 to 1000"]);
+        }
+
+        if (settings.Doctor)
+        {
+            return new Doctor(settings, Version, new AgentClock(scale)).Run(output) ? Success : Failure;
         }
 
         var missing = MissingDirectories(settings).ToArray();
