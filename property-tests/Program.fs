@@ -29,6 +29,7 @@ let private tests =
             JsonLaws.tests
             WireLaws.tests
             DeliveryLaws.tests
+            AdviceLaws.tests
             CliLaws.tests
         ]
 

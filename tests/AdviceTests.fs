@@ -84,7 +84,7 @@ let tests =
             <| fun () ->
                 let cases =
                     FSharpType.GetUnionCases typeof<Cause>
-                    |> Array.map (fun case -> unbox<Cause> (FSharpValue.MakeUnion(case, [||])))
+                    |> Array.map (fun case -> unbox<Cause>(FSharpValue.MakeUnion(case, [||])))
 
                 let listed = Advice.table |> Array.map (fun remedy -> remedy.Cause)
                 Expect.equal (Array.sort listed) (Array.sort cases) "one entry for each case"

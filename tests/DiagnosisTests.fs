@@ -397,9 +397,9 @@ let private reportTests =
                     (Diagnosis.table report)
                     ("✓ DNS     1.3 ms  h is 10.0.0.1\n"
                      + "! clock           This could not be checked. (no answer)\n"
-                     + "                 → Mend what is wrong first.\n"
+                     + "                  → Mend what is wrong first.\n"
                      + "✗ spool           The spool directory cannot be used. (/spool: read-only)\n"
-                     + "                 → Create it, and let the agent's user write to it.\n"
+                     + "                  → Create it, and let the agent's user write to it.\n"
                      + "\n1 wrong (✗), 1 to look at (!), 1 good (✓)\n")
                     "table"
 

@@ -531,7 +531,7 @@ module Diagnosis =
             |> ignore
 
             if row.Fix <> "" then
-                text.Append(' ', width + 12).Append($"→ {row.Fix}\n") |> ignore
+                text.Append(' ', width + 13).Append($"→ {row.Fix}\n") |> ignore
 
         let wrong = count Verdict.Bad rows
         let doubts = count Verdict.Doubtful rows

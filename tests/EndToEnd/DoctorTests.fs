@@ -325,3 +325,74 @@ let tests =
 
                     Expect.equal (spoolOf spool) ("warning", "spool-in-use") "in use"
         ]
+
+/// The advice that a running agent gave, without the time and the level.
+let private advice (errors: string list) : string list =
+    errors
+    |> List.choose (fun line ->
+        match line.IndexOf " WARNING advice: " with
+        | -1 -> None
+        | at -> Some(line.Substring(at + " WARNING advice: ".Length)))
+
+/// An agent for which time runs a hundred times as fast.
+let private startFast (words: string list) =
+    startWith [ "AI_DASHBOARD_TEST_TIME_SCALE", "100" ] (words @ [ "--timeout"; "500" ])
+
+[<Tests>]
+let adviserTests =
+    testList
+        "Adviser"
+        [
+            testCase "advice is given once for each change of the cause, and again after a delivery"
+            <| fun () ->
+                let token = refused 401 "Invalid ingest token."
+                let replies = [ token; token; page 500; token; stored; token; token; stored ]
+                use server = new IngestServer(inTurn replies)
+                use agent = startFast (targetOf server.Url)
+                eventually patience agent.Said (fun () -> server.Requests.Length > replies.Length)
+                agent.Signal SigTerm
+                agent.WaitForEnd patience |> ignore
+
+                Expect.equal
+                    (advice agent.Errors |> List.map (fun line -> line.Substring(0, 24)))
+                    [
+                        "The webapp refuses the t"
+                        "The webapp fails on its "
+                        "The webapp refuses the t"
+                        "The webapp refuses the t"
+                    ]
+                    "advice"
+
+            testCase "a 404 that lasts is asked about once"
+            <| fun () ->
+                use server = new IngestServer(forGet 405 "POST" (page 404))
+                use agent = startFast (targetOf server.Url)
+
+                let count name =
+                    server.Requests
+                    |> List.filter (fun request -> request.Method = name)
+                    |> List.length
+
+                eventually patience agent.Said (fun () -> count "POST" > 3)
+                agent.Signal SigTerm
+                agent.WaitForEnd patience |> ignore
+                Expect.equal (count "GET") 1 "questions"
+
+                match advice agent.Errors with
+                | [ line ] -> Expect.stringStarts line "The webapp is there, and knows no server of this slug." "advice"
+                | lines -> failtest $"expected one line, got %A{lines}"
+
+            testCase "a clock that differs is told once, with how much, while samples are delivered"
+            <| fun () ->
+                use server = new IngestServer(dated (TimeSpan.FromMinutes -10.0) stored)
+                use agent = startFast (targetOf server.Url)
+                eventually patience agent.Said (fun () -> server.Requests.Length > 3)
+                agent.Signal SigTerm
+                agent.WaitForEnd patience |> ignore
+
+                match advice agent.Errors with
+                | [ line ] ->
+                    Expect.stringStarts line "This machine's clock and the webapp's differ." "advice"
+                    Expect.stringContains line " s ahead of the webapp's." "how much"
+                | lines -> failtest $"expected one line, got %A{lines}"
+        ]
