@@ -178,18 +178,26 @@ let private wayTests =
 
             testCase "a name that does not resolve, and one that is an address"
             <| fun () ->
-                Diagnosis.dns "h" (Error(NetworkFailure.NameNotResolved "h"))
+                Diagnosis.dns "" "h" (Error(NetworkFailure.NameNotResolved "h"))
                 |> expect (bad "name-unresolved")
 
-                Diagnosis.dns "h" (Error(NetworkFailure.TimedOut(TimeSpan.FromSeconds 3.0)))
+                Diagnosis.dns "" "h" (Error(NetworkFailure.TimedOut(TimeSpan.FromSeconds 3.0)))
                 |> expect (bad "name-unresolved")
 
-                Diagnosis.dns "127.0.0.1" (Ok [| "127.0.0.1" |]) |> expect good
+                Diagnosis.dns "" "127.0.0.1" (Ok [| "127.0.0.1" |]) |> expect good
 
             testCase "a refused connection"
             <| fun () ->
                 Diagnosis.tcp "" (Error(NetworkFailure.Refused "h:1"))
                 |> expect (bad "connection-refused")
+
+            testCase "a proxy that cannot be reached is not the webapp"
+            <| fun () ->
+                Diagnosis.tcp "proxy:3128" (Error(NetworkFailure.Refused "proxy:3128"))
+                |> expect (bad "proxy-refuses")
+
+                Diagnosis.dns "proxy:3128" "proxy" (Error(NetworkFailure.NameNotResolved "proxy"))
+                |> expect (bad "proxy-refuses")
 
             testCase "a 404 is told by what the route's question found"
             <| fun () ->
@@ -296,6 +304,15 @@ let private machineTests =
                 testCase $"disks: {name}"
                 <| fun () -> Diagnosis.disks wanted (Ok found) |> expect expected
 
+            testCase "a running agent is told of disks that cannot say how busy they are, once more than their names"
+            <| fun () ->
+                let busy = [| disk "sda" (ValueSome 5UL<ms>) |]
+                Expect.equal (Diagnosis.diskAdvice [||] busy) "" "nothing amiss"
+                Expect.equal (Diagnosis.diskAdvice [| "sdb" |] busy) "" "told elsewhere"
+                let line = Diagnosis.diskAdvice [||] [| disk "loop0" ValueNone |]
+                Expect.stringStarts line "No physical disk" "no disks"
+                Expect.stringEnds line "(there are loop0)" "those that exist"
+
             testCase "disks of another name are told with those that exist"
             <| fun () ->
                 let row = Diagnosis.disks [| "nvme9n1" |] (Ok [| disk "sda" ValueNone; disk "loop0" ValueNone |])
@@ -381,7 +398,7 @@ let private surroundingTests =
 
 let private report: Row[] =
     [|
-        Diagnosis.dns "h" (Ok [| "10.0.0.1" |])
+        Diagnosis.dns "" "h" (Ok [| "10.0.0.1" |])
         |> Diagnosis.timed (TimeSpan.FromMilliseconds 1.26)
         Diagnosis.notChecked "clock" "no\nanswer"
         Diagnosis.spoolDirectory { spool with Problem = "read-only" }

@@ -466,6 +466,14 @@ module Advice =
             Cause.CertificateExpired
         elif says "UntrustedRoot" || says "PartialChain" || says "unknown issuer" then
             Cause.IssuerUnknown
+        elif says "client certificate wanted" then
+            Cause.ClientCertificateWanted
+        elif says "client certificate refused" then
+            Cause.ClientCertificateRefused
+        elif says "certificate refused" || says "certificate revoked" then
+            Cause.CertificateRefused
+        elif says "no TLS" || says "frame size" then
+            Cause.NotTls
         else
             Cause.TlsFailed
 

@@ -211,10 +211,11 @@ module Diagnosis =
     let private ofFailure (check: string) (failure: NetworkFailure) : Row =
         bad check (Advice.ofFailure failure) (string failure)
 
-    /// What the name resolves to.
+    /// What the name resolves to. `proxy` is the one that requests go through, and the name is its; empty for none.
     [<CompiledName "Dns">]
-    let dns (host: string) (result: Result<string[], NetworkFailure>) : Row =
+    let dns (proxy: string) (host: string) (result: Result<string[], NetworkFailure>) : Row =
         match result with
+        | Error failure when proxy <> "" -> bad "DNS" Cause.ProxyRefuses $"the proxy {proxy}: {failure}"
         | Ok [| address |] when address = host -> good "DNS" $"{host} is an address"
         | Ok addresses -> good "DNS" $"{host} is {list addresses}"
         | Error(NetworkFailure.NameNotResolved _ as failure) -> ofFailure "DNS" failure
@@ -226,6 +227,7 @@ module Diagnosis =
         match result with
         | Ok address when proxy = "" -> good "TCP" $"{address} accepts connections"
         | Ok address -> good "TCP" $"the proxy {proxy} accepts connections at {address}"
+        | Error failure when proxy <> "" -> bad "TCP" Cause.ProxyRefuses $"the proxy {proxy}: {failure}"
         | Error failure -> ofFailure "TCP" failure
 
     let private day (instant: DateTimeOffset) =
@@ -394,35 +396,55 @@ module Diagnosis =
     let private isBusy (disk: DiskStats.DiskCounters) =
         disk.BusyTime |> ValueOption.exists (fun time -> time > 0UL<ms>)
 
+    /// Why the utilisation of disks cannot be told, and of which; none when it can.
+    let private diskFault (wanted: string[]) (all: DiskStats.DiskCounters[]) : (Cause * string) voption =
+        let namesOf (disks: DiskStats.DiskCounters[]) =
+            list (disks |> Seq.map (fun disk -> disk.Device))
+
+        let selection = Devices.selectDisks wanted all
+        let tracked = selection.Tracked
+        let names = namesOf tracked
+        let busy = Array.filter isBusy all
+
+        let others =
+            if all.Length = 0 then
+                "there is none at all"
+            else
+                $"there are {namesOf all}"
+
+        if selection.Missing.Length > 0 then
+            ValueSome(Cause.DisksUnmatched, $"there is no {list selection.Missing}; {others}")
+        elif tracked.Length = 0 then
+            ValueSome(Cause.NoDisks, others)
+        elif tracked |> Array.forall (fun disk -> disk.BusyTime.IsNone) then
+            ValueSome(Cause.BusyTimeUncounted, names)
+        elif busy.Length > 0 && not (Array.exists isBusy tracked) then
+            ValueSome(Cause.DisksIdle, $"tracked: {names}; busy: {namesOf busy}")
+        else
+            ValueNone
+
     /// Which disks are tracked, and whether their utilisation can be told.
     [<CompiledName "Disks">]
     let disks (wanted: string[]) (found: Result<DiskStats.DiskCounters[], SourceError>) : Row =
         match found with
         | Error error -> bad "disks" Cause.SourceUnreadable (string error)
         | Ok all ->
-            let selection = Devices.selectDisks wanted all
-            let tracked = selection.Tracked
-            let names = list (tracked |> Seq.map (fun disk -> disk.Device))
-
-            let others =
-                if all.Length = 0 then
-                    "there is none at all"
-                else
-                    $"there are {list (all |> Seq.map (fun disk -> disk.Device))}"
-
-            if selection.Missing.Length > 0 then
-                bad "disks" Cause.DisksUnmatched $"there is no {list selection.Missing}; {others}"
-            elif tracked.Length = 0 then
-                doubtful "disks" Cause.NoDisks others
-            elif tracked |> Array.forall (fun disk -> disk.BusyTime.IsNone) then
-                doubtful "disks" Cause.BusyTimeUncounted names
-            elif Array.exists isBusy all && not (Array.exists isBusy tracked) then
-                doubtful
-                    "disks"
-                    Cause.DisksIdle
-                    $"tracked: {names}; busy: {list (all |> Seq.filter isBusy |> Seq.map (fun disk -> disk.Device))}"
-            else
+            match diskFault wanted all with
+            | ValueSome(Cause.DisksUnmatched as cause, detail) -> bad "disks" cause detail
+            | ValueSome(cause, detail) -> doubtful "disks" cause detail
+            | ValueNone ->
+                let tracked = (Devices.selectDisks wanted all).Tracked
+                let names = list (tracked |> Seq.map (fun disk -> disk.Device))
                 good "disks" $"{names}. {(Advice.ofCause Cause.FirstSample).Wrong}"
+
+    /// What a running agent says of the disks, on one line; empty when nothing is amiss, and of names that do not match,
+    /// which are told by themselves.
+    [<CompiledName "DiskAdvice">]
+    let diskAdvice (wanted: string[]) (all: DiskStats.DiskCounters[]) : string =
+        match diskFault wanted all with
+        | ValueNone
+        | ValueSome(Cause.DisksUnmatched, _) -> ""
+        | ValueSome(cause, detail) -> $"{Advice.line cause} ({detail})"
 
     /// Which interfaces are tracked.
     [<CompiledName "Interfaces">]

@@ -48,7 +48,7 @@ internal sealed class NetworkChecks
 
         return Diagnosis.Timed(
             reading.Duration,
-            Diagnosis.Dns(host, result.Select(static found => found.Select(static address => address.ToString()).ToArray())));
+            Diagnosis.Dns(proxy?.Authority ?? "", host, result.Select(static found => found.Select(static address => address.ToString()).ToArray())));
     }
 
     /// <summary>Connects, and hangs up.</summary>
@@ -58,7 +58,9 @@ internal sealed class NetworkChecks
         var result = Within(limit =>
         {
             using var socket = Connected(limit);
-            return socket.RemoteEndPoint?.ToString() ?? "";
+            return socket.RemoteEndPoint is IPEndPoint { Address.IsIPv4MappedToIPv6: true } mapped
+                ? new IPEndPoint(mapped.Address.MapToIPv4(), mapped.Port).ToString()
+                : socket.RemoteEndPoint?.ToString() ?? "";
         });
 
         IsConnected = result.IsOk;
