@@ -30,6 +30,7 @@ let private tests =
             WireLaws.tests
             DeliveryLaws.tests
             SpoolLaws.tests
+            AdviceLaws.tests
             CliLaws.tests
             RepetitionLaws.tests
         ]

@@ -101,6 +101,11 @@ let bytesOfSectors (value: uint64<sector>) : uint64<B> =
 let bytesOfInfinibandWords (value: uint64) : uint64<B> =
     timesSaturating 4UL value |> LanguagePrimitives.UInt64WithMeasure
 
+/// Bytes as mebibytes.
+[<CompiledName "MibOfBytes">]
+let mibOfBytes (value: uint64<B>) : float<MiB> =
+    LanguagePrimitives.FloatWithMeasure(float value / (1024.0 * 1024.0))
+
 /// A rate in bytes per second as mebibytes per second.
 [<CompiledName "MibPerSecond">]
 let mibPerSecond (value: float<B / s>) : float<MiB / s> =

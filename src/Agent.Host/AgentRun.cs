@@ -34,6 +34,7 @@ internal sealed class AgentRun : IDisposable
     private readonly IngestClient? client;
     private readonly Sampler sampler;
     private readonly ServiceState service;
+    private readonly Adviser adviser;
     private bool firstSample = true;
     private bool overflowing;
     private long lost;
@@ -69,6 +70,9 @@ internal sealed class AgentRun : IDisposable
         };
         posting = new SamplingScheduler(clock);
         service = new ServiceState(systemd, settings.Interval, () => outbox.Count, clock);
+
+        adviser = new Adviser(
+            () => client?.AskForRoute(settings.Timeout, signals.AtOnce) ?? default, clock, log, signals.AtOnce);
 
         sampler = new Sampler(
             files,
@@ -173,7 +177,7 @@ internal sealed class AgentRun : IDisposable
     {
         if (client is not null)
         {
-            return Delivery.OfExchange(clock.GetUtcNow(), client.Post(body, signals.AtOnce));
+            return Delivery.OfExchange(clock.GetUtcNow(), adviser.Consider(client.Post(body, signals.AtOnce)));
         }
 
         log.Result(Encoding.UTF8.GetString(body.Span));

@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using Agent.Core;
 using Agent.Host.Buffering;
+using Agent.Host.Diagnosing;
 using Agent.Host.Posting;
 using Agent.Host.Reading;
 using Agent.Host.Service;
@@ -47,7 +48,16 @@ internal static class Program
         }
 
         var clock = new AgentClock(scale);
+
         var trust = TlsTrust.Open(settings, clock);
+
+        if (settings.Doctor)
+        {
+            return trust.Match(
+                good => new Doctor(settings, good, Version, clock).Run(output) ? Success : Failure,
+                bad => Complain(errors, bad.Select(static problem => problem.Message)));
+        }
+
         FSharpResult<TokenSource, ConfigError>? token = settings.DryRun ? null : TokenSource.Open(settings.Target.Value.Token);
         string[] problems =
         [

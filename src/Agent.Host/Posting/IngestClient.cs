@@ -7,7 +7,7 @@ using Agent.Core;
 namespace Agent.Host.Posting;
 
 /// <summary>Posts one encoded sample and says what became of it; never throws for a network or HTTP failure.</summary>
-internal sealed class IngestClient : IDisposable
+internal sealed partial class IngestClient : IDisposable
 {
     /// <summary>So much of an answer is read; the webapp's own is a few hundred bytes.</summary>
     private const int LongestAnswer = 64 * 1024;

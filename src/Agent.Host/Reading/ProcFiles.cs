@@ -82,7 +82,8 @@ internal sealed class ProcFiles : IDisposable
 
     private TimeSpan Now() => clock.Elapsed;
 
-    private FSharpResult<int, SourceError> CountProcesses()
+    /// <summary>The processes alone.</summary>
+    public FSharpResult<int, SourceError> CountProcesses()
     {
         try
         {

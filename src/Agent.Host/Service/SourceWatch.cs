@@ -100,6 +100,11 @@ internal sealed class SourceWatch(Settings settings, Func<IEnumerable<SourceErro
         {
             var disks = snapshot.Disks.ResultValue;
             Missing("--disks", Devices.SelectDisks(settings.Disks, disks).Missing, [.. disks.Select(static d => d.Device)]);
+
+            if (Diagnosis.DiskAdvice(settings.Disks, disks) is { Length: > 0 } advice)
+            {
+                log.Warning($"advice: {advice}");
+            }
         }
 
         if (snapshot.Network.IsOk)

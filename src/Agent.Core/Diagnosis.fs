@@ -1,0 +1,589 @@
+namespace Agent.Core
+
+open System
+open System.Globalization
+open System.Text
+open Agent.Core.Gpu
+open Agent.Core.Proc
+open Agent.Core.Units
+
+/// What a check came to.
+[<RequireQualifiedAccess>]
+type Verdict =
+    /// As it should be.
+    | Good
+    /// Worth a look.
+    | Doubtful
+    /// Wrong: samples are not delivered, or lack what they should have.
+    | Bad
+
+/// One line of a diagnosis.
+type Row =
+    {
+        /// What was checked.
+        Check: string
+        /// What it came to.
+        Verdict: Verdict
+        /// What was found.
+        Finding: string
+        /// What to do; empty for what is good.
+        Fix: string
+        /// The cause's name for machines; empty for what is good.
+        Cause: string
+        /// How long the check took; none for one that takes no time.
+        Duration: TimeSpan voption
+    }
+
+/// What a TLS handshake without any verification showed.
+type TlsFact =
+    {
+        /// `Tls13`.
+        Protocol: string
+        /// The certificate's subject.
+        Subject: string
+        /// Its issuer.
+        Issuer: string
+        /// Valid from here.
+        NotBefore: DateTimeOffset
+        /// Valid until then.
+        NotAfter: DateTimeOffset
+        /// True when the certificate has the host's name.
+        IsForHost: bool
+        /// True when the chain ends at an issuer that the system trusts.
+        IsTrusted: bool
+    }
+
+/// What tells whether GPUs can be read.
+type GpuFact =
+    {
+        /// Display devices of NVIDIA on the PCI bus; none when the bus cannot be looked at.
+        Devices: int voption
+        /// What nvidia-smi said.
+        Reading: Result<GpuReading, SourceError>
+        /// It had to be killed.
+        Hung: bool
+    }
+
+/// What tells whether the spool can be used.
+type SpoolFact =
+    {
+        /// The directory; empty for none.
+        Path: string
+        /// Why nothing can be written there; empty when it can.
+        Problem: string
+        /// Free space there.
+        Free: uint64<B> voption
+        /// So much may be kept there.
+        Limit: uint64<B>
+        /// What waits for delivery.
+        Backlog: uint64<B>
+        /// Another process holds its lock.
+        InUse: bool
+        /// Segments of a format that this agent does not know.
+        OtherVersions: int
+    }
+
+/// What tells whether the agent sees the machine or only a container.
+type ContainerFact =
+    {
+        /// The text of /proc/self/cgroup and /proc/1/cgroup; empty when they cannot be read.
+        Cgroups: string
+        /// Files and variables that container managers leave behind, such as `/.dockerenv`.
+        Marks: string[]
+        /// True when another directory than /proc is read.
+        ReadsOtherProc: bool
+        /// True when process 1 of the /proc that is read can be seen.
+        SeesFirstProcess: bool
+    }
+
+/// What each check of `--doctor` amounts to. The host gathers facts; these are the verdicts and the words.
+[<RequireQualifiedAccess>]
+module Diagnosis =
+    // ---- Rows --------------------------------------------------------------------------------------------------------
+
+    let private oneLine (text: string) =
+        String.map (fun c -> if Char.IsControl c then ' ' else c) text
+
+    let private good (check: string) (finding: string) : Row =
+        {
+            Check = check
+            Verdict = Verdict.Good
+            Finding = oneLine finding
+            Fix = ""
+            Cause = ""
+            Duration = ValueNone
+        }
+
+    let private trouble (verdict: Verdict) (check: string) (cause: Cause) (detail: string) : Row =
+        let remedy = Advice.ofCause cause
+
+        {
+            Check = check
+            Verdict = verdict
+            Finding =
+                if detail = "" then
+                    remedy.Wrong
+                else
+                    oneLine $"{remedy.Wrong} ({detail})"
+            Fix = remedy.Fix
+            Cause = remedy.Key
+            Duration = ValueNone
+        }
+
+    let private doubtful = trouble Verdict.Doubtful
+    let private bad = trouble Verdict.Bad
+
+    /// The row with the time that its check took.
+    [<CompiledName "Timed">]
+    let timed (duration: TimeSpan) (row: Row) : Row =
+        { row with
+            Duration = ValueSome duration
+        }
+
+    /// A check that could not be made, and why.
+    [<CompiledName "NotChecked">]
+    let notChecked (check: string) (reason: string) : Row = doubtful check Cause.NotChecked reason
+
+    /// A check that `--dry-run` leaves out.
+    [<CompiledName "LeftOut">]
+    let leftOut (check: string) : Row = doubtful check Cause.LeftOut ""
+
+    let private plural (count: int) (one: string) =
+        if count = 1 then $"1 {one}" else $"{count} {one}s"
+
+    let private list (names: string seq) = String.concat ", " names
+
+    let private mebibytes (size: uint64<B>) =
+        (float (mibOfBytes size)).ToString("0.#", CultureInfo.InvariantCulture) + " MB"
+
+    // ---- Configuration -----------------------------------------------------------------------------------------------
+
+    let private isMissing (settings: Settings) (flag: string) =
+        settings.Missing
+        |> Array.exists (fun sentence -> sentence.StartsWith($"Missing {flag} ", StringComparison.Ordinal))
+
+    // A dry run needs no target, so nothing is missing then; yet a diagnosis can say that nothing was given.
+    let private absent (settings: Settings) =
+        if settings.DryRun then doubtful else bad
+
+    let private hostRow (settings: Settings) =
+        match settings.BaseUrl with
+        | ValueSome url -> good "host" (url.AbsoluteUri.TrimEnd '/')
+        | ValueNone -> absent settings "host" Cause.HostMissing ""
+
+    let private slugRow (settings: Settings) =
+        match settings.Target with
+        | ValueSome target -> good "server slug" target.Slug
+        | ValueNone when isMissing settings "--server-slug" -> absent settings "server slug" Cause.SlugMissing ""
+        | ValueNone when settings.DryRun -> leftOut "server slug"
+        | ValueNone -> good "server slug" "given"
+
+    let private tokenRow (settings: Settings) (token: Result<string, ConfigError> voption) =
+        match token with
+        | ValueSome(Ok "") -> good "token" "given, and in one piece"
+        | ValueSome(Ok warning) -> doubtful "token" Cause.TokenExposed warning
+        | ValueSome(Error error) when error = Settings.missingToken -> bad "token" Cause.TokenMissing ""
+        // The words of Settings; all others are about the file.
+        | ValueSome(Error error) when error.Message.Contains("the token ", StringComparison.Ordinal) ->
+            bad "token" Cause.TokenMalformed error.Message
+        | ValueSome(Error error) -> bad "token" Cause.TokenUnreadable error.Message
+        | ValueNone when isMissing settings "--token" -> absent settings "token" Cause.TokenMissing ""
+        | ValueNone when settings.DryRun -> leftOut "token"
+        | ValueNone -> notChecked "token" "it is given; host or slug are not"
+
+    /// What the user chose. `token` is what opening it came to: a warning or nothing, or an error; none when host or slug
+    /// are missing as well.
+    [<CompiledName "Configuration">]
+    let configuration (settings: Settings) (token: Result<string, ConfigError> voption) : Row[] =
+        [|
+            hostRow settings
+            slugRow settings
+            tokenRow settings token
+
+            if settings.Insecure then
+                doubtful "--insecure" Cause.Unverified ""
+
+            for warning in settings.Warnings do
+                doubtful "option" Cause.ValueChanged warning
+        |]
+
+    // ---- The way to the webapp ---------------------------------------------------------------------------------------
+
+    let private ofFailure (check: string) (failure: NetworkFailure) : Row =
+        bad check (Advice.ofFailure failure) (string failure)
+
+    /// What the name resolves to. `proxy` is the one that requests go through, and the name is its; empty for none.
+    [<CompiledName "Dns">]
+    let dns (proxy: string) (host: string) (result: Result<string[], NetworkFailure>) : Row =
+        match result with
+        | Error failure when proxy <> "" -> bad "DNS" Cause.ProxyRefuses $"the proxy {proxy}: {failure}"
+        | Ok [| address |] when address = host -> good "DNS" $"{host} is an address"
+        | Ok addresses -> good "DNS" $"{host} is {list addresses}"
+        | Error(NetworkFailure.NameNotResolved _ as failure) -> ofFailure "DNS" failure
+        | Error failure -> bad "DNS" Cause.NameUnresolved (string failure)
+
+    /// Whether a connection comes about. `proxy` is the one that requests go through; empty for none.
+    [<CompiledName "Tcp">]
+    let tcp (proxy: string) (result: Result<string, NetworkFailure>) : Row =
+        match result with
+        | Ok address when proxy = "" -> good "TCP" $"{address} accepts connections"
+        | Ok address -> good "TCP" $"the proxy {proxy} accepts connections at {address}"
+        | Error failure when proxy <> "" -> bad "TCP" Cause.ProxyRefuses $"the proxy {proxy}: {failure}"
+        | Error failure -> ofFailure "TCP" failure
+
+    let private day (instant: DateTimeOffset) =
+        instant.ToUniversalTime().ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)
+
+    /// What is wrong with a certificate, as far as it shows in it.
+    let private certificateFault (now: DateTimeOffset) (fact: TlsFact) : Cause voption =
+        if now > fact.NotAfter then
+            ValueSome Cause.CertificateExpired
+        elif now < fact.NotBefore then
+            ValueSome Cause.CertificateNotYetValid
+        elif not fact.IsForHost then
+            ValueSome Cause.WrongHostName
+        elif not fact.IsTrusted then
+            ValueSome Cause.IssuerUnknown
+        else
+            ValueNone
+
+    /// Whether TLS can be set up. What the real request came to decides; `exchange` is none when there was none, and then
+    /// the certificate alone is judged.
+    [<CompiledName "Tls">]
+    let tls (settings: Settings) (now: DateTimeOffset) (handshake: Result<TlsFact, NetworkFailure>) (exchange: Exchange voption) : Row =
+        let described =
+            match handshake with
+            | Ok fact -> $"{fact.Protocol}, {fact.Subject}, from {day fact.NotBefore} to {day fact.NotAfter}, issued by {fact.Issuer}"
+            | Error failure -> string failure
+
+        match exchange, handshake with
+        | ValueSome(Exchange.Failed(NetworkFailure.Tls _ as failure)), _ ->
+            // The certificate's own faults say more than the failure that comes of them.
+            let cause =
+                match Advice.ofFailure failure, handshake with
+                | Cause.TlsFailed, Ok fact -> certificateFault now fact |> ValueOption.defaultValue Cause.TlsFailed
+                | cause, _ -> cause
+
+            bad "TLS" cause described
+        | ValueSome(Exchange.Answered _), Ok _ -> good "TLS" described
+        | ValueSome(Exchange.Answered _), Error _ -> good "TLS" "the request went through"
+        | _, Ok fact ->
+            match certificateFault now fact with
+            | ValueSome _ when settings.Insecure -> good "TLS" described
+            // Who else is trusted, only a real request can tell.
+            | ValueSome Cause.IssuerUnknown when settings.CaFile <> "" -> notChecked "TLS" $"against --ca-file; {described}"
+            | ValueSome cause -> bad "TLS" cause described
+            | ValueNone -> good "TLS" described
+        | _, Error failure -> ofFailure "TLS" failure
+
+    /// What the webapp made of a real sample. `route` is why the URL is not found, when that was found out.
+    [<CompiledName "Ingest">]
+    let ingest (now: DateTimeOffset) (exchange: Exchange) (route: Cause voption) : Row =
+        let reason =
+            match Delivery.ofExchange now exchange with
+            | Outcome.Delivered receipt -> Delivery.receiptLine receipt
+            | Outcome.RetryAfter(_, reason)
+            | Outcome.Hold reason
+            | Outcome.Reject reason -> reason
+
+        match Advice.ofExchange now exchange with
+        | ValueNone -> good "ingest" $"the webapp has stored a sample: {reason}"
+        | ValueSome Cause.NotFound -> bad "ingest" (ValueOption.defaultValue Cause.NotFound route) reason
+        | ValueSome cause -> bad "ingest" cause reason
+
+    /// A receiver that refuses the future does so from here on.
+    let private harmfulSkew = TimeSpan.FromMinutes 5.0
+
+    /// This machine's clock against the `Date` of the answer.
+    [<CompiledName "Clock">]
+    let clock (settings: Settings) (now: DateTimeOffset) (exchange: Exchange voption) : Row =
+        match exchange with
+        | ValueNone when settings.DryRun -> leftOut "clock"
+        | ValueSome(Exchange.Answered answer) ->
+            match Advice.skew now answer.Date with
+            | ValueNone -> notChecked "clock" "the answer has no Date header"
+            | ValueSome skew when skew.Duration() > harmfulSkew -> bad "clock" Cause.ClockSkewed (Advice.describeSkew skew)
+            | ValueSome skew when skew.Duration() > Advice.LargestSkew -> doubtful "clock" Cause.ClockSkewed (Advice.describeSkew skew)
+            // The header counts whole seconds.
+            | ValueSome _ -> good "clock" "within 5 s of the webapp's"
+        | _ -> notChecked "clock" "there was no answer to compare it with"
+
+    // ---- Sources -----------------------------------------------------------------------------------------------------
+
+    /// Values in a reading of /proc/stat.
+    [<CompiledName "StatFields">]
+    let statFields (stat: Stat.CpuStat) : int = (stat.Cpus.Length + 1) * 10
+
+    let private present (values: 'a voption list) =
+        values |> List.filter ValueOption.isSome |> List.length
+
+    /// Values in a reading of /proc/meminfo.
+    [<CompiledName "MemoryFields">]
+    let memoryFields (memory: MemInfo.MemoryInfo) : int =
+        2
+        + present
+            [
+                memory.Available
+                memory.Buffers
+                memory.Cached
+                memory.SwapTotal
+                memory.SwapFree
+            ]
+
+    /// Values in a reading of /proc/loadavg.
+    [<CompiledName "LoadFields">]
+    let loadFields (_: LoadAvg.LoadAverage) : int = 3
+
+    /// Values in a reading of /proc/diskstats.
+    [<CompiledName "DiskFields">]
+    let diskFields (disks: DiskStats.DiskCounters[]) : int =
+        disks |> Array.sumBy (fun disk -> 4 + present [ disk.BusyTime ])
+
+    /// Values in a reading of /proc/net/dev.
+    [<CompiledName "NetworkFields">]
+    let networkFields (interfaces: NetDev.InterfaceCounters[]) : int = interfaces.Length * 8
+
+    /// Values in a reading of a file of /proc/pressure.
+    [<CompiledName "PressureFields">]
+    let pressureFields (pressure: Pressure.Pressure) : int = if pressure.Full.IsSome then 4 else 2
+
+    /// One source: how many values it gave, or why none. One that is not `needed` may be absent.
+    [<CompiledName "Source">]
+    let source (check: string) (needed: bool) (result: Result<int, SourceError>) : Row =
+        match result with
+        | Ok 0 when needed -> doubtful check Cause.SourceUnreadable "it holds no value"
+        | Ok 0 -> good check "this machine has none"
+        | Ok fields -> good check (plural fields "field")
+        | Error(SourceError.Absent path) when needed -> bad check Cause.SourceMissing path
+        | Error(SourceError.Absent path) -> good check $"this machine has none ({path})"
+        | Error error when needed -> bad check Cause.SourceUnreadable (string error)
+        | Error error -> doubtful check Cause.SourceUnreadable (string error)
+
+    /// True for a display device of NVIDIA, from the texts of its `vendor` and `class` in /sys/bus/pci/devices. Its sound and
+    /// its bridges are devices too.
+    [<CompiledName "IsNvidiaDisplay">]
+    let isNvidiaDisplay (vendor: string) (deviceClass: string) : bool =
+        vendor.Trim() = "0x10de"
+        && deviceClass.Trim().StartsWith("0x03", StringComparison.Ordinal)
+
+    let private describe (gpu: Gpu) =
+        if gpu.Name = "" then $"GPU {gpu.Index}" else gpu.Name
+
+    /// Whether GPUs can be read, and if not, why.
+    [<CompiledName "Gpus">]
+    let gpus (fact: GpuFact) : Row =
+        let isThere = fact.Devices |> ValueOption.exists (fun count -> count > 0)
+
+        let onTheBus =
+            match fact.Devices with
+            | ValueSome count -> $"""{plural count "NVIDIA device"} on the PCI bus"""
+            | ValueNone -> "the PCI bus cannot be looked at"
+
+        match fact.Reading with
+        | Ok reading when reading.Gpus.Length > 0 && reading.Faults.Length > 0 ->
+            doubtful "GPUs" Cause.GpuFieldsUnreadable (string reading.Faults[0])
+        | Ok reading when reading.Gpus.Length > 0 ->
+            let names = reading.Gpus |> Array.countBy describe
+            good "GPUs" (list (names |> Seq.map (fun (name, count) -> $"{count} x {name}")))
+        | Ok _ when isThere -> bad "GPUs" Cause.GpuHidden onTheBus
+        | Ok _ -> doubtful "GPUs" Cause.NoGpu onTheBus
+        | Error _ when fact.Hung -> bad "GPUs" Cause.GpuReaderHanging onTheBus
+        | Error(SourceError.Absent _) when isThere -> bad "GPUs" Cause.GpuReaderMissing onTheBus
+        | Error(SourceError.Absent _) -> doubtful "GPUs" Cause.NoGpu $"{onTheBus}, and no nvidia-smi"
+        | Error error when fact.Devices = ValueSome 0 -> doubtful "GPUs" Cause.NoGpu $"{onTheBus}; {error}"
+        | Error error -> bad "GPUs" Cause.GpuReaderFailing $"{error}; {onTheBus}"
+
+    let private isBusy (disk: DiskStats.DiskCounters) =
+        disk.BusyTime |> ValueOption.exists (fun time -> time > 0UL<ms>)
+
+    /// Why the utilisation of disks cannot be told, and of which; none when it can.
+    let private diskFault (wanted: string[]) (all: DiskStats.DiskCounters[]) : (Cause * string) voption =
+        let namesOf (disks: DiskStats.DiskCounters[]) =
+            list (disks |> Seq.map (fun disk -> disk.Device))
+
+        let selection = Devices.selectDisks wanted all
+        let tracked = selection.Tracked
+        let names = namesOf tracked
+        let busy = Array.filter isBusy all
+
+        let others =
+            if all.Length = 0 then
+                "there is none at all"
+            else
+                $"there are {namesOf all}"
+
+        if selection.Missing.Length > 0 then
+            ValueSome(Cause.DisksUnmatched, $"there is no {list selection.Missing}; {others}")
+        elif tracked.Length = 0 then
+            ValueSome(Cause.NoDisks, others)
+        elif tracked |> Array.forall (fun disk -> disk.BusyTime.IsNone) then
+            ValueSome(Cause.BusyTimeUncounted, names)
+        elif busy.Length > 0 && not (Array.exists isBusy tracked) then
+            ValueSome(Cause.DisksIdle, $"tracked: {names}; busy: {namesOf busy}")
+        else
+            ValueNone
+
+    /// Which disks are tracked, and whether their utilisation can be told.
+    [<CompiledName "Disks">]
+    let disks (wanted: string[]) (found: Result<DiskStats.DiskCounters[], SourceError>) : Row =
+        match found with
+        | Error error -> bad "disks" Cause.SourceUnreadable (string error)
+        | Ok all ->
+            match diskFault wanted all with
+            | ValueSome(Cause.DisksUnmatched as cause, detail) -> bad "disks" cause detail
+            | ValueSome(cause, detail) -> doubtful "disks" cause detail
+            | ValueNone ->
+                let tracked = (Devices.selectDisks wanted all).Tracked
+                let names = list (tracked |> Seq.map (fun disk -> disk.Device))
+                good "disks" $"{names}. {(Advice.ofCause Cause.FirstSample).Wrong}"
+
+    /// What a running agent says of the disks, on one line; empty when nothing is amiss, and of names that do not match,
+    /// which are told by themselves.
+    [<CompiledName "DiskAdvice">]
+    let diskAdvice (wanted: string[]) (all: DiskStats.DiskCounters[]) : string =
+        match diskFault wanted all with
+        | ValueNone
+        | ValueSome(Cause.DisksUnmatched, _) -> ""
+        | ValueSome(cause, detail) -> $"{Advice.line cause} ({detail})"
+
+    /// Which interfaces are tracked.
+    [<CompiledName "Interfaces">]
+    let interfaces (wanted: string[]) (found: Result<NetDev.InterfaceCounters[], SourceError>) : Row =
+        match found with
+        | Error error -> bad "interfaces" Cause.SourceUnreadable (string error)
+        | Ok all ->
+            let selection = Devices.selectInterfaces wanted all
+            let names = list (all |> Seq.map (fun i -> i.Name))
+
+            if selection.Missing.Length > 0 then
+                bad "interfaces" Cause.InterfacesUnmatched $"there is no {list selection.Missing}; there are {names}"
+            elif selection.Tracked.Length = 0 then
+                doubtful "interfaces" Cause.NoInterfaces ""
+            else
+                good "interfaces" (list (selection.Tracked |> Seq.map (fun i -> i.Name)))
+
+    // ---- The agent's surroundings ------------------------------------------------------------------------------------
+
+    /// Whether undelivered samples can be kept.
+    [<CompiledName "SpoolDirectory">]
+    let spoolDirectory (fact: SpoolFact) : Row =
+        let waiting = $"{mebibytes fact.Backlog} wait"
+
+        let room =
+            match fact.Free with
+            | ValueSome free -> $"{mebibytes free} free of at most {mebibytes fact.Limit} needed"
+            | ValueNone -> $"at most {mebibytes fact.Limit} needed"
+
+        if fact.Path = "" then
+            doubtful "spool" Cause.NoSpool ""
+        elif fact.Problem <> "" then
+            bad "spool" Cause.SpoolUnusable $"{fact.Path}: {fact.Problem}"
+        elif fact.InUse then
+            doubtful "spool" Cause.SpoolInUse $"{fact.Path}, {waiting}"
+        elif fact.Free |> ValueOption.exists (fun free -> free + fact.Backlog < fact.Limit) then
+            doubtful "spool" Cause.SpoolNearlyFull $"{fact.Path}: {room}"
+        elif fact.OtherVersions > 0 then
+            doubtful "spool" Cause.SpoolBacklog $"""{fact.Path}: {plural fact.OtherVersions "segment"} of another version of the agent"""
+        elif fact.Backlog > 0UL<B> then
+            doubtful "spool" Cause.SpoolBacklog $"{fact.Path}: {waiting}"
+        else
+            good "spool" $"{fact.Path}: nothing waits, {room}"
+
+    let private managers = [ "docker"; "kubepods"; "containerd"; "libpod"; "lxc"; "machine.slice" ]
+
+    /// Whether the agent sees the machine, or only a container.
+    [<CompiledName "Container">]
+    let container (fact: ContainerFact) : Row =
+        let signs =
+            [
+                yield! fact.Marks
+                for manager in managers do
+                    if fact.Cgroups.Contains(manager, StringComparison.Ordinal) then
+                        $"cgroup {manager}"
+            ]
+
+        if not fact.SeesFirstProcess then
+            doubtful "container" Cause.ProcessesHidden ""
+        elif signs.IsEmpty then
+            good "container" "none; the agent sees the machine itself"
+        elif fact.ReadsOtherProc then
+            good "container" $"{list signs}; the host's files are read instead"
+        else
+            doubtful "container" Cause.InContainer (list signs)
+
+    // ---- The report --------------------------------------------------------------------------------------------------
+
+    /// False when anything is wrong; a doubt does not count.
+    [<CompiledName "IsHealthy">]
+    let isHealthy (rows: Row[]) : bool =
+        rows |> Array.forall (fun row -> row.Verdict <> Verdict.Bad)
+
+    let private markOf (verdict: Verdict) =
+        match verdict with
+        | Verdict.Good -> "✓"
+        | Verdict.Doubtful -> "!"
+        | Verdict.Bad -> "✗"
+
+    let private wordOf (verdict: Verdict) =
+        match verdict with
+        | Verdict.Good -> "ok"
+        | Verdict.Doubtful -> "warning"
+        | Verdict.Bad -> "error"
+
+    let private count (verdict: Verdict) (rows: Row[]) =
+        rows |> Array.filter (fun row -> row.Verdict = verdict) |> Array.length
+
+    let private milliseconds (duration: TimeSpan) =
+        duration.TotalMilliseconds.ToString((if duration.TotalMilliseconds < 10.0 then "0.0" else "0"), CultureInfo.InvariantCulture)
+
+    /// The rows for people: mark, check, time and finding, and below each that is not good what to do.
+    [<CompiledName "Table">]
+    let table (rows: Row[]) : string =
+        let width = rows |> Array.fold (fun widest (row: Row) -> max widest row.Check.Length) 0
+
+        let text = StringBuilder()
+
+        for row in rows do
+            let time =
+                match row.Duration with
+                | ValueSome duration -> milliseconds duration + " ms"
+                | ValueNone -> ""
+
+            text.Append($"{markOf row.Verdict} {row.Check.PadRight width} {time.PadLeft 8}  {row.Finding}\n")
+            |> ignore
+
+            if row.Fix <> "" then
+                text.Append(' ', width + 13).Append($"→ {row.Fix}\n") |> ignore
+
+        let wrong = count Verdict.Bad rows
+        let doubts = count Verdict.Doubtful rows
+
+        text.Append($"\n{wrong} wrong (✗), {doubts} to look at (!), {rows.Length - wrong - doubts} good (✓)\n").ToString()
+
+    let private encode (row: Row) =
+        Encode.object
+            [|
+                "check", Encode.string row.Check
+                "verdict", Encode.string (wordOf row.Verdict)
+                "cause",
+                (if row.Cause = "" then
+                     Encode.nil
+                 else
+                     Encode.string row.Cause)
+                "finding", Encode.string row.Finding
+                "fix", (if row.Fix = "" then Encode.nil else Encode.string row.Fix)
+                "duration_ms",
+                row.Duration
+                |> Encode.voption (fun duration -> Encode.float (Math.Round(duration.TotalMilliseconds, 1)))
+            |]
+
+    /// The rows for machines.
+    [<CompiledName "ToJson">]
+    let toJson (version: string) (rows: Row[]) : string =
+        Encode.object
+            [|
+                "version", Encode.string version
+                "healthy", Encode.bool (isHealthy rows)
+                "checks", Encode.array (Array.map encode rows)
+            |]
+        |> Encode.toString 2

@@ -1,0 +1,125 @@
+using Agent.Core;
+using Agent.Host.Posting;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Host.Diagnosing;
+
+/// <summary>
+/// Runs every check once and prints what each came to. What a fact means is decided by <see cref="Diagnosis"/>.
+/// </summary>
+internal sealed class Doctor(Settings settings, TlsTrust trust, string version, AgentClock clock)
+{
+    /// <summary>A request may take --timeout, but a diagnosis not forever.</summary>
+    private static readonly TimeSpan LongestRequest = TimeSpan.FromSeconds(8);
+
+    /// <summary>For the question that follows a 404.</summary>
+    private static readonly TimeSpan LongestQuestion = TimeSpan.FromSeconds(2);
+
+    /// <summary>Prints the report; true unless something is wrong.</summary>
+    public bool Run(TextWriter output)
+    {
+        using var machine = new MachineChecks(settings, version, clock);
+        var surroundings = new SurroundingChecks(settings, clock);
+        var opened = Opened();
+        var way = Way(machine, opened).ToArray();
+
+        Row[] rows =
+        [
+            .. Diagnosis.Configuration(settings, Token(opened)),
+            .. way,
+            .. machine.Rows(),
+            surroundings.Spool(),
+            surroundings.Container(),
+        ];
+
+        output.Write(settings.Json ? Diagnosis.ToJson(version, rows) + "\n" : Diagnosis.Table(rows));
+        return Diagnosis.IsHealthy(rows);
+    }
+
+    private FSharpResult<TokenSource, ConfigError>? Opened() =>
+        settings.Target.IsSome ? TokenSource.Open(settings.Target.Value.Token) : null;
+
+    private static FSharpValueOption<FSharpResult<string, ConfigError>> Token(FSharpResult<TokenSource, ConfigError>? opened) =>
+        opened is { } result
+            ? FSharpValueOption<FSharpResult<string, ConfigError>>.NewValueSome(result.Select(static token => token.Warning))
+            : default;
+
+    private IEnumerable<Row> Way(MachineChecks machine, FSharpResult<TokenSource, ConfigError>? opened)
+    {
+        if (settings.BaseUrl.IsNone)
+        {
+            return [Diagnosis.NotChecked("webapp", "there is no base URL")];
+        }
+
+        var network = new NetworkChecks(settings.BaseUrl.Value, clock);
+        var isTls = settings.BaseUrl.Value.Scheme == Uri.UriSchemeHttps;
+        var rows = new List<Row> { network.Dns() };
+        var exchange = default(FSharpValueOption<Exchange>);
+        var ingest = Diagnosis.NotChecked("ingest", "there is no connection");
+
+        if (network.IsResolved)
+        {
+            rows.Add(network.Tcp());
+        }
+        else
+        {
+            rows.Add(Diagnosis.NotChecked("TCP", "the name does not resolve"));
+        }
+
+        if (network.IsConnected)
+        {
+            network.Handshake(isTls);
+            (ingest, exchange) = Ingest(machine, opened);
+        }
+
+        if (isTls)
+        {
+            rows.Add(
+                network.IsConnected
+                    ? network.Tls(settings, clock.GetUtcNow(), exchange)
+                    : Diagnosis.NotChecked("TLS", "there is no connection"));
+        }
+
+        rows.Add(ingest);
+        rows.Add(Diagnosis.Clock(settings, clock.GetUtcNow(), exchange));
+        return rows;
+    }
+
+    private (Row Row, FSharpValueOption<Exchange> Exchange) Ingest(
+        MachineChecks machine, FSharpResult<TokenSource, ConfigError>? opened)
+    {
+        if (settings.DryRun)
+        {
+            return (Diagnosis.LeftOut("ingest"), default);
+        }
+
+        if (opened is not { } result)
+        {
+            return (Diagnosis.NotChecked("ingest", "there is no target"), default);
+        }
+
+        return result.Match(
+            token => machine.Sample() is { } sample
+                ? Post(token, sample)
+                : (Diagnosis.NotChecked("ingest", "no sample could be taken in time"), default),
+            static _ => (Diagnosis.NotChecked("ingest", "there is no usable token"), default));
+    }
+
+    private (Row Row, FSharpValueOption<Exchange> Exchange) Post(TokenSource token, ReadOnlyMemory<byte> sample)
+    {
+        var limit = settings.Timeout < LongestRequest ? settings.Timeout : LongestRequest;
+        var userAgent = $"{Cli.ProgramName}/{version}";
+        using var client = new IngestClient(settings.Target.Value, token, trust, limit, userAgent, clock);
+
+        var begin = clock.Elapsed;
+        var exchange = client.Post(sample, CancellationToken.None);
+        var duration = clock.Elapsed - begin;
+        var now = clock.GetUtcNow();
+        var isLost = Advice.OfExchange(now, exchange) is { IsSome: true } cause && cause.Value.Equals(Cause.NotFound);
+        var route = isLost ? client.AskForRoute(LongestQuestion, CancellationToken.None) : default;
+
+        return (
+            Diagnosis.Timed(duration, Diagnosis.Ingest(now, exchange, route)),
+            FSharpValueOption<Exchange>.NewValueSome(exchange));
+    }
+}

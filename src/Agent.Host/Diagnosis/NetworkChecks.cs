@@ -1,0 +1,182 @@
+using System.Net;
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Security.Authentication;
+using System.Security.Cryptography.X509Certificates;
+using Agent.Core;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Host.Diagnosing;
+
+/// <summary>The way to the webapp, step by step: name, connection, TLS. Where requests go through a proxy, the way to that.</summary>
+internal sealed class NetworkChecks
+{
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(3);
+
+    private readonly Uri url;
+    private readonly Uri? proxy;
+    private readonly AgentClock clock;
+    private IPAddress[] addresses = [];
+    private FSharpResult<TlsFact, NetworkFailure>? handshake;
+    private TimeSpan handshakeTook;
+
+    /// <summary>Nothing is asked yet.</summary>
+    public NetworkChecks(Uri url, AgentClock clock)
+    {
+        this.url = url;
+        this.clock = clock;
+        var system = HttpClient.DefaultProxy;
+        proxy = url.IsLoopback || system.IsBypassed(url) ? null : system.GetProxy(url);
+    }
+
+    /// <summary>True once the name has resolved.</summary>
+    public bool IsResolved => addresses.Length > 0;
+
+    /// <summary>True once a connection has come about.</summary>
+    public bool IsConnected { get; private set; }
+
+    private Uri Next => proxy ?? url;
+
+    /// <summary>Resolves the name.</summary>
+    public Row Dns()
+    {
+        var host = Next.DnsSafeHost;
+        var late = FSharpResult<IPAddress[], NetworkFailure>.NewError(NetworkFailure.NewTimedOut(Limit));
+        var reading = new Reading<FSharpResult<IPAddress[], NetworkFailure>>("dns", clock, () => Resolve(host));
+        var result = reading.Wait(Limit, late);
+        addresses = result.Match(static found => found, static _ => []);
+
+        return Diagnosis.Timed(
+            reading.Duration,
+            Diagnosis.Dns(proxy?.Authority ?? "", host, result.Select(static found => found.Select(static address => address.ToString()).ToArray())));
+    }
+
+    /// <summary>Connects, and hangs up.</summary>
+    public Row Tcp()
+    {
+        var begin = clock.Elapsed;
+        var result = Within(limit =>
+        {
+            using var socket = Connected(limit);
+            return socket.RemoteEndPoint is IPEndPoint { Address.IsIPv4MappedToIPv6: true } mapped
+                ? new IPEndPoint(mapped.Address.MapToIPv4(), mapped.Port).ToString()
+                : socket.RemoteEndPoint?.ToString() ?? "";
+        });
+
+        IsConnected = result.IsOk;
+        return Diagnosis.Timed(clock.Elapsed - begin, Diagnosis.Tcp(proxy?.Authority ?? "", result));
+    }
+
+    /// <summary>Sets up TLS without verifying anything, to see who answers; not where a proxy is in between.</summary>
+    public void Handshake(bool isTls)
+    {
+        if (!isTls || proxy is not null)
+        {
+            return;
+        }
+
+        var begin = clock.Elapsed;
+        handshake = Within(limit =>
+        {
+            using var socket = Connected(limit);
+            using var stream = new SslStream(new NetworkStream(socket));
+            var errors = SslPolicyErrors.None;
+            var options = new SslClientAuthenticationOptions
+            {
+                TargetHost = url.DnsSafeHost,
+                RemoteCertificateValidationCallback = (_, _, _, found) =>
+                {
+                    errors = found;
+                    return true;
+                },
+            };
+
+            stream.AuthenticateAsClientAsync(options, limit).GetAwaiter().GetResult();
+            return FactOf(stream, errors);
+        });
+
+        handshakeTook = clock.Elapsed - begin;
+    }
+
+    /// <summary>What the handshake and the real request together say of TLS.</summary>
+    public Row Tls(Settings settings, DateTimeOffset now, FSharpValueOption<Exchange> exchange) =>
+        handshake is { } result
+            ? Diagnosis.Timed(handshakeTook, Diagnosis.Tls(settings, now, result, exchange))
+            : Diagnosis.NotChecked("TLS", "a proxy is in between; see ingest");
+
+    private static TlsFact FactOf(SslStream stream, SslPolicyErrors errors)
+    {
+        using var certificate = new X509Certificate2(stream.RemoteCertificate!);
+
+        return new TlsFact(
+            protocol: stream.SslProtocol.ToString(),
+            subject: certificate.Subject,
+            issuer: certificate.Issuer,
+            notBefore: certificate.NotBefore,
+            notAfter: certificate.NotAfter,
+            isForHost: !errors.HasFlag(SslPolicyErrors.RemoteCertificateNameMismatch),
+            isTrusted: !errors.HasFlag(SslPolicyErrors.RemoteCertificateChainErrors));
+    }
+
+    private static FSharpResult<IPAddress[], NetworkFailure> Resolve(string host)
+    {
+        try
+        {
+            return FSharpResult<IPAddress[], NetworkFailure>.NewOk(
+                IPAddress.TryParse(host, out var address) ? [address] : System.Net.Dns.GetHostAddresses(host));
+        }
+        catch (Exception error) when (error is SocketException or ArgumentException)
+        {
+            return FSharpResult<IPAddress[], NetworkFailure>.NewError(NetworkFailure.NewNameNotResolved(host));
+        }
+    }
+
+    private Socket Connected(CancellationToken limit)
+    {
+        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
+
+        try
+        {
+            socket.ConnectAsync(addresses, Next.Port, limit).AsTask().GetAwaiter().GetResult();
+            return socket;
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    private FSharpResult<T, NetworkFailure> Within<T>(Func<CancellationToken, T> attempt)
+    {
+        using var limit = new CancellationTokenSource(Limit, clock);
+
+        try
+        {
+            return FSharpResult<T, NetworkFailure>.NewOk(attempt(limit.Token));
+        }
+        catch (OperationCanceledException)
+        {
+            return Failed<T>(NetworkFailure.NewNoConnection(Next.Authority, Limit));
+        }
+        catch (AuthenticationException error)
+        {
+            return Failed<T>(NetworkFailure.NewTls(Core.Tls.OfHandshake((error.InnerException ?? error).Message), []));
+        }
+        catch (Exception error) when (error is SocketException or IOException)
+        {
+            return Failed<T>(FailureOf(error as SocketException ?? error.InnerException as SocketException, error.Message));
+        }
+    }
+
+    private NetworkFailure FailureOf(SocketException? error, string message) => error?.SocketErrorCode switch
+    {
+        SocketError.ConnectionRefused => NetworkFailure.NewRefused(Next.Authority),
+        SocketError.NetworkUnreachable or SocketError.HostUnreachable or SocketError.TimedOut =>
+            NetworkFailure.NewUnreachable(Next.Authority),
+        _ => NetworkFailure.NewBroken(message),
+    };
+
+    private static FSharpResult<T, NetworkFailure> Failed<T>(NetworkFailure failure) =>
+        FSharpResult<T, NetworkFailure>.NewError(failure);
+}

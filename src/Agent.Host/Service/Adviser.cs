@@ -1,0 +1,82 @@
+using Agent.Core;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Host.Service;
+
+/// <summary>
+/// Says what is wrong and what to do, once whenever that changes and not at every attempt. Runs on the posting thread
+/// alone.
+/// </summary>
+/// <param name="askForRoute">Asks why the webapp answers 404.</param>
+/// <param name="clock">The wall clock for the webapp's, the monotonic clock for the questions.</param>
+/// <param name="log">Where to say it.</param>
+/// <param name="stop">Set when requests are being broken off, of which nothing follows.</param>
+internal sealed class Adviser(
+    Func<FSharpValueOption<Cause>> askForRoute, AgentClock clock, Log log, CancellationToken stop)
+{
+    /// <summary>A 404 that lasts is asked about so often at most.</summary>
+    private static readonly TimeSpan AskAgain = TimeSpan.FromMinutes(10);
+
+    private Cause? current;
+    private Cause? route;
+    private TimeSpan askedAt;
+    private bool isSkewed;
+
+    /// <summary>Looks at what came of an attempt, and passes it on.</summary>
+    public Exchange Consider(Exchange exchange)
+    {
+        if (!stop.IsCancellationRequested)
+        {
+            var now = clock.GetUtcNow();
+            ConsiderClock(Advice.ClockOf(now, exchange));
+            ConsiderCause(Advice.OfExchange(now, exchange));
+        }
+
+        return exchange;
+    }
+
+    private void ConsiderCause(FSharpValueOption<Cause> found)
+    {
+        var cause = found.IsNone ? null : found.Value.Equals(Cause.NotFound) ? Route() : found.Value;
+        route = found.IsNone ? null : route;
+
+        if (Equals(cause, current))
+        {
+            return;
+        }
+
+        current = cause;
+
+        if (cause is not null)
+        {
+            log.Warning($"advice: {Advice.Line(cause)}");
+        }
+    }
+
+    private Cause Route()
+    {
+        if (route is null || clock.Elapsed - askedAt >= AskAgain)
+        {
+            askedAt = clock.Elapsed;
+            var told = askForRoute();
+            route = told.IsSome ? told.Value : Cause.NotFound;
+        }
+
+        return route;
+    }
+
+    private void ConsiderClock(FSharpValueOption<TimeSpan> skew)
+    {
+        if (skew.IsSome == isSkewed)
+        {
+            return;
+        }
+
+        isSkewed = skew.IsSome;
+
+        if (isSkewed)
+        {
+            log.Warning($"advice: {Advice.Line(Cause.ClockSkewed)} It is {Advice.DescribeSkew(skew.Value)}.");
+        }
+    }
+}

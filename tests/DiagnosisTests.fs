@@ -1,0 +1,456 @@
+module Agent.Tests.DiagnosisTests
+
+open System
+open System.Text
+open System.Text.Json
+open Agent.Core
+open Agent.Core.Gpu
+open Agent.Core.Proc
+open Agent.Core.Units
+open Agent.Tests.CommandLine
+open Expecto
+
+let private now = DateTimeOffset(2026, 2, 26, 12, 0, 0, TimeSpan.Zero)
+
+/// What is judged of a row: its verdict and its cause.
+let private judged (row: Row) = row.Verdict, row.Cause
+
+let private expect (verdict: Verdict, cause: string) (row: Row) =
+    Expect.equal (judged row) (verdict, cause) row.Finding
+    Expect.equal (row.Fix = "") (verdict = Verdict.Good) "a fix for what is not good, and none for what is"
+
+let private good = Verdict.Good, ""
+let private doubt cause = Verdict.Doubtful, cause
+let private bad cause = Verdict.Bad, cause
+
+let private doctor = settingsOf [ "--doctor" ] []
+let private full = settingsWith [ "--doctor" ]
+
+let private configuration (settings: Settings) token =
+    Diagnosis.configuration settings token
+    |> Array.map (fun row -> row.Check, judged row)
+    |> List.ofArray
+
+let private tokenError message : Result<string, ConfigError> voption =
+    ValueSome(
+        Error
+            {
+                Origin = "--token-file"
+                Message = message
+            }
+    )
+
+let private configurationTests =
+    testList
+        "configuration"
+        [
+            testCase "everything is given"
+            <| fun () -> Expect.equal (configuration full (ValueSome(Ok ""))) [ "host", good; "server slug", good; "token", good ] "rows"
+
+            testCase "nothing is given"
+            <| fun () ->
+                Expect.equal
+                    (configuration doctor ValueNone)
+                    [
+                        "host", bad "host-missing"
+                        "server slug", bad "slug-missing"
+                        "token", bad "token-missing"
+                    ]
+                    "rows"
+
+            testCase "only the host is missing"
+            <| fun () ->
+                let settings = settingsOf [ "--doctor"; "--server-slug"; "a"; "--token"; "b" ] []
+
+                Expect.equal
+                    (configuration settings ValueNone)
+                    [
+                        "host", bad "host-missing"
+                        "server slug", good
+                        "token", doubt "not-checked"
+                    ]
+                    "rows"
+
+            testCase "a dry run needs none of them"
+            <| fun () ->
+                Expect.equal
+                    (configuration (settingsOf [ "--doctor"; "--dry-run" ] []) ValueNone)
+                    [
+                        "host", doubt "host-missing"
+                        "server slug", doubt "left-out"
+                        "token", doubt "left-out"
+                    ]
+                    "rows"
+
+            for name, token, expected in
+                [
+                    "visible", ValueSome(Ok "--token: seen by ps"), doubt "token-exposed"
+                    "empty credential", ValueSome(Error Settings.missingToken), bad "token-missing"
+                    "unreadable", tokenError "--token-file: /t cannot be read: no such file", bad "token-unreadable"
+                    "with blanks", tokenError "--token-file: /t: the token contains white space", bad "token-malformed"
+                ] do
+                testCase $"a token: {name}"
+                <| fun () ->
+                    let rows = Diagnosis.configuration full token
+                    rows |> Array.find (fun row -> row.Check = "token") |> expect expected
+
+            testCase "--insecure and changed values are worth a look"
+            <| fun () ->
+                let settings = settingsWith [ "--doctor"; "--insecure"; "--interval"; "0.1" ]
+                let rows = Diagnosis.configuration settings (ValueSome(Ok ""))
+
+                rows
+                |> Array.find (fun row -> row.Check = "--insecure")
+                |> expect (doubt "unverified")
+
+                rows
+                |> Array.find (fun row -> row.Check = "option")
+                |> expect (doubt "value-changed")
+        ]
+
+let private certificate: TlsFact =
+    {
+        Protocol = "Tls13"
+        Subject = "CN=h"
+        Issuer = "CN=ca"
+        NotBefore = now.AddDays -1.0
+        NotAfter = now.AddDays 1.0
+        IsForHost = true
+        IsTrusted = true
+    }
+
+let private answered status date body : Exchange =
+    Exchange.Answered
+        {
+            Status = status
+            RetryAfter = ""
+            Location = ""
+            Date = date
+            Body = ReadOnlyMemory(Encoding.UTF8.GetBytes(body: string))
+        }
+
+let private stored date = answered 200 date """{"ok": true}"""
+
+let private wayTests =
+    testList
+        "way"
+        [
+            for name, fact, expected in
+                [
+                    "good", certificate, good
+                    "expired",
+                    { certificate with
+                        NotAfter = now.AddSeconds -1.0
+                    },
+                    bad "certificate-expired"
+                    "of the future",
+                    { certificate with
+                        NotBefore = now.AddSeconds 1.0
+                    },
+                    bad "certificate-not-yet-valid"
+                    "another's", { certificate with IsForHost = false }, bad "wrong-host-name"
+                    "untrusted", { certificate with IsTrusted = false }, bad "issuer-unknown"
+                ] do
+                testCase $"a certificate alone: {name}"
+                <| fun () -> Diagnosis.tls full now (Ok fact) ValueNone |> expect expected
+
+            testCase "a request that went through is believed more than the certificate"
+            <| fun () ->
+                let fact = { certificate with IsTrusted = false }
+                Diagnosis.tls full now (Ok fact) (ValueSome(stored "")) |> expect good
+
+                Diagnosis.tls full now (Error(NetworkFailure.Broken "x")) (ValueSome(stored ""))
+                |> expect good
+
+            testCase "with --insecure no certificate is wrong"
+            <| fun () ->
+                let fact = { certificate with IsTrusted = false }
+
+                Diagnosis.tls (settingsWith [ "--doctor"; "--insecure" ]) now (Ok fact) ValueNone
+                |> expect good
+
+            testCase "an issuer of --ca-file cannot be judged without a request"
+            <| fun () ->
+                let fact = { certificate with IsTrusted = false }
+
+                Diagnosis.tls (settingsWith [ "--doctor"; "--ca-file"; "/ca" ]) now (Ok fact) ValueNone
+                |> expect (doubt "not-checked")
+
+            testCase "a name that does not resolve, and one that is an address"
+            <| fun () ->
+                Diagnosis.dns "" "h" (Error(NetworkFailure.NameNotResolved "h"))
+                |> expect (bad "name-unresolved")
+
+                Diagnosis.dns "" "h" (Error(NetworkFailure.TimedOut(TimeSpan.FromSeconds 3.0)))
+                |> expect (bad "name-unresolved")
+
+                Diagnosis.dns "" "127.0.0.1" (Ok [| "127.0.0.1" |]) |> expect good
+
+            testCase "a refused connection"
+            <| fun () ->
+                Diagnosis.tcp "" (Error(NetworkFailure.Refused "h:1"))
+                |> expect (bad "connection-refused")
+
+            testCase "a proxy that cannot be reached is not the webapp"
+            <| fun () ->
+                Diagnosis.tcp "proxy:3128" (Error(NetworkFailure.Refused "proxy:3128"))
+                |> expect (bad "proxy-refuses")
+
+                Diagnosis.dns "proxy:3128" "proxy" (Error(NetworkFailure.NameNotResolved "proxy"))
+                |> expect (bad "proxy-refuses")
+
+            testCase "a 404 is told by what the route's question found"
+            <| fun () ->
+                let lost = answered 404 "" "<html>"
+                Diagnosis.ingest now lost ValueNone |> expect (bad "not-found")
+
+                Diagnosis.ingest now lost (ValueSome Cause.SlugUnknown)
+                |> expect (bad "slug-unknown")
+
+            for date, expected in
+                [
+                    "Thu, 26 Feb 2026 12:00:05 GMT", good
+                    "Thu, 26 Feb 2026 12:00:06 GMT", doubt "clock-skewed"
+                    "Thu, 26 Feb 2026 11:54:59 GMT", bad "clock-skewed"
+                    "", doubt "not-checked"
+                ] do
+                testCase $"the clock against a Date of \"{date}\""
+                <| fun () -> Diagnosis.clock full now (ValueSome(stored date)) |> expect expected
+        ]
+
+let private disk name busy : DiskStats.DiskCounters =
+    {
+        Device = name
+        Reads = 1UL
+        ReadBytes = 1UL<B>
+        Writes = 1UL
+        WrittenBytes = 1UL<B>
+        BusyTime = busy
+    }
+
+let private gpu: Gpu =
+    {
+        Index = 0
+        Name = "NVIDIA H100"
+        Uuid = ""
+        Utilization = ValueNone
+        MemoryUtilization = ValueNone
+        MemoryTotal = ValueNone
+        MemoryUsed = ValueNone
+        Temperature = ValueNone
+        FanSpeed = ValueNone
+        Power = ValueNone
+        PowerLimit = ValueNone
+    }
+
+let private reading gpus faults : Result<GpuReading, SourceError> = Ok { Gpus = gpus; Faults = faults }
+
+let private absentReader: Result<GpuReading, SourceError> = Error(SourceError.Absent "nvidia-smi")
+
+let private failingReader: Result<GpuReading, SourceError> =
+    Error(SourceError.Unreadable("nvidia-smi", "exit code 9"))
+
+let private machineTests =
+    testList
+        "machine"
+        [
+            for name, devices, reading, hung, expected in
+                [
+                    "two GPUs", ValueSome 2, reading [| gpu; { gpu with Index = 1 } |] [||], false, good
+                    "one that does not tell all",
+                    ValueSome 1,
+                    reading [| gpu |] [| SourceError.Absent "x" |],
+                    false,
+                    doubt "gpu-fields-unreadable"
+                    "none", ValueSome 0, absentReader, false, doubt "no-gpu"
+                    "nobody knows", ValueNone, absentReader, false, doubt "no-gpu"
+                    "no reader", ValueSome 1, absentReader, false, bad "gpu-reader-missing"
+                    "shown to nobody", ValueSome 1, reading [||] [||], false, bad "gpu-hidden"
+                    "failing", ValueSome 1, failingReader, false, bad "gpu-reader-failing"
+                    "failing without a GPU", ValueSome 0, failingReader, false, doubt "no-gpu"
+                    "hanging", ValueSome 1, failingReader, true, bad "gpu-reader-hanging"
+                ] do
+                testCase $"GPUs: {name}"
+                <| fun () ->
+                    Diagnosis.gpus
+                        {
+                            Devices = devices
+                            Reading = reading
+                            Hung = hung
+                        }
+                    |> expect expected
+
+            for vendor, kind, expected in
+                [
+                    "0x10de\n", "0x030200\n", true
+                    "0x10de\n", "0x030000\n", true
+                    "0x10de\n", "0x040300\n", false
+                    "0x1af4\n", "0x030000\n", false
+                    "", "", false
+                ] do
+                testCase $"vendor {vendor.Trim()} of class {kind.Trim()}"
+                <| fun () -> Expect.equal (Diagnosis.isNvidiaDisplay vendor kind) expected "a display of NVIDIA"
+
+            for name, wanted, found, expected in
+                [
+                    "tracked", [||], [| disk "sda" (ValueSome 5UL<ms>) |], good
+                    "of another name", [| "sdb" |], [| disk "sda" (ValueSome 5UL<ms>) |], bad "disks-unmatched"
+                    "none that is physical", [||], [| disk "loop0" (ValueSome 5UL<ms>) |], doubt "no-disks"
+                    "none at all", [||], [||], doubt "no-disks"
+                    "without busy time", [||], [| disk "sda" ValueNone |], doubt "busy-time-uncounted"
+                    "the wrong ones", [| "sda" |], [| disk "sda" (ValueSome 0UL<ms>); disk "sdb" (ValueSome 9UL<ms>) |], doubt "disks-idle"
+                    "all idle", [||], [| disk "sda" (ValueSome 0UL<ms>) |], good
+                ] do
+                testCase $"disks: {name}"
+                <| fun () -> Diagnosis.disks wanted (Ok found) |> expect expected
+
+            testCase "a running agent is told of disks that cannot say how busy they are, once more than their names"
+            <| fun () ->
+                let busy = [| disk "sda" (ValueSome 5UL<ms>) |]
+                Expect.equal (Diagnosis.diskAdvice [||] busy) "" "nothing amiss"
+                Expect.equal (Diagnosis.diskAdvice [| "sdb" |] busy) "" "told elsewhere"
+                let line = Diagnosis.diskAdvice [||] [| disk "loop0" ValueNone |]
+                Expect.stringStarts line "No physical disk" "no disks"
+                Expect.stringEnds line "(there are loop0)" "those that exist"
+
+            testCase "disks of another name are told with those that exist"
+            <| fun () ->
+                let row = Diagnosis.disks [| "nvme9n1" |] (Ok [| disk "sda" ValueNone; disk "loop0" ValueNone |])
+                Expect.stringEnds row.Finding "(there is no nvme9n1; there are sda, loop0)" "finding"
+
+            testCase "a source that every Linux has, and one that is a matter of the machine"
+            <| fun () ->
+                let absent: Result<int, SourceError> = Error(SourceError.Absent "/x")
+
+                let unreadable: Result<int, SourceError> = Error(SourceError.Unreadable("/x", "permission denied"))
+
+                Diagnosis.source "s" true (Ok 3) |> expect good
+                Diagnosis.source "s" true absent |> expect (bad "source-missing")
+                Diagnosis.source "s" false absent |> expect good
+                Diagnosis.source "s" true unreadable |> expect (bad "source-unreadable")
+                Diagnosis.source "s" false unreadable |> expect (doubt "source-unreadable")
+        ]
+
+let private spool: SpoolFact =
+    {
+        Path = "/spool"
+        Problem = ""
+        Free = ValueSome(bytesOfMib 1000UL<MiB>)
+        Limit = bytesOfMib 256UL<MiB>
+        Backlog = 0UL<B>
+        InUse = false
+        OtherVersions = 0
+    }
+
+let private here: ContainerFact =
+    {
+        Cgroups = "0::/init.scope\n"
+        Marks = [||]
+        ReadsOtherProc = false
+        SeesFirstProcess = true
+    }
+
+let private surroundingTests =
+    testList
+        "surroundings"
+        [
+            for name, fact, expected in
+                [
+                    "good", spool, good
+                    "none", { spool with Path = "" }, doubt "no-spool"
+                    "read-only", { spool with Problem = "read-only" }, bad "spool-unusable"
+                    "in use", { spool with InUse = true }, doubt "spool-in-use"
+                    "little room",
+                    { spool with
+                        Free = ValueSome(bytesOfMib 255UL<MiB>)
+                    },
+                    doubt "spool-nearly-full"
+                    "a backlog", { spool with Backlog = 10UL<B> }, doubt "spool-backlog"
+                    "another version", { spool with OtherVersions = 1 }, doubt "spool-backlog"
+                ] do
+                testCase $"spool: {name}"
+                <| fun () -> Diagnosis.spoolDirectory fact |> expect expected
+
+            for name, fact, expected in
+                [
+                    "none", here, good
+                    "docker's file",
+                    { here with
+                        Marks = [| "/.dockerenv" |]
+                    },
+                    doubt "in-container"
+                    "a pod's cgroup",
+                    { here with
+                        Cgroups = "0::/kubepods/besteffort/pod1\n"
+                    },
+                    doubt "in-container"
+                    "with the host's /proc",
+                    { here with
+                        Marks = [| "/.dockerenv" |]
+                        ReadsOtherProc = true
+                    },
+                    good
+                    "hidden processes", { here with SeesFirstProcess = false }, doubt "processes-hidden"
+                ] do
+                testCase $"container: {name}"
+                <| fun () -> Diagnosis.container fact |> expect expected
+        ]
+
+let private report: Row[] =
+    [|
+        Diagnosis.dns "" "h" (Ok [| "10.0.0.1" |])
+        |> Diagnosis.timed (TimeSpan.FromMilliseconds 1.26)
+        Diagnosis.notChecked "clock" "no\nanswer"
+        Diagnosis.spoolDirectory { spool with Problem = "read-only" }
+    |]
+
+let private reportTests =
+    testList
+        "report"
+        [
+            testCase "a table for people"
+            <| fun () ->
+                Expect.equal
+                    (Diagnosis.table report)
+                    ("✓ DNS     1.3 ms  h is 10.0.0.1\n"
+                     + "! clock           This could not be checked. (no answer)\n"
+                     + "                  → Mend what is wrong first.\n"
+                     + "✗ spool           The spool directory cannot be used. (/spool: read-only)\n"
+                     + "                  → Create it, and let the agent's user write to it.\n"
+                     + "\n1 wrong (✗), 1 to look at (!), 1 good (✓)\n")
+                    "table"
+
+            testCase "JSON for machines"
+            <| fun () ->
+                use document = JsonDocument.Parse(Diagnosis.toJson "1.2.3" report)
+                let root = document.RootElement
+                Expect.equal (root.GetProperty("version").GetString()) "1.2.3" "version"
+                Expect.isFalse (root.GetProperty("healthy").GetBoolean()) "healthy"
+
+                let checks =
+                    [
+                        for check in root.GetProperty("checks").EnumerateArray() ->
+                            check.GetProperty("check").GetString(),
+                            check.GetProperty("verdict").GetString(),
+                            check.GetProperty("cause").GetString(),
+                            check.GetProperty("duration_ms").GetRawText()
+                    ]
+
+                Expect.equal
+                    checks
+                    [
+                        "DNS", "ok", null, "1.3"
+                        "clock", "warning", "not-checked", "null"
+                        "spool", "error", "spool-unusable", "null"
+                    ]
+                    "checks"
+
+            testCase "only what is wrong makes the machine ill"
+            <| fun () ->
+                Expect.isFalse (Diagnosis.isHealthy report) "with ✗"
+                Expect.isTrue (Diagnosis.isHealthy report[0..1]) "with !"
+        ]
+
+[<Tests>]
+let tests =
+    testList "Diagnosis" [ configurationTests; wayTests; machineTests; surroundingTests; reportTests ]
