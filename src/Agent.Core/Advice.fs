@@ -238,7 +238,7 @@ module Advice =
             Cause.TooManyRequests,
             "too-many-requests",
             "The webapp or a proxy in front limits how many requests it takes.",
-            "Give a longer --interval, or raise that limit."
+            "Give a longer --interval, or lift that limit."
             Cause.ServerImpatient,
             "server-impatient",
             "The webapp or a proxy in front waited too long for the request.",
@@ -274,7 +274,7 @@ module Advice =
             Cause.TimedOut,
             "timed-out",
             "There is no complete answer in time.",
-            "Check for an overloaded webapp or proxy; for a slow network raise --timeout."
+            "Check for an overloaded webapp or proxy; for a slow network give a longer --timeout."
             Cause.ConnectionBroken,
             "connection-broken",
             "The connection breaks before the answer is complete.",

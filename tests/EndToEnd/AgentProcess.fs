@@ -128,10 +128,13 @@ type AgentProcess(words: string list, environment: (string * string) list) =
     /// The lines of its standard error so far.
     member _.AllErrors: string list = List.ofSeq errors
 
-    /// The same without the warning that is fair on a machine that is busy with other tests: the grid's own tests see it.
+    /// The same without the warning that is fair on a machine that is busy with other tests, which the grid's own tests see,
+    /// and without advice, which the adviser's own tests see.
     member this.Errors: string list =
         this.AllErrors
-        |> List.filter (fun line -> not (line.Contains " WARNING sampling was late: "))
+        |> List.filter (fun line ->
+            not (line.Contains " WARNING sampling was late: ")
+            && not (line.Contains " WARNING advice: "))
 
     /// True once it has ended.
     member _.HasEnded: bool = agent.HasExited

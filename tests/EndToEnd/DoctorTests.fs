@@ -135,7 +135,7 @@ let tests =
                 for name in [ "host"; "server slug"; "DNS"; "TCP"; "ingest"; "clock" ] do
                     Expect.equal (verdictOf name checks) ("ok", "") name
 
-                Expect.equal (verdictOf "token" checks) ("warning", "token-exposed") "argv"
+                Expect.equal (verdictOf "token" checks) ("ok", "") "token"
                 expectLocal checks
 
                 match server.Requests with
@@ -144,6 +144,22 @@ let tests =
                     Expect.equal (request.Header "X-Monitoring-Token") Token "token"
                     Expect.isTrue (request.CollectedAt.EndsWith "+00:00") "a sample"
                 | requests -> failtest $"expected one request, got {requests.Length}"
+
+            testCase "a token that ps shows is worth a look"
+            <| fun () ->
+                let _, checks =
+                    diagnosed
+                        [
+                            "--dry-run"
+                            "--host"
+                            "http://127.0.0.1:1"
+                            "--server-slug"
+                            "a"
+                            "--token"
+                            "b"
+                        ]
+
+                Expect.equal (verdictOf "token" checks) ("warning", "token-exposed") "token"
 
             testCase "the question after a 404 carries no token"
             <| fun () ->
@@ -354,7 +370,7 @@ let adviserTests =
                 agent.WaitForEnd patience |> ignore
 
                 Expect.equal
-                    (advice agent.Errors |> List.map (fun line -> line.Substring(0, 24)))
+                    (advice agent.AllErrors |> List.map (fun line -> line.Substring(0, 24)))
                     [
                         "The webapp refuses the t"
                         "The webapp fails on its "
@@ -378,7 +394,7 @@ let adviserTests =
                 agent.WaitForEnd patience |> ignore
                 Expect.equal (count "GET") 1 "questions"
 
-                match advice agent.Errors with
+                match advice agent.AllErrors with
                 | [ line ] -> Expect.stringStarts line "The webapp is there, and knows no server of this slug." "advice"
                 | lines -> failtest $"expected one line, got %A{lines}"
 
@@ -390,7 +406,7 @@ let adviserTests =
                 agent.Signal SigTerm
                 agent.WaitForEnd patience |> ignore
 
-                match advice agent.Errors with
+                match advice agent.AllErrors with
                 | [ line ] ->
                     Expect.stringStarts line "This machine's clock and the webapp's differ." "advice"
                     Expect.stringContains line " s ahead of the webapp's." "how much"

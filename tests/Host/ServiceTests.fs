@@ -108,7 +108,7 @@ let private healthy: Snapshot =
                         ReadBytes = 0UL<B>
                         Writes = 0UL
                         WrittenBytes = 0UL<B>
-                        BusyTime = ValueNone
+                        BusyTime = ValueSome 0UL<ms>
                     }
                 |]
         Network = Ok [||]
