@@ -35,18 +35,12 @@ let private openAndClose (pipe: string) : unit =
     use _ = File.OpenHandle(pipe, FileMode.Open, FileAccess.ReadWrite)
     ()
 
-/// The target without the token on the command line, which would be warned about.
-let private words (url: string) : string list =
-    [ "--host"; url; "--server-slug"; "gpu-box-01" ]
-
-let private token = "AI_DASHBOARD_TOKEN", Token
-
 /// A manager's socket and the variables that name it.
 let private withManager (watchdog: int) (test: string -> NotifySocket -> (string * string) list -> unit) : unit =
     withDirectory (fun directory ->
         let path = Path.Combine(directory, "notify")
         use socket = new NotifySocket(path)
-        test directory socket [ token; "NOTIFY_SOCKET", path; "WATCHDOG_USEC", string watchdog ])
+        test directory socket [ "NOTIFY_SOCKET", path; "WATCHDOG_USEC", string watchdog ])
 
 /// A copy of a machine's /proc that a test may change.
 let private copyOfProc (directory: string) : string =
@@ -68,7 +62,7 @@ let private manager =
             <| fun () ->
                 withManager 1_000_000 (fun _ socket variables ->
                     use server = new IngestServer(stored)
-                    use agent = startWith variables (words server.Url @ [ "--interval=0.5" ])
+                    use agent = startWith variables (targetOf server.Url @ [ "--interval=0.5" ])
                     eventually patience $"four beats; {agent.Said}" (fun () -> socket.Count "WATCHDOG=1" >= 4)
 
                     eventually patience "a delivery" (fun () ->
@@ -94,7 +88,7 @@ let private manager =
                         new IngestServer(fun request context ->
                             (if Volatile.Read &broken then refused 503 "busy" else stored) request context)
 
-                    use agent = startWith variables (words server.Url @ [ "--interval=0.5" ])
+                    use agent = startWith variables (targetOf server.Url @ [ "--interval=0.5" ])
 
                     eventually patience $"the outage; {agent.Said}" (fun () ->
                         socket.States |> List.exists _.EndsWith("not delivered: HTTP 503: busy"))
@@ -154,7 +148,7 @@ let private manager =
             <| fun () ->
                 withManager 1_000_000 (fun _ socket variables ->
                     use server = new IngestServer(stored)
-                    use agent = startWith variables (words server.Url @ [ "--interval=3600" ])
+                    use agent = startWith variables (targetOf server.Url @ [ "--interval=3600" ])
                     eventually patience $"six beats; {agent.Said}" (fun () -> socket.Count "WATCHDOG=1" >= 6)
                     Expect.equal server.Requests.Length 1 "one sample")
 
@@ -205,6 +199,7 @@ let private errorsUnder (stream: string) (words: string list) : int * string lis
     let start =
         ProcessStartInfo("/bin/sh", [ "-c"; script; binary.Value ] @ words, RedirectStandardError = true, RedirectStandardOutput = true)
 
+    start.Environment["AI_DASHBOARD_TOKEN"] <- Token
     start.Environment["DOTNET_ROOT"] <- Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", ".."))
 
     use shell =
@@ -263,7 +258,7 @@ let private journal =
 
                 // A minute lasts 1.5 seconds; there is an attempt in each 25 ms.
                 use agent =
-                    startWith [ token; "AI_DASHBOARD_TEST_TIME_SCALE", "40" ] (words server.Url @ [ "--interval=20" ])
+                    startWith [ "AI_DASHBOARD_TEST_TIME_SCALE", "40" ] (targetOf server.Url @ [ "--interval=20" ])
 
                 let about () =
                     agent.Errors |> List.filter _.Contains("not delivered: HTTP 429")
