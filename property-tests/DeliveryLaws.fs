@@ -296,8 +296,8 @@ let tests =
                     |> Array.forall (fun (outcome, struct (state, step)) ->
                         match outcome, step with
                         | Outcome.Delivered _, DeliveryStep.Next -> state = Delivery.start
-                        | Outcome.RetryAfter(ValueSome asked, _), DeliveryStep.Wait delay -> delay = asked
-                        | Outcome.RetryAfter(ValueNone, _), DeliveryStep.Wait _
+                        | Outcome.RetryAfter(ValueSome asked, _), DeliveryStep.Wait delay when asked > TimeSpan.Zero -> delay = asked
+                        | Outcome.RetryAfter _, DeliveryStep.Wait _
                         | Outcome.Hold _, DeliveryStep.Wait _
                         | Outcome.Reject _, DeliveryStep.SetAside
                         | Outcome.Reject _, DeliveryStep.TakeBack _ -> true

@@ -31,6 +31,7 @@ let private tests =
             DeliveryLaws.tests
             SpoolLaws.tests
             CliLaws.tests
+            RepetitionLaws.tests
         ]
 
 [<EntryPoint>]

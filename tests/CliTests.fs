@@ -21,7 +21,10 @@ let private flags: (string * bool) list =
 let private describe (settings: Settings) : string =
     let target =
         match settings.Target with
-        | ValueSome target -> $"{target.Endpoint} {tokenOf target}"
+        | ValueSome {
+                        Token = TokenOrigin.Given(token, origin)
+                    } as target -> $"{target.Value.Endpoint} {token.Reveal()} {origin}"
+        | ValueSome target -> $"{target.Endpoint} {target.Token}"
         | ValueNone -> "nowhere"
 
     let rest = { settings with Target = ValueNone }
@@ -44,17 +47,20 @@ let tests =
         [
             testCase "every flag of the union has an effect, and its variable the same"
             <| fun () ->
-                let plain = outcome required []
                 Expect.isGreaterThanOrEqual flags.Length 18 "the flags of the first issue"
 
                 for flag, takesValue in flags do
                     let variable = "AI_DASHBOARD_" + flag.Substring(2).ToUpperInvariant().Replace('-', '_')
 
-                    let others =
+                    // Without the flag itself; and without --token, which beats other ways to give one.
+                    let without names =
                         required
                         |> List.chunkBySize 2
-                        |> List.filter (fun pair -> pair.Head <> flag)
+                        |> List.filter (fun pair -> not (List.contains pair.Head names))
                         |> List.concat
+
+                    let others = without [ flag; (if flag.StartsWith "--token" then "--token" else flag) ]
+                    let plain = outcome others []
 
                     // One text or another is a good value of each flag, or an error in the name of that flag.
                     let texts =
@@ -63,20 +69,20 @@ let tests =
                         else
                             [ "1" ]
 
-                    let effects =
-                        texts
-                        |> List.filter (fun text ->
-                            let words = if takesValue then [ flag; text ] else [ flag ]
-                            outcome (others @ words) [] <> plain)
+                    let given text =
+                        if takesValue then
+                            others @ [ flag; text ]
+                        else
+                            others @ [ flag ]
 
+                    let effects = texts |> List.filter (fun text -> outcome (given text) [] <> plain)
                     Expect.isNonEmpty effects $"{flag} changes nothing"
 
                     for text in texts do
-                        let words = if takesValue then [ flag; text ] else [ flag ]
-
+                        // Some sentences name the flag, whichever way it came.
                         Expect.equal
                             ((outcome others [ variable, text ]).Replace(variable, flag))
-                            (outcome (others @ words) [])
+                            ((outcome (given text) []).Replace(variable, flag))
                             $"{variable} and {flag} {text}"
 
             testCase "every flag stands in the help, and the help names no value of the environment"

@@ -196,8 +196,9 @@ let private tokenTests =
             testCase "a token prints as stars"
             <| fun () ->
                 let target = targetOf (settingsWith [])
-                Expect.equal (string target.Token) "***" "string"
-                Expect.equal $"{target.Token}" "***" "interpolated"
+                Expect.equal (string (Secret "s3cr3t")) "***" "string"
+                Expect.equal $"""{Secret "s3cr3t"}""" "***" "interpolated"
+                Expect.isFalse ((string target.Token).Contains "s3cr3t") "the origin"
                 Expect.isFalse ((sprintf "%A" target).Contains "s3cr3t") "%A"
                 Expect.isFalse ((string target).Contains "s3cr3t") "the record"
         ]

@@ -129,6 +129,8 @@ type private Words =
     {
         /// The good flags, each with its value after `=`, so that a value may begin with a dash.
         Flags: string list
+        /// Switches that were given a value, each with its value.
+        Switches: struct (string * string) list
         /// Flags that lack their value.
         Incomplete: string list
         /// What cannot be used, as sentences.
@@ -209,7 +211,13 @@ let private walk (argv: string[]) (hidesWords: bool) : Words =
             | (true, true), value :: rest when not (value.StartsWith("--", StringComparison.Ordinal)) ->
                 found |> withValue name value |> step rest
             | (true, true), _ -> found |> withoutValue name "needs a value" |> step rest
-            | (true, false), _ when separator >= 0 -> found |> withError name $"{name} is a switch and takes no value" |> step rest
+            | (true, false), _ when separator >= 0 && name = "--version" -> found |> withError name $"{name} takes no value" |> step rest
+            | (true, false), _ when separator >= 0 ->
+                // Argu has no switches with a value; Settings reads it as it reads a variable.
+                { found with
+                    Switches = struct (name, word.Substring(separator + 1)) :: found.Switches
+                }
+                |> step rest
             | (true, false), _ ->
                 { found with
                     Flags = name :: found.Flags
@@ -239,6 +247,7 @@ let private walk (argv: string[]) (hidesWords: bool) : Words =
         (List.ofArray argv)
         {
             Flags = []
+            Switches = []
             Incomplete = []
             Errors = []
         }
@@ -282,7 +291,7 @@ let parse (argv: string[]) (environment: Func<string, string | null>) : Result<C
         | Error error -> Error [| error |]
         | Ok arguments when List.contains AgentArgument.Version arguments && words.Errors.IsEmpty -> Ok Command.Version
         | Ok arguments ->
-            let flags = arguments |> List.map flagAndValue
+            let flags = List.map flagAndValue arguments @ List.rev words.Switches
 
             let given (flag: string) : Given voption =
                 match flags |> List.tryFindBack (fun (struct (name, _)) -> name = flag) with

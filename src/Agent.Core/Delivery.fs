@@ -206,7 +206,7 @@ module Delivery =
             else
                 ValueNone)
 
-    /// The webapp's own words: `error` of a JSON object, else the first line of a text body, else nothing.
+    /// The webapp's own words: `error` of a JSON object, else nothing.
     let private errorText (body: ReadOnlyMemory<byte>) : string =
         match Decode.fromBytes (Decode.field "error" Decode.string) body with
         | Ok text -> text.Trim()
@@ -301,12 +301,13 @@ module Delivery =
     let decide (interval: TimeSpan) (jitter: float) (state: DeliveryState) (outcome: Outcome) : struct (DeliveryState * DeliveryStep) =
         match outcome with
         | Outcome.Delivered _ -> struct (start, DeliveryStep.Next)
-        | Outcome.RetryAfter(ValueSome delay, _) ->
+        // A server that asks for no delay at all is not taken at its word.
+        | Outcome.RetryAfter(ValueSome delay, _) when delay > TimeSpan.Zero ->
             struct ({ state with
                         Failures = state.Failures + 1
                     },
                     DeliveryStep.Wait delay)
-        | Outcome.RetryAfter(ValueNone, _) ->
+        | Outcome.RetryAfter _ ->
             let failures = state.Failures + 1
             struct ({ state with Failures = failures }, DeliveryStep.Wait(backOff interval failures jitter))
         | Outcome.Hold _ -> struct ({ state with Failures = 0 }, DeliveryStep.Wait ProbeInterval)

@@ -166,6 +166,9 @@ module Settings =
             Message = $"{given.Origin}: {message}"
         }
 
+    let private isFlag (given: Given) =
+        given.Origin.StartsWith("--", StringComparison.Ordinal)
+
     let private missing (flag: string) : ConfigError =
         let origin = $"{flag} (or {variableOf flag})"
 
@@ -245,9 +248,9 @@ module Settings =
     let private timeoutOf (given: Given) : Result<TimeSpan, ConfigError> =
         secondsOf given
         |> Result.bind (fun seconds ->
-            // A tick is the least that a time span can hold.
-            if seconds >= 0.001 && seconds <= 600.0 then
-                Ok(TimeSpan.FromSeconds seconds)
+            if seconds > 0.0 && seconds <= 600.0 then
+                // The clocks that it is measured with tell milliseconds.
+                Ok(TimeSpan.FromSeconds(max seconds 0.001))
             else
                 Error(error given "a time-out above 0 and up to 600 seconds"))
 
@@ -276,6 +279,8 @@ module Settings =
         | "false"
         | "no"
         | "off" -> Ok false
+        // What stands behind a switch may be a token that was glued to the wrong option.
+        | _ when isFlag given -> Error(errorWithoutText given "a switch takes 1, true, yes, on or 0, false, no, off, or no value")
         | _ -> Error(error given "a switch: 1, true, yes, on or 0, false, no, off")
 
     let private names (text: string) : string[] =
@@ -322,9 +327,6 @@ module Settings =
         | "/" -> Error(error given "a file")
         | path when path.Contains '\000' -> Error(error given "a file")
         | path -> Ok path
-
-    let private isFlag (given: Given) =
-        given.Origin.StartsWith("--", StringComparison.Ordinal)
 
     /// --token, --token-file, their variables in the same order, systemd's credential; none when nothing is there.
     let private tokenOriginOf

@@ -5,6 +5,7 @@ open System.Buffers
 open System.Globalization
 open System.Text
 open System.Text.Json
+open Agent.Core.Units
 
 /// Why the directory of a stream cannot be used.
 [<RequireQualifiedAccess>]
@@ -81,7 +82,7 @@ module Spool =
     /// A new segment is begun when the current one has this size, so that the oldest can go without taking much with it.
     [<CompiledName "SegmentSize">]
     let segmentSize (limit: int64) : int64 =
-        Math.Clamp(limit / 16L, 64L * 1024L, 4L * 1024L * 1024L)
+        Math.Clamp(limit / 16L, int64 (bytesOfKib 64UL<KiB>), int64 (bytesOfMib 4UL<MiB>))
 
     /// The file name of a segment.
     [<CompiledName "NameOf">]

@@ -17,6 +17,9 @@ internal sealed class AgentRun : IDisposable
     /// <summary>The first sample waits so long for the slow sources.</summary>
     private static readonly TimeSpan FirstReadings = TimeSpan.FromSeconds(3);
 
+    /// <summary>How every failure to deliver begins.</summary>
+    private const string NotDelivered = "not delivered";
+
     private readonly Settings settings;
     private readonly AgentClock clock;
     private readonly string version;
@@ -30,6 +33,7 @@ internal sealed class AgentRun : IDisposable
     private readonly ClockWatch clockWatch;
     private readonly IngestClient? client;
     private readonly Sampler sampler;
+    private readonly ServiceState service;
     private bool firstSample = true;
     private bool overflowing;
     private long lost;
@@ -39,7 +43,14 @@ internal sealed class AgentRun : IDisposable
 
     /// <summary>An agent that has not started yet; without a token it only prints what it would send.</summary>
     public AgentRun(
-        Settings settings, TokenSource? token, IOutbox outbox, string version, AgentClock clock, Log log, Signals signals)
+        Settings settings,
+        TokenSource? token,
+        IOutbox outbox,
+        string version,
+        AgentClock clock,
+        Log log,
+        Signals signals,
+        Systemd systemd)
     {
         this.settings = settings;
         this.outbox = outbox;
@@ -56,6 +67,7 @@ internal sealed class AgentRun : IDisposable
             OnSkipped = skipped => lateBy = Math.Max(lateBy, skipped),
         };
         posting = new SamplingScheduler(clock);
+        service = new ServiceState(systemd, settings.Interval, () => outbox.Count, clock);
 
         if (token is not null)
         {
@@ -102,9 +114,11 @@ internal sealed class AgentRun : IDisposable
             sampling.Stop();
             slow.Stop();
         });
+        service.WatchOver(sampling);
         var postingThread = new Thread(posting.Run, maxStackSize: 512 * 1024) { Name = "posting" };
         postingThread.Start();
         sampling.Run();
+        service.Stopping();
 
         // The request in flight may finish; its own time-out limits the wait.
         posting.Stop();
@@ -140,9 +154,12 @@ internal sealed class AgentRun : IDisposable
 
     private void Buffer(EncodedSample sample)
     {
+        service.Sampled();
+        log.Due();
+
         if (lateBy > 0)
         {
-            log.Warning($"sampling was late: {lateBy} sample(s) skipped");
+            log.Warning("sampling was late", $": {lateBy} sample(s) skipped");
             lateBy = 0;
         }
 
@@ -179,6 +196,9 @@ internal sealed class AgentRun : IDisposable
             {
                 accepted = newest is not null && attempt.Sample.Body.Span.SequenceEqual(newest.Body.Span);
 
+                log.Over(NotDelivered);
+                service.Delivered();
+
                 if (client is not null)
                 {
                     log.Routine(Delivery.ReceiptLine(receipt));
@@ -203,7 +223,8 @@ internal sealed class AgentRun : IDisposable
 
     private int Complain(string reason, string consequence)
     {
-        log.Warning($"not delivered: {reason}{(settings.Once ? "" : consequence)}");
+        service.NotDelivered(reason);
+        log.Warning($"{NotDelivered}: {reason}", settings.Once ? "" : consequence);
         return 0;
     }
 
@@ -247,7 +268,7 @@ internal sealed class AgentRun : IDisposable
         if (!settings.Once && inMemory + dropped.Total > 0)
         {
             log.Warning(
-                $"not delivered: {inMemory} still held in memory, {dropped.Refused} refused by the webapp, "
+                $"{NotDelivered}: {inMemory} still held in memory, {dropped.Refused} refused by the webapp, "
                 + $"{dropped.Overflowed} dropped for lack of room, {dropped.Damaged} damaged on disk");
         }
 

@@ -31,12 +31,12 @@ internal static class Pipeline
         var samples = Ticks(window, interval, once, sampling).Select(_ => sampler.Take()).Do(buffer);
 
         return window == TimeSpan.Zero
-            ? poster.Deliver(samples)
+            ? poster.Deliver(samples, once)
             : poster.Deliver(Ticks(TimeSpan.Zero, interval, once, sampling)
                 .Do(_ => sampler.OpenWindow())
                 .IgnoreElements()
                 .Select(static _ => default(EncodedSample)!)
-                .Merge(samples));
+                .Merge(samples), once);
     }
 
     private static IObservable<long> Ticks(TimeSpan first, TimeSpan interval, bool once, IScheduler sampling) =>

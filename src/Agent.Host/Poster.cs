@@ -29,9 +29,10 @@ internal sealed class Poster(
 {
     /// <summary>
     /// Delivers what is held at the start, then whenever a sample arrives and whenever a wait is over; completes when the
-    /// arrivals do.
+    /// arrivals do. With <paramref name="once"/> the first failure is the last attempt. An exception is a defect, and arrives
+    /// as OnError.
     /// </summary>
-    public IObservable<Attempt> Deliver(IObservable<EncodedSample> arrivals) =>
+    public IObservable<Attempt> Deliver(IObservable<EncodedSample> arrivals, bool once) =>
         Observable.Create<Attempt>(observer =>
         {
             var state = Delivery.Start;
@@ -39,9 +40,21 @@ internal sealed class Poster(
             var waiting = false;
 
             return StableCompositeDisposable.Create(
-                scheduler.Schedule(Pump),
-                arrivals.ObserveOn(scheduler).Subscribe(_ => Pump(), observer.OnError, observer.OnCompleted),
+                scheduler.Schedule(TryPump),
+                arrivals.ObserveOn(scheduler).Subscribe(_ => TryPump(), observer.OnError, observer.OnCompleted),
                 retry);
+
+            void TryPump()
+            {
+                try
+                {
+                    Pump();
+                }
+                catch (Exception defect)
+                {
+                    observer.OnError(defect);
+                }
+            }
 
             void Pump()
             {
@@ -79,11 +92,15 @@ internal sealed class Poster(
             bool Wait(TimeSpan delay)
             {
                 waiting = true;
-                retry.Disposable = scheduler.Schedule(delay, () =>
+
+                if (!once)
                 {
-                    waiting = false;
-                    Pump();
-                });
+                    retry.Disposable = scheduler.Schedule(delay, () =>
+                    {
+                        waiting = false;
+                        TryPump();
+                    });
+                }
 
                 return true;
             }

@@ -24,6 +24,8 @@ internal static class Program
     private static readonly string Version =
         typeof(Program).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "0";
 
+    private static readonly bool IsJournal = Journal.HasStandardError(Environment.GetEnvironmentVariable);
+
     private static int Main(string[] argv)
     {
         using var output = Writer(Console.OpenStandardOutput());
@@ -64,7 +66,7 @@ internal static class Program
     private static int Run(Settings settings, TokenSource? token, int scale, TextWriter output, TextWriter errors)
     {
         var clock = new AgentClock(scale);
-        var log = new Log(output, errors, settings.LogLevel, settings.Quiet, clock);
+        var log = new Log(output, errors, settings.LogLevel, settings.Quiet, clock, IsJournal);
 
         foreach (var warning in settings.Warnings)
         {
@@ -95,8 +97,12 @@ internal static class Program
         catch (Exception defect)
         {
             log.Critical($"a defect of the agent ended it: {defect.GetType().Name}: {defect.Message}");
-            log.Debug(defect.ToString().ReplaceLineEndings(" "));
+            log.Debug(defect.ToString());
             return Failure;
+        }
+        finally
+        {
+            log.Finish();
         }
     }
 
@@ -105,7 +111,8 @@ internal static class Program
         using (outbox)
         {
             using var signals = new Signals();
-            using var agent = new AgentRun(settings, token, outbox, Version, clock, log, signals);
+            using var systemd = Systemd.Open(Environment.GetEnvironmentVariable, Environment.ProcessId);
+            using var agent = new AgentRun(settings, token, outbox, Version, clock, log, signals, systemd);
             return agent.Run() ? Success : Failure;
         }
     }
@@ -146,7 +153,7 @@ internal static class Program
     {
         foreach (var problem in problems)
         {
-            errors.WriteLine($"{Cli.ProgramName}: {problem}");
+            errors.WriteLine($"{(IsJournal ? Journal.Prefix(LogLevel.Error) : "")}{Cli.ProgramName}: {problem}");
         }
 
         return UsageError;

@@ -44,7 +44,7 @@ internal sealed class TokenSource
         file: static (path, name) =>
             from token in Read(path, name)
             select new TokenSource(token, name, path),
-        credential: static path => File.Exists(path) && new FileInfo(path).Length > 0
+        credential: static path => HasText(path)
             ? from token in Read(path, "credential")
               select new TokenSource(token, "credential", path)
             : FSharpResult<TokenSource, ConfigError>.NewError(SettingsModule.MissingToken));
@@ -78,6 +78,19 @@ internal sealed class TokenSource
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             return FSharpResult<Secret, ConfigError>.NewError(new ConfigError(origin, $"{origin}: {path} cannot be read: {error.Message}"));
+        }
+    }
+
+    // The unit's default is a blank line: systemd takes no credential of nothing.
+    private static bool HasText(string path)
+    {
+        try
+        {
+            return !string.IsNullOrWhiteSpace(File.ReadAllText(path));
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return File.Exists(path);
         }
     }
 

@@ -57,7 +57,8 @@ internal sealed class ChildProcess(string name, TimeSpan limit, AgentClock clock
             RedirectStandardError = true,
         };
 
-        // Messages in English, and no secret in the environment of a program that has no use for it.
+        // Messages in English, and no secret in the environment of a program that has no use for it. What systemd tells
+        // the agent is not for its children either: they must not speak to it in the agent's name.
         start.Environment["LC_ALL"] = "C";
 
         foreach (var variable in start.Environment.Keys.Where(IsOurs).ToArray())
@@ -75,7 +76,9 @@ internal sealed class ChildProcess(string name, TimeSpan limit, AgentClock clock
         }
     }
 
-    private static bool IsOurs(string variable) => variable.StartsWith("AI_DASHBOARD_", StringComparison.Ordinal);
+    private static bool IsOurs(string variable) =>
+        variable.StartsWith("AI_DASHBOARD_", StringComparison.Ordinal)
+        || variable is "NOTIFY_SOCKET" or "WATCHDOG_USEC" or "WATCHDOG_PID" or "CREDENTIALS_DIRECTORY";
 
     private FSharpResult<ProgramOutput, SourceError> Finish(Process process)
     {
@@ -93,7 +96,10 @@ internal sealed class ChildProcess(string name, TimeSpan limit, AgentClock clock
             return Unreadable($"no end within {limit.TotalSeconds:0.#} s; it was killed");
         }
 
+        // The process does not close the pipes that were asked for.
         using (process)
+        using (process.StandardOutput)
+        using (process.StandardError)
         {
             var printed = output.Length > 0 ? output : errors;
             return FSharpResult<ProgramOutput, SourceError>.NewOk(

@@ -56,6 +56,10 @@ internal static class KernelFiles
         _ => SourceError.NewUnreadable(path, error.Message),
     };
 
+    /// <summary>True for what a file may do to its reader; a pipe in its place is not supported.</summary>
+    public static bool IsOfTheFile(Exception error) =>
+        error is IOException or UnauthorizedAccessException or NotSupportedException;
+
     /// <summary>Reads a small file of /sys.</summary>
     public static SysText ReadText(string path, ReadBuffer buffer)
     {
@@ -65,7 +69,7 @@ internal static class KernelFiles
             ReadOnlyMemory<byte> text = buffer.ReadWhole(file).ToArray();
             return new SysText(path, FSharpResult<ReadOnlyMemory<byte>, SourceError>.NewOk(text));
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        catch (Exception error) when (IsOfTheFile(error))
         {
             return new SysText(path, FSharpResult<ReadOnlyMemory<byte>, SourceError>.NewError(ErrorOf(path, error)));
         }
@@ -107,7 +111,7 @@ internal sealed class KernelFile(string path, Func<TimeSpan> now) : IDisposable
             absent = null;
             return parse(buffer.ReadWhole(handle)).SelectError(SourceError.NewGarbled);
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        catch (Exception error) when (KernelFiles.IsOfTheFile(error))
         {
             Dispose();
             var reason = KernelFiles.ErrorOf(path, error);

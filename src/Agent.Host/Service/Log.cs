@@ -4,12 +4,36 @@ using Agent.Core;
 namespace Agent.Host.Service;
 
 /// <summary>
-/// What the agent says: routine lines on stdout, everything else on stderr, one line each. Safe for all threads. A
-/// stream that cannot be written to, such as a full disk, costs its line and never the agent.
+/// What the agent says: routine lines on stdout, everything else on stderr, one line each. Warnings and errors that
+/// repeat are told at once, then once a minute with their number. Safe for all threads. A stream that cannot be written
+/// to, such as a full disk, costs its line and never the agent.
 /// </summary>
-internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, bool quiet, TimeProvider time)
+/// <param name="output">Where routine lines go.</param>
+/// <param name="errors">Where everything else goes.</param>
+/// <param name="level">What matters less is not said.</param>
+/// <param name="quiet">No routine lines.</param>
+/// <param name="clock">For time stamps, and the minute.</param>
+/// <param name="journal">Lines carry the journal's priority in place of time and level, which it has by itself.</param>
+internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, bool quiet, AgentClock clock, bool journal = false)
 {
     private readonly Lock gate = new();
+    private Repetitions repetitions = Repetition.None;
+
+    /// <summary>The text on one line: line breaks and other control characters become blanks.</summary>
+    public static string OneLine(string text)
+    {
+        static bool Breaks(char c) => char.IsControl(c) || c is '\u2028' or '\u2029';
+
+        return text.Any(Breaks)
+            ? string.Create(text.Length, text, static (line, text) =>
+            {
+                for (var i = 0; i < text.Length; i++)
+                {
+                    line[i] = Breaks(text[i]) ? ' ' : text[i];
+                }
+            })
+            : text;
+    }
 
     /// <summary>A start, result or stop line; silent with --quiet.</summary>
     public void Routine(string line)
@@ -30,13 +54,54 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
     public void Info(string message) => At(LogLevel.Info, message);
 
     /// <summary>What a user should look at.</summary>
-    public void Warning(string message) => At(LogLevel.Warning, message);
+    public void Warning(string message) => Observe(Repetition.Exactly(LogLevel.Warning, message));
+
+    /// <summary>
+    /// The same for what may come again with other numbers: a repetition is recognised whatever they are, and whatever
+    /// <paramref name="figures"/> says, which goes right behind the message.
+    /// </summary>
+    public void Warning(string message, string figures) =>
+        Observe(Repetition.WithFigures(LogLevel.Warning, message, figures));
+
+    /// <summary>That something can no longer be had. Whoever says so says it once; when it comes again, it is news.</summary>
+    public void Lost(string message) => At(LogLevel.Warning, message);
 
     /// <summary>What went wrong.</summary>
-    public void Error(string message) => At(LogLevel.Error, message);
+    public void Error(string message) => Observe(Repetition.Exactly(LogLevel.Error, message));
 
     /// <summary>What ends the agent.</summary>
     public void Critical(string message) => At(LogLevel.Critical, message);
+
+    /// <summary>All is well again with what warnings call so up to their first colon.</summary>
+    public void Over(string subject) => Repeated((now, told) => Repetition.Over(now, subject, told));
+
+    /// <summary>Says what has been repeated for a minute. To be called every now and then.</summary>
+    public void Due() => Repeated(Repetition.Due);
+
+    /// <summary>Says how often the last warnings were repeated.</summary>
+    public void Finish() => Repeated(static (now, told) => (Repetition.None, Repetition.Finish(now, told)));
+
+    private void Observe(Remark remark)
+    {
+        if (remark.Level >= level)
+        {
+            Repeated((now, told) => Repetition.Observe(now, remark, told));
+        }
+    }
+
+    private void Repeated(Func<TimeSpan, Repetitions, (Repetitions, LogLine[])> step)
+    {
+        // Held while writing, so that lines come in the order in which they were decided on.
+        lock (gate)
+        {
+            (repetitions, var lines) = step(clock.Elapsed, repetitions);
+
+            foreach (var line in lines)
+            {
+                At(line.Level, line.Text);
+            }
+        }
+    }
 
     private void At(LogLevel severity, string message)
     {
@@ -45,8 +110,9 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
             return;
         }
 
-        var now = time.GetUtcNow().ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
-        Write(errors, $"{now} {severity.ToString().ToUpperInvariant()} {message}");
+        var now = clock.GetUtcNow().ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
+        var prefix = journal ? Journal.Prefix(severity) : $"{now} {severity.ToString().ToUpperInvariant()} ";
+        Write(errors, prefix + OneLine(message));
     }
 
     private void Write(TextWriter writer, string line)

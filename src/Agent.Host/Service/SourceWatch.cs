@@ -56,7 +56,7 @@ internal sealed class SourceWatch(Settings settings, Func<IEnumerable<SourceErro
 
         if (isFault)
         {
-            log.Warning($"no {what}: {reading.ErrorValue}");
+            log.Lost($"no {what}: {reading.ErrorValue}");
         }
         else if (state.Length > 0)
         {
@@ -79,7 +79,7 @@ internal sealed class SourceWatch(Settings settings, Func<IEnumerable<SourceErro
 
             if (now.Add(source) && !slowBroken.Contains(source))
             {
-                log.Warning(fault.ToString());
+                log.Lost(fault.ToString());
             }
         }
 

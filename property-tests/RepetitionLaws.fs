@@ -1,0 +1,144 @@
+/// Laws of repeated remarks.
+module Agent.PropertyTests.RepetitionLaws
+
+open System
+open System.Text.RegularExpressions
+open Agent.Core
+open Agent.PropertyTests.Generators
+open Agent.PropertyTests.Laws
+open Expecto
+open FsCheck
+open FsCheck.FSharp
+
+type private Step =
+    | Says of reason: string * figure: int
+    | Over
+    | Due
+
+let private reasons = [ "delivery: refused"; "delivery: HTTP 503"; "disk: gone" ]
+
+/// Steps and the seconds between them.
+let private steps =
+    let step =
+        Gen.frequency
+            [
+                6, Gen.map2 (fun reason figure -> Says(reason, figure)) (Gen.elements reasons) (Gen.choose (0, 5000))
+                1, Gen.constant Over
+                2, Gen.constant Due
+            ]
+
+    upTo 60 (Gen.zip (Gen.elements [ 0; 0; 1; 2; 7; 30; 59; 60; 61; 200 ]) step)
+
+let private remark reason (figure: int) =
+    Repetition.withFigures LogLevel.Warning reason $"; {figure} held, next attempt in 0.{figure} s"
+
+/// Each line with its second, for each step and then for the end.
+let private run (steps: (int * Step)[]) : (int * LogLine)[][] =
+    let mutable state = Repetition.none
+    let mutable second = 0
+
+    let printed =
+        [|
+            for wait, step in steps do
+                second <- second + wait
+                let now = TimeSpan.FromSeconds(float second)
+
+                let struct (next, lines) =
+                    match step with
+                    | Says(reason, figure) -> Repetition.observe now (remark reason figure) state
+                    | Over -> Repetition.over now "delivery" state
+                    | Due -> Repetition.due now state
+
+                state <- next
+                lines |> Array.map (fun line -> second, line)
+        |]
+
+    let last =
+        Repetition.finish (TimeSpan.FromSeconds(float second)) state
+        |> Array.map (fun line -> second, line)
+
+    Array.append printed [| last |]
+
+/// How many remarks a line stands for.
+let private count (line: LogLine) =
+    let times = Regex.Match(line.Text, @" \((?:(once)|([0-9]+) times) in the last .*\)$")
+
+    if not times.Success || times.Groups[1].Success then
+        1
+    else
+        int times.Groups[2].Value
+
+let private isSummary (line: LogLine) = line.Text.EndsWith ')'
+
+let private ofReason (reason: string) (lines: seq<int * LogLine>) =
+    lines
+    |> Seq.filter (fun (_, line) -> line.Text.StartsWith(reason, StringComparison.Ordinal))
+    |> List.ofSeq
+
+let tests =
+    testList
+        "Repetition"
+        [
+            law "every remark is printed or counted, none twice" steps (fun steps ->
+                let lines = run steps |> Seq.concat |> List.ofSeq
+
+                reasons
+                |> List.forall (fun reason ->
+                    let said =
+                        steps
+                        |> Array.filter (fun (_, step) ->
+                            match step with
+                            | Says(other, _) -> other = reason
+                            | _ -> false)
+
+                    (ofReason reason lines |> List.sumBy (snd >> count)) = said.Length))
+
+            law "a remark that was not made for a minute is printed at once, as it is" steps (fun steps ->
+                let printed = run steps
+                let mutable second = 0
+                let last = Collections.Generic.Dictionary<string, int>()
+
+                Array.zip steps printed[.. steps.Length - 1]
+                |> Array.forall (fun ((wait, step), lines) ->
+                    second <- second + wait
+
+                    match step with
+                    | Says(reason, figure) ->
+                        // A summary may be younger than the remark, so only what was never said is certain.
+                        let isNew = not (last.ContainsKey reason)
+                        last[reason] <- second
+                        let remark = remark reason figure
+
+                        not isNew
+                        || (lines.Length > 0
+                            && (snd (Array.last lines)).Text = remark.Message + remark.Figures)
+                    | _ -> true))
+
+            law "of one remark at most two lines are printed in any minute before the end" steps (fun steps ->
+                let lines = run steps |> Array.take steps.Length |> Seq.concat |> List.ofSeq
+
+                reasons
+                |> List.forall (fun reason ->
+                    ofReason reason lines
+                    |> List.map fst
+                    |> List.windowed 3
+                    |> List.forall (fun window -> window[2] - window[0] >= 60)))
+
+            law "while nothing changes, lines about one remark lie a minute apart" steps (fun steps ->
+                let calm =
+                    steps
+                    |> Array.filter (fun (_, step) ->
+                        match step with
+                        | Says(reason, _) -> reason = "disk: gone"
+                        | Over -> false
+                        | Due -> true)
+
+                run calm
+                |> Array.take calm.Length
+                |> Seq.concat
+                |> Seq.map fst
+                |> Seq.pairwise
+                |> Seq.forall (fun (a, b) -> b - a >= 60))
+
+            law "the end prints nothing but counts" steps (fun steps -> run steps |> Array.last |> Array.forall (snd >> isSummary))
+        ]

@@ -1,0 +1,212 @@
+/// The real agent as a process of its own.
+module Agent.Tests.EndToEnd.AgentProcess
+
+open System
+open System.Collections
+open System.Collections.Concurrent
+open System.Diagnostics
+open System.IO
+open System.Runtime.InteropServices
+open System.Threading
+open Agent.Tests
+open Expecto
+
+[<DllImport("libc", EntryPoint = "kill", SetLastError = true)>]
+extern int private sendSignal(int pid, int signal)
+
+/// Ctrl-C.
+[<Literal>]
+let SigInt = 2
+
+/// What service managers send.
+[<Literal>]
+let SigTerm = 15
+
+/// The token of every run; it is looked for in everything that an agent prints.
+[<Literal>]
+let Token = "t0k3n-of-the-tests"
+
+/// What runs take at most, start on a busy machine included.
+let patience = TimeSpan.FromSeconds 20.0
+
+/// Polls until the condition holds; fails the test when that takes too long.
+let eventually (limit: TimeSpan) (what: string) (condition: unit -> bool) : unit =
+    let watch = Stopwatch.StartNew()
+
+    while not (condition ()) do
+        if watch.Elapsed > limit then
+            failtest $"not within {limit.TotalSeconds} s: {what}"
+
+        Thread.Sleep 5
+
+/// True for a process that lives, be it a zombie.
+let isAlive (pid: int) : bool =
+    // A zombie has ended; it only waits for its parent to look.
+    sendSignal (pid, 0) = 0
+    && (try
+            File.ReadAllText($"/proc/{pid}/stat").Split(") ")[1]
+            |> fun rest -> not (rest.StartsWith 'Z')
+        with :? IOException ->
+            false)
+
+/// The program under test: AGENT_BINARY, else what the build put beside the tests.
+let binary: Lazy<string> =
+    lazy
+        (let configuration =
+            match Path.GetFileName(AppContext.BaseDirectory.TrimEnd '/') with
+            | null
+            | "" -> "debug"
+            | name -> name
+
+         let built =
+             Path.Combine(Fixtures.root, "artifacts", "bin", "Agent.Host", configuration, "ai-dashboard-agent")
+
+         match Environment.GetEnvironmentVariable "AGENT_BINARY" with
+         | null
+         | "" when File.Exists built -> built
+         | null
+         | "" -> failtest $"{built} is not there; build src/Agent.Host or set AGENT_BINARY"
+         | path when File.Exists path -> Path.GetFullPath path
+         | path -> failtest $"AGENT_BINARY is {path}, which is not there")
+
+/// The runtime that these tests run on, for an agent that is not self-contained.
+let private dotnetRoot =
+    Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", ".."))
+
+/// This process's environment without what could change the agent's behaviour.
+let private plainEnvironment () : (string * string) list =
+    [
+        for entry in Seq.cast<DictionaryEntry>(Environment.GetEnvironmentVariables()) do
+            let name = string entry.Key
+            let isProxy = name.EndsWith("_proxy", StringComparison.OrdinalIgnoreCase)
+
+            if not (name.StartsWith("AI_DASHBOARD_", StringComparison.Ordinal)) && not isProxy then
+                name, string entry.Value
+    ]
+
+/// A running agent, and what it printed. Disposing of it kills what still runs, and looks for the token.
+type AgentProcess(words: string list, environment: (string * string) list) =
+    let output = ConcurrentQueue<string>()
+    let errors = ConcurrentQueue<string>()
+
+    let start =
+        let start = ProcessStartInfo(binary.Value, words)
+        start.RedirectStandardInput <- true
+        start.RedirectStandardOutput <- true
+        start.RedirectStandardError <- true
+        start.WorkingDirectory <- "/"
+        start.Environment.Clear()
+
+        for name, value in environment do
+            start.Environment[name] <- value
+
+        start.Environment["DOTNET_ROOT"] <- dotnetRoot
+        start
+
+    let agent = new Process(StartInfo = start)
+
+    let keep (lines: ConcurrentQueue<string>) =
+        DataReceivedEventHandler(fun _ received ->
+            match received.Data with
+            | null -> ()
+            | line -> lines.Enqueue line)
+
+    do
+        agent.OutputDataReceived.AddHandler(keep output)
+        agent.ErrorDataReceived.AddHandler(keep errors)
+        agent.Start() |> ignore
+        agent.BeginOutputReadLine()
+        agent.BeginErrorReadLine()
+        agent.StandardInput.Close()
+
+    /// Its process id.
+    member _.Id: int = agent.Id
+
+    /// The lines of its standard output so far.
+    member _.Output: string list = List.ofSeq output
+
+    /// The lines of its standard error so far.
+    member _.AllErrors: string list = List.ofSeq errors
+
+    /// The same without the warning that is fair on a machine that is busy with other tests: the grid's own tests see it.
+    member this.Errors: string list =
+        this.AllErrors
+        |> List.filter (fun line -> not (line.Contains " WARNING sampling was late: "))
+
+    /// True once it has ended.
+    member _.HasEnded: bool = agent.HasExited
+
+    /// Sends it a signal.
+    member _.Signal(signal: int) : unit =
+        Expect.equal (sendSignal (agent.Id, signal)) 0 "the signal is sent"
+
+    /// Waits for its end and returns its exit code.
+    member this.WaitForEnd(limit: TimeSpan) : int =
+        if not (agent.WaitForExit limit) then
+            failtest $"it still runs after {limit.TotalSeconds} s; {this.Said}"
+
+        // Without a limit this also waits for the last lines.
+        agent.WaitForExit()
+        agent.ExitCode
+
+    /// Waits for a line on standard error.
+    member this.WaitForError(part: string) : unit =
+        eventually patience $"a line with \"{part}\"; {this.Said}" (fun () -> this.Errors |> List.exists _.Contains(part))
+
+    /// Everything it printed, for messages.
+    member this.Said: string = $"stdout: %A{this.Output}, stderr: %A{this.AllErrors}"
+
+    interface IDisposable with
+        member this.Dispose() =
+            if not agent.HasExited then
+                agent.Kill()
+                agent.WaitForExit()
+
+            agent.Dispose()
+
+            if (this.Output @ this.AllErrors) |> List.exists _.Contains(Token) then
+                failtest "the agent printed the token"
+
+/// The words that name this server; the token comes by the environment.
+let targetOf (url: string) : string list =
+    [ "--host"; url; "--server-slug"; "gpu-box-01" ]
+
+/// Starts an agent with these words, and these variables beside the plain ones and the token's; a variable of the same
+/// name replaces.
+let startWith (variables: (string * string) list) (words: string list) : AgentProcess =
+    let kept =
+        ("AI_DASHBOARD_TOKEN", Token) :: plainEnvironment ()
+        |> List.filter (fun (name, _) -> not (List.exists (fst >> (=) name) variables))
+
+    new AgentProcess(words, kept @ variables)
+
+/// Starts an agent with these words.
+let start (words: string list) : AgentProcess = startWith [] words
+
+/// Starts an agent with these variables and nothing else in its environment.
+let startBare (variables: (string * string) list) (words: string list) : AgentProcess = new AgentProcess(words, variables)
+
+/// What an agent that ends by itself printed, and its exit code.
+let runWith (variables: (string * string) list) (words: string list) : int * string list * string list =
+    use agent = startWith variables words
+    let code = agent.WaitForEnd patience
+    code, agent.Output, agent.Errors
+
+/// What an agent that ends by itself printed, and its exit code.
+let run (words: string list) : int * string list * string list = runWith [] words
+
+/// A directory of its own for one test.
+let withDirectory (test: string -> unit) : unit =
+    let directory = Directory.CreateTempSubdirectory "agent-tests-"
+
+    try
+        test directory.FullName
+    finally
+        directory.Delete true
+
+/// Puts a shell script into a directory and returns a PATH that finds it first.
+let withProgram (directory: string) (name: string) (script: string) : string * string =
+    let path = Path.Combine(directory, name)
+    File.WriteAllText(path, "#!/bin/sh\n" + script + "\n")
+    File.SetUnixFileMode(path, UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute)
+    "PATH", $"{directory}:/usr/local/bin:/usr/bin:/bin"

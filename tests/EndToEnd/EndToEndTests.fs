@@ -1,0 +1,16 @@
+module Agent.Tests.EndToEnd.EndToEndTests
+
+open Expecto
+
+[<Tests>]
+let tests =
+    testList
+        "EndToEnd"
+        [
+            RequestTests.tests
+            FailureTests.tests
+            RunTests.tests
+            SourceTests.tests
+            ServiceTests.tests
+            GridTests.tests
+        ]

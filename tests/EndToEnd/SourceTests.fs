@@ -1,0 +1,293 @@
+/// What the agent reads, from trees and programs made for the purpose.
+module Agent.Tests.EndToEnd.SourceTests
+
+open System
+open System.Diagnostics
+open System.IO
+open System.Text
+open System.Text.Json
+open System.Threading
+open Agent.Tests
+open Agent.Tests.EndToEnd.AgentProcess
+open Agent.Tests.EndToEnd.IngestServer
+open Expecto
+
+/// The sample and the agent object of a dry run, and what it complained about.
+let private dryRun (variables: (string * string) list) (words: string list) (check: JsonElement -> JsonElement -> string list -> unit) =
+    let code, output, errors = runWith variables ([ "--dry-run"; "--once" ] @ words)
+    Expect.equal code 0 "exit code"
+    use document = JsonDocument.Parse(String.concat "\n" output)
+    check (document.RootElement.GetProperty "sample") (document.RootElement.GetProperty "agent") errors
+
+let private raw (element: JsonElement) (name: string) : string = (element.GetProperty name).GetRawText()
+
+/// Each name has this value, in JSON's own spelling.
+let private are (element: JsonElement) (expected: (string * string) list) =
+    for name, value in expected do
+        Expect.equal (raw element name) value name
+
+let private machine = Fixtures.pathOf "vm-2core-6.18/first"
+
+let private trees =
+    testList
+        "trees"
+        [
+            testCase "a procfs and a sysfs of another place"
+            <| fun () ->
+                dryRun [] [ $"--procfs={machine}/proc"; $"--sysfs={machine}/sys"; "--hostname=elsewhere" ] (fun sample agent errors ->
+                    Expect.equal errors [] "nothing to complain"
+
+                    // As free -b, cat, and /proc/diskstats beside the fixture say: 3587538 and 1271256 sectors of 512 bytes.
+                    are
+                        sample
+                        [
+                            "cpu_count_logical", "2"
+                            "cpu_count_physical", "2"
+                            "cpu_frequency_mhz", "2300"
+                            "cpu_temperature_c", "null"
+                            "cpu_load_1", "0.23"
+                            "cpu_load_5", "0.17"
+                            "cpu_load_15", "0.07"
+                            "memory_total_bytes", "25276514304"
+                            "memory_available_bytes", "24906989568"
+                            "memory_used_bytes", "369524736"
+                            "memory_percent", "1.5"
+                            "swap_total_bytes", "0"
+                            "swap_percent", "0"
+                            "network_rx_bytes_total", "64950419"
+                            "network_tx_bytes_total", "133488"
+                            "process_count", "0"
+                            "gpus", "[]"
+                            "infiniband", "[]"
+                        ]
+
+                    Expect.equal ((sample.GetProperty "disks").GetArrayLength()) 1 "vda alone"
+
+                    are
+                        ((sample.GetProperty "disks")[0])
+                        [
+                            "device", "\"vda\""
+                            "read_bytes_total", "1836819456"
+                            "write_bytes_total", "650883072"
+                            "read_count_total", "77272"
+                            "write_count_total", "5911"
+                            "busy_time_ms_total", "29016"
+                        ]
+
+                    are
+                        (sample.GetProperty "pressure")
+                        [
+                            "cpu_some_avg10", "0.17"
+                            "cpu_some_total_us", "12785245"
+                            "io_full_avg10", "0.04"
+                        ]
+
+                    are agent [ "hostname", "\"elsewhere\"" ]
+
+                    are
+                        (agent.GetProperty "system_info")
+                        [
+                            "cpu_model", "\"Intel(R) Xeon(R) Processor\""
+                            "uptime_seconds", "1755.93"
+                            "boot_time", "\"2026-11-23T22:11:28.000000+00:00\""
+                            "memory_total_bytes", "25276514304"
+                        ])
+
+            testCase "sensors and fans of a workstation, without ipmitool being asked"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let path = withProgram directory "ipmitool" $"touch {directory}/asked; exit 1"
+                    let sysfs = Fixtures.pathOf "intel-workstation/sys"
+
+                    dryRun [ path ] [ $"--sysfs={sysfs}" ] (fun sample _ _ ->
+                        are sample [ "cpu_temperature_c", "61" ]
+                        let fans = sample.GetProperty "fans"
+
+                        let labels =
+                            [
+                                for fan in fans.EnumerateArray() -> (fan.GetProperty "label").GetString(), raw fan "speed_rpm"
+                            ]
+
+                        Expect.equal labels [ "nct6798", "0"; "nct6798 2", "1182"; "AIO Pump", "2700" ] "each label once")
+
+                    Expect.isFalse (File.Exists(Path.Combine(directory, "asked"))) "not asked")
+
+            testCase "a host's procfs bound into a container is read through process 1"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let proc = Path.Combine(directory, "proc")
+                    Directory.CreateDirectory(Path.Combine(proc, "net")) |> ignore
+                    Directory.CreateDirectory(Path.Combine(proc, "1", "net")) |> ignore
+                    Directory.CreateDirectory(Path.Combine(proc, "4711")) |> ignore
+                    let header = "Inter-|   Receive  |  Transmit\n face |bytes packets\n"
+
+                    let line name bytes =
+                        $"{header}  {name}: {bytes} 1 0 0 0 0 0 0 {bytes} 1 0 0 0 0 0 0\n"
+
+                    File.WriteAllText(Path.Combine(proc, "net", "dev"), line "inside" 5)
+                    File.WriteAllText(Path.Combine(proc, "1", "net", "dev"), line "host0" 7)
+
+                    dryRun [] [ $"--procfs={proc}" ] (fun sample _ _ -> are sample [ "network_rx_bytes_total", "7"; "process_count", "2" ]))
+
+            testCase "sources that fail cost their own fields, never the sample, and are told once"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    File.WriteAllText(Path.Combine(directory, "meminfo"), "MemTotal: x kB\n")
+                    File.Copy(Path.Combine(machine, "proc", "loadavg"), Path.Combine(directory, "loadavg"))
+                    use server = new IngestServer(stored)
+                    use agent = start (targetOf server.Url @ [ $"--procfs={directory}"; "--interval=0.5" ])
+                    eventually patience $"three requests; {agent.Said}" (fun () -> server.Requests.Length >= 3)
+                    agent.Signal SigTerm
+                    Expect.equal (agent.WaitForEnd patience) 0 "exit code"
+                    use document = JsonDocument.Parse(ReadOnlyMemory server.Requests[2].Body)
+                    let sample = document.RootElement.GetProperty "sample"
+
+                    are
+                        sample
+                        [
+                            "cpu_load_1", "0.23"
+                            "cpu_usage_percent", "null"
+                            "cpu_count_logical", "null"
+                            "memory_total_bytes", "null"
+                            "memory_percent", "null"
+                            "network_rx_bytes_total", "null"
+                            "disks", "[]"
+                            "pressure", "null"
+                        ]
+
+                    let complaints = agent.Errors |> List.map (fun line -> line.Substring(line.IndexOf ' ' + 1))
+
+                    Expect.equal
+                        (List.sort complaints)
+                        [
+                            $"WARNING no CPU times: {directory}/stat does not exist"
+                            $"WARNING no disk counters: {directory}/diskstats does not exist"
+                            "WARNING no memory: /proc/meminfo line 1, field MemTotal: expected a whole number and kB, found \"x\""
+                            $"WARNING no network counters: {directory}/net/dev does not exist"
+                        ]
+                        "once each")
+        ]
+
+let private query = Fixtures.pathOf "nvidia-smi/driver-525-a100.csv"
+
+let private gpus (sample: JsonElement) =
+    [
+        for gpu in (sample.GetProperty "gpus").EnumerateArray() ->
+            raw gpu "gpu_index", raw gpu "utilization_gpu_percent", raw gpu "memory_used_bytes", raw gpu "power_w"
+    ]
+
+// 79214 MiB are 79214 · 1048576 bytes.
+let private a100s =
+    [
+        "0", "100", "83061899264", "396.42"
+        "1", "0", "7340032", "62.35"
+        "2", "null", "null", "null"
+        "3", "null", "0", "null"
+    ]
+
+let private programs =
+    testList
+        "programs"
+        [
+            testCase "nvidia-smi"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let path =
+                        withProgram directory "nvidia-smi" $"echo \"$@\" > {directory}/asked; env > {directory}/environment; cat {query}"
+
+                    dryRun [ path; "AI_DASHBOARD_TOKEN", Token; "LC_ALL", "de_DE.UTF-8" ] [] (fun sample _ errors ->
+                        Expect.equal (gpus sample) a100s "four boards"
+                        Expect.equal errors [] "nothing to complain")
+
+                    let asked = (File.ReadAllText(Path.Combine(directory, "asked"))).Trim()
+
+                    Expect.equal
+                        asked
+                        ("--query-gpu=index,name,uuid,utilization.gpu,utilization.memory,memory.total,memory.used,temperature.gpu,"
+                         + "fan.speed,power.draw,power.limit --format=csv,nounits")
+                        "arguments"
+
+                    let environment = File.ReadAllLines(Path.Combine(directory, "environment"))
+                    Expect.isFalse (environment |> Array.exists _.Contains("AI_DASHBOARD")) "no secret in its environment"
+                    Expect.contains environment "LC_ALL=C" "in English")
+
+            testCase "a failing nvidia-smi with good rows keeps the rows"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let path = withProgram directory "nvidia-smi" $"cat {query}; exit 15"
+                    dryRun [ path ] [] (fun sample _ _ -> Expect.equal (gpus sample) a100s "four boards"))
+
+            testCase "a failing nvidia-smi costs the GPUs alone, and its words are told"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let failure = Fixtures.pathOf "nvidia-smi/driver-failure.txt"
+                    let path = withProgram directory "nvidia-smi" $"cat {failure}; exit 9"
+
+                    dryRun [ path ] [] (fun sample _ errors ->
+                        Expect.equal (gpus sample) [] "none"
+                        Expect.equal errors.Length 1 "one line"
+
+                        Expect.stringContains
+                            errors[0]
+                            "WARNING nvidia-smi cannot be read: exit code 9: NVIDIA-SMI has failed because it couldn't communicate with"
+                            "its words"))
+
+            testCase "a hanging nvidia-smi is killed, and delays the first sample by no more than 3 s"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let path = withProgram directory "nvidia-smi" $"echo $$ >> {directory}/pids; exec sleep 60"
+                    let watch = Stopwatch.StartNew()
+
+                    dryRun [ path ] [] (fun sample _ errors ->
+                        Expect.isLessThan watch.Elapsed.TotalSeconds 8.0 "2 s for nvidia-smi, and a start on a busy machine"
+                        Expect.equal (gpus sample) [] "none"
+                        Expect.equal errors.Length 1 "one line"
+                        Expect.stringEnds errors[0] "WARNING nvidia-smi cannot be read: no end within 2 s; it was killed" "told")
+
+                    let pids = File.ReadAllLines(Path.Combine(directory, "pids")) |> Array.map int
+                    Expect.equal pids.Length 1 "started once"
+                    eventually patience "its end" (fun () -> not (isAlive pids[0])))
+
+            testCase "a GPU that comes late is found"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let path = withProgram directory "other" "true"
+                    use server = new IngestServer(stored)
+
+                    // Looked for every 30 s / 60.
+                    use agent =
+                        startWith
+                            [ path; "AI_DASHBOARD_TEST_TIME_SCALE", "60" ]
+                            (targetOf server.Url @ [ "--interval=30"; "--timeout=600" ])
+
+                    let gpusOf (request: Request) =
+                        use document = JsonDocument.Parse(ReadOnlyMemory request.Body)
+                        (document.RootElement.GetProperty("sample").GetProperty "gpus").GetArrayLength()
+
+                    eventually patience $"a request; {agent.Said}" (fun () -> server.Requests.Length >= 1)
+                    Expect.equal (gpusOf server.Requests[0]) 0 "none at first"
+                    // A start of a shell takes longer than 2 s / 60 on a busy machine, so the limit may hit once or twice.
+                    withProgram directory "nvidia-smi" $"exec cat {query}" |> ignore
+
+                    eventually patience $"GPUs; {agent.Said}" (fun () -> server.Requests |> List.exists (fun r -> gpusOf r = 4)))
+
+            testCase "ipmitool, where sysfs has no fan"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let table = Fixtures.pathOf "ipmitool/supermicro.txt"
+                    let path = withProgram directory "ipmitool" $"cat {table}"
+                    let sysfs = Directory.CreateDirectory(Path.Combine(directory, "sys")).FullName
+
+                    dryRun [ path ] [ $"--sysfs={sysfs}" ] (fun sample _ errors ->
+                        Expect.equal errors [] "nothing to complain"
+
+                        Expect.equal
+                            [
+                                for fan in (sample.GetProperty "fans").EnumerateArray() ->
+                                    (fan.GetProperty "label").GetString(), raw fan "speed_rpm"
+                            ]
+                            [ "FAN1", "5600"; "FAN2", "5700"; "FANB", "0" ]
+                            "as the table has them"))
+        ]
+
+let tests = testList "sources" [ trees; programs ]

@@ -1,0 +1,308 @@
+/// Reading files of /proc and /sys: absent, unreadable, garbled, coming and going.
+module Agent.Tests.Host.FilesTests
+
+open System
+open System.Globalization
+open System.IO
+open System.Text
+open Agent.Core
+open Agent.Core.Proc
+open Agent.Core.Units
+open Agent.Host.Reading
+open Agent.Tests
+open Agent.Tests.Host.VirtualClock
+open Expecto
+
+let private withDirectory (test: string -> unit) =
+    let directory = Directory.CreateTempSubdirectory "agent-tests-"
+
+    try
+        test directory.FullName
+    finally
+        directory.Delete true
+
+let private text = TextParser<string>(fun bytes -> Ok(Encoding.UTF8.GetString bytes))
+
+let private kernelFile =
+    testList
+        "kernel file"
+        [
+            testCase "it is read anew each time, and whole, however long"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let path = Path.Combine(directory, "f")
+                    use file = new KernelFile(path, Func<_>(fun () -> TimeSpan.Zero))
+                    let buffer = ReadBuffer()
+
+                    for content in [ "one"; String('x', 16384); String('y', 100000); ""; "two" ] do
+                        // In place, as the kernel's files change under an open handle.
+                        File.WriteAllText(path, content)
+                        Expect.equal (file.Read(buffer, text)) (Ok content) $"{content.Length} bytes")
+
+            testCase "an absent file is looked for again after a minute"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let path = Path.Combine(directory, "late", "f")
+                    let mutable now = TimeSpan.FromHours 1.0
+                    use file = new KernelFile(path, Func<_>(fun () -> now))
+                    let buffer = ReadBuffer()
+                    Expect.equal (file.Read(buffer, text)) (Error(SourceError.Absent path)) "absent"
+                    Directory.CreateDirectory(Path.Combine(directory, "late")) |> ignore
+                    File.WriteAllText(path, "here")
+                    now <- now + TimeSpan.FromSeconds 59.9
+                    Expect.equal (file.Read(buffer, text)) (Error(SourceError.Absent path)) "not looked for yet"
+                    now <- now + TimeSpan.FromSeconds 0.1
+                    Expect.equal (file.Read(buffer, text)) (Ok "here") "found"
+                    File.Delete path
+                    Expect.equal (file.Read(buffer, text)) (Ok "here") "an open file stays readable")
+
+            testCase "after an error it is opened again at the next reading"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let path = Path.Combine(directory, "f")
+                    // A directory can be there and not be read.
+                    Directory.CreateDirectory path |> ignore
+                    use file = new KernelFile(path, Func<_>(fun () -> TimeSpan.Zero))
+                    let buffer = ReadBuffer()
+
+                    match file.Read(buffer, text) with
+                    | Error(SourceError.Unreadable(where, _)) -> Expect.equal where path "named"
+                    | other -> failtest $"expected unreadable, got {other}"
+
+                    Directory.Delete path
+                    File.WriteAllText(path, "here")
+                    Expect.equal (file.Read(buffer, text)) (Ok "here") "at once")
+
+            testCase "an error while reading an open file opens it again"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    // /proc/self/mem opens, and reading its first page is an I/O error.
+                    let path = Path.Combine(directory, "f")
+                    File.CreateSymbolicLink(path, "/proc/self/mem") |> ignore
+                    use file = new KernelFile(path, Func<_>(fun () -> TimeSpan.Zero))
+                    let buffer = ReadBuffer()
+
+                    match file.Read(buffer, text) with
+                    | Error(SourceError.Unreadable(where, _)) -> Expect.equal where path "named"
+                    | other -> failtest $"expected unreadable, got {other}"
+
+                    File.Delete path
+                    File.WriteAllText(path, "here")
+                    Expect.equal (file.Read(buffer, text)) (Ok "here") "at once")
+
+            testCase "a garbled file says where, and is read again"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let path = Path.Combine(directory, "loadavg")
+                    File.WriteAllText(path, "0.1 x 0.3 1/2 3\n")
+                    use file = new KernelFile(path, Func<_>(fun () -> TimeSpan.Zero))
+                    let buffer = ReadBuffer()
+                    let load = TextParser<LoadAvg.LoadAverage>(fun bytes -> LoadAvg.parse bytes)
+
+                    match file.Read(buffer, load) with
+                    | Error(SourceError.Garbled error) -> Expect.equal (error.Line, error.Raw) (1, "x") "located"
+                    | other -> failtest $"expected garbled, got {other}"
+
+                    File.WriteAllText(path, "0.1 0.2 0.3 1/2 3\n")
+
+                    Expect.equal (file.Read(buffer, load)) (Ok { One = 0.1; Five = 0.2; Fifteen = 0.3 }) "the next reading")
+
+            testCase "a file of /sys is its bytes, or the reason"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let path = Path.Combine(directory, "temp1_input")
+                    let buffer = ReadBuffer()
+                    Expect.equal (KernelFiles.ReadText(path, buffer).Content) (Error(SourceError.Absent path)) "absent"
+                    File.WriteAllText(path, "42000\n")
+
+                    match KernelFiles.ReadText(path, buffer).Content with
+                    | Ok bytes -> Expect.equal (Encoding.UTF8.GetString bytes.Span) "42000\n" "bytes"
+                    | Error error -> failtest (string error))
+        ]
+
+let private procPaths =
+    testList
+        "bound procfs"
+        [
+            testCase "the reader's own files in /proc, those of process 1 elsewhere"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    Expect.equal (ProcPaths.NetDev "/proc", ProcPaths.Mounts "/proc") ("/proc/net/dev", "/proc/self/mounts") "/proc"
+
+                    Expect.equal
+                        (ProcPaths.NetDev directory, ProcPaths.Mounts directory)
+                        ($"{directory}/net/dev", $"{directory}/self/mounts")
+                        "without a process 1"
+
+                    Directory.CreateDirectory(Path.Combine(directory, "1", "net")) |> ignore
+                    File.WriteAllText(Path.Combine(directory, "1", "net", "dev"), "")
+                    File.WriteAllText(Path.Combine(directory, "1", "mounts"), "")
+
+                    Expect.equal
+                        (ProcPaths.NetDev directory, ProcPaths.Mounts directory)
+                        ($"{directory}/1/net/dev", $"{directory}/1/mounts")
+                        "with one")
+        ]
+
+let private noReadings: SlowReadings =
+    {
+        CpuTemperature = ValueNone
+        CpuFrequency = ValueNone
+        PhysicalCores = ValueNone
+        Fans = [||]
+        Gpus = [||]
+    }
+
+let private procFiles =
+    testList
+        "a whole reading"
+        [
+            testCase "a captured machine"
+            <| fun () ->
+                let machine = Fixtures.pathOf "vm-2core-6.18/first"
+                let clock = ManualClock()
+                clock.Advance(TimeSpan.FromSeconds 7.0)
+                use files = new ProcFiles(machine + "/proc", machine + "/sys", clock)
+                let snapshot = files.Read(ValueNone, Func<_>(fun () -> noReadings))
+                Expect.equal snapshot.At (noon.AddSeconds 7.0) "the clock's time"
+                Expect.equal (snapshot.Load |> Result.map _.One) (Ok 0.23) "load"
+                Expect.equal (snapshot.Memory |> Result.map _.Total) (Ok 25276514304UL<B>) "memory"
+                Expect.equal (snapshot.Stat |> Result.map _.Cpus.Length) (Ok 2) "CPUs"
+                Expect.equal (snapshot.Disks |> Result.map (Array.last >> _.Device)) (Ok "zram0") "disks, all of them"
+                Expect.equal (snapshot.Network |> Result.map Array.length) (Ok 4) "interfaces, all of them"
+                Expect.equal (snapshot.MemoryPressure |> Result.map _.Some.Total) (Ok 0UL<us>) "pressure"
+                Expect.equal snapshot.Processes (Ok 0) "no process in the fixture"
+                Expect.equal snapshot.Infiniband [||] "no fabric"
+
+            testCase "an empty procfs is absent file by file"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    use files = new ProcFiles(directory, directory, ManualClock())
+                    let snapshot = files.Read(ValueNone, Func<_>(fun () -> noReadings))
+
+                    let absent name =
+                        SourceError.Absent $"{directory}/{name}"
+
+                    Expect.equal (snapshot.Stat |> Result.map ignore) (Error(absent "stat")) "stat"
+                    Expect.equal (snapshot.Memory |> Result.map ignore) (Error(absent "meminfo")) "meminfo"
+                    Expect.equal (snapshot.Load |> Result.map ignore) (Error(absent "loadavg")) "loadavg"
+                    Expect.equal (snapshot.Disks |> Result.map ignore) (Error(absent "diskstats")) "diskstats"
+                    Expect.equal (snapshot.Network |> Result.map ignore) (Error(absent "net/dev")) "net/dev"
+                    Expect.equal (snapshot.CpuPressure |> Result.map ignore) (Error(absent "pressure/cpu")) "pressure")
+
+            testCase "CPUs that are plugged in show at the next reading"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let path = Path.Combine(directory, "stat")
+                    use files = new ProcFiles(directory, directory, ManualClock())
+
+                    let cpus () =
+                        files.ReadStat()
+                        |> Result.map (fun stat -> stat.Cpus |> Array.map _.Id |> List.ofArray)
+
+                    File.WriteAllBytes(path, Fixtures.bytes "hotplug/before/proc/stat")
+                    let before = cpus ()
+                    File.WriteAllBytes(path, Fixtures.bytes "hotplug/after/proc/stat")
+                    Expect.notEqual (cpus ()) before "after")
+
+            testCase "processes are the numeric names"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    for name in [ "1"; "42"; "4711"; "self"; "net"; "acpi"; "x1" ] do
+                        Directory.CreateDirectory(Path.Combine(directory, name)) |> ignore
+
+                    use files = new ProcFiles(directory, directory, ManualClock())
+                    Expect.equal (files.Read(ValueNone, Func<_>(fun () -> noReadings)).Processes) (Ok 3) "1, 42 and 4711")
+
+            testCase "ports of a fabric, which are looked for once a minute"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let counters = Path.Combine(directory, "class", "infiniband", "mlx5_0", "ports", "1", "counters")
+                    let mutable now = TimeSpan.Zero
+                    let fabric = FabricFiles(directory, Func<_>(fun () -> now))
+                    let buffer = ReadBuffer()
+                    Expect.equal (fabric.Read buffer) [||] "none"
+                    Directory.CreateDirectory counters |> ignore
+                    File.WriteAllText(Path.Combine(counters, "port_rcv_data"), "100\n")
+                    File.WriteAllText(Path.Combine(counters, "port_xmit_data"), "200\n")
+                    now <- TimeSpan.FromSeconds 60.0
+                    Expect.equal (fabric.Read buffer) [||] "not looked for yet"
+                    now <- TimeSpan.FromSeconds 61.0
+
+                    // The counters count words of four bytes.
+                    Expect.equal
+                        (fabric.Read buffer)
+                        [|
+                            {
+                                Device = "mlx5_0"
+                                Port = 1
+                                Received = ValueSome 400UL<B>
+                                Sent = ValueSome 800UL<B>
+                            }
+                        |]
+                        "found"
+
+                    File.WriteAllText(Path.Combine(counters, "port_rcv_data"), "101\n")
+                    let ports = fabric.Read buffer
+                    Expect.equal ports[0].Received (ValueSome 404UL<B>) "read each time")
+        ]
+
+let private sysFiles =
+    testList
+        "sysfs"
+        [
+            testCase "sensors of a workstation"
+            <| fun () ->
+                let reading = SysFiles(Fixtures.pathOf "intel-workstation/sys", "/nowhere").ReadSensors()
+                Expect.equal reading.CpuTemperature (ValueSome 61.0) "the package"
+                Expect.equal (reading.Fans |> Array.map (fun fan -> fan.Speed)) [| 0<rpm>; 1182<rpm>; 2700<rpm> |] "fans"
+                Expect.isFalse reading.IsEmpty "something to read again"
+
+            testCase "thermal zones where hwmon has no temperature"
+            <| fun () ->
+                let reading = SysFiles(Fixtures.pathOf "thermal-zones-only/sys", "/nowhere").ReadSensors()
+                Expect.isTrue reading.CpuTemperature.IsSome "a temperature"
+
+            testCase "a machine without sensors"
+            <| fun () -> Expect.isTrue (SysFiles("/nowhere", "/nowhere").ReadSensors().IsEmpty) "nothing to read again soon"
+
+            testCase "the clock from sysfs, else from cpuinfo, else unknown"
+            <| fun () ->
+                let machine = Fixtures.pathOf "vm-2core-6.18/first"
+                Expect.isTrue (SysFiles(Fixtures.pathOf "two-sockets-smt/sys", "/nowhere").ReadFrequency().IsSome) "sysfs"
+                Expect.equal (SysFiles("/nowhere", machine + "/proc").ReadFrequency()) (ValueSome 2300.0) "cpuinfo"
+                Expect.equal (SysFiles("/nowhere", "/nowhere").ReadFrequency()) ValueNone "unknown"
+
+            testCase "cores from sysfs, else from cpuinfo, else unknown"
+            <| fun () ->
+                let machine = Fixtures.pathOf "vm-2core-6.18/first"
+                Expect.equal (SysFiles(machine + "/sys", "/nowhere").ReadPhysicalCores()) (ValueSome 2) "sysfs"
+                Expect.equal (SysFiles("/nowhere", machine + "/proc").ReadPhysicalCores()) (ValueSome 2) "cpuinfo"
+                Expect.equal (SysFiles("/nowhere", "/nowhere").ReadPhysicalCores()) ValueNone "unknown"
+
+            testCase "file systems are told in bytes, as stat -f has them"
+            <| fun () ->
+                let tool =
+                    Diagnostics.ProcessStartInfo("stat", [ "-f"; "-c"; "%b %S"; "/" ], RedirectStandardOutput = true)
+
+                match Diagnostics.Process.Start tool with
+                | null -> Skip.because "no stat"
+                | stat ->
+                    use stat = stat
+                    let words = stat.StandardOutput.ReadToEnd().Trim().Split ' '
+                    stat.WaitForExit()
+
+                    let size =
+                        UInt64.Parse(words[0], CultureInfo.InvariantCulture)
+                        * UInt64.Parse(words[1], CultureInfo.InvariantCulture)
+
+                    match
+                        PartitionFiles("/proc", "/").Read()
+                        |> Array.tryFind (fun partition -> partition.MountPoint = "/")
+                    with
+                    | Some root -> Expect.equal (uint64 root.Total) size "blocks times block size"
+                    | None -> Skip.because "the root of this machine lies on no disk"
+        ]
+
+[<Tests>]
+let tests = testList "Host.Files" [ kernelFile; procPaths; procFiles; sysFiles ]

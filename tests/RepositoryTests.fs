@@ -1,0 +1,249 @@
+/// Laws of the house that a search of the repository's files shows.
+module Agent.Tests.RepositoryTests
+
+open System
+open System.Diagnostics
+open System.IO
+open System.Text
+open System.Text.Json
+open System.Text.RegularExpressions
+open Agent.Tests
+open Expecto
+
+let private outputOf (program: string) (arguments: string list) : string option =
+    try
+        let start =
+            ProcessStartInfo(
+                program,
+                arguments,
+                RedirectStandardOutput = true,
+                RedirectStandardError = true,
+                WorkingDirectory = Fixtures.root
+            )
+
+        match Process.Start start with
+        | null -> None
+        | tool ->
+            use tool = tool
+            tool.ErrorDataReceived.Add ignore
+            tool.BeginErrorReadLine()
+            let output = tool.StandardOutput.ReadToEnd()
+            tool.WaitForExit()
+            if tool.ExitCode = 0 then Some output else None
+    with :? ComponentModel.Win32Exception ->
+        None
+
+/// Directories that hold what is made and not committed.
+let private made = set [ ".git"; "artifacts"; "bin"; "obj"; "paket-files"; "packages" ]
+
+let rec private walk (directory: string) : string list =
+    [
+        yield! Directory.GetFiles directory
+
+        for inner in Directory.GetDirectories directory do
+            match Path.GetFileName inner with
+            | null -> ()
+            | name when made.Contains name -> ()
+            | _ -> yield! walk inner
+    ]
+
+/// The repository's files with their texts: those that git knows or would take, else all but what is made. Bytes that
+/// are no text of UTF-8 do no harm.
+let private files: Lazy<(string * string) list> =
+    lazy
+        (let names =
+            match outputOf "git" [ "ls-files"; "-z"; "--cached"; "--others"; "--exclude-standard" ] with
+            | Some names when names <> "" -> names.Split('\000', StringSplitOptions.RemoveEmptyEntries) |> List.ofArray
+            | _ ->
+                walk Fixtures.root
+                |> List.map (fun path -> Path.GetRelativePath(Fixtures.root, path))
+
+         names
+         |> List.map (fun name -> name, Path.Combine(Fixtures.root, name))
+         |> List.filter (fun (_, path) -> File.Exists path)
+         |> List.map (fun (name, path) -> name, File.ReadAllText(path, Encoding.UTF8)))
+
+/// Where a pattern is found: file, line number and line.
+let private found (pattern: Regex) (accepts: string -> bool) : string list =
+    [
+        for name, text in files.Value do
+            if accepts name then
+                for number, line in text.Split '\n' |> Array.indexed do
+                    if pattern.IsMatch line then
+                        $"{name}:{number + 1}: {line.Trim()}"
+    ]
+
+let private anywhere (_: string) = true
+
+let private isCore (name: string) =
+    name.StartsWith("src/Agent.Core/", StringComparison.Ordinal)
+    && name.EndsWith(".fs", StringComparison.Ordinal)
+
+/// Hosts of package feeds, in pieces, so that this file does not name one itself.
+let private feeds =
+    [
+        "nuget" + ".org"
+        "pkgs.dev" + ".azure.com"
+        "pkgs.visualstudio" + ".com"
+        "myget" + ".org"
+        "nuget.pkg" + ".github.com"
+        "jfrog" + ".io"
+        "cloudsmith" + ".io"
+        "dotnetfeed" + ".blob"
+    ]
+
+/// The hosts of the feeds that this machine is configured with.
+let private ownFeeds: Lazy<string list> =
+    lazy
+        ((outputOf "dotnet" [ "nuget"; "list"; "source"; "--format"; "short" ]
+          |> Option.defaultValue "")
+            .Split
+             '\n'
+         |> Array.choose (fun line ->
+             match Uri.TryCreate(line.Trim().Split(' ') |> Array.last, UriKind.Absolute) with
+             | true, uri ->
+                 uri
+                 |> Option.ofObj
+                 |> Option.map _.Host
+                 |> Option.filter (fun host -> host <> "")
+             | _ -> None)
+         |> List.ofArray)
+
+[<Tests>]
+let tests =
+    testList
+        "Repository"
+        [
+            testCase "no committed file names a package feed"
+            <| fun () ->
+                Expect.isGreaterThan files.Value.Length 100 "files"
+                let pattern = (feeds @ ownFeeds.Value) |> List.map Regex.Escape |> String.concat "|"
+                Expect.equal (found (Regex(pattern, RegexOptions.IgnoreCase)) anywhere) [] "feeds"
+
+            testCase "paket.lock has the placeholder of the feed, and nothing else"
+            <| fun () ->
+                let remotes = found (Regex @"^\s*remote:") ((=) "paket.lock")
+                Expect.equal remotes.Length 1 $"%A{remotes}"
+                Expect.stringEnds remotes[0] ": remote: %NUGET_SOURCE%" "the feed"
+                let sources = found (Regex @"^source ") ((=) "paket.dependencies")
+                Expect.isNonEmpty sources "sources"
+                Expect.all sources _.EndsWith("source %NUGET_SOURCE%") $"%A{sources}"
+
+            testCase "no committed file knows where it was written"
+            <| fun () ->
+                let place = "/" + "work/"
+                Expect.equal (found (Regex(@"(?<![\w.*-])" + Regex.Escape place)) anywhere) [] "paths of this place"
+
+            testCase "a clone stands alone: no page refers to what lies beside it"
+            <| fun () ->
+                let beside = "../" + "shared"
+                Expect.equal (found (Regex(Regex.Escape beside)) anywhere) [] "references"
+
+            testCase "C# knows no type of F#'s own library that was not made for it"
+            <| fun () ->
+                Expect.equal
+                    (found (Regex "FSharp(Option|Func|List|Map|Set|Choice)\\b") _.EndsWith(".cs", StringComparison.Ordinal))
+                    []
+                    "F# types in C#"
+
+            testCase "the core opens no file, reads no clock, starts nothing and prints nothing"
+            <| fun () ->
+                let banned =
+                    [
+                        @"DateTime(Offset)?\.(Utc)?(Now|Today)"
+                        @"TimeProvider"
+                        @"Stopwatch"
+                        @"(File|Directory|FileInfo|DirectoryInfo|FileStream|StreamReader)\."
+                        @"Console\."
+                        @"Environment\."
+                        @"Thread(Pool)?\."
+                        @"Task\."
+                        @"Process\.Start"
+                        @"HttpClient"
+                        @"e?printfn?\b"
+                        @"failwithf?\b"
+                        @"\braise\b"
+                    ]
+                    |> List.map (fun pattern -> $"\\b{pattern}")
+                    |> String.concat "|"
+
+                // What a comment says of them does no harm.
+                let hits =
+                    found (Regex banned) isCore
+                    |> List.filter (fun hit -> not (Regex.IsMatch(hit, @"^[^:]+:\d+: //")))
+
+                Expect.equal hits [] "impure"
+
+            testCase "1024 and 512 stand in Units.fs alone"
+            <| fun () ->
+                let hits =
+                    found (Regex @"\b(1024|512)(UL|L|\.0)?\b") (fun name -> isCore name && name <> "src/Agent.Core/Units.fs")
+                    |> List.filter (fun hit -> not (Regex.IsMatch(hit, @"^[^:]+:\d+: //")))
+
+                Expect.equal hits [] "conversions"
+
+            testCase "no test is set aside in code"
+            <| fun () ->
+                let aside =
+                    Regex(@"\b(p|f)(test|tests)(Case|List|Task|Async|Property|Theory|Sequenced|Fixture)?\w*\b\s")
+
+                let isTest (name: string) =
+                    name.StartsWith("tests/") || name.StartsWith("property-tests/")
+
+                let hits = found aside (fun name -> isTest name && name.EndsWith(".fs", StringComparison.Ordinal))
+
+                Expect.equal
+                    (hits
+                     |> List.filter (fun hit -> hit.Contains "test" && Regex.IsMatch(hit, @"\b[pf]test")))
+                    []
+                    "set aside"
+
+                let skips =
+                    found (Regex @"\bskiptestf?\b") (fun name -> isTest name && name.EndsWith(".fs", StringComparison.Ordinal))
+                    |> List.filter (fun hit -> not (hit.StartsWith "tests/Skip.fs" || hit.StartsWith "tests/RepositoryTests.fs"))
+
+                Expect.equal skips [] "only Skip.fs skips"
+
+            testCase "every source file is compiled"
+            <| fun () ->
+                for project, directory in
+                    [
+                        "src/Agent.Core.fsproj", "src"
+                        "tests/Agent.Tests.fsproj", "tests"
+                        "property-tests/Agent.PropertyTests.fsproj", "property-tests"
+                    ] do
+                    let text = files.Value |> List.find (fst >> (=) project) |> snd
+
+                    let listed =
+                        Regex.Matches(text, "<Compile Include=\"([^\"]+)\"")
+                        |> Seq.map (fun hit -> $"{directory}/{hit.Groups[1].Value}")
+
+                    let present =
+                        files.Value
+                        |> List.map fst
+                        |> List.filter (fun name ->
+                            name.StartsWith(directory + "/", StringComparison.Ordinal)
+                            && name.EndsWith(".fs", StringComparison.Ordinal))
+
+                    Expect.equal (List.sort (List.ofSeq listed)) (List.sort present) project
+
+            testCase "docs/ingest-api.md tells of every key that is sent"
+            <| fun () ->
+                let page = files.Value |> List.find (fst >> (=) "docs/ingest-api.md") |> snd
+                use document = JsonDocument.Parse(WireTests.body WireTests.full WireTests.agent)
+
+                for key in WireTests.keysOf document.RootElement |> List.distinct do
+                    Expect.isTrue (page.Contains $"`{key}`") $"no `{key}`"
+
+            testCase "docs/sources.md tells of every source that has a parser, and of every key that one sets"
+            <| fun () ->
+                let page = files.Value |> List.find (fst >> (=) "docs/sources.md") |> snd
+
+                for name, _ in files.Value do
+                    if Regex.IsMatch(name, @"^src/Agent\.Core/(Proc|Sys)/\w+\.fs$") then
+                        let short = name.Substring "src/Agent.Core/".Length
+                        Expect.isTrue (page.Contains $"`{short}`") $"no `{short}`"
+
+                for source in [ "ipmitool"; "nvidia-smi"; "NVML"; "uname"; "statvfs" ] do
+                    Expect.stringContains page source "sources that are no files"
+        ]
