@@ -151,7 +151,7 @@ type private Event =
 let private event (refuses: bool) : Gen<Event> =
     let often =
         [
-            8, Gen.choose (0, 20_000) |> Gen.map Add
+            8, Gen.choose (0, (if refuses then 60_000 else 20_000)) |> Gen.map Add
             5, Gen.constant Deliver
             1, Gen.constant DeliverLate
             2, Gen.constant Refuse
@@ -162,7 +162,7 @@ let private event (refuses: bool) : Gen<Event> =
 
     Gen.frequency (
         if refuses then
-            often @ [ 1, Gen.constant Block; 1, Gen.constant Unblock ]
+            often @ [ 2, Gen.constant Block; 2, Gen.constant Unblock ]
         else
             often
     )

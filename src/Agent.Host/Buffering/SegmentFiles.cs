@@ -76,10 +76,8 @@ internal sealed partial class SegmentFiles : IDisposable
     /// <summary>Writes down from where records are not delivered, and deletes the segments that are done with.</summary>
     public void Save(SpoolPosition settled)
     {
-        if (!position.Write(settled))
-        {
-            return;
-        }
+        // A position that lags behind skips segments that are gone, so these need not wait for it.
+        _ = position.Write(settled);
 
         while (segments.Count > 1 && segments[0].Number < settled.Segment)
         {
