@@ -66,7 +66,7 @@ let private note (name: string) (printed: string) (delivered: int) (recovery: Ti
 let private skipped (agent: AgentProcess) : int =
     let marker = "sampling was late: "
 
-    agent.Errors
+    agent.AllErrors
     |> List.sumBy (fun line ->
         match line.IndexOf(marker, StringComparison.Ordinal) with
         | -1 -> 0

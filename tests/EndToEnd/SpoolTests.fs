@@ -58,7 +58,7 @@ type private Webapp() =
 
 /// Points of the grid that the agent says it skipped, because this machine was busy.
 let private skippedBy (agent: AgentProcess) : int =
-    agent.Errors
+    agent.AllErrors
     |> List.sumBy (fun line ->
         let found = Regex.Match(line, @"sampling was late: (\d+) sample")
         if found.Success then int found.Groups[1].Value else 0)
