@@ -241,8 +241,15 @@ let publish () =
     let size = float (FileInfo publishedAgent).Length / 1048576.0
     Trace.log $"%s{publishedAgent}: %.1f{size} MiB"
 
-/// The end-to-end tests once more, on the published executable.
+let demoFor (seconds: int) =
+    // Ctrl-C goes to every process of the terminal. The demo stops its agent in good order, and this process waits for it.
+    use _ = PosixSignalRegistration.Create(PosixSignal.SIGINT, (fun signal -> signal.Cancel <- true))
+
+    dotnet [ "fsi"; "--quiet"; "build/Demo.fsx"; builtAgent; string seconds ]
+
+/// The demo, so that a new user does not find it broken, and the end-to-end tests once more, on the published executable.
 let ci () =
+    demoFor 3
     runTests "Published" "Agent.Tests" [ "--filter-test-list"; "EndToEnd" ] [ ("AGENT_BINARY", publishedAgent) ]
 
     match count _.IsFailed with
@@ -259,10 +266,7 @@ type Options =
     }
 
 let demo (options: Options) =
-    // Ctrl-C goes to every process of the terminal. The demo stops its agent in good order, and this process waits for it.
-    use _ = PosixSignalRegistration.Create(PosixSignal.SIGINT, fun signal -> signal.Cancel <- true)
-    let seconds = ValueOption.defaultValue 10 options.Seconds
-    dotnet [ "fsi"; "--quiet"; "build/Demo.fsx"; builtAgent; string seconds ]
+    demoFor (ValueOption.defaultValue 10 options.Seconds)
 
 let plain action (_: Options) : unit = action ()
 

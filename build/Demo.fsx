@@ -10,6 +10,7 @@ open System.IO
 open System.Net
 open System.Net.Sockets
 open System.Runtime.InteropServices
+open System.Text.Json
 open System.Text.Json.Nodes
 open System.Threading
 open Agent.Core
