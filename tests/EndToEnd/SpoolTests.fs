@@ -76,12 +76,13 @@ let private holes (life: Stored list) : int =
 
     most
 
-/// The agent tells of skips in a row as of one of them, so only that it told is relied on.
+/// The agent tells of skips in a row as of one of them, and sums up what it told within a minute, so the number that it told
+/// is only a measure.
 let private hasNoHole (life: Stored list) (skipped: int) (name: string) =
     if skipped = 0 then
         Expect.equal (holes life) 0 $"no hole in {name}"
     else
-        Expect.isLessThanOrEqual (holes life) (3 * skipped) $"no hole in {name} but what it told"
+        Expect.isLessThanOrEqual (holes life) (5 * skipped) $"no hole in {name} but what it told"
 
 /// The samples without those that came again, and how many did.
 let private once (samples: Stored list) : Stored list * int =
