@@ -16,6 +16,7 @@ let private tests =
             Proc.SmallFileLaws.tests
             Sys.SensorLaws.tests
             Gpu.NvidiaSmiLaws.tests
+            Gpu.NvidiaSmiStreamLaws.tests
             Gpu.NvmlLaws.tests
             Gpu.GpuLaws.tests
             IpmiLaws.tests

@@ -25,23 +25,17 @@ let private absentSpellings =
         ""
     ]
 
-let private columns =
-    [|
-        "index", ""
-        "name", ""
-        "uuid", ""
-        "utilization.gpu", "%"
-        "utilization.memory", "%"
-        "memory.total", "MiB"
-        "memory.used", "MiB"
-        "temperature.gpu", ""
-        "fan.speed", "%"
-        "power.draw", "W"
-        "power.limit", "W"
-    |]
+/// A column: its name, its unit, and cells with what they say of a GPU.
+[<NoComparison; NoEquality>]
+type private Column =
+    {
+        Name: string
+        Unit: string
+        Cells: Gen<struct (string * (Gpu -> Gpu))>
+    }
 
 /// A number as a cell shows it, or one of the spellings of its absence.
-let private cell (numbers: Gen<struct (float * string)>) : Gen<struct (float voption * string)> =
+let private cell (numbers: Gen<struct ('a * string)>) : Gen<struct ('a voption * string)> =
     Gen.frequency
         [
             3,
@@ -50,8 +44,28 @@ let private cell (numbers: Gen<struct (float * string)>) : Gen<struct (float vop
             1, Gen.elements absentSpellings |> Gen.map (fun text -> struct (ValueNone, text))
         ]
 
+let private column name unit (values: Gen<struct ('a * string)>) (set: 'a voption -> Gpu -> Gpu) : Column =
+    {
+        Name = name
+        Unit = unit
+        Cells = cell values |> Gen.map (fun (struct (value, text)) -> struct (text, set value))
+    }
+
 let private whole most =
     Gen.choose (0, most) |> Gen.map (fun n -> struct (float n, string n))
+
+let private count: Gen<struct (uint64 * string)> = counter |> Gen.map (fun n -> struct (n, string n))
+
+let private number most =
+    Gen.choose (0, most) |> Gen.map (fun n -> struct (n, string n))
+
+let private word (words: (string * 'a) list) =
+    Gen.elements words |> Gen.map (fun (text, value) -> struct (value, text))
+
+/// The mask as the driver prints it: sixteen digits.
+let private mask: Gen<struct (uint64 * string)> =
+    Gen.oneof [ Gen.choose (0, 0x1FF) |> Gen.map uint64; anyUInt64 ]
+    |> Gen.map (fun mask -> struct (mask, $"0x{mask:X16}"))
 
 let private measured<[<Measure>] 'u> (value: float voption) : float<'u> voption =
     value |> ValueOption.map LanguagePrimitives.FloatWithMeasure<'u>
@@ -60,96 +74,151 @@ let private bytes (mebibytes: float voption) : uint64<B> voption =
     mebibytes
     |> ValueOption.map (fun n -> LanguagePrimitives.UInt64WithMeasure(saturated (uint64 n) 1048576))
 
-/// A GPU and its cells in the order of `columns`.
-let private row index : Gen<Gpu * string[]> =
-    gen {
-        let! name =
-            Gen.frequency
+let private columns: Column[] =
+    [|
+        column "index" "" (Gen.constant (struct (0, "0"))) (fun _ gpu -> gpu)
+        column
+            "name"
+            ""
+            (Gen.frequency
                 [
                     3, phrase
-                    1, Gen.elements [ "NVIDIA A100-SXM4-80GB"; "GRID A100, 4C"; "Quadro, RTX, 8000" ]
+                    1, Gen.elements [ "NVIDIA A100-SXM4-80GB"; "GRID A100, 4C"; "Quadro, RTX, 8000"; "a \"B\" c" ]
                 ]
+             |> Gen.map (fun name -> struct (name, name)))
+            (fun name gpu ->
+                { gpu with
+                    Name = ValueOption.defaultValue "" name
+                })
+        column "uuid" "" (Generators.word |> Gen.map (fun uuid -> struct (uuid, uuid))) (fun uuid gpu ->
+            { gpu with
+                Uuid = ValueOption.defaultValue "" uuid
+            })
+        column "utilization.gpu" "%" (whole 100) (fun value gpu ->
+            { gpu with
+                Utilization = measured value
+            })
+        column "utilization.memory" "%" (whole 100) (fun value gpu ->
+            { gpu with
+                MemoryUtilization = measured value
+            })
+        column "memory.total" "MiB" (whole 200_000) (fun value gpu -> { gpu with MemoryTotal = bytes value })
+        column "memory.used" "MiB" (whole 200_000) (fun value gpu -> { gpu with MemoryUsed = bytes value })
+        column "temperature.gpu" "" (whole 110) (fun value gpu ->
+            { gpu with
+                Temperature = measured value
+            })
+        column "fan.speed" "%" (whole 100) (fun value gpu -> { gpu with FanSpeed = measured value })
+        column "power.draw" "W" (hundredths 100_000) (fun value gpu -> { gpu with Power = measured value })
+        column "power.limit" "W" (hundredths 100_000) (fun value gpu -> { gpu with PowerLimit = measured value })
+        column "enforced.power.limit" "W" (hundredths 100_000) (fun value gpu ->
+            { gpu with
+                PowerLimit = measured value |> ValueOption.orElse gpu.PowerLimit
+            })
+        column "clocks_event_reasons.active" "" mask (fun mask gpu ->
+            { gpu with
+                ThrottleReasons = ValueOption.map Throttle.reasonsOf mask
+            })
+        column "clocks.current.sm" "MHz" (whole 4000) (fun value gpu -> { gpu with ClockSm = measured value })
+        column "clocks.current.memory" "MHz" (whole 20000) (fun value gpu ->
+            { gpu with
+                ClockMemory = measured value
+            })
+        column "pcie.link.gen.current" "" (number 7) (fun value gpu -> { gpu with PcieLinkGeneration = value })
+        column "pcie.link.width.current" "" (number 16) (fun value gpu -> { gpu with PcieLinkWidth = value })
+        column "ecc.errors.uncorrected.aggregate.total" "" count (fun value gpu -> { gpu with EccUncorrected = value })
+        column "ecc.errors.corrected.aggregate.total" "" count (fun value gpu -> { gpu with EccCorrected = value })
+        column "remapped_rows.pending" "" (word [ "Yes", true; "No", false ]) (fun value gpu -> { gpu with RemappedRowsPending = value })
+        column "utilization.encoder" "%" (whole 100) (fun value gpu -> { gpu with Encoder = measured value })
+        column "utilization.decoder" "%" (whole 100) (fun value gpu -> { gpu with Decoder = measured value })
+        column "temperature.memory" "" (whole 110) (fun value gpu ->
+            { gpu with
+                MemoryTemperature = measured value
+            })
+        column "mig.mode.current" "" (word [ "Enabled", MigMode.Enabled; "Disabled", MigMode.Disabled ]) (fun value gpu ->
+            { gpu with MigMode = value })
+    |]
 
-        let! uuid = word
-        let! struct (utilization, utilizationText) = cell (whole 100)
-        let! struct (memoryUtilization, memoryUtilizationText) = cell (whole 100)
-        let! struct (total, totalText) = cell (whole 200_000)
-        let! struct (used, usedText) = cell (whole 200_000)
-        let! struct (temperature, temperatureText) = cell (whole 110)
-        let! struct (fan, fanText) = cell (whole 100)
-        let! struct (power, powerText) = cell (hundredths 100_000)
-        let! struct (limit, limitText) = cell (hundredths 100_000)
+/// Columns that say something of the GPU by its words or numbers, after the three that say which one it is.
+let private firstValue = 3
 
-        return
-            { Gpu.OfIndex index with
-                Name = name
-                Uuid = uuid
-                Utilization = measured utilization
-                MemoryUtilization = measured memoryUtilization
-                MemoryTotal = bytes total
-                MemoryUsed = bytes used
-                Temperature = measured temperature
-                FanSpeed = measured fan
-                Power = measured power
-                PowerLimit = measured limit
-            },
-            [|
-                string index
-                name
-                uuid
-                utilizationText
-                memoryUtilizationText
-                totalText
-                usedText
-                temperatureText
-                fanText
-                powerText
-                limitText
-            |]
+/// A row: its cells in the order of `columns`, and what each says of the GPU.
+[<NoComparison; NoEquality>]
+type private Board =
+    {
+        Index: int
+        Cells: struct (string * (Gpu -> Gpu))[]
     }
 
-let private rows =
+    /// The GPU as these columns tell it.
+    member board.Told(shown: int[]) : Gpu =
+        (Gpu.OfIndex board.Index, Array.sort shown)
+        ||> Array.fold (fun gpu i ->
+            let struct (_, set) = board.Cells[i]
+            set gpu)
+
+    /// The board with another text in one cell.
+    member board.With(place: int, text: string) : Board =
+        { board with
+            Cells = Array.updateAt place (struct (text, id)) board.Cells
+        }
+
+let private everyColumn = [| 0 .. columns.Length - 1 |]
+
+let private board index : Gen<Board> =
+    columns
+    |> Array.tail
+    |> Gen.collectToArray _.Cells
+    |> Gen.map (fun cells ->
+        {
+            Index = index
+            Cells = Array.append [| struct (string index, id) |] cells
+        })
+
+let private boards =
     upTo 3 (Gen.constant ())
-    |> Gen.bind (fun found -> Gen.collectToArray row [| 0 .. found.Length - 1 |])
+    |> Gen.bind (fun found -> Gen.collectToArray board [| 0 .. found.Length - 1 |])
 
-let private rendered (withHeader: bool) (withUnits: bool) (order: int[]) (found: (Gpu * string[])[]) : Rendered<Gpu[]> =
-    let joined (cells: string[]) =
-        String.Join(", ", order |> Array.map (fun i -> cells[i]))
+let private rendered (withHeader: bool) (withUnits: bool) (shown: int[]) (found: Board[]) : Rendered<Gpu[]> =
+    let joined (cell: int -> string) =
+        String.Join(", ", shown |> Array.map cell)
 
-    let withUnit (cells: string[]) =
-        cells
-        |> Array.mapi (fun i text ->
-            let unit = snd columns[i]
+    let inRow (board: Board) i =
+        let struct (text, _) = board.Cells[i]
+        let unit = columns[i].Unit
 
-            if withUnits && unit <> "" && text <> "" && Char.IsAsciiDigit text[0] then
-                $"{text} {unit}"
-            else
-                text)
+        if withUnits && unit <> "" && text <> "" && Char.IsAsciiDigit text[0] then
+            $"{text} {unit}"
+        else
+            text
 
-    let names =
-        columns
-        |> Array.map (fun (name, unit) -> if unit = "" then name else $"{name} [{unit}]")
+    let inHeader i =
+        if columns[i].Unit = "" then
+            columns[i].Name
+        else
+            $"{columns[i].Name} [{columns[i].Unit}]"
 
     {
-        Value = Array.map fst found
+        Value = found |> Array.map _.Told(shown)
         Lines =
             [|
                 if withHeader then
-                    joined names
-                for _, cells in found do
-                    joined (withUnit cells)
+                    joined inHeader
+                for board in found do
+                    joined (inRow board)
             |]
     }
 
 /// Tables as the driver prints them: with a header, which may come in any order, or without one.
 let private texts: Gen<Rendered<Gpu[]>> =
     gen {
-        let! found = rows
+        let! found = boards
         let! withHeader = Gen.frequency [ 4, Gen.constant true; 1, Gen.constant false ]
         let! withUnits = Gen.elements [ true; false ]
-        let inOrder = [| 0 .. columns.Length - 1 |]
-        let! order = Gen.oneof [ Gen.constant inOrder; Gen.shuffle inOrder ]
-        return rendered withHeader withUnits (if withHeader then order else inOrder) found
+        let! order = Gen.oneof [ Gen.constant everyColumn; Gen.shuffle everyColumn ]
+
+        // Without a header the eleven columns that every driver knows stand there in their order.
+        return rendered withHeader withUnits (if withHeader then order else everyColumn[..10]) found
     }
 
 /// GPUs that a table may say.
@@ -189,7 +258,7 @@ let private parsed (lines: string[]) =
     | Ok reading -> reading
     | Error error -> failtestf "%O" error
 
-let private plainTable = rows |> Gen.map (rendered true false [| 0 .. columns.Length - 1 |])
+let private plainTable = boards |> Gen.map (rendered true false everyColumn)
 
 let tests =
     testList
@@ -197,19 +266,21 @@ let tests =
         [
             yield! ParserLaws.all format
             ParserLaws.unknownLines format (fun text -> text.Lines.Length) (Gen.elements [ ""; "  "; "\t"; "\r" ])
-            law "columns that the header names and nobody knows are ignored" (Gen.zip plainTable word) (fun (table, extra) ->
+            law "columns that the header names and nobody knows are ignored" (Gen.zip plainTable Generators.word) (fun (table, extra) ->
                 let lines =
                     table.Lines
                     |> Array.mapi (fun i line -> if i = 0 then $"{line}, x{extra}" else $"{line}, {extra}")
 
                 same (parsed lines).Gpus table.Value)
-            law "an absent spelling in any cell is unknown, never 0, and no fault" rows (fun found ->
+            law "an absent spelling in any cell is unknown, never 0, and no fault" boards (fun found ->
                 absentSpellings
                 |> List.forall (fun spelling ->
                     let table =
                         found
-                        |> Array.map (fun (gpu, cells) -> gpu, Array.append cells[..2] (Array.create (cells.Length - 3) spelling))
-                        |> rendered true true [| 0 .. columns.Length - 1 |]
+                        |> Array.map (fun board ->
+                            (board, [ firstValue .. columns.Length - 1 ])
+                            ||> List.fold (fun board place -> board.With(place, spelling)))
+                        |> rendered true true everyColumn
 
                     let reading = parsed table.Lines
 
@@ -217,24 +288,28 @@ let tests =
                     && reading.Gpus.Length = found.Length
                     && reading.Gpus
                        |> Array.forall (fun gpu ->
-                           gpu.Utilization.IsNone
-                           && gpu.MemoryUtilization.IsNone
-                           && gpu.MemoryTotal.IsNone
-                           && gpu.MemoryUsed.IsNone
-                           && gpu.MemoryPercent.IsNone
-                           && gpu.Temperature.IsNone
-                           && gpu.FanSpeed.IsNone
-                           && gpu.Power.IsNone
-                           && gpu.PowerLimit.IsNone)))
+                           same
+                               gpu
+                               { Gpu.OfIndex gpu.Index with
+                                   Name = gpu.Name
+                                   Uuid = gpu.Uuid
+                               }
+                           && gpu.MemoryPercent.IsNone)))
             law
                 "a garbled cell costs its own field and is told"
-                (Gen.zip3 (row 0) (Gen.choose (3, columns.Length - 1)) (Gen.map (fun w -> "x" + w) word))
-                (fun ((gpu, cells), place, garbage) ->
-                    let cells = Array.updateAt place garbage cells
-                    let reading = parsed (rendered true false [| 0 .. columns.Length - 1 |] [| gpu, cells |]).Lines
-                    let blank = Array.updateAt place "N/A" cells
-                    let expected = parsed (rendered true false [| 0 .. columns.Length - 1 |] [| gpu, blank |]).Lines
-                    reading.Faults.Length = 1 && same reading.Gpus expected.Gpus)
+                (Gen.zip3 (board 0) (Gen.choose (firstValue, columns.Length - 1)) (Gen.map (fun w -> "x" + w) Generators.word))
+                (fun (board, place, garbage) ->
+                    let readWith text =
+                        parsed (rendered true false everyColumn [| board.With(place, text) |]).Lines
+
+                    let reading = readWith garbage
+                    reading.Faults.Length = 1 && same reading.Gpus (readWith "N/A").Gpus)
+            law
+                "a name in quotes is the name without them"
+                (Gen.zip (board 0) (Gen.elements [ "A, B"; "a \"b\" c"; "x" ]))
+                (fun (board, name) ->
+                    let quoted = "\"" + name.Replace("\"", "\"\"") + "\""
+                    (parsed (rendered true false everyColumn [| board.With(1, quoted) |]).Lines).Gpus[0].Name = name)
             law "memory in use is a percentage within 0-100" gpus (fun gpus ->
                 gpus
                 |> Array.forall (fun gpu ->

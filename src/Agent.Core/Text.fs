@@ -12,17 +12,16 @@ module internal Text =
 
     let isDigit (b: byte) = b >= '0'B && b <= '9'B
 
-    /// The text as an error message shows it: control characters escaped, cut after 80 characters.
-    let excerpt (text: ReadOnlySpan<byte>) =
+    let private excerptOf (longest: int) (text: ReadOnlySpan<byte>) =
         // Four bytes are the most that one character takes; decoding more than is shown would be work for nothing.
-        let shown = text.Slice(0, min text.Length (80 * 4))
+        let shown = text.Slice(0, min text.Length (longest * 4))
         let decoded = Encoding.UTF8.GetString shown
         let result = StringBuilder()
 
         let mutable taken = 0
 
         for rune in decoded.EnumerateRunes() do
-            if result.Length < 80 then
+            if result.Length < longest then
                 taken <- taken + rune.Utf16SequenceLength
 
                 if Rune.IsControl rune then
@@ -34,6 +33,12 @@ module internal Text =
             result.Append '…' |> ignore
 
         result.ToString()
+
+    /// The text as an error message shows it: control characters escaped, cut after 80 characters.
+    let excerpt (text: ReadOnlySpan<byte>) = excerptOf 80 text
+
+    /// The same, cut after 200 characters, for sentences that another program meant to be read.
+    let longExcerpt (text: ReadOnlySpan<byte>) = excerptOf 200 text
 
     let toString (text: ReadOnlySpan<byte>) = Encoding.UTF8.GetString text
 

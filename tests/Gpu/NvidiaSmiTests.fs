@@ -1,7 +1,6 @@
 module Agent.Tests.Gpu.NvidiaSmiTests
 
 open System
-open System.IO
 open Agent.Core
 open Agent.Core.Gpu
 open Agent.Core.Units
@@ -30,15 +29,6 @@ let private faults (reading: GpuReading) =
 
 let private header =
     "index, name, uuid, utilization.gpu [%], utilization.memory [%], memory.total [MiB], memory.used [MiB], temperature.gpu, fan.speed [%], power.draw [W], power.limit [W]\n"
-
-/// Where others' captures lie, if this clone has them beside it.
-let private captures = Path.Combine(root, "..", "shared", "fixtures", "nvidia-smi")
-
-let private captured (file: string) : Gpu =
-    let reading = want (parse (File.ReadAllBytes(Path.Combine(captures, file))))
-    Expect.equal reading.Faults [||] $"faults of {file}"
-    Expect.hasLength reading.Gpus 1 $"GPUs of {file}"
-    reading.Gpus[0]
 
 [<Tests>]
 let tests =
@@ -348,98 +338,143 @@ let tests =
                 let reading = want (parse [||])
                 Expect.equal (reading.Gpus, reading.Faults) ([||], [||]) "nothing"
 
-            testCase "the query names its eleven fields in the order that parse expects"
+            testCase "the query begins with the eleven fields that every driver knows, in the order that parse expects"
             <| fun () ->
                 Expect.equal
-                    NvidiaSmi.queryArguments
+                    (NvidiaSmiQuery.arguments NvidiaSmiQuery.full)
                     [|
-                        "--query-gpu=index,name,uuid,utilization.gpu,utilization.memory,memory.total,memory.used,temperature.gpu,fan.speed,power.draw,power.limit"
+                        "--query-gpu=index,name,uuid,utilization.gpu,utilization.memory,memory.total,memory.used,temperature.gpu,fan.speed,power.draw,power.limit,"
+                        + "count,enforced.power.limit,clocks_event_reasons.active,clocks.current.sm,clocks.current.memory,"
+                        + "pcie.link.gen.current,pcie.link.width.current,ecc.errors.uncorrected.aggregate.total,"
+                        + "ecc.errors.corrected.aggregate.total,remapped_rows.pending,utilization.encoder,utilization.decoder,"
+                        + "temperature.memory,mig.mode.current"
                         "--format=csv,nounits"
                     |]
                     "arguments"
 
-            testCase "captures of three real boards, idle and under load, read as their rows say"
+            testCase "a loop is the same with an interval, in whole milliseconds"
             <| fun () ->
-                if not (Directory.Exists captures) then
-                    Skip.always "no captures of nvidia-smi beside this clone"
-                else
-                    let uuid = "GPU-00000000-0000-0000-0000-000000000000"
-                    let geforce = board 0 "NVIDIA GeForce RTX 2080 SUPER" uuid
-                    let h100 = board 0 "NVIDIA H100 80GB HBM3" uuid
+                Expect.equal
+                    (NvidiaSmiQuery.loopArguments (TimeSpan.FromSeconds 2.5) NvidiaSmiQuery.full)
+                    (Array.append (NvidiaSmiQuery.arguments NvidiaSmiQuery.full) [| "--loop-ms=2500" |])
+                    "arguments"
 
-                    Expect.equal
-                        (captured "geforce-rtx-2080-super__610.57.04/query-gpu.idle.csv")
-                        { geforce with
-                            Utilization = ValueSome 0.0<percent>
-                            MemoryUtilization = ValueSome 0.0<percent>
-                            MemoryTotal = ValueSome 8589934592UL<B>
-                            MemoryUsed = ValueSome 221249536UL<B>
-                            Temperature = ValueSome 33.0<degC>
-                            FanSpeed = ValueSome 38.0<percent>
-                            Power = ValueSome 39.17<W>
-                            PowerLimit = ValueSome 250.0<W>
-                        }
-                        "GeForce, idle"
+            testCase "a driver before 535 is asked for throttle reasons by their former name, one before that not at all"
+            <| fun () ->
+                let without field query =
+                    match NvidiaSmiQuery.without field query with
+                    | ValueSome fewer -> fewer
+                    | ValueNone -> failtest $"without {field}"
 
-                    Expect.equal
-                        (captured "geforce-rtx-2080-super__610.57.04/query-gpu.load.csv")
-                        { geforce with
-                            Utilization = ValueSome 8.0<percent>
-                            MemoryUtilization = ValueSome 3.0<percent>
-                            MemoryTotal = ValueSome 8589934592UL<B>
-                            MemoryUsed = ValueSome 854589440UL<B>
-                            Temperature = ValueSome 38.0<degC>
-                            FanSpeed = ValueSome 38.0<percent>
-                            Power = ValueSome 98.14<W>
-                            PowerLimit = ValueSome 250.0<W>
-                        }
-                        "GeForce, load"
+                let older = without "clocks_event_reasons.active" NvidiaSmiQuery.full
+                let place = Array.IndexOf(NvidiaSmiQuery.fields NvidiaSmiQuery.full, "clocks_event_reasons.active")
+                Expect.equal ((NvidiaSmiQuery.fields older)[place]) "clocks_throttle_reasons.active" "the former name"
+                let oldest = without "clocks_throttle_reasons.active" older
+                Expect.equal (NvidiaSmiQuery.fields oldest).Length 24 "neither"
+                Expect.isTrue (NvidiaSmiQuery.without "index" oldest).IsNone "nothing goes without the index"
 
-                    Expect.equal
-                        (captured "h100-80gb-hbm3__590.48.01/query-gpu.idle.csv")
-                        { h100 with
-                            Utilization = ValueSome 0.0<percent>
-                            MemoryUtilization = ValueSome 0.0<percent>
-                            MemoryTotal = ValueSome 85520809984UL<B>
-                            MemoryUsed = ValueSome 0UL<B>
-                            Temperature = ValueSome 41.0<degC>
-                            Power = ValueSome 69.85<W>
-                            PowerLimit = ValueSome 700.0<W>
-                        }
-                        "H100, idle"
+            testCase "each message in the place of a table has its cause"
+            <| fun () ->
+                for code, text, cause in
+                    [
+                        9, "nvidia-smi/driver-failure.txt", NvidiaSmiFailure.DriverNotLoaded
+                        18, "nvidia-smi/version-mismatch.txt", NvidiaSmiFailure.VersionMismatch
+                        6, "nvidia-smi/no-devices.txt", NvidiaSmiFailure.NoDevices
+                        2, "nvidia-smi/invalid-field.txt", NvidiaSmiFailure.UnknownField "power.draw.instant"
+                    ] do
+                    Expect.equal (NvidiaSmiFailure.ofOutput code (ReadOnlySpan(bytes text))) cause text
 
-                    Expect.equal
-                        (captured "h100-80gb-hbm3__590.48.01/query-gpu.load.csv")
-                        { h100 with
-                            Utilization = ValueSome 100.0<percent>
-                            MemoryUtilization = ValueSome 11.0<percent>
-                            MemoryTotal = ValueSome 85520809984UL<B>
-                            MemoryUsed = ValueSome 20780679168UL<B>
-                            Temperature = ValueSome 59.0<degC>
-                            Power = ValueSome 631.95<W>
-                            PowerLimit = ValueSome 700.0<W>
-                        }
-                        "H100, load"
+                for code, text, cause in
+                    [
+                        4, "Failed to initialize NVML: Insufficient Permissions\n", NvidiaSmiFailure.NoPermission
+                        255, "Failed to initialize NVML: Unknown Error\n", NvidiaSmiFailure.UnknownError
+                        255, "Failed to initialize NVML: Driver Not Loaded\n", NvidiaSmiFailure.DriverNotLoaded
+                        12, "NVIDIA-SMI couldn't find libnvidia-ml.so library in your system.\n", NvidiaSmiFailure.LibraryMissing
+                        // Without words the exit code counts, as nvidia-smi(1) lists it.
+                        4, "", NvidiaSmiFailure.NoPermission
+                        9, "", NvidiaSmiFailure.DriverNotLoaded
+                        12, "", NvidiaSmiFailure.LibraryMissing
+                        18, "", NvidiaSmiFailure.VersionMismatch
+                        255, "", NvidiaSmiFailure.Other
+                        127, "sh: not found\n", NvidiaSmiFailure.Other
+                    ] do
+                    Expect.equal (NvidiaSmiFailure.ofOutput code (ReadOnlySpan(utf8 text))) cause $"{code} {text}"
 
-                    Expect.equal
-                        (captured "h100-mig__590.48.01/query-gpu.idle.csv")
-                        { h100 with
-                            MemoryTotal = ValueSome 85520809984UL<B>
-                            MemoryUsed = ValueSome 61865984UL<B>
-                            Temperature = ValueSome 42.0<degC>
-                            Power = ValueSome 71.15<W>
-                            PowerLimit = ValueSome 700.0<W>
-                        }
-                        "H100 with MIG, idle"
+            testCase "the words of a failure are its first line that says something"
+            <| fun () ->
+                for text, words in
+                    [
+                        "\n\n  Failed to initialize NVML: Unknown Error\r\nmore\n", "Failed to initialize NVML: Unknown Error"
+                        "", "it printed nothing"
+                        " \n\t\n", "it printed nothing"
+                        "a\u0007b", "a\\x07b"
+                    ] do
+                    Expect.equal (NvidiaSmiFailure.wordsOf (ReadOnlySpan(utf8 text))) words text
 
-                    Expect.equal
-                        (captured "h100-mig__590.48.01/query-gpu.load.csv")
-                        { h100 with
-                            MemoryTotal = ValueSome 85520809984UL<B>
-                            MemoryUsed = ValueSome 11665408000UL<B>
-                            Temperature = ValueSome 53.0<degC>
-                            Power = ValueSome 433.78<W>
-                            PowerLimit = ValueSome 700.0<W>
-                        }
-                        "H100 with MIG, load"
+            testCase "captures of three real boards, idle and under load, read as their rows say, with units and without"
+            <| fun () ->
+                Captures.ifThere (fun () ->
+                    for file, expected in Captures.gpus do
+                        for text in [ Captures.text file; Captures.withoutUnits (Captures.text file) ] do
+                            let reading = want (parse text)
+                            Expect.equal (reading.Gpus, reading.Faults) ([| expected |], [||]) file)
+
+            testCase "captures of processes name them by their programs, most memory first"
+            <| fun () ->
+                Captures.ifThere (fun () ->
+                    for file, expected in Captures.processes do
+                        for text in [ Captures.text file; Captures.withoutUnits (Captures.text file) ] do
+                            let processes = want (NvidiaSmi.parseProcesses (ReadOnlySpan text))
+                            Expect.equal processes.Faults [||] file
+                            let board = board 0 "" Captures.Uuid
+
+                            let gpus = (NvidiaSmi.withProcesses processes { Gpus = [| board |]; Faults = [||] }).Gpus
+
+                            Expect.equal gpus[0].ComputeProcesses (ValueSome expected) file)
+
+            testCase "a driver that cannot tell its processes says why"
+            <| fun () ->
+                Expect.equal
+                    (located (NvidiaSmi.parseProcesses (ReadOnlySpan(utf8 "Failed to initialize NVML: Insufficient Permissions\n"))))
+                    ("nvidia-smi", 1, "header", "Failed to initialize NVML: Insufficient Permissions")
+                    "place"
+
+            testCase "a process whose memory, name or GPU is not told"
+            <| fun () ->
+                let processes =
+                    want (
+                        NvidiaSmi.parseProcesses (
+                            ReadOnlySpan(
+                                utf8
+                                    "gpu_uuid, pid, process_name, used_gpu_memory [MiB]\n\
+                                     GPU-a, 7, [Not Found], [N/A]\n\
+                                     GPU-a, 8, /usr/bin/python3 train.py --key s3cr3t, 100\n\
+                                     GPU-b, x, sh, 1\n"
+                            )
+                        )
+                    )
+
+                Expect.equal
+                    processes.Processes
+                    [|
+                        struct ("GPU-a",
+                                {
+                                    Pid = 7
+                                    MemoryUsed = ValueNone
+                                    Name = ""
+                                })
+                        struct ("GPU-a",
+                                {
+                                    Pid = 8
+                                    MemoryUsed = ValueSome 104857600UL<B>
+                                    Name = "python3"
+                                })
+                    |]
+                    "arguments are no part of a name"
+
+                Expect.equal processes.Faults.Length 1 "the row without a number is told"
+
+                let named = NvidiaSmi.named (Func<int, string>(fun pid -> if pid = 8 then "trainer" else "")) processes
+                let names = named.Processes |> Array.map (fun (struct (_, p)) -> p.Name)
+                Expect.equal names [| ""; "trainer" |] "the kernel's name, where there is one"
         ]

@@ -88,8 +88,8 @@ let tests =
             <| fun () ->
                 let missing = ChildProcess("agent-test-missing", seconds 1.0, AgentClock())
                 Expect.equal (missing.Run []) (Error(SourceError.Absent "agent-test-missing")) "absent"
-                Expect.isNull (ChildProcess.Find "agent-test-missing") "not found"
-                Expect.equal (ChildProcess.Find "sh" |> isNull) false "found"
+                Expect.isNull (ChildStart.Find "agent-test-missing") "not found"
+                Expect.equal (ChildStart.Find "sh" |> isNull) false "found"
 
             testCase "a program that cannot be run is unreadable"
             <| fun () ->

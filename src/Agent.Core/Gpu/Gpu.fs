@@ -1,5 +1,6 @@
 namespace Agent.Core.Gpu
 
+open System
 open System.Numerics
 open Agent.Core
 open Agent.Core.Units
@@ -64,6 +65,11 @@ module ComputeProcess =
     /// The longest list that a sample carries.
     [<Literal>]
     let Most = 32
+
+    /// The text of `/proc/PID/comm`.
+    [<CompiledName "NameOf">]
+    let nameOf (comm: ReadOnlySpan<byte>) : string =
+        Text.toString (Text.trim (comm.TrimEnd '\n'B))
 
     // Negative when one stands before the other.
     let private order (one: ComputeProcess) (other: ComputeProcess) =

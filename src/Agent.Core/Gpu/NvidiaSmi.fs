@@ -1,10 +1,12 @@
-/// `nvidia-smi --query-gpu=… --format=csv,nounits`: one header line, one line for each GPU, fields between commas.
-/// See nvidia-smi(1) and `nvidia-smi --help-query-gpu`.
+/// The tables that nvidia-smi prints with `--format=csv,nounits`: one header line, one line for each GPU or process,
+/// cells between commas. See nvidia-smi(1), `nvidia-smi --help-query-gpu` and `--help-query-compute-apps`.
 [<RequireQualifiedAccess>]
 module Agent.Core.Gpu.NvidiaSmi
 
 open System
 open System.Globalization
+open System.Runtime.CompilerServices
+open System.Text
 open Agent.Core
 open Agent.Core.Units
 
@@ -12,112 +14,189 @@ open Agent.Core.Units
 [<Literal>]
 let Source = "nvidia-smi"
 
-/// The fields that are asked for, in the order of the columns.
-let private columns =
-    [|
-        "index"
-        "name"
-        "uuid"
-        "utilization.gpu"
-        "utilization.memory"
-        "memory.total"
-        "memory.used"
-        "temperature.gpu"
-        "fan.speed"
-        "power.draw"
-        "power.limit"
-    |]
+/// What the code below calls a column that drivers or versions of nvidia-smi call otherwise.
+let private currentName (column: string) : string =
+    match column with
+    | "clocks_throttle_reasons.active" -> "clocks_event_reasons.active"
+    | "clocks.sm" -> "clocks.current.sm"
+    | "clocks.mem" -> "clocks.current.memory"
+    | "gpu_name" -> "name"
+    | "gpu_uuid" -> "uuid"
+    | "used_memory" -> "used_gpu_memory"
+    | other -> other
 
-/// The arguments of the command whose output `parse` reads.
-[<CompiledName "QueryArguments">]
-let queryArguments: string[] = [| "--query-gpu=" + String.Join(',', columns); "--format=csv,nounits" |]
+/// `memory.total [MiB]` is the column memory.total.
+let private columnsOf (header: string) : string[] =
+    header.Split ','
+    |> Array.map (fun cell -> currentName (cell.Trim().Split(' ')[0]))
 
 /// nvidia-smi's words for "not available". Everything in brackets is one of them: `[N/A]`, `[Not Supported]`,
 /// `[GPU requires reset]`, `[Unknown Error]` and whatever the next driver invents.
-let private isAbsent (value: string) =
-    value.Length = 0
-    || value.Equals("N/A", StringComparison.OrdinalIgnoreCase)
-    || (value[0] = '[' && value[value.Length - 1] = ']')
+let private isAbsent (cell: ReadOnlySpan<byte>) =
+    cell.IsEmpty
+    || (cell[0] = '['B && cell[cell.Length - 1] = ']'B)
+    || Ascii.EqualsIgnoreCase(cell, ReadOnlySpan "N/A"B)
 
-/// `memory.total [MiB]` is the column memory.total.
-let private columnName (header: string) = header.Trim().Split(' ')[0]
-
-/// Splits a row into as many cells as there are columns. nvidia-smi does not quote, so a name with a comma makes the
-/// row too long; what is too much belongs to the name.
-let private cells (columnCount: int) (nameColumn: int) (row: string) : string[] =
-    let parts = row.Split ','
-    let surplus = parts.Length - columnCount
-
-    if surplus <= 0 || nameColumn < 0 then
-        parts |> Array.map (fun part -> part.Trim())
+/// A number that may carry its unit: `81559` or `81559 MiB`.
+let private withoutUnit (cell: ReadOnlySpan<byte>) (unit: string) : ReadOnlySpan<byte> =
+    if
+        unit.Length > 0
+        && cell.Length > unit.Length
+        && Ascii.Equals(cell.Slice(cell.Length - unit.Length), unit)
+    then
+        Text.trim (cell.Slice(0, cell.Length - unit.Length))
     else
-        let name = String.Join(',', parts, nameColumn, surplus + 1)
+        cell
 
-        Array.concat [ parts[.. nameColumn - 1]; [| name |]; parts[nameColumn + surplus + 1 ..] ]
-        |> Array.map (fun part -> part.Trim())
+/// The names of the columns, and which of them may hold commas: nvidia-smi does not quote.
+[<NoComparison; NoEquality>]
+type internal Columns = { Names: string[]; Greedy: int }
 
-/// The number of a cell that may carry its unit: `81559` or `81559 MiB`.
-let private tryNumber (value: string) (unit: string) : float voption =
-    let digits =
-        if value.EndsWith(unit, StringComparison.Ordinal) then
-            value.Substring(0, value.Length - unit.Length).TrimEnd()
-        else
-            value
+let private greedily (names: string[]) (column: string) : Columns =
+    {
+        Names = names
+        Greedy = Array.IndexOf(names, column)
+    }
 
-    let mutable number = 0.0
+/// The cells of one line. A value that does not read as its column says is a fault and counts as unknown.
+[<Struct; IsByRefLike; NoEquality; NoComparison>]
+type private Row(line: int, columns: Columns, text: ReadOnlySpan<byte>, starts: int[], faults: ResizeArray<SourceError>) =
+    /// Splits the line into as many cells as there are columns. A name with a comma makes the row too long; what is
+    /// too much belongs to the name.
+    static member Split(line: int, columns: Columns, text: ReadOnlySpan<byte>, faults: ResizeArray<SourceError>) =
+        let starts = Array.zeroCreate (text.Count ','B + 2)
+        let mutable next = 0
 
-    if Text.tryDecimal (ReadOnlySpan(Text.Encoding.UTF8.GetBytes digits), &number) then
-        ValueSome number
-    else
-        ValueNone
+        for i in 1 .. starts.Length - 2 do
+            next <- next + text.Slice(next).IndexOf ','B + 1
+            starts[i] <- next
 
-/// Reads the cells of one line; a value that does not read as its column says is a fault and counts as unknown.
-type private Row(line: int, header: string[], cells: string[]) =
-    let faults = ResizeArray<SourceError>()
+        starts[starts.Length - 1] <- text.Length + 1
+        Row(line, columns, text, starts, faults)
 
-    let garbled column raw expected =
+    member _.Garbled(column: string, raw: ReadOnlySpan<byte>, expected: string) : unit =
         faults.Add(
             SourceError.Garbled
                 {
                     Source = Source
                     Line = line
                     Field = column
-                    Raw = Text.excerpt (ReadOnlySpan(Text.Encoding.UTF8.GetBytes(raw: string)))
+                    Raw = Text.excerpt raw
                     Expected = expected
                 }
         )
 
-    member _.Faults = faults
+    /// Reports a row that is too short, once.
+    member row.CheckLength() : unit =
+        let count = starts.Length - 1
 
-    member _.Text(column: string) : string =
-        match Array.IndexOf(header, column) with
-        | -1 -> ""
-        | i when i >= cells.Length ->
-            garbled column (String.Join(", ", cells)) $"{header.Length} cells"
-            ""
-        | i when isAbsent cells[i] -> ""
-        | i -> cells[i]
+        if count < columns.Names.Length then
+            let missing = columns.Names[count]
+            row.Garbled((if missing = "" then "the last cell" else missing), text, $"{columns.Names.Length} cells")
 
-    member row.Number (column: string) (unit: string) : float voption =
-        match row.Text column with
-        | "" -> ValueNone
-        | text ->
-            match tryNumber text unit with
-            | ValueSome number when number >= 0.0 -> ValueSome number
-            | _ ->
-                garbled column text "a number or [N/A]"
-                ValueNone
+    /// The cell as it stands there; empty when the row or the header does not have it.
+    member _.Raw(column: string) : ReadOnlySpan<byte> =
+        let place = Array.IndexOf(columns.Names, column)
+        let surplus = starts.Length - 1 - columns.Names.Length
+        let surplus = if columns.Greedy < 0 then 0 else max surplus 0
+        let first = if place > columns.Greedy then place + surplus else place
 
-    member _.Index: int voption =
-        let cell =
-            match Array.IndexOf(header, "index") with
-            | i when i >= 0 && i < cells.Length -> cells[i]
-            | _ -> ""
+        let past =
+            if place = columns.Greedy then
+                place + surplus + 1
+            else
+                first + 1
 
-        match Int32.TryParse(cell, NumberStyles.None, CultureInfo.InvariantCulture) with
-        | true, index -> ValueSome index
-        | _ ->
-            garbled "index" (String.Join(", ", cells)) "the index of a GPU"
+        if place < 0 || past >= starts.Length then
+            ReadOnlySpan<byte>.Empty
+        else
+            Text.trim (text.Slice(starts[first], starts[past] - 1 - starts[first]))
+
+    /// The cell; empty when it says that there is no value.
+    member row.Cell(column: string) : ReadOnlySpan<byte> =
+        let cell = row.Raw column
+        if isAbsent cell then ReadOnlySpan<byte>.Empty else cell
+
+    /// Text, without the quotes around it that a table of comma-separated values may have.
+    member row.Text(column: string) : string =
+        let text = Text.toString (row.Cell column)
+
+        if text.Length >= 2 && text[0] = '"' && text[text.Length - 1] = '"' then
+            text.Substring(1, text.Length - 2).Replace("\"\"", "\"")
+        else
+            text
+
+    member row.Number(column: string, unit: string) : float voption =
+        let cell = row.Cell column
+        let mutable number = 0.0
+
+        if cell.IsEmpty then
+            ValueNone
+        elif Text.tryDecimal (withoutUnit cell unit, &number) && number >= 0.0 then
+            ValueSome number
+        else
+            row.Garbled(column, cell, "a number or [N/A]")
+            ValueNone
+
+    member row.Whole(column: string) : uint64 voption =
+        let cell = row.Cell column
+        let mutable number = 0UL
+
+        if cell.IsEmpty then
+            ValueNone
+        elif Text.tryUInt64 (cell, &number) then
+            ValueSome number
+        else
+            row.Garbled(column, cell, "a whole number or [N/A]")
+            ValueNone
+
+    member row.Int(column: string) : int voption =
+        match row.Whole column with
+        | ValueSome number when number <= uint64 Int32.MaxValue -> ValueSome(int number)
+        | ValueSome _ ->
+            row.Garbled(column, row.Cell column, "a number of at most ten digits")
+            ValueNone
+        | ValueNone -> ValueNone
+
+    member row.Mask(column: string) : uint64 voption =
+        let cell = row.Cell column
+        let mutable mask = 0UL
+
+        if cell.IsEmpty then
+            ValueNone
+        elif
+            cell.Length > 2
+            && cell[0] = '0'B
+            && cell[1] = 'x'B
+            && UInt64.TryParse(cell.Slice 2, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, &mask)
+        then
+            ValueSome mask
+        else
+            row.Garbled(column, cell, "a bit mask such as 0x0000000000000004")
+            ValueNone
+
+    /// True for the one word, false for the other.
+    member row.Either(column: string, yes: string, no: string) : bool voption =
+        let cell = row.Cell column
+
+        if cell.IsEmpty then
+            ValueNone
+        elif Ascii.EqualsIgnoreCase(cell, yes) then
+            ValueSome true
+        elif Ascii.EqualsIgnoreCase(cell, no) then
+            ValueSome false
+        else
+            row.Garbled(column, cell, $"{yes} or {no}")
+            ValueNone
+
+    /// A whole number without which the row is of no use; a row that lacks it is a fault.
+    member row.Key(column: string, expected: string) : int voption =
+        let mutable number = 0UL
+
+        if Text.tryUInt64 (row.Raw column, &number) && number <= uint64 Int32.MaxValue then
+            ValueSome(int number)
+        else
+            row.Garbled(column, text, expected)
             ValueNone
 
 let private measure<[<Measure>] 'u> (value: float voption) : float<'u> voption =
@@ -127,72 +206,276 @@ let private bytes (mebibytes: float voption) : uint64<B> voption =
     mebibytes
     |> ValueOption.map (fun value -> bytesOfMib (LanguagePrimitives.UInt64WithMeasure(uint64 (Math.Round value))))
 
-let private gpuOf (row: Row) : Gpu voption =
-    row.Index
-    |> ValueOption.map (fun index ->
-        { Gpu.OfIndex index with
-            Name = row.Text "name"
-            Uuid = row.Text "uuid"
-            Utilization = measure (row.Number "utilization.gpu" "%")
-            MemoryUtilization = measure (row.Number "utilization.memory" "%")
-            MemoryTotal = bytes (row.Number "memory.total" "MiB")
-            MemoryUsed = bytes (row.Number "memory.used" "MiB")
-            Temperature = measure (row.Number "temperature.gpu" "C")
-            FanSpeed = measure (row.Number "fan.speed" "%")
-            Power = measure (row.Number "power.draw" "W")
-            PowerLimit = measure (row.Number "power.limit" "W")
-        })
+// ---- Lines -----------------------------------------------------------------------------------------------------------
 
-/// Reads the answer to `queryArguments`, or any query whose header names these columns. Columns are found by the
-/// header; without one by position. Blank lines are skipped, and so is a row without an index, which is a fault. The
-/// whole text is an error when it holds a message in place of a table.
+/// What one line of a table is.
+[<NoComparison; NoEquality>]
+type internal Line =
+    | Blank
+    /// The names of the columns.
+    | Header of Columns
+    /// "No devices were found", in the place of a table.
+    | NoDevices
+    /// A warning before, between or after the rows, or a complaint in the place of a table.
+    | Message of SourceError
+    /// A GPU, and how many there are, if the table has that column.
+    | Board of Gpu * count: int voption * faults: ResizeArray<SourceError>
+
+let private gpuOf (row: Row) (index: int) : Gpu =
+    {
+        Index = index
+        Name = row.Text("name")
+        Uuid = row.Text("uuid")
+        Utilization = measure (row.Number("utilization.gpu", "%"))
+        MemoryUtilization = measure (row.Number("utilization.memory", "%"))
+        MemoryTotal = bytes (row.Number("memory.total", "MiB"))
+        MemoryUsed = bytes (row.Number("memory.used", "MiB"))
+        Temperature = measure (row.Number("temperature.gpu", "C"))
+        FanSpeed = measure (row.Number("fan.speed", "%"))
+        Power = measure (row.Number("power.draw", "W"))
+        PowerLimit =
+            (let asked = measure (row.Number("power.limit", "W"))
+
+             // The limit in force may be below the one that was asked for.
+             match row.Number("enforced.power.limit", "W") with
+             | ValueSome enforced -> measure (ValueSome enforced)
+             | ValueNone -> asked)
+        ThrottleReasons = row.Mask("clocks_event_reasons.active") |> ValueOption.map Throttle.reasonsOf
+        ClockSm = measure (row.Number("clocks.current.sm", "MHz"))
+        ClockMemory = measure (row.Number("clocks.current.memory", "MHz"))
+        PcieReceived = ValueNone
+        PcieSent = ValueNone
+        PcieLinkGeneration = row.Int("pcie.link.gen.current")
+        PcieLinkWidth = row.Int("pcie.link.width.current")
+        EccUncorrected = row.Whole("ecc.errors.uncorrected.aggregate.total")
+        EccCorrected = row.Whole("ecc.errors.corrected.aggregate.total")
+        RemappedRowsPending = row.Either("remapped_rows.pending", "Yes", "No")
+        XidLast = ValueNone
+        XidCount = ValueNone
+        Energy = ValueNone
+        Encoder = measure (row.Number("utilization.encoder", "%"))
+        Decoder = measure (row.Number("utilization.decoder", "%"))
+        NvlinkReceived = ValueNone
+        NvlinkSent = ValueNone
+        MemoryTemperature = measure (row.Number("temperature.memory", "C"))
+        MigMode =
+            row.Either("mig.mode.current", "Enabled", "Disabled")
+            |> ValueOption.map (fun divided -> if divided then MigMode.Enabled else MigMode.Disabled)
+        ComputeProcesses = ValueNone
+        MigDevices = ValueNone
+    }
+
+let private message (line: int) (text: ReadOnlySpan<byte>) : Line =
+    Message(
+        SourceError.Garbled
+            {
+                Source = Source
+                Line = line
+                Field = "header"
+                Raw = Text.excerpt text
+                Expected = "the names of the columns"
+            }
+    )
+
+/// Reads a line under the columns of the header before it, if there was one; else by the position of these fields.
+let internal lineOf (number: int) (header: Columns voption) (fields: string[]) (text: ReadOnlySpan<byte>) : Line =
+    let text = Text.trim text
+
+    if text.IsEmpty then
+        Blank
+    else
+        let startsWithDigit = Text.isDigit text[0]
+
+        let names =
+            if startsWithDigit || text.IndexOf(ReadOnlySpan "index"B) < 0 then
+                [||]
+            else
+                columnsOf (Text.toString text)
+
+        if Array.contains "index" names then
+            Header(greedily names "name")
+        elif text.StartsWith(ReadOnlySpan "No devices were found"B) then
+            NoDevices
+        elif header.IsNone && not startsWithDigit then
+            message number text
+        else
+            let columns = header |> ValueOption.defaultValue (greedily fields "name")
+            let faults = ResizeArray<SourceError>()
+            let row = Row.Split(number, columns, text, faults)
+
+            match row.Key("index", "the index of a GPU") with
+            | ValueNone -> Message faults[0]
+            | ValueSome index ->
+                row.CheckLength()
+                let gpu = gpuOf row index
+                Board(gpu, row.Int("count"), faults)
+
+/// The fault of a text that ends within a line.
+let internal torn (line: int) (text: ReadOnlySpan<byte>) : SourceError =
+    SourceError.Garbled
+        {
+            Source = Source
+            Line = line
+            Field = "the last line"
+            Raw = Text.excerpt text
+            Expected = "a line end after the last line"
+        }
+
+/// The fault of a line that is too long for a row.
+let internal tooLong (line: int) (text: ReadOnlySpan<byte>) : SourceError =
+    SourceError.Garbled
+        {
+            Source = Source
+            Line = line
+            Field = "the whole line"
+            Raw = Text.excerpt text
+            Expected = "a row of at most 65536 bytes"
+        }
+
+// ---- Whole tables ----------------------------------------------------------------------------------------------------
+
+/// Reads the answer to any query whose header names these columns. Columns are found by the header; without one by
+/// the position that they have in `NvidiaSmiQuery.basic`. Blank lines are skipped, and so is a row without an index, which is a
+/// fault. The whole text is an error when it holds a message in place of a table.
 [<CompiledName "Parse">]
 let parse (text: ReadOnlySpan<byte>) : Result<GpuReading, ParseError> =
     let mutable cursor = Cursor(Source, text)
     let gpus = ResizeArray<Gpu>()
     let faults = ResizeArray<SourceError>()
     let mutable header = ValueNone
-    let mutable message = ValueNone
+    let mutable isTable = false
     let mutable line = 0
 
     while cursor.NextLine() do
         line <- line + 1
-        let row = (Text.toString cursor.Line).Trim()
 
-        if row.Length > 0 then
-            let names = row.Split ',' |> Array.map columnName
+        match lineOf line header NvidiaSmiQuery.basic cursor.Line with
+        | Blank -> ()
+        | Header columns ->
+            header <- ValueSome columns
+            isTable <- true
+        | NoDevices -> isTable <- true
+        | Message fault -> faults.Add fault
+        | Board(gpu, _, found) ->
+            isTable <- true
+            gpus.Add gpu
+            faults.AddRange found
 
-            match header with
-            | ValueNone when Array.contains "index" names -> header <- ValueSome names
-            | ValueNone when row.StartsWith("No devices were found", StringComparison.OrdinalIgnoreCase) -> header <- ValueSome columns
-            | ValueNone when not (Char.IsAsciiDigit row[0]) ->
-                // A warning before the table, or a complaint in its place.
-                if message.IsNone then
-                    message <- ValueSome(cursor.Bad("header", "the names of the columns"))
-            | _ ->
-                let names = header |> ValueOption.defaultValue columns
-                header <- ValueSome names
-                let row = Row(line, names, cells names.Length (Array.IndexOf(names, "name")) row)
-
-                match gpuOf row with
-                | ValueSome gpu -> gpus.Add gpu
-                | ValueNone -> ()
-
-                faults.AddRange row.Faults
-
-    match header, message with
-    | ValueNone, ValueSome error -> Error error
+    match
+        faults
+        |> Seq.tryPick (fun fault -> fault.Match((fun _ -> None), (fun _ _ -> None), Some))
+    with
+    | Some error when not isTable -> Error error
     | _ ->
-        match message with
-        | ValueSome warning -> faults.Insert(0, SourceError.Garbled warning)
-        | ValueNone -> ()
-
         // Half a line at the end would read as other numbers than were meant.
         if not cursor.AtEnd then
-            faults.Add(SourceError.Garbled(cursor.NoLine "the last line"))
+            faults.Add(torn (line + 1) cursor.Line)
 
         Ok
             {
                 Gpus = gpus.ToArray()
                 Faults = faults.ToArray()
             }
+
+/// Who computes on which GPU.
+type ProcessReading =
+    {
+        /// Each with the UUID of its GPU.
+        Processes: struct (string * ComputeProcess)[]
+        /// Values that could not be read or understood.
+        Faults: SourceError[]
+    }
+
+/// The file name of `/usr/bin/python3.11 train.py`: the driver tells a path, and at times the arguments, which may hold secrets.
+let private fileName (path: string) : string =
+    let program = path.Split(' ', 2)[0]
+    program.Substring(program.LastIndexOf '/' + 1)
+
+/// Reads the answer to `NvidiaSmiQuery.processArguments`, or any query of compute processes whose header names its
+/// columns. What stands before the header is a fault; without a header the text is an error, if it says anything.
+[<CompiledName "ParseProcesses">]
+let parseProcesses (text: ReadOnlySpan<byte>) : Result<ProcessReading, ParseError> =
+    let mutable cursor = Cursor(Source, text)
+    let processes = ResizeArray()
+    let faults = ResizeArray<SourceError>()
+    let mutable header = ValueNone
+    let mutable line = 0
+
+    while cursor.NextLine() do
+        line <- line + 1
+        let text = Text.trim cursor.Line
+
+        match header with
+        | _ when text.IsEmpty -> ()
+        | ValueNone ->
+            let names = columnsOf (Text.toString text)
+
+            if Array.contains "pid" names then
+                header <- ValueSome(greedily names "process_name")
+            elif not (text.StartsWith(ReadOnlySpan "No devices were found"B)) then
+                match message line text with
+                | Message fault -> faults.Add fault
+                | _ -> ()
+        | ValueSome columns ->
+            let row = Row.Split(line, columns, text, faults)
+
+            match row.Key("pid", "the number of a process") with
+            | ValueNone -> ()
+            | ValueSome pid ->
+                row.CheckLength()
+
+                processes.Add(
+                    struct (row.Text("uuid"),
+                            {
+                                Pid = pid
+                                MemoryUsed = bytes (row.Number("used_gpu_memory", "MiB"))
+                                Name = fileName (row.Text("process_name"))
+                            })
+                )
+
+    match
+        faults
+        |> Seq.tryPick (fun fault -> fault.Match((fun _ -> None), (fun _ _ -> None), Some))
+    with
+    | Some error when header.IsNone -> Error error
+    | _ ->
+        if not cursor.AtEnd then
+            faults.Add(torn (line + 1) cursor.Line)
+
+        Ok
+            {
+                Processes = processes.ToArray()
+                Faults = faults.ToArray()
+            }
+
+/// The processes by these names; one that the function does not know, for which it gives an empty text, keeps its own.
+[<CompiledName "Named">]
+let named (nameOf: Func<int, string>) (reading: ProcessReading) : ProcessReading =
+    { reading with
+        Processes =
+            reading.Processes
+            |> Array.map (fun (struct (uuid, p)) ->
+                match nameOf.Invoke p.Pid with
+                | "" -> struct (uuid, p)
+                | name -> struct (uuid, { p with Name = name }))
+    }
+
+/// The GPUs with those who compute on them, most memory first; a GPU whose UUID is not known keeps what it has.
+[<CompiledName "WithProcesses">]
+let withProcesses (processes: ProcessReading) (reading: GpuReading) : GpuReading =
+    { reading with
+        Gpus =
+            reading.Gpus
+            |> Array.map (fun gpu ->
+                if gpu.Uuid = "" then
+                    gpu
+                else
+                    { gpu with
+                        ComputeProcesses =
+                            processes.Processes
+                            |> Array.filter (fun (struct (uuid, _)) -> uuid = gpu.Uuid)
+                            |> Array.map (fun (struct (_, p)) -> p)
+                            |> ComputeProcess.limited
+                            |> ValueSome
+                    })
+    }

@@ -1,4 +1,3 @@
-using System.ComponentModel;
 using System.Diagnostics;
 using Agent.Core;
 using Microsoft.FSharp.Core;
@@ -7,93 +6,108 @@ namespace Agent.Host.Reading;
 
 /// <summary>What a program printed.</summary>
 /// <param name="ExitCode">0 for success.</param>
-/// <param name="Output">Its standard output.</param>
+/// <param name="Output">Its standard output; its standard error where that is empty.</param>
 internal sealed record ProgramOutput(int ExitCode, byte[] Output);
 
 /// <summary>
 /// Runs another program now and then, with a limit. A program that hangs is killed and not waited for: one in
-/// uninterruptible sleep cannot be killed at all. While such a one lives no other is started.
+/// uninterruptible sleep cannot be killed at all. While such a one lives no other is started. For one thread alone.
 /// </summary>
 /// <param name="name">The program; looked for in PATH.</param>
-/// <param name="limit">How long it may take.</param>
+/// <param name="limit">How long a run may take.</param>
 /// <param name="clock">The monotonic clock.</param>
 internal sealed class ChildProcess(string name, TimeSpan limit, AgentClock clock)
 {
     /// <summary>No program of ours prints as much; what does is broken.</summary>
     private const int LongestOutput = 4 * 1024 * 1024;
 
-    private Process? hung;
-
-    /// <summary>Where the program lies; null when it is not in PATH.</summary>
-    public static string? Find(string name) =>
-        (Environment.GetEnvironmentVariable("PATH") ?? "/usr/bin:/bin")
-            .Split(':', StringSplitOptions.RemoveEmptyEntries)
-            .Select(directory => Path.Join(directory, name))
-            .FirstOrDefault(File.Exists);
+    private readonly List<Process> hung = [];
 
     /// <summary>Starts the program and waits until it ends or the limit is over.</summary>
-    public FSharpResult<ProgramOutput, SourceError> Run(IEnumerable<string> arguments)
+    public FSharpResult<ProgramOutput, SourceError> Run(IEnumerable<string> arguments) =>
+        from process in Start(arguments)
+        from output in Finish(process)
+        select output;
+
+    /// <summary>Starts the program, for a caller that reads its pipes and waits for its end.</summary>
+    public FSharpResult<Process, SourceError> Start(IEnumerable<string> arguments)
     {
-        if (hung is not null)
+        foreach (var process in hung.Where(static process => process.HasExited).ToArray())
         {
-            if (!hung.HasExited)
-            {
-                return Unreadable("it still hangs from an earlier start and cannot be killed");
-            }
-
-            hung.Dispose();
-            hung = null;
+            hung.Remove(process);
+            process.Dispose();
         }
 
-        if (Find(name) is not { } path)
-        {
-            return FSharpResult<ProgramOutput, SourceError>.NewError(SourceError.NewAbsent(name));
-        }
-
-        var start = new ProcessStartInfo(path, arguments)
-        {
-            RedirectStandardInput = true,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
-
-        // Messages in English, and no secret in the environment of a program that has no use for it. What systemd tells
-        // the agent is not for its children either: they must not speak to it in the agent's name.
-        start.Environment["LC_ALL"] = "C";
-
-        foreach (var variable in start.Environment.Keys.Where(IsOurs).ToArray())
-        {
-            start.Environment.Remove(variable);
-        }
-
-        try
-        {
-            return Finish(Process.Start(start)!);
-        }
-        catch (Exception error) when (error is Win32Exception or IOException or InvalidOperationException)
-        {
-            return Unreadable(error.Message);
-        }
+        return hung.Count == 0
+            ? ChildStart.Start(name, arguments)
+            : FSharpResult<Process, SourceError>.NewError(
+                SourceError.NewUnreadable(name, "it still hangs from an earlier start and cannot be killed"));
     }
 
-    private static bool IsOurs(string variable) =>
-        variable.StartsWith("AI_DASHBOARD_", StringComparison.Ordinal)
-        || variable is "NOTIFY_SOCKET" or "WATCHDOG_USEC" or "WATCHDOG_PID" or "CREDENTIALS_DIRECTORY";
+    /// <summary>Kills a program that was started, and does not wait for its end.</summary>
+    public void Abandon(Process process)
+    {
+        process.Kill();
+        hung.Add(process);
+    }
+
+    /// <summary>
+    /// Reads a pipe on a thread of its own, because a read from the pipe of a hung program cannot be cancelled; the thread
+    /// ends when the program does, or when <paramref name="take"/> wants no more. The end of the pipe is taken as no bytes.
+    /// </summary>
+    public static Thread Reader(StreamReader source, string purpose, Func<ReadOnlyMemory<byte>, bool> take)
+    {
+        var thread = new Thread(
+            () =>
+            {
+                var buffer = new byte[4096];
+
+                for (var count = -1; count != 0;)
+                {
+                    try
+                    {
+                        count = source.BaseStream.Read(buffer);
+                    }
+                    catch (Exception error) when (error is IOException or ObjectDisposedException)
+                    {
+                        // What was read so far is what there is.
+                        count = 0;
+                    }
+
+                    if (!take(buffer.AsMemory(0, count)))
+                    {
+                        return;
+                    }
+                }
+            },
+            maxStackSize: 128 * 1024)
+        {
+            IsBackground = true,
+            Name = purpose,
+        };
+
+        thread.Start();
+        return thread;
+    }
 
     private FSharpResult<ProgramOutput, SourceError> Finish(Process process)
     {
-        process.StandardInput.Close();
         var output = new MemoryStream();
         var errors = new MemoryStream();
-        var readers = new[] { Reader(process.StandardOutput, output), Reader(process.StandardError, errors) };
+        var readers = new[]
+        {
+            Reader(process.StandardOutput, "child output", Into(output)),
+            Reader(process.StandardError, "child errors", Into(errors)),
+        };
+
         var deadline = clock.Elapsed + limit;
 
         // Both pipes are closed when the program has ended or is about to.
         if (!Array.TrueForAll(readers, reader => reader.Join(Left(deadline))) || !process.WaitForExit(Left(deadline)))
         {
-            process.Kill();
-            hung = process;
-            return Unreadable($"no end within {limit.TotalSeconds:0.#} s; it was killed");
+            Abandon(process);
+            return FSharpResult<ProgramOutput, SourceError>.NewError(
+                SourceError.NewUnreadable(name, $"no end within {limit.TotalSeconds:0.#} s; it was killed"));
         }
 
         // The process does not close the pipes that were asked for.
@@ -107,43 +121,15 @@ internal sealed class ChildProcess(string name, TimeSpan limit, AgentClock clock
         }
     }
 
+    private static Func<ReadOnlyMemory<byte>, bool> Into(MemoryStream target) => bytes =>
+    {
+        target.Write(bytes.Span);
+        return target.Length < LongestOutput;
+    };
+
     private TimeSpan Left(TimeSpan deadline)
     {
         var left = clock.ToReal(deadline - clock.Elapsed);
         return left > TimeSpan.Zero ? left : TimeSpan.Zero;
     }
-
-    // A thread, because a read from the pipe of a hung program cannot be cancelled; it ends when the program does.
-    private static Thread Reader(StreamReader source, MemoryStream target)
-    {
-        var thread = new Thread(
-            () =>
-            {
-                var buffer = new byte[4096];
-
-                try
-                {
-                    for (var count = -1; count != 0 && target.Length < LongestOutput;)
-                    {
-                        count = source.BaseStream.Read(buffer);
-                        target.Write(buffer, 0, count);
-                    }
-                }
-                catch (Exception error) when (error is IOException or ObjectDisposedException)
-                {
-                    // What was read so far is what there is.
-                }
-            },
-            maxStackSize: 128 * 1024)
-        {
-            IsBackground = true,
-            Name = "child output",
-        };
-
-        thread.Start();
-        return thread;
-    }
-
-    private FSharpResult<ProgramOutput, SourceError> Unreadable(string reason) =>
-        FSharpResult<ProgramOutput, SourceError>.NewError(SourceError.NewUnreadable(name, reason));
 }

@@ -1,5 +1,4 @@
 using Agent.Core;
-using Agent.Core.Gpu;
 using Agent.Core.Sys;
 using Microsoft.FSharp.Core;
 
@@ -16,16 +15,10 @@ internal sealed class SlowSources
     /// <summary>ipmitool talks to a slow controller over a slow bus.</summary>
     private static readonly TimeSpan IpmiPeriod = TimeSpan.FromSeconds(10);
 
-    /// <summary>A start of nvidia-smi costs up to half a second of CPU time.</summary>
-    private static readonly TimeSpan ShortestGpuPeriod = TimeSpan.FromSeconds(2);
-
-    /// <summary>An installation of the driver is noticed after this time.</summary>
-    private static readonly TimeSpan GpuLookAgain = TimeSpan.FromSeconds(30);
-
     private readonly SlowSource<SensorReading> sensors;
     private readonly SlowSource<FrequencyReading> frequency;
     private readonly SlowSource<FanReading> ipmiFans;
-    private readonly SlowSource<GpuReading> gpus;
+    private readonly NvidiaSmiSource gpus;
     private readonly SlowSource<SystemInfo> facts;
     private readonly SlowSource<Partition[]> partitions;
     private readonly AgentClock clock;
@@ -41,7 +34,6 @@ internal sealed class SlowSources
         var systemFacts = new SystemFacts(settings.ProcFs, NewSysFiles());
         var partitionFiles = new PartitionFiles(settings.ProcFs, settings.RootFs);
         var ipmi = new IpmiProcess(clock);
-        var nvidiaSmi = new NvidiaSmiProcess(clock);
 
         sensors = new("sensors", clock, longestAge, () =>
         {
@@ -54,7 +46,7 @@ internal sealed class SlowSources
             new(new FrequencyReading(frequencyFiles.ReadFrequency()), Longest(interval, FrequencyPeriod)));
 
         ipmiFans = new("ipmi", clock, Longest(longestAge, IpmiPeriod * 2), () => ReadIpmi(ipmi, interval));
-        gpus = new("gpu", clock, longestAge, () => ReadGpus(nvidiaSmi, interval));
+        gpus = new(interval, longestAge, !settings.Once, settings.ProcFs, clock);
         facts = new("system", clock, Timeout.InfiniteTimeSpan, () => new(systemFacts.Read(), Minute));
         partitions = new("partitions", clock, Minute * 3, () => new(partitionFiles.Read(), Minute));
 
@@ -119,7 +111,7 @@ internal sealed class SlowSources
     public IEnumerable<SourceError> Faults() =>
         (sensors.Newest?.Faults ?? [])
             .Concat(ipmiFans.Newest?.Faults ?? [])
-            .Concat(gpus.Newest?.Faults ?? []);
+            .Concat(gpus.Faults);
 
     private SlowReading<FanReading> ReadIpmi(IpmiProcess ipmi, TimeSpan interval)
     {
@@ -137,13 +129,6 @@ internal sealed class SlowSources
                 ? new(FanReading.None, Timeout.InfiniteTimeSpan)
                 : new(new FanReading([], [error]), Minute));
     }
-
-    private static SlowReading<GpuReading> ReadGpus(NvidiaSmiProcess nvidiaSmi, TimeSpan interval) =>
-        nvidiaSmi.Read().Match<GpuReading, SourceError, SlowReading<GpuReading>>(
-            reading => new(reading, Longest(interval, ShortestGpuPeriod)),
-            error => error.IsAbsent
-                ? new(new GpuReading([], []), GpuLookAgain)
-                : new(new GpuReading([], [error]), Longest(interval, ShortestGpuPeriod)));
 
     private static TimeSpan Longest(TimeSpan one, TimeSpan other) => one > other ? one : other;
 

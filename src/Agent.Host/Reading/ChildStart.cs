@@ -1,0 +1,96 @@
+using System.ComponentModel;
+using System.Diagnostics;
+using Agent.Core;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Host.Reading;
+
+/// <summary>
+/// Starts other programs. They get neither the agent's secrets nor what systemd tells it, and they end when the thread
+/// that started them ends, even by kill -9: that thread must live as long as they are wanted.
+/// </summary>
+internal static class ChildStart
+{
+    private const UnixFileMode Executable = UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute;
+
+    /// <summary>PR_SET_PDEATHSIG must be set between fork and exec, which .NET cannot; setpriv of util-linux can.</summary>
+    private static readonly Lazy<string?> Setpriv = new(FindSetpriv);
+
+    /// <summary>Where the program lies; null when it is not in PATH.</summary>
+    public static string? Find(string name) =>
+        (Environment.GetEnvironmentVariable("PATH") ?? "/usr/bin:/bin")
+            .Split(':', StringSplitOptions.RemoveEmptyEntries)
+            .Select(directory => Path.Join(directory, name))
+            .FirstOrDefault(File.Exists);
+
+    /// <summary>Starts the program with nothing to read; absent when it is not in PATH.</summary>
+    public static FSharpResult<Process, SourceError> Start(string name, IEnumerable<string> arguments)
+    {
+        if (Find(name) is not { } path)
+        {
+            return FSharpResult<Process, SourceError>.NewError(SourceError.NewAbsent(name));
+        }
+
+        try
+        {
+            // setpriv would start and tell of this in words of its own.
+            return (File.GetUnixFileMode(path) & Executable) == 0
+                ? Unreadable(name, $"{path} is not executable")
+                : FSharpResult<Process, SourceError>.NewOk(Start(path, arguments, Setpriv.Value));
+        }
+        catch (Exception error) when (error is Win32Exception or IOException or InvalidOperationException or UnauthorizedAccessException)
+        {
+            return Unreadable(name, error.Message);
+        }
+    }
+
+    private static Process Start(string path, IEnumerable<string> arguments, string? setpriv)
+    {
+        var start = setpriv is null
+            ? new ProcessStartInfo(path, arguments)
+            : new ProcessStartInfo(setpriv, ["--pdeathsig", "KILL", path, .. arguments]);
+
+        start.RedirectStandardInput = true;
+        start.RedirectStandardOutput = true;
+        start.RedirectStandardError = true;
+
+        // Messages in English, and no secret in the environment of a program that has no use for it. What systemd tells
+        // the agent is not for its children either: they must not speak to it in the agent's name.
+        start.Environment["LC_ALL"] = "C";
+
+        foreach (var variable in start.Environment.Keys.Where(IsOurs).ToArray())
+        {
+            start.Environment.Remove(variable);
+        }
+
+        var process = Process.Start(start)!;
+        process.StandardInput.Close();
+        return process;
+    }
+
+    private static bool IsOurs(string variable) =>
+        variable.StartsWith("AI_DASHBOARD_", StringComparison.Ordinal)
+        || variable is "NOTIFY_SOCKET" or "WATCHDOG_USEC" or "WATCHDOG_PID" or "CREDENTIALS_DIRECTORY";
+
+    // The setpriv of busybox does not know the option.
+    private static string? FindSetpriv()
+    {
+        if (Find("setpriv") is not { } setpriv || Find("true") is not { } nothing)
+        {
+            return null;
+        }
+
+        try
+        {
+            using var trial = Start(nothing, [], setpriv);
+            return trial.WaitForExit(TimeSpan.FromSeconds(2)) && trial.ExitCode == 0 ? setpriv : null;
+        }
+        catch (Exception error) when (error is Win32Exception or IOException or InvalidOperationException)
+        {
+            return null;
+        }
+    }
+
+    private static FSharpResult<Process, SourceError> Unreadable(string name, string reason) =>
+        FSharpResult<Process, SourceError>.NewError(SourceError.NewUnreadable(name, reason));
+}

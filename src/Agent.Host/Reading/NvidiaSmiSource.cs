@@ -1,0 +1,408 @@
+using Agent.Core;
+using Agent.Core.Gpu;
+
+namespace Agent.Host.Reading;
+
+/// <summary>
+/// The GPUs by nvidia-smi: one that loops, whose rounds are read as they come; where that one falls silent, one start for
+/// each reading. All starts are made from one thread, which lives as long as the source.
+/// </summary>
+internal sealed class NvidiaSmiSource
+{
+    /// <summary>A round of the driver's own takes a while.</summary>
+    private static readonly TimeSpan ShortestLoop = TimeSpan.FromSeconds(1);
+
+    /// <summary>A start costs up to half a second of CPU time.</summary>
+    private static readonly TimeSpan ShortestPeriod = TimeSpan.FromSeconds(2);
+
+    /// <summary>An installation of the driver is noticed after this time.</summary>
+    private static readonly TimeSpan LookAgain = TimeSpan.FromSeconds(30);
+
+    /// <summary>One that ran for so long was in good order; the wait before its successor is short again.</summary>
+    private static readonly TimeSpan GoodRun = TimeSpan.FromMinutes(1);
+
+    /// <summary>Who computes is asked by a start of its own, at most so often.</summary>
+    private static readonly TimeSpan ShortestProcessPeriod = TimeSpan.FromSeconds(5);
+
+    /// <summary>And so that it takes no more than a hundredth of the time, but at least so often.</summary>
+    private static readonly TimeSpan LongestProcessPeriod = TimeSpan.FromMinutes(1);
+
+    /// <summary>A process that has closed its pipes ends soon.</summary>
+    private static readonly TimeSpan Ending = TimeSpan.FromSeconds(1);
+
+    private readonly AgentClock clock;
+    private readonly TimeSpan interval;
+    private readonly TimeSpan longestAge;
+    private readonly TimeSpan silence;
+    private readonly ChildProcess program;
+    private readonly NvidiaSmiProcess single;
+    private readonly ProcessNames names;
+    private readonly object gate = new();
+
+    private GpuReading? newest;
+    private TimeSpan takenAt;
+    private NvidiaSmi.ProcessReading? processes;
+    private TimeSpan processesAt;
+    private TimeSpan processesDue;
+    private TimeSpan processesValid;
+    private SourceError? processError;
+    private SourceError? error;
+    private NvidiaSmiFailure? failure;
+    private bool isSettled;
+    private bool isLooping;
+    private bool tookOver;
+    private bool hasFailedSingly;
+    private int failures;
+    private bool stopped;
+
+    /// <summary>Nothing is started before <see cref="Start"/>.</summary>
+    /// <param name="interval">From one reading to the next; at least a second for a loop, and two for single starts.</param>
+    /// <param name="longestAge">A reading that is older is not told as the present, and a loop that is silent for so long is killed.</param>
+    /// <param name="isLooping">False for one start after the other.</param>
+    /// <param name="procFs">Where the names of processes are.</param>
+    /// <param name="clock">The monotonic clock.</param>
+    public NvidiaSmiSource(TimeSpan interval, TimeSpan longestAge, bool isLooping, string procFs, AgentClock clock)
+    {
+        this.clock = clock;
+        this.interval = interval;
+        this.longestAge = longestAge;
+        this.isLooping = isLooping;
+        silence = longestAge;
+        program = NvidiaSmiProcess.NewProgram(clock);
+        single = new(program);
+        names = new(procFs);
+    }
+
+    /// <summary>The newest reading with its faults, if it is young enough; null where there is none.</summary>
+    public GpuReading? Newest
+    {
+        get
+        {
+            lock (gate)
+            {
+                return newest is not null && clock.Elapsed - takenAt <= longestAge ? newest : null;
+            }
+        }
+    }
+
+    /// <summary>What is wrong with nvidia-smi now: it is absent, fails, has died or fell silent; null when it works.</summary>
+    public SourceError? Error
+    {
+        get
+        {
+            lock (gate)
+            {
+                return error;
+            }
+        }
+    }
+
+    /// <summary>All that could not be read or understood; a program that is not installed is none of it.</summary>
+    public SourceError[] Faults
+    {
+        get
+        {
+            lock (gate)
+            {
+                SourceError?[] whole = [error is { IsAbsent: true } ? null : error, processError];
+                return [.. Newest?.Faults ?? [], .. whole.OfType<SourceError>(), .. processes?.Faults ?? []];
+            }
+        }
+    }
+
+    /// <summary>What nvidia-smi said of why there are no GPUs; null when there are, or when it did not get to say anything.</summary>
+    public NvidiaSmiFailure? Failure
+    {
+        get
+        {
+            lock (gate)
+            {
+                return failure;
+            }
+        }
+    }
+
+    /// <summary>Starts reading.</summary>
+    public void Start() =>
+        new Thread(Run, maxStackSize: 256 * 1024) { IsBackground = true, Name = "gpu" }.Start();
+
+    /// <summary>Ends the program that runs, and the thread, without waiting for either.</summary>
+    public void Stop()
+    {
+        lock (gate)
+        {
+            stopped = true;
+            Monitor.PulseAll(gate);
+        }
+    }
+
+    /// <summary>Waits for the first reading or error until the given instant of the clock.</summary>
+    public void WaitForFirst(TimeSpan until)
+    {
+        lock (gate)
+        {
+            while (!isSettled && !stopped && clock.Elapsed < until)
+            {
+                clock.Wait(gate, until - clock.Elapsed);
+            }
+        }
+    }
+
+    private void Run()
+    {
+        while (!IsStopped)
+        {
+            var wait = isLooping ? Loop() : ReadOnce();
+            Pause(clock.Elapsed + wait, static () => false);
+        }
+    }
+
+    private bool IsStopped
+    {
+        get
+        {
+            lock (gate)
+            {
+                return stopped;
+            }
+        }
+    }
+
+    // ---- One start for each reading ---------------------------------------------------------------------------------
+
+    private TimeSpan ReadOnce()
+    {
+        var begun = clock.Elapsed;
+        var reading = single.Read();
+        var wait = reading.Match(
+            found =>
+            {
+                Publish(found);
+
+                // Single starts failed too while the loop was silent: it was the GPU, not the loop.
+                isLooping = tookOver && hasFailedSingly;
+                hasFailedSingly = false;
+                failures = 0;
+                return Longest(interval, ShortestPeriod);
+            },
+            error =>
+            {
+                Fail(error, single.Failure);
+                hasFailedSingly = true;
+                return error.IsAbsent ? LookAgain : BackOff();
+            });
+
+        if (reading.IsOk)
+        {
+            ReadProcesses();
+        }
+
+        Settle();
+        var left = begun + wait - clock.Elapsed;
+        return reading.IsOk && left > TimeSpan.Zero ? left : wait;
+    }
+
+    // ---- One that loops ---------------------------------------------------------------------------------------------
+
+    private TimeSpan Loop()
+    {
+        var query = single.Query;
+        var period = clock.ToReal(Longest(interval, ShortestLoop));
+        var started = program.Start(NvidiaSmiQueryModule.LoopArguments(period, query));
+
+        if (started.IsError)
+        {
+            Fail(started.ErrorValue, null);
+            Settle();
+            return started.ErrorValue.IsAbsent ? LookAgain : BackOff();
+        }
+
+        var loop = new NvidiaSmiLoop(started.ResultValue, query, gate, Publish);
+        var startedAt = clock.Elapsed;
+
+        while (true)
+        {
+            var hadRounds = loop.Rounds > 0;
+            Pause(
+                Shortest(hadRounds ? processesDue : TimeSpan.MaxValue, HeardAt() + silence),
+                () => loop.HasClosed || (!hadRounds && loop.Rounds > 0));
+
+            if (IsStopped)
+            {
+                program.Abandon(loop.Process);
+                return TimeSpan.Zero;
+            }
+
+            if (loop.HasClosed)
+            {
+                return Ended(loop, startedAt);
+            }
+
+            if (clock.Elapsed - HeardAt() >= silence)
+            {
+                return FellSilent(loop);
+            }
+
+            if (loop.Rounds > 0)
+            {
+                ReadProcesses();
+                Settle();
+            }
+        }
+
+        TimeSpan HeardAt()
+        {
+            lock (gate)
+            {
+                return loop.Rounds > 0 ? takenAt : startedAt;
+            }
+        }
+    }
+
+    private TimeSpan Ended(NvidiaSmiLoop loop, TimeSpan startedAt)
+    {
+        if (!loop.Process.WaitForExit(clock.ToReal(Ending)))
+        {
+            program.Abandon(loop.Process);
+            Fail(SourceError.NewUnreadable(NvidiaSmiProcess.Name, "it closed its pipe and goes on; it was killed"), null);
+            Settle();
+            return BackOff();
+        }
+
+        using var process = loop.Process;
+        using var output = process.StandardOutput;
+        using var errors = process.StandardError;
+        var code = process.ExitCode;
+        var cause = loop.Rounds > 0 ? null : NvidiaSmiFailureModule.Of(code, loop.Words);
+
+        if (cause is not null && single.LearnFrom(cause))
+        {
+            return TimeSpan.Zero;
+        }
+
+        // "No devices were found" is an answer. It may be another one after a while.
+        if (Failure is { IsNoDevices: true })
+        {
+            Settle();
+            return LookAgain;
+        }
+
+        // Some wrapper that does not know how to loop.
+        if (code == 0 && loop.Rounds > 0)
+        {
+            isLooping = false;
+            ReadProcesses();
+            Settle();
+            return Longest(interval, ShortestPeriod);
+        }
+
+        failures = clock.Elapsed - startedAt > GoodRun ? 0 : failures;
+        Fail(
+            loop.Rounds > 0
+                ? SourceError.NewUnreadable(NvidiaSmiProcess.Name, $"it ended with exit code {code}; it is started again")
+                : NvidiaSmiProcess.Failed(code, loop.Words),
+            cause);
+        Settle();
+        return BackOff();
+    }
+
+    private TimeSpan FellSilent(NvidiaSmiLoop loop)
+    {
+        program.Abandon(loop.Process);
+        Fail(
+            SourceError.NewUnreadable(
+                NvidiaSmiProcess.Name,
+                $"it printed nothing for {silence.TotalSeconds:0.#} s and was killed; from now on it is started for each reading"),
+            null);
+        Settle();
+        isLooping = false;
+        tookOver = true;
+        return TimeSpan.Zero;
+    }
+
+    // 2 s, 4 s, 8 s … half a minute.
+    private TimeSpan BackOff()
+    {
+        var wait = ShortestPeriod * Math.Pow(2, Math.Min(failures, 5));
+        failures++;
+        return Shortest(wait, LookAgain);
+    }
+
+    // ---- Who computes ------------------------------------------------------------------------------------------------
+
+    private void ReadProcesses()
+    {
+        if (clock.Elapsed < processesDue)
+        {
+            return;
+        }
+
+        var begun = clock.Elapsed;
+        var reading = single.ReadProcesses();
+        var took = clock.Elapsed - begun;
+        var period = Longest(interval, Shortest(Longest(took * 100, ShortestProcessPeriod), LongestProcessPeriod));
+        var found = reading.Match(read => NvidiaSmi.Named(names.Of, read), static _ => null!);
+
+        lock (gate)
+        {
+            processError = reading.Match(static _ => null!, static error => error);
+            processesDue = begun + period;
+
+            if (found is not null)
+            {
+                processes = found;
+                processesAt = clock.Elapsed;
+                processesValid = Longest(longestAge, period * 2);
+                newest = newest is null ? null : NvidiaSmi.WithProcesses(found, newest);
+            }
+        }
+    }
+
+    // ---- What became of it -------------------------------------------------------------------------------------------
+
+    private void Publish(GpuReading reading)
+    {
+        lock (gate)
+        {
+            newest = processes is not null && clock.Elapsed - processesAt <= processesValid
+                ? NvidiaSmi.WithProcesses(processes, reading)
+                : reading;
+            takenAt = clock.Elapsed;
+            error = null;
+            failure = reading.Gpus.Length == 0 ? NvidiaSmiFailure.NoDevices : null;
+        }
+    }
+
+    private void Fail(SourceError reason, NvidiaSmiFailure? cause)
+    {
+        lock (gate)
+        {
+            error = reason;
+            failure = cause;
+        }
+    }
+
+    private void Settle()
+    {
+        lock (gate)
+        {
+            isSettled = true;
+            Monitor.PulseAll(gate);
+        }
+    }
+
+    private void Pause(TimeSpan until, Func<bool> isOver)
+    {
+        lock (gate)
+        {
+            while (!stopped && !isOver() && clock.Elapsed < until)
+            {
+                clock.Wait(gate, until - clock.Elapsed);
+            }
+        }
+    }
+
+    private static TimeSpan Longest(TimeSpan one, TimeSpan other) => one > other ? one : other;
+
+    private static TimeSpan Shortest(TimeSpan one, TimeSpan other) => one < other ? one : other;
+}
