@@ -32,6 +32,8 @@ let private valued: (string * string list * string list) list =
         "--disks", [ "sda,nvme0n1"; "/dev/sdb" ], [ ","; " " ]
         "--interfaces", [ "eth0"; "eth0, ib0" ], [ ","; " , " ]
         "--log-level", [ "debug"; "INFO"; "Warning" ], [ "verbose"; "1" ]
+        "--gpu-source", [ "auto"; "NVML" ], [ "nvidia"; "1" ]
+        "--nvml-library", [ "/opt/libnvidia-ml.so.1" ], [ "/"; " " ]
         "--procfs", [ "/host/proc"; "/" ], []
         "--sysfs", [ "/host/sys/" ], []
         "--rootfs", [ "/"; "/host" ], []

@@ -605,6 +605,59 @@ let private fileTests =
                 Expect.equal (errorsWith [ "--client-cert=/c"; "--client-key=/" ]) [ "--client-key: \"/\" is not a file" ] "a directory"
         ]
 
+let private gpuTests =
+    testList
+        "GPUs"
+        [
+            good
+                "--gpu-source"
+                "AI_DASHBOARD_GPU_SOURCE"
+                (fun settings -> settings.GpuReader)
+                [
+                    "auto", GpuReader.Auto
+                    "nvml", GpuReader.Nvml
+                    "nvidia-smi", GpuReader.NvidiaSmi
+                    "none", GpuReader.Nobody
+                    " NVML ", GpuReader.Nvml
+                ]
+            bad "--gpu-source" "AI_DASHBOARD_GPU_SOURCE" "one of nvml, nvidia-smi, none, auto" [ "nvidia"; "smi"; "auto,nvml" ]
+            good
+                "--nvml-library"
+                "AI_DASHBOARD_NVML_LIBRARY"
+                (fun settings -> settings.NvmlLibrary)
+                [
+                    "/usr/lib/wsl/lib/libnvidia-ml.so.1", "/usr/lib/wsl/lib/libnvidia-ml.so.1"
+                    " x.so ", "x.so"
+                ]
+            bad "--nvml-library" "AI_DASHBOARD_NVML_LIBRARY" "a file" [ "/"; "  " ]
+
+            testCase "the library is found by the linker and asked first, unless the user says otherwise"
+            <| fun () ->
+                let settings = settingsOf required []
+                Expect.equal (settings.GpuReader, settings.NvmlLibrary) (GpuReader.Auto, "") "defaults"
+
+            testCase "a library goes with a reader that uses it"
+            <| fun () ->
+                for reader in [ "nvml"; "auto" ] do
+                    let settings = settingsOf (required @ [ $"--gpu-source={reader}"; "--nvml-library=/x.so" ]) []
+                    Expect.equal settings.NvmlLibrary "/x.so" reader
+
+                for reader in [ "nvidia-smi"; "none" ] do
+                    Expect.equal
+                        (errorsWith [ $"--gpu-source={reader}"; "--nvml-library=/x.so" ])
+                        [
+                            $"--nvml-library: \"/x.so\" is not used with --gpu-source {reader}; leave one of the two out"
+                        ]
+                        "flags"
+
+                Expect.equal
+                    (errorsOf required [ "AI_DASHBOARD_GPU_SOURCE", "none"; "AI_DASHBOARD_NVML_LIBRARY", "/x.so" ])
+                    [
+                        "AI_DASHBOARD_NVML_LIBRARY: \"/x.so\" is not used with AI_DASHBOARD_GPU_SOURCE none; leave one of the two out"
+                    ]
+                    "variables"
+        ]
+
 let private spoolTests =
     testList
         "spool"
@@ -854,6 +907,7 @@ let tests =
             levelTests
             textTests
             fileTests
+            gpuTests
             spoolTests
             diagnosisTests
             joint

@@ -22,8 +22,108 @@ let private number =
             1, Gen.elements [ 0u; UInt32.MaxValue - 1u; UInt32.MaxValue ]
         ]
 
+let private field: Gen<Nvml.Field> =
+    gen {
+        let! code = Gen.frequency [ 3, Gen.constant 0; 1, Gen.elements [ 3; 13; 15; 999 ] ]
+        let! kind = Gen.choose (-1, 8)
+
+        let! bits =
+            Gen.frequency
+                [
+                    3, counter
+                    1, Gen.elements [ UInt64.MaxValue; 0x4048000000000000UL; uint64 UInt32.MaxValue ]
+                ]
+
+        return
+            {
+                Return = code
+                ValueType = kind
+                Bits = bits
+            }
+    }
+
+let private process': Gen<ComputeProcess> =
+    gen {
+        let! pid = Gen.choose (0, Int32.MaxValue)
+        let! memory = counter
+        let! name = word
+        // Ten exabytes and more are as good as any, but for those that end in the byte that marks what is not written.
+        let memory =
+            if memory >>> 56 = uint64 Nvml.Untouched then
+                0UL
+            else
+                memory
+
+        return
+            {
+                Pid = pid
+                MemoryUsed = ValueSome(LanguagePrimitives.UInt64WithMeasure memory)
+                Name = name
+            }
+    }
+
+let private costly: Gen<Nvml.Costly> =
+    gen {
+        let! uncorrected = call counter
+        let! corrected = call counter
+        let! pending = call number
+        let! received = call number
+        let! sent = call number
+        let! nvlinkReceived = field
+        let! nvlinkSent = field
+        let! processes = call (upTo 3 process')
+
+        return
+            {
+                EccUncorrected = uncorrected
+                EccCorrected = corrected
+                RemappedRowsPending = pending
+                PcieReceived = received
+                PcieSent = sent
+                NvlinkReceived = nvlinkReceived
+                NvlinkSent = nvlinkSent
+                Processes =
+                    { processes with
+                        Value = ComputeProcess.limited (Array.ofSeq processes.Value)
+                    }
+            }
+    }
+
+let private mig index : Gen<Nvml.Mig> =
+    gen {
+        let! name = call anyText
+        let! uuid = call word
+        let! gpuInstance = call number
+        let! computeInstance = call number
+        let! total = call counter
+        let! used = call counter
+
+        return
+            {
+                Index = index
+                Name = name
+                Uuid = uuid
+                GpuInstance = gpuInstance
+                ComputeInstance = computeInstance
+                MemoryTotal = total
+                MemoryUsed = used
+            }
+    }
+
+let private xid: Gen<Nvml.Xid> =
+    Gen.zip (Gen.choose (0, 200)) (Gen.choose (0, 3))
+    |> Gen.map (fun (last, count) ->
+        {
+            Last = uint64 last
+            Count = uint64 count
+        })
+
+let private optional (values: Gen<'a>) : Gen<'a voption> =
+    Gen.frequency [ 1, Gen.constant ValueNone; 3, Gen.map ValueSome values ]
+
 let private device index : Gen<Nvml.Device> =
     gen {
+        let! handle = Gen.frequency [ 9, Gen.constant 0; 1, Gen.elements [ 4; 15; 999 ] ]
         let! name = call anyText
         let! uuid = call word
         let! utilization = call number
@@ -35,10 +135,25 @@ let private device index : Gen<Nvml.Device> =
         let! power = call number
         let! enforced = call number
         let! management = call number
+        let! throttle = call counter
+        let! clockSm = call number
+        let! clockMemory = call number
+        let! generation = call number
+        let! width = call number
+        let! energy = call counter
+        let! encoder = call number
+        let! decoder = call number
+        let! memoryTemperature = field
+        let! migMode = call (Gen.elements [ 0u; 1u ])
+        let! migs = upTo 2 (Gen.constant ())
+        let! migDevices = Gen.collectToArray mig [| 0 .. Seq.length migs - 1 |]
+        let! costly = optional costly
+        let! xid = optional xid
 
         return
             {
                 Index = index
+                Handle = handle
                 Name = name
                 Uuid = uuid
                 Utilization = utilization
@@ -50,6 +165,19 @@ let private device index : Gen<Nvml.Device> =
                 Power = power
                 EnforcedPowerLimit = enforced
                 ManagementPowerLimit = management
+                ThrottleReasons = throttle
+                ClockSm = clockSm
+                ClockMemory = clockMemory
+                PcieLinkGeneration = generation
+                PcieLinkWidth = width
+                Energy = energy
+                Encoder = encoder
+                Decoder = decoder
+                MemoryTemperature = memoryTemperature
+                MigMode = migMode
+                MigDevices = migDevices
+                Costly = costly
+                Xid = xid
             }
     }
 
@@ -71,31 +199,173 @@ let private whole<[<Measure>] 'u> (call: Nvml.Call<uint32>) : float<'u> voption 
     valueOf UInt32.MaxValue call
     |> ValueOption.map (fun n -> LanguagePrimitives.FloatWithMeasure<'u>(float n))
 
+/// The whole number in a field value of any type of nvml.h; none for what is negative, all ones or no number.
+let private fieldOf (field: Nvml.Field) : uint64 voption =
+    let bits = field.Bits
+
+    let known =
+        match field.ValueType with
+        | 0 ->
+            BitConverter.UInt64BitsToDouble bits >= 0.0
+            && BitConverter.UInt64BitsToDouble bits < 1.8e19
+        | 1 -> bits % 4294967296UL <> 4294967295UL
+        | 2
+        | 3 -> bits <> UInt64.MaxValue
+        | 4 -> bits < 9223372036854775808UL
+        | 5 -> bits % 4294967296UL < 2147483648UL
+        | 6 -> true
+        | _ -> false
+
+    if field.Return <> 0 || not known then
+        ValueNone
+    else
+        match field.ValueType with
+        | 0 -> ValueSome(uint64 (BitConverter.UInt64BitsToDouble bits))
+        | 1
+        | 5 -> ValueSome(bits % 4294967296UL)
+        | 6 -> ValueSome(bits % 65536UL)
+        | _ -> ValueSome bits
+
+let private small (call: Nvml.Call<uint32>) : int voption =
+    match valueOf UInt32.MaxValue call with
+    | ValueSome n when n < 2147483648u -> ValueSome(int n)
+    | _ -> ValueNone
+
+let private amount<[<Measure>] 'u> (call: Nvml.Call<uint64>) : uint64<'u> voption =
+    valueOf UInt64.MaxValue call
+    |> ValueOption.map LanguagePrimitives.UInt64WithMeasure
+
+let private text (call: Nvml.Call<string>) =
+    if call.Code = 0 then call.Value else ""
+
+let private expectedMig (mig: Nvml.Mig) : MigDevice =
+    {
+        Index = mig.Index
+        Name = text mig.Name
+        Uuid = text mig.Uuid
+        GpuInstance = small mig.GpuInstance
+        ComputeInstance = small mig.ComputeInstance
+        MemoryTotal = amount mig.MemoryTotal
+        MemoryUsed = amount mig.MemoryUsed
+    }
+
+/// What the costly calls add, which may not have been made.
+let private withCostly (costly: Nvml.Costly voption) (gpu: Gpu) : Gpu =
+    let rate call : float<B / s> voption =
+        valueOf UInt32.MaxValue call
+        |> ValueOption.map (fun n -> LanguagePrimitives.FloatWithMeasure(float n * 1024.0))
+
+    let kibibytes field : uint64<B> voption =
+        fieldOf field
+        |> ValueOption.map (fun n ->
+            let exact = bigint n * 1024I
+            LanguagePrimitives.UInt64WithMeasure(uint64 (min exact (bigint UInt64.MaxValue))))
+
+    match costly with
+    | ValueNone -> gpu
+    | ValueSome costly ->
+        { gpu with
+            EccUncorrected = valueOf UInt64.MaxValue costly.EccUncorrected
+            EccCorrected = valueOf UInt64.MaxValue costly.EccCorrected
+            RemappedRowsPending = valueOf UInt32.MaxValue costly.RemappedRowsPending |> ValueOption.map ((<>) 0u)
+            PcieReceived = rate costly.PcieReceived
+            PcieSent = rate costly.PcieSent
+            NvlinkReceived = kibibytes costly.NvlinkReceived
+            NvlinkSent = kibibytes costly.NvlinkSent
+            ComputeProcesses =
+                if costly.Processes.Code = 0 then
+                    ValueSome costly.Processes.Value
+                else
+                    ValueNone
+        }
+
+let private withXid (xid: Nvml.Xid voption) (gpu: Gpu) : Gpu =
+    match xid with
+    | ValueNone -> gpu
+    | ValueSome xid ->
+        { gpu with
+            XidCount = ValueSome xid.Count
+            XidLast =
+                if xid.Count = 0UL then
+                    ValueNone
+                else
+                    ValueSome(int xid.Last)
+        }
+
 let private expected (device: Nvml.Device) : Gpu =
     let watts call : float<W> voption =
         valueOf UInt32.MaxValue call
         |> ValueOption.map (fun n -> LanguagePrimitives.FloatWithMeasure(float n / 1000.0))
 
-    let bytes call : uint64<B> voption =
-        valueOf UInt64.MaxValue call
-        |> ValueOption.map LanguagePrimitives.UInt64WithMeasure
+    let known = Gpu.OfIndex device.Index |> withXid device.Xid
 
-    let text (call: Nvml.Call<string>) =
-        if call.Code = 0 then call.Value else ""
+    if device.Handle <> 0 then
+        { known with
+            Name = device.Name.Value
+            Uuid = device.Uuid.Value
+        }
+    else
+        { known with
+            Name = text device.Name
+            Uuid = text device.Uuid
+            Utilization = whole device.Utilization
+            MemoryUtilization = whole device.MemoryUtilization
+            MemoryTotal = amount device.MemoryTotal
+            MemoryUsed = amount device.MemoryUsed
+            Temperature = whole device.Temperature
+            FanSpeed = whole device.FanSpeed
+            Power = watts device.Power
+            PowerLimit =
+                watts device.EnforcedPowerLimit
+                |> ValueOption.orElse (watts device.ManagementPowerLimit)
+            ThrottleReasons =
+                valueOf UInt64.MaxValue device.ThrottleReasons
+                |> ValueOption.map Throttle.reasonsOf
+            ClockSm = whole device.ClockSm
+            ClockMemory = whole device.ClockMemory
+            PcieLinkGeneration = small device.PcieLinkGeneration
+            PcieLinkWidth = small device.PcieLinkWidth
+            Energy = amount device.Energy
+            Encoder = whole device.Encoder
+            Decoder = whole device.Decoder
+            MemoryTemperature =
+                fieldOf device.MemoryTemperature
+                |> ValueOption.map (fun n -> LanguagePrimitives.FloatWithMeasure(float n))
+            MigMode =
+                valueOf UInt32.MaxValue device.MigMode
+                |> ValueOption.map (fun mode -> if mode = 0u then MigMode.Disabled else MigMode.Enabled)
+            MigDevices =
+                valueOf UInt32.MaxValue device.MigMode
+                |> ValueOption.map (fun mode ->
+                    if mode = 0u then
+                        [||]
+                    else
+                        Array.map expectedMig device.MigDevices)
+        }
+        |> withCostly device.Costly
 
-    { Gpu.OfIndex device.Index with
-        Name = text device.Name
-        Uuid = text device.Uuid
-        Utilization = whole device.Utilization
-        MemoryUtilization = whole device.MemoryUtilization
-        MemoryTotal = bytes device.MemoryTotal
-        MemoryUsed = bytes device.MemoryUsed
-        Temperature = whole device.Temperature
-        FanSpeed = whole device.FanSpeed
-        Power = watts device.Power
-        PowerLimit =
-            watts device.EnforcedPowerLimit
-            |> ValueOption.orElse (watts device.ManagementPowerLimit)
+/// A buffer as a driver whose entries have so many bytes leaves it, for processes of MIG instance 0 or none.
+let private written: Gen<int * ComputeProcess[] * byte[]> =
+    gen {
+        let! bytes = Gen.elements [ 16; 24; 32 ]
+        let! entries = upTo 60 process'
+        let! room = Gen.choose (entries.Length, 80)
+        let! instance = Gen.elements [ 0u; UInt32.MaxValue ]
+        let buffer = Array.create (room * 32) Nvml.Untouched
+
+        for i in 0 .. entries.Length - 1 do
+            let entry = Span(buffer, i * bytes, bytes)
+            entry.Clear()
+            BitConverter.TryWriteBytes(entry, entries[i].Pid) |> ignore
+
+            BitConverter.TryWriteBytes(entry.Slice 8, uint64 entries[i].MemoryUsed.Value)
+            |> ignore
+
+            if bytes >= 24 then
+                BitConverter.TryWriteBytes(entry.Slice 16, instance) |> ignore
+                BitConverter.TryWriteBytes(entry.Slice 20, instance) |> ignore
+
+        return bytes, entries, buffer
     }
 
 let tests =
@@ -104,6 +374,34 @@ let tests =
         [
             law "a value is known exactly when its call succeeded and it is not all ones" devices (fun devices ->
                 same (Nvml.interpret devices).Gpus (Array.map expected devices))
+            law "processes are read whatever the length of an entry is" written (fun (_, entries, buffer) ->
+                same
+                    (Nvml.processes (ReadOnlySpan buffer) entries.Length 24)
+                    (entries
+                     |> Array.map (fun one ->
+                         { one with
+                             Name = ""
+                             // All ones.
+                             MemoryUsed =
+                                 if one.MemoryUsed = ValueSome(LanguagePrimitives.UInt64WithMeasure UInt64.MaxValue) then
+                                     ValueNone
+                                 else
+                                     one.MemoryUsed
+                         })
+                     |> ComputeProcess.limited))
+            law
+                "any bytes at all give processes, at most 32, never an exception"
+                (Gen.zip anyBytes (Gen.choose (0, 500)))
+                (fun (bytes, count) ->
+                    let found = Nvml.processes (ReadOnlySpan bytes.Content) count 24
+                    found.Length <= 32 && found.Length <= count)
+            law "a GPU is told to be lost at most once a reading" devices (fun devices ->
+                let faults =
+                    (Nvml.interpret devices).Faults
+                    |> Array.map string
+                    |> Array.filter _.Contains("GPU_IS_LOST")
+
+                Array.distinct faults = faults)
             law "faults are located, and what the board does not have is none" devices (fun devices ->
                 let faults = (Nvml.interpret devices).Faults
 

@@ -32,6 +32,8 @@ type internal AgentArgument =
     | Doctor
     | Json
     | Dry_Run
+    | [<EqualsAssignmentOrSpaced>] Gpu_Source of reader: string
+    | [<EqualsAssignmentOrSpaced>] Nvml_Library of path: string
     | [<EqualsAssignmentOrSpaced>] Procfs of directory: string
     | [<EqualsAssignmentOrSpaced>] Sysfs of directory: string
     | [<EqualsAssignmentOrSpaced>] Rootfs of directory: string
@@ -63,6 +65,8 @@ type internal AgentArgument =
             | Doctor -> "check everything once, say what is wrong and how to mend it, and exit: 0, or 1 if something is."
             | Json -> "with --doctor: print JSON."
             | Dry_Run -> "print request bodies instead of sending them; needs no host, slug or token."
+            | Gpu_Source _ -> "who is asked about GPUs: nvml, nvidia-smi, none, or auto: nvml if it works, else nvidia-smi (default: auto)."
+            | Nvml_Library _ -> "file of NVIDIA's library (default: libnvidia-ml.so.1 where the dynamic linker finds it)."
             | Procfs _ -> "directory to read in place of /proc."
             | Sysfs _ -> "directory to read in place of /sys."
             | Rootfs _ -> "directory under which mount points are looked up (default: /)."
@@ -118,6 +122,8 @@ let private flagAndValue (argument: AgentArgument) : struct (string * string) =
     | AgentArgument.Doctor -> struct ("--doctor", "true")
     | AgentArgument.Json -> struct ("--json", "true")
     | AgentArgument.Dry_Run -> struct ("--dry-run", "true")
+    | AgentArgument.Gpu_Source value -> struct ("--gpu-source", value)
+    | AgentArgument.Nvml_Library value -> struct ("--nvml-library", value)
     | AgentArgument.Procfs value -> struct ("--procfs", value)
     | AgentArgument.Sysfs value -> struct ("--sysfs", value)
     | AgentArgument.Rootfs value -> struct ("--rootfs", value)

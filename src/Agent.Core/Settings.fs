@@ -19,6 +19,17 @@ type LogLevel =
     /// What ends the agent.
     | Critical = 4
 
+/// Who tells about the GPUs.
+type GpuReader =
+    /// The library where it loads, else nvidia-smi.
+    | Auto = 0
+    /// libnvidia-ml alone.
+    | Nvml = 1
+    /// nvidia-smi alone.
+    | NvidiaSmi = 2
+    /// Nobody.
+    | Nobody = 3
+
 /// An ingest token. It prints as stars everywhere but in the header it is made for.
 [<Sealed>]
 type Secret(value: string) =
@@ -99,6 +110,10 @@ type Settings =
         Quiet: bool
         /// What goes to stderr.
         LogLevel: LogLevel
+        /// Who is asked about the GPUs.
+        GpuReader: GpuReader
+        /// The file of libnvidia-ml; empty for where the dynamic linker finds it.
+        NvmlLibrary: string
         /// No TLS verification.
         Insecure: bool
         /// PEM certificates of issuers to trust beside the system's; empty for none.
@@ -262,6 +277,14 @@ module Settings =
         | "ERROR" -> Ok LogLevel.Error
         | "CRITICAL" -> Ok LogLevel.Critical
         | _ -> Error(error given "one of DEBUG, INFO, WARNING, ERROR, CRITICAL")
+
+    let private gpuReaderOf (given: Given) : Result<GpuReader, ConfigError> =
+        match given.Text.Trim().ToLowerInvariant() with
+        | "auto" -> Ok GpuReader.Auto
+        | "nvml" -> Ok GpuReader.Nvml
+        | "nvidia-smi" -> Ok GpuReader.NvidiaSmi
+        | "none" -> Ok GpuReader.Nobody
+        | _ -> Error(error given "one of nvml, nvidia-smi, none, auto")
 
     /// Mebibytes, from 1 to 2^20, which is a tebibyte.
     let private mebibytesOf (given: Given) : Result<uint64<B>, ConfigError> =
@@ -431,6 +454,8 @@ module Settings =
             and! quiet = optional "--quiet" false switchOf
             and! level = optional "--log-level" ValueNone (levelOf >> Result.map ValueSome)
             and! insecure = optional "--insecure" false switchOf
+            and! gpuReader = optional "--gpu-source" GpuReader.Auto gpuReaderOf
+            and! nvmlLibrary = optional "--nvml-library" "" fileOf
             and! procFs = optional "--procfs" "/proc" pathOf
             and! sysFs = optional "--sysfs" "/sys" pathOf
             and! rootFs = optional "--rootfs" "/" pathOf
@@ -456,6 +481,18 @@ module Settings =
                     Error
                         [
                             errorWithoutText key "a private key goes with a certificate; give --client-cert too"
+                        ]
+                | _ -> Ok()
+
+            and! () =
+                match given "--nvml-library", given "--gpu-source" with
+                | ValueSome library, ValueSome source when
+                    gpuReaderOf source = Ok GpuReader.NvidiaSmi
+                    || gpuReaderOf source = Ok GpuReader.Nobody
+                    ->
+                    Error
+                        [
+                            error library $"used with {source.Origin} {source.Text.Trim()}; leave one of the two out"
                         ]
                 | _ -> Ok()
 
@@ -519,6 +556,8 @@ module Settings =
                     LogLevel =
                         level
                         |> ValueOption.defaultValue (if quiet then LogLevel.Warning else LogLevel.Info)
+                    GpuReader = gpuReader
+                    NvmlLibrary = nvmlLibrary
                     Insecure = insecure
                     CaFile = caFile
                     ClientCertificate = clientCertificate

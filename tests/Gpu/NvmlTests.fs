@@ -14,9 +14,37 @@ let private failed code : Nvml.Call<'a> =
         Value = Unchecked.defaultof<'a>
     }
 
+let private field kind bits : Nvml.Field =
+    {
+        Return = 0
+        ValueType = kind
+        Bits = bits
+    }
+
+let private costly: Nvml.Costly =
+    {
+        EccUncorrected = got 2UL
+        EccCorrected = got 17UL
+        RemappedRowsPending = got 1u
+        PcieReceived = got 4194303u
+        PcieSent = got 0u
+        NvlinkReceived = field 3 73786976294838206UL
+        NvlinkSent = field 3 1UL
+        Processes =
+            got
+                [|
+                    {
+                        Pid = 11345
+                        MemoryUsed = ValueSome 16452157440UL<B>
+                        Name = "python"
+                    }
+                |]
+    }
+
 let private healthy: Nvml.Device =
     {
         Index = 2
+        Handle = 0
         Name = got "NVIDIA A10"
         Uuid = got "GPU-a"
         Utilization = got 37u
@@ -28,10 +56,24 @@ let private healthy: Nvml.Device =
         Power = got 61234u
         EnforcedPowerLimit = got 150000u
         ManagementPowerLimit = got 250000u
+        ThrottleReasons = got 0x84UL
+        ClockSm = got 1980u
+        ClockMemory = got 2619u
+        PcieLinkGeneration = got 5u
+        PcieLinkWidth = got 16u
+        Energy = got 123456789012UL
+        Encoder = got 3u
+        Decoder = got 4u
+        MemoryTemperature = field 1 0xdeadbeef00000030UL
+        MigMode = got 0u
+        MigDevices = [||]
+        Costly = ValueSome costly
+        Xid = ValueSome { Last = 79UL; Count = 3UL }
     }
 
 let private gpu: Gpu =
-    { Gpu.OfIndex 2 with
+    {
+        Index = 2
         Name = "NVIDIA A10"
         Uuid = "GPU-a"
         Utilization = ValueSome 37.0<percent>
@@ -42,7 +84,58 @@ let private gpu: Gpu =
         FanSpeed = ValueSome 30.0<percent>
         Power = ValueSome 61.234<W>
         PowerLimit = ValueSome 150.0<W>
+        ThrottleReasons = ValueSome [| "sw_power_cap"; "hw_power_brake_slowdown" |]
+        ClockSm = ValueSome 1980.0<MHz>
+        ClockMemory = ValueSome 2619.0<MHz>
+        // 4194303 and 73786976294838206 times 1024.
+        PcieReceived = ValueSome 4294966272.0<B / s>
+        PcieSent = ValueSome 0.0<B / s>
+        PcieLinkGeneration = ValueSome 5
+        PcieLinkWidth = ValueSome 16
+        EccUncorrected = ValueSome 2UL
+        EccCorrected = ValueSome 17UL
+        RemappedRowsPending = ValueSome true
+        XidLast = ValueSome 79
+        XidCount = ValueSome 3UL
+        Energy = ValueSome 123456789012UL<mJ>
+        Encoder = ValueSome 3.0<percent>
+        Decoder = ValueSome 4.0<percent>
+        // More than 64 bits hold.
+        NvlinkReceived = ValueSome 18446744073709551615UL<B>
+        NvlinkSent = ValueSome 1024UL<B>
+        MemoryTemperature = ValueSome 48.0<degC>
+        MigMode = ValueSome MigMode.Disabled
+        ComputeProcesses =
+            ValueSome
+                [|
+                    {
+                        Pid = 11345
+                        MemoryUsed = ValueSome 16452157440UL<B>
+                        Name = "python"
+                    }
+                |]
+        MigDevices = ValueSome [||]
     }
+
+/// What nvmlDeviceGetComputeRunningProcesses leaves in a buffer: entries of so many bytes, the memory at 8.
+let private entriesOf (bytes: int) (entries: (uint32 * uint64) list) : byte[] =
+    let buffer = Array.create (16 * 32) Nvml.Untouched
+
+    entries
+    |> List.iteri (fun i (pid, memory) ->
+        let entry = Span(buffer, i * bytes, bytes)
+        entry.Clear()
+        BitConverter.TryWriteBytes(entry, pid) |> ignore
+        BitConverter.TryWriteBytes(entry.Slice 8, memory) |> ignore
+
+        if bytes >= 24 then
+            // No MIG.
+            BitConverter.TryWriteBytes(entry.Slice 16, UInt64.MaxValue) |> ignore)
+
+    buffer
+
+let private pids (found: ComputeProcess[]) =
+    found |> Array.map (fun found -> found.Pid, found.MemoryUsed)
 
 [<Tests>]
 let tests =
@@ -147,30 +240,252 @@ let tests =
                     |]
                     "faults"
 
-            testCase "a lost GPU costs nothing of its neighbour"
+            testCase "a lost GPU costs nothing of its neighbour, and is told once"
             <| fun () ->
-                let lost: Nvml.Device =
-                    {
-                        Index = 0
-                        Name = failed 15
-                        Uuid = failed 15
-                        Utilization = failed 15
-                        MemoryUtilization = failed 15
-                        MemoryTotal = failed 15
-                        MemoryUsed = failed 15
-                        Temperature = failed 15
-                        FanSpeed = failed 15
-                        Power = failed 15
-                        EnforcedPowerLimit = failed 15
-                        ManagementPowerLimit = failed 15
-                    }
+                let lost =
+                    Nvml.unreachable
+                        0
+                        {
+                            Name = "NVIDIA H100"
+                            Uuid = "GPU-lost"
+                        }
+                        15
+                        (ValueSome { Last = 79UL; Count = 1UL })
 
                 let reading = Nvml.interpret [| lost; healthy |]
                 Expect.equal reading.Gpus[1] gpu "the neighbour"
 
-                Expect.equal reading.Gpus[0] (Gpu.OfIndex 0) "nothing but its index"
+                Expect.equal
+                    reading.Gpus[0]
+                    { Gpu.OfIndex 0 with
+                        Name = "NVIDIA H100"
+                        Uuid = "GPU-lost"
+                        XidLast = ValueSome 79
+                        XidCount = ValueSome 1UL
+                    }
+                    "who it is, and what happened to it"
 
-                Expect.hasLength reading.Faults 11 "one for each call"
+                Expect.equal reading.Faults [| SourceError.Unreadable("libnvidia-ml GPU 0", "GPU_IS_LOST") |] "one fault"
+
+            testCase "a GPU that is lost in the middle of a reading keeps what it had told, and is told once"
+            <| fun () ->
+                let reading =
+                    Nvml.interpret
+                        [|
+                            { healthy with
+                                Power = failed 15
+                                EnforcedPowerLimit = failed 15
+                                ManagementPowerLimit = failed 15
+                                Energy = failed 15
+                            }
+                        |]
+
+                Expect.equal
+                    reading.Gpus
+                    [|
+                        { gpu with
+                            Power = ValueNone
+                            PowerLimit = ValueNone
+                            Energy = ValueNone
+                        }
+                    |]
+                    "the rest"
+
+                Expect.equal reading.Faults [| SourceError.Unreadable("libnvidia-ml GPU 2", "GPU_IS_LOST") |] "one fault"
+
+            testCase "a GPU that wants a reset is told once as well"
+            <| fun () ->
+                let reading =
+                    Nvml.interpret
+                        [|
+                            { healthy with
+                                Utilization = failed 16
+                                MemoryUtilization = failed 16
+                            }
+                        |]
+
+                Expect.equal reading.Faults [| SourceError.Unreadable("libnvidia-ml GPU 2", "RESET_REQUIRED") |] "one fault"
+
+            testCase "without the costly calls their fields are absent, and no fault"
+            <| fun () ->
+                Expect.equal
+                    (Nvml.interpret [| { healthy with Costly = ValueNone } |])
+                    {
+                        Gpus =
+                            [|
+                                { gpu with
+                                    EccUncorrected = ValueNone
+                                    EccCorrected = ValueNone
+                                    RemappedRowsPending = ValueNone
+                                    PcieReceived = ValueNone
+                                    PcieSent = ValueNone
+                                    NvlinkReceived = ValueNone
+                                    NvlinkSent = ValueNone
+                                    ComputeProcesses = ValueNone
+                                }
+                            |]
+                        Faults = [||]
+                    }
+                    "GPU"
+
+            testCase "no XID is not the same as nobody who tells"
+            <| fun () ->
+                let xid events =
+                    let gpu = (Nvml.interpret [| { healthy with Xid = events } |]).Gpus[0]
+                    gpu.XidLast, gpu.XidCount
+
+                Expect.equal (xid ValueNone) (ValueNone, ValueNone) "nobody tells"
+                Expect.equal (xid (ValueSome { Last = 0UL; Count = 0UL })) (ValueNone, ValueSome 0UL) "none"
+                Expect.equal (xid (ValueSome { Last = 13UL; Count = 2UL })) (ValueSome 13, ValueSome 2UL) "two"
+
+            testCase "MIG instances, and boards that cannot be divided"
+            <| fun () ->
+                let instance: Nvml.Mig =
+                    {
+                        Index = 1
+                        Name = got "NVIDIA H100 80GB HBM3 MIG 1g.10gb"
+                        Uuid = got "MIG-a"
+                        GpuInstance = got 9u
+                        ComputeInstance = got 0u
+                        MemoryTotal = got 10468982784UL
+                        MemoryUsed = failed 999
+                    }
+
+                let reading =
+                    Nvml.interpret
+                        [|
+                            { healthy with
+                                MigMode = got 1u
+                                MigDevices = [| instance |]
+                            }
+                        |]
+
+                Expect.equal reading.Gpus[0].MigMode (ValueSome MigMode.Enabled) "mode"
+
+                Expect.equal
+                    reading.Gpus[0].MigDevices
+                    (ValueSome
+                        [|
+                            {
+                                Index = 1
+                                Name = "NVIDIA H100 80GB HBM3 MIG 1g.10gb"
+                                Uuid = "MIG-a"
+                                GpuInstance = ValueSome 9
+                                ComputeInstance = ValueSome 0
+                                MemoryTotal = ValueSome 10468982784UL<B>
+                                MemoryUsed = ValueNone
+                            }
+                        |])
+                    "instances"
+
+                Expect.equal reading.Faults [| SourceError.Unreadable("libnvidia-ml GPU 2 MIG memory", "UNKNOWN") |] "fault"
+                let whole = (Nvml.interpret [| { healthy with MigMode = failed 3 } |]).Gpus[0]
+                Expect.equal (whole.MigMode, whole.MigDevices) (ValueNone, ValueNone) "a GeForce"
+
+            testCase "field values of every type that nvml.h has, and their absent ones"
+            <| fun () ->
+                let temperature kind bits =
+                    (Nvml.interpret
+                        [|
+                            { healthy with
+                                MemoryTemperature = field kind bits
+                            }
+                        |])
+                        .Gpus[0].MemoryTemperature
+
+                for kind, bits in
+                    [
+                        // The double 48.0, then whole numbers below what is not theirs.
+                        0, 0x4048000000000000UL
+                        1, 0xffffffff00000030UL
+                        2, 48UL
+                        3, 48UL
+                        4, 48UL
+                        5, 0xffffffff00000030UL
+                        6, 0xffffffffffff0030UL
+                    ] do
+                    Expect.equal (temperature kind bits) (ValueSome 48.0<degC>) $"type {kind}"
+
+                for kind, bits in
+                    [
+                        0, 0x7ff8000000000000UL
+                        0, 0xc048000000000000UL
+                        1, 0xffffffffUL
+                        2, UInt64.MaxValue
+                        3, UInt64.MaxValue
+                        4, UInt64.MaxValue
+                        5, 0xffffffffUL
+                        77, 48UL
+                    ] do
+                    Expect.equal (temperature kind bits) ValueNone $"type {kind}, {bits:x}"
+
+            testCase "processes of every driver's entry are read, whatever its length was said to be"
+            <| fun () ->
+                let entries = [ 4711u, 1048576UL; 815u, 16452157440UL; 7u, UInt64.MaxValue ]
+
+                for bytes in [ 16; 24; 32 ] do
+                    for expected in [ 16; 24 ] do
+                        Expect.equal
+                            (pids (Nvml.processes (ReadOnlySpan(entriesOf bytes entries)) 3 expected))
+                            [|
+                                815, ValueSome 16452157440UL<B>
+                                4711, ValueSome 1048576UL<B>
+                                7, ValueNone
+                            |]
+                            $"{bytes} bytes"
+
+            testCase "a buffer that was cleared as a whole is read by the length that the call has"
+            <| fun () ->
+                let buffer = entriesOf 24 [ 4711u, 1048576UL; 815u, 2097152UL ]
+                Array.Clear(buffer, 48, buffer.Length - 48)
+
+                Expect.equal
+                    (pids (Nvml.processes (ReadOnlySpan buffer) 2 24))
+                    [| 815, ValueSome 2097152UL<B>; 4711, ValueSome 1048576UL<B> |]
+                    "both"
+
+            testCase "no process, no entries"
+            <| fun () -> Expect.equal (Nvml.processes (ReadOnlySpan(entriesOf 24 [])) 0 24) [||] "none"
+
+            testCase "the 32 with most memory are kept"
+            <| fun () ->
+                let buffer = Array.create (40 * 32) Nvml.Untouched
+
+                for i in 0..39 do
+                    let entry = Span(buffer, i * 24, 24)
+                    entry.Clear()
+                    BitConverter.TryWriteBytes(entry, 100 + i) |> ignore
+                    BitConverter.TryWriteBytes(entry.Slice 8, uint64 i) |> ignore
+
+                let found = Nvml.processes (ReadOnlySpan buffer) 40 24
+                Expect.equal (found |> Array.map _.Pid) [| for i in 39..-1..8 -> 100 + i |] "most first"
+
+            testCase "names are those of comm, without its line end"
+            <| fun () ->
+                let found = Nvml.processes (ReadOnlySpan(entriesOf 24 [ 5u, 1UL ])) 1 24
+                let named = Nvml.named (Func<_, _>(fun pid -> $"p{pid}")) found
+                Expect.equal (named |> Array.map _.Name) [| "p5" |] "named"
+                Expect.equal (Nvml.commOf (ReadOnlySpan "pt_main_thread\n"B)) "pt_main_thread" "comm"
+                Expect.equal (Nvml.commOf (ReadOnlySpan "half"B)) "half" "without an end"
+
+            testCase "a lost GPU is who was there before, unless that one answers elsewhere"
+            <| fun () ->
+                let at name : Nvml.Identity = { Name = name; Uuid = $"GPU-{name}" }
+                let nobody: Nvml.Identity = { Name = ""; Uuid = "" }
+
+                Expect.equal (Nvml.identify [| at "a"; at "b" |] [| nobody; at "b" |]) [| at "a"; at "b" |] "a is lost"
+                Expect.equal (Nvml.identify [| at "a"; at "b" |] [| at "b"; nobody |]) [| at "b"; nobody |] "they have moved"
+                Expect.equal (Nvml.identify [| at "a" |] [| at "a"; nobody |]) [| at "a"; nobody |] "one more"
+                Expect.equal (Nvml.identify [||] [| nobody |]) [| nobody |] "nobody knew"
+
+            testCase "it is opened again at once, then after 1, 2, 4 … seconds, at most a minute"
+            <| fun () ->
+                Expect.equal
+                    [ for attempts in 0..8 -> (Nvml.reopenDelay attempts).TotalSeconds ]
+                    [ 0.0; 1.0; 2.0; 4.0; 8.0; 16.0; 32.0; 60.0; 60.0 ]
+                    "seconds"
+
+                Expect.equal (Nvml.reopenDelay Int32.MaxValue).TotalSeconds 60.0 "for ever"
 
             testCase "without an enforced limit the management limit counts"
             <| fun () ->

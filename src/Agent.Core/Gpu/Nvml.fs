@@ -4,6 +4,8 @@
 module Agent.Core.Gpu.Nvml
 
 open System
+open System.Buffers.Binary
+open System.Text
 open Agent.Core
 open Agent.Core.Units
 
@@ -21,11 +23,75 @@ type Call<'value> =
         Value: 'value
     }
 
+/// What nvmlDeviceGetFieldValues gave for one field.
+[<Struct>]
+type Field =
+    {
+        /// nvmlFieldValue_t.nvmlReturn, or what the call as a whole returned.
+        Return: int
+        /// nvmlValueType_t.
+        ValueType: int
+        /// The eight bytes of the union.
+        Bits: uint64
+    }
+
+/// XID events of one device since the agent started.
+[<Struct>]
+type Xid =
+    {
+        /// nvmlEventData_t.eventData of the newest; meaningful once there was one.
+        Last: uint64
+        /// All of them.
+        Count: uint64
+    }
+
+/// What the calls for one MIG instance gave.
+type Mig =
+    {
+        /// The index that the handle was asked for with.
+        Index: int
+        /// nvmlDeviceGetName.
+        Name: Call<string>
+        /// nvmlDeviceGetUUID.
+        Uuid: Call<string>
+        /// nvmlDeviceGetGpuInstanceId.
+        GpuInstance: Call<uint32>
+        /// nvmlDeviceGetComputeInstanceId.
+        ComputeInstance: Call<uint32>
+        /// nvmlMemory_t.total or nvmlMemory_v2_t.total, bytes.
+        MemoryTotal: Call<uint64>
+        /// nvmlMemory_t.used or nvmlMemory_v2_t.used, bytes.
+        MemoryUsed: Call<uint64>
+    }
+
+/// What the calls for one device gave that take long, and so are made now and then.
+type Costly =
+    {
+        /// nvmlDeviceGetTotalEccErrors, uncorrected, aggregate.
+        EccUncorrected: Call<uint64>
+        /// nvmlDeviceGetTotalEccErrors, corrected, aggregate.
+        EccCorrected: Call<uint64>
+        /// nvmlDeviceGetRemappedRows, isPending.
+        RemappedRowsPending: Call<uint32>
+        /// nvmlDeviceGetPcieThroughput, RX, KiB/s.
+        PcieReceived: Call<uint32>
+        /// nvmlDeviceGetPcieThroughput, TX, KiB/s.
+        PcieSent: Call<uint32>
+        /// Field 139 of all links, KiB.
+        NvlinkReceived: Field
+        /// Field 138 of all links, KiB.
+        NvlinkSent: Field
+        /// nvmlDeviceGetComputeRunningProcesses, as `processes` reads it.
+        Processes: Call<ComputeProcess[]>
+    }
+
 /// What the calls for one device gave.
 type Device =
     {
         /// The index that the handle was asked for with.
         Index: int
+        /// What asking for the handle returned; without a handle no other call was made.
+        Handle: int
         /// nvmlDeviceGetName.
         Name: Call<string>
         /// nvmlDeviceGetUUID.
@@ -48,7 +114,54 @@ type Device =
         EnforcedPowerLimit: Call<uint32>
         /// nvmlDeviceGetPowerManagementLimit, milliwatts.
         ManagementPowerLimit: Call<uint32>
+        /// nvmlDeviceGetCurrentClocksEventReasons, a bit mask.
+        ThrottleReasons: Call<uint64>
+        /// nvmlDeviceGetClockInfo of the multiprocessors, MHz.
+        ClockSm: Call<uint32>
+        /// nvmlDeviceGetClockInfo of the memory, MHz.
+        ClockMemory: Call<uint32>
+        /// nvmlDeviceGetCurrPcieLinkGeneration.
+        PcieLinkGeneration: Call<uint32>
+        /// nvmlDeviceGetCurrPcieLinkWidth.
+        PcieLinkWidth: Call<uint32>
+        /// nvmlDeviceGetTotalEnergyConsumption, millijoules.
+        Energy: Call<uint64>
+        /// nvmlDeviceGetEncoderUtilization, per cent.
+        Encoder: Call<uint32>
+        /// nvmlDeviceGetDecoderUtilization, per cent.
+        Decoder: Call<uint32>
+        /// Field 82, degrees Celsius.
+        MemoryTemperature: Field
+        /// nvmlDeviceGetMigMode, current.
+        MigMode: Call<uint32>
+        /// The instances, while MIG is enabled.
+        MigDevices: Mig[]
+        /// The newest results of the calls that take long; none when there are none, or none that are new enough.
+        Costly: Costly voption
+        /// None where the device tells no events.
+        Xid: Xid voption
     }
+
+/// What stays the same of a device.
+type Identity =
+    {
+        /// nvmlDeviceGetName; empty when unknown.
+        Name: string
+        /// nvmlDeviceGetUUID; empty when unknown.
+        Uuid: string
+    }
+
+/// How far the library was opened.
+[<RequireQualifiedAccess>]
+type State =
+    /// Nobody has tried yet, or nobody wants it.
+    | NotTried
+    /// It could not be loaded; the words are the dynamic linker's.
+    | NotLoaded of problem: string
+    /// Its initialisation failed.
+    | Failed of code: int
+    /// It has told how many devices there are.
+    | Opened of devices: int
 
 /// The name that nvml.h gives a return code.
 [<CompiledName "NameOf">]
@@ -61,14 +174,27 @@ let nameOf (code: int) : string =
     | 4 -> "NO_PERMISSION"
     | 6 -> "NOT_FOUND"
     | 7 -> "INSUFFICIENT_SIZE"
+    | 8 -> "INSUFFICIENT_POWER"
     | 9 -> "DRIVER_NOT_LOADED"
     | 10 -> "TIMEOUT"
+    | 11 -> "IRQ_ISSUE"
     | 12 -> "LIBRARY_NOT_FOUND"
     | 13 -> "FUNCTION_NOT_FOUND"
+    | 14 -> "CORRUPTED_INFOROM"
     | 15 -> "GPU_IS_LOST"
     | 16 -> "RESET_REQUIRED"
+    | 17 -> "OPERATING_SYSTEM"
     | 18 -> "LIB_RM_VERSION_MISMATCH"
+    | 19 -> "IN_USE"
+    | 20 -> "MEMORY"
+    | 21 -> "NO_DATA"
+    | 22 -> "VGPU_ECC_NOT_SUPPORTED"
+    | 23 -> "INSUFFICIENT_RESOURCES"
     | 25 -> "ARGUMENT_VERSION_MISMATCH"
+    | 26 -> "DEPRECATED"
+    | 27 -> "NOT_READY"
+    | 28 -> "GPU_NOT_FOUND"
+    | 29 -> "INVALID_STATE"
     | 999 -> "UNKNOWN"
     | other -> $"error {other}"
 
@@ -83,66 +209,363 @@ let mustReopen (code: int) : bool =
     | 18 -> true
     | _ -> false
 
+/// How long to wait before the library is opened again, after so many attempts that did not end the trouble: at once,
+/// then 1 s and each time twice as long, at most a minute.
+[<CompiledName "ReopenDelay">]
+let reopenDelay (attempts: int) : TimeSpan =
+    if attempts <= 0 then
+        TimeSpan.Zero
+    else
+        TimeSpan.FromSeconds(float (1 <<< min (attempts - 1) 6) |> min 60.0)
+
+/// Names the devices of a new opening that do not tell who they are: a GPU that fell off the bus is still counted at its
+/// place, so it is who was there before, unless that one answers from another place now.
+[<CompiledName "Identify">]
+let identify (before: Identity[]) (now: Identity[]) : Identity[] =
+    now
+    |> Array.mapi (fun index device ->
+        if device.Uuid <> "" || index >= before.Length then
+            device
+        elif now |> Array.exists (fun other -> other.Uuid = before[index].Uuid) then
+            device
+        else
+            before[index])
+
+let private failed (code: int) : Call<'value> =
+    {
+        Code = code
+        Value = Unchecked.defaultof<'value>
+    }
+
+let private failedField (code: int) : Field =
+    {
+        Return = code
+        ValueType = 0
+        Bits = 0UL
+    }
+
+/// A device whose handle cannot be had.
+[<CompiledName "Unreachable">]
+let unreachable (index: int) (identity: Identity) (code: int) (xid: Xid voption) : Device =
+    {
+        Index = index
+        Handle = code
+        Name = { Code = 0; Value = identity.Name }
+        Uuid = { Code = 0; Value = identity.Uuid }
+        Utilization = failed code
+        MemoryUtilization = failed code
+        MemoryTotal = failed code
+        MemoryUsed = failed code
+        Temperature = failed code
+        FanSpeed = failed code
+        Power = failed code
+        EnforcedPowerLimit = failed code
+        ManagementPowerLimit = failed code
+        ThrottleReasons = failed code
+        ClockSm = failed code
+        ClockMemory = failed code
+        PcieLinkGeneration = failed code
+        PcieLinkWidth = failed code
+        Energy = failed code
+        Encoder = failed code
+        Decoder = failed code
+        MemoryTemperature = failedField code
+        MigMode = failed code
+        MigDevices = [||]
+        Costly = ValueNone
+        Xid = xid
+    }
+
+// ---- Processes -------------------------------------------------------------------------------------------------------
+
+/// The byte that a buffer for `processes` is filled with before the call. It ends no number that the driver may write.
+[<Literal>]
+let Untouched = 0xA5uy
+
+/// The largest entry of any driver, in bytes; a buffer needs as many for each.
+[<Literal>]
+let LargestProcessEntry = 32
+
+/// Reads the entries that nvmlDeviceGetComputeRunningProcesses wrote into a buffer filled with `Untouched`. An entry has
+/// 16 bytes in the first version of the call, 24 in _v2 and _v3; some drivers 535 wrote 32 from _v3, and there are
+/// drivers that write 16. So the length of what was written decides, and `expected` only where that is no multiple.
+[<CompiledName "Processes">]
+let processes (buffer: ReadOnlySpan<byte>) (count: int) (expected: int) : ComputeProcess[] =
+    let written = buffer.LastIndexOfAnyExcept Untouched + 1
+
+    let stride =
+        if written = 16 * count || written = 24 * count || written = 32 * count then
+            max 16 (written / max 1 count)
+        else
+            expected
+
+    let found = ResizeArray<ComputeProcess>()
+
+    for i in 0 .. min count (buffer.Length / stride) - 1 do
+        let entry = buffer.Slice(i * stride, 16)
+        let pid = BinaryPrimitives.ReadUInt32LittleEndian entry
+        let memory = BinaryPrimitives.ReadUInt64LittleEndian(entry.Slice 8)
+
+        if pid <= uint32 Int32.MaxValue then
+            found.Add
+                {
+                    Pid = int pid
+                    MemoryUsed =
+                        if memory = UInt64.MaxValue then
+                            ValueNone
+                        else
+                            ValueSome(LanguagePrimitives.UInt64WithMeasure memory)
+                    Name = ""
+                }
+
+    ComputeProcess.limited (found.ToArray())
+
+/// The processes with their names, which `nameOf` finds; empty for one that is unknown.
+[<CompiledName "Named">]
+let named (nameOf: Func<int, string>) (processes: ComputeProcess[]) : ComputeProcess[] =
+    processes
+    |> Array.map (fun found ->
+        { found with
+            Name = nameOf.Invoke found.Pid
+        })
+
+/// The name in the text of `/proc/PID/comm`.
+[<CompiledName "CommOf">]
+let commOf (text: ReadOnlySpan<byte>) : string =
+    match text.IndexOf '\n'B with
+    | -1 -> Encoding.UTF8.GetString text
+    | length -> Encoding.UTF8.GetString(text.Slice(0, length))
+
+// ---- From calls to GPUs ----------------------------------------------------------------------------------------------
+
 /// True for codes that say that this board or driver does not have the value, which is no fault.
-let private isAbsence (code: int) = code = 3 || code = 13
+let private isAbsence (code: int) =
+    match code with
+    | 3
+    | 13
+    | 22
+    | 26 -> true
+    | _ -> false
+
+/// Collects what failed, device by device.
+[<Sealed>]
+type private Complaints() =
+    let found = ResizeArray<SourceError>()
+    let mutable device = 0
+    let mutable told = false
+
+    member _.Found = found.ToArray()
+
+    member _.Begin(index: int) =
+        device <- index
+        told <- false
+
+    /// The device as a whole.
+    member _.Add(code: int) =
+        if not told then
+            told <- true
+            found.Add(SourceError.Unreadable($"{Source} GPU {device}", nameOf code))
+
+    member this.Add(query: string, code: int) =
+        // A lost GPU, or one that wants a reset (16), fails every call for the one reason.
+        if mustReopen code || code = 16 then
+            this.Add code
+        elif not (isAbsence code) then
+            found.Add(SourceError.Unreadable($"{Source} GPU {device} {query}", nameOf code))
+
+let private text (complaints: Complaints) query (call: Call<string>) : string =
+    if call.Code = 0 then
+        call.Value
+    else
+        complaints.Add(query, call.Code)
+        ""
+
+let private number (complaints: Complaints) query (call: Call<uint32>) : uint32 voption =
+    if call.Code = 0 then
+        if call.Value = UInt32.MaxValue then
+            ValueNone
+        else
+            ValueSome call.Value
+    else
+        complaints.Add(query, call.Code)
+        ValueNone
+
+let private counter<[<Measure>] 'u> (complaints: Complaints) query (call: Call<uint64>) : uint64<'u> voption =
+    if call.Code = 0 then
+        if call.Value = UInt64.MaxValue then
+            ValueNone
+        else
+            ValueSome(LanguagePrimitives.UInt64WithMeasure call.Value)
+    else
+        complaints.Add(query, call.Code)
+        ValueNone
+
+let private measure<[<Measure>] 'u> (complaints: Complaints) query (call: Call<uint32>) : float<'u> voption =
+    match number complaints query call with
+    | ValueSome value -> ValueSome(LanguagePrimitives.FloatWithMeasure(float value))
+    | ValueNone -> ValueNone
+
+let private whole (complaints: Complaints) query (call: Call<uint32>) : int voption =
+    match number complaints query call with
+    | ValueSome value when value <= uint32 Int32.MaxValue -> ValueSome(int value)
+    | _ -> ValueNone
+
+let private watts (complaints: Complaints) query (call: Call<uint32>) : float<W> voption =
+    match number complaints query call with
+    | ValueSome value -> ValueSome(wattsOfMilli (LanguagePrimitives.UInt32WithMeasure value))
+    | ValueNone -> ValueNone
+
+/// The number in a field value, whatever its type; none for a negative one and for all ones.
+let private fieldNumber (complaints: Complaints) query (field: Field) : uint64 voption =
+    if field.Return <> 0 then
+        complaints.Add(query, field.Return)
+        ValueNone
+    else
+        // nvmlValueType_t
+        match field.ValueType with
+        | 0 ->
+            let value = BitConverter.UInt64BitsToDouble field.Bits
+
+            if value >= 0.0 && value < 1.8e19 then
+                ValueSome(uint64 value)
+            else
+                ValueNone
+        | 1 when uint32 field.Bits <> UInt32.MaxValue -> ValueSome(uint64 (uint32 field.Bits))
+        | 2
+        | 3 when field.Bits <> UInt64.MaxValue -> ValueSome field.Bits
+        | 4 when int64 field.Bits >= 0L -> ValueSome field.Bits
+        | 5 when int32 field.Bits >= 0 -> ValueSome(uint64 (int32 field.Bits))
+        | 6 -> ValueSome(uint64 (uint16 field.Bits))
+        | _ -> ValueNone
+
+let private pcieRate (complaints: Complaints) query (call: Call<uint32>) : float<B / s> voption =
+    match number complaints query call with
+    | ValueSome value -> ValueSome(bytesPerSecondOfKib (LanguagePrimitives.UInt32WithMeasure value))
+    | ValueNone -> ValueNone
+
+let private nvlinkBytes (complaints: Complaints) query (field: Field) : uint64<B> voption =
+    match fieldNumber complaints query field with
+    | ValueSome value -> ValueSome(bytesOfKib (LanguagePrimitives.UInt64WithMeasure value))
+    | ValueNone -> ValueNone
+
+/// What stands for costly calls that were not made: absence of everything.
+let private nothingCostly: Costly =
+    let notSupported = 3
+
+    {
+        EccUncorrected = failed notSupported
+        EccCorrected = failed notSupported
+        RemappedRowsPending = failed notSupported
+        PcieReceived = failed notSupported
+        PcieSent = failed notSupported
+        NvlinkReceived = failedField notSupported
+        NvlinkSent = failedField notSupported
+        Processes = failed notSupported
+    }
+
+let private xidLast (xid: Xid voption) : int voption =
+    match xid with
+    | ValueSome events when events.Count > 0UL && events.Last <= uint64 Int32.MaxValue -> ValueSome(int events.Last)
+    | _ -> ValueNone
+
+let private xidCount (xid: Xid voption) : uint64 voption =
+    match xid with
+    | ValueSome events -> ValueSome events.Count
+    | ValueNone -> ValueNone
+
+let private processesOf (complaints: Complaints) (call: Call<ComputeProcess[]>) : ComputeProcess[] voption =
+    if call.Code = 0 then
+        ValueSome call.Value
+    else
+        complaints.Add("processes", call.Code)
+        ValueNone
+
+let private migDeviceOf (complaints: Complaints) (mig: Mig) : MigDevice =
+    {
+        Index = mig.Index
+        Name = text complaints "MIG name" mig.Name
+        Uuid = text complaints "MIG UUID" mig.Uuid
+        GpuInstance = whole complaints "GPU instance" mig.GpuInstance
+        ComputeInstance = whole complaints "compute instance" mig.ComputeInstance
+        MemoryTotal = counter complaints "MIG memory" mig.MemoryTotal
+        MemoryUsed = counter complaints "MIG memory" mig.MemoryUsed
+    }
+
+let private migOf (complaints: Complaints) (device: Device) : struct (MigMode voption * MigDevice[] voption) =
+    match number complaints "MIG mode" device.MigMode with
+    | ValueNone -> struct (ValueNone, ValueNone)
+    | ValueSome 0u -> struct (ValueSome MigMode.Disabled, ValueSome [||])
+    | ValueSome _ -> struct (ValueSome MigMode.Enabled, ValueSome(Array.map (migDeviceOf complaints) device.MigDevices))
+
+let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
+    complaints.Begin device.Index
+
+    if device.Handle <> 0 then
+        complaints.Add device.Handle
+
+        { Gpu.OfIndex device.Index with
+            Name = device.Name.Value
+            Uuid = device.Uuid.Value
+            XidLast = xidLast device.Xid
+            XidCount = xidCount device.Xid
+        }
+    else
+        let struct (migMode, migDevices) = migOf complaints device
+        let costly = device.Costly |> ValueOption.defaultValue nothingCostly
+
+        // In one piece: a copy of this record is half a kilobyte.
+        {
+            Index = device.Index
+            Name = text complaints "name" device.Name
+            Uuid = text complaints "UUID" device.Uuid
+            Utilization = measure complaints "utilization" device.Utilization
+            MemoryUtilization = measure complaints "memory utilization" device.MemoryUtilization
+            MemoryTotal = counter complaints "total memory" device.MemoryTotal
+            MemoryUsed = counter complaints "used memory" device.MemoryUsed
+            Temperature = measure complaints "temperature" device.Temperature
+            FanSpeed = measure complaints "fan speed" device.FanSpeed
+            Power = watts complaints "power" device.Power
+            PowerLimit =
+                match watts complaints "enforced power limit" device.EnforcedPowerLimit with
+                | ValueSome limit -> ValueSome limit
+                | ValueNone -> watts complaints "power limit" device.ManagementPowerLimit
+            ThrottleReasons =
+                counter complaints "throttle reasons" device.ThrottleReasons
+                |> ValueOption.map Throttle.reasonsOf
+            ClockSm = measure complaints "SM clock" device.ClockSm
+            ClockMemory = measure complaints "memory clock" device.ClockMemory
+            PcieReceived = pcieRate complaints "PCIe throughput received" costly.PcieReceived
+            PcieSent = pcieRate complaints "PCIe throughput sent" costly.PcieSent
+            PcieLinkGeneration = whole complaints "PCIe link generation" device.PcieLinkGeneration
+            PcieLinkWidth = whole complaints "PCIe link width" device.PcieLinkWidth
+            EccUncorrected = counter complaints "uncorrected memory errors" costly.EccUncorrected
+            EccCorrected = counter complaints "corrected memory errors" costly.EccCorrected
+            RemappedRowsPending =
+                number complaints "remapped rows" costly.RemappedRowsPending
+                |> ValueOption.map (fun pending -> pending <> 0u)
+            XidLast = xidLast device.Xid
+            XidCount = xidCount device.Xid
+            Energy = counter complaints "energy" device.Energy
+            Encoder = measure complaints "encoder" device.Encoder
+            Decoder = measure complaints "decoder" device.Decoder
+            NvlinkReceived = nvlinkBytes complaints "NVLink bytes received" costly.NvlinkReceived
+            NvlinkSent = nvlinkBytes complaints "NVLink bytes sent" costly.NvlinkSent
+            MemoryTemperature =
+                match fieldNumber complaints "memory temperature" device.MemoryTemperature with
+                | ValueSome value -> ValueSome(LanguagePrimitives.FloatWithMeasure(float value))
+                | ValueNone -> ValueNone
+            MigMode = migMode
+            ComputeProcesses = processesOf complaints costly.Processes
+            MigDevices = migDevices
+        }
 
 /// Turns the calls of all devices into GPUs. A failing call costs its own field; all ones mean "not available".
 [<CompiledName "Interpret">]
 let interpret (devices: Device[]) : GpuReading =
-    let faults = ResizeArray<SourceError>()
-
-    let valueOf index (query: string) (call: Call<'value>) (isSentinel: 'value -> bool) : 'value voption =
-        if call.Code = 0 then
-            if isSentinel call.Value then
-                ValueNone
-            else
-                ValueSome call.Value
-        else
-            if not (isAbsence call.Code) then
-                faults.Add(SourceError.Unreadable($"{Source} GPU {index} {query}", nameOf call.Code))
-
-            ValueNone
-
-    let gpuOf (device: Device) =
-        let number query call =
-            valueOf device.Index query call (fun value -> value = UInt32.MaxValue)
-
-        let bytes query call =
-            valueOf device.Index query call (fun value -> value = UInt64.MaxValue)
-            |> ValueOption.map LanguagePrimitives.UInt64WithMeasure<B>
-
-        let text query call =
-            valueOf device.Index query call (fun _ -> false) |> ValueOption.defaultValue ""
-
-        let percent query call =
-            number query call
-            |> ValueOption.map (fun value -> LanguagePrimitives.FloatWithMeasure<percent>(float value))
-
-        let watts query call =
-            number query call
-            |> ValueOption.map (fun value -> wattsOfMilli (LanguagePrimitives.UInt32WithMeasure value))
-
-        { Gpu.OfIndex device.Index with
-            Name = text "name" device.Name
-            Uuid = text "UUID" device.Uuid
-            Utilization = percent "utilization" device.Utilization
-            MemoryUtilization = percent "memory utilization" device.MemoryUtilization
-            MemoryTotal = bytes "total memory" device.MemoryTotal
-            MemoryUsed = bytes "used memory" device.MemoryUsed
-            Temperature =
-                number "temperature" device.Temperature
-                |> ValueOption.map (fun value -> LanguagePrimitives.FloatWithMeasure<degC>(float value))
-            FanSpeed = percent "fan speed" device.FanSpeed
-            Power = watts "power" device.Power
-            PowerLimit =
-                match watts "enforced power limit" device.EnforcedPowerLimit with
-                | ValueSome limit -> ValueSome limit
-                | ValueNone -> watts "power limit" device.ManagementPowerLimit
-        }
-
-    let gpus = Array.map gpuOf devices
+    let complaints = Complaints()
+    let gpus = Array.map (gpuOf complaints) devices
 
     {
         Gpus = gpus
-        Faults = faults.ToArray()
+        Faults = complaints.Found
     }

@@ -19,13 +19,22 @@ internal sealed class SlowSource<T>(string name, AgentClock clock, TimeSpan long
     private readonly object gate = new();
     private T? newest;
     private TimeSpan takenAt;
+    private bool started;
     private bool final;
     private bool wanted;
     private bool stopped;
 
     /// <summary>Starts reading.</summary>
-    public void Start() =>
+    public void Start()
+    {
+        lock (gate)
+        {
+            started = true;
+            takenAt = clock.Elapsed;
+        }
+
         new Thread(Loop, maxStackSize: 256 * 1024) { IsBackground = true, Name = name }.Start();
+    }
 
     /// <summary>Ends the thread after the reading that is under way, without waiting for it.</summary>
     public void Stop()
@@ -55,6 +64,18 @@ internal sealed class SlowSource<T>(string name, AgentClock clock, TimeSpan long
             lock (gate)
             {
                 return final || longestAge == Timeout.InfiniteTimeSpan || clock.Elapsed - takenAt <= longestAge ? newest : null;
+            }
+        }
+    }
+
+    /// <summary>True while a reading does not return, and what is there is too old to be told. For sources that wait less than that.</summary>
+    public bool IsOverdue
+    {
+        get
+        {
+            lock (gate)
+            {
+                return started && !final && !stopped && clock.Elapsed - takenAt > longestAge;
             }
         }
     }

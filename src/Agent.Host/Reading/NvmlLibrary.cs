@@ -1,0 +1,375 @@
+using System.Runtime.InteropServices;
+using System.Text;
+using Agent.Core.Gpu;
+
+namespace Agent.Host.Reading;
+
+/// <summary>
+/// libnvidia-ml, loaded: its functions as C declares them, found by name, so that the agent starts without it. A function
+/// that this version of the library lacks answers FUNCTION_NOT_FOUND. Safe for all threads, as the library is.
+/// </summary>
+internal sealed unsafe class NvmlLibrary : IDisposable
+{
+    /// <summary>What the dynamic linker is asked for, in this order, where the user names no file.</summary>
+    public static readonly string[] Names = ["libnvidia-ml.so.1", "libnvidia-ml.so"];
+
+    private const int Success = 0;
+    private const int InsufficientSize = 7;
+    private const int FunctionNotFound = 13;
+    private const int ArgumentVersionMismatch = 25;
+
+    /// <summary>Longer than any name or UUID: NVML_DEVICE_NAME_V2_BUFFER_SIZE and NVML_DEVICE_UUID_V2_BUFFER_SIZE are 96.</summary>
+    private const int TextLength = 96;
+
+    /// <summary>More processes than any GPU has; a library that wants room for more is broken.</summary>
+    private const uint MostProcesses = 4096;
+
+    private readonly nint library;
+    private readonly delegate* unmanaged<int> init;
+    private readonly delegate* unmanaged<int> shutdown;
+    private readonly delegate* unmanaged<uint*, int> count;
+    private readonly delegate* unmanaged<uint, nint*, int> handleByIndex;
+    private readonly delegate* unmanaged<nint, byte*, uint, int> name;
+    private readonly delegate* unmanaged<nint, byte*, uint, int> uuid;
+    private readonly delegate* unmanaged<nint, NvmlUtilization*, int> utilization;
+    private readonly delegate* unmanaged<nint, NvmlMemory*, int> memory;
+    private readonly delegate* unmanaged<nint, NvmlMemoryV2*, int> memoryV2;
+    private readonly delegate* unmanaged<nint, uint, uint*, int> temperature;
+    private readonly delegate* unmanaged<nint, uint*, int> fanSpeed;
+    private readonly delegate* unmanaged<nint, uint*, int> power;
+    private readonly delegate* unmanaged<nint, uint*, int> enforcedLimit;
+    private readonly delegate* unmanaged<nint, uint*, int> managementLimit;
+    private readonly delegate* unmanaged<nint, ulong*, int> throttleReasons;
+    private readonly delegate* unmanaged<nint, uint, uint*, int> clock;
+    private readonly delegate* unmanaged<nint, uint*, int> linkGeneration;
+    private readonly delegate* unmanaged<nint, uint*, int> linkWidth;
+    private readonly delegate* unmanaged<nint, ulong*, int> energy;
+    private readonly delegate* unmanaged<nint, uint*, uint*, int> encoder;
+    private readonly delegate* unmanaged<nint, uint*, uint*, int> decoder;
+    private readonly delegate* unmanaged<nint, int, NvmlFieldValue*, int> fieldValues;
+    private readonly delegate* unmanaged<nint, uint*, uint*, int> migMode;
+    private readonly delegate* unmanaged<nint, uint*, int> mostMigDevices;
+    private readonly delegate* unmanaged<nint, uint, nint*, int> migHandle;
+    private readonly delegate* unmanaged<nint, uint*, int> gpuInstance;
+    private readonly delegate* unmanaged<nint, uint*, int> computeInstance;
+    private readonly delegate* unmanaged<nint, uint, uint, ulong*, int> eccErrors;
+    private readonly delegate* unmanaged<nint, uint*, uint*, uint*, uint*, int> remappedRows;
+    private readonly delegate* unmanaged<nint, uint, uint*, int> pcieThroughput;
+    private readonly delegate* unmanaged<nint, uint*, byte*, int> processes;
+    private readonly int processEntry;
+    private readonly delegate* unmanaged<nint*, int> createEvents;
+    private readonly delegate* unmanaged<nint, int> freeEvents;
+    private readonly delegate* unmanaged<nint, ulong, nint, int> registerEvents;
+    private readonly delegate* unmanaged<nint, NvmlEventData*, uint, int> waitForEvent;
+
+    private NvmlLibrary(nint library, string path)
+    {
+        this.library = library;
+        Path = path;
+        init = (delegate* unmanaged<int>)Find("nvmlInit_v2");
+        shutdown = (delegate* unmanaged<int>)Find("nvmlShutdown");
+        count = (delegate* unmanaged<uint*, int>)Find("nvmlDeviceGetCount_v2");
+        handleByIndex = (delegate* unmanaged<uint, nint*, int>)Find("nvmlDeviceGetHandleByIndex_v2");
+        name = (delegate* unmanaged<nint, byte*, uint, int>)Find("nvmlDeviceGetName");
+        uuid = (delegate* unmanaged<nint, byte*, uint, int>)Find("nvmlDeviceGetUUID");
+        utilization = (delegate* unmanaged<nint, NvmlUtilization*, int>)Find("nvmlDeviceGetUtilizationRates");
+        memory = (delegate* unmanaged<nint, NvmlMemory*, int>)Find("nvmlDeviceGetMemoryInfo");
+        memoryV2 = (delegate* unmanaged<nint, NvmlMemoryV2*, int>)Find("nvmlDeviceGetMemoryInfo_v2");
+        temperature = (delegate* unmanaged<nint, uint, uint*, int>)Find("nvmlDeviceGetTemperature");
+        fanSpeed = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetFanSpeed");
+        power = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetPowerUsage");
+        enforcedLimit = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetEnforcedPowerLimit");
+        managementLimit = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetPowerManagementLimit");
+        throttleReasons = (delegate* unmanaged<nint, ulong*, int>)Find(
+            "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons");
+        clock = (delegate* unmanaged<nint, uint, uint*, int>)Find("nvmlDeviceGetClockInfo");
+        linkGeneration = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetCurrPcieLinkGeneration");
+        linkWidth = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetCurrPcieLinkWidth");
+        energy = (delegate* unmanaged<nint, ulong*, int>)Find("nvmlDeviceGetTotalEnergyConsumption");
+        encoder = (delegate* unmanaged<nint, uint*, uint*, int>)Find("nvmlDeviceGetEncoderUtilization");
+        decoder = (delegate* unmanaged<nint, uint*, uint*, int>)Find("nvmlDeviceGetDecoderUtilization");
+        fieldValues = (delegate* unmanaged<nint, int, NvmlFieldValue*, int>)Find("nvmlDeviceGetFieldValues");
+        migMode = (delegate* unmanaged<nint, uint*, uint*, int>)Find("nvmlDeviceGetMigMode");
+        mostMigDevices = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetMaxMigDeviceCount");
+        migHandle = (delegate* unmanaged<nint, uint, nint*, int>)Find("nvmlDeviceGetMigDeviceHandleByIndex");
+        gpuInstance = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetGpuInstanceId");
+        computeInstance = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetComputeInstanceId");
+        eccErrors = (delegate* unmanaged<nint, uint, uint, ulong*, int>)Find("nvmlDeviceGetTotalEccErrors");
+        remappedRows = (delegate* unmanaged<nint, uint*, uint*, uint*, uint*, int>)Find("nvmlDeviceGetRemappedRows");
+        pcieThroughput = (delegate* unmanaged<nint, uint, uint*, int>)Find("nvmlDeviceGetPcieThroughput");
+        processes = (delegate* unmanaged<nint, uint*, byte*, int>)Find(
+            "nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2");
+        processEntry = processes is null ? 16 : 24;
+        processes = processes is null
+            ? (delegate* unmanaged<nint, uint*, byte*, int>)Find("nvmlDeviceGetComputeRunningProcesses")
+            : processes;
+        createEvents = (delegate* unmanaged<nint*, int>)Find("nvmlEventSetCreate");
+        freeEvents = (delegate* unmanaged<nint, int>)Find("nvmlEventSetFree");
+        registerEvents = (delegate* unmanaged<nint, ulong, nint, int>)Find("nvmlDeviceRegisterEvents");
+        waitForEvent = (delegate* unmanaged<nint, NvmlEventData*, uint, int>)Find("nvmlEventSetWait_v2", "nvmlEventSetWait");
+    }
+
+    /// <summary>What was loaded.</summary>
+    public string Path { get; }
+
+    /// <summary>
+    /// Loads the library; null, and why not, if it cannot be. With a path that file alone, else whatever the dynamic
+    /// linker finds under its names.
+    /// </summary>
+    public static NvmlLibrary? Open(string path, out string problem)
+    {
+        problem = "";
+
+        foreach (var candidate in path.Length > 0 ? [path] : Names)
+        {
+            try
+            {
+                // The linker's words are worth the exception: only this tells "no such file" from "wrong ELF class".
+                return new NvmlLibrary(NativeLibrary.Load(candidate), candidate);
+            }
+            catch (Exception error) when (error is DllNotFoundException or BadImageFormatException)
+            {
+                problem = problem.Length > 0 ? problem : error.Message;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>nvmlInit_v2.</summary>
+    public int Init() => init is null ? FunctionNotFound : init();
+
+    /// <summary>nvmlShutdown.</summary>
+    public int Shutdown() => shutdown is null ? FunctionNotFound : shutdown();
+
+    /// <summary>nvmlDeviceGetCount_v2.</summary>
+    public Nvml.Call<uint> Count()
+    {
+        var value = 0u;
+        return new(count is null ? FunctionNotFound : count(&value), value);
+    }
+
+    /// <summary>nvmlDeviceGetHandleByIndex_v2.</summary>
+    public Nvml.Call<nint> HandleByIndex(int index)
+    {
+        nint value = 0;
+        return new(handleByIndex is null ? FunctionNotFound : handleByIndex((uint)index, &value), value);
+    }
+
+    /// <summary>nvmlDeviceGetName.</summary>
+    public Nvml.Call<string> Name(nint device) => TextOf(name, device);
+
+    /// <summary>nvmlDeviceGetUUID.</summary>
+    public Nvml.Call<string> Uuid(nint device) => TextOf(uuid, device);
+
+    /// <summary>nvmlDeviceGetUtilizationRates.</summary>
+    public Nvml.Call<NvmlUtilization> Utilization(nint device)
+    {
+        NvmlUtilization value = default;
+        return new(utilization is null ? FunctionNotFound : utilization(device, &value), value);
+    }
+
+    /// <summary>nvmlDeviceGetMemoryInfo_v2, whose used memory is without what is reserved; where it is missing the older call.</summary>
+    public Nvml.Call<NvmlMemory> Memory(nint device)
+    {
+        NvmlMemoryV2 newer = new() { Version = NvmlMemoryV2.Version2 };
+        var code = memoryV2 is null ? FunctionNotFound : memoryV2(device, &newer);
+
+        if (code is not (FunctionNotFound or ArgumentVersionMismatch))
+        {
+            return new(code, new NvmlMemory { Total = newer.Total, Free = newer.Free, Used = newer.Used });
+        }
+
+        NvmlMemory value = default;
+        return new(memory is null ? FunctionNotFound : memory(device, &value), value);
+    }
+
+    /// <summary>nvmlDeviceGetTemperature of the sensor NVML_TEMPERATURE_GPU.</summary>
+    public Nvml.Call<uint> Temperature(nint device) => Number(temperature, device, 0);
+
+    /// <summary>nvmlDeviceGetFanSpeed.</summary>
+    public Nvml.Call<uint> FanSpeed(nint device) => Number(fanSpeed, device);
+
+    /// <summary>nvmlDeviceGetPowerUsage.</summary>
+    public Nvml.Call<uint> Power(nint device) => Number(power, device);
+
+    /// <summary>nvmlDeviceGetEnforcedPowerLimit.</summary>
+    public Nvml.Call<uint> EnforcedPowerLimit(nint device) => Number(enforcedLimit, device);
+
+    /// <summary>nvmlDeviceGetPowerManagementLimit.</summary>
+    public Nvml.Call<uint> ManagementPowerLimit(nint device) => Number(managementLimit, device);
+
+    /// <summary>nvmlDeviceGetCurrentClocksEventReasons, by its older name before driver 535.</summary>
+    public Nvml.Call<ulong> ThrottleReasons(nint device) => Counter(throttleReasons, device);
+
+    /// <summary>nvmlDeviceGetClockInfo of NVML_CLOCK_SM.</summary>
+    public Nvml.Call<uint> ClockSm(nint device) => Number(clock, device, 1);
+
+    /// <summary>nvmlDeviceGetClockInfo of NVML_CLOCK_MEM.</summary>
+    public Nvml.Call<uint> ClockMemory(nint device) => Number(clock, device, 2);
+
+    /// <summary>nvmlDeviceGetCurrPcieLinkGeneration.</summary>
+    public Nvml.Call<uint> PcieLinkGeneration(nint device) => Number(linkGeneration, device);
+
+    /// <summary>nvmlDeviceGetCurrPcieLinkWidth.</summary>
+    public Nvml.Call<uint> PcieLinkWidth(nint device) => Number(linkWidth, device);
+
+    /// <summary>nvmlDeviceGetTotalEnergyConsumption.</summary>
+    public Nvml.Call<ulong> Energy(nint device) => Counter(energy, device);
+
+    /// <summary>nvmlDeviceGetEncoderUtilization.</summary>
+    public Nvml.Call<uint> Encoder(nint device) => FirstOfTwo(encoder, device);
+
+    /// <summary>nvmlDeviceGetDecoderUtilization.</summary>
+    public Nvml.Call<uint> Decoder(nint device) => FirstOfTwo(decoder, device);
+
+    /// <summary>nvmlDeviceGetMigMode, current.</summary>
+    public Nvml.Call<uint> MigMode(nint device) => FirstOfTwo(migMode, device);
+
+    /// <summary>nvmlDeviceGetMaxMigDeviceCount.</summary>
+    public Nvml.Call<uint> MostMigDevices(nint device) => Number(mostMigDevices, device);
+
+    /// <summary>nvmlDeviceGetMigDeviceHandleByIndex.</summary>
+    public Nvml.Call<nint> MigHandle(nint device, int index)
+    {
+        nint value = 0;
+        return new(migHandle is null ? FunctionNotFound : migHandle(device, (uint)index, &value), value);
+    }
+
+    /// <summary>nvmlDeviceGetGpuInstanceId.</summary>
+    public Nvml.Call<uint> GpuInstance(nint migDevice) => Number(gpuInstance, migDevice);
+
+    /// <summary>nvmlDeviceGetComputeInstanceId.</summary>
+    public Nvml.Call<uint> ComputeInstance(nint migDevice) => Number(computeInstance, migDevice);
+
+    /// <summary>nvmlDeviceGetTotalEccErrors, NVML_AGGREGATE_ECC.</summary>
+    public Nvml.Call<ulong> EccErrors(nint device, bool uncorrected)
+    {
+        var value = 0UL;
+        return new(eccErrors is null ? FunctionNotFound : eccErrors(device, uncorrected ? 1u : 0u, 1, &value), value);
+    }
+
+    /// <summary>nvmlDeviceGetRemappedRows, isPending.</summary>
+    public Nvml.Call<uint> RemappedRowsPending(nint device)
+    {
+        uint corrected, uncorrected, pending = 0, failed;
+        var code = remappedRows is null ? FunctionNotFound : remappedRows(device, &corrected, &uncorrected, &pending, &failed);
+        return new(code, pending);
+    }
+
+    /// <summary>nvmlDeviceGetPcieThroughput of NVML_PCIE_UTIL_TX_BYTES or NVML_PCIE_UTIL_RX_BYTES; takes 20 ms.</summary>
+    public Nvml.Call<uint> PcieThroughput(nint device, bool received) => Number(pcieThroughput, device, received ? 1u : 0u);
+
+    /// <summary>nvmlDeviceGetFieldValues of one field; all ones ask for all of what the scope tells apart.</summary>
+    public Nvml.Field Field(nint device, uint field, uint scope)
+    {
+        NvmlFieldValue value = new() { FieldId = field, ScopeId = scope };
+        var code = fieldValues is null ? FunctionNotFound : fieldValues(device, 1, &value);
+        return new(code == Success ? value.NvmlReturn : code, (int)value.ValueType, value.Value);
+    }
+
+    /// <summary>nvmlDeviceGetComputeRunningProcesses, its newest version that there is.</summary>
+    /// <param name="device">Whose processes.</param>
+    /// <param name="buffer">Is made larger when there are more processes than fit.</param>
+    public Nvml.Call<ComputeProcess[]> Processes(nint device, ref byte[] buffer)
+    {
+        while (processes is not null)
+        {
+            buffer.AsSpan().Fill(Nvml.Untouched);
+            var room = (uint)(buffer.Length / Nvml.LargestProcessEntry);
+            var found = room;
+            int code;
+
+            fixed (byte* entries = buffer)
+            {
+                code = processes(device, &found, entries);
+            }
+
+            // There may be more again when it is asked again.
+            if (code == InsufficientSize && found > room && found <= MostProcesses)
+            {
+                buffer = new byte[(found + 16) * Nvml.LargestProcessEntry];
+                continue;
+            }
+
+            return new(code, code == Success ? Nvml.Processes(buffer, (int)Math.Min(found, room), processEntry) : []);
+        }
+
+        return new(FunctionNotFound, []);
+    }
+
+    /// <summary>nvmlEventSetCreate.</summary>
+    public Nvml.Call<nint> CreateEvents()
+    {
+        nint value = 0;
+        return new(createEvents is null || waitForEvent is null ? FunctionNotFound : createEvents(&value), value);
+    }
+
+    /// <summary>nvmlEventSetFree.</summary>
+    public void FreeEvents(nint events)
+    {
+        if (freeEvents is not null)
+        {
+            freeEvents(events);
+        }
+    }
+
+    /// <summary>nvmlDeviceRegisterEvents for nvmlEventTypeXidCriticalError.</summary>
+    public int RegisterXid(nint device, nint events) =>
+        registerEvents is null ? FunctionNotFound : registerEvents(device, 8, events);
+
+    /// <summary>nvmlEventSetWait; code 10 when nothing came within the limit.</summary>
+    public Nvml.Call<NvmlEventData> WaitForEvent(nint events, TimeSpan limit)
+    {
+        NvmlEventData value = default;
+        return new(waitForEvent is null ? FunctionNotFound : waitForEvent(events, &value, (uint)limit.TotalMilliseconds), value);
+    }
+
+    /// <summary>Unloads the library, so that the next opening takes the file that is there by then. No thread may be in a call.</summary>
+    public void Dispose() => NativeLibrary.Free(library);
+
+    private static Nvml.Call<string> TextOf(delegate* unmanaged<nint, byte*, uint, int> function, nint device)
+    {
+        var text = stackalloc byte[TextLength + 1];
+        var code = function is null ? FunctionNotFound : function(device, text, TextLength);
+        var span = new ReadOnlySpan<byte>(text, TextLength + 1);
+        return new(code, code == Success ? Encoding.UTF8.GetString(span[..span.IndexOf((byte)0)]) : "");
+    }
+
+    private static Nvml.Call<uint> Number(delegate* unmanaged<nint, uint*, int> function, nint device)
+    {
+        var value = 0u;
+        return new(function is null ? FunctionNotFound : function(device, &value), value);
+    }
+
+    private static Nvml.Call<uint> Number(delegate* unmanaged<nint, uint, uint*, int> function, nint device, uint which)
+    {
+        var value = 0u;
+        return new(function is null ? FunctionNotFound : function(device, which, &value), value);
+    }
+
+    private static Nvml.Call<uint> FirstOfTwo(delegate* unmanaged<nint, uint*, uint*, int> function, nint device)
+    {
+        uint value = 0, other;
+        return new(function is null ? FunctionNotFound : function(device, &value, &other), value);
+    }
+
+    private static Nvml.Call<ulong> Counter(delegate* unmanaged<nint, ulong*, int> function, nint device)
+    {
+        var value = 0UL;
+        return new(function is null ? FunctionNotFound : function(device, &value), value);
+    }
+
+    private void* Find(params ReadOnlySpan<string> names)
+    {
+        foreach (var candidate in names)
+        {
+            if (NativeLibrary.TryGetExport(library, candidate, out var address))
+            {
+                return (void*)address;
+            }
+        }
+
+        return null;
+    }
+}

@@ -1,0 +1,189 @@
+using Agent.Core.Gpu;
+
+namespace Agent.Host.Reading;
+
+/// <summary>
+/// One opening of libnvidia-ml, from its initialisation to its shutdown. Threads other than the one that opened it enter
+/// before they call the library and leave again, and it is closed only when all have left: one that hangs in a call
+/// keeps it open.
+/// </summary>
+internal sealed class NvmlSession
+{
+    /// <summary>A thread in the wait for events notices after so long that it should leave.</summary>
+    private static readonly TimeSpan EventWait = TimeSpan.FromSeconds(1);
+
+    private const int Timeout = 10;
+
+    private readonly NvmlLibrary library;
+    private readonly AgentClock clock;
+    private readonly object gate = new();
+    private int inside;
+    private bool leaving;
+
+    private NvmlSession(NvmlLibrary library, NvmlBoard[] boards, AgentClock clock)
+    {
+        this.library = library;
+        this.clock = clock;
+        Boards = boards;
+    }
+
+    /// <summary>The GPUs in the library's order.</summary>
+    public NvmlBoard[] Boards { get; }
+
+    /// <summary>True after a code that only a new opening mends.</summary>
+    public bool IsIll => Array.Exists(Boards, static board => board.Lost != 0);
+
+    /// <summary>True once the threads inside should leave.</summary>
+    public bool IsLeaving
+    {
+        get
+        {
+            lock (gate)
+            {
+                return leaving;
+            }
+        }
+    }
+
+    /// <summary>Loads and initialises the library and finds the GPUs; null, and the state, if that fails.</summary>
+    /// <param name="path">The library; empty for where the dynamic linker finds it.</param>
+    /// <param name="before">The GPUs of the opening before, to name those that do not tell who they are.</param>
+    /// <param name="clock">The monotonic clock.</param>
+    /// <param name="state">What it came to.</param>
+    public static NvmlSession? Open(string path, Nvml.Identity[] before, AgentClock clock, out Nvml.State state)
+    {
+        if (NvmlLibrary.Open(path, out var problem) is not { } library)
+        {
+            state = Nvml.State.NewNotLoaded(problem);
+            return null;
+        }
+
+        var code = library.Init();
+
+        if (code != 0)
+        {
+            library.Dispose();
+            state = Nvml.State.NewFailed(code);
+            return null;
+        }
+
+        var count = library.Count();
+
+        if (count.Code != 0)
+        {
+            library.Shutdown();
+            library.Dispose();
+            state = Nvml.State.NewFailed(count.Code);
+            return null;
+        }
+
+        state = Nvml.State.NewOpened((int)count.Value);
+        return new(library, Find(library, (int)count.Value, before, clock), clock);
+    }
+
+    /// <summary>Lets a thread in, unless the session is about to end.</summary>
+    public bool TryEnter()
+    {
+        lock (gate)
+        {
+            inside += leaving ? 0 : 1;
+            return !leaving;
+        }
+    }
+
+    /// <summary>The thread that entered calls the library no more.</summary>
+    public void Leave()
+    {
+        lock (gate)
+        {
+            inside--;
+            Monitor.PulseAll(gate);
+        }
+    }
+
+    /// <summary>
+    /// Asks the threads inside to leave, and if all have left shuts the library down. False while one is inside; then
+    /// the session goes on.
+    /// </summary>
+    public bool TryClose()
+    {
+        lock (gate)
+        {
+            leaving = true;
+            Monitor.PulseAll(gate);
+
+            if (inside > 0)
+            {
+                return false;
+            }
+        }
+
+        library.Shutdown();
+        library.Dispose();
+        return true;
+    }
+
+    /// <summary>Counts XID events until it is time to leave. To be called by a thread that has entered.</summary>
+    public void WatchXid(XidCounts xids)
+    {
+        if (library.CreateEvents() is not { Code: 0, Value: var events })
+        {
+            return;
+        }
+
+        // A driver that knows no such event for a GPU refuses; then nothing is known of it.
+        var watched = Boards
+            .Where(board => board.Answers && library.RegisterXid(board.Handle, events) == 0)
+            .ToDictionary(static board => board.Handle, static board => board.Key);
+
+        foreach (var key in watched.Values)
+        {
+            xids.Watch(key);
+        }
+
+        while (watched.Count > 0 && !IsLeaving)
+        {
+            var happened = library.WaitForEvent(events, clock.ToReal(EventWait));
+
+            if (happened.Code == 0 && watched.TryGetValue(happened.Value.Device, out var key))
+            {
+                xids.Add(key, happened.Value.EventData);
+            }
+            else if (happened.Code is not (0 or Timeout))
+            {
+                // A lost GPU or a driver that went away: no busy loop until the session ends.
+                lock (gate)
+                {
+                    if (!leaving)
+                    {
+                        clock.Wait(gate, EventWait);
+                    }
+                }
+            }
+        }
+
+        library.FreeEvents(events);
+    }
+
+    private static NvmlBoard[] Find(NvmlLibrary library, int count, Nvml.Identity[] before, AgentClock clock)
+    {
+        Nvml.Call<string> Unknown(int code) => new(code, "");
+
+        var found = Enumerable.Range(0, count)
+            .Select(index => (Index: index, Handle: library.HandleByIndex(index)))
+            .Select(found => (
+                found.Index,
+                found.Handle,
+                Name: found.Handle.Code == 0 ? library.Name(found.Handle.Value) : Unknown(found.Handle.Code),
+                Uuid: found.Handle.Code == 0 ? library.Uuid(found.Handle.Value) : Unknown(found.Handle.Code)))
+            .ToArray();
+
+        var identities = Nvml.Identify(before, [.. found.Select(static one => new Nvml.Identity(one.Name.Value, one.Uuid.Value))]);
+
+        return
+        [
+            .. found.Select(one => new NvmlBoard(
+                library, one.Index, one.Handle, one.Name, one.Uuid, identities[one.Index], clock)),
+        ];
+    }
+}

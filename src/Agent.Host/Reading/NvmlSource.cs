@@ -1,0 +1,307 @@
+using System.Globalization;
+using Agent.Core.Gpu;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Host.Reading;
+
+/// <summary>
+/// The GPUs by libnvidia-ml. One thread, its caller's, opens the library, asks what changes from second to second, and
+/// opens it again after a lost GPU or a new driver. What takes long and XID events have threads of their own. A call
+/// that hangs holds up the thread that made it and no other, unless the library itself makes them wait.
+/// </summary>
+/// <param name="path">The library; empty for where the dynamic linker finds it.</param>
+/// <param name="procFs">Where the names of processes are.</param>
+/// <param name="interval">From one reading to the next.</param>
+/// <param name="longestAge">A reading that is older is not told as the present.</param>
+/// <param name="clock">The monotonic clock.</param>
+internal sealed class NvmlSource
+{
+    /// <summary>From one round of costly queries to the next, at least.</summary>
+    private static readonly TimeSpan CostlyPeriod = TimeSpan.FromSeconds(5);
+
+    /// <summary>An installation of the driver is noticed after this time.</summary>
+    private static readonly TimeSpan LookAgain = TimeSpan.FromSeconds(30);
+
+    /// <summary>So long the first reading waits for the first costly ones.</summary>
+    private static readonly TimeSpan FirstCostly = TimeSpan.FromSeconds(1.5);
+
+    /// <summary>After so long without trouble it counts as over.</summary>
+    private static readonly TimeSpan Quiet = TimeSpan.FromMinutes(1);
+
+    /// <summary>A thread that has not left by then hangs in a call.</summary>
+    private static readonly TimeSpan LongestCall = TimeSpan.FromSeconds(10);
+
+    private readonly string path;
+    private readonly string procFs;
+    private readonly TimeSpan longestCostlyAge;
+    private readonly AgentClock clock;
+    private readonly SlowSource<CostlyReading> costly;
+    private readonly XidCounts xids = new();
+    private readonly ReadBuffer comm = new();
+    private readonly object gate = new();
+    private CostlyReading newestCostly = CostlyReading.None;
+    private byte[] processBuffer = new byte[64 * Nvml.LargestProcessEntry];
+    private NvmlSession? session;
+    private Nvml.Identity[] identities = [];
+    private bool everOpened;
+    private bool isStuck;
+    private bool stopped;
+    private int attempts;
+    private TimeSpan dueAt = TimeSpan.Zero;
+    private TimeSpan? illSince;
+    private TimeSpan openedAt;
+
+    /// <summary>Nothing is loaded before the first reading.</summary>
+    public NvmlSource(string path, string procFs, TimeSpan interval, TimeSpan longestAge, AgentClock clock)
+    {
+        this.path = path;
+        this.procFs = procFs;
+        this.clock = clock;
+        var period = interval > CostlyPeriod ? interval : CostlyPeriod;
+
+
+        // Twice the period, because the newest reading is always almost one period old.
+        longestCostlyAge = longestAge > period * 2 ? longestAge : period * 2;
+        costly = new("gpu costly", clock, longestCostlyAge, () => ReadCostly(period));
+    }
+
+    /// <summary>What the newest attempt to open the library came to.</summary>
+    public Nvml.State State { get; private set; } = Nvml.State.NotTried;
+
+    /// <summary>Since when the library is not open; only while it is not.</summary>
+    public TimeSpan ClosedSince { get; private set; }
+
+    /// <summary>True once the library was open.</summary>
+    public bool WasOpen => everOpened;
+
+    /// <summary>What a call that does not return keeps from being told; empty when all calls return.</summary>
+    public string Hanging =>
+        isStuck ? "a call does not return, so that it cannot be opened again"
+        : costly.IsOverdue ? $"no answer to the costly queries for {longestCostlyAge.TotalSeconds:0.#} s"
+        : "";
+
+    /// <summary>
+    /// All GPUs; null while the library is not open. To be called by one thread alone, as often as readings are wanted.
+    /// </summary>
+    public GpuReading? Read()
+    {
+        if (session is { IsIll: true } ill)
+        {
+            Reopen(ill);
+        }
+        else if (session is null && clock.Elapsed >= dueAt)
+        {
+            Open();
+        }
+
+        if (session is not { } open)
+        {
+            return null;
+        }
+
+        if (!open.IsIll && clock.Elapsed - openedAt > Quiet)
+        {
+            attempts = 0;
+        }
+
+        var newest = costly.Newest;
+        var devices = new Nvml.Device[open.Boards.Length];
+
+        for (var i = 0; i < devices.Length; i++)
+        {
+            var board = open.Boards[i];
+            devices[i] = board.Read(CostlyOf(newest, board), xids.Of(board.Key));
+        }
+
+        return Nvml.Interpret(devices);
+    }
+
+    /// <summary>Ends the threads without waiting for one that hangs.</summary>
+    public void Stop()
+    {
+        costly.Stop();
+
+        lock (gate)
+        {
+            stopped = true;
+            Monitor.PulseAll(gate);
+        }
+    }
+
+    private FSharpValueOption<Nvml.Costly> CostlyOf(CostlyReading? reading, NvmlBoard board) =>
+        reading is not null && reading.Boards.TryGetValue(board.Key, out var found) && clock.Elapsed - found.At <= longestCostlyAge
+            ? FSharpValueOption<Nvml.Costly>.NewValueSome(found.Value)
+            : default;
+
+    private void Open()
+    {
+        var opened = NvmlSession.Open(path, identities, clock, out var state);
+        State = state;
+        openedAt = clock.Elapsed;
+
+        if (opened is null)
+        {
+            attempts++;
+            ClosedSince = everOpened || attempts > 1 ? ClosedSince : openedAt;
+            dueAt = openedAt + (state.IsNotLoaded ? LookAgain : Nvml.ReopenDelay(attempts));
+            return;
+        }
+
+        identities = [.. opened.Boards.Select(static board => board.Identity)];
+
+        // A library without devices is of no use, and may have some when it is opened another time.
+        if (identities.Length == 0)
+        {
+            opened.TryClose();
+            attempts++;
+            ClosedSince = openedAt;
+            dueAt = openedAt + LookAgain;
+            return;
+        }
+
+        lock (gate)
+        {
+            session = opened;
+            Monitor.PulseAll(gate);
+        }
+
+        if (everOpened)
+        {
+            costly.Refresh();
+            return;
+        }
+
+        everOpened = true;
+        costly.Start();
+        new Thread(WatchXid, maxStackSize: 128 * 1024) { IsBackground = true, Name = "gpu events" }.Start();
+        costly.WaitForFirst(clock.Elapsed + FirstCostly);
+    }
+
+    private void Reopen(NvmlSession ill)
+    {
+        var now = clock.Elapsed;
+        illSince ??= now;
+        dueAt = illSince.Value + Nvml.ReopenDelay(attempts);
+
+        if (now < dueAt)
+        {
+            return;
+        }
+
+        if (!ill.TryClose())
+        {
+            isStuck = now - dueAt > LongestCall;
+            return;
+        }
+
+        lock (gate)
+        {
+            session = null;
+        }
+
+        isStuck = false;
+        illSince = null;
+        ClosedSince = now;
+        attempts++;
+        Open();
+    }
+
+    private SlowReading<CostlyReading> ReadCostly(TimeSpan period)
+    {
+        NvmlSession? open;
+
+        lock (gate)
+        {
+            open = session;
+        }
+
+        if (open is null || !open.TryEnter())
+        {
+            return new(newestCostly, period);
+        }
+
+        try
+        {
+            // One that does not answer now keeps what it told, until that is too old.
+            var read = new Dictionary<string, (Nvml.Costly, TimeSpan)>(newestCostly.Boards, StringComparer.Ordinal);
+            var names = new Dictionary<int, string>();
+
+            foreach (var board in open.Boards)
+            {
+                if (board.Answers && !open.IsLeaving)
+                {
+                    read[board.Key] = (board.ReadCostly(ref processBuffer, pid => NameOf(pid, names)), clock.Elapsed);
+                }
+            }
+
+            newestCostly = new(read);
+            return new(newestCostly, period);
+        }
+        finally
+        {
+            open.Leave();
+        }
+    }
+
+    private string NameOf(int pid, Dictionary<int, string> names)
+    {
+        if (!names.TryGetValue(pid, out var name))
+        {
+            var file = Path.Join(procFs, pid.ToString(CultureInfo.InvariantCulture), "comm");
+
+            try
+            {
+                using var handle = KernelFiles.Open(file);
+                name = Nvml.CommOf(comm.ReadWhole(handle));
+            }
+            catch (Exception error) when (KernelFiles.IsOfTheFile(error))
+            {
+                name = "";
+            }
+
+            names[pid] = name;
+        }
+
+        return name;
+    }
+
+    private void WatchXid()
+    {
+        NvmlSession? watched = null;
+
+        while (true)
+        {
+            lock (gate)
+            {
+                while (!stopped && (session is null || session == watched))
+                {
+                    clock.Wait(gate, Timeout.InfiniteTimeSpan);
+                }
+
+                if (stopped)
+                {
+                    return;
+                }
+
+                watched = session!;
+            }
+
+            if (watched.TryEnter())
+            {
+                try
+                {
+                    watched.WatchXid(xids);
+                }
+                finally
+                {
+                    watched.Leave();
+                }
+            }
+        }
+    }
+
+    private sealed record CostlyReading(IReadOnlyDictionary<string, (Nvml.Costly Value, TimeSpan At)> Boards)
+    {
+        public static readonly CostlyReading None = new(new Dictionary<string, (Nvml.Costly, TimeSpan)>());
+    }
+}

@@ -1,0 +1,97 @@
+using System.Runtime.InteropServices;
+
+namespace Agent.Host.Reading;
+
+/// <summary>nvmlUtilization_t.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct NvmlUtilization
+{
+    /// <summary>Share of the last sample period in which a kernel ran, per cent.</summary>
+    public uint Gpu;
+
+    /// <summary>Share of it in which memory was read or written, per cent.</summary>
+    public uint Memory;
+}
+
+/// <summary>nvmlMemory_t, bytes.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct NvmlMemory
+{
+    /// <summary>All of it.</summary>
+    public ulong Total;
+
+    /// <summary>What is left.</summary>
+    public ulong Free;
+
+    /// <summary>The rest, with what the driver reserves.</summary>
+    public ulong Used;
+}
+
+/// <summary>nvmlMemory_v2_t, bytes.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct NvmlMemoryV2
+{
+    /// <summary>What the caller sets <see cref="Version"/> to: the size in bytes, and the number 2 above it.</summary>
+    public const uint Version2 = 0x02000028;
+
+    /// <summary>Which layout this is.</summary>
+    public uint Version;
+
+    /// <summary>All of it.</summary>
+    public ulong Total;
+
+    /// <summary>Kept by the driver.</summary>
+    public ulong Reserved;
+
+    /// <summary>What is left.</summary>
+    public ulong Free;
+
+    /// <summary>The rest.</summary>
+    public ulong Used;
+}
+
+/// <summary>nvmlEventData_t. Before _v2 of the wait the last two fields did not exist.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct NvmlEventData
+{
+    /// <summary>The handle of the device that it happened to.</summary>
+    public nint Device;
+
+    /// <summary>A single bit.</summary>
+    public ulong EventType;
+
+    /// <summary>The XID, for an event of that type.</summary>
+    public ulong EventData;
+
+    /// <summary>All ones without MIG.</summary>
+    public uint GpuInstanceId;
+
+    /// <summary>All ones without MIG.</summary>
+    public uint ComputeInstanceId;
+}
+
+/// <summary>nvmlFieldValue_t.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct NvmlFieldValue
+{
+    /// <summary>What is asked for.</summary>
+    public uint FieldId;
+
+    /// <summary>Of which link, for instance.</summary>
+    public uint ScopeId;
+
+    /// <summary>Microseconds since 1970.</summary>
+    public long Timestamp;
+
+    /// <summary>How long it took, in microseconds.</summary>
+    public long LatencyUsec;
+
+    /// <summary>nvmlValueType_t.</summary>
+    public uint ValueType;
+
+    /// <summary>nvmlReturn_t of this field.</summary>
+    public int NvmlReturn;
+
+    /// <summary>A union of eight bytes.</summary>
+    public ulong Value;
+}
