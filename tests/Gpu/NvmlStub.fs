@@ -47,6 +47,25 @@ let private isThere (program: string) =
     places.Split ':'
     |> Array.exists (fun place -> File.Exists(Path.Combine(place, program)))
 
+/// Compiles a C program or library; a warning fails the test, and a machine without a compiler skips it.
+let compile (output: string) (source: string) (options: string list) : unit =
+    if not (isThere "cc") then
+        Skip.because "there is no C compiler (cc) to make a GPU's stub with"
+
+    let start =
+        ProcessStartInfo(
+            "cc",
+            [ "-std=gnu11"; "-O1"; "-Wall"; "-Wextra"; "-Werror" ]
+            @ options
+            @ [ "-o"; output; source ]
+        )
+
+    start.RedirectStandardError <- true
+    use compiler = Process.Start start |> nonNull
+    let complaints = compiler.StandardError.ReadToEnd()
+    compiler.WaitForExit()
+    Expect.equal (compiler.ExitCode, complaints) (0, "") $"{source} compiles without a warning"
+
 let private built = ConcurrentDictionary<string, Lazy<string>>()
 
 /// Compiles a stub without some functions; the same one is compiled once.
@@ -59,32 +78,18 @@ let private compiled (missing: string list) : string =
         let hidden = if hidden = "" then "" else $"local: {hidden}"
         File.WriteAllText(script, $"{{ global: nvml*; {hidden} }};\n")
 
-        let start =
-            ProcessStartInfo(
-                "cc",
-                [
-                    "-std=gnu11"
-                    "-O1"
-                    "-Wall"
-                    "-Wextra"
-                    "-Werror"
-                    "-shared"
-                    "-fPIC"
-                    "-pthread"
-                    // What it counts outlives a reload.
-                    "-Wl,-z,nodelete"
-                    $"-Wl,--version-script={script}"
-                    "-o"
-                    library
-                    Path.Combine(Fixtures.root, "tests", "nvml-stub", "nvml.c")
-                ]
-            )
+        compile
+            library
+            (Path.Combine(Fixtures.root, "tests", "nvml-stub", "nvml.c"))
+            [
+                "-shared"
+                "-fPIC"
+                "-pthread"
+                // What it counts outlives a reload.
+                "-Wl,-z,nodelete"
+                $"-Wl,--version-script={script}"
+            ]
 
-        start.RedirectStandardError <- true
-        use compiler = Process.Start start |> nonNull
-        let complaints = compiler.StandardError.ReadToEnd()
-        compiler.WaitForExit()
-        Expect.equal (compiler.ExitCode, complaints) (0, "") "the stub compiles without a warning"
         AppDomain.CurrentDomain.ProcessExit.Add(fun _ -> Directory.Delete(directory, true))
         library
 
@@ -92,9 +97,6 @@ let private compiled (missing: string list) : string =
 
 /// Runs a test with a machine of its own whose library lacks some functions.
 let withOldMachine (missing: string list) (text: string) (test: Machine -> unit) : unit =
-    if not (isThere "cc") then
-        Skip.because "there is no C compiler (cc) to make the stub of libnvidia-ml with"
-
     let directory = Directory.CreateTempSubdirectory "agent-gpus-"
     // A copy, because the stub reads the machine beside itself.
     let library = Path.Combine(directory.FullName, "libnvidia-ml.so.1")

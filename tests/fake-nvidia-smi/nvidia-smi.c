@@ -1,6 +1,6 @@
 /* Plays nvidia-smi for a scripted machine; see README.md. */
 #define _GNU_SOURCE
-#include "machine.h"
+#include "../scripted-machine/machine.h"
 
 #include <libgen.h>
 #include <limits.h>
@@ -333,6 +333,10 @@ static int query_apps(char *names)
 
     fail_to_initialize((int)machine_number(&machine.all, "init", 0));
     pause_ms(machine_number(&machine.all, "smi_ms", 0));
+    if (machine_text(&machine.all, "smi_apps_exit", 0)) {
+        puts("Insufficient Permissions");
+        return (int)machine_number(&machine.all, "smi_apps_exit", 0);
+    }
 
     for (int i = 0; header && i < count; i++) {
         int memory = !strncmp(fields[i], "used", 4);

@@ -16,8 +16,8 @@ internal static class ChildStart
     /// <summary>PR_SET_PDEATHSIG must be set between fork and exec, which .NET cannot; setpriv of util-linux can.</summary>
     private static readonly Lazy<string?> Setpriv = new(FindSetpriv);
 
-    /// <summary>Where the program lies; null when it is not in PATH.</summary>
-    public static string? Find(string name) =>
+    /// <summary>Where the program lies, if its name is no path already; null when it is not there or not in PATH.</summary>
+    public static string? Find(string name) => name.Contains('/') ? (File.Exists(name) ? name : null) :
         (Environment.GetEnvironmentVariable("PATH") ?? "/usr/bin:/bin")
             .Split(':', StringSplitOptions.RemoveEmptyEntries)
             .Select(directory => Path.Join(directory, name))

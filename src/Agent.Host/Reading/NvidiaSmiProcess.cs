@@ -26,8 +26,8 @@ internal sealed class NvidiaSmiProcess(ChildProcess program)
     /// <summary>Why the newest reading gave no GPUs; null when it did, or when nvidia-smi did not get to say anything.</summary>
     public NvidiaSmiFailure? Failure { get; private set; }
 
-    /// <summary>nvidia-smi with the limit of one reading.</summary>
-    public static ChildProcess NewProgram(AgentClock clock) => new(Name, Limit, clock);
+    /// <summary>nvidia-smi with the limit of one reading; another path for one that is not in PATH.</summary>
+    public static ChildProcess NewProgram(AgentClock clock, string path = Name) => new(path, Limit, clock);
 
     /// <summary>All GPUs; absent when nvidia-smi is not installed. More than one start while the driver complains about fields.</summary>
     public FSharpResult<GpuReading, SourceError> Read()

@@ -27,7 +27,7 @@ internal sealed class NvidiaSmiSource
     /// <summary>And so that it takes no more than a hundredth of the time, but at least so often.</summary>
     private static readonly TimeSpan LongestProcessPeriod = TimeSpan.FromMinutes(1);
 
-    /// <summary>A process that has closed its pipes ends soon.</summary>
+    /// <summary>A process that has closed its pipes or was killed ends soon.</summary>
     private static readonly TimeSpan Ending = TimeSpan.FromSeconds(1);
 
     private readonly AgentClock clock;
@@ -47,6 +47,8 @@ internal sealed class NvidiaSmiSource
     private TimeSpan processesValid;
     private SourceError? processError;
     private SourceError? error;
+    private SourceError? trouble;
+    private TimeSpan troubleAt;
     private NvidiaSmiFailure? failure;
     private bool isSettled;
     private bool isLooping;
@@ -60,17 +62,24 @@ internal sealed class NvidiaSmiSource
     /// <param name="longestAge">A reading that is older is not told as the present, and a loop that is silent for so long is killed.</param>
     /// <param name="isLooping">False for one start after the other.</param>
     /// <param name="procFs">Where the names of processes are.</param>
+    /// <param name="program">nvidia-smi.</param>
     /// <param name="clock">The monotonic clock.</param>
-    public NvidiaSmiSource(TimeSpan interval, TimeSpan longestAge, bool isLooping, string procFs, AgentClock clock)
+    public NvidiaSmiSource(TimeSpan interval, TimeSpan longestAge, bool isLooping, string procFs, ChildProcess program, AgentClock clock)
     {
         this.clock = clock;
         this.interval = interval;
         this.longestAge = longestAge;
         this.isLooping = isLooping;
         silence = longestAge;
-        program = NvidiaSmiProcess.NewProgram(clock);
+        this.program = program;
         single = new(program);
         names = new(procFs);
+    }
+
+    /// <summary>The same with the nvidia-smi that is in PATH.</summary>
+    public NvidiaSmiSource(TimeSpan interval, TimeSpan longestAge, bool isLooping, string procFs, AgentClock clock)
+        : this(interval, longestAge, isLooping, procFs, NvidiaSmiProcess.NewProgram(clock), clock)
+    {
     }
 
     /// <summary>The newest reading with its faults, if it is young enough; null where there is none.</summary>
@@ -97,15 +106,19 @@ internal sealed class NvidiaSmiSource
         }
     }
 
-    /// <summary>All that could not be read or understood; a program that is not installed is none of it.</summary>
+    /// <summary>
+    /// All that could not be read or understood. What is over already stays for a while, so that whoever looks now and then
+    /// sees it; a program that is not installed is no fault.
+    /// </summary>
     public SourceError[] Faults
     {
         get
         {
             lock (gate)
             {
-                SourceError?[] whole = [error is { IsAbsent: true } ? null : error, processError];
-                return [.. Newest?.Faults ?? [], .. whole.OfType<SourceError>(), .. processes?.Faults ?? []];
+                var whole = error ?? (clock.Elapsed - troubleAt <= longestAge ? trouble : null);
+                SourceError?[] told = [whole is { IsAbsent: true } ? null : whole, processError];
+                return [.. Newest?.Faults ?? [], .. told.OfType<SourceError>(), .. processes?.Faults ?? []];
             }
         }
     }
@@ -317,7 +330,9 @@ internal sealed class NvidiaSmiSource
         Settle();
         isLooping = false;
         tookOver = true;
-        return TimeSpan.Zero;
+
+        // The killed one must be gone before the next start, if it can be killed at all.
+        return Ending;
     }
 
     // 2 s, 4 s, 8 s … half a minute.
@@ -377,7 +392,8 @@ internal sealed class NvidiaSmiSource
     {
         lock (gate)
         {
-            error = reason;
+            error = trouble = reason;
+            troubleAt = clock.Elapsed;
             failure = cause;
         }
     }
