@@ -8,6 +8,7 @@ using Agent.Host.Buffering;
 using Agent.Host.Posting;
 using Agent.Host.Reading;
 using Agent.Host.Service;
+using Microsoft.FSharp.Core;
 
 namespace Agent.Host;
 
@@ -131,6 +132,25 @@ internal sealed class AgentRun : IDisposable
 
         SayGoodbye();
         return !settings.Once || accepted;
+    }
+
+    /// <summary>Takes so many samples one right after the other, each with its rates and its label, and sends none.</summary>
+    public SamplingCost Measure(int samples)
+    {
+        slow.Start();
+        sampler.Take();
+        var before = FSharpValueOption<Sample>.None;
+
+        var cost = SamplingCost.Of(samples, clock, () =>
+        {
+            sampler.Take();
+            var sample = sampler.Newest!;
+            _ = BottleneckModule.Of(sample, DerivedModule.From(before, sample));
+            before = FSharpValueOption<Sample>.NewValueSome(sample);
+        });
+
+        slow.Stop();
+        return cost;
     }
 
     /// <inheritdoc/>
