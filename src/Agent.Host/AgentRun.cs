@@ -8,6 +8,7 @@ using Agent.Host.Buffering;
 using Agent.Host.Posting;
 using Agent.Host.Reading;
 using Agent.Host.Service;
+using Microsoft.FSharp.Core;
 
 namespace Agent.Host;
 
@@ -37,6 +38,7 @@ internal sealed class AgentRun : IDisposable
     private readonly Adviser adviser;
     private bool firstSample = true;
     private GpuFinding gpus = Diagnosis.NoGpus;
+    private int untilSettled = 2;
     private bool overflowing;
     private long lost;
     private EncodedSample? newest;
@@ -134,6 +136,25 @@ internal sealed class AgentRun : IDisposable
         return !settings.Once || accepted;
     }
 
+    /// <summary>Takes so many samples one right after the other, each with its rates and its label, and sends none.</summary>
+    public SamplingCost Measure(int samples)
+    {
+        slow.Start();
+        sampler.Take();
+        var before = FSharpValueOption<Sample>.None;
+
+        var cost = SamplingCost.Of(samples, clock, () =>
+        {
+            sampler.Take();
+            var sample = sampler.Newest!;
+            _ = BottleneckModule.Of(sample, DerivedModule.From(before, sample));
+            before = FSharpValueOption<Sample>.NewValueSome(sample);
+        });
+
+        slow.Stop();
+        return cost;
+    }
+
     /// <inheritdoc/>
     public void Dispose() => files.Dispose();
 
@@ -163,6 +184,12 @@ internal sealed class AgentRun : IDisposable
         clockWatch.Observe();
         newest = sample;
         outbox.Add(sample);
+
+        if (untilSettled > 0 && --untilSettled == 0)
+        {
+            StartUpMemory.GiveBack();
+        }
+
         var overflowed = outbox.Dropped.Overflowed;
 
         if (overflowed > lost && !overflowing)

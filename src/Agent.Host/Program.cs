@@ -22,6 +22,11 @@ internal static class Program
     /// <summary>Divides every duration. For tests of what takes long, and in no help.</summary>
     private const string TimeScaleVariable = "AI_DASHBOARD_TEST_TIME_SCALE";
 
+    /// <summary>With --dry-run, takes so many samples one right after the other and prints what they cost. In no help either.</summary>
+    private const string BackToBackVariable = "AI_DASHBOARD_TEST_BACK_TO_BACK";
+
+    private const int MostBackToBack = 1_000_000;
+
     private static readonly string Version =
         typeof(Program).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "0";
 
@@ -29,8 +34,8 @@ internal static class Program
 
     private static int Main(string[] argv)
     {
-        using var output = Writer(Console.OpenStandardOutput());
-        using var errors = Writer(Console.OpenStandardError());
+        using var output = Writer(StandardStream.Output);
+        using var errors = Writer(StandardStream.Errors);
 
         return Cli.Parse(argv, Environment.GetEnvironmentVariable).Match(
             command => command.Match(
@@ -42,9 +47,14 @@ internal static class Program
 
     private static int Run(Settings settings, TextWriter output, TextWriter errors)
     {
-        if (TimeScale() is not { } scale)
+        if (NumberIn(TimeScaleVariable, 1, 1000) is not { } scale)
         {
             return Complain(errors, [$"{TimeScaleVariable} is not a whole number from 1 to 1000"]);
+        }
+
+        if (NumberIn(BackToBackVariable, 0, MostBackToBack) is not { } samples || (samples > 0 && !settings.DryRun))
+        {
+            return Complain(errors, [$"{BackToBackVariable} is not a whole number up to {MostBackToBack} beside --dry-run"]);
         }
 
         var clock = new AgentClock(scale);
@@ -68,11 +78,11 @@ internal static class Program
 
         return problems.Length > 0
             ? Complain(errors, problems)
-            : Run(settings, token?.ResultValue, trust.ResultValue, clock, scale, output, errors);
+            : Run(settings, token?.ResultValue, trust.ResultValue, clock, new Seams(scale, samples), output, errors);
     }
 
     private static int Run(
-        Settings settings, TokenSource? token, TlsTrust trust, AgentClock clock, int scale, TextWriter output, TextWriter errors)
+        Settings settings, TokenSource? token, TlsTrust trust, AgentClock clock, Seams seams, TextWriter output, TextWriter errors)
     {
         var log = new Log(output, errors, settings.LogLevel, settings.Quiet, clock, IsJournal);
 
@@ -86,9 +96,9 @@ internal static class Program
             log.Warning(token.Warning);
         }
 
-        if (scale > 1)
+        if (seams.Scale > 1)
         {
-            log.Warning($"{TimeScaleVariable} is set: every duration is divided by {scale}");
+            log.Warning($"{TimeScaleVariable} is set: every duration is divided by {seams.Scale}");
         }
 
         if (settings.Insecure)
@@ -99,7 +109,7 @@ internal static class Program
         try
         {
             return OpenOutbox(settings, clock, log).Match(
-                outbox => Run(settings, token, trust, outbox, clock, log),
+                outbox => Run(settings, token, trust, outbox, clock, seams, log),
                 error => Complain(errors, [error.ToString()]));
         }
         catch (Exception defect)
@@ -115,7 +125,7 @@ internal static class Program
     }
 
     private static int Run(
-        Settings settings, TokenSource? token, TlsTrust trust, IOutbox outbox, AgentClock clock, Log log)
+        Settings settings, TokenSource? token, TlsTrust trust, IOutbox outbox, AgentClock clock, Seams seams, Log log)
     {
         using (outbox)
         {
@@ -126,6 +136,13 @@ internal static class Program
             using var signals = new Signals();
             using var systemd = Systemd.Open(Environment.GetEnvironmentVariable, Environment.ProcessId);
             using var agent = new AgentRun(settings, client, outbox, Version, clock, log, signals, systemd);
+
+            if (seams.BackToBack > 0)
+            {
+                log.Result(agent.Measure(seams.BackToBack).ToString());
+                return Success;
+            }
+
             return agent.Run() ? Success : Failure;
         }
     }
@@ -145,11 +162,12 @@ internal static class Program
         where !Directory.Exists(root.Path)
         select $"{root.Flag}: \"{root.Path}\" is not a directory";
 
-    private static int? TimeScale() =>
-        Environment.GetEnvironmentVariable(TimeScaleVariable) switch
+    /// <summary>The whole number in a variable, the lowest where it is not set; null for anything else.</summary>
+    private static int? NumberIn(string variable, int lowest, int highest) =>
+        Environment.GetEnvironmentVariable(variable) switch
         {
-            null or "" => 1,
-            var text when int.TryParse(text, out var scale) && scale is >= 1 and <= 1000 => scale,
+            null or "" => lowest,
+            var text when int.TryParse(text, out var number) && number >= lowest && number <= highest => number,
             _ => null,
         };
 
@@ -171,4 +189,9 @@ internal static class Program
 
         return UsageError;
     }
+
+    /// <summary>What tests and benchmarks ask for by variables.</summary>
+    /// <param name="Scale">Every duration is divided by it.</param>
+    /// <param name="BackToBack">So many samples are taken without waiting; 0 for the ordinary run.</param>
+    private readonly record struct Seams(int Scale, int BackToBack);
 }

@@ -38,6 +38,9 @@ internal sealed class Sampler(
     private Stat.CpuStat? opening;
     private TimeSpan openedAt;
 
+    /// <summary>The newest sample; null before the first.</summary>
+    public Sample? Newest { get; private set; }
+
     /// <summary>Reads the CPU times that the next sample's CPU window starts from.</summary>
     public void OpenWindow()
     {
@@ -50,6 +53,7 @@ internal sealed class Sampler(
     {
         var snapshot = files.Read(Window(), slow);
         var sample = SampleModule.Build(options, previous, snapshot);
+        Newest = sample;
         watch.Observe(snapshot);
         previous = FSharpValueOption<Snapshot>.NewValueSome(snapshot);
         opening = null;
