@@ -89,8 +89,17 @@ type Command =
 [<Literal>]
 let ProgramName = "ai-dashboard-agent"
 
+/// Given, so that Argu does not ask the terminal for it, which takes longer than to read the command line.
+[<Literal>]
+let private HelpWidth = 80
+
 let private parser =
-    lazy ArgumentParser.Create<AgentArgument>(programName = ProgramName, errorHandler = ExceptionExiter())
+    lazy
+        ArgumentParser.Create<AgentArgument>(
+            programName = ProgramName,
+            errorHandler = ExceptionExiter(),
+            usageStringCharacterWidth = HelpWidth
+        )
 
 /// The flag of a case and its value; a switch has the value "true".
 let private flagAndValue (argument: AgentArgument) : struct (string * string) =

@@ -34,8 +34,8 @@ internal static class Program
 
     private static int Main(string[] argv)
     {
-        using var output = Writer(Console.OpenStandardOutput());
-        using var errors = Writer(Console.OpenStandardError());
+        using var output = Writer(StandardStream.Output);
+        using var errors = Writer(StandardStream.Errors);
 
         return Cli.Parse(argv, Environment.GetEnvironmentVariable).Match(
             command => command.Match(

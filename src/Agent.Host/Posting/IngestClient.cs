@@ -44,7 +44,6 @@ internal sealed partial class IngestClient : IDisposable
             // A redirect would carry the token to whoever it names.
             AllowAutoRedirect = false,
             UseCookies = false,
-            AutomaticDecompression = DecompressionMethods.None,
             PooledConnectionLifetime = clock.ToReal(ConnectionLifetime),
             ActivityHeadersPropagator = null,
 
