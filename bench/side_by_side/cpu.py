@@ -75,7 +75,7 @@ class Row:
         self.scraped = scraped
 
     def measure(self, bench):
-        """CPU milliseconds for each sample, RSS, PSS, threads, and what was delivered a second."""
+        """CPU milliseconds for each sample, RSS, PSS, threads, what was delivered a second, and when the first was."""
         receiver = None
         if self.receiver:
             receiver = Receiver(bench, f"receiver-{self.key}", bench.certificate if self.receiver == "https" else None)
@@ -97,6 +97,7 @@ class Row:
                 "pss": pss,
                 "threads": program.threads(),
                 "delivered": delivered,
+                "first_ms": (self._first_ns(receiver, scraper) - program.exec_ns) / 1e6 if counts else None,
             }
         finally:
             if scraper:
@@ -110,6 +111,10 @@ class Row:
         if receiver:
             return list(receiver.counts()[:2])
         return [scraper.answers] if scraper else []
+
+    @staticmethod
+    def _first_ns(receiver, scraper):
+        return receiver.counts()[2] if receiver else scraper.first_ns
 
 
 def rows(bench, files):

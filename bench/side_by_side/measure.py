@@ -83,8 +83,10 @@ def main():
     raw = os.path.join(bench.work, "results.json")
     with open(raw, "w", encoding="utf-8") as file:
         json.dump(found, file, indent=1)
+    with open(os.path.join(given.root, "bench", "notes.md"), encoding="utf-8") as file:
+        page = report.render(found, file.read())
     with open(given.results, "w", encoding="utf-8") as file:
-        file.write(report.render(found))
+        file.write(page)
     _say(f"{given.results} is written, after {found['minutes']:.1f} minutes; every single figure is in {raw}")
     return 0
 

@@ -30,8 +30,7 @@ class Way:
 
     def after(self, samples, limit):
         """RSS and PSS once so many samples were delivered."""
-        self.receiver.wait_for(samples, limit)
-        self.program.cpu()  # It lives.
+        self.receiver.wait_for(samples, limit, self.program)
         return self.program.memory()
 
     def stop(self):

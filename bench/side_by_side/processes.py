@@ -65,10 +65,14 @@ class Program:
             raise Measured(f"{self.name} ended with {self.process.returncode}: {self.complaint()}")
         return usage.ru_utime + usage.ru_stime
 
-    def cpu(self):
-        """CPU seconds so far: all threads that are or were, children that were waited for, and living ones."""
+    def check(self):
+        """Fails if it has ended."""
         if self.process.poll() is not None:
             raise Measured(f"{self.name} ended by itself with {self.process.returncode}: {self.complaint()}")
+
+    def cpu(self):
+        """CPU seconds so far: all threads that are or were, children that were waited for, and living ones."""
+        self.check()
         return _cpu_of_tree(self.pid)
 
     def memory(self):
@@ -175,10 +179,11 @@ class Receiver:
         with open(self.stats_file, "rb") as file:
             return self._stats.unpack(file.read(self._stats.size))
 
-    def wait_for(self, count, limit):
-        """Waits until so many requests were answered."""
+    def wait_for(self, count, limit, sender):
+        """Waits until the sender has had so many requests answered."""
         until = time.monotonic() + limit
         while self.counts()[0] < count:
+            sender.check()
             if time.monotonic() > until:
                 raise Measured(f"{count} requests did not arrive within {limit} s, but {self.counts()[0]}")
             time.sleep(0.002)

@@ -85,6 +85,7 @@ class Scraper:
         self.port = port
         self.path = path
         self.answers = 0
+        self.first_ns = 0
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -97,10 +98,11 @@ class Scraper:
                 connection.request("GET", self.path)
                 answer = connection.getresponse()
                 if answer.read() and answer.status == 200:
+                    self.first_ns = self.first_ns or time.monotonic_ns()
                     self.answers += 1
             except OSError:
-                connection.close()  # Not listening yet.
-                due = time.monotonic() - 0.95
+                connection.close()  # Not listening yet: again in 5 ms.
+                due = time.monotonic() - 0.995
             due += 1
             self.stopping.wait(max(0.0, due - time.monotonic()))
         with contextlib.suppress(OSError):

@@ -1,6 +1,6 @@
 """The results as a page."""
 
-import os
+import subprocess
 
 MIB = 1048576
 
@@ -121,7 +121,7 @@ def _cpu(found):
     yield (
         f"CPU time of the process with all its threads and children over {found['seconds']} seconds, divided by the "
         "seconds. RSS and PSS of the same runs at their end, which is too early for the agent's steady state (below). "
-        "Delivered: requests and kilobytes a second that arrived, or answered scrapes."
+        "Delivered: requests and kilobytes a second that arrived, or answered scrapes. First: from exec to the first of them."
     )
     yield ""
     rows = []
@@ -132,9 +132,10 @@ def _cpu(found):
         shown = ", ".join(unit.format(value / scale) for unit, value, scale in zip(units, delivered, (1, 1000)))
         memory = [f"{median([run[what] for run in runs]) / MIB:.1f}" for what in ("rss", "pss")]
         threads = median([run["threads"] for run in runs])
-        rows.append((TITLES[key], f"{median(costs):.3f}", _spread(costs, 3), *memory, f"{threads:g}", shown))
+        first = f"{median([run['first_ms'] for run in runs]):.0f}" if delivered else ""
+        rows.append((TITLES[key], f"{median(costs):.3f}", _spread(costs, 3), *memory, f"{threads:g}", shown, first))
     rows.sort(key=lambda row: float(row[1]))
-    head = ("what", "CPU ms per sample, median", "spread", "RSS MiB", "PSS MiB", "threads", "delivered")
+    head = ("what", "CPU ms per sample, median", "spread", "RSS MiB", "PSS MiB", "threads", "delivered", "first, ms")
     yield from _table(head, rows)
     yield ""
     yield "## From exec to the first accepted sample"
@@ -196,20 +197,28 @@ def _scaling(found):
     yield ""
 
 
-def _sizes():
-    """Sizes of the peers' files, installed."""
-    collectd = ["/usr/sbin/collectd"] + [
-        f"/usr/lib/collectd/{name}.so" for name in "cpu memory swap disk interface load write_http".split()
-    ]
-    for name, files in (
-        ("collectd with these plugins, without its libraries", collectd),
-        ("node_exporter", ["/usr/bin/prometheus-node-exporter"]),
-    ):
-        yield name, sum(os.path.getsize(file) for file in files)
+PEERS_PACKAGES = {
+    "collectd": ["collectd-core", "libcurl3-gnutls", "libyajl2"],
+    "node_exporter": ["prometheus-node-exporter"],
+    "the Python agent": [
+        "python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib", "python3-psutil", "python3-requests",
+        "python3-urllib3", "python3-certifi", "python3-chardet", "python3-idna",
+    ],
+}
 
 
-def render(found, notes=""):
-    """The whole page."""
+def _sizes(found):
+    """The agent's file, and what dpkg says that the peers' packages occupy, without those every machine has."""
+    yield "agent, one file", f"{found['binary_bytes'] / MIB:.2f}"
+    for name, packages in PEERS_PACKAGES.items():
+        command = ["dpkg-query", "--show", "--showformat=${Installed-Size}\n", *packages]
+        told = subprocess.run(command, capture_output=True, text=True, check=False)
+        if told.returncode == 0:
+            yield f"{name}: {', '.join(packages)}", f"{sum(map(int, told.stdout.split())) / 1024:.1f}"
+
+
+def render(found, notes):
+    """The whole page; the notes, which are written by hand, stand at its end."""
     lines = [
         "# Results",
         "",
@@ -234,10 +243,7 @@ def render(found, notes=""):
         lines += _cpu(found)
     if "steady" in found:
         lines += _memory(found)
-    lines += ["## Size on disk", ""]
-    sizes = [("agent", found["binary_bytes"]), *_sizes()]
-    lines += _table(("what", "MiB"), [(name, f"{size / MIB:.2f}") for name, size in sizes])
-    lines.append("")
+    lines += ["## Size on disk", "", *_table(("what", "MiB"), list(_sizes(found))), ""]
     if "scaling" in found:
         lines += _scaling(found)
-    return "\n".join(lines) + notes
+    return "\n".join([*lines, notes])
