@@ -37,6 +37,7 @@ internal sealed class AgentRun : IDisposable
     private readonly ServiceState service;
     private readonly Adviser adviser;
     private bool firstSample = true;
+    private int untilSettled = 2;
     private bool overflowing;
     private long lost;
     private EncodedSample? newest;
@@ -181,6 +182,12 @@ internal sealed class AgentRun : IDisposable
         clockWatch.Observe();
         newest = sample;
         outbox.Add(sample);
+
+        if (untilSettled > 0 && --untilSettled == 0)
+        {
+            StartUpMemory.GiveBack();
+        }
+
         var overflowed = outbox.Dropped.Overflowed;
 
         if (overflowed > lost && !overflowing)
