@@ -199,7 +199,7 @@ let test () = runAllTests []
 let soak () =
     runAllTests [ ("AGENT_TEST_LEVEL", "soak") ]
 
-// ---- Publish, Ci -----------------------------------------------------------------------------------------------------
+// ---- Publish, Package -----------------------------------------------------------------------------------------------------
 
 /// The first C compiler that can link an executable. Its name is passed on, because the AOT compiler would
 /// take any clang that it finds, even one without the llvm-objcopy that goes with it.
@@ -241,6 +241,41 @@ let publish () =
     let size = float (FileInfo publishedAgent).Length / 1048576.0
     Trace.log $"%s{publishedAgent}: %.1f{size} MiB"
 
+let version =
+    XDocument.Load(Path.Combine(root, "Directory.Build.props")).Descendants(XName.Get "Version")
+    |> Seq.head
+    |> _.Value
+
+let packageDirectory = Path.Combine(artifacts, "package")
+
+/// The .deb and the .tar.gz of the published agent, and the NuGet package of the core with its symbols inside.
+let package () =
+    let directory = emptied packageDirectory
+    run "sh" [ "packaging/package.sh"; publishedAgent; version; directory ]
+
+    dotnet
+        [
+            "pack"
+            "src/Agent.Core.fsproj"
+            "--configuration"
+            "Release"
+            "-p:DebugType=embedded"
+            "-p:EmbedAllSources=true"
+            "--output"
+            directory
+        ]
+
+/// Looks at the packages as Debian does, and installs the .deb in an empty Debian.
+let tryPackage () =
+    let deb = Directory.GetFiles(packageDirectory, "*.deb") |> Array.exactlyOne
+    run "lintian" [ "--fail-on"; "error"; deb ]
+    run "sh" [ "packaging/try-package.sh"; deb ]
+
+// ---- Docs, Demo, Ci ---------------------------------------------------------------------------------------------------
+
+let docs () =
+    dotnet [ "fsi"; "--quiet"; "build/Docs.fsx" ]
+
 let demoFor (seconds: int) =
     // Ctrl-C goes to every process of the terminal. The demo stops its agent in good order, and this process waits for it.
     use _ = PosixSignalRegistration.Create(PosixSignal.SIGINT, (fun signal -> signal.Cancel <- true))
@@ -263,6 +298,8 @@ type Options =
         Target: string
         /// How long Demo has samples delivered.
         Seconds: int voption
+        /// Whether to say at the end what held the build back.
+        Watch: bool
     }
 
 let demo (options: Options) =
@@ -279,6 +316,9 @@ let targets =
         "Build", "the solution, warnings being errors", plain build
         "Test", "CheckFormat, Build, all tests and properties", plain test
         "Publish", "the agent as one native executable, in artifacts/publish", plain publish
+        "Package", "Publish, then a .deb, a .tar.gz and the core's NuGet package, in artifacts/package", plain package
+        "TryPackage", "Package, then lintian, and the .deb in an empty Debian (as root)", plain tryPackage
+        "Docs", "Build, then the README's table of options, the manual page and the completions", plain docs
         "Demo", "Build, then the agent at work on this machine (--seconds N, else 10)", demo
         "Soak", "Build, then all tests and properties at full length", plain soak
         "Ci", "Test, Publish, then the end-to-end tests on the published agent", plain ci
@@ -290,10 +330,12 @@ let runsTests target =
 
 let help =
     [
-        "dotnet fsi build.fsx -t <Target> [--seconds N]"
+        "dotnet fsi build.fsx -t <Target> [--seconds N] [--watch]"
         ""
         for name, purpose, _ in targets do
             $"  %-12s{name} %s{purpose}"
+        ""
+        "  --watch      samples this machine meanwhile and says at the end what held the build back"
     ]
     |> String.concat "\n"
 
@@ -302,6 +344,7 @@ let rec parse (options: Options) arguments =
     | [] -> Ok options
     | ("-h" | "--help") :: _ -> Ok { options with Target = "Help" }
     | ("-t" | "--target") :: name :: rest -> parse { options with Target = name } rest
+    | "--watch" :: rest -> parse { options with Watch = true } rest
     | "--seconds" :: number :: rest ->
         match Int32.TryParse number with
         | true, seconds when seconds > 0 ->
@@ -332,7 +375,8 @@ let declare options =
     "Restore" ==> "Format" |> ignore
     "Restore" ==> "CheckFormat" ==> "Test" |> ignore
     "Restore" ==> "Build" ==> "Test" ==> "Ci" |> ignore
-    "Restore" ==> "Publish" ==> "Ci" |> ignore
+    "Restore" ==> "Publish" ==> "Package" ==> "TryPackage" ==> "Ci" |> ignore
+    "Build" ==> "Docs" |> ignore
     "Build" ==> "Demo" |> ignore
     "Build" ==> "Soak" |> ignore
     // What takes longer comes later.
@@ -348,6 +392,33 @@ let rec innermost (e: exn) =
 let closingLine succeeded =
     let failed = max (count _.IsFailed) (if succeeded then 0 else 1)
     $"%d{count _.IsPassed} passed, %d{failed} failed, %d{count _.IsSkipped} skipped"
+
+/// The same target in a process of its own, beside the sample that watches builds. It samples with Agent.Core.dll, which
+/// is made first; the target finds it up to date and does not write to a file that is in use.
+let executeWatched (options: Options) =
+    restore ()
+    dotnet [ "build"; "src/Agent.Core.fsproj"; "--no-restore" ]
+
+    let seconds =
+        match options.Seconds with
+        | ValueSome seconds -> [ "--seconds"; string seconds ]
+        | ValueNone -> []
+
+    exitCodeOf (
+        toolIn
+            root
+            "dotnet"
+            ([
+                "fsi"
+                "samples/BuildWatch.fsx"
+                "dotnet"
+                "fsi"
+                "build.fsx"
+                "-t"
+                options.Target
+             ]
+             @ seconds)
+    )
 
 let execute (options: Options) =
     Context.FakeExecutionContext.Create false "build.fsx" []
@@ -379,10 +450,16 @@ let execute (options: Options) =
 match
     List.ofArray fsi.CommandLineArgs
     |> List.tail
-    |> parse { Target = "Help"; Seconds = ValueNone }
+    |> parse
+        {
+            Target = "Help"
+            Seconds = ValueNone
+            Watch = false
+        }
     |> Result.bind check
 with
 | Ok { Target = "Help" } -> printfn $"%s{help}"
+| Ok options when options.Watch -> exit (executeWatched options)
 | Ok options -> exit (execute options)
 | Error sentence ->
     eprintfn $"%s{sentence} `dotnet fsi build.fsx -t Help` lists what there is."

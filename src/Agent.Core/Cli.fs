@@ -42,18 +42,18 @@ type internal AgentArgument =
     interface IArgParserTemplate with
         member argument.Usage =
             match argument with
-            | Host _ -> "base URL of the webapp, such as http://dashboard-host:8000 (required)."
+            | Host _ -> "base URL of the webapp, http or https, such as http://dashboard-host:8000; a path prefix is allowed (required)."
             | Server_Slug _ -> "slug of this server at the webapp (required)."
             | Token _ -> "ingest token of this server (required). Shown by ps; the file and the variable are not."
             | Token_File _ -> "file that holds the token; read again when the webapp refuses it."
             | Hostname _ -> "host name to send as metadata (default: the machine's name)."
-            | Interval _ -> "seconds from one sample to the next (default: 2, at least 0.5)."
+            | Interval _ -> "seconds from one sample to the next (default: 2, at least 0.5, at most a day)."
             | Cpu_Sample_Interval _ -> "seconds over which CPU usage is measured; 0: since the previous sample (default: 0.2)."
-            | Timeout _ -> "seconds for one whole request (default: 5)."
+            | Timeout _ -> "seconds for one whole request, from connecting to the end of the answer (default: 5, at most 600)."
             | Once -> "send one sample and exit: 0 if it was accepted, else 1."
             | Disks _ -> "comma-separated block devices to track (default: all physical disks)."
             | Interfaces _ -> "comma-separated network interfaces to track (default: all but lo)."
-            | Label _ -> "metadata of the form key=value; repeatable."
+            | Label _ -> "metadata of the form key=value; repeatable. Its variable takes several, separated by commas."
             | Quiet -> "no routine lines on standard output."
             | Log_Level _ -> "DEBUG, INFO, WARNING, ERROR or CRITICAL (default: INFO, or WARNING with --quiet)."
             | Insecure -> "do not verify TLS certificates; for testing only."
@@ -67,10 +67,21 @@ type internal AgentArgument =
             | Dry_Run -> "print request bodies instead of sending them; needs no host, slug or token."
             | Gpu_Source _ -> "who is asked about GPUs: nvml, nvidia-smi, none, or auto: nvml if it works, else nvidia-smi (default: auto)."
             | Nvml_Library _ -> "file of NVIDIA's library (default: libnvidia-ml.so.1 where the dynamic linker finds it)."
-            | Procfs _ -> "directory to read in place of /proc."
-            | Sysfs _ -> "directory to read in place of /sys."
+            | Procfs _ -> "directory to read in place of /proc, in a container that sees its host's (default: /proc)."
+            | Sysfs _ -> "the same for /sys (default: /sys)."
             | Rootfs _ -> "directory under which mount points are looked up (default: /)."
             | Version -> "print the version and exit."
+
+/// One option as `--help` shows it, for manuals and completions.
+type OptionDescription =
+    {
+        /// `--interval`
+        Name: string
+        /// What its value stands for, such as `seconds`; empty for a switch.
+        Placeholder: string
+        /// One sentence, with `(default: …)` or `(required)` at its end where that applies.
+        Text: string
+    }
 
 /// What the command line asks for.
 [<RequireQualifiedAccess>]
@@ -137,6 +148,21 @@ let private flagAndValue (argument: AgentArgument) : struct (string * string) =
     | AgentArgument.Sysfs value -> struct ("--sysfs", value)
     | AgentArgument.Rootfs value -> struct ("--rootfs", value)
     | AgentArgument.Version -> struct ("--version", "true")
+
+/// Every option, in the order of `--help`.
+[<CompiledName "Describe">]
+let describe () : OptionDescription[] =
+    [|
+        for case in parser.Value.GetArgumentCases() do
+            match case.CommandLineNames.Value, case.UnionCaseInfo.GetFields() with
+            | [], _ -> ()
+            | name :: _, fields ->
+                {
+                    Name = name
+                    Placeholder = fields |> Array.tryHead |> Option.map _.Name |> Option.defaultValue ""
+                    Text = case.Description.Value
+                }
+    |]
 
 /// What a walk over argv found, before Argu sees it.
 [<Struct>]

@@ -17,7 +17,13 @@ type Remark =
     }
 
 /// A line to print.
-type LogLine = { Level: LogLevel; Text: string }
+type LogLine =
+    {
+        /// How grave it is.
+        Level: LogLevel
+        /// The whole line, without its end.
+        Text: string
+    }
 
 /// Which remarks are being repeated. Holds those of the last minute, in the order in which they first came.
 type Repetitions = private { Held: HeldRemark list }

@@ -62,3 +62,52 @@ type Snapshot =
         /// What was read beside.
         Slow: SlowReadings
     }
+
+/// A parser as a value; a function value cannot take a span.
+type private TextParser<'value> = delegate of ReadOnlySpan<byte> -> Result<'value, ParseError>
+
+/// Snapshots for programs that embed the core.
+[<RequireQualifiedAccess>]
+module Snapshot =
+    let private nothingSlow: SlowReadings =
+        {
+            CpuTemperature = ValueNone
+            CpuFrequency = ValueNone
+            PhysicalCores = ValueNone
+            Fans = [||]
+            Gpus = [||]
+        }
+
+    let private parsed (read: Func<string, byte[] | null>) (name: string) (parse: TextParser<'value>) : Result<'value, SourceError> =
+        match read.Invoke name with
+        | null -> Error(SourceError.Absent("/proc/" + name))
+        | text -> parse.Invoke(ReadOnlySpan text) |> Result.mapError SourceError.Garbled
+
+    /// What the files below /proc say, read one after the other by `read`: it is given `stat`, `pressure/io` and the like,
+    /// and returns the whole file, or null where there is none. The number of processes and what the agent reads beside
+    /// the sampling (temperatures, fans, GPUs) are unknown in it; a caller who has them puts them in.
+    [<CompiledName "OfFiles">]
+    let ofFiles (at: DateTimeOffset) (read: Func<string, byte[] | null>) : Snapshot =
+        let stat = parsed read "stat" (TextParser Stat.parse)
+        let disks = parsed read "diskstats" (TextParser DiskStats.parse)
+        let network = parsed read "net/dev" (TextParser NetDev.parse)
+
+        let pressure resource =
+            let name = "pressure/" + resource
+            parsed read name (TextParser(fun text -> Pressure.parse ("/proc/" + name) text))
+
+        {
+            At = at
+            Window = ValueNone
+            Stat = stat
+            Memory = parsed read "meminfo" (TextParser MemInfo.parse)
+            Load = parsed read "loadavg" (TextParser LoadAvg.parse)
+            Disks = disks
+            Network = network
+            Processes = Error(SourceError.Absent "/proc")
+            CpuPressure = pressure "cpu"
+            IoPressure = pressure "io"
+            MemoryPressure = pressure "memory"
+            Infiniband = [||]
+            Slow = nothingSlow
+        }

@@ -1,6 +1,3 @@
-using System.Net;
-using System.Net.NetworkInformation;
-using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Text;
 using Agent.Core;
@@ -55,31 +52,8 @@ internal sealed partial class SystemFacts(string procfs, SysFiles sys)
                 static seconds => FSharpValueOption<double>.NewValueSome(seconds),
                 static _ => FSharpValueOption<double>.None),
             partitions: [],
-            interfaces: Interfaces());
+            interfaces: InterfaceAddresses.Read());
     }
-
-    private static InterfaceAddress[] Interfaces()
-    {
-        try
-        {
-            return
-            [
-                .. from adapter in NetworkInterface.GetAllNetworkInterfaces()
-                   let addresses = adapter.GetIPProperties().UnicastAddresses.Select(static a => a.Address).ToArray()
-                   select new InterfaceAddress(
-                       adapter.Name,
-                       FirstOf(addresses, AddressFamily.InterNetwork),
-                       FirstOf(addresses, AddressFamily.InterNetworkV6)),
-            ];
-        }
-        catch (NetworkInformationException)
-        {
-            return [];
-        }
-    }
-
-    private static string FirstOf(IPAddress[] addresses, AddressFamily family) =>
-        addresses.FirstOrDefault(address => address.AddressFamily == family)?.ToString() ?? "";
 
     private FSharpResult<T, SourceError> Proc<T>(string name, TextParser<T> parse) =>
         KernelFiles.ReadOnce(Path.Join(procfs, name), buffer, parse);

@@ -1,0 +1,81 @@
+#!/bin/sh
+# Installs a .deb of the agent in an empty Debian, asks its doctor, removes and purges it, and looks at what is left:
+# packaging/try-package.sh DEB. Needs root, debootstrap and unshare. Debian comes from where this machine's apt has it from.
+set -eu
+
+deb=$1
+fail() {
+  echo "try-package: $*" >&2
+  exit 1
+}
+
+[ "$(id -u)" -eq 0 ] || fail "needs root"
+command -v debootstrap >/dev/null || fail "needs debootstrap; on Debian: apt-get install debootstrap"
+[ -f "$deb" ] || fail "there is no $deb"
+
+mirror=$(apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' | awk '$2 !~ /security|updates|backports/ { print $1; exit }')
+suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+[ -n "$mirror" ] || fail "this machine's apt has no source"
+
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+# Certificates and settings that this machine's apt needs to reach its mirror.
+debootstrap --variant=minbase --include=init-system-helpers,ca-certificates "$suite" "$root" "$mirror" >"$root.log" 2>&1 || {
+  tail -n 20 "$root.log" >&2
+  rm -f "$root.log"
+  fail "debootstrap failed"
+}
+rm -f "$root.log"
+cp /etc/resolv.conf "$root/etc/resolv.conf"
+for settings in /etc/apt/apt.conf /etc/apt/apt.conf.d; do
+  [ ! -e "$settings" ] || cp -a "$settings" "$root/etc/apt/"
+done
+cp "$deb" "$root/agent.deb"
+
+# A mount namespace of its own: what is mounted there is gone with the shell, whatever happens.
+in_root() {
+  unshare --mount sh -ec '
+    mount -t proc proc "$1/proc"
+    mount --rbind /sys "$1/sys" 2>/dev/null || true
+    root=$1
+    shift
+    exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"
+  ' sh "$root" "$@"
+}
+
+echo "== apt install ./agent.deb"
+in_root apt-get install --yes --no-install-recommends ./agent.deb 2>&1 | tail -n 12
+
+echo "== ai-dashboard-agent --version"
+in_root ai-dashboard-agent --version
+
+echo "== ai-dashboard-agent --doctor --dry-run"
+# Without a webapp it reports what is missing with exit code 1; anything else is a broken package.
+code=0
+in_root ai-dashboard-agent --doctor --dry-run || code=$?
+[ "$code" -le 1 ] || fail "the doctor ended with exit code $code"
+
+echo "== ai-dashboard-agent --once --dry-run"
+in_root ai-dashboard-agent --once --dry-run | head -c 200
+echo
+
+for path in lib/systemd/system/ai-dashboard-agent.service etc/default/ai-dashboard-agent usr/bin/ai-dashboard-agent; do
+  [ -e "$root/$path" ] || fail "/$path is not there"
+done
+if find "$root/etc/systemd/system" -name 'ai-dashboard-agent*' | grep -q .; then
+  fail "a service that is not configured was enabled"
+fi
+
+echo "== upgrade of a configured one keeps the configuration"
+echo 'AI_DASHBOARD_HOST=http://127.0.0.1:1' >>"$root/etc/default/ai-dashboard-agent"
+in_root apt-get install --yes --reinstall --no-install-recommends ./agent.deb >/dev/null 2>&1
+grep -q 'AI_DASHBOARD_HOST=http://127.0.0.1:1' "$root/etc/default/ai-dashboard-agent" || fail "the configuration was overwritten"
+
+echo "== apt remove, then purge"
+in_root apt-get remove --yes ai-dashboard-agent >/dev/null 2>&1
+[ ! -e "$root/usr/bin/ai-dashboard-agent" ] || fail "the program is still there"
+[ -e "$root/etc/default/ai-dashboard-agent" ] || fail "remove took the configuration"
+in_root apt-get purge --yes ai-dashboard-agent >/dev/null 2>&1
+left=$(find "$root" -xdev -name '*ai-dashboard-agent*' -not -path '*/var/log/*' -not -path '*/proc/*')
+[ -z "$left" ] || fail "left behind: $left"
+echo "nothing left behind"
