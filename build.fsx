@@ -31,6 +31,9 @@ let builtAgent = Path.Combine(artifacts, "bin", "Agent.Host", testConfiguration,
 let publishDirectory = Path.Combine(artifacts, "publish", runtime)
 let publishedAgent = Path.Combine(publishDirectory, "ai-dashboard-agent")
 
+/// A folder: the dashboard brings its runtime, SQLite and the page along.
+let publishedDashboard = Path.Combine(publishDirectory, "ai-dashboard")
+
 // ---- Running tools ---------------------------------------------------------------------------------------------------
 
 // The agent and the tests are started by their own executables, which find a .NET outside the usual places by this.
@@ -187,7 +190,9 @@ let runAllTests variables =
         with e ->
             Some e.Message
 
-    let complaints = [ "Agent.Tests"; "Agent.PropertyTests" ] |> List.choose attempt
+    let complaints =
+        [ "Agent.Tests"; "Agent.PropertyTests"; "Agent.Dashboard.Tests" ]
+        |> List.choose attempt
 
     match complaints, count _.IsFailed with
     | [], 0 -> ()
@@ -240,6 +245,19 @@ let publish () =
 
     let size = float (FileInfo publishedAgent).Length / 1048576.0
     Trace.log $"%s{publishedAgent}: %.1f{size} MiB"
+
+    dotnet
+        [
+            "publish"
+            "src/Agent.Dashboard"
+            "--configuration"
+            "Release"
+            "--runtime"
+            runtime
+            "--self-contained"
+            "--output"
+            publishedDashboard
+        ]
 
 let version =
     XDocument.Load(Path.Combine(root, "Directory.Build.props")).Descendants(XName.Get "Version")
@@ -315,10 +333,10 @@ let targets =
         "CheckFormat", "fails if Format would change a file", plain checkFormat
         "Build", "the solution, warnings being errors", plain build
         "Test", "CheckFormat, Build, all tests and properties", plain test
-        "Publish", "the agent as one native executable, in artifacts/publish", plain publish
         "Package", "Publish, then a .deb, a .tar.gz and the core's NuGet package, in artifacts/package", plain package
         "TryPackage", "Package, then lintian, and the .deb in an empty Debian (as root)", plain tryPackage
         "Docs", "Build, then the README's table of options, the manual page and the completions", plain docs
+        "Publish", "the agent as one native executable and the dashboard as a folder, in artifacts/publish", plain publish
         "Demo", "Build, then the agent at work on this machine (--seconds N, else 10)", demo
         "Soak", "Build, then all tests and properties at full length", plain soak
         "Ci", "Test, Publish, then the end-to-end tests on the published agent", plain ci
