@@ -187,7 +187,9 @@ let runAllTests variables =
         with e ->
             Some e.Message
 
-    let complaints = [ "Agent.Tests"; "Agent.PropertyTests" ] |> List.choose attempt
+    let complaints =
+        [ "Agent.Tests"; "Agent.PropertyTests"; "Agent.Dashboard.Tests" ]
+        |> List.choose attempt
 
     match complaints, count _.IsFailed with
     | [], 0 -> ()

@@ -17,6 +17,7 @@ let private tests =
             Sys.SensorLaws.tests
             Gpu.NvidiaSmiLaws.tests
             Gpu.NvmlLaws.tests
+            Gpu.GpuLaws.tests
             IpmiLaws.tests
             DevicesLaws.tests
             ScheduleLaws.tests

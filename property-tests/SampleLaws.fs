@@ -55,7 +55,20 @@ let private counters (sample: Sample) : uint64 list =
             yield! [ d.Reads; d.Writes; uint64 d.ReadBytes; uint64 d.WrittenBytes ]
             yield! known [ d.BusyTime ] |> List.map uint64
         for g in sample.Gpus do
-            yield! known [ g.MemoryTotal; g.MemoryUsed ] |> List.map uint64
+            yield!
+                known [ g.MemoryTotal; g.MemoryUsed; g.NvlinkReceived; g.NvlinkSent ]
+                |> List.map uint64
+
+            yield! known [ g.Energy ] |> List.map uint64
+            yield! known [ g.EccUncorrected; g.EccCorrected; g.XidCount ]
+
+            for processes in known [ g.ComputeProcesses ] do
+                for p in processes do
+                    yield! known [ p.MemoryUsed ] |> List.map uint64
+
+            for devices in known [ g.MigDevices ] do
+                for d in devices do
+                    yield! known [ d.MemoryTotal; d.MemoryUsed ] |> List.map uint64
         for i in sample.Interfaces do
             for t in [ i.Received; i.Sent ] do
                 yield! [ uint64 t.Bytes; t.Packets; t.Errors; t.Dropped ]
@@ -155,8 +168,20 @@ let tests =
             lawOfSamples "percentages have one decimal and lie within 0-100" (fun sample -> percentages sample |> List.forall isTenth)
             lawOfSamples "GPU utilisation is a percentage with one decimal within 0-100" (fun sample ->
                 sample.Gpus
-                |> Seq.collect (fun gpu -> known [ gpu.Utilization; gpu.MemoryUtilization ])
+                |> Seq.collect (fun gpu -> known [ gpu.Utilization; gpu.MemoryUtilization; gpu.Encoder; gpu.Decoder ])
                 |> Seq.forall isTenth)
+            lawOfSamples "a GPU has at most 32 processes, most memory first, with names of at most 64 characters" (fun sample ->
+                sample.Gpus
+                |> Seq.collect (fun gpu -> known [ gpu.ComputeProcesses ])
+                |> Seq.forall (fun processes ->
+                    processes.Length <= 32
+                    && processes |> Array.forall (fun p -> isLabel p.Name)
+                    && processes
+                       |> Array.pairwise
+                       |> Array.forall (fun (one, next) ->
+                           match one.MemoryUsed, next.MemoryUsed with
+                           | ValueSome more, ValueSome less -> more >= less
+                           | _, other -> other.IsNone)))
             lawOfSamples "counters are at most 2^63-1" (fun sample -> counters sample |> List.forall (fun n -> n <= largest))
             lawOfSamples "devices, GPU indexes and fan labels are unique and at most 64 characters" (fun sample ->
                 let unique (values: 'a[]) = Array.distinct values = values

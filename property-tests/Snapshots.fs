@@ -45,6 +45,7 @@ let private gpus: Gen<Gpu[]> =
             NvidiaSmiLaws.gpus
             Gen.map2 Array.append NvmlLaws.gpus NvidiaSmiLaws.gpus
         ]
+    |> Gen.bind (Gen.collectToArray GpuLaws.withMore)
 
 let private slow: Gen<SlowReadings> =
     gen {

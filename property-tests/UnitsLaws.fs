@@ -58,6 +58,9 @@ let tests =
                 && float (degreesOfMilli (LanguagePrimitives.Int64WithMeasure(int64 n))) = expected
                 && float (wattsOfMilli (LanguagePrimitives.UInt32WithMeasure(uint32 n))) = expected
                 && float (millisecondsOfSeconds (LanguagePrimitives.FloatWithMeasure(float n))) = float n * 1000.0)
+            law "KiB per second are 1024 bytes per second each" counter (fun n ->
+                let n = uint32 (n &&& 0xFFFFFFFFUL)
+                float (bytesPerSecondOfKib (LanguagePrimitives.UInt32WithMeasure n)) = float (uint64 n * 1024UL))
             law "MiB per second are bytes per second over 1048576" anyNumber (fun n ->
                 float (mibPerSecond (LanguagePrimitives.FloatWithMeasure n)) = n / 1048576.0)
         ]

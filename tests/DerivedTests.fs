@@ -57,18 +57,10 @@ let private withNetwork seconds received sent =
     }
 
 let private gpu index utilization memoryUsed memoryTotal : Gpu =
-    {
-        Index = index
-        Name = ""
-        Uuid = ""
+    { Gpu.OfIndex index with
         Utilization = utilization
-        MemoryUtilization = ValueNone
         MemoryTotal = memoryTotal
         MemoryUsed = memoryUsed
-        Temperature = ValueNone
-        FanSpeed = ValueNone
-        Power = ValueNone
-        PowerLimit = ValueNone
     }
 
 let private still name : DiskRates =

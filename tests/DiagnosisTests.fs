@@ -229,18 +229,8 @@ let private disk name busy : DiskStats.DiskCounters =
     }
 
 let private gpu: Gpu =
-    {
-        Index = 0
+    { Gpu.OfIndex 0 with
         Name = "NVIDIA H100"
-        Uuid = ""
-        Utilization = ValueNone
-        MemoryUtilization = ValueNone
-        MemoryTotal = ValueNone
-        MemoryUsed = ValueNone
-        Temperature = ValueNone
-        FanSpeed = ValueNone
-        Power = ValueNone
-        PowerLimit = ValueNone
     }
 
 let private reading gpus faults : Result<GpuReading, SourceError> = Ok { Gpus = gpus; Faults = faults }

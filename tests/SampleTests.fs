@@ -91,20 +91,7 @@ let private link name received sent : NetDev.InterfaceCounters =
         Sent = traffic sent
     }
 
-let private gpu index name : Gpu =
-    {
-        Index = index
-        Name = name
-        Uuid = ""
-        Utilization = ValueNone
-        MemoryUtilization = ValueNone
-        MemoryTotal = ValueNone
-        MemoryUsed = ValueNone
-        Temperature = ValueNone
-        FanSpeed = ValueNone
-        Power = ValueNone
-        PowerLimit = ValueNone
-    }
+let private gpu index name : Gpu = { Gpu.OfIndex index with Name = name }
 
 let private diskNames wanted disks =
     (Sample.build

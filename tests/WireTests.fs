@@ -3,6 +3,7 @@ module Agent.Tests.WireTests
 open System
 open System.Text.Json
 open Agent.Core
+open Agent.Core.Gpu
 open Agent.Core.Units
 open Expecto
 
@@ -70,7 +71,54 @@ let full: Sample =
                     FanSpeed = ValueSome 30.0<percent>
                     Power = ValueSome 433.78<W>
                     PowerLimit = ValueSome 700.0<W>
+                    ThrottleReasons = ValueSome [| "sw_power_cap"; "sw_thermal_slowdown" |]
+                    ClockSm = ValueSome 1980.0<MHz>
+                    ClockMemory = ValueSome 2619.0<MHz>
+                    PcieReceived = ValueSome 2048.0<B / s>
+                    PcieSent = ValueSome 1024.0<B / s>
+                    PcieLinkGeneration = ValueSome 5
+                    PcieLinkWidth = ValueSome 16
+                    EccUncorrected = ValueSome 1UL
+                    EccCorrected = ValueSome 2UL
+                    RemappedRowsPending = ValueSome true
+                    XidLast = ValueSome 79
+                    XidCount = ValueSome 3UL
+                    Energy = ValueSome 987654321UL<mJ>
+                    Encoder = ValueSome 4.0<percent>
+                    Decoder = ValueSome 5.5<percent>
+                    NvlinkReceived = ValueSome 6UL<B>
+                    NvlinkSent = ValueSome 7UL<B>
+                    MemoryTemperature = ValueSome 61.0<degC>
+                    MigMode = ValueSome MigMode.Enabled
+                    ComputeProcesses =
+                        ValueSome
+                            [|
+                                {
+                                    Pid = 11345
+                                    MemoryUsed = ValueSome 900UL<B>
+                                    Name = "gpu_burn"
+                                }
+                                {
+                                    Pid = 12
+                                    MemoryUsed = ValueNone
+                                    Name = ""
+                                }
+                            |]
+                    MigDevices =
+                        ValueSome
+                            [|
+                                {
+                                    Index = 0
+                                    Name = "NVIDIA H100 80GB HBM3 MIG 3g.40gb"
+                                    Uuid = "MIG-44444444-0000-4000-8000-000000000001"
+                                    GpuInstance = ValueSome 1
+                                    ComputeInstance = ValueSome 0
+                                    MemoryTotal = ValueSome 2000UL<B>
+                                    MemoryUsed = ValueNone
+                                }
+                            |]
                 }
+                Gpu.OfIndex 1
             |]
         Fans = [| { Label = "FAN1"; Speed = 5600<rpm> } |]
         Pressure =
@@ -229,7 +277,23 @@ let private fullText =
         """"gpus":[{"gpu_index":0,"name":"NVIDIA H100 80GB HBM3","uuid":"GPU-44444444-0000-4000-8000-000000000000","""
         """"utilization_gpu_percent":97,"utilization_memory_percent":11,"memory_total_bytes":3000,"""
         """"memory_used_bytes":1000,"memory_percent":33.3,"temperature_c":53,"fan_speed_percent":30,"power_w":433.78,"""
-        """"power_limit_w":700}],"fans":[{"label":"FAN1","speed_rpm":5600}],"cpu_steal_percent":0,"""
+        """"power_limit_w":700,"throttle_reasons":["sw_power_cap","sw_thermal_slowdown"],"clock_sm_mhz":1980,"""
+        """"clock_memory_mhz":2619,"pcie_rx_bytes_per_s":2048,"pcie_tx_bytes_per_s":1024,"pcie_link_gen":5,"""
+        """"pcie_link_width":16,"ecc_uncorrected_total":1,"ecc_corrected_total":2,"remapped_rows_pending":true,"""
+        """"xid_last":79,"xid_count":3,"energy_mj_total":987654321,"encoder_percent":4,"decoder_percent":5.5,"""
+        """"nvlink_rx_bytes_total":6,"nvlink_tx_bytes_total":7,"memory_temperature_c":61,"mig_mode":"enabled","""
+        """"compute_processes":[{"pid":11345,"memory_used_bytes":900,"name":"gpu_burn"},"""
+        """{"pid":12,"memory_used_bytes":null,"name":""}],"mig_devices":[{"mig_index":0,"""
+        """"name":"NVIDIA H100 80GB HBM3 MIG 3g.40gb","uuid":"MIG-44444444-0000-4000-8000-000000000001","""
+        """"gpu_instance_id":1,"compute_instance_id":0,"memory_total_bytes":2000,"memory_used_bytes":null}]},"""
+        """{"gpu_index":1,"name":"","uuid":"","utilization_gpu_percent":null,"utilization_memory_percent":null,"""
+        """"memory_total_bytes":null,"memory_used_bytes":null,"memory_percent":null,"temperature_c":null,"""
+        """"fan_speed_percent":null,"power_w":null,"power_limit_w":null,"throttle_reasons":null,"clock_sm_mhz":null,"""
+        """"clock_memory_mhz":null,"pcie_rx_bytes_per_s":null,"pcie_tx_bytes_per_s":null,"pcie_link_gen":null,"""
+        """"pcie_link_width":null,"ecc_uncorrected_total":null,"ecc_corrected_total":null,"""
+        """"remapped_rows_pending":null,"xid_last":null,"xid_count":null,"energy_mj_total":null,"""
+        """"encoder_percent":null,"decoder_percent":null,"nvlink_rx_bytes_total":null,"nvlink_tx_bytes_total":null,"""
+        """"memory_temperature_c":null,"mig_mode":null,"compute_processes":null,"mig_devices":null}],"fans":[{"label":"FAN1","speed_rpm":5600}],"cpu_steal_percent":0,"""
         """"cpu_cores_percent":[10,15.1],"pressure":{"cpu_some_avg10":0.17,"io_some_avg10":1,"io_full_avg10":2,"""
         """"memory_some_avg10":3,"memory_full_avg10":4,"cpu_some_total_us":1,"io_some_total_us":2,"io_full_total_us":3,"""
         """"memory_some_total_us":4,"memory_full_total_us":5},"network_interfaces":[{"name":"eth0","""
@@ -286,7 +350,10 @@ let private diskKinds =
 
 let private gpuKinds =
     "gpu_index i name s uuid s utilization_gpu_percent n? utilization_memory_percent n? memory_total_bytes i memory_used_bytes i \
-     memory_percent n? temperature_c n? fan_speed_percent n? power_w n? power_limit_w n?"
+     memory_percent n? temperature_c n? fan_speed_percent n? power_w n? power_limit_w n? throttle_reasons a clock_sm_mhz n \
+     clock_memory_mhz n pcie_rx_bytes_per_s n pcie_tx_bytes_per_s n pcie_link_gen i pcie_link_width i ecc_uncorrected_total i \
+     ecc_corrected_total i xid_last i xid_count i energy_mj_total i encoder_percent n decoder_percent n \
+     nvlink_rx_bytes_total i nvlink_tx_bytes_total i memory_temperature_c n mig_mode s compute_processes a mig_devices a"
 
 let private agentKinds =
     "version s hostname s platform s pid i labels o disk_filters a runtime s system_info o"
@@ -419,6 +486,9 @@ let tests =
                         "\"read_bytes_total\":1",
                         "$.sample.disks[0].read_bytes_total: expected a counter, found -1"
                         "\"pid\":null", "\"pid\":4711", "$.agent.pid: expected an int, found null"
+                        "\"mig_mode\":\"half\"",
+                        "\"mig_mode\":\"enabled\"",
+                        "$.sample.gpus[0].mig_mode: expected enabled or disabled, found \"half\""
                         "\"cpu_load_1\":true", "\"cpu_load_1\":0.52", "$.sample.cpu_load_1: expected a float, found true"
                         "\"fstype\":[]", "\"fstype\":\"ext4\"", "$.agent.system_info.partitions[0].fstype: expected a string, found []"
                         "\"agents\":", "\"agent\":", "$: expected a member named agent"

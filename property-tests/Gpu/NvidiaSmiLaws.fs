@@ -81,8 +81,7 @@ let private row index : Gen<Gpu * string[]> =
         let! struct (limit, limitText) = cell (hundredths 100_000)
 
         return
-            {
-                Index = index
+            { Gpu.OfIndex index with
                 Name = name
                 Uuid = uuid
                 Utilization = measured utilization

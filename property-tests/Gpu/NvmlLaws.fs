@@ -83,8 +83,7 @@ let private expected (device: Nvml.Device) : Gpu =
     let text (call: Nvml.Call<string>) =
         if call.Code = 0 then call.Value else ""
 
-    {
-        Index = device.Index
+    { Gpu.OfIndex device.Index with
         Name = text device.Name
         Uuid = text device.Uuid
         Utilization = whole device.Utilization

@@ -207,13 +207,48 @@ module Sample =
             Dropped = capped traffic.Dropped
         }
 
+    let private cappedOrNone (counter: uint64<'u> voption) = ValueOption.map capped counter
+
+    // Processes rarely need a change, and a copy of 32 of them each second is not for free.
+    let private cappedProcesses (processes: ComputeProcess[]) : ComputeProcess[] =
+        let limited = ComputeProcess.limited processes
+
+        if
+            limited
+            |> Array.exists (fun p -> p.MemoryUsed <> cappedOrNone p.MemoryUsed || p.Name <> toLabel p.Name)
+        then
+            limited
+            |> Array.map (fun p ->
+                { p with
+                    MemoryUsed = cappedOrNone p.MemoryUsed
+                    Name = toLabel p.Name
+                })
+        else
+            limited
+
+    let private cappedMig (device: MigDevice) : MigDevice =
+        { device with
+            MemoryTotal = cappedOrNone device.MemoryTotal
+            MemoryUsed = cappedOrNone device.MemoryUsed
+        }
+
     let private cappedGpu (gpu: Gpu) : Gpu =
         { gpu with
             Utilization = share gpu.Utilization
             MemoryUtilization = share gpu.MemoryUtilization
-            MemoryTotal = gpu.MemoryTotal |> ValueOption.map capped
-            MemoryUsed = gpu.MemoryUsed |> ValueOption.map capped
+            MemoryTotal = cappedOrNone gpu.MemoryTotal
+            MemoryUsed = cappedOrNone gpu.MemoryUsed
             FanSpeed = tenths gpu.FanSpeed
+            EccUncorrected = cappedOrNone gpu.EccUncorrected
+            EccCorrected = cappedOrNone gpu.EccCorrected
+            XidCount = cappedOrNone gpu.XidCount
+            Energy = cappedOrNone gpu.Energy
+            Encoder = share gpu.Encoder
+            Decoder = share gpu.Decoder
+            NvlinkReceived = cappedOrNone gpu.NvlinkReceived
+            NvlinkSent = cappedOrNone gpu.NvlinkSent
+            ComputeProcesses = ValueOption.map cappedProcesses gpu.ComputeProcesses
+            MigDevices = gpu.MigDevices |> ValueOption.map (Array.map cappedMig)
         }
 
     let private uniqueFans (fans: Hwmon.Fan[]) : Hwmon.Fan[] =

@@ -60,6 +60,10 @@ type mW
 [<Measure>]
 type W
 
+/// Millijoules, the unit of NVML's energy counter.
+[<Measure>]
+type mJ
+
 /// Hundredths of a whole.
 [<Measure>]
 type percent
@@ -84,6 +88,11 @@ let addSaturating (one: uint64<'u>) (other: uint64<'u>) : uint64<'u> =
 [<CompiledName "BytesOfKib">]
 let bytesOfKib (value: uint64<KiB>) : uint64<B> =
     timesSaturating 1024UL (uint64 value) |> LanguagePrimitives.UInt64WithMeasure
+
+/// Kibibytes per second, the unit of NVML's PCIe throughput, as bytes per second.
+[<CompiledName "BytesPerSecondOfKib">]
+let bytesPerSecondOfKib (value: uint32<KiB / s>) : float<B / s> =
+    LanguagePrimitives.FloatWithMeasure(float value * 1024.0)
 
 /// Mebibytes as bytes.
 [<CompiledName "BytesOfMib">]

@@ -5,6 +5,7 @@ module Agent.Core.Wire
 open System
 open System.Buffers
 open System.Globalization
+open System.Text.Json
 open Agent.Core.Gpu
 open Agent.Core.Proc
 open Agent.Core.Sys
@@ -38,22 +39,115 @@ let private disk (disk: DiskStats.DiskCounters) =
             "busy_time_ms_total", counterOrNull disk.BusyTime
         |]
 
-let private gpu (gpu: Gpu) =
-    Encode.object
-        [|
-            "gpu_index", Encode.int gpu.Index
-            "name", Encode.string gpu.Name
-            "uuid", Encode.string gpu.Uuid
-            "utilization_gpu_percent", numberOrNull gpu.Utilization
-            "utilization_memory_percent", numberOrNull gpu.MemoryUtilization
-            "memory_total_bytes", counterOrNull gpu.MemoryTotal
-            "memory_used_bytes", counterOrNull gpu.MemoryUsed
-            "memory_percent", numberOrNull (ValueOption.map roundToTenth gpu.MemoryPercent)
-            "temperature_c", numberOrNull gpu.Temperature
-            "fan_speed_percent", numberOrNull gpu.FanSpeed
-            "power_w", numberOrNull gpu.Power
-            "power_limit_w", numberOrNull gpu.PowerLimit
-        |]
+/// Writes the members of an object without a list of them. Of GPUs there are eight with thirty members each and
+/// processes below them, every second, so theirs are written straight.
+[<Struct>]
+type private Members(writer: Utf8JsonWriter) =
+    member _.Text (name: string) (value: string) : unit =
+        writer.WritePropertyName name
+        Encode.string value writer
+
+    member _.Int (name: string) (value: int voption) : unit =
+        match value with
+        | ValueSome value -> writer.WriteNumber(name, value)
+        | ValueNone -> writer.WriteNull name
+
+    member _.Number (name: string) (value: float<'u> voption) : unit =
+        match value with
+        | ValueSome value when Double.IsFinite(float value) -> writer.WriteNumber(name, float value)
+        | _ -> writer.WriteNull name
+
+    member _.Counter (name: string) (value: uint64<'u> voption) : unit =
+        match value with
+        | ValueSome value -> writer.WriteNumber(name, wireInteger value)
+        | ValueNone -> writer.WriteNull name
+
+    member _.Bool (name: string) (value: bool voption) : unit =
+        match value with
+        | ValueSome value -> writer.WriteBoolean(name, value)
+        | ValueNone -> writer.WriteNull name
+
+    member _.Array (name: string) (write: Utf8JsonWriter -> 'a -> unit) (values: 'a[] voption) : unit =
+        match values with
+        | ValueSome values ->
+            writer.WriteStartArray name
+
+            for value in values do
+                write writer value
+
+            writer.WriteEndArray()
+        | ValueNone -> writer.WriteNull name
+
+let private computeProcess (writer: Utf8JsonWriter) (p: ComputeProcess) =
+    let members = Members writer
+    writer.WriteStartObject()
+    members.Int "pid" (ValueSome p.Pid)
+    members.Counter "memory_used_bytes" p.MemoryUsed
+    members.Text "name" p.Name
+    writer.WriteEndObject()
+
+let private migDevice (writer: Utf8JsonWriter) (device: MigDevice) =
+    let members = Members writer
+    writer.WriteStartObject()
+    members.Int "mig_index" (ValueSome device.Index)
+    members.Text "name" device.Name
+    members.Text "uuid" device.Uuid
+    members.Int "gpu_instance_id" device.GpuInstance
+    members.Int "compute_instance_id" device.ComputeInstance
+    members.Counter "memory_total_bytes" device.MemoryTotal
+    members.Counter "memory_used_bytes" device.MemoryUsed
+    writer.WriteEndObject()
+
+[<Literal>]
+let private MigEnabled = "enabled"
+
+[<Literal>]
+let private MigDisabled = "disabled"
+
+let private gpu (gpu: Gpu) : JsonValue =
+    fun writer ->
+        let members = Members writer
+        writer.WriteStartObject()
+        members.Int "gpu_index" (ValueSome gpu.Index)
+        members.Text "name" gpu.Name
+        members.Text "uuid" gpu.Uuid
+        members.Number "utilization_gpu_percent" gpu.Utilization
+        members.Number "utilization_memory_percent" gpu.MemoryUtilization
+        members.Counter "memory_total_bytes" gpu.MemoryTotal
+        members.Counter "memory_used_bytes" gpu.MemoryUsed
+        members.Number "memory_percent" (ValueOption.map roundToTenth gpu.MemoryPercent)
+        members.Number "temperature_c" gpu.Temperature
+        members.Number "fan_speed_percent" gpu.FanSpeed
+        members.Number "power_w" gpu.Power
+        members.Number "power_limit_w" gpu.PowerLimit
+        // The keys below are ours; the webapp ignores them.
+        members.Array "throttle_reasons" (fun writer reason -> Encode.string reason writer) gpu.ThrottleReasons
+        members.Number "clock_sm_mhz" gpu.ClockSm
+        members.Number "clock_memory_mhz" gpu.ClockMemory
+        members.Number "pcie_rx_bytes_per_s" gpu.PcieReceived
+        members.Number "pcie_tx_bytes_per_s" gpu.PcieSent
+        members.Int "pcie_link_gen" gpu.PcieLinkGeneration
+        members.Int "pcie_link_width" gpu.PcieLinkWidth
+        members.Counter "ecc_uncorrected_total" gpu.EccUncorrected
+        members.Counter "ecc_corrected_total" gpu.EccCorrected
+        members.Bool "remapped_rows_pending" gpu.RemappedRowsPending
+        members.Int "xid_last" gpu.XidLast
+        members.Counter "xid_count" gpu.XidCount
+        members.Counter "energy_mj_total" gpu.Energy
+        members.Number "encoder_percent" gpu.Encoder
+        members.Number "decoder_percent" gpu.Decoder
+        members.Counter "nvlink_rx_bytes_total" gpu.NvlinkReceived
+        members.Counter "nvlink_tx_bytes_total" gpu.NvlinkSent
+        members.Number "memory_temperature_c" gpu.MemoryTemperature
+
+        match gpu.MigMode with
+        | ValueSome MigMode.Enabled -> members.Text "mig_mode" MigEnabled
+        | ValueSome MigMode.Disabled -> members.Text "mig_mode" MigDisabled
+        | ValueNone -> writer.WriteNull "mig_mode"
+
+        members.Array "compute_processes" computeProcess gpu.ComputeProcesses
+        members.Array "mig_devices" migDevice gpu.MigDevices
+        writer.WriteEndObject()
 
 let private fan (fan: Hwmon.Fan) =
     Encode.object [| "label", Encode.string fan.Label; "speed_rpm", Encode.int (int fan.Speed) |]
@@ -244,6 +338,10 @@ let private optionalCounter<[<Measure>] 'u> (get: IGetters) name : uint64<'u> vo
 let private optionalInt (get: IGetters) name : int voption =
     get.Optional.Field name Decode.int |> ValueOption.ofOption
 
+/// None when missing or null, which is not the same as empty.
+let private optionalList (get: IGetters) name (decoder: Decoder<'a>) : 'a[] voption =
+    get.Optional.Field name (Decode.array decoder) |> ValueOption.ofOption
+
 let private optionalArray (get: IGetters) name (decoder: Decoder<'a>) : 'a[] =
     get.Optional.Field name (Decode.array decoder) |> Option.defaultValue [||]
 
@@ -261,6 +359,34 @@ let private dDisk: Decoder<DiskStats.DiskCounters> =
             BusyTime = optionalCounter get "busy_time_ms_total"
         })
 
+let private dComputeProcess: Decoder<ComputeProcess> =
+    Decode.object (fun get ->
+        {
+            Pid = get.Required.Field "pid" Decode.int
+            MemoryUsed = optionalCounter get "memory_used_bytes"
+            Name = optionalText get "name"
+        })
+
+let private dMigDevice: Decoder<MigDevice> =
+    Decode.object (fun get ->
+        {
+            Index = get.Required.Field "mig_index" Decode.int
+            Name = optionalText get "name"
+            Uuid = optionalText get "uuid"
+            GpuInstance = optionalInt get "gpu_instance_id"
+            ComputeInstance = optionalInt get "compute_instance_id"
+            MemoryTotal = optionalCounter get "memory_total_bytes"
+            MemoryUsed = optionalCounter get "memory_used_bytes"
+        })
+
+let private dMigMode: Decoder<MigMode> =
+    Decode.string
+    |> Decode.andThen (fun text ->
+        match text with
+        | MigEnabled -> Decode.succeed MigMode.Enabled
+        | MigDisabled -> Decode.succeed MigMode.Disabled
+        | other -> Decode.fail $"expected {MigEnabled} or {MigDisabled}, found \"{other}\"")
+
 let private dGpu: Decoder<Gpu> =
     Decode.object (fun get ->
         {
@@ -275,6 +401,27 @@ let private dGpu: Decoder<Gpu> =
             FanSpeed = optionalNumber get "fan_speed_percent"
             Power = optionalNumber get "power_w"
             PowerLimit = optionalNumber get "power_limit_w"
+            ThrottleReasons = optionalList get "throttle_reasons" Decode.string
+            ClockSm = optionalNumber get "clock_sm_mhz"
+            ClockMemory = optionalNumber get "clock_memory_mhz"
+            PcieReceived = optionalNumber get "pcie_rx_bytes_per_s"
+            PcieSent = optionalNumber get "pcie_tx_bytes_per_s"
+            PcieLinkGeneration = optionalInt get "pcie_link_gen"
+            PcieLinkWidth = optionalInt get "pcie_link_width"
+            EccUncorrected = optionalCounter get "ecc_uncorrected_total"
+            EccCorrected = optionalCounter get "ecc_corrected_total"
+            RemappedRowsPending = get.Optional.Field "remapped_rows_pending" Decode.bool |> ValueOption.ofOption
+            XidLast = optionalInt get "xid_last"
+            XidCount = optionalCounter get "xid_count"
+            Energy = optionalCounter get "energy_mj_total"
+            Encoder = optionalNumber get "encoder_percent"
+            Decoder = optionalNumber get "decoder_percent"
+            NvlinkReceived = optionalCounter get "nvlink_rx_bytes_total"
+            NvlinkSent = optionalCounter get "nvlink_tx_bytes_total"
+            MemoryTemperature = optionalNumber get "memory_temperature_c"
+            MigMode = get.Optional.Field "mig_mode" dMigMode |> ValueOption.ofOption
+            ComputeProcesses = optionalList get "compute_processes" dComputeProcess
+            MigDevices = optionalList get "mig_devices" dMigDevice
         })
 
 let private dFan: Decoder<Hwmon.Fan> =

@@ -16,18 +16,9 @@ let private parseFile (name: string) =
 
 /// A board that tells nothing but its name, to be completed.
 let private board index name uuid : Gpu =
-    {
-        Index = index
+    { Gpu.OfIndex index with
         Name = name
         Uuid = uuid
-        Utilization = ValueNone
-        MemoryUtilization = ValueNone
-        MemoryTotal = ValueNone
-        MemoryUsed = ValueNone
-        Temperature = ValueNone
-        FanSpeed = ValueNone
-        Power = ValueNone
-        PowerLimit = ValueNone
     }
 
 let private faults (reading: GpuReading) =

@@ -31,8 +31,7 @@ let private healthy: Nvml.Device =
     }
 
 let private gpu: Gpu =
-    {
-        Index = 2
+    { Gpu.OfIndex 2 with
         Name = "NVIDIA A10"
         Uuid = "GPU-a"
         Utilization = ValueSome 37.0<percent>
@@ -169,22 +168,7 @@ let tests =
                 let reading = Nvml.interpret [| lost; healthy |]
                 Expect.equal reading.Gpus[1] gpu "the neighbour"
 
-                Expect.equal
-                    reading.Gpus[0]
-                    {
-                        Index = 0
-                        Name = ""
-                        Uuid = ""
-                        Utilization = ValueNone
-                        MemoryUtilization = ValueNone
-                        MemoryTotal = ValueNone
-                        MemoryUsed = ValueNone
-                        Temperature = ValueNone
-                        FanSpeed = ValueNone
-                        Power = ValueNone
-                        PowerLimit = ValueNone
-                    }
-                    "nothing but its index"
+                Expect.equal reading.Gpus[0] (Gpu.OfIndex 0) "nothing but its index"
 
                 Expect.hasLength reading.Faults 11 "one for each call"
 

@@ -130,8 +130,7 @@ let private bytes (mebibytes: float voption) : uint64<B> voption =
 let private gpuOf (row: Row) : Gpu voption =
     row.Index
     |> ValueOption.map (fun index ->
-        {
-            Index = index
+        { Gpu.OfIndex index with
             Name = row.Text "name"
             Uuid = row.Text "uuid"
             Utilization = measure (row.Number "utilization.gpu" "%")

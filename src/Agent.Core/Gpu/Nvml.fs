@@ -122,8 +122,7 @@ let interpret (devices: Device[]) : GpuReading =
             number query call
             |> ValueOption.map (fun value -> wattsOfMilli (LanguagePrimitives.UInt32WithMeasure value))
 
-        {
-            Index = device.Index
+        { Gpu.OfIndex device.Index with
             Name = text "name" device.Name
             Uuid = text "UUID" device.Uuid
             Utilization = percent "utilization" device.Utilization
