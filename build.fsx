@@ -28,6 +28,10 @@ let runtime =
     | _ -> "linux-x64"
 
 let builtAgent = Path.Combine(artifacts, "bin", "Agent.Host", testConfiguration, "ai-dashboard-agent")
+
+let builtDashboard =
+    Path.Combine(artifacts, "bin", "Agent.Dashboard", testConfiguration, "ai-dashboard")
+
 let publishDirectory = Path.Combine(artifacts, "publish", runtime)
 let publishedAgent = Path.Combine(publishDirectory, "ai-dashboard-agent")
 
@@ -243,15 +247,26 @@ let publish () =
     let size = float (FileInfo publishedAgent).Length / 1048576.0
     Trace.log $"%s{publishedAgent}: %.1f{size} MiB"
 
-let demoFor (seconds: int) =
+/// `options` are those of build/Demo.fsx.
+let demoWith (options: string list) =
     // Ctrl-C goes to every process of the terminal. The demo stops its agent in good order, and this process waits for it.
     use _ = PosixSignalRegistration.Create(PosixSignal.SIGINT, (fun signal -> signal.Cancel <- true))
 
-    dotnet [ "fsi"; "--quiet"; "build/Demo.fsx"; builtAgent; string seconds ]
+    dotnet (
+        [
+            "fsi"
+            "--quiet"
+            "build/Demo.fsx"
+            builtAgent
+            builtDashboard
+            Path.Combine(artifacts, "demo")
+        ]
+        @ options
+    )
 
 /// The demo, so that a new user does not find it broken, and the end-to-end tests once more, on the published executable.
 let ci () =
-    demoFor 3
+    demoWith [ "--seconds"; "3" ]
     runTests "Published" "Agent.Tests" [ "--filter-test-list"; "EndToEnd" ] [ ("AGENT_BINARY", publishedAgent) ]
 
     match count _.IsFailed with
@@ -263,12 +278,18 @@ let ci () =
 type Options =
     {
         Target: string
-        /// How long Demo has samples delivered.
-        Seconds: int voption
+        /// Options of Demo, each with its whole number above 0.
+        Demo: (string * int) list
     }
 
+let demoOptions = [ "--seconds"; "--gpus"; "--fleet" ]
+
 let demo (options: Options) =
-    demoFor (ValueOption.defaultValue 10 options.Seconds)
+    demoWith
+        [
+            for name, number in options.Demo do
+                yield! [ name; string number ]
+        ]
 
 let plain action (_: Options) : unit = action ()
 
@@ -281,7 +302,7 @@ let targets =
         "Build", "the solution, warnings being errors", plain build
         "Test", "CheckFormat, Build, all tests and properties", plain test
         "Publish", "the agent as one native executable, in artifacts/publish", plain publish
-        "Demo", "Build, then the agent at work on this machine (--seconds N, else 10)", demo
+        "Demo", "Build, then dashboard and agent at work on this machine (--seconds, --gpus, --fleet)", demo
         "Soak", "Build, then all tests and properties at full length", plain soak
         "Ci", "Test, Publish, then the end-to-end tests on the published agent", plain ci
     ]
@@ -292,7 +313,8 @@ let runsTests target =
 
 let help =
     [
-        "dotnet fsi build.fsx -t <Target> [--seconds N]"
+        "dotnet fsi build.fsx -t <Target>"
+        "dotnet fsi build.fsx -t Demo [--seconds N] [--gpus N] [--fleet N]"
         ""
         for name, purpose, _ in targets do
             $"  %-12s{name} %s{purpose}"
@@ -304,16 +326,16 @@ let rec parse (options: Options) arguments =
     | [] -> Ok options
     | ("-h" | "--help") :: _ -> Ok { options with Target = "Help" }
     | ("-t" | "--target") :: name :: rest -> parse { options with Target = name } rest
-    | "--seconds" :: number :: rest ->
+    | option :: number :: rest when List.contains option demoOptions ->
         match Int32.TryParse number with
-        | true, seconds when seconds > 0 ->
+        | true, value when value > 0 ->
             parse
                 { options with
-                    Seconds = ValueSome seconds
+                    Demo = options.Demo @ List.singleton (option, value)
                 }
                 rest
-        | _ -> Error $"--seconds takes a whole number above 0, not '%s{number}'."
-    | [ "-t" | "--target" | "--seconds" as option ] -> Error $"%s{option} needs a value."
+        | _ -> Error $"%s{option} takes a whole number above 0, not '%s{number}'."
+    | [ option ] when List.contains option ("-t" :: "--target" :: demoOptions) -> Error $"%s{option} needs a value."
     | other :: _ -> Error $"Unknown option '%s{other}'."
 
 /// The options with the target's name as it is written above.
@@ -323,7 +345,7 @@ let check (options: Options) =
 
     match "Help" :: [ for name, _, _ in targets -> name ] |> List.tryFind named with
     | None -> Error $"Unknown target '%s{options.Target}'."
-    | Some name when options.Seconds.IsSome && name <> "Demo" -> Error "--seconds goes with the target Demo only."
+    | Some name when not options.Demo.IsEmpty && name <> "Demo" -> Error $"%s{fst options.Demo.Head} goes with the target Demo only."
     | Some name -> Ok { options with Target = name }
 
 let declare options =
@@ -381,7 +403,7 @@ let execute (options: Options) =
 match
     List.ofArray fsi.CommandLineArgs
     |> List.tail
-    |> parse { Target = "Help"; Seconds = ValueNone }
+    |> parse { Target = "Help"; Demo = [] }
     |> Result.bind check
 with
 | Ok { Target = "Help" } -> printfn $"%s{help}"

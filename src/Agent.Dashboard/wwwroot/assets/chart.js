@@ -74,7 +74,7 @@ export class TimeChart {
     this.element = h(
       "section",
       { class: `card chart ${spec.wide ? "wide" : ""}`, "data-chart": spec.id },
-      h("div", { class: "chart-head" }, h("h3", {}, spec.title), spec.note ? h("p", {}, spec.note) : null),
+      h("div", { class: "chart-head" }, h(spec.level ?? "h3", {}, spec.title), spec.note ? h("p", {}, spec.note) : null),
       this.plot,
       this.legend,
     );
@@ -96,6 +96,7 @@ export class TimeChart {
   /** Another record, or the same one with more in it, or another window. */
   update(record) {
     this.record = record;
+    this.plot.dataset.samples = String(record.time.length);
     this.element.hidden = this.spec.absent?.(record) ?? false;
     if (this.element.hidden) return;
     this.#size();
@@ -171,8 +172,9 @@ export class TimeChart {
         },
         series,
       },
-      { notMerge: true, lazyUpdate: true },
+      { notMerge: true, lazyUpdate: false },
     );
+    performance.mark("chart");
   }
 
   #say(text) {

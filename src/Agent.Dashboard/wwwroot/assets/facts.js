@@ -112,7 +112,7 @@ export function tiles() {
         write(tile.figure, tile.value(snapshot));
         write(tile.small, tile.under(snapshot));
       }
-      made[1].element.hidden = made[2].element.hidden = snapshot.gpu_count === 0;
+      for (const tile of made.slice(0, 3)) tile.element.hidden = snapshot.gpu_count === 0;
     },
   };
 }

@@ -23,6 +23,8 @@ const grid = h("div", { class: "grid" });
 const nothing = h("div", { class: "nothing", hidden: true });
 let chosen = new URLSearchParams(location.search).get("show") ?? "all";
 let pending = 0;
+let asked = 0;
+let staleAfter = Infinity;
 
 const ORDER = ["stale", ...Object.keys(LABELS), "never", "disabled"];
 const NEEDS = new Set(["stale", "memory-pressure", "io-bound", "cpu-bound", "underutilized"]);
@@ -131,6 +133,7 @@ function show(all) {
 
 async function refresh() {
   clearTimeout(pending);
+  asked = Date.now();
   try {
     const said = await api.servers();
     clear("api");
@@ -167,11 +170,17 @@ addEventListener("keydown", (event) => {
   }
 });
 setInterval(() => {
-  for (const one of cards.values()) one.age(1);
+  for (const one of cards.values()) {
+    one.age(1);
+    // Silence: the dashboard says when it is too long.
+    if (one.server.state === "live" && one.server.age_seconds > staleAfter && Date.now() - asked > 5000) refresh();
+  }
 }, 1000);
 
 await refresh();
-footer();
+footer().then((said) => {
+  staleAfter = said?.stale_after_seconds ?? Infinity;
+});
 listen(null, {
   sample(slug, snapshot) {
     const one = cards.get(slug);

@@ -40,6 +40,7 @@ export function strip() {
   return {
     id: "bottleneck",
     title: "Where did the time go",
+    level: "h2",
     wide: true,
     height: 74,
     inset: { left: 14 },
@@ -108,6 +109,7 @@ export function throttling() {
   return {
     id: "gpu-throttling",
     title: "GPU throttling",
+    wide: true,
     height: (record) => 34 + Math.max(1, record?.gpus.length ?? 1) * (record?.gpus.length > 4 ? 19 : 26),
 
     absent: (record) => record.gpus.length === 0 || record.gpus.every((gpu) => gpu.throttle.length === 0),

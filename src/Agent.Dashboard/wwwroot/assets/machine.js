@@ -4,8 +4,10 @@ import { byId, h } from "./dom.js";
 import * as api from "./api.js";
 import { TimeChart } from "./chart.js";
 import { clear, footer, linkState, notice, themeButton } from "./chrome.js";
+import { instant } from "./format.js";
 import { fileSystems, gpuTable, head, tiles } from "./facts.js";
 import { listen } from "./live.js";
+import { startAgent } from "./welcome.js";
 import { panels } from "./panels.js";
 import { Record } from "./record.js";
 import { toolbar } from "./toolbar.js";
@@ -31,6 +33,8 @@ let recent = [];
 let asking = null;
 let reading = 0;
 let drawn = 0;
+let asked = 0;
+let staleAfter = Infinity;
 
 // ---- Layout ----
 
@@ -49,7 +53,22 @@ const help = h(
   "Drag across a chart to look closer; double-click goes back. With the keyboard: arrows move the cursor, + and − zoom, Page Up and Page Down move in time, Escape goes back.",
 );
 
-const page = () => [top.element, figures.element, toolbar(view), stripSection, gpuSection, ...others, rest, help];
+const nothingHere = h("div", { class: "notice quiet", hidden: true });
+const first = h("div", { hidden: true });
+const overTime = h("div", {}, toolbar(view), nothingHere, stripSection, gpuSection, ...others, rest, help);
+const page = () => [top.element, figures.element, first, overTime];
+
+/** Where the window holds no samples but the machine has some: when the newest was, and the way there. */
+function sayIfEmpty() {
+  const last = Date.parse(top.server?.latest?.collected_at);
+  nothingHere.hidden = record.time.length > 0 || !(last > 0);
+  if (nothingHere.hidden) return;
+  nothingHere.replaceChildren(
+    h("div", {}, h("strong", {}, "No samples in this stretch of time."), h("p", {}, `The newest is from ${instant(last)}.`)),
+    h("span", { class: "spring" }),
+    h("button", { class: "button", type: "button", onclick: () => view.show(last - 3540000, last + 60000) }, "Show the hour before it"),
+  );
+}
 
 // ---- Drawing ----
 
@@ -57,6 +76,7 @@ function draw() {
   if (record === null) return;
   drawn = Date.now();
   for (const chart of charts) chart.update(record);
+  sayIfEmpty();
   for (const section of sections) {
     const shown = [...section.querySelectorAll(".chart, .table-card")].filter((part) => !part.hidden);
     // A heading over nothing says nothing.
@@ -91,12 +111,17 @@ async function read() {
 }
 
 async function readLatest() {
+  asked = Date.now();
   try {
     const { server, snapshot } = await api.latest(slug);
     clear("latest");
     top.show(server, snapshot?.sample);
     rest.replaceChildren(...[fileSystems(server)].filter((part) => part !== null));
     figures.element.hidden = snapshot === null;
+    first.hidden = snapshot !== null;
+    overTime.hidden = snapshot === null;
+    if (snapshot === null) first.replaceChildren(startAgent(slug));
+    else if (record !== null) sayIfEmpty();
     if (snapshot !== null) {
       figures.show({ ...snapshot, gpus: snapshot.sample.gpus });
       gpus.show(snapshot.sample.gpus ?? []);
@@ -127,7 +152,11 @@ function sample(snapshot) {
   recent = [...recent.filter((one) => at - Date.parse(one.collected_at) < Math.max(RECENT, 2 * (record?.step ?? 0))), snapshot];
   if (recent.length > 600) recent = recent.slice(-600);
   top.sample(snapshot);
-  figures.element.hidden = false;
+  if (overTime.hidden) {
+    readLatest();
+    read();
+    return;
+  }
   figures.show(snapshot);
   gpus.show(snapshot.gpus ?? []);
   if (!view.follows || record === null || record.step >= COARSE) return;
@@ -147,6 +176,9 @@ view.onChange(() => {
 });
 setInterval(() => {
   top.age(1);
+  // Silence: the dashboard says when it is too long.
+  const server = top.server;
+  if (server?.state === "live" && server.age_seconds > staleAfter && Date.now() - asked > 5000) readLatest();
   // Time passes on the axis too, when no sample comes.
   if (view.follows && record !== null && Date.now() - drawn > Math.max(10000, (view.to - view.from) / 600) && document.visibilityState === "visible") {
     view.end = view.now();
@@ -162,7 +194,9 @@ top.element.classList.add("waiting-for-data");
 const [, known] = await Promise.all([read(), readLatest()]);
 top.element.classList.remove("waiting-for-data");
 if (known) {
-  footer();
+  footer().then((said) => {
+    staleAfter = said?.stale_after_seconds ?? Infinity;
+  });
   listen(slug, {
     sample: (_, snapshot) => sample(snapshot),
     servers: readLatest,

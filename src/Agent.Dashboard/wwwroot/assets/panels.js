@@ -20,22 +20,19 @@ const present = (sources) => sources.filter((series) => series.column !== undefi
 
 const chart = (spec) => lines({ ...spec, sources: (record) => present(spec.sources(record)) });
 
+/** A chart that only machines with GPUs have. */
+const gpuChart = (id, title, key, more) => chart({ id, title, gpus: true, sources: (record) => gpus(record, key), ...more });
+
 /** [section's title, its charts] */
 export const panels = () => [
   [null, [strip()]],
   [
     "GPUs",
     [
-      chart({ id: "gpu-utilisation", title: "GPU utilisation", percent: true, format: format.percent, sources: (record) => gpus(record, "utilization_gpu_percent") }),
-      chart({ id: "gpu-memory", title: "GPU memory", percent: true, format: format.percent, sources: (record) => gpus(record, "memory_percent") }),
-      chart({ id: "gpu-power", title: "GPU power", least: 50, format: format.watts, sources: (record) => gpus(record, "power_w") }),
-      chart({
-        id: "temperature",
-        title: "Temperature",
-        fit: true,
-        format: format.celsius,
-        sources: (record) => [...gpus(record, "temperature_c"), one(record, "cpu_temperature_c", "CPU", 7, { dashed: true })],
-      }),
+      gpuChart("gpu-utilisation", "GPU utilisation", "utilization_gpu_percent", { percent: true, format: format.percent }),
+      gpuChart("gpu-memory", "GPU memory", "memory_percent", { percent: true, format: format.percent }),
+      gpuChart("gpu-power", "GPU power", "power_w", { least: 50, format: format.watts }),
+      gpuChart("gpu-temperature", "GPU temperature", "temperature_c", { fit: true, format: format.celsius }),
       throttling(),
     ],
   ],
@@ -130,7 +127,8 @@ export const panels = () => [
     "Cooling",
     [
       chart({ id: "fans", title: "Fans", optional: true, format: format.rpm, sources: (record) => each(record.fans, "speed_rpm", (fan) => fan.label) }),
-      chart({ id: "gpu-fans", title: "GPU fans", percent: true, optional: true, format: format.percent, sources: (record) => gpus(record, "fan_speed_percent") }),
+      gpuChart("gpu-fans", "GPU fans", "fan_speed_percent", { percent: true, optional: true, format: format.percent }),
+      chart({ id: "cpu-temperature", title: "CPU temperature", fit: true, optional: true, format: format.celsius, sources: (record) => [one(record, "cpu_temperature_c", "hottest sensor", 2)] }),
     ],
   ],
 ];

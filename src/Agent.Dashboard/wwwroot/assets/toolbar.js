@@ -9,7 +9,7 @@ const tool = (name, keys, action, ...paths) =>
 
 export function toolbar(view) {
   const ranges = RANGES.map(([minutes, text, words]) =>
-    h("button", { type: "button", "aria-label": `Show ${words}`, "data-range": String(minutes), onclick: () => view.follow(minutes) }, text),
+    h("button", { type: "button", title: `Show ${words}`, "data-range": String(minutes), onclick: () => view.follow(minutes) }, text),
   );
   const said = h("p", { class: "window number" });
   const present = h("button", { class: "button", type: "button", onclick: () => view.follow(view.range) }, "Back to now");
@@ -17,7 +17,7 @@ export function toolbar(view) {
   const element = h(
     "div",
     { class: "toolbar", role: "toolbar", "aria-label": "Time" },
-    h("div", { class: "ranges", role: "group", "aria-label": "Range" }, ranges),
+    h("div", { class: "ranges", role: "group", "aria-label": "Show the last" }, ranges),
     said,
     h(
       "div",

@@ -27,6 +27,20 @@ function command(text, name) {
 
 const step = (title, words, text, name) => h("li", {}, h("h2", {}, title), h("p", {}, words), command(text, name));
 
+/** The command that starts an agent, as the shell takes it. */
+const agentCommand = (slug) => `ai-dashboard-agent --host ${location.origin} \\\n  --server-slug ${slug} --token-file ingest-token`;
+
+/** What the page of a machine shows that has never sent a sample. */
+export const startAgent = (slug) =>
+  h(
+    "section",
+    { class: "card welcome" },
+    h("h2", {}, "Start its agent"),
+    h("p", {}, "On the machine itself, with the token that its registration printed in a file. A lost token is replaced with ai-dashboard register-server --rotate-token."),
+    command(agentCommand(slug), "starts its agent"),
+    h("p", { class: "waiting", role: "status" }, h("span", { class: "dot" }), "The charts appear with the first sample."),
+  );
+
 /** What an empty fleet shows. */
 export const welcome = () =>
   h(
@@ -41,7 +55,7 @@ export const welcome = () =>
       step(
         "Start its agent",
         "On the machine itself, with the token in a file that only the agent can read.",
-        `ai-dashboard-agent --host ${location.origin} \\\n  --server-slug gpu-box-01 --token-file ingest-token`,
+        agentCommand("gpu-box-01"),
         "starts an agent",
       ),
     ),
