@@ -1,0 +1,437 @@
+namespace Agent.Core.Dashboard
+
+open System
+open System.Collections.Generic
+open System.Globalization
+open System.Text.Json
+open Agent.Core
+open Agent.Core.Gpu
+
+/// How a range of time is cut up. All times are microseconds from 2000-01-01.
+type Axis =
+    {
+        /// The first instant.
+        From: int64
+        /// The last instant.
+        To: int64
+        /// True when samples are read, false for minutes.
+        IsRaw: bool
+        /// The length of a bucket; 0 where each sample has its own.
+        Step: int64
+        /// Where the first bucket starts; a multiple of the step.
+        Start: int64
+        /// How many buckets.
+        Count: int
+    }
+
+/// Choosing an axis. Peaks survive: a bucket of several samples has their least and their greatest.
+[<RequireQualifiedAccess>]
+module Axis =
+    /// Samples are kept for so long.
+    [<Literal>]
+    let RawHours = 48
+
+    /// Buckets that have a least, a mean and a greatest.
+    [<Literal>]
+    let MostBuckets = 750
+
+    /// Buckets of one sample each.
+    [<Literal>]
+    let MostSamples = 1500
+
+    /// More samples than this are not read for one answer; their minutes are.
+    [<Literal>]
+    let MostRead = 12000
+
+    /// The longest range, in minutes: 14 days.
+    [<Literal>]
+    let LongestMinutes = 20160
+
+    let private second = 1_000_000L
+
+    /// Lengths of buckets, in seconds, that divide the next longer ones or the day.
+    let private steps =
+        [| 1; 2; 5; 10; 15; 20; 30; 60; 120; 180; 300; 600; 900; 1200; 1800; 3600; 7200 |]
+        |> Array.map (fun seconds -> int64 seconds * second)
+
+    let private floorTo (step: int64) (value: int64) = value - value % step
+
+    let private bucketsOf step from until =
+        int ((floorTo step until - floorTo step from) / step) + 1
+
+    let private divided isRaw (shortest: int64) (from: int64) (until: int64) : Axis =
+        let step =
+            steps
+            |> Array.tryFind (fun step -> step >= shortest && bucketsOf step from until <= MostBuckets)
+            |> Option.defaultValue (Array.last steps)
+
+        {
+            From = from
+            To = until
+            IsRaw = isRaw
+            Step = step
+            Start = floorTo step from
+            Count = min MostBuckets (bucketsOf step from until)
+        }
+
+    /// Whether samples are kept for all of the range, and it is short enough for them to be read.
+    [<CompiledName "PrefersRaw">]
+    let prefersRaw (from: int64) (until: int64) (now: int64) : bool =
+        until - from <= 6L * 3600L * second
+        && from >= now - int64 RawHours * 3600L * second
+
+    /// The axis over so many samples, or over the minutes when that is too many.
+    [<CompiledName "OfSamples">]
+    let ofSamples (from: int64) (until: int64) (samples: int) : Axis =
+        if samples <= MostSamples then
+            {
+                From = from
+                To = until
+                IsRaw = true
+                Step = 0L
+                Start = from
+                Count = samples
+            }
+        elif samples <= MostRead then
+            divided true second from until
+        else
+            divided false RowKey.MicrosecondsPerMinute from until
+
+    /// The axis over minutes.
+    [<CompiledName "OfMinutes">]
+    let ofMinutes (from: int64) (until: int64) : Axis =
+        divided false RowKey.MicrosecondsPerMinute from until
+
+/// What a history is asked for.
+[<Struct>]
+type HistoryRange =
+    {
+        /// So many minutes.
+        Minutes: int
+        /// Up to here; none for now.
+        Until: DateTimeOffset voption
+    }
+
+/// Collects samples or minutes along an axis, in the order of time, and writes them as the answer.
+[<Sealed>]
+type History(axis: Axis) =
+    let labels = Derivation.labels.Length
+    let mutable layout = Layout.empty
+    let mutable spreads: Spread[][] = Array.init (Series.slots Layout.empty) (fun _ -> Array.create axis.Count Spread.none)
+    let mutable throttle: int64[][] = [||]
+    let seconds: float[] = Array.zeroCreate (axis.Count * labels)
+    let reasons: Derivation[] = Array.zeroCreate (if axis.IsRaw then axis.Count * labels else 0)
+    let times: int64[] = Array.init axis.Count (fun bucket -> axis.Start + int64 bucket * axis.Step)
+    // Where a bucket of one sample begins: that of one sample may begin before its own time, as what it says does.
+    let starts: int64[] = Array.copy times
+    let filled: bool[] = Array.zeroCreate axis.Count
+    let maps = Dictionary<Layout, struct (int[] * int[])>(HashIdentity.Reference)
+    let mutable added = 0
+
+    /// Makes room for the devices of a layout; where its slots and GPUs lie.
+    let mapOf (source: Layout) : struct (int[] * int[]) =
+        match maps.TryGetValue source with
+        | true, map -> map
+        | _ ->
+            let joined = Rollup.joinLayouts layout source
+
+            if not (obj.ReferenceEquals(joined, layout)) then
+                let wider: Spread[][] = Array.zeroCreate (Series.slots joined)
+                let wide = Array.zeroCreate joined.Gpus.Length
+
+                Rollup.slotMap layout joined
+                |> Array.iteri (fun slot place -> wider[place] <- spreads[slot])
+
+                Rollup.gpuMap layout joined
+                |> Array.iteri (fun gpu place -> wide[place] <- throttle[gpu])
+
+                layout <- joined
+
+                spreads <-
+                    wider
+                    |> Array.map (fun row ->
+                        if isNull (box row) then
+                            Array.create axis.Count Spread.none
+                        else
+                            row)
+
+                throttle <-
+                    wide
+                    |> Array.map (fun row -> if isNull (box row) then Array.zeroCreate axis.Count else row)
+
+                // The places of all others have changed.
+                maps.Clear()
+
+            let map = struct (Rollup.slotMap source layout, Rollup.gpuMap source layout)
+            maps[source] <- map
+            map
+
+    let bucketOf (at: int64) =
+        if axis.Step > 0L then
+            int ((at - axis.Start) / axis.Step)
+        else
+            added
+
+    /// What there is to chart of one sample; samples come in the order of time.
+    member _.Add(source: Layout, point: Point, derivation: Derivation) : unit =
+        let bucket = bucketOf point.At
+
+        if bucket >= 0 && bucket < axis.Count then
+            let struct (slots, gpus) = mapOf source
+            filled[bucket] <- true
+
+            if axis.Step = 0L then
+                times[bucket] <- point.At
+                starts[bucket] <- point.At - int64 (point.Covers * 1e6)
+
+            for slot in 0 .. slots.Length - 1 do
+                let row = spreads[slots[slot]]
+                row[bucket] <- Spread.add point.Values[slot] row[bucket]
+
+            for gpu in 0 .. gpus.Length - 1 do
+                let row = throttle[gpus[gpu]]
+                row[bucket] <- row[bucket] ||| point.Throttle[gpu]
+
+            let place = bucket * labels + point.Label
+            // A first sample stands for itself, however short that is.
+            seconds[place] <- seconds[place] + max point.Covers 0.001
+            reasons[place] <- derivation
+            added <- added + 1
+
+    /// What there is to chart of one minute.
+    member _.Add(minute: int64, rollup: Rollup) : unit =
+        let bucket = bucketOf (minute * RowKey.MicrosecondsPerMinute)
+
+        if bucket >= 0 && bucket < axis.Count then
+            let struct (slots, gpus) = mapOf rollup.Layout
+            filled[bucket] <- true
+
+            for slot in 0 .. slots.Length - 1 do
+                let row = spreads[slots[slot]]
+                row[bucket] <- Spread.join row[bucket] rollup.Spreads[slot]
+
+            for gpu in 0 .. gpus.Length - 1 do
+                let row = throttle[gpus[gpu]]
+                row[bucket] <- row[bucket] ||| rollup.Throttle[gpu]
+
+            for label in 0 .. labels - 1 do
+                let place = bucket * labels + label
+                seconds[place] <- seconds[place] + rollup.LabelSeconds[label]
+
+    // ---- the answer ------------------------------------------------------------------------------------------------------
+
+    static member private Number(writer: Utf8JsonWriter, scale: float, value: float) =
+        let units = Math.Round(value * scale)
+
+        if not (Double.IsFinite units) then
+            writer.WriteNullValue()
+        elif scale = 1.0 && abs units < 9.0e15 then
+            writer.WriteNumberValue(int64 units)
+        else
+            writer.WriteNumberValue(units / scale)
+
+    member private _.Row(writer: Utf8JsonWriter, name: string, scale: float, row: Spread[], figure: int) =
+        writer.WriteStartArray name
+
+        for bucket in 0 .. row.Length - 1 do
+            let spread = row[bucket]
+
+            if spread.Count = 0 then
+                writer.WriteNullValue()
+            else
+                History.Number(
+                    writer,
+                    scale,
+                    match figure with
+                    | 0 -> spread.Mean
+                    | 1 -> spread.Min
+                    | _ -> spread.Max
+                )
+
+        writer.WriteEndArray()
+
+    member private history.Series(writer: Utf8JsonWriter, kinds: SeriesKind[], first: int) =
+        writer.WriteStartObject "series"
+
+        for offset in 0 .. kinds.Length - 1 do
+            let kind = kinds[offset]
+            let row = spreads[first + offset]
+            writer.WriteStartObject kind.Name
+            history.Row(writer, "mean", kind.Scale, row, 0)
+
+            if axis.Step > 0L then
+                history.Row(writer, "min", kind.Scale, row, 1)
+                history.Row(writer, "max", kind.Scale, row, 2)
+
+            writer.WriteEndObject()
+
+        writer.WriteEndObject()
+
+    static member private Instant(at: int64) : string = Wire.instant (RowKey.instant at)
+
+    member private _.EndOf(bucket: int) =
+        if axis.Step > 0L then
+            min (times[bucket] + axis.Step) axis.To
+        else
+            times[bucket]
+
+    /// Neighbouring buckets for which a key is the same, with that key; `none` ends a run. A run's last bucket comes along.
+    member private history.Runs(key: int -> int64, none: int64) : (struct (int * int * int64)) list =
+        let touches bucket =
+            filled[bucket]
+            && filled[bucket - 1]
+            && (axis.Step > 0L || starts[bucket] - times[bucket - 1] < 1_000_000L)
+
+        let mutable runs = []
+        let mutable first = 0
+
+        for bucket in 1 .. axis.Count do
+            let goesOn = bucket < axis.Count && key bucket = key first && touches bucket
+
+            if not goesOn then
+                if filled[first] && key first <> none then
+                    runs <- struct (first, bucket - 1, key first) :: runs
+
+                first <- bucket
+
+        List.rev runs
+
+    /// The label that stood longest in a bucket; -1 where nothing did.
+    member private _.LabelOf(bucket: int) : int64 =
+        let mutable best = -1
+        let mutable longest = 0.0
+
+        for label in 0 .. labels - 1 do
+            let length = seconds[bucket * labels + label]
+
+            if length > longest then
+                best <- label
+                longest <- length
+
+        int64 best
+
+    member private history.Bottlenecks(writer: Utf8JsonWriter) =
+        writer.WriteStartArray "bottlenecks"
+
+        for struct (first, last, label) in history.Runs(history.LabelOf, -1L) do
+            writer.WriteStartObject()
+            writer.WriteString("from", History.Instant starts[first])
+            writer.WriteString("to", History.Instant(history.EndOf last))
+            writer.WriteString("label", Derivation.labels[int label].Name)
+
+            if axis.IsRaw then
+                writer.WriteString("reason", reasons[last * labels + int label].Bottleneck.Reason)
+            else
+                writer.WriteNull "reason"
+
+            writer.WriteEndObject()
+
+        writer.WriteEndArray()
+        writer.WriteStartObject "bottleneck_share"
+        let of' label = Seq.sum (seq { for bucket in 0 .. axis.Count - 1 -> seconds[bucket * labels + label] })
+        let shares = Array.init labels of'
+        let all = Array.sum shares
+
+        for label in 0 .. labels - 1 do
+            if shares[label] > 0.0 then
+                writer.WritePropertyName(Derivation.labels[label].Name)
+                History.Number(writer, 10.0, shares[label] / all * 100.0)
+
+        writer.WriteEndObject()
+
+    member private history.Gpu(writer: Utf8JsonWriter, position: int) =
+        let gpu = layout.Gpus[position]
+        writer.WriteStartObject()
+        writer.WriteNumber("gpu_index", gpu.Index)
+        writer.WriteString("name", gpu.Name)
+        writer.WriteString("uuid", gpu.Uuid)
+        history.Series(writer, Series.gpu, Series.firstOfGpu layout position)
+        writer.WriteStartArray "throttle"
+
+        for struct (first, last, bits) in history.Runs((fun bucket -> throttle[position][bucket]), 0L) do
+            writer.WriteStartObject()
+            writer.WriteString("from", History.Instant starts[first])
+            writer.WriteString("to", History.Instant(history.EndOf last))
+            writer.WriteStartArray "reasons"
+
+            for reason in Throttle.reasonsOf (uint64 bits) do
+                writer.WriteStringValue reason
+
+            writer.WriteEndArray()
+            writer.WriteEndObject()
+
+        writer.WriteEndArray()
+        writer.WriteEndObject()
+
+    /// Writes the answer.
+    member history.Write(writer: Utf8JsonWriter, server: string) : unit =
+        writer.WriteStartObject()
+        writer.WriteString("server", server)
+        writer.WriteString("from", History.Instant axis.From)
+        writer.WriteString("to", History.Instant axis.To)
+        writer.WriteString("source", (if axis.IsRaw then "raw" else "minute"))
+
+        writer.WriteNumber(
+            "bucket_seconds",
+            if axis.Step > 0L then float axis.Step / 1e6
+            elif axis.Count > 1 then Math.Round(float (times[axis.Count - 1] - times[0]) / float (axis.Count - 1) / 1e6, 3)
+            else 0.0
+        )
+
+        writer.WriteStartArray "time"
+
+        for at in times do
+            writer.WriteNumberValue((RowKey.instant at).ToUnixTimeMilliseconds())
+
+        writer.WriteEndArray()
+        history.Series(writer, Series.machine, 0)
+        writer.WriteStartArray "gpus"
+
+        for position in 0 .. layout.Gpus.Length - 1 do
+            history.Gpu(writer, position)
+
+        writer.WriteEndArray()
+        writer.WriteStartArray "disks"
+
+        for position in 0 .. layout.Disks.Length - 1 do
+            writer.WriteStartObject()
+            writer.WriteString("device", layout.Disks[position])
+            history.Series(writer, Series.disk, Series.firstOfDisk position)
+            writer.WriteEndObject()
+
+        writer.WriteEndArray()
+        writer.WriteStartArray "fans"
+
+        for position in 0 .. layout.Fans.Length - 1 do
+            writer.WriteStartObject()
+            writer.WriteString("label", layout.Fans[position])
+            history.Series(writer, Series.fan, Series.firstOfFan layout position)
+            writer.WriteEndObject()
+
+        writer.WriteEndArray()
+        history.Bottlenecks writer
+        writer.WriteEndObject()
+
+    /// Reads what a history is asked for from the query's texts; empty for what is not there.
+    static member Range(minutes: string, until: string) : Result<HistoryRange, Refusal> =
+        let refuse detail =
+            Error
+                {
+                    Error = "The query cannot be read."
+                    Detail = detail
+                }
+
+        match Int32.TryParse(minutes, NumberStyles.None, CultureInfo.InvariantCulture) with
+        | true, minutes when minutes >= 1 && minutes <= Axis.LongestMinutes ->
+            if until = "" then
+                Ok { Minutes = minutes; Until = ValueNone }
+            else
+                match Intake.instantOf until with
+                | ValueSome instant when instant >= Intake.firstInstant.AddDays 1.0 ->
+                    Ok
+                        {
+                            Minutes = minutes
+                            Until = ValueSome instant
+                        }
+                | _ -> refuse "to: expected an instant such as 2026-02-26T02:37:49+00:00"
+        | _ -> refuse $"minutes: expected a whole number from 1 to {Axis.LongestMinutes}"
