@@ -17,8 +17,9 @@ let private post (http: HttpClient) (address: string) (machine: Fleet.Machine, t
         let url = $"%s{address}/api/ingest/servers/%s{machine.Slug}/metrics/"
         use request = new HttpRequestMessage(HttpMethod.Post, url)
         request.Headers.Add("X-Monitoring-Token", token)
-        request.Content <- new ByteArrayContent(body)
-        request.Content.Headers.ContentType <- MediaTypeHeaderValue "application/json"
+        let content = new ByteArrayContent(body)
+        content.Headers.ContentType <- MediaTypeHeaderValue "application/json"
+        request.Content <- content
 
         try
             use! response = http.SendAsync request
