@@ -34,6 +34,7 @@ let builtDashboard =
 
 let publishDirectory = Path.Combine(artifacts, "publish", runtime)
 let publishedAgent = Path.Combine(publishDirectory, "ai-dashboard-agent")
+let publishedDashboard = Path.Combine(publishDirectory, "ai-dashboard", "ai-dashboard")
 
 // ---- Running tools ---------------------------------------------------------------------------------------------------
 
@@ -192,7 +193,12 @@ let runAllTests variables =
             Some e.Message
 
     let complaints =
-        [ "Agent.Tests"; "Agent.PropertyTests"; "Agent.Dashboard.Tests" ]
+        [
+            "Agent.Tests"
+            "Agent.PropertyTests"
+            "Agent.Dashboard.Tests"
+            "Agent.Browser.Tests"
+        ]
         |> List.choose attempt
 
     match complaints, count _.IsFailed with
@@ -264,10 +270,16 @@ let demoWith (options: string list) =
         @ options
     )
 
-/// The demo, so that a new user does not find it broken, and the end-to-end tests once more, on the published executable.
+/// The demo, so that a new user does not find it broken, and the end-to-end tests once more, on the published executables.
 let ci () =
     demoWith [ "--seconds"; "3" ]
     runTests "Published" "Agent.Tests" [ "--filter-test-list"; "EndToEnd" ] [ ("AGENT_BINARY", publishedAgent) ]
+
+    runTests
+        "PublishedPages"
+        "Agent.Browser.Tests"
+        [ "--filter-test-list"; "Live" ]
+        [ ("AGENT_BINARY", publishedAgent); ("DASHBOARD_BINARY", publishedDashboard) ]
 
     match count _.IsFailed with
     | 0 -> ()

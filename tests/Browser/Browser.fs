@@ -67,21 +67,26 @@ let private browser: Lazy<IBrowser> =
          browser)
 
 /// How a page is looked at.
-type Look =
-    {
-        Width: int
-        Height: int
-        Dark: bool
-    }
+type Look = { Width: int; Height: int; Dark: bool }
 
 /// A laptop in daylight.
-let desktop: Look = { Width = 1360; Height = 900; Dark = false }
+let desktop: Look =
+    {
+        Width = 1360
+        Height = 900
+        Dark = false
+    }
 
 /// The same at night.
 let night: Look = { desktop with Dark = true }
 
 /// A telephone.
-let phone: Look = { Width = 390; Height = 844; Dark = false }
+let phone: Look =
+    {
+        Width = 390
+        Height = 844
+        Dark = false
+    }
 
 /// A page, and everything that a page must not do: break the content security policy, write errors to the console, throw, or
 /// ask any other origin for anything.
@@ -91,11 +96,20 @@ type Visit(page: IPage, address: string) =
 
     do
         page.SetDefaultTimeout patience
-        page.Console.Add(fun message -> if message.Type = "error" then wrong.Enqueue $"console: {message.Text}")
+
+        page.Console.Add(fun message ->
+            if message.Type = "error" then
+                wrong.Enqueue $"console: {message.Text}")
+
         page.PageError.Add(fun error -> wrong.Enqueue $"exception: {error}")
 
         page.Request.Add(fun request ->
-            if not (request.Url.StartsWith(address, StringComparison.Ordinal) || request.Url.StartsWith "data:") then
+            if
+                not (
+                    request.Url.StartsWith(address, StringComparison.Ordinal)
+                    || request.Url.StartsWith "data:"
+                )
+            then
                 wrong.Enqueue $"request to another origin: {request.Url}")
 
     /// The page.
@@ -124,15 +138,15 @@ type Visit(page: IPage, address: string) =
         finish (page.Locator(selector).First.ClickAsync())
 
     /// Presses keys, such as "Tab" or "Shift+ArrowLeft".
-    member _.Press(keys: string) : unit =
-        finish (page.Keyboard.PressAsync keys)
+    member _.Press(keys: string) : unit = finish (page.Keyboard.PressAsync keys)
 
     /// The visible text of what a selector finds.
     member _.Text(selector: string) : string =
         wait (page.Locator(selector).First.InnerTextAsync())
 
     /// The value of an expression in the page.
-    member _.Value<'a>(expression: string) : 'a = wait (page.EvaluateAsync<'a> expression)
+    member _.Value<'a>(expression: string) : 'a =
+        wait (page.EvaluateAsync<'a> expression)
 
     /// Waits until an expression in the page is true.
     member _.Until(expression: string, ?milliseconds: float32) : unit =

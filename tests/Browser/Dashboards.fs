@@ -61,12 +61,14 @@ let fill (dashboard: Dashboard) (moments: (float * float) list) (machines: Fleet
         |> List.map (fun machine -> machine, dashboard.Register [ machine.Slug; "--name"; machine.Name ])
 
     use http = new HttpClient()
-    Replay.backFill http dashboard.Address moments members CancellationToken.None |> ignore
+
+    Replay.backFill http dashboard.Address moments members CancellationToken.None
+    |> ignore
+
     members
 
 /// An hour at six samples a minute, up to now.
-let lastHour: (float * float) list =
-    [ for ago in 3600.0 .. -10.0 .. 0.0 -> ago, 10.0 ]
+let lastHour: (float * float) list = [ for ago in 3600.0 .. -10.0 .. 0.0 -> ago, 10.0 ]
 
 /// Fourteen days, more closely at the end, which fill every bucket of the longest range.
 let fortnight: (float * float) list =

@@ -23,7 +23,10 @@ let tests =
                         page.Go "/"
                         page.See "text=No machine reports here yet"
                         Expect.equal (wait (page.Find(".command").CountAsync())) 2 "two commands"
-                        let copied () = page.Value<string> "navigator.clipboard.readText()"
+
+                        let copied () =
+                            page.Value<string> "navigator.clipboard.readText()"
+
                         page.Click "[aria-label='Copy the command that registers a machine']"
                         page.See "text=Copied"
                         Expect.equal (copied ()) "ai-dashboard register-server gpu-box-01" "the first command"
@@ -78,5 +81,9 @@ let tests =
                         page.See "text=<img src=x onerror=alert(1)>"
                         page.Go "/servers/box"
                         page.See "text=a=<script>alert(1)</script>"
-                        Expect.equal (page.Value<int> "document.querySelectorAll('main img, main b i, main script').length") 0 "no markup came of it"))
+
+                        Expect.equal
+                            (page.Value<int> "document.querySelectorAll('main img, main b i, main script').length")
+                            0
+                            "no markup came of it"))
         ]

@@ -38,7 +38,8 @@ let tests =
                     for part in [ "memory-pressure"; "swap 24%"; "GPU"; "CPU"; "ago" ] do
                         Expect.stringContains text part "what a card tells"
 
-                    page.Until "document.querySelector('.machine[data-slug=rtx-03] .spark path:not(.under)').getAttribute('d').includes('L')")
+                    page.Until
+                        "document.querySelector('.machine[data-slug=rtx-03] .spark path:not(.under)').getAttribute('d').includes('L')")
 
             testCase "words narrow the fleet down, a label too, and one button shows all again"
             <| fun () ->
@@ -58,7 +59,9 @@ let tests =
             testCase "the system's theme is used until another is chosen, which lasts"
             <| fun () ->
                 withFleet night (fun page ->
-                    let theme () = page.Value<string> "document.documentElement.dataset.theme"
+                    let theme () =
+                        page.Value<string> "document.documentElement.dataset.theme"
+
                     Expect.equal (theme ()) "dark" "as the system"
                     page.Click "[aria-label='Switch to the light theme']"
                     Expect.equal (theme ()) "light" "as chosen"

@@ -39,7 +39,12 @@ let tests =
                             let before = samples page
                             page.Until $"Number(document.querySelector('[data-chart=cpu] .plot').dataset.samples) >= {before + 4}"
                             Expect.stringContains (page.Text ".tiles") "I/O wait" "the tiles are filled"
-                            Expect.equal (page.Value<int> "performance.getEntriesByType('navigation').length") 1 "without loading the page again"
+
+                            Expect.equal
+                                (page.Value<int> "performance.getEntriesByType('navigation').length")
+                                1
+                                "without loading the page again"
+
                             agent.Signal DashboardProcess.SigKill
                             // Thirty seconds of silence are too much, says the dashboard.
                             page.Until("document.querySelector('.machine-head').dataset.state === 'stale'", 60000f)
@@ -68,8 +73,7 @@ let tests =
                         page.Until("document.querySelector('.link-state[data-state]').dataset.state === 'lost'", 30000f)
                         let port = Uri(dashboard.Address).Port
 
-                        let again, _ =
-                            DashboardProcess.serve dashboard.Database [ "--listen"; $"http://127.0.0.1:{port}" ]
+                        let again, _ = DashboardProcess.serve dashboard.Database [ "--listen"; $"http://127.0.0.1:{port}" ]
 
                         use _ = again
                         page.Until("document.querySelector('.link-state[data-state]').dataset.state === 'live'", 30000f)

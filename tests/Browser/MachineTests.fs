@@ -142,7 +142,10 @@ let tests =
             <| fun () ->
                 withMachine desktop "h100-01" (fun page ->
                     let first = "[data-chart=gpu-utilisation] .legend button"
-                    let pressed () = wait (page.Find(first).First.GetAttributeAsync "aria-pressed")
+
+                    let pressed () =
+                        wait (page.Find(first).First.GetAttributeAsync "aria-pressed")
+
                     page.Click first
                     Expect.equal (pressed ()) "false" "away"
                     page.Click first

@@ -29,17 +29,24 @@ let tests =
                     Skip.always "only with DASHBOARD_SCREENSHOTS=1"
 
                 withDashboard [] (fun dashboard ->
-                    fill dashboard Fleet.moments [ for number in 0..11 -> Fleet.machine number ] |> ignore
+                    fill dashboard Fleet.moments [ for number in 0..11 -> Fleet.machine number ]
+                    |> ignore
 
                     visit { desktop with Width = 1440 } dashboard.Address (fun page ->
                         page.Go "/"
                         page.See ".machine"
                         take page "fleet.png")
 
-                    visit { night with Width = 1440; Height = 1180 } dashboard.Address (fun page ->
-                        page.Go "/servers/h100-01?range=360"
-                        page.See "[data-chart=gpu-utilisation] canvas"
-                        take page "machine.png")
+                    visit
+                        { night with
+                            Width = 1440
+                            Height = 1180
+                        }
+                        dashboard.Address
+                        (fun page ->
+                            page.Go "/servers/h100-01?range=360"
+                            page.See "[data-chart=gpu-utilisation] canvas"
+                            take page "machine.png")
 
                     visit phone dashboard.Address (fun page ->
                         page.Go "/servers/a100-02?range=360"
