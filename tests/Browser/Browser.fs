@@ -5,6 +5,7 @@ open System
 open System.Collections.Concurrent
 open System.IO
 open System.Threading.Tasks
+open Agent.Dashboard.Tests.DashboardProcess
 open Agent.Tests
 open Expecto
 open Microsoft.Playwright
@@ -16,7 +17,7 @@ let inline wait (work: Task<'a>) : 'a = work.GetAwaiter().GetResult()
 let inline finish (work: Task) : unit = work.GetAwaiter().GetResult()
 
 /// How long a page may take for anything, in milliseconds: it is a busy machine that runs the tests.
-let patience = 20000f
+let patience = 30000f
 
 /// The browser's executable: CHROMIUM, else what is in PATH.
 let private executable: Lazy<string option> =
@@ -148,10 +149,17 @@ type Visit(page: IPage, address: string) =
     member _.Value<'a>(expression: string) : 'a =
         wait (page.EvaluateAsync<'a> expression)
 
-    /// Waits until an expression in the page is true.
-    member _.Until(expression: string, ?milliseconds: float32) : unit =
-        let options = PageWaitForFunctionOptions(Timeout = defaultArg milliseconds patience)
-        page.WaitForFunctionAsync(expression, null, options) |> wait |> ignore
+    /// Waits until an expression in the page is true. Playwright's own way would evaluate a string inside the page, which the
+    /// policy forbids.
+    member this.Until(expression: string, ?milliseconds: float32) : unit =
+        let limit = TimeSpan.FromMilliseconds(float (defaultArg milliseconds patience))
+
+        eventually limit expression (fun () ->
+            try
+                this.Value<bool> $"!!(%s{expression})"
+            with :? PlaywrightException as e when e.Message.Contains "null" || e.Message.Contains "context" ->
+                // What the expression looks for is not there yet, or the page is just changing.
+                false)
 
     /// What the page did that no page may do.
     member _.Complaints: string list =

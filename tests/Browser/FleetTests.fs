@@ -83,6 +83,8 @@ let tests =
                     page.Press "Tab"
                     Expect.equal (focused ()) "icon-button" "the theme"
                     page.Press "Tab"
+                    Expect.equal (focused ()) "icon-button" "cards or rows"
+                    page.Press "Tab"
                     Expect.equal (focused ()) "filter" "the filters"
                     let filters = page.Value<int> "document.querySelectorAll('.filter').length"
 

@@ -112,7 +112,7 @@ let tests =
                     finish (page.Page.Mouse.DownAsync())
                     pointer page area 0.5f
                     pointer page area 0.7f
-                    page.See ".selection"
+                    page.See "[data-chart=gpu-utilisation] .selection"
                     finish (page.Page.Mouse.UpAsync())
                     page.Until "location.search.includes('from=')"
                     page.See "text=Back to now"

@@ -1,6 +1,6 @@
 // The fleet: a card for each machine, what needs attention first, kept current by server-sent events.
 
-import { byId, h, write } from "./dom.js";
+import { byId, h, icon, write } from "./dom.js";
 import * as api from "./api.js";
 import { card } from "./card.js";
 import { clear, footer, linkState, notice, themeButton } from "./chrome.js";
@@ -12,6 +12,8 @@ import { welcome } from "./welcome.js";
 const REFRESH = 20000;
 /** From so many machines on there is something to search. */
 const MANY = 5;
+/** From so many machines on rows show more of them at once than cards, unless the viewer chose. */
+const CROWD = 25;
 
 const cards = new Map();
 const link = linkState();
@@ -19,6 +21,7 @@ const search = byId("search").querySelector("input");
 const title = h("h1", {}, "Fleet");
 const summary = h("p", { role: "status" });
 const filters = h("div", { class: "filters", role: "group", "aria-label": "Show only machines that are" });
+const layout = h("button", { class: "icon-button", type: "button", onclick: () => setLayout(!grid.classList.contains("rows"), true) });
 const grid = h("div", { class: "grid" });
 const nothing = h("div", { class: "nothing", hidden: true });
 let chosen = new URLSearchParams(location.search).get("show") ?? "all";
@@ -41,6 +44,29 @@ function showSummary(all) {
     `${plural(all.length, "machine", "machines")}, ${live} live · ${needing === 0 ? "none needs attention" : `${needing} ${needing === 1 ? "needs" : "need"} attention`}`,
   );
   document.title = needing === 0 ? "Fleet · ai-dashboard" : `(${needing}) Fleet · ai-dashboard`;
+}
+
+const CARDS = icon("M4 4h7v7H4z", "M13 4h7v7h-7z", "M4 13h7v7H4z", "M13 13h7v7h-7z");
+const ROWS = icon("M4 6h16", "M4 12h16", "M4 18h16");
+
+function setLayout(rows, isChoice) {
+  grid.classList.toggle("rows", rows);
+  layout.replaceChildren(rows ? CARDS : ROWS);
+  layout.title = rows ? "Show as cards" : "Show as rows";
+  layout.setAttribute("aria-label", layout.title);
+  try {
+    if (isChoice) localStorage.setItem("layout", rows ? "rows" : "cards");
+  } catch {
+    // Without storage the choice lasts as long as the page.
+  }
+}
+
+function chosenLayout() {
+  try {
+    return localStorage.getItem("layout");
+  } catch {
+    return null;
+  }
 }
 
 /** One button for all, one for what needs attention, one for each label that occurs. */
@@ -127,7 +153,8 @@ function show(all) {
   showFilters(all);
   arrange();
   if (!grid.isConnected) {
-    byId("content").replaceChildren(h("div", { class: "fleet-head" }, h("div", {}, title, summary), filters), grid, nothing);
+    setLayout((chosenLayout() ?? (all.length >= CROWD ? "rows" : "cards")) === "rows", false);
+    byId("content").replaceChildren(h("div", { class: "fleet-head" }, h("div", {}, title, summary), layout, filters), grid, nothing);
   }
 }
 
