@@ -1,7 +1,7 @@
 using System.Reflection;
 using System.Text;
-using Agent.Core;
 using Agent.Core.Dashboard;
+using Agent.Dashboard.Commands;
 using Agent.Host;
 
 namespace Agent.Dashboard;
@@ -25,12 +25,14 @@ internal static class Program
                 help: text => Print(output, text),
                 version: () => Print(output, $"{DashboardCli.ProgramName} {Version}\n"),
                 serve: settings => Serving.Run(settings, Version, new AgentClock(), output, errors),
-                register: _ => Success,
-                list: _ => Success,
-                remove: (_, _) => Success,
-                backup: (_, _) => Success),
+                register: settings => Servers(output, errors).Register(settings),
+                list: database => Servers(output, errors).List(database),
+                remove: (database, slug) => Servers(output, errors).Remove(database, slug),
+                backup: (database, file) => BackupCommand.Run(database, file, new AgentClock(), output, errors)),
             problems => Complain(errors, problems.Select(static problem => problem.Message)));
     }
+
+    private static ServerCommands Servers(TextWriter output, TextWriter errors) => new(new AgentClock(), output, errors);
 
     private static StreamWriter Writer(Stream stream) =>
         new(stream, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false)) { AutoFlush = true };

@@ -1,9 +1,13 @@
+using Agent.Core;
 using Agent.Core.Dashboard;
+using Agent.Dashboard.Store;
+using Agent.Dashboard.Web;
 using Agent.Host;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
-using Microsoft.AspNetCore.Hosting.StaticWebAssets;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Data.Sqlite;
+using Microsoft.FSharp.Core;
 
 namespace Agent.Dashboard;
 
@@ -12,62 +16,80 @@ internal static class Serving
 {
     private const int Success = 0;
     private const int Failure = 1;
+    private const int UsageError = 2;
 
     /// <summary>Runs until SIGTERM or Ctrl-C; the exit code.</summary>
     public static int Run(ServeSettings settings, string version, AgentClock clock, TextWriter output, TextWriter errors)
     {
-        var app = Build(settings);
+        void Complain(string sentence)
+        {
+            lock (errors)
+            {
+                errors.WriteLine($"{DashboardCli.ProgramName}: {sentence}");
+            }
+        }
 
-        app.UseStaticFiles();
-        app.MapGet("/healthz", static context => context.Response.WriteAsync("{\"ok\":true}"));
+        int Fail(int code, string sentence)
+        {
+            Complain(sentence);
+            return code;
+        }
+
+        return OpenSessions(settings, clock).Match(
+            sessions => Database.OpenForWriting(settings.Database, clock).Match(
+                connection => Run(settings, version, connection, sessions, clock, output, Complain),
+                sentence => Fail(Failure, sentence)),
+            error => Fail(UsageError, error.Message));
+    }
+
+    private static int Run(
+        ServeSettings settings,
+        string version,
+        SqliteConnection connection,
+        Sessions? sessions,
+        AgentClock clock,
+        TextWriter output,
+        Action<string> complain)
+    {
+        using var writer = new Writer(connection, settings.RetentionDays, clock, complain);
+        using var readers = new Readers(settings.Database);
+        var app = Application.Build(settings, sessions, writer, readers, version, clock, complain);
 
         try
         {
             app.Start();
         }
-        catch (IOException taken)
+        catch (Exception taken) when (taken is IOException or AddressInUseException or System.Net.Sockets.SocketException)
         {
-            errors.WriteLine($"{DashboardCli.ProgramName}: {taken.Message}");
+            complain($"--listen: {taken.Message}");
             return Failure;
         }
 
-        output.WriteLine($"{DashboardCli.ProgramName} {version} listens on {Address(app)}, database {settings.Database}");
+        var address = Address(app);
+        writer.Remember(Setting.Listen, address).Wait();
+        output.WriteLine($"{DashboardCli.ProgramName} {version} listens on {address}, database {settings.Database}");
         app.WaitForShutdown();
+        output.WriteLine($"{DashboardCli.ProgramName} stopped; {writer.Figures.Samples} samples stored");
         return Success;
     }
 
-    /// <summary>
-    /// An application that knows no configuration but ours: the usual builder would read ASPNETCORE_URLS, URLS and
-    /// Kestrel__Endpoints__* from the environment, of which the last opens listeners beside the one that was asked for.
-    /// </summary>
-    private static WebApplication Build(ServeSettings settings)
+    private static FSharpResult<Sessions?, ConfigError> OpenSessions(ServeSettings settings, AgentClock clock)
     {
-        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions
+        var path = settings.ViewerPasswordFile;
+
+        if (path.Length == 0)
         {
-            ApplicationName = "ai-dashboard",
-            EnvironmentName = Environments.Production,
-            ContentRootPath = AppContext.BaseDirectory,
-        });
-
-        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => Configure(kestrel, settings));
-
-        // A build leaves the files where they are and lists them; a published tree has them in wwwroot.
-        StaticWebAssetsLoader.UseStaticWebAssets(builder.Environment, builder.Configuration);
-        builder.Services.AddRoutingCore();
-        return builder.Build();
-    }
-
-    private static void Configure(KestrelServerOptions kestrel, ServeSettings settings)
-    {
-        kestrel.AddServerHeader = false;
-
-        if (settings.Listen.Address is { IsValueSome: true, Value: var address })
-        {
-            kestrel.Listen(address, settings.Listen.Port);
+            return FSharpResult<Sessions?, ConfigError>.NewOk(null);
         }
-        else
+
+        try
         {
-            kestrel.ListenLocalhost(settings.Listen.Port);
+            return Looking.PasswordOf(path, File.ReadAllText(path)).Select(password => (Sessions?)new Sessions(password, clock));
+        }
+        catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
+        {
+            return FSharpResult<Sessions?, ConfigError>.NewError(
+                new ConfigError("--viewer-password-file", $"--viewer-password-file: \"{path}\" cannot be read: {unreadable.Message}"));
         }
     }
 

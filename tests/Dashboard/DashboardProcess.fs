@@ -1,64 +1,18 @@
-/// The real dashboard as a process of its own, on a free port of the loopback interface.
+/// The real `ai-dashboard` as a process of its own, on a free port of the loopback interface.
 module Agent.Dashboard.Tests.DashboardProcess
 
 open System
-open System.Collections.Concurrent
-open System.Diagnostics
 open System.IO
-open System.Runtime.InteropServices
-open System.Threading
+open Agent.Tests.EndToEnd.AgentProcess
+open Agent.Dashboard.Tests.RawHttp
 open Expecto
-
-[<DllImport("libc", EntryPoint = "kill", SetLastError = true)>]
-extern int private sendSignal(int pid, int signal)
-
-/// What service managers send.
-[<Literal>]
-let SigTerm = 15
 
 /// What cannot be caught.
 [<Literal>]
 let SigKill = 9
 
-/// What runs take at most, start on a busy machine included.
-let patience = TimeSpan.FromSeconds 30.0
-
-/// Polls until the condition holds; fails the test when that takes too long.
-let eventually (limit: TimeSpan) (what: string) (condition: unit -> bool) : unit =
-    let watch = Stopwatch.StartNew()
-
-    while not (condition ()) do
-        if watch.Elapsed > limit then
-            failtest $"not within {limit.TotalSeconds} s: {what}"
-
-        Thread.Sleep 10
-
-/// The program under test: DASHBOARD_BINARY, else what the build made beside the tests.
-let binary: Lazy<string> =
-    lazy
-        (let output = DirectoryInfo AppContext.BaseDirectory
-
-         let bin =
-             output.Parent
-             |> Option.ofObj
-             |> Option.bind (fun project -> Option.ofObj project.Parent)
-
-         let built =
-             match bin with
-             | Some bin -> Path.Combine(bin.FullName, "Agent.Dashboard", output.Name, "ai-dashboard")
-             | None -> ""
-
-         match Environment.GetEnvironmentVariable "DASHBOARD_BINARY" with
-         | null
-         | "" when File.Exists built -> built
-         | null
-         | "" -> failtest $"{built} is not there; build src/Agent.Dashboard or set DASHBOARD_BINARY"
-         | path when File.Exists path -> Path.GetFullPath path
-         | path -> failtest $"DASHBOARD_BINARY is {path}, which is not there")
-
-/// The runtime that these tests run on, for a dashboard that is not self-contained.
-let private dotnetRoot =
-    Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", ".."))
+/// The dashboard under test: DASHBOARD_BINARY, else the built one.
+let binary: Lazy<string> = lazy (builtProgram "Agent.Dashboard" "ai-dashboard" "DASHBOARD_BINARY")
 
 /// A directory of its own that is gone with the value.
 type TemporaryDirectory() =
@@ -78,80 +32,21 @@ type TemporaryDirectory() =
                 ()
 
 /// A running dashboard, or one of its commands, and what it printed. Disposing of it kills what still runs.
-type DashboardProcess(words: string list, environment: (string * string) list) =
-    let output = ConcurrentQueue<string>()
-    let errors = ConcurrentQueue<string>()
-
-    let start =
-        let start = ProcessStartInfo(binary.Value, words)
-        start.RedirectStandardInput <- true
-        start.RedirectStandardOutput <- true
-        start.RedirectStandardError <- true
-        start.WorkingDirectory <- "/"
-        start.Environment["DOTNET_ROOT"] <- dotnetRoot
-
-        for name, value in environment do
-            start.Environment[name] <- value
-
-        start
-
-    let dashboard = new Process(StartInfo = start)
-
-    let keep (lines: ConcurrentQueue<string>) =
-        DataReceivedEventHandler(fun _ received ->
-            match received.Data with
-            | null -> ()
-            | line -> lines.Enqueue line)
-
-    do
-        dashboard.OutputDataReceived.AddHandler(keep output)
-        dashboard.ErrorDataReceived.AddHandler(keep errors)
-        dashboard.Start() |> ignore
-        dashboard.BeginOutputReadLine()
-        dashboard.BeginErrorReadLine()
-        dashboard.StandardInput.Close()
-
-    /// Its process id.
-    member _.Id: int = dashboard.Id
-
-    /// The lines of its standard output so far.
-    member _.Output: string list = List.ofSeq output
-
-    /// The lines of its standard error so far.
-    member _.Errors: string list = List.ofSeq errors
-
-    /// True once it has ended.
-    member _.HasEnded: bool = dashboard.HasExited
-
-    /// Sends it a signal.
-    member _.Signal(signal: int) : unit =
-        Expect.equal (sendSignal (dashboard.Id, signal)) 0 "the signal is sent"
-
-    /// Everything it printed, for messages.
-    member this.Said: string = $"stdout: %A{this.Output}, stderr: %A{this.Errors}"
-
-    /// Waits for its end and returns its exit code.
-    member this.WaitForEnd(limit: TimeSpan) : int =
-        if not (dashboard.WaitForExit limit) then
-            failtest $"it still runs after {limit.TotalSeconds} s; {this.Said}"
-
-        // Without a limit this also waits for the last lines.
-        dashboard.WaitForExit()
-        dashboard.ExitCode
-
-    interface IDisposable with
-        member _.Dispose() =
-            if not dashboard.HasExited then
-                dashboard.Kill()
-                dashboard.WaitForExit()
-
-            dashboard.Dispose()
+type DashboardProcess(words: string list, variables: (string * string) list) =
+    inherit
+        ProgramProcess(
+            binary.Value,
+            words,
+            (plainEnvironment ()
+             |> List.filter (fun (name, _) -> not (List.exists (fst >> (=) name) variables)))
+            @ variables
+        )
 
 /// What a command printed, and its exit code.
 let run (words: string list) : int * string list * string list =
     use command = new DashboardProcess(words, [])
     let code = command.WaitForEnd patience
-    code, command.Output, command.Errors
+    code, command.Output, command.AllErrors
 
 /// The address in the line that a dashboard prints when it listens.
 let addressIn (lines: string list) : string option =
@@ -189,3 +84,72 @@ let serveWith (variables: (string * string) list) (database: string) (options: s
 
 /// Starts `serve` on a free port with these options, and waits until it listens.
 let serve (database: string) (options: string list) : DashboardProcess * string = serveWith [] database options
+
+let private tokenMark = "INGEST_TOKEN="
+
+/// Runs a command that prints a token, and returns the token.
+let tokenFrom (words: string list) : string =
+    match run words with
+    | 0, output, _ ->
+        match output |> List.filter _.StartsWith(tokenMark) with
+        | [ line ] -> line.Substring tokenMark.Length
+        | _ -> failtest $"expected one line with {tokenMark}, got %A{output}"
+    | failed -> failtest $"%A{words}: %A{failed}"
+
+/// A server that is registered.
+type Registered = { Slug: string; Token: string }
+
+/// Registers a server in this database.
+let register (database: string) (slug: string) (options: string list) : Registered =
+    {
+        Slug = slug
+        Token = tokenFrom ([ "register-server"; slug; "--database"; database ] @ options)
+    }
+
+/// A dashboard that serves until it is disposed of. It must not print the token of a server that is registered here.
+type Dashboard(database: string, options: string list) =
+    let serving, url = serve database options
+
+    /// Where it listens, without a slash at the end.
+    member _.Url = url
+
+    /// The port of the same.
+    member _.Port = Uri(url).Port
+
+    /// The database's file.
+    member _.Database = database
+
+    /// Its process.
+    member _.Process = serving
+
+    /// Registers a server while it serves.
+    member _.Register(slug: string, options: string list) : Registered =
+        let server = register database slug options
+        serving.Secrets <- server.Token :: serving.Secrets
+        server
+
+    /// Stops it as a service manager would; it must end in good order.
+    member _.Stop() : unit =
+        serving.Signal SigTerm
+        Expect.equal (serving.WaitForEnd patience) 0 $"exit code; {serving.Said}"
+
+    interface IDisposable with
+        member _.Dispose() = (serving :> IDisposable).Dispose()
+
+/// Posts a body as an agent does.
+let post (port: int) (server: Registered) (body: string) : Response =
+    let bytes = Text.Encoding.UTF8.GetBytes body
+
+    exchange
+        port
+        (request
+            $"POST /api/ingest/servers/{server.Slug}/metrics/ HTTP/1.1"
+            [
+                "Host", $"127.0.0.1:{port}"
+                "X-Monitoring-Token", server.Token
+                "Content-Type", "application/json"
+                "Accept", "application/json"
+                "Content-Length", string bytes.Length
+                "Connection", "close"
+            ]
+            bytes)

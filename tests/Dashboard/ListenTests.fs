@@ -4,6 +4,7 @@ module Agent.Dashboard.Tests.ListenTests
 open System
 open System.IO
 open System.Net.Http
+open Agent.Tests.EndToEnd.AgentProcess
 open Agent.Dashboard.Tests.DashboardProcess
 open Expecto
 

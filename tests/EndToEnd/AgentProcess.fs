@@ -1,4 +1,4 @@
-/// The real agent as a process of its own.
+/// The real programs as processes of their own, first of all the agent.
 module Agent.Tests.EndToEnd.AgentProcess
 
 open System
@@ -49,32 +49,33 @@ let isAlive (pid: int) : bool =
         with :? IOException ->
             false)
 
-/// The program under test: AGENT_BINARY, else what the build put beside the tests.
-let binary: Lazy<string> =
-    lazy
-        (let configuration =
-            match Path.GetFileName(AppContext.BaseDirectory.TrimEnd '/') with
-            | null
-            | "" -> "debug"
-            | name -> name
+/// A program under test: the one that the variable names, else what the build put beside the tests.
+let builtProgram (project: string) (name: string) (variable: string) : string =
+    let configuration =
+        match Path.GetFileName(AppContext.BaseDirectory.TrimEnd '/') with
+        | null
+        | "" -> "debug"
+        | name -> name
 
-         let built =
-             Path.Combine(Fixtures.root, "artifacts", "bin", "Agent.Host", configuration, "ai-dashboard-agent")
+    let built = Path.Combine(Fixtures.root, "artifacts", "bin", project, configuration, name)
 
-         match Environment.GetEnvironmentVariable "AGENT_BINARY" with
-         | null
-         | "" when File.Exists built -> built
-         | null
-         | "" -> failtest $"{built} is not there; build src/Agent.Host or set AGENT_BINARY"
-         | path when File.Exists path -> Path.GetFullPath path
-         | path -> failtest $"AGENT_BINARY is {path}, which is not there")
+    match Environment.GetEnvironmentVariable variable with
+    | null
+    | "" when File.Exists built -> built
+    | null
+    | "" -> failtest $"{built} is not there; build src/{project} or set {variable}"
+    | path when File.Exists path -> Path.GetFullPath path
+    | path -> failtest $"{variable} is {path}, which is not there"
+
+/// The agent under test: AGENT_BINARY, else the built one.
+let binary: Lazy<string> = lazy (builtProgram "Agent.Host" "ai-dashboard-agent" "AGENT_BINARY")
 
 /// The runtime that these tests run on, for an agent that is not self-contained.
 let dotnetRoot =
     Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", ".."))
 
-/// This process's environment without what could change the agent's behaviour.
-let private plainEnvironment () : (string * string) list =
+/// This process's environment without what could change a program's behaviour.
+let plainEnvironment () : (string * string) list =
     [
         for entry in Seq.cast<DictionaryEntry>(Environment.GetEnvironmentVariables()) do
             let name = string entry.Key
@@ -84,13 +85,13 @@ let private plainEnvironment () : (string * string) list =
                 name, string entry.Value
     ]
 
-/// A running agent, and what it printed. Disposing of it kills what still runs, and looks for the token.
-type AgentProcess(words: string list, environment: (string * string) list) =
+/// A running program, and what it printed. Disposing of it kills what still runs, and looks for its secrets.
+type ProgramProcess(program: string, words: string list, environment: (string * string) list) =
     let output = ConcurrentQueue<string>()
     let errors = ConcurrentQueue<string>()
 
     let start =
-        let start = ProcessStartInfo(binary.Value, words)
+        let start = ProcessStartInfo(program, words)
         start.RedirectStandardInput <- true
         start.RedirectStandardOutput <- true
         start.RedirectStandardError <- true
@@ -103,7 +104,7 @@ type AgentProcess(words: string list, environment: (string * string) list) =
         start.Environment["DOTNET_ROOT"] <- dotnetRoot
         start
 
-    let agent = new Process(StartInfo = start)
+    let running = new Process(StartInfo = start)
 
     let keep (lines: ConcurrentQueue<string>) =
         DataReceivedEventHandler(fun _ received ->
@@ -112,15 +113,18 @@ type AgentProcess(words: string list, environment: (string * string) list) =
             | line -> lines.Enqueue line)
 
     do
-        agent.OutputDataReceived.AddHandler(keep output)
-        agent.ErrorDataReceived.AddHandler(keep errors)
-        agent.Start() |> ignore
-        agent.BeginOutputReadLine()
-        agent.BeginErrorReadLine()
-        agent.StandardInput.Close()
+        running.OutputDataReceived.AddHandler(keep output)
+        running.ErrorDataReceived.AddHandler(keep errors)
+        running.Start() |> ignore
+        running.BeginOutputReadLine()
+        running.BeginErrorReadLine()
+        running.StandardInput.Close()
+
+    /// What it must never print.
+    member val Secrets: string list = [] with get, set
 
     /// Its process id.
-    member _.Id: int = agent.Id
+    member _.Id: int = running.Id
 
     /// The lines of its standard output so far.
     member _.Output: string list = List.ofSeq output
@@ -137,20 +141,20 @@ type AgentProcess(words: string list, environment: (string * string) list) =
             && not (line.Contains " WARNING advice: "))
 
     /// True once it has ended.
-    member _.HasEnded: bool = agent.HasExited
+    member _.HasEnded: bool = running.HasExited
 
     /// Sends it a signal.
     member _.Signal(signal: int) : unit =
-        Expect.equal (sendSignal (agent.Id, signal)) 0 "the signal is sent"
+        Expect.equal (sendSignal (running.Id, signal)) 0 "the signal is sent"
 
     /// Waits for its end and returns its exit code.
     member this.WaitForEnd(limit: TimeSpan) : int =
-        if not (agent.WaitForExit limit) then
+        if not (running.WaitForExit limit) then
             failtest $"it still runs after {limit.TotalSeconds} s; {this.Said}"
 
         // Without a limit this also waits for the last lines.
-        agent.WaitForExit()
-        agent.ExitCode
+        running.WaitForExit()
+        running.ExitCode
 
     /// Waits for a line on standard error.
     member this.WaitForError(part: string) : unit =
@@ -161,14 +165,19 @@ type AgentProcess(words: string list, environment: (string * string) list) =
 
     interface IDisposable with
         member this.Dispose() =
-            if not agent.HasExited then
-                agent.Kill()
-                agent.WaitForExit()
+            if not running.HasExited then
+                running.Kill()
+                running.WaitForExit()
 
-            agent.Dispose()
+            running.Dispose()
 
-            if (this.Output @ this.AllErrors) |> List.exists _.Contains(Token) then
-                failtest "the agent printed the token"
+            for secret in this.Secrets do
+                if (this.Output @ this.AllErrors) |> List.exists _.Contains(secret) then
+                    failtest $"{Path.GetFileName program} printed a token"
+
+/// A running agent, which must not print the token.
+type AgentProcess(words: string list, environment: (string * string) list) =
+    inherit ProgramProcess(binary.Value, words, environment, Secrets = [ Token ])
 
 /// The words that name this server; the token comes by the environment.
 let targetOf (url: string) : string list =

@@ -93,8 +93,14 @@ module Answers =
 
     /// The members of Summary.
     let private summary (stored: StoredSample) : (string * JsonValue)[] =
-        let { Derived = derived; Bottleneck = bottleneck } = stored.Derivation
-        let decimal index = numberOrNull (stored.Report.Machine.Decimal index)
+        let {
+                Derived = derived
+                Bottleneck = bottleneck
+            } =
+            stored.Derivation
+
+        let decimal index =
+            numberOrNull (stored.Report.Machine.Decimal index)
 
         [|
             "id", Encode.int64 stored.Id
@@ -129,7 +135,11 @@ module Answers =
     /// The answer to a sample that is on disk.
     [<CompiledName "Accepted">]
     let accepted (server: Registration) (stored: StoredSample) (warnings: string[]) : byte[] =
-        let { Derived = derived; Bottleneck = bottleneck } = stored.Derivation
+        let {
+                Derived = derived
+                Bottleneck = bottleneck
+            } =
+            stored.Derivation
 
         bytes (
             Encode.object
@@ -172,11 +182,9 @@ module Answers =
         let isPressure (key: string, _) =
             key.StartsWith(PressurePrefix, StringComparison.Ordinal)
 
-        let pressure, machine =
-            figures Schema.machine report.Machine |> Array.partition isPressure
+        let pressure, machine = figures Schema.machine report.Machine |> Array.partition isPressure
 
-        let hasPressure =
-            Array.exists (Double.IsNaN >> not) report.Machine.Decimals[Schema.pressureCpuSome ..]
+        let hasPressure = Array.exists (Double.IsNaN >> not) report.Machine.Decimals[Schema.pressureCpuSome ..]
 
         Encode.object
             [|
@@ -222,6 +230,22 @@ module Answers =
     let private stateOf (view: ServerView) now =
         Attention.stateOf view.Registration.IsActive view.LastSeen view.Interval now
 
+    /// How a server is, by its name in answers.
+    [<CompiledName "StateName">]
+    let stateName (view: ServerView) (now: DateTimeOffset) : string = string (stateOf view now)
+
+    /// GET /healthz
+    [<CompiledName "Health">]
+    let health (version: string) (writes: bool) (reads: bool) : byte[] =
+        bytes (
+            Encode.object
+                [|
+                    "ok", Encode.bool (writes && reads)
+                    "version", Encode.string version
+                    "database", Encode.object [| "writes", Encode.bool writes; "reads", Encode.bool reads |]
+                |]
+        )
+
     /// How soon somebody should look at a server.
     [<CompiledName "AttentionOf">]
     let attention (view: ServerView) (now: DateTimeOffset) : int =
@@ -251,7 +275,9 @@ module Answers =
             "age_seconds",
             view.LastSeen
             |> Encode.voption (fun seen -> Encode.float (Math.Round(max 0.0 (now - seen).TotalSeconds, 1)))
-            "expected_interval_seconds", view.Interval |> Encode.voption (fun seconds -> Encode.float (Math.Round(seconds, 3)))
+            "expected_interval_seconds",
+            view.Interval
+            |> Encode.voption (fun seconds -> Encode.float (Math.Round(seconds, 3)))
             "agent", raw view.Agent
             "latest", view.Latest |> Encode.voption (fun stored -> Encode.object (summary stored))
             "attention", Encode.int (attention view now)
@@ -366,13 +392,17 @@ module Answers =
     [<CompiledName "SampleEvent">]
     let sampleEvent (slug: string) (stored: StoredSample) (layout: Layout) (point: Point) : byte[] =
         let head = summary stored
+
         let value (kind: SeriesKind) slot : string * JsonValue =
             let figure = point.Values[slot]
 
             kind.Name,
-            if Double.IsNaN figure then Encode.nil
-            elif kind.Scale = 1.0 then whole figure
-            else Encode.float (Math.Round(figure * kind.Scale) / kind.Scale)
+            if Double.IsNaN figure then
+                Encode.nil
+            elif kind.Scale = 1.0 then
+                whole figure
+            else
+                Encode.float (Math.Round(figure * kind.Scale) / kind.Scale)
 
         let all (kinds: SeriesKind[]) first =
             kinds |> Array.mapi (fun offset kind -> value kind (first + offset))

@@ -279,3 +279,74 @@ module internal DashboardSettings =
                     RotateToken = switchOf (given "--rotate-token")
                 }
         }
+
+/// What registering a server comes to.
+[<RequireQualifiedAccess>]
+module Registering =
+    /// The registration that the settings ask for, from the one that is there, if one is.
+    [<CompiledName "Change">]
+    let change
+        (settings: RegisterSettings)
+        (known: Registration voption)
+        (id: int)
+        (tokenHash: byte[])
+        (now: DateTimeOffset)
+        : Registration =
+        let before =
+            known
+            |> ValueOption.defaultValue
+                {
+                    Id = id
+                    Slug = settings.Slug
+                    Name = settings.Slug
+                    Hostname = ""
+                    Description = ""
+                    IsActive = true
+                    CreatedAt = now
+                    TokenHash = tokenHash
+                }
+
+        { before with
+            Name = ValueOption.defaultValue before.Name settings.Name
+            Hostname = ValueOption.defaultValue before.Hostname settings.Hostname
+            Description = ValueOption.defaultValue before.Description settings.Description
+            IsActive = ValueOption.defaultValue before.IsActive settings.IsActive
+            TokenHash = tokenHash
+        }
+
+    /// The base URL for agents from the URL that the dashboard listened on last. One that stands for all addresses is no
+    /// address to send to.
+    let private hostOf (listen: string) =
+        if listen = "" then
+            DashboardSettings.DefaultListen
+        else
+            listen.TrimEnd('/').Replace("0.0.0.0", "DASHBOARD_HOST").Replace("[::]", "DASHBOARD_HOST")
+
+    /// What is printed: the token, which is empty unless it is new, and how to start the agent.
+    [<CompiledName "Told">]
+    let told (registration: Registration) (isNew: bool) (token: string) (listen: string) : string =
+        let slug = registration.Slug
+
+        let state =
+            if registration.IsActive then
+                ""
+            else
+                ", inactive: its samples are refused"
+
+        if token = "" then
+            $"Changed {slug}{state}; its token stays as it is (--rotate-token makes a new one).\n"
+        else
+            let verb = if isNew then "Registered" else "Changed"
+
+            String.concat
+                "\n"
+                [
+                    $"{verb} {slug}{state}."
+                    $"INGEST_TOKEN={token}"
+                    ""
+                    "The token is shown this once. On that server, with the line above pasted first, write it into a file and start the agent:"
+                    ""
+                    "  (umask 077; printf '%s\\n' \"$INGEST_TOKEN\" > ingest-token)"
+                    $"  ai-dashboard-agent --host {hostOf listen} --server-slug {slug} --token-file ingest-token"
+                    ""
+                ]

@@ -51,7 +51,25 @@ module Axis =
 
     /// Lengths of buckets, in seconds, that divide the next longer ones or the day.
     let private steps =
-        [| 1; 2; 5; 10; 15; 20; 30; 60; 120; 180; 300; 600; 900; 1200; 1800; 3600; 7200 |]
+        [|
+            1
+            2
+            5
+            10
+            15
+            20
+            30
+            60
+            120
+            180
+            300
+            600
+            900
+            1200
+            1800
+            3600
+            7200
+        |]
         |> Array.map (fun seconds -> int64 seconds * second)
 
     let private floorTo (step: int64) (value: int64) = value - value % step
@@ -117,7 +135,10 @@ type HistoryRange =
 type History(axis: Axis) =
     let labels = Derivation.labels.Length
     let mutable layout = Layout.empty
-    let mutable spreads: Spread[][] = Array.init (Series.slots Layout.empty) (fun _ -> Array.create axis.Count Spread.none)
+
+    let mutable spreads: Spread[][] =
+        Array.init (Series.slots Layout.empty) (fun _ -> Array.create axis.Count Spread.none)
+
     let mutable throttle: int64[][] = [||]
     let seconds: float[] = Array.zeroCreate (axis.Count * labels)
     let reasons: Derivation[] = Array.zeroCreate (if axis.IsRaw then axis.Count * labels else 0)
@@ -157,7 +178,11 @@ type History(axis: Axis) =
 
                 throttle <-
                     wide
-                    |> Array.map (fun row -> if isNull (box row) then Array.zeroCreate axis.Count else row)
+                    |> Array.map (fun row ->
+                        if isNull (box row) then
+                            Array.zeroCreate axis.Count
+                        else
+                            row)
 
                 // The places of all others have changed.
                 maps.Clear()
@@ -217,6 +242,10 @@ type History(axis: Axis) =
             for label in 0 .. labels - 1 do
                 let place = bucket * labels + label
                 seconds[place] <- seconds[place] + rollup.LabelSeconds[label]
+
+    /// What there is to chart of one minute, from the bytes in which it is kept.
+    member history.Add(minute: int64, source: Layout, packed: ReadOnlySpan<byte>) : unit =
+        history.Add(minute, Rollup.unpack source packed)
 
     // ---- the answer ------------------------------------------------------------------------------------------------------
 
@@ -328,7 +357,10 @@ type History(axis: Axis) =
 
         writer.WriteEndArray()
         writer.WriteStartObject "bottleneck_share"
-        let of' label = Seq.sum (seq { for bucket in 0 .. axis.Count - 1 -> seconds[bucket * labels + label] })
+
+        let of' label =
+            Seq.sum (seq { for bucket in 0 .. axis.Count - 1 -> seconds[bucket * labels + label] })
+
         let shares = Array.init labels of'
         let all = Array.sum shares
 
@@ -373,9 +405,12 @@ type History(axis: Axis) =
 
         writer.WriteNumber(
             "bucket_seconds",
-            if axis.Step > 0L then float axis.Step / 1e6
-            elif axis.Count > 1 then Math.Round(float (times[axis.Count - 1] - times[0]) / float (axis.Count - 1) / 1e6, 3)
-            else 0.0
+            if axis.Step > 0L then
+                float axis.Step / 1e6
+            elif axis.Count > 1 then
+                Math.Round(float (times[axis.Count - 1] - times[0]) / float (axis.Count - 1) / 1e6, 3)
+            else
+                0.0
         )
 
         writer.WriteStartArray "time"

@@ -34,22 +34,19 @@ type Intake =
 [<RequireQualifiedAccess>]
 module Intake =
     /// The longest body, in bytes, whether it is compressed or not: 1 MiB.
-    let longestBody: int =
-        int (Units.bytesOfMib (LanguagePrimitives.UInt64WithMeasure<Units.MiB> 1UL))
+    let longestBody: int = int (Units.bytesOfMib (LanguagePrimitives.UInt64WithMeasure<Units.MiB> 1UL))
 
     /// A sample may be this far ahead of the receiver's clock.
     let furthestAhead: TimeSpan = TimeSpan.FromMinutes 5.0
 
     /// Keys count microseconds from here.
-    let firstInstant: DateTimeOffset =
-        DateTimeOffset(2000, 1, 1, 0, 0, 0, TimeSpan.Zero)
+    let firstInstant: DateTimeOffset = DateTimeOffset(2000, 1, 1, 0, 0, 0, TimeSpan.Zero)
 
     let private refusal error detail = { Error = error; Detail = detail }
 
     let private notJson detail = refusal "Body is not JSON." detail
 
-    let private badSample detail =
-        refusal "Sample cannot be read." detail
+    let private badSample detail = refusal "Sample cannot be read." detail
 
     let private badInstant detail =
         refusal "collected_at is no possible instant." detail
@@ -84,9 +81,12 @@ module Intake =
     /// One object's members: decimals, then whole numbers, then the others that it has.
     let private namesOf (schema: Schema) (prefix: string) (others: string[]) =
         let own (key: string) =
-            if prefix = "" then key
-            elif key.StartsWith(prefix, StringComparison.Ordinal) then key.Substring prefix.Length
-            else ""
+            if prefix = "" then
+                key
+            elif key.StartsWith(prefix, StringComparison.Ordinal) then
+                key.Substring prefix.Length
+            else
+                ""
 
         Names(
             Array.concat
@@ -141,7 +141,11 @@ module Intake =
     let private decimalIn (reader: byref<Utf8JsonReader>) (value: byref<float>) : int =
         match reader.TokenType with
         | JsonTokenType.Null -> Null
-        | JsonTokenType.Number -> if reader.TryGetDouble &value && Double.IsFinite value then Good else Bad
+        | JsonTokenType.Number ->
+            if reader.TryGetDouble &value && Double.IsFinite value then
+                Good
+            else
+                Bad
         | JsonTokenType.String when not reader.ValueIsEscaped ->
             let text = trimmed reader.ValueSpan
             let mutable consumed = 0
@@ -171,7 +175,11 @@ module Intake =
         | _ ->
             match decimalIn &reader &number with
             // 2^63 as a float is the first that does not fit.
-            | Good when number >= 0.0 && number < 9223372036854775808.0 && reader.ValueSpan.IndexOfAny(".eE"B) >= 0 ->
+            | Good when
+                number >= 0.0
+                && number < 9223372036854775808.0
+                && reader.ValueSpan.IndexOfAny(".eE"B) >= 0
+                ->
                 value <- int64 number
                 Good
             | Good -> Bad
@@ -289,7 +297,10 @@ module Intake =
             trimmed
 
     let private pathOf (list: string) (index: int) (key: string) =
-        if key = "" then $"{list}[{index}]" else $"{list}[{index}].{key}"
+        if key = "" then
+            $"{list}[{index}]"
+        else
+            $"{list}[{index}].{key}"
 
     /// The reasons of one GPU as the driver's bits; what is unknown is left out and named.
     let private throttleIn (reader: byref<Utf8JsonReader>) (progress: Progress) (path: string) : int64 =
@@ -613,8 +624,7 @@ module Intake =
                 let at = if progress.Key = "" then "" else progress.Key + ": "
                 ValueSome(notJson $"{at}{error.Message}")
             // An escape that is no Unicode, in a name or a number's text.
-            | :? InvalidOperationException ->
-                ValueSome(notJson $"{progress.Key}: text that is not Unicode")
+            | :? InvalidOperationException -> ValueSome(notJson $"{progress.Key}: text that is not Unicode")
 
         match problem, progress.Refusal, progress.CollectedAt with
         | ValueSome refusal, _, _

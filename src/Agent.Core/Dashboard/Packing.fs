@@ -106,7 +106,13 @@ module Layout =
                     Error(path, ErrorReason.BadField $"entry {index}")
 
             match entry 0 Decode.int, entry 1 Decode.string, entry 2 Decode.string with
-            | Ok index, Ok name, Ok uuid -> Ok { Index = index; Name = name; Uuid = uuid }
+            | Ok index, Ok name, Ok uuid ->
+                Ok
+                    {
+                        Index = index
+                        Name = name
+                        Uuid = uuid
+                    }
             | Error error, _, _
             | _, Error error, _
             | _, _, Error error -> Error error
@@ -148,7 +154,8 @@ module RowKey =
     /// The key of a server's sample at so many microseconds.
     [<CompiledName "Sample">]
     let sample (server: int) (microseconds: int64) : int64 =
-        (int64 server <<< TimeBits) ||| Math.Clamp(microseconds, 0L, (1L <<< TimeBits) - 1L)
+        (int64 server <<< TimeBits)
+        ||| Math.Clamp(microseconds, 0L, (1L <<< TimeBits) - 1L)
 
     /// The microseconds in the key of a sample.
     [<CompiledName "TimeOf">]
@@ -156,13 +163,13 @@ module RowKey =
 
     /// The minute, from 2000-01-01, of so many microseconds.
     [<CompiledName "MinuteAt">]
-    let minuteAt (microseconds: int64) : int64 =
-        microseconds / MicrosecondsPerMinute
+    let minuteAt (microseconds: int64) : int64 = microseconds / MicrosecondsPerMinute
 
     /// The key of a server's minute.
     [<CompiledName "Minute">]
     let minute (server: int) (minute: int64) : int64 =
-        (int64 server <<< MinuteBits) ||| Math.Clamp(minute, 0L, (1L <<< MinuteBits) - 1L)
+        (int64 server <<< MinuteBits)
+        ||| Math.Clamp(minute, 0L, (1L <<< MinuteBits) - 1L)
 
     /// The minute in its key.
     [<CompiledName "MinuteOf">]

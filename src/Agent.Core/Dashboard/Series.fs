@@ -34,7 +34,7 @@ module Series =
                 "cpu_load_5", 100.0
                 "cpu_load_15", 100.0
                 "cpu_temperature_c", 10.0
-                "cpu_frequency_mhz", 1.0
+                "cpu_frequency_mhz", 10.0
                 "memory_percent", 100.0
                 "memory_used_bytes", 1.0
                 "memory_available_bytes", 1.0
@@ -84,8 +84,7 @@ module Series =
     let fan: SeriesKind[] = kinds [ "speed_rpm", 1.0 ]
 
     /// The slot of the first figure of the layout's disk of that position.
-    let firstOfDisk (position: int) =
-        machine.Length + disk.Length * position
+    let firstOfDisk (position: int) = machine.Length + disk.Length * position
 
     /// The slot of the first figure of the layout's GPU of that position.
     let firstOfGpu (layout: Layout) (position: int) =
@@ -130,6 +129,10 @@ module Point =
     [<Literal>]
     let LongestCover = 60.0
 
+    /// The slot of the use of the busiest GPU.
+    [<Literal>]
+    let TopGpu = 19
+
     let private orNan (value: float<'u> voption) =
         match value with
         | ValueSome value -> float value
@@ -160,8 +163,18 @@ module Point =
         values[11] <- wholeOrNan machine Schema.memoryAvailable
         values[12] <- decimals[Schema.swapPercent]
         values[13] <- wholeOrNan machine Schema.swapUsed
-        values[14] <- if machine.Wholes[Schema.networkReceived] < 0L then nan else float derived.NetworkReceived
-        values[15] <- if machine.Wholes[Schema.networkSent] < 0L then nan else float derived.NetworkSent
+
+        values[14] <-
+            if machine.Wholes[Schema.networkReceived] < 0L then
+                nan
+            else
+                float derived.NetworkReceived
+
+        values[15] <-
+            if machine.Wholes[Schema.networkSent] < 0L then
+                nan
+            else
+                float derived.NetworkSent
 
         if report.Disks.Length = 0 then
             values[16] <- nan
@@ -172,7 +185,7 @@ module Point =
             values[17] <- float derived.DiskRead
             values[18] <- float derived.DiskWritten
 
-        values[19] <- orNan derived.TopGpuUtilization
+        values[TopGpu] <- orNan derived.TopGpuUtilization
         values[20] <- wholeOrNan machine Schema.processCount
         values[21] <- orNan derived.FastestFan
         values[22] <- decimals[Schema.pressureCpuSome]

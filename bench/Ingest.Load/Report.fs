@@ -1,0 +1,289 @@
+/// The whole measurement, as a page of Markdown on standard output.
+module Ingest.Load.Report
+
+open System
+open System.Diagnostics
+open System.IO
+open System.Threading
+open Ingest.Load.Connection
+open Ingest.Load.Dashboard
+open Ingest.Load.Load
+
+let private twoSeconds = TimeSpan.FromSeconds 2.0
+
+let private oneMinute = TimeSpan.FromMinutes 1.0
+
+let private rounds = 5
+
+let private line (text: string) = printfn "%s" text
+
+/// What goes on, for whoever waits.
+let private note (text: string) =
+    eprintfn $"{DateTime.UtcNow:``HH:mm:ss``} %s{text}"
+
+/// Middle, lowest and highest.
+let private spread (values: float list) : string =
+    let sorted = List.sort values
+    $"%.1f{sorted[sorted.Length / 2]} (%.1f{List.head sorted}–%.1f{List.last sorted})"
+
+let private wholeSpread (values: float list) : string =
+    let sorted = List.sort values
+    $"%.0f{sorted[sorted.Length / 2]} (%.0f{List.head sorted}–%.0f{List.last sorted})"
+
+let private mebibytes (bytes: int64) = float bytes / 1_048_576.0
+
+// ---- The machine -----------------------------------------------------------------------------------------------------
+
+let private firstValue (file: string) (name: string) : string =
+    File.ReadLines file
+    |> Seq.tryFind _.StartsWith(name, StringComparison.Ordinal)
+    |> Option.map (fun line -> line.Substring(line.IndexOf ':' + 1).Trim())
+    |> Option.defaultValue "unknown"
+
+/// Milliseconds for appending a page to a file and waiting until it is on the disk: what every commit costs at least.
+let private syncTimes (directory: string) : float list =
+    let path = Path.Combine(directory, "sync-probe")
+    use file = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.None, 0)
+    let page = Array.create 4096 1uy
+
+    let times =
+        [
+            for _ in 1..200 do
+                let watch = Stopwatch.StartNew()
+                file.Write(page, 0, page.Length)
+                file.Flush true
+                watch.Elapsed.TotalMilliseconds
+        ]
+
+    file.Close()
+    File.Delete path
+    times
+
+let private machine (directory: string) =
+    let syncs = syncTimes directory |> List.sort
+    let cpu = firstValue "/proc/cpuinfo" "model name"
+    let memory = firstValue "/proc/meminfo" "MemTotal"
+    let kernel = (File.ReadAllText "/proc/sys/kernel/osrelease").Trim()
+
+    line $"%d{Environment.ProcessorCount} cores (%s{cpu}), %s{memory} of memory, Linux %s{kernel}, .NET %O{Environment.Version}."
+
+    line
+        $"A page appended to a file and synced there takes %.2f{syncs[syncs.Length / 2]} ms (99 %% within %.2f{syncs[197]} ms). The load generator runs on the same cores."
+
+// ---- Ingest ----------------------------------------------------------------------------------------------------------
+
+/// What a server has been sent, so that the next round goes on from there.
+type private Stream =
+    {
+        Server: Server
+        Start: DateTime
+        mutable Sent: int
+    }
+
+let private streams (program: string) (database: string) (count: int) : Stream[] =
+    let start = DateTime.UtcNow.AddHours -47.0
+
+    Array.init count (fun i ->
+        {
+            Server = register program database $"load-%02d{i}"
+            Start = start
+            Sent = 0
+        })
+
+let private load (dashboard: Dashboard) (streams: Stream[]) (seconds: float) : Outcome =
+    let jobs =
+        streams
+        |> Array.mapi (fun i stream ->
+            {
+                Server = stream.Server
+                First = stream.Start + twoSeconds * float stream.Sent
+                Step = twoSeconds
+                Count = Int32.MaxValue
+                Seed = i
+            })
+
+    let outcome = post dashboard.Address twoSeconds (TimeSpan.FromSeconds(2.0 + seconds)) jobs
+
+    outcome.Posted
+    |> Array.iteri (fun i posted -> streams[i].Sent <- streams[i].Sent + posted)
+
+    outcome
+
+let private ingest (program: string) (directory: string) (seconds: float) =
+    let database = Path.Combine(directory, "load.db")
+    note "registering 64 servers"
+    let all = streams program database 64
+    use dashboard = new Dashboard(program, database)
+    line "## Samples acknowledged on disk"
+    line ""
+
+    line
+        $"Each connection posts for a server of its own, the next sample after the answer to the one before; %d{rounds} rounds of %.0f{seconds} s after 2 s of warm-up."
+
+    line "Middle of the rounds, lowest and highest."
+    line ""
+    line "| connections | samples/s | p50 ms | p99 ms | highest ms | CPU of the dashboard, µs per sample |"
+    line "|---|---|---|---|---|---|"
+
+    for connections in [ 1; 8; 64 ] do
+        let outcomes =
+            [
+                for round in 0 .. rounds - 1 do
+                    note $"%d{connections} connections, round %d{round + 1}"
+                    let mine = Array.init connections (fun i -> all[(round * connections + i) % 64])
+                    let before = dashboard.CpuTime
+                    let outcome = load dashboard mine seconds
+                    let sent = Array.sum outcome.Posted
+                    outcome, (dashboard.CpuTime - before).TotalMicroseconds / float sent
+            ]
+
+        let over figure = outcomes |> List.map (fst >> figure)
+
+        line
+            $"| %d{connections} | %s{wholeSpread (over _.Rate)} | %s{spread (over _.Percentile(0.5))} | %s{spread (over _.Percentile(0.99))} | %s{wholeSpread (over _.Percentile(1.0))} | %s{wholeSpread (List.map snd outcomes)} |"
+
+    line ""
+
+    line
+        $"Memory of the dashboard: highest %.0f{mebibytes dashboard.PeakMemory} MiB, afterwards %.0f{mebibytes dashboard.Memory} MiB resident."
+
+    line ""
+    dashboard.Stop()
+
+// ---- What a database holds -------------------------------------------------------------------------------------------
+
+/// Posts `count` samples of a server from `first` on, over several connections, each with a part of its own of the time.
+let private fill (server: Server) (parts: int) (first: DateTime) (step: TimeSpan) (count: int) : Job[] =
+    let size = (count + parts - 1) / parts
+
+    [|
+        for part in 0 .. parts - 1 do
+            let skipped = part * size
+
+            if skipped < count then
+                {
+                    Server = server
+                    First = first + step * float skipped
+                    Step = step
+                    Count = min size (count - skipped)
+                    Seed = part
+                }
+    |]
+
+let private postAll (dashboard: Dashboard) (jobs: Job[]) =
+    let outcome = post dashboard.Address TimeSpan.Zero TimeSpan.MaxValue jobs
+    note $"%d{outcome.Acknowledged} samples, %.0f{outcome.Rate}/s"
+
+let private rawHours = 48.0
+
+/// Waits until the database does not change any more: pruning goes in small steps.
+let private settle (database: string) =
+    let rec wait (size: int64) (quiet: int) =
+        if quiet < 10 then
+            Thread.Sleep 1000
+            let now = sizeOf database
+            wait now (if now = size then quiet + 1 else 0)
+
+    wait 0L 0
+
+let private sizes (program: string) (directory: string) =
+    let database = Path.Combine(directory, "one.db")
+    let server = register program database "one"
+    // Just less than what is kept, so that nothing is pruned meanwhile.
+    let count = 86_000
+
+    let raw =
+        use dashboard = new Dashboard(program, database)
+        note "48 hours of one server"
+        let first = DateTime.UtcNow.AddHours(-rawHours).AddMinutes 13.0
+        postAll dashboard (fill server 16 first twoSeconds count)
+        dashboard.Stop()
+        sizeOf database
+
+    let days =
+        use dashboard = new Dashboard(program, database)
+        note "12 days before that"
+        let before = DateTime.UtcNow.AddDays(-14.0).AddMinutes 10.0
+        let older = int ((DateTime.UtcNow.AddHours(-rawHours) - before) / twoSeconds)
+        postAll dashboard (fill server 16 before twoSeconds older)
+        settle database
+        dashboard.Stop()
+        sizeOf database
+
+    line "## Size"
+    line ""
+    line $"- %d{count} samples at 2 s, with their minutes: %.1f{float raw / 1e6} MB, **%.0f{float raw / float count} bytes per sample**"
+    line $"- 14 days of one server at 2 s (48 hours of samples, 14 days of minutes): **%.1f{float days / 1e6} MB**"
+    line ""
+
+let private queries (program: string) (directory: string) =
+    let database = Path.Combine(directory, "ten.db")
+    let servers = [ for i in 1..10 -> register program database $"ten-%02d{i}" ]
+    use dashboard = new Dashboard(program, database)
+    let start = DateTime.UtcNow.AddDays(-14.0).AddMinutes 10.0
+    let rawStart = DateTime.UtcNow.AddHours(-rawHours).AddMinutes 10.0
+    let minutes = int ((rawStart - start) / oneMinute)
+    let samples = int ((DateTime.UtcNow - rawStart) / twoSeconds)
+
+    let timed (title: string) (servers: Server list) =
+        line title
+        line ""
+        line "| range | middle ms | 95 % ms | highest ms | points | from | kB |"
+        line "|---|---|---|---|---|---|---|"
+
+        for timing in Queries.history dashboard.Address 20 servers do
+            let at share =
+                timing.Latencies[min (timing.Latencies.Length - 1) (int (share * float timing.Latencies.Length))]
+
+            line
+                $"| %d{timing.Minutes} min | %.1f{at 0.5} | %.1f{at 0.95} | %.1f{Array.last timing.Latencies} | %d{timing.Points} | %s{timing.Source} | %d{timing.Bytes / 1000} |"
+
+        line ""
+
+    for part, group in [ "one server", List.take 1 servers; "ten servers", List.skip 1 servers ] do
+        note $"14 days, until there are %s{part}"
+        // A minute that has one sample is as long in the database as one that has thirty.
+        let step = 64 / group.Length
+
+        let jobs =
+            [|
+                for server in group do
+                    yield! fill server step start oneMinute minutes
+            |]
+
+        postAll dashboard jobs
+
+        let jobs =
+            [|
+                for server in group do
+                    yield! fill server step rawStart twoSeconds samples
+            |]
+
+        postAll dashboard jobs
+        note "asking"
+
+        if part = "one server" then
+            line "## History"
+            line ""
+            line "20 queries of each range for each server, one after the other, until the last byte is read."
+            line ""
+            timed "With 14 days of one server at 2 s:" group
+        else
+            timed "With 14 days of ten servers at 2 s, asked for each of them in turn:" servers
+
+    line
+        $"The database of ten servers: %.0f{float (sizeOf database) / 1e6} MB. Memory of the dashboard: highest %.0f{mebibytes dashboard.PeakMemory} MiB."
+
+    line ""
+    dashboard.Stop()
+
+/// Measures everything in this directory, which needs about a gigabyte.
+let all (program: string) (directory: string) (seconds: float) : unit =
+    line "# What `ai-dashboard` takes and answers"
+    line ""
+    line $"Written by `bench/ingest.sh` on {DateTime.UtcNow:``yyyy-MM-dd``}."
+    machine directory
+    line ""
+    ingest program directory seconds
+    sizes program directory
+    queries program directory

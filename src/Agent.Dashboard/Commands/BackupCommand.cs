@@ -1,0 +1,69 @@
+using Agent.Core.Dashboard;
+using Agent.Dashboard.Store;
+using Agent.Host;
+using Microsoft.Data.Sqlite;
+
+namespace Agent.Dashboard.Commands;
+
+/// <summary>The command <c>backup</c>: one instant of the database as a file of its own, while others go on writing.</summary>
+internal static class BackupCommand
+{
+    private const int Success = 0;
+    private const int Failure = 1;
+
+    /// <summary>Writes it; the exit code.</summary>
+    public static int Run(string database, string file, AgentClock clock, TextWriter output, TextWriter errors)
+    {
+        if (Path.Exists(file))
+        {
+            errors.WriteLine($"{DashboardCli.ProgramName}: \"{file}\" is there already; name a new file");
+            return Failure;
+        }
+
+        return CommandRun.With(
+            Database.OpenExisting(database, clock),
+            connection =>
+            {
+                Write(connection, file);
+                output.WriteLine($"Wrote {file}, {new FileInfo(file).Length} bytes.");
+                return Success;
+            },
+            errors);
+    }
+
+    private static void Write(SqliteConnection connection, string file)
+    {
+        // Under its name it is whole or not there.
+        var partial = file + ".partial";
+        File.Delete(partial);
+
+        try
+        {
+            using (new FileStream(partial, new FileStreamOptions
+            {
+                Mode = FileMode.CreateNew,
+                Access = FileAccess.Write,
+                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+            }))
+            {
+                // SQLite writes into a file that is there if it is empty.
+            }
+
+            using (var copy = new Statement(connection, "VACUUM INTO ?1"))
+            {
+                copy.Bind(1, Path.GetFullPath(partial)).Run();
+            }
+
+            using (var written = new FileStream(partial, FileMode.Open, FileAccess.ReadWrite))
+            {
+                written.Flush(flushToDisk: true);
+            }
+
+            File.Move(partial, file);
+        }
+        finally
+        {
+            File.Delete(partial);
+        }
+    }
+}

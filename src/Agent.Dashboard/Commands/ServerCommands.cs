@@ -1,0 +1,91 @@
+using Agent.Core.Dashboard;
+using Agent.Dashboard.Store;
+using Agent.Host;
+using Microsoft.Data.Sqlite;
+
+namespace Agent.Dashboard.Commands;
+
+/// <summary>The commands about servers. They work beside a dashboard that serves.</summary>
+internal sealed class ServerCommands(AgentClock clock, TextWriter output, TextWriter errors)
+{
+    private const int Success = 0;
+    private const int Failure = 1;
+
+    /// <summary>register-server</summary>
+    public int Register(RegisterSettings settings) =>
+        With(Database.OpenForWriting(settings.Database, clock), connection =>
+        {
+            var (text, isGood) = Database.Transact(connection, clock, () => Register(connection, settings));
+            (isGood ? output : errors).Write(text);
+            return isGood ? Success : Failure;
+        });
+
+    /// <summary>list-servers</summary>
+    public int List(string database) =>
+        With(Database.OpenExisting(database, clock), connection =>
+        {
+            var servers = Registrations.All(connection);
+
+            foreach (var (registration, _) in servers.OrderBy(static server => server.Registration.Slug, StringComparer.Ordinal))
+            {
+                output.WriteLine(Answers.Line(registration, Registrations.LastSample(connection, registration.Id)));
+            }
+
+            if (servers.Count == 0)
+            {
+                errors.WriteLine($"{DashboardCli.ProgramName}: no server is registered; register-server SLUG adds one");
+            }
+
+            return Success;
+        });
+
+    /// <summary>remove-server</summary>
+    public int Remove(string database, string slug) =>
+        With(Database.OpenExisting(database, clock), connection =>
+        {
+            var isRemoved = Database.Transact(connection, clock, () =>
+            {
+                if (Registrations.Find(connection, slug) is not { } known)
+                {
+                    return false;
+                }
+
+                Registrations.Remove(connection, known.Id);
+                return true;
+            });
+
+            if (isRemoved)
+            {
+                output.WriteLine($"Removed {slug} and its samples.");
+                return Success;
+            }
+
+            errors.WriteLine($"{DashboardCli.ProgramName}: no server is called \"{slug}\"; list-servers tells which there are");
+            return Failure;
+        });
+
+    private (string Text, bool IsGood) Register(SqliteConnection connection, RegisterSettings settings)
+    {
+        var known = Registrations.Find(connection, settings.Slug);
+
+        if ((known?.Id ?? Registrations.FreeId(connection)) is not { } id)
+        {
+            return (
+                $"{DashboardCli.ProgramName}: {RegistrationModule.MostServers} servers are registered, which is as many as there can be; remove-server makes room\n",
+                false);
+        }
+
+        var token = known is null || settings.RotateToken ? Registrations.NewToken() : "";
+        var changed = Registering.Change(
+            settings,
+            Maybe.Of(known),
+            id,
+            token.Length > 0 ? Registrations.Hash(token) : known!.TokenHash,
+            clock.GetUtcNow());
+        Registrations.Save(connection, changed);
+        return (Registering.Told(changed, known is null, token, Setting.Read(connection, Setting.Listen)), true);
+    }
+
+    private int With(Microsoft.FSharp.Core.FSharpResult<SqliteConnection, string> opened, Func<SqliteConnection, int> work) =>
+        CommandRun.With(opened, work, errors);
+}

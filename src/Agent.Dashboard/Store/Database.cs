@@ -1,0 +1,206 @@
+using Agent.Core.Dashboard;
+using Agent.Host;
+using Microsoft.Data.Sqlite;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Dashboard.Store;
+
+/// <summary>Opens the database: a file of SQLite in WAL mode, for one writer and any number of readers, of several processes.</summary>
+internal static class Database
+{
+    private const int Busy = 5;
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    /// <summary>A connection that writes; the file is made, and its tables brought up to date. The error is a sentence.</summary>
+    public static FSharpResult<SqliteConnection, string> OpenForWriting(string path, AgentClock clock) =>
+        Open(path, SqliteOpenMode.ReadWriteCreate, clock);
+
+    /// <summary>The same, for a file that has to be there.</summary>
+    public static FSharpResult<SqliteConnection, string> OpenExisting(string path, AgentClock clock) =>
+        File.Exists(path)
+            ? Open(path, SqliteOpenMode.ReadWrite, clock)
+            : Error($"--database: \"{path}\" is not there; register-server and serve make it");
+
+    /// <summary>A connection that only reads a database which was opened for writing before.</summary>
+    /// <exception cref="SqliteException">It cannot be opened.</exception>
+    public static SqliteConnection OpenForReading(string path)
+    {
+        var connection = Connect(path, SqliteOpenMode.ReadOnly);
+        connection.Open();
+        Execute(connection, "PRAGMA busy_timeout = 5000; PRAGMA cache_size = -4000; PRAGMA temp_store = MEMORY");
+        return connection;
+    }
+
+    /// <summary>Executes statements for what they do.</summary>
+    public static void Execute(SqliteConnection connection, string sql)
+    {
+        using var command = connection.CreateCommand();
+        command.CommandText = sql;
+        command.ExecuteNonQuery();
+    }
+
+    /// <summary>The one value that a statement gives.</summary>
+    public static long Scalar(SqliteConnection connection, string sql)
+    {
+        using var statement = new Statement(connection, sql);
+        statement.Step();
+        var value = statement.Integer(0);
+        statement.Reset();
+        return value;
+    }
+
+    /// <summary>
+    /// Runs <paramref name="work"/> in a transaction that may write. Beside a writer that commits without pause the usual waiting
+    /// of SQLite, which sleeps longer and longer, would come too late each time: this tries every other millisecond.
+    /// </summary>
+    public static T Transact<T>(SqliteConnection connection, AgentClock clock, Func<T> work)
+    {
+        Begin(connection, clock);
+
+        try
+        {
+            var result = work();
+            Execute(connection, "COMMIT");
+            return result;
+        }
+        catch
+        {
+            Rollback(connection);
+            throw;
+        }
+    }
+
+    /// <summary>Gives up the transaction that is open, if one is.</summary>
+    public static void Rollback(SqliteConnection connection)
+    {
+        if (connection.Handle is { } handle && SQLitePCL.raw.sqlite3_get_autocommit(handle) == 0)
+        {
+            Execute(connection, "ROLLBACK");
+        }
+    }
+
+    private static void Begin(SqliteConnection connection, AgentClock clock)
+    {
+        var start = clock.GetTimestamp();
+        var gate = new object();
+        using var begin = new Statement(connection, "BEGIN IMMEDIATE");
+        Execute(connection, "PRAGMA busy_timeout = 0");
+
+        try
+        {
+            while (true)
+            {
+                try
+                {
+                    begin.Run();
+                    return;
+                }
+                catch (SqliteException busy) when (
+                    busy.SqliteErrorCode == Busy && clock.GetElapsedTime(start) < Patience)
+                {
+                    lock (gate)
+                    {
+                        clock.Wait(gate, TimeSpan.FromMilliseconds(2));
+                    }
+                }
+            }
+        }
+        finally
+        {
+            Execute(connection, "PRAGMA busy_timeout = 30000");
+        }
+    }
+
+    private static SqliteConnection Connect(string path, SqliteOpenMode mode) =>
+        new(new SqliteConnectionStringBuilder { DataSource = Path.GetFullPath(path), Mode = mode, Pooling = false, DefaultTimeout = 30 }
+            .ToString());
+
+    private static FSharpResult<SqliteConnection, string> Error(string sentence) =>
+        FSharpResult<SqliteConnection, string>.NewError(sentence);
+
+    private static FSharpResult<SqliteConnection, string> Open(string path, SqliteOpenMode mode, AgentClock clock)
+    {
+        if (Path.GetDirectoryName(Path.GetFullPath(path)) is { Length: > 0 } directory && !Directory.Exists(directory))
+        {
+            return Error($"--database: the directory \"{directory}\" is not there; make it first");
+        }
+
+        if (Directory.Exists(path))
+        {
+            return Error($"--database: \"{path}\" is a directory; name a file");
+        }
+
+        SqliteConnection? connection = null;
+
+        try
+        {
+            if (mode == SqliteOpenMode.ReadWriteCreate)
+            {
+                // Hashes of tokens are nobody else's business, nor is what the machines do.
+                using var _ = new FileStream(path, new FileStreamOptions
+                {
+                    Mode = FileMode.OpenOrCreate,
+                    Access = FileAccess.ReadWrite,
+                    Share = FileShare.ReadWrite | FileShare.Delete,
+                    UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+                });
+            }
+
+            connection = Connect(path, mode);
+            connection.Open();
+            Execute(connection, "PRAGMA busy_timeout = 30000");
+
+            if (Refusal(connection, path) is { } sentence)
+            {
+                connection.Dispose();
+                return Error(sentence);
+            }
+
+            Prepare(connection, clock);
+            return FSharpResult<SqliteConnection, string>.NewOk(connection);
+        }
+        catch (Exception failure) when (failure is SqliteException or IOException or UnauthorizedAccessException)
+        {
+            connection?.Dispose();
+            return Error($"--database: \"{path}\" cannot be used: {failure.Message}");
+        }
+    }
+
+    private static string? Refusal(SqliteConnection connection, string path)
+    {
+        var owner = Scalar(connection, "PRAGMA application_id");
+        var version = Scalar(connection, "PRAGMA user_version");
+        var tables = Scalar(connection, "SELECT count(*) FROM sqlite_schema");
+
+        return owner != Migrations.ApplicationId && (owner != 0 || tables > 0)
+            ? $"--database: \"{path}\" is another program's database; name another file"
+            : version > Migrations.Steps.Length
+                ? $"--database: \"{path}\" was written by a newer {DashboardCli.ProgramName} (format {version}, this one knows {Migrations.Steps.Length}); use that one"
+                : null;
+    }
+
+    private static void Prepare(SqliteConnection connection, AgentClock clock)
+    {
+        // An acknowledged sample has to survive a loss of power: with WAL, only FULL waits for the disk at each commit.
+        Execute(connection, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8000");
+
+        if (Scalar(connection, "PRAGMA user_version") == Migrations.Steps.Length)
+        {
+            return;
+        }
+
+        Transact(connection, clock, () =>
+        {
+            // Another process may have been faster.
+            var version = Scalar(connection, "PRAGMA user_version");
+
+            for (var step = version; step < Migrations.Steps.Length; step++)
+            {
+                Execute(connection, Migrations.Steps[step]);
+            }
+
+            Execute(connection, $"PRAGMA application_id = {Migrations.ApplicationId}; PRAGMA user_version = {Migrations.Steps.Length}");
+            return 0;
+        });
+    }
+}

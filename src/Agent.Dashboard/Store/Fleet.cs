@@ -1,0 +1,47 @@
+using System.Collections.Concurrent;
+using Agent.Core.Dashboard;
+using Microsoft.Data.Sqlite;
+
+namespace Agent.Dashboard.Store;
+
+/// <summary>The servers that are registered. The writer's thread keeps them as the database has them.</summary>
+internal sealed class Fleet
+{
+    private readonly ConcurrentDictionary<string, LiveServer> bySlug = new(StringComparer.Ordinal);
+
+    /// <summary>All of them, in no order.</summary>
+    public ICollection<LiveServer> All => bySlug.Values;
+
+    /// <summary>The server of that slug, or null.</summary>
+    public LiveServer? Find(string slug) => bySlug.GetValueOrDefault(slug);
+
+    /// <summary>Reads the registrations anew; those of servers that are new here. Gone ones are dropped.</summary>
+    public List<LiveServer> Reload(SqliteConnection connection)
+    {
+        var added = new List<LiveServer>();
+        var registered = Registrations.All(connection);
+
+        foreach (var gone in bySlug.Keys.Except(registered.Select(static server => server.Registration.Slug)).ToArray())
+        {
+            bySlug.TryRemove(gone, out _);
+        }
+
+        foreach (var (registration, agent) in registered)
+        {
+            // A server that was removed and registered again is another one.
+            if (bySlug.TryGetValue(registration.Slug, out var known)
+                && known.Id == registration.Id
+                && known.Registration.CreatedAt == registration.CreatedAt)
+            {
+                known.Registration = registration;
+                known.Publish();
+            }
+            else
+            {
+                added.Add(bySlug[registration.Slug] = new LiveServer(registration, agent));
+            }
+        }
+
+        return added;
+    }
+}

@@ -1,0 +1,198 @@
+using System.Security.Cryptography;
+using Agent.Core;
+using Agent.Core.Dashboard;
+
+namespace Agent.Dashboard.Store;
+
+/// <summary>What became of a sample.</summary>
+internal enum IngestResult
+{
+    /// <summary>It is on disk.</summary>
+    Stored,
+
+    /// <summary>It was on disk already.</summary>
+    Known,
+
+    /// <summary>Its server is not registered any more.</summary>
+    Gone,
+
+    /// <summary>Its server's samples are refused.</summary>
+    Disabled,
+
+    /// <summary>Its token is not that of the server any more.</summary>
+    WrongToken,
+
+    /// <summary>The disk did not take it.</summary>
+    Failed,
+}
+
+/// <summary>A sample on its way to the disk.</summary>
+internal sealed class IngestJob(
+    LiveServer server, byte[] tokenHash, Report report, DateTimeOffset receivedAt, byte[] agentAsSent, string agent)
+{
+    private readonly TaskCompletionSource<IngestResult> done = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Where it came from.</summary>
+    public LiveServer Server { get; } = server;
+
+    /// <summary>Its place in the table.</summary>
+    public long Key { get; } = RowKey.Sample(server.Id, RowKey.Microseconds(report.CollectedAt));
+
+    /// <summary>What it says.</summary>
+    public Report Report { get; } = report;
+
+    /// <summary>The same as rates are derived from it; made before it comes to the writer's thread, which is the bottleneck.</summary>
+    public Sample Sample { get; } = DerivationModule.SampleOf(report);
+
+    /// <summary>By the receiver's clock.</summary>
+    public DateTimeOffset ReceivedAt { get; } = receivedAt;
+
+    /// <summary>What the agent says of itself, if that is news; else empty.</summary>
+    public byte[] AgentAsSent { get; } = agentAsSent;
+
+    /// <summary>The same as it is kept.</summary>
+    public string Agent { get; } = agent;
+
+    /// <summary>As it is stored; null until then.</summary>
+    public StoredSample? Stored { get; set; }
+
+    /// <summary>What has become of it, once the transaction is over.</summary>
+    public IngestResult Result { get; set; } = IngestResult.Failed;
+
+    /// <summary>Ends when the sample is on disk, or will not be.</summary>
+    public Task<IngestResult> Done => done.Task;
+
+    /// <summary>Whether the token is still that of the server.</summary>
+    public bool HasTokenOf(Registration registration) =>
+        CryptographicOperations.FixedTimeEquals(tokenHash, registration.TokenHash);
+
+    /// <summary>Tells whoever waits.</summary>
+    public void Finish() => done.TrySetResult(Result);
+}
+
+/// <summary>Puts samples in their places among those of their server. On the writer's thread, within its transaction.</summary>
+internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minutes)
+{
+    /// <summary>Stores a sample, or finds that it is stored already.</summary>
+    public void Store(IngestJob job)
+    {
+        var server = job.Server;
+
+        if (!Place(job, out var previous, out var next, out var known))
+        {
+            job.Stored = known!.Stored;
+            job.Result = IngestResult.Known;
+            return;
+        }
+
+        var derivation = DerivationModule.Between(
+            Maybe.Of(previous?.Stored.Derivation.Sample), job.Sample);
+        var layout = LayoutOf(server, job.Report);
+        var delay = (long)Math.Round((job.ReceivedAt - job.Report.CollectedAt).TotalMilliseconds);
+        rows.Insert(job.Key, layout.Id, delay, DerivationModule.LabelCode(derivation), job.Report);
+        var stored = new StoredSample(job.Key, job.ReceivedAt, job.Report, derivation);
+        var held = new HeldSample(stored, layout.Layout);
+
+        if (server.Recent.Count == 0 || job.Key > server.Recent[0].Key)
+        {
+            server.Hold(held);
+        }
+
+        minutes.Touch(server, job.Key);
+
+        if (next is not null)
+        {
+            Reconsider(server, held, next);
+        }
+
+        if (job.AgentAsSent.Length > 0)
+        {
+            server.TakeAgent(job.AgentAsSent, job.Agent);
+        }
+
+        job.Stored = stored;
+        job.Result = IngestResult.Stored;
+    }
+
+    /// <summary>A row with what is derived from it and the row before.</summary>
+    public static HeldSample Held(SampleRow row, SampleRow? before) =>
+        new(
+            new StoredSample(
+                row.Key,
+                row.ReceivedAt,
+                row.Report,
+                DerivationModule.Between(
+                    Maybe.Of(before is null ? null : DerivationModule.SampleOf(before.Report)),
+                    DerivationModule.SampleOf(row.Report))),
+            row.Layout);
+
+    /// <summary>The neighbours in time of a sample that is new; false for one that is stored already.</summary>
+    private bool Place(IngestJob job, out HeldSample? previous, out HeldSample? next, out HeldSample? known)
+    {
+        var recent = job.Server.Recent;
+        previous = next = known = null;
+
+        for (var place = recent.Count - 1; place >= 0; place--)
+        {
+            if (recent[place].Key == job.Key)
+            {
+                known = recent[place];
+                return false;
+            }
+
+            if (recent[place].Key < job.Key)
+            {
+                previous = recent[place];
+                return true;
+            }
+
+            next = recent[place];
+        }
+
+        if (recent.Count == 0)
+        {
+            return true;
+        }
+
+        // Older than all that are held.
+        var before = rows.Before(job.Key, 1).FirstOrDefault();
+        previous = before is null ? null : Held(before, null);
+
+        if (rows.At(job.Key) is { } same)
+        {
+            known = Held(same, before);
+            return false;
+        }
+
+        if (rows.After(job.Key) is { } after && after.Key != next!.Key)
+        {
+            next = Held(after, before);
+        }
+
+        return true;
+    }
+
+    /// <summary>Derives a sample anew that has another one before it now.</summary>
+    private void Reconsider(LiveServer server, HeldSample previous, HeldSample sample)
+    {
+        var derivation = DerivationModule.Between(
+            Maybe.Of(previous.Stored.Derivation.Sample), sample.Stored.Derivation.Sample);
+        rows.Relabel(sample.Key, DerivationModule.LabelCode(derivation));
+        server.Replace(sample with
+        {
+            Stored = new StoredSample(sample.Key, sample.Stored.ReceivedAt, sample.Stored.Report, derivation),
+        });
+        minutes.Touch(server, sample.Key);
+    }
+
+    private (Layout Layout, int Id) LayoutOf(LiveServer server, Report report)
+    {
+        if (server.Layout.Id < 0 || !LayoutModule.Fits(server.Layout.Layout, report))
+        {
+            var layout = LayoutModule.Of(report);
+            server.Layout = (layout, layouts.Identify(layout));
+        }
+
+        return server.Layout;
+    }
+}

@@ -1,0 +1,209 @@
+using Agent.Core;
+using Agent.Core.Dashboard;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Dashboard.Store;
+
+/// <summary>A sample that is held in memory, with the devices its figures belong to.</summary>
+internal sealed record HeldSample(StoredSample Stored, Layout Layout)
+{
+    /// <summary>Its key.</summary>
+    public long Key => Stored.Id;
+}
+
+/// <summary>
+/// What the receiver knows of one server: its registration, its last samples, so that neighbours need not be read, and which of its
+/// minutes are not rolled up. The writer's thread alone changes it; others look at <see cref="View"/>, which shows what is on disk.
+/// </summary>
+internal sealed class LiveServer
+{
+    /// <summary>So many samples are held: as many as requests in flight may bring out of order.</summary>
+    private const int MostHeld = 16;
+
+    private const int SparkMinutes = 60;
+
+    private readonly Lock gate = new();
+    private readonly List<HeldSample> recent = new(MostHeld + 1);
+    private readonly long[] sparkMinutes = new long[SparkMinutes];
+    private readonly double[] sparkCpu = new double[SparkMinutes];
+    private readonly double[] sparkGpu = new double[SparkMinutes];
+    private FSharpValueOption<DateTimeOffset> lastSeen;
+    private volatile ServerView view;
+    private volatile Registration registration;
+    private volatile string agent;
+
+    /// <summary>A server without samples so far.</summary>
+    public LiveServer(Registration registration, string agent)
+    {
+        this.registration = registration;
+        this.agent = agent;
+        view = Current();
+    }
+
+    /// <summary>As registered.</summary>
+    public Registration Registration
+    {
+        get => registration;
+        set => registration = value;
+    }
+
+    /// <summary>Its number.</summary>
+    public int Id => registration.Id;
+
+    /// <summary>As it is shown: what is on disk.</summary>
+    public ServerView View => view;
+
+    /// <summary>The devices of the newest sample, and their number in the database; -1 before the first.</summary>
+    public (Layout Layout, int Id) Layout { get; set; } = (LayoutModule.empty, -1);
+
+    /// <summary>Minutes that have samples which are not rolled up.</summary>
+    public HashSet<long> Dirty { get; } = [];
+
+    /// <summary>How many those are, for other threads.</summary>
+    public int DirtyCount => Volatile.Read(ref dirtyCount);
+
+    /// <summary>Samples before this may have been pruned, in microseconds.</summary>
+    public long PrunedUntil { get; set; }
+
+    /// <summary>What the agent said of itself last, as JSON.</summary>
+    public string Agent => agent;
+
+    /// <summary>What the agent said of itself as it was sent, to see when it changes.</summary>
+    public byte[] AgentAsSent { get; private set; } = [];
+
+    /// <summary>True while what the agent says of itself is newer than what is on disk.</summary>
+    public bool AgentIsNews { get; set; }
+
+    /// <summary>The samples that are held, in the order of time.</summary>
+    public IReadOnlyList<HeldSample> Recent => recent;
+
+    private int dirtyCount;
+
+    /// <summary>Takes what the agent says of itself.</summary>
+    public void TakeAgent(byte[] asSent, string kept)
+    {
+        AgentAsSent = asSent;
+        agent = kept;
+        AgentIsNews = true;
+    }
+
+    /// <summary>Whether the agent says of itself what it said before.</summary>
+    public bool SaysTheSame(ReadOnlySpan<byte> asSent) => asSent.SequenceEqual(AgentAsSent);
+
+    /// <summary>Holds a sample. One that is older than all that are held is not.</summary>
+    public void Hold(HeldSample sample)
+    {
+        var place = recent.Count;
+
+        while (place > 0 && recent[place - 1].Key > sample.Key)
+        {
+            place--;
+        }
+
+        recent.Insert(place, sample);
+
+        if (recent.Count > MostHeld)
+        {
+            recent.RemoveAt(0);
+        }
+
+        if (!lastSeen.IsValueSome || lastSeen.Value < sample.Stored.ReceivedAt)
+        {
+            lastSeen = FSharpValueOption<DateTimeOffset>.NewValueSome(sample.Stored.ReceivedAt);
+        }
+    }
+
+    /// <summary>Puts a sample in the place of the one of the same key, if that is held.</summary>
+    public void Replace(HeldSample sample)
+    {
+        var place = recent.FindIndex(held => held.Key == sample.Key);
+
+        if (place >= 0)
+        {
+            recent[place] = sample;
+        }
+    }
+
+    /// <summary>Forgets the samples, to read them anew.</summary>
+    public void Forget()
+    {
+        recent.Clear();
+        Layout = (LayoutModule.empty, -1);
+        Dirty.Clear();
+    }
+
+    /// <summary>Shows what has come to be on disk.</summary>
+    public void Publish()
+    {
+        view = Current();
+        Volatile.Write(ref dirtyCount, Dirty.Count);
+    }
+
+    /// <summary>Remembers the greatest CPU and GPU use of a minute; NaN where not known.</summary>
+    public void Spark(long minute, double cpu, double gpu)
+    {
+        lock (gate)
+        {
+            var place = minute % SparkMinutes;
+
+            if (sparkMinutes[place] > minute)
+            {
+                return;
+            }
+
+            if (sparkMinutes[place] < minute)
+            {
+                sparkMinutes[place] = minute;
+                sparkCpu[place] = double.NaN;
+                sparkGpu[place] = double.NaN;
+            }
+
+            // A comparison with NaN is false.
+            sparkCpu[place] = sparkCpu[place] >= cpu ? sparkCpu[place] : double.IsNaN(cpu) ? sparkCpu[place] : cpu;
+            sparkGpu[place] = sparkGpu[place] >= gpu ? sparkGpu[place] : double.IsNaN(gpu) ? sparkGpu[place] : gpu;
+        }
+    }
+
+    /// <summary>The hour that ends with the minute of <paramref name="now"/>.</summary>
+    public Spark SparkUntil(DateTimeOffset now)
+    {
+        var last = RowKey.MinuteAt(RowKey.Microseconds(now));
+        var cpu = new double[SparkMinutes];
+        var gpu = new double[SparkMinutes];
+
+        lock (gate)
+        {
+            for (var index = 0; index < SparkMinutes; index++)
+            {
+                var minute = last - SparkMinutes + 1 + index;
+                var place = minute % SparkMinutes;
+                var known = sparkMinutes[place] == minute;
+                cpu[index] = known ? sparkCpu[place] : double.NaN;
+                gpu[index] = known ? sparkGpu[place] : double.NaN;
+            }
+        }
+
+        return new Spark(RowKey.Instant((last + 1) * RowKey.MicrosecondsPerMinute), cpu, gpu);
+    }
+
+    private ServerView Current()
+    {
+        if (recent.Count == 0)
+        {
+            return new ServerView(
+                registration,
+                lastSeen,
+                FSharpValueOption<double>.ValueNone,
+                agent,
+                FSharpValueOption<StoredSample>.ValueNone);
+        }
+
+        var newest = recent[^1].Stored;
+        return new ServerView(
+            registration,
+            lastSeen,
+            newest.Derivation.Derived.Interval,
+            agent,
+            FSharpValueOption<StoredSample>.NewValueSome(newest));
+    }
+}

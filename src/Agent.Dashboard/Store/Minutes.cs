@@ -1,0 +1,128 @@
+using Agent.Core.Dashboard;
+using Microsoft.Data.Sqlite;
+
+namespace Agent.Dashboard.Store;
+
+/// <summary>
+/// Rolls samples up into minutes. A minute that gets a sample is dirty until it is rolled up from its samples; which ones are is on
+/// disk as well, in the same transaction as the sample, so that none is forgotten. On the writer's thread, within its transaction.
+/// </summary>
+internal sealed class Minutes : IDisposable
+{
+    private readonly SampleRows rows;
+    private readonly Layouts layouts;
+    private readonly Statement mark;
+    private readonly Statement unmark;
+    private readonly Statement marked;
+    private readonly Statement read;
+    private readonly Statement write;
+    private readonly Statement deleteSamples;
+
+    /// <summary>Prepares its statements.</summary>
+    public Minutes(SqliteConnection connection, SampleRows rows, Layouts layouts)
+    {
+        this.rows = rows;
+        this.layouts = layouts;
+        mark = new Statement(connection, "INSERT OR IGNORE INTO dirty_minute (key) VALUES (?1)");
+        unmark = new Statement(connection, "DELETE FROM dirty_minute WHERE key = ?1");
+        marked = new Statement(connection, "SELECT key FROM dirty_minute WHERE key >= ?1 AND key < ?2");
+        read = new Statement(connection, "SELECT layout, figures FROM minute WHERE key = ?1");
+        write = new Statement(
+            connection, "INSERT OR REPLACE INTO minute (key, layout, samples, figures) VALUES (?1, ?2, ?3, ?4)");
+        deleteSamples = new Statement(connection, "DELETE FROM sample WHERE key >= ?1 AND key < ?2");
+    }
+
+    /// <summary>Notes that the minute of a sample has changed.</summary>
+    public void Touch(LiveServer server, long sampleKey)
+    {
+        var minute = RowKey.MinuteAt(RowKey.TimeOf(sampleKey));
+
+        if (server.Dirty.Add(minute))
+        {
+            mark.Bind(1, RowKey.Minute(server.Id, minute)).Run();
+        }
+    }
+
+    /// <summary>Reads which minutes of a server are dirty.</summary>
+    public void Load(LiveServer server)
+    {
+        marked.Bind(1, RowKey.Minute(server.Id, 0)).Bind(2, RowKey.Minute(server.Id + 1, 0));
+
+        while (marked.Step())
+        {
+            server.Dirty.Add(RowKey.MinuteOf(marked.Integer(0)));
+        }
+    }
+
+    /// <summary>Rolls up dirty minutes before <paramref name="past"/>, the oldest first; how many.</summary>
+    public int Roll(LiveServer server, long past, int most)
+    {
+        var due = server.Dirty.Where(minute => minute < past).Order().Take(most).ToArray();
+
+        foreach (var minute in due)
+        {
+            Roll(server, minute);
+            unmark.Bind(1, RowKey.Minute(server.Id, minute)).Run();
+            server.Dirty.Remove(minute);
+        }
+
+        return due.Length;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        mark.Dispose();
+        unmark.Dispose();
+        marked.Dispose();
+        read.Dispose();
+        write.Dispose();
+        deleteSamples.Dispose();
+    }
+
+    private void Roll(LiveServer server, long minute)
+    {
+        var start = minute * RowKey.MicrosecondsPerMinute;
+        var first = RowKey.Sample(server.Id, start);
+        var past = RowKey.Sample(server.Id, start + RowKey.MicrosecondsPerMinute);
+        var key = RowKey.Minute(server.Id, minute);
+        var rollup = RollupModule.OfPoints([.. Points(first, past)]);
+
+        if (start < server.PrunedUntil)
+        {
+            // The samples of long ago are gone, but for those that came late: these are added to what is known of them.
+            rollup = Known(key) is { } known ? RollupModule.Join(known, rollup) : rollup;
+            deleteSamples.Bind(1, first).Bind(2, past).Run();
+        }
+
+        if (rollup.Samples > 0)
+        {
+            write
+                .Bind(1, key)
+                .Bind(2, layouts.Identify(rollup.Layout))
+                .Bind(3, rollup.Samples)
+                .Bind(4, RollupModule.Pack(rollup))
+                .Run();
+        }
+    }
+
+    private Rollup? Known(long key)
+    {
+        read.Bind(1, key);
+        var known = read.Step() ? RollupModule.Unpack(layouts.Find((int)read.Integer(0)), read.Bytes(1)) : null;
+        read.Reset();
+        return known;
+    }
+
+    private IEnumerable<(Layout, Point)> Points(long first, long past)
+    {
+        var previous = rows.Before(first, 1).FirstOrDefault();
+        var derived = previous is null ? null : Ingestion.Held(previous, null).Stored.Derivation;
+
+        foreach (var row in rows.Range(first, past))
+        {
+            derived = DerivationModule.Between(Maybe.Of(derived?.Sample), DerivationModule.SampleOf(row.Report));
+            yield return (row.Layout, PointModule.Of(row.Layout, row.Report, derived.Derived, DerivationModule.LabelCode(derived)));
+        }
+    }
+}

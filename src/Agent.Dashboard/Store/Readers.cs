@@ -1,0 +1,47 @@
+using System.Collections.Concurrent;
+
+namespace Agent.Dashboard.Store;
+
+/// <summary>A few readers, lent out one at a time: a history takes memory while it is read, and the machine has few cores.</summary>
+internal sealed class Readers(string path) : IDisposable
+{
+    private const int Most = 2;
+
+    private readonly ConcurrentBag<Reader> idle = [];
+    private readonly SemaphoreSlim free = new(Most);
+
+    /// <summary>Lends a reader out, as soon as one is free.</summary>
+    public async Task<T> Use<T>(Func<Reader, T> work, CancellationToken stop)
+    {
+        await free.WaitAsync(stop);
+
+        try
+        {
+            var reader = idle.TryTake(out var known) ? known : new Reader(path);
+
+            try
+            {
+                return work(reader);
+            }
+            finally
+            {
+                idle.Add(reader);
+            }
+        }
+        finally
+        {
+            free.Release();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var reader in idle)
+        {
+            reader.Dispose();
+        }
+
+        free.Dispose();
+    }
+}

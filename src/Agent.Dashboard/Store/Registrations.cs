@@ -1,0 +1,129 @@
+using System.Security.Cryptography;
+using System.Text;
+using Agent.Core.Dashboard;
+using Microsoft.Data.Sqlite;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Dashboard.Store;
+
+/// <summary>The table of servers, for the commands and for the receiver alike. Whoever writes has a transaction open.</summary>
+internal static class Registrations
+{
+    private const string Columns = "id, slug, name, hostname, description, is_active, created_at, token_sha256";
+
+    /// <summary>What is kept of a token, and compared.</summary>
+    public static byte[] Hash(string token) => SHA256.HashData(Encoding.UTF8.GetBytes(token));
+
+    /// <summary>A new token: 32 random bytes as text.</summary>
+    public static string NewToken() => RegistrationModule.TokenOf(RandomNumberGenerator.GetBytes(32));
+
+    /// <summary>Every server, by its number.</summary>
+    public static List<(Registration Registration, string Agent)> All(SqliteConnection connection)
+    {
+        using var statement = new Statement(connection, $"SELECT {Columns}, agent FROM server ORDER BY id");
+        var found = new List<(Registration, string)>();
+
+        while (statement.Step())
+        {
+            found.Add((Read(statement), statement.Text(8)));
+        }
+
+        return found;
+    }
+
+    /// <summary>The server of that slug, or null.</summary>
+    public static Registration? Find(SqliteConnection connection, string slug)
+    {
+        using var statement = new Statement(connection, $"SELECT {Columns} FROM server WHERE slug = ?1");
+        statement.Bind(1, slug);
+        var found = statement.Step() ? Read(statement) : null;
+        statement.Reset();
+        return found;
+    }
+
+    /// <summary>Adds a server, or changes the one that has its number.</summary>
+    public static void Save(SqliteConnection connection, Registration registration)
+    {
+        using var statement = new Statement(
+            connection,
+            $"""
+            INSERT INTO server ({Columns}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            ON CONFLICT (id) DO UPDATE SET
+              name = ?3, hostname = ?4, description = ?5, is_active = ?6, token_sha256 = ?8
+            """);
+
+        statement
+            .Bind(1, registration.Id)
+            .Bind(2, registration.Slug)
+            .Bind(3, registration.Name)
+            .Bind(4, registration.Hostname)
+            .Bind(5, registration.Description)
+            .Bind(6, registration.IsActive ? 1 : 0)
+            .Bind(7, RowKey.Microseconds(registration.CreatedAt))
+            .Bind(8, registration.TokenHash)
+            .Run();
+    }
+
+    /// <summary>The least number that no server has; none when all are taken.</summary>
+    public static int? FreeId(SqliteConnection connection)
+    {
+        using var statement = new Statement(connection, "SELECT id FROM server ORDER BY id");
+        var free = 1;
+
+        while (statement.Step())
+        {
+            if (statement.Integer(0) > free)
+            {
+                statement.Reset();
+                break;
+            }
+
+            free++;
+        }
+
+        return free <= RegistrationModule.MostServers ? free : null;
+    }
+
+    /// <summary>Removes a server with everything it sent.</summary>
+    public static void Remove(SqliteConnection connection, int id)
+    {
+        foreach (var (table, first, past) in new[]
+        {
+            ("sample", RowKey.Sample(id, 0), RowKey.Sample(id + 1, 0)),
+            ("minute", RowKey.Minute(id, 0), RowKey.Minute(id + 1, 0)),
+            ("dirty_minute", RowKey.Minute(id, 0), RowKey.Minute(id + 1, 0)),
+        })
+        {
+            using var rows = new Statement(connection, $"DELETE FROM {table} WHERE key >= ?1 AND key < ?2");
+            rows.Bind(1, first).Bind(2, past).Run();
+        }
+
+        using var server = new Statement(connection, "DELETE FROM server WHERE id = ?1");
+        server.Bind(1, id).Run();
+    }
+
+    /// <summary>When the newest sample of a server was collected.</summary>
+    public static FSharpValueOption<DateTimeOffset> LastSample(SqliteConnection connection, int id)
+    {
+        using var statement = new Statement(connection, "SELECT max(key) FROM sample WHERE key >= ?1 AND key < ?2");
+        statement.Bind(1, RowKey.Sample(id, 0)).Bind(2, RowKey.Sample(id + 1, 0)).Step();
+        var none = statement.IsNull(0);
+        var key = statement.Integer(0);
+        statement.Reset();
+
+        return none
+            ? FSharpValueOption<DateTimeOffset>.ValueNone
+            : FSharpValueOption<DateTimeOffset>.NewValueSome(RowKey.Instant(RowKey.TimeOf(key)));
+    }
+
+    private static Registration Read(Statement row) =>
+        new(
+            (int)row.Integer(0),
+            row.Text(1),
+            row.Text(2),
+            row.Text(3),
+            row.Text(4),
+            row.Integer(5) != 0,
+            RowKey.Instant(row.Integer(6)),
+            row.Bytes(7).ToArray());
+}

@@ -1,0 +1,167 @@
+using Agent.Core;
+using Agent.Core.Dashboard;
+using Microsoft.Data.Sqlite;
+
+namespace Agent.Dashboard.Store;
+
+/// <summary>A row of the table of samples, as it was read.</summary>
+/// <param name="Key">Its key.</param>
+/// <param name="DelayMilliseconds">From when it was collected to when it arrived.</param>
+/// <param name="Label">The code of its label.</param>
+/// <param name="Layout">Its devices.</param>
+/// <param name="Report">What it says.</param>
+internal sealed record SampleRow(long Key, long DelayMilliseconds, int Label, Layout Layout, Report Report)
+{
+    /// <summary>When it arrived.</summary>
+    public DateTimeOffset ReceivedAt => Report.CollectedAt.AddMilliseconds(DelayMilliseconds);
+}
+
+/// <summary>Reads and writes rows of samples over one connection.</summary>
+internal sealed class SampleRows : IDisposable
+{
+    private const int FirstCell = 4;
+
+    private static readonly string Columns =
+        $"key, layout, delay_ms, bottleneck, {string.Join(", ", Packing.decimalColumns.Concat(Packing.wholeColumns))}, disks, gpus, fans";
+
+    private readonly Statement insert;
+    private readonly Statement relabel;
+    private readonly Statement range;
+    private readonly Statement count;
+    private readonly Statement before;
+    private readonly Statement after;
+    private readonly Cell[] cells = new Cell[Packing.width];
+    private readonly Layouts layouts;
+
+    /// <summary>Prepares its statements.</summary>
+    public SampleRows(SqliteConnection connection, Layouts layouts)
+    {
+        this.layouts = layouts;
+        var places = string.Join(", ", Enumerable.Range(1, FirstCell + Packing.width + 3).Select(static place => $"?{place}"));
+        insert = new Statement(connection, $"INSERT INTO sample ({Columns}) VALUES ({places})");
+        relabel = new Statement(connection, "UPDATE sample SET bottleneck = ?2 WHERE key = ?1");
+        range = new Statement(connection, $"SELECT {Columns} FROM sample WHERE key >= ?1 AND key < ?2 ORDER BY key");
+        count = new Statement(connection, "SELECT count(*) FROM sample WHERE key >= ?1 AND key < ?2");
+        before = new Statement(connection, $"SELECT {Columns} FROM sample WHERE key >= ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3");
+        after = new Statement(connection, $"SELECT {Columns} FROM sample WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT 1");
+    }
+
+    /// <summary>Adds a row.</summary>
+    public void Insert(long key, int layout, long delayMilliseconds, int label, Report report)
+    {
+        Packing.Fill(report, cells);
+        insert.Bind(1, key).Bind(2, layout).Bind(3, delayMilliseconds).Bind(4, label);
+
+        for (var index = 0; index < cells.Length; index++)
+        {
+            ref readonly var cell = ref cells[index];
+            var place = FirstCell + 1 + index;
+            _ = cell.Kind switch
+            {
+                0 => insert.BindNull(place),
+                1 => insert.Bind(place, cell.Whole),
+                _ => insert.Bind(place, cell.Real),
+            };
+        }
+
+        var blobs = FirstCell + cells.Length;
+        insert
+            .Bind(blobs + 1, Packing.Disks(report))
+            .Bind(blobs + 2, Packing.Gpus(report))
+            .Bind(blobs + 3, Packing.Fans(report))
+            .Run();
+    }
+
+    /// <summary>Changes a row's label.</summary>
+    public void Relabel(long key, int label) => relabel.Bind(1, key).Bind(2, label).Run();
+
+    /// <summary>Rows from a key to before another, in the order of time.</summary>
+    public IEnumerable<SampleRow> Range(long first, long past)
+    {
+        range.Bind(1, first).Bind(2, past);
+
+        try
+        {
+            while (range.Step())
+            {
+                yield return Read(range);
+            }
+        }
+        finally
+        {
+            range.Reset();
+        }
+    }
+
+    /// <summary>How many rows there are from a key to before another.</summary>
+    public int Count(long first, long past)
+    {
+        count.Bind(1, first).Bind(2, past).Step();
+        var rows = count.Integer(0);
+        count.Reset();
+        return (int)rows;
+    }
+
+    /// <summary>The last rows of a server before a key, the newest first.</summary>
+    public List<SampleRow> Before(long key, int most)
+    {
+        before.Bind(1, RowKey.Sample(ServerOf(key), 0)).Bind(2, key).Bind(3, most);
+        var rows = new List<SampleRow>(most);
+
+        while (before.Step())
+        {
+            rows.Add(Read(before));
+        }
+
+        return rows;
+    }
+
+    /// <summary>The first row of a server after a key, or null.</summary>
+    public SampleRow? After(long key)
+    {
+        after.Bind(1, key).Bind(2, RowKey.Sample(ServerOf(key) + 1, 0));
+        var row = after.Step() ? Read(after) : null;
+        after.Reset();
+        return row;
+    }
+
+    /// <summary>The row of a key, or null.</summary>
+    public SampleRow? At(long key) => Range(key, key + 1).FirstOrDefault();
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        insert.Dispose();
+        relabel.Dispose();
+        range.Dispose();
+        count.Dispose();
+        before.Dispose();
+        after.Dispose();
+    }
+
+    private static int ServerOf(long key) => (int)(key >> 51);
+
+    private SampleRow Read(Statement row)
+    {
+        var key = row.Integer(0);
+        var layout = layouts.Find((int)row.Integer(1));
+
+        for (var index = 0; index < cells.Length; index++)
+        {
+            var column = FirstCell + index;
+            cells[index] = row.IsNull(column)
+                ? default
+                : row.IsInteger(column) ? new Cell(1, row.Integer(column), 0) : new Cell(2, 0, row.Real(column));
+        }
+
+        var blobs = FirstCell + cells.Length;
+        var report = Packing.Report(
+            layout,
+            RowKey.Instant(RowKey.TimeOf(key)),
+            cells,
+            row.Bytes(blobs),
+            row.Bytes(blobs + 1),
+            row.Bytes(blobs + 2));
+        return new SampleRow(key, row.Integer(2), (int)row.Integer(3), layout, report);
+    }
+}

@@ -1,0 +1,159 @@
+using Agent.Core.Dashboard;
+using Agent.Host;
+using Microsoft.Data.Sqlite;
+
+namespace Agent.Dashboard.Store;
+
+/// <summary>
+/// What the writer does once a second between samples: rolls up minutes that are over, deletes what is too old by the receiver's
+/// clock, in small steps, and keeps what agents say of themselves. Within the writer's transaction.
+/// </summary>
+internal sealed class Upkeep : IDisposable
+{
+    private const int StepRows = 500;
+    private const int StepMinutes = 200;
+    private static readonly TimeSpan Budget = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan AgentPeriod = TimeSpan.FromMinutes(1);
+
+    private readonly Minutes minutes;
+    private readonly int retentionDays;
+    private readonly AgentClock clock;
+    private readonly Layouts layouts;
+    private readonly Statement prunedUntil;
+    private readonly Statement firstSample;
+    private readonly Statement sampleAfter;
+    private readonly Statement deleteSamples;
+    private readonly Statement setPrunedUntil;
+    private readonly Statement deleteMinutes;
+    private readonly Statement saveAgent;
+    private readonly Statement readMinutes;
+    private TimeSpan nextAgents;
+
+    /// <summary>Prepares its statements.</summary>
+    public Upkeep(SqliteConnection connection, Minutes minutes, int retentionDays, AgentClock clock)
+    {
+        this.minutes = minutes;
+        this.retentionDays = retentionDays;
+        this.clock = clock;
+        layouts = new Layouts(connection);
+        prunedUntil = new Statement(connection, "SELECT pruned_until FROM server WHERE id = ?1");
+        firstSample = new Statement(connection, "SELECT min(key) FROM sample WHERE key >= ?1 AND key < ?2");
+        sampleAfter = new Statement(
+            connection, $"SELECT key FROM sample WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT 1 OFFSET {StepRows}");
+        deleteSamples = new Statement(connection, "DELETE FROM sample WHERE key >= ?1 AND key < ?2");
+        setPrunedUntil = new Statement(connection, "UPDATE server SET pruned_until = max(pruned_until, ?2) WHERE id = ?1");
+        deleteMinutes = new Statement(
+            connection,
+            $"DELETE FROM minute WHERE key IN (SELECT key FROM minute WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT {StepRows})");
+        saveAgent = new Statement(connection, "UPDATE server SET agent = ?2 WHERE id = ?1");
+        readMinutes = new Statement(
+            connection, "SELECT key, layout, figures FROM minute WHERE key >= ?1 AND key < ?2 ORDER BY key");
+    }
+
+    /// <summary>Does what is due.</summary>
+    public void Run(ICollection<LiveServer> servers)
+    {
+        var now = RowKey.Microseconds(clock.GetUtcNow());
+        var start = clock.GetTimestamp();
+
+        foreach (var server in servers)
+        {
+            // The last five seconds may still be on their way.
+            minutes.Roll(server, RowKey.MinuteAt(Math.Max(0, now - 5_000_000)), StepMinutes);
+        }
+
+        foreach (var server in servers)
+        {
+            while (Prune(server, now) && clock.GetElapsedTime(start) < Budget)
+            {
+            }
+        }
+
+        if (clock.Elapsed >= nextAgents)
+        {
+            nextAgents = clock.Elapsed + AgentPeriod;
+            SaveAgents(servers);
+        }
+    }
+
+    /// <summary>Up to when samples of a server may be gone, in microseconds.</summary>
+    public long PrunedUntil(int server)
+    {
+        prunedUntil.Bind(1, server);
+        var until = prunedUntil.Step() ? prunedUntil.Integer(0) : 0;
+        prunedUntil.Reset();
+        return until;
+    }
+
+    /// <summary>The minutes of a server from one on.</summary>
+    public IEnumerable<(long Minute, Rollup Rollup)> Minutes(int server, long first)
+    {
+        readMinutes.Bind(1, RowKey.Minute(server, first)).Bind(2, RowKey.Minute(server + 1, 0));
+
+        while (readMinutes.Step())
+        {
+            yield return (
+                RowKey.MinuteOf(readMinutes.Integer(0)),
+                RollupModule.Unpack(layouts.Find((int)readMinutes.Integer(1)), readMinutes.Bytes(2)));
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        layouts.Dispose();
+        prunedUntil.Dispose();
+        firstSample.Dispose();
+        sampleAfter.Dispose();
+        deleteSamples.Dispose();
+        setPrunedUntil.Dispose();
+        deleteMinutes.Dispose();
+        saveAgent.Dispose();
+        readMinutes.Dispose();
+    }
+
+    /// <summary>One step: some of the oldest samples and minutes of a server. True when there is more to do.</summary>
+    private bool Prune(LiveServer server, long now)
+    {
+        deleteMinutes
+            .Bind(1, RowKey.Minute(server.Id, 0))
+            .Bind(2, RowKey.Minute(server.Id, Retention.FirstMinute(now, retentionDays)))
+            .Run();
+
+        var cutoff = Retention.FirstSample(now);
+        firstSample.Bind(1, RowKey.Sample(server.Id, 0)).Bind(2, RowKey.Sample(server.Id, cutoff)).Step();
+        var isDone = firstSample.IsNull(0);
+        var first = firstSample.Integer(0);
+        firstSample.Reset();
+
+        if (isDone)
+        {
+            return false;
+        }
+
+        sampleAfter.Bind(1, first).Bind(2, RowKey.Sample(server.Id, cutoff));
+        var hasMore = sampleAfter.Step();
+        var after = hasMore ? RowKey.TimeOf(sampleAfter.Integer(0)) : cutoff;
+        sampleAfter.Reset();
+
+        // Whole minutes, so that each is rolled up from all of its samples.
+        var past = Retention.StepEnd(RowKey.TimeOf(first), after);
+        minutes.Roll(server, RowKey.MinuteAt(past), int.MaxValue);
+        deleteSamples.Bind(1, RowKey.Sample(server.Id, 0)).Bind(2, RowKey.Sample(server.Id, past)).Run();
+        setPrunedUntil.Bind(1, server.Id).Bind(2, past).Run();
+        server.PrunedUntil = Math.Max(server.PrunedUntil, past);
+        return hasMore;
+    }
+
+    private void SaveAgents(ICollection<LiveServer> servers)
+    {
+        foreach (var server in servers)
+        {
+            if (server.AgentIsNews)
+            {
+                saveAgent.Bind(1, server.Id).Bind(2, server.Agent).Run();
+                server.AgentIsNews = false;
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+using Microsoft.Extensions.FileProviders;
+
+namespace Agent.Dashboard.Web;
+
+/// <summary>Pages and their files, all of which lie in wwwroot.</summary>
+internal sealed class Pages(IFileProvider files)
+{
+    /// <summary>The fleet and each machine: one document, whose script looks at the address.</summary>
+    public Task Index(HttpContext context) => Send(context, "index.html");
+
+    /// <summary>GET /login</summary>
+    public Task Login(HttpContext context) => Send(context, "login.html");
+
+    /// <summary>What is nowhere else.</summary>
+    public static Task NotFound(HttpContext context) =>
+        context.Refuse(StatusCodes.Status404NotFound, "Not found.", context.Request.Path.Value ?? "");
+
+    /// <summary>Files are asked for again each time, and mostly answered with 304.</summary>
+    public static StaticFileOptions Options(IFileProvider files) =>
+        new()
+        {
+            FileProvider = files,
+            OnPrepareResponse = static served => served.Context.Response.Headers.CacheControl = "no-cache",
+        };
+
+    private async Task Send(HttpContext context, string name)
+    {
+        if (!HttpMethods.IsGet(context.Request.Method) && !HttpMethods.IsHead(context.Request.Method))
+        {
+            await context.RefuseMethod("GET, HEAD");
+            return;
+        }
+
+        var file = files.GetFileInfo(name);
+
+        if (!file.Exists)
+        {
+            await NotFound(context);
+            return;
+        }
+
+        context.Response.ContentType = "text/html; charset=utf-8";
+        context.Response.Headers.CacheControl = "no-cache";
+        await context.Response.SendFileAsync(file, context.RequestAborted);
+    }
+}
