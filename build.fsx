@@ -34,7 +34,9 @@ let builtDashboard =
 
 let publishDirectory = Path.Combine(artifacts, "publish", runtime)
 let publishedAgent = Path.Combine(publishDirectory, "ai-dashboard-agent")
-let publishedDashboard = Path.Combine(publishDirectory, "ai-dashboard", "ai-dashboard")
+
+/// A folder: the dashboard brings its runtime, SQLite and the page along.
+let publishedDashboard = Path.Combine(publishDirectory, "ai-dashboard")
 
 // ---- Running tools ---------------------------------------------------------------------------------------------------
 
@@ -253,6 +255,19 @@ let publish () =
     let size = float (FileInfo publishedAgent).Length / 1048576.0
     Trace.log $"%s{publishedAgent}: %.1f{size} MiB"
 
+    dotnet
+        [
+            "publish"
+            "src/Agent.Dashboard"
+            "--configuration"
+            "Release"
+            "--runtime"
+            runtime
+            "--self-contained"
+            "--output"
+            publishedDashboard
+        ]
+
 /// `options` are those of build/Demo.fsx.
 let demoWith (options: string list) =
     // Ctrl-C goes to every process of the terminal. The demo stops its agent in good order, and this process waits for it.
@@ -279,7 +294,10 @@ let ci () =
         "PublishedPages"
         "Agent.Browser.Tests"
         [ "--filter-test-list"; "Live" ]
-        [ ("AGENT_BINARY", publishedAgent); ("DASHBOARD_BINARY", publishedDashboard) ]
+        [
+            ("AGENT_BINARY", publishedAgent)
+            ("DASHBOARD_BINARY", Path.Combine(publishedDashboard, "ai-dashboard"))
+        ]
 
     match count _.IsFailed with
     | 0 -> ()
@@ -313,7 +331,7 @@ let targets =
         "CheckFormat", "fails if Format would change a file", plain checkFormat
         "Build", "the solution, warnings being errors", plain build
         "Test", "CheckFormat, Build, all tests and properties", plain test
-        "Publish", "the agent as one native executable, in artifacts/publish", plain publish
+        "Publish", "the agent as one native executable and the dashboard as a folder, in artifacts/publish", plain publish
         "Demo", "Build, then dashboard and agent at work on this machine (--seconds, --gpus, --fleet)", demo
         "Soak", "Build, then all tests and properties at full length", plain soak
         "Ci", "Test, Publish, then the end-to-end tests on the published agent", plain ci

@@ -43,7 +43,7 @@ let tests =
             testCase "axe finds no serious fault: an empty dashboard, and the log-in"
             <| fun () ->
                 withPassword "a password for the tests" (fun dashboard ->
-                    visit desktop dashboard.Address (fun page ->
+                    visit desktop dashboard.Url (fun page ->
                         page.Go "/login"
                         page.See "#password"
                         Expect.equal (faults page) [] "the log-in"

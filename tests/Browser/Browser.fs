@@ -5,8 +5,8 @@ open System
 open System.Collections.Concurrent
 open System.IO
 open System.Threading.Tasks
-open Agent.Dashboard.Tests.DashboardProcess
 open Agent.Tests
+open Agent.Tests.EndToEnd.AgentProcess
 open Expecto
 open Microsoft.Playwright
 

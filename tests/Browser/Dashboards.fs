@@ -7,44 +7,11 @@ open System.Net.Http
 open System.Threading
 open Agent.Dashboard.Tests.DashboardProcess
 open Demo
-open Expecto
 
-/// A running dashboard with a database of its own.
-type Dashboard(options: string list) =
-    let directory = new TemporaryDirectory()
-    let database = directory.File "dashboard.db"
-    let running, address = serve database options
-
-    /// Its address, without a slash at the end.
-    member _.Address: string = address.TrimEnd '/'
-
-    /// Its process.
-    member _.Process: DashboardProcess = running
-
-    /// Its database.
-    member _.Database: string = database
-
-    /// A file beside the database.
-    member _.File(name: string) : string = directory.File name
-
-    /// Registers a server, and returns its token.
-    member _.Register(words: string list) : string =
-        let code, output, errors = run ("register-server" :: words @ [ "--database"; database ])
-        Expect.equal code 0 $"register-server {words}: {output} {errors}"
-        let key = "INGEST_TOKEN="
-
-        match output |> List.tryFind _.Contains(key) with
-        | Some line -> line.Substring(line.IndexOf key + key.Length).Trim()
-        | None -> failtest $"no token in {output}"
-
-    interface IDisposable with
-        member _.Dispose() =
-            (running :> IDisposable).Dispose()
-            (directory :> IDisposable).Dispose()
-
-/// Runs a test against a dashboard of its own.
+/// Runs a test against a dashboard with a database of its own.
 let withDashboard (options: string list) (test: Dashboard -> unit) : unit =
-    use dashboard = new Dashboard(options)
+    use directory = new TemporaryDirectory()
+    use dashboard = new Dashboard(directory.File "dashboard.db", options)
     test dashboard
 
 /// Runs a test against one that asks for a password.
@@ -58,11 +25,11 @@ let withPassword (password: string) (test: Dashboard -> unit) : unit =
 let fill (dashboard: Dashboard) (moments: (float * float) list) (machines: Fleet.Machine list) : Replay.Member list =
     let members =
         machines
-        |> List.map (fun machine -> machine, dashboard.Register [ machine.Slug; "--name"; machine.Name ])
+        |> List.map (fun machine -> machine, dashboard.Register(machine.Slug, [ "--name"; machine.Name ]).Token)
 
     use http = new HttpClient()
 
-    Replay.backFill http dashboard.Address moments members CancellationToken.None
+    Replay.backFill http dashboard.Url moments members CancellationToken.None
     |> ignore
 
     members
@@ -80,20 +47,22 @@ let fortnight: (float * float) list =
 /// background, so that its pages live.
 let private shared: Lazy<Dashboard> =
     lazy
-        (let dashboard = new Dashboard([])
+        (let directory = new TemporaryDirectory()
+         let dashboard = new Dashboard(directory.File "dashboard.db", [])
          let members = fill dashboard lastHour [ for number in 0..11 -> Fleet.machine number ]
-         dashboard.Register [ "never-started" ] |> ignore
+         dashboard.Register("never-started", []) |> ignore
          let ending = new CancellationTokenSource()
          let http = new HttpClient()
-         let playing = Replay.play http dashboard.Address members ending.Token
+         let playing = Replay.play http dashboard.Url members ending.Token
 
          AppDomain.CurrentDomain.ProcessExit.Add(fun _ ->
              ending.Cancel()
              playing.Wait 3000 |> ignore
              http.Dispose()
-             (dashboard :> IDisposable).Dispose())
+             (dashboard :> IDisposable).Dispose()
+             (directory :> IDisposable).Dispose())
 
          dashboard)
 
 /// The address of the shared fleet.
-let fleet () : string = shared.Value.Address
+let fleet () : string = shared.Value.Url

@@ -19,7 +19,7 @@ let tests =
                     let clipboard (options: BrowserNewContextOptions) =
                         options.Permissions <- [ "clipboard-read"; "clipboard-write" ]
 
-                    visitWith clipboard desktop dashboard.Address (fun page ->
+                    visitWith clipboard desktop dashboard.Url (fun page ->
                         page.Go "/"
                         page.See "text=No machine reports here yet"
                         Expect.equal (wait (page.Find(".command").CountAsync())) 2 "two commands"
@@ -35,16 +35,16 @@ let tests =
 
                         Expect.equal
                             (copied ())
-                            $"ai-dashboard-agent --host {dashboard.Address} \\\n  --server-slug gpu-box-01 --token-file ingest-token"
+                            $"ai-dashboard-agent --host {dashboard.Url} \\\n  --server-slug gpu-box-01 --token-file ingest-token"
                             "the second command"))
 
             testCase "a machine that is registered meanwhile appears, never seen, and its page says how to start its agent"
             <| fun () ->
                 withDashboard [] (fun dashboard ->
-                    visit desktop dashboard.Address (fun page ->
+                    visit desktop dashboard.Url (fun page ->
                         page.Go "/"
                         page.See ".welcome"
-                        dashboard.Register [ "gpu-box-01"; "--name"; "Box 1" ] |> ignore
+                        dashboard.Register("gpu-box-01", [ "--name"; "Box 1" ]) |> ignore
                         page.See ".machine[data-slug=gpu-box-01][data-state=never]"
                         Expect.stringContains (page.Text ".machine") "Box 1" "its name"
                         page.Click ".machine h2 a"
@@ -55,7 +55,7 @@ let tests =
             testCase "an unknown machine is said to be unknown"
             <| fun () ->
                 withDashboard [] (fun dashboard ->
-                    visit desktop dashboard.Address (fun page ->
+                    visit desktop dashboard.Url (fun page ->
                         page.Allow "404"
                         page.Go "/servers/no-such-box"
                         page.See "text=There is no machine “no-such-box”"))
@@ -63,7 +63,7 @@ let tests =
             testCase "a name that looks like markup is shown as it is written"
             <| fun () ->
                 withDashboard [] (fun dashboard ->
-                    let token = dashboard.Register [ "box"; "--name"; "<img src=x onerror=alert(1)>" ]
+                    let token = dashboard.Register("box", [ "--name"; "<img src=x onerror=alert(1)>" ]).Token
                     use http = new HttpClient()
                     http.DefaultRequestHeaders.Add("X-Monitoring-Token", token)
 
@@ -72,11 +72,11 @@ let tests =
 
                     use content = new StringContent(body, Encoding.UTF8, "application/json")
 
-                    let url = $"{dashboard.Address}/api/ingest/servers/box/metrics/"
+                    let url = $"{dashboard.Url}/api/ingest/servers/box/metrics/"
                     use answer = http.PostAsync(url, content).Result
                     Expect.equal (int answer.StatusCode) 200 "the sample is taken"
 
-                    visit desktop dashboard.Address (fun page ->
+                    visit desktop dashboard.Url (fun page ->
                         page.Go "/"
                         page.See "text=<img src=x onerror=alert(1)>"
                         page.Go "/servers/box"

@@ -20,14 +20,14 @@ let tests =
             testCase "points of a real agent arrive by themselves, the machine goes stale when the agent dies, and lives again"
             <| fun () ->
                 withDashboard [] (fun dashboard ->
-                    let token = dashboard.Register [ "gpu-box-01" ]
+                    let token = dashboard.Register("gpu-box-01", []).Token
 
                     let start () =
                         AgentProcess.startWith
                             [ "AI_DASHBOARD_TOKEN", token ]
-                            (AgentProcess.targetOf dashboard.Address @ [ "--interval"; "0.5"; "--quiet" ])
+                            (AgentProcess.targetOf dashboard.Url @ [ "--interval"; "0.5"; "--quiet" ])
 
-                    visit desktop dashboard.Address (fun page ->
+                    visit desktop dashboard.Url (fun page ->
                         page.Go "/"
                         page.See ".machine[data-state=never]"
                         let agent = start ()
@@ -62,16 +62,16 @@ let tests =
             testCase "a dashboard that is gone is said to be gone, and the page goes on when it is back"
             <| fun () ->
                 withDashboard [] (fun dashboard ->
-                    dashboard.Register [ "gpu-box-01" ] |> ignore
+                    dashboard.Register("gpu-box-01", []) |> ignore
 
-                    visit desktop dashboard.Address (fun page ->
+                    visit desktop dashboard.Url (fun page ->
                         page.Allow "net::ERR_"
                         page.Go "/"
                         page.See ".link-state[data-state=live]"
-                        dashboard.Process.Signal DashboardProcess.SigTerm
-                        dashboard.Process.WaitForEnd DashboardProcess.patience |> ignore
+                        dashboard.Process.Signal AgentProcess.SigTerm
+                        dashboard.Process.WaitForEnd AgentProcess.patience |> ignore
                         page.Until("document.querySelector('.link-state[data-state]').dataset.state === 'lost'", 30000f)
-                        let port = Uri(dashboard.Address).Port
+                        let port = Uri(dashboard.Url).Port
 
                         let again, _ = DashboardProcess.serve dashboard.Database [ "--listen"; $"http://127.0.0.1:{port}" ]
 

@@ -19,9 +19,9 @@ let tests =
             testCase "a dashboard with a password lets nobody look without it, says what was wrong, and leads back to the page"
             <| fun () ->
                 withPassword password (fun dashboard ->
-                    dashboard.Register [ "gpu-box-01" ] |> ignore
+                    dashboard.Register("gpu-box-01", []) |> ignore
 
-                    visit desktop dashboard.Address (fun page ->
+                    visit desktop dashboard.Url (fun page ->
                         page.Allow "401"
                         page.Go "/servers/gpu-box-01"
                         page.See "#password"
@@ -39,14 +39,14 @@ let tests =
             testCase "a session that ends while a page is open leads to the log-in"
             <| fun () ->
                 withPassword password (fun dashboard ->
-                    dashboard.Register [ "gpu-box-01" ] |> ignore
+                    dashboard.Register("gpu-box-01", []) |> ignore
 
-                    visit desktop dashboard.Address (fun page ->
+                    visit desktop dashboard.Url (fun page ->
                         page.Allow "401"
                         page.Go "/login"
                         enter page password
                         page.See ".machine"
                         finish (page.Page.Context.ClearCookiesAsync())
-                        dashboard.Register [ "gpu-box-02" ] |> ignore
+                        dashboard.Register("gpu-box-02", []) |> ignore
                         page.See "#password"))
         ]

@@ -32,7 +32,7 @@ let tests =
                     fill dashboard Fleet.moments [ for number in 0..11 -> Fleet.machine number ]
                     |> ignore
 
-                    visit { desktop with Width = 1440 } dashboard.Address (fun page ->
+                    visit { desktop with Width = 1440 } dashboard.Url (fun page ->
                         page.Go "/"
                         page.See ".machine"
                         take page "fleet.png")
@@ -42,13 +42,13 @@ let tests =
                             Width = 1440
                             Height = 1180
                         }
-                        dashboard.Address
+                        dashboard.Url
                         (fun page ->
                             page.Go "/servers/h100-01?range=360"
                             page.See "[data-chart=gpu-utilisation] canvas"
                             take page "machine.png")
 
-                    visit phone dashboard.Address (fun page ->
+                    visit phone dashboard.Url (fun page ->
                         page.Go "/servers/a100-02?range=360"
                         page.See "[data-chart=gpu-utilisation] canvas"
                         take page "phone.png"))

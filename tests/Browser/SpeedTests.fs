@@ -24,7 +24,7 @@ let tests =
                 withDashboard [] (fun dashboard ->
                     fill dashboard fortnight [ Fleet.machine 0 ] |> ignore
 
-                    visit desktop dashboard.Address (fun page ->
+                    visit desktop dashboard.Url (fun page ->
                         // The first visit fills the browser's cache and warms the server up. Of the others the best counts: it is
                         // the page that is measured, and other tests may be at work beside it.
                         let first = interactive page

@@ -236,13 +236,31 @@ module Intake =
         | true, value -> ValueSome(value.AddTicks(-(value.Ticks % TimeSpan.TicksPerMicrosecond)))
         | _ -> ValueNone
 
+    let private pathOf (list: string) (index: int) (key: string) =
+        if key = "" then $"{list}[{index}]" else $"{list}[{index}].{key}"
+
     // ---- the parts of a body ---------------------------------------------------------------------------------------------
 
     /// What reading has come to; mutable, because the reader cannot be handed to closures.
     [<Sealed; AllowNullLiteral>]
     type private Progress() =
-        /// The member that was read last, for messages about what is no JSON.
-        member val Key = "" with get, set
+        // Where the member that was read last stands. Put together only for messages: there are a hundred for each sample.
+        member val Place = "" with get, set
+        member val Position = -1 with get, set
+        member val Name = "" with get, set
+
+        member progress.StandAt(place: string, position: int, name: string) =
+            progress.Place <- place
+            progress.Position <- position
+            progress.Name <- name
+
+        /// The path of the member that was read last.
+        member progress.Key: string =
+            if progress.Position < 0 then
+                progress.Place + progress.Name
+            else
+                pathOf progress.Place progress.Position progress.Name
+
         member val Refusal: Refusal voption = ValueNone with get, set
         member val Warnings = ResizeArray<string>(0)
         member val CollectedAt: DateTimeOffset voption = ValueNone with get, set
@@ -296,17 +314,11 @@ module Intake =
         else
             trimmed
 
-    let private pathOf (list: string) (index: int) (key: string) =
-        if key = "" then
-            $"{list}[{index}]"
-        else
-            $"{list}[{index}].{key}"
-
     /// The reasons of one GPU as the driver's bits; what is unknown is left out and named.
-    let private throttleIn (reader: byref<Utf8JsonReader>) (progress: Progress) (path: string) : int64 =
+    let private throttleIn (reader: byref<Utf8JsonReader>) (progress: Progress) : int64 =
         if reader.TokenType <> JsonTokenType.StartArray then
             if reader.TokenType <> JsonTokenType.Null then
-                progress.Warnings.Add $"{path}: expected an array, found {found &reader}; left out"
+                progress.Warnings.Add $"{progress.Key}: expected an array, found {found &reader}; left out"
                 reader.Skip()
 
             -1L
@@ -318,7 +330,7 @@ module Intake =
                 match textIn &reader &text with
                 | Good when throttleBits.ContainsKey(text.Trim()) -> mask <- mask ||| throttleBits[text.Trim()]
                 | _ ->
-                    progress.Warnings.Add $"{path}: {found &reader} is no known reason; left out"
+                    progress.Warnings.Add $"{progress.Key}: {found &reader} is no known reason; left out"
                     reader.Skip()
 
             mask
@@ -351,7 +363,7 @@ module Intake =
                 next <- member' + 1
 
                 if member' >= 0 then
-                    progress.Key <- pathOf list position (names.Key member')
+                    progress.StandAt(list, position, names.Key member')
 
                 reader.Read() |> ignore
                 problem <- ""
@@ -359,7 +371,7 @@ module Intake =
                 if member' < 0 then
                     reader.Skip()
                 elif isGpu && member' = throttle then
-                    figures.Wholes[Schema.gpuThrottle] <- throttleIn &reader progress progress.Key
+                    figures.Wholes[Schema.gpuThrottle] <- throttleIn &reader progress
                 elif member' < own then
                     problem <- figure &reader schema figures member'
                 elif isGpu && member' = own then
@@ -396,14 +408,15 @@ module Intake =
     [<Literal>]
     let private MostEntries = 256
 
+    let private isThere (gpus: ResizeArray<GpuReport>) (index: int64) =
+        gpus.Exists(fun other -> int64 other.Index = index)
+
     // The reader lives on the stack, so the three lists share `entryIn` and not a function that takes functions.
     let private listIn (reader: byref<Utf8JsonReader>) (progress: Progress) (list: string) : unit =
         if isList &reader progress list then
             let disks = ResizeArray<DiskReport>()
             let gpus = ResizeArray<GpuReport>()
             let fans = ResizeArray<FanReport>()
-            let labels = HashSet<string>(StringComparer.Ordinal)
-            let indexes = HashSet<int64>()
             let mutable position = 0
 
             while reader.Read() && reader.TokenType <> JsonTokenType.EndArray do
@@ -420,7 +433,7 @@ module Intake =
                     if complaint = "" && device = "" then
                         complaint <- $"{pathOf list position String.Empty}: device is missing"
 
-                    if complaint = "" && not (labels.Add device) then
+                    if complaint = "" && disks.Exists(fun other -> other.Device = device) then
                         complaint <- $"{pathOf list position String.Empty}: device \"{device}\" is there twice"
 
                     if complaint = "" then
@@ -431,7 +444,7 @@ module Intake =
                     if complaint = "" && index < 0L then
                         complaint <- $"{pathOf list position String.Empty}: gpu_index is missing"
 
-                    if complaint = "" && not (indexes.Add index) then
+                    if complaint = "" && isThere gpus index then
                         complaint <- $"{pathOf list position String.Empty}: gpu_index {index} is there twice"
 
                     if complaint = "" then
@@ -449,7 +462,7 @@ module Intake =
                     if complaint = "" && label = "" then
                         complaint <- $"{pathOf list position String.Empty}: label is missing"
 
-                    if complaint = "" && not (labels.Add label) then
+                    if complaint = "" && fans.Exists(fun other -> other.Label = label) then
                         complaint <- $"{pathOf list position String.Empty}: label \"{label}\" is there twice"
 
                     if complaint = "" then
@@ -480,7 +493,7 @@ module Intake =
                 next <- index + 1
 
                 if index >= 0 then
-                    progress.Key <- "pressure." + pressureNames.Key index
+                    progress.StandAt("pressure.", -1, pressureNames.Key index)
 
                 reader.Read() |> ignore
 
@@ -522,7 +535,7 @@ module Intake =
         let index = machineNames.Find(&reader, next)
 
         if index >= 0 then
-            progress.Key <- machineNames.Key index
+            progress.StandAt("", -1, machineNames.Key index)
 
         reader.Read() |> ignore
 
@@ -590,7 +603,7 @@ module Intake =
                 let which = rootNames.Find(&reader, 0)
 
                 if which >= 0 then
-                    progress.Key <- rootNames.Key which
+                    progress.StandAt("", -1, rootNames.Key which)
 
                 reader.Read() |> ignore
 
