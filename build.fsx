@@ -28,6 +28,10 @@ let runtime =
     | _ -> "linux-x64"
 
 let builtAgent = Path.Combine(artifacts, "bin", "Agent.Host", testConfiguration, "ai-dashboard-agent")
+
+let builtDashboard =
+    Path.Combine(artifacts, "bin", "Agent.Dashboard", testConfiguration, "ai-dashboard")
+
 let publishDirectory = Path.Combine(artifacts, "publish", runtime)
 let publishedAgent = Path.Combine(publishDirectory, "ai-dashboard-agent")
 
@@ -191,7 +195,12 @@ let runAllTests variables =
             Some e.Message
 
     let complaints =
-        [ "Agent.Tests"; "Agent.PropertyTests"; "Agent.Dashboard.Tests" ]
+        [
+            "Agent.Tests"
+            "Agent.PropertyTests"
+            "Agent.Dashboard.Tests"
+            "Agent.Browser.Tests"
+        ]
         |> List.choose attempt
 
     match complaints, count _.IsFailed with
@@ -294,16 +303,36 @@ let tryPackage () =
 let docs () =
     dotnet [ "fsi"; "--quiet"; "build/Docs.fsx" ]
 
-let demoFor (seconds: int) =
+/// `options` are those of build/Demo.fsx.
+let demoWith (options: string list) =
     // Ctrl-C goes to every process of the terminal. The demo stops its agent in good order, and this process waits for it.
     use _ = PosixSignalRegistration.Create(PosixSignal.SIGINT, (fun signal -> signal.Cancel <- true))
 
-    dotnet [ "fsi"; "--quiet"; "build/Demo.fsx"; builtAgent; string seconds ]
+    dotnet (
+        [
+            "fsi"
+            "--quiet"
+            "build/Demo.fsx"
+            builtAgent
+            builtDashboard
+            Path.Combine(artifacts, "demo")
+        ]
+        @ options
+    )
 
-/// The demo, so that a new user does not find it broken, and the end-to-end tests once more, on the published executable.
+/// The demo, so that a new user does not find it broken, and the end-to-end tests once more, on the published executables.
 let ci () =
-    demoFor 3
+    demoWith [ "--seconds"; "3" ]
     runTests "Published" "Agent.Tests" [ "--filter-test-list"; "EndToEnd" ] [ ("AGENT_BINARY", publishedAgent) ]
+
+    runTests
+        "PublishedPages"
+        "Agent.Browser.Tests"
+        [ "--filter-test-list"; "Live" ]
+        [
+            ("AGENT_BINARY", publishedAgent)
+            ("DASHBOARD_BINARY", Path.Combine(publishedDashboard, "ai-dashboard"))
+        ]
 
     match count _.IsFailed with
     | 0 -> ()
@@ -314,14 +343,20 @@ let ci () =
 type Options =
     {
         Target: string
-        /// How long Demo has samples delivered.
-        Seconds: int voption
+        /// Options of Demo, each with its whole number above 0.
+        Demo: (string * int) list
         /// Whether to say at the end what held the build back.
         Watch: bool
     }
 
+let demoOptions = [ "--seconds"; "--gpus"; "--fleet" ]
+
 let demo (options: Options) =
-    demoFor (ValueOption.defaultValue 10 options.Seconds)
+    demoWith
+        [
+            for name, number in options.Demo do
+                yield! [ name; string number ]
+        ]
 
 let plain action (_: Options) : unit = action ()
 
@@ -337,7 +372,7 @@ let targets =
         "TryPackage", "Package, then lintian, and the .deb in an empty Debian (as root)", plain tryPackage
         "Docs", "Build, then the README's table of options, the manual page and the completions", plain docs
         "Publish", "the agent as one native executable and the dashboard as a folder, in artifacts/publish", plain publish
-        "Demo", "Build, then the agent at work on this machine (--seconds N, else 10)", demo
+        "Demo", "Build, then dashboard and agent at work on this machine (--seconds, --gpus, --fleet)", demo
         "Soak", "Build, then all tests and properties at full length", plain soak
         "Ci", "Test, Publish, then the end-to-end tests on the published agent", plain ci
     ]
@@ -348,7 +383,8 @@ let runsTests target =
 
 let help =
     [
-        "dotnet fsi build.fsx -t <Target> [--seconds N] [--watch]"
+        "dotnet fsi build.fsx -t <Target> [--watch]"
+        "dotnet fsi build.fsx -t Demo [--seconds N] [--gpus N] [--fleet N] [--watch]"
         ""
         for name, purpose, _ in targets do
             $"  %-12s{name} %s{purpose}"
@@ -363,16 +399,16 @@ let rec parse (options: Options) arguments =
     | ("-h" | "--help") :: _ -> Ok { options with Target = "Help" }
     | ("-t" | "--target") :: name :: rest -> parse { options with Target = name } rest
     | "--watch" :: rest -> parse { options with Watch = true } rest
-    | "--seconds" :: number :: rest ->
+    | option :: number :: rest when List.contains option demoOptions ->
         match Int32.TryParse number with
-        | true, seconds when seconds > 0 ->
+        | true, value when value > 0 ->
             parse
                 { options with
-                    Seconds = ValueSome seconds
+                    Demo = options.Demo @ List.singleton (option, value)
                 }
                 rest
-        | _ -> Error $"--seconds takes a whole number above 0, not '%s{number}'."
-    | [ "-t" | "--target" | "--seconds" as option ] -> Error $"%s{option} needs a value."
+        | _ -> Error $"%s{option} takes a whole number above 0, not '%s{number}'."
+    | [ option ] when List.contains option ("-t" :: "--target" :: demoOptions) -> Error $"%s{option} needs a value."
     | other :: _ -> Error $"Unknown option '%s{other}'."
 
 /// The options with the target's name as it is written above.
@@ -382,7 +418,7 @@ let check (options: Options) =
 
     match "Help" :: [ for name, _, _ in targets -> name ] |> List.tryFind named with
     | None -> Error $"Unknown target '%s{options.Target}'."
-    | Some name when options.Seconds.IsSome && name <> "Demo" -> Error "--seconds goes with the target Demo only."
+    | Some name when not options.Demo.IsEmpty && name <> "Demo" -> Error $"%s{fst options.Demo.Head} goes with the target Demo only."
     | Some name -> Ok { options with Target = name }
 
 let declare options =
@@ -417,10 +453,11 @@ let executeWatched (options: Options) =
     restore ()
     dotnet [ "build"; "src/Agent.Core.fsproj"; "--no-restore" ]
 
-    let seconds =
-        match options.Seconds with
-        | ValueSome seconds -> [ "--seconds"; string seconds ]
-        | ValueNone -> []
+    let demo =
+        [
+            for name, number in options.Demo do
+                yield! [ name; string number ]
+        ]
 
     exitCodeOf (
         toolIn
@@ -435,7 +472,7 @@ let executeWatched (options: Options) =
                 "-t"
                 options.Target
              ]
-             @ seconds)
+             @ demo)
     )
 
 let execute (options: Options) =
@@ -471,7 +508,7 @@ match
     |> parse
         {
             Target = "Help"
-            Seconds = ValueNone
+            Demo = []
             Watch = false
         }
     |> Result.bind check

@@ -1,215 +1,216 @@
-/// What the target Demo shows: the agent at work against a small receiver in this very process, on a free port of the
-/// loopback interface. Nothing leaves the machine. A script of its own, because it uses Agent.Core.dll, which the build has
-/// to make first: `dotnet fsi build/Demo.fsx AGENT SECONDS`.
+/// What the target Demo shows: the dashboard on a free port of the loopback interface, and the agent at work on this machine.
+/// Nothing leaves the machine. `dotnet fsi build/Demo.fsx AGENT DASHBOARD DIRECTORY [--seconds N] [--gpus N] [--fleet N]`;
+/// the directory, for the database and the token, is emptied first.
 
-#r "../artifacts/bin/Agent.Core/debug/Agent.Core.dll"
+#load "demo/Fleet.fs"
+#load "demo/Programs.fs"
+#load "demo/Replay.fs"
+#load "demo/ScriptedGpus.fs"
 
 open System
 open System.Diagnostics
 open System.IO
 open System.Net
-open System.Net.Sockets
-open System.Runtime.InteropServices
+open System.Net.Http
 open System.Text.Json
-open System.Text.Json.Nodes
 open System.Threading
-open Agent.Core
+open Demo
+open Demo.Programs
 
-[<DllImport "libc">]
-extern int private kill(int pid, int signal)
+type Options =
+    {
+        Agent: string
+        Dashboard: Dashboard
+        Directory: string
+        /// How long it runs; without, until Ctrl-C.
+        Seconds: int voption
+        /// Scripted GPUs of this machine.
+        Gpus: int
+        /// Scripted machines beside this one.
+        Fleet: int
+    }
 
-let private SIGTERM = 15
+let private slug = "this-machine"
 
-let private sampleOf (body: byte[]) : Result<Sample, string> =
-    Decode.fromBytes (Decode.field "sample" Wire.decodeSample) (ReadOnlyMemory body)
-    |> Result.mapError Decode.errorToString
+/// Registers this machine; its token goes to a file that only this user can read.
+let private registerThisMachine options =
+    let token = options.Dashboard.Register(slug, Dns.GetHostName())
+    let file = Path.Combine(options.Directory, "ingest-token")
+    File.WriteAllText(file, "")
+    File.SetUnixFileMode(file, UnixFileMode.UserRead ||| UnixFileMode.UserWrite)
+    File.WriteAllText(file, token + "\n")
+    file
 
-/// The webapp's answer on what it derives from a sample and the one before it, by the core's own rules.
-let private snapshotOf (id: int) (previous: Sample voption) (sample: Sample) : JsonObject =
-    let derived = Derived.from previous sample
+/// The fleet in its three parts: those that run, one that is disabled after its history, one that never starts.
+let private enrol options =
+    let members =
+        [
+            for number in 0 .. options.Fleet - 1 do
+                let machine = Fleet.machine number
+                machine, options.Dashboard.Register(machine.Slug, machine.Name)
+        ]
 
-    let orNull value =
-        match value with
-        | ValueSome(number: float<_>) -> JsonValue.Create(Math.Round(float number, 1)): JsonNode
-        | ValueNone -> null
+    if members.Length < 6 then
+        members, []
+    else
+        List.take (members.Length - 2) members, [ members[members.Length - 2] ]
 
-    JsonObject(
-        dict
-            [
-                "id", (JsonValue.Create id: JsonNode)
-                "collected_at", JsonValue.Create(Wire.instant sample.CollectedAt)
-                "bottleneck", JsonValue.Create (Bottleneck.ofSample sample derived).Label.Name
-                "cpu_usage_percent", orNull sample.CpuUsage
-                "top_gpu_util_percent", orNull derived.TopGpuUtilization
-                "disk_util_percent", orNull (ValueSome derived.DiskUtilization)
-            ]
-    )
+let private backFill options http address members stopped =
+    if options.Fleet > 0 then
+        printfn $"A day of history for %d{List.length members} scripted machines …"
+        let count, seconds = Replay.backFill http address Fleet.moments members stopped
+        printfn $"%d{count} samples stored in %.1f{seconds} s."
 
-/// Takes what the agent posts, as the webapp's ingest API would, and counts it.
-type Receiver(slug: string, token: string) =
-    let mutable received = 0
-    let mutable previous = ValueNone
+/// The agent's arguments for this machine, and what plays its scripted GPUs if there are any.
+let private agentArguments options address tokenFile : string list * IDisposable voption =
+    let plain =
+        [
+            "--host"
+            address
+            "--server-slug"
+            slug
+            "--token-file"
+            tokenFile
+            "--interval"
+            "1"
+        ]
 
-    let port =
-        use probe = new TcpListener(IPAddress.Loopback, 0)
-        probe.Start()
-        (probe.LocalEndpoint :?> IPEndPoint).Port
+    if options.Gpus = 0 then
+        plain, ValueNone
+    else
+        match ScriptedGpus.compile (Path.Combine(__SOURCE_DIRECTORY__, "..")) options.Directory with
+        | Error reason -> failwith reason
+        | Ok library ->
+            plain @ [ "--gpu-source"; "nvml"; "--nvml-library"; library ],
+            ValueSome(new ScriptedGpus.Player(options.Directory, options.Gpus))
 
-    let address = $"http://127.0.0.1:%d{port}/"
-    let listener = new HttpListener()
-
-    let answerTo (request: HttpListenerRequest) : struct (int * JsonObject) =
-        let refuse status (reason: string) =
-            struct (status, JsonObject(dict [ "ok", (JsonValue.Create false: JsonNode); "error", JsonValue.Create reason ]))
-
-        if request.Url.AbsolutePath <> $"/api/ingest/servers/%s{slug}/metrics/" then
-            refuse 404 "No such server."
-        elif request.HttpMethod <> "POST" then
-            refuse 405 "Only POST."
-        elif request.Headers["X-Monitoring-Token"] <> token then
-            refuse 401 "Invalid ingest token."
+let private announce options address =
+    let gpus =
+        if options.Gpus > 0 then
+            $" with %d{options.Gpus} scripted GPUs"
         else
-            use body = new MemoryStream()
-            request.InputStream.CopyTo body
+            ""
 
-            match sampleOf (body.ToArray()) with
-            | Ok sample ->
-                let id = Interlocked.Increment &received
-                let snapshot = snapshotOf id previous sample
-                previous <- ValueSome sample
+    let ends =
+        match options.Seconds with
+        | ValueSome seconds -> $"for %d{seconds} s"
+        | ValueNone -> "until Ctrl-C"
 
-                let answer =
-                    [
-                        "ok", (JsonValue.Create true: JsonNode)
-                        "server", JsonObject(dict [ ("slug", (JsonValue.Create slug: JsonNode)) ])
-                        "snapshot", snapshot
-                    ]
+    printfn $"\n  The dashboard    %s{address}/"
+    printfn $"  This machine%s{gpus}    %s{address}/servers/%s{slug}\n"
+    printfn $"One sample a second, %s{ends}:\n"
 
-                struct (200, JsonObject(dict answer))
-            | Error reason -> refuse 400 reason
+/// Fails unless the dashboard shows this machine as live.
+let private check (http: HttpClient) (address: string) =
+    use said = JsonDocument.Parse((http.GetStringAsync $"%s{address}/api/servers/").Result)
 
-    let serve () =
-        try
-            while listener.IsListening do
-                let context = listener.GetContext()
+    let mine =
+        said.RootElement.GetProperty("servers").EnumerateArray()
+        |> Seq.find (fun server -> server.GetProperty("slug").GetString() = slug)
 
-                let struct (status, body) = answerTo context.Request
-                let bytes = JsonSerializer.SerializeToUtf8Bytes body
-                context.Response.StatusCode <- status
-                context.Response.ContentType <- "application/json"
-                context.Response.ContentLength64 <- int64 bytes.Length
-                context.Response.Close(bytes, false)
-        with
-        // This is how GetContext ends when the listener is closed.
-        | :? HttpListenerException
-        | :? ObjectDisposedException -> ()
+    match mine.GetProperty("state").GetString() with
+    | "live" ->
+        printfn $"""The dashboard shows this machine as live: %s{mine.GetProperty("latest").GetProperty("bottleneck").GetString()}."""
+    | other -> failwith $"The dashboard shows this machine as %s{other}, not as live."
 
-    do
-        listener.Prefixes.Add address
-        listener.Start()
-        Thread(serve, IsBackground = true).Start()
+/// Has the agent deliver until the time is over or Ctrl-C.
+let private watch options (interruption: Interruption) (dashboard: Process) http address tokenFile =
+    let arguments, gpus = agentArguments options address tokenFile
 
-    member _.Address = address
-    member _.Received = Volatile.Read &received
-
-    interface IDisposable with
-        member _.Dispose() = listener.Close()
-
-/// The agent with these arguments and variables, and with no others of its own from the caller's environment.
-let private start (agent: string) (arguments: string list) (variables: (string * string) list) =
-    let info = ProcessStartInfo(agent, arguments, UseShellExecute = false)
-
-    for name in List.ofSeq info.Environment.Keys do
-        if name.StartsWith("AI_DASHBOARD_", StringComparison.Ordinal) then
-            info.Environment.Remove name |> ignore
-
-    for name, value in variables do
-        info.Environment[name] <- value
-
-    Process.Start info
-
-/// Set by Ctrl-C and by SIGTERM, which then do not end this process.
-type Interruption() =
-    let flag = new ManualResetEventSlim()
-
-    let react (context: PosixSignalContext) =
-        context.Cancel <- true
-        flag.Set()
-
-    let signals =
-        [ PosixSignal.SIGINT; PosixSignal.SIGTERM ]
-        |> List.map (fun signal -> PosixSignalRegistration.Create(signal, react))
-
-    /// Waits for it, at most this long; whether it came.
-    member _.Wait(milliseconds: int) = flag.Wait milliseconds
-
-    interface IDisposable with
-        member _.Dispose() =
-            for signal in signals do
-                signal.Dispose()
-
-            flag.Dispose()
-
-/// Ends the agent as systemd would. A terminal sends Ctrl-C to the agent as well, and a second signal would cut its last
-/// request short: after an interruption the agent is only sent one if it is still there after a moment.
-let private stop (agent: Process) (interrupted: bool) =
-    if not (interrupted && agent.WaitForExit 2000) && not agent.HasExited then
-        kill (agent.Id, SIGTERM) |> ignore
-
-    if not (agent.WaitForExit 10000) then
-        agent.Kill()
-        failwith "The agent did not stop within ten seconds."
-
-    if agent.ExitCode <> 0 then
-        failwith $"The agent stopped with exit code %d{agent.ExitCode}."
-
-/// Prints one sample of this machine, then has the agent deliver one a second, until the time is over or Ctrl-C.
-let private run (agent: string) (seconds: int) =
-    if not (File.Exists agent) then
-        failwith $"There is no agent at %s{agent}."
-
-    printfn "\nOne sample of this machine, as it would be sent:\n"
-    use once = start agent [ "--once"; "--dry-run" ] []
-    once.WaitForExit()
-
-    if once.ExitCode <> 0 then
-        failwith $"ai-dashboard-agent --once --dry-run: exit code %d{once.ExitCode}."
-
-    let slug, token = "demo", "demo-token"
-    use receiver = new Receiver(slug, token)
-    use interruption = new Interruption()
-    printfn $"\nOne sample a second to a receiver at %s{receiver.Address}, for %d{seconds} s:\n"
-
-    use running =
-        start agent [ "--host"; receiver.Address; "--server-slug"; slug; "--interval"; "1" ] [ ("AI_DASHBOARD_TOKEN", token) ]
-
-    let ends = DateTime.UtcNow.AddSeconds(float seconds)
-
-    let rec interrupted () =
-        if interruption.Wait 100 then
-            true
-        elif DateTime.UtcNow > ends then
-            false
-        elif running.HasExited then
-            // It may have been quicker to see the Ctrl-C.
-            interruption.Wait 1000
-            || failwith $"The agent ended by itself, with exit code %d{running.ExitCode}."
-        else
-            interrupted ()
-
-    stop running (interrupted ())
-    printfn $"\n%d{receiver.Received} samples received."
-
-    if receiver.Received = 0 then
-        failwith "No sample was received."
-
-match fsi.CommandLineArgs with
-| [| _; agent; seconds |] ->
     try
-        run agent (int seconds)
+        announce options address
+        openInBrowser (address + "/")
+        use agent = Process.Start(startInfo options.Agent arguments)
+        let since = Stopwatch.StartNew()
+
+        let over () =
+            options.Seconds
+            |> ValueOption.exists (fun seconds -> since.Elapsed.TotalSeconds > float seconds)
+
+        while not (interruption.Wait 100) && not (over ()) do
+            // It may have been quicker to see the Ctrl-C.
+            if (agent.HasExited || dashboard.HasExited) && not (interruption.Wait 1000) then
+                failwith $"""The %s{if agent.HasExited then "agent" else "dashboard"} ended by itself."""
+
+        stop "agent" agent interruption.Came
+    finally
+        gpus |> ValueOption.iter _.Dispose()
+
+    // After Ctrl-C the dashboard is on its way out as well.
+    if not interruption.Came then
+        check http address
+
+let private run options =
+    for program in [ options.Agent; options.Dashboard.Program ] do
+        if not (File.Exists program) then
+            failwith $"There is no program at %s{program}."
+
+    if Directory.Exists options.Directory then
+        Directory.Delete(options.Directory, true)
+
+    Directory.CreateDirectory options.Directory |> ignore
+    use interruption = new Interruption()
+    use ending = new CancellationTokenSource()
+    use http = new HttpClient(Timeout = TimeSpan.FromSeconds 30.0)
+    let tokenFile = registerThisMachine options
+    let playing, disabled = enrol options
+    let dashboard, address = options.Dashboard.Serve()
+
+    try
+        backFill options http address (playing @ disabled) ending.Token
+
+        for machine, _ in disabled do
+            options.Dashboard.Command("register-server", [ machine.Slug; "--inactive" ])
+            |> ignore
+
+        let replay = Replay.play http address playing ending.Token
+        watch options interruption dashboard http address tokenFile
+        ending.Cancel()
+        replay.Wait()
+    finally
+        stop "dashboard" dashboard interruption.Came
+        dashboard.Dispose()
+
+let rec private parse options arguments =
+    let number (text: string) next =
+        match Int32.TryParse text with
+        | true, value when value > 0 -> next value
+        | _ -> None
+
+    match arguments with
+    | [] -> Some options
+    | "--seconds" :: text :: rest -> number text (fun n -> parse { options with Seconds = ValueSome n } rest)
+    | "--gpus" :: text :: rest -> number text (fun n -> parse { options with Gpus = n } rest)
+    | "--fleet" :: text :: rest -> number text (fun n -> parse { options with Fleet = n } rest)
+    | _ -> None
+
+let private options =
+    match List.ofArray fsi.CommandLineArgs with
+    | _ :: agent :: dashboard :: directory :: rest ->
+        let plain =
+            {
+                Agent = agent
+                Dashboard =
+                    {
+                        Program = dashboard
+                        Database = Path.Combine(directory, "dashboard.db")
+                    }
+                Directory = directory
+                Seconds = ValueNone
+                Gpus = 0
+                Fleet = 0
+            }
+
+        parse plain rest
+    | _ -> None
+
+match options with
+| Some options ->
+    try
+        run options
     with e ->
         eprintfn $"%s{e.Message}"
         exit 1
-| _ ->
-    eprintfn "usage: dotnet fsi build/Demo.fsx AGENT SECONDS"
+| None ->
+    eprintfn "usage: dotnet fsi build/Demo.fsx AGENT DASHBOARD DIRECTORY [--seconds N] [--gpus N] [--fleet N]"
     exit 2

@@ -211,6 +211,7 @@ let tests =
                         "src/Agent.Core.fsproj", "src"
                         "tests/Agent.Tests.fsproj", "tests"
                         "tests/Dashboard/Agent.Dashboard.Tests.fsproj", "tests/Dashboard"
+                        "tests/Browser/Agent.Browser.Tests.fsproj", "tests/Browser"
                         "property-tests/Agent.PropertyTests.fsproj", "property-tests"
                         "bench/Agent.Bench/Agent.Bench.fsproj", "bench/Agent.Bench"
                     ]

@@ -360,9 +360,9 @@ module Answers =
                 |]
         )
 
-    /// GET /api/
+    /// GET /api/; `login` where a password is asked for.
     [<CompiledName "Root">]
-    let root (version: string) (retentionDays: int) (now: DateTimeOffset) : byte[] =
+    let root (version: string) (retentionDays: int) (login: bool) (now: DateTimeOffset) : byte[] =
         let endpoints =
             [
                 "/api/"
@@ -384,6 +384,7 @@ module Answers =
                     "stale_after_seconds", Encode.float Attention.shortestStale.TotalSeconds
                     "retention_days", Encode.int retentionDays
                     "raw_hours", Encode.int Axis.RawHours
+                    "login", Encode.bool login
                     "endpoints", Encode.seq (Seq.map Encode.string endpoints)
                 |]
         )

@@ -80,7 +80,7 @@ internal static class Application
         var files = app.Environment.WebRootFileProvider;
         var pages = new Pages(files);
         var ingests = new IngestFigures();
-        var reads = new ReadEndpoints(writer, readers, version, settings.RetentionDays, clock);
+        var reads = new ReadEndpoints(writer, readers, version, settings.RetentionDays, sessions is not null, clock);
         var own = new OwnEndpoints(writer, readers, hub, ingests, version, clock);
 
         app.UseStaticFiles(Pages.Options(files));

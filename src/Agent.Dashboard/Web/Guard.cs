@@ -52,7 +52,8 @@ internal sealed class Guard(Sessions? sessions, string proxyUserHeader)
         if (sessions is not null && isPage)
         {
             context.Response.StatusCode = StatusCodes.Status303SeeOther;
-            context.Response.Headers.Location = "/login";
+            // The page that was asked for comes after the log-in.
+            context.Response.Headers.Location = path == "/" ? "/login" : $"/login?next={Uri.EscapeDataString(path)}";
             return Task.CompletedTask;
         }
 

@@ -1,0 +1,53 @@
+// Everything that is asked of the server, and what is said when it does not answer.
+
+/** A request that failed: what is wrong, and what to do about it. `status` is 0 where no answer came. */
+export class ApiError extends Error {
+  constructor(status, what, advice) {
+    super(what);
+    this.status = status;
+    this.advice = advice;
+  }
+}
+
+const LIMIT = 20000;
+
+async function answer(path, signal) {
+  const limit = AbortSignal.timeout(LIMIT);
+  try {
+    return await fetch(path, {
+      headers: { Accept: "application/json" },
+      signal: signal ? AbortSignal.any([signal, limit]) : limit,
+    });
+  } catch (reason) {
+    if (signal?.aborted) throw reason;
+    if (limit.aborted) throw new ApiError(0, "The dashboard does not answer.", `${path} took longer than ${LIMIT / 1000} seconds.`);
+    throw new ApiError(0, "The dashboard cannot be reached.", "Is ai-dashboard running, and the network up? This page tries again by itself.");
+  }
+}
+
+/** Where a viewer has to log in, this leaves the page. */
+function logIn() {
+  location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+  return new Promise(() => {});
+}
+
+/** GETs JSON. Throws an ApiError, or an AbortError if `signal` said so. */
+export async function get(path, signal) {
+  const response = await answer(path, signal);
+  if (response.status === 401) return logIn();
+  const body = await response.json().catch(() => null);
+  if (response.ok && body !== null) return body;
+  throw new ApiError(
+    response.status,
+    body?.error ?? `The dashboard answered with status ${response.status}.`,
+    body?.detail ?? (response.ok ? "The answer is not JSON: does a proxy in front answer in its place?" : ""),
+  );
+}
+
+export const servers = (signal) => get("/api/servers/", signal);
+export const about = () => get("/api/");
+export const latest = (slug, signal) => get(`/api/metrics/latest/?server=${encodeURIComponent(slug)}`, signal);
+
+/** The history of the `minutes` that end at `to` (milliseconds; null for now). */
+export const history = (slug, minutes, to, signal) =>
+  get(`/api/metrics/history/?server=${encodeURIComponent(slug)}&minutes=${minutes}${to === null ? "" : `&to=${new Date(to).toISOString()}`}`, signal);

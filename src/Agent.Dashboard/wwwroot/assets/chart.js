@@ -1,0 +1,281 @@
+// One chart over the shared axis of time: ECharts draws lines, areas and lanes; cursor, zoom and legend are this page's own,
+// so that all charts move together without drawing anew.
+
+import { h, write } from "./dom.js";
+import { clock, day, instant } from "./format.js";
+import { colour } from "./labels.js";
+
+/** Space around the plot in pixels; the cursor counts on it. A chart without figures at its axis needs less at the left. */
+const INSET = { left: 58, right: 14, top: 10, bottom: 24 };
+const DAY = 86400000;
+
+/** The library is a classic script; it begins to load with this module, beside the first requests for data. */
+const library = new Promise((resolve, reject) => {
+  const failed = () => reject(new Error("The chart library could not be loaded."));
+  document.head.append(
+    h("script", { src: "/_content/Vizor.ECharts/js/vizor-echarts-bundle-min.js", onload: () => resolve(window.echarts), onerror: failed }),
+  );
+});
+library.catch(() => {});
+
+/** Charts that are not on screen are drawn when they come near it. */
+const watcher = new IntersectionObserver(
+  (entries) => {
+    for (const entry of entries) entry.target.chart.near(entry.isIntersecting);
+  },
+  { rootMargin: "240px 0px" },
+);
+
+const sizes = new ResizeObserver((entries) => {
+  for (const entry of entries) entry.target.chart.resized();
+});
+
+/** An upper end that divides into four round steps. */
+export function rounded(highest, steps = 4) {
+  if (!(highest > 0)) return { max: 1, interval: 0.25 };
+  const raw = highest / steps;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const interval = [1, 2, 2.5, 5, 10].find((step) => step * power >= raw * 0.999) * power;
+  return { max: interval * Math.ceil((highest / interval) * 0.999), interval };
+}
+
+const timeLabel = (from, to) => (value) => {
+  const at = new Date(value);
+  const midnight = at.getHours() === 0 && at.getMinutes() === 0 && at.getSeconds() === 0;
+  if (midnight) return to - from > 2 * DAY ? day(value) : `{day|${day(value)}}`;
+  return to - from > 4 * DAY && at.getMinutes() === 0 ? `${at.getHours()}:00` : clock(value, to - from < 4 * 60000);
+};
+
+/**
+ * `spec`: { id, title, note?, height, describe() } and what `draw(record, view)` returns:
+ * { series: ECharts series, axis: ECharts y axis }; `readings(record, view, index, at)` → the legend's texts.
+ */
+export class TimeChart {
+  #chart = null;
+  #near = false;
+  #drawn = null;
+  #pending = false;
+  #selection = null;
+
+  constructor(spec, view, cursor) {
+    Object.assign(this, { spec, view, cursor, record: null, inset: { ...INSET, ...spec.inset } });
+    this.canvas = h("div", { class: "canvas" });
+    this.hair = h("div", { class: "hair", hidden: true }, h("span", {}));
+    this.band = h("div", { class: "selection", hidden: true });
+    this.plot = h(
+      "div",
+      { class: "plot", tabindex: "0", role: "application", "aria-roledescription": "time chart", "aria-label": spec.title, "aria-describedby": "keys" },
+      this.canvas,
+      this.band,
+      this.hair,
+    );
+    this.legend = h("div", { class: "legend" });
+    this.empty = h("p", { class: "empty", hidden: true });
+    this.element = h(
+      "section",
+      { class: `card chart ${spec.wide ? "wide" : ""}`, "data-chart": spec.id },
+      h("div", { class: "chart-head" }, h(spec.level ?? "h3", {}, spec.title), spec.note ? h("p", {}, spec.note) : null),
+      this.plot,
+      this.legend,
+    );
+    this.plot.append(this.empty);
+    this.#size();
+    this.plot.chart = this;
+    watcher.observe(this.plot);
+    sizes.observe(this.plot);
+    this.#listen();
+    cursor.onMove((at) => this.#point(at));
+    addEventListener("themechange", () => this.#restyle());
+  }
+
+  #size() {
+    const height = typeof this.spec.height === "function" ? this.spec.height(this.record) : this.spec.height;
+    this.plot.style.setProperty("height", `${height}px`);
+  }
+
+  /** Another record, or the same one with more in it, or another window. */
+  update(record) {
+    this.record = record;
+    this.plot.dataset.samples = String(record.time.length);
+    this.element.hidden = this.spec.absent?.(record) ?? false;
+    if (this.element.hidden) return;
+    this.#size();
+    this.spec.legend(this);
+    this.#point(this.cursor.at);
+    this.#drawn = null;
+    this.#draw();
+  }
+
+  near(isNear) {
+    this.#near = isNear;
+    this.#draw();
+  }
+
+  resized() {
+    if (this.#chart && this.plot.clientWidth > 0) {
+      this.#chart.resize();
+      this.#point(this.cursor.at);
+    }
+  }
+
+  #restyle() {
+    this.#drawn = null;
+    this.#draw();
+  }
+
+  /** Draws again because a series was shown or hidden. */
+  redraw() {
+    this.#restyle();
+  }
+
+  async #draw() {
+    if (!this.#near || this.record === null || this.#drawn === this.record || this.#pending) return;
+    if (this.#chart === null) {
+      this.#pending = true;
+      try {
+        const echarts = await library;
+        this.#chart = echarts.init(this.canvas, null, { renderer: "canvas" });
+      } catch (error) {
+        this.#say(`${error.message} Reload the page to try again.`);
+        return;
+      } finally {
+        this.#pending = false;
+      }
+    }
+    this.#drawn = this.record;
+    const { from, to } = this.view;
+    const { series, axis, empty } = this.spec.draw(this.record, this.view);
+    this.#say(empty ?? null);
+    const faint = colour("--ink-faint");
+    const line = colour("--line");
+    this.#chart.setOption(
+      {
+        animation: false,
+        textStyle: { fontFamily: getComputedStyle(document.body).fontFamily },
+        grid: { ...this.inset, outerBoundsMode: "none" },
+        xAxis: {
+          type: "time",
+          min: from,
+          max: to,
+          splitNumber: Math.max(3, Math.min(8, Math.floor(this.plot.clientWidth / 110))),
+          axisLine: { lineStyle: { color: line } },
+          axisTick: { show: false },
+          splitLine: { show: false },
+          axisLabel: { color: faint, fontSize: 11.5, hideOverlap: true, showMinLabel: false, showMaxLabel: false, formatter: timeLabel(from, to), rich: { day: { color: colour("--ink-soft"), fontWeight: 600, fontSize: 11.5 } } },
+        },
+        yAxis: {
+          axisLine: { show: false },
+          axisTick: { show: false },
+          splitLine: { lineStyle: { color: line } },
+          ...axis,
+          axisLabel: { color: faint, fontSize: 11.5, margin: 8, ...axis.axisLabel },
+        },
+        series,
+      },
+      { notMerge: true, lazyUpdate: false },
+    );
+    performance.mark("chart");
+  }
+
+  #say(text) {
+    this.empty.hidden = text === null;
+    write(this.empty, text ?? "");
+    this.canvas.classList.toggle("without", text !== null);
+  }
+
+  // ---- Cursor, zoom, keys ----
+
+  #timeAt(event) {
+    const box = this.plot.getBoundingClientRect();
+    const width = box.width - this.inset.left - this.inset.right;
+    const part = Math.max(0, Math.min(1, (event.clientX - box.left - this.inset.left) / width));
+    return this.view.from + part * (this.view.to - this.view.from);
+  }
+
+  #pixelOf(at) {
+    const width = this.plot.clientWidth - this.inset.left - this.inset.right;
+    return this.inset.left + ((at - this.view.from) / (this.view.to - this.view.from)) * width;
+  }
+
+  #point(at) {
+    const inside = at !== null && at >= this.view.from && at <= this.view.to;
+    this.hair.hidden = !inside;
+    if (inside) {
+      const x = this.#pixelOf(at);
+      this.hair.style.setProperty("transform", `translateX(${x}px)`);
+      this.hair.classList.toggle("left", x > this.plot.clientWidth - 130);
+      write(this.hair.firstElementChild, this.view.to - this.view.from > DAY ? instant(at) : clock(at));
+    }
+    if (this.record !== null && !this.element.hidden) this.spec.read(this, inside ? at : null);
+  }
+
+  #listen() {
+    const { plot, view, cursor } = this;
+    plot.addEventListener("pointermove", (event) => {
+      const at = this.#timeAt(event);
+      cursor.move(at);
+      if (this.#selection !== null) this.#select(at);
+    });
+    plot.addEventListener("pointerleave", (event) => {
+      if (this.#selection === null && event.pointerType !== "touch") cursor.move(null);
+    });
+    plot.addEventListener("pointerdown", (event) => {
+      if (event.pointerType === "touch") cursor.move(this.#timeAt(event));
+      else if (event.button === 0) {
+        this.#selection = { from: this.#timeAt(event), to: null };
+        plot.setPointerCapture(event.pointerId);
+      }
+    });
+    plot.addEventListener("pointerup", () => this.#finish());
+    plot.addEventListener("pointercancel", () => this.#finish(false));
+    plot.addEventListener("dblclick", () => view.follow(view.range));
+    plot.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  #select(at) {
+    this.#selection.to = at;
+    const [x0, x1] = [this.#pixelOf(this.#selection.from), this.#pixelOf(at)].sort((a, b) => a - b);
+    this.band.hidden = x1 - x0 < 5;
+    this.band.style.setProperty("transform", `translateX(${x0}px)`);
+    this.band.style.setProperty("width", `${x1 - x0}px`);
+  }
+
+  #finish(accepted = true) {
+    const chosen = this.#selection;
+    const meant = !this.band.hidden;
+    this.#selection = null;
+    this.band.hidden = true;
+    if (accepted && meant && chosen?.to) this.view.show(Math.min(chosen.from, chosen.to), Math.max(chosen.from, chosen.to));
+  }
+
+  #key(event) {
+    const { view, cursor, record } = this;
+    if (record === null || event.ctrlKey || event.metaKey || event.altKey) return;
+    const at = cursor.at ?? view.to;
+    const step = (count) => {
+      const start = record.nearest(at);
+      const next = Math.max(0, Math.min(record.time.length - 1, (start < 0 ? record.time.length - 1 : start) + count));
+      if (record.time.length > 0) cursor.move(Math.max(view.from, Math.min(view.to, record.time[next])));
+    };
+    const keys = {
+      ArrowLeft: () => step(event.shiftKey ? -20 : -1),
+      ArrowRight: () => step(event.shiftKey ? 20 : 1),
+      Home: () => cursor.move(Math.max(view.from, record.time[0] ?? view.from)),
+      End: () => cursor.move(record.time.at(-1) ?? view.to),
+      PageUp: () => view.pan(-0.5),
+      PageDown: () => view.pan(0.5),
+      "+": () => view.zoom(0.5, at),
+      "=": () => view.zoom(0.5, at),
+      "-": () => view.zoom(2, at),
+      Escape: () => (this.#selection ? this.#finish(false) : cursor.at !== null ? cursor.move(null) : view.follow(view.range)),
+    };
+    if (!(event.key in keys)) return;
+    event.preventDefault();
+    keys[event.key]();
+    if (cursor.at !== null) this.announce(`${instant(cursor.at)}: ${this.spec.sentence(this, cursor.at)}`);
+  }
+
+  announce(text) {
+    write(document.getElementById("reading"), text);
+  }
+}

@@ -1,0 +1,152 @@
+// Charts of lanes: stretches of time in colour, one lane a thing. The bottleneck strip is one, the GPUs' throttling another.
+
+import { h, write } from "./dom.js";
+import { instant as when, percent, span } from "./format.js";
+import { LABELS, colour, colourOf, pill } from "./labels.js";
+
+const at = (runs, instant) => runs.find((run) => run.from <= instant && instant < run.to) ?? null;
+
+/** Rectangles of the runs, and one row for each lane. `paint(run)` gives the colour. */
+function rectangles(lanes, view, paint) {
+  const { from, to } = view;
+  return {
+    type: "custom",
+    silent: true,
+    clip: true,
+    data: [[from, 0]],
+    renderItem: (params) => {
+      const box = params.coordSys;
+      const x = (ms) => box.x + (Math.max(0, Math.min(1, (ms - from) / (to - from)))) * box.width;
+      const height = box.height / lanes.length;
+      const inset = lanes.length === 1 ? 0 : Math.min(4, height * 0.18);
+      const children = lanes.flatMap(({ runs }, row) =>
+        runs
+          .filter((run) => run.to > from && run.from < to)
+          .map((run) => ({
+            type: "rect",
+            shape: { x: x(run.from), y: box.y + row * height + inset, width: Math.max(1, x(run.to) - x(run.from)), height: height - 2 * inset },
+            style: { fill: paint(run) },
+          })),
+      );
+      return { type: "group", children };
+    },
+  };
+}
+
+/** Which label held when, and how much of the time each took. */
+export function strip() {
+  const parts = h("ul", { class: "shares" });
+  const reading = h("p", { class: "strip-reading" });
+  return {
+    id: "bottleneck",
+    title: "Where did the time go",
+    level: "h2",
+    wide: true,
+    height: 74,
+    inset: { left: 14 },
+
+    draw(record, view) {
+      return {
+        series: [rectangles([{ runs: record.runs }], view, (run) => colourOf(run.label))],
+        empty: record.runs.length === 0 ? "No samples in this stretch of time" : null,
+        axis: { type: "value", min: 0, max: 1, interval: 1, splitLine: { show: false }, axisLabel: { show: false } },
+      };
+    },
+
+    legend(chart) {
+      if (!parts.isConnected) chart.legend.append(parts, reading);
+      const { from, to } = chart.view;
+      const covered = chart.record.covered(from, to);
+      const shares = chart.record.shares(from, to);
+      parts.replaceChildren(
+        ...shares.map(([label, share]) => {
+          const bar = h("i", { class: "share", "data-label": label });
+          bar.style.setProperty("--share", String(share / 100));
+          return h("li", {}, pill(label), h("b", { class: "number" }, percent(share)), h("span", { class: "number" }, span((covered * share) / 100000)), bar);
+        }),
+      );
+    },
+
+    read(chart, instant) {
+      const run = instant === null ? null : at(chart.record.runs, instant);
+      if (instant === null) write(reading, "");
+      else if (run === null) write(reading, `${when(instant)}: no samples`);
+      else write(reading, `${when(instant)}: ${run.label} for ${span((run.to - run.from) / 1000)}. ${run.reason ?? LABELS[run.label] ?? ""}`);
+      reading.hidden = instant === null;
+    },
+
+    sentence: (chart, instant) => at(chart.record.runs, instant)?.label ?? "no samples",
+  };
+}
+
+/** What holds a GPU's clocks back, as the driver names it: in words, and the colour of its lane. "Idle" is none of them. */
+const THROTTLES = {
+  sw_power_cap: ["power cap", "--series-4"],
+  hw_slowdown: ["hardware slowdown", "--label-memory-pressure"],
+  sw_thermal_slowdown: ["thermal (software)", "--series-2"],
+  hw_thermal_slowdown: ["thermal (hardware)", "--label-memory-pressure"],
+  hw_power_brake_slowdown: ["power brake", "--series-5"],
+  applications_clocks_setting: ["application clocks", "--series-0"],
+  sync_boost: ["sync boost", "--series-7"],
+  display_clock_setting: ["display clocks", "--series-6"],
+};
+const SEVERITY = ["hw_thermal_slowdown", "hw_slowdown", "hw_power_brake_slowdown", "sw_thermal_slowdown", "sw_power_cap"];
+
+/** The reasons that are worth telling, worst first. */
+export const telling = (reasons) =>
+  (reasons ?? [])
+    .filter((reason) => reason !== "gpu_idle" && reason !== "none")
+    .sort((a, b) => (SEVERITY.indexOf(a) + 1 || 99) - (SEVERITY.indexOf(b) + 1 || 99));
+
+export const inWords = (reason) => THROTTLES[reason]?.[0] ?? reason.replaceAll("_", " ");
+
+const lanesOf = (record) => record.gpus.map((gpu) => ({ gpu, runs: gpu.throttle.filter((run) => telling(run.reasons).length > 0) }));
+
+/** When the GPUs' clocks were held back, and by what. */
+export function throttling() {
+  const listed = new Map();
+  const none = h("p", { class: "legend-note" });
+  return {
+    id: "gpu-throttling",
+    title: "GPU throttling",
+    wide: true,
+    height: (record) => 34 + Math.max(1, record?.gpus.length ?? 1) * (record?.gpus.length > 4 ? 19 : 26),
+
+    absent: (record) => record.gpus.length === 0 || record.gpus.every((gpu) => gpu.throttle.length === 0),
+
+    draw(record, view) {
+      const lanes = lanesOf(record);
+      return {
+        series: [rectangles(lanes, view, (run) => colour(THROTTLES[telling(run.reasons)[0]]?.[1] ?? "--label-idle"))],
+        empty: null,
+        axis: { type: "category", inverse: true, data: lanes.map(({ gpu }) => `GPU ${gpu.gpu_index}`), splitLine: { show: true, lineStyle: { color: colour("--line") } } },
+      };
+    },
+
+    legend(chart) {
+      const { from, to } = chart.view;
+      const present = new Set(lanesOf(chart.record).flatMap(({ runs }) => runs.filter((run) => run.to > from && run.from < to).flatMap((run) => telling(run.reasons))));
+      if (!none.isConnected) chart.legend.append(none);
+      for (const [reason, item] of listed) item.hidden = !present.has(reason);
+      for (const reason of present) {
+        if (listed.has(reason)) continue;
+        const swatch = h("i");
+        swatch.style.setProperty("--c", `var(${THROTTLES[reason]?.[1] ?? "--label-idle"})`);
+        const item = h("span", { class: "key" }, swatch, inWords(reason));
+        listed.set(reason, item);
+        chart.legend.insertBefore(item, none);
+      }
+    },
+
+    read(chart, instant) {
+      const held = instant === null ? [] : lanesOf(chart.record).flatMap(({ gpu, runs }) => {
+        const run = at(runs, instant);
+        return run === null ? [] : [`GPU ${gpu.gpu_index}: ${telling(run.reasons).map(inWords).join(", ")}`];
+      });
+      write(none, instant === null ? "" : held.length > 0 ? held.join(" · ") : "none at this time");
+    },
+
+    sentence: (chart, instant) =>
+      lanesOf(chart.record).map(({ gpu, runs }) => `GPU ${gpu.gpu_index} ${telling(at(runs, instant)?.reasons).map(inWords).join(", ") || "none"}`).join(", "),
+  };
+}

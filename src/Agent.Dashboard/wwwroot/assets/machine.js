@@ -1,0 +1,210 @@
+// One machine: what holds it back, and what all its parts did over time.
+
+import { byId, h } from "./dom.js";
+import * as api from "./api.js";
+import { TimeChart } from "./chart.js";
+import { clear, footer, linkState, notice, themeButton } from "./chrome.js";
+import { instant } from "./format.js";
+import { fileSystems, gpuTable, head, tiles } from "./facts.js";
+import { listen } from "./live.js";
+import { startAgent } from "./welcome.js";
+import { panels } from "./panels.js";
+import { Record } from "./record.js";
+import { toolbar } from "./toolbar.js";
+import { Cursor, View } from "./view.js";
+
+/** Samples that came live are kept for so long, to complete the bucket that a history ended in. */
+const RECENT = 120000;
+/** From this bucket width on, live samples change a chart too little to draw them; the history is read again instead. */
+const COARSE = 60000;
+
+const slug = decodeURIComponent(location.pathname.split("/")[2] ?? "");
+const view = new View(location.search);
+const cursor = new Cursor();
+const link = linkState();
+const top = head(slug);
+const figures = tiles();
+const gpus = gpuTable();
+const rest = h("section", { class: "part" });
+
+const charts = [];
+let record = null;
+let recent = [];
+let asking = null;
+let reading = 0;
+let drawn = 0;
+let asked = 0;
+let staleAfter = Infinity;
+
+// ---- Layout ----
+
+const sections = panels().map(([title, specs]) => {
+  const made = specs.map((spec) => new TimeChart(spec, view, cursor));
+  charts.push(...made);
+  const body = h("div", { class: "charts" }, made.map((chart) => chart.element));
+  return h("section", { class: "part" }, title && h("h2", {}, title), body);
+});
+const [stripSection, gpuSection, ...others] = sections;
+gpuSection.append(gpus.element);
+
+const help = h(
+  "p",
+  { id: "keys", class: "hint" },
+  "Drag across a chart to look closer; double-click goes back. With the keyboard: arrows move the cursor, + and − zoom, Page Up and Page Down move in time, Escape goes back.",
+);
+
+const nothingHere = h("div", { class: "notice quiet", hidden: true });
+const first = h("div", { hidden: true });
+const overTime = h("div", {}, toolbar(view), nothingHere, stripSection, gpuSection, ...others, rest, help);
+const page = () => [top.element, figures.element, first, overTime];
+
+/** Where the window holds no samples but the machine has some: when the newest was, and the way there. */
+function sayIfEmpty() {
+  const last = Date.parse(top.server?.latest?.collected_at);
+  nothingHere.hidden = record.time.length > 0 || !(last > 0);
+  if (nothingHere.hidden) return;
+  nothingHere.replaceChildren(
+    h("div", {}, h("strong", {}, "No samples in this stretch of time."), h("p", {}, `The newest is from ${instant(last)}.`)),
+    h("span", { class: "spring" }),
+    h("button", { class: "button", type: "button", onclick: () => view.show(last - 3540000, last + 60000) }, "Show the hour before it"),
+  );
+}
+
+// ---- Drawing ----
+
+function draw() {
+  if (record === null) return;
+  drawn = Date.now();
+  for (const chart of charts) chart.update(record);
+  sayIfEmpty();
+  for (const section of sections) {
+    const shown = [...section.querySelectorAll(".chart, .table-card")].filter((part) => !part.hidden);
+    // A heading over nothing says nothing.
+    section.hidden = shown.length === 0;
+    // A chart that would stand alone in its row takes the whole of it.
+    const inPairs = shown.filter((part) => part.matches(".chart:not([data-chart=bottleneck])"));
+    inPairs.forEach((part, at) => part.classList.toggle("wide", at === inPairs.length - 1 && at % 2 === 0));
+  }
+  document.body.classList.toggle("loaded", true);
+}
+
+// ---- Reading ----
+
+/** Asks for what the view shows. A later request overtakes an earlier one. */
+async function read() {
+  clearTimeout(reading);
+  asking?.abort();
+  const mine = (asking = new AbortController());
+  try {
+    const { minutes, to } = view.request;
+    const json = await api.history(slug, minutes, to, mine.signal);
+    if (mine.signal.aborted) return;
+    clear("history");
+    if (view.follows) view.synchronise(Date.parse(json.to));
+    record = new Record(json, view.follows ? recent : []);
+    draw();
+  } catch (error) {
+    if (mine.signal.aborted) return;
+    notice("history", error, read);
+  }
+  if (view.follows) reading = setTimeout(read, record !== null && record.step < COARSE ? 300000 : 60000);
+}
+
+async function readLatest() {
+  asked = Date.now();
+  try {
+    const { server, snapshot } = await api.latest(slug);
+    clear("latest");
+    top.show(server, snapshot?.sample);
+    rest.replaceChildren(...[fileSystems(server)].filter((part) => part !== null));
+    figures.element.hidden = snapshot === null;
+    first.hidden = snapshot !== null;
+    overTime.hidden = snapshot === null;
+    if (snapshot === null) first.replaceChildren(startAgent(slug));
+    else if (record !== null) sayIfEmpty();
+    if (snapshot !== null) {
+      figures.show({ ...snapshot, gpus: snapshot.sample.gpus });
+      gpus.show(snapshot.sample.gpus ?? []);
+    }
+    return true;
+  } catch (error) {
+    if (error.status === 404) {
+      unknown(error);
+      return false;
+    }
+    notice("latest", error, readLatest);
+    return true;
+  }
+}
+
+function unknown(error) {
+  byId("content").replaceChildren(
+    h("div", { class: "nothing" }, h("h1", {}, `There is no machine “${slug}”`), h("p", {}, error.advice || "It was removed, or the address is misspelt."), h("a", { class: "button", href: "/" }, "All machines")),
+  );
+  document.title = "Unknown machine · ai-dashboard";
+  for (const chart of charts) chart.element.remove();
+}
+
+// ---- Live ----
+
+function sample(snapshot) {
+  const at = Date.parse(snapshot.collected_at);
+  recent = [...recent.filter((one) => at - Date.parse(one.collected_at) < Math.max(RECENT, 2 * (record?.step ?? 0))), snapshot];
+  if (recent.length > 600) recent = recent.slice(-600);
+  top.sample(snapshot);
+  if (overTime.hidden) {
+    readLatest();
+    read();
+    return;
+  }
+  figures.show(snapshot);
+  gpus.show(snapshot.gpus ?? []);
+  if (!view.follows || record === null || record.step >= COARSE) return;
+  if (!record.append(snapshot)) {
+    read();
+    return;
+  }
+  view.end = Math.max(view.now(), at);
+  record.trim(view.from - 60000);
+  // Where a bucket is wider than a sample, most samples change a pixel at most.
+  if (Date.now() - drawn >= Math.min(5000, Math.max(900, record.step / 2))) draw();
+}
+
+view.onChange(() => {
+  draw();
+  read();
+});
+setInterval(() => {
+  top.age(1);
+  // Silence: the dashboard says when it is too long.
+  const server = top.server;
+  if (server?.state === "live" && server.age_seconds > staleAfter && Date.now() - asked > 5000) readLatest();
+  // Time passes on the axis too, when no sample comes.
+  if (view.follows && record !== null && Date.now() - drawn > Math.max(10000, (view.to - view.from) / 600) && document.visibilityState === "visible") {
+    view.end = view.now();
+    draw();
+  }
+}, 1000);
+
+byId("tools").append(link.element, " ", themeButton());
+byId("tools").classList.add("link-state");
+byId("content").append(...page());
+top.element.classList.add("waiting-for-data");
+
+const [, known] = await Promise.all([read(), readLatest()]);
+top.element.classList.remove("waiting-for-data");
+if (known) {
+  footer().then((said) => {
+    staleAfter = said?.stale_after_seconds ?? Infinity;
+  });
+  listen(slug, {
+    sample: (_, snapshot) => sample(snapshot),
+    servers: readLatest,
+    state: (state) => link.set(state),
+    gap() {
+      recent = [];
+      read();
+      readLatest();
+    },
+  });
+}

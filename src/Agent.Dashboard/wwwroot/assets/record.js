@@ -1,0 +1,186 @@
+// The history that is on screen: columns over one axis of time, to which live samples are added.
+
+const ms = (instant) => Date.parse(instant);
+const value = (given) => (typeof given === "number" ? given : null);
+
+/** One figure over time. Where buckets hold several samples, with the extremes of each. */
+class Column {
+  constructor(series, read) {
+    this.mean = series.mean;
+    this.min = series.min ?? null;
+    this.max = series.max ?? null;
+    this.read = read;
+    this.count = 0;
+  }
+
+  push(given) {
+    this.mean.push(given);
+    this.min?.push(given);
+    this.max?.push(given);
+    this.count = given === null ? 0 : 1;
+  }
+
+  /** One sample more in the last bucket. */
+  add(given) {
+    if (given === null) return;
+    const last = this.mean.length - 1;
+    if (this.mean[last] === null) {
+      this.mean[last] = this.min[last] = this.max[last] = given;
+      this.count = 1;
+      return;
+    }
+    this.count += 1;
+    this.mean[last] += (given - this.mean[last]) / this.count;
+    this.min[last] = Math.min(this.min[last], given);
+    this.max[last] = Math.max(this.max[last], given);
+  }
+
+  clearLast() {
+    const last = this.mean.length - 1;
+    this.mean[last] = this.min[last] = this.max[last] = null;
+    this.count = 0;
+  }
+
+  drop(count) {
+    for (const values of [this.mean, this.min, this.max]) values?.splice(0, count);
+  }
+}
+
+const columnsOf = (series, read) =>
+  Object.fromEntries(Object.entries(series).map(([name, one]) => [name, new Column(one, (snapshot) => value(read(snapshot)?.[name]))]));
+
+const runOf = ({ from, to, ...rest }) => ({ ...rest, from: ms(from), to: ms(to) });
+
+/** Continues the last run, or begins one where the label is another or there was a gap. */
+function extend(runs, at, step, gap, fields, same) {
+  const last = runs.at(-1);
+  if (last && at - last.to <= gap && same(last)) {
+    last.to = Math.max(last.to, at + step);
+    Object.assign(last, fields);
+    return;
+  }
+  if (last && last.to > at) last.to = at;
+  runs.push({ ...fields, from: last && at - last.to <= gap ? Math.min(at, last.to) : at, to: at + step });
+}
+
+export class Record {
+  /** `json` is the answer of /api/metrics/history/, `recent` the samples that came live lately, oldest first. */
+  constructor(json, recent) {
+    this.from = ms(json.from);
+    this.to = ms(json.to);
+    this.source = json.source;
+    this.time = json.time;
+    this.step = json.bucket_seconds * 1000;
+    this.bucketed = Object.values(json.series).some((series) => series.min);
+    this.series = columnsOf(json.series, (snapshot) => snapshot);
+    this.gpus = json.gpus.map((gpu) => ({
+      ...gpu,
+      series: columnsOf(gpu.series, (snapshot) => snapshot.gpus?.find((one) => one.gpu_index === gpu.gpu_index)),
+      throttle: (gpu.throttle ?? []).map(runOf),
+    }));
+    this.disks = json.disks.map((disk) => ({ ...disk, series: columnsOf(disk.series, (snapshot) => snapshot.disks?.find((one) => one.device === disk.device)) }));
+    this.fans = json.fans.map((fan) => ({ ...fan, series: columnsOf(fan.series, (snapshot) => snapshot.fans?.find((one) => one.label === fan.label)) }));
+    this.runs = json.bottlenecks.map(runOf);
+    this.share = json.bottleneck_share;
+    this.columns = [this, ...this.gpus, ...this.disks, ...this.fans].flatMap((owner) => Object.values(owner.series));
+    this.#takeOver(recent);
+  }
+
+  /** Beyond this distance two points are not joined: samples are missing between them. */
+  get gap() {
+    return Math.max(this.step * 2.6, 5000);
+  }
+
+  /** The bucket that was still open when the history was read can be continued if all its samples are known one by one. */
+  #takeOver(recent) {
+    const last = this.time.at(-1);
+    this.known = !this.bucketed || this.time.length === 0;
+    if (this.known) {
+      for (const snapshot of recent) this.append(snapshot);
+      return;
+    }
+    if (recent.length === 0 || ms(recent[0].collected_at) > last) return;
+    for (const column of this.columns) column.clearLast();
+    this.known = true;
+    for (const snapshot of recent.filter((one) => ms(one.collected_at) >= last)) this.append(snapshot);
+  }
+
+  /** Adds a live sample. False if the history has to be read again instead. */
+  append(snapshot) {
+    const at = ms(snapshot.collected_at);
+    const last = this.time.at(-1) ?? -Infinity;
+    if (this.#isNew(snapshot)) return false;
+    if (at < last || (!this.bucketed && at === last)) return true;
+    if (this.bucketed && at < last + this.step) {
+      if (this.known) for (const column of this.columns) column.add(column.read(snapshot));
+    } else {
+      if (!this.known) return false;
+      const buckets = this.bucketed && Number.isFinite(last) ? Math.floor((at - last) / this.step) : 0;
+      this.time.push(buckets > 0 ? last + buckets * this.step : at);
+      for (const column of this.columns) column.push(column.read(snapshot));
+    }
+    this.#label(snapshot, at);
+    this.to = Math.max(this.to, at);
+    return true;
+  }
+
+  /** A device that the columns do not have yet. */
+  #isNew(snapshot) {
+    const lacks = (given, known, key) => (given ?? []).some((one) => !known.some((other) => other[key] === one[key]));
+    return lacks(snapshot.gpus, this.gpus, "gpu_index") || lacks(snapshot.disks, this.disks, "device") || lacks(snapshot.fans, this.fans, "label");
+  }
+
+  #label(snapshot, at) {
+    const step = Math.min(this.step, (snapshot.interval_seconds ?? this.step / 1000) * 1000);
+    const { bottleneck: label, reason } = snapshot;
+    extend(this.runs, at, step, this.gap, { label, reason }, (run) => run.label === label);
+    this.share = null;
+    for (const gpu of this.gpus) {
+      const reasons = snapshot.gpus?.find((one) => one.gpu_index === gpu.gpu_index)?.throttle_reasons ?? [];
+      if (reasons.length > 0) extend(gpu.throttle, at, step, this.gap, { reasons }, (run) => run.reasons.join() === reasons.join());
+    }
+  }
+
+  /** Forgets what lies before an instant. */
+  trim(before) {
+    const count = this.time.findIndex((at) => at >= before);
+    if (count < 60) return;
+    this.time.splice(0, count);
+    for (const column of this.columns) column.drop(count);
+    this.runs = this.runs.filter((run) => run.to > before);
+    for (const gpu of this.gpus) gpu.throttle = gpu.throttle.filter((run) => run.to > before);
+  }
+
+  /** The place of the point nearest to an instant, or -1 where there is none nearby. */
+  nearest(at) {
+    let [low, high] = [0, this.time.length - 1];
+    if (high < 0) return -1;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.time[middle] < at) low = middle + 1;
+      else high = middle;
+    }
+    if (low > 0 && at - this.time[low - 1] < this.time[low] - at) low -= 1;
+    return Math.abs(this.time[low] - at) <= this.gap ? low : -1;
+  }
+
+  /** Per cent of the covered time for each label, most first, within a stretch. */
+  shares(from, to) {
+    if (this.share !== null && this.step >= 60000) return Object.entries(this.share).sort((a, b) => b[1] - a[1]);
+    const spans = new Map();
+    let all = 0;
+    for (const run of this.runs) {
+      const covered = Math.min(run.to, to) - Math.max(run.from, from);
+      if (covered <= 0) continue;
+      spans.set(run.label, (spans.get(run.label) ?? 0) + covered);
+      all += covered;
+    }
+    return [...spans].map(([label, covered]) => [label, (covered / all) * 100]).sort((a, b) => b[1] - a[1]);
+  }
+
+  /** How long the labels cover, in milliseconds, within a stretch. */
+  covered(from, to) {
+    return this.runs.reduce((sum, run) => sum + Math.max(0, Math.min(run.to, to) - Math.max(run.from, from)), 0);
+  }
+}
+

@@ -1,0 +1,52 @@
+module Agent.Browser.Tests.LoginTests
+
+open Agent.Browser.Tests.Browser
+open Agent.Browser.Tests.Dashboards
+open Expecto
+
+let private password = "correct horse battery staple"
+
+let private enter (page: Visit) (text: string) =
+    finish (page.Find("#password").FillAsync text)
+    page.Press "Enter"
+
+[<Tests>]
+let tests =
+    testSequenced
+    <| testList
+        "Login"
+        [
+            testCase "a dashboard with a password lets nobody look without it, says what was wrong, and leads back to the page"
+            <| fun () ->
+                withPassword password (fun dashboard ->
+                    dashboard.Register("gpu-box-01", []) |> ignore
+
+                    visit desktop dashboard.Url (fun page ->
+                        page.Allow "401"
+                        page.Go "/servers/gpu-box-01"
+                        page.See "#password"
+                        Expect.stringContains page.Page.Url "/login" "sent to the log-in"
+                        enter page "wrong"
+                        page.See "text=That is not the password."
+                        enter page password
+                        page.See ".machine-head"
+                        Expect.stringEnds page.Page.Url "/servers/gpu-box-01" "back where it was meant to go"
+                        page.Click "text=Log out"
+                        page.See "#password"
+                        page.Go "/"
+                        page.See "#password"))
+
+            testCase "a session that ends while a page is open leads to the log-in"
+            <| fun () ->
+                withPassword password (fun dashboard ->
+                    dashboard.Register("gpu-box-01", []) |> ignore
+
+                    visit desktop dashboard.Url (fun page ->
+                        page.Allow "401"
+                        page.Go "/login"
+                        enter page password
+                        page.See ".machine"
+                        finish (page.Page.Context.ClearCookiesAsync())
+                        dashboard.Register("gpu-box-02", []) |> ignore
+                        page.See "#password"))
+        ]

@@ -1,0 +1,158 @@
+module Agent.Browser.Tests.MachineTests
+
+open Agent.Browser.Tests.Browser
+open Agent.Browser.Tests.Dashboards
+open Expecto
+open Microsoft.Playwright
+
+let private withMachine look (slug: string) (test: Visit -> unit) =
+    visit look (fleet ()) (fun page ->
+        page.Go $"/servers/{slug}"
+        page.See "[data-chart=gpu-utilisation] canvas, [data-chart=cpu] canvas"
+        test page)
+
+/// The plot of a chart, and points in it by parts of its width.
+let private box (page: Visit) chart =
+    let plot = page.Find $"[data-chart={chart}] .plot"
+    finish (plot.ScrollIntoViewIfNeededAsync())
+    wait (plot.BoundingBoxAsync()) |> nonNull
+
+let private pointer (page: Visit) (area: LocatorBoundingBoxResult) (part: float32) =
+    finish (page.Page.Mouse.MoveAsync(area.X + area.Width * part, area.Y + area.Height / 2f))
+
+let private visibleCharts (page: Visit) =
+    page.Value<string[]> "[...document.querySelectorAll('.chart')].filter(c => c.offsetParent).map(c => c.dataset.chart)"
+    |> List.ofArray
+
+[<Tests>]
+let tests =
+    testSequenced
+    <| testList
+        "Machine"
+        [
+            testCase "a machine with GPUs has a chart for everything that it reports"
+            <| fun () ->
+                withMachine desktop "h100-01" (fun page ->
+                    let charts = visibleCharts page
+
+                    for chart in
+                        [
+                            "bottleneck"
+                            "gpu-utilisation"
+                            "gpu-memory"
+                            "gpu-power"
+                            "gpu-temperature"
+                            "cpu"
+                            "pressure"
+                            "load"
+                            "memory"
+                            "disk-throughput"
+                            "disk-utilisation"
+                            "network"
+                            "fans"
+                        ] do
+                        Expect.contains charts chart "the issue's charts"
+
+                    Expect.equal (wait (page.Find("[data-chart=gpu-utilisation] .legend button").CountAsync())) 8 "a line for each GPU")
+
+            testCase "a machine without GPUs has no GPU charts"
+            <| fun () ->
+                withMachine desktop "prep-12" (fun page ->
+                    Expect.isEmpty (visibleCharts page |> List.filter _.StartsWith("gpu")) "none of them"
+                    Expect.stringContains (page.Text ".head-reason") "No GPU telemetry available" "the reason says so")
+
+            testCase "every range shows its stretch of time, and the address keeps it"
+            <| fun () ->
+                withMachine desktop "h100-01" (fun page ->
+                    for minutes in [ 15; 60; 360; 1440; 4320; 10080; 20160 ] do
+                        let asked =
+                            page.Page.RunAndWaitForResponseAsync(
+                                (fun () -> page.Find($"[data-range='{minutes}']").ClickAsync()),
+                                (fun answer -> answer.Url.Contains $"/api/metrics/history/?server=h100-01&minutes={minutes}")
+                            )
+
+                        Expect.equal (wait asked).Status 200 $"the history of {minutes} minutes"
+                        page.Until $"location.search === '?range={minutes}'"
+                        let pressed = page.Value<string> "document.querySelector('.ranges [aria-pressed=true]').dataset.range"
+                        Expect.equal pressed (string minutes) "the button is pressed")
+
+            testCase "the strip says where the time went, in per cent that add up"
+            <| fun () ->
+                withMachine desktop "h100-01" (fun page ->
+                    page.See ".shares li"
+
+                    let sum =
+                        page.Value<float>
+                            "[...document.querySelectorAll('.shares b')].map(b => parseFloat(b.innerText)).reduce((a, b) => a + b, 0)"
+
+                    Expect.isTrue (sum > 98.0 && sum < 102.0) $"shares of {sum} per cent")
+
+            testCase "the cursor is one for all charts, and the legends say what was then"
+            <| fun () ->
+                withMachine desktop "h100-01" (fun page ->
+                    pointer page (box page "gpu-utilisation") 0.6f
+
+                    page.Until
+                        "document.querySelector('[data-chart=gpu-utilisation] .hair').getBoundingClientRect().left > 0 && !document.querySelector('[data-chart=memory] .hair').hidden"
+
+                    let places =
+                        page.Value<float[]>
+                            "['gpu-utilisation', 'gpu-power', 'memory'].map(c => { const p = document.querySelector(`[data-chart=${c}] .plot`).getBoundingClientRect(); return Math.round(document.querySelector(`[data-chart=${c}] .hair`).getBoundingClientRect().left - p.left) })"
+
+                    Expect.equal places[1] places[0] "the same place in another chart"
+                    Expect.equal places[2] places[0] "and in another section"
+                    page.See ".strip-reading"
+                    Expect.stringContains (page.Text "[data-chart=gpu-power] .legend") " W" "values with their unit")
+
+            testCase "dragging looks closer, the way back is one click"
+            <| fun () ->
+                withMachine desktop "h100-01" (fun page ->
+                    let area = box page "gpu-utilisation"
+                    pointer page area 0.4f
+                    finish (page.Page.Mouse.DownAsync())
+                    pointer page area 0.5f
+                    pointer page area 0.7f
+                    page.See "[data-chart=gpu-utilisation] .selection"
+                    finish (page.Page.Mouse.UpAsync())
+                    page.Until "location.search.includes('from=')"
+                    page.See "text=Back to now"
+                    let width = page.Value<float> "(p => p.get('to') - p.get('from'))(new URLSearchParams(location.search))"
+                    // Three tenths of the plot are a little more than three tenths of the hour inside its margins.
+                    Expect.isTrue (width > 0.28 * 3600000.0 && width < 0.36 * 3600000.0) $"{width} ms of the hour"
+                    page.Click "text=Back to now"
+                    page.Until "!location.search.includes('from=')")
+
+            testCase "the keyboard moves the cursor, says what is there, zooms and goes back"
+            <| fun () ->
+                withMachine desktop "h100-01" (fun page ->
+                    finish (page.Find("[data-chart=cpu] .plot").FocusAsync())
+                    page.Press "End"
+                    page.Press "ArrowLeft"
+                    page.Until "document.querySelector('#reading').textContent.includes('used')"
+                    let before = page.Value<string> "document.querySelector('#reading').textContent"
+                    page.Press "ArrowLeft"
+                    page.Until $"document.querySelector('#reading').textContent !== {System.Text.Json.JsonSerializer.Serialize before}"
+                    page.Press "+"
+                    page.Until "location.search.includes('from=')"
+                    page.Press "Escape"
+                    page.Press "Escape"
+                    page.Until "!location.search.includes('from=')")
+
+            testCase "a series can be put away and brought back"
+            <| fun () ->
+                withMachine desktop "h100-01" (fun page ->
+                    let first = "[data-chart=gpu-utilisation] .legend button"
+
+                    let pressed () =
+                        wait (page.Find(first).First.GetAttributeAsync "aria-pressed")
+
+                    page.Click first
+                    Expect.equal (pressed ()) "false" "away"
+                    page.Click first
+                    Expect.equal (pressed ()) "true" "back")
+
+            testCase "a machine's page fits a telephone"
+            <| fun () ->
+                withMachine phone "h100-01" (fun page ->
+                    Expect.equal (page.Value<int> "document.documentElement.scrollWidth") 390 "no scrolling sideways")
+        ]

@@ -1,0 +1,55 @@
+/// The README's pictures, made when DASHBOARD_SCREENSHOTS=1 asks for them: a test run leaves the tree as it is.
+module Agent.Browser.Tests.Screenshots
+
+open System
+open System.IO
+open Agent.Browser.Tests.Browser
+open Agent.Browser.Tests.Dashboards
+open Agent.Tests
+open Demo
+open Expecto
+open Microsoft.Playwright
+
+let private take (page: Visit) (name: string) =
+    // The last samples settle, and the canvas with them.
+    Threading.Thread.Sleep 1500
+    let path = Path.Combine(Fixtures.root, "docs", "images", name)
+    page.Page.ScreenshotAsync(PageScreenshotOptions(Path = path)) |> wait |> ignore
+    Expect.isLessThan (FileInfo(path).Length) 600000L "a picture of modest size"
+
+[<Tests>]
+let tests =
+    testSequenced
+    <| testList
+        "Screenshots"
+        [
+            testCase "the pictures of the README"
+            <| fun () ->
+                if Environment.GetEnvironmentVariable "DASHBOARD_SCREENSHOTS" <> "1" then
+                    Skip.always "only with DASHBOARD_SCREENSHOTS=1"
+
+                withDashboard [] (fun dashboard ->
+                    fill dashboard Fleet.moments [ for number in 0..11 -> Fleet.machine number ]
+                    |> ignore
+
+                    visit { desktop with Width = 1440 } dashboard.Url (fun page ->
+                        page.Go "/"
+                        page.See ".machine"
+                        take page "fleet.png")
+
+                    visit
+                        { night with
+                            Width = 1440
+                            Height = 1180
+                        }
+                        dashboard.Url
+                        (fun page ->
+                            page.Go "/servers/h100-01?range=360"
+                            page.See "[data-chart=gpu-utilisation] canvas"
+                            take page "machine.png")
+
+                    visit phone dashboard.Url (fun page ->
+                        page.Go "/servers/a100-02?range=360"
+                        page.See "[data-chart=gpu-utilisation] canvas"
+                        take page "phone.png"))
+        ]
