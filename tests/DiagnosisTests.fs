@@ -233,42 +233,269 @@ let private gpu: Gpu =
         Name = "NVIDIA H100"
     }
 
-let private reading gpus faults : Result<GpuReading, SourceError> = Ok { Gpus = gpus; Faults = faults }
+/// A machine as it should be, but for what a test changes: two boards, and a library that tells of them.
+let private twoGpus: GpuFact =
+    {
+        Reader = GpuReader.Auto
+        Surroundings =
+            {
+                Devices = ValueSome 2
+                Driver = "570.86.15"
+                Nodes = GpuNodes.Usable
+            }
+        Library = Nvml.State.Opened 2
+        NvidiaSmi = NvidiaSmiState.NotAsked
+        Reading =
+            {
+                Gpus = [| gpu; { gpu with Index = 1 } |]
+                Faults = [||]
+            }
+        Hanging = ""
+    }
 
-let private absentReader: Result<GpuReading, SourceError> = Error(SourceError.Absent "nvidia-smi")
+let private nothing: GpuFact =
+    { twoGpus with
+        Reading = { Gpus = [||]; Faults = [||] }
+    }
 
-let private failingReader: Result<GpuReading, SourceError> =
-    Error(SourceError.Unreadable("nvidia-smi", "exit code 9"))
+let private withFaults (faults: SourceError list) : GpuFact =
+    { twoGpus with
+        Reading =
+            { twoGpus.Reading with
+                Faults = Array.ofList faults
+            }
+    }
+
+let private surrounded devices driver nodes (fact: GpuFact) : GpuFact =
+    { fact with
+        Surroundings =
+            {
+                Devices = devices
+                Driver = driver
+                Nodes = nodes
+            }
+    }
+
+let private asked library program (fact: GpuFact) : GpuFact =
+    { fact with
+        Library = library
+        NvidiaSmi = program
+    }
+
+let private notLoaded = Nvml.State.NotLoaded "libnvidia-ml.so.1: cannot open shared object file"
+
+let private failed failure =
+    NvidiaSmiState.Failed(failure, "nvidia-smi cannot be read: exit code 9")
+
+/// Each case of a machine whose GPUs cannot be read, or not all of it.
+let private gpuCases: (string * GpuFact * (Verdict * string)) list =
+    let bare = surrounded (ValueSome 0) "" GpuNodes.Missing nothing
+    let missing = NvidiaSmiState.Missing
+
+    [
+        "two GPUs", twoGpus, good
+        "nobody is to ask",
+        { nothing with
+            Reader = GpuReader.Nobody
+        },
+        good
+        "one that does not tell all", withFaults [ SourceError.Absent "x" ], doubt "gpu-fields-unreadable"
+        "one that is lost",
+        withFaults
+            [
+                SourceError.Absent "x"
+                SourceError.Unreadable("libnvidia-ml GPU 1", "GPU_IS_LOST")
+            ],
+        bad "gpu-lost"
+        "one that wants a reset", withFaults [ SourceError.Unreadable("libnvidia-ml GPU 1", "RESET_REQUIRED") ], bad "gpu-lost"
+        "no device on the bus", asked notLoaded missing bare, doubt "no-gpu"
+        "no device, and an nvidia-smi that fails", asked notLoaded (failed NvidiaSmiFailure.DriverNotLoaded) bare, doubt "no-gpu"
+        "a bus that cannot be looked at", nothing |> surrounded ValueNone "" GpuNodes.Missing |> asked notLoaded missing, doubt "no-gpu"
+        "a device without a driver",
+        nothing
+        |> surrounded (ValueSome 1) "" GpuNodes.Missing
+        |> asked notLoaded missing,
+        bad "gpu-driver-missing"
+        "a device whose driver went away", asked (Nvml.State.Failed 9) missing nothing, bad "gpu-driver-missing"
+        "nvidia-smi says that no driver is loaded",
+        asked notLoaded (failed NvidiaSmiFailure.DriverNotLoaded) nothing,
+        bad "gpu-driver-missing"
+        "a driver without device nodes",
+        nothing
+        |> surrounded (ValueSome 1) "570.86.15" GpuNodes.Missing
+        |> asked (Nvml.State.Failed 9) missing,
+        bad "gpu-nodes-missing"
+        "a driver without device nodes, where the bus cannot be looked at",
+        nothing
+        |> surrounded ValueNone "570.86.15" GpuNodes.Missing
+        |> asked notLoaded missing,
+        bad "gpu-nodes-missing"
+        "device nodes that are closed",
+        nothing
+        |> surrounded (ValueSome 1) "570.86.15" (GpuNodes.Denied "/dev/nvidia0")
+        |> asked (Nvml.State.Failed 999) missing,
+        bad "gpu-no-permission"
+        "a library that refuses", asked (Nvml.State.Failed 4) NvidiaSmiState.NotAsked nothing, bad "gpu-no-permission"
+        "an nvidia-smi that refuses", asked notLoaded (failed NvidiaSmiFailure.NoPermission) nothing, bad "gpu-no-permission"
+        "no library, and nobody else to ask", asked notLoaded missing nothing, bad "gpu-library-missing"
+        "no library, and no wish to ask nvidia-smi",
+        asked notLoaded NvidiaSmiState.NotAsked { nothing with Reader = GpuReader.Nvml },
+        bad "gpu-library-missing"
+        "a library that misses a part of itself", asked (Nvml.State.Failed 12) missing nothing, bad "gpu-library-missing"
+        "nvidia-smi misses the library",
+        asked Nvml.State.NotTried (failed NvidiaSmiFailure.LibraryMissing) nothing,
+        bad "gpu-library-missing"
+        "two versions, by the library", asked (Nvml.State.Failed 18) missing nothing, bad "gpu-version-mismatch"
+        "two versions, by nvidia-smi", asked notLoaded (failed NvidiaSmiFailure.VersionMismatch) nothing, bad "gpu-version-mismatch"
+        "two versions, where there are no device nodes either",
+        nothing
+        |> surrounded (ValueSome 1) "570.86.15" GpuNodes.Missing
+        |> asked (Nvml.State.Failed 18) missing,
+        bad "gpu-version-mismatch"
+        "a library that fails", asked (Nvml.State.Failed 999) (failed NvidiaSmiFailure.UnknownError) nothing, bad "gpu-library-failing"
+        "a library that hangs",
+        { nothing with
+            Library = Nvml.State.NotTried
+            Hanging = "no answer within 3.5 s"
+        },
+        bad "gpu-library-hanging"
+        "a library that hangs on a machine that shows nothing else",
+        { bare with
+            Library = Nvml.State.NotTried
+            Hanging = "no answer within 3.5 s"
+        },
+        bad "gpu-library-hanging"
+        "a library of which only a part answers",
+        { twoGpus with
+            Hanging = "no answer to costly queries"
+        },
+        bad "gpu-library-hanging"
+        "no nvidia-smi, which was to be asked",
+        asked
+            Nvml.State.NotTried
+            missing
+            { nothing with
+                Reader = GpuReader.NvidiaSmi
+            },
+        bad "gpu-reader-missing"
+        "an nvidia-smi that fails", asked notLoaded (failed NvidiaSmiFailure.Other) nothing, bad "gpu-reader-failing"
+        "an nvidia-smi that hangs", asked notLoaded NvidiaSmiState.Hung nothing, bad "gpu-reader-hanging"
+        "all is well and there are none", asked (Nvml.State.Opened 0) NvidiaSmiState.NotAsked nothing, bad "gpu-hidden"
+        "nvidia-smi works and shows none", asked notLoaded NvidiaSmiState.Told nothing, bad "gpu-hidden"
+        "nvidia-smi says that there are none", asked notLoaded (failed NvidiaSmiFailure.NoDevices) nothing, bad "gpu-hidden"
+        "a driver on a machine without a GPU",
+        nothing
+        |> surrounded (ValueSome 0) "570.86.15" GpuNodes.Usable
+        |> asked (Nvml.State.Opened 0) NvidiaSmiState.NotAsked,
+        doubt "no-gpu"
+    ]
+
+let private gpuWords =
+    testList
+        "the words about GPUs"
+        [
+            testCase "the GPUs and who told of them"
+            <| fun () ->
+                Expect.equal (Diagnosis.gpus twoGpus).Finding "2 x NVIDIA H100 (libnvidia-ml)" "by the library"
+                let bySmi = asked notLoaded NvidiaSmiState.Told twoGpus
+                Expect.equal (Diagnosis.gpus bySmi).Finding "2 x NVIDIA H100 (nvidia-smi)" "by nvidia-smi"
+
+                Expect.equal
+                    (Diagnosis.gpuFinding twoGpus)
+                    {
+                        Summary = "2 x NVIDIA H100 (libnvidia-ml)"
+                        Advice = ""
+                    }
+                    "in the log"
+
+            testCase "why there are none, with everything that is known"
+            <| fun () ->
+                let fact =
+                    nothing
+                    |> surrounded (ValueSome 1) "570.86.15" (GpuNodes.Denied "/dev/nvidiactl")
+                    |> asked (Nvml.State.Failed 999) (failed NvidiaSmiFailure.Other)
+
+                let detail =
+                    "(1 NVIDIA device on the PCI bus, driver 570.86.15, /dev/nvidiactl: permission denied, libnvidia-ml: UNKNOWN, "
+                    + "nvidia-smi cannot be read: exit code 9)"
+
+                Expect.equal (Diagnosis.gpus fact).Finding ("The agent may not use the GPUs. " + detail) "doctor"
+
+                Expect.equal
+                    (Diagnosis.gpuFinding fact)
+                    {
+                        Summary = "none, gpu-no-permission"
+                        Advice =
+                            "The agent may not use the GPUs. Let its user, unit (DeviceAllow=) or container have /dev/nvidiactl and "
+                            + "/dev/nvidia*. "
+                            + detail
+                    }
+                    "in the log"
+
+            testCase "a machine without GPUs gets no advice, nor does one whose GPUs nobody is to read"
+            <| fun () ->
+                let bare =
+                    nothing
+                    |> surrounded (ValueSome 0) "" GpuNodes.Missing
+                    |> asked notLoaded NvidiaSmiState.Missing
+
+                Expect.equal (Diagnosis.gpuFinding bare) { Summary = "none"; Advice = "" } "none"
+
+                Expect.equal
+                    (Diagnosis.gpuFinding
+                        { nothing with
+                            Reader = GpuReader.Nobody
+                        })
+                    { Summary = "none"; Advice = "" }
+                    "not read"
+
+            testCase "what the line at the start says"
+            <| fun () ->
+                let says reader devices =
+                    Diagnosis.gpusInSight
+                        reader
+                        { twoGpus.Surroundings with
+                            Devices = devices
+                        }
+
+                Expect.equal (says GpuReader.Auto (ValueSome 0)) "none on the PCI bus" "none"
+                Expect.equal (says GpuReader.Nvml (ValueSome 8)) "8 on the PCI bus" "eight"
+                Expect.equal (says GpuReader.NvidiaSmi ValueNone) "unknown" "no bus"
+                Expect.equal (says GpuReader.Nobody (ValueSome 8)) "not read" "nobody is to ask"
+
+            testCase "the version of the driver, in the words of its file, of the open module's, and of /sys/module"
+            <| fun () ->
+                let version (text: string) =
+                    Diagnosis.driverVersion (ReadOnlySpan(Text.Encoding.UTF8.GetBytes text))
+
+                Expect.equal
+                    (version
+                        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  470.256.02  Thu May  2 14:37:44 UTC 2024\nGCC version:  gcc 12.2.0\n")
+                    "470.256.02"
+                    "closed"
+
+                Expect.equal
+                    (version "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.15  Release Build  (dvs-builder@x)\n")
+                    "570.86.15"
+                    "open"
+
+                Expect.equal (version "570.86.15\n") "570.86.15" "module"
+                Expect.equal (version "") "" "none"
+        ]
 
 let private machineTests =
     testList
         "machine"
         [
-            for name, devices, reading, hung, expected in
-                [
-                    "two GPUs", ValueSome 2, reading [| gpu; { gpu with Index = 1 } |] [||], false, good
-                    "one that does not tell all",
-                    ValueSome 1,
-                    reading [| gpu |] [| SourceError.Absent "x" |],
-                    false,
-                    doubt "gpu-fields-unreadable"
-                    "none", ValueSome 0, absentReader, false, doubt "no-gpu"
-                    "nobody knows", ValueNone, absentReader, false, doubt "no-gpu"
-                    "no reader", ValueSome 1, absentReader, false, bad "gpu-reader-missing"
-                    "shown to nobody", ValueSome 1, reading [||] [||], false, bad "gpu-hidden"
-                    "failing", ValueSome 1, failingReader, false, bad "gpu-reader-failing"
-                    "failing without a GPU", ValueSome 0, failingReader, false, doubt "no-gpu"
-                    "hanging", ValueSome 1, failingReader, true, bad "gpu-reader-hanging"
-                ] do
+            for name, fact, expected in gpuCases do
                 testCase $"GPUs: {name}"
                 <| fun () ->
-                    Diagnosis.gpus
-                        {
-                            Devices = devices
-                            Reading = reading
-                            Hung = hung
-                        }
-                    |> expect expected
+                    Diagnosis.gpus fact |> expect expected
+                    // A running agent gives advice exactly where it is not about a machine without GPUs.
+                    let advises = (Diagnosis.gpuFinding fact).Advice <> ""
+                    Expect.equal advises (expected <> good && expected <> doubt "no-gpu") "advice"
+
+            gpuWords
 
             for vendor, kind, expected in
                 [

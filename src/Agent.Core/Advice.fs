@@ -95,15 +95,31 @@ type Cause =
     | SourceUnreadable
     /// No NVIDIA GPU in this machine.
     | NoGpu
+    /// A GPU without a driver.
+    | GpuDriverMissing
+    /// A driver without its device nodes, as in a container.
+    | GpuNodesMissing
+    /// The device nodes, or the library, refuse.
+    | GpuNoPermission
+    /// The driver and its library are of two versions.
+    | GpuVersionMismatch
+    /// A driver without its library.
+    | GpuLibraryMissing
+    /// The library fails.
+    | GpuLibraryFailing
+    /// A call of the library does not return.
+    | GpuLibraryHanging
     /// A GPU without nvidia-smi.
     | GpuReaderMissing
     /// nvidia-smi fails.
     | GpuReaderFailing
     /// nvidia-smi hangs.
     | GpuReaderHanging
-    /// nvidia-smi shows no GPU though one is there.
+    /// The driver shows no GPU though one is there.
     | GpuHidden
-    /// nvidia-smi does not tell everything.
+    /// A GPU has fallen off the bus.
+    | GpuLost
+    /// The driver does not tell everything.
     | GpuFieldsUnreadable
     /// `--disks` names disks that are not there.
     | DisksUnmatched
@@ -328,6 +344,34 @@ module Advice =
             "A source cannot be read or understood; its fields are null.",
             "Let the agent's user read it; if it is readable, report the text shown here."
             Cause.NoGpu, "no-gpu", "No NVIDIA GPU is found.", "On a machine without one nothing; else check the slot and lspci."
+            Cause.GpuDriverMissing,
+            "gpu-driver-missing",
+            "The machine has an NVIDIA GPU, and no NVIDIA driver is loaded.",
+            "Install the driver, or load it with modprobe nvidia; dmesg says why it refuses (Secure Boot, nouveau)."
+            Cause.GpuNodesMissing,
+            "gpu-nodes-missing",
+            "The NVIDIA driver is loaded, and its device nodes are not here.",
+            "In a container or unit let /dev/nvidia* in (docker: --gpus all); on the machine itself run nvidia-smi once as root."
+            Cause.GpuNoPermission,
+            "gpu-no-permission",
+            "The agent may not use the GPUs.",
+            "Let its user, unit (DeviceAllow=) or container have /dev/nvidiactl and /dev/nvidia*."
+            Cause.GpuVersionMismatch,
+            "gpu-version-mismatch",
+            "The NVIDIA driver in the kernel and its library are of two versions.",
+            "After an update reload the driver or restart the machine; in a container use the library of its host."
+            Cause.GpuLibraryMissing,
+            "gpu-library-missing",
+            "The NVIDIA driver is loaded, and its library libnvidia-ml.so.1 cannot be loaded.",
+            "Install it (libnvidia-compute, nvidia-driver-libs), or name it with --nvml-library."
+            Cause.GpuLibraryFailing,
+            "gpu-library-failing",
+            "NVIDIA's library libnvidia-ml fails.",
+            "Run nvidia-smi as the agent's user, and look for NVRM and Xid in dmesg."
+            Cause.GpuLibraryHanging,
+            "gpu-library-hanging",
+            "A call of NVIDIA's library libnvidia-ml does not return.",
+            "Look for NVRM and Xid in dmesg: the driver hangs; reset the GPU, reload the driver or restart the machine."
             Cause.GpuReaderMissing,
             "gpu-reader-missing",
             "The machine has an NVIDIA GPU, and nvidia-smi is not found.",
@@ -342,11 +386,15 @@ module Advice =
             "Look for Xid errors in dmesg: a GPU or the driver hangs; reset the GPU or restart the machine."
             Cause.GpuHidden,
             "gpu-hidden",
-            "The machine has an NVIDIA GPU, and nvidia-smi shows none.",
+            "The machine has an NVIDIA GPU, and its driver shows none.",
             "Check the driver with dmesg, and in a container or a unit whether /dev/nvidia* is passed in."
+            Cause.GpuLost,
+            "gpu-lost",
+            "A GPU has fallen off the bus, or wants to be reset.",
+            "Look for Xid 79 in dmesg; reset it with nvidia-smi --gpu-reset or restart the machine, and check power and seat."
             Cause.GpuFieldsUnreadable,
             "gpu-fields-unreadable",
-            "nvidia-smi does not tell everything; the missing fields are null.",
+            "The NVIDIA driver does not tell everything; the missing fields are null.",
             "Compare with nvidia-smi -q; a value that it shows and the agent lacks is worth a report."
             Cause.DisksUnmatched, "disks-unmatched", "--disks names disks that this machine does not have.", "Give names that lsblk shows."
             Cause.NoDisks,

@@ -53,15 +53,65 @@ type TlsFact =
         IsTrusted: bool
     }
 
-/// What tells whether GPUs can be read.
-type GpuFact =
+/// The driver's device nodes, /dev/nvidiactl and those of the GPUs.
+[<RequireQualifiedAccess>]
+type GpuNodes =
+    /// Not here.
+    | Missing
+    /// Here, and closed to the agent.
+    | Denied of path: string
+    /// As they should be.
+    | Usable
+
+/// What a machine shows of its GPUs without being asked by a driver's program.
+type GpuSurroundings =
     {
         /// Display devices of NVIDIA on the PCI bus; none when the bus cannot be looked at.
         Devices: int voption
-        /// What nvidia-smi said.
-        Reading: Result<GpuReading, SourceError>
-        /// It had to be killed.
-        Hung: bool
+        /// The version of the driver in the kernel; empty for none.
+        Driver: string
+        /// Its device nodes.
+        Nodes: GpuNodes
+    }
+
+/// What nvidia-smi came to.
+[<RequireQualifiedAccess>]
+type NvidiaSmiState =
+    /// Nobody asked it.
+    | NotAsked
+    /// It is not installed.
+    | Missing
+    /// It had to be killed.
+    | Hung
+    /// It failed; the words are its own.
+    | Failed of failure: NvidiaSmiFailure * words: string
+    /// It has told what there is.
+    | Told
+
+/// What tells whether GPUs can be read.
+type GpuFact =
+    {
+        /// Who was to be asked.
+        Reader: GpuReader
+        /// What there is to be seen without asking.
+        Surroundings: GpuSurroundings
+        /// How far the library was opened.
+        Library: Nvml.State
+        /// What came of nvidia-smi.
+        NvidiaSmi: NvidiaSmiState
+        /// The GPUs, from whoever told.
+        Reading: GpuReading
+        /// What does not return from the library, as a sentence; empty when everything does.
+        Hanging: string
+    }
+
+/// What a running agent says of the GPUs.
+type GpuFinding =
+    {
+        /// Which there are, or why there are none; a few words.
+        Summary: string
+        /// What is wrong and what to do, on one line; empty when nothing is.
+        Advice: string
     }
 
 /// What tells whether the spool can be used.
@@ -366,32 +416,163 @@ module Diagnosis =
         vendor.Trim() = "0x10de"
         && deviceClass.Trim().StartsWith("0x03", StringComparison.Ordinal)
 
+    /// The version in the first line of /proc/driver/nvidia/version, `NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15 …`:
+    /// the first word made of digits and points. Empty where there is none.
+    [<CompiledName "DriverVersion">]
+    let driverVersion (text: ReadOnlySpan<byte>) : string =
+        let isVersion (word: string) =
+            word.Contains '.'
+            && word |> Seq.forall (fun c -> Char.IsAsciiDigit c || c = '.')
+            && Char.IsAsciiDigit word[0]
+
+        (Text.toString text).Split([| ' '; '\t'; '\n' |], StringSplitOptions.RemoveEmptyEntries)
+        |> Array.tryFind isVersion
+        |> Option.defaultValue ""
+
     let private describe (gpu: Gpu) =
         if gpu.Name = "" then $"GPU {gpu.Index}" else gpu.Name
+
+    let private byWhom (fact: GpuFact) =
+        match fact.Library with
+        | Nvml.State.Opened count when count > 0 -> "libnvidia-ml"
+        | _ -> NvidiaSmi.Source
+
+    let private gpuNames (fact: GpuFact) =
+        let names = fact.Reading.Gpus |> Array.countBy describe
+        list (names |> Seq.map (fun (name, count) -> $"{count} x {name}"))
+
+    /// Everything that is known, in the order in which one thing needs the other.
+    let private gpuDetail (fact: GpuFact) =
+        let surroundings = fact.Surroundings
+
+        list
+            [
+                match surroundings.Devices with
+                | ValueSome count -> $"""{plural count "NVIDIA device"} on the PCI bus"""
+                | ValueNone -> "the PCI bus cannot be looked at"
+
+                if surroundings.Driver = "" then
+                    "no driver"
+                else
+                    $"driver {surroundings.Driver}"
+
+                    match surroundings.Nodes with
+                    | GpuNodes.Missing -> "no /dev/nvidiactl"
+                    | GpuNodes.Denied path -> $"{path}: permission denied"
+                    | GpuNodes.Usable -> ()
+
+                match fact.Library with
+                | Nvml.State.NotTried -> ()
+                | Nvml.State.NotLoaded problem -> $"{Nvml.Source}: {problem}"
+                | Nvml.State.Failed code -> $"{Nvml.Source}: {Nvml.nameOf code}"
+                | Nvml.State.Opened count -> $"""{Nvml.Source}: {plural count "GPU"}"""
+
+                match fact.NvidiaSmi with
+                | NvidiaSmiState.NotAsked
+                | NvidiaSmiState.Told -> ()
+                | NvidiaSmiState.Missing -> "no nvidia-smi"
+                | NvidiaSmiState.Hung -> "nvidia-smi: killed"
+                | NvidiaSmiState.Failed(_, words) -> words
+
+                if fact.Hanging <> "" then
+                    fact.Hanging
+            ]
+
+    let private isLoss (fault: SourceError) =
+        match fault with
+        | SourceError.Unreadable(_, reason) -> reason = Nvml.nameOf 15 || reason = Nvml.nameOf 16
+        | SourceError.Absent _
+        | SourceError.Garbled _ -> false
+
+    /// What is wrong with GPUs that are there.
+    let private gpuFault (fact: GpuFact) : struct (Verdict * Cause * string) voption =
+        match Array.tryFind isLoss fact.Reading.Faults, fact.Reading.Faults with
+        | Some loss, _ -> ValueSome(Verdict.Bad, Cause.GpuLost, string loss)
+        | None, _ when fact.Hanging <> "" -> ValueSome(Verdict.Bad, Cause.GpuLibraryHanging, fact.Hanging)
+        | None, [||] -> ValueNone
+        | None, faults -> ValueSome(Verdict.Doubtful, Cause.GpuFieldsUnreadable, string faults[0])
+
+    /// Why nothing that was asked works, in the order in which one thing needs the other.
+    let private gpuObstacle (fact: GpuFact) : Cause voption =
+        let { Driver = driver; Nodes = nodes } = fact.Surroundings
+
+        match fact.Library, fact.NvidiaSmi with
+        | _ when fact.Hanging <> "" -> ValueSome Cause.GpuLibraryHanging
+        | _, NvidiaSmiState.Hung -> ValueSome Cause.GpuReaderHanging
+        | Nvml.State.Failed 18, _
+        | _, NvidiaSmiState.Failed(NvidiaSmiFailure.VersionMismatch, _) -> ValueSome Cause.GpuVersionMismatch
+        | _ when driver <> "" && nodes = GpuNodes.Missing -> ValueSome Cause.GpuNodesMissing
+        | Nvml.State.Failed 4, _
+        | _, NvidiaSmiState.Failed(NvidiaSmiFailure.NoPermission, _) -> ValueSome Cause.GpuNoPermission
+        | _ when driver <> "" && nodes <> GpuNodes.Usable -> ValueSome Cause.GpuNoPermission
+        | _ when driver = "" -> ValueSome Cause.GpuDriverMissing
+        | Nvml.State.Failed 9, _
+        | _, NvidiaSmiState.Failed(NvidiaSmiFailure.DriverNotLoaded, _) -> ValueSome Cause.GpuDriverMissing
+        | Nvml.State.Failed 12, _
+        | _, NvidiaSmiState.Failed(NvidiaSmiFailure.LibraryMissing, _)
+        | Nvml.State.NotLoaded _, (NvidiaSmiState.NotAsked | NvidiaSmiState.Missing) -> ValueSome Cause.GpuLibraryMissing
+        | Nvml.State.Failed _, _ -> ValueSome Cause.GpuLibraryFailing
+        | _, NvidiaSmiState.Missing -> ValueSome Cause.GpuReaderMissing
+        | Nvml.State.Opened _, _
+        | _, NvidiaSmiState.Failed(NvidiaSmiFailure.NoDevices, _) -> ValueNone
+        | _, NvidiaSmiState.Failed _ -> ValueSome Cause.GpuReaderFailing
+        | _ -> ValueNone
+
+    /// What is wrong with the GPUs, and how much that is known; none when nothing is.
+    let private gpuTrouble (fact: GpuFact) : struct (Verdict * Cause * string) voption =
+        let isThere = fact.Surroundings.Devices |> ValueOption.exists (fun count -> count > 0)
+        let isNowhere = not isThere && fact.Surroundings.Driver = ""
+
+        if fact.Reader = GpuReader.Nobody then
+            ValueNone
+        elif fact.Reading.Gpus.Length > 0 then
+            gpuFault fact
+        elif isNowhere && fact.Hanging = "" then
+            ValueSome(Verdict.Doubtful, Cause.NoGpu, gpuDetail fact)
+        else
+            match gpuObstacle fact with
+            | ValueSome cause -> ValueSome(Verdict.Bad, cause, gpuDetail fact)
+            | ValueNone when isThere -> ValueSome(Verdict.Bad, Cause.GpuHidden, gpuDetail fact)
+            | ValueNone -> ValueSome(Verdict.Doubtful, Cause.NoGpu, gpuDetail fact)
 
     /// Whether GPUs can be read, and if not, why.
     [<CompiledName "Gpus">]
     let gpus (fact: GpuFact) : Row =
-        let isThere = fact.Devices |> ValueOption.exists (fun count -> count > 0)
+        match gpuTrouble fact with
+        | ValueSome struct (verdict, cause, detail) -> trouble verdict "GPUs" cause detail
+        | ValueNone when fact.Reader = GpuReader.Nobody -> good "GPUs" "not read, as --gpu-source none says"
+        | ValueNone -> good "GPUs" $"{gpuNames fact} ({byWhom fact})"
 
-        let onTheBus =
-            match fact.Devices with
-            | ValueSome count -> $"""{plural count "NVIDIA device"} on the PCI bus"""
-            | ValueNone -> "the PCI bus cannot be looked at"
+    /// What the line at the start says of GPUs, before anybody has told of them.
+    [<CompiledName "GpusInSight">]
+    let gpusInSight (reader: GpuReader) (surroundings: GpuSurroundings) : string =
+        match reader, surroundings.Devices with
+        | GpuReader.Nobody, _ -> "not read"
+        | _, ValueNone -> "unknown"
+        | _, ValueSome 0 -> "none on the PCI bus"
+        | _, ValueSome count -> $"{count} on the PCI bus"
 
-        match fact.Reading with
-        | Ok reading when reading.Gpus.Length > 0 && reading.Faults.Length > 0 ->
-            doubtful "GPUs" Cause.GpuFieldsUnreadable (string reading.Faults[0])
-        | Ok reading when reading.Gpus.Length > 0 ->
-            let names = reading.Gpus |> Array.countBy describe
-            good "GPUs" (list (names |> Seq.map (fun (name, count) -> $"{count} x {name}")))
-        | Ok _ when isThere -> bad "GPUs" Cause.GpuHidden onTheBus
-        | Ok _ -> doubtful "GPUs" Cause.NoGpu onTheBus
-        | Error _ when fact.Hung -> bad "GPUs" Cause.GpuReaderHanging onTheBus
-        | Error(SourceError.Absent _) when isThere -> bad "GPUs" Cause.GpuReaderMissing onTheBus
-        | Error(SourceError.Absent _) -> doubtful "GPUs" Cause.NoGpu $"{onTheBus}, and no nvidia-smi"
-        | Error error when fact.Devices = ValueSome 0 -> doubtful "GPUs" Cause.NoGpu $"{onTheBus}; {error}"
-        | Error error -> bad "GPUs" Cause.GpuReaderFailing $"{error}; {onTheBus}"
+    /// What is found on a machine without GPUs.
+    [<CompiledName "NoGpus">]
+    let noGpus: GpuFinding = { Summary = "none"; Advice = "" }
+
+    /// The same for the log of a running agent. A machine without GPUs needs no advice.
+    [<CompiledName "GpuFinding">]
+    let gpuFinding (fact: GpuFact) : GpuFinding =
+        let names =
+            if fact.Reading.Gpus.Length > 0 then
+                $"{gpuNames fact} ({byWhom fact})"
+            else
+                "none"
+
+        match gpuTrouble fact with
+        | ValueNone
+        | ValueSome struct (_, Cause.NoGpu, _) -> { noGpus with Summary = names }
+        | ValueSome struct (_, cause, detail) ->
+            {
+                Summary = $"{names}, {(Advice.ofCause cause).Key}"
+                Advice = oneLine $"{Advice.line cause} ({detail})"
+            }
 
     let private isBusy (disk: DiskStats.DiskCounters) =
         disk.BusyTime |> ValueOption.exists (fun time -> time > 0UL<ms>)

@@ -36,6 +36,7 @@ internal sealed class AgentRun : IDisposable
     private readonly ServiceState service;
     private readonly Adviser adviser;
     private bool firstSample = true;
+    private GpuFinding gpus = Diagnosis.NoGpus;
     private bool overflowing;
     private long lost;
     private EncodedSample? newest;
@@ -144,6 +145,7 @@ internal sealed class AgentRun : IDisposable
             slow.WaitForFirst(FirstReadings);
         }
 
+        TellGpus();
         return slow.Newest();
     }
 
@@ -246,7 +248,29 @@ internal sealed class AgentRun : IDisposable
 
         log.Routine(
             $"{Cli.ProgramName} {version} | {target.Host} as {target.Slug} | every "
-            + $"{settings.Interval.TotalSeconds.ToString(CultureInfo.InvariantCulture)} s | disks: {(names.Length > 0 ? names : "none")}");
+            + $"{settings.Interval.TotalSeconds.ToString(CultureInfo.InvariantCulture)} s | disks: {(names.Length > 0 ? names : "none")} | GPUs: "
+            + Diagnosis.GpusInSight(settings.GpuReader, GpuPlaces.Look(settings.SysFs, settings.ProcFs)));
+    }
+
+    /// <summary>A line with the GPUs once they are known and whenever they change, and advice whenever its cause does.</summary>
+    private void TellGpus()
+    {
+        if (slow.GpuFinding is not { } found)
+        {
+            return;
+        }
+
+        if (found.Summary != gpus.Summary && !settings.DryRun)
+        {
+            log.Routine($"GPUs: {found.Summary}");
+        }
+
+        if (found.Advice != gpus.Advice && found.Advice.Length > 0)
+        {
+            log.Warning($"advice: {found.Advice}");
+        }
+
+        gpus = found;
     }
 
     private void SayGoodbye()

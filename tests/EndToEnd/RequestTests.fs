@@ -42,7 +42,12 @@ let tests =
                         server
                         []
                         (targetOf server.Url
-                         @ [ "--interval=0.5"; "--disks=nothing0"; "--label=größe=\"x\"" ])
+                         @ [
+                             "--interval=0.5"
+                             "--disks=nothing0"
+                             "--gpu-source=none"
+                             "--label=größe=\"x\""
+                         ])
 
                 let requests = server.Requests
 
@@ -93,7 +98,7 @@ let tests =
                 Expect.equal
                     output
                     ([
-                        $"ai-dashboard-agent {version.Value} | {server.Url} as gpu-box-01 | every 0.5 s | disks: none"
+                        $"ai-dashboard-agent {version.Value} | {server.Url} as gpu-box-01 | every 0.5 s | disks: none | GPUs: not read"
                      ]
                      @ (requests |> List.map receiptLine)
                      @ [ "Agent stopped." ])

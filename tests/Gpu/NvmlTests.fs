@@ -460,13 +460,11 @@ let tests =
                 let found = Nvml.processes (ReadOnlySpan buffer) 40 24
                 Expect.equal (found |> Array.map _.Pid) [| for i in 39..-1..8 -> 100 + i |] "most first"
 
-            testCase "names are those of comm, without its line end"
+            testCase "processes get their names"
             <| fun () ->
                 let found = Nvml.processes (ReadOnlySpan(entriesOf 24 [ 5u, 1UL ])) 1 24
                 let named = Nvml.named (Func<_, _>(fun pid -> $"p{pid}")) found
                 Expect.equal (named |> Array.map _.Name) [| "p5" |] "named"
-                Expect.equal (Nvml.commOf (ReadOnlySpan "pt_main_thread\n"B)) "pt_main_thread" "comm"
-                Expect.equal (Nvml.commOf (ReadOnlySpan "half"B)) "half" "without an end"
 
             testCase "a lost GPU is who was there before, unless that one answers elsewhere"
             <| fun () ->

@@ -5,7 +5,6 @@ module Agent.Core.Gpu.Nvml
 
 open System
 open System.Buffers.Binary
-open System.Text
 open Agent.Core
 open Agent.Core.Units
 
@@ -162,6 +161,14 @@ type State =
     | Failed of code: int
     /// It has told how many devices there are.
     | Opened of devices: int
+
+    /// Calls the function for the case that this is.
+    member this.Match(notTried: Func<'r>, notLoaded: Func<string, 'r>, failed: Func<int, 'r>, opened: Func<int, 'r>) : 'r =
+        match this with
+        | NotTried -> notTried.Invoke()
+        | NotLoaded problem -> notLoaded.Invoke problem
+        | Failed code -> failed.Invoke code
+        | Opened devices -> opened.Invoke devices
 
 /// The name that nvml.h gives a return code.
 [<CompiledName "NameOf">]
@@ -328,13 +335,6 @@ let named (nameOf: Func<int, string>) (processes: ComputeProcess[]) : ComputePro
         { found with
             Name = nameOf.Invoke found.Pid
         })
-
-/// The name in the text of `/proc/PID/comm`.
-[<CompiledName "CommOf">]
-let commOf (text: ReadOnlySpan<byte>) : string =
-    match text.IndexOf '\n'B with
-    | -1 -> Encoding.UTF8.GetString text
-    | length -> Encoding.UTF8.GetString(text.Slice(0, length))
 
 // ---- From calls to GPUs ----------------------------------------------------------------------------------------------
 

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using Agent.Core;
-using Agent.Core.Gpu;
 using Agent.Core.Proc;
 using Agent.Core.Sys;
 using Agent.Host.Reading;
@@ -15,9 +14,6 @@ internal sealed class MachineChecks : IDisposable
     /// <summary>The limits of nvidia-smi and ipmitool are within it.</summary>
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(3.5);
 
-    /// <summary>As long as nvidia-smi may take, and a little less for the clock's sake.</summary>
-    private static readonly TimeSpan GpuLimit = TimeSpan.FromSeconds(1.9);
-
     private static readonly TimeSpan LongestWindow = TimeSpan.FromSeconds(1);
 
     private readonly Settings settings;
@@ -28,7 +24,7 @@ internal sealed class MachineChecks : IDisposable
     private readonly Reading<SensorReading> sensors;
     private readonly Reading<FSharpValueOption<double>> frequency;
     private readonly Reading<FSharpResult<Hwmon.Fan[], SourceError>> ipmi;
-    private readonly Reading<FSharpResult<GpuReading, SourceError>> gpus;
+    private readonly Reading<GpuFact> gpus;
     private readonly Reading<SystemInfo> facts;
     private readonly Reading<Partition[]> partitions;
     private readonly Reading<FSharpResult<DiskStats.DiskCounters[], SourceError>> disks;
@@ -43,9 +39,8 @@ internal sealed class MachineChecks : IDisposable
         files = new ProcFiles(settings.ProcFs, settings.SysFs, clock);
 
         // The GPUs come first: nvidia-smi takes longest.
-        var nvidiaSmi = new NvidiaSmiProcess(clock);
         var controller = new IpmiProcess(clock);
-        gpus = new("gpu", clock, nvidiaSmi.Read);
+        gpus = new("gpu", clock, () => new GpuCheck(settings, clock).Read());
         sensors = new("sensors", clock, () => NewSysFiles().ReadSensors());
         ipmi = new("ipmi", clock, () =>
             sensors.Wait(Limit, SensorReading.None).Fans.Length > 0
@@ -93,7 +88,7 @@ internal sealed class MachineChecks : IDisposable
         Timed(frequency, Diagnosis.Source("CPU clock", false, Ok(frequency.Wait(Limit, default).IsSome ? 1 : 0))),
         Timed(ipmi, Diagnosis.Source("ipmitool fans", false, Late(ipmi).Select(static fans => fans.Length))),
         Timed(partitions, Diagnosis.Source("file systems", false, Late(partitions).Select(static all => all.Length * 7))),
-        Timed(gpus, Diagnosis.Gpus(GpuFact())),
+        Timed(gpus, Diagnosis.Gpus(Gpus())),
         Timed(disks, Diagnosis.Disks(settings.Disks, Late(disks))),
         Timed(network, Diagnosis.Interfaces(settings.Interfaces, Late(network))),
     ];
@@ -148,22 +143,7 @@ internal sealed class MachineChecks : IDisposable
         return own.CountProcesses().Select(static _ => 1);
     }
 
-    private GpuFact GpuFact()
-    {
-        var buffer = new ReadBuffer();
-        var bus = Path.Join(settings.SysFs, "bus/pci/devices");
-        string Text(string path) => KernelFiles.ReadText(path, buffer).Content.Match(
-            static text => System.Text.Encoding.ASCII.GetString(text.Span),
-            static _ => "");
-
-        var count = Directory.Exists(bus)
-            ? FSharpValueOption<int>.NewValueSome(SysFiles.Directories(bus).Count(device =>
-                Diagnosis.IsNvidiaDisplay(Text(Path.Join(device, "vendor")), Text(Path.Join(device, "class")))))
-            : default;
-
-        var reading = Late(gpus);
-        return new GpuFact(count, reading, reading.IsError && gpus.Duration >= GpuLimit);
-    }
+    private GpuFact Gpus() => gpus.Wait(Limit, null!) ?? GpuCheck.Hanging(settings, Limit);
 
     private ReadOnlyMemory<byte>? Take(string version)
     {
@@ -197,7 +177,7 @@ internal sealed class MachineChecks : IDisposable
             cpuFrequency: frequency.Wait(Limit, default),
             physicalCores: facts.Wait(Limit, SystemInfoModule.Unknown).CpuCountPhysical,
             fans: sensed.Fans.Length > 0 ? sensed.Fans : Late(ipmi).Match(static fans => fans, static _ => []),
-            gpus: Late(gpus).Match(static reading => reading.Gpus, static _ => []));
+            gpus: Gpus().Reading.Gpus);
     }
 
     private sealed record Source(string Name, Reading<FSharpResult<int, SourceError>> Reading);

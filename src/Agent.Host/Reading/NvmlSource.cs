@@ -1,4 +1,4 @@
-using System.Globalization;
+using Agent.Core;
 using Agent.Core.Gpu;
 using Microsoft.FSharp.Core;
 
@@ -32,19 +32,18 @@ internal sealed class NvmlSource
     private static readonly TimeSpan LongestCall = TimeSpan.FromSeconds(10);
 
     private readonly string path;
-    private readonly string procFs;
     private readonly TimeSpan longestCostlyAge;
     private readonly AgentClock clock;
     private readonly SlowSource<CostlyReading> costly;
     private readonly XidCounts xids = new();
-    private readonly ReadBuffer comm = new();
+    private readonly ProcessNames names;
     private readonly object gate = new();
     private CostlyReading newestCostly = CostlyReading.None;
     private byte[] processBuffer = new byte[64 * Nvml.LargestProcessEntry];
     private NvmlSession? session;
     private Nvml.Identity[] identities = [];
     private bool everOpened;
-    private bool isStuck;
+    private volatile bool isStuck;
     private bool stopped;
     private int attempts;
     private TimeSpan dueAt = TimeSpan.Zero;
@@ -55,7 +54,7 @@ internal sealed class NvmlSource
     public NvmlSource(string path, string procFs, TimeSpan interval, TimeSpan longestAge, AgentClock clock)
     {
         this.path = path;
-        this.procFs = procFs;
+        names = new(procFs);
         this.clock = clock;
         var period = interval > CostlyPeriod ? interval : CostlyPeriod;
 
@@ -74,11 +73,24 @@ internal sealed class NvmlSource
     /// <summary>True once the library was open.</summary>
     public bool WasOpen => everOpened;
 
-    /// <summary>What a call that does not return keeps from being told; empty when all calls return.</summary>
-    public string Hanging =>
-        isStuck ? "a call does not return, so that it cannot be opened again"
-        : costly.IsOverdue ? $"no answer to the costly queries for {longestCostlyAge.TotalSeconds:0.#} s"
-        : "";
+    /// <summary>What calls that do not return keep from being told or mended.</summary>
+    public IEnumerable<SourceError> Hanging
+    {
+        get
+        {
+            if (costly.IsOverdue)
+            {
+                yield return SourceError.NewUnreadable(
+                    $"{Nvml.Source} (PCIe, NVLink, ECC, processes)", $"no answer for {longestCostlyAge.TotalSeconds:0.#} s");
+            }
+
+            if (isStuck)
+            {
+                yield return SourceError.NewUnreadable(
+                    $"{Nvml.Source} (after a loss)", "it cannot be opened again while one of its calls does not return");
+            }
+        }
+    }
 
     /// <summary>
     /// All GPUs; null while the library is not open. To be called by one thread alone, as often as readings are wanted.
@@ -224,13 +236,12 @@ internal sealed class NvmlSource
         {
             // One that does not answer now keeps what it told, until that is too old.
             var read = new Dictionary<string, (Nvml.Costly, TimeSpan)>(newestCostly.Boards, StringComparer.Ordinal);
-            var names = new Dictionary<int, string>();
 
             foreach (var board in open.Boards)
             {
                 if (board.Answers && !open.IsLeaving)
                 {
-                    read[board.Key] = (board.ReadCostly(ref processBuffer, pid => NameOf(pid, names)), clock.Elapsed);
+                    read[board.Key] = (board.ReadCostly(ref processBuffer, names.Of), clock.Elapsed);
                 }
             }
 
@@ -241,28 +252,6 @@ internal sealed class NvmlSource
         {
             open.Leave();
         }
-    }
-
-    private string NameOf(int pid, Dictionary<int, string> names)
-    {
-        if (!names.TryGetValue(pid, out var name))
-        {
-            var file = Path.Join(procFs, pid.ToString(CultureInfo.InvariantCulture), "comm");
-
-            try
-            {
-                using var handle = KernelFiles.Open(file);
-                name = Nvml.CommOf(comm.ReadWhole(handle));
-            }
-            catch (Exception error) when (KernelFiles.IsOfTheFile(error))
-            {
-                name = "";
-            }
-
-            names[pid] = name;
-        }
-
-        return name;
     }
 
     private void WatchXid()

@@ -18,7 +18,7 @@ internal sealed class SlowSources
     private readonly SlowSource<SensorReading> sensors;
     private readonly SlowSource<FrequencyReading> frequency;
     private readonly SlowSource<FanReading> ipmiFans;
-    private readonly NvidiaSmiSource gpus;
+    private readonly GpuSource gpus;
     private readonly SlowSource<SystemInfo> facts;
     private readonly SlowSource<Partition[]> partitions;
     private readonly AgentClock clock;
@@ -46,7 +46,7 @@ internal sealed class SlowSources
             new(new FrequencyReading(frequencyFiles.ReadFrequency()), Longest(interval, FrequencyPeriod)));
 
         ipmiFans = new("ipmi", clock, Longest(longestAge, IpmiPeriod * 2), () => ReadIpmi(ipmi, interval));
-        gpus = new(interval, longestAge, !settings.Once, settings.ProcFs, clock);
+        gpus = new(settings, longestAge, clock);
         facts = new("system", clock, Timeout.InfiniteTimeSpan, () => new(systemFacts.Read(), Minute));
         partitions = new("partitions", clock, Minute * 3, () => new(partitionFiles.Read(), Minute));
 
@@ -106,6 +106,9 @@ internal sealed class SlowSources
 
     /// <summary>Has the facts read again at once, because the number of CPUs changed.</summary>
     public void RefreshFacts() => facts.Refresh();
+
+    /// <summary>Which GPUs there are, or why there are none; null before the first answer.</summary>
+    public GpuFinding? GpuFinding => gpus.Finding;
 
     /// <summary>What the newest readings could not read.</summary>
     public IEnumerable<SourceError> Faults() =>

@@ -1,0 +1,61 @@
+using System.Text;
+using Agent.Core;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Host.Reading;
+
+/// <summary>Looks at what a machine shows of its GPUs by itself: the PCI bus, the driver in the kernel, its device nodes.</summary>
+internal static class GpuPlaces
+{
+    /// <summary>Reads some small files for each PCI device, so it is for when there is a question.</summary>
+    /// <param name="sysFs">Where the PCI bus is.</param>
+    /// <param name="procFs">Where the driver tells its version.</param>
+    /// <param name="devices">Where the device nodes are: always the agent's own /dev, because it is the one who opens them.</param>
+    public static GpuSurroundings Look(string sysFs, string procFs, string devices = "/dev")
+    {
+        var buffer = new ReadBuffer();
+        var bus = Path.Join(sysFs, "bus/pci/devices");
+        byte[] Bytes(string path) => KernelFiles.ReadText(path, buffer).Content.Match(static text => text.ToArray(), static _ => []);
+        string Text(string path) => Encoding.ASCII.GetString(Bytes(path));
+
+        var count = Directory.Exists(bus)
+            ? FSharpValueOption<int>.NewValueSome(SysFiles.Directories(bus).Count(device =>
+                Diagnosis.IsNvidiaDisplay(Text(Path.Join(device, "vendor")), Text(Path.Join(device, "class")))))
+            : default;
+
+        var version = Diagnosis.DriverVersion(Bytes(Path.Join(procFs, "driver/nvidia/version")));
+        var module = Diagnosis.DriverVersion(Bytes(Path.Join(sysFs, "module/nvidia/version")));
+
+        return new(count, version.Length > 0 ? version : module, Nodes(devices));
+    }
+
+    private static GpuNodes Nodes(string devices)
+    {
+        var control = Path.Join(devices, "nvidiactl");
+        var first = Path.Join(devices, "nvidia0");
+
+        if (!File.Exists(control))
+        {
+            return GpuNodes.Missing;
+        }
+
+        // What the driver's library will do. A control group refuses what the file's mode allows, so only trying tells.
+        foreach (var path in File.Exists(first) ? [control, first] : (string[])[control])
+        {
+            try
+            {
+                File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite).Dispose();
+            }
+            catch (UnauthorizedAccessException)
+            {
+                return GpuNodes.NewDenied(path);
+            }
+            catch (IOException)
+            {
+                // An ailing driver is its own matter.
+            }
+        }
+
+        return GpuNodes.Usable;
+    }
+}

@@ -1,0 +1,246 @@
+using Agent.Core;
+using Agent.Core.Gpu;
+
+namespace Agent.Host.Reading;
+
+/// <summary>
+/// The GPUs, from whoever tells: NVIDIA's library, and where that does not work nvidia-smi. Read on a thread of its own,
+/// so that a call that hangs holds up nobody else.
+/// </summary>
+internal sealed class GpuSource
+{
+    /// <summary>A library that was open and cannot be opened again is waited for so long before nvidia-smi is asked instead.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+
+    /// <summary>So long the first reading waits for nvidia-smi.</summary>
+    private static readonly TimeSpan FirstAnswer = TimeSpan.FromSeconds(3);
+
+    /// <summary>Where nothing tells of GPUs it is looked again after this time.</summary>
+    private static readonly TimeSpan LookAgain = TimeSpan.FromSeconds(30);
+
+    /// <summary>Nobody needs to look at a machine whose GPUs can be read.</summary>
+    private static readonly GpuSurroundings Unseen = new(default, "", GpuNodes.Usable);
+
+    private readonly Settings settings;
+    private readonly AgentClock clock;
+    private readonly TimeSpan longestAge;
+    private readonly SlowSource<GpuReading> thread;
+    private readonly NvmlSource? library;
+    private readonly object gate = new();
+    private NvidiaSmiSource? program;
+    private TimeSpan? callSince;
+    private Told? told;
+    private volatile GpuFinding? finding;
+
+    /// <summary>Nothing is read before <see cref="Start"/>.</summary>
+    public GpuSource(Settings settings, TimeSpan longestAge, AgentClock clock)
+    {
+        this.settings = settings;
+        this.longestAge = longestAge;
+        this.clock = clock;
+        library = settings.GpuReader is GpuReader.Auto or GpuReader.Nvml
+            ? new(settings.NvmlLibrary, settings.ProcFs, settings.Interval, longestAge, clock)
+            : null;
+        thread = new("gpu", clock, longestAge, Read);
+    }
+
+    /// <summary>The newest reading that is young enough; null while there is none.</summary>
+    public GpuReading? Newest => Program is { } asked ? asked.Newest : thread.Newest;
+
+    /// <summary>Which GPUs there are, or why there are none; null before the first answer.</summary>
+    public GpuFinding? Finding => Hanging is { Length: > 0 } hanging
+        ? Diagnosis.GpuFinding(new(
+            settings.GpuReader, Unseen, Nvml.State.NotTried, NvidiaSmiState.NotAsked, new([], []), $"{Nvml.Source}: {hanging}"))
+        : finding;
+
+    /// <summary>What the newest reading could not read.</summary>
+    public IEnumerable<SourceError> Faults
+    {
+        get
+        {
+            if (Hanging is { Length: > 0 } hanging)
+            {
+                yield return SourceError.NewUnreadable(Nvml.Source, hanging);
+            }
+
+            foreach (var beside in library?.Hanging ?? [])
+            {
+                yield return beside;
+            }
+
+            foreach (var fault in (Program is { } asked ? asked.Faults : thread.Newest?.Faults) ?? [])
+            {
+                yield return fault;
+            }
+        }
+    }
+
+    private NvidiaSmiSource? Program
+    {
+        get
+        {
+            lock (gate)
+            {
+                return program;
+            }
+        }
+    }
+
+    /// <summary>Says so when a call of the library has not returned for too long.</summary>
+    private string Hanging
+    {
+        get
+        {
+            lock (gate)
+            {
+                return callSince is { } since && clock.Elapsed - since > longestAge
+                    ? $"a call has not returned for {longestAge.TotalSeconds:0.#} s; until it does there are no GPUs in the samples"
+                    : "";
+            }
+        }
+    }
+
+    /// <summary>Starts reading.</summary>
+    public void Start()
+    {
+        if (settings.GpuReader == GpuReader.Nobody)
+        {
+            Tell(new([], []), null);
+            return;
+        }
+
+        thread.Start();
+    }
+
+    /// <summary>Ends reading without waiting for what hangs.</summary>
+    public void Stop()
+    {
+        thread.Stop();
+        library?.Stop();
+        Program?.Stop();
+    }
+
+    /// <summary>Waits for the first answer until the given instant of the clock.</summary>
+    public void WaitForFirst(TimeSpan until)
+    {
+        if (settings.GpuReader != GpuReader.Nobody)
+        {
+            thread.WaitForFirst(until);
+        }
+    }
+
+    private SlowReading<GpuReading> Read()
+    {
+        if (library is not null && ReadLibrary() is { } reading)
+        {
+            Release();
+            Tell(reading, null);
+            return new(reading, settings.Interval);
+        }
+
+        if (MayAskProgram() && Program is null)
+        {
+            var asked = new NvidiaSmiSource(settings.Interval, longestAge, !settings.Once, settings.ProcFs, clock);
+            asked.Start();
+            asked.WaitForFirst(clock.Elapsed + FirstAnswer);
+
+            lock (gate)
+            {
+                program = asked;
+            }
+        }
+
+        var found = Program?.Newest ?? new([], Program is null ? LibraryFaults() : []);
+        Tell(found, Program);
+
+        // Whoever waits for a library that was open, or for a program that answers, looks often.
+        var isQuiet = found.Gpus.Length == 0 && found.Faults.Length == 0 && library is not { WasOpen: true };
+        return new(found, isQuiet ? LookAgain : settings.Interval);
+    }
+
+    private GpuReading? ReadLibrary()
+    {
+        lock (gate)
+        {
+            callSince = clock.Elapsed;
+        }
+
+        try
+        {
+            return library!.Read();
+        }
+        finally
+        {
+            lock (gate)
+            {
+                callSince = null;
+            }
+        }
+    }
+
+    private bool MayAskProgram() => settings.GpuReader switch
+    {
+        GpuReader.NvidiaSmi => true,
+        GpuReader.Auto => !library!.State.IsOpened && (!library.WasOpen || clock.Elapsed - library.ClosedSince > Patience),
+        _ => false,
+    };
+
+    private void Release()
+    {
+        NvidiaSmiSource? asked;
+
+        lock (gate)
+        {
+            asked = program;
+            program = null;
+        }
+
+        asked?.Stop();
+    }
+
+    private SourceError[] LibraryFaults()
+    {
+        var fault = library?.State.Match(
+            notTried: static () => "",
+            notLoaded: problem => settings.GpuReader == GpuReader.Nvml || library.WasOpen ? problem : "",
+            failed: Nvml.NameOf,
+            opened: static _ => "");
+
+        return fault is { Length: > 0 } ? [SourceError.NewUnreadable(Nvml.Source, fault)] : [];
+    }
+
+    /// <summary>Finds out anew which GPUs there are and why not, if what was told has changed.</summary>
+    private void Tell(GpuReading reading, NvidiaSmiSource? asked)
+    {
+        var now = new Told(library?.State ?? Nvml.State.NotTried, asked?.Error, reading.Gpus.Length, reading.Faults);
+
+        if (!now.IsLike(told))
+        {
+            told = now;
+            finding = Diagnosis.GpuFinding(new(
+                settings.GpuReader,
+                reading.Gpus.Length > 0 ? Unseen : GpuPlaces.Look(settings.SysFs, settings.ProcFs),
+                now.Library,
+                StateOf(asked),
+                reading,
+                ""));
+        }
+    }
+
+    private static NvidiaSmiState StateOf(NvidiaSmiSource? asked) =>
+        asked is null ? NvidiaSmiState.NotAsked
+        : asked.Error is not { } error ? NvidiaSmiState.Told
+        : error.IsAbsent ? NvidiaSmiState.Missing
+        : asked.Failure is { } failure ? NvidiaSmiState.NewFailed(failure, error.ToString())
+        : NvidiaSmiState.Hung;
+
+    private sealed record Told(Nvml.State Library, SourceError? Program, int Gpus, SourceError[] Faults)
+    {
+        public bool IsLike(Told? other) =>
+            other is not null
+            && Gpus == other.Gpus
+            && Library.Equals(other.Library)
+            && Equals(Program, other.Program)
+            && Faults.AsSpan().SequenceEqual(other.Faults);
+    }
+}
