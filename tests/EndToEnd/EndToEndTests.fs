@@ -11,6 +11,7 @@ let tests =
             FailureTests.tests
             RunTests.tests
             SourceTests.tests
+            NvidiaSmiTests.tests
             ServiceTests.tests
             GridTests.tests
             TlsTests.tests
