@@ -11,8 +11,10 @@ let tests =
             FailureTests.tests
             RunTests.tests
             SourceTests.tests
+            NvidiaSmiTests.tests
             ServiceTests.tests
             GridTests.tests
             TlsTests.tests
             FaultTests.tests
+            GpuTests.tests
         ]

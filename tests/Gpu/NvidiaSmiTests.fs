@@ -30,6 +30,158 @@ let private faults (reading: GpuReading) =
 let private header =
     "index, name, uuid, utilization.gpu [%], utilization.memory [%], memory.total [MiB], memory.used [MiB], temperature.gpu, fan.speed [%], power.draw [W], power.limit [W]\n"
 
+/// What each driver answers to all that is asked for, less what it does not know.
+let private everything: (string * Gpu[]) list =
+    [
+        "driver-470-all-geforce",
+        [|
+            { board 0 "NVIDIA GeForce GTX 1050 Ti" "GPU-11111111-0000-4000-8000-000000000000" with
+                Utilization = ValueSome 3.0<percent>
+                MemoryUtilization = ValueSome 1.0<percent>
+                MemoryTotal = ValueSome 4236247040UL<B>
+                MemoryUsed = ValueSome 326107136UL<B>
+                Temperature = ValueSome 41.0<degC>
+                FanSpeed = ValueSome 33.0<percent>
+                ThrottleReasons = ValueSome [| "gpu_idle" |]
+                ClockSm = ValueSome 139.0<MHz>
+                ClockMemory = ValueSome 405.0<MHz>
+                PcieLinkGeneration = ValueSome 1
+                PcieLinkWidth = ValueSome 16
+            }
+            { board 1 "NVIDIA GeForce RTX 3090" "GPU-11111111-0000-4000-8000-000000000001" with
+                Utilization = ValueSome 97.0<percent>
+                MemoryUtilization = ValueSome 62.0<percent>
+                MemoryTotal = ValueSome 25446842368UL<B>
+                MemoryUsed = ValueSome 23101177856UL<B>
+                Temperature = ValueSome 71.0<degC>
+                FanSpeed = ValueSome 84.0<percent>
+                Power = ValueSome 348.91<W>
+                PowerLimit = ValueSome 350.0<W>
+                ThrottleReasons = ValueSome [| "sw_power_cap" |]
+                ClockSm = ValueSome 1740.0<MHz>
+                ClockMemory = ValueSome 9501.0<MHz>
+                PcieLinkGeneration = ValueSome 4
+                PcieLinkWidth = ValueSome 16
+            }
+        |]
+        "driver-525-all-a100",
+        [|
+            { board 0 "NVIDIA A100-SXM4-80GB" "GPU-22222222-0000-4000-8000-000000000000" with
+                Utilization = ValueSome 100.0<percent>
+                MemoryUtilization = ValueSome 48.0<percent>
+                MemoryTotal = ValueSome 85899345920UL<B>
+                MemoryUsed = ValueSome 83061899264UL<B>
+                Temperature = ValueSome 64.0<degC>
+                Power = ValueSome 396.42<W>
+                // The one in force, not the 400 W that were asked for.
+                PowerLimit = ValueSome 330.0<W>
+                ThrottleReasons = ValueSome [| "sw_power_cap"; "hw_thermal_slowdown" |]
+                ClockSm = ValueSome 1125.0<MHz>
+                ClockMemory = ValueSome 1593.0<MHz>
+                PcieLinkGeneration = ValueSome 4
+                PcieLinkWidth = ValueSome 16
+                EccUncorrected = ValueSome 0UL
+                EccCorrected = ValueSome 17UL
+                RemappedRowsPending = ValueSome false
+                MemoryTemperature = ValueSome 78.0<degC>
+                MigMode = ValueSome MigMode.Disabled
+            }
+            { board 1 "NVIDIA A100-SXM4-80GB" "GPU-22222222-0000-4000-8000-000000000001" with
+                Utilization = ValueSome 0.0<percent>
+                MemoryUtilization = ValueSome 0.0<percent>
+                MemoryTotal = ValueSome 85899345920UL<B>
+                MemoryUsed = ValueSome 7340032UL<B>
+                Temperature = ValueSome 31.0<degC>
+                Power = ValueSome 62.35<W>
+                PowerLimit = ValueSome 400.0<W>
+                ThrottleReasons = ValueSome [||]
+                ClockSm = ValueSome 1410.0<MHz>
+                ClockMemory = ValueSome 1593.0<MHz>
+                PcieLinkGeneration = ValueSome 4
+                PcieLinkWidth = ValueSome 8
+                EccUncorrected = ValueSome 3UL
+                // More than a number with a point holds exactly.
+                EccCorrected = ValueSome 90071992547409931UL
+                RemappedRowsPending = ValueSome true
+                MemoryTemperature = ValueSome 40.0<degC>
+                MigMode = ValueSome MigMode.Disabled
+            }
+        |]
+        "driver-535-all-vgpu",
+        [|
+            { board 0 "GRID A100D-10C" "GPU-33333333-0000-4000-8000-000000000000" with
+                Utilization = ValueSome 12.0<percent>
+                MemoryUtilization = ValueSome 4.0<percent>
+                MemoryTotal = ValueSome 10737418240UL<B>
+                MemoryUsed = ValueSome 1604321280UL<B>
+                ClockSm = ValueSome 1410.0<MHz>
+                ClockMemory = ValueSome 1512.0<MHz>
+                Encoder = ValueSome 0.0<percent>
+                Decoder = ValueSome 0.0<percent>
+            }
+        |]
+        "driver-550-all-mig",
+        [|
+            { board 0 "NVIDIA H100 80GB HBM3" "GPU-44444444-0000-4000-8000-000000000000" with
+                MemoryTotal = ValueSome 85520809984UL<B>
+                MemoryUsed = ValueSome 11665408000UL<B>
+                Temperature = ValueSome 53.0<degC>
+                Power = ValueSome 433.78<W>
+                PowerLimit = ValueSome 700.0<W>
+                ThrottleReasons = ValueSome [||]
+                ClockSm = ValueSome 1980.0<MHz>
+                ClockMemory = ValueSome 2619.0<MHz>
+                PcieLinkGeneration = ValueSome 5
+                PcieLinkWidth = ValueSome 16
+                EccUncorrected = ValueSome 0UL
+                EccCorrected = ValueSome 0UL
+                MemoryTemperature = ValueSome 59.0<degC>
+                MigMode = ValueSome MigMode.Enabled
+            }
+            { board 1 "NVIDIA H100 80GB HBM3" "GPU-44444444-0000-4000-8000-000000000001" with
+                Utilization = ValueSome 98.0<percent>
+                MemoryUtilization = ValueSome 31.0<percent>
+                MemoryTotal = ValueSome 85520809984UL<B>
+                MemoryUsed = ValueSome 73402417152UL<B>
+                Temperature = ValueSome 66.0<degC>
+                Power = ValueSome 698.1<W>
+                PowerLimit = ValueSome 700.0<W>
+                ThrottleReasons = ValueSome [| "sw_power_cap" |]
+                ClockSm = ValueSome 1755.0<MHz>
+                ClockMemory = ValueSome 2619.0<MHz>
+                PcieLinkGeneration = ValueSome 5
+                PcieLinkWidth = ValueSome 16
+                EccUncorrected = ValueSome 0UL
+                EccCorrected = ValueSome 1UL
+                RemappedRowsPending = ValueSome false
+                Encoder = ValueSome 0.0<percent>
+                Decoder = ValueSome 0.0<percent>
+                MemoryTemperature = ValueSome 71.0<degC>
+                MigMode = ValueSome MigMode.Disabled
+            }
+        |]
+        "driver-570-all-geforce",
+        [|
+            { board 0 "NVIDIA GeForce RTX 5090" "GPU-99999999-0000-4000-8000-000000000000" with
+                Utilization = ValueSome 41.0<percent>
+                MemoryUtilization = ValueSome 22.0<percent>
+                MemoryTotal = ValueSome 34190917632UL<B>
+                MemoryUsed = ValueSome 9563013120UL<B>
+                Temperature = ValueSome 58.0<degC>
+                FanSpeed = ValueSome 30.0<percent>
+                Power = ValueSome 301.77<W>
+                PowerLimit = ValueSome 575.0<W>
+                ThrottleReasons = ValueSome [||]
+                ClockSm = ValueSome 2820.0<MHz>
+                ClockMemory = ValueSome 13801.0<MHz>
+                PcieLinkGeneration = ValueSome 5
+                PcieLinkWidth = ValueSome 16
+                Encoder = ValueSome 12.0<percent>
+                Decoder = ValueSome 3.0<percent>
+            }
+        |]
+    ]
+
 [<Tests>]
 let tests =
     testList
@@ -411,6 +563,17 @@ let tests =
                     ] do
                     Expect.equal (NvidiaSmiFailure.wordsOf (ReadOnlySpan(utf8 text))) words text
 
+            for file, expected in everything do
+                testCase $"all that is asked for, as one table and as a round of a loop: {file}"
+                <| fun () ->
+                    let reading = parseFile $"{file}.csv"
+                    Expect.equal (reading.Gpus, reading.Faults) (expected, [||]) "a table"
+
+                    let struct (_, rounds) =
+                        NvidiaSmiStream.feed (ReadOnlySpan(bytes $"nvidia-smi/{file}.csv")) (NvidiaSmiStream.start NvidiaSmiQuery.full)
+
+                    Expect.equal rounds [| { Gpus = expected; Faults = [||] } |] "a round"
+
             testCase "captures of three real boards, idle and under load, read as their rows say, with units and without"
             <| fun () ->
                 Captures.ifThere (fun () ->
@@ -431,6 +594,33 @@ let tests =
                             let gpus = (NvidiaSmi.withProcesses processes { Gpus = [| board |]; Faults = [||] }).Gpus
 
                             Expect.equal gpus[0].ComputeProcesses (ValueSome expected) file)
+
+            testCase "driver 570: who computes, one of them in another container"
+            <| fun () ->
+                let processes =
+                    want (NvidiaSmi.parseProcesses (ReadOnlySpan(bytes "nvidia-smi/driver-570-compute-apps.csv")))
+
+                let uuid = "GPU-99999999-0000-4000-8000-000000000000"
+
+                Expect.equal
+                    processes.Processes
+                    [|
+                        struct (uuid,
+                                {
+                                    Pid = 4242
+                                    MemoryUsed = ValueSome 9137291264UL<B>
+                                    Name = "python3.12"
+                                })
+                        struct (uuid,
+                                {
+                                    Pid = 991
+                                    MemoryUsed = ValueNone
+                                    Name = ""
+                                })
+                    |]
+                    "two"
+
+                Expect.equal processes.Faults [||] "not available is no fault"
 
             testCase "a driver that cannot tell its processes says why"
             <| fun () ->
