@@ -247,9 +247,17 @@ let demoFor (seconds: int) =
 
     dotnet [ "fsi"; "--quiet"; "build/Demo.fsx"; builtAgent; string seconds ]
 
+/// Each benchmark once: that it works, not what it says.
+let smokeBenchmarks () =
+    let executable =
+        Path.Combine(artifacts, "bin", "Agent.Bench", testConfiguration, "Agent.Bench.dll")
+
+    dotnet [ executable; "smoke" ]
+
 /// The demo, so that a new user does not find it broken, and the end-to-end tests once more, on the published executable.
 let ci () =
     demoFor 3
+    smokeBenchmarks ()
     runTests "Published" "Agent.Tests" [ "--filter-test-list"; "EndToEnd" ] [ ("AGENT_BINARY", publishedAgent) ]
 
     match count _.IsFailed with
