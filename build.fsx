@@ -249,8 +249,7 @@ let demoFor (seconds: int) =
 
 /// Each benchmark once: that it works, not what it says.
 let smokeBenchmarks () =
-    let executable =
-        Path.Combine(artifacts, "bin", "Agent.Bench", testConfiguration, "Agent.Bench.dll")
+    let executable = Path.Combine(artifacts, "bin", "Agent.Bench", testConfiguration, "Agent.Bench.dll")
 
     dotnet [ executable; "smoke" ]
 
