@@ -89,15 +89,15 @@ type Command =
 [<Literal>]
 let ProgramName = "ai-dashboard-agent"
 
-/// Given, so that Argu does not ask the terminal for it, which takes longer than to read the command line.
+/// Given, so that Argu does not ask the terminal for it.
 [<Literal>]
 let private HelpWidth = 80
 
+/// For `--help` alone.
 let private parser =
     lazy
         ArgumentParser.Create<AgentArgument>(
             programName = ProgramName,
-            errorHandler = ExceptionExiter(),
             usageStringCharacterWidth = HelpWidth
         )
 
@@ -132,29 +132,61 @@ let private flagAndValue (argument: AgentArgument) : struct (string * string) =
     | AgentArgument.Rootfs value -> struct ("--rootfs", value)
     | AgentArgument.Version -> struct ("--version", "true")
 
-/// What a walk over argv found, before Argu sees it.
+/// One of each case, those that take a value with an empty one. Argu could be asked for them, but finding out by
+/// reflection takes longer, and leaves more garbage, than everything else the agent does until its first sample is sent.
+let private every =
+    [
+        AgentArgument.Host ""
+        AgentArgument.Server_Slug ""
+        AgentArgument.Token ""
+        AgentArgument.Token_File ""
+        AgentArgument.Hostname ""
+        AgentArgument.Interval ""
+        AgentArgument.Cpu_Sample_Interval ""
+        AgentArgument.Timeout ""
+        AgentArgument.Once
+        AgentArgument.Disks ""
+        AgentArgument.Interfaces ""
+        AgentArgument.Label ""
+        AgentArgument.Quiet
+        AgentArgument.Log_Level ""
+        AgentArgument.Insecure
+        AgentArgument.Ca_File ""
+        AgentArgument.Client_Cert ""
+        AgentArgument.Client_Key ""
+        AgentArgument.Spool ""
+        AgentArgument.Spool_Max_Mb ""
+        AgentArgument.Doctor
+        AgentArgument.Json
+        AgentArgument.Dry_Run
+        AgentArgument.Procfs ""
+        AgentArgument.Sysfs ""
+        AgentArgument.Rootfs ""
+        AgentArgument.Version
+    ]
+
+/// Every flag, and whether it takes a value. A test compares it with what Argu finds in the union.
+let internal takesValue: Lazy<IReadOnlyDictionary<string, bool>> =
+    lazy
+        (let table = Dictionary<string, bool>(StringComparer.Ordinal)
+
+         for argument in every do
+             let struct (name, value) = flagAndValue argument
+             table[name] <- value = ""
+
+         table :> IReadOnlyDictionary<string, bool>)
+
+/// What a walk over argv found.
 [<Struct>]
 type private Words =
     {
-        /// The good flags, each with its value after `=`, so that a value may begin with a dash.
-        Flags: string list
-        /// Switches that were given a value, each with its value.
-        Switches: struct (string * string) list
+        /// The good flags, each with its value.
+        Flags: struct (string * string) list
         /// Flags that lack their value.
         Incomplete: string list
         /// What cannot be used, as sentences.
         Errors: ConfigError list
     }
-
-let private takesValue: Lazy<IReadOnlyDictionary<string, bool>> =
-    lazy
-        (let table = Dictionary<string, bool>(StringComparer.Ordinal)
-
-         for case in parser.Value.GetArgumentCases() do
-             for name in case.CommandLineNames.Value do
-                 table[name] <- case.UnionCaseInfo.GetFields().Length > 0
-
-         table :> IReadOnlyDictionary<string, bool>)
 
 let private quoted (text: string) =
     $"\"{Text.excerpt (ReadOnlySpan(Text.Encoding.UTF8.GetBytes text))}\""
@@ -178,8 +210,8 @@ let private nameIn (word: string) : string =
     | Some past -> word.Substring(0, past) + "…"
     | None -> word
 
-/// Argu stops at the first word it does not know, and repeats it, be it a token. This walk names every such word, and
-/// never repeats what may be a secret.
+/// Names every word that is not known, where Argu would stop at the first and repeat it, be it a token. What may be a
+/// secret is never repeated.
 let private walk (argv: string[]) (hidesWords: bool) : Words =
     let table = takesValue.Value
 
@@ -197,15 +229,8 @@ let private walk (argv: string[]) (hidesWords: bool) : Words =
         if value = "" then
             withoutValue name "needs a value" found
         else
-            // After `=` a value may begin with a dash, but Argu does not see one of several lines there.
-            let words =
-                if value.AsSpan().ContainsAny('\n', '\r') then
-                    [ value; name ]
-                else
-                    [ $"{name}={value}" ]
-
             { found with
-                Flags = words @ found.Flags
+                Flags = struct (name, value) :: found.Flags
             }
 
     let rec step (words: string list) (found: Words) =
@@ -222,14 +247,14 @@ let private walk (argv: string[]) (hidesWords: bool) : Words =
             | (true, true), _ -> found |> withoutValue name "needs a value" |> step rest
             | (true, false), _ when separator >= 0 && name = "--version" -> found |> withError name $"{name} takes no value" |> step rest
             | (true, false), _ when separator >= 0 ->
-                // Argu has no switches with a value; Settings reads it as it reads a variable.
+                // Settings reads it as it reads a variable.
                 { found with
-                    Switches = struct (name, word.Substring(separator + 1)) :: found.Switches
+                    Flags = struct (name, word.Substring(separator + 1)) :: found.Flags
                 }
                 |> step rest
             | (true, false), _ ->
                 { found with
-                    Flags = name :: found.Flags
+                    Flags = struct (name, "true") :: found.Flags
                 }
                 |> step rest
             | _ ->
@@ -256,17 +281,9 @@ let private walk (argv: string[]) (hidesWords: bool) : Words =
         (List.ofArray argv)
         {
             Flags = []
-            Switches = []
             Incomplete = []
             Errors = []
         }
-
-let private parseFlags (flags: string[]) : Result<AgentArgument list, ConfigError> =
-    try
-        Ok(parser.Value.ParseCommandLine(flags, raiseOnUsage = false).GetAllResults())
-    with :? ArguParseException ->
-        // Its message may repeat a value, so it is not shown.
-        Error(usageError "command line" "the command line cannot be read")
 
 /// The text of `--help`.
 [<CompiledName "Usage">]
@@ -296,30 +313,32 @@ let parse (argv: string[]) (environment: Func<string, string | null>) : Result<C
 
         let words = walk argv (mentionsToken argv || (variable "--token").IsSome)
 
-        match parseFlags (words.Flags |> List.rev |> Array.ofList) with
-        | Error error -> Error [| error |]
-        | Ok arguments when List.contains AgentArgument.Version arguments && words.Errors.IsEmpty -> Ok Command.Version
-        | Ok arguments ->
-            let flags = List.map flagAndValue arguments @ List.rev words.Switches
+        let given (flag: string) : Given voption =
+            // The last one comes first here.
+            match words.Flags |> List.tryFind (fun (struct (name, _)) -> name = flag) with
+            | Some(struct (name, text)) -> ValueSome { Origin = name; Text = text }
+            | None -> variable flag
 
-            let given (flag: string) : Given voption =
-                match flags |> List.tryFindBack (fun (struct (name, _)) -> name = flag) with
-                | Some(struct (name, text)) -> ValueSome { Origin = name; Text = text }
-                | None -> variable flag
+        let flagLabels =
+            words.Flags
+            |> List.filter (fun (struct (name, _)) -> name = "--label")
+            |> List.rev
+            |> List.map (fun (struct (name, text)) -> { Origin = name; Text = text })
+            |> Array.ofList
 
-            let flagLabels =
-                flags
-                |> List.filter (fun (struct (name, _)) -> name = "--label")
-                |> List.map (fun (struct (name, text)) -> { Origin = name; Text = text })
-                |> Array.ofList
+        let isAboutIncomplete (error: ConfigError) =
+            words.Incomplete
+            |> List.exists (fun flag -> error.Message.StartsWith($"Missing {flag} ", StringComparison.Ordinal))
 
-            let isAboutIncomplete (error: ConfigError) =
-                words.Incomplete
-                |> List.exists (fun flag -> error.Message.StartsWith($"Missing {flag} ", StringComparison.Ordinal))
+        let system name =
+            environment.Invoke name |> Option.ofObj |> Option.defaultValue ""
 
-            let system name =
-                environment.Invoke name |> Option.ofObj |> Option.defaultValue ""
+        let wantsVersion =
+            words.Flags |> List.exists (fun (struct (name, _)) -> name = "--version")
 
+        if wantsVersion && words.Errors.IsEmpty then
+            Ok Command.Version
+        else
             match Settings.validate given flagLabels (variable "--label") system with
             | Ok settings when words.Errors.IsEmpty -> Ok(Command.Run settings)
             | Ok _ -> Error(words.Errors |> List.rev |> Array.ofList)

@@ -60,6 +60,29 @@ module Encode =
 
             writer.WriteEndObject()
 
+    /// An object with these members, in this order, of each value that it is given. Their names are made ready once, so
+    /// this is for what is written often.
+    let record<'a> (members: (string * ('a -> JsonValue))[]) : 'a -> JsonValue =
+        let names =
+            members
+            |> Array.map (fun (name, _) -> JsonEncodedText.Encode(wellFormed name, JavaScriptEncoder.UnsafeRelaxedJsonEscaping))
+
+        let encoders = members |> Array.map snd
+
+        fun value ->
+            fun writer ->
+                writer.WriteStartObject()
+
+                for i in 0 .. names.Length - 1 do
+                    writer.WritePropertyName names[i]
+                    encoders[i] value writer
+
+                writer.WriteEndObject()
+
+    /// Text that is JSON already, as it is. Nothing checks it.
+    let raw (utf8: ReadOnlyMemory<byte>) : JsonValue =
+        fun writer -> writer.WriteRawValue(utf8.Span, skipInputValidation = true)
+
     /// An array.
     let seq (values: seq<JsonValue>) : JsonValue =
         fun writer ->
@@ -72,6 +95,16 @@ module Encode =
 
     /// An array.
     let array (values: JsonValue[]) : JsonValue = seq values
+
+    /// An array of these values, each encoded.
+    let arrayOf (encoder: 'a -> JsonValue) (values: 'a[]) : JsonValue =
+        fun writer ->
+            writer.WriteStartArray()
+
+            for value in values do
+                encoder value writer
+
+            writer.WriteEndArray()
 
     /// An array.
     let list (values: JsonValue list) : JsonValue = seq values

@@ -27,15 +27,15 @@ let private numberOrNull (value: float<'u> voption) = Encode.voption number valu
 
 let private counterOrNull (value: uint64<'u> voption) = Encode.voption counter value
 
-let private disk (disk: DiskStats.DiskCounters) =
-    Encode.object
+let private disk =
+    Encode.record<DiskStats.DiskCounters>
         [|
-            "device", Encode.string disk.Device
-            "read_bytes_total", counter disk.ReadBytes
-            "write_bytes_total", counter disk.WrittenBytes
-            "read_count_total", counter disk.Reads
-            "write_count_total", counter disk.Writes
-            "busy_time_ms_total", counterOrNull disk.BusyTime
+            "device", (fun disk -> Encode.string disk.Device)
+            "read_bytes_total", (fun disk -> counter disk.ReadBytes)
+            "write_bytes_total", (fun disk -> counter disk.WrittenBytes)
+            "read_count_total", (fun disk -> counter disk.Reads)
+            "write_count_total", (fun disk -> counter disk.Writes)
+            "busy_time_ms_total", (fun disk -> counterOrNull disk.BusyTime)
         |]
 
 let private gpu (gpu: Gpu) =
@@ -58,75 +58,72 @@ let private gpu (gpu: Gpu) =
 let private fan (fan: Hwmon.Fan) =
     Encode.object [| "label", Encode.string fan.Label; "speed_rpm", Encode.int (int fan.Speed) |]
 
-let private pressure (use': PressureUse) =
+let private pressure =
     let average (stall: Pressure.Stall voption) =
         stall |> ValueOption.map (fun s -> s.Avg10) |> numberOrNull
 
     let total (stall: Pressure.Stall voption) =
         stall |> ValueOption.map (fun s -> s.Total) |> counterOrNull
 
-    Encode.object
+    Encode.record<PressureUse>
         [|
-            "cpu_some_avg10", average use'.CpuSome
-            "io_some_avg10", average use'.IoSome
-            "io_full_avg10", average use'.IoFull
-            "memory_some_avg10", average use'.MemorySome
-            "memory_full_avg10", average use'.MemoryFull
-            "cpu_some_total_us", total use'.CpuSome
-            "io_some_total_us", total use'.IoSome
-            "io_full_total_us", total use'.IoFull
-            "memory_some_total_us", total use'.MemorySome
-            "memory_full_total_us", total use'.MemoryFull
+            "cpu_some_avg10", (fun use' -> average use'.CpuSome)
+            "io_some_avg10", (fun use' -> average use'.IoSome)
+            "io_full_avg10", (fun use' -> average use'.IoFull)
+            "memory_some_avg10", (fun use' -> average use'.MemorySome)
+            "memory_full_avg10", (fun use' -> average use'.MemoryFull)
+            "cpu_some_total_us", (fun use' -> total use'.CpuSome)
+            "io_some_total_us", (fun use' -> total use'.IoSome)
+            "io_full_total_us", (fun use' -> total use'.IoFull)
+            "memory_some_total_us", (fun use' -> total use'.MemorySome)
+            "memory_full_total_us", (fun use' -> total use'.MemoryFull)
         |]
 
-let private networkInterface (i: NetDev.InterfaceCounters) =
-    Encode.object
+let private networkInterface =
+    Encode.record<NetDev.InterfaceCounters>
         [|
-            "name", Encode.string i.Name
-            "rx_bytes_total", counter i.Received.Bytes
-            "tx_bytes_total", counter i.Sent.Bytes
-            "rx_packets_total", counter i.Received.Packets
-            "tx_packets_total", counter i.Sent.Packets
-            "rx_errors_total", counter i.Received.Errors
-            "tx_errors_total", counter i.Sent.Errors
-            "rx_dropped_total", counter i.Received.Dropped
-            "tx_dropped_total", counter i.Sent.Dropped
+            "name", (fun i -> Encode.string i.Name)
+            "rx_bytes_total", (fun i -> counter i.Received.Bytes)
+            "tx_bytes_total", (fun i -> counter i.Sent.Bytes)
+            "rx_packets_total", (fun i -> counter i.Received.Packets)
+            "tx_packets_total", (fun i -> counter i.Sent.Packets)
+            "rx_errors_total", (fun i -> counter i.Received.Errors)
+            "tx_errors_total", (fun i -> counter i.Sent.Errors)
+            "rx_dropped_total", (fun i -> counter i.Received.Dropped)
+            "tx_dropped_total", (fun i -> counter i.Sent.Dropped)
         |]
 
-let private infinibandPort (port: Infiniband.Port) =
-    Encode.object
+let private infinibandPort =
+    Encode.record<Infiniband.Port>
         [|
-            "device", Encode.string port.Device
-            "port", Encode.int port.Port
-            "rx_bytes_total", counterOrNull port.Received
-            "tx_bytes_total", counterOrNull port.Sent
+            "device", (fun port -> Encode.string port.Device)
+            "port", (fun port -> Encode.int port.Port)
+            "rx_bytes_total", (fun port -> counterOrNull port.Received)
+            "tx_bytes_total", (fun port -> counterOrNull port.Sent)
         |]
 
-let private arrayOf (encoder: 'a -> JsonValue) (values: 'a[]) = Encode.seq (Seq.map encoder values)
+let private memory (value: MemoryUse -> JsonValue) (sample: Sample) = Encode.voption value sample.Memory
 
-/// The `sample` member.
-[<CompiledName "EncodeSample">]
-let encodeSample (sample: Sample) : JsonValue =
-    let memory (value: MemoryUse -> JsonValue) = Encode.voption value sample.Memory
-    let swap (value: SwapUse -> JsonValue) = Encode.voption value sample.Swap
+let private swap (value: SwapUse -> JsonValue) (sample: Sample) = Encode.voption value sample.Swap
 
-    let load (value: LoadAvg.LoadAverage -> float) =
-        Encode.voption (fun load -> Encode.float (value load)) sample.Load
+let private load (value: LoadAvg.LoadAverage -> float) (sample: Sample) =
+    Encode.voption (fun load -> Encode.float (value load)) sample.Load
 
-    Encode.object
+let private sampleMembers =
+    Encode.record<Sample>
         [|
-            "collected_at", Encode.string (instant sample.CollectedAt)
-            "cpu_usage_percent", numberOrNull sample.CpuUsage
-            "cpu_user_percent", numberOrNull sample.CpuUser
-            "cpu_system_percent", numberOrNull sample.CpuSystem
-            "cpu_iowait_percent", numberOrNull sample.CpuIowait
+            "collected_at", (fun sample -> Encode.string (instant sample.CollectedAt))
+            "cpu_usage_percent", (fun sample -> numberOrNull sample.CpuUsage)
+            "cpu_user_percent", (fun sample -> numberOrNull sample.CpuUser)
+            "cpu_system_percent", (fun sample -> numberOrNull sample.CpuSystem)
+            "cpu_iowait_percent", (fun sample -> numberOrNull sample.CpuIowait)
             "cpu_load_1", load (fun l -> l.One)
             "cpu_load_5", load (fun l -> l.Five)
             "cpu_load_15", load (fun l -> l.Fifteen)
-            "cpu_frequency_mhz", numberOrNull sample.CpuFrequency
-            "cpu_temperature_c", numberOrNull sample.CpuTemperature
-            "cpu_count_logical", Encode.voption Encode.int sample.CpuCountLogical
-            "cpu_count_physical", Encode.voption Encode.int sample.CpuCountPhysical
+            "cpu_frequency_mhz", (fun sample -> numberOrNull sample.CpuFrequency)
+            "cpu_temperature_c", (fun sample -> numberOrNull sample.CpuTemperature)
+            "cpu_count_logical", (fun sample -> Encode.voption Encode.int sample.CpuCountLogical)
+            "cpu_count_physical", (fun sample -> Encode.voption Encode.int sample.CpuCountPhysical)
             "memory_total_bytes", memory (fun m -> counter m.Total)
             "memory_used_bytes", memory (fun m -> counter m.Used)
             "memory_available_bytes", memory (fun m -> counter m.Available)
@@ -134,19 +131,23 @@ let encodeSample (sample: Sample) : JsonValue =
             "swap_total_bytes", swap (fun s -> counter s.Total)
             "swap_used_bytes", swap (fun s -> counter s.Used)
             "swap_percent", swap (fun s -> number s.Percent)
-            "network_rx_bytes_total", counterOrNull sample.NetworkReceived
-            "network_tx_bytes_total", counterOrNull sample.NetworkSent
-            "process_count", Encode.voption Encode.int sample.ProcessCount
-            "disks", arrayOf disk sample.Disks
-            "gpus", arrayOf gpu sample.Gpus
-            "fans", arrayOf fan sample.Fans
+            "network_rx_bytes_total", (fun sample -> counterOrNull sample.NetworkReceived)
+            "network_tx_bytes_total", (fun sample -> counterOrNull sample.NetworkSent)
+            "process_count", (fun sample -> Encode.voption Encode.int sample.ProcessCount)
+            "disks", (fun sample -> Encode.arrayOf disk sample.Disks)
+            "gpus", (fun sample -> Encode.arrayOf gpu sample.Gpus)
+            "fans", (fun sample -> Encode.arrayOf fan sample.Fans)
             // The keys below are ours; the webapp ignores them.
-            "cpu_steal_percent", numberOrNull sample.CpuSteal
-            "cpu_cores_percent", arrayOf number sample.CpuCores
-            "pressure", Encode.voption pressure sample.Pressure
-            "network_interfaces", arrayOf networkInterface sample.Interfaces
-            "infiniband", arrayOf infinibandPort sample.Infiniband
+            "cpu_steal_percent", (fun sample -> numberOrNull sample.CpuSteal)
+            "cpu_cores_percent", (fun sample -> Encode.arrayOf number sample.CpuCores)
+            "pressure", (fun sample -> Encode.voption pressure sample.Pressure)
+            "network_interfaces", (fun sample -> Encode.arrayOf networkInterface sample.Interfaces)
+            "infiniband", (fun sample -> Encode.arrayOf infinibandPort sample.Infiniband)
         |]
+
+/// The `sample` member.
+[<CompiledName "EncodeSample">]
+let encodeSample (sample: Sample) : JsonValue = sampleMembers sample
 
 let private partition (partition: Partition) =
     Encode.object
@@ -188,8 +189,8 @@ let private systemInfo (info: SystemInfo) =
             "boot_time", Encode.voption (fun at -> Encode.string (instant at)) info.BootTime
             "uptime_seconds", numberOrNull info.Uptime
             "platform_full", Encode.string info.Platform
-            "partitions", arrayOf partition info.Partitions
-            "interfaces", arrayOf interfaceAddress info.Interfaces
+            "partitions", Encode.arrayOf partition info.Partitions
+            "interfaces", Encode.arrayOf interfaceAddress info.Interfaces
         |]
 
 /// The `agent` member.
@@ -202,7 +203,7 @@ let encodeAgent (agent: AgentInfo) : JsonValue =
             "platform", Encode.string agent.System.Platform
             "pid", Encode.int agent.Pid
             "labels", Encode.object (agent.Labels |> Seq.map (fun (struct (key, value)) -> key, Encode.string value))
-            "disk_filters", arrayOf Encode.string agent.DiskFilters
+            "disk_filters", Encode.arrayOf Encode.string agent.DiskFilters
             "runtime", Encode.string agent.Runtime
             "system_info", systemInfo agent.System
         |]
@@ -216,6 +217,25 @@ let encode (sample: Sample) (agent: AgentInfo) : JsonValue =
 [<CompiledName "Write">]
 let write (output: IBufferWriter<byte>) (indented: bool) (sample: Sample) (agent: AgentInfo) : unit =
     Encode.writeTo output indented (encode sample agent)
+
+/// The `agent` member as UTF-8, for `WriteWithAgent`: it changes once a minute, and samples come every second.
+[<CompiledName "AgentText">]
+let agentText (agent: AgentInfo) : ReadOnlyMemory<byte> =
+    let output = ArrayBufferWriter<byte>()
+    Encode.writeTo output false (encodeAgent agent)
+    output.WrittenMemory
+
+let private body =
+    Encode.record<struct (Sample * ReadOnlyMemory<byte>)>
+        [|
+            "sample", (fun (struct (sample, _)) -> encodeSample sample)
+            "agent", (fun (struct (_, agent)) -> Encode.raw agent)
+        |]
+
+/// Writes one request body as UTF-8 on one line, its `agent` member being a text of `AgentText`.
+[<CompiledName "WriteWithAgent">]
+let writeWithAgent (output: IBufferWriter<byte>) (sample: Sample) (agent: ReadOnlyMemory<byte>) : unit =
+    Encode.writeTo output false (body (struct (sample, agent)))
 
 let private dInstant: Decoder<DateTimeOffset> =
     Decode.string

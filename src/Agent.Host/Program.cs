@@ -132,7 +132,7 @@ internal static class Program
             using var client = token is null
                 ? null
                 : new IngestClient(
-                    settings.Target.Value, token, trust, settings.Timeout, $"{Cli.ProgramName}/{Version}", clock);
+                    settings.Target.Value, token, trust, settings.Interval, settings.Timeout, $"{Cli.ProgramName}/{Version}", clock);
             using var signals = new Signals();
             using var systemd = Systemd.Open(Environment.GetEnvironmentVariable, Environment.ProcessId);
             using var agent = new AgentRun(settings, client, outbox, Version, clock, log, signals, systemd);

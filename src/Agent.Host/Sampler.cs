@@ -18,7 +18,7 @@ internal sealed record Identity(string Version, string Hostname, string Runtime,
 /// <summary>Takes one sample at a time: reads, builds, encodes. Runs on the sampling thread alone.</summary>
 /// <param name="files">The fast sources.</param>
 /// <param name="slow">The newest readings of the slow ones.</param>
-/// <param name="facts">The newest facts of the machine.</param>
+/// <param name="facts">The newest facts of the machine; the same object while they are the same.</param>
 /// <param name="settings">The user's choices.</param>
 /// <param name="identity">Who samples.</param>
 /// <param name="watch">Told what could not be read.</param>
@@ -37,6 +37,8 @@ internal sealed class Sampler(
     private FSharpValueOption<Snapshot> previous = FSharpValueOption<Snapshot>.None;
     private Stat.CpuStat? opening;
     private TimeSpan openedAt;
+    private SystemInfo? encodedFacts;
+    private ReadOnlyMemory<byte> agentText;
 
     /// <summary>The newest sample; null before the first.</summary>
     public Sample? Newest { get; private set; }
@@ -59,7 +61,16 @@ internal sealed class Sampler(
         opening = null;
 
         body.ResetWrittenCount();
-        Wire.Write(body, settings.DryRun && settings.Once, sample, Agent());
+
+        if (settings.DryRun && settings.Once)
+        {
+            Wire.Write(body, true, sample, Agent(facts()));
+        }
+        else
+        {
+            Wire.WriteWithAgent(body, sample, AgentText());
+        }
+
         return new EncodedSample(body.WrittenSpan.ToArray());
     }
 
@@ -68,11 +79,21 @@ internal sealed class Sampler(
             ? FSharpValueOption<CpuWindow>.None
             : FSharpValueOption<CpuWindow>.NewValueSome(new CpuWindow(clock.Elapsed - openedAt, opening));
 
-    private AgentInfo Agent()
+    private ReadOnlyMemory<byte> AgentText()
     {
         var system = facts();
 
-        return new AgentInfo(
+        if (!ReferenceEquals(system, encodedFacts))
+        {
+            encodedFacts = system;
+            agentText = Wire.AgentText(Agent(system));
+        }
+
+        return agentText;
+    }
+
+    private AgentInfo Agent(SystemInfo system) =>
+        new(
             version: identity.Version,
             hostname: identity.Hostname.Length > 0 ? identity.Hostname : system.Hostname,
             pid: identity.Pid,
@@ -80,5 +101,4 @@ internal sealed class Sampler(
             diskFilters: settings.DiskFilters,
             runtime: identity.Runtime,
             system: system);
-    }
 }

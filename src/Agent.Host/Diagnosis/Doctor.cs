@@ -109,7 +109,7 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, string version, 
     {
         var limit = settings.Timeout < LongestRequest ? settings.Timeout : LongestRequest;
         var userAgent = $"{Cli.ProgramName}/{version}";
-        using var client = new IngestClient(settings.Target.Value, token, trust, limit, userAgent, clock);
+        using var client = new IngestClient(settings.Target.Value, token, trust, settings.Interval, limit, userAgent, clock);
 
         var begin = clock.Elapsed;
         var exchange = client.Post(sample, CancellationToken.None);

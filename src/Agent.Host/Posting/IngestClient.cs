@@ -17,11 +17,18 @@ internal sealed partial class IngestClient : IDisposable
     /// <summary>A connection is renewed after this time, so that a change of DNS is noticed.</summary>
     private static readonly TimeSpan ConnectionLifetime = TimeSpan.FromMinutes(5);
 
+    /// <summary>One that is idle for longer may have been forgotten by what lies in between.</summary>
+    private static readonly TimeSpan LongestIdle = TimeSpan.FromMinutes(1);
+
+    /// <summary>So often the class library looks at idle connections, and for that it waits on them asynchronously.</summary>
+    private static readonly TimeSpan LookAfterConnections = TimeSpan.FromDays(1);
+
     private readonly HttpClient http;
     private readonly Target target;
     private readonly TokenSource token;
     private readonly TlsTrust trust;
     private readonly Failures failures;
+    private readonly BlockingConnector? connector;
     private readonly TimeSpan timeout;
     private readonly AgentClock clock;
     private readonly byte[] buffer = new byte[LongestAnswer];
@@ -29,7 +36,8 @@ internal sealed partial class IngestClient : IDisposable
     private bool wasAnswered;
 
     /// <summary>A client for one target.</summary>
-    public IngestClient(Target target, TokenSource token, TlsTrust trust, TimeSpan timeout, string userAgent, AgentClock clock)
+    public IngestClient(
+        Target target, TokenSource token, TlsTrust trust, TimeSpan interval, TimeSpan timeout, string userAgent, AgentClock clock)
     {
         this.target = target;
         this.token = token;
@@ -37,14 +45,20 @@ internal sealed partial class IngestClient : IDisposable
         this.timeout = timeout;
         this.clock = clock;
         var proxy = new LoopbackBypass(HttpClient.DefaultProxy);
-        failures = new Failures(target.Endpoint, proxy.IsBypassed(target.Endpoint) ? null : proxy.GetProxy(target.Endpoint));
+        var proxyUri = proxy.IsBypassed(target.Endpoint) ? null : proxy.GetProxy(target.Endpoint);
+        failures = new Failures(target.Endpoint, proxyUri);
+
+        // TLS reads ahead on an idle connection, which must not block.
+        connector = target.Endpoint.Scheme == Uri.UriSchemeHttp && (proxyUri is null || proxyUri.Scheme == Uri.UriSchemeHttp)
+            ? new BlockingConnector()
+            : null;
 
         var handler = new SocketsHttpHandler
         {
             // A redirect would carry the token to whoever it names.
             AllowAutoRedirect = false,
             UseCookies = false,
-            PooledConnectionLifetime = clock.ToReal(ConnectionLifetime),
+            PooledConnectionLifetime = clock.ToReal(interval < LongestIdle ? ConnectionLifetime : LongestIdle),
             ActivityHeadersPropagator = null,
 
             // Of an answer that is too long the rest is not worth a connection.
@@ -52,6 +66,12 @@ internal sealed partial class IngestClient : IDisposable
             Proxy = proxy,
             SslOptions = trust.Options(),
         };
+
+        if (connector is not null)
+        {
+            handler.ConnectCallback = connector.Connect;
+            handler.PooledConnectionIdleTimeout = LookAfterConnections * 4;
+        }
 
         // The limit of one request is kept by a token of its own, which covers the body as well.
         http = new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };
@@ -87,7 +107,7 @@ internal sealed partial class IngestClient : IDisposable
             wasAnswered = true;
             return Exchange.NewAnswered(answer);
         }
-        catch (OperationCanceledException)
+        catch (Exception error) when (IsEndOf(error, either.Token))
         {
             isConnected = false;
 
@@ -110,12 +130,17 @@ internal sealed partial class IngestClient : IDisposable
     /// <inheritdoc/>
     public void Dispose() => http.Dispose();
 
+    // A read that blocked ends with whatever closing its socket makes of it.
+    private static bool IsEndOf(Exception error, CancellationToken stop) =>
+        error is OperationCanceledException
+        || (stop.IsCancellationRequested && error is (HttpRequestException or IOException or ObjectDisposedException));
+
     /// <summary>
-    /// The synchronous way is the cheaper one, but the time-out does not reach a look-up of a name on it. So it is
-    /// taken only while there is a connection.
+    /// The synchronous way is the cheaper one, but for TLS the time-out does not reach a look-up of a name on it. So there it
+    /// is taken only while there is a connection.
     /// </summary>
     private HttpResponseMessage ResponseTo(HttpRequestMessage request, CancellationToken stop) =>
-        isConnected
+        isConnected || connector is not null
             ? http.Send(request, HttpCompletionOption.ResponseHeadersRead, stop)
             : http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, stop).GetAwaiter().GetResult();
 
@@ -142,13 +167,12 @@ internal sealed partial class IngestClient : IDisposable
         using var stream = response.Content.Headers.ContentEncoding is { Count: 1 } codings && codings.All(IsGzip)
             ? new GZipStream(received, CompressionMode.Decompress)
             : received;
+        using var end = connector?.BreakOffWhen(stop);
         var length = 0;
 
         while (length < buffer.Length)
         {
-            // The synchronous Read cannot be cancelled. An answer that is here already completes at once.
-            var read = stream.ReadAsync(buffer.AsMemory(length), stop);
-            var count = read.IsCompletedSuccessfully ? read.Result : read.AsTask().GetAwaiter().GetResult();
+            var count = ReadSome(stream, buffer.AsMemory(length), stop);
 
             if (count == 0)
             {
@@ -164,6 +188,18 @@ internal sealed partial class IngestClient : IDisposable
             WithoutToken(First(response.Headers, "Location")),
             First(response.Headers, "Date"),
             WithoutToken(buffer.AsMemory(0, length).ToArray()));
+    }
+
+    private int ReadSome(Stream stream, Memory<byte> target, CancellationToken stop)
+    {
+        if (connector is not null)
+        {
+            return stream.Read(target.Span);
+        }
+
+        // The synchronous Read cannot be cancelled. An answer that is here already completes at once.
+        var read = stream.ReadAsync(target, stop);
+        return read.IsCompletedSuccessfully ? read.Result : read.AsTask().GetAwaiter().GetResult();
     }
 
     /// <summary>Some servers repeat what they were sent, and what they say is printed.</summary>

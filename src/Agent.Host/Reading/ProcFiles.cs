@@ -1,4 +1,3 @@
-using System.IO.Enumeration;
 using Agent.Core;
 using Agent.Core.Proc;
 using Agent.Core.Sys;
@@ -21,6 +20,7 @@ internal sealed class ProcFiles : IDisposable
     private readonly KernelFile ioPressure;
     private readonly KernelFile memoryPressure;
     private readonly FabricFiles fabric;
+    private readonly ProcessCount processes;
 
     /// <summary>Reads under the given roots, by default /proc and /sys.</summary>
     public ProcFiles(string procfs, string sysfs, AgentClock clock)
@@ -36,6 +36,7 @@ internal sealed class ProcFiles : IDisposable
         ioPressure = FileAt("pressure/io");
         memoryPressure = FileAt("pressure/memory");
         fabric = new FabricFiles(sysfs, Now);
+        processes = ProcessCount.Of(procfs, Now);
     }
 
     /// <summary>CPU times alone, for the opening of a CPU window.</summary>
@@ -43,6 +44,9 @@ internal sealed class ProcFiles : IDisposable
 
     /// <summary>The disks alone, for the line at start.</summary>
     public FSharpResult<DiskStats.DiskCounters[], SourceError> ReadDisks() => disks.Read(buffer, DiskStats.Parse);
+
+    /// <summary>The processes alone.</summary>
+    public FSharpResult<int, SourceError> CountProcesses() => processes.Read();
 
     /// <summary>Everything at this instant.</summary>
     public Snapshot Read(FSharpValueOption<CpuWindow> window, Func<SlowReadings> slow)
@@ -81,31 +85,6 @@ internal sealed class ProcFiles : IDisposable
     private KernelFile FileAt(string name) => new(Path.Join(root, name), Now);
 
     private TimeSpan Now() => clock.Elapsed;
-
-    /// <summary>The processes alone.</summary>
-    public FSharpResult<int, SourceError> CountProcesses()
-    {
-        try
-        {
-            var count = 0;
-            var processes = new FileSystemEnumerable<int>(root, static (ref FileSystemEntry _) => 1)
-            {
-                // The names of processes are numbers, and nothing else in /proc begins with a digit.
-                ShouldIncludePredicate = static (ref FileSystemEntry entry) => char.IsAsciiDigit(entry.FileName[0]),
-            };
-
-            foreach (var process in processes)
-            {
-                count += process;
-            }
-
-            return FSharpResult<int, SourceError>.NewOk(count);
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            return FSharpResult<int, SourceError>.NewError(KernelFiles.ErrorOf(root, error));
-        }
-    }
 }
 
 /// <summary>The counters of RDMA ports. Which ports there are is looked up once a minute.</summary>

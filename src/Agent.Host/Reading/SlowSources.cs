@@ -22,6 +22,8 @@ internal sealed class SlowSources
     /// <summary>An installation of the driver is noticed after this time.</summary>
     private static readonly TimeSpan GpuLookAgain = TimeSpan.FromSeconds(30);
 
+    private static readonly Partition[] NoPartitions = [];
+
     private readonly SlowSource<SensorReading> sensors;
     private readonly SlowSource<FrequencyReading> frequency;
     private readonly SlowSource<FanReading> ipmiFans;
@@ -29,6 +31,8 @@ internal sealed class SlowSources
     private readonly SlowSource<SystemInfo> facts;
     private readonly SlowSource<Partition[]> partitions;
     private readonly AgentClock clock;
+    private (Partition[] Partitions, SystemInfo Others, SystemInfo Facts) together =
+        (NoPartitions, SystemInfoModule.Unknown, SystemInfoModule.Unknown);
 
     /// <summary>Sources under the settings' roots; nothing is read before <see cref="Start"/>.</summary>
     public SlowSources(Settings settings, AgentClock clock)
@@ -108,9 +112,18 @@ internal sealed class SlowSources
             gpus: gpus.Newest?.Gpus ?? []);
     }
 
-    /// <summary>The newest facts of the machine.</summary>
-    public SystemInfo Facts() =>
-        SystemInfoModule.WithPartitions(partitions.Newest ?? [], facts.Newest ?? SystemInfoModule.Unknown);
+    /// <summary>The newest facts of the machine; the same object until one of them is read anew.</summary>
+    public SystemInfo Facts()
+    {
+        var (mounted, others) = (partitions.Newest ?? NoPartitions, facts.Newest ?? SystemInfoModule.Unknown);
+
+        if (!ReferenceEquals(mounted, together.Partitions) || !ReferenceEquals(others, together.Others))
+        {
+            together = (mounted, others, SystemInfoModule.WithPartitions(mounted, others));
+        }
+
+        return together.Facts;
+    }
 
     /// <summary>Has the facts read again at once, because the number of CPUs changed.</summary>
     public void RefreshFacts() => facts.Refresh();
