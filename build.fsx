@@ -320,9 +320,16 @@ let demoWith (options: string list) =
         @ options
     )
 
+/// Each benchmark once: that it works, not what it says.
+let smokeBenchmarks () =
+    let executable = Path.Combine(artifacts, "bin", "Agent.Bench", testConfiguration, "Agent.Bench.dll")
+
+    dotnet [ executable; "smoke" ]
+
 /// The demo, so that a new user does not find it broken, and the end-to-end tests once more, on the published executables.
 let ci () =
     demoWith [ "--seconds"; "3" ]
+    smokeBenchmarks ()
     runTests "Published" "Agent.Tests" [ "--filter-test-list"; "EndToEnd" ] [ ("AGENT_BINARY", publishedAgent) ]
 
     runTests

@@ -1,5 +1,6 @@
-/// `Agent.Bench [BenchmarkDotNet's arguments]` measures; `Agent.Bench tree DIRECTORY [--cpus N] …` writes the files of a
-/// machine of that size, for the published agent to read with --procfs and --sysfs.
+/// `Agent.Bench [BenchmarkDotNet's arguments]` measures; `Agent.Bench smoke` runs each benchmark once, to see that it works;
+/// `Agent.Bench tree DIRECTORY [--cpus N] …` writes the files of a machine of that size, for the published agent to read
+/// with --procfs and --sysfs.
 module Agent.Bench.Program
 
 open System
@@ -9,11 +10,40 @@ open BenchmarkDotNet.Running
 open BenchmarkDotNet.Toolchains.InProcess.Emit
 
 /// In this process: a project made for each benchmark would know nothing of how this repository restores its packages.
-let private config () : IConfig =
+let private config (job: Job) : ManualConfig =
     ManualConfig
         .Create(DefaultConfig.Instance)
         .WithArtifactsPath(IO.Path.Combine(Environment.CurrentDirectory, "artifacts", "bench", "benchmarkdotnet"))
-        .AddJob(Job.ShortRun.WithToolchain(InProcessEmitToolchain.Instance))
+        .AddJob(job.WithToolchain(InProcessEmitToolchain.Instance))
+
+let private switcher () =
+    BenchmarkSwitcher.FromAssembly(typeof<EverySample>.Assembly)
+
+let private measure (arguments: string[]) : int =
+    switcher().Run(arguments, config Job.ShortRun) |> ignore
+    0
+
+/// One call of each, of a debug build too. The figures mean nothing.
+let private smoke () : int =
+    let once = (config Job.Dry).WithOptions(ConfigOptions.DisableOptimizationsValidator)
+
+    let reports =
+        switcher().Run([| "--filter"; "*" |], once)
+        |> Seq.collect _.Reports
+        |> List.ofSeq
+
+    match reports |> List.filter (fun report -> not report.Success) with
+    | [] when not reports.IsEmpty ->
+        printfn $"{reports.Length} benchmarks work"
+        0
+    | failed ->
+        for report in failed do
+            eprintfn $"Agent.Bench: {report.BenchmarkCase.DisplayInfo} failed"
+
+        if reports.IsEmpty then
+            eprintfn "Agent.Bench: there is no benchmark"
+
+        1
 
 let private usage =
     "usage: Agent.Bench tree DIRECTORY [--cpus N] [--disks N] [--interfaces N] [--processes N] [--fabric-ports N]"
@@ -58,8 +88,5 @@ let main (arguments: string[]) : int =
     | [ "tree" ] ->
         eprintfn $"Agent.Bench: tree needs a directory\n{usage}"
         2
-    | _ ->
-        BenchmarkSwitcher.FromAssembly(typeof<EverySample>.Assembly).Run(arguments, config ())
-        |> ignore
-
-        0
+    | [ "smoke" ] -> smoke ()
+    | _ -> measure arguments
