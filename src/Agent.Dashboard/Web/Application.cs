@@ -52,6 +52,8 @@ internal static class Application
     private static void Configure(KestrelServerOptions kestrel, ListenAddress listen)
     {
         kestrel.AddServerHeader = false;
+        // A token that is no ASCII is a wrong token, not a bad request without a word.
+        kestrel.RequestHeaderEncodingSelector = static _ => System.Text.Encoding.Latin1;
         kestrel.Limits.MaxConcurrentConnections = 4096;
         kestrel.Limits.MaxRequestHeadersTotalSize = 16384;
         // Each endpoint has a limit of its own, and an answer that says so.
