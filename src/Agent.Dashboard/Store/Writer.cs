@@ -100,7 +100,7 @@ internal sealed class Writer : IDisposable
         Ask(() =>
         {
             touched.Add(server);
-            minutes.Roll(server, long.MaxValue, int.MaxValue);
+            minutes.Roll(server, long.MaxValue, int.MaxValue, RowKey.Microseconds(clock.GetUtcNow()));
         });
 
     /// <summary>Writes what has come in, and ends.</summary>
