@@ -92,7 +92,7 @@ internal static class Application
         Get(app, "/api/servers", reads.Servers);
         Get(app, "/api/metrics/latest", reads.Latest);
         Get(app, "/api/metrics/history", reads.Metrics);
-        Get(app, "/api/events", new EventsEndpoint(hub, writer.Fleet, clock).Handle);
+        Get(app, "/api/events", new EventsEndpoint(hub, writer, clock).Handle);
         Get(app, "/healthz", own.Health);
         Get(app, "/metrics", own.Metrics);
         app.Map("/", pages.Index);
