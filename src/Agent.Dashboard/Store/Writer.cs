@@ -360,7 +360,7 @@ internal sealed class Writer : IDisposable
         server.Forget();
         server.PrunedUntil = upkeep.PrunedUntil(server.Id);
         minutes.Load(server);
-        var found = rows.Before(RowKey.Sample(server.Id + 1, 0), 17);
+        var found = rows.Before(RowKey.Sample(server.Id, long.MaxValue), 17);
         found.Reverse();
         SampleRow? before = null;
 
