@@ -59,7 +59,10 @@ let private backFill options http address members stopped =
     if options.Fleet > 0 then
         printfn $"A day of history for %d{List.length members} scripted machines …"
         let count, seconds = Replay.backFill http address Fleet.moments members stopped
-        printfn $"%d{count} samples stored in %.1f{seconds} s."
+        // What passed meanwhile, so that the present joins on without a gap.
+        let since = [ for ago in seconds .. -2.0 .. 1.0 -> ago, 2.0 ]
+        let more, further = Replay.backFill http address since members stopped
+        printfn $"%d{count + more} samples stored in %.1f{seconds + further} s."
 
 /// The agent's arguments for this machine, and what plays its scripted GPUs if there are any.
 let private agentArguments options address tokenFile : string list * IDisposable voption =
@@ -100,20 +103,28 @@ let private announce options address =
     printfn $"  This machine%s{gpus}    %s{address}/servers/%s{slug}\n"
     printfn $"One sample a second, %s{ends}:\n"
 
-/// Fails unless the dashboard shows this machine as live.
-let private check (http: HttpClient) (address: string) =
-    use said = JsonDocument.Parse((http.GetStringAsync $"%s{address}/api/servers/").Result)
+/// What the dashboard says of this machine: its state, and its label once it has one.
+let private shown (http: HttpClient) (address: string) =
+    try
+        use said = JsonDocument.Parse((http.GetStringAsync $"%s{address}/api/servers/").Result)
 
-    let mine =
-        said.RootElement.GetProperty("servers").EnumerateArray()
-        |> Seq.find (fun server -> server.GetProperty("slug").GetString() = slug)
+        let mine =
+            said.RootElement.GetProperty("servers").EnumerateArray()
+            |> Seq.find (fun server -> server.GetProperty("slug").GetString() = slug)
 
-    match mine.GetProperty("state").GetString() with
-    | "live" ->
-        printfn $"""The dashboard shows this machine as live: %s{mine.GetProperty("latest").GetProperty("bottleneck").GetString()}."""
-    | other -> failwith $"The dashboard shows this machine as %s{other}, not as live."
+        let label =
+            match mine.GetProperty "latest" with
+            | latest when latest.ValueKind = JsonValueKind.Object -> latest.GetProperty("bottleneck").GetString()
+            | _ -> ""
 
-/// Has the agent deliver until the time is over or Ctrl-C.
+        mine.GetProperty("state").GetString(), label
+    with :? AggregateException as e ->
+        $"out of reach (%s{e.InnerException.Message})", ""
+
+/// So long the first sample may take.
+let private patience = 30.0
+
+/// Has the agent deliver until the time is over or Ctrl-C. The time counts from the first sample that the dashboard shows.
 let private watch options (interruption: Interruption) (dashboard: Process) http address tokenFile =
     let arguments, gpus = agentArguments options address tokenFile
 
@@ -123,22 +134,32 @@ let private watch options (interruption: Interruption) (dashboard: Process) http
         use agent = Process.Start(startInfo options.Agent arguments)
         let since = Stopwatch.StartNew()
 
-        let over () =
-            options.Seconds
-            |> ValueOption.exists (fun seconds -> since.Elapsed.TotalSeconds > float seconds)
+        let rec wait milliseconds (until: unit -> bool) =
+            if not (interruption.Wait milliseconds) && not (until ()) then
+                // It may have been quicker to see the Ctrl-C.
+                if (agent.HasExited || dashboard.HasExited) && not (interruption.Wait 1000) then
+                    failwith $"""The %s{if agent.HasExited then "agent" else "dashboard"} ended by itself."""
 
-        while not (interruption.Wait 100) && not (over ()) do
-            // It may have been quicker to see the Ctrl-C.
-            if (agent.HasExited || dashboard.HasExited) && not (interruption.Wait 1000) then
-                failwith $"""The %s{if agent.HasExited then "agent" else "dashboard"} ended by itself."""
+                wait milliseconds until
 
-        stop "agent" agent interruption.Came
+        try
+            wait 250 (fun () -> fst (shown http address) = "live" || since.Elapsed.TotalSeconds > patience)
+            since.Restart()
+
+            wait 100 (fun () ->
+                options.Seconds
+                |> ValueOption.exists (fun seconds -> since.Elapsed.TotalSeconds > float seconds))
+        finally
+            if not agent.HasExited then
+                stop "agent" agent interruption.Came
     finally
         gpus |> ValueOption.iter _.Dispose()
 
     // After Ctrl-C the dashboard is on its way out as well.
     if not interruption.Came then
-        check http address
+        match shown http address with
+        | "live", label -> printfn $"The dashboard shows this machine as live: %s{label}."
+        | state, _ -> failwith $"The dashboard shows this machine as %s{state}, not as live."
 
 let private run options =
     for program in [ options.Agent; options.Dashboard.Program ] do

@@ -6,6 +6,7 @@ open System.ComponentModel
 open System.Diagnostics
 open System.Runtime.InteropServices
 open System.Threading
+open System.Threading.Tasks
 
 [<DllImport("libc", EntryPoint = "kill")>]
 extern int private sendSignal(int pid, int signal)
@@ -96,22 +97,26 @@ type Dashboard =
             startInfo dashboard.Program [ "serve"; "--listen"; "http://127.0.0.1:0"; "--database"; dashboard.Database ]
 
         info.RedirectStandardOutput <- true
-        let running = Process.Start info
         let marker = " listens on "
+        let found = TaskCompletionSource<string>()
+        let running = new Process(StartInfo = info)
 
-        let rec address () =
-            match running.StandardOutput.ReadLine() with
-            | null ->
-                running.WaitForExit()
-                failwith $"The dashboard ended at once, with exit code %d{running.ExitCode}."
-            | line when line.Contains marker -> line.Substring(line.IndexOf marker + marker.Length).Split(',')[0]
-            | _ -> address ()
+        running.OutputDataReceived.Add(fun received ->
+            match received.Data with
+            | null -> found.TrySetResult "" |> ignore
+            | line when line.Contains marker ->
+                found.TrySetResult(line.Substring(line.IndexOf marker + marker.Length).Split(',')[0])
+                |> ignore
+            | line -> printfn $"%s{line}")
 
-        let found = (address ()).TrimEnd '/'
-        // The rest of what it says is passed on; a full pipe would stop it.
-        running.OutputDataReceived.Add(fun received -> Option.ofObj received.Data |> Option.iter (printfn "%s"))
+        running.Start() |> ignore
         running.BeginOutputReadLine()
-        running, found
+
+        match found.Task.Result with
+        | "" ->
+            running.WaitForExit()
+            failwith $"The dashboard ended at once, with exit code %d{running.ExitCode}."
+        | address -> running, address.TrimEnd '/'
 
 /// Shows an address in the browser where there is a desktop with one.
 let openInBrowser (address: string) : unit =
