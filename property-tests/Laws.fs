@@ -44,8 +44,7 @@ let mutable private casesRun = 0L
 let ran () : struct (int * int64) =
     struct (Volatile.Read &lawsRun, Volatile.Read &casesRun)
 
-/// A law over everything that the generator yields; a counterexample is made smaller with `shrink`.
-let lawShrinking (name: string) (shrink: 'a -> 'a seq) (values: Gen<'a>) (holds: 'a -> bool) : Test =
+let private lawWith config (name: string) (shrink: 'a -> 'a seq) (values: Gen<'a>) (holds: 'a -> bool) : Test =
     let mutable started = 0
 
     let checkOne value =
@@ -56,6 +55,14 @@ let lawShrinking (name: string) (shrink: 'a -> 'a seq) (values: Gen<'a>) (holds:
         holds value
 
     testPropertyWithConfig config name (Prop.forAll (Arb.fromGenShrink (values, shrink)) checkOne)
+
+/// A law over everything that the generator yields; a counterexample is made smaller with `shrink`.
+let lawShrinking (name: string) (shrink: 'a -> 'a seq) (values: Gen<'a>) (holds: 'a -> bool) : Test =
+    lawWith config name shrink values holds
+
+/// A law with so many cases, for one whose cases take long.
+let lawOf (cases: int) (name: string) (values: Gen<'a>) (holds: 'a -> bool) : Test =
+    lawWith { config with maxTest = cases } name (fun _ -> Seq.empty) values holds
 
 /// A law over everything that the generator yields.
 let law (name: string) (values: Gen<'a>) (holds: 'a -> bool) : Test =

@@ -19,6 +19,7 @@ let private tests =
             Gpu.NvidiaSmiStreamLaws.tests
             Gpu.NvmlLaws.tests
             Gpu.GpuLaws.tests
+            Gpu.BothReadersLaws.tests
             IpmiLaws.tests
             DevicesLaws.tests
             ScheduleLaws.tests

@@ -307,6 +307,7 @@ let private gpuCases: (string * GpuFact * (Verdict * string)) list =
                 SourceError.Unreadable("libnvidia-ml GPU 1", "GPU_IS_LOST")
             ],
         bad "gpu-lost"
+        "a driver that was reloaded under the reading", withFaults [ SourceError.Unreadable("libnvidia-ml GPU 1", "UNINITIALIZED") ], good
         "one that wants a reset", withFaults [ SourceError.Unreadable("libnvidia-ml GPU 1", "RESET_REQUIRED") ], bad "gpu-lost"
         "no device on the bus", asked notLoaded missing bare, doubt "no-gpu"
         "no device, and an nvidia-smi that fails", asked notLoaded (failed NvidiaSmiFailure.DriverNotLoaded) bare, doubt "no-gpu"
@@ -346,6 +347,8 @@ let private gpuCases: (string * GpuFact * (Verdict * string)) list =
         asked Nvml.State.NotTried (failed NvidiaSmiFailure.LibraryMissing) nothing,
         bad "gpu-library-missing"
         "two versions, by the library", asked (Nvml.State.Failed 18) missing nothing, bad "gpu-version-mismatch"
+        "two versions, where nothing else is to be seen", asked (Nvml.State.Failed 18) missing bare, bad "gpu-version-mismatch"
+        "a library that refuses, where nothing else is to be seen", asked (Nvml.State.Failed 4) missing bare, bad "gpu-no-permission"
         "two versions, by nvidia-smi", asked notLoaded (failed NvidiaSmiFailure.VersionMismatch) nothing, bad "gpu-version-mismatch"
         "two versions, where there are no device nodes either",
         nothing
@@ -429,6 +432,25 @@ let private gpuWords =
                             "The agent may not use the GPUs. Let its user, unit (DeviceAllow=) or container have /dev/nvidiactl and "
                             + "/dev/nvidia*. "
                             + detail
+                    }
+                    "in the log"
+
+            testCase "a call that does not return is told without what nobody has looked at"
+            <| fun () ->
+                let fact =
+                    { nothing with
+                        Library = Nvml.State.NotTried
+                        Hanging = "libnvidia-ml: a call has not returned for 10 s"
+                    }
+                    |> surrounded ValueNone "" GpuNodes.Usable
+
+                Expect.equal
+                    (Diagnosis.gpuFinding fact)
+                    {
+                        Summary = "none, gpu-library-hanging"
+                        Advice =
+                            "A call of NVIDIA's library libnvidia-ml does not return. Look for NVRM and Xid in dmesg: the driver hangs; reset "
+                            + "the GPU, reload the driver or restart the machine. (libnvidia-ml: a call has not returned for 10 s)"
                     }
                     "in the log"
 

@@ -444,14 +444,19 @@ module Diagnosis =
     /// Everything that is known, in the order in which one thing needs the other.
     let private gpuDetail (fact: GpuFact) =
         let surroundings = fact.Surroundings
+        // Nobody looks around when a call does not return.
+        let isUnseen = fact.Hanging <> "" && surroundings.Devices.IsNone && surroundings.Driver = ""
 
         list
             [
                 match surroundings.Devices with
                 | ValueSome count -> $"""{plural count "NVIDIA device"} on the PCI bus"""
+                | ValueNone when isUnseen -> ()
                 | ValueNone -> "the PCI bus cannot be looked at"
 
-                if surroundings.Driver = "" then
+                if isUnseen then
+                    ()
+                elif surroundings.Driver = "" then
                     "no driver"
                 else
                     $"driver {surroundings.Driver}"
@@ -484,9 +489,16 @@ module Diagnosis =
         | SourceError.Absent _
         | SourceError.Garbled _ -> false
 
+    /// A driver that went away under a reading. The library is opened again at once, and if that fails there are no GPUs.
+    let private isReload (fault: SourceError) =
+        match fault with
+        | SourceError.Unreadable(_, reason) -> reason = Nvml.nameOf 1 || reason = Nvml.nameOf 9
+        | SourceError.Absent _
+        | SourceError.Garbled _ -> false
+
     /// What is wrong with GPUs that are there.
     let private gpuFault (fact: GpuFact) : struct (Verdict * Cause * string) voption =
-        match Array.tryFind isLoss fact.Reading.Faults, fact.Reading.Faults with
+        match Array.tryFind isLoss fact.Reading.Faults, Array.filter (isReload >> not) fact.Reading.Faults with
         | Some loss, _ -> ValueSome(Verdict.Bad, Cause.GpuLost, string loss)
         | None, _ when fact.Hanging <> "" -> ValueSome(Verdict.Bad, Cause.GpuLibraryHanging, fact.Hanging)
         | None, [||] -> ValueNone
@@ -521,7 +533,9 @@ module Diagnosis =
     /// What is wrong with the GPUs, and how much that is known; none when nothing is.
     let private gpuTrouble (fact: GpuFact) : struct (Verdict * Cause * string) voption =
         let isThere = fact.Surroundings.Devices |> ValueOption.exists (fun count -> count > 0)
-        let isNowhere = not isThere && fact.Surroundings.Driver = ""
+        // Only a driver in the kernel has a version, or refuses.
+        let isAnswered = fact.Library = Nvml.State.Failed 18 || fact.Library = Nvml.State.Failed 4
+        let isNowhere = not isThere && fact.Surroundings.Driver = "" && not isAnswered
 
         if fact.Reader = GpuReader.Nobody then
             ValueNone

@@ -16,4 +16,5 @@ let tests =
             GridTests.tests
             TlsTests.tests
             FaultTests.tests
+            GpuTests.tests
         ]

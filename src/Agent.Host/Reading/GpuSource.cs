@@ -140,7 +140,8 @@ internal sealed class GpuSource
 
         if (MayAskProgram() && Program is null)
         {
-            var asked = new NvidiaSmiSource(settings.Interval, longestAge, !settings.Once, settings.ProcFs, clock);
+            var asked = new NvidiaSmiSource(
+                settings.Interval, longestAge, !settings.Once, settings.ProcFs, NvidiaSmiProcess.NewProgram(clock), clock);
             asked.Start();
             asked.WaitForFirst(clock.Elapsed + FirstAnswer);
 
