@@ -334,6 +334,14 @@ let internal tooLong (line: int) (text: ReadOnlySpan<byte>) : SourceError =
 
 // ---- Whole tables ----------------------------------------------------------------------------------------------------
 
+let private firstGarbled (faults: ResizeArray<SourceError>) : ParseError option =
+    faults
+    |> Seq.tryPick (fun fault ->
+        match fault with
+        | SourceError.Garbled error -> Some error
+        | SourceError.Absent _
+        | SourceError.Unreadable _ -> None)
+
 /// Reads the answer to any query whose header names these columns. Columns are found by the header; without one by
 /// the position that they have in `NvidiaSmiQuery.basic`. Blank lines are skipped, and so is a row without an index, which is a
 /// fault. The whole text is an error when it holds a message in place of a table.
@@ -361,10 +369,7 @@ let parse (text: ReadOnlySpan<byte>) : Result<GpuReading, ParseError> =
             gpus.Add gpu
             faults.AddRange found
 
-    match
-        faults
-        |> Seq.tryPick (fun fault -> fault.Match((fun _ -> None), (fun _ _ -> None), Some))
-    with
+    match firstGarbled faults with
     | Some error when not isTable -> Error error
     | _ ->
         // Half a line at the end would read as other numbers than were meant.
@@ -433,10 +438,7 @@ let parseProcesses (text: ReadOnlySpan<byte>) : Result<ProcessReading, ParseErro
                             })
                 )
 
-    match
-        faults
-        |> Seq.tryPick (fun fault -> fault.Match((fun _ -> None), (fun _ _ -> None), Some))
-    with
+    match firstGarbled faults with
     | Some error when header.IsNone -> Error error
     | _ ->
         if not cursor.AtEnd then

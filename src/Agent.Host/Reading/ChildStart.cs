@@ -83,7 +83,14 @@ internal static class ChildStart
         try
         {
             using var trial = Start(nothing, [], setpriv);
-            return trial.WaitForExit(TimeSpan.FromSeconds(2)) && trial.ExitCode == 0 ? setpriv : null;
+
+            if (trial.WaitForExit(TimeSpan.FromSeconds(2)))
+            {
+                return trial.ExitCode == 0 ? setpriv : null;
+            }
+
+            trial.Kill();
+            return null;
         }
         catch (Exception error) when (error is Win32Exception or IOException or InvalidOperationException)
         {
