@@ -17,4 +17,5 @@ let tests =
             TlsTests.tests
             FaultTests.tests
             GpuTests.tests
+            CostTests.tests
         ]
