@@ -170,6 +170,10 @@ let tests =
                 Array.IndexOf(json, '\n'B) < 0
                 && keys document.RootElement = [ "sample"; "agent" ]
                 && (keys (document.RootElement.GetProperty "agent")).Length <= 25)
+            law "a body with an agent that was encoded before is the same body" body (fun (sample, agent) ->
+                let output = System.Buffers.ArrayBufferWriter<byte>()
+                Wire.writeWithAgent output sample (Wire.agentText agent)
+                output.WrittenSpan.SequenceEqual(ReadOnlySpan(JsonLaws.bytesOf false (Wire.encode sample agent))))
             law "an instant is RFC 3339 in UTC with six decimals" sample (fun sample ->
                 let text = Wire.instant (sample.CollectedAt.ToOffset(TimeSpan.FromHours 5.5))
 

@@ -45,6 +45,17 @@ let tests =
     testList
         "Cli"
         [
+            testCase "the table of flags is what Argu finds in the union"
+            <| fun () ->
+                let argu =
+                    [
+                        for case in Argu.ArgumentParser.Create<AgentArgument>().GetArgumentCases() do
+                            for name in case.CommandLineNames.Value do
+                                name, case.UnionCaseInfo.GetFields().Length > 0
+                    ]
+
+                Expect.equal [ for KeyValue(name, takes) in takesValue.Value -> name, takes ] argu "names and values"
+
             testCase "every flag of the union has an effect, and its variable the same"
             <| fun () ->
                 Expect.isGreaterThanOrEqual flags.Length 18 "the flags of the first issue"

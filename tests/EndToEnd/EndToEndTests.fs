@@ -15,4 +15,5 @@ let tests =
             GridTests.tests
             TlsTests.tests
             FaultTests.tests
+            CostTests.tests
         ]

@@ -6,7 +6,7 @@ namespace Agent.Host.Posting;
 /// <summary>
 /// Connects with calls that block. A socket that was once waited for asynchronously wakes a thread of the class library, and
 /// that one two of the pool's, for each answer ever after, which costs more than the request. See
-/// docs/adr/0013-blocking-connection.md.
+/// docs/adr/0014-blocking-connection.md.
 /// </summary>
 internal sealed class BlockingConnector
 {

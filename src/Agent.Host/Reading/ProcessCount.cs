@@ -8,7 +8,7 @@ namespace Agent.Host.Reading;
 /// <summary>
 /// The number of processes. Listing /proc tells it, and costs more the more there are. The link count of /proc is that number
 /// plus a constant, which a listing now and then finds and checks. Where the two disagree, or where they cannot agree, every
-/// count is a listing. See docs/adr/0012-process-count.md.
+/// count is a listing. See docs/adr/0013-process-count.md.
 /// </summary>
 /// <param name="root">/proc, or what stands in its place.</param>
 /// <param name="links">The link count of the root; null where it says nothing about processes.</param>

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace Agent.Host.Service;
 
-/// <summary>Gives back the memory that only the start of the program needed. See docs/adr/0011-small-memory.md.</summary>
+/// <summary>Gives back the memory that only the start of the program needed. See docs/adr/0012-small-memory.md.</summary>
 internal static unsafe partial class StartUpMemory
 {
     /// <summary>PT_LOAD of elf(5).</summary>

@@ -1,0 +1,95 @@
+/// What the agent costs the machine that it watches: memory, garbage, threads.
+module Agent.Tests.EndToEnd.CostTests
+
+open System
+open System.Globalization
+open System.IO
+open System.Text.Json
+open Agent.Tests
+open Agent.Tests.EndToEnd.AgentProcess
+open Agent.Tests.EndToEnd.IngestServer
+open Expecto
+
+/// KiB that a process has in memory.
+let private residentKib (pid: int) : int =
+    let line =
+        File.ReadAllLines $"/proc/{pid}/status"
+        |> Array.find (fun line -> line.StartsWith("VmRSS:", StringComparison.Ordinal))
+
+    Int32.Parse(line.Substring("VmRSS:".Length).Replace("kB", "").Trim(), CultureInfo.InvariantCulture)
+
+/// The names of a process's threads.
+let private threadsOf (pid: int) : string list =
+    [
+        for thread in Directory.GetDirectories $"/proc/{pid}/task" do
+            try
+                File.ReadAllText(Path.Combine(thread, "comm")).Trim()
+            with :? IOException ->
+                ()
+    ]
+
+/// The bars are those of the native executable.
+let private ofNativeExecutable (test: unit -> unit) () =
+    if File.Exists(binary.Value + ".dll") then
+        Skip.always "it measures the native executable, which the target Publish makes (AGENT_BINARY)"
+
+    test ()
+
+let private fast = [ "AI_DASHBOARD_TEST_TIME_SCALE", "1000" ]
+
+let tests =
+    testSequenced
+    <| testList
+        "cost"
+        [
+            testCase "a sample leaves 16 KiB of garbage at most, and 10,000 of them need no full collection"
+            <| fun () ->
+                let code, output, errors =
+                    runWith [ "AI_DASHBOARD_TEST_BACK_TO_BACK", "10000" ] [ "--dry-run"; "--cpu-sample-interval=0" ]
+
+                Expect.equal (code, errors) (0, []) "it ran"
+                use cost = JsonDocument.Parse(List.exactlyOne output)
+                let number (name: string) = cost.RootElement.GetProperty(name).GetInt64()
+                Expect.equal (number "samples") 10000L "samples"
+                // No sample is smaller than its own body.
+                Expect.isGreaterThan (number "allocated_bytes" / 10000L) 1000L "a measurement"
+                Expect.isLessThanOrEqual (number "allocated_bytes" / 10000L) 16384L "bytes for each sample"
+                Expect.equal (number "gen2") 0L "full collections"
+
+            testCase "the measurement is for a dry run alone"
+            <| fun () ->
+                for value, words in [ "x", [ "--dry-run" ]; "5", targetOf "http://127.0.0.1:1" ] do
+                    let code, _, errors = runWith [ "AI_DASHBOARD_TEST_BACK_TO_BACK", value ] words
+                    Expect.equal code 2 value
+                    Expect.exists errors _.Contains("AI_DASHBOARD_TEST_BACK_TO_BACK") value
+
+            testCase "with a spool and HTTP it has 14 MiB in memory at most"
+            <| ofNativeExecutable (fun () ->
+                withDirectory (fun directory ->
+                    use server = new IngestServer(stored)
+                    use agent = start (targetOf server.Url @ [ "--interval=0.5"; "--quiet"; "--spool"; directory ])
+                    eventually patience "ten samples" (fun () -> server.Requests.Length >= 10)
+                    Expect.isLessThanOrEqual (residentKib agent.Id) (14 * 1024) "KiB"))
+
+            testCase "its memory does not grow with the samples that it has sent"
+            <| ofNativeExecutable (fun () ->
+                withDirectory (fun directory ->
+                    use server = new IngestServer(stored)
+                    use agent = startWith fast (targetOf server.Url @ [ "--interval=0.5"; "--quiet"; "--spool"; directory ])
+
+                    let after samples =
+                        eventually (TimeSpan.FromSeconds 60.0) $"{samples} samples" (fun () -> server.Requests.Length >= samples)
+                        residentKib agent.Id
+
+                    let early = after 1000
+                    Expect.isLessThanOrEqual (after 5000) (early + 1024) $"KiB, from {early}"))
+
+            testCase "between two requests none of the class library's threads waits for a socket"
+            <| fun () ->
+                use server = new IngestServer(stored)
+                use agent = start (targetOf server.Url @ [ "--interval=0.5"; "--quiet" ])
+                eventually patience "three samples" (fun () -> server.Requests.Length >= 3)
+                let threads = threadsOf agent.Id
+                Expect.contains threads "posting" "a look at the threads"
+                Expect.isFalse (threads |> List.contains ".NET Sockets") $"%A{threads}"
+        ]
