@@ -10,7 +10,7 @@ work=$root/artifacts/bench
 agent=$root/artifacts/publish/linux-x64/ai-dashboard-agent
 results=$here/RESULTS.md
 repeats=5
-seconds=8
+seconds=7
 parts=cpu,memory,scaling
 quick=()
 given=("$@")
@@ -21,7 +21,7 @@ usage: bench/side-by-side.sh [--quick] [--repeats N] [--seconds N] [--parts cpu,
 
   --quick      one repeat of everything, short: whether it works, not what it costs; writes artifacts/bench/quick.md
   --repeats N  how often each figure is taken (5)
-  --seconds N  how long each row of the once-a-second table is measured each time (8)
+  --seconds N  how long each row of the once-a-second table is measured each time (7)
   --parts LIST which parts are measured (all)
   --agent FILE the agent to measure (artifacts/publish/linux-x64/ai-dashboard-agent)
   --results F  where the page goes (bench/RESULTS.md)

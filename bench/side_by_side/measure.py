@@ -42,8 +42,7 @@ def measure(bench, parts):
         found["first_sample"] = cpu.first_sample(bench, _say)
         found["once_a_second"] = cpu.once_a_second(bench, files, _say)
     if "memory" in parts:
-        found["steady"] = memory.steady(bench, _say)
-        found["growth"] = memory.growth(bench, _say)
+        found.update(memory.measure(bench, _say))
     if "scaling" in parts:
         found["scaling"] = scaling.back_to_back(bench, _say)
         found["scaling_once_a_second"] = scaling.once_a_second(bench, _say)

@@ -162,7 +162,7 @@ def _memory(found):
         rows.append((key.replace("-", " + "), f"{median(rss):.2f}", _spread(rss, 2), f"{median(pss):.2f}"))
     yield from _table(("what", "RSS MiB, median", "spread", "PSS MiB"), rows)
     yield ""
-    yield "With spool and HTTP, time running a thousand times as fast:"
+    yield "With spool and HTTP, time running five hundred times as fast:"
     yield ""
     rows = [(f"{at['samples']:,}", f"{at['rss'] / MIB:.2f}", f"{at['pss'] / MIB:.2f}") for at in found["growth"]]
     yield from _table(("samples delivered", "RSS MiB", "PSS MiB"), rows)
