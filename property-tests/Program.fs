@@ -34,6 +34,7 @@ let private tests =
             AdviceLaws.tests
             CliLaws.tests
             RepetitionLaws.tests
+            testList "Dashboard" [ Dashboard.StoreLaws.tests; Dashboard.HistoryLaws.tests; Dashboard.IntakeLaws.tests ]
         ]
 
 [<EntryPoint>]

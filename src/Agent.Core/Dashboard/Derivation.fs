@@ -41,19 +41,17 @@ module Derivation =
             BusyTime = counter disk.Figures Schema.busyTime
         }
 
-    // A GPU that tells how full its memory is and not how much it has: any memory of which that share is used says the same.
+    // Roll-ups are over what the GPUs report, and the core knows a GPU's share as used and total: any memory of which that share
+    // is used says the same.
     let private shareOfMemory = 1_000_000_000UL<B>
 
     let private gpuOf (gpu: GpuReport) : Gpu =
         let struct (total, used) =
-            match counter gpu.Figures Schema.gpuMemoryTotal, counter gpu.Figures Schema.gpuMemoryUsed with
-            | ValueSome total, ValueSome used when total > 0UL<B> -> struct (ValueSome total, ValueSome used)
-            | total, used ->
-                match gpu.Figures.Decimal Schema.gpuMemoryPercent with
-                | ValueSome share ->
-                    let share = Math.Clamp(share, 0.0, 100.0)
-                    struct (ValueSome shareOfMemory, ValueSome(LanguagePrimitives.UInt64WithMeasure(uint64 (share * 1e7))))
-                | ValueNone -> struct (total, used)
+            match gpu.Figures.Decimal Schema.gpuMemoryPercent with
+            | ValueSome share ->
+                let used = Math.Round(Math.Clamp(share, 0.0, 100.0) * 1e7)
+                struct (ValueSome shareOfMemory, ValueSome(LanguagePrimitives.UInt64WithMeasure(uint64 used)))
+            | ValueNone -> struct (ValueNone, ValueNone)
 
         { Gpu.OfIndex gpu.Index with
             Utilization = number gpu.Figures Schema.gpuUtilization

@@ -237,7 +237,10 @@ module Intake =
         | _ -> ValueNone
 
     let private pathOf (list: string) (index: int) (key: string) =
-        if key = "" then $"{list}[{index}]" else $"{list}[{index}].{key}"
+        if key = "" then
+            $"{list}[{index}]"
+        else
+            $"{list}[{index}].{key}"
 
     // ---- the parts of a body ---------------------------------------------------------------------------------------------
 
@@ -310,7 +313,14 @@ module Intake =
         let trimmed = text.Trim()
 
         if trimmed.Length > Sample.LongestLabel then
-            trimmed.Substring(0, Sample.LongestLabel).TrimEnd()
+            // Not within a character of two units: half of one is no text.
+            let length =
+                if Char.IsHighSurrogate trimmed[Sample.LongestLabel - 1] then
+                    Sample.LongestLabel - 1
+                else
+                    Sample.LongestLabel
+
+            trimmed.Substring(0, length).TrimEnd()
         else
             trimmed
 

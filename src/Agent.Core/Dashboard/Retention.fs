@@ -21,3 +21,13 @@ module Retention =
     [<CompiledName "StepEnd">]
     let stepEnd (first: int64) (after: int64) : int64 =
         max (floorToMinute after) (floorToMinute first + RowKey.MicrosecondsPerMinute)
+
+    /// A sample that comes when it is too old to be kept stays for this long, so that a resend, whose first answer was lost, is
+    /// recognised.
+    [<Literal>]
+    let GraceMinutes = 10
+
+    /// Samples that arrived after this are not deleted, however old they are; in milliseconds from 2000-01-01.
+    [<CompiledName "LastArrival">]
+    let lastArrival (now: int64) : int64 =
+        (now - int64 GraceMinutes * RowKey.MicrosecondsPerMinute) / 1000L

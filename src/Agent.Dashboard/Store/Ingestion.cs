@@ -90,7 +90,9 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
         var layout = LayoutOf(server, job.Report);
         var delay = (long)Math.Round((job.ReceivedAt - job.Report.CollectedAt).TotalMilliseconds);
         rows.Insert(job.Key, layout.Id, delay, DerivationModule.LabelCode(derivation), job.Report);
-        var stored = new StoredSample(job.Key, job.ReceivedAt, job.Report, derivation);
+        // As the row says it, to the millisecond, and not otherwise until the next start.
+        var receivedAt = job.Report.CollectedAt.AddMilliseconds(delay);
+        var stored = new StoredSample(job.Key, receivedAt, job.Report, derivation);
         var held = new HeldSample(stored, layout.Layout);
 
         if (server.Recent.Count == 0 || job.Key > server.Recent[0].Key)

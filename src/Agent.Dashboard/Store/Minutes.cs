@@ -17,6 +17,7 @@ internal sealed class Minutes : IDisposable
     private readonly Statement read;
     private readonly Statement write;
     private readonly Statement deleteSamples;
+    private readonly Statement late;
 
     /// <summary>Prepares its statements.</summary>
     public Minutes(SqliteConnection connection, SampleRows rows, Layouts layouts)
@@ -29,6 +30,8 @@ internal sealed class Minutes : IDisposable
         read = new Statement(connection, "SELECT layout, figures FROM minute WHERE key = ?1");
         write = new Statement(
             connection, "INSERT OR REPLACE INTO minute (key, layout, samples, figures) VALUES (?1, ?2, ?3, ?4)");
+        late = new Statement(
+            connection, $"SELECT 1 FROM sample WHERE key >= ?1 AND key < ?2 AND {SampleRows.ArrivalMilliseconds} > ?3 LIMIT 1");
         deleteSamples = new Statement(connection, "DELETE FROM sample WHERE key >= ?1 AND key < ?2");
     }
 
@@ -54,19 +57,23 @@ internal sealed class Minutes : IDisposable
         }
     }
 
-    /// <summary>Rolls up dirty minutes before <paramref name="past"/>, the oldest first; how many.</summary>
-    public int Roll(LiveServer server, long past, int most)
+    /// <summary>
+    /// Rolls up dirty minutes before <paramref name="past"/>, the oldest first. Of a minute whose samples are deleted those that
+    /// come late wait a while, to be recognised if they are sent again.
+    /// </summary>
+    public void Roll(LiveServer server, long past, int most, long now)
     {
-        var due = server.Dirty.Where(minute => minute < past).Order().Take(most).ToArray();
-
-        foreach (var minute in due)
+        foreach (var minute in server.Dirty.Where(minute => minute < past).Order().Take(most).ToArray())
         {
+            if (minute * RowKey.MicrosecondsPerMinute < server.PrunedUntil && HasLate(server, minute, now))
+            {
+                continue;
+            }
+
             Roll(server, minute);
             unmark.Bind(1, RowKey.Minute(server.Id, minute)).Run();
             server.Dirty.Remove(minute);
         }
-
-        return due.Length;
     }
 
     /// <inheritdoc/>
@@ -77,6 +84,7 @@ internal sealed class Minutes : IDisposable
         marked.Dispose();
         read.Dispose();
         write.Dispose();
+        late.Dispose();
         deleteSamples.Dispose();
     }
 
@@ -104,6 +112,18 @@ internal sealed class Minutes : IDisposable
                 .Bind(4, RollupModule.Pack(rollup))
                 .Run();
         }
+    }
+
+    private bool HasLate(LiveServer server, long minute, long now)
+    {
+        var start = minute * RowKey.MicrosecondsPerMinute;
+        late
+            .Bind(1, RowKey.Sample(server.Id, start))
+            .Bind(2, RowKey.Sample(server.Id, start + RowKey.MicrosecondsPerMinute))
+            .Bind(3, Retention.LastArrival(now));
+        var found = late.Step();
+        late.Reset();
+        return found;
     }
 
     private Rollup? Known(long key)

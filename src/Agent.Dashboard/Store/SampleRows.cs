@@ -19,6 +19,9 @@ internal sealed record SampleRow(long Key, long DelayMilliseconds, int Label, La
 /// <summary>Reads and writes rows of samples over one connection.</summary>
 internal sealed class SampleRows : IDisposable
 {
+    /// <summary>When a row arrived, in SQL: milliseconds from 2000-01-01.</summary>
+    public const string ArrivalMilliseconds = "((key & 2251799813685247) / 1000 + delay_ms)";
+
     private const int FirstCell = 4;
 
     private static readonly string Columns =

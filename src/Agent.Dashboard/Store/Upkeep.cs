@@ -23,6 +23,7 @@ internal sealed class Upkeep : IDisposable
     private readonly Statement firstSample;
     private readonly Statement sampleAfter;
     private readonly Statement deleteSamples;
+    private readonly Statement lateSample;
     private readonly Statement setPrunedUntil;
     private readonly Statement deleteMinutes;
     private readonly Statement saveAgent;
@@ -41,6 +42,12 @@ internal sealed class Upkeep : IDisposable
         sampleAfter = new Statement(
             connection, $"SELECT key FROM sample WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT 1 OFFSET {StepRows}");
         deleteSamples = new Statement(connection, "DELETE FROM sample WHERE key >= ?1 AND key < ?2");
+        lateSample = new Statement(
+            connection,
+            $"""
+            SELECT min(key) FROM sample
+            WHERE key >= ?1 AND key < ?2 AND {SampleRows.ArrivalMilliseconds} > ?3
+            """);
         setPrunedUntil = new Statement(connection, "UPDATE server SET pruned_until = max(pruned_until, ?2) WHERE id = ?1");
         deleteMinutes = new Statement(
             connection,
@@ -59,7 +66,7 @@ internal sealed class Upkeep : IDisposable
         foreach (var server in servers)
         {
             // The last five seconds may still be on their way.
-            minutes.Roll(server, RowKey.MinuteAt(Math.Max(0, now - 5_000_000)), StepMinutes);
+            minutes.Roll(server, RowKey.MinuteAt(Math.Max(0, now - 5_000_000)), StepMinutes, now);
         }
 
         foreach (var server in servers)
@@ -106,6 +113,7 @@ internal sealed class Upkeep : IDisposable
         firstSample.Dispose();
         sampleAfter.Dispose();
         deleteSamples.Dispose();
+        lateSample.Dispose();
         setPrunedUntil.Dispose();
         deleteMinutes.Dispose();
         saveAgent.Dispose();
@@ -121,7 +129,8 @@ internal sealed class Upkeep : IDisposable
             .Run();
 
         var cutoff = Retention.FirstSample(now);
-        firstSample.Bind(1, RowKey.Sample(server.Id, 0)).Bind(2, RowKey.Sample(server.Id, cutoff)).Step();
+        // What lies before came when it was too old already; rolling up its minutes deletes it.
+        firstSample.Bind(1, RowKey.Sample(server.Id, server.PrunedUntil)).Bind(2, RowKey.Sample(server.Id, cutoff)).Step();
         var isDone = firstSample.IsNull(0);
         var first = firstSample.Integer(0);
         firstSample.Reset();
@@ -138,11 +147,26 @@ internal sealed class Upkeep : IDisposable
 
         // Whole minutes, so that each is rolled up from all of its samples.
         var past = Retention.StepEnd(RowKey.TimeOf(first), after);
-        minutes.Roll(server, RowKey.MinuteAt(past), int.MaxValue);
-        deleteSamples.Bind(1, RowKey.Sample(server.Id, 0)).Bind(2, RowKey.Sample(server.Id, past)).Run();
+
+        if (IsLate(server.Id, first, past, now))
+        {
+            return false;
+        }
+
+        minutes.Roll(server, RowKey.MinuteAt(past), int.MaxValue, now);
+        deleteSamples.Bind(1, first).Bind(2, RowKey.Sample(server.Id, past)).Run();
         setPrunedUntil.Bind(1, server.Id).Bind(2, past).Run();
         server.PrunedUntil = Math.Max(server.PrunedUntil, past);
         return hasMore;
+    }
+
+    /// <summary>Whether any of these samples has arrived only lately.</summary>
+    private bool IsLate(int server, long first, long past, long now)
+    {
+        lateSample.Bind(1, first).Bind(2, RowKey.Sample(server, past)).Bind(3, Retention.LastArrival(now)).Step();
+        var isLate = !lateSample.IsNull(0);
+        lateSample.Reset();
+        return isLate;
     }
 
     private void SaveAgents(ICollection<LiveServer> servers)

@@ -100,7 +100,7 @@ internal sealed class Writer : IDisposable
         Ask(() =>
         {
             touched.Add(server);
-            minutes.Roll(server, long.MaxValue, int.MaxValue);
+            minutes.Roll(server, long.MaxValue, int.MaxValue, RowKey.Microseconds(clock.GetUtcNow()));
         });
 
     /// <summary>Writes what has come in, and ends.</summary>
@@ -360,7 +360,7 @@ internal sealed class Writer : IDisposable
         server.Forget();
         server.PrunedUntil = upkeep.PrunedUntil(server.Id);
         minutes.Load(server);
-        var found = rows.Before(RowKey.Sample(server.Id + 1, 0), 17);
+        var found = rows.Before(RowKey.Sample(server.Id, long.MaxValue), 17);
         found.Reverse();
         SampleRow? before = null;
 

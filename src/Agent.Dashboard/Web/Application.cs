@@ -52,6 +52,8 @@ internal static class Application
     private static void Configure(KestrelServerOptions kestrel, ListenAddress listen)
     {
         kestrel.AddServerHeader = false;
+        // A token that is no ASCII is a wrong token, not a bad request without a word.
+        kestrel.RequestHeaderEncodingSelector = static _ => System.Text.Encoding.Latin1;
         kestrel.Limits.MaxConcurrentConnections = 4096;
         kestrel.Limits.MaxRequestHeadersTotalSize = 16384;
         // Each endpoint has a limit of its own, and an answer that says so.
@@ -90,7 +92,7 @@ internal static class Application
         Get(app, "/api/servers", reads.Servers);
         Get(app, "/api/metrics/latest", reads.Latest);
         Get(app, "/api/metrics/history", reads.Metrics);
-        Get(app, "/api/events", new EventsEndpoint(hub, writer.Fleet, clock).Handle);
+        Get(app, "/api/events", new EventsEndpoint(hub, writer, clock).Handle);
         Get(app, "/healthz", own.Health);
         Get(app, "/metrics", own.Metrics);
         app.Map("/", pages.Index);

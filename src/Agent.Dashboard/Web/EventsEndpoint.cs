@@ -6,7 +6,7 @@ using Agent.Host;
 namespace Agent.Dashboard.Web;
 
 /// <summary>GET /api/events/: server-sent events, as the HTML standard has them (9.2).</summary>
-internal sealed class EventsEndpoint(Hub hub, Fleet fleet, AgentClock clock)
+internal sealed class EventsEndpoint(Hub hub, Writer writer, AgentClock clock)
 {
     /// <summary>So many may listen.</summary>
     private const int MostListeners = 200;
@@ -21,7 +21,13 @@ internal sealed class EventsEndpoint(Hub hub, Fleet fleet, AgentClock clock)
     {
         var slug = context.Request.Query["server"].ToString();
 
-        if (slug.Length > 0 && fleet.Find(slug) is null)
+        if (slug.Length > 0 && writer.Fleet.Find(slug) is null)
+        {
+            // It may have been registered a moment ago.
+            await writer.Refresh();
+        }
+
+        if (slug.Length > 0 && writer.Fleet.Find(slug) is null)
         {
             await context.Refuse(StatusCodes.Status404NotFound, "Unknown server.", slug);
             return;

@@ -1,0 +1,132 @@
+/// Laws of what comes in: bodies, command lines and log-ins.
+module Agent.PropertyTests.Dashboard.IntakeLaws
+
+open System
+open System.Text
+open Agent.Core
+open Agent.Core.Dashboard
+open Agent.PropertyTests
+open Agent.PropertyTests.Generators
+open Agent.PropertyTests.Laws
+open Expecto
+open FsCheck
+open FsCheck.FSharp
+
+let private now = DateTimeOffset(2026, 11, 24, 12, 0, 0, TimeSpan.Zero)
+
+let private read (body: byte[]) = Intake.decode (ReadOnlyMemory body) now
+
+let private encoded (sample: Sample) =
+    Encoding.UTF8.GetBytes(Encode.toString 0 (Encode.object [ "sample", Wire.encodeSample sample ]))
+
+let private mutated: Gen<byte[]> =
+    gen {
+        let! sample = Snapshots.sample
+        let body = encoded { sample with CollectedAt = now }
+        let! places = upTo 4 (Gen.choose (0, body.Length - 1))
+        let! values = Gen.arrayOfLength places.Length (Gen.elements (List.ofSeq "{}[]\",:0-9eE.nNtf\\ x"))
+        Array.iter2 (fun place (value: char) -> body[place] <- byte value) places values
+        return body
+    }
+
+let private equal (one: float<'u> voption) (other: float voption) =
+    match one, other with
+    | ValueSome one, ValueSome other -> float one = other
+    | ValueNone, ValueNone -> true
+    | _ -> false
+
+let tests =
+    testList
+        "Intake"
+        [
+            law "any bytes at all give a sample or a refusal, never an exception" anyBytes (fun bytes ->
+                match read bytes.Content with
+                | Ok _ -> true
+                | Error refusal -> refusal.Error <> "")
+
+            law "so does a body in which a few characters were exchanged" mutated (fun body ->
+                match read body with
+                | Ok intake -> intake.Report.CollectedAt <= now + Intake.furthestAhead
+                | Error refusal -> refusal.Error.EndsWith '.')
+
+            law "what the agent sends is taken as it is, without a warning" Snapshots.sample (fun sample ->
+                let sample = { sample with CollectedAt = now }
+
+                match read (encoded sample) with
+                | Error refusal -> failtestf "%A" refusal
+                | Ok intake ->
+                    let report = intake.Report
+
+                    // The highest bit of the mask, which no driver has a meaning for, is the sign of what is kept.
+                    noneOf (intake.Warnings |> Array.filter (fun warning -> not (warning.Contains "\"bit_63\"")))
+                    && report.CollectedAt = now
+                    && equal sample.CpuUsage (report.Machine.Decimal 0)
+                    && (report.Disks |> Array.map _.Device) = (sample.Disks |> Array.map _.Device)
+                    && (report.Gpus |> Array.map _.Index) = (sample.Gpus |> Array.map _.Index)
+                    && Array.forall2
+                        (fun (gpu: Gpu.Gpu) (other: GpuReport) -> equal gpu.Utilization (other.Figures.Decimal 0))
+                        sample.Gpus
+                        report.Gpus
+                    && (report.Fans |> Array.map _.Label) = (sample.Fans |> Array.map _.Label))
+
+            law "a receiver derives from two samples what the agent would" Snapshots.samples (fun (before, sample) ->
+                let received (sample: Sample) =
+                    match read (encoded sample) with
+                    | Ok intake -> Derivation.sampleOf intake.Report
+                    | Error refusal -> failtestf "%A" refusal
+
+                let start = now.AddHours -1.0
+
+                let before =
+                    before
+                    |> ValueOption.map (fun before -> { before with CollectedAt = start })
+
+                let sample =
+                    { sample with
+                        CollectedAt = start.AddSeconds 2.0
+                    }
+
+                let ours = Derived.from (ValueOption.map received before) (received sample)
+                let theirs = Derived.from before sample
+
+                same ours.Disks theirs.Disks
+                && same ours.NetworkReceived theirs.NetworkReceived
+                && same (Bottleneck.ofSample (received sample) ours) (Bottleneck.ofSample sample theirs))
+
+            law
+                "instants are read to the microsecond, whatever their offset"
+                (Gen.zip Reports.time (Gen.choose (-14 * 60, 14 * 60)))
+                (fun (at, minutes) ->
+                    let instant = RowKey.instant (at + 86_400_000_000L)
+                    let local = instant.ToOffset(TimeSpan.FromMinutes(float minutes))
+
+                    same (Intake.instantOf (local.ToString "yyyy-MM-dd'T'HH:mm:ss.ffffffzzz")) (ValueSome instant)
+                    && same (Intake.instantOf (instant.ToString "yyyy-MM-dd HH:mm:ss.ffffff")) (ValueSome instant))
+
+            law "any words at all give a command or sentences, never an exception" (upTo 5 anyText) (fun words ->
+                match DashboardCli.parse (Array.append [| "serve" |] words) with
+                | Ok _ -> true
+                | Error errors -> errors.Length > 0 && errors |> Array.forall (fun error -> error.Message <> ""))
+
+            law "no minute sees more than five wrong passwords" (upTo 60 (Gen.choose (0, 30000))) (fun steps ->
+                let attempts = steps |> Array.scan (+) 0 |> Array.map (fun ms -> TimeSpan.FromMilliseconds(float ms))
+
+                let _, tried =
+                    attempts
+                    |> Array.fold
+                        (fun (failures, tried) at ->
+                            if Looking.waitFor at failures = TimeSpan.Zero then
+                                Looking.failed at failures, at :: tried
+                            else
+                                failures, tried)
+                        (Looking.noFailures, [])
+
+                let tried = List.rev tried |> Array.ofList
+
+                tried
+                |> Array.forall (fun first ->
+                    tried
+                    |> Array.filter (fun at -> at >= first && at - first < Looking.window)
+                    |> Array.length
+                    |> fun count -> count <= Looking.MostFailures))
+        ]

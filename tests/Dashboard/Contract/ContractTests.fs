@@ -1,0 +1,23 @@
+/// The contract, against the real dashboard.
+module Agent.Dashboard.Tests.ContractTests
+
+open Expecto
+
+[<Tests>]
+let tests =
+    // One after the other: most tests look at the newest sample of a server that they share.
+    testSequenced (
+        testList
+            "Contract"
+            [
+                RequestTests.tests
+                BodyTests.tests
+                DerivedTests.tests
+                HistoryTests.tests
+                AgentTests.tests
+                FuzzTests.tests
+                testCase "the dashboard lived through all of it, logged no fault and no token, and ends in good order" Shared.stop
+                CommandTests.tests
+                RetentionTests.tests
+            ]
+    )
