@@ -55,7 +55,7 @@ type private Store(path: string, clock: SetClock) =
             Registrations.Save(connection, registration 1 "gpu-1")
 
     let complaints = ResizeArray<string>()
-    let writer = new Writer(opened path clock, 14, clock, complaints.Add)
+    let writer = new Writer(opened path clock, 14, clock, Action<string> complaints.Add)
 
     member _.Path = path
     member _.Clock = clock
