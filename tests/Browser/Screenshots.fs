@@ -3,6 +3,8 @@ module Agent.Browser.Tests.Screenshots
 
 open System
 open System.IO
+open System.Net.Http
+open System.Threading
 open Agent.Browser.Tests.Browser
 open Agent.Browser.Tests.Dashboards
 open Agent.Tests
@@ -12,7 +14,7 @@ open Microsoft.Playwright
 
 let private take (page: Visit) (name: string) =
     // The last samples settle, and the canvas with them.
-    Threading.Thread.Sleep 1500
+    Thread.Sleep 3000
     let path = Path.Combine(Fixtures.root, "docs", "images", name)
     page.Page.ScreenshotAsync(PageScreenshotOptions(Path = path)) |> wait |> ignore
     Expect.isLessThan (FileInfo(path).Length) 600000L "a picture of modest size"
@@ -29,8 +31,10 @@ let tests =
                     Skip.always "only with DASHBOARD_SCREENSHOTS=1"
 
                 withDashboard [] (fun dashboard ->
-                    fill dashboard Fleet.moments [ for number in 0..11 -> Fleet.machine number ]
-                    |> ignore
+                    let members = fill dashboard Fleet.moments [ for number in 0..11 -> Fleet.machine number ]
+                    use http = new HttpClient()
+                    use ending = new CancellationTokenSource()
+                    Replay.play http dashboard.Url members ending.Token |> ignore
 
                     visit { desktop with Width = 1440 } dashboard.Url (fun page ->
                         page.Go "/"
@@ -51,5 +55,7 @@ let tests =
                     visit phone dashboard.Url (fun page ->
                         page.Go "/servers/a100-02?range=360"
                         page.See "[data-chart=gpu-utilisation] canvas"
-                        take page "phone.png"))
+                        take page "phone.png")
+
+                    ending.Cancel())
         ]

@@ -28,7 +28,8 @@ let private processorTime (session: ICDPSession) =
 
 let private load (page: Visit) =
     let session = wait (page.Page.Context.NewCDPSessionAsync page.Page)
-    let inTicks = Dictionary<string, objnull>(dict [ "timeDomain", ("threadTicks": objnull) ])
+    let inTicks = Dictionary<string, obj>()
+    inTicks["timeDomain"] <- "threadTicks"
     session.SendAsync("Performance.enable", inTicks) |> wait |> ignore
     let before = processorTime session
     page.Go "/servers/h100-01?range=20160"
