@@ -17,7 +17,8 @@ let private readServers (file: string) : Server list =
 let private usage =
     """Ingest.Load report PROGRAM DIRECTORY SECONDS      the whole measurement, rounds of SECONDS, Markdown on standard output
 Ingest.Load register PROGRAM DATABASE COUNT        registers load-00 and so on; lines of slug and token
-Ingest.Load post ADDRESS SERVERS SECONDS           a load on a dashboard that runs, one connection for each line of the file SERVERS
+Ingest.Load post ADDRESS SERVERS SECONDS HOURS     a load on a dashboard that runs, one connection for each line of the file SERVERS;
+                                                   its samples begin so many hours ago
 Ingest.Load history ADDRESS SERVERS TIMES          asks it for each range, so many times for each server
 """
 
@@ -33,8 +34,8 @@ let main arguments =
             printfn $"%s{server.Slug} %s{server.Token}"
 
         0
-    | [| "post"; address; file; seconds |] ->
-        let first = DateTime.UtcNow.AddHours -24.0
+    | [| "post"; address; file; seconds; hours |] ->
+        let first = DateTime.UtcNow.AddHours(-(float hours))
 
         let jobs =
             readServers file
