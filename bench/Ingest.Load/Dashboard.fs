@@ -4,6 +4,7 @@ module Ingest.Load.Dashboard
 open System
 open System.Collections.Generic
 open System.Diagnostics
+open System.Globalization
 open System.IO
 open System.Net
 open System.Net.Sockets
@@ -27,8 +28,11 @@ let private accepts (address: IPEndPoint) =
     with :? SocketException ->
         false
 
-let private start (program: string) (redirected: bool) (words: string list) : Process =
+let private start (program: string) (redirected: bool) (ahead: TimeSpan) (words: string list) : Process =
     let info = ProcessStartInfo(program, words, RedirectStandardOutput = redirected)
+
+    if ahead <> TimeSpan.Zero then
+        info.Environment["DASHBOARD_TEST_CLOCK_OFFSET"] <- ahead.TotalSeconds.ToString(CultureInfo.InvariantCulture)
 
     let started = new Process(StartInfo = info)
     started.Start() |> ignore
@@ -36,7 +40,7 @@ let private start (program: string) (redirected: bool) (words: string list) : Pr
 
 /// Runs a command of the program to its end and returns its standard output.
 let private run (program: string) (words: string list) : string =
-    use command = start program true words
+    use command = start program true TimeSpan.Zero words
 
     let output = command.StandardOutput.ReadToEnd()
     command.WaitForExit()
@@ -58,11 +62,12 @@ let register (program: string) (database: string) (slug: string) : Server =
         Token = line.Substring(mark.Length).Trim()
     }
 
-/// A receiver that serves until it is disposed of.
-type Dashboard(program: string, database: string) =
+/// A receiver that serves until it is disposed of. Its clock is that much ahead, or behind where that is negative.
+type Dashboard(program: string, database: string, ahead: TimeSpan) =
     let address = IPEndPoint(IPAddress.Loopback, freePort ())
 
-    let serving = start program false [ "serve"; "--listen"; $"http://%O{address}"; "--database"; database ]
+    let serving =
+        start program false ahead [ "serve"; "--listen"; $"http://%O{address}"; "--database"; database ]
 
     do
         let watch = Stopwatch.StartNew()

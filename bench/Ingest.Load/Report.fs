@@ -113,7 +113,7 @@ let private ingest (program: string) (directory: string) (seconds: float) =
     let database = Path.Combine(directory, "load.db")
     note "registering 64 servers"
     let all = streams program database 64
-    use dashboard = new Dashboard(program, database)
+    use dashboard = new Dashboard(program, database, TimeSpan.Zero)
     line "## Samples acknowledged on disk"
     line ""
 
@@ -174,38 +174,49 @@ let private postAll (dashboard: Dashboard) (jobs: Job[]) =
     let outcome = post dashboard.Address TimeSpan.Zero TimeSpan.MaxValue jobs
     note $"%d{outcome.Acknowledged} samples, %.0f{outcome.Rate}/s"
 
-let private rawHours = 48.0
-
 /// Waits until the database does not change any more: pruning goes in small steps.
 let private settle (database: string) =
     let rec wait (size: int64) (quiet: int) =
-        if quiet < 10 then
+        if quiet < 5 then
             Thread.Sleep 1000
             let now = sizeOf database
             wait now (if now = size then quiet + 1 else 0)
 
     wait 0L 0
 
+let private days = 14
+
+/// Lives through fourteen days, one after the other: each is posted to a dashboard whose clock says that it has just passed, so
+/// that what is too old goes as it would. Days from which only minutes are left can be posted with one sample a minute.
+let private live (program: string) (database: string) (servers: Server list) (step: int -> TimeSpan) =
+    for day in 1..days do
+        let ahead = TimeSpan.FromDays(float (day - days))
+        use dashboard = new Dashboard(program, database, ahead)
+        let step = step day
+        let count = int (TimeSpan.FromDays 1.0 / step)
+        let first = DateTime.UtcNow + ahead - TimeSpan.FromDays 1.0
+        note $"day %d{day} of %d{days}, %d{servers.Length} servers"
+        let parts = max 1 (64 / servers.Length)
+
+        postAll
+            dashboard
+            [|
+                for server in servers do
+                    yield! fill server parts first step count
+            |]
+
+        settle database
+        dashboard.Stop()
+
 let private sizes (program: string) (directory: string) =
     let database = Path.Combine(directory, "one.db")
     let server = register program database "one"
-    // Just less than what is kept, so that nothing is pruned meanwhile.
-    let count = 86_000
+    let count = 43_200
 
     let raw =
-        use dashboard = new Dashboard(program, database)
-        note "48 hours of one server"
-        let first = DateTime.UtcNow.AddHours(-rawHours).AddMinutes 13.0
-        postAll dashboard (fill server 16 first twoSeconds count)
-        dashboard.Stop()
-        sizeOf database
-
-    let days =
-        use dashboard = new Dashboard(program, database)
-        note "12 days before that"
-        let before = DateTime.UtcNow.AddDays(-14.0).AddMinutes 10.0
-        let older = int ((DateTime.UtcNow.AddHours(-rawHours) - before) / twoSeconds)
-        postAll dashboard (fill server 16 before twoSeconds older)
+        use dashboard = new Dashboard(program, database, TimeSpan.Zero)
+        note "a day of one server"
+        postAll dashboard (fill server 16 (DateTime.UtcNow.AddDays -1.0) twoSeconds count)
         settle database
         dashboard.Stop()
         sizeOf database
@@ -213,66 +224,52 @@ let private sizes (program: string) (directory: string) =
     line "## Size"
     line ""
     line $"- %d{count} samples at 2 s, with their minutes: %.1f{float raw / 1e6} MB, **%.0f{float raw / float count} bytes per sample**"
-    line $"- 14 days of one server at 2 s (48 hours of samples, 14 days of minutes): **%.1f{float days / 1e6} MB**"
-    line ""
-
-let private queries (program: string) (directory: string) =
-    let database = Path.Combine(directory, "ten.db")
-    let servers = [ for i in 1..10 -> register program database $"ten-%02d{i}" ]
-    use dashboard = new Dashboard(program, database)
-    let start = DateTime.UtcNow.AddDays(-14.0).AddMinutes 10.0
-    let rawStart = DateTime.UtcNow.AddHours(-rawHours).AddMinutes 10.0
-    let minutes = int ((rawStart - start) / oneMinute)
-    let samples = int ((DateTime.UtcNow - rawStart) / twoSeconds)
-
-    let timed (title: string) (servers: Server list) =
-        line title
-        line ""
-        line "| range | middle ms | 95 % ms | highest ms | points | from | kB |"
-        line "|---|---|---|---|---|---|---|"
-
-        for timing in Queries.history dashboard.Address 20 servers do
-            let at share =
-                timing.Latencies[min (timing.Latencies.Length - 1) (int (share * float timing.Latencies.Length))]
-
-            line
-                $"| %d{timing.Minutes} min | %.1f{at 0.5} | %.1f{at 0.95} | %.1f{Array.last timing.Latencies} | %d{timing.Points} | %s{timing.Source} | %d{timing.Bytes / 1000} |"
-
-        line ""
-
-    for part, group in [ "one server", List.take 1 servers; "ten servers", List.skip 1 servers ] do
-        note $"14 days, until there are %s{part}"
-        // A minute that has one sample is as long in the database as one that has thirty.
-        let step = 64 / group.Length
-
-        let jobs =
-            [|
-                for server in group do
-                    yield! fill server step start oneMinute minutes
-            |]
-
-        postAll dashboard jobs
-
-        let jobs =
-            [|
-                for server in group do
-                    yield! fill server step rawStart twoSeconds samples
-            |]
-
-        postAll dashboard jobs
-        note "asking"
-
-        if part = "one server" then
-            line "## History"
-            line ""
-            line "20 queries of each range for each server, one after the other, until the last byte is read."
-            line ""
-            timed "With 14 days of one server at 2 s:" group
-        else
-            timed "With 14 days of ten servers at 2 s, asked for each of them in turn:" servers
+    let database = Path.Combine(directory, "fourteen.db")
+    let server = register program database "fourteen"
+    live program database [ server ] (fun _ -> twoSeconds)
 
     line
-        $"The database of ten servers: %.0f{float (sizeOf database) / 1e6} MB. Memory of the dashboard: highest %.0f{mebibytes dashboard.PeakMemory} MiB."
+        $"- 14 days of one server at 2 s, lived through day by day (48 hours of samples, 14 days of minutes): **%.1f{float (sizeOf database) / 1e6} MB**"
+
+    line ""
+    database, server
+
+let private timed (title: string) (dashboard: Dashboard) (servers: Server list) =
+    line title
+    line ""
+    line "| range | middle ms | 95 % ms | highest ms | points | from | kB |"
+    line "|---|---|---|---|---|---|---|"
+
+    for timing in Queries.history dashboard.Address 20 servers do
+        let at share =
+            timing.Latencies[min (timing.Latencies.Length - 1) (int (share * float timing.Latencies.Length))]
+
+        line
+            $"| %d{timing.Minutes} min | %.1f{at 0.5} | %.1f{at 0.95} | %.1f{Array.last timing.Latencies} | %d{timing.Points} | %s{timing.Source} | %d{timing.Bytes / 1000} |"
+
+    line ""
+
+let private queries (program: string) (directory: string) (one: string) (server: Server) =
+    line "## History"
+    line ""
+    line "20 queries of each range for each server, one after the other, until the last byte is read."
+    line ""
+
+    (use dashboard = new Dashboard(program, one, TimeSpan.Zero)
+     note "asking"
+     timed "With 14 days of one server at 2 s:" dashboard [ server ]
+     dashboard.Stop())
+
+    let database = Path.Combine(directory, "ten.db")
+    let servers = [ for i in 1..10 -> register program database $"ten-%02d{i}" ]
+    // A minute that had one sample is as long in the database as one that had thirty.
+    live program database servers (fun day -> if day > days - 3 then twoSeconds else oneMinute)
+    use dashboard = new Dashboard(program, database, TimeSpan.Zero)
+    note "asking"
+    timed "With 14 days of ten servers at 2 s, asked for each of them in turn:" dashboard servers
+
+    line
+        $"The database of ten servers: %.0f{float (sizeOf database) / 1e6} MB. Memory of the dashboard that was asked: highest %.0f{mebibytes dashboard.PeakMemory} MiB."
 
     line ""
     dashboard.Stop()
@@ -285,5 +282,5 @@ let all (program: string) (directory: string) (seconds: float) : unit =
     machine directory
     line ""
     ingest program directory seconds
-    sizes program directory
-    queries program directory
+    let one, server = sizes program directory
+    queries program directory one server

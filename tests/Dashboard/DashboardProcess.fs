@@ -107,8 +107,11 @@ let register (database: string) (slug: string) (options: string list) : Register
     }
 
 /// A dashboard that serves until it is disposed of. It must not print the token of a server that is registered here.
-type Dashboard(database: string, options: string list) =
-    let serving, url = serve database options
+type Dashboard(database: string, options: string list, variables: (string * string) list) =
+    let serving, url = serveWith variables database options
+
+    /// The same with a plain environment.
+    new(database: string, options: string list) = new Dashboard(database, options, [])
 
     /// Where it listens, without a slash at the end.
     member _.Url = url

@@ -53,70 +53,90 @@ let private figures (history: JsonElement) =
                     value.GetDouble()
     ]
 
-let private within = TimeSpan.FromMinutes 3.0
+let private within = TimeSpan.FromMinutes 2.0
+
+/// Runs a dashboard whose clock is that many hours ahead, and stops it in good order.
+let private later (hours: float) (database: string) (options: string list) (test: Dashboard -> unit) =
+    let ahead = [ "DASHBOARD_TEST_CLOCK_OFFSET", string (hours * 3600.0) ]
+    use dashboard = new Dashboard(database, options, ahead)
+    test dashboard
+    dashboard.Stop()
+
+/// One minute's figures: the lowest, the mean and the highest of 10, 11, …, 19.
+let private minute = [ 10.0; 14.5; 19.0 ]
 
 let tests =
     testList
         "retention"
         [
-            testCase "samples beyond 48 hours become minutes, minutes beyond the retention go, and what is younger stays"
+            testCase "48 hours on, samples have become minutes; after the retention these are gone as well; what is younger stays"
             <| fun () ->
                 use place = new TemporaryDirectory()
-                use dashboard = new Dashboard(place.File "dashboard.db", [ "--retention-days"; "3" ])
-                let server = dashboard.Register("gpu-box-01", [])
-                let young, old, gone = hoursAgo 47.0, hoursAgo 60.0, hoursAgo 73.0
+                let database = place.File "dashboard.db"
+                let options = [ "--retention-days"; "3" ]
+                let server = register database "gpu-box-01" []
+                let old, young = hoursAgo 47.0, hoursAgo 1.0
 
-                for start in [ gone; old; young ] do
-                    postTen dashboard server start
+                let around (start: DateTimeOffset) dashboard =
+                    history dashboard server 10 (start.AddMinutes 5.0)
 
-                // A clock that is wrong, but not wrong enough to be refused, deletes nothing.
-                post dashboard.Port server (body (sample (DateTimeOffset.UtcNow.AddMinutes 4.0)))
-                |> accepted
-                |> ignore
+                later 0.0 database options (fun dashboard ->
+                    postTen dashboard server old
+                    postTen dashboard server young
+                    Expect.equal (points (around old dashboard)) 10 "single samples"
 
-                eventually within $"what is too old is gone; {dashboard.Process.Said}" (fun () ->
-                    points (history dashboard server 10 (gone.AddMinutes 5.0)) = 0)
+                    // A sample of a clock that is wrong, but not wrong enough to be refused, deletes nothing.
+                    post dashboard.Port server (body (sample (DateTimeOffset.UtcNow.AddMinutes 4.0)))
+                    |> accepted
+                    |> ignore)
 
-                eventually within $"single samples become a minute; {dashboard.Process.Said}" (fun () ->
-                    textAt "source" (history dashboard server 10 (old.AddMinutes 5.0)) = "minute")
+                later 2.0 database options (fun dashboard ->
+                    eventually within $"samples become a minute; {dashboard.Process.Said}" (fun () ->
+                        textAt "source" (around old dashboard) = "minute")
 
-                Expect.equal (figures (history dashboard server 10 (old.AddMinutes 5.0))) [ 10.0; 14.5; 19.0 ] "the minute's figures"
-                let single = history dashboard server 10 (young.AddMinutes 5.0)
-                Expect.equal (textAt "source" single, points single) ("raw", 10) "single samples"
-                // Old samples that come again are taken or refused, but do no harm and do not stay.
-                let again = post dashboard.Port server (body (sample gone))
-                Expect.isTrue (again.Status = 200 || again.Status = 400) again.Text
+                    Expect.equal (figures (around old dashboard)) minute "the minute's figures"
 
-                // A resend from a minute that has no single samples any more does not count twice.
-                for k in 0..9 do
-                    let again = sample (old.AddSeconds(float k)) |> set "cpu_usage_percent" (string (10 + k))
-                    post dashboard.Port server (body again) |> ignore
+                    Expect.equal (points (around young dashboard)) 10 "what is younger is there singly")
 
-                Expect.equal (figures (history dashboard server 10 (old.AddMinutes 5.0))) [ 10.0; 14.5; 19.0 ] "still"
-                dashboard.Stop()
+                later 26.0 database options (fun dashboard ->
+                    eventually within $"the minute is gone; {dashboard.Process.Said}" (fun () -> points (around old dashboard) = 0)
+                    Expect.isGreaterThan (points (around young dashboard)) 0 "what is younger is there")
+
+            testCase "samples that come when they are already too old become minutes"
+            <| fun () ->
+                use place = new TemporaryDirectory()
+                let database = place.File "dashboard.db"
+                let server = register database "gpu-box-01" []
+                let old = hoursAgo 60.0
+
+                let around dashboard =
+                    history dashboard server 10 (old.AddMinutes 5.0)
+
+                later 0.0 database [] (fun dashboard ->
+                    postTen dashboard server old
+                    // Soon once more, as after answers that were lost.
+                    postTen dashboard server old)
+
+                later 1.0 database [] (fun dashboard ->
+                    eventually within $"a minute; {dashboard.Process.Said}" (fun () -> figures (around dashboard) = minute))
 
             testCase "a shorter retention at the next start takes effect, a longer one brings nothing back"
             <| fun () ->
                 use place = new TemporaryDirectory()
                 let database = place.File "dashboard.db"
-                let old = hoursAgo 60.0
+                let server = register database "gpu-box-01" []
+                let start = hoursAgo 47.0
 
-                let server =
-                    use dashboard = new Dashboard(database, [])
-                    let server = dashboard.Register("gpu-box-01", [])
-                    postTen dashboard server old
-                    Expect.isGreaterThan (points (history dashboard server 10 (old.AddMinutes 5.0))) 0 "there"
-                    dashboard.Stop()
-                    server
+                let around dashboard =
+                    history dashboard server 10 (start.AddMinutes 5.0)
 
-                (use dashboard = new Dashboard(database, [ "--retention-days"; "2" ])
+                later 0.0 database [] (fun dashboard -> postTen dashboard server start)
 
-                 eventually within $"gone; {dashboard.Process.Said}" (fun () ->
-                     points (history dashboard server 10 (old.AddMinutes 5.0)) = 0)
+                later 12.0 database [] (fun dashboard ->
+                    eventually within $"a minute; {dashboard.Process.Said}" (fun () -> figures (around dashboard) = minute))
 
-                 dashboard.Stop())
+                later 12.0 database [ "--retention-days"; "2" ] (fun dashboard ->
+                    eventually within $"gone; {dashboard.Process.Said}" (fun () -> points (around dashboard) = 0))
 
-                use dashboard = new Dashboard(database, [])
-                Expect.equal (points (history dashboard server 10 (old.AddMinutes 5.0))) 0 "still gone"
-                dashboard.Stop()
+                later 12.0 database [] (fun dashboard -> Expect.equal (points (around dashboard)) 0 "still gone")
         ]

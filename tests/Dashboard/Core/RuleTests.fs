@@ -52,7 +52,8 @@ let tests =
                         $"{{{at},\"process_count\":9223372036854775808}}", "process_count: expected a whole number from 0"
                         $"{{{at},\"memory_percent\":NaN}}", "memory_percent: 'N' is an invalid start of a value"
                         $"{{{at},\"swap_percent\":1e999}}", "swap_percent: expected a finite number, found 1e999"
-                        $"{{{at},\"pressure\":{{\"io_some_avg10\":[]}}}}", "pressure.io_some_avg10: expected a finite number, found an array"
+                        $"{{{at},\"pressure\":{{\"io_some_avg10\":[]}}}}",
+                        "pressure.io_some_avg10: expected a finite number, found an array"
                         "{\"collected_at\":\"2026-02-30T00:00:00Z\"}", "found \"2026-02-30T00:00:00Z\""
                         "{}", "collected_at is missing"
                     ] do
@@ -64,7 +65,11 @@ let tests =
                 Expect.equal refusal.Error "Sample is dated in the future." "constant"
                 Expect.stringContains refusal.Detail "2026-11-24T12:05:00.000001+00:00" "its clock"
                 Expect.stringContains refusal.Detail "2026-11-24T12:00:00.000000+00:00" "ours"
-                Expect.equal (taken "{\"collected_at\":\"2026-11-24T12:05:00Z\"}").Report.CollectedAt (now.AddMinutes 5.0) "five are allowed"
+
+                Expect.equal
+                    (taken "{\"collected_at\":\"2026-11-24T12:05:00Z\"}").Report.CollectedAt
+                    (now.AddMinutes 5.0)
+                    "five are allowed"
 
             testCase "a bad or duplicate entry costs itself, and is named"
             <| fun () ->
@@ -89,7 +94,8 @@ let tests =
             testCase "reasons of throttling become the driver's bits and names again"
             <| fun () ->
                 let intake =
-                    taken $"{{{at},\"gpus\":[{{\"gpu_index\":0,\"throttle_reasons\":[\"sw_power_cap\",\"hw_thermal_slowdown\",\"magic\"]}}]}}"
+                    taken
+                        $"{{{at},\"gpus\":[{{\"gpu_index\":0,\"throttle_reasons\":[\"sw_power_cap\",\"hw_thermal_slowdown\",\"magic\"]}}]}}"
 
                 // nvml.h: 0x4 software power cap, 0x40 hardware thermal.
                 Expect.equal intake.Report.Gpus[0].Figures.Wholes[2] 0x44L "bits"
@@ -158,7 +164,8 @@ let tests =
             testCase "a packed disk is as many bytes as its figures need"
             <| fun () ->
                 let intake =
-                    taken $"{{{at},\"disks\":[{{\"device\":\"sda\",\"read_bytes_total\":126,\"write_bytes_total\":127,\"busy_time_ms_total\":0}}]}}"
+                    taken
+                        $"{{{at},\"disks\":[{{\"device\":\"sda\",\"read_bytes_total\":126,\"write_bytes_total\":127,\"busy_time_ms_total\":0}}]}}"
 
                 // 126 + 1 is one byte of seven bits; 127 + 1 needs two, the lower seven bits first; two are not known; 0 + 1.
                 Expect.equal (Packing.disks intake.Report) [| 0x7Fuy; 0x80uy; 0x01uy; 0uy; 0uy; 1uy |] "bytes"
