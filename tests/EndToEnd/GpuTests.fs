@@ -137,6 +137,10 @@ type private Run(machine: Machine, server: IngestServer, agent: AgentProcess) =
         Thread.Sleep time
         List.skip before this.Samples
 
+    /// Waits for a line on standard output.
+    member _.WaitForLine(line: string) : unit =
+        eventually patience $"\"{line}\"; {agent.Said}" (fun () -> agent.Output |> List.contains line)
+
     /// Waits for a line on standard error, advice included.
     member _.WaitFor(part: string) : unit =
         eventually patience $"a line with \"{part}\"; {agent.Said}" (fun () -> agent.AllErrors |> List.exists _.Contains(part))
@@ -362,7 +366,7 @@ let private switching =
 
                     runWith [ path ] machine [ "--nvml-library"; machine.Library ] (fun run ->
                         run.Until "both" (fun taken -> uses taken = healthy)
-                        Expect.contains run.Agent.Output "GPUs: 2 x NVIDIA H100 80GB HBM3 (libnvidia-ml)" "the line"
+                        run.WaitForLine "GPUs: 2 x NVIDIA H100 80GB HBM3 (libnvidia-ml)"
                         run.End() |> ignore
                         Expect.equal (FakeNvidiaSmi.starts machine) [] "nvidia-smi is not started"))
 
@@ -384,14 +388,14 @@ let private switching =
 
                     runWith [ path ] machine [ "--nvml-library"; machine.Library ] (fun run ->
                         run.Until "by nvidia-smi" (fun taken -> uses taken = [ Some 10.0; Some 91.0 ])
-                        Expect.contains run.Agent.Output "GPUs: 2 x NVIDIA H100 80GB HBM3 (nvidia-smi)" "the line"
+                        run.WaitForLine "GPUs: 2 x NVIDIA H100 80GB HBM3 (nvidia-smi)"
                         machine.Play(machineOf "" 2)
                         run.Until "by the library" (fun taken -> uses taken = healthy)
 
                         eventually patience "nvidia-smi is ended" (fun () ->
                             FakeNvidiaSmi.starts play |> List.forall (fun (pid, _) -> not (isAlive pid)))
 
-                        Expect.contains run.Agent.Output "GPUs: 2 x NVIDIA H100 80GB HBM3 (libnvidia-ml)" "the line"
+                        run.WaitForLine "GPUs: 2 x NVIDIA H100 80GB HBM3 (libnvidia-ml)"
                         // The driver goes, and stays away: then nvidia-smi is asked again.
                         machine.Play(machineOf "generation 2\ninit 9" 2)
                         run.Until "by nvidia-smi again" (fun taken -> uses taken = [ Some 10.0; Some 91.0 ])

@@ -154,8 +154,11 @@ internal sealed class GpuSource
         var found = Program?.Newest ?? new([], Program is null ? LibraryFaults() : []);
         Tell(found, Program);
 
-        // Whoever waits for a library that was open, or for a program that answers, looks often.
-        var isQuiet = found.Gpus.Length == 0 && found.Faults.Length == 0 && library is not { WasOpen: true };
+        // Whoever waits for a library that was open, or for a program's first answer, looks often.
+        var isQuiet = found.Gpus.Length == 0
+            && found.Faults.Length == 0
+            && library is not { WasOpen: true }
+            && Program is null or { Error: not null };
         return new(found, isQuiet ? LookAgain : settings.Interval);
     }
 

@@ -9,11 +9,6 @@ namespace Agent.Host.Reading;
 /// opens it again after a lost GPU or a new driver. What takes long and XID events have threads of their own. A call
 /// that hangs holds up the thread that made it and no other, unless the library itself makes them wait.
 /// </summary>
-/// <param name="path">The library; empty for where the dynamic linker finds it.</param>
-/// <param name="procFs">Where the names of processes are.</param>
-/// <param name="interval">From one reading to the next.</param>
-/// <param name="longestAge">A reading that is older is not told as the present.</param>
-/// <param name="clock">The monotonic clock.</param>
 internal sealed class NvmlSource
 {
     /// <summary>From one round of costly queries to the next, at least.</summary>
@@ -51,6 +46,11 @@ internal sealed class NvmlSource
     private TimeSpan openedAt;
 
     /// <summary>Nothing is loaded before the first reading.</summary>
+    /// <param name="path">The library; empty for where the dynamic linker finds it.</param>
+    /// <param name="procFs">Where the names of processes are.</param>
+    /// <param name="interval">From one reading to the next.</param>
+    /// <param name="longestAge">A reading that is older is not told as the present.</param>
+    /// <param name="clock">The monotonic clock.</param>
     public NvmlSource(string path, string procFs, TimeSpan interval, TimeSpan longestAge, AgentClock clock)
     {
         this.path = path;
