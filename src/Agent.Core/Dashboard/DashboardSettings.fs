@@ -346,7 +346,7 @@ module Registering =
                     ""
                     "The token is shown this once. On that server, with the line above pasted first, write it into a file and start the agent:"
                     ""
-                    "  (umask 077; printf '%s\\n' \"$INGEST_TOKEN\" > ingest-token)"
+                    "  (umask 077; echo \"$INGEST_TOKEN\" > ingest-token)"
                     $"  ai-dashboard-agent --host {hostOf listen} --server-slug {slug} --token-file ingest-token"
                     ""
                 ]
