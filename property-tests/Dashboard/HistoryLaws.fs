@@ -67,19 +67,22 @@ let tests =
     testList
         "History"
         [
-            law "no axis has more than 750 buckets of several samples, or 1,500 of one" (Gen.zip range (Gen.choose (0, 100000))) (fun ((from, until), samples) ->
-                let check (axis: Axis) =
-                    if axis.Step = 0L then
-                        axis.Count <= 1500
-                    else
-                        axis.Count <= 750
-                        && axis.Start <= from
-                        && axis.Start % axis.Step = 0L
-                        && axis.Start + int64 axis.Count * axis.Step > until
+            law
+                "no axis has more than 750 buckets of several samples, or 1,500 of one"
+                (Gen.zip range (Gen.choose (0, 100000)))
+                (fun ((from, until), samples) ->
+                    let check (axis: Axis) =
+                        if axis.Step = 0L then
+                            axis.Count <= 1500
+                        else
+                            axis.Count <= 750
+                            && axis.Start <= from
+                            && axis.Start % axis.Step = 0L
+                            && axis.Start + int64 axis.Count * axis.Step > until
 
-                check (Axis.ofSamples from until samples)
-                && check (Axis.ofMinutes from until)
-                && (Axis.ofMinutes from until).Step >= 60_000_000L)
+                    check (Axis.ofSamples from until samples)
+                    && check (Axis.ofMinutes from until)
+                    && (Axis.ofMinutes from until).Step >= 60_000_000L)
 
             law "the greatest and the least of each figure are drawn" points (fun points ->
                 match bucketed points with
@@ -93,11 +96,14 @@ let tests =
                         |> Array.map (fun (struct (_, point)) -> point.Values[0])
                         |> Array.filter (fun value -> not (Double.IsNaN value) && abs value < 1e12)
 
-                    let all = points |> Array.forall (fun (struct (_, point)) -> not (abs point.Values[0] >= 1e12))
+                    let all =
+                        points
+                        |> Array.forall (fun (struct (_, point)) -> not (abs point.Values[0] >= 1e12))
 
                     not all
                     || values.Length = 0
                     || (let near a b = abs (a - b) <= 0.0051
+
                         near (List.max (numbers (cpu.GetProperty "max"))) (Array.max values)
                         && near (List.min (numbers (cpu.GetProperty "min"))) (Array.min values)))
 
@@ -145,8 +151,7 @@ let tests =
 
                 let root = answer (collect axis points)
 
-                let times =
-                    [ for value in root.GetProperty("time").EnumerateArray() -> value.GetInt64() ]
+                let times = [ for value in root.GetProperty("time").EnumerateArray() -> value.GetInt64() ]
 
                 same
                     times
@@ -164,5 +169,9 @@ let tests =
                 Attention.stateOf false (ValueSome at) ValueNone now = ServerState.Disabled
                 && Attention.stateOf true ValueNone ValueNone now = ServerState.Never
                 && state ValueNone = (if seconds > 30 then ServerState.Stale else ServerState.Live)
-                && state (ValueSome 60.0) = (if seconds > 300 then ServerState.Stale else ServerState.Live))
+                && state (ValueSome 60.0) =
+                    (if seconds > 300 then
+                         ServerState.Stale
+                     else
+                         ServerState.Live))
         ]

@@ -58,7 +58,10 @@ let tests =
                     let report = intake.Report
 
                     // The highest bit of the mask, which no driver has a meaning for, is the sign of what is kept.
-                    noneOf (intake.Warnings |> Array.filter (fun warning -> not (warning.Contains "\"bit_63\"")))
+                    noneOf (
+                        intake.Warnings
+                        |> Array.filter (fun warning -> not (warning.Contains "\"bit_63\""))
+                    )
                     && report.CollectedAt = now
                     && equal sample.CpuUsage (report.Machine.Decimal 0)
                     && (report.Disks |> Array.map _.Device) = (sample.Disks |> Array.map _.Device)
@@ -77,9 +80,7 @@ let tests =
 
                 let start = now.AddHours -1.0
 
-                let before =
-                    before
-                    |> ValueOption.map (fun before -> { before with CollectedAt = start })
+                let before = before |> ValueOption.map (fun before -> { before with CollectedAt = start })
 
                 let sample =
                     { sample with
@@ -109,7 +110,10 @@ let tests =
                 | Error errors -> errors.Length > 0 && errors |> Array.forall (fun error -> error.Message <> ""))
 
             law "no minute sees more than five wrong passwords" (upTo 60 (Gen.choose (0, 30000))) (fun steps ->
-                let attempts = steps |> Array.scan (+) 0 |> Array.map (fun ms -> TimeSpan.FromMilliseconds(float ms))
+                let attempts =
+                    steps
+                    |> Array.scan (+) 0
+                    |> Array.map (fun ms -> TimeSpan.FromMilliseconds(float ms))
 
                 let _, tried =
                     attempts

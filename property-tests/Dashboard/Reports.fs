@@ -28,18 +28,13 @@ let figures (schema: Schema) : Gen<Figures> =
         let! decimals = Gen.arrayOfLength schema.Decimals.Length decimal
         let! wholes = Gen.arrayOfLength schema.Wholes.Length whole
 
-        return
-            {
-                Decimals = decimals
-                Wholes = wholes
-            }
+        return { Decimals = decimals; Wholes = wholes }
     }
 
 let private labels: Gen<string[]> = upTo 3 word |> Gen.map Array.distinct
 
 /// An instant that a sample may have, in microseconds from 2000-01-01.
-let time: Gen<int64> =
-    Gen.choose64 (0L, 1_000_000_000_000_000L)
+let time: Gen<int64> = Gen.choose64 (0L, 1_000_000_000_000_000L)
 
 /// A report of that instant.
 let reportAt (at: int64) : Gen<Report> =
@@ -57,15 +52,7 @@ let reportAt (at: int64) : Gen<Report> =
             {
                 CollectedAt = RowKey.instant at
                 Machine = machine
-                Disks =
-                    Array.map2
-                        (fun device figures ->
-                            {
-                                Device = device
-                                Figures = figures
-                            })
-                        devices
-                        disks
+                Disks = Array.map2 (fun device figures -> { Device = device; Figures = figures }) devices disks
                 Gpus =
                     Array.map2
                         (fun index figures ->

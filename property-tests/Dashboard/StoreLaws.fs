@@ -147,14 +147,17 @@ let tests =
                     && RowKey.minuteOf (RowKey.minute oneServer (RowKey.minuteAt one)) = RowKey.minuteAt one
                     && compare key otherKey = compare (oneServer, one) (otherServer, other))
 
-            law "pruning keeps 48 hours, and its steps end at whole minutes, each further than it began" (Gen.three time) (fun (now, a, b) ->
-                let cutoff = Retention.firstSample now
-                let first, after = min a b, max a b
-                let stop = Retention.stepEnd first after
+            law
+                "pruning keeps 48 hours, and its steps end at whole minutes, each further than it began"
+                (Gen.three time)
+                (fun (now, a, b) ->
+                    let cutoff = Retention.firstSample now
+                    let first, after = min a b, max a b
+                    let stop = Retention.stepEnd first after
 
-                cutoff % 60_000_000L = 0L
-                && (now < 172_800_000_000L || now - cutoff >= 172_800_000_000L)
-                && now - cutoff < 172_800_000_000L + 60_000_000L
-                && stop % 60_000_000L = 0L
-                && stop > first)
+                    cutoff % 60_000_000L = 0L
+                    && (now < 172_800_000_000L || now - cutoff >= 172_800_000_000L)
+                    && now - cutoff < 172_800_000_000L + 60_000_000L
+                    && stop % 60_000_000L = 0L
+                    && stop > first)
         ]

@@ -37,7 +37,17 @@ internal static class Serving
 
         return OpenSessions(settings, clock).Match(
             sessions => Database.OpenForWriting(settings.Database, clock).Match(
-                connection => Run(settings, version, connection, sessions, clock, output, Complain),
+                connection =>
+                {
+                    try
+                    {
+                        return Run(settings, version, connection, sessions, clock, output, Complain);
+                    }
+                    catch (SqliteException failure)
+                    {
+                        return Fail(Failure, $"--database: \"{settings.Database}\" cannot be used: {failure.Message}");
+                    }
+                },
                 sentence => Fail(Failure, sentence)),
             error => Fail(UsageError, error.Message));
     }

@@ -130,6 +130,16 @@ type HistoryRange =
         Until: DateTimeOffset voption
     }
 
+/// Where the figures of one layout go, and room to read a minute of it.
+type private Mapping =
+    {
+        Slots: int[]
+        Gpus: int[]
+        Scales: float[]
+        Spreads: Spread[]
+        Throttle: int64[]
+    }
+
 /// Collects samples or minutes along an axis, in the order of time, and writes them as the answer.
 [<Sealed>]
 type History(axis: Axis) =
@@ -146,11 +156,12 @@ type History(axis: Axis) =
     // Where a bucket of one sample begins: that of one sample may begin before its own time, as what it says does.
     let starts: int64[] = Array.copy times
     let filled: bool[] = Array.zeroCreate axis.Count
-    let maps = Dictionary<Layout, struct (int[] * int[])>(HashIdentity.Reference)
+    let maps = Dictionary<Layout, Mapping>(HashIdentity.Reference)
+    let minuteSeconds: float[] = Array.zeroCreate labels
     let mutable added = 0
 
     /// Makes room for the devices of a layout; where its slots and GPUs lie.
-    let mapOf (source: Layout) : struct (int[] * int[]) =
+    let mapOf (source: Layout) : Mapping =
         match maps.TryGetValue source with
         | true, map -> map
         | _ ->
@@ -187,7 +198,17 @@ type History(axis: Axis) =
                 // The places of all others have changed.
                 maps.Clear()
 
-            let map = struct (Rollup.slotMap source layout, Rollup.gpuMap source layout)
+            let scales = Rollup.scalesOf source
+
+            let map =
+                {
+                    Slots = Rollup.slotMap source layout
+                    Gpus = Rollup.gpuMap source layout
+                    Scales = scales
+                    Spreads = Array.zeroCreate scales.Length
+                    Throttle = Array.zeroCreate source.Gpus.Length
+                }
+
             maps[source] <- map
             map
 
@@ -202,19 +223,19 @@ type History(axis: Axis) =
         let bucket = bucketOf point.At
 
         if bucket >= 0 && bucket < axis.Count then
-            let struct (slots, gpus) = mapOf source
+            let map = mapOf source
             filled[bucket] <- true
 
             if axis.Step = 0L then
                 times[bucket] <- point.At
                 starts[bucket] <- point.At - int64 (point.Covers * 1e6)
 
-            for slot in 0 .. slots.Length - 1 do
-                let row = spreads[slots[slot]]
+            for slot in 0 .. map.Slots.Length - 1 do
+                let row = spreads[map.Slots[slot]]
                 row[bucket] <- Spread.add point.Values[slot] row[bucket]
 
-            for gpu in 0 .. gpus.Length - 1 do
-                let row = throttle[gpus[gpu]]
+            for gpu in 0 .. map.Gpus.Length - 1 do
+                let row = throttle[map.Gpus[gpu]]
                 row[bucket] <- row[bucket] ||| point.Throttle[gpu]
 
             let place = bucket * labels + point.Label
@@ -223,29 +244,29 @@ type History(axis: Axis) =
             reasons[place] <- derivation
             added <- added + 1
 
-    /// What there is to chart of one minute.
-    member _.Add(minute: int64, rollup: Rollup) : unit =
+    /// What there is to chart of one minute, from the bytes in which it is kept; minutes come in the order of time.
+    member _.Add(minute: int64, source: Layout, packed: ReadOnlySpan<byte>) : unit =
         let bucket = bucketOf (minute * RowKey.MicrosecondsPerMinute)
 
         if bucket >= 0 && bucket < axis.Count then
-            let struct (slots, gpus) = mapOf rollup.Layout
+            let map = mapOf source
             filled[bucket] <- true
+            Array.Clear minuteSeconds
 
-            for slot in 0 .. slots.Length - 1 do
-                let row = spreads[slots[slot]]
-                row[bucket] <- Spread.join row[bucket] rollup.Spreads[slot]
+            Rollup.unpackInto map.Scales map.Spreads map.Throttle minuteSeconds packed
+            |> ignore
 
-            for gpu in 0 .. gpus.Length - 1 do
-                let row = throttle[gpus[gpu]]
-                row[bucket] <- row[bucket] ||| rollup.Throttle[gpu]
+            for slot in 0 .. map.Slots.Length - 1 do
+                let row = spreads[map.Slots[slot]]
+                row[bucket] <- Spread.join row[bucket] map.Spreads[slot]
+
+            for gpu in 0 .. map.Gpus.Length - 1 do
+                let row = throttle[map.Gpus[gpu]]
+                row[bucket] <- row[bucket] ||| map.Throttle[gpu]
 
             for label in 0 .. labels - 1 do
                 let place = bucket * labels + label
-                seconds[place] <- seconds[place] + rollup.LabelSeconds[label]
-
-    /// What there is to chart of one minute, from the bytes in which it is kept.
-    member history.Add(minute: int64, source: Layout, packed: ReadOnlySpan<byte>) : unit =
-        history.Add(minute, Rollup.unpack source packed)
+                seconds[place] <- seconds[place] + minuteSeconds[label]
 
     // ---- the answer ------------------------------------------------------------------------------------------------------
 

@@ -588,17 +588,20 @@ module Intake =
             progress.Warnings.Add $"agent: expected an object, found {found &reader}; left out"
             reader.Skip()
 
-    /// True when the body's object has a member `sample`: else it is a bare sample.
+    /// True when the body's object has a member `sample`: else it is a bare sample. What is no JSON is found out by reading it.
     let private hasSample (body: ReadOnlySpan<byte>) : bool =
         let mutable reader = Utf8JsonReader body
         let mutable answer = false
 
-        if reader.Read() && reader.TokenType = JsonTokenType.StartObject then
-            while not answer && reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
-                answer <- rootNames.Find(&reader, 0) = 0
+        try
+            if reader.Read() && reader.TokenType = JsonTokenType.StartObject then
+                while not answer && reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
+                    answer <- rootNames.Find(&reader, 0) = 0
 
-                if not answer then
-                    reader.Skip()
+                    if not answer then
+                        reader.Skip()
+        with :? JsonException ->
+            ()
 
         answer
 

@@ -271,10 +271,10 @@ module Packing =
                 else
                     { Kind = 1; Whole = value; Real = 0.0 }
 
-    let private zigzag (value: int64) : uint64 =
+    let internal zigzag (value: int64) : uint64 =
         uint64 ((value <<< 1) ^^^ (value >>> 63))
 
-    let private unzigzag (value: uint64) : int64 =
+    let internal unzigzag (value: uint64) : int64 =
         int64 (value >>> 1) ^^^ -(int64 (value &&& 1UL))
 
     /// 0 not known; 1 and then eight bytes; else the scaled number.

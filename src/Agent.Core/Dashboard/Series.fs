@@ -453,12 +453,6 @@ module Rollup =
     let private units (scale: float) (value: float) : int64 =
         int64 (Math.Clamp(Math.Round(value * scale), -largest, largest))
 
-    let private zigzag (value: int64) : uint64 =
-        uint64 ((value <<< 1) ^^^ (value >>> 63))
-
-    let private unzigzag (value: uint64) : int64 =
-        int64 (value >>> 1) ^^^ -(int64 (value &&& 1UL))
-
     /// The bytes in which a minute is kept: how many samples; the seconds of each label in milliseconds; the bits of each GPU; and
     /// of each slot 0 where nobody knew it, else how many did not know it plus 1, the least, how far the greatest is above it, and
     /// how far the mean is.
@@ -485,50 +479,59 @@ module Rollup =
                 let scale = kinds[slot].Scale
                 let least = units scale spread.Min
                 packer.Unsigned(uint64 (rollup.Samples - spread.Count + 1))
-                packer.Unsigned(zigzag least)
+                packer.Unsigned(Packing.zigzag least)
                 packer.Unsigned(uint64 (max 0L (units scale spread.Max - least)))
                 packer.Unsigned(uint64 (max 0L (units scale spread.Mean - least)))
 
         packer.ToArray()
 
-    /// The roll-up that was packed, but for what its steps rounded off.
-    [<CompiledName "Unpack">]
-    let unpack (layout: Layout) (bytes: ReadOnlySpan<byte>) : Rollup =
+    /// Reads what was packed into arrays that are there: by `scales` of the layout's slots, of which each array has as many
+    /// entries as its layout needs. How many samples they were.
+    let unpackInto (scales: float[]) (spreads: Spread[]) (throttle: int64[]) (labelSeconds: float[]) (bytes: ReadOnlySpan<byte>) : int =
         let mutable position = 0
         let samples = int (Packing.unsigned bytes &position)
         let labels = int (min (Packing.unsigned bytes &position) 255UL)
-        let seconds = Array.zeroCreate Derivation.labels.Length
 
         for label in 0 .. labels - 1 do
             let milliseconds = Packing.unsigned bytes &position
 
-            if label < seconds.Length then
-                seconds[label] <- float milliseconds / 1000.0
-
-        let throttle = Array.zeroCreate layout.Gpus.Length
+            if label < labelSeconds.Length then
+                labelSeconds[label] <- float milliseconds / 1000.0
 
         for gpu in 0 .. throttle.Length - 1 do
             throttle[gpu] <- int64 (Packing.unsigned bytes &position)
 
-        let kinds = Series.kindsOf layout
-        let spreads = Array.create kinds.Length Spread.none
+        for slot in 0 .. scales.Length - 1 do
+            spreads[slot] <-
+                match Packing.unsigned bytes &position with
+                | 0UL -> Spread.none
+                | missing ->
+                    let scale = scales[slot]
+                    let least = Packing.unzigzag (Packing.unsigned bytes &position)
+                    let above = int64 (Packing.unsigned bytes &position)
+                    let mean = int64 (Packing.unsigned bytes &position)
 
-        for slot in 0 .. kinds.Length - 1 do
-            let missing = Packing.unsigned bytes &position
-
-            if missing > 0UL then
-                let scale = kinds[slot].Scale
-                let least = unzigzag (Packing.unsigned bytes &position)
-                let above = int64 (Packing.unsigned bytes &position)
-                let mean = int64 (Packing.unsigned bytes &position)
-
-                spreads[slot] <-
                     {
                         Count = samples - int missing + 1
                         Mean = float (least + mean) / scale
                         Min = float least / scale
                         Max = float (least + above) / scale
                     }
+
+        samples
+
+    /// The scale of each slot.
+    let scalesOf (layout: Layout) : float[] =
+        Series.kindsOf layout |> Array.map _.Scale
+
+    /// The roll-up that was packed, but for what its steps rounded off.
+    [<CompiledName "Unpack">]
+    let unpack (layout: Layout) (bytes: ReadOnlySpan<byte>) : Rollup =
+        let scales = scalesOf layout
+        let spreads = Array.zeroCreate scales.Length
+        let throttle = Array.zeroCreate layout.Gpus.Length
+        let seconds = Array.zeroCreate Derivation.labels.Length
+        let samples = unpackInto scales spreads throttle seconds bytes
 
         {
             Samples = samples

@@ -54,7 +54,10 @@ internal sealed class IngestJob(
     public string Agent { get; } = agent;
 
     /// <summary>As it is stored; null until then.</summary>
-    public StoredSample? Stored { get; set; }
+    public StoredSample? Stored => Held?.Stored;
+
+    /// <summary>The same with its devices.</summary>
+    public HeldSample? Held { get; set; }
 
     /// <summary>What has become of it, once the transaction is over.</summary>
     public IngestResult Result { get; set; } = IngestResult.Failed;
@@ -80,7 +83,7 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
 
         if (!Place(job, out var previous, out var next, out var known))
         {
-            job.Stored = known!.Stored;
+            job.Held = known;
             job.Result = IngestResult.Known;
             return;
         }
@@ -112,7 +115,7 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
             server.TakeAgent(job.AgentAsSent, job.Agent);
         }
 
-        job.Stored = stored;
+        job.Held = held;
         job.Result = IngestResult.Stored;
     }
 
@@ -157,7 +160,7 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
         }
 
         // Older than all that are held.
-        var before = rows.Before(job.Key, 1).FirstOrDefault();
+        var before = rows.Before(job.Key);
         previous = before is null ? null : Held(before, null);
 
         if (rows.At(job.Key) is { } same)

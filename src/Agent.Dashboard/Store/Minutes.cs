@@ -59,12 +59,17 @@ internal sealed class Minutes : IDisposable
 
     /// <summary>
     /// Rolls up dirty minutes before <paramref name="past"/>, the oldest first. Of a minute whose samples are deleted those that
-    /// come late wait a while, to be recognised if they are sent again.
+    /// come late wait a while, to be recognised if they are sent again. False when <paramref name="goOn"/> ended it early.
     /// </summary>
-    public void Roll(LiveServer server, long past, int most, long now)
+    public bool Roll(LiveServer server, long past, long now, Func<bool> goOn)
     {
-        foreach (var minute in server.Dirty.Where(minute => minute < past).Order().Take(most).ToArray())
+        foreach (var minute in server.Dirty.Where(minute => minute < past).Order().ToArray())
         {
+            if (!goOn())
+            {
+                return false;
+            }
+
             if (minute * RowKey.MicrosecondsPerMinute < server.PrunedUntil && HasLate(server, minute, now))
             {
                 continue;
@@ -74,6 +79,8 @@ internal sealed class Minutes : IDisposable
             unmark.Bind(1, RowKey.Minute(server.Id, minute)).Run();
             server.Dirty.Remove(minute);
         }
+
+        return true;
     }
 
     /// <inheritdoc/>
@@ -136,7 +143,7 @@ internal sealed class Minutes : IDisposable
 
     private IEnumerable<(Layout, Point)> Points(long first, long past)
     {
-        var previous = rows.Before(first, 1).FirstOrDefault();
+        var previous = rows.Before(first);
         var derived = previous is null ? null : Ingestion.Held(previous, null).Stored.Derivation;
 
         foreach (var row in rows.Range(first, past))

@@ -75,7 +75,7 @@ internal sealed class Reader : IDisposable
     private void AddSamples(History history, int server, Axis axis)
     {
         var first = RowKey.Sample(server, axis.From);
-        var previous = rows.Before(first, 1).FirstOrDefault();
+        var previous = rows.Before(first);
         var derived = previous is null ? null : Ingestion.Held(previous, null).Stored.Derivation;
 
         foreach (var row in rows.Range(first, RowKey.Sample(server, axis.To + 1)))

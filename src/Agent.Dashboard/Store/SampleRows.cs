@@ -23,6 +23,7 @@ internal sealed class SampleRows : IDisposable
     public const string ArrivalMilliseconds = "((key & 2251799813685247) / 1000 + delay_ms)";
 
     private const int FirstCell = 4;
+    private const int MostLast = 17;
 
     private static readonly string Columns =
         $"key, layout, delay_ms, bottleneck, {string.Join(", ", Packing.decimalColumns.Concat(Packing.wholeColumns))}, disks, gpus, fans";
@@ -32,6 +33,7 @@ internal sealed class SampleRows : IDisposable
     private readonly Statement range;
     private readonly Statement count;
     private readonly Statement before;
+    private readonly Statement last;
     private readonly Statement after;
     private readonly Cell[] cells = new Cell[Packing.width];
     private readonly Layouts layouts;
@@ -45,7 +47,10 @@ internal sealed class SampleRows : IDisposable
         relabel = new Statement(connection, "UPDATE sample SET bottleneck = ?2 WHERE key = ?1");
         range = new Statement(connection, $"SELECT {Columns} FROM sample WHERE key >= ?1 AND key < ?2 ORDER BY key");
         count = new Statement(connection, "SELECT count(*) FROM sample WHERE key >= ?1 AND key < ?2");
-        before = new Statement(connection, $"SELECT {Columns} FROM sample WHERE key >= ?1 AND key < ?2 ORDER BY key DESC LIMIT ?3");
+        // Not a parameter: SQLite prepares a statement anew whenever a limit is bound.
+        before = new Statement(connection, $"SELECT {Columns} FROM sample WHERE key >= ?1 AND key < ?2 ORDER BY key DESC LIMIT 1");
+        last = new Statement(
+            connection, $"SELECT {Columns} FROM sample WHERE key >= ?1 AND key < ?2 ORDER BY key DESC LIMIT {MostLast}");
         after = new Statement(connection, $"SELECT {Columns} FROM sample WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT 1");
     }
 
@@ -105,17 +110,27 @@ internal sealed class SampleRows : IDisposable
         return (int)rows;
     }
 
-    /// <summary>The last rows of a server before a key, the newest first.</summary>
-    public List<SampleRow> Before(long key, int most)
+    /// <summary>The last row of a server before a key, or null.</summary>
+    public SampleRow? Before(long key)
     {
-        before.Bind(1, RowKey.Sample(ServerOf(key), 0)).Bind(2, key).Bind(3, most);
-        var rows = new List<SampleRow>(most);
+        before.Bind(1, RowKey.Sample(ServerOf(key), 0)).Bind(2, key);
+        var row = before.Step() ? Read(before) : null;
+        before.Reset();
+        return row;
+    }
 
-        while (before.Step())
+    /// <summary>The newest rows of a server, in the order of time.</summary>
+    public List<SampleRow> Last(int server)
+    {
+        last.Bind(1, RowKey.Sample(server, 0)).Bind(2, RowKey.Sample(server + 1, 0));
+        var rows = new List<SampleRow>(MostLast);
+
+        while (last.Step())
         {
-            rows.Add(Read(before));
+            rows.Add(Read(last));
         }
 
+        rows.Reverse();
         return rows;
     }
 
@@ -139,6 +154,7 @@ internal sealed class SampleRows : IDisposable
         range.Dispose();
         count.Dispose();
         before.Dispose();
+        last.Dispose();
         after.Dispose();
     }
 

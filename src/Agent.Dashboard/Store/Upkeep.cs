@@ -11,8 +11,7 @@ namespace Agent.Dashboard.Store;
 internal sealed class Upkeep : IDisposable
 {
     private const int StepRows = 500;
-    private const int StepMinutes = 200;
-    private static readonly TimeSpan Budget = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan Budget = TimeSpan.FromMilliseconds(10);
     private static readonly TimeSpan AgentPeriod = TimeSpan.FromMinutes(1);
 
     private readonly Minutes minutes;
@@ -57,22 +56,30 @@ internal sealed class Upkeep : IDisposable
             connection, "SELECT key, layout, figures FROM minute WHERE key >= ?1 AND key < ?2 ORDER BY key");
     }
 
-    /// <summary>Does what is due.</summary>
-    public void Run(ICollection<LiveServer> servers)
+    /// <summary>Does what is due, for as long as samples can wait; true when there is more to do.</summary>
+    public bool Run(ICollection<LiveServer> servers)
     {
         var now = RowKey.Microseconds(clock.GetUtcNow());
         var start = clock.GetTimestamp();
+        bool HasTime() => clock.GetElapsedTime(start) < Budget;
 
         foreach (var server in servers)
         {
             // The last five seconds may still be on their way.
-            minutes.Roll(server, RowKey.MinuteAt(Math.Max(0, now - 5_000_000)), StepMinutes, now);
+            if (!minutes.Roll(server, RowKey.MinuteAt(Math.Max(0, now - 5_000_000)), now, HasTime))
+            {
+                return true;
+            }
         }
 
         foreach (var server in servers)
         {
-            while (Prune(server, now) && clock.GetElapsedTime(start) < Budget)
+            while (Prune(server, now))
             {
+                if (!HasTime())
+                {
+                    return true;
+                }
             }
         }
 
@@ -81,6 +88,8 @@ internal sealed class Upkeep : IDisposable
             nextAgents = clock.Elapsed + AgentPeriod;
             SaveAgents(servers);
         }
+
+        return false;
     }
 
     /// <summary>Up to when samples of a server may be gone, in microseconds.</summary>
@@ -153,7 +162,7 @@ internal sealed class Upkeep : IDisposable
             return false;
         }
 
-        minutes.Roll(server, RowKey.MinuteAt(past), int.MaxValue, now);
+        minutes.Roll(server, RowKey.MinuteAt(past), now, static () => true);
         deleteSamples.Bind(1, first).Bind(2, RowKey.Sample(server.Id, past)).Run();
         setPrunedUntil.Bind(1, server.Id).Bind(2, past).Run();
         server.PrunedUntil = Math.Max(server.PrunedUntil, past);

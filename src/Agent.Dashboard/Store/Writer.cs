@@ -13,6 +13,9 @@ internal sealed class Writer : IDisposable
     private const int LargestBatch = 512;
     private static readonly TimeSpan UpkeepPeriod = TimeSpan.FromSeconds(1);
 
+    /// <summary>From one go of the upkeep to the next while there is more to do: samples come first.</summary>
+    private static readonly TimeSpan UpkeepPause = TimeSpan.FromMilliseconds(30);
+
     private readonly object gate = new();
     private readonly SqliteConnection connection;
     private readonly AgentClock clock;
@@ -100,7 +103,7 @@ internal sealed class Writer : IDisposable
         Ask(() =>
         {
             touched.Add(server);
-            minutes.Roll(server, long.MaxValue, int.MaxValue, RowKey.Microseconds(clock.GetUtcNow()));
+            minutes.Roll(server, long.MaxValue, RowKey.Microseconds(clock.GetUtcNow()), static () => true);
         });
 
     /// <summary>Writes what has come in, and ends.</summary>
@@ -158,8 +161,7 @@ internal sealed class Writer : IDisposable
 
             if (clock.Elapsed >= nextUpkeep)
             {
-                Maintain();
-                nextUpkeep = clock.Elapsed + UpkeepPeriod;
+                nextUpkeep = clock.Elapsed + (Maintain() ? UpkeepPause : UpkeepPeriod);
             }
         }
     }
@@ -258,10 +260,10 @@ internal sealed class Writer : IDisposable
 
         foreach (var job in batch)
         {
-            if (job is { Result: IngestResult.Stored, Stored: { } stored })
+            if (job is { Result: IngestResult.Stored, Held: { } held })
             {
-                Spark(job.Server, stored);
-                OnStored?.Invoke(job.Server, new HeldSample(stored, job.Server.Layout.Layout));
+                Spark(job.Server, held.Stored);
+                OnStored?.Invoke(job.Server, held);
             }
         }
     }
@@ -276,14 +278,16 @@ internal sealed class Writer : IDisposable
             gpu.IsValueSome ? gpu.Value : double.NaN);
     }
 
-    private void Maintain()
+    /// <summary>One go of the upkeep; true when there is more to do.</summary>
+    private bool Maintain()
     {
         var servers = Fleet.All;
+        var hasMore = false;
         var good = Try(() =>
         {
             begin.Run();
             ReloadIfChanged();
-            upkeep.Run(servers);
+            hasMore = upkeep.Run(servers);
             commit.Run();
         });
 
@@ -294,6 +298,8 @@ internal sealed class Writer : IDisposable
                 server.Publish();
             }
         }
+
+        return good && hasMore;
     }
 
     /// <summary>Runs a transaction. One that fails is given up, and what is held in memory is read anew.</summary>
@@ -360,11 +366,9 @@ internal sealed class Writer : IDisposable
         server.Forget();
         server.PrunedUntil = upkeep.PrunedUntil(server.Id);
         minutes.Load(server);
-        var found = rows.Before(RowKey.Sample(server.Id, long.MaxValue), 17);
-        found.Reverse();
         SampleRow? before = null;
 
-        foreach (var row in found)
+        foreach (var row in rows.Last(server.Id))
         {
             var held = Ingestion.Held(row, before);
             server.Hold(held);

@@ -44,6 +44,12 @@ internal sealed class EventsEndpoint(Hub hub, Writer writer, AgentClock clock)
         context.Response.Headers.CacheControl = "no-store";
         // For proxies that would wait for more.
         context.Response.Headers["X-Accel-Buffering"] = "no";
+
+        if (HttpMethods.IsHead(context.Request.Method))
+        {
+            return;
+        }
+
         var listener = hub.Listen(slug.Length > 0 ? slug : null);
 
         try

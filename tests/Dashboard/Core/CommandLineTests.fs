@@ -138,7 +138,10 @@ let tests =
                     "ai-dashboard-agent --host http://127.0.0.1:8123 --server-slug gpu-1 --token-file ingest-token\n"
                     "the command"
 
-                Expect.stringContains (Registering.told registration true "T" "http://0.0.0.0:80") "--host http://DASHBOARD_HOST:80 " "all addresses"
+                Expect.stringContains
+                    (Registering.told registration true "T" "http://0.0.0.0:80")
+                    "--host http://DASHBOARD_HOST:80 "
+                    "all addresses"
 
             testCase "tokens are taken from either header, the agent's own first"
             <| fun () ->
@@ -149,7 +152,13 @@ let tests =
 
             testCase "tokens are 43 characters that need no quotes"
             <| fun () ->
-                for bytes in [ Array.create 32 0xFFuy; Array.create 32 0xFBuy; Array.create 32 0uy; Array.init 32 (fun i -> byte (248 - i)) ] do
+                for bytes in
+                    [
+                        Array.create 32 0xFFuy
+                        Array.create 32 0xFBuy
+                        Array.create 32 0uy
+                        Array.init 32 (fun i -> byte (248 - i))
+                    ] do
                     let token = Registration.tokenOf bytes
                     Expect.equal token.Length 43 token
                     Expect.isFalse (token.StartsWith '-') token

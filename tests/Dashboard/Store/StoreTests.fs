@@ -86,7 +86,8 @@ type private Store(path: string, clock: SetClock) =
         member _.Dispose() = writer.Dispose()
 
 let private bytesReadPerSecond (server: LiveServer) =
-    server.View.Latest |> ValueOption.map (fun stored -> float stored.Derivation.Derived.DiskRead)
+    server.View.Latest
+    |> ValueOption.map (fun stored -> float stored.Derivation.Derived.DiskRead)
 
 let private withStore (test: Store -> unit) : unit =
     use place = new TemporaryDirectory()
@@ -186,8 +187,7 @@ let tests =
                     Expect.equal lastAgain.Id last.Id "the last one's id"
                     Expect.equal firstAgain.Id first.Id "the first one's id"
                     Expect.equal firstAgain.Report.Machine.Decimals[0] 10.0 "what was stored first stays"
-                    Expect.equal (store.Ask "SELECT count(*) FROM sample") 41L "rows"
-                    )
+                    Expect.equal (store.Ask "SELECT count(*) FROM sample") 42L "rows")
 
             testCase "a sample that comes late has its rates from the one before it, and gives the next one new rates"
             <| fun () ->
