@@ -28,8 +28,8 @@ let private accepts (address: IPEndPoint) =
     with :? SocketException ->
         false
 
-let private start (program: string) (redirected: bool) (ahead: TimeSpan) (words: string list) : Process =
-    let info = ProcessStartInfo(program, words, RedirectStandardOutput = redirected)
+let private start (program: string) (ahead: TimeSpan) (words: string list) : Process =
+    let info = ProcessStartInfo(program, words, RedirectStandardOutput = true)
 
     if ahead <> TimeSpan.Zero then
         info.Environment["DASHBOARD_TEST_CLOCK_OFFSET"] <- ahead.TotalSeconds.ToString(CultureInfo.InvariantCulture)
@@ -40,7 +40,7 @@ let private start (program: string) (redirected: bool) (ahead: TimeSpan) (words:
 
 /// Runs a command of the program to its end and returns its standard output.
 let private run (program: string) (words: string list) : string =
-    use command = start program true TimeSpan.Zero words
+    use command = start program TimeSpan.Zero words
 
     let output = command.StandardOutput.ReadToEnd()
     command.WaitForExit()
@@ -66,10 +66,11 @@ let register (program: string) (database: string) (slug: string) : Server =
 type Dashboard(program: string, database: string, ahead: TimeSpan) =
     let address = IPEndPoint(IPAddress.Loopback, freePort ())
 
-    let serving =
-        start program false ahead [ "serve"; "--listen"; $"http://%O{address}"; "--database"; database ]
+    let serving = start program ahead [ "serve"; "--listen"; $"http://%O{address}"; "--database"; database ]
 
     do
+        // Its lines are not for the page that goes to standard output.
+        serving.BeginOutputReadLine()
         let watch = Stopwatch.StartNew()
 
         while not (accepts address) do
