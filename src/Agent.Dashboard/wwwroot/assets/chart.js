@@ -47,8 +47,11 @@ const timeLabel = (from, to) => (value) => {
 };
 
 /**
- * `spec`: { id, title, note?, height, describe() } and what `draw(record, view)` returns:
- * { series: ECharts series, axis: ECharts y axis }; `readings(record, view, index, at)` → the legend's texts.
+ * `spec` says what a chart is: { id, title, level?, note?, wide?, height, inset? } and
+ * - `absent(record)`: true to leave the chart out,
+ * - `draw(record, view)`: { series, axis } as ECharts takes them, and `empty`: what to say over the plot, or null,
+ * - `legend(chart)`: makes or completes the legend, `read(chart, at)`: writes into it what was at an instant (null: now),
+ * - `sentence(chart, at)`: the same to be read out.
  */
 export class TimeChart {
   #chart = null;

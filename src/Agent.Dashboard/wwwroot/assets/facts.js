@@ -135,17 +135,20 @@ export function gpuTable() {
   const rows = h("tbody");
   const element = table("GPUs now", ["GPU", "Utilisation", "Memory", "Temperature", "Power", "Fan", "Held back by"], rows);
   element.hidden = true;
+  /** Live samples tell figures only. */
+  const names = new Map();
   return {
     element,
     show(gpus) {
       element.hidden = gpus.length === 0;
+      for (const gpu of gpus) if (gpu.name) names.set(gpu.gpu_index, gpu.name);
       rows.replaceChildren(
         ...gpus.map((gpu) => {
           const held = telling(gpu.throttle_reasons);
           return h(
             "tr",
             {},
-            h("th", { scope: "row" }, h("b", {}, `GPU ${gpu.gpu_index}`), h("span", {}, gpu.name ?? "")),
+            h("th", { scope: "row" }, h("b", {}, `GPU ${gpu.gpu_index}`), h("span", {}, names.get(gpu.gpu_index) ?? "")),
             h("td", {}, withMeter(gpu.utilization_gpu_percent, format.percent(gpu.utilization_gpu_percent))),
             h("td", {}, withMeter(gpu.memory_percent, `${format.percent(gpu.memory_percent)} · ${format.bytes(gpu.memory_used_bytes)}`)),
             h("td", {}, format.celsius(gpu.temperature_c)),

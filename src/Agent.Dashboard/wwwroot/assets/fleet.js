@@ -214,6 +214,10 @@ listen(null, {
     if (one === undefined || one.sample(snapshot)) soon();
   },
   servers: () => soon(100),
-  state: (state) => link.set(state),
+  state(state) {
+    link.set(state);
+    // Asking says what is wrong: nobody there, or a session that has ended.
+    if (state === "lost") soon(0);
+  },
   gap: () => soon(0),
 });

@@ -59,11 +59,9 @@ export function strip() {
       const covered = chart.record.covered(from, to);
       const shares = chart.record.shares(from, to);
       parts.replaceChildren(
-        ...shares.map(([label, share]) => {
-          const bar = h("i", { class: "share", "data-label": label });
-          bar.style.setProperty("--share", String(share / 100));
-          return h("li", {}, pill(label), h("b", { class: "number" }, percent(share)), h("span", { class: "number" }, span((covered * share) / 100000)), bar);
-        }),
+        ...shares.map(([label, share]) =>
+          h("li", {}, pill(label), h("b", { class: "number" }, percent(share)), h("span", { class: "number" }, span((covered * share) / 100000))),
+        ),
       );
     },
 

@@ -3,6 +3,8 @@
 const RETRY = [1000, 2000, 4000, 8000, 15000];
 /** The server sends at least a comment every 15 seconds; EventSource does not show comments, so samples are what is watched. */
 const SILENCE = 45000;
+/** A page that nobody sees gives its connection back after this time: a browser has six of them for one server. */
+const UNSEEN = 30000;
 
 /**
  * Listens to /api/events/. `on.sample(server, snapshot)` for each sample, `on.servers()` when the list changed,
@@ -14,6 +16,7 @@ export function listen(slug, on) {
   let wasOpen = false;
   let heard = Date.now();
   let timer = 0;
+  let hiding = 0;
 
   const again = () => {
     source?.close();
@@ -53,11 +56,17 @@ export function listen(slug, on) {
   on.state("connecting");
   open();
 
+  function rest() {
+    clearTimeout(timer);
+    source?.close();
+    source = null;
+  }
+
   // A page that was hidden, or a machine that slept, may have missed much, and its connection may be dead without a word.
   document.addEventListener("visibilitychange", () => {
-    if (document.visibilityState === "visible" && Date.now() - heard > SILENCE) {
-      open();
-    }
+    clearTimeout(hiding);
+    if (document.visibilityState === "hidden") hiding = setTimeout(rest, UNSEEN);
+    else if (source === null || Date.now() - heard > SILENCE) open();
   });
   addEventListener("online", open);
   addEventListener("pagehide", () => source?.close());

@@ -200,7 +200,11 @@ if (known) {
   listen(slug, {
     sample: (_, snapshot) => sample(snapshot),
     servers: readLatest,
-    state: (state) => link.set(state),
+    state(state) {
+      link.set(state);
+      // Asking says what is wrong: nobody there, or a session that has ended.
+      if (state === "lost") readLatest();
+    },
     gap() {
       recent = [];
       read();

@@ -70,7 +70,7 @@ export class Record {
     this.to = ms(json.to);
     this.source = json.source;
     this.time = json.time;
-    this.step = json.bucket_seconds * 1000;
+    this.step = json.bucket_seconds * 1000 || 2000;
     this.bucketed = Object.values(json.series).some((series) => series.min);
     this.series = columnsOf(json.series, (snapshot) => snapshot);
     this.gpus = json.gpus.map((gpu) => ({
