@@ -256,7 +256,12 @@ let publishFor (runtime: string) (directory: string) (tools: string list) =
 
 /// The other architecture, for which Debian and Ubuntu have a linker that runs here.
 let crossRuntime = "linux-arm64"
-let crossTools = [ "aarch64-linux-gnu-gcc", "CppCompilerAndLinker"; "aarch64-linux-gnu-objcopy", "ObjCopyName" ]
+
+let crossTools =
+    [
+        "aarch64-linux-gnu-gcc", "CppCompilerAndLinker"
+        "aarch64-linux-gnu-objcopy", "ObjCopyName"
+    ]
 
 let publish () =
     publishFor runtime publishDirectory [ $"-p:CppCompilerAndLinker=%s{linker ()}" ]

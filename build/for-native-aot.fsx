@@ -92,7 +92,8 @@ let argumentsOf (reader: MetadataReader) (method: MethodDefinition) =
     signature.ReadCompressedInteger()
 
 /// A body of less than 64 bytes without local variables begins with one byte (ECMA-335 II.25.4.2).
-let tinyBody (code: byte list) = byte (code.Length <<< 2 ||| 0x2) :: code
+let tinyBody (code: byte list) =
+    byte (code.Length <<< 2 ||| 0x2) :: code
 
 let redirect (pe: PEReader) (reader: MetadataReader) (image: byte array) (from, target) =
     let caller = reader.GetMethodDefinition(methodNamed reader from)

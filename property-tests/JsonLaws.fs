@@ -239,15 +239,11 @@ let tests =
     testList
         "Json"
         [
-            law
-                "a record of members is the object of them"
-                (Gen.listOf (Gen.zip raggedText (tree 2)))
-                (fun members ->
-                    let record =
-                        Encode.record [| for name, value in members -> name, (fun () -> encode value) |]
+            law "a record of members is the object of them" (Gen.listOf (Gen.zip raggedText (tree 2))) (fun members ->
+                let record = Encode.record [| for name, value in members -> name, (fun () -> encode value) |]
 
-                    let object' = Encode.object [ for name, value in members -> name, encode value ]
-                    Encode.toString 0 (record ()) = Encode.toString 0 object')
+                let object' = Encode.object [ for name, value in members -> name, encode value ]
+                Encode.toString 0 (record ()) = Encode.toString 0 object')
 
             law "what is written reads back, with null for NaN and infinities" (tree 3) (fun value ->
                 use document = JsonDocument.Parse(ReadOnlyMemory(bytesOf false (encode value)))

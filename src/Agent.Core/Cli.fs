@@ -95,11 +95,7 @@ let private HelpWidth = 80
 
 /// For `--help` alone.
 let private parser =
-    lazy
-        ArgumentParser.Create<AgentArgument>(
-            programName = ProgramName,
-            usageStringCharacterWidth = HelpWidth
-        )
+    lazy ArgumentParser.Create<AgentArgument>(programName = ProgramName, usageStringCharacterWidth = HelpWidth)
 
 /// The flag of a case and its value; a switch has the value "true".
 let private flagAndValue (argument: AgentArgument) : struct (string * string) =
@@ -333,8 +329,7 @@ let parse (argv: string[]) (environment: Func<string, string | null>) : Result<C
         let system name =
             environment.Invoke name |> Option.ofObj |> Option.defaultValue ""
 
-        let wantsVersion =
-            words.Flags |> List.exists (fun (struct (name, _)) -> name = "--version")
+        let wantsVersion = words.Flags |> List.exists (fun (struct (name, _)) -> name = "--version")
 
         if wantsVersion && words.Errors.IsEmpty then
             Ok Command.Version
