@@ -1,3 +1,4 @@
+using System.Reactive;
 using System.Reactive.Concurrency;
 using System.Reactive.Disposables;
 using System.Reactive.Linq;
@@ -38,10 +39,24 @@ internal sealed class Poster(
             var state = Delivery.Start;
             var retry = new SerialDisposable();
             var waiting = false;
+            var asked = 0;
 
+            // Arrivals while a request lasts ask for one more look together. Their samples wait in the outbox, which is
+            // bounded; the queue of ObserveOn is not.
             return StableCompositeDisposable.Create(
                 scheduler.Schedule(TryPump),
-                arrivals.ObserveOn(scheduler).Subscribe(_ => TryPump(), observer.OnError, observer.OnCompleted),
+                arrivals
+                    .Where(_ => Interlocked.Exchange(ref asked, 1) == 0)
+                    .Select(static _ => Unit.Default)
+                    .ObserveOn(scheduler)
+                    .Subscribe(
+                        _ =>
+                        {
+                            Volatile.Write(ref asked, 0);
+                            TryPump();
+                        },
+                        observer.OnError,
+                        observer.OnCompleted),
                 retry);
 
             void TryPump()

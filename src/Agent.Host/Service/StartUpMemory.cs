@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
 
 namespace Agent.Host.Service;
 
@@ -13,6 +14,9 @@ internal static unsafe partial class StartUpMemory
 
     /// <summary>MADV_DONTNEED of madvise(2).</summary>
     private const int NotNeeded = 4;
+
+    /// <summary>Bit 61 of an entry of /proc/PID/pagemap: the page is the file's own. See proc_pid_pagemap(5).</summary>
+    private const ulong OfTheFile = 1UL << 61;
 
     /// <summary>
     /// Compacts the heap, whose first megabytes the reading of the command line has filled, and forgets the constant data of
@@ -30,19 +34,55 @@ internal static unsafe partial class StartUpMemory
     {
         var page = (ulong)Environment.SystemPageSize;
 
-        foreach (ref readonly var segment in new ReadOnlySpan<Segment>(program->Segments, program->Count))
+        try
         {
-            // Whole pages inside the segment. What the loader changes lies in writable ones.
-            var first = (program->Base + segment.Address + page - 1) & ~(page - 1);
-            var past = (program->Base + segment.Address + segment.Size) & ~(page - 1);
+            using var pages = File.OpenHandle("/proc/self/pagemap");
 
-            if (segment is { Type: Loadable, Flags: ReadOnly } && first < past)
+            foreach (ref readonly var segment in new ReadOnlySpan<Segment>(program->Segments, program->Count))
             {
-                _ = Advise(first, past - first, NotNeeded);
+                // Whole pages inside the segment. What the loader changes lies in writable ones.
+                var first = (program->Base + segment.Address + page - 1) / page;
+                var past = (program->Base + segment.Address + segment.Size) / page;
+
+                if (segment is { Type: Loadable, Flags: ReadOnly } && first < past)
+                {
+                    ForgetPages(pages, first, past, page);
+                }
             }
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            // Where the kernel does not tell which pages are the file's, all stay.
         }
 
         return 1;
+    }
+
+    /// <summary>
+    /// Forgets runs of pages that are the file's own. The others have been written to: the runtime keeps the random value that
+    /// guards its stacks in a page that it makes writable for as long as it takes to store it. The file has another value, and
+    /// a method that was under way meanwhile would take the difference for an attack and end the process.
+    /// </summary>
+    private static void ForgetPages(SafeFileHandle pages, ulong first, ulong past, ulong page)
+    {
+        var entries = new ulong[past - first];
+        var bytes = MemoryMarshal.AsBytes(entries.AsSpan());
+        var known = RandomAccess.Read(pages, bytes, (long)(first * sizeof(ulong))) / sizeof(ulong);
+
+        for (var at = 0; at < known; at++)
+        {
+            var begin = at;
+
+            while (at < known && (entries[at] & OfTheFile) != 0)
+            {
+                at++;
+            }
+
+            if (at > begin)
+            {
+                _ = Advise((first + (ulong)begin) * page, (ulong)(at - begin) * page, NotNeeded);
+            }
+        }
     }
 
     [LibraryImport("libc", EntryPoint = "dl_iterate_phdr")]
