@@ -36,7 +36,13 @@ let private tests =
             AdviceLaws.tests
             CliLaws.tests
             RepetitionLaws.tests
-            testList "Dashboard" [ Dashboard.StoreLaws.tests; Dashboard.HistoryLaws.tests; Dashboard.IntakeLaws.tests ]
+            testList
+                "Dashboard"
+                [
+                    Dashboard.StoreLaws.tests
+                    Dashboard.HistoryLaws.tests
+                    Dashboard.IntakeLaws.tests
+                ]
         ]
 
 [<EntryPoint>]

@@ -23,6 +23,8 @@ complete -c ai-dashboard-agent -l spool-max-mb -d 'megabytes that may wait there
 complete -c ai-dashboard-agent -l doctor -d 'check everything once, say what is wrong and how to mend it, and exit: 0, or 1 if something is' -f
 complete -c ai-dashboard-agent -l json -d 'with --doctor: print JSON' -f
 complete -c ai-dashboard-agent -l dry-run -d 'print request bodies instead of sending them; needs no host, slug or token' -f
+complete -c ai-dashboard-agent -l gpu-source -d 'who is asked about GPUs: nvml, nvidia-smi, none, or auto: nvml if it works, else nvidia-smi' -x -a 'auto nvml nvidia-smi none'
+complete -c ai-dashboard-agent -l nvml-library -d 'file of NVIDIAs library' -r -F
 complete -c ai-dashboard-agent -l procfs -d 'directory to read in place of /proc, in a container that sees its hosts' -x -a '(__fish_complete_directories)'
 complete -c ai-dashboard-agent -l sysfs -d 'the same for /sys' -x -a '(__fish_complete_directories)'
 complete -c ai-dashboard-agent -l rootfs -d 'directory under which mount points are looked up' -x -a '(__fish_complete_directories)'

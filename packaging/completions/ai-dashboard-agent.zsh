@@ -24,6 +24,8 @@ _arguments \
   '--doctor[check everything once, say what is wrong and how to mend it, and exit 0, or 1 if something is]' \
   '--json[with --doctor print JSON]' \
   '--dry-run[print request bodies instead of sending them; needs no host, slug or token]' \
+  '--gpu-source[who is asked about GPUs nvml, nvidia-smi, none, or auto nvml if it works, else nvidia-smi]:READER:(auto nvml nvidia-smi none)' \
+  '--nvml-library[file of NVIDIAs library]:PATH:_files' \
   '--procfs[directory to read in place of /proc, in a container that sees its hosts]:DIRECTORY:_files -/' \
   '--sysfs[the same for /sys]:DIRECTORY:_files -/' \
   '--rootfs[directory under which mount points are looked up]:DIRECTORY:_files -/' \

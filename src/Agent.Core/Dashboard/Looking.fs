@@ -6,7 +6,11 @@ open Agent.Core
 
 /// Log-ins that failed of late, the newest first: instants of a monotonic clock.
 [<Struct>]
-type FailedLogins = { Times: TimeSpan list }
+type FailedLogins =
+    {
+        /// Instants of a monotonic clock, newest first.
+        Times: TimeSpan list
+    }
 
 /// Who may look: the rules of log-ins and of host names.
 [<RequireQualifiedAccess>]

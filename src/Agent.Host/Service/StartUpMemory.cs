@@ -3,7 +3,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Agent.Host.Service;
 
-/// <summary>Gives back the memory that only the start of the program needed. See docs/adr/0012-small-memory.md.</summary>
+/// <summary>Gives back the memory that only the start of the program needed. See docs/adr/0015-small-memory.md.</summary>
 internal static unsafe partial class StartUpMemory
 {
     /// <summary>PT_LOAD of elf(5).</summary>
