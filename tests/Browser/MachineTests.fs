@@ -51,7 +51,7 @@ let tests =
                             "network"
                             "fans"
                         ] do
-                        Expect.contains charts chart "the issue's charts"
+                        Expect.contains charts chart "a chart of it"
 
                     Expect.equal (wait (page.Find("[data-chart=gpu-utilisation] .legend button").CountAsync())) 8 "a line for each GPU")
 

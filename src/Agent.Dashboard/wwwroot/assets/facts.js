@@ -26,7 +26,7 @@ function factsOf(server, sample) {
     fact("Memory", info.memory_total_bytes ? `${format.bytes(info.memory_total_bytes)}${info.swap_total_bytes ? `, swap ${format.bytes(info.swap_total_bytes)}` : ""}` : null),
     fact("System", [info.os_name, info.os_release, info.machine].filter(Boolean).join(" ")),
     fact("Up for", booted === null ? null : format.span(booted)),
-    fact("Agent", agent.version ? `${agent.version}${server.expected_interval_seconds ? `, every ${format.plain(server.expected_interval_seconds)} s` : ""}` : null),
+    fact("Agent", agent.version ? `${agent.version}${server.expected_interval_seconds ? `, every ${format.plain(Math.round(server.expected_interval_seconds * 10) / 10)} s` : ""}` : null),
     fact("Labels", labels.join(" ")),
     fact("Address", info.interfaces?.map((one) => one.ipv4 && `${one.name} ${one.ipv4}`).filter((text) => text && !text.startsWith("lo ")).slice(0, 3).join(", ")),
   ].filter(Boolean);
