@@ -14,7 +14,7 @@ internal sealed class Writer : IDisposable
     private static readonly TimeSpan UpkeepPeriod = TimeSpan.FromSeconds(1);
 
     /// <summary>From one go of the upkeep to the next while there is more to do: samples come first.</summary>
-    private static readonly TimeSpan UpkeepPause = TimeSpan.FromMilliseconds(30);
+    private static readonly TimeSpan UpkeepPause = TimeSpan.FromMilliseconds(60);
 
     private readonly object gate = new();
     private readonly SqliteConnection connection;
