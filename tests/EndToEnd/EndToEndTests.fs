@@ -15,4 +15,6 @@ let tests =
             GridTests.tests
             TlsTests.tests
             FaultTests.tests
+            MetricsTests.tests
+            DashboardTests.tests
         ]

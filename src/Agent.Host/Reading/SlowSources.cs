@@ -121,6 +121,28 @@ internal sealed class SlowSources
             .Concat(ipmiFans.Newest?.Faults ?? [])
             .Concat(gpus.Newest?.Faults ?? []);
 
+    /// <summary>The newest sensors of hwmon.</summary>
+    public Hwmon.PlacedSensor[] Sensors() => (sensors.Newest ?? SensorReading.None).Placed;
+
+    /// <summary>How each source fares.</summary>
+    public IEnumerable<SourceState> States()
+    {
+        yield return StateOf(sensors, static reading => reading.Faults.Length == 0);
+        yield return StateOf(frequency, static _ => true);
+        yield return StateOf(ipmiFans, static reading => reading.Faults.Length == 0);
+        yield return StateOf(gpus, static reading => reading.Faults.Length == 0);
+        yield return StateOf(facts, static _ => true);
+        yield return StateOf(partitions, static _ => true);
+    }
+
+    // A reading that is too old to be told is no good one.
+    private static SourceState StateOf<T>(SlowSource<T> source, Func<T, bool> isGood)
+        where T : class =>
+        new(
+            source.Name,
+            source.Newest is { } newest && isGood(newest),
+            source.Took is { } took ? FSharpValueOption<TimeSpan>.NewValueSome(took) : FSharpValueOption<TimeSpan>.None);
+
     private SlowReading<FanReading> ReadIpmi(IpmiProcess ipmi, TimeSpan interval)
     {
         // Fans that hwmon knows need no controller; on most machines this thread ends here.
