@@ -34,6 +34,7 @@ let private tests =
             DeliveryLaws.tests
             SpoolLaws.tests
             AdviceLaws.tests
+            ExpositionLaws.tests
             CliLaws.tests
             RepetitionLaws.tests
             testList

@@ -892,6 +892,90 @@ let private joint =
                 Expect.equal (Settings.variableOf "--host") "AI_DASHBOARD_HOST" "plain"
         ]
 
+let private listenTests =
+    testList
+        "metrics"
+        [
+            good
+                "--listen"
+                "AI_DASHBOARD_LISTEN"
+                (fun settings -> string settings.Listen.Value)
+                [
+                    "127.0.0.1:9835", "127.0.0.1:9835"
+                    " 127.1.2.3:1 ", "127.1.2.3:1"
+                    "127.0.0.1:0", "127.0.0.1:0"
+                    "[::1]:65535", "[::1]:65535"
+                ]
+
+            bad
+                "--listen"
+                "AI_DASHBOARD_LISTEN"
+                "an IP address and a port such as 127.0.0.1:9835 or [::1]:9835; names are not looked up"
+                [
+                    "localhost:9835"
+                    "127.0.0.1"
+                    ":9835"
+                    "9835"
+                    "1:9835"
+                    "127.1:9835"
+                    "::1:9835"
+                    "[127.0.0.1]:9835"
+                    "127.0.0.1:65536"
+                    "127.0.0.1:-1"
+                    "127.0.0.1: 80"
+                    "http://127.0.0.1:9835"
+                    "[::1]"
+                    "x"
+                ]
+
+            testCase "beyond this machine a token is needed"
+            <| fun () ->
+                for address in [ "0.0.0.0:9835"; "[::]:9835"; "192.0.2.1:9835" ] do
+                    Expect.equal
+                        (errorsOf [ "--listen"; address ] [])
+                        [
+                            $"--listen: \"{address}\" is not an address of this machine alone, and others may read the metrics there; give --listen-token-file too"
+                        ]
+                        address
+
+                let settings = settingsOf [ "--listen=0.0.0.0:9835" ] [ "AI_DASHBOARD_LISTEN_TOKEN_FILE", "/run/t" ]
+
+                Expect.equal settings.ListenToken (ValueSome(TokenOrigin.File("/run/t", "AI_DASHBOARD_LISTEN_TOKEN_FILE"))) "token"
+
+            testCase "with it a webapp is optional, and half of one is still a mistake"
+            <| fun () ->
+                let settings = settingsOf [ "--listen=127.0.0.1:9835" ] []
+                Expect.equal settings.Target ValueNone "no target"
+                Expect.equal settings.Missing [||] "nothing is missing"
+
+                Expect.equal
+                    (errorsOf [ "--listen=127.0.0.1:9835"; "--host=http://h" ] [])
+                    [
+                        "Missing --server-slug (or AI_DASHBOARD_SERVER_SLUG)"
+                        "Missing --token (or AI_DASHBOARD_TOKEN)"
+                    ]
+                    "half"
+
+                // The unit always hands over a credential, be it blank.
+                Expect.equal
+                    (settingsOf [ "--listen=127.0.0.1:9835" ] [ "CREDENTIALS_DIRECTORY", "/run/credentials" ]).Target
+                    ValueNone
+                    "a credential"
+
+            testCase "what makes no sense together"
+            <| fun () ->
+                Expect.equal
+                    (errorsWith [ "--listen-token-file=/t" ])
+                    [ "--listen-token-file: nothing is served without --listen" ]
+                    "token alone"
+
+                for flag in [ "--once"; "--dry-run" ] do
+                    Expect.equal
+                        (errorsWith [ "--listen=127.0.0.1:9835"; flag ])
+                        [ "--listen: --once and --dry-run serve nobody; leave one of them out" ]
+                        flag
+        ]
+
 [<Tests>]
 let tests =
     testList
@@ -910,5 +994,6 @@ let tests =
             gpuTests
             spoolTests
             diagnosisTests
+            listenTests
             joint
         ]

@@ -29,6 +29,8 @@ type internal AgentArgument =
     | [<EqualsAssignmentOrSpaced>] Client_Key of path: string
     | [<EqualsAssignmentOrSpaced>] Spool of directory: string
     | [<EqualsAssignmentOrSpaced>] Spool_Max_Mb of megabytes: string
+    | [<EqualsAssignmentOrSpaced>] Listen of address: string
+    | [<EqualsAssignmentOrSpaced>] Listen_Token_File of path: string
     | Doctor
     | Json
     | Dry_Run
@@ -62,6 +64,8 @@ type internal AgentArgument =
             | Client_Key _ -> "PEM private key of that certificate (default: in the same file)."
             | Spool _ -> "directory that keeps undelivered samples (default: $STATE_DIRECTORY, else in memory)."
             | Spool_Max_Mb _ -> "megabytes that may wait there; over it the oldest go (default: 256)."
+            | Listen _ -> "IP address and port at which Prometheus finds /metrics, such as 127.0.0.1:9835; --host is optional then."
+            | Listen_Token_File _ -> "file with the bearer token of those who may read the metrics; needed beyond this machine."
             | Doctor -> "check everything once, say what is wrong and how to mend it, and exit: 0, or 1 if something is."
             | Json -> "with --doctor: print JSON."
             | Dry_Run -> "print request bodies instead of sending them; needs no host, slug or token."
@@ -135,6 +139,8 @@ let private flagAndValue (argument: AgentArgument) : struct (string * string) =
     | AgentArgument.Client_Key value -> struct ("--client-key", value)
     | AgentArgument.Spool value -> struct ("--spool", value)
     | AgentArgument.Spool_Max_Mb value -> struct ("--spool-max-mb", value)
+    | AgentArgument.Listen value -> struct ("--listen", value)
+    | AgentArgument.Listen_Token_File value -> struct ("--listen-token-file", value)
     | AgentArgument.Doctor -> struct ("--doctor", "true")
     | AgentArgument.Json -> struct ("--json", "true")
     | AgentArgument.Dry_Run -> struct ("--dry-run", "true")
@@ -184,6 +190,8 @@ let private every =
         AgentArgument.Client_Key ""
         AgentArgument.Spool ""
         AgentArgument.Spool_Max_Mb ""
+        AgentArgument.Listen ""
+        AgentArgument.Listen_Token_File ""
         AgentArgument.Doctor
         AgentArgument.Json
         AgentArgument.Dry_Run

@@ -216,8 +216,14 @@ module Diagnosis =
     let private absent (settings: Settings) =
         if settings.DryRun then doubtful else bad
 
+    // Nor does an agent whose metrics are fetched, unless it was given one.
+    let private needsNone (settings: Settings) =
+        settings.DryRun
+        || (settings.Listen.IsSome && settings.BaseUrl.IsNone && settings.Missing.Length = 0)
+
     let private hostRow (settings: Settings) =
         match settings.BaseUrl with
+        | ValueNone when needsNone settings && not settings.DryRun -> leftOut "host"
         | ValueSome url -> good "host" (url.AbsoluteUri.TrimEnd '/')
         | ValueNone -> absent settings "host" Cause.HostMissing ""
 
@@ -225,7 +231,7 @@ module Diagnosis =
         match settings.Target with
         | ValueSome target -> good "server slug" target.Slug
         | ValueNone when isMissing settings "--server-slug" -> absent settings "server slug" Cause.SlugMissing ""
-        | ValueNone when settings.DryRun -> leftOut "server slug"
+        | ValueNone when needsNone settings -> leftOut "server slug"
         | ValueNone -> good "server slug" "given"
 
     let private tokenRow (settings: Settings) (token: Result<string, ConfigError> voption) =
@@ -238,7 +244,7 @@ module Diagnosis =
             bad "token" Cause.TokenMalformed error.Message
         | ValueSome(Error error) -> bad "token" Cause.TokenUnreadable error.Message
         | ValueNone when isMissing settings "--token" -> absent settings "token" Cause.TokenMissing ""
-        | ValueNone when settings.DryRun -> leftOut "token"
+        | ValueNone when needsNone settings -> leftOut "token"
         | ValueNone -> notChecked "token" "it is given; host or slug are not"
 
     /// What the user chose. `token` is what opening it came to: a warning or nothing, or an error; none when host or slug

@@ -3,6 +3,7 @@ namespace Agent.Core
 open System
 open System.Collections.Generic
 open System.Globalization
+open System.Net
 open FsToolkit.ErrorHandling
 open Agent.Core.Units
 
@@ -126,6 +127,10 @@ type Settings =
         Spool: string
         /// So much may be kept there.
         SpoolLimit: uint64<B>
+        /// Where metrics are served; none where they are not.
+        Listen: IPEndPoint voption
+        /// The token that clients of the metrics must show; none where any client may have them.
+        ListenToken: TokenOrigin voption
         /// Check everything once and say what is wrong.
         Doctor: bool
         /// Have the diagnosis as JSON.
@@ -351,6 +356,30 @@ module Settings =
         | path when path.Contains '\000' -> Error(error given "a file")
         | path -> Ok path
 
+    /// An address and a port, `127.0.0.1:9835` or `[::1]:9835`. Names are not looked up: what one means may change, and with it
+    /// who can read the metrics.
+    let private listenOf (given: Given) : Result<IPEndPoint, ConfigError> =
+        let text = given.Text.Trim()
+        let colon = text.LastIndexOf ':'
+
+        let address =
+            match (if colon > 0 then text.Substring(0, colon) else "") with
+            | host when host.StartsWith '[' && host.EndsWith ']' ->
+                match IPAddress.TryParse host with
+                | true, address -> Option.ofObj address
+                | _ -> None
+            | host ->
+                match IPAddress.TryParse host with
+                // Only the usual spelling: 1 and 0x7f.1 are addresses too.
+                | true, address ->
+                    Option.ofObj address
+                    |> Option.filter (fun address -> address.ToString() = host && not (host.Contains ':'))
+                | _ -> None
+
+        match address, UInt16.TryParse(text.Substring(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture) with
+        | Some address, (true, port) -> Ok(IPEndPoint(address, int port))
+        | _ -> Error(error given "an IP address and a port such as 127.0.0.1:9835 or [::1]:9835; names are not looked up")
+
     /// --token, --token-file, their variables in the same order, systemd's credential; none when nothing is there.
     let private tokenOriginOf
         (token: Given voption)
@@ -425,8 +454,17 @@ module Settings =
             tokenOriginOf (given "--token") (given "--token-file") (system "CREDENTIALS_DIRECTORY")
 
         // Without a webapp to send to, nobody need be named; what is named must still be right.
+        // Where metrics are the purpose, a webapp is one more; half a webapp is a mistake all the same.
+        let needsNoWebapp =
+            isSet "--dry-run"
+            || ((given "--listen").IsSome
+                && (given "--host").IsNone
+                && (given "--server-slug").IsNone
+                && (given "--token").IsNone
+                && (given "--token-file").IsNone)
+
         let absent =
-            if isSet "--dry-run" then
+            if needsNoWebapp then
                 []
             else
                 [
@@ -465,6 +503,13 @@ module Settings =
             and! clientKey = optional "--client-key" "" fileOf
             and! spool = optional "--spool" "" pathOf
             and! spoolLimit = optional "--spool-max-mb" (bytesOfMib 256UL<MiB>) mebibytesOf
+            and! listen = optional "--listen" ValueNone (listenOf >> Result.map ValueSome)
+
+            and! listenToken =
+                optional "--listen-token-file" ValueNone (fun file ->
+                    fileOf file
+                    |> Result.map (fun path -> ValueSome(TokenOrigin.File(path, file.Origin))))
+
             and! doctor = optional "--doctor" false switchOf
             and! json = optional "--json" false switchOf
 
@@ -494,6 +539,26 @@ module Settings =
                         [
                             error library $"used with {source.Origin} {source.Text.Trim()}; leave one of the two out"
                         ]
+                | _ -> Ok()
+
+            and! () =
+                match given "--listen", given "--listen-token-file" with
+                | ValueNone, ValueSome file -> Error [ errorWithoutText file "nothing is served without --listen" ]
+                | ValueSome listen, _ when isSet "--once" || isSet "--dry-run" ->
+                    Error
+                        [
+                            errorWithoutText listen "--once and --dry-run serve nobody; leave one of them out"
+                        ]
+                | ValueSome listen, ValueNone ->
+                    match listenOf listen with
+                    | Ok address when not (IPAddress.IsLoopback address.Address) ->
+                        Error
+                            [
+                                error
+                                    listen
+                                    "an address of this machine alone, and others may read the metrics there; give --listen-token-file too"
+                            ]
+                    | _ -> Ok()
                 | _ -> Ok()
 
             and! () =
@@ -569,6 +634,8 @@ module Settings =
                         else
                             (system "STATE_DIRECTORY").Split(':')[0]
                     SpoolLimit = spoolLimit
+                    Listen = listen
+                    ListenToken = listenToken
                     Doctor = doctor
                     Json = json
                     DryRun = dryRun

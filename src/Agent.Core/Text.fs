@@ -228,9 +228,9 @@ type internal Cursor =
 
 /// Files of /sys: one value and a line end.
 [<RequireQualifiedAccess>]
-module internal SysFile =
+module SysFile =
     /// The value of a file that holds one whole number.
-    let integer (file: SysText) (expected: string) : Result<int64, SourceError> =
+    let internal integer (file: SysText) (expected: string) : Result<int64, SourceError> =
         match file.Content with
         | Error error -> Error error
         | Ok bytes ->
@@ -245,7 +245,7 @@ module internal SysFile =
                 Error(SourceError.Garbled(cursor.Bad("value", expected)))
 
     /// The text of a file that holds one line, blanks around it removed.
-    let line (file: SysText) : Result<string, SourceError> =
+    let internal line (file: SysText) : Result<string, SourceError> =
         match file.Content with
         | Error error -> Error error
         | Ok bytes ->
@@ -255,3 +255,7 @@ module internal SysFile =
                 Ok(Text.toString cursor.Rest)
             else
                 Error(SourceError.Garbled(cursor.NoLine "value"))
+
+    /// The text of a file that holds one line; empty where it cannot be read.
+    [<CompiledName "Text">]
+    let text (file: SysText) : string = line file |> Result.defaultValue ""

@@ -157,3 +157,31 @@ let roundToTenth (value: float<'u>) : float<'u> =
 [<CompiledName "WireInteger">]
 let wireInteger (value: uint64<'u>) : int64 =
     int64 (min (uint64 value) (uint64 Int64.MaxValue))
+
+/// Clock ticks as seconds. USER_HZ, the unit that /proc speaks in, is 100 on every architecture that .NET runs on.
+[<CompiledName "SecondsOfTicks">]
+let secondsOfTicks (value: uint64<tick>) : float<s> =
+    LanguagePrimitives.FloatWithMeasure(float value / 100.0)
+
+/// Milliseconds as seconds.
+[<CompiledName "SecondsOfMilliseconds">]
+let secondsOfMilliseconds (value: uint64<ms>) : float<s> =
+    LanguagePrimitives.FloatWithMeasure(float value / 1000.0)
+
+/// Microseconds as seconds.
+[<CompiledName "SecondsOfMicroseconds">]
+let secondsOfMicroseconds (value: uint64<us>) : float<s> =
+    LanguagePrimitives.FloatWithMeasure(float value / 1e6)
+
+/// An instant as seconds since 1970-01-01 UTC.
+[<CompiledName "SecondsSinceEpoch">]
+let secondsSinceEpoch (instant: DateTimeOffset) : float<s> =
+    LanguagePrimitives.FloatWithMeasure((instant - DateTimeOffset.UnixEpoch).TotalSeconds)
+
+/// Megahertz as hertz.
+[<CompiledName "HertzOfMhz">]
+let hertzOfMhz (value: float<MHz>) : float = float value * 1e6
+
+/// Hundredths as a ratio of 1.
+[<CompiledName "RatioOfPercent">]
+let ratioOfPercent (value: float<percent>) : float = float value / 100.0

@@ -5,6 +5,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using Agent.Core;
 using Agent.Host.Buffering;
+using Agent.Host.Exporting;
 using Agent.Host.Posting;
 using Agent.Host.Reading;
 using Agent.Host.Service;
@@ -36,6 +37,9 @@ internal sealed class AgentRun : IDisposable
     private readonly Sampler sampler;
     private readonly ServiceState service;
     private readonly Adviser adviser;
+    private readonly MetricsEndpoint? endpoint;
+    private readonly TokenSource? scrapeToken;
+    private readonly MetricsSource? metrics;
     private bool firstSample = true;
     private GpuFinding gpus = Diagnosis.NoGpus;
     private int untilSettled = 2;
@@ -44,8 +48,12 @@ internal sealed class AgentRun : IDisposable
     private EncodedSample? newest;
     private bool accepted;
     private long lateBy;
+    private long delivered;
 
-    /// <summary>An agent that has not started yet; without a client it only prints what it would send.</summary>
+    /// <summary>
+    /// An agent that has not started yet. Without a client nothing is sent, and with --dry-run it is printed instead;
+    /// without an endpoint no metrics are kept.
+    /// </summary>
     public AgentRun(
         Settings settings,
         IngestClient? client,
@@ -54,8 +62,12 @@ internal sealed class AgentRun : IDisposable
         AgentClock clock,
         Log log,
         Signals signals,
-        Systemd systemd)
+        Systemd systemd,
+        MetricsEndpoint? endpoint = null,
+        TokenSource? scrapeToken = null)
     {
+        this.endpoint = endpoint;
+        this.scrapeToken = scrapeToken;
         this.settings = settings;
         this.client = client;
         this.outbox = outbox;
@@ -64,7 +76,8 @@ internal sealed class AgentRun : IDisposable
         this.version = version;
         this.log = log;
         this.signals = signals;
-        files = new ProcFiles(settings.ProcFs, settings.SysFs, clock);
+        var record = endpoint is null ? null : new ReadingRecord();
+        files = new ProcFiles(settings.ProcFs, settings.SysFs, clock, record);
         slow = new SlowSources(settings, clock);
         sampling = new SamplingScheduler(clock)
         {
@@ -77,14 +90,21 @@ internal sealed class AgentRun : IDisposable
         adviser = new Adviser(
             () => client?.AskForRoute(settings.Timeout, signals.AtOnce) ?? default, clock, log, signals.AtOnce);
 
+        var watch = new SourceWatch(settings, slow.Faults, log);
+        metrics = record is null ? null : Metrics(watch);
+
         sampler = new Sampler(
             files,
             SlowReadings,
             slow.Facts,
             settings,
             new Identity(version, settings.Hostname, RuntimeInformation.FrameworkDescription, Environment.ProcessId),
-            new SourceWatch(settings, slow.Faults, log),
-            clock);
+            watch,
+            clock,
+            record is null || metrics is null
+                ? null
+                : (previous, sample, snapshot) =>
+                    metrics.Publish(previous, sample, snapshot, record.Texts, record.States(snapshot)));
     }
 
     /// <summary>
@@ -95,6 +115,7 @@ internal sealed class AgentRun : IDisposable
     {
         slow.Start();
         Announce();
+        Serve();
 
         Exception? defect = null;
         var poster = new Poster(outbox, Post, posting, settings.Interval, Random.Shared.NextDouble, signals.Orderly);
@@ -158,6 +179,47 @@ internal sealed class AgentRun : IDisposable
     /// <inheritdoc/>
     public void Dispose() => files.Dispose();
 
+    private MetricsSource Metrics(SourceWatch watch) => new(
+        version,
+        settings,
+        slow.Facts,
+        slow.Sensors,
+        slow.States,
+        () => watch.Failures,
+        Destinations,
+        files.ReadDomainName(),
+        clock);
+
+    private DestinationState[] Destinations()
+    {
+        var dropped = outbox.Dropped;
+
+        return client is null
+            ? []
+            :
+            [
+                new DestinationState(
+                    "ingest", outbox.Count, Interlocked.Read(ref delivered), dropped.Overflowed, dropped.Refused, dropped.Damaged),
+            ];
+    }
+
+    private void Serve()
+    {
+        if (metrics is null)
+        {
+            return;
+        }
+
+        endpoint?.Start(new ScrapeAnswers(
+            metrics.Machine,
+            metrics.Agent,
+            metrics.Age,
+            settings.Interval,
+            scrapeToken is null ? null : () => scrapeToken.Current,
+            () => scrapeToken?.Refresh() ?? false,
+            clock));
+    }
+
     private SlowReadings SlowReadings()
     {
         if (firstSample)
@@ -178,6 +240,7 @@ internal sealed class AgentRun : IDisposable
         if (lateBy > 0)
         {
             log.Warning("sampling was late", $": {lateBy} sample(s) skipped");
+            metrics?.Skipped(lateBy);
             lateBy = 0;
         }
 
@@ -220,6 +283,7 @@ internal sealed class AgentRun : IDisposable
             {
                 accepted = newest is not null && attempt.Sample.Body.Span.SequenceEqual(newest.Body.Span);
 
+                Interlocked.Increment(ref delivered);
                 log.Over(NotDelivered);
                 service.Delivered();
 
@@ -267,16 +331,23 @@ internal sealed class AgentRun : IDisposable
             return;
         }
 
-        var target = settings.Target.Value;
+        var goal = settings.Target.IsSome
+            ? $"{settings.Target.Value.Host} as {settings.Target.Value.Slug}"
+            : $"metrics at http://{endpoint?.Address}/metrics";
         var disks = files.ReadDisks().Match(
             all => Devices.SelectDisks(settings.Disks, all).Tracked.Select(static disk => disk.Device),
             static _ => []);
         var names = string.Join(",", disks);
 
         log.Routine(
-            $"{Cli.ProgramName} {version} | {target.Host} as {target.Slug} | every "
+            $"{Cli.ProgramName} {version} | {goal} | every "
             + $"{settings.Interval.TotalSeconds.ToString(CultureInfo.InvariantCulture)} s | disks: {(names.Length > 0 ? names : "none")} | GPUs: "
             + Diagnosis.GpusInSight(settings.GpuReader, GpuPlaces.Look(settings.SysFs, settings.ProcFs)));
+
+        if (endpoint is not null && settings.Target.IsSome)
+        {
+            log.Routine($"metrics at http://{endpoint.Address}/metrics");
+        }
     }
 
     /// <summary>A line with the GPUs once they are known and whenever they change, and advice whenever its cause does.</summary>

@@ -5,6 +5,7 @@ using System.Text;
 using Agent.Core;
 using Agent.Host.Buffering;
 using Agent.Host.Diagnosing;
+using Agent.Host.Exporting;
 using Agent.Host.Posting;
 using Agent.Host.Reading;
 using Agent.Host.Service;
@@ -68,21 +69,31 @@ internal static class Program
                 bad => Complain(errors, bad.Select(static problem => problem.Message)));
         }
 
-        FSharpResult<TokenSource, ConfigError>? token = settings.DryRun ? null : TokenSource.Open(settings.Target.Value.Token);
+        FSharpResult<TokenSource, ConfigError>? token = settings.DryRun || settings.Target.IsNone ? null : TokenSource.Open(settings.Target.Value.Token);
+        FSharpResult<TokenSource, ConfigError>? scrapeToken =
+            settings.ListenToken.IsNone ? null : TokenSource.Open(settings.ListenToken.Value);
         string[] problems =
         [
             .. MissingDirectories(settings),
             .. trust.Match(static _ => [], static errors => errors.Select(static error => error.Message)),
             .. token?.Match(static _ => [], static error => (string[])[error.Message]) ?? [],
+            .. scrapeToken?.Match(static _ => [], static error => (string[])[error.Message]) ?? [],
         ];
 
         return problems.Length > 0
             ? Complain(errors, problems)
-            : Run(settings, token?.ResultValue, trust.ResultValue, clock, new Seams(scale, samples), output, errors);
+            : Run(settings, token?.ResultValue, scrapeToken?.ResultValue, trust.ResultValue, clock, new Seams(scale, samples), output, errors);
     }
 
     private static int Run(
-        Settings settings, TokenSource? token, TlsTrust trust, AgentClock clock, Seams seams, TextWriter output, TextWriter errors)
+        Settings settings,
+        TokenSource? token,
+        TokenSource? scrapeToken,
+        TlsTrust trust,
+        AgentClock clock,
+        Seams seams,
+        TextWriter output,
+        TextWriter errors)
     {
         var log = new Log(output, errors, settings.LogLevel, settings.Quiet, clock, IsJournal);
 
@@ -91,9 +102,12 @@ internal static class Program
             log.Warning(warning);
         }
 
-        if (token is { Warning.Length: > 0 })
+        foreach (var source in (TokenSource?[])[token, scrapeToken])
         {
-            log.Warning(token.Warning);
+            if (source is { Warning.Length: > 0 })
+            {
+                log.Warning(source.Warning);
+            }
         }
 
         if (seams.Scale > 1)
@@ -108,9 +122,16 @@ internal static class Program
 
         try
         {
-            return OpenOutbox(settings, clock, log).Match(
-                outbox => Run(settings, token, trust, outbox, clock, seams, log),
-                error => Complain(errors, [error.ToString()]));
+            FSharpResult<MetricsEndpoint, ConfigError>? endpoint =
+                settings.Listen.IsNone ? null : MetricsEndpoint.Open(settings.Listen.Value, clock);
+
+            using var listening = endpoint is { IsOk: true } ? endpoint.Value.ResultValue : null;
+
+            return endpoint is { IsOk: false }
+                ? Complain(errors, [endpoint.Value.ErrorValue.Message])
+                : OpenOutbox(settings, clock, log).Match(
+                    outbox => Run(settings, token, scrapeToken, trust, outbox, listening, clock, seams, log),
+                    error => Complain(errors, [error.ToString()]));
         }
         catch (Exception defect)
         {
@@ -125,7 +146,15 @@ internal static class Program
     }
 
     private static int Run(
-        Settings settings, TokenSource? token, TlsTrust trust, IOutbox outbox, AgentClock clock, Seams seams, Log log)
+        Settings settings,
+        TokenSource? token,
+        TokenSource? scrapeToken,
+        TlsTrust trust,
+        IOutbox outbox,
+        MetricsEndpoint? endpoint,
+        AgentClock clock,
+        Seams seams,
+        Log log)
     {
         using (outbox)
         {
@@ -135,7 +164,7 @@ internal static class Program
                     settings.Target.Value, token, trust, settings.Interval, settings.Timeout, $"{Cli.ProgramName}/{Version}", clock);
             using var signals = new Signals();
             using var systemd = Systemd.Open(Environment.GetEnvironmentVariable, Environment.ProcessId);
-            using var agent = new AgentRun(settings, client, outbox, Version, clock, log, signals, systemd);
+            using var agent = new AgentRun(settings, client, outbox, Version, clock, log, signals, systemd, endpoint, scrapeToken);
 
             if (seams.BackToBack > 0)
             {
@@ -148,7 +177,9 @@ internal static class Program
     }
 
     private static FSharpResult<IOutbox, SpoolError> OpenOutbox(Settings settings, AgentClock clock, Log log) =>
-        settings.DryRun || settings.Spool.Length == 0
+        settings.Target.IsNone && !settings.DryRun
+            ? FSharpResult<IOutbox, SpoolError>.NewOk(new NoOutbox())
+            : settings.DryRun || settings.Spool.Length == 0
             ? FSharpResult<IOutbox, SpoolError>.NewOk(new Outbox(Outbox.DefaultCapacity))
             : SpoolDirectory
                 .Open(Path.Join(settings.Spool, "ingest"), (long)settings.SpoolLimit, Outbox.DefaultCapacity, clock, log.Warning)

@@ -23,6 +23,7 @@ internal sealed record Identity(string Version, string Hostname, string Runtime,
 /// <param name="identity">Who samples.</param>
 /// <param name="watch">Told what could not be read.</param>
 /// <param name="clock">The monotonic clock.</param>
+/// <param name="publish">Told of each sample, where metrics are exported.</param>
 internal sealed class Sampler(
     ProcFiles files,
     Func<SlowReadings> slow,
@@ -30,11 +31,14 @@ internal sealed class Sampler(
     Settings settings,
     Identity identity,
     SourceWatch watch,
-    AgentClock clock)
+    AgentClock clock,
+    Action<FSharpValueOption<Sample>, Sample, Snapshot>? publish = null)
 {
     private readonly SampleOptions options = new(settings.Disks, settings.Interfaces, settings.CpuWindow);
     private readonly ArrayBufferWriter<byte> body = new(4096);
+    private readonly bool hasReceiver = settings.DryRun || settings.Target.IsSome;
     private FSharpValueOption<Snapshot> previous = FSharpValueOption<Snapshot>.None;
+    private FSharpValueOption<Sample> previousSample = FSharpValueOption<Sample>.None;
     private Stat.CpuStat? opening;
     private TimeSpan openedAt;
     private SystemInfo? encodedFacts;
@@ -59,6 +63,13 @@ internal sealed class Sampler(
         watch.Observe(snapshot);
         previous = FSharpValueOption<Snapshot>.NewValueSome(snapshot);
         opening = null;
+        publish?.Invoke(previousSample, sample, snapshot);
+        previousSample = publish is null ? previousSample : FSharpValueOption<Sample>.NewValueSome(sample);
+
+        if (!hasReceiver)
+        {
+            return EncodedSample.None;
+        }
 
         body.ResetWrittenCount();
 

@@ -18,4 +18,6 @@ let tests =
             FaultTests.tests
             GpuTests.tests
             CostTests.tests
+            MetricsTests.tests
+            DashboardTests.tests
         ]

@@ -28,9 +28,37 @@ type Fan =
         Speed: int<rpm>
     }
 
+/// What a sensor measures.
+[<RequireQualifiedAccess; Struct>]
+type Quantity =
+    /// Degrees Celsius.
+    | Temperature
+    /// Revolutions per minute.
+    | FanSpeed
+
+/// One sensor by its place below /sys, which stays the same where labels are missing or repeat.
+type PlacedSensor =
+    {
+        /// The chip by its device, `platform_coretemp_0`, as node_exporter names it; by its `name` where /sys does not tell
+        /// the device.
+        Chip: string
+        /// The chip's `name`, `coretemp`; empty when it has none.
+        ChipName: string
+        /// The file without `_input`: `temp1`.
+        Sensor: string
+        /// `temp*_label` or `fan*_label`; empty when the chip gives none.
+        Label: string
+        /// What it measures.
+        Quantity: Quantity
+        /// In the unit of the quantity.
+        Value: float
+    }
+
 /// All sensors of the machine at one reading.
 type Sensors =
     {
+        /// Every sensor that measures, in the order of the files.
+        Placed: PlacedSensor[]
         /// In the order of the files.
         Temperatures: Temperature[]
         /// In the order of the files.
@@ -47,8 +75,36 @@ let private splitPath (path: string) =
     let slash = path.LastIndexOf '/'
     struct (path.Substring(0, max 0 slash), path.Substring(slash + 1))
 
+// node_exporter's rule for the parts of a chip's name.
+let private cleaned (text: string) : string =
+    let keep c =
+        if Char.IsAsciiLetterLower c || Char.IsAsciiDigit c || c = ':' || c = '_' then
+            c
+        else
+            '_'
+
+    (text.ToLowerInvariant() |> String.map keep).Trim '_'
+
+/// The chip by its device, `/sys/devices/platform/coretemp.0`: the last two parts of that path.
+let private chipOf (device: string) (name: string) (directory: string) : string =
+    let parts = device.Split('/', StringSplitOptions.RemoveEmptyEntries)
+
+    let byDevice =
+        if parts.Length < 2 then
+            ""
+        else
+            match cleaned parts[parts.Length - 2], cleaned parts[parts.Length - 1] with
+            | "", "" -> ""
+            | "", device -> device
+            | kind, "" -> kind
+            | kind, device -> $"{kind}_{device}"
+
+    if byDevice <> "" then byDevice
+    elif cleaned name <> "" then cleaned name
+    else (splitPath directory |> fun (struct (_, last)) -> last)
+
 /// Makes sense of the files `name`, `temp*_input`, `temp*_label`, `fan*_input` and `fan*_label` of all chips, each chip
-/// in a directory of its own.
+/// in a directory of its own. The text of `device`, which is a link, is where it leads.
 [<CompiledName "Parse">]
 let parse (files: SysText[]) : Sensors =
     let texts = Dictionary<string, string>(StringComparer.Ordinal)
@@ -56,6 +112,7 @@ let parse (files: SysText[]) : Sensors =
     for file in files do
         if
             file.Path.EndsWith("/name", StringComparison.Ordinal)
+            || file.Path.EndsWith("/device", StringComparison.Ordinal)
             || file.Path.EndsWith("_label", StringComparison.Ordinal)
         then
             match SysFile.line file with
@@ -71,9 +128,21 @@ let parse (files: SysText[]) : Sensors =
     let temperatures = ResizeArray<Temperature>()
     let fans = ResizeArray<Fan>()
     let faults = ResizeArray<SourceError>()
+    let placed = ResizeArray<PlacedSensor>()
 
     for file in files do
         let struct (directory, name) = splitPath file.Path
+
+        let place quantity label chip value =
+            placed.Add
+                {
+                    Chip = chipOf (textOf (directory + "/device")) chip directory
+                    ChipName = chip
+                    Sensor = name.Substring(0, name.Length - "_input".Length)
+                    Label = label
+                    Quantity = quantity
+                    Value = value
+                }
 
         if name.EndsWith("_input", StringComparison.Ordinal) then
             let label = textOf (file.Path.Substring(0, file.Path.Length - "_input".Length) + "_label")
@@ -86,6 +155,8 @@ let parse (files: SysText[]) : Sensors =
                     let celsius = degreesOfMilli (LanguagePrimitives.Int64WithMeasure value)
 
                     if isPlausible celsius then
+                        place Quantity.Temperature label chip (float celsius)
+
                         temperatures.Add
                             {
                                 Chip = chip
@@ -107,6 +178,8 @@ let parse (files: SysText[]) : Sensors =
                             }
                     )
                 | Ok value ->
+                    place Quantity.FanSpeed label chip (float value)
+
                     let label =
                         if label <> "" then label
                         elif chip <> "" then chip
@@ -119,6 +192,7 @@ let parse (files: SysText[]) : Sensors =
                         }
 
     {
+        Placed = placed.ToArray()
         Temperatures = temperatures.ToArray()
         Fans = fans.ToArray()
         Faults = faults.ToArray()

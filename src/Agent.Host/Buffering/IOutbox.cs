@@ -2,7 +2,11 @@ namespace Agent.Host.Buffering;
 
 /// <summary>One request body, encoded once, without the token.</summary>
 /// <param name="Body">UTF-8 JSON on one line.</param>
-internal sealed record EncodedSample(ReadOnlyMemory<byte> Body);
+internal sealed record EncodedSample(ReadOnlyMemory<byte> Body)
+{
+    /// <summary>What becomes of a sample that nobody is to receive.</summary>
+    public static readonly EncodedSample None = new(default(ReadOnlyMemory<byte>));
+}
 
 /// <summary>Samples that went without being delivered.</summary>
 /// <param name="Overflowed">Because there was no room for newer ones.</param>

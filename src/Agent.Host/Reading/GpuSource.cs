@@ -47,6 +47,12 @@ internal sealed class GpuSource
     /// <summary>The newest reading that is young enough; null while there is none.</summary>
     public GpuReading? Newest => Program is { } asked ? asked.Newest : thread.Newest;
 
+    /// <summary>The name that metrics tell its state by.</summary>
+    public string Name => thread.Name;
+
+    /// <summary>What the newest reading by the library took; null before the first, and while nvidia-smi tells by itself.</summary>
+    public TimeSpan? Took => Program is null ? thread.Took : null;
+
     /// <summary>Which GPUs there are, or why there are none; null before the first answer.</summary>
     public GpuFinding? Finding => Hanging is { Length: > 0 } hanging
         ? Diagnosis.GpuFinding(new(

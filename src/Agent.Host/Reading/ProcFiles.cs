@@ -21,10 +21,12 @@ internal sealed class ProcFiles : IDisposable
     private readonly KernelFile memoryPressure;
     private readonly FabricFiles fabric;
     private readonly ProcessCount processes;
+    private readonly ReadingRecord? record;
 
-    /// <summary>Reads under the given roots, by default /proc and /sys.</summary>
-    public ProcFiles(string procfs, string sysfs, AgentClock clock)
+    /// <summary>Reads under the given roots, by default /proc and /sys; keeps a record where one is given.</summary>
+    public ProcFiles(string procfs, string sysfs, AgentClock clock, ReadingRecord? record = null)
     {
+        this.record = record;
         root = procfs;
         this.clock = clock;
         stat = FileAt("stat");
@@ -48,27 +50,30 @@ internal sealed class ProcFiles : IDisposable
     /// <summary>The processes alone.</summary>
     public FSharpResult<int, SourceError> CountProcesses() => processes.Read();
 
+    /// <summary>The NIS domain name, which almost nobody has; empty where it cannot be read.</summary>
+    public string ReadDomainName() => SysFile.Text(KernelFiles.ReadText(Path.Join(root, "sys/kernel/domainname"), buffer));
+
     /// <summary>Everything at this instant.</summary>
     public Snapshot Read(FSharpValueOption<CpuWindow> window, Func<SlowReadings> slow)
     {
         // The counters whose differences matter most come first, right after the time stamp.
         var at = clock.GetUtcNow();
-        var cpu = ReadStat();
-        var diskCounters = ReadDisks();
-        var interfaces = network.Read(buffer, NetDev.Parse);
+        var cpu = Read(FastSource.Cpu, stat, Stat.Parse);
+        var diskCounters = Read(FastSource.Disks, disks, DiskStats.Parse);
+        var interfaces = Read(FastSource.Network, network, NetDev.Parse);
 
         return new Snapshot(
             at: at,
             window: window,
             stat: cpu,
-            memory: memory.Read(buffer, MemInfo.Parse),
-            load: load.Read(buffer, LoadAvg.Parse),
+            memory: Read(FastSource.Memory, memory, MemInfo.Parse),
+            load: Read(FastSource.Load, load, LoadAvg.Parse),
             disks: diskCounters,
             network: interfaces,
-            processes: CountProcesses(),
-            cpuPressure: cpuPressure.Read(buffer, static text => Pressure.Parse("/proc/pressure/cpu", text)),
-            ioPressure: ioPressure.Read(buffer, static text => Pressure.Parse("/proc/pressure/io", text)),
-            memoryPressure: memoryPressure.Read(buffer, static text => Pressure.Parse("/proc/pressure/memory", text)),
+            processes: Processes(),
+            cpuPressure: Read(FastSource.CpuPressure, cpuPressure, static text => Pressure.Parse("/proc/pressure/cpu", text)),
+            ioPressure: Read(FastSource.IoPressure, ioPressure, static text => Pressure.Parse("/proc/pressure/io", text)),
+            memoryPressure: Read(FastSource.MemoryPressure, memoryPressure, static text => Pressure.Parse("/proc/pressure/memory", text)),
             infiniband: fabric.Read(buffer),
             slow: slow());
     }
@@ -85,6 +90,29 @@ internal sealed class ProcFiles : IDisposable
     private KernelFile FileAt(string name) => new(Path.Join(root, name), Now);
 
     private TimeSpan Now() => clock.Elapsed;
+
+    private FSharpResult<T, SourceError> Read<T>(FastSource source, KernelFile file, TextParser<T> parse) =>
+        record is null ? file.Read(buffer, parse) : Record(record, source, file, parse);
+
+    private FSharpResult<T, SourceError> Record<T>(ReadingRecord record, FastSource source, KernelFile file, TextParser<T> parse)
+    {
+        var begin = clock.Elapsed;
+        var result = file.Read(buffer, text =>
+        {
+            record.Keep(source, text);
+            return parse(text);
+        });
+        record.Took(source, clock.Elapsed - begin);
+        return result;
+    }
+
+    private FSharpResult<int, SourceError> Processes()
+    {
+        var begin = record is null ? default : clock.Elapsed;
+        var result = CountProcesses();
+        record?.Took(FastSource.Processes, clock.Elapsed - begin);
+        return result;
+    }
 }
 
 /// <summary>The counters of RDMA ports. Which ports there are is looked up once a minute.</summary>

@@ -20,6 +20,7 @@ internal sealed class SlowSource<T>(string name, AgentClock clock, TimeSpan long
     private T? newest;
     private TimeSpan takenAt;
     private bool started;
+    private TimeSpan? took;
     private bool final;
     private bool wanted;
     private bool stopped;
@@ -80,6 +81,21 @@ internal sealed class SlowSource<T>(string name, AgentClock clock, TimeSpan long
         }
     }
 
+    /// <summary>The name that it was given.</summary>
+    public string Name => name;
+
+    /// <summary>What the newest reading took; null before the first.</summary>
+    public TimeSpan? Took
+    {
+        get
+        {
+            lock (gate)
+            {
+                return took;
+            }
+        }
+    }
+
     /// <summary>Waits for the first reading until the given instant of the clock; infinite for as long as it takes.</summary>
     public void WaitForFirst(TimeSpan until)
     {
@@ -107,10 +123,12 @@ internal sealed class SlowSource<T>(string name, AgentClock clock, TimeSpan long
     {
         while (true)
         {
+            var begin = clock.Elapsed;
             var reading = read();
 
             lock (gate)
             {
+                took = clock.Elapsed - begin;
                 newest = reading.Value;
                 takenAt = clock.Elapsed;
                 final = reading.Next == Timeout.InfiniteTimeSpan;

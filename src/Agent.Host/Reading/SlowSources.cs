@@ -129,6 +129,28 @@ internal sealed class SlowSources
             .Concat(ipmiFans.Newest?.Faults ?? [])
             .Concat(gpus.Faults);
 
+    /// <summary>The newest sensors of hwmon.</summary>
+    public Hwmon.PlacedSensor[] Sensors() => (sensors.Newest ?? SensorReading.None).Placed;
+
+    /// <summary>How each source fares.</summary>
+    public IEnumerable<SourceState> States()
+    {
+        yield return StateOf(sensors, static reading => reading.Faults.Length == 0);
+        yield return StateOf(frequency, static _ => true);
+        yield return StateOf(ipmiFans, static reading => reading.Faults.Length == 0);
+        yield return StateOf(gpus.Name, gpus.Newest is not null && !gpus.Faults.Any(), gpus.Took);
+        yield return StateOf(facts, static _ => true);
+        yield return StateOf(partitions, static _ => true);
+    }
+
+    // A reading that is too old to be told is no good one.
+    private static SourceState StateOf<T>(SlowSource<T> source, Func<T, bool> isGood)
+        where T : class =>
+        StateOf(source.Name, source.Newest is { } newest && isGood(newest), source.Took);
+
+    private static SourceState StateOf(string name, bool isGood, TimeSpan? took) =>
+        new(name, isGood, took is { } known ? FSharpValueOption<TimeSpan>.NewValueSome(known) : FSharpValueOption<TimeSpan>.None);
+
     private SlowReading<FanReading> ReadIpmi(IpmiProcess ipmi, TimeSpan interval)
     {
         // Fans that hwmon knows need no controller; on most machines this thread ends here.

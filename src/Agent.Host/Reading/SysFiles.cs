@@ -1,3 +1,4 @@
+using System.Text;
 using Agent.Core;
 using Agent.Core.Proc;
 using Agent.Core.Sys;
@@ -8,11 +9,13 @@ namespace Agent.Host.Reading;
 /// <summary>Temperatures and fans at one reading.</summary>
 /// <param name="CpuTemperature">Degrees Celsius; none without a sensor.</param>
 /// <param name="Fans">Fans with a speed.</param>
+/// <param name="Placed">Every sensor of hwmon that measures.</param>
 /// <param name="Faults">Sensors that could not be read.</param>
-internal sealed record SensorReading(FSharpValueOption<double> CpuTemperature, Hwmon.Fan[] Fans, SourceError[] Faults)
+internal sealed record SensorReading(
+    FSharpValueOption<double> CpuTemperature, Hwmon.Fan[] Fans, Hwmon.PlacedSensor[] Placed, SourceError[] Faults)
 {
     /// <summary>A machine without sensors.</summary>
-    public static readonly SensorReading None = new(FSharpValueOption<double>.None, [], []);
+    public static readonly SensorReading None = new(FSharpValueOption<double>.None, [], [], []);
 
     /// <summary>True when there is nothing to read again soon.</summary>
     public bool IsEmpty => CpuTemperature.IsNone && Fans.Length == 0 && Faults.Length == 0;
@@ -29,10 +32,12 @@ internal sealed class SysFiles(string sysfs, string procfs)
     /// <summary>All sensors of hwmon, and the thermal zones where it has no temperature.</summary>
     public SensorReading ReadSensors()
     {
-        var sensors = Hwmon.Parse(Texts(
-            from chip in Directories(Path.Join(sysfs, "class/hwmon"))
-            from file in SensorFiles(chip)
-            select file));
+        var chips = Directories(Path.Join(sysfs, "class/hwmon"));
+        var sensors = Hwmon.Parse(
+        [
+            .. chips.Select(DeviceOf).OfType<SysText>(),
+            .. Texts(from chip in chips from file in SensorFiles(chip) select file),
+        ]);
 
         var temperature = Hwmon.CpuTemperature(sensors.Temperatures);
 
@@ -44,7 +49,7 @@ internal sealed class SysFiles(string sysfs, string procfs)
                 select Path.Join(zone, "temp")));
         }
 
-        return new SensorReading(temperature, sensors.Fans, sensors.Faults);
+        return new SensorReading(temperature, sensors.Fans, sensors.Placed, sensors.Faults);
     }
 
     /// <summary>The mean clock of the CPUs in MHz; none when nothing tells.</summary>
@@ -90,6 +95,28 @@ internal sealed class SysFiles(string sysfs, string procfs)
         let name = Path.GetFileName(cpu)
         where name.Length > 3 && name.StartsWith("cpu", StringComparison.Ordinal) && char.IsAsciiDigit(name[3])
         select cpu;
+
+    /// <summary>The device that a chip belongs to, as the text of its link; null where there is none.</summary>
+    private static SysText? DeviceOf(string chip)
+    {
+        try
+        {
+            // The link is relative to where the chip really lies, which is behind a link itself.
+            var place = Directory.ResolveLinkTarget(chip, returnFinalTarget: true)?.FullName ?? chip;
+            var target = new DirectoryInfo(Path.Join(place, "device")).LinkTarget;
+
+            return target is null
+                ? null
+                : new SysText(
+                    Path.Join(chip, "device"),
+                    FSharpResult<ReadOnlyMemory<byte>, SourceError>.NewOk(
+                        Encoding.UTF8.GetBytes(Path.GetFullPath(target, place) + "\n")));
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
 
     // Kernels before 2.6.36 and some drivers keep the sensors one directory further down.
     private static IEnumerable<string> SensorFiles(string chip) =>

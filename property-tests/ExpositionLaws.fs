@@ -1,0 +1,277 @@
+/// Laws of the metrics: what they promise whatever was read.
+module Agent.PropertyTests.ExpositionLaws
+
+open System
+open System.Buffers
+open System.Text
+open Agent.Core
+open Agent.Core.Sys
+open Agent.Core.Units
+open Agent.PropertyTests.Generators
+open Agent.PropertyTests.Laws
+open Agent.PropertyTests.Snapshots
+open Agent.Tests
+open Agent.Tests.PrometheusText
+open Expecto
+open FsCheck
+open FsCheck.FSharp
+
+/// Any text that a label may get from outside, well-formed or not.
+let private label: Gen<string> =
+    Gen.frequency
+        [
+            2, phrase
+            1,
+            Gen.elements
+                [
+                    ""
+                    "\\"
+                    "\""
+                    "\n"
+                    "a\\nb"
+                    "\",x=\""
+                    "}"
+                    "é — 𝄞"
+                    "\ud800"
+                    "\udc00x"
+                    "\000"
+                    "# EOF"
+                ]
+            1, Gen.map2 (+) phrase (Gen.elements [ "\\"; "\"\n"; "\r" ])
+        ]
+
+/// Lines of /proc/diskstats and /proc/net/dev with any name that has no blank, and any number of columns.
+let private deviceLine (before: string) (after: string) (columns: int) : Gen<string> =
+    gen {
+        let! name = Gen.elements [ "sda"; "vda"; "dm-0"; "nvme0n1"; "eth0"; "ib0:1"; "x\"y"; "a\\b"; "loop0" ]
+        let! numbers = Gen.listOfLength columns counter
+        let! kept = Gen.frequency [ 8, Gen.constant columns; 1, Gen.choose (0, columns) ]
+        return before + name + after + String.Join(' ', List.truncate kept numbers)
+    }
+
+let private lines (line: Gen<string>) : Gen<ReadOnlyMemory<byte>> =
+    upTo 4 line |> Gen.map (bytesOf >> ReadOnlyMemory)
+
+let private textsOf (text: Gen<ReadOnlyMemory<byte>> -> Gen<ReadOnlyMemory<byte>>) : Gen<KernelTexts> =
+    gen {
+        let! stat =
+            text (
+                lines
+                <| Gen.map2
+                    (fun word number -> $"{word} {number}")
+                    (Gen.elements [ "ctxt"; "intr"; "processes"; "procs_running"; "procs_blocked"; "btime" ])
+                    counter
+            )
+
+        let! memory =
+            text (
+                lines
+                <| Gen.map3
+                    (fun key number unit -> $"{key}: {number}{unit}")
+                    (Gen.elements
+                        [
+                            "MemTotal"
+                            "Active"
+                            "Active(anon)"
+                            "HugePages_Total"
+                            "New(field)"
+                            "x y"
+                            "é"
+                            ""
+                        ])
+                    counter
+                    (Gen.elements [ " kB"; ""; " MB" ])
+            )
+
+        let! disks = text (lines (deviceLine " 8 0 " " " 17))
+        let! network = text (lines (deviceLine "  " ": " 16))
+
+        return
+            {
+                Stat = stat
+                Memory = memory
+                Disks = disks
+                Network = network
+            }
+    }
+
+let private sensor: Gen<Hwmon.PlacedSensor> =
+    gen {
+        let! chip = Gen.elements [ "coretemp"; "platform_coretemp_0"; "nvme" ]
+        let! name = label
+        let! sensor = Gen.elements [ "temp1"; "temp2"; "fan1" ]
+        let! label = label
+        let! value = Gen.choose (-50_000, 150_000)
+
+        return
+            {
+                Chip = chip
+                ChipName = name
+                Sensor = sensor
+                Label = label
+                Quantity =
+                    if sensor = "fan1" then
+                        Hwmon.Quantity.FanSpeed
+                    else
+                        Hwmon.Quantity.Temperature
+                Value = float value / 1000.0
+            }
+    }
+
+let private partition: Gen<Partition> =
+    gen {
+        let! device = label
+        let! mount = label
+        let! total = counter
+        let! used = counter
+
+        return
+            {
+                Device = device
+                MountPoint = mount
+                FsType = "ext4"
+                Total = LanguagePrimitives.UInt64WithMeasure total
+                Used = LanguagePrimitives.UInt64WithMeasure used
+                Free = 0UL<B>
+                Percent = 0.0<percent>
+            }
+    }
+
+let private options: SampleOptions =
+    {
+        Disks = [||]
+        Interfaces = [||]
+        CpuWindow = TimeSpan.Zero
+    }
+
+let private readingOf texts (before: Snapshot voption) (snapshot: Snapshot) : Gen<MachineReading> =
+    gen {
+        let! texts = textsOf texts
+        let! sensors = upTo 4 sensor
+        let! partitions = upTo 3 partition
+        let! hostname = label
+        let! version = label
+        let! domain = label
+
+        return
+            {
+                Snapshot = snapshot
+                Sample = Sample.build options before snapshot
+                Previous = before |> ValueOption.map (Sample.build options ValueNone)
+                Texts = texts
+                Sensors = sensors
+                System =
+                    { SystemInfo.unknown with
+                        OsName = "Linux"
+                        OsVersion = version
+                        Partitions = partitions
+                    }
+                DomainName = domain
+                Hostname = hostname
+                Disks = [||]
+                Interfaces = [||]
+            }
+    }
+
+let private agent: AgentState =
+    {
+        Version = "1"
+        Taken = 1L
+        Skipped = 0L
+        Failures = 0L
+        Sources = [||]
+        Destinations = [||]
+    }
+
+let private write (format: ExpositionFormat) (reading: MachineReading) : byte[] =
+    let output = ArrayBufferWriter<byte>()
+    Exposition.write output format (ValueSome reading) agent
+    output.WrittenSpan.ToArray()
+
+let private samples (families: Family list) =
+    families |> List.collect (fun family -> family.Samples)
+
+/// What is left of a text in UTF-8.
+let private asUtf8 (text: string) =
+    Encoding.UTF8.GetString(Encoding.UTF8.GetBytes text)
+
+/// The same machine a little later: every number of the kernel's texts has grown or stayed.
+let private grown (reading: MachineReading) (by: uint64) : MachineReading =
+    let later (text: ReadOnlyMemory<byte>) =
+        let lines = Encoding.Latin1.GetString(text.Span).Split '\n'
+
+        let grow (word: string) =
+            match UInt64.TryParse word with
+            | true, number when number < UInt64.MaxValue - by && word.Length > 1 -> string (number + by)
+            | _ -> word
+
+        lines
+        |> Array.map (fun line -> String.Join(' ', line.Split ' ' |> Array.map grow))
+        |> String.concat "\n"
+        |> Encoding.Latin1.GetBytes
+        |> ReadOnlyMemory
+
+    { reading with
+        Texts =
+            {
+                Stat = later reading.Texts.Stat
+                Memory = reading.Texts.Memory
+                Disks = later reading.Texts.Disks
+                Network = later reading.Texts.Network
+            }
+    }
+
+let private readingWith (texts: Gen<ReadOnlyMemory<byte>> -> Gen<ReadOnlyMemory<byte>>) : Gen<MachineReading> =
+    Gen.bind (fun (before, snapshot) -> readingOf texts before snapshot) pair
+
+/// Whatever the kernel's texts hold.
+let private reading: Gen<MachineReading> =
+    readingWith (fun text -> Gen.frequency [ 8, text; 1, anyBytes |> Gen.map (fun bytes -> ReadOnlyMemory bytes.Content) ])
+
+let tests =
+    testList
+        "Exposition"
+        [
+            law "what is written as text reads back by Prometheus's grammar, each series once" reading (fun reading ->
+                not (List.isEmpty (readText (ReadOnlySpan(write ExpositionFormat.Text reading)))))
+
+            law "OpenMetrics says the same as the text format" reading (fun reading ->
+                let openMetrics = readOpenMetrics (ReadOnlySpan(write ExpositionFormat.OpenMetrics reading))
+
+                same (samples openMetrics) (samples (readText (ReadOnlySpan(write ExpositionFormat.Text reading)))))
+
+            law "any label text comes back as it was" (Gen.zip reading label) (fun (reading, name) ->
+                let written =
+                    write
+                        ExpositionFormat.Text
+                        { reading with
+                            System = { reading.System with Hostname = name }
+                        }
+
+                let uname =
+                    readText (ReadOnlySpan written)
+                    |> List.find (fun family -> family.Name = "node_uname_info")
+
+                List.contains ("nodename", asUtf8 name) uname.Samples[0].Labels)
+
+            law "counters do not fall while the kernel's do not" (Gen.zip (readingWith id) counter) (fun (reading, by) ->
+                let counters reading =
+                    readText (ReadOnlySpan(write ExpositionFormat.Text reading))
+                    |> List.filter (fun family -> family.Type = "counter")
+                    |> samples
+                    |> List.map (fun sample -> (sample.Name, sample.Labels), sample.Value)
+
+                let after = Map.ofList (counters (grown reading by))
+
+                counters reading
+                |> List.forall (fun (series, value) ->
+                    match Map.tryFind series after with
+                    | Some later -> later >= value
+                    | None -> false))
+
+            law "any bytes are a request within what was received, or the start of one, or are told why not" anyBytes (fun bytes ->
+                match Scrape.read (ReadOnlySpan bytes.Content) with
+                | ScrapeInput.Request request -> request.Length <= bytes.Content.Length
+                | ScrapeInput.Incomplete -> bytes.Content.Length < Scrape.LongestRequest
+                | ScrapeInput.Bad(status, reason) -> status >= 400 && reason <> "")
+        ]

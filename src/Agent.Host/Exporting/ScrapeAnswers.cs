@@ -1,0 +1,112 @@
+using System.Buffers;
+using System.Text;
+using Agent.Core;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Host.Exporting;
+
+/// <summary>Answers the requests of the metrics endpoint, on its thread alone.</summary>
+/// <param name="machine">The newest reading of the machine; none before the first.</param>
+/// <param name="agent">How the agent fares at this moment.</param>
+/// <param name="age">How old the newest reading is; infinite before the first.</param>
+/// <param name="interval">From one sample to the next.</param>
+/// <param name="token">The token that clients must show; null where none is wanted.</param>
+/// <param name="refreshToken">Reads the token again; true when it has changed.</param>
+/// <param name="clock">The monotonic clock.</param>
+internal sealed class ScrapeAnswers(
+    Func<FSharpValueOption<MachineReading>> machine,
+    Func<AgentState> agent,
+    Func<TimeSpan> age,
+    TimeSpan interval,
+    Func<Secret>? token,
+    Func<bool> refreshToken,
+    AgentClock clock)
+{
+    private const string PlainText = "text/plain; charset=utf-8";
+
+    /// <summary>A wrong token makes the file be read so often at most.</summary>
+    private static readonly TimeSpan RefreshPeriod = TimeSpan.FromSeconds(1);
+
+    private readonly ArrayBufferWriter<byte> body = new(16 * 1024);
+    private ArrayBufferWriter<byte>? spare;
+    private TimeSpan? refreshedAt;
+
+    /// <summary>
+    /// The answer to the first request of what was received, the length of that request, and whether the connection ends
+    /// with it; no answer while the request is not whole.
+    /// </summary>
+    public (ArrayBufferWriter<byte>? Answer, int Length, bool IsLast) To(ReadOnlySpan<byte> received)
+    {
+        var length = received.Length;
+
+        return Scrape.Read(received).Match<(ArrayBufferWriter<byte>?, int, bool)>(
+            incomplete: static () => (null, 0, false),
+            request: request => (To(request), request.Length, !request.KeepsAlive),
+            bad: (status, reason) => (Sentence(status, reason, isHead: false, keepsAlive: false), length, true));
+    }
+
+    /// <summary>Takes back an answer that was sent, for the next one to be written into.</summary>
+    public void Done(ArrayBufferWriter<byte> answer) => spare = answer;
+
+    private ArrayBufferWriter<byte> To(ScrapeRequest request)
+    {
+        if (request.Path.IsHealth)
+        {
+            return Scrape.IsHealthy(interval, age())
+                ? Sentence(200, "ok", request.IsHead, request.KeepsAlive)
+                : Sentence(503, "no sample was taken lately", request.IsHead, request.KeepsAlive);
+        }
+
+        if (!IsAllowed(request))
+        {
+            return Sentence(401, "the bearer token is missing or wrong", request.IsHead, request.KeepsAlive);
+        }
+
+        if (request.Path.IsOther)
+        {
+            return Sentence(404, "metrics are at /metrics, and /healthz says whether samples are being taken", request.IsHead, request.KeepsAlive);
+        }
+
+        body.ResetWrittenCount();
+        Exposition.Write(body, request.Format, machine(), agent());
+        return Whole(200, request.Format.ContentType, request.IsHead, request.KeepsAlive);
+    }
+
+    private bool IsAllowed(ScrapeRequest request)
+    {
+        if (token is null || Scrape.IsAllowed(token(), request.Bearer))
+        {
+            return true;
+        }
+
+        if (request.Bearer.Length == 0 || (refreshedAt is { } at && clock.Elapsed - at < RefreshPeriod))
+        {
+            return false;
+        }
+
+        refreshedAt = clock.Elapsed;
+        return refreshToken() && Scrape.IsAllowed(token(), request.Bearer);
+    }
+
+    private ArrayBufferWriter<byte> Sentence(int status, string sentence, bool isHead, bool keepsAlive)
+    {
+        body.ResetWrittenCount();
+        body.Write(Encoding.UTF8.GetBytes(sentence + "\n"));
+        return Whole(status, PlainText, isHead, keepsAlive);
+    }
+
+    private ArrayBufferWriter<byte> Whole(int status, string contentType, bool isHead, bool keepsAlive)
+    {
+        var answer = spare ?? new ArrayBufferWriter<byte>(16 * 1024);
+        spare = null;
+        answer.ResetWrittenCount();
+        answer.Write(Scrape.Head(status, contentType, body.WrittenCount, keepsAlive));
+
+        if (!isHead)
+        {
+            answer.Write(body.WrittenSpan);
+        }
+
+        return answer;
+    }
+}

@@ -1,0 +1,212 @@
+/// The metrics of a running agent, looked at by the tools that are to read them.
+module Agent.Tests.EndToEnd.MetricsTests
+
+open System
+open System.Diagnostics
+open System.IO
+open System.Net
+open System.Net.Http
+open System.Net.Sockets
+open System.Text.RegularExpressions
+open Agent.Tests
+open Agent.Tests.EndToEnd.AgentProcess
+open Agent.Tests.EndToEnd.IngestServer
+open Agent.Tests.EndToEnd.Prometheus
+open Expecto
+
+/// Where an agent says that its metrics are.
+let private metricsOf (agent: AgentProcess) : string =
+    let find () =
+        agent.Output
+        |> List.tryPick (fun line ->
+            match Regex.Match(line, "metrics at (http://[^ ]*/metrics)") with
+            | found when found.Success -> Some found.Groups[1].Value
+            | _ -> None)
+
+    eventually (TimeSpan.FromSeconds 60.0) "the address of the metrics" (fun () -> (find ()).IsSome)
+    (find ()).Value
+
+/// The metrics of an agent that has taken a sample.
+let private scrape (url: string) : string =
+    let mutable text = ""
+
+    eventually (TimeSpan.FromSeconds 60.0) $"metrics at {url}" (fun () ->
+        text <- fetch url
+        text.Contains "\nnode_time_seconds ")
+
+    text
+
+/// An agent without a webapp: the token alone would be half of one.
+let private startAlone (variables: (string * string) list) (words: string list) : AgentProcess =
+    startWith (("AI_DASHBOARD_TOKEN", "") :: variables) words
+
+let private listen = [ "--listen"; "127.0.0.1:0"; "--interval"; "0.5" ]
+
+/// nvidia-smi as a driver of 2023 answers for an A100 server, whatever it is asked.
+let private withGpus (directory: string) : string * string =
+    let answer = Fixtures.pathOf "nvidia-smi/driver-525-a100.csv"
+
+    // The columns that are asked for are those of this driver in this order only when it knows no others.
+    withProgram directory "nvidia-smi" $"cat {answer}"
+
+/// The names, help texts and types in a text of metrics.
+let private described (text: string) : Set<string> =
+    text.Split '\n'
+    |> Array.filter (fun line -> line.StartsWith("# ", StringComparison.Ordinal))
+    |> Set.ofArray
+
+let private promtool (metrics: string) : string list =
+    let start = ProcessStartInfo(program "promtool", [ "check"; "metrics" ])
+    start.RedirectStandardInput <- true
+    start.RedirectStandardOutput <- true
+    start.RedirectStandardError <- true
+    use tool = Process.Start start |> nonNull
+    tool.StandardInput.Write metrics
+    tool.StandardInput.Close()
+    let said = tool.StandardOutput.ReadToEnd() + tool.StandardError.ReadToEnd()
+    tool.WaitForExit()
+    List.ofArray (said.Split('\n', StringSplitOptions.RemoveEmptyEntries))
+
+let tests =
+    testList
+        "metrics"
+        [
+            testCase "without a webapp the agent serves, and sends nothing"
+            <| fun () ->
+                use agent = startBare [ "PATH", "/usr/bin:/bin" ] listen
+                let text = scrape (metricsOf agent)
+                Expect.isFalse (text.Contains "ai_dashboard_backlog_samples") "there is no destination"
+                Expect.equal (PrometheusText.readText (ReadOnlySpan(Fixtures.utf8 text)) |> List.isEmpty) false "it reads"
+                Expect.equal (fetch ((metricsOf agent).Replace("/metrics", "/healthz"))) "ok\n" "health"
+                agent.Signal SigTerm
+                Expect.equal (agent.WaitForEnd patience) 0 "exit code"
+                Expect.equal (agent.Output |> List.length) 2 "a line at start and one at the end"
+
+                Expect.equal
+                    (agent.AllErrors
+                     |> List.filter (fun line -> not (line.Contains "sampling was late")))
+                    []
+                    "nothing else to say"
+
+            testCase "with a webapp it does both, and counts what was delivered"
+            <| fun () ->
+                use server = new IngestServer(stored)
+                use agent = start (targetOf server.Url @ listen)
+                let url = metricsOf agent
+
+                eventually patience "deliveries are counted" (fun () ->
+                    Regex.IsMatch(fetch url, "ai_dashboard_samples_delivered_total\\{destination=\"ingest\"\\} [1-9]"))
+
+
+                eventually patience "nothing waits" (fun () ->
+                    (fetch url).Contains "\nai_dashboard_backlog_samples{destination=\"ingest\"} 0\n")
+
+            testCase "the scrape shows what the sample says"
+            <| fun () ->
+                let machine = Fixtures.pathOf "vm-2core-6.18/first"
+
+                use agent =
+                    startAlone
+                        []
+                        (listen
+                         @ [ $"--procfs={machine}/proc"; $"--sysfs={machine}/sys"; "--hostname=elsewhere" ])
+
+                let text = scrape (metricsOf agent)
+
+                for line in
+                    [
+                        // free -b, cat and /proc/diskstats beside the fixture: 3587538 sectors of 512 bytes.
+                        "node_memory_MemTotal_bytes 25276514304"
+                        "node_load1 0.23"
+                        "node_disk_read_bytes_total{device=\"vda\"} 1836819456"
+                        "node_network_receive_bytes_total{device=\"eth0\"} 64950419"
+                        "node_boot_time_seconds 1795471888"
+                        "ai_dashboard_source_success{source=\"cpu\"} 1"
+                    ] do
+                    Expect.stringContains text ("\n" + line + "\n") line
+
+            testCase "a token is wanted where one was given, and is in nothing that is printed"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let file = Path.Combine(directory, "token")
+                    File.WriteAllText(file, Token + "\n")
+                    File.SetUnixFileMode(file, UnixFileMode.UserRead)
+                    use agent = startAlone [] ([ "--listen-token-file"; file; "--log-level=DEBUG" ] @ listen)
+                    let url = metricsOf agent
+                    Expect.equal (fetch url) "" "without it nothing is told"
+                    use request = new HttpRequestMessage(HttpMethod.Get, url)
+                    request.Headers.Add("Authorization", $"Bearer {Token}")
+                    use client = new HttpClient()
+                    use answer = client.Send request
+                    Expect.equal answer.StatusCode HttpStatusCode.OK "with it everything"
+                    Expect.isFalse ((answer.Content.ReadAsStringAsync().Result).Contains Token) "it is not among the metrics")
+
+            testCase "a port that is taken ends the agent with one sentence"
+            <| fun () ->
+                use taken = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp)
+                taken.Bind(IPEndPoint(IPAddress.Loopback, 0))
+                taken.Listen()
+
+                let code, output, errors =
+                    runWith [ "AI_DASHBOARD_TOKEN", "" ] [ "--listen"; string taken.LocalEndPoint ]
+
+                Expect.equal code 2 "exit code"
+                Expect.equal output [] "stdout"
+
+                Expect.equal
+                    errors
+                    [
+                        $"ai-dashboard-agent: --listen: {taken.LocalEndPoint}: another program listens there already; choose another port"
+                    ]
+                    "stderr"
+
+            testCase "the installed node_exporter describes its families in the same words"
+            <| fun () ->
+                let port = freePort ()
+                let exporter = "prometheus-node-exporter"
+
+                use server = new Server(exporter, [ $"--web.listen-address=127.0.0.1:{port}" ], "/")
+
+                let url = $"http://127.0.0.1:{port}/metrics"
+
+                eventually (TimeSpan.FromSeconds 60.0) $"{exporter} answers; {server.Said}" (fun () -> (fetch url).Contains "node_load1")
+
+                let theirs = described (fetch url)
+                use agent = startAlone [] listen
+
+                let ours =
+                    described (scrape (metricsOf agent))
+                    |> Set.filter (fun line -> line.Contains " node_")
+
+                Expect.isGreaterThan (Set.count ours) 180 "lines"
+                Expect.equal (Set.difference ours theirs) Set.empty "only here"
+
+            testCase "promtool complains of borrowed names alone, and of nothing but their spelling"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    use agent = startAlone [ withGpus directory ] listen
+                    let text = scrape (metricsOf agent)
+                    let complaints = promtool text
+
+                    let ofOurs =
+                        complaints
+                        |> List.filter (fun line -> line.StartsWith("ai_dashboard_", StringComparison.Ordinal))
+
+                    Expect.equal ofOurs [] "of ours"
+
+                    let kinds =
+                        complaints
+                        |> List.map (fun line -> Regex.Replace(line, "^(node_memory|DCGM_FI_DEV)_[A-Za-z0-9_]+ ", "$1 "))
+                        |> Set.ofList
+
+                    let allowed =
+                        Set.ofList
+                            [
+                                "node_memory metric names should be written in 'snake_case' not 'camelCase'"
+                                // The labels modelName and Hostname.
+                                "DCGM_FI_DEV label names should be written in 'snake_case' not 'camelCase'"
+                                "DCGM_FI_DEV counter metrics should have \"_total\" suffix"
+                            ]
+
+                    Expect.equal (Set.difference kinds allowed) Set.empty "of borrowed names")
+        ]
