@@ -232,15 +232,15 @@ let tests =
     testList
         "Exposition"
         [
-            law "what is written as text reads back by Prometheus's grammar, each series once" reading (fun reading ->
+            lawOf (cases / 20) "what is written as text reads back by Prometheus's grammar, each series once" reading (fun reading ->
                 not (List.isEmpty (readText (ReadOnlySpan(write ExpositionFormat.Text reading)))))
 
-            law "OpenMetrics says the same as the text format" reading (fun reading ->
+            lawOf (cases / 20) "OpenMetrics says the same as the text format" reading (fun reading ->
                 let openMetrics = readOpenMetrics (ReadOnlySpan(write ExpositionFormat.OpenMetrics reading))
 
                 same (samples openMetrics) (samples (readText (ReadOnlySpan(write ExpositionFormat.Text reading)))))
 
-            law "any label text comes back as it was" (Gen.zip reading label) (fun (reading, name) ->
+            lawOf (cases / 20) "any label text comes back as it was" (Gen.zip reading label) (fun (reading, name) ->
                 let written =
                     write
                         ExpositionFormat.Text
@@ -254,7 +254,7 @@ let tests =
 
                 List.contains ("nodename", asUtf8 name) uname.Samples[0].Labels)
 
-            law "counters do not fall while the kernel's do not" (Gen.zip (readingWith id) counter) (fun (reading, by) ->
+            lawOf (cases / 20) "counters do not fall while the kernel's do not" (Gen.zip (readingWith id) counter) (fun (reading, by) ->
                 let counters reading =
                     readText (ReadOnlySpan(write ExpositionFormat.Text reading))
                     |> List.filter (fun family -> family.Type = "counter")

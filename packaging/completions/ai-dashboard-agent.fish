@@ -20,6 +20,8 @@ complete -c ai-dashboard-agent -l client-cert -d 'PEM certificate to show to the
 complete -c ai-dashboard-agent -l client-key -d 'PEM private key of that certificate' -r -F
 complete -c ai-dashboard-agent -l spool -d 'directory that keeps undelivered samples' -x -a '(__fish_complete_directories)'
 complete -c ai-dashboard-agent -l spool-max-mb -d 'megabytes that may wait there; over it the oldest go' -x
+complete -c ai-dashboard-agent -l listen -d 'IP address and port at which Prometheus finds /metrics, such as 127.0.0.1:9835; --host is optional then' -x
+complete -c ai-dashboard-agent -l listen-token-file -d 'file with the bearer token of those who may read the metrics; needed beyond this machine' -r -F
 complete -c ai-dashboard-agent -l doctor -d 'check everything once, say what is wrong and how to mend it, and exit: 0, or 1 if something is' -f
 complete -c ai-dashboard-agent -l json -d 'with --doctor: print JSON' -f
 complete -c ai-dashboard-agent -l dry-run -d 'print request bodies instead of sending them; needs no host, slug or token' -f

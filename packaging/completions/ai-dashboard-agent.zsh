@@ -21,6 +21,8 @@ _arguments \
   '--client-key[PEM private key of that certificate]:PATH:_files' \
   '--spool[directory that keeps undelivered samples]:DIRECTORY:_files -/' \
   '--spool-max-mb[megabytes that may wait there; over it the oldest go]:MEGABYTES: ' \
+  '--listen[IP address and port at which Prometheus finds /metrics, such as 127.0.0.19835; --host is optional then]:ADDRESS: ' \
+  '--listen-token-file[file with the bearer token of those who may read the metrics; needed beyond this machine]:PATH:_files' \
   '--doctor[check everything once, say what is wrong and how to mend it, and exit 0, or 1 if something is]' \
   '--json[with --doctor print JSON]' \
   '--dry-run[print request bodies instead of sending them; needs no host, slug or token]' \

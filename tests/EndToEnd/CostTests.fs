@@ -5,18 +5,21 @@ open System
 open System.Globalization
 open System.IO
 open System.Text.Json
+open System.Text.RegularExpressions
 open Agent.Tests
 open Agent.Tests.EndToEnd.AgentProcess
 open Agent.Tests.EndToEnd.IngestServer
 open Expecto
 
+/// The number of a line such as `VmRSS:   13824 kB`.
+let private kib (name: string) (line: string) : int =
+    Int32.Parse(line.Substring(name.Length).Replace("kB", "").Trim(), CultureInfo.InvariantCulture)
+
 /// KiB that a process has in memory.
 let private residentKib (pid: int) : int =
-    let line =
-        File.ReadAllLines $"/proc/{pid}/status"
-        |> Array.find (fun line -> line.StartsWith("VmRSS:", StringComparison.Ordinal))
-
-    Int32.Parse(line.Substring("VmRSS:".Length).Replace("kB", "").Trim(), CultureInfo.InvariantCulture)
+    File.ReadAllLines $"/proc/{pid}/status"
+    |> Array.find (fun line -> line.StartsWith("VmRSS:", StringComparison.Ordinal))
+    |> kib "VmRSS:"
 
 /// How often the thread of that name has waited for something; none when there is no such thread.
 let private waitsOf (pid: int) (name: string) : int option =
@@ -28,6 +31,24 @@ let private waitsOf (pid: int) (name: string) : int option =
     Directory.GetDirectories $"/proc/{pid}/task"
     |> Array.tryFind (fun thread -> field "Name:" thread = name)
     |> Option.map (fun thread -> Int32.Parse(field "voluntary_ctxt_switches:" thread, CultureInfo.InvariantCulture))
+
+/// KiB of the executable's read-only pages that are not the file's any more, because the process has written to them.
+let private writtenConstantsKib (pid: int) : int =
+    let mapping = Regex $"^[0-9a-f]+-[0-9a-f]+ (.{{4}}) .*?([^/ ]*)$"
+    let mutable isConstant = false
+    let mutable sum = 0
+
+    for line in File.ReadAllLines $"/proc/{pid}/smaps" do
+        let start = mapping.Match line
+
+        if start.Success then
+            isConstant <-
+                start.Groups[1].Value = "r--p"
+                && binary.Value.EndsWith("/" + start.Groups[2].Value, StringComparison.Ordinal)
+        elif isConstant && line.StartsWith("Private_Dirty:", StringComparison.Ordinal) then
+            sum <- sum + kib "Private_Dirty:" line
+
+    sum
 
 /// The bars are those of the native executable.
 let private ofNativeExecutable (test: unit -> unit) () =
@@ -78,6 +99,19 @@ let tests =
                     use agent = start (targetOf server.Url @ [ "--interval=0.5"; "--quiet"; "--spool"; directory ])
                     eventually patience "ten samples" (fun () -> server.Requests.Length >= 10)
                     Expect.isLessThanOrEqual (residentKib agent.Id) (14 * 1024) "KiB"))
+
+            testCase "what the runtime has written into its constants outlives the giving back of memory after the start"
+            <| ofNativeExecutable (fun () ->
+                use server = new IngestServer(stored)
+                use agent = start (targetOf server.Url @ [ "--interval=2"; "--quiet" ])
+
+                let after samples =
+                    eventually patience $"{samples} samples" (fun () -> server.Requests.Length >= samples)
+                    writtenConstantsKib agent.Id
+
+                let early = after 1
+                Expect.isGreaterThan early 0 "the value that guards the stacks, at least"
+                Expect.isGreaterThanOrEqual (after 3) early "KiB")
 
             testCase "its memory does not grow with the samples that it has sent"
             <| ofNativeExecutable (fun () ->

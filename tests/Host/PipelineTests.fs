@@ -522,6 +522,49 @@ let private deliveryTests =
                 Expect.equal (tried run) [ 0.2, 0.2; 3.2, 2.2; 6.2, 4.2; 9.2, 6.2 ] "the request in flight ends after it"
                 Expect.equal run.Outbox.Count 1L "8.2 is left"
 
+            testCase "samples that come while a request lasts are held by the outbox, which is bounded, and by nothing else"
+            <| fun () ->
+                let clock = VirtualClock()
+                let posting = SamplingScheduler clock
+                let outbox = new Outbox(10)
+                use arrivals = new System.Reactive.Subjects.Subject<EncodedSample>()
+                let all = List<WeakReference>()
+
+                let arrive () =
+                    let sample = EncodedSample(ReadOnlyMemory(Array.create 100 ' 'B))
+                    all.Add(WeakReference sample)
+                    outbox.Add sample
+                    arrivals.OnNext sample
+
+                let mutable posts = 0L
+                let mutable alive = 0
+
+                let post (_: ReadOnlyMemory<byte>) : Outcome =
+                    posts <- posts + 1L
+
+                    if posts = 1L then
+                        for _ in 1..1000 do
+                            arrive ()
+
+                        GC.Collect()
+                        alive <- all |> Seq.filter _.IsAlive |> Seq.length
+
+                    delivered
+
+                let poster =
+                    Poster(outbox, Func<_, _> post, posting, seconds 2.0, Func<_>(fun () -> 1.0), CancellationToken.None)
+
+                use _ = poster.Deliver(arrivals, false).Subscribe(fun (_: Attempt) -> ())
+                clock.At(seconds 1.0, arrive)
+                clock.At(seconds 2.0, posting.Stop)
+                clock.Run [ posting.Run ]
+
+                // The one that is being sent, and the last one, may be in a variable besides.
+                Expect.isGreaterThanOrEqual alive 10 "in the outbox"
+                Expect.isLessThanOrEqual alive 12 "and hardly anywhere else"
+                Expect.equal (posts + outbox.Dropped.Overflowed) 1001L "each is sent or counted"
+                Expect.equal outbox.Count 0L "and none is forgotten"
+
             testCase "a defect while posting is an OnError, not the end of the thread"
             <| fun () ->
                 let clock = VirtualClock()

@@ -91,7 +91,8 @@ type private Row(line: int, columns: Columns, text: ReadOnlySpan<byte>, starts: 
         let count = starts.Length - 1
 
         if count < columns.Names.Length then
-            let missing = columns.Names[count]
+            // The header is as foreign as the rows: its words are shown like theirs.
+            let missing = Text.excerpt (ReadOnlySpan(System.Text.Encoding.UTF8.GetBytes columns.Names[count]))
             row.Garbled((if missing = "" then "the last cell" else missing), text, $"{columns.Names.Length} cells")
 
     /// The cell as it stands there; empty when the row or the header does not have it.
