@@ -29,7 +29,7 @@ let private whole (sink: MetricSink) name kind help (value: uint64 voption) =
 
 // ---- CPUs, /proc/stat --------------------------------------------------------------------------------------------------
 
-let private cpuNames = Array.init 1024 (fun i -> i.ToString CultureInfo.InvariantCulture)
+let private cpuNames = Array.init 1000 (fun i -> i.ToString CultureInfo.InvariantCulture)
 
 let private cpuName id =
     if id < cpuNames.Length then
