@@ -34,7 +34,8 @@ let private close (scale: float) (one: float) (other: float) =
     abs (one - other) <= 0.51 / scale + abs one * 1e-12
 
 /// Half a step of the seconds of a label, and what a float cannot tell of a figure right between two steps.
-let private isWithinHalfMillisecond (one: float) (other: float) = abs (one - other) <= 0.0005 + abs one * 1e-12
+let private isWithinHalfMillisecond (one: float) (other: float) =
+    abs (one - other) <= 0.0005 + abs one * 1e-12
 
 /// Values beyond this are cut when minutes are kept, and no machine has them.
 let private isSane (value: float) = Double.IsNaN value || abs value < 1e15
