@@ -5,28 +5,32 @@ module Agent.Core.Devices
 open System
 open Agent.Core.Proc
 
-let private isDigits (text: string) =
-    text.Length > 0 && text |> Seq.forall Char.IsAsciiDigit
+let private isDigits (text: ReadOnlySpan<char>) =
+    text.Length > 0 && not (text.ContainsAnyExceptInRange('0', '9'))
 
-let private isLetters (text: string) =
-    text.Length > 0 && text |> Seq.forall Char.IsAsciiLetterLower
+let private isLetters (text: ReadOnlySpan<char>) =
+    text.Length > 0 && not (text.ContainsAnyExceptInRange('a', 'z'))
 
-let private after (prefix: string) (name: string) : string =
+/// What follows the prefix; empty without it.
+let private after (prefix: string) (name: string) : ReadOnlySpan<char> =
     if name.StartsWith(prefix, StringComparison.Ordinal) then
-        name.Substring prefix.Length
+        name.AsSpan prefix.Length
     else
-        ""
+        ReadOnlySpan<char>.Empty
+
+/// `0n1`, which follows `nvme`.
+let private isNamespace (text: ReadOnlySpan<char>) =
+    let between = text.IndexOf 'n'
+
+    between >= 0
+    && isDigits (text.Slice(0, between))
+    && isDigits (text.Slice(between + 1))
 
 /// True for whole physical disks: `nvme0n1`, `sda`, `vda`, `xvda`, `hda`, `mmcblk0`. Partitions, loop, ram, zram,
 /// device-mapper and md devices are none: their traffic is counted on the disks below them.
 [<CompiledName "IsPhysicalDisk">]
 let isPhysicalDisk (name: string) : bool =
-    let isNvme =
-        match (after "nvme" name).Split 'n' with
-        | [| controller; space |] -> isDigits controller && isDigits space
-        | _ -> false
-
-    isNvme
+    isNamespace (after "nvme" name)
     || isLetters (after "sd" name)
     || isLetters (after "vd" name)
     || isLetters (after "xvd" name)

@@ -6,6 +6,10 @@ open System.Collections.Generic
 open System.Text
 open System.Text.Encodings.Web
 open System.Text.Json
+open FSharp.NativeInterop
+
+// Digits are put together on the stack, which the compiler cannot vouch for.
+#nowarn "9"
 
 /// A JSON value that knows how to write itself.
 type JsonValue = Utf8JsonWriter -> unit
@@ -36,14 +40,56 @@ module Encode =
     let int64 (value: int64) : JsonValue =
         fun writer -> writer.WriteNumberValue value
 
+    /// Writes hundredths as a decimal number without zeros at the end.
+    let private writeHundredths (writer: Utf8JsonWriter) (hundredths: int64) =
+        let longest = 24
+        let text = Span<byte>(NativePtr.toVoidPtr (NativePtr.stackalloc<byte> longest), longest)
+        let mutable first = longest
+        let mutable whole = abs hundredths / 100L
+        let fraction = abs hundredths % 100L
+
+        if fraction % 10L <> 0L then
+            first <- first - 1
+            text[first] <- '0'B + byte (fraction % 10L)
+
+        if fraction <> 0L then
+            first <- first - 2
+            text[first + 1] <- '0'B + byte (fraction / 10L)
+            text[first] <- '.'B
+
+        first <- first - 1
+        text[first] <- '0'B + byte (whole % 10L)
+        whole <- whole / 10L
+
+        while whole > 0L do
+            first <- first - 1
+            text[first] <- '0'B + byte (whole % 10L)
+            whole <- whole / 10L
+
+        if hundredths < 0L then
+            first <- first - 1
+            text[first] <- '-'B
+
+        writer.WriteRawValue(Span.op_Implicit (text.Slice first), skipInputValidation = true)
+
     /// A number in its shortest form that reads back as the same value; null for NaN and the infinities, which JSON
     /// does not have.
     let float (value: float) : JsonValue =
         fun writer ->
-            if Double.IsFinite value then
-                writer.WriteNumberValue value
-            else
+            // Nearly all of ours are tenths or hundredths. Up to fifteen digits a decimal number and the float next to it
+            // stand for each other, so the digits can be written without a search for the shortest ones.
+            let hundredths = Math.Round(value * 100.0)
+
+            if not (Double.IsFinite value) then
                 writer.WriteNullValue()
+            elif
+                abs hundredths < 1e12
+                && hundredths / 100.0 = value
+                && not (value = 0.0 && Double.IsNegative value)
+            then
+                writeHundredths writer (Operators.int64 hundredths)
+            else
+                writer.WriteNumberValue value
 
     /// true or false.
     let bool (value: bool) : JsonValue =

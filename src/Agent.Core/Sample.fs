@@ -251,6 +251,13 @@ module Sample =
             MigDevices = gpu.MigDevices |> ValueOption.map (Array.map cappedMig)
         }
 
+    // Array.distinctBy makes a set, which most machines have no use for.
+    let private distinctBy (key: 'a -> 'key) (values: 'a[]) : 'a[] =
+        if values.Length < 2 then
+            values
+        else
+            Array.distinctBy key values
+
     let private uniqueFans (fans: Hwmon.Fan[]) : Hwmon.Fan[] =
         (uniqueLabels (fans |> Array.map (fun fan -> fan.Label)), fans)
         ||> Array.map2 (fun label fan -> { fan with Label = label })
@@ -363,12 +370,13 @@ module Sample =
             NetworkReceived = totalOf (fun i -> i.Received)
             NetworkSent = totalOf (fun i -> i.Sent)
             ProcessCount = toVoption current.Processes
-            Disks = disks |> Array.map cappedDisk |> Array.distinctBy (fun disk -> disk.Device)
-            Gpus =
-                current.Slow.Gpus
-                |> Array.map cappedGpu
-                |> Array.distinctBy (fun gpu -> gpu.Index)
-            Fans = uniqueFans current.Slow.Fans
+            Disks = disks |> Array.map cappedDisk |> distinctBy (fun disk -> disk.Device)
+            Gpus = current.Slow.Gpus |> Array.map cappedGpu |> distinctBy (fun gpu -> gpu.Index)
+            Fans =
+                if current.Slow.Fans.Length = 0 then
+                    current.Slow.Fans
+                else
+                    uniqueFans current.Slow.Fans
             Pressure = pressureOf current
             Interfaces =
                 match interfaces with

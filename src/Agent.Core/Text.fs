@@ -85,6 +85,25 @@ module internal Text =
         else
             false
 
+    let private powersOfTen =
+        [|
+            1e0
+            1e1
+            1e2
+            1e3
+            1e4
+            1e5
+            1e6
+            1e7
+            1e8
+            1e9
+            1e10
+            1e11
+            1e12
+            1e13
+            1e14
+        |]
+
     /// `12`, `0.25` or `-3.5`: no exponent, no infinity, at least one digit before and after a point.
     let tryDecimal (text: ReadOnlySpan<byte>, value: byref<float>) : bool =
         let digits =
@@ -93,20 +112,43 @@ module internal Text =
             else
                 text
 
-        let point = digits.IndexOf '.'B
-        let mutable good = digits.Length > 0 && point <> 0 && point <> digits.Length - 1
+        let mutable point = -1
+        let mutable number = 0UL
         let mutable i = 0
 
-        while good && i < digits.Length do
-            good <- isDigit digits[i] || i = point
+        while i < digits.Length && (isDigit digits[i] || (digits[i] = '.'B && point < 0)) do
+            if digits[i] = '.'B then
+                point <- i
+            else
+                number <- number * 10UL + uint64 (digits[i] - '0'B)
+
             i <- i + 1
 
-        let mutable consumed = 0
+        if i < digits.Length || digits.Length = 0 || point = 0 || point = digits.Length - 1 then
+            value <- 0.0
+            false
+        elif digits.Length <= 15 then
+            // Fewer digits than a float holds, and a power of ten that it holds too: their quotient is the nearest float.
+            let magnitude =
+                float number
+                / (if point < 0 then
+                       1.0
+                   else
+                       powersOfTen[digits.Length - 1 - point])
 
-        good
-        && Utf8Parser.TryParse(text, &value, &consumed)
-        && consumed = text.Length
-        && Double.IsFinite value
+            value <-
+                if digits.Length < text.Length then
+                    -magnitude
+                else
+                    magnitude
+
+            true
+        else
+            let mutable consumed = 0
+
+            Utf8Parser.TryParse(text, &value, &consumed)
+            && consumed = text.Length
+            && Double.IsFinite value
 
 /// Walks a kernel text line by line and field by field without allocating. It keeps the line number and the last
 /// field, so that an error says where it is. A last line without a line end counts as torn and is never handed out.
@@ -167,20 +209,26 @@ type internal Cursor =
 
     /// The next field of the line, between blanks; empty when there is none left.
     member this.Field() : ReadOnlySpan<byte> =
+        // A copy, because the compiler keeps what it names in registers, and reads this.rest from memory each time.
+        let text = this.rest
         let mutable first = 0
 
-        while first < this.rest.Length && Text.isBlank this.rest[first] do
+        while first < text.Length && Text.isBlank text[first] do
             first <- first + 1
 
         let mutable past = first
 
-        while past < this.rest.Length && not (Text.isBlank this.rest[past]) do
+        while past < text.Length && not (Text.isBlank text[past]) do
             past <- past + 1
 
+        this.Take(first, past)
+        this.field
+
+    /// Makes a part of what is left of the line the field that was read last.
+    member private this.Take(first: int, past: int) : unit =
         this.field <- this.rest.Slice(first, past - first)
         this.rest <- this.rest.Slice past
         this.fields <- this.fields + 1
-        this.field
 
     /// Moves to the next field without looking at it.
     member this.SkipField() : unit =
@@ -196,12 +244,37 @@ type internal Cursor =
         this.rest <- this.line.Slice length
 
     /// The next field as a whole number; false when it is none or missing.
-    member this.UInt64(value: byref<uint64>) : bool = Text.tryUInt64 (this.Field(), &value)
+    member this.UInt64(value: byref<uint64>) : bool =
+        // Nearly every field is a number of fewer than twenty digits, which need no look at the 64 bits: those are read in
+        // one pass. Anything else is found out by the way all fields go.
+        let text = this.rest
+        let mutable first = 0
+
+        while first < text.Length && Text.isBlank text[first] do
+            first <- first + 1
+
+        let mutable past = first
+        let mutable number = 0UL
+        let mutable digit = 0u
+
+        while past < text.Length
+              && (digit <- uint32 text[past] - uint32 '0'B
+                  digit < 10u) do
+            number <- number * 10UL + uint64 digit
+            past <- past + 1
+
+        let length = past - first
+
+        if length > 0 && length < 20 && (past = text.Length || Text.isBlank text[past]) then
+            this.Take(first, past)
+            value <- number
+            true
+        else
+            Text.tryUInt64 (this.Field(), &value)
 
     /// The next field as a whole number, 0 when the line has no more; false when it is something else.
     member this.UInt64OrZero(value: byref<uint64>) : bool =
-        value <- 0UL
-        this.Field().IsEmpty || Text.tryUInt64 (this.field, &value)
+        this.UInt64 &value || this.field.IsEmpty
 
     /// The next field as a decimal number; false when it is none or missing.
     member this.Decimal(value: byref<float>) : bool = Text.tryDecimal (this.Field(), &value)

@@ -20,23 +20,36 @@ let private InstantFormat = "yyyy-MM-dd'T'HH:mm:ss.ffffffzzz"
 let instant (value: DateTimeOffset) : string =
     value.ToUniversalTime().ToString(InstantFormat, CultureInfo.InvariantCulture)
 
-let private counter (value: uint64<'u>) = Encode.int64 (wireInteger value)
+let private counter (value: uint64<'u>) (writer: Utf8JsonWriter) : unit = Encode.int64 (wireInteger value) writer
 
-let private number (value: float<'u>) = Encode.float (float value)
+let private number (value: float<'u>) (writer: Utf8JsonWriter) : unit = Encode.float (float value) writer
 
-let private numberOrNull (value: float<'u> voption) = Encode.voption number value
+// These take the writer as an argument of their own, as all encoders below do that are called at every sample: an encoder
+// that is handed back as a value is a new object for each value.
+let private numberOrNull (value: float<'u> voption) (writer: Utf8JsonWriter) : unit =
+    match value with
+    | ValueSome value -> number value writer
+    | ValueNone -> writer.WriteNullValue()
 
-let private counterOrNull (value: uint64<'u> voption) = Encode.voption counter value
+let private counterOrNull (value: uint64<'u> voption) (writer: Utf8JsonWriter) : unit =
+    match value with
+    | ValueSome value -> counter value writer
+    | ValueNone -> writer.WriteNullValue()
+
+let private intOrNull (value: int voption) (writer: Utf8JsonWriter) : unit =
+    match value with
+    | ValueSome value -> writer.WriteNumberValue value
+    | ValueNone -> writer.WriteNullValue()
 
 let private disk =
     Encode.record<DiskStats.DiskCounters>
         [|
-            "device", (fun disk -> Encode.string disk.Device)
-            "read_bytes_total", (fun disk -> counter disk.ReadBytes)
-            "write_bytes_total", (fun disk -> counter disk.WrittenBytes)
-            "read_count_total", (fun disk -> counter disk.Reads)
-            "write_count_total", (fun disk -> counter disk.Writes)
-            "busy_time_ms_total", (fun disk -> counterOrNull disk.BusyTime)
+            "device", (fun disk writer -> Encode.string disk.Device writer)
+            "read_bytes_total", (fun disk writer -> counter disk.ReadBytes writer)
+            "write_bytes_total", (fun disk writer -> counter disk.WrittenBytes writer)
+            "read_count_total", (fun disk writer -> counter disk.Reads writer)
+            "write_count_total", (fun disk writer -> counter disk.Writes writer)
+            "busy_time_ms_total", (fun disk writer -> counterOrNull disk.BusyTime writer)
         |]
 
 /// Writes the members of an object without a list of them. Of GPUs there are eight with thirty members each and
@@ -153,90 +166,107 @@ let private fan (fan: Hwmon.Fan) =
     Encode.object [| "label", Encode.string fan.Label; "speed_rpm", Encode.int (int fan.Speed) |]
 
 let private pressure =
-    let average (stall: Pressure.Stall voption) =
-        stall |> ValueOption.map (fun s -> s.Avg10) |> numberOrNull
+    let average (stall: Pressure.Stall voption) (writer: Utf8JsonWriter) =
+        match stall with
+        | ValueSome stall -> number stall.Avg10 writer
+        | ValueNone -> writer.WriteNullValue()
 
-    let total (stall: Pressure.Stall voption) =
-        stall |> ValueOption.map (fun s -> s.Total) |> counterOrNull
+    let total (stall: Pressure.Stall voption) (writer: Utf8JsonWriter) =
+        match stall with
+        | ValueSome stall -> counter stall.Total writer
+        | ValueNone -> writer.WriteNullValue()
 
     Encode.record<PressureUse>
         [|
-            "cpu_some_avg10", (fun use' -> average use'.CpuSome)
-            "io_some_avg10", (fun use' -> average use'.IoSome)
-            "io_full_avg10", (fun use' -> average use'.IoFull)
-            "memory_some_avg10", (fun use' -> average use'.MemorySome)
-            "memory_full_avg10", (fun use' -> average use'.MemoryFull)
-            "cpu_some_total_us", (fun use' -> total use'.CpuSome)
-            "io_some_total_us", (fun use' -> total use'.IoSome)
-            "io_full_total_us", (fun use' -> total use'.IoFull)
-            "memory_some_total_us", (fun use' -> total use'.MemorySome)
-            "memory_full_total_us", (fun use' -> total use'.MemoryFull)
+            "cpu_some_avg10", (fun use' writer -> average use'.CpuSome writer)
+            "io_some_avg10", (fun use' writer -> average use'.IoSome writer)
+            "io_full_avg10", (fun use' writer -> average use'.IoFull writer)
+            "memory_some_avg10", (fun use' writer -> average use'.MemorySome writer)
+            "memory_full_avg10", (fun use' writer -> average use'.MemoryFull writer)
+            "cpu_some_total_us", (fun use' writer -> total use'.CpuSome writer)
+            "io_some_total_us", (fun use' writer -> total use'.IoSome writer)
+            "io_full_total_us", (fun use' writer -> total use'.IoFull writer)
+            "memory_some_total_us", (fun use' writer -> total use'.MemorySome writer)
+            "memory_full_total_us", (fun use' writer -> total use'.MemoryFull writer)
         |]
 
 let private networkInterface =
     Encode.record<NetDev.InterfaceCounters>
         [|
-            "name", (fun i -> Encode.string i.Name)
-            "rx_bytes_total", (fun i -> counter i.Received.Bytes)
-            "tx_bytes_total", (fun i -> counter i.Sent.Bytes)
-            "rx_packets_total", (fun i -> counter i.Received.Packets)
-            "tx_packets_total", (fun i -> counter i.Sent.Packets)
-            "rx_errors_total", (fun i -> counter i.Received.Errors)
-            "tx_errors_total", (fun i -> counter i.Sent.Errors)
-            "rx_dropped_total", (fun i -> counter i.Received.Dropped)
-            "tx_dropped_total", (fun i -> counter i.Sent.Dropped)
+            "name", (fun i writer -> Encode.string i.Name writer)
+            "rx_bytes_total", (fun i writer -> counter i.Received.Bytes writer)
+            "tx_bytes_total", (fun i writer -> counter i.Sent.Bytes writer)
+            "rx_packets_total", (fun i writer -> counter i.Received.Packets writer)
+            "tx_packets_total", (fun i writer -> counter i.Sent.Packets writer)
+            "rx_errors_total", (fun i writer -> counter i.Received.Errors writer)
+            "tx_errors_total", (fun i writer -> counter i.Sent.Errors writer)
+            "rx_dropped_total", (fun i writer -> counter i.Received.Dropped writer)
+            "tx_dropped_total", (fun i writer -> counter i.Sent.Dropped writer)
         |]
 
 let private infinibandPort =
     Encode.record<Infiniband.Port>
         [|
-            "device", (fun port -> Encode.string port.Device)
-            "port", (fun port -> Encode.int port.Port)
-            "rx_bytes_total", (fun port -> counterOrNull port.Received)
-            "tx_bytes_total", (fun port -> counterOrNull port.Sent)
+            "device", (fun port writer -> Encode.string port.Device writer)
+            "port", (fun port writer -> Encode.int port.Port writer)
+            "rx_bytes_total", (fun port writer -> counterOrNull port.Received writer)
+            "tx_bytes_total", (fun port writer -> counterOrNull port.Sent writer)
         |]
 
-let private memory (value: MemoryUse -> JsonValue) (sample: Sample) = Encode.voption value sample.Memory
+let private memory (value: MemoryUse -> JsonValue) (sample: Sample) (writer: Utf8JsonWriter) : unit =
+    match sample.Memory with
+    | ValueSome memory -> value memory writer
+    | ValueNone -> writer.WriteNullValue()
 
-let private swap (value: SwapUse -> JsonValue) (sample: Sample) = Encode.voption value sample.Swap
+let private swap (value: SwapUse -> JsonValue) (sample: Sample) (writer: Utf8JsonWriter) : unit =
+    match sample.Swap with
+    | ValueSome swap -> value swap writer
+    | ValueNone -> writer.WriteNullValue()
 
-let private load (value: LoadAvg.LoadAverage -> float) (sample: Sample) =
-    Encode.voption (fun load -> Encode.float (value load)) sample.Load
+let private load (value: LoadAvg.LoadAverage -> float) (sample: Sample) (writer: Utf8JsonWriter) : unit =
+    match sample.Load with
+    | ValueSome load -> Encode.float (value load) writer
+    | ValueNone -> writer.WriteNullValue()
+
+let private pressureOrNull (sample: Sample) (writer: Utf8JsonWriter) : unit =
+    match sample.Pressure with
+    | ValueSome stalls -> pressure stalls writer
+    | ValueNone -> writer.WriteNullValue()
 
 let private sampleMembers =
     Encode.record<Sample>
         [|
-            "collected_at", (fun sample -> Encode.string (instant sample.CollectedAt))
-            "cpu_usage_percent", (fun sample -> numberOrNull sample.CpuUsage)
-            "cpu_user_percent", (fun sample -> numberOrNull sample.CpuUser)
-            "cpu_system_percent", (fun sample -> numberOrNull sample.CpuSystem)
-            "cpu_iowait_percent", (fun sample -> numberOrNull sample.CpuIowait)
+            "collected_at", (fun sample writer -> Encode.string (instant sample.CollectedAt) writer)
+            "cpu_usage_percent", (fun sample writer -> numberOrNull sample.CpuUsage writer)
+            "cpu_user_percent", (fun sample writer -> numberOrNull sample.CpuUser writer)
+            "cpu_system_percent", (fun sample writer -> numberOrNull sample.CpuSystem writer)
+            "cpu_iowait_percent", (fun sample writer -> numberOrNull sample.CpuIowait writer)
             "cpu_load_1", load (fun l -> l.One)
             "cpu_load_5", load (fun l -> l.Five)
             "cpu_load_15", load (fun l -> l.Fifteen)
-            "cpu_frequency_mhz", (fun sample -> numberOrNull sample.CpuFrequency)
-            "cpu_temperature_c", (fun sample -> numberOrNull sample.CpuTemperature)
-            "cpu_count_logical", (fun sample -> Encode.voption Encode.int sample.CpuCountLogical)
-            "cpu_count_physical", (fun sample -> Encode.voption Encode.int sample.CpuCountPhysical)
-            "memory_total_bytes", memory (fun m -> counter m.Total)
-            "memory_used_bytes", memory (fun m -> counter m.Used)
-            "memory_available_bytes", memory (fun m -> counter m.Available)
-            "memory_percent", memory (fun m -> number m.Percent)
-            "swap_total_bytes", swap (fun s -> counter s.Total)
-            "swap_used_bytes", swap (fun s -> counter s.Used)
-            "swap_percent", swap (fun s -> number s.Percent)
-            "network_rx_bytes_total", (fun sample -> counterOrNull sample.NetworkReceived)
-            "network_tx_bytes_total", (fun sample -> counterOrNull sample.NetworkSent)
-            "process_count", (fun sample -> Encode.voption Encode.int sample.ProcessCount)
-            "disks", (fun sample -> Encode.arrayOf disk sample.Disks)
-            "gpus", (fun sample -> Encode.arrayOf gpu sample.Gpus)
-            "fans", (fun sample -> Encode.arrayOf fan sample.Fans)
+            "cpu_frequency_mhz", (fun sample writer -> numberOrNull sample.CpuFrequency writer)
+            "cpu_temperature_c", (fun sample writer -> numberOrNull sample.CpuTemperature writer)
+            "cpu_count_logical", (fun sample writer -> intOrNull sample.CpuCountLogical writer)
+            "cpu_count_physical", (fun sample writer -> intOrNull sample.CpuCountPhysical writer)
+            "memory_total_bytes", memory (fun m writer -> counter m.Total writer)
+            "memory_used_bytes", memory (fun m writer -> counter m.Used writer)
+            "memory_available_bytes", memory (fun m writer -> counter m.Available writer)
+            "memory_percent", memory (fun m writer -> number m.Percent writer)
+            "swap_total_bytes", swap (fun s writer -> counter s.Total writer)
+            "swap_used_bytes", swap (fun s writer -> counter s.Used writer)
+            "swap_percent", swap (fun s writer -> number s.Percent writer)
+            "network_rx_bytes_total", (fun sample writer -> counterOrNull sample.NetworkReceived writer)
+            "network_tx_bytes_total", (fun sample writer -> counterOrNull sample.NetworkSent writer)
+            "process_count", (fun sample writer -> intOrNull sample.ProcessCount writer)
+            "disks", (fun sample writer -> Encode.arrayOf disk sample.Disks writer)
+            "gpus", (fun sample writer -> Encode.arrayOf gpu sample.Gpus writer)
+            "fans", (fun sample writer -> Encode.arrayOf fan sample.Fans writer)
             // The keys below are ours; the webapp ignores them.
-            "cpu_steal_percent", (fun sample -> numberOrNull sample.CpuSteal)
-            "cpu_cores_percent", (fun sample -> Encode.arrayOf number sample.CpuCores)
-            "pressure", (fun sample -> Encode.voption pressure sample.Pressure)
-            "network_interfaces", (fun sample -> Encode.arrayOf networkInterface sample.Interfaces)
-            "infiniband", (fun sample -> Encode.arrayOf infinibandPort sample.Infiniband)
+            "cpu_steal_percent", (fun sample writer -> numberOrNull sample.CpuSteal writer)
+            "cpu_cores_percent", (fun sample writer -> Encode.arrayOf number sample.CpuCores writer)
+            "pressure", pressureOrNull
+            "network_interfaces", (fun sample writer -> Encode.arrayOf networkInterface sample.Interfaces writer)
+            "infiniband", (fun sample writer -> Encode.arrayOf infinibandPort sample.Infiniband writer)
         |]
 
 /// The `sample` member.
@@ -322,8 +352,8 @@ let agentText (agent: AgentInfo) : ReadOnlyMemory<byte> =
 let private body =
     Encode.record<struct (Sample * ReadOnlyMemory<byte>)>
         [|
-            "sample", (fun (struct (sample, _)) -> encodeSample sample)
-            "agent", (fun (struct (_, agent)) -> Encode.raw agent)
+            "sample", (fun (struct (sample, _)) writer -> encodeSample sample writer)
+            "agent", (fun (struct (_, agent)) writer -> Encode.raw agent writer)
         |]
 
 /// Writes one request body as UTF-8 on one line, its `agent` member being a text of `AgentText`.

@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Reactive.Concurrency;
 using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
-using System.Text;
 using Agent.Core;
 using Agent.Host.Buffering;
 using Agent.Host.Exporting;
@@ -84,7 +83,9 @@ internal sealed class AgentRun : IDisposable
             // The opening of the CPU window and the sample are two grids, which skip together.
             OnSkipped = skipped => lateBy = Math.Max(lateBy, skipped),
         };
-        posting = new SamplingScheduler(clock);
+
+        // Printing is all that a dry run has to do with a sample: a second thread would only have to be woken for it.
+        posting = settings.DryRun ? sampling : new SamplingScheduler(clock);
         service = new ServiceState(systemd, settings.Interval, () => outbox.Count, clock);
 
         adviser = new Adviser(
@@ -138,14 +139,14 @@ internal sealed class AgentRun : IDisposable
             slow.Stop();
         });
         service.WatchOver(sampling);
-        var postingThread = new Thread(posting.Run, maxStackSize: 512 * 1024) { Name = "posting" };
-        postingThread.Start();
+        var postingThread = posting == sampling ? null : new Thread(posting.Run, maxStackSize: 512 * 1024) { Name = "posting" };
+        postingThread?.Start();
         sampling.Run();
         service.Stopping();
 
         // The request in flight may finish; its own time-out limits the wait.
         posting.Stop();
-        postingThread.Join();
+        postingThread?.Join();
         slow.Stop();
 
         if (defect is not null)
@@ -272,7 +273,7 @@ internal sealed class AgentRun : IDisposable
             return Delivery.OfExchange(clock.GetUtcNow(), adviser.Consider(client.Post(body, signals.AtOnce)));
         }
 
-        log.Result(Encoding.UTF8.GetString(body.Span));
+        log.Result(body.Span);
         return Outcome.NewDelivered(Delivery.NoReceipt);
     }
 

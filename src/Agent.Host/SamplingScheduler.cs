@@ -7,9 +7,10 @@ namespace Agent.Host;
 /// <summary>
 /// An Rx scheduler on one thread that sleeps until the next work is due. Rx's own timers wake the thread pool, which
 /// costs more than the reading. Periodic work stays on the grid of <see cref="Schedule"/>: what is late skips grid
-/// points and never bunches. The agent has two of these, one that samples and one that posts.
+/// points and never bunches. The agent has two of these, one that samples and one that posts. It is no LocalScheduler,
+/// because those keep a timer of the thread pool that looks after changes of the wall clock.
 /// </summary>
-internal sealed class SamplingScheduler(AgentClock clock) : LocalScheduler, ISchedulerPeriodic
+internal sealed class SamplingScheduler(AgentClock clock) : IScheduler, ISchedulerPeriodic, IServiceProvider
 {
     private readonly object gate = new();
     private readonly PriorityQueue<Work, (TimeSpan Due, long Order)> queue = new();
@@ -25,11 +26,22 @@ internal sealed class SamplingScheduler(AgentClock clock) : LocalScheduler, ISch
     public Action<long> OnSkipped { get; set; } = static _ => { };
 
     /// <inheritdoc/>
-    public override DateTimeOffset Now => clock.GetUtcNow();
+    public DateTimeOffset Now => clock.GetUtcNow();
+
+    /// <summary>Rx asks so whether the scheduler is more than that: it can repeat work by itself.</summary>
+    public object? GetService(Type serviceType) => serviceType == typeof(ISchedulerPeriodic) ? this : null;
 
     /// <inheritdoc/>
-    public override IDisposable Schedule<TState>(
-        TState state, TimeSpan dueTime, Func<IScheduler, TState, IDisposable> action)
+    public IDisposable Schedule<TState>(TState state, Func<IScheduler, TState, IDisposable> action) =>
+        Schedule(state, TimeSpan.Zero, action);
+
+    /// <inheritdoc/>
+    public IDisposable Schedule<TState>(
+        TState state, DateTimeOffset dueTime, Func<IScheduler, TState, IDisposable> action) =>
+        Schedule(state, dueTime - Now, action);
+
+    /// <inheritdoc/>
+    public IDisposable Schedule<TState>(TState state, TimeSpan dueTime, Func<IScheduler, TState, IDisposable> action)
     {
         var result = new SingleAssignmentDisposable();
         var work = new Work(_ =>

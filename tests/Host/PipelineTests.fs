@@ -96,7 +96,7 @@ let private simulate (plan: Plan) : Outcomes =
         }
 
     let log = Log(TextWriter.Null, TextWriter.Null, LogLevel.Debug, false, clock)
-    let watch = SourceWatch(settings, Func<_>(fun () -> Seq.empty), log)
+    let watch = SourceWatch(settings, Func<_>(fun () -> [||]), log)
 
     let slow () =
         clock.Work(seconds (plan.Sampling clock.Elapsed.TotalSeconds))

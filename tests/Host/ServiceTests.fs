@@ -131,7 +131,7 @@ let private healthy: Snapshot =
 let private observed (level: LogLevel) (words: string list) (course: (Snapshot * SourceError list) list) : string list * int64 =
     let log, _, errors = logAt level false
     let mutable faults: SourceError list = []
-    let watch = SourceWatch(CommandLine.settingsWith words, Func<_>(fun () -> Seq.ofList faults), log)
+    let watch = SourceWatch(CommandLine.settingsWith words, Func<_>(fun () -> List.toArray faults), log)
 
     for snapshot, slow in course do
         faults <- slow

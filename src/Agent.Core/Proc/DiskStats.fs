@@ -134,6 +134,39 @@ let private shortCounters =
         "sectors written"
     |]
 
+/// Reads a line of 14 or more columns, as every device and partition has had one since 2.6.25; false for any other.
+let private tryRead (cursor: byref<Cursor>) (disk: byref<DiskCounters>) : bool =
+    let mutable number = 0UL
+
+    cursor.UInt64 &number
+    && cursor.UInt64 &number
+    && (let device = cursor.Field()
+        not device.IsEmpty && readLong &cursor (Text.toString device) &disk)
+
+/// Reads a line that is not of that form: an older one, or one with a fault, which is told.
+let private readOther (cursor: byref<Cursor>) (disk: byref<DiskCounters>) : ParseError voption =
+    let columns = countFields cursor.Line
+    let names = if columns = 7 then shortCounters else counters
+    let mutable number = 0UL
+
+    if columns <> 7 && columns < 14 then
+        ValueSome(cursor.Bad("columns", "7, 14 or more columns"))
+    elif not (cursor.UInt64 &number && cursor.UInt64 &number) then
+        ValueSome(cursor.Bad(names[cursor.Fields - 1], "a device number"))
+    else
+        let device = Text.toString (cursor.Field())
+
+        let good =
+            if columns = 7 then
+                readShort &cursor device &disk
+            else
+                readLong &cursor device &disk
+
+        if good then
+            ValueNone
+        else
+            ValueSome(cursor.Bad(names[cursor.Fields - 1], "a whole number"))
+
 /// Reads every device and partition in the order of the text. An empty text is a machine without block devices.
 [<CompiledName "Parse">]
 let parse (text: ReadOnlySpan<byte>) : Result<DiskCounters[], ParseError> =
@@ -142,28 +175,14 @@ let parse (text: ReadOnlySpan<byte>) : Result<DiskCounters[], ParseError> =
     let mutable failure = ValueNone
 
     while failure.IsNone && cursor.NextLine() do
-        let columns = countFields cursor.Line
-        let names = if columns = 7 then shortCounters else counters
-        let mutable number = 0UL
+        let mutable again = cursor
         let mutable disk = Unchecked.defaultof<DiskCounters>
 
-        if columns <> 7 && columns < 14 then
-            failure <- ValueSome(cursor.Bad("columns", "7, 14 or more columns"))
-        elif not (cursor.UInt64 &number && cursor.UInt64 &number) then
-            failure <- ValueSome(cursor.Bad(names[cursor.Fields - 1], "a device number"))
-        else
-            let device = Text.toString (cursor.Field())
+        if not (tryRead &cursor &disk) then
+            failure <- readOther &again &disk
 
-            let good =
-                if columns = 7 then
-                    readShort &cursor device &disk
-                else
-                    readLong &cursor device &disk
-
-            if good then
-                disks.Add disk
-            else
-                failure <- ValueSome(cursor.Bad(names[cursor.Fields - 1], "a whole number"))
+        if failure.IsNone then
+            disks.Add disk
 
     match failure with
     | ValueSome error -> Error error

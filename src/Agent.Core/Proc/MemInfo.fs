@@ -48,10 +48,16 @@ let private unit = "kB"B
 let private nameOf (key: int) =
     Text.toString (ReadOnlySpan(keys[key], 0, keys[key].Length - 1))
 
+// Most lines are none of these, and their length or first letter says so.
 let private indexOf (key: ReadOnlySpan<byte>) : int =
     let mutable i = 0
 
-    while i < keys.Length && not (key.SequenceEqual(ReadOnlySpan keys[i])) do
+    while i < keys.Length
+          && not (
+              key.Length = keys[i].Length
+              && key[0] = keys[i][0]
+              && key.SequenceEqual(ReadOnlySpan keys[i])
+          ) do
         i <- i + 1
 
     i

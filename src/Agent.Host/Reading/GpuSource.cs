@@ -60,26 +60,12 @@ internal sealed class GpuSource
         : finding;
 
     /// <summary>What the newest reading could not read.</summary>
-    public IEnumerable<SourceError> Faults
-    {
-        get
-        {
-            if (Hanging is { Length: > 0 } hanging)
-            {
-                yield return SourceError.NewUnreadable(Nvml.Source, hanging);
-            }
-
-            foreach (var beside in library?.Hanging ?? [])
-            {
-                yield return beside;
-            }
-
-            foreach (var fault in (Program is { } asked ? asked.Faults : thread.Newest?.Faults) ?? [])
-            {
-                yield return fault;
-            }
-        }
-    }
+    public SourceError[] Faults =>
+    [
+        .. Hanging is { Length: > 0 } hanging ? (SourceError[])[SourceError.NewUnreadable(Nvml.Source, hanging)] : [],
+        .. library?.Hanging ?? [],
+        .. (Program is { } asked ? asked.Faults : thread.Newest?.Faults) ?? [],
+    ];
 
     private NvidiaSmiSource? Program
     {

@@ -117,8 +117,14 @@ internal sealed partial class NvidiaSmiSource
             lock (gate)
             {
                 var whole = error ?? (clock.Elapsed - troubleAt <= longestAge ? trouble : null);
-                SourceError?[] told = [whole is { IsAbsent: true } ? null : whole, processError];
-                return [.. Newest?.Faults ?? [], .. told.OfType<SourceError>(), .. processes?.Faults ?? []];
+
+                return
+                [
+                    .. Newest?.Faults ?? [],
+                    .. whole is { IsAbsent: false } ? (SourceError[])[whole] : [],
+                    .. processError is null ? (SourceError[])[] : [processError],
+                    .. processes?.Faults ?? [],
+                ];
             }
         }
     }

@@ -9,7 +9,10 @@ internal sealed class SlowSources
 {
     private static readonly TimeSpan Minute = TimeSpan.FromMinutes(1);
 
-    /// <summary>The clock of the CPUs costs one file for each, and a sleep in some drivers.</summary>
+    /// <summary>
+    /// The clock of the CPUs costs one file for each, and a sleep in some drivers. Where there are no such files, as in most
+    /// virtual machines, /proc/cpuinfo tells what is nearly always the same, and is read once a minute.
+    /// </summary>
     private static readonly TimeSpan FrequencyPeriod = TimeSpan.FromSeconds(10);
 
     /// <summary>ipmitool talks to a slow controller over a slow bus.</summary>
@@ -45,9 +48,12 @@ internal sealed class SlowSources
             return new(reading, reading.IsEmpty ? Minute : Longest(interval, TimeSpan.FromSeconds(1)));
         });
 
-        // Twice the period, because the newest reading is always almost one period old.
-        frequency = new("frequency", clock, Longest(longestAge, FrequencyPeriod * 2), () =>
-            new(new FrequencyReading(frequencyFiles.ReadFrequency()), Longest(interval, FrequencyPeriod)));
+        // Twice the longer period, because the newest reading is always almost one period old.
+        frequency = new("frequency", clock, Longest(longestAge, Minute * 2), () =>
+        {
+            var reading = new FrequencyReading(frequencyFiles.ReadFrequency());
+            return new(reading, frequencyFiles.HasClocks ? Longest(interval, FrequencyPeriod) : Longest(interval, Minute));
+        });
 
         ipmiFans = new("ipmi", clock, Longest(longestAge, IpmiPeriod * 2), () => ReadIpmi(ipmi, interval));
         gpus = new(settings, longestAge, clock);
@@ -124,10 +130,7 @@ internal sealed class SlowSources
     public GpuFinding? GpuFinding => gpus.Finding;
 
     /// <summary>What the newest readings could not read.</summary>
-    public IEnumerable<SourceError> Faults() =>
-        (sensors.Newest?.Faults ?? [])
-            .Concat(ipmiFans.Newest?.Faults ?? [])
-            .Concat(gpus.Faults);
+    public SourceError[] Faults() => [.. sensors.Newest?.Faults ?? [], .. ipmiFans.Newest?.Faults ?? [], .. gpus.Faults];
 
     /// <summary>The newest sensors of hwmon.</summary>
     public Hwmon.PlacedSensor[] Sensors() => (sensors.Newest ?? SensorReading.None).Placed;
@@ -138,7 +141,7 @@ internal sealed class SlowSources
         yield return StateOf(sensors, static reading => reading.Faults.Length == 0);
         yield return StateOf(frequency, static _ => true);
         yield return StateOf(ipmiFans, static reading => reading.Faults.Length == 0);
-        yield return StateOf(gpus.Name, gpus.Newest is not null && !gpus.Faults.Any(), gpus.Took);
+        yield return StateOf(gpus.Name, gpus.Newest is not null && gpus.Faults.Length == 0, gpus.Took);
         yield return StateOf(facts, static _ => true);
         yield return StateOf(partitions, static _ => true);
     }

@@ -24,7 +24,12 @@ internal sealed record SensorReading(
 /// <summary>The sources below /sys. They may be slow (some sensors answer over a bus), so they are read beside the sampling.</summary>
 internal sealed class SysFiles(string sysfs, string procfs)
 {
+    /// <summary>Which CPUs tell their clock is looked up so rarely: about once a minute.</summary>
+    private const int ReadingsPerLook = 6;
+
     private readonly ReadBuffer buffer = new();
+    private string[] clockFiles = [];
+    private int clockReadings;
 
     /// <summary>The directories and links to directories in a directory, sorted; empty when it is not there.</summary>
     public static string[] Directories(string path) => List(path, Directory.GetFileSystemEntries);
@@ -55,18 +60,27 @@ internal sealed class SysFiles(string sysfs, string procfs)
     /// <summary>The mean clock of the CPUs in MHz; none when nothing tells.</summary>
     public FSharpValueOption<double> ReadFrequency()
     {
-        var files = Texts(
-            from cpu in Cpus()
-            let file = Path.Join(cpu, "cpufreq/scaling_cur_freq")
-            where File.Exists(file)
-            select file);
+        if (clockReadings++ % ReadingsPerLook == 0)
+        {
+            clockFiles =
+            [
+                .. from cpu in Cpus()
+                   let file = Path.Join(cpu, "cpufreq/scaling_cur_freq")
+                   where File.Exists(file)
+                   select file,
+            ];
+        }
 
+        var files = Texts(clockFiles);
         var clock = files.Length > 0 ? CpuFreq.MeanClock(files) : FSharpValueOption<double>.None;
 
         return clock.IsSome
             ? clock
             : ReadCpuInfo().Match(CpuInfo.MeanClock, static _ => FSharpValueOption<double>.None);
     }
+
+    /// <summary>True when the CPUs had files of their own for their clocks at the last look.</summary>
+    public bool HasClocks => clockFiles.Length > 0;
 
     /// <summary>/proc/cpuinfo.</summary>
     public FSharpResult<CpuInfo.CpuInfo, SourceError> ReadCpuInfo() =>

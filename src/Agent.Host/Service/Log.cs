@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using Agent.Core;
 
 namespace Agent.Host.Service;
@@ -18,6 +19,7 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
 {
     private readonly Lock gate = new();
     private Repetitions repetitions = Repetition.None;
+    private byte[] printed = [];
 
     /// <summary>The text on one line: line breaks and other control characters become blanks.</summary>
     public static string OneLine(string text)
@@ -44,8 +46,39 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
         }
     }
 
-    /// <summary>The output that was asked for, such as a dry run's JSON; --quiet does not silence it.</summary>
+    /// <summary>The output that was asked for; --quiet does not silence it.</summary>
     public void Result(string text) => Write(output, text);
+
+    /// <summary>The same for a sample as it would be sent.</summary>
+    public void Result(ReadOnlySpan<byte> utf8)
+    {
+        if (output is not StreamWriter { AutoFlush: true, Encoding: UTF8Encoding } writer)
+        {
+            Result(Encoding.UTF8.GetString(utf8));
+            return;
+        }
+
+        // The bytes are what the writer would make of the text again. They and the line end go out at once.
+        lock (gate)
+        {
+            if (printed.Length <= utf8.Length)
+            {
+                printed = new byte[utf8.Length + 1];
+            }
+
+            utf8.CopyTo(printed);
+            printed[utf8.Length] = (byte)'\n';
+
+            try
+            {
+                writer.BaseStream.Write(printed, 0, utf8.Length + 1);
+            }
+            catch (IOException)
+            {
+                // There is nowhere left to say so.
+            }
+        }
+    }
 
     /// <summary>For whoever looks for a fault.</summary>
     public void Debug(string message) => At(LogLevel.Debug, message);

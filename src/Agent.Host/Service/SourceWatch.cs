@@ -10,9 +10,16 @@ namespace Agent.Host.Service;
 /// <param name="settings">Names the disks and interfaces that the user wants.</param>
 /// <param name="slowFaults">What the slow sources could not read.</param>
 /// <param name="log">Where to say it.</param>
-internal sealed class SourceWatch(Settings settings, Func<IEnumerable<SourceError>> slowFaults, Log log)
+internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFaults, Log log)
 {
-    private readonly Dictionary<string, string> broken = new(StringComparer.Ordinal);
+    private static readonly string[] Names =
+    [
+        "CPU times", "memory", "load averages", "disk counters", "network counters", "process count", "CPU pressure", "I/O pressure",
+        "memory pressure",
+    ];
+
+    // How each of them failed at the last sample; empty for not at all.
+    private readonly string[] broken = [.. Names.Select(static _ => "")];
     private HashSet<string> slowBroken = new(StringComparer.Ordinal);
     private bool namesChecked;
 
@@ -22,15 +29,15 @@ internal sealed class SourceWatch(Settings settings, Func<IEnumerable<SourceErro
     /// <summary>Looks at one snapshot.</summary>
     public void Observe(Snapshot snapshot)
     {
-        Observe("CPU times", snapshot.Stat, needed: true);
-        Observe("memory", snapshot.Memory, needed: true);
-        Observe("load averages", snapshot.Load, needed: true);
-        Observe("disk counters", snapshot.Disks, needed: true);
-        Observe("network counters", snapshot.Network, needed: true);
-        Observe("process count", snapshot.Processes, needed: true);
-        Observe("CPU pressure", snapshot.CpuPressure, needed: false);
-        Observe("I/O pressure", snapshot.IoPressure, needed: false);
-        Observe("memory pressure", snapshot.MemoryPressure, needed: false);
+        Observe(0, snapshot.Stat, needed: true);
+        Observe(1, snapshot.Memory, needed: true);
+        Observe(2, snapshot.Load, needed: true);
+        Observe(3, snapshot.Disks, needed: true);
+        Observe(4, snapshot.Network, needed: true);
+        Observe(5, snapshot.Processes, needed: true);
+        Observe(6, snapshot.CpuPressure, needed: false);
+        Observe(7, snapshot.IoPressure, needed: false);
+        Observe(8, snapshot.MemoryPressure, needed: false);
         ObserveSlow();
 
         if (!namesChecked)
@@ -40,19 +47,26 @@ internal sealed class SourceWatch(Settings settings, Func<IEnumerable<SourceErro
         }
     }
 
-    private void Observe<T>(string what, FSharpResult<T, SourceError> reading, bool needed)
+    private void Observe<T>(int source, FSharpResult<T, SourceError> reading, bool needed)
     {
+        if (reading.IsOk && broken[source].Length == 0)
+        {
+            return;
+        }
+
+        var what = Names[source];
+
         // One state for each kind of failure: the raw text of a garbled file may differ at every sample.
         var state = reading.IsOk ? "" : reading.ErrorValue.Match(_ => "absent", (_, reason) => reason, _ => "garbled");
         var isFault = state.Length > 0 && (needed || state != "absent");
         Failures += isFault ? 1 : 0;
 
-        if (broken.GetValueOrDefault(what, "") == state)
+        if (broken[source] == state)
         {
             return;
         }
 
-        broken[what] = state;
+        broken[source] = state;
 
         if (isFault)
         {
@@ -70,9 +84,16 @@ internal sealed class SourceWatch(Settings settings, Func<IEnumerable<SourceErro
 
     private void ObserveSlow()
     {
+        var faults = slowFaults();
+
+        if (faults.Length == 0 && slowBroken.Count == 0)
+        {
+            return;
+        }
+
         var now = new HashSet<string>(StringComparer.Ordinal);
 
-        foreach (var fault in slowFaults())
+        foreach (var fault in faults)
         {
             var source = fault.Match(static path => path, static (path, _) => path, static error => error.Source + " " + error.Field);
             Failures++;
