@@ -188,7 +188,7 @@ let private days = 14
 
 /// Lives through fourteen days, one after the other: each is posted to a dashboard whose clock says that it has just passed, so
 /// that what is too old goes as it would. Days from which only minutes are left can be posted with one sample a minute.
-let private live (program: string) (database: string) (servers: Server list) (step: int -> TimeSpan) =
+let private liveWith (program: string) (database: string) (servers: Server list) (step: int -> TimeSpan) =
     for day in 1..days do
         let ahead = TimeSpan.FromDays(float (day - days))
         use dashboard = new Dashboard(program, database, ahead)
@@ -208,6 +208,13 @@ let private live (program: string) (database: string) (servers: Server list) (st
         settle database
         dashboard.Stop()
 
+/// Fourteen days of so many new servers in this database; the servers.
+let live (program: string) (database: string) (count: int) : Server list =
+    let servers = [ for i in 1..count -> register program database $"live-%02d{i}" ]
+    // A minute that had one sample is as long in the database as one that had thirty.
+    liveWith program database servers (fun day -> if day > days - 3 then twoSeconds else oneMinute)
+    servers
+
 let private sizes (program: string) (directory: string) =
     let database = Path.Combine(directory, "one.db")
     let server = register program database "one"
@@ -226,7 +233,7 @@ let private sizes (program: string) (directory: string) =
     line $"- %d{count} samples at 2 s, with their minutes: %.1f{float raw / 1e6} MB, **%.0f{float raw / float count} bytes per sample**"
     let database = Path.Combine(directory, "fourteen.db")
     let server = register program database "fourteen"
-    live program database [ server ] (fun _ -> twoSeconds)
+    liveWith program database [ server ] (fun _ -> twoSeconds)
 
     line
         $"- 14 days of one server at 2 s, lived through day by day (48 hours of samples, 14 days of minutes): **%.1f{float (sizeOf database) / 1e6} MB**"
@@ -261,9 +268,7 @@ let private queries (program: string) (directory: string) (one: string) (server:
      dashboard.Stop())
 
     let database = Path.Combine(directory, "ten.db")
-    let servers = [ for i in 1..10 -> register program database $"ten-%02d{i}" ]
-    // A minute that had one sample is as long in the database as one that had thirty.
-    live program database servers (fun day -> if day > days - 3 then twoSeconds else oneMinute)
+    let servers = live program database 10
     use dashboard = new Dashboard(program, database, TimeSpan.Zero)
     note "asking"
     timed "With 14 days of ten servers at 2 s, asked for each of them in turn:" dashboard servers

@@ -41,7 +41,12 @@ module Axis =
 
     /// More samples than this are not read for one answer; their minutes are.
     [<Literal>]
-    let MostRead = 12000
+    let MostRead = 4000
+
+    /// The longest range, in minutes, of which samples are read. The minutes of a longer one are enough points for any chart, with
+    /// the same peaks, and a thirtieth of what there would be to read at a sample every two seconds.
+    [<Literal>]
+    let LongestRawMinutes = 120
 
     /// The longest range, in minutes: 14 days.
     [<Literal>]
@@ -95,7 +100,7 @@ module Axis =
     /// Whether samples are kept for all of the range, and it is short enough for them to be read.
     [<CompiledName "PrefersRaw">]
     let prefersRaw (from: int64) (until: int64) (now: int64) : bool =
-        until - from <= 6L * 3600L * second
+        until - from <= int64 LongestRawMinutes * RowKey.MicrosecondsPerMinute
         && from >= now - int64 RawHours * 3600L * second
 
     /// The axis over so many samples, or over the minutes when that is too many.
@@ -151,7 +156,10 @@ type History(axis: Axis) =
 
     let mutable throttle: int64[][] = [||]
     let seconds: float[] = Array.zeroCreate (axis.Count * labels)
-    let reasons: Derivation[] = Array.zeroCreate (if axis.IsRaw then axis.Count * labels else 0)
+    // The newest sample of each label in each bucket: its verdict is put into words only where a run ends with it.
+    let judged: struct (Sample * Derived)[] =
+        Array.zeroCreate (if axis.IsRaw then axis.Count * labels else 0)
+
     let times: int64[] = Array.init axis.Count (fun bucket -> axis.Start + int64 bucket * axis.Step)
     // Where a bucket of one sample begins: that of one sample may begin before its own time, as what it says does.
     let starts: int64[] = Array.copy times
@@ -218,8 +226,9 @@ type History(axis: Axis) =
         else
             added
 
-    /// What there is to chart of one sample; samples come in the order of time.
-    member _.Add(source: Layout, point: Point, derivation: Derivation) : unit =
+    /// What there is to chart of one sample; samples come in the order of time. Where minutes are charted, it is one of those whose
+    /// minute is not rolled up yet.
+    member _.Add(source: Layout, point: Point, sample: Sample, derived: Derived) : unit =
         let bucket = bucketOf point.At
 
         if bucket >= 0 && bucket < axis.Count then
@@ -239,9 +248,14 @@ type History(axis: Axis) =
                 row[bucket] <- row[bucket] ||| point.Throttle[gpu]
 
             let place = bucket * labels + point.Label
-            // A first sample stands for itself, however short that is.
-            seconds[place] <- seconds[place] + max point.Covers 0.001
-            reasons[place] <- derivation
+
+            if axis.IsRaw then
+                // A first sample stands for itself, however short that is.
+                seconds[place] <- seconds[place] + max point.Covers 0.001
+                judged[place] <- struct (sample, derived)
+            else
+                seconds[place] <- seconds[place] + point.Covers
+
             added <- added + 1
 
     /// What there is to chart of one minute, from the bytes in which it is kept; minutes come in the order of time.
@@ -370,7 +384,8 @@ type History(axis: Axis) =
             writer.WriteString("label", Derivation.labels[int label].Name)
 
             if axis.IsRaw then
-                writer.WriteString("reason", reasons[last * labels + int label].Bottleneck.Reason)
+                let struct (sample, derived) = judged[last * labels + int label]
+                writer.WriteString("reason", (Bottleneck.ofSample sample derived).Reason)
             else
                 writer.WriteNull "reason"
 

@@ -59,9 +59,6 @@ internal sealed class LiveServer
     /// <summary>Minutes that have samples which are not rolled up.</summary>
     public HashSet<long> Dirty { get; } = [];
 
-    /// <summary>How many those are, for other threads.</summary>
-    public int DirtyCount => Volatile.Read(ref dirtyCount);
-
     /// <summary>Samples before this may have been pruned, in microseconds.</summary>
     public long PrunedUntil { get; set; }
 
@@ -76,8 +73,6 @@ internal sealed class LiveServer
 
     /// <summary>The samples that are held, in the order of time.</summary>
     public IReadOnlyList<HeldSample> Recent => recent;
-
-    private int dirtyCount;
 
     /// <summary>Takes what the agent says of itself.</summary>
     public void TakeAgent(byte[] asSent, string kept)
@@ -133,11 +128,7 @@ internal sealed class LiveServer
     }
 
     /// <summary>Shows what has come to be on disk.</summary>
-    public void Publish()
-    {
-        view = Current();
-        Volatile.Write(ref dirtyCount, Dirty.Count);
-    }
+    public void Publish() => view = Current();
 
     /// <summary>Remembers the greatest CPU and GPU use of a minute; NaN where not known.</summary>
     public void Spark(long minute, double cpu, double gpu)

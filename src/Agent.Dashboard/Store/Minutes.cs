@@ -101,7 +101,7 @@ internal sealed class Minutes : IDisposable
         var first = RowKey.Sample(server.Id, start);
         var past = RowKey.Sample(server.Id, start + RowKey.MicrosecondsPerMinute);
         var key = RowKey.Minute(server.Id, minute);
-        var rollup = RollupModule.OfPoints([.. Points(first, past)]);
+        var rollup = RollupModule.OfPoints([.. rows.Derived(first, past).Select(static row => (row.Row.Layout, row.Point))]);
 
         if (start < server.PrunedUntil)
         {
@@ -139,17 +139,5 @@ internal sealed class Minutes : IDisposable
         var known = read.Step() ? RollupModule.Unpack(layouts.Find((int)read.Integer(0)), read.Bytes(1)) : null;
         read.Reset();
         return known;
-    }
-
-    private IEnumerable<(Layout, Point)> Points(long first, long past)
-    {
-        var previous = rows.Before(first);
-        var derived = previous is null ? null : Ingestion.Held(previous, null).Stored.Derivation;
-
-        foreach (var row in rows.Range(first, past))
-        {
-            derived = DerivationModule.Between(Maybe.Of(derived?.Sample), DerivationModule.SampleOf(row.Report));
-            yield return (row.Layout, PointModule.Of(row.Layout, row.Report, derived.Derived, DerivationModule.LabelCode(derived)));
-        }
     }
 }

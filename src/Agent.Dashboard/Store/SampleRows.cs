@@ -16,6 +16,16 @@ internal sealed record SampleRow(long Key, long DelayMilliseconds, int Label, La
     public DateTimeOffset ReceivedAt => Report.CollectedAt.AddMilliseconds(DelayMilliseconds);
 }
 
+/// <summary>A row with what is derived from it and the row before it in time.</summary>
+/// <param name="Row">As it was read.</param>
+/// <param name="Sample">The same as rates are derived from it.</param>
+/// <param name="Derived">Its rates and roll-ups.</param>
+internal readonly record struct DerivedRow(SampleRow Row, Sample Sample, Derived Derived)
+{
+    /// <summary>What there is to chart of it.</summary>
+    public Point Point => PointModule.Of(Row.Layout, Row.Report, Derived, Row.Label);
+}
+
 /// <summary>Reads and writes rows of samples over one connection.</summary>
 internal sealed class SampleRows : IDisposable
 {
@@ -98,6 +108,19 @@ internal sealed class SampleRows : IDisposable
         finally
         {
             range.Reset();
+        }
+    }
+
+    /// <summary>The same rows with what is derived from each and its neighbour.</summary>
+    public IEnumerable<DerivedRow> Derived(long first, long past)
+    {
+        var previous = Maybe.Of(Before(first) is { } neighbour ? DerivationModule.SampleOf(neighbour.Report) : null);
+
+        foreach (var row in Range(first, past))
+        {
+            var sample = DerivationModule.SampleOf(row.Report);
+            yield return new DerivedRow(row, sample, DerivedModule.From(previous, sample));
+            previous = Maybe.Of(sample);
         }
     }
 

@@ -13,7 +13,7 @@ internal sealed class Writer : IDisposable
     private const int LargestBatch = 512;
     private static readonly TimeSpan UpkeepPeriod = TimeSpan.FromSeconds(1);
 
-    /// <summary>From one go of the upkeep to the next while there is more to do: samples come first.</summary>
+    /// <summary>From one go of the upkeep to the next while there is more to do and samples come in: these are first.</summary>
     private static readonly TimeSpan UpkeepPause = TimeSpan.FromMilliseconds(60);
 
     private readonly object gate = new();
@@ -98,14 +98,6 @@ internal sealed class Writer : IDisposable
     /// <summary>Remembers something; done when it is on disk.</summary>
     public Task<bool> Remember(string setting, string value) => Ask(() => Setting.Write(connection, setting, value));
 
-    /// <summary>Rolls up the minutes of a server; done when they are on disk.</summary>
-    public Task<bool> Roll(LiveServer server) =>
-        Ask(() =>
-        {
-            touched.Add(server);
-            minutes.Roll(server, long.MaxValue, RowKey.Microseconds(clock.GetUtcNow()), static () => true);
-        });
-
     /// <summary>Writes what has come in, and ends.</summary>
     public void Dispose()
     {
@@ -161,7 +153,8 @@ internal sealed class Writer : IDisposable
 
             if (clock.Elapsed >= nextUpkeep)
             {
-                nextUpkeep = clock.Elapsed + (Maintain() ? UpkeepPause : UpkeepPeriod);
+                var hasMore = Maintain();
+                nextUpkeep = clock.Elapsed + (!hasMore ? UpkeepPeriod : AreSamplesWaiting() ? UpkeepPause : TimeSpan.Zero);
             }
         }
     }
@@ -278,6 +271,14 @@ internal sealed class Writer : IDisposable
             gpu.IsValueSome ? gpu.Value : double.NaN);
     }
 
+    private bool AreSamplesWaiting()
+    {
+        lock (gate)
+        {
+            return samples.Count > 0 || stopping;
+        }
+    }
+
     /// <summary>One go of the upkeep; true when there is more to do.</summary>
     private bool Maintain()
     {
@@ -287,7 +288,7 @@ internal sealed class Writer : IDisposable
         {
             begin.Run();
             ReloadIfChanged();
-            hasMore = upkeep.Run(servers);
+            hasMore = upkeep.Run(servers, AreSamplesWaiting);
             commit.Run();
         });
 

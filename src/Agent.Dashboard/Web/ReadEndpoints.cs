@@ -50,11 +50,6 @@ internal sealed class ReadEndpoints(Writer writer, Readers readers, string versi
             return;
         }
 
-        if (server.DirtyCount > 0)
-        {
-            await writer.Roll(server);
-        }
-
         var now = RowKey.Microseconds(clock.GetUtcNow());
         var asked = range.ResultValue;
         var until = asked.Until.IsValueSome ? RowKey.Microseconds(asked.Until.Value) : now;

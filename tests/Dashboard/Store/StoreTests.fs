@@ -94,9 +94,8 @@ let private withStore (test: Store -> unit) : unit =
     use store = new Store(place.File "a.db", SetClock noon)
     test store
 
-/// The second figure of a history's answer: the greatest of a series.
-let private greatest (store: Store) (minutes: float) (name: string) : float =
-    (store.Writer.Roll store.Server).Wait()
+/// A figure of a series in a history's answer, of each bucket that has one; where every bucket is one sample, its value.
+let private drawn (store: Store) (minutes: float) (name: string) (figure: string) : float list =
     use reader = new Reader(store.Path)
     let now = RowKey.microseconds store.Clock.Now
     let history = reader.Read(1, now - int64 (minutes * 60e6), now, now)
@@ -106,14 +105,22 @@ let private greatest (store: Store) (minutes: float) (name: string) : float =
     let series = document.RootElement.GetProperty("series").GetProperty name
 
     let row =
-        match series.TryGetProperty "max" with
+        match series.TryGetProperty figure with
         | true, row -> row
         | _ -> series.GetProperty "mean"
 
     row.EnumerateArray()
     |> Seq.filter (fun value -> value.ValueKind = Json.JsonValueKind.Number)
     |> Seq.map _.GetDouble()
-    |> Seq.max
+    |> List.ofSeq
+
+/// The greatest of a series.
+let private greatest (store: Store) (minutes: float) (name: string) : float =
+    List.max (drawn store minutes name "max")
+
+/// Waits until every minute is rolled up that is over.
+let private settled (store: Store) : unit =
+    eventually patience "all minutes are rolled up" (fun () -> store.Ask "SELECT count(*) FROM dirty_minute" = 0L)
 
 [<Tests>]
 let tests =
@@ -221,6 +228,24 @@ let tests =
                     // A day is drawn from minutes.
                     Expect.equal (greatest store 1440.0 "cpu_usage_percent") 99.5 "the greatest")
 
+            testCase "a minute that has got another sample is drawn with it at once, and each sample counts once"
+            <| fun () ->
+                withStore (fun store ->
+                    let minute = noon.AddMinutes -8.0
+                    store.Stored(minute, 10.0, 0L)
+                    store.Stored(minute.AddSeconds 2.0, 20.0, 0L)
+                    store.Stored(minute.AddMinutes 1.0, 70.0, 0L)
+                    settled store
+
+                    let cpu figure =
+                        drawn store 1440.0 "cpu_usage_percent" figure
+
+                    Expect.equal (cpu "mean") [ 33.33 ] "(10 + 20 + 70) / 3, in a bucket of two minutes"
+                    store.Stored(minute.AddSeconds 4.0, 60.0, 0L)
+                    Expect.equal (cpu "mean") [ 40.0 ] "(10 + 20 + 60 + 70) / 4, before it is rolled up"
+                    settled store
+                    Expect.equal (cpu "mean") [ 40.0 ] "and after")
+
             testCase "samples go after 48 hours by the receiver's clock, their minutes after the retention"
             <| fun () ->
                 withStore (fun store ->
@@ -246,12 +271,15 @@ let tests =
                     store.Clock.Now <- noon.AddHours 49.0
                     eventually patience "the samples are gone" (fun () -> store.Ask "SELECT count(*) FROM sample" = 0L)
                     store.Stored(noon.AddSeconds 4.0, 99.0, 0L)
+                    // Drawn at once, with what is known of those that are gone: (50 + 60 + 99) / 3.
+                    Expect.equal (drawn store 4000.0 "cpu_usage_percent" "mean") [ 69.67 ] "all three"
                     // The answer may be lost, and the sample sent again.
                     Threading.Thread.Sleep 1500
                     Expect.equal (store.Post(noon.AddSeconds 4.0, 99.0, 0L) |> snd) IngestResult.Known "the resend"
                     store.Clock.Now <- noon.AddHours 49.5
                     eventually patience "the late one is rolled up" (fun () -> store.Ask "SELECT sum(samples) FROM minute" = 3L)
                     Expect.equal (greatest store 4000.0 "cpu_usage_percent") 99.0 "its peak counts"
+                    Expect.equal (drawn store 4000.0 "cpu_usage_percent" "mean") [ 69.67 ] "and is counted once"
                     Expect.equal (store.Ask "SELECT count(*) FROM sample") 0L "no sample stays")
 
             testCase "a machine whose clock is years behind costs nobody's history"
