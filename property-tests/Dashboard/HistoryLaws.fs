@@ -41,10 +41,10 @@ let private collectInto (history: History) (points: (struct (Layout * Point))[])
                 Fans = [||]
             }
 
-    let derived = Derived.from ValueNone sample
+    let inputs = Bottleneck.inputsOf sample (Derived.from ValueNone sample)
 
     for struct (layout, point) in points do
-        history.Add(layout, point, sample, derived)
+        history.Add(layout, point, inputs)
 
 let private collect (axis: Axis) (points: (struct (Layout * Point))[]) =
     let history = History axis

@@ -59,6 +59,9 @@ internal sealed class LiveServer
     /// <summary>Minutes that have samples which are not rolled up.</summary>
     public HashSet<long> Dirty { get; } = [];
 
+    /// <summary>Of the dirty ones those that are rolled up as their samples come.</summary>
+    public OpenMinutes OpenMinutes { get; } = new();
+
     /// <summary>Samples before this may have been pruned, in microseconds.</summary>
     public long PrunedUntil { get; set; }
 
@@ -125,6 +128,7 @@ internal sealed class LiveServer
         recent.Clear();
         Layout = (LayoutModule.empty, -1);
         Dirty.Clear();
+        OpenMinutes.Clear();
     }
 
     /// <summary>Shows what has come to be on disk.</summary>

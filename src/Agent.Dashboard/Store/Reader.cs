@@ -82,7 +82,7 @@ internal sealed class Reader : IDisposable
     {
         foreach (var row in rows.Derived(first, past))
         {
-            history.Add(row.Row.Layout, row.Point, row.Sample, row.Derived);
+            history.Add(row.Row.Layout, row.Point, row.Inputs);
         }
     }
 

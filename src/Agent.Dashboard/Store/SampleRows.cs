@@ -1,6 +1,7 @@
 using Agent.Core;
 using Agent.Core.Dashboard;
 using Microsoft.Data.Sqlite;
+using SQLitePCL;
 
 namespace Agent.Dashboard.Store;
 
@@ -24,6 +25,9 @@ internal readonly record struct DerivedRow(SampleRow Row, Sample Sample, Derived
 {
     /// <summary>What there is to chart of it.</summary>
     public Point Point => PointModule.Of(Row.Layout, Row.Report, Derived, Row.Label);
+
+    /// <summary>What its label was decided by.</summary>
+    public BottleneckInputs Inputs => BottleneckModule.InputsOf(Sample, Derived);
 }
 
 /// <summary>Reads and writes rows of samples over one connection.</summary>
@@ -191,9 +195,12 @@ internal sealed class SampleRows : IDisposable
         for (var index = 0; index < cells.Length; index++)
         {
             var column = FirstCell + index;
-            cells[index] = row.IsNull(column)
-                ? default
-                : row.IsInteger(column) ? new Cell(1, row.Integer(column), 0) : new Cell(2, 0, row.Real(column));
+            cells[index] = row.Kind(column) switch
+            {
+                raw.SQLITE_NULL => default,
+                raw.SQLITE_INTEGER => new Cell(1, row.Integer(column), 0),
+                _ => new Cell(2, 0, row.Real(column)),
+            };
         }
 
         var blobs = FirstCell + cells.Length;

@@ -246,6 +246,49 @@ let tests =
                     settled store
                     Expect.equal (cpu "mean") [ 40.0 ] "and after")
 
+            testCase "minutes are the same in whatever order their samples come, and are written as they end where these come in order"
+            <| fun () ->
+                // Five minutes of thirty samples.
+                let samples =
+                    [|
+                        for k in 0..149 -> noon.AddMinutes(-10.0).AddSeconds(2.0 * float k), float (k * 37 % 101), 1000L * int64 (k * k)
+                    |]
+
+                let rolledUp (order: int[]) =
+                    use place = new TemporaryDirectory()
+                    use store = new Store(place.File "a.db", SetClock noon)
+
+                    for k in order do
+                        store.Stored samples[k]
+
+                    let atOnce = store.Ask "SELECT count(*) FROM minute"
+                    settled store
+                    use connection = Database.OpenForReading store.Path
+
+                    use minutes =
+                        new Statement(connection, "SELECT samples || ' ' || hex(figures) FROM minute ORDER BY key")
+
+                    atOnce,
+                    [
+                        while minutes.Step() do
+                            minutes.Text 0
+                    ]
+
+                let shuffled = Array.init 150 id
+                Random(7).Shuffle shuffled
+                let atOnce, inOrder = rolledUp (Array.init 150 id)
+                Expect.isGreaterThanOrEqual atOnce 4L "all but the last one"
+                Expect.equal [ for minute in inOrder -> minute.Split(' ')[0] ] [ "30"; "30"; "30"; "30"; "30" ] "all samples"
+
+                for name, order in
+                    [
+                        "the newest first", Array.rev (Array.init 150 id)
+                        "every other one later", Array.append [| 0..2..149 |] [| 1..2..149 |]
+                        "one of each minute first", Array.sortBy (fun k -> k % 30) [| 0..149 |]
+                        "in no order", shuffled
+                    ] do
+                    Expect.equal (snd (rolledUp order)) inOrder name
+
             testCase "samples go after 48 hours by the receiver's clock, their minutes after the retention"
             <| fun () ->
                 withStore (fun store ->
