@@ -77,6 +77,12 @@ internal sealed class LiveServer
     /// <summary>The samples that are held, in the order of time.</summary>
     public IReadOnlyList<HeldSample> Recent => recent;
 
+    /// <summary>
+    /// The minute of the newest sample, whose samples stay however old they are: the newest is shown as long as none follows, and it is
+    /// the one that an agent sends again whose answer was lost.
+    /// </summary>
+    public long NewestMinute => recent.Count > 0 ? RowKey.MinuteAt(RowKey.TimeOf(recent[^1].Key)) : 0;
+
     /// <summary>Takes what the agent says of itself.</summary>
     public void TakeAgent(byte[] asSent, string kept)
     {

@@ -103,7 +103,8 @@ internal sealed class Minutes : IDisposable
                 return false;
             }
 
-            if (minute * RowKey.MicrosecondsPerMinute < server.PrunedUntil && HasLate(server, minute, now))
+            if (minute * RowKey.MicrosecondsPerMinute < server.PrunedUntil
+                && (minute == server.NewestMinute || HasLate(server, minute, now)))
             {
                 continue;
             }

@@ -146,7 +146,7 @@ internal sealed class Upkeep : IDisposable
             .Bind(2, RowKey.Minute(server.Id, Retention.FirstMinute(now, retentionDays)))
             .Run();
 
-        var cutoff = Retention.FirstSample(now);
+        var cutoff = Math.Min(Retention.FirstSample(now), server.NewestMinute * RowKey.MicrosecondsPerMinute);
         // What lies before came when it was too old already; rolling up its minutes deletes it.
         firstSample.Bind(1, RowKey.Sample(server.Id, server.PrunedUntil)).Bind(2, RowKey.Sample(server.Id, cutoff)).Step();
         var isDone = firstSample.IsNull(0);

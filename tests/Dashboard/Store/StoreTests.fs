@@ -300,7 +300,8 @@ let tests =
                     Threading.Thread.Sleep 1500
                     Expect.equal (store.Ask "SELECT count(*) FROM sample") 200L "nothing goes before its time"
                     store.Clock.Now <- noon.AddHours 48.5
-                    eventually patience "the samples are gone" (fun () -> store.Ask "SELECT count(*) FROM sample" = 0L)
+                    // The last minute stays: seconds 360 to 398.
+                    eventually patience "the samples are gone" (fun () -> store.Ask "SELECT count(*) FROM sample" = 20L)
                     Expect.equal (store.Ask "SELECT sum(samples) FROM minute") 200L "their minutes stay"
                     Expect.equal (greatest store 4000.0 "cpu_usage_percent") 50.0 "and are drawn"
                     store.Clock.Now <- noon.AddDays 15.0
@@ -312,18 +313,39 @@ let tests =
                     store.Stored(noon, 50.0, 0L)
                     store.Stored(noon.AddSeconds 2.0, 60.0, 0L)
                     store.Clock.Now <- noon.AddHours 49.0
-                    eventually patience "the samples are gone" (fun () -> store.Ask "SELECT count(*) FROM sample" = 0L)
+                    store.Stored(noon.AddHours 49.0, 1.0, 0L)
+                    eventually patience "the samples are gone" (fun () -> store.Ask "SELECT count(*) FROM sample" = 1L)
                     store.Stored(noon.AddSeconds 4.0, 99.0, 0L)
                     // Drawn at once, with what is known of those that are gone: (50 + 60 + 99) / 3.
-                    Expect.equal (drawn store 4000.0 "cpu_usage_percent" "mean") [ 69.67 ] "all three"
+                    Expect.equal (drawn store 4000.0 "cpu_usage_percent" "mean") [ 69.67; 1.0 ] "all three"
                     // The answer may be lost, and the sample sent again.
                     Threading.Thread.Sleep 1500
                     Expect.equal (store.Post(noon.AddSeconds 4.0, 99.0, 0L) |> snd) IngestResult.Known "the resend"
                     store.Clock.Now <- noon.AddHours 49.5
-                    eventually patience "the late one is rolled up" (fun () -> store.Ask "SELECT sum(samples) FROM minute" = 3L)
+                    eventually patience "the late one is rolled up" (fun () -> store.Ask "SELECT sum(samples) FROM minute" = 4L)
                     Expect.equal (greatest store 4000.0 "cpu_usage_percent") 99.0 "its peak counts"
-                    Expect.equal (drawn store 4000.0 "cpu_usage_percent" "mean") [ 69.67 ] "and is counted once"
-                    Expect.equal (store.Ask "SELECT count(*) FROM sample") 0L "no sample stays")
+                    Expect.equal (drawn store 4000.0 "cpu_usage_percent" "mean") [ 69.67; 1.0 ] "and is counted once"
+                    Expect.equal (store.Ask "SELECT count(*) FROM sample") 1L "no sample stays but the newest")
+
+            testCase "the newest sample stays: it is shown, and known when it is sent again, after days and a restart"
+            <| fun () ->
+                use place = new TemporaryDirectory()
+                let path = place.File "a.db"
+                let clock = SetClock noon
+
+                // One that came in time, and one that was too old when it came.
+                for at, days in [ noon, 4.0; noon.AddDays 1.5, 9.0 ] do
+                    (use store = new Store(path, clock)
+                     store.Stored(at, 50.0, 0L)
+                     clock.Now <- noon.AddDays days
+                     Threading.Thread.Sleep 1500)
+
+                    use again = new Store(path, clock)
+                    Threading.Thread.Sleep 1500
+                    Expect.equal again.Server.View.Latest.Value.Report.CollectedAt at "it is shown"
+                    Expect.equal (again.Post(at, 50.0, 0L) |> snd) IngestResult.Known "and known"
+                    Expect.equal (drawn again 14400.0 "cpu_usage_percent" "max" |> List.last) 50.0 "and drawn"
+                    Expect.equal (again.Ask "SELECT count(*) FROM sample") 1L "and the only one"
 
             testCase "a machine whose clock is years behind costs nobody's history"
             <| fun () ->
