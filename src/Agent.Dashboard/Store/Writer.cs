@@ -16,6 +16,9 @@ internal sealed class Writer : IDisposable
     /// <summary>From one go of the upkeep to the next while there is more to do and samples come in: these are first.</summary>
     private static readonly TimeSpan UpkeepPause = TimeSpan.FromMilliseconds(60);
 
+    /// <summary>The same while none come in: other processes, which try every two milliseconds, have to get their turn.</summary>
+    private static readonly TimeSpan IdlePause = TimeSpan.FromMilliseconds(5);
+
     private readonly object gate = new();
     private readonly SqliteConnection connection;
     private readonly AgentClock clock;
@@ -154,7 +157,7 @@ internal sealed class Writer : IDisposable
             if (clock.Elapsed >= nextUpkeep)
             {
                 var hasMore = Maintain();
-                nextUpkeep = clock.Elapsed + (!hasMore ? UpkeepPeriod : AreSamplesWaiting() ? UpkeepPause : TimeSpan.Zero);
+                nextUpkeep = clock.Elapsed + (!hasMore ? UpkeepPeriod : AreSamplesWaiting() ? UpkeepPause : IdlePause);
             }
         }
     }
