@@ -14,9 +14,14 @@ let private readServers (file: string) : Server list =
             | _ -> failwith $"%s{file}: expected lines of slug and token, found %s{line}"
     ]
 
+let private printServers (servers: Server list) =
+    for server in servers do
+        printfn $"%s{server.Slug} %s{server.Token}"
+
 let private usage =
     """Ingest.Load report PROGRAM DIRECTORY SECONDS      the whole measurement, rounds of SECONDS, Markdown on standard output
 Ingest.Load register PROGRAM DATABASE COUNT        registers load-00 and so on; lines of slug and token
+Ingest.Load live PROGRAM DATABASE COUNT            fourteen days of so many new servers; prints the same lines
 Ingest.Load post ADDRESS SERVERS SECONDS HOURS     a load on a dashboard that runs, one connection for each line of the file SERVERS;
                                                    its samples begin so many hours ago
 Ingest.Load history ADDRESS SERVERS TIMES          asks it for each range, so many times for each server
@@ -29,10 +34,14 @@ let main arguments =
         Report.all program directory (float seconds)
         0
     | [| "register"; program; database; count |] ->
-        for i in 0 .. int count - 1 do
-            let server = Dashboard.register program database $"load-%02d{i}"
-            printfn $"%s{server.Slug} %s{server.Token}"
+        printServers
+            [
+                for i in 0 .. int count - 1 -> Dashboard.register program database $"load-%02d{i}"
+            ]
 
+        0
+    | [| "live"; program; database; count |] ->
+        printServers (Report.live program database (int count))
         0
     | [| "post"; address; file; seconds; hours |] ->
         let first = DateTime.UtcNow.AddHours(-(float hours))

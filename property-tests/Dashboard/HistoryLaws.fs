@@ -29,25 +29,26 @@ let private within (axis: Axis) (points: (struct (Layout * Point))[]) =
     points
     |> Array.filter (fun (struct (_, point)) -> point.At >= axis.From && point.At <= axis.To)
 
-let private collect (axis: Axis) (points: (struct (Layout * Point))[]) =
-    let history = History axis
-
+let private collectInto (history: History) (points: (struct (Layout * Point))[]) =
     // A verdict is asked for only where a run ends; which one does not matter here.
-    let verdict =
-        Derivation.between
-            ValueNone
-            (Derivation.sampleOf
-                {
-                    CollectedAt = RowKey.instant 0L
-                    Machine = Schema.empty Schema.machine
-                    Disks = [||]
-                    Gpus = [||]
-                    Fans = [||]
-                })
+    let sample =
+        Derivation.sampleOf
+            {
+                CollectedAt = RowKey.instant 0L
+                Machine = Schema.empty Schema.machine
+                Disks = [||]
+                Gpus = [||]
+                Fans = [||]
+            }
+
+    let inputs = Bottleneck.inputsOf sample (Derived.from ValueNone sample)
 
     for struct (layout, point) in points do
-        history.Add(layout, point, verdict)
+        history.Add(layout, point, inputs)
 
+let private collect (axis: Axis) (points: (struct (Layout * Point))[]) =
+    let history = History axis
+    collectInto history points
     history
 
 /// A bucketed axis over the points' time, whatever their number.
@@ -58,6 +59,20 @@ let private bucketed (points: (struct (Layout * Point))[]) =
         ValueNone
     else
         ValueSome(Axis.ofSamples (Array.min times) (Array.max times) (Axis.MostSamples + 1))
+
+let private minuteOf (struct (_, point): struct (Layout * Point)) = RowKey.minuteAt point.At
+
+/// A history along minutes: of those that `isRolled` what they were rolled up to, of the others their samples.
+let private minutes (axis: Axis) (isRolled: int64 -> bool) (points: (struct (Layout * Point))[]) : JsonElement =
+    let rolled, others = points |> Array.partition (minuteOf >> isRolled)
+    let history = History axis
+
+    for minute, points in rolled |> Array.groupBy minuteOf do
+        let rollup = Rollup.ofPoints points
+        history.Add(minute, rollup.Layout, ReadOnlySpan(Rollup.pack rollup))
+
+    collectInto history others
+    answer history
 
 let private range: Gen<int64 * int64> =
     Gen.zip time (Gen.choose64 (60_000_000L, 20_160L * 60_000_000L))
@@ -137,6 +152,48 @@ let tests =
                     length = axis.Count
                     && rows root |> Seq.forall ((=) length)
                     && abs (share - 100.0) < 0.6)
+
+            law
+                "a minute draws the same from its samples as from what they were rolled up to, wherever the seam is"
+                (Gen.zip points (Gen.choose (0, 511)))
+                (fun (points, seam) ->
+                    let points =
+                        points
+                        |> Array.filter (fun (struct (_, point)) -> not (abs point.Values[0] >= 1e9))
+
+                    match bucketed points with
+                    | ValueNone -> true
+                    | ValueSome axis ->
+                        let axis = Axis.ofMinutes axis.From axis.To
+                        let first = RowKey.minuteAt axis.From
+                        let all = minutes axis (fun _ -> true) points
+                        let some = minutes axis (fun minute -> (seam >>> int (minute - first) % 9) &&& 1 = 1) points
+
+                        let near (one: JsonElement) (other: JsonElement) =
+                            one.ValueKind = other.ValueKind
+                            && (one.ValueKind <> JsonValueKind.Number
+                                || abs (one.GetDouble() - other.GetDouble()) <= 0.0101)
+
+                        let cpu (figure: string) (root: JsonElement) =
+                            (root.GetProperty("series").GetProperty("cpu_usage_percent").GetProperty figure).EnumerateArray()
+                            |> List.ofSeq
+
+                        let shares (root: JsonElement) =
+                            Map.ofSeq (
+                                seq {
+                                    for share in root.GetProperty("bottleneck_share").EnumerateObject() do
+                                        if share.Value.ValueKind = JsonValueKind.Number then
+                                            share.Name, share.Value.GetDouble()
+                                }
+                            )
+
+                        same (some.GetProperty("time").GetRawText()) (all.GetProperty("time").GetRawText())
+                        && List.forall2 near (cpu "mean" some) (cpu "mean" all)
+                        && List.forall2 near (cpu "min" some) (cpu "min" all)
+                        && List.forall2 near (cpu "max" some) (cpu "max" all)
+                        && Map.forall
+                            (fun label share -> abs (share - (Map.tryFind label (shares all) |> Option.defaultValue 0.0)) <= 0.2)
+                            (shares some))
 
             law "one bucket a sample draws each sample as it is" points (fun points ->
                 let count = points.Length

@@ -163,23 +163,26 @@ module Bottleneck =
         | ValueSome gpu -> withGpu cpu iowait memory swap disk inputs.DiskThroughput (clamp gpu)
         | ValueNone -> withoutGpu cpu iowait memory swap disk
 
-    /// The verdict over one sample and what was derived from it. What the sample does not know counts as 0, as in the
+    /// What one sample, and what was derived from it, give to decide by. What the sample does not know counts as 0, as in the
     /// webapp, except for the GPU.
+    [<CompiledName "InputsOf">]
+    let inputsOf (sample: Sample) (derived: Derived) : BottleneckInputs =
+        {
+            Cpu = sample.CpuUsage |> ValueOption.defaultValue 0.0<percent>
+            Iowait = sample.CpuIowait |> ValueOption.defaultValue 0.0<percent>
+            Memory =
+                sample.Memory
+                |> ValueOption.map (fun memory -> memory.Percent)
+                |> ValueOption.defaultValue 0.0<percent>
+            Swap =
+                sample.Swap
+                |> ValueOption.map (fun swap -> swap.Percent)
+                |> ValueOption.defaultValue 0.0<percent>
+            Disk = derived.DiskUtilization
+            DiskThroughput = mibPerSecond (derived.DiskRead + derived.DiskWritten)
+            Gpu = derived.TopGpuUtilization
+        }
+
+    /// The verdict over one sample and what was derived from it.
     [<CompiledName "Of">]
-    let ofSample (sample: Sample) (derived: Derived) : Bottleneck =
-        classify
-            {
-                Cpu = sample.CpuUsage |> ValueOption.defaultValue 0.0<percent>
-                Iowait = sample.CpuIowait |> ValueOption.defaultValue 0.0<percent>
-                Memory =
-                    sample.Memory
-                    |> ValueOption.map (fun memory -> memory.Percent)
-                    |> ValueOption.defaultValue 0.0<percent>
-                Swap =
-                    sample.Swap
-                    |> ValueOption.map (fun swap -> swap.Percent)
-                    |> ValueOption.defaultValue 0.0<percent>
-                Disk = derived.DiskUtilization
-                DiskThroughput = mibPerSecond (derived.DiskRead + derived.DiskWritten)
-                Gpu = derived.TopGpuUtilization
-            }
+    let ofSample (sample: Sample) (derived: Derived) : Bottleneck = inputsOf sample derived |> classify

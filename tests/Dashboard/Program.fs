@@ -7,4 +7,8 @@ open Expecto
 let main arguments =
     // Tests wait on threads of the pool while the clients that they wait for need some as well.
     ThreadPool.SetMinThreads(32, 32) |> ignore
-    runTestsInAssemblyWithCLIArgs [] arguments
+
+    try
+        runTestsInAssemblyWithCLIArgs [] arguments
+    finally
+        Shared.abandon ()

@@ -45,6 +45,8 @@ module Derivation =
     // is used says the same.
     let private shareOfMemory = 1_000_000_000UL<B>
 
+    let private unknownGpu = Gpu.OfIndex 0
+
     let private gpuOf (gpu: GpuReport) : Gpu =
         let struct (total, used) =
             match gpu.Figures.Decimal Schema.gpuMemoryPercent with
@@ -53,7 +55,8 @@ module Derivation =
                 struct (ValueSome shareOfMemory, ValueSome(LanguagePrimitives.UInt64WithMeasure(uint64 used)))
             | ValueNone -> struct (ValueNone, ValueNone)
 
-        { Gpu.OfIndex gpu.Index with
+        { unknownGpu with
+            Index = gpu.Index
             Utilization = number gpu.Figures Schema.gpuUtilization
             MemoryTotal = total
             MemoryUsed = used

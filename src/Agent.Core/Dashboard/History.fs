@@ -1,6 +1,7 @@
 namespace Agent.Core.Dashboard
 
 open System
+open System.Buffers.Text
 open System.Collections.Generic
 open System.Globalization
 open System.Text.Json
@@ -41,7 +42,12 @@ module Axis =
 
     /// More samples than this are not read for one answer; their minutes are.
     [<Literal>]
-    let MostRead = 12000
+    let MostRead = 4000
+
+    /// From so many minutes on samples are not read: as many minutes are points enough for any chart, with the same peaks, and a
+    /// thirtieth of what there would be to read at a sample every two seconds.
+    [<Literal>]
+    let EnoughMinutes = 120
 
     /// The longest range, in minutes: 14 days.
     [<Literal>]
@@ -95,7 +101,7 @@ module Axis =
     /// Whether samples are kept for all of the range, and it is short enough for them to be read.
     [<CompiledName "PrefersRaw">]
     let prefersRaw (from: int64) (until: int64) (now: int64) : bool =
-        until - from <= 6L * 3600L * second
+        until - from < int64 EnoughMinutes * RowKey.MicrosecondsPerMinute
         && from >= now - int64 RawHours * 3600L * second
 
     /// The axis over so many samples, or over the minutes when that is too many.
@@ -130,6 +136,72 @@ type HistoryRange =
         Until: DateTimeOffset voption
     }
 
+/// A list of numbers as JSON. A history is a hundred thousand of them: a writer's care for each costs more than its digits.
+[<Sealed>]
+type internal NumberList(capacity: int) =
+    // No number is longer than its sign, 17 digits, a point and an exponent.
+    let bytes = Array.zeroCreate<byte>(32 * capacity + 2)
+    let mutable length = 0
+
+    let put (value: byte) =
+        bytes[length] <- value
+        length <- length + 1
+
+    let rest () =
+        Span(bytes, length, bytes.Length - length)
+
+    /// Empties it.
+    member _.Start() =
+        length <- 0
+        put '['B
+
+    member private _.Separate() =
+        if length > 1 then
+            put ','B
+
+    /// Adds null.
+    member list.Null() =
+        list.Separate()
+        "null"B.CopyTo(bytes, length)
+        length <- length + 4
+
+    /// Adds so many steps of 1/scale, rounded to whole ones, with no more digits than it needs; the scale is 1, 10 or 100.
+    member list.Number(scale: float, steps: float) =
+        let units = Math.Round steps
+        let mutable written = 0
+
+        if not (Double.IsFinite units) then
+            list.Null()
+        elif abs units >= 9.0e15 then
+            list.Separate()
+            Utf8Formatter.TryFormat(units / scale, rest (), &written) |> ignore
+            length <- length + written
+        else
+            list.Separate()
+            let parts = int64 scale
+            let magnitude = abs (int64 units)
+
+            if units < 0.0 then
+                put '-'B
+
+            Utf8Formatter.TryFormat(magnitude / parts, rest (), &written) |> ignore
+            length <- length + written
+            let mutable fraction = magnitude % parts
+            let mutable place = parts
+
+            if fraction > 0L then
+                put '.'B
+
+            while fraction > 0L do
+                place <- place / 10L
+                put ('0'B + byte (fraction / place))
+                fraction <- fraction % place
+
+    /// The text of the list.
+    member _.End() : ReadOnlySpan<byte> =
+        put ']'B
+        ReadOnlySpan(bytes, 0, length)
+
 /// Where the figures of one layout go, and room to read a minute of it.
 type private Mapping =
     {
@@ -146,18 +218,22 @@ type History(axis: Axis) =
     let labels = Derivation.labels.Length
     let mutable layout = Layout.empty
 
+    // In steps of each figure's scale, as minutes are kept and answers are given.
     let mutable spreads: Spread[][] =
         Array.init (Series.slots Layout.empty) (fun _ -> Array.create axis.Count Spread.none)
 
     let mutable throttle: int64[][] = [||]
     let seconds: float[] = Array.zeroCreate (axis.Count * labels)
-    let reasons: Derivation[] = Array.zeroCreate (if axis.IsRaw then axis.Count * labels else 0)
+    // Of the newest sample of each label in each bucket: its verdict is put into words only where a run ends with it.
+    let judged: BottleneckInputs[] = Array.zeroCreate (if axis.IsRaw then axis.Count * labels else 0)
+
     let times: int64[] = Array.init axis.Count (fun bucket -> axis.Start + int64 bucket * axis.Step)
     // Where a bucket of one sample begins: that of one sample may begin before its own time, as what it says does.
     let starts: int64[] = Array.copy times
     let filled: bool[] = Array.zeroCreate axis.Count
     let maps = Dictionary<Layout, Mapping>(HashIdentity.Reference)
     let minuteSeconds: float[] = Array.zeroCreate labels
+    let numbers = NumberList axis.Count
     let mutable added = 0
 
     /// Makes room for the devices of a layout; where its slots and GPUs lie.
@@ -218,8 +294,9 @@ type History(axis: Axis) =
         else
             added
 
-    /// What there is to chart of one sample; samples come in the order of time.
-    member _.Add(source: Layout, point: Point, derivation: Derivation) : unit =
+    /// What there is to chart of one sample; samples come in the order of time. Where minutes are charted, it is one of those whose
+    /// minute is not rolled up yet.
+    member _.Add(source: Layout, point: Point, inputs: BottleneckInputs) : unit =
         let bucket = bucketOf point.At
 
         if bucket >= 0 && bucket < axis.Count then
@@ -232,16 +309,21 @@ type History(axis: Axis) =
 
             for slot in 0 .. map.Slots.Length - 1 do
                 let row = spreads[map.Slots[slot]]
-                row[bucket] <- Spread.add point.Values[slot] row[bucket]
+                row[bucket] <- Spread.add (point.Values[slot] * map.Scales[slot]) row[bucket]
 
             for gpu in 0 .. map.Gpus.Length - 1 do
                 let row = throttle[map.Gpus[gpu]]
                 row[bucket] <- row[bucket] ||| point.Throttle[gpu]
 
             let place = bucket * labels + point.Label
-            // A first sample stands for itself, however short that is.
-            seconds[place] <- seconds[place] + max point.Covers 0.001
-            reasons[place] <- derivation
+
+            if axis.IsRaw then
+                // A first sample stands for itself, however short that is.
+                seconds[place] <- seconds[place] + max point.Covers 0.001
+                judged[place] <- inputs
+            else
+                seconds[place] <- seconds[place] + point.Covers
+
             added <- added + 1
 
     /// What there is to chart of one minute, from the bytes in which it is kept; minutes come in the order of time.
@@ -253,12 +335,14 @@ type History(axis: Axis) =
             filled[bucket] <- true
             Array.Clear minuteSeconds
 
-            Rollup.unpackInto map.Scales map.Spreads map.Throttle minuteSeconds packed
-            |> ignore
+            Rollup.unpackInto map.Spreads map.Throttle minuteSeconds packed |> ignore
 
             for slot in 0 .. map.Slots.Length - 1 do
-                let row = spreads[map.Slots[slot]]
-                row[bucket] <- Spread.join row[bucket] map.Spreads[slot]
+                let known = &map.Spreads[slot]
+
+                if known.Count > 0 then
+                    let row = spreads[map.Slots[slot]]
+                    row[bucket] <- Spread.join row[bucket] known
 
             for gpu in 0 .. map.Gpus.Length - 1 do
                 let row = throttle[map.Gpus[gpu]]
@@ -270,35 +354,23 @@ type History(axis: Axis) =
 
     // ---- the answer ------------------------------------------------------------------------------------------------------
 
-    static member private Number(writer: Utf8JsonWriter, scale: float, value: float) =
-        let units = Math.Round(value * scale)
-
-        if not (Double.IsFinite units) then
-            writer.WriteNullValue()
-        elif scale = 1.0 && abs units < 9.0e15 then
-            writer.WriteNumberValue(int64 units)
-        else
-            writer.WriteNumberValue(units / scale)
-
     member private _.Row(writer: Utf8JsonWriter, name: string, scale: float, row: Spread[], figure: int) =
-        writer.WriteStartArray name
+        writer.WritePropertyName name
+        numbers.Start()
 
         for bucket in 0 .. row.Length - 1 do
-            let spread = row[bucket]
-
-            if spread.Count = 0 then
-                writer.WriteNullValue()
+            if row[bucket].Count = 0 then
+                numbers.Null()
             else
-                History.Number(
-                    writer,
+                numbers.Number(
                     scale,
                     match figure with
-                    | 0 -> spread.Mean
-                    | 1 -> spread.Min
-                    | _ -> spread.Max
+                    | 0 -> row[bucket].Mean
+                    | 1 -> row[bucket].Min
+                    | _ -> row[bucket].Max
                 )
 
-        writer.WriteEndArray()
+        writer.WriteRawValue(numbers.End(), true)
 
     member private history.Series(writer: Utf8JsonWriter, kinds: SeriesKind[], first: int) =
         writer.WriteStartObject "series"
@@ -370,7 +442,7 @@ type History(axis: Axis) =
             writer.WriteString("label", Derivation.labels[int label].Name)
 
             if axis.IsRaw then
-                writer.WriteString("reason", reasons[last * labels + int label].Bottleneck.Reason)
+                writer.WriteString("reason", (Bottleneck.classify judged[last * labels + int label]).Reason)
             else
                 writer.WriteNull "reason"
 
@@ -387,8 +459,7 @@ type History(axis: Axis) =
 
         for label in 0 .. labels - 1 do
             if shares[label] > 0.0 then
-                writer.WritePropertyName(Derivation.labels[label].Name)
-                History.Number(writer, 10.0, shares[label] / all * 100.0)
+                writer.WriteNumber(Derivation.labels[label].Name, Math.Round(shares[label] / all * 1000.0) / 10.0)
 
         writer.WriteEndObject()
 

@@ -2,6 +2,7 @@ namespace Agent.Core.Dashboard
 
 open System
 open System.Buffers.Binary
+open System.Runtime.CompilerServices
 open System.Text.Json
 open Agent.Core
 
@@ -324,8 +325,7 @@ module Packing =
     let fans (report: Report) : byte[] =
         packAll Schema.fan (fun (fan: FanReport) -> fan.Figures) report.Fans
 
-    /// Reads what `Packer.Unsigned` wrote; past the end there are zeros, which is "not known" everywhere.
-    let internal unsigned (bytes: ReadOnlySpan<byte>) (position: byref<int>) : uint64 =
+    let private longUnsigned (bytes: ReadOnlySpan<byte>) (position: byref<int>) : uint64 =
         let mutable value = 0UL
         let mutable shift = 0
         let mutable more = true
@@ -341,6 +341,18 @@ module Packing =
                 more <- next >= 128uy
 
         value
+
+    /// Reads what `Packer.Unsigned` wrote; past the end there are zeros, which is "not known" everywhere.
+    [<MethodImpl(MethodImplOptions.AggressiveInlining)>]
+    let internal unsigned (bytes: ReadOnlySpan<byte>) (position: byref<int>) : uint64 =
+        let at = position
+
+        // Most are one byte, and a history reads millions.
+        if uint at < uint bytes.Length && bytes[at] < 128uy then
+            position <- at + 1
+            uint64 bytes[at]
+        else
+            longUnsigned bytes &position
 
     let internal real (bytes: ReadOnlySpan<byte>) (position: byref<int>) : float =
         if position + 8 <= bytes.Length then

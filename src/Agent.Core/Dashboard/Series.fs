@@ -319,6 +319,39 @@ type Rollup =
         LabelSeconds: float[]
     }
 
+/// Puts points of one layout together, one after the other.
+[<Sealed>]
+type RollupBuilder(layout: Layout) =
+    let spreads = Array.create (Series.slots layout) Spread.none
+    let throttle = Array.zeroCreate layout.Gpus.Length
+    let seconds = Array.zeroCreate Derivation.labels.Length
+    let mutable samples = 0
+
+    /// The devices of all points.
+    member _.Layout = layout
+
+    /// Takes one more point.
+    member _.Add(point: Point) : unit =
+        samples <- samples + 1
+
+        for slot in 0 .. spreads.Length - 1 do
+            spreads[slot] <- Spread.add point.Values[slot] spreads[slot]
+
+        for gpu in 0 .. throttle.Length - 1 do
+            throttle[gpu] <- throttle[gpu] ||| point.Throttle[gpu]
+
+        seconds[point.Label] <- seconds[point.Label] + point.Covers
+
+    /// All of them together. Its arrays are the builder's own: nothing is added any more.
+    member _.Rollup: Rollup =
+        {
+            Samples = samples
+            Layout = layout
+            Spreads = spreads
+            Throttle = throttle
+            LabelSeconds = seconds
+        }
+
 /// Putting samples together. Figures belong to devices, and devices come and go, hence the mapping of slots.
 [<RequireQualifiedAccess>]
 module Rollup =
@@ -417,26 +450,9 @@ module Rollup =
 
     /// Points of one layout, put together.
     let private ofAlike (layout: Layout) (points: Point[]) : Rollup =
-        let spreads = Array.create (Series.slots layout) Spread.none
-        let throttle = Array.zeroCreate layout.Gpus.Length
-        let seconds = Array.zeroCreate Derivation.labels.Length
-
-        for point in points do
-            for slot in 0 .. spreads.Length - 1 do
-                spreads[slot] <- Spread.add point.Values[slot] spreads[slot]
-
-            for gpu in 0 .. throttle.Length - 1 do
-                throttle[gpu] <- throttle[gpu] ||| point.Throttle[gpu]
-
-            seconds[point.Label] <- seconds[point.Label] + point.Covers
-
-        {
-            Samples = points.Length
-            Layout = layout
-            Spreads = spreads
-            Throttle = throttle
-            LabelSeconds = seconds
-        }
+        let builder = RollupBuilder layout
+        points |> Array.iter builder.Add
+        builder.Rollup
 
     /// Points put together, each with its layout.
     [<CompiledName "OfPoints">]
@@ -485,9 +501,9 @@ module Rollup =
 
         packer.ToArray()
 
-    /// Reads what was packed into arrays that are there: by `scales` of the layout's slots, of which each array has as many
-    /// entries as its layout needs. How many samples they were.
-    let unpackInto (scales: float[]) (spreads: Spread[]) (throttle: int64[]) (labelSeconds: float[]) (bytes: ReadOnlySpan<byte>) : int =
+    /// Reads what was packed into arrays that are there, of which each has as many entries as its layout needs; figures as whole
+    /// numbers of their scale's steps. How many samples they were.
+    let unpackInto (spreads: Spread[]) (throttle: int64[]) (labelSeconds: float[]) (bytes: ReadOnlySpan<byte>) : int =
         let mutable position = 0
         let samples = int (Packing.unsigned bytes &position)
         let labels = int (min (Packing.unsigned bytes &position) 255UL)
@@ -501,21 +517,20 @@ module Rollup =
         for gpu in 0 .. throttle.Length - 1 do
             throttle[gpu] <- int64 (Packing.unsigned bytes &position)
 
-        for slot in 0 .. scales.Length - 1 do
+        for slot in 0 .. spreads.Length - 1 do
             spreads[slot] <-
                 match Packing.unsigned bytes &position with
                 | 0UL -> Spread.none
                 | missing ->
-                    let scale = scales[slot]
                     let least = Packing.unzigzag (Packing.unsigned bytes &position)
                     let above = int64 (Packing.unsigned bytes &position)
                     let mean = int64 (Packing.unsigned bytes &position)
 
                     {
                         Count = samples - int missing + 1
-                        Mean = float (least + mean) / scale
-                        Min = float least / scale
-                        Max = float (least + above) / scale
+                        Mean = float (least + mean)
+                        Min = float least
+                        Max = float (least + above)
                     }
 
         samples
@@ -531,7 +546,18 @@ module Rollup =
         let spreads = Array.zeroCreate scales.Length
         let throttle = Array.zeroCreate layout.Gpus.Length
         let seconds = Array.zeroCreate Derivation.labels.Length
-        let samples = unpackInto scales spreads throttle seconds bytes
+        let samples = unpackInto spreads throttle seconds bytes
+
+        for slot in 0 .. scales.Length - 1 do
+            let spread = spreads[slot]
+
+            spreads[slot] <-
+                {
+                    Count = spread.Count
+                    Mean = spread.Mean / scales[slot]
+                    Min = spread.Min / scales[slot]
+                    Max = spread.Max / scales[slot]
+                }
 
         {
             Samples = samples

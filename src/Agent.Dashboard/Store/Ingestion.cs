@@ -92,7 +92,8 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
             Maybe.Of(previous?.Stored.Derivation.Sample), job.Sample);
         var layout = LayoutOf(server, job.Report);
         var delay = (long)Math.Round((job.ReceivedAt - job.Report.CollectedAt).TotalMilliseconds);
-        rows.Insert(job.Key, layout.Id, delay, DerivationModule.LabelCode(derivation), job.Report);
+        var label = DerivationModule.LabelCode(derivation);
+        rows.Insert(job.Key, layout.Id, delay, label, job.Report);
         // As the row says it, to the millisecond, and not otherwise until the next start.
         var receivedAt = job.Report.CollectedAt.AddMilliseconds(delay);
         var stored = new StoredSample(job.Key, receivedAt, job.Report, derivation);
@@ -103,7 +104,12 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
             server.Hold(held);
         }
 
-        minutes.Touch(server, job.Key);
+        minutes.Take(
+            server,
+            job.Key,
+            layout.Layout,
+            PointModule.Of(layout.Layout, job.Report, derivation.Derived, label),
+            (previous?.Key, next?.Key));
 
         if (next is not null)
         {
@@ -187,7 +193,7 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
         {
             Stored = new StoredSample(sample.Key, sample.Stored.ReceivedAt, sample.Stored.Report, derivation),
         });
-        minutes.Touch(server, sample.Key);
+        minutes.Change(server, sample.Key);
     }
 
     private (Layout Layout, int Id) LayoutOf(LiveServer server, Report report)

@@ -59,8 +59,8 @@ internal sealed class LiveServer
     /// <summary>Minutes that have samples which are not rolled up.</summary>
     public HashSet<long> Dirty { get; } = [];
 
-    /// <summary>How many those are, for other threads.</summary>
-    public int DirtyCount => Volatile.Read(ref dirtyCount);
+    /// <summary>Of the dirty ones those that are rolled up as their samples come.</summary>
+    public OpenMinutes OpenMinutes { get; } = new();
 
     /// <summary>Samples before this may have been pruned, in microseconds.</summary>
     public long PrunedUntil { get; set; }
@@ -77,7 +77,11 @@ internal sealed class LiveServer
     /// <summary>The samples that are held, in the order of time.</summary>
     public IReadOnlyList<HeldSample> Recent => recent;
 
-    private int dirtyCount;
+    /// <summary>
+    /// The minute of the newest sample, whose samples stay however old they are: the newest is shown as long as none follows, and it is
+    /// the one that an agent sends again whose answer was lost.
+    /// </summary>
+    public long NewestMinute => recent.Count > 0 ? RowKey.MinuteAt(RowKey.TimeOf(recent[^1].Key)) : 0;
 
     /// <summary>Takes what the agent says of itself.</summary>
     public void TakeAgent(byte[] asSent, string kept)
@@ -130,14 +134,11 @@ internal sealed class LiveServer
         recent.Clear();
         Layout = (LayoutModule.empty, -1);
         Dirty.Clear();
+        OpenMinutes.Clear();
     }
 
     /// <summary>Shows what has come to be on disk.</summary>
-    public void Publish()
-    {
-        view = Current();
-        Volatile.Write(ref dirtyCount, Dirty.Count);
-    }
+    public void Publish() => view = Current();
 
     /// <summary>Remembers the greatest CPU and GPU use of a minute; NaN where not known.</summary>
     public void Spark(long minute, double cpu, double gpu)

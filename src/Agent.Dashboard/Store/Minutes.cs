@@ -4,8 +4,9 @@ using Microsoft.Data.Sqlite;
 namespace Agent.Dashboard.Store;
 
 /// <summary>
-/// Rolls samples up into minutes. A minute that gets a sample is dirty until it is rolled up from its samples; which ones are is on
-/// disk as well, in the same transaction as the sample, so that none is forgotten. On the writer's thread, within its transaction.
+/// Rolls samples up into minutes. A minute that gets a sample is dirty until it is rolled up; which ones are is on disk as well, in the
+/// same transaction as the sample, so that none is forgotten. One whose samples come in order is rolled up as they do, and written with
+/// the first sample of another; any other is rolled up from what is read. On the writer's thread, within its transaction.
 /// </summary>
 internal sealed class Minutes : IDisposable
 {
@@ -35,15 +36,47 @@ internal sealed class Minutes : IDisposable
         deleteSamples = new Statement(connection, "DELETE FROM sample WHERE key >= ?1 AND key < ?2");
     }
 
-    /// <summary>Notes that the minute of a sample has changed.</summary>
-    public void Touch(LiveServer server, long sampleKey)
+    /// <summary>Takes a sample that was stored just now, with the keys of its neighbours in time.</summary>
+    public void Take(LiveServer server, long key, Layout layout, Point point, (long? Previous, long? Next) neighbours)
     {
-        var minute = RowKey.MinuteAt(RowKey.TimeOf(sampleKey));
+        var minute = MinuteOf(key);
+        Touch(server, minute);
+        var open = server.OpenMinutes.Find(minute);
 
-        if (server.Dirty.Add(minute))
+        if (open is null)
         {
-            mark.Bind(1, RowKey.Minute(server.Id, minute)).Run();
+            var isFirst = (neighbours.Previous is not { } before || MinuteOf(before) != minute)
+                && (neighbours.Next is not { } after || MinuteOf(after) != minute)
+                && minute * RowKey.MicrosecondsPerMinute >= server.PrunedUntil;
+
+            if (!isFirst)
+            {
+                return;
+            }
+
+            if (neighbours.Previous is { } last && server.OpenMinutes.Close(MinuteOf(last)) is { } complete)
+            {
+                Write(server, MinuteOf(last), complete.Builder.Rollup);
+            }
+
+            open = server.OpenMinutes.Open(minute, layout);
         }
+        else if (key < open.LastKey || !ReferenceEquals(layout, open.Builder.Layout))
+        {
+            server.OpenMinutes.Close(minute);
+            return;
+        }
+
+        open.LastKey = key;
+        open.Builder.Add(point);
+    }
+
+    /// <summary>Notes that what is derived from a stored sample has changed.</summary>
+    public void Change(LiveServer server, long key)
+    {
+        var minute = MinuteOf(key);
+        Touch(server, minute);
+        server.OpenMinutes.Close(minute);
     }
 
     /// <summary>Reads which minutes of a server are dirty.</summary>
@@ -70,14 +103,13 @@ internal sealed class Minutes : IDisposable
                 return false;
             }
 
-            if (minute * RowKey.MicrosecondsPerMinute < server.PrunedUntil && HasLate(server, minute, now))
+            if (minute * RowKey.MicrosecondsPerMinute < server.PrunedUntil
+                && (minute == server.NewestMinute || HasLate(server, minute, now)))
             {
                 continue;
             }
 
-            Roll(server, minute);
-            unmark.Bind(1, RowKey.Minute(server.Id, minute)).Run();
-            server.Dirty.Remove(minute);
+            Write(server, minute, Rollup(server, minute));
         }
 
         return true;
@@ -95,20 +127,42 @@ internal sealed class Minutes : IDisposable
         deleteSamples.Dispose();
     }
 
-    private void Roll(LiveServer server, long minute)
+    private static long MinuteOf(long sampleKey) => RowKey.MinuteAt(RowKey.TimeOf(sampleKey));
+
+    private void Touch(LiveServer server, long minute)
+    {
+        if (server.Dirty.Add(minute))
+        {
+            mark.Bind(1, RowKey.Minute(server.Id, minute)).Run();
+        }
+    }
+
+    private Rollup Rollup(LiveServer server, long minute)
     {
         var start = minute * RowKey.MicrosecondsPerMinute;
+
+        if (server.OpenMinutes.Close(minute) is { } open && start >= server.PrunedUntil)
+        {
+            return open.Builder.Rollup;
+        }
+
         var first = RowKey.Sample(server.Id, start);
         var past = RowKey.Sample(server.Id, start + RowKey.MicrosecondsPerMinute);
-        var key = RowKey.Minute(server.Id, minute);
-        var rollup = RollupModule.OfPoints([.. Points(first, past)]);
+        var rollup = RollupModule.OfPoints([.. rows.Derived(first, past).Select(static row => (row.Row.Layout, row.Point))]);
 
         if (start < server.PrunedUntil)
         {
             // The samples of long ago are gone, but for those that came late: these are added to what is known of them.
-            rollup = Known(key) is { } known ? RollupModule.Join(known, rollup) : rollup;
+            rollup = Known(RowKey.Minute(server.Id, minute)) is { } known ? RollupModule.Join(known, rollup) : rollup;
             deleteSamples.Bind(1, first).Bind(2, past).Run();
         }
+
+        return rollup;
+    }
+
+    private void Write(LiveServer server, long minute, Rollup rollup)
+    {
+        var key = RowKey.Minute(server.Id, minute);
 
         if (rollup.Samples > 0)
         {
@@ -119,6 +173,9 @@ internal sealed class Minutes : IDisposable
                 .Bind(4, RollupModule.Pack(rollup))
                 .Run();
         }
+
+        unmark.Bind(1, key).Run();
+        server.Dirty.Remove(minute);
     }
 
     private bool HasLate(LiveServer server, long minute, long now)
@@ -139,17 +196,5 @@ internal sealed class Minutes : IDisposable
         var known = read.Step() ? RollupModule.Unpack(layouts.Find((int)read.Integer(0)), read.Bytes(1)) : null;
         read.Reset();
         return known;
-    }
-
-    private IEnumerable<(Layout, Point)> Points(long first, long past)
-    {
-        var previous = rows.Before(first);
-        var derived = previous is null ? null : Ingestion.Held(previous, null).Stored.Derivation;
-
-        foreach (var row in rows.Range(first, past))
-        {
-            derived = DerivationModule.Between(Maybe.Of(derived?.Sample), DerivationModule.SampleOf(row.Report));
-            yield return (row.Layout, PointModule.Of(row.Layout, row.Report, derived.Derived, DerivationModule.LabelCode(derived)));
-        }
     }
 }

@@ -10,6 +10,8 @@ internal sealed class Reader : IDisposable
     private readonly Layouts layouts;
     private readonly SampleRows rows;
     private readonly Statement minutes;
+    private readonly Statement dirty;
+    private readonly Statement prunedUntil;
 
     /// <summary>Opens the database, which a writer has opened before.</summary>
     /// <exception cref="SqliteException">It cannot be opened.</exception>
@@ -20,6 +22,8 @@ internal sealed class Reader : IDisposable
         rows = new SampleRows(connection, layouts);
         minutes = new Statement(
             connection, "SELECT key, layout, figures FROM minute WHERE key >= ?1 AND key <= ?2 ORDER BY key");
+        dirty = new Statement(connection, "SELECT key FROM dirty_minute WHERE key >= ?1 AND key <= ?2 ORDER BY key");
+        prunedUntil = new Statement(connection, "SELECT pruned_until FROM server WHERE id = ?1");
     }
 
     /// <summary>What there is of a server between two instants, in microseconds; <paramref name="now"/> by the receiver's clock.</summary>
@@ -36,7 +40,7 @@ internal sealed class Reader : IDisposable
 
             if (axis.IsRaw)
             {
-                AddSamples(history, server, axis);
+                AddSamples(history, RowKey.Sample(server, axis.From), RowKey.Sample(server, axis.To + 1));
             }
             else
             {
@@ -62,6 +66,8 @@ internal sealed class Reader : IDisposable
     public void Dispose()
     {
         minutes.Dispose();
+        dirty.Dispose();
+        prunedUntil.Dispose();
         rows.Dispose();
         layouts.Dispose();
         connection.Dispose();
@@ -72,28 +78,72 @@ internal sealed class Reader : IDisposable
             ? AxisModule.OfSamples(from, until, rows.Count(RowKey.Sample(server, from), RowKey.Sample(server, until + 1)))
             : AxisModule.OfMinutes(from, until);
 
-    private void AddSamples(History history, int server, Axis axis)
+    private void AddSamples(History history, long first, long past)
     {
-        var first = RowKey.Sample(server, axis.From);
-        var previous = rows.Before(first);
-        var derived = previous is null ? null : Ingestion.Held(previous, null).Stored.Derivation;
-
-        foreach (var row in rows.Range(first, RowKey.Sample(server, axis.To + 1)))
+        foreach (var row in rows.Derived(first, past))
         {
-            derived = DerivationModule.Between(Maybe.Of(derived?.Sample), DerivationModule.SampleOf(row.Report));
-            history.Add(row.Layout, PointModule.Of(row.Layout, row.Report, derived.Derived, row.Label), derived);
+            history.Add(row.Row.Layout, row.Point, row.Inputs);
         }
     }
 
     private void AddMinutes(History history, int server, Axis axis)
     {
-        minutes
-            .Bind(1, RowKey.Minute(server, RowKey.MinuteAt(axis.From)))
-            .Bind(2, RowKey.Minute(server, RowKey.MinuteAt(axis.To)));
+        var first = RowKey.Minute(server, RowKey.MinuteAt(axis.From));
+        var last = RowKey.Minute(server, RowKey.MinuteAt(axis.To));
+        var waiting = Dirty(first, last);
+        var pruned = RowKey.Minute(server, RowKey.MinuteAt(PrunedUntil(server)));
+        minutes.Bind(1, first).Bind(2, last);
 
         while (minutes.Step())
         {
-            history.Add(RowKey.MinuteOf(minutes.Integer(0)), layouts.Find((int)minutes.Integer(1)), minutes.Bytes(2));
+            var key = minutes.Integer(0);
+
+            // Of a minute that has changed since the samples themselves are read. Those of long ago are gone, but for what came late.
+            if (key < pruned || !waiting.Contains(key))
+            {
+                history.Add(RowKey.MinuteOf(key), layouts.Find((int)minutes.Integer(1)), minutes.Bytes(2));
+            }
         }
+
+        foreach (var key in waiting)
+        {
+            // One look for the neighbour before, then on through all minutes in a row.
+            if (!waiting.Contains(key - 1))
+            {
+                var past = key + 1;
+
+                while (waiting.Contains(past))
+                {
+                    past++;
+                }
+
+                AddSamples(history, FirstSample(server, key), FirstSample(server, past));
+            }
+        }
+    }
+
+    private static long FirstSample(int server, long minuteKey) =>
+        RowKey.Sample(server, RowKey.MinuteOf(minuteKey) * RowKey.MicrosecondsPerMinute);
+
+    /// <summary>The keys of the minutes that are not rolled up.</summary>
+    private HashSet<long> Dirty(long first, long last)
+    {
+        var keys = new HashSet<long>();
+        dirty.Bind(1, first).Bind(2, last);
+
+        while (dirty.Step())
+        {
+            keys.Add(dirty.Integer(0));
+        }
+
+        return keys;
+    }
+
+    private long PrunedUntil(int server)
+    {
+        prunedUntil.Bind(1, server);
+        var until = prunedUntil.Step() ? prunedUntil.Integer(0) : 0;
+        prunedUntil.Reset();
+        return until;
     }
 }

@@ -1,6 +1,7 @@
 using Agent.Core;
 using Agent.Core.Dashboard;
 using Microsoft.Data.Sqlite;
+using SQLitePCL;
 
 namespace Agent.Dashboard.Store;
 
@@ -14,6 +15,19 @@ internal sealed record SampleRow(long Key, long DelayMilliseconds, int Label, La
 {
     /// <summary>When it arrived.</summary>
     public DateTimeOffset ReceivedAt => Report.CollectedAt.AddMilliseconds(DelayMilliseconds);
+}
+
+/// <summary>A row with what is derived from it and the row before it in time.</summary>
+/// <param name="Row">As it was read.</param>
+/// <param name="Sample">The same as rates are derived from it.</param>
+/// <param name="Derived">Its rates and roll-ups.</param>
+internal readonly record struct DerivedRow(SampleRow Row, Sample Sample, Derived Derived)
+{
+    /// <summary>What there is to chart of it.</summary>
+    public Point Point => PointModule.Of(Row.Layout, Row.Report, Derived, Row.Label);
+
+    /// <summary>What its label was decided by.</summary>
+    public BottleneckInputs Inputs => BottleneckModule.InputsOf(Sample, Derived);
 }
 
 /// <summary>Reads and writes rows of samples over one connection.</summary>
@@ -101,6 +115,19 @@ internal sealed class SampleRows : IDisposable
         }
     }
 
+    /// <summary>The same rows with what is derived from each and its neighbour.</summary>
+    public IEnumerable<DerivedRow> Derived(long first, long past)
+    {
+        var previous = Maybe.Of(Before(first) is { } neighbour ? DerivationModule.SampleOf(neighbour.Report) : null);
+
+        foreach (var row in Range(first, past))
+        {
+            var sample = DerivationModule.SampleOf(row.Report);
+            yield return new DerivedRow(row, sample, DerivedModule.From(previous, sample));
+            previous = Maybe.Of(sample);
+        }
+    }
+
     /// <summary>How many rows there are from a key to before another.</summary>
     public int Count(long first, long past)
     {
@@ -168,9 +195,12 @@ internal sealed class SampleRows : IDisposable
         for (var index = 0; index < cells.Length; index++)
         {
             var column = FirstCell + index;
-            cells[index] = row.IsNull(column)
-                ? default
-                : row.IsInteger(column) ? new Cell(1, row.Integer(column), 0) : new Cell(2, 0, row.Real(column));
+            cells[index] = row.Kind(column) switch
+            {
+                raw.SQLITE_NULL => default,
+                raw.SQLITE_INTEGER => new Cell(1, row.Integer(column), 0),
+                _ => new Cell(2, 0, row.Real(column)),
+            };
         }
 
         var blobs = FirstCell + cells.Length;

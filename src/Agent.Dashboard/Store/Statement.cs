@@ -87,8 +87,8 @@ internal sealed class Statement : IDisposable
     /// <summary>Whether a column of the row, from 0, is NULL.</summary>
     public bool IsNull(int column) => raw.sqlite3_column_type(statement, column) == raw.SQLITE_NULL;
 
-    /// <summary>Whether a column of the row, from 0, is an integer.</summary>
-    public bool IsInteger(int column) => raw.sqlite3_column_type(statement, column) == raw.SQLITE_INTEGER;
+    /// <summary>What a column of the row, from 0, is: SQLITE_NULL, SQLITE_INTEGER and so on.</summary>
+    public int Kind(int column) => raw.sqlite3_column_type(statement, column);
 
     /// <summary>A column of the row, from 0; 0 for NULL.</summary>
     public long Integer(int column) => raw.sqlite3_column_int64(statement, column);

@@ -12,6 +12,10 @@ internal sealed class Upkeep : IDisposable
 {
     private const int StepRows = 500;
     private static readonly TimeSpan Budget = TimeSpan.FromMilliseconds(10);
+
+    /// <summary>For so long it goes on while no sample waits: not to write all there is to do as one transaction.</summary>
+    private static readonly TimeSpan IdleBudget = TimeSpan.FromMilliseconds(100);
+
     private static readonly TimeSpan AgentPeriod = TimeSpan.FromMinutes(1);
 
     private readonly Minutes minutes;
@@ -56,12 +60,17 @@ internal sealed class Upkeep : IDisposable
             connection, "SELECT key, layout, figures FROM minute WHERE key >= ?1 AND key < ?2 ORDER BY key");
     }
 
-    /// <summary>Does what is due, for as long as samples can wait; true when there is more to do.</summary>
-    public bool Run(ICollection<LiveServer> servers)
+    /// <summary>Does what is due, for as long as samples can wait if they do; true when there is more to do.</summary>
+    public bool Run(ICollection<LiveServer> servers, Func<bool> areSamplesWaiting)
     {
         var now = RowKey.Microseconds(clock.GetUtcNow());
         var start = clock.GetTimestamp();
-        bool HasTime() => clock.GetElapsedTime(start) < Budget;
+
+        bool HasTime()
+        {
+            var spent = clock.GetElapsedTime(start);
+            return spent < Budget || (spent < IdleBudget && !areSamplesWaiting());
+        }
 
         foreach (var server in servers)
         {
@@ -137,7 +146,7 @@ internal sealed class Upkeep : IDisposable
             .Bind(2, RowKey.Minute(server.Id, Retention.FirstMinute(now, retentionDays)))
             .Run();
 
-        var cutoff = Retention.FirstSample(now);
+        var cutoff = Math.Min(Retention.FirstSample(now), server.NewestMinute * RowKey.MicrosecondsPerMinute);
         // What lies before came when it was too old already; rolling up its minutes deletes it.
         firstSample.Bind(1, RowKey.Sample(server.Id, server.PrunedUntil)).Bind(2, RowKey.Sample(server.Id, cutoff)).Step();
         var isDone = firstSample.IsNull(0);

@@ -13,8 +13,11 @@ internal sealed class Writer : IDisposable
     private const int LargestBatch = 512;
     private static readonly TimeSpan UpkeepPeriod = TimeSpan.FromSeconds(1);
 
-    /// <summary>From one go of the upkeep to the next while there is more to do: samples come first.</summary>
+    /// <summary>From one go of the upkeep to the next while there is more to do and samples come in: these are first.</summary>
     private static readonly TimeSpan UpkeepPause = TimeSpan.FromMilliseconds(60);
+
+    /// <summary>The same while none come in: other processes, which try every two milliseconds, have to get their turn.</summary>
+    private static readonly TimeSpan IdlePause = TimeSpan.FromMilliseconds(5);
 
     private readonly object gate = new();
     private readonly SqliteConnection connection;
@@ -98,14 +101,6 @@ internal sealed class Writer : IDisposable
     /// <summary>Remembers something; done when it is on disk.</summary>
     public Task<bool> Remember(string setting, string value) => Ask(() => Setting.Write(connection, setting, value));
 
-    /// <summary>Rolls up the minutes of a server; done when they are on disk.</summary>
-    public Task<bool> Roll(LiveServer server) =>
-        Ask(() =>
-        {
-            touched.Add(server);
-            minutes.Roll(server, long.MaxValue, RowKey.Microseconds(clock.GetUtcNow()), static () => true);
-        });
-
     /// <summary>Writes what has come in, and ends.</summary>
     public void Dispose()
     {
@@ -161,7 +156,8 @@ internal sealed class Writer : IDisposable
 
             if (clock.Elapsed >= nextUpkeep)
             {
-                nextUpkeep = clock.Elapsed + (Maintain() ? UpkeepPause : UpkeepPeriod);
+                var hasMore = Maintain();
+                nextUpkeep = clock.Elapsed + (!hasMore ? UpkeepPeriod : AreSamplesWaiting() ? UpkeepPause : IdlePause);
             }
         }
     }
@@ -278,6 +274,14 @@ internal sealed class Writer : IDisposable
             gpu.IsValueSome ? gpu.Value : double.NaN);
     }
 
+    private bool AreSamplesWaiting()
+    {
+        lock (gate)
+        {
+            return samples.Count > 0 || stopping;
+        }
+    }
+
     /// <summary>One go of the upkeep; true when there is more to do.</summary>
     private bool Maintain()
     {
@@ -287,7 +291,7 @@ internal sealed class Writer : IDisposable
         {
             begin.Run();
             ReloadIfChanged();
-            hasMore = upkeep.Run(servers);
+            hasMore = upkeep.Run(servers, AreSamplesWaiting);
             commit.Run();
         });
 

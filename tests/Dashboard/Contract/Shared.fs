@@ -109,9 +109,20 @@ let refused (status: int) (response: Response) : JsonElement =
     Expect.isNonEmpty (textAt "error" response.Json) "error"
     response.Json
 
+let mutable private isOver = false
+
+/// Ends the dashboard where a run of a few tests has left it.
+let abandon () : unit =
+    if started.IsValueCreated && not isOver then
+        isOver <- true
+        let dashboard, directory = started.Value
+        (dashboard :> IDisposable).Dispose()
+        directory.Delete true
+
 /// Stops the dashboard, which must have lived through all tests, and end in good order.
 let stop () : unit =
     if started.IsValueCreated then
+        isOver <- true
         let dashboard, directory = started.Value
 
         try

@@ -116,16 +116,18 @@ let tests =
             <| fun () ->
                 Expect.equal (step (Axis.ofSamples (noon - 900L * second) noon 450)) (0L, 450) "15 minutes: each sample"
                 Expect.equal (step (Axis.ofSamples (noon - 3600L * second) noon 1800)) (5L, 721) "an hour at 2 s"
-                Expect.equal (step (Axis.ofSamples (noon - 6L * 3600L * second) noon 10800)) (30L, 721) "six hours at 2 s"
+                Expect.equal (step (Axis.ofMinutes (noon - 2L * 3600L * second) noon)) (60L, 121) "two hours"
+                Expect.equal (step (Axis.ofMinutes (noon - 6L * 3600L * second) noon)) (60L, 361) "six hours"
                 Expect.equal (step (Axis.ofMinutes (noon - day / 2L) noon)) (60L, 721) "half a day"
                 Expect.equal (step (Axis.ofMinutes (noon - day) noon)) (120L, 721) "a day"
                 Expect.equal (step (Axis.ofMinutes (noon - 14L * day) noon)) (1800L, 673) "14 days"
 
-            testCase "samples are read for six hours of the last 48, else minutes"
+            testCase "samples are read for less than two hours of the last 48, else minutes"
             <| fun () ->
                 let hours count = int64 count * 3600L * second
-                Expect.isTrue (Axis.prefersRaw (noon - hours 6) noon noon) "six hours"
-                Expect.isFalse (Axis.prefersRaw (noon - hours 7) noon noon) "seven"
+                Expect.isTrue (Axis.prefersRaw (noon - hours 1) noon noon) "an hour"
+                Expect.isTrue (Axis.prefersRaw (noon - hours 2 + second) noon noon) "a second less than two"
+                Expect.isFalse (Axis.prefersRaw (noon - hours 2) noon noon) "two, which are 121 minutes"
                 Expect.isTrue (Axis.prefersRaw (noon - hours 48) (noon - hours 47) noon) "an hour of two days ago"
                 Expect.isFalse (Axis.prefersRaw (noon - hours 49) (noon - hours 48) noon) "an hour of before that"
                 Expect.isFalse (Axis.ofSamples (noon - hours 6) noon 20000).IsRaw "too many samples"

@@ -94,9 +94,8 @@ let private withStore (test: Store -> unit) : unit =
     use store = new Store(place.File "a.db", SetClock noon)
     test store
 
-/// The second figure of a history's answer: the greatest of a series.
-let private greatest (store: Store) (minutes: float) (name: string) : float =
-    (store.Writer.Roll store.Server).Wait()
+/// A figure of a series in a history's answer, of each bucket that has one; where every bucket is one sample, its value.
+let private drawn (store: Store) (minutes: float) (name: string) (figure: string) : float list =
     use reader = new Reader(store.Path)
     let now = RowKey.microseconds store.Clock.Now
     let history = reader.Read(1, now - int64 (minutes * 60e6), now, now)
@@ -106,14 +105,22 @@ let private greatest (store: Store) (minutes: float) (name: string) : float =
     let series = document.RootElement.GetProperty("series").GetProperty name
 
     let row =
-        match series.TryGetProperty "max" with
+        match series.TryGetProperty figure with
         | true, row -> row
         | _ -> series.GetProperty "mean"
 
     row.EnumerateArray()
     |> Seq.filter (fun value -> value.ValueKind = Json.JsonValueKind.Number)
     |> Seq.map _.GetDouble()
-    |> Seq.max
+    |> List.ofSeq
+
+/// The greatest of a series.
+let private greatest (store: Store) (minutes: float) (name: string) : float =
+    List.max (drawn store minutes name "max")
+
+/// Waits until every minute is rolled up that is over.
+let private settled (store: Store) : unit =
+    eventually patience "all minutes are rolled up" (fun () -> store.Ask "SELECT count(*) FROM dirty_minute" = 0L)
 
 [<Tests>]
 let tests =
@@ -221,6 +228,67 @@ let tests =
                     // A day is drawn from minutes.
                     Expect.equal (greatest store 1440.0 "cpu_usage_percent") 99.5 "the greatest")
 
+            testCase "a minute that has got another sample is drawn with it at once, and each sample counts once"
+            <| fun () ->
+                withStore (fun store ->
+                    let minute = noon.AddMinutes -8.0
+                    store.Stored(minute, 10.0, 0L)
+                    store.Stored(minute.AddSeconds 2.0, 20.0, 0L)
+                    store.Stored(minute.AddMinutes 1.0, 70.0, 0L)
+                    settled store
+
+                    let cpu figure =
+                        drawn store 1440.0 "cpu_usage_percent" figure
+
+                    Expect.equal (cpu "mean") [ 33.33 ] "(10 + 20 + 70) / 3, in a bucket of two minutes"
+                    store.Stored(minute.AddSeconds 4.0, 60.0, 0L)
+                    Expect.equal (cpu "mean") [ 40.0 ] "(10 + 20 + 60 + 70) / 4, before it is rolled up"
+                    settled store
+                    Expect.equal (cpu "mean") [ 40.0 ] "and after")
+
+            testCase "minutes are the same in whatever order their samples come, and are written as they end where these come in order"
+            <| fun () ->
+                // Five minutes of thirty samples.
+                let samples =
+                    [|
+                        for k in 0..149 -> noon.AddMinutes(-10.0).AddSeconds(2.0 * float k), float (k * 37 % 101), 1000L * int64 (k * k)
+                    |]
+
+                let rolledUp (order: int[]) =
+                    use place = new TemporaryDirectory()
+                    use store = new Store(place.File "a.db", SetClock noon)
+
+                    for k in order do
+                        store.Stored samples[k]
+
+                    let atOnce = store.Ask "SELECT count(*) FROM minute"
+                    settled store
+                    use connection = Database.OpenForReading store.Path
+
+                    use minutes =
+                        new Statement(connection, "SELECT samples || ' ' || hex(figures) FROM minute ORDER BY key")
+
+                    atOnce,
+                    [
+                        while minutes.Step() do
+                            minutes.Text 0
+                    ]
+
+                let shuffled = Array.init 150 id
+                Random(7).Shuffle shuffled
+                let atOnce, inOrder = rolledUp (Array.init 150 id)
+                Expect.isGreaterThanOrEqual atOnce 4L "all but the last one"
+                Expect.equal [ for minute in inOrder -> minute.Split(' ')[0] ] [ "30"; "30"; "30"; "30"; "30" ] "all samples"
+
+                for name, order in
+                    [
+                        "the newest first", Array.rev (Array.init 150 id)
+                        "every other one later", Array.append [| 0..2..149 |] [| 1..2..149 |]
+                        "one of each minute first", Array.sortBy (fun k -> k % 30) [| 0..149 |]
+                        "in no order", shuffled
+                    ] do
+                    Expect.equal (snd (rolledUp order)) inOrder name
+
             testCase "samples go after 48 hours by the receiver's clock, their minutes after the retention"
             <| fun () ->
                 withStore (fun store ->
@@ -232,7 +300,8 @@ let tests =
                     Threading.Thread.Sleep 1500
                     Expect.equal (store.Ask "SELECT count(*) FROM sample") 200L "nothing goes before its time"
                     store.Clock.Now <- noon.AddHours 48.5
-                    eventually patience "the samples are gone" (fun () -> store.Ask "SELECT count(*) FROM sample" = 0L)
+                    // The last minute stays: seconds 360 to 398.
+                    eventually patience "the samples are gone" (fun () -> store.Ask "SELECT count(*) FROM sample" = 20L)
                     Expect.equal (store.Ask "SELECT sum(samples) FROM minute") 200L "their minutes stay"
                     Expect.equal (greatest store 4000.0 "cpu_usage_percent") 50.0 "and are drawn"
                     store.Clock.Now <- noon.AddDays 15.0
@@ -244,15 +313,39 @@ let tests =
                     store.Stored(noon, 50.0, 0L)
                     store.Stored(noon.AddSeconds 2.0, 60.0, 0L)
                     store.Clock.Now <- noon.AddHours 49.0
-                    eventually patience "the samples are gone" (fun () -> store.Ask "SELECT count(*) FROM sample" = 0L)
+                    store.Stored(noon.AddHours 49.0, 1.0, 0L)
+                    eventually patience "the samples are gone" (fun () -> store.Ask "SELECT count(*) FROM sample" = 1L)
                     store.Stored(noon.AddSeconds 4.0, 99.0, 0L)
+                    // Drawn at once, with what is known of those that are gone: (50 + 60 + 99) / 3.
+                    Expect.equal (drawn store 4000.0 "cpu_usage_percent" "mean") [ 69.67; 1.0 ] "all three"
                     // The answer may be lost, and the sample sent again.
                     Threading.Thread.Sleep 1500
                     Expect.equal (store.Post(noon.AddSeconds 4.0, 99.0, 0L) |> snd) IngestResult.Known "the resend"
                     store.Clock.Now <- noon.AddHours 49.5
-                    eventually patience "the late one is rolled up" (fun () -> store.Ask "SELECT sum(samples) FROM minute" = 3L)
+                    eventually patience "the late one is rolled up" (fun () -> store.Ask "SELECT sum(samples) FROM minute" = 4L)
                     Expect.equal (greatest store 4000.0 "cpu_usage_percent") 99.0 "its peak counts"
-                    Expect.equal (store.Ask "SELECT count(*) FROM sample") 0L "no sample stays")
+                    Expect.equal (drawn store 4000.0 "cpu_usage_percent" "mean") [ 69.67; 1.0 ] "and is counted once"
+                    Expect.equal (store.Ask "SELECT count(*) FROM sample") 1L "no sample stays but the newest")
+
+            testCase "the newest sample stays: it is shown, and known when it is sent again, after days and a restart"
+            <| fun () ->
+                use place = new TemporaryDirectory()
+                let path = place.File "a.db"
+                let clock = SetClock noon
+
+                // One that came in time, and one that was too old when it came.
+                for at, days in [ noon, 4.0; noon.AddDays 1.5, 9.0 ] do
+                    (use store = new Store(path, clock)
+                     store.Stored(at, 50.0, 0L)
+                     clock.Now <- noon.AddDays days
+                     Threading.Thread.Sleep 1500)
+
+                    use again = new Store(path, clock)
+                    Threading.Thread.Sleep 1500
+                    Expect.equal again.Server.View.Latest.Value.Report.CollectedAt at "it is shown"
+                    Expect.equal (again.Post(at, 50.0, 0L) |> snd) IngestResult.Known "and known"
+                    Expect.equal (drawn again 14400.0 "cpu_usage_percent" "max" |> List.last) 50.0 "and drawn"
+                    Expect.equal (again.Ask "SELECT count(*) FROM sample") 1L "and the only one"
 
             testCase "a machine whose clock is years behind costs nobody's history"
             <| fun () ->
