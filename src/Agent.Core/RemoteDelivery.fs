@@ -28,8 +28,8 @@ type RemoteState =
     {
         /// So many of the oldest records may have arrived already: their requests got no answer.
         Doubtful: int
-        /// The newest record was refused as a whole.
-        IsRefusing: bool
+        /// So many of the newest records were refused as a whole, one after the other.
+        Refusals: int
     }
 
 /// What became of a batch of records.
@@ -59,7 +59,7 @@ module RemoteDelivery =
     let start (leftOver: bool) : RemoteState =
         {
             Doubtful = if leftOver then RemoteWrite.MostRecords else 0
-            IsRefusing = false
+            Refusals = 0
         }
 
     /// After so many requests a batch ends at the next record, so that nothing else waits for long.
@@ -69,6 +69,11 @@ module RemoteDelivery =
     /// So many pieces of one record are refused, and none accepted: then no other will be.
     [<Literal>]
     let HopelessAfter = 30
+
+    /// Of records that follow on one that was refused as a whole, every so manyth is taken apart as thoroughly; the others in
+    /// halves, which is enough to notice that the receiver takes samples again.
+    [<Literal>]
+    let ThoroughEvery = 16
 
     /// So many requests are spent on one record before its pieces are no longer halved.
     [<Literal>]
@@ -175,8 +180,8 @@ module RemoteDelivery =
         | Stopped of outcome: Outcome * mayHaveArrived: bool
 
     /// Sends the series of a record that was refused as a whole, in ever smaller pieces, all of one size before the smaller
-    /// ones. All are of one instant, so their order does not matter.
-    let private sendPieces (ask: byte[] -> Verdict) (series: Series[]) : Pieces =
+    /// ones; after so many refusals without success it gives up. All are of one instant, so their order does not matter.
+    let private sendPieces (ask: byte[] -> Verdict) (hopelessAfter: int) (series: Series[]) : Pieces =
         let pieces = Queue<struct (int * int)>()
         let mutable accepted = 0
         let mutable refused = 0
@@ -196,7 +201,7 @@ module RemoteDelivery =
         while stopped.IsNone && pieces.Count > 0 do
             let struct (first, past) = pieces.Dequeue()
 
-            if accepted = 0 && requests >= HopelessAfter then
+            if accepted = 0 && requests >= hopelessAfter then
                 refused <- refused + (past - first)
             else
                 requests <- requests + 1
@@ -230,7 +235,7 @@ module RemoteDelivery =
             |> Array.map (fun payload -> lazy (payload |> ValueOption.bind WriteRequest.series |> ValueOption.defaultValue [||]))
 
         let fates = List<RecordFate>()
-        let mutable isRefusing = state.IsRefusing
+        let mutable refusals = state.Refusals
         let mutable refusedSeries = 0
         let mutable reason = ""
         let mutable requests = 0
@@ -248,7 +253,7 @@ module RemoteDelivery =
                 arrivedUpTo <- max arrivedUpTo past
 
         let refuse (index: int) (words: string) isPast isOfSamples =
-            isRefusing <- true
+            refusals <- refusals + 1
 
             if isPast && index < state.Doubtful then
                 fates.Add RecordFate.Unconfirmed
@@ -261,21 +266,23 @@ module RemoteDelivery =
         let alone (index: int) (words: string) isPast isOfSamples =
             let own = series[index].Value
 
-            // After one that was refused as a whole, the next that is refused is not taken to pieces.
-            if isRefusing then
-                refuse index words isPast isOfSamples
-            else
-                match sendPieces ask own with
-                | Pieces.Stopped(outcome, mayHaveArrived) -> stop (index + 1) outcome mayHaveArrived
-                | Pieces.Done refused when refused = own.Length -> refuse index words isPast isOfSamples
-                | Pieces.Done refused ->
-                    isRefusing <- false
-                    fates.Add RecordFate.Delivered
+            let hopelessAfter =
+                if refusals % ThoroughEvery = 0 then
+                    HopelessAfter
+                else
+                    2
 
-                    // What it has already is not refused.
-                    if not (isPast && index < state.Doubtful) then
-                        refusedSeries <- refusedSeries + refused
-                        reason <- if refused > 0 then words else reason
+            match sendPieces ask hopelessAfter own with
+            | Pieces.Stopped(outcome, mayHaveArrived) -> stop (index + 1) outcome mayHaveArrived
+            | Pieces.Done refused when refused = own.Length -> refuse index words isPast isOfSamples
+            | Pieces.Done refused ->
+                refusals <- 0
+                fates.Add RecordFate.Delivered
+
+                // What it has already is not refused.
+                if not (isPast && index < state.Doubtful) then
+                    refusedSeries <- refusedSeries + refused
+                    reason <- if refused > 0 then words else reason
 
         let rec sendPart (first: int) (past: int) =
             if ended.IsNone && past > first then
@@ -286,7 +293,7 @@ module RemoteDelivery =
 
                 match ask body with
                 | Verdict.Taken ->
-                    isRefusing <- false
+                    refusals <- 0
 
                     for _ in first .. past - 1 do
                         fates.Add RecordFate.Delivered
@@ -312,6 +319,6 @@ module RemoteDelivery =
             State =
                 {
                     Doubtful = max 0 (arrivedUpTo - fates.Count)
-                    IsRefusing = isRefusing
+                    Refusals = refusals
                 }
         }

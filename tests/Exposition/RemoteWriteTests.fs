@@ -224,21 +224,49 @@ let private answers =
                 let refused = RecordFate.Refused "HTTP 400: out of order sample"
                 Expect.equal (done' outcome) [ refused; refused; RecordFate.Delivered; RecordFate.Delivered ] "fates"
                 Expect.equal receiver.Taken.Length (2 * (read whole).Length) "the others are taken whole"
-                // Two halvings of the batch, 30 pieces of the first record, the second as it is.
+                // Two halvings of the batch, 30 pieces of the first record, the second and its halves.
                 Expect.isLessThan receiver.Requests 45 "requests"
 
-            testCase "while all records are refused, each costs one request"
+            testCase "while all records are refused, each costs three requests, and every sixteenth more"
             <| fun () ->
                 let receiver = Receiver(fun _ -> 400, "out of bounds")
-                let outcome = receiver.Deliver [ after 0 ]
-                Expect.isTrue outcome.State.IsRefusing "known"
-                let before = receiver.Requests
+                let mutable state = fresh
 
-                for i in 1..10 do
-                    let next = receiver.Deliver(outcome.State, [ after i ])
+                for i in 1..32 do
+                    let next = receiver.Deliver(state, [ after i ])
                     Expect.equal (done' next) [ RecordFate.Refused "HTTP 400: out of bounds" ] "refused"
+                    state <- next.State
 
-                Expect.equal (receiver.Requests - before) 10 "requests"
+                Expect.equal receiver.Requests (2 * 31 + 30 * 3) "requests"
+
+            testCase "after records that were refused as a whole, bad series cost themselves alone again"
+            <| fun () ->
+                let names = [ "node_load1"; "DCGM_FI_DEV_GPU_UTIL"; "ai_dashboard_processes"; "node_time_seconds" ]
+                let mutable refusesAll = true
+
+                let receiver =
+                    Receiver(fun series ->
+                        if refusesAll || series |> List.exists (fun one -> List.contains (one.Label "__name__") names) then
+                            400, "out of order sample"
+                        else
+                            204, "")
+
+                let mutable state = (receiver.Deliver [ after 0 ]).State
+                refusesAll <- false
+                let mutable lost = 0
+                let mutable found = RemoteWrite.MostRecords
+
+                for i in 1..20 do
+                    let next = receiver.Deliver(state, [ after i ])
+                    state <- next.State
+
+                    if done' next = [ RecordFate.Delivered ] then
+                        found <- next.RefusedSeries
+                    else
+                        lost <- lost + 1
+
+                Expect.equal found 4 "they are told"
+                Expect.isLessThan lost 16 "soon"
 
             testCase "what is refused as known after an answer got lost is not counted as lost"
             <| fun () ->
