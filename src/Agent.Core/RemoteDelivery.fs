@@ -266,11 +266,7 @@ module RemoteDelivery =
         let alone (index: int) (words: string) isPast isOfSamples =
             let own = series[index].Value
 
-            let hopelessAfter =
-                if refusals % ThoroughEvery = 0 then
-                    HopelessAfter
-                else
-                    2
+            let hopelessAfter = if refusals % ThoroughEvery = 0 then HopelessAfter else 2
 
             match sendPieces ask hopelessAfter own with
             | Pieces.Stopped(outcome, mayHaveArrived) -> stop (index + 1) outcome mayHaveArrived

@@ -241,12 +241,22 @@ let private answers =
 
             testCase "after records that were refused as a whole, bad series cost themselves alone again"
             <| fun () ->
-                let names = [ "node_load1"; "DCGM_FI_DEV_GPU_UTIL"; "ai_dashboard_processes"; "node_time_seconds" ]
+                let names =
+                    [
+                        "node_load1"
+                        "DCGM_FI_DEV_GPU_UTIL"
+                        "ai_dashboard_processes"
+                        "node_time_seconds"
+                    ]
+
                 let mutable refusesAll = true
 
                 let receiver =
                     Receiver(fun series ->
-                        if refusesAll || series |> List.exists (fun one -> List.contains (one.Label "__name__") names) then
+                        if
+                            refusesAll
+                            || series |> List.exists (fun one -> List.contains (one.Label "__name__") names)
+                        then
                             400, "out of order sample"
                         else
                             204, "")
