@@ -104,7 +104,12 @@ let private complaints (settings: Settings) : string list =
             || settings.Timeout > TimeSpan.FromSeconds 600.0
         then
             $"time-out {settings.Timeout}"
-        if settings.Target.IsNone && not settings.DryRun then
+        if
+            settings.Target.IsNone
+            && settings.Listen.IsNone
+            && settings.RemoteWrite.IsNone
+            && not settings.DryRun
+        then
             "nowhere to send to"
         for root in [ settings.ProcFs; settings.SysFs; settings.RootFs ] do
             if root = "" || (root <> "/" && root.EndsWith '/') then

@@ -173,7 +173,7 @@ let private readingOf texts (before: Snapshot voption) (snapshot: Snapshot) : Ge
             }
     }
 
-let private agent: AgentState =
+let agent: AgentState =
     {
         Version = "1"
         Taken = 1L
@@ -190,6 +190,10 @@ let private write (format: ExpositionFormat) (reading: MachineReading) : byte[] 
 
 let private samples (families: Family list) =
     families |> List.collect (fun family -> family.Samples)
+
+/// What the text format says.
+let textSamples (reading: MachineReading) : Sample list =
+    samples (readText (ReadOnlySpan(write ExpositionFormat.Text reading)))
 
 /// What is left of a text in UTF-8.
 let private asUtf8 (text: string) =
@@ -225,7 +229,7 @@ let private readingWith (texts: Gen<ReadOnlyMemory<byte>> -> Gen<ReadOnlyMemory<
     Gen.bind (fun (before, snapshot) -> readingOf texts before snapshot) pair
 
 /// Whatever the kernel's texts hold.
-let private reading: Gen<MachineReading> =
+let reading: Gen<MachineReading> =
     readingWith (fun text -> Gen.frequency [ 8, text; 1, anyBytes |> Gen.map (fun bytes -> ReadOnlyMemory bytes.Content) ])
 
 let tests =

@@ -35,6 +35,7 @@ let private tests =
             SpoolLaws.tests
             AdviceLaws.tests
             ExpositionLaws.tests
+            RemoteWriteLaws.tests
             CliLaws.tests
             RepetitionLaws.tests
             testList

@@ -137,6 +137,43 @@ let tests =
                 testCase $"the clock is not blamed for a Date of \"{date}\""
                 <| fun () -> Expect.equal (Advice.clockOf noon (answerAt date 500 "")) ValueNone "no skew"
 
+            for status, body, expected in
+                [
+                    200, "", ValueNone
+                    204, "", ValueNone
+                    200, html, ValueSome Cause.ReceiverMissing
+                    301, "", ValueSome Cause.Redirected
+                    400, "unsupported path", ValueSome Cause.ReceiverRefuses
+                    401, "", ValueSome Cause.ReceiverDenies
+                    403, html, ValueSome Cause.ReceiverDenies
+                    404, "404 page not found", ValueSome Cause.ReceiverMissing
+                    405, "", ValueSome Cause.ReceiverMissing
+                    413, "", ValueSome Cause.SampleTooLarge
+                    429, "", ValueSome Cause.TooManyRequests
+                    500, "", ValueSome Cause.ServerFailing
+                    503, "", ValueSome Cause.GatewayFailing
+                ] do
+                testCase $"a receiver of remote-write answers {status} with {body}"
+                <| fun () -> Expect.equal (Advice.ofReceiverExchange noon (answer status body)) expected "cause"
+
+            testCase "of a receiver of remote-write nothing is said of a webapp"
+            <| fun () ->
+                for remedy in Advice.table do
+                    if remedy.Wrong.Contains "ebapp" && not (remedy.Wrong.Contains "token") then
+                        let line = Advice.lineFor Destination.RemoteWrite remedy.Cause
+                        Expect.isFalse (line.Contains "webapp" || line.Contains "--host ") line
+
+                Expect.equal
+                    (Advice.lineFor Destination.RemoteWrite Cause.ConnectionRefused)
+                    "remote-write: Nothing listens at the receiver's address. Start the receiver, or correct the port in --remote-write."
+                    "as it is told"
+
+                Expect.equal
+                    (Advice.clockLine Destination.RemoteWrite (TimeSpan.FromSeconds -7.3))
+                    ("remote-write: This machine's clock and the receiver's differ. Synchronise both with NTP (timedatectl set-ntp true). "
+                     + "It is 7.3 s behind the receiver's.")
+                    "the clock"
+
             testCase "a refused token is told with what to do, on one line"
             <| fun () ->
                 Expect.equal

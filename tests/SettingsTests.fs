@@ -976,6 +976,127 @@ let private listenTests =
                         flag
         ]
 
+let private remoteWriteTests =
+    let url (settings: Settings) =
+        settings.RemoteWrite.Value.Endpoint.AbsoluteUri
+
+    let headers text =
+        match Settings.headersOfText "file" text with
+        | Ok found -> Ok [ for struct (name, value) in found -> name, value.Reveal() ]
+        | Error error -> Error error.Message
+
+    let wrong (message: string) =
+        [ $"--remote-write: {message}"; $"AI_DASHBOARD_REMOTE_WRITE: {message}" ]
+
+    testList
+        "--remote-write"
+        [
+            good
+                "--remote-write"
+                "AI_DASHBOARD_REMOTE_WRITE"
+                url
+                [
+                    "http://prometheus:9090/api/v1/write", "http://prometheus:9090/api/v1/write"
+                    " https://mimir.example/api/v1/push ", "https://mimir.example/api/v1/push"
+                    "http://v:8480/insert/0/prometheus/?extra_label=a=b", "http://v:8480/insert/0/prometheus/?extra_label=a=b"
+                ]
+
+            bad
+                "--remote-write"
+                "AI_DASHBOARD_REMOTE_WRITE"
+                "an absolute http or https URL such as http://prometheus:9090/api/v1/write"
+                [
+                    "prometheus"
+                    "prometheus:9090"
+                    "/api/v1/write"
+                    "ftp://p/api/v1/write"
+                    "http://"
+                    "x"
+                ]
+
+            bad
+                "--remote-write"
+                "AI_DASHBOARD_REMOTE_WRITE"
+                "the whole URL: the path is missing, such as /api/v1/write (Prometheus, VictoriaMetrics), /api/v1/push (Mimir, Cortex) or /api/v1/receive (Thanos)"
+                [ "http://prometheus:9090"; "http://prometheus:9090/" ]
+
+            bad "--remote-write" "AI_DASHBOARD_REMOTE_WRITE" "a URL without a fragment (#)" [ "http://p/api/v1/write#x" ]
+
+            testCase "what may be a secret in a URL is not repeated"
+            <| fun () ->
+                for text, message in
+                    [
+                        "http://user:pass@p/w", "the URL must not contain a user name or password; use --remote-write-header-file"
+                        "p/w?token=abc", "that is not an absolute http or https URL such as http://prometheus:9090/api/v1/write"
+                        "user:pass@p/w", "that is not an absolute http or https URL such as http://prometheus:9090/api/v1/write"
+                    ] do
+                    Expect.equal (bothErrors "--remote-write" "AI_DASHBOARD_REMOTE_WRITE" text) (wrong message) text
+
+                Expect.equal
+                    (settingsWith [ "--remote-write=http://p/w?token=abc" ]).RemoteWrite.Value.Shown
+                    "http://p/w"
+                    "nor where it is shown"
+
+            testCase "with it a webapp is optional, and half of one is still a mistake"
+            <| fun () ->
+                let settings = settingsOf [ "--remote-write=http://p/w" ] []
+                Expect.equal (settings.Target, settings.Missing) (ValueNone, [||]) "no target, and nothing is missing"
+
+                Expect.equal
+                    (errorsOf [ "--remote-write=http://p/w"; "--host=http://h" ] [])
+                    [
+                        "Missing --server-slug (or AI_DASHBOARD_SERVER_SLUG)"
+                        "Missing --token (or AI_DASHBOARD_TOKEN)"
+                    ]
+                    "half"
+
+            testCase "what makes no sense together"
+            <| fun () ->
+                Expect.equal
+                    (errorsWith [ "--remote-write-header-file=/h" ])
+                    [
+                        "--remote-write-header-file: there is nobody to send headers to without --remote-write"
+                    ]
+                    "headers alone"
+
+                for flag in [ "--once"; "--dry-run" ] do
+                    Expect.equal
+                        (errorsWith [ "--remote-write=http://p/w"; flag ])
+                        [
+                            "--remote-write: --once and --dry-run are about the webapp alone; leave one of them out"
+                        ]
+                        flag
+
+            testCase "a file of headers"
+            <| fun () ->
+                let target =
+                    (settingsWith [ "--remote-write=http://p/w"; "--remote-write-header-file=/h" ]).RemoteWrite.Value
+
+                Expect.equal (target.HeaderFile, target.HeaderOrigin) ("/h", "--remote-write-header-file") "where it is"
+
+                Expect.equal
+                    (headers "# tenants\r\nX-Scope-OrgID: team-a\r\n\n  Authorization:Bearer a:b \n")
+                    (Ok [ "X-Scope-OrgID", "team-a"; "Authorization", "Bearer a:b" ])
+                    "names and values"
+
+                for text, message in
+                    [
+                        "", "file: there is no header in the file"
+                        "# nothing", "file: there is no header in the file"
+                        "A: b\ns3cr3t", "file: line 2 is not a header of the form Name: value"
+                        ": s3cr3t", "file: line 1 is not a header of the form Name: value"
+                        "A b: s3cr3t", "file: line 1 is not a header of the form Name: value"
+                        "A:", "file: line 1 gives A no value"
+                        "A: s3cr3té", "file: line 1 gives A a value with control or non-ASCII characters"
+                        "A: s3\tcr3t", "file: line 1 gives A a value with control or non-ASCII characters"
+                        "content-type: text/plain", "file: line 1 gives content-type, which the agent sets itself; take it out"
+                        "X-Prometheus-Remote-Write-Version: 2.0.0",
+                        "file: line 1 gives X-Prometheus-Remote-Write-Version, which the agent sets itself; take it out"
+                        "A: x\na: s3cr3t", "file: the header A is given twice"
+                    ] do
+                    Expect.equal (headers text) (Error message) text
+        ]
+
 [<Tests>]
 let tests =
     testList
@@ -995,5 +1116,6 @@ let tests =
             spoolTests
             diagnosisTests
             listenTests
+            remoteWriteTests
             joint
         ]

@@ -19,7 +19,9 @@ complete -c ai-dashboard-agent -l ca-file -d 'PEM certificates of issuers to tru
 complete -c ai-dashboard-agent -l client-cert -d 'PEM certificate to show to the webapp' -r -F
 complete -c ai-dashboard-agent -l client-key -d 'PEM private key of that certificate' -r -F
 complete -c ai-dashboard-agent -l spool -d 'directory that keeps undelivered samples' -x -a '(__fish_complete_directories)'
-complete -c ai-dashboard-agent -l spool-max-mb -d 'megabytes that may wait there; over it the oldest go' -x
+complete -c ai-dashboard-agent -l spool-max-mb -d 'megabytes that may wait there for each destination; over it the oldest go' -x
+complete -c ai-dashboard-agent -l remote-write -d 'URL of a receiver of Prometheus remote-write, such as http://prometheus:9090/api/v1/write; --host is optional then' -x
+complete -c ai-dashboard-agent -l remote-write-header-file -d 'file with headers for it, one a line as Name: value: tenants and tokens; read again when it changes' -r -F
 complete -c ai-dashboard-agent -l listen -d 'IP address and port at which Prometheus finds /metrics, such as 127.0.0.1:9835; --host is optional then' -x
 complete -c ai-dashboard-agent -l listen-token-file -d 'file with the bearer token of those who may read the metrics; needed beyond this machine' -r -F
 complete -c ai-dashboard-agent -l doctor -d 'check everything once, say what is wrong and how to mend it, and exit: 0, or 1 if something is' -f

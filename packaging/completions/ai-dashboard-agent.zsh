@@ -20,7 +20,9 @@ _arguments \
   '--client-cert[PEM certificate to show to the webapp]:PATH:_files' \
   '--client-key[PEM private key of that certificate]:PATH:_files' \
   '--spool[directory that keeps undelivered samples]:DIRECTORY:_files -/' \
-  '--spool-max-mb[megabytes that may wait there; over it the oldest go]:MEGABYTES: ' \
+  '--spool-max-mb[megabytes that may wait there for each destination; over it the oldest go]:MEGABYTES: ' \
+  '--remote-write[URL of a receiver of Prometheus remote-write, such as http//prometheus9090/api/v1/write; --host is optional then]:URL: ' \
+  '--remote-write-header-file[file with headers for it, one a line as Name value tenants and tokens; read again when it changes]:PATH:_files' \
   '--listen[IP address and port at which Prometheus finds /metrics, such as 127.0.0.19835; --host is optional then]:ADDRESS: ' \
   '--listen-token-file[file with the bearer token of those who may read the metrics; needed beyond this machine]:PATH:_files' \
   '--doctor[check everything once, say what is wrong and how to mend it, and exit 0, or 1 if something is]' \

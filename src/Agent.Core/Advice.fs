@@ -3,6 +3,13 @@ namespace Agent.Core
 open System
 open System.Globalization
 
+/// A destination of samples.
+type Destination =
+    /// The webapp's ingest API.
+    | Ingest = 0
+    /// A receiver of remote-write.
+    | RemoteWrite = 1
+
 /// A cause of trouble that the agent can find out by itself. What is wrong and what to do stand in `Advice.table`, so that
 /// nothing but the table has to look into this.
 [<RequireQualifiedAccess>]
@@ -41,6 +48,14 @@ type Cause =
     | ProxyRefuses
     /// A 2xx that is not the webapp's.
     | ForeignService
+    /// 401 or 403 of a receiver of remote-write.
+    | ReceiverDenies
+    /// 404 or 405, or a page, where a receiver of remote-write should be.
+    | ReceiverMissing
+    /// A receiver of remote-write refuses everything, and not for what the samples are.
+    | ReceiverRefuses
+    /// The file of headers for remote-write cannot be read or understood.
+    | HeadersUnusable
     /// 3xx.
     | Redirected
     /// 400 or 422.
@@ -239,6 +254,22 @@ module Advice =
             "foreign-service",
             "Something else than the webapp answers at this address, such as a captive portal or a login page.",
             "Open the base URL in a browser from this network, log in there if it asks, or correct --host."
+            Cause.ReceiverDenies,
+            "receiver-denies",
+            "The receiver of remote-write denies access: credentials or tenant are missing or wrong.",
+            "Put the right headers, such as Authorization: Bearer … or X-Scope-OrgID: …, into --remote-write-header-file."
+            Cause.ReceiverMissing,
+            "receiver-missing",
+            "There is no receiver of remote-write at this URL, or it is switched off.",
+            "Correct --remote-write, path included, or start Prometheus with --web.enable-remote-write-receiver."
+            Cause.ReceiverRefuses,
+            "receiver-refuses",
+            "What answers refuses every request: most likely it takes remote-write at another path.",
+            "Correct the path in --remote-write (VictoriaMetrics says 400 to any it does not know), or look into its log."
+            Cause.HeadersUnusable,
+            "headers-unusable",
+            "The file of headers for remote-write cannot be used.",
+            "Correct --remote-write-header-file: one header a line as Name: value, readable for the agent's user."
             Cause.Redirected,
             "redirected",
             "The base URL redirects, and redirects are not followed: they would carry the token along.",
@@ -462,11 +493,41 @@ module Advice =
     let ofCause (cause: Cause) : Remedy =
         table |> Array.find (fun remedy -> remedy.Cause = cause)
 
+    /// What the table says of the webapp, said of a receiver of remote-write.
+    let private ofReceiver (sentence: string) =
+        sentence
+            .Replace("webapp", "receiver")
+            .Replace("The base URL", "The URL")
+            .Replace("the base URL", "the URL")
+            .Replace("--host", "--remote-write")
+
+    /// The same for a cause on the way to a destination.
+    [<CompiledName "For">]
+    let forDestination (destination: Destination) (cause: Cause) : Remedy =
+        let remedy = ofCause cause
+
+        match destination with
+        | Destination.RemoteWrite ->
+            { remedy with
+                Wrong = ofReceiver remedy.Wrong
+                Fix = ofReceiver remedy.Fix
+            }
+        | _ -> remedy
+
     /// What is wrong and what to do, on one line.
     [<CompiledName "Line">]
     let line (cause: Cause) : string =
         let remedy = ofCause cause
         $"{remedy.Wrong} {remedy.Fix}"
+
+    /// The same for a cause on the way to a destination.
+    [<CompiledName "LineFor">]
+    let lineFor (destination: Destination) (cause: Cause) : string =
+        let remedy = forDestination destination cause
+
+        match destination with
+        | Destination.RemoteWrite -> $"remote-write: {remedy.Wrong} {remedy.Fix}"
+        | _ -> line cause
 
     /// True for a body as the webapp writes its errors.
     let private isWebapp (body: ReadOnlyMemory<byte>) =
@@ -534,6 +595,24 @@ module Advice =
         | Exchange.Answered answer -> ofAnswer now answer
         | Exchange.Failed failure -> ValueSome(ofFailure failure)
 
+    /// Why a receiver of remote-write did not take a request; none when it did.
+    [<CompiledName "OfReceiver">]
+    let ofReceiverExchange (now: DateTimeOffset) (exchange: Exchange) : Cause voption =
+        match exchange, RemoteDelivery.ofProbe now exchange with
+        | _, ValueNone -> ValueNone
+        | Exchange.Failed failure, _ -> ValueSome(ofFailure failure)
+        | Exchange.Answered answer, _ ->
+            match answer.Status with
+            | 401
+            | 403 -> ValueSome Cause.ReceiverDenies
+            | 404
+            | 405 -> ValueSome Cause.ReceiverMissing
+            | 400
+            | 409
+            | 422 -> ValueSome Cause.ReceiverRefuses
+            | status when status >= 200 && status <= 299 -> ValueSome Cause.ReceiverMissing
+            | _ -> ofAnswer now answer
+
     /// Why the ingest URL is not found, from the status and the `Allow` header (empty when absent) that a GET of the same
     /// URL is answered with: docs/ingest-api.md, "Response".
     [<CompiledName "OfRoute">]
@@ -564,6 +643,15 @@ module Advice =
             $"{seconds} s behind the webapp's"
         else
             $"{seconds} s ahead of the webapp's"
+
+    /// Of a clock that differs from a destination's: what is wrong, what to do and by how much, on one line.
+    [<CompiledName "ClockLine">]
+    let clockLine (destination: Destination) (skew: TimeSpan) : string =
+        let difference = $"It is {describeSkew skew}."
+
+        match destination with
+        | Destination.RemoteWrite -> $"{lineFor destination Cause.ClockSkewed} {ofReceiver difference}"
+        | _ -> $"{line Cause.ClockSkewed} {difference}"
 
     /// The clock's skew where the answer shows one of over 5 s; none for less and where nothing tells.
     [<CompiledName "ClockOf">]

@@ -29,6 +29,8 @@ type internal AgentArgument =
     | [<EqualsAssignmentOrSpaced>] Client_Key of path: string
     | [<EqualsAssignmentOrSpaced>] Spool of directory: string
     | [<EqualsAssignmentOrSpaced>] Spool_Max_Mb of megabytes: string
+    | [<EqualsAssignmentOrSpaced>] Remote_Write of url: string
+    | [<EqualsAssignmentOrSpaced>] Remote_Write_Header_File of path: string
     | [<EqualsAssignmentOrSpaced>] Listen of address: string
     | [<EqualsAssignmentOrSpaced>] Listen_Token_File of path: string
     | Doctor
@@ -63,7 +65,11 @@ type internal AgentArgument =
             | Client_Cert _ -> "PEM certificate to show to the webapp."
             | Client_Key _ -> "PEM private key of that certificate (default: in the same file)."
             | Spool _ -> "directory that keeps undelivered samples (default: $STATE_DIRECTORY, else in memory)."
-            | Spool_Max_Mb _ -> "megabytes that may wait there; over it the oldest go (default: 256)."
+            | Spool_Max_Mb _ -> "megabytes that may wait there for each destination; over it the oldest go (default: 256)."
+            | Remote_Write _ ->
+                "URL of a receiver of Prometheus remote-write, such as http://prometheus:9090/api/v1/write; --host is optional then."
+            | Remote_Write_Header_File _ ->
+                "file with headers for it, one a line as Name: value: tenants and tokens; read again when it changes."
             | Listen _ -> "IP address and port at which Prometheus finds /metrics, such as 127.0.0.1:9835; --host is optional then."
             | Listen_Token_File _ -> "file with the bearer token of those who may read the metrics; needed beyond this machine."
             | Doctor -> "check everything once, say what is wrong and how to mend it, and exit: 0, or 1 if something is."
@@ -139,6 +145,8 @@ let private flagAndValue (argument: AgentArgument) : struct (string * string) =
     | AgentArgument.Client_Key value -> struct ("--client-key", value)
     | AgentArgument.Spool value -> struct ("--spool", value)
     | AgentArgument.Spool_Max_Mb value -> struct ("--spool-max-mb", value)
+    | AgentArgument.Remote_Write value -> struct ("--remote-write", value)
+    | AgentArgument.Remote_Write_Header_File value -> struct ("--remote-write-header-file", value)
     | AgentArgument.Listen value -> struct ("--listen", value)
     | AgentArgument.Listen_Token_File value -> struct ("--listen-token-file", value)
     | AgentArgument.Doctor -> struct ("--doctor", "true")
@@ -190,6 +198,8 @@ let private every =
         AgentArgument.Client_Key ""
         AgentArgument.Spool ""
         AgentArgument.Spool_Max_Mb ""
+        AgentArgument.Remote_Write ""
+        AgentArgument.Remote_Write_Header_File ""
         AgentArgument.Listen ""
         AgentArgument.Listen_Token_File ""
         AgentArgument.Doctor

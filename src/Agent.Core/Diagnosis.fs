@@ -190,6 +190,10 @@ module Diagnosis =
             Duration = ValueSome duration
         }
 
+    /// The row under another name.
+    [<CompiledName "Named">]
+    let named (check: string) (row: Row) : Row = { row with Check = check }
+
     /// A check that could not be made, and why.
     [<CompiledName "NotChecked">]
     let notChecked (check: string) (reason: string) : Row = doubtful check Cause.NotChecked reason
@@ -219,7 +223,9 @@ module Diagnosis =
     // Nor does an agent whose metrics are fetched, unless it was given one.
     let private needsNone (settings: Settings) =
         settings.DryRun
-        || (settings.Listen.IsSome && settings.BaseUrl.IsNone && settings.Missing.Length = 0)
+        || ((settings.Listen.IsSome || settings.RemoteWrite.IsSome)
+            && settings.BaseUrl.IsNone
+            && settings.Missing.Length = 0)
 
     let private hostRow (settings: Settings) =
         match settings.BaseUrl with
@@ -363,6 +369,27 @@ module Diagnosis =
             // The header counts whole seconds.
             | ValueSome _ -> good "clock" "within 5 s of the webapp's"
         | _ -> notChecked "clock" "there was no answer to compare it with"
+
+    /// The file of headers for remote-write: a warning or nothing, or why it cannot be used.
+    [<CompiledName "Headers">]
+    let headers (opened: Result<string, ConfigError>) : Row =
+        match opened with
+        | Ok "" -> good "headers" "given, and in one piece"
+        | Ok warning -> doubtful "headers" Cause.TokenExposed warning
+        | Error error -> bad "headers" Cause.HeadersUnusable error.Message
+
+    /// What a receiver of remote-write made of a request without samples, which changes nothing there. `url` is shown.
+    [<CompiledName "RemoteWrite">]
+    let remoteWrite (url: string) (now: DateTimeOffset) (exchange: Exchange) : Row =
+        match RemoteDelivery.ofProbe now exchange, Advice.ofReceiverExchange now exchange with
+        | ValueSome reason, ValueSome cause ->
+            let remedy = Advice.forDestination Destination.RemoteWrite cause
+
+            { bad "remote-write" cause reason with
+                Finding = oneLine $"{remedy.Wrong} ({reason})"
+                Fix = remedy.Fix
+            }
+        | _ -> good "remote-write" $"{url} takes requests; that it keeps samples, only a query there can show"
 
     // ---- Sources -----------------------------------------------------------------------------------------------------
 

@@ -80,6 +80,20 @@ type Target =
         Token: TokenOrigin
     }
 
+/// Where series go by remote-write.
+type RemoteWriteTarget =
+    {
+        /// The receiver's URL.
+        Endpoint: Uri
+        /// The file that holds headers for it; empty for none.
+        HeaderFile: string
+        /// The flag or variable that named the file; empty for none.
+        HeaderOrigin: string
+    }
+
+    /// The URL without a query, which may hold a secret.
+    member target.Shown: string = target.Endpoint.GetLeftPart UriPartial.Path
+
 /// Everything that a user can choose, checked.
 type Settings =
     {
@@ -127,6 +141,8 @@ type Settings =
         Spool: string
         /// So much may be kept there.
         SpoolLimit: uint64<B>
+        /// Where series go by remote-write; none where they do not.
+        RemoteWrite: RemoteWriteTarget voption
         /// Where metrics are served; none where they are not.
         Listen: IPEndPoint voption
         /// The token that clients of the metrics must show; none where any client may have them.
@@ -197,16 +213,19 @@ module Settings =
             Message = $"Missing {origin}"
         }
 
+    /// An absolute http or https URL; none for anything else.
+    let private httpUrl (text: string) : Uri option =
+        match Uri.TryCreate(text, UriKind.Absolute) with
+        | true, uri ->
+            Option.ofObj uri
+            |> Option.filter (fun uri -> (uri.Scheme = "http" || uri.Scheme = "https") && uri.Host <> "")
+        | _ -> None
+
     let private hostOf (given: Given) : Result<Uri, ConfigError> =
         let text = given.Text.Trim()
 
-        let parsed =
-            match Uri.TryCreate(text, UriKind.Absolute) with
-            | true, uri -> Option.ofObj uri
-            | _ -> None
-
-        match parsed with
-        | Some uri when (uri.Scheme = "http" || uri.Scheme = "https") && uri.Host <> "" ->
+        match httpUrl text with
+        | Some uri ->
             if uri.UserInfo <> "" then
                 Error(errorWithoutText given "the URL must not contain a user name or password; use --token")
             elif text.Contains '?' || text.Contains '#' then
@@ -216,6 +235,107 @@ module Settings =
         // A password in a URL with a typing error elsewhere must not be repeated either.
         | _ when text.Contains '@' -> Error(errorWithoutText given "not an absolute http or https URL")
         | _ -> Error(error given "an absolute http or https URL such as http://dashboard-host:8000")
+
+    /// The URL of a remote-write receiver, which may have a query: some take tenants there.
+    let private receiverOf (given: Given) : Result<Uri, ConfigError> =
+        let text = given.Text.Trim()
+
+        // What follows these may be a secret.
+        let wrong message =
+            if text.Contains '@' || text.Contains '?' then
+                Error(errorWithoutText given $"that is not {message}")
+            else
+                Error(error given message)
+
+        match httpUrl text with
+        | Some uri ->
+            if uri.UserInfo <> "" then
+                Error(errorWithoutText given "the URL must not contain a user name or password; use --remote-write-header-file")
+            elif text.Contains '#' then
+                wrong "a URL without a fragment (#)"
+            elif uri.AbsolutePath = "/" then
+                wrong
+                    "the whole URL: the path is missing, such as /api/v1/write (Prometheus, VictoriaMetrics), /api/v1/push (Mimir, Cortex) or /api/v1/receive (Thanos)"
+            else
+                Ok uri
+        | None -> wrong "an absolute http or https URL such as http://prometheus:9090/api/v1/write"
+
+    /// Headers that the protocol sets itself (RFC 9110, remote-write 1.0).
+    let private ownHeaders =
+        HashSet<string>(
+            [
+                "Accept-Encoding"
+                "Connection"
+                "Content-Encoding"
+                "Content-Length"
+                "Content-Type"
+                "Expect"
+                "Host"
+                "Transfer-Encoding"
+                "Upgrade"
+                "User-Agent"
+                "X-Prometheus-Remote-Write-Version"
+            ],
+            StringComparer.OrdinalIgnoreCase
+        )
+
+    /// One header of a file (RFC 9110, 5.5), or what is wrong with its line. The value is repeated nowhere.
+    let private headerOf (line: string) : Result<struct (string * Secret), string> =
+        let colon = line.IndexOf ':'
+        let name = if colon > 0 then line.Substring(0, colon) else ""
+        let value = line.Substring(colon + 1).Trim()
+
+        let isToken =
+            name <> ""
+            && name
+               |> String.forall (fun c -> Char.IsAsciiLetterOrDigit c || "!#$%&'*+-.^_`|~".Contains c)
+
+        if not isToken then
+            Error "is not a header of the form Name: value"
+        elif ownHeaders.Contains name then
+            Error $"gives {name}, which the agent sets itself; take it out"
+        elif value = "" then
+            Error $"gives {name} no value"
+        elif value |> String.exists (fun c -> c < ' ' || c > '~') then
+            Error $"gives {name} a value with control or non-ASCII characters"
+        else
+            Ok(struct (name, Secret value))
+
+    /// The headers in the text of a file: `Name: value`, one a line; blank lines and those that begin with # are skipped.
+    /// Values may be secrets, so errors name lines and headers only. `origin` names the file.
+    [<CompiledName "HeadersOf">]
+    let headersOfText (origin: string) (text: string) : Result<(struct (string * Secret))[], ConfigError> =
+        let fail message =
+            Error
+                {
+                    Origin = origin
+                    Message = $"{origin}: {message}"
+                }
+
+        let lines =
+            text.Split '\n'
+            |> Array.mapi (fun i line -> struct (i + 1, line.Trim()))
+            |> Array.filter (fun (struct (_, line)) -> line <> "" && not (line.StartsWith '#'))
+
+        let headers = List<struct (string * Secret)>()
+        let mutable problem = ""
+
+        for struct (number, line) in lines do
+            match headerOf line with
+            | Ok header -> headers.Add header
+            | Error wrong when problem = "" -> problem <- $"line {number} {wrong}"
+            | Error _ -> ()
+
+        let repeated =
+            headers
+            |> Seq.countBy (fun (struct (name, _)) -> name.ToUpperInvariant())
+            |> Seq.tryFind (fun (_, count) -> count > 1)
+
+        match repeated with
+        | _ when problem <> "" -> fail problem
+        | Some(name, _) -> fail $"the header {name} is given twice"
+        | None when headers.Count = 0 -> fail "there is no header in the file"
+        | None -> Ok(headers.ToArray())
 
     let private slugOf (given: Given) : Result<string, ConfigError> =
         let text = given.Text.Trim()
@@ -457,7 +577,7 @@ module Settings =
         // Where metrics are the purpose, a webapp is one more; half a webapp is a mistake all the same.
         let needsNoWebapp =
             isSet "--dry-run"
-            || ((given "--listen").IsSome
+            || (((given "--listen").IsSome || (given "--remote-write").IsSome)
                 && (given "--host").IsNone
                 && (given "--server-slug").IsNone
                 && (given "--token").IsNone
@@ -503,6 +623,8 @@ module Settings =
             and! clientKey = optional "--client-key" "" fileOf
             and! spool = optional "--spool" "" pathOf
             and! spoolLimit = optional "--spool-max-mb" (bytesOfMib 256UL<MiB>) mebibytesOf
+            and! receiver = optional "--remote-write" ValueNone (receiverOf >> Result.map ValueSome)
+            and! headerFile = optional "--remote-write-header-file" "" fileOf
             and! listen = optional "--listen" ValueNone (listenOf >> Result.map ValueSome)
 
             and! listenToken =
@@ -559,6 +681,20 @@ module Settings =
                                     "an address of this machine alone, and others may read the metrics there; give --listen-token-file too"
                             ]
                     | _ -> Ok()
+                | _ -> Ok()
+
+            and! () =
+                match given "--remote-write", given "--remote-write-header-file" with
+                | ValueNone, ValueSome file ->
+                    Error
+                        [
+                            errorWithoutText file "there is nobody to send headers to without --remote-write"
+                        ]
+                | ValueSome url, _ when isSet "--once" || isSet "--dry-run" ->
+                    Error
+                        [
+                            errorWithoutText url "--once and --dry-run are about the webapp alone; leave one of them out"
+                        ]
                 | _ -> Ok()
 
             and! () =
@@ -634,6 +770,17 @@ module Settings =
                         else
                             (system "STATE_DIRECTORY").Split(':')[0]
                     SpoolLimit = spoolLimit
+                    RemoteWrite =
+                        receiver
+                        |> ValueOption.map (fun endpoint ->
+                            {
+                                Endpoint = endpoint
+                                HeaderFile = headerFile
+                                HeaderOrigin =
+                                    match given "--remote-write-header-file" with
+                                    | ValueSome file -> file.Origin
+                                    | ValueNone -> ""
+                            })
                     Listen = listen
                     ListenToken = listenToken
                     Doctor = doctor

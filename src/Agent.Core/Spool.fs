@@ -2,6 +2,7 @@ namespace Agent.Core
 
 open System
 open System.Buffers
+open System.Buffers.Text
 open System.Globalization
 open System.Text
 open System.Text.Json
@@ -39,8 +40,8 @@ type SpoolPosition =
 
 /// The spool's format: what the bytes of a stream's files mean, and what survives a torn write.
 ///
-/// A stream is a directory. Its segments hold one record a line, in order, and are named by a number that grows and the
-/// version of the format: `000000000042.v1.ndjson`. The file `position.v1` names the segment and the offset from which
+/// A stream is a directory. Its segments hold one record a line, in order: a JSON object, or other bytes with their checksum
+/// in base64. They are named by a number that grows and the version of the format: `000000000042.v1.ndjson`. The file `position.v1` names the segment and the offset from which
 /// records are not delivered yet. Everything before is done with; a stream without a readable position starts at its oldest
 /// segment, because a record that is sent twice is better than one that is lost.
 [<RequireQualifiedAccess>]
@@ -111,16 +112,17 @@ module Spool =
             else
                 FileKind.Other
 
-    let private checksum (text: string) : uint32 =
-        // FNV-1a: enough to tell a written line from a torn one.
+    let private checksum (bytes: ReadOnlySpan<byte>) : uint32 =
+        // FNV-1a: enough to tell what was written from what is torn or damaged.
         let mutable hash = 2166136261u
 
-        for character in text do
-            hash <- (hash ^^^ uint32 character) * 16777619u
+        for b in bytes do
+            hash <- (hash ^^^ uint32 b) * 16777619u
 
         hash
 
-    let private lineOf (numbers: string) = $"{numbers} {checksum numbers:x8}\n"
+    let private lineOf (numbers: string) =
+        $"{numbers} {checksum (ReadOnlySpan(Encoding.UTF8.GetBytes numbers)):x8}\n"
 
     /// The content of the position file: two numbers and their checksum, of fixed length, so that it is overwritten in place.
     [<CompiledName "WritePosition">]
@@ -170,9 +172,38 @@ module Spool =
     [<CompiledName "RecordLength">]
     let recordLength (text: ReadOnlySpan<byte>) : int = text.IndexOf '\n'B + 1
 
-    /// True for a record that can be sent: one whole JSON object. Anything else was damaged on the disk.
-    [<CompiledName "IsIntact">]
-    let isIntact (record: ReadOnlySpan<byte>) : bool =
+    /// A record of bytes that are no text: their number, their checksum and themselves in base64, on one line.
+    [<CompiledName "Frame">]
+    let frame (payload: ReadOnlySpan<byte>) : byte[] =
+        Encoding.ASCII.GetBytes $"{payload.Length} {checksum payload:x8} {Convert.ToBase64String payload}"
+
+    /// The bytes that such a record holds; none when it is of another kind or damaged.
+    [<CompiledName "PayloadOf">]
+    let payloadOf (record: ReadOnlySpan<byte>) : byte[] voption =
+        let content = record.Slice(record.LastIndexOf ' 'B + 1)
+        let payload = Array.zeroCreate (Base64.GetMaxDecodedFromUtf8Length content.Length)
+        let mutable read = 0
+        let mutable written = 0
+
+        if
+            Base64.DecodeFromUtf8(content, Span payload, &read, &written)
+            <> OperationStatus.Done
+        then
+            ValueNone
+        else
+            let payload = Array.truncate written payload
+
+            // Written anew it is the same, or something in it is not as it was.
+            if record.SequenceEqual(ReadOnlySpan(frame (ReadOnlySpan payload))) then
+                ValueSome payload
+            else
+                ValueNone
+
+    // No JSON object begins with a digit.
+    let private isFramed (record: ReadOnlySpan<byte>) : bool =
+        record.Length > 0 && Char.IsAsciiDigit(char record[0])
+
+    let private isObject (record: ReadOnlySpan<byte>) : bool =
         let mutable reader = Utf8JsonReader record
         let mutable good = true
         let mutable first = true
@@ -187,7 +218,16 @@ module Spool =
         with :? JsonException ->
             false
 
-    /// What is kept of a sample that the webapp refused: one line with its reason and the body.
+    /// True for a record that can be sent: one whole JSON object, or bytes with their right checksum. Anything else was
+    /// damaged on the disk.
+    [<CompiledName "IsIntact">]
+    let isIntact (record: ReadOnlySpan<byte>) : bool =
+        if isFramed record then
+            (payloadOf record).IsSome
+        else
+            isObject record
+
+    /// What is kept of a sample that was refused: one line with the reason and the body.
     [<CompiledName "RefusedLine">]
     let refusedLine (reason: string) (body: ReadOnlySpan<byte>) : byte[] =
         let output = ArrayBufferWriter<byte>(body.Length + 256)
@@ -195,7 +235,12 @@ module Spool =
         json.WriteStartObject()
         json.WriteString("reason", reason)
         json.WritePropertyName "body"
-        json.WriteRawValue(body, true)
+
+        if isFramed body then
+            json.WriteStringValue body
+        else
+            json.WriteRawValue(body, true)
+
         json.WriteEndObject()
         json.Flush()
         output.WrittenSpan.ToArray()

@@ -12,6 +12,12 @@ using Microsoft.FSharp.Core;
 
 namespace Agent.Host;
 
+/// <summary>What remote-write needs.</summary>
+/// <param name="Outbox">Keeps its records.</param>
+/// <param name="Client">Makes its requests.</param>
+/// <param name="Headers">The user's headers, which the client sends; null for none.</param>
+internal sealed record RemoteParts(IOutbox Outbox, SampleClient Client, HeaderSource? Headers);
+
 /// <summary>One run of the agent: puts the parts together, samples on the calling thread, posts on a second one.</summary>
 internal sealed class AgentRun : IDisposable
 {
@@ -32,13 +38,15 @@ internal sealed class AgentRun : IDisposable
     private readonly SamplingScheduler posting;
     private readonly IOutbox outbox;
     private readonly ClockWatch clockWatch;
-    private readonly IngestClient? client;
+    private readonly SampleClient? client;
     private readonly Sampler sampler;
     private readonly ServiceState service;
     private readonly Adviser adviser;
     private readonly MetricsEndpoint? endpoint;
     private readonly TokenSource? scrapeToken;
     private readonly MetricsSource? metrics;
+    private readonly RemoteWriter? remote;
+    private Exception? remoteDefect;
     private bool firstSample = true;
     private GpuFinding gpus = Diagnosis.NoGpus;
     private int untilSettled = 2;
@@ -51,11 +59,11 @@ internal sealed class AgentRun : IDisposable
 
     /// <summary>
     /// An agent that has not started yet. Without a client nothing is sent, and with --dry-run it is printed instead;
-    /// without an endpoint no metrics are kept.
+    /// without an endpoint and remote-write no metrics are kept.
     /// </summary>
     public AgentRun(
         Settings settings,
-        IngestClient? client,
+        SampleClient? client,
         IOutbox outbox,
         string version,
         AgentClock clock,
@@ -63,7 +71,8 @@ internal sealed class AgentRun : IDisposable
         Signals signals,
         Systemd systemd,
         MetricsEndpoint? endpoint = null,
-        TokenSource? scrapeToken = null)
+        TokenSource? scrapeToken = null,
+        RemoteParts? remote = null)
     {
         this.endpoint = endpoint;
         this.scrapeToken = scrapeToken;
@@ -75,7 +84,7 @@ internal sealed class AgentRun : IDisposable
         this.version = version;
         this.log = log;
         this.signals = signals;
-        var record = endpoint is null ? null : new ReadingRecord();
+        var record = endpoint is null && remote is null ? null : new ReadingRecord();
         files = new ProcFiles(settings.ProcFs, settings.SysFs, clock, record);
         slow = new SlowSources(settings, clock);
         sampling = new SamplingScheduler(clock)
@@ -86,13 +95,22 @@ internal sealed class AgentRun : IDisposable
 
         // Printing is all that a dry run has to do with a sample: a second thread would only have to be woken for it.
         posting = settings.DryRun ? sampling : new SamplingScheduler(clock);
-        service = new ServiceState(systemd, settings.Interval, () => outbox.Count, clock);
+        service = new ServiceState(systemd, settings.Interval, () => outbox.Count + (this.remote?.Waiting ?? 0), clock);
 
         adviser = new Adviser(
+            Destination.Ingest,
             () => client?.AskForRoute(settings.Timeout, signals.AtOnce) ?? default, clock, log, signals.AtOnce);
 
         var watch = new SourceWatch(settings, slow.Faults, log);
         metrics = record is null ? null : Metrics(watch);
+        this.remote = remote is null
+            ? null
+            : new RemoteWriter(
+                remote.Outbox, remote.Client, remote.Headers, settings, clock, log, service, signals, error =>
+                {
+                    remoteDefect = error;
+                    sampling.Stop();
+                });
 
         sampler = new Sampler(
             files,
@@ -105,7 +123,10 @@ internal sealed class AgentRun : IDisposable
             record is null || metrics is null
                 ? null
                 : (previous, sample, snapshot) =>
-                    metrics.Publish(previous, sample, snapshot, record.Texts, record.States(snapshot)));
+                {
+                    metrics.Publish(previous, sample, snapshot, record.Texts, record.States(snapshot));
+                    this.remote?.Take(metrics.Machine().Value, metrics.Agent());
+                });
     }
 
     /// <summary>
@@ -141,6 +162,7 @@ internal sealed class AgentRun : IDisposable
         service.WatchOver(sampling);
         var postingThread = posting == sampling ? null : new Thread(posting.Run, maxStackSize: 512 * 1024) { Name = "posting" };
         postingThread?.Start();
+        remote?.Start();
         sampling.Run();
         service.Stopping();
 
@@ -148,10 +170,11 @@ internal sealed class AgentRun : IDisposable
         posting.Stop();
         postingThread?.Join();
         slow.Stop();
+        remote?.Stop();
 
-        if (defect is not null)
+        if ((defect ?? remoteDefect) is { } error)
         {
-            ExceptionDispatchInfo.Throw(defect);
+            ExceptionDispatchInfo.Throw(error);
         }
 
         SayGoodbye();
@@ -178,7 +201,11 @@ internal sealed class AgentRun : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => files.Dispose();
+    public void Dispose()
+    {
+        files.Dispose();
+        remote?.Dispose();
+    }
 
     private MetricsSource Metrics(SourceWatch watch) => new(
         version,
@@ -194,14 +221,22 @@ internal sealed class AgentRun : IDisposable
     private DestinationState[] Destinations()
     {
         var dropped = outbox.Dropped;
-
-        return client is null
+        DestinationState[] ingest = client is null
             ? []
             :
             [
                 new DestinationState(
-                    "ingest", outbox.Count, Interlocked.Read(ref delivered), dropped.Overflowed, dropped.Refused, dropped.Damaged),
+                    "ingest",
+                    outbox.Count,
+                    Interlocked.Read(ref delivered),
+                    dropped.Overflowed,
+                    dropped.Refused,
+                    dropped.Damaged,
+                    default,
+                    default),
             ];
+
+        return remote is null ? ingest : [.. ingest, remote.State()];
     }
 
     private void Serve()
@@ -332,22 +367,25 @@ internal sealed class AgentRun : IDisposable
             return;
         }
 
-        var goal = settings.Target.IsSome
-            ? $"{settings.Target.Value.Host} as {settings.Target.Value.Slug}"
-            : $"metrics at http://{endpoint?.Address}/metrics";
+        string[] goals =
+        [
+            .. settings.Target.IsSome ? [$"{settings.Target.Value.Host} as {settings.Target.Value.Slug}"] : (string[])[],
+            .. endpoint is null ? (string[])[] : [$"metrics at http://{endpoint.Address}/metrics"],
+            .. settings.RemoteWrite.IsSome ? [$"remote-write to {settings.RemoteWrite.Value.Shown}"] : (string[])[],
+        ];
         var disks = files.ReadDisks().Match(
             all => Devices.SelectDisks(settings.Disks, all).Tracked.Select(static disk => disk.Device),
             static _ => []);
         var names = string.Join(",", disks);
 
         log.Routine(
-            $"{Cli.ProgramName} {version} | {goal} | every "
+            $"{Cli.ProgramName} {version} | {goals[0]} | every "
             + $"{settings.Interval.TotalSeconds.ToString(CultureInfo.InvariantCulture)} s | disks: {(names.Length > 0 ? names : "none")} | GPUs: "
             + Diagnosis.GpusInSight(settings.GpuReader, GpuPlaces.Look(settings.SysFs, settings.ProcFs)));
 
-        if (endpoint is not null && settings.Target.IsSome)
+        foreach (var goal in goals[1..])
         {
-            log.Routine($"metrics at http://{endpoint.Address}/metrics");
+            log.Routine(goal);
         }
     }
 

@@ -10,24 +10,59 @@ namespace Agent.Host;
 /// <summary>One attempt to deliver a sample, and what follows from it.</summary>
 internal sealed record Attempt(EncodedSample Sample, Outcome Outcome, DeliveryStep Step);
 
+/// <summary>What came of sending some samples.</summary>
+/// <param name="Done">
+/// For those at the beginning that are done with: why it is refused for what it is, empty for one that is delivered.
+/// </param>
+/// <param name="Outcome">What came of the next one; delivered when there is none, or when it is simply to be sent.</param>
+internal sealed record Posted(IReadOnlyList<string> Done, Outcome Outcome);
+
+/// <summary>How samples are sent.</summary>
+/// <param name="Most">So many at a time.</param>
+/// <param name="Bytes">So many bytes of them, but for the first.</param>
+/// <param name="Post">Sends some, oldest first.</param>
+internal sealed record Batching(int Most, int Bytes, Func<EncodedSample[], Posted> Post)
+{
+    private static readonly string[] One = [""];
+
+    /// <summary>One sample a request, which has the outcome that it has.</summary>
+    public static Batching OneByOne(Func<ReadOnlyMemory<byte>, Outcome> post) => new(1, 0, batch =>
+    {
+        var outcome = post(batch[0].Body);
+        return new Posted(outcome.IsDelivered ? One : [], outcome);
+    });
+}
+
 /// <summary>
-/// Delivers what the outbox holds, oldest first, one request at a time. What follows from an answer is decided by
+/// Delivers what the outbox holds, oldest first, one batch at a time. What follows from an outcome is decided by
 /// <see cref="Delivery"/>.
 /// </summary>
 /// <param name="outbox">The samples to deliver.</param>
-/// <param name="post">Sends one body.</param>
+/// <param name="batching">Sends them.</param>
 /// <param name="scheduler">The thread that posts.</param>
 /// <param name="interval">From one sample to the next; the first back-off.</param>
 /// <param name="jitter">A random number in 0-1.</param>
 /// <param name="stop">Ends delivery after the request that is in flight.</param>
 internal sealed class Poster(
     IOutbox outbox,
-    Func<ReadOnlyMemory<byte>, Outcome> post,
+    Batching batching,
     IScheduler scheduler,
     TimeSpan interval,
     Func<double> jitter,
     CancellationToken stop)
 {
+    /// <summary>The same for a destination that takes one sample at a time.</summary>
+    public Poster(
+        IOutbox outbox,
+        Func<ReadOnlyMemory<byte>, Outcome> post,
+        IScheduler scheduler,
+        TimeSpan interval,
+        Func<double> jitter,
+        CancellationToken stop)
+        : this(outbox, Batching.OneByOne(post), scheduler, interval, jitter, stop)
+    {
+    }
+
     /// <summary>
     /// Delivers what is held at the start, then whenever a sample arrives and whenever a wait is over; completes when the
     /// arrivals do. With <paramref name="once"/> the first failure is the last attempt. An exception is a defect, and arrives
@@ -73,13 +108,23 @@ internal sealed class Poster(
 
             void Pump()
             {
-                while (!waiting && !stop.IsCancellationRequested && outbox.Oldest is { } sample)
+                while (!waiting && !stop.IsCancellationRequested && outbox.Oldest is { } oldest)
                 {
-                    var outcome = post(sample.Body);
-                    (state, var step) = Delivery.Decide(interval, jitter(), state, outcome);
+                    EncodedSample[] batch = batching.Most > 1
+                        ? [oldest, .. outbox.Behind(batching.Most - 1, batching.Bytes - oldest.Body.Length)]
+                        : [oldest];
+                    var (done, outcome) = batching.Post(batch);
+
+                    for (var i = 0; i < done.Count; i++)
+                    {
+                        Finish(batch[i], done[i]);
+                    }
+
+                    var sample = batch[Math.Min(done.Count, batch.Length - 1)];
+                    (state, var step) = Delivery.Decide(interval, jitter(), done.Count > 0 ? Delivery.Start : state, outcome);
 
                     step.Match(
-                        next: () => Done(() => outbox.Remove(sample)),
+                        next: static () => false,
                         wait: Wait,
                         setAside: () => Done(() => outbox.SetAside(sample, ReasonOf(outcome))),
                         takeBack: delay => Done(outbox.TakeBack) | Wait(delay));
@@ -90,6 +135,19 @@ internal sealed class Poster(
 
                 // While a wait lasts, samples still arrive.
                 outbox.Flush();
+            }
+
+            void Finish(EncodedSample sample, string refusal)
+            {
+                if (refusal.Length == 0)
+                {
+                    outbox.Remove(sample);
+                }
+                else
+                {
+                    outbox.SetAside(sample, refusal);
+                    outbox.Settle();
+                }
             }
 
             static string ReasonOf(Outcome outcome) => outcome.Match(

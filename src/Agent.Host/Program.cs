@@ -72,23 +72,32 @@ internal static class Program
         FSharpResult<TokenSource, ConfigError>? token = settings.DryRun || settings.Target.IsNone ? null : TokenSource.Open(settings.Target.Value.Token);
         FSharpResult<TokenSource, ConfigError>? scrapeToken =
             settings.ListenToken.IsNone ? null : TokenSource.Open(settings.ListenToken.Value);
+        FSharpResult<HeaderSource, ConfigError>? headers =
+            settings.RemoteWrite is { IsSome: true, Value: { HeaderFile.Length: > 0 } receiver }
+                ? HeaderSource.Open(receiver.HeaderFile, receiver.HeaderOrigin)
+                : null;
         string[] problems =
         [
             .. MissingDirectories(settings),
             .. trust.Match(static _ => [], static errors => errors.Select(static error => error.Message)),
             .. token?.Match(static _ => [], static error => (string[])[error.Message]) ?? [],
             .. scrapeToken?.Match(static _ => [], static error => (string[])[error.Message]) ?? [],
+            .. headers?.Match(static _ => [], static error => (string[])[error.Message]) ?? [],
         ];
 
         return problems.Length > 0
             ? Complain(errors, problems)
-            : Run(settings, token?.ResultValue, scrapeToken?.ResultValue, trust.ResultValue, clock, new Seams(scale, samples), output, errors);
+            : Run(
+                settings,
+                new Secrets(token?.ResultValue, scrapeToken?.ResultValue, headers?.ResultValue),
+                trust.ResultValue,
+                clock,
+                new Seams(scale, samples), output, errors);
     }
 
     private static int Run(
         Settings settings,
-        TokenSource? token,
-        TokenSource? scrapeToken,
+        Secrets secrets,
         TlsTrust trust,
         AgentClock clock,
         Seams seams,
@@ -102,11 +111,11 @@ internal static class Program
             log.Warning(warning);
         }
 
-        foreach (var source in (TokenSource?[])[token, scrapeToken])
+        foreach (var warning in (string?[])[secrets.Token?.Warning, secrets.ScrapeToken?.Warning, secrets.Headers?.Warning])
         {
-            if (source is { Warning.Length: > 0 })
+            if (warning is { Length: > 0 })
             {
-                log.Warning(source.Warning);
+                log.Warning(warning);
             }
         }
 
@@ -129,8 +138,10 @@ internal static class Program
 
             return endpoint is { IsOk: false }
                 ? Complain(errors, [endpoint.Value.ErrorValue.Message])
-                : OpenOutbox(settings, clock, log).Match(
-                    outbox => Run(settings, token, scrapeToken, trust, outbox, listening, clock, seams, log),
+                : (from outbox in OpenOutbox(settings, clock, log)
+                   from remote in OpenRemote(settings, secrets.Headers, clock, log)
+                   select (outbox, remote)).Match(
+                    opened => Run(settings, secrets, trust, opened.outbox, opened.remote, listening, clock, seams, log),
                     error => Complain(errors, [error.ToString()]));
         }
         catch (Exception defect)
@@ -147,10 +158,10 @@ internal static class Program
 
     private static int Run(
         Settings settings,
-        TokenSource? token,
-        TokenSource? scrapeToken,
+        Secrets secrets,
         TlsTrust trust,
         IOutbox outbox,
+        RemoteParts? remote,
         MetricsEndpoint? endpoint,
         AgentClock clock,
         Seams seams,
@@ -158,13 +169,12 @@ internal static class Program
     {
         using (outbox)
         {
-            using var client = token is null
+            using var client = secrets.Token is null
                 ? null
-                : new IngestClient(
-                    settings.Target.Value, token, trust, settings.Interval, settings.Timeout, $"{Cli.ProgramName}/{Version}", clock);
+                : Client(new IngestForm(settings.Target.Value, secrets.Token), trust, settings, clock);
             using var signals = new Signals();
             using var systemd = Systemd.Open(Environment.GetEnvironmentVariable, Environment.ProcessId);
-            using var agent = new AgentRun(settings, client, outbox, Version, clock, log, signals, systemd, endpoint, scrapeToken);
+            using var agent = new AgentRun(settings, client, outbox, Version, clock, log, signals, systemd, endpoint, secrets.ScrapeToken, remote);
 
             if (seams.BackToBack > 0)
             {
@@ -176,13 +186,33 @@ internal static class Program
         }
     }
 
+    private static SampleClient Client(IRequestForm form, TlsTrust trust, Settings settings, AgentClock clock) =>
+        new(form, trust, settings.Interval, settings.Timeout, $"{Cli.ProgramName}/{Version}", clock);
+
     private static FSharpResult<IOutbox, SpoolError> OpenOutbox(Settings settings, AgentClock clock, Log log) =>
         settings.Target.IsNone && !settings.DryRun
             ? FSharpResult<IOutbox, SpoolError>.NewOk(new NoOutbox())
-            : settings.DryRun || settings.Spool.Length == 0
+            : OpenStream(settings, "ingest", clock, log);
+
+    // Where the webapp's stream is in use, so is this one: nothing was opened that needs to be closed.
+    private static FSharpResult<RemoteParts?, SpoolError> OpenRemote(
+        Settings settings, HeaderSource? headers, AgentClock clock, Log log) =>
+        settings.RemoteWrite.IsNone
+            ? FSharpResult<RemoteParts?, SpoolError>.NewOk(null)
+            : OpenStream(settings, "remote-write", clock, log).Select(outbox => (RemoteParts?)new RemoteParts(
+                outbox,
+                Client(
+                    new RemoteWriteForm(settings.RemoteWrite.Value.Endpoint, headers),
+                    TlsTrust.Open(settings, clock).ResultValue,
+                    settings,
+                    clock),
+                headers));
+
+    private static FSharpResult<IOutbox, SpoolError> OpenStream(Settings settings, string stream, AgentClock clock, Log log) =>
+        settings.DryRun || settings.Spool.Length == 0
             ? FSharpResult<IOutbox, SpoolError>.NewOk(new Outbox(Outbox.DefaultCapacity))
             : SpoolDirectory
-                .Open(Path.Join(settings.Spool, "ingest"), (long)settings.SpoolLimit, Outbox.DefaultCapacity, clock, log.Warning)
+                .Open(Path.Join(settings.Spool, stream), (long)settings.SpoolLimit, Outbox.DefaultCapacity, clock, log.Warning)
                 .Select(static IOutbox (spool) => spool);
 
     private static IEnumerable<string> MissingDirectories(Settings settings) =>
@@ -220,6 +250,12 @@ internal static class Program
 
         return UsageError;
     }
+
+    /// <summary>What is in no log, error or file.</summary>
+    /// <param name="Token">The token to send to the webapp; null where nothing is sent there.</param>
+    /// <param name="ScrapeToken">The token that readers of the metrics show; null where none is wanted.</param>
+    /// <param name="Headers">The headers of remote-write; null for none.</param>
+    private sealed record Secrets(TokenSource? Token, TokenSource? ScrapeToken, HeaderSource? Headers);
 
     /// <summary>What tests and benchmarks ask for by variables.</summary>
     /// <param name="Scale">Every duration is divided by it.</param>

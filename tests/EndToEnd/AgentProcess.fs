@@ -12,7 +12,7 @@ open Agent.Tests
 open Expecto
 
 [<DllImport("libc", EntryPoint = "kill", SetLastError = true)>]
-extern int private sendSignal(int pid, int signal)
+extern int sendSignal(int pid, int signal)
 
 /// Ctrl-C.
 [<Literal>]

@@ -19,5 +19,6 @@ let tests =
             GpuTests.tests
             CostTests.tests
             MetricsTests.tests
+            RemoteWriteTests.tests
             DashboardTests.tests
         ]

@@ -72,6 +72,11 @@ type Server(name: string, words: string list, directory: string) =
     /// Its last lines.
     member _.Said: string = said |> Seq.rev |> Seq.truncate 10 |> String.concat "\n"
 
+    /// Has it end by itself, with all that it still has to write.
+    member _.End() : unit =
+        sendSignal (server.Id, SigTerm) |> ignore
+        server.WaitForExit(TimeSpan.FromSeconds 60.0) |> ignore
+
     interface IDisposable with
         member _.Dispose() =
             if not server.HasExited then
@@ -83,6 +88,48 @@ type Server(name: string, words: string list, directory: string) =
 /// Waits until a server answers; a busy machine takes its time over it.
 let private untilReady (server: Server) (url: string) : unit =
     eventually (TimeSpan.FromSeconds 60.0) $"{url} answers; {server.Said}" (fun () -> fetch url <> "")
+
+/// A running VictoriaMetrics. The directory keeps its data.
+type VictoriaMetrics(directory: string, port: int) =
+    let server =
+        new Server(
+            "victoria-metrics",
+            [
+                $"-storageDataPath={directory}/victoria"
+                $"-httpListenAddr=127.0.0.1:{port}"
+                "-memory.allowedPercent=5"
+            ],
+            directory
+        )
+
+    do untilReady server $"http://127.0.0.1:{port}/health"
+
+    /// Where it listens.
+    member _.Url: string = $"http://127.0.0.1:{port}"
+
+    /// The values that it has of a series, in the order of their times; those that came twice are there twice.
+    member this.Values(series: string) : float list =
+        fetch $"{this.Url}/internal/force_flush" |> ignore
+
+        [
+            for line in
+                (fetch $"{this.Url}/api/v1/export?match[]={Uri.EscapeDataString series}").Split('\n', StringSplitOptions.RemoveEmptyEntries) do
+                use document = JsonDocument.Parse line
+
+                let all name =
+                    (document.RootElement.GetProperty(name: string)).EnumerateArray()
+
+                for time, value in Seq.zip (all "timestamps") (all "values") do
+                    time.GetInt64(), value.GetDouble()
+        ]
+        |> List.sort
+        |> List.map snd
+
+    interface IDisposable with
+        member _.Dispose() =
+            // Killed, it loses what it has taken in the last seconds: it has no log to recover that from.
+            server.End()
+            (server :> IDisposable).Dispose()
 
 /// A running Prometheus. The directory keeps its data.
 type Prometheus(directory: string, port: int, configuration: string, flags: string list) =

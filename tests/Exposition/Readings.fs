@@ -187,6 +187,8 @@ let agent: AgentState =
                     NoRoom = 1L
                     Refused = 2L
                     Damaged = 0L
+                    Unconfirmed = ValueNone
+                    RefusedSeries = ValueNone
                 }
             |]
     }

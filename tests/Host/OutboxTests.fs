@@ -42,6 +42,41 @@ let tests =
                 Expect.equal (drain outbox) [ 1; 2; 3 ] "in order"
                 Expect.equal (outbox.Count, outbox.Dropped.Overflowed, outbox.Dropped.Refused) (0L, 0L, 0L) "nothing lost"
 
+            testCase "those behind the oldest are at hand, so many and so many bytes of them"
+            <| fun () ->
+                let outbox, samples = filled 9 [ 1; 2; 3; 4; 5 ]
+
+                let behind most bytes =
+                    outbox.Behind(most, bytes) |> List.ofArray
+
+                Expect.equal (behind 2 100) samples[1..2] "two"
+                Expect.equal (behind 9 3) samples[1..3] "three bytes"
+                Expect.equal (behind 9 100) samples[1..4] "all"
+                Expect.equal outbox.Count 5L "they stay"
+
+            testCase "those that have to go while a batch with them is sent are not lost"
+            <| fun () ->
+                let outbox, samples = filled 3 [ 1; 2; 3 ]
+                Expect.equal outbox.Oldest samples[0] "the oldest"
+                Expect.equal (outbox.Behind(1, 100)) [| samples[1] |] "and one more are sent"
+
+                for number in [ 4; 5; 6 ] do
+                    outbox.Add(sample number)
+
+                Expect.equal outbox.Dropped.Overflowed 3L "three had to go"
+                outbox.Remove samples[0]
+                outbox.Remove samples[1]
+                Expect.equal outbox.Dropped.Overflowed 1L "two of them arrived"
+
+            testCase "what is refused at once is counted at once"
+            <| fun () ->
+                let outbox, samples = filled 3 [ 1; 2 ]
+                outbox.SetAside(samples[0], "no")
+                outbox.Settle()
+                Expect.equal (outbox.Count, outbox.Dropped.Refused) (1L, 1L) "one is left"
+                outbox.TakeBack()
+                Expect.equal (drain outbox) [ 2 ] "and does not come back"
+
             testCase "900 samples fit by default"
             <| fun () -> Expect.equal Outbox.DefaultCapacity 900 "half an hour at 2 s"
 

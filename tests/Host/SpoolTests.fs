@@ -388,5 +388,104 @@ let private room =
                     Expect.equal (drain spool).Length 5000 "all")
         ]
 
+/// The oldest and those right behind it, as a batch takes them.
+let private batch (spool: SpoolDirectory) (most: int) (bytes: int) : EncodedSample list =
+    match spool.Oldest with
+    | null -> []
+    | oldest -> oldest :: List.ofArray (spool.Behind(most - 1, bytes))
+
+let private batches =
+    testList
+        "batches"
+        [
+            testCase "a batch goes across segments, and what was removed of it is done with"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    do
+                        let spool, _ = openIn directory
+                        use spool = spool
+                        add spool 30000 [ 1..9 ]
+                        let first = batch spool 5 1_000_000
+                        Expect.equal (List.map numberOf first) [ 1..5 ] "five of three segments"
+                        Expect.equal (batch spool 9 70_000 |> List.map numberOf) [ 1..3 ] "as many bytes"
+                        let first = batch spool 5 1_000_000
+                        first |> List.take 3 |> List.iter spool.Remove
+                        Expect.equal spool.Count 6L "three are delivered"
+
+                    let spool, _ = openIn directory
+                    use spool = spool
+                    Expect.equal (drain spool) [ 4..9 ] "the others are there after a restart")
+
+            testCase "a batch ends before a damaged record, which goes when its turn comes"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    do
+                        let spool, _ = openIn directory
+                        use spool = spool
+                        add spool 0 [ 1..4 ]
+
+                    let path = firstIn directory
+                    File.WriteAllText(path, (File.ReadAllText path).Replace("{\"n\":3", "{\"n:3"))
+                    let spool, _ = openIn directory
+                    use spool = spool
+                    let first = batch spool 9 1_000_000
+                    Expect.equal (List.map numberOf first) [ 1; 2 ] "up to it"
+                    List.iter spool.Remove first
+                    Expect.equal (drain spool) [ 4 ] "it is passed over"
+                    Expect.equal spool.Dropped.Damaged 1L "and counted")
+
+            testCase "those that have to go while a batch with them is sent are not lost"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    // Of a megabyte in segments of 64 KiB; each sample has 30 kB.
+                    let spool, _ = openIn directory
+                    use spool = spool
+                    add spool 30000 [ 1..30 ]
+                    let before = spool.Count
+                    let first = batch spool 4 1_000_000
+                    add spool 30000 [ 31..40 ]
+                    let gone = spool.Dropped.Overflowed
+                    Expect.isGreaterThan gone 4L "all of the batch had to go, and more"
+                    List.iter spool.Remove first
+                    Expect.equal (spool.Dropped.Overflowed, before) (gone - 4L, 30L) "the four arrived"
+                    Expect.equal (drain spool) [ int gone + 1 .. 40 ] "the others are in order")
+
+            testCase "a batch of what waits in memory, while the disk comes back"
+            <| fun () ->
+                withDirectory (fun parent ->
+                    let blocked = Path.Combine(parent, "file")
+                    File.WriteAllText(blocked, "")
+                    let directory = Path.Combine(blocked, "stream")
+                    let spool, _ = opened directory mebibyte 900 (AgentClock 1000)
+                    use spool = spool
+                    add spool 0 [ 1..4 ]
+                    let first = batch spool 3 1_000_000
+                    Expect.equal (List.map numberOf first) [ 1; 2; 3 ] "from memory"
+                    File.Delete blocked
+                    Threading.Thread.Sleep 80
+                    spool.Flush()
+                    Expect.equal spool.Kept 4L "they are on disk now"
+                    let first = batch spool 3 1_000_000
+                    List.iter spool.Remove first
+                    Expect.equal (drain spool) [ 4 ] "one is left")
+
+            testCase "what is refused at once is kept aside with its reason, framed bytes as text"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let spool, _ = openIn directory
+                    use spool = spool
+                    let framed = Spool.frame (ReadOnlySpan "bytes"B)
+                    spool.Add(EncodedSample(ReadOnlyMemory framed))
+                    let first = batch spool 3 1_000_000
+                    spool.SetAside(first.Head, "HTTP 400: out of bounds")
+                    spool.Settle()
+                    Expect.equal (spool.Count, spool.Dropped.Refused) (0L, 1L) "counted"
+
+                    Expect.equal
+                        (File.ReadAllText(Path.Combine(directory, "rejected", "rejected.v1.ndjson")))
+                        $"{{\"reason\":\"HTTP 400: out of bounds\",\"body\":\"{Text.Encoding.ASCII.GetString framed}\"}}\n"
+                        "kept")
+        ]
+
 [<Tests>]
-let tests = testSequenced <| testList "Host.Spool" [ files; damage; room ]
+let tests = testSequenced <| testList "Host.Spool" [ files; damage; room; batches ]

@@ -3,6 +3,7 @@ module Agent.Tests.Host.SystemdTests
 
 open System
 open System.IO
+open Agent.Core
 open Agent.Host.Service
 open Agent.Tests.EndToEnd.AgentProcess
 open Agent.Tests.Host.Notifications
@@ -137,6 +138,30 @@ let private stateTests =
                     state.Delivered()
                     state.Stopping()
                     hears socket [ "STOPPING=1" ])
+
+            testCase "STATUS tells of each destination that is in trouble"
+            <| fun () ->
+                withState (fun socket clock state _ ->
+                    state.Sampled()
+                    clock.Advance 5.0
+                    state.NotDelivered("HTTP 503", Destination.RemoteWrite)
+                    clock.Advance 5.0
+                    state.NotDelivered "HTTP 500"
+                    clock.Advance 5.0
+                    state.Delivered Destination.RemoteWrite
+                    state.Stopping()
+
+                    hears
+                        socket
+                        [
+                            "READY=1"
+                            "STATUS=nothing delivered yet, 0 waiting"
+                            "STATUS=nothing delivered yet, 0 waiting; remote-write not delivered: HTTP 503"
+                            "WATCHDOG=1"
+                            "STATUS=nothing delivered yet, 0 waiting; not delivered: HTTP 500; remote-write not delivered: HTTP 503"
+                            "STATUS=last delivery 2026-01-01 00:00:15 UTC, 0 waiting; not delivered: HTTP 500"
+                            "STOPPING=1"
+                        ])
 
             testCase "STATUS when delivery breaks and when it is back, numbers every five seconds at most"
             <| fun () ->

@@ -113,3 +113,21 @@ let writeAgent (sink: MetricSink) (state: AgentState) : unit =
         dropped "no-room" destination.NoRoom
         dropped "refused" destination.Refused
         dropped "damaged" destination.Damaged
+
+    let eachKnown name help (value: DestinationState -> int64 voption) =
+        sink.Family(name, MetricKind.Counter, help)
+
+        for destination in state.Destinations do
+            match value destination with
+            | ValueSome count ->
+                sink.Label("destination", destination.Destination)
+                sink.Whole(uint64 count)
+            | ValueNone -> ()
+
+    eachKnown
+        "ai_dashboard_samples_unconfirmed_total"
+        "Samples most likely delivered: the answer got lost, and sent again they were refused as known."
+        (fun d -> d.Unconfirmed)
+
+    eachKnown "ai_dashboard_series_refused_total" "Series that the destination refused in samples whose other series it took." (fun d ->
+        d.RefusedSeries)

@@ -79,6 +79,11 @@ type DestinationState =
         Refused: int64
         /// Damaged on the disk.
         Damaged: int64
+        /// Most likely delivered: the acknowledgement got lost, and sent again they were refused as known. None where that
+        /// cannot be.
+        Unconfirmed: int64 voption
+        /// Series that the destination refused in samples that it took; none where it takes samples whole.
+        RefusedSeries: int64 voption
     }
 
 /// How the agent itself fares.

@@ -1,7 +1,7 @@
 namespace Agent.Host.Buffering;
 
-/// <summary>One request body, encoded once, without the token.</summary>
-/// <param name="Body">UTF-8 JSON on one line.</param>
+/// <summary>One sample as it is kept, encoded once, without the token.</summary>
+/// <param name="Body">One line: UTF-8 JSON for the webapp, a record of <see cref="Core.RemoteWrite"/> for its receivers.</param>
 internal sealed record EncodedSample(ReadOnlyMemory<byte> Body)
 {
     /// <summary>What becomes of a sample that nobody is to receive.</summary>
@@ -10,7 +10,7 @@ internal sealed record EncodedSample(ReadOnlyMemory<byte> Body)
 
 /// <summary>Samples that went without being delivered.</summary>
 /// <param name="Overflowed">Because there was no room for newer ones.</param>
-/// <param name="Refused">Because the webapp refused them for what they are.</param>
+/// <param name="Refused">Because they were refused for what they are.</param>
 /// <param name="Damaged">Because their bytes did not survive on the disk.</param>
 internal readonly record struct DropCounts(long Overflowed, long Refused, long Damaged)
 {
@@ -39,6 +39,12 @@ internal interface IOutbox : IDisposable
     /// <summary>The oldest sample, which stays until it is removed; null when there is none.</summary>
     EncodedSample? Oldest { get; }
 
+    /// <summary>
+    /// The samples right behind <see cref="Oldest"/>, as many as are at hand up to so many, and up to so many bytes. They can be
+    /// removed or set aside after it, in their order.
+    /// </summary>
+    EncodedSample[] Behind(int most, int bytes);
+
     /// <summary>Adds the newest sample.</summary>
     void Add(EncodedSample sample);
 
@@ -47,6 +53,9 @@ internal interface IOutbox : IDisposable
 
     /// <summary>Takes a refused sample out of the way of the next one.</summary>
     void SetAside(EncodedSample refused, string reason);
+
+    /// <summary>Those set aside are refused for what they are.</summary>
+    void Settle();
 
     /// <summary>Puts the samples that were set aside back to the head, in their order.</summary>
     void TakeBack();

@@ -19,6 +19,9 @@ internal sealed class NoOutbox : IOutbox
     public EncodedSample? Oldest => null;
 
     /// <inheritdoc/>
+    public EncodedSample[] Behind(int most, int bytes) => [];
+
+    /// <inheritdoc/>
     public void Add(EncodedSample sample)
     {
     }
@@ -30,6 +33,11 @@ internal sealed class NoOutbox : IOutbox
 
     /// <inheritdoc/>
     public void SetAside(EncodedSample refused, string reason)
+    {
+    }
+
+    /// <inheritdoc/>
+    public void Settle()
     {
     }
 

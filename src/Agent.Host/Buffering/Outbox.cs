@@ -9,7 +9,8 @@ internal sealed class Outbox(int capacity) : IOutbox
     private readonly Lock gate = new();
     private readonly LinkedList<EncodedSample> waiting = new();
     private readonly List<EncodedSample> aside = [];
-    private EncodedSample? lost;
+    private readonly List<EncodedSample> lost = [];
+    private int underWay = 1;
     private DropCounts dropped;
 
     /// <inheritdoc/>
@@ -49,9 +50,27 @@ internal sealed class Outbox(int capacity) : IOutbox
         {
             lock (gate)
             {
-                lost = null;
+                lost.Clear();
+                underWay = 1;
                 return waiting.First?.Value;
             }
+        }
+    }
+
+    /// <inheritdoc/>
+    public EncodedSample[] Behind(int most, int bytes)
+    {
+        lock (gate)
+        {
+            var found = new List<EncodedSample>();
+
+            for (var next = waiting.First?.Next; next is not null && found.Count < most && (bytes -= next.Value.Body.Length) >= 0; next = next.Next)
+            {
+                found.Add(next.Value);
+            }
+
+            underWay = 1 + found.Count;
+            return [.. found];
         }
     }
 
@@ -64,7 +83,11 @@ internal sealed class Outbox(int capacity) : IOutbox
 
             if (waiting.Count > capacity)
             {
-                lost ??= waiting.First!.Value;
+                if (lost.Count < underWay)
+                {
+                    lost.Add(waiting.First!.Value);
+                }
+
                 waiting.RemoveFirst();
                 dropped = dropped with { Overflowed = dropped.Overflowed + 1 };
             }
@@ -77,10 +100,9 @@ internal sealed class Outbox(int capacity) : IOutbox
         lock (gate)
         {
             // One that had to go while its request was under way was not lost after all.
-            var found = !waiting.Remove(delivered) && ReferenceEquals(lost, delivered) ? 1 : 0;
-            dropped = dropped with { Overflowed = dropped.Overflowed - found, Refused = dropped.Refused + aside.Count };
-            aside.Clear();
-            lost = null;
+            var found = !waiting.Remove(delivered) && lost.Remove(delivered) ? 1 : 0;
+            dropped = dropped with { Overflowed = dropped.Overflowed - found };
+            Settle();
         }
     }
 
@@ -93,6 +115,16 @@ internal sealed class Outbox(int capacity) : IOutbox
             {
                 aside.Add(refused);
             }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Settle()
+    {
+        lock (gate)
+        {
+            dropped = dropped with { Refused = dropped.Refused + aside.Count };
+            aside.Clear();
         }
     }
 

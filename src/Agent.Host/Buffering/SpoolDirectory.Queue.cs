@@ -19,6 +19,16 @@ internal sealed partial class SpoolDirectory
     }
 
     /// <inheritdoc/>
+    public EncodedSample[] Behind(int most, int bytes)
+    {
+        lock (gate)
+        {
+            behind = Oldest is null ? [] : [.. Following(most, bytes)];
+            return [.. behind.Select(static entry => entry.Sample!)];
+        }
+    }
+
+    /// <inheritdoc/>
     public void Add(EncodedSample sample)
     {
         lock (gate)
@@ -45,6 +55,8 @@ internal sealed partial class SpoolDirectory
     {
         lock (gate)
         {
+            Turn(delivered);
+
             if (current is { IsGone: true })
             {
                 // It had to go while its request was under way, and was not lost after all.
@@ -56,13 +68,7 @@ internal sealed partial class SpoolDirectory
                 Pass(entry => Segment(entry).Held--);
             }
 
-            foreach (var refused in aside)
-            {
-                Settle(refused);
-            }
-
-            aside.Clear();
-            Save();
+            Settle();
         }
     }
 
@@ -71,6 +77,8 @@ internal sealed partial class SpoolDirectory
     {
         lock (gate)
         {
+            Turn(refused);
+
             if (current is { IsGone: false } entry)
             {
                 entry.Reason = reason;
@@ -83,10 +91,26 @@ internal sealed partial class SpoolDirectory
     }
 
     /// <inheritdoc/>
+    public void Settle()
+    {
+        lock (gate)
+        {
+            foreach (var refused in aside)
+            {
+                Settle(refused);
+            }
+
+            aside.Clear();
+            Save();
+        }
+    }
+
+    /// <inheritdoc/>
     public void TakeBack()
     {
         lock (gate)
         {
+            behind = [];
             for (var i = aside.Count - 1; i >= 0; i--)
             {
                 if (aside[i].Place is { } place)
@@ -106,6 +130,15 @@ internal sealed partial class SpoolDirectory
 
     // What is before the oldest that may have to be sent again is done with.
     private void Save() => files?.Save(aside.Find(static entry => entry.Place is not null)?.Place ?? head);
+
+    // The sample is the current one, or one behind it whose turn has come.
+    private void Turn(EncodedSample sample)
+    {
+        if (current is null && Array.Find(behind, entry => ReferenceEquals(entry.Sample, sample)) is { } next)
+        {
+            current = next;
+        }
+    }
 
     // Leaves the current sample behind, which was delivered or set aside.
     private void Pass(Action<Entry> onDisk)

@@ -5,6 +5,52 @@ namespace Agent.Host.Buffering;
 /// <summary>Reading: the next sample that can be sent, and what becomes of records and segments that cannot.</summary>
 internal sealed partial class SpoolDirectory
 {
+    // Behind the current one, up to the first that is damaged, which has its turn when it is the oldest.
+    private IEnumerable<Entry> Following(int most, int bytes)
+    {
+        var place = current!.End ?? head;
+
+        for (; most > 0 && files?.Seek(ref place) is { } segment; most--)
+        {
+            if (ReadAt(segment, place) is not { } entry || (bytes -= entry.Sample!.Body.Length) < 0)
+            {
+                yield break;
+            }
+
+            yield return entry;
+            place = entry.End!.Value;
+        }
+
+        for (var next = current.End is null ? memory.First?.Next : memory.First; next is not null && most > 0; next = next.Next, most--)
+        {
+            if ((bytes -= next.Value.Sample!.Body.Length) < 0)
+            {
+                yield break;
+            }
+
+            yield return next.Value;
+        }
+    }
+
+    // None for a damaged record, and where the disk refuses.
+    private Entry? ReadAt(Segment segment, SpoolPosition place)
+    {
+        try
+        {
+            return files!.Read(segment, place.Offset).Span is [.. var body, (byte)'\n'] && Spool.IsIntact(body)
+                ? new Entry(new EncodedSample(body.ToArray()))
+                {
+                    Place = place,
+                    End = new SpoolPosition(place.Segment, place.Offset + body.Length + 1),
+                }
+                : null;
+        }
+        catch (Exception error) when (PrivateFiles.IsFault(error))
+        {
+            return null;
+        }
+    }
+
     private Entry? Next()
     {
         while (files?.Seek(ref head) is { } segment)
@@ -74,6 +120,11 @@ internal sealed partial class SpoolDirectory
         if (current is not null && current.Place?.Segment == segment.Number)
         {
             current.IsGone = true;
+        }
+
+        foreach (var entry in behind.Where(entry => entry.Place?.Segment == segment.Number))
+        {
+            entry.IsGone = true;
         }
 
         if (head.Segment <= segment.Number)

@@ -26,6 +26,7 @@ internal sealed partial class SpoolDirectory : IOutbox
     private SpoolPosition head;
     private SpoolPosition damagedUpTo;
     private Entry? current;
+    private Entry[] behind = [];
     private DropCounts dropped;
     private bool diskRefuses;
     private bool syncFails;

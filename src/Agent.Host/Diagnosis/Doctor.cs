@@ -15,6 +15,10 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, string version, 
     /// <summary>For the question that follows a 404.</summary>
     private static readonly TimeSpan LongestQuestion = TimeSpan.FromSeconds(2);
 
+    private TimeSpan Limit => settings.Timeout < LongestRequest ? settings.Timeout : LongestRequest;
+
+    private string UserAgent => $"{Cli.ProgramName}/{version}";
+
     /// <summary>Prints the report; true unless something is wrong.</summary>
     public bool Run(TextWriter output)
     {
@@ -27,8 +31,9 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, string version, 
         [
             .. Diagnosis.Configuration(settings, Token(opened)),
             .. way,
+            .. RemoteWrites(),
             .. machine.Rows(),
-            surroundings.Spool(),
+            .. Streams().Select(surroundings.Spool),
             surroundings.Container(),
         ];
 
@@ -85,6 +90,50 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, string version, 
         return rows;
     }
 
+    // As the agent lays them out.
+    private string[] Streams() =>
+        settings.RemoteWrite.IsNone ? ["ingest"] : settings.Target.IsNone ? ["remote-write"] : ["ingest", "remote-write"];
+
+    private IEnumerable<Row> RemoteWrites()
+    {
+        if (settings.RemoteWrite.IsNone)
+        {
+            return [];
+        }
+
+        var receiver = settings.RemoteWrite.Value;
+
+        if (receiver.HeaderFile.Length == 0)
+        {
+            return [Probe(receiver, null)];
+        }
+
+        var opened = HeaderSource.Open(receiver.HeaderFile, receiver.HeaderOrigin);
+
+        return
+        [
+            Diagnosis.Headers(opened.Select(static headers => headers.Warning)),
+            opened.Match(
+                headers => Probe(receiver, headers),
+                static _ => Diagnosis.NotChecked("remote-write", "its headers cannot be read")),
+        ];
+    }
+
+    private Row Probe(RemoteWriteTarget receiver, HeaderSource? headers)
+    {
+        using var client = new SampleClient(
+            new RemoteWriteForm(receiver.Endpoint, headers),
+            TlsTrust.Open(settings, clock).ResultValue,
+            settings.Interval,
+            Limit,
+            UserAgent,
+            clock);
+
+        var begin = clock.Elapsed;
+        var exchange = client.Post(RemoteWrite.EmptyRequest(), CancellationToken.None);
+        return Diagnosis.Timed(clock.Elapsed - begin, Diagnosis.RemoteWrite(receiver.Shown, clock.GetUtcNow(), exchange));
+    }
+
     private (Row Row, FSharpValueOption<Exchange> Exchange) Ingest(
         MachineChecks machine, FSharpResult<TokenSource, ConfigError>? opened)
     {
@@ -107,9 +156,8 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, string version, 
 
     private (Row Row, FSharpValueOption<Exchange> Exchange) Post(TokenSource token, ReadOnlyMemory<byte> sample)
     {
-        var limit = settings.Timeout < LongestRequest ? settings.Timeout : LongestRequest;
-        var userAgent = $"{Cli.ProgramName}/{version}";
-        using var client = new IngestClient(settings.Target.Value, token, trust, settings.Interval, limit, userAgent, clock);
+        using var client = new SampleClient(
+            new IngestForm(settings.Target.Value, token), trust, settings.Interval, Limit, UserAgent, clock);
 
         var begin = clock.Elapsed;
         var exchange = client.Post(sample, CancellationToken.None);

@@ -13,13 +13,14 @@ internal sealed class SurroundingChecks(Settings settings, AgentClock clock)
 
     private static readonly string[] ContainerVariables = ["container", "KUBERNETES_SERVICE_HOST"];
 
-    /// <summary>Whether undelivered samples can be kept.</summary>
-    public Row Spool()
+    /// <summary>Whether undelivered samples of a stream can be kept.</summary>
+    public Row Spool(string stream)
     {
-        var reading = new Reading<SpoolFact>("spool", clock, Look);
+        var reading = new Reading<SpoolFact>("spool", clock, () => Look(stream));
         var late = Fact($"no answer within {Limit.TotalSeconds:0.#} s", default, 0, false, 0);
         var fact = reading.Wait(Limit, late);
-        return Diagnosis.Timed(reading.Duration, Diagnosis.SpoolDirectory(fact));
+        var row = Diagnosis.Timed(reading.Duration, Diagnosis.SpoolDirectory(fact));
+        return stream == "ingest" ? row : Diagnosis.Named($"{stream} spool", row);
     }
 
     /// <summary>Whether the agent sees the machine.</summary>
@@ -46,7 +47,7 @@ internal sealed class SurroundingChecks(Settings settings, AgentClock clock)
     private SpoolFact Fact(string problem, FSharpValueOption<ulong> free, ulong backlog, bool inUse, int others) =>
         new(settings.Spool, problem, free, settings.SpoolLimit, backlog, inUse, others);
 
-    private SpoolFact Look()
+    private SpoolFact Look(string name)
     {
         if (settings.Spool.Length == 0)
         {
@@ -54,7 +55,7 @@ internal sealed class SurroundingChecks(Settings settings, AgentClock clock)
         }
 
         // As the agent lays it out: one directory for each destination.
-        var stream = Path.Join(settings.Spool, "ingest");
+        var stream = Path.Join(settings.Spool, name);
 
         try
         {

@@ -1,5 +1,4 @@
 using System.Net;
-using System.Net.Http.Headers;
 
 namespace Agent.Host.Posting;
 
@@ -7,19 +6,9 @@ namespace Agent.Host.Posting;
 /// A request body of known length, so that it is never sent in chunks, which the webapp would read as empty. It knows
 /// whether a connection has come about that it could be written to.
 /// </summary>
-internal sealed class SampleContent : HttpContent
+/// <param name="body">The body.</param>
+internal sealed class SampleContent(ReadOnlyMemory<byte> body) : HttpContent
 {
-    private static readonly MediaTypeHeaderValue Json = new("application/json");
-
-    private readonly ReadOnlyMemory<byte> body;
-
-    /// <summary>One encoded sample.</summary>
-    public SampleContent(ReadOnlyMemory<byte> body)
-    {
-        this.body = body;
-        Headers.ContentType = Json;
-    }
-
     /// <summary>True from the moment at which the connection stands, that of TLS included.</summary>
     public bool IsBeingSent { get; private set; }
 

@@ -32,9 +32,7 @@ internal sealed class TokenSource
                     : "";
             }
 
-            return IsReadableByAll(path)
-                ? $"{origin}: every user of this machine can read {path}; chmod 600 it"
-                : "";
+            return UserFile.Exposure(path, origin);
         }
     }
 
@@ -84,18 +82,6 @@ internal sealed class TokenSource
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             return File.Exists(path);
-        }
-    }
-
-    private static bool IsReadableByAll(string path)
-    {
-        try
-        {
-            return (File.GetUnixFileMode(path) & UnixFileMode.OtherRead) != 0;
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            return false;
         }
     }
 }

@@ -47,5 +47,20 @@ internal static class UserFile
         }
     }
 
+    /// <summary>A warning when every user of the machine can read the file; empty otherwise.</summary>
+    public static string Exposure(string path, string origin)
+    {
+        try
+        {
+            return (File.GetUnixFileMode(path) & UnixFileMode.OtherRead) != 0
+                ? $"{origin}: every user of this machine can read {path}; chmod 600 it"
+                : "";
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return "";
+        }
+    }
+
     private static FSharpResult<string, string> Failed(string reason) => FSharpResult<string, string>.NewError(reason);
 }

@@ -7,12 +7,13 @@ namespace Agent.Host.Service;
 /// Says what is wrong and what to do, once whenever that changes and not at every attempt. Runs on the posting thread
 /// alone.
 /// </summary>
+/// <param name="destination">Where requests go.</param>
 /// <param name="askForRoute">Asks why the webapp answers 404.</param>
 /// <param name="clock">The wall clock for the webapp's, the monotonic clock for the questions.</param>
 /// <param name="log">Where to say it.</param>
 /// <param name="stop">Set when requests are being broken off, of which nothing follows.</param>
 internal sealed class Adviser(
-    Func<FSharpValueOption<Cause>> askForRoute, AgentClock clock, Log log, CancellationToken stop)
+    Destination destination, Func<FSharpValueOption<Cause>> askForRoute, AgentClock clock, Log log, CancellationToken stop)
 {
     /// <summary>A 404 that lasts is asked about so often at most.</summary>
     private static readonly TimeSpan AskAgain = TimeSpan.FromMinutes(10);
@@ -29,11 +30,14 @@ internal sealed class Adviser(
         {
             var now = clock.GetUtcNow();
             ConsiderClock(Advice.ClockOf(now, exchange));
-            ConsiderCause(Advice.OfExchange(now, exchange));
+            ConsiderCause(destination == Destination.RemoteWrite ? Advice.OfReceiver(now, exchange) : Advice.OfExchange(now, exchange));
         }
 
         return exchange;
     }
+
+    /// <summary>All is well, whatever an answer on the way to it was.</summary>
+    public void Clear() => ConsiderCause(default);
 
     private void ConsiderCause(FSharpValueOption<Cause> found)
     {
@@ -49,7 +53,7 @@ internal sealed class Adviser(
 
         if (cause is not null)
         {
-            log.Warning($"advice: {Advice.Line(cause)}");
+            log.Warning($"advice: {Advice.LineFor(destination, cause)}");
         }
     }
 
@@ -76,7 +80,7 @@ internal sealed class Adviser(
 
         if (isSkewed)
         {
-            log.Warning($"advice: {Advice.Line(Cause.ClockSkewed)} It is {Advice.DescribeSkew(skew.Value)}.");
+            log.Warning($"advice: {Advice.ClockLine(destination, skew.Value)}");
         }
     }
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Reactive.Concurrency;
+using Agent.Core;
 
 namespace Agent.Host.Service;
 
@@ -21,7 +22,7 @@ internal sealed class ServiceState(Systemd systemd, TimeSpan interval, Func<long
     private bool isStopping;
     private TimeSpan sampledAt;
     private DateTimeOffset? deliveredAt;
-    private string problem = "";
+    private readonly string[] problems = ["", ""];
     private string told = "";
     private bool toldProblem;
     private TimeSpan? toldAt;
@@ -63,10 +64,10 @@ internal sealed class ServiceState(Systemd systemd, TimeSpan interval, Func<long
     }
 
     /// <summary>A sample was delivered.</summary>
-    public void Delivered() => Attempted("");
+    public void Delivered(Destination destination = Destination.Ingest) => Attempted(destination, "");
 
     /// <summary>An attempt failed.</summary>
-    public void NotDelivered(string reason) => Attempted(reason);
+    public void NotDelivered(string reason, Destination destination = Destination.Ingest) => Attempted(destination, reason);
 
     /// <summary>The agent is about to end.</summary>
     public void Stopping()
@@ -77,7 +78,9 @@ internal sealed class ServiceState(Systemd systemd, TimeSpan interval, Func<long
         }
     }
 
-    private void Attempted(string reason)
+    private bool HasProblem => problems.Any(static problem => problem.Length > 0);
+
+    private void Attempted(Destination destination, string reason)
     {
         if (!systemd.IsListening)
         {
@@ -86,7 +89,7 @@ internal sealed class ServiceState(Systemd systemd, TimeSpan interval, Func<long
 
         lock (gate)
         {
-            problem = reason;
+            problems[(int)destination] = reason;
             deliveredAt = reason.Length == 0 ? clock.GetUtcNow() : deliveredAt;
             TellStatus();
         }
@@ -106,7 +109,7 @@ internal sealed class ServiceState(Systemd systemd, TimeSpan interval, Func<long
     private void TellStatus()
     {
         var now = clock.Elapsed;
-        var isNews = toldProblem != (problem.Length > 0);
+        var isNews = toldProblem != HasProblem;
 
         if (!isReady || isStopping || (!isNews && toldAt is { } at && now - at < StatusInterval))
         {
@@ -118,7 +121,7 @@ internal sealed class ServiceState(Systemd systemd, TimeSpan interval, Func<long
         if (status != told && systemd.Notify("STATUS=" + status))
         {
             told = status;
-            toldProblem = problem.Length > 0;
+            toldProblem = HasProblem;
             toldAt = now;
         }
     }
@@ -129,6 +132,9 @@ internal sealed class ServiceState(Systemd systemd, TimeSpan interval, Func<long
             ? "last delivery " + at.ToString("yyyy-MM-dd HH:mm:ss 'UTC'", CultureInfo.InvariantCulture)
             : "nothing delivered yet";
         var state = $"{last}, {waiting()} waiting";
-        return problem.Length > 0 ? $"{state}; not delivered: {Log.OneLine(problem)}" : state;
+        return state + Told("not delivered", Destination.Ingest) + Told("remote-write not delivered", Destination.RemoteWrite);
+
+        string Told(string what, Destination destination) =>
+            problems[(int)destination] is { Length: > 0 } problem ? $"; {what}: {Log.OneLine(problem)}" : "";
     }
 }

@@ -6,13 +6,11 @@ using Agent.Core;
 
 namespace Agent.Host.Posting;
 
-/// <summary>Posts one encoded sample and says what became of it; never throws for a network or HTTP failure.</summary>
-internal sealed partial class IngestClient : IDisposable
+/// <summary>Posts a body to one destination and says what became of it; never throws for a network or HTTP failure.</summary>
+internal sealed partial class SampleClient : IDisposable
 {
     /// <summary>So much of an answer is read; the webapp's own is a few hundred bytes.</summary>
     private const int LongestAnswer = 64 * 1024;
-
-    private const int ShortestToken = 8;
 
     /// <summary>A connection is renewed after this time, so that a change of DNS is noticed.</summary>
     private static readonly TimeSpan ConnectionLifetime = TimeSpan.FromMinutes(5);
@@ -24,8 +22,7 @@ internal sealed partial class IngestClient : IDisposable
     private static readonly TimeSpan LookAfterConnections = TimeSpan.FromDays(1);
 
     private readonly HttpClient http;
-    private readonly Target target;
-    private readonly TokenSource token;
+    private readonly IRequestForm form;
     private readonly TlsTrust trust;
     private readonly Failures failures;
     private readonly BlockingConnector? connector;
@@ -35,21 +32,20 @@ internal sealed partial class IngestClient : IDisposable
     private bool isConnected;
     private bool wasAnswered;
 
-    /// <summary>A client for one target.</summary>
-    public IngestClient(
-        Target target, TokenSource token, TlsTrust trust, TimeSpan interval, TimeSpan timeout, string userAgent, AgentClock clock)
+    /// <summary>A client for one destination, which has the trust for itself.</summary>
+    public SampleClient(
+        IRequestForm form, TlsTrust trust, TimeSpan interval, TimeSpan timeout, string userAgent, AgentClock clock)
     {
-        this.target = target;
-        this.token = token;
+        this.form = form;
         this.trust = trust;
         this.timeout = timeout;
         this.clock = clock;
         var proxy = new LoopbackBypass(HttpClient.DefaultProxy);
-        var proxyUri = proxy.IsBypassed(target.Endpoint) ? null : proxy.GetProxy(target.Endpoint);
-        failures = new Failures(target.Endpoint, proxyUri);
+        var proxyUri = proxy.IsBypassed(form.Endpoint) ? null : proxy.GetProxy(form.Endpoint);
+        failures = new Failures(form.Endpoint, proxyUri);
 
         // TLS reads ahead on an idle connection, which must not block.
-        connector = target.Endpoint.Scheme == Uri.UriSchemeHttp && (proxyUri is null || proxyUri.Scheme == Uri.UriSchemeHttp)
+        connector = form.Endpoint.Scheme == Uri.UriSchemeHttp && (proxyUri is null || proxyUri.Scheme == Uri.UriSchemeHttp)
             ? new BlockingConnector()
             : null;
 
@@ -75,19 +71,18 @@ internal sealed partial class IngestClient : IDisposable
 
         // The limit of one request is kept by a token of its own, which covers the body as well.
         http = new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };
-        http.DefaultRequestHeaders.Accept.ParseAdd("application/json");
         http.DefaultRequestHeaders.UserAgent.ParseAdd(userAgent);
     }
 
     /// <summary>
-    /// Sends one body. A refused token is read again from its file, and the body sent once more if it has changed.
+    /// Sends one body. Refused secrets are read again from their file, and the body sent once more if they have changed.
     /// <paramref name="stop"/> breaks the request off at once.
     /// </summary>
     public Exchange Post(ReadOnlyMemory<byte> body, CancellationToken stop)
     {
         var exchange = Send(body, stop);
         var isRefused = exchange.Match(static answer => answer.Status == (int)HttpStatusCode.Unauthorized, static _ => false);
-        return isRefused && token.Refresh() ? Send(body, stop) : exchange;
+        return isRefused && form.Refresh() ? Send(body, stop) : exchange;
     }
 
     private Exchange Send(ReadOnlyMemory<byte> body, CancellationToken stop)
@@ -99,8 +94,8 @@ internal sealed partial class IngestClient : IDisposable
 
         try
         {
-            using var request = new HttpRequestMessage(HttpMethod.Post, target.Endpoint) { Content = content };
-            request.Headers.Add("X-Monitoring-Token", token.Current.Reveal());
+            using var request = new HttpRequestMessage(HttpMethod.Post, form.Endpoint) { Content = content };
+            form.Dress(request);
             using var response = ResponseTo(request, either.Token);
             var answer = AnswerOf(response, either.Token);
             isConnected = response.Headers.ConnectionClose != true && answer.Body.Length < LongestAnswer;
@@ -185,9 +180,9 @@ internal sealed partial class IngestClient : IDisposable
         return new Answer(
             (int)response.StatusCode,
             First(response.Headers, "Retry-After"),
-            WithoutToken(First(response.Headers, "Location")),
+            WithoutSecrets(First(response.Headers, "Location")),
             First(response.Headers, "Date"),
-            WithoutToken(buffer.AsMemory(0, length).ToArray()));
+            WithoutSecrets(buffer.AsMemory(0, length).ToArray()));
     }
 
     private int ReadSome(Stream stream, Memory<byte> target, CancellationToken stop)
@@ -203,21 +198,21 @@ internal sealed partial class IngestClient : IDisposable
     }
 
     /// <summary>Some servers repeat what they were sent, and what they say is printed.</summary>
-    private byte[] WithoutToken(byte[] body)
+    private byte[] WithoutSecrets(byte[] body)
     {
-        var secret = Encoding.UTF8.GetBytes(token.Current.Reveal());
-
-        // A shorter one than any real token might be a word of the answer.
-        for (var at = 0; secret.Length >= ShortestToken && (at = body.AsSpan().IndexOf(secret)) >= 0;)
+        foreach (var secret in form.Secrets.Select(Encoding.UTF8.GetBytes))
         {
-            body.AsSpan(at, secret.Length).Fill((byte)'*');
+            for (int from = 0, at; (at = body.AsSpan(from).IndexOf(secret)) >= 0; from += at + secret.Length)
+            {
+                body.AsSpan(from + at, secret.Length).Fill((byte)'*');
+            }
         }
 
         return body;
     }
 
-    private string WithoutToken(string header) =>
-        token.Current.Reveal() is { Length: >= ShortestToken } secret ? header.Replace(secret, "***") : header;
+    private string WithoutSecrets(string header) =>
+        form.Secrets.Aggregate(header, static (text, secret) => text.Replace(secret, "***"));
 
     private static bool IsGzip(string coding) =>
         coding.Equals("gzip", StringComparison.OrdinalIgnoreCase) || coding.Equals("x-gzip", StringComparison.OrdinalIgnoreCase);

@@ -3,8 +3,8 @@ using Microsoft.FSharp.Core;
 
 namespace Agent.Host.Posting;
 
-/// <summary>A question to the ingest URL that carries neither token nor sample.</summary>
-internal sealed partial class IngestClient
+/// <summary>A question to the URL that carries neither token nor sample.</summary>
+internal sealed partial class SampleClient
 {
     /// <summary>
     /// Why the webapp answers 404, as far as a GET of the same URL tells; none when there is no answer within the limit.
@@ -16,7 +16,7 @@ internal sealed partial class IngestClient
 
         try
         {
-            using var request = new HttpRequestMessage(HttpMethod.Get, target.Endpoint);
+            using var request = new HttpRequestMessage(HttpMethod.Get, form.Endpoint);
             using var response = http.Send(request, HttpCompletionOption.ResponseHeadersRead, either.Token);
             var allow = response.Content.Headers.NonValidated.TryGetValues("Allow", out var values) ? values.ToString() : "";
             return FSharpValueOption<Cause>.NewValueSome(Advice.OfRoute((int)response.StatusCode, allow));

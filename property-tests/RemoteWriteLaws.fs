@@ -1,0 +1,221 @@
+/// Laws of remote-write: what it promises whatever was read, and whatever the receiver refuses.
+module Agent.PropertyTests.RemoteWriteLaws
+
+open System
+open Agent.Core
+open Agent.PropertyTests.Generators
+open Agent.PropertyTests.Laws
+open Agent.Tests.RemoteWriteText
+open Expecto
+open FsCheck
+open FsCheck.FSharp
+
+let private read (record: byte[]) : Series list =
+    match Spool.payloadOf (ReadOnlySpan record) with
+    | ValueSome payload -> seriesOf (decompress payload)
+    | ValueNone -> []
+
+let private machine =
+    RemoteWrite.machineLabels "box" [| struct ("rack", "7"); struct ("device", "mine") |]
+
+let private recordOf (reading: MachineReading) : byte[] =
+    let struct (record, _) = RemoteWrite.record machine SeriesSet.Empty reading ExpositionLaws.agent
+    record
+
+/// A few readings with rising times, and which of their series a receiver will not take.
+type private Trial =
+    {
+        Records: byte[] list
+        /// Record and place of series, as indices that are taken modulo what there is.
+        Bad: (int * int) list
+        /// Records that are refused whatever part of them is sent.
+        Old: Set<int>
+    }
+
+let private trial: Gen<Trial> =
+    gen {
+        let! reading = ExpositionLaws.reading
+        let! count = Gen.choose (1, 6)
+        let! bad = upTo 8 (Gen.zip (Gen.choose (0, 5)) (Gen.choose (0, 10_000)))
+        let! old = upTo 3 (Gen.choose (0, 5))
+
+        return
+            {
+                Records =
+                    [
+                        for i in 0 .. count - 1 ->
+                            recordOf
+                                { reading with
+                                    Sample =
+                                        { reading.Sample with
+                                            CollectedAt = DateTimeOffset.FromUnixTimeMilliseconds(1_772_107_200_000L + 2000L * int64 i)
+                                        }
+                                }
+                    ]
+                Bad = List.ofArray bad
+                Old = Set.ofArray old
+            }
+    }
+
+/// What a receiver that refuses whole requests, as Prometheus does, took in the end, and what became of each record.
+let private deliverAll (trial: Trial) : Series list * RecordFate list * int * int =
+    let all = trial.Records |> List.map read
+    let timeOf i = all[i].Head.Milliseconds
+
+    let badOnes =
+        trial.Bad
+        |> List.map (fun (record, place) ->
+            let series = all[record % all.Length]
+            series[place % series.Length])
+        |> Set.ofList
+
+    let oldTimes = trial.Old |> Set.filter (fun i -> i < all.Length) |> Set.map timeOf
+    let taken = ResizeArray<Series>()
+    let mutable requests = 0
+
+    let send (body: ReadOnlyMemory<byte>) =
+        requests <- requests + 1
+        let series = seriesOf (decompress (body.ToArray()))
+
+        let refuses =
+            series
+            |> List.exists (fun one -> Set.contains one badOnes || Set.contains one.Milliseconds oldTimes)
+
+        if not refuses then
+            taken.AddRange series
+
+        Exchange.Answered
+            {
+                Status = if refuses then 400 else 204
+                RetryAfter = ""
+                Location = ""
+                Date = ""
+                Body = ReadOnlyMemory(if refuses then "out of order sample"B else [||])
+            }
+
+    let now = Func<_>(fun () -> DateTimeOffset.UnixEpoch)
+
+    let rec go state (records: byte[] list) fates refused =
+        match records with
+        | [] -> fates, refused
+        | _ ->
+            let outcome =
+                RemoteDelivery.deliver
+                    (Func<_, _> send)
+                    now
+                    state
+                    (records |> List.map (fun record -> ReadOnlyMemory record) |> Array.ofList)
+
+            if outcome.Fates.Length = 0 then
+                failtest "no progress"
+
+            go outcome.State (List.skip outcome.Fates.Length records) (fates @ List.ofArray outcome.Fates) (refused + outcome.RefusedSeries)
+
+    let fates, refused = go (RemoteDelivery.start false) trial.Records [] 0
+    List.ofSeq taken, fates, refused, requests
+
+let tests =
+    testList
+        "RemoteWrite"
+        [
+            lawOf
+                (cases / 20)
+                "what is written reads back, each series once, with its labels sorted, each once and none empty"
+                ExpositionLaws.reading
+                (fun reading ->
+                    let series = read (recordOf reading)
+
+                    let isOrdered (names: string list) =
+                        names
+                        |> List.pairwise
+                        |> List.forall (fun (one, next) -> String.CompareOrdinal(one, next) < 0)
+
+                    not series.IsEmpty
+                    && series
+                       |> List.forall (fun one ->
+                           isOrdered (List.map fst one.Labels)
+                           && one.Labels |> List.forall (fun (_, value) -> value <> "")
+                           && one.Label "__name__" <> ""
+                           && one.Label "instance" <> ""
+                           && one.Milliseconds = reading.Sample.CollectedAt.ToUnixTimeMilliseconds())
+                    && (series |> List.distinctBy _.Labels).Length = series.Length)
+
+            lawOf (cases / 20) "it says what the text format says" ExpositionLaws.reading (fun reading ->
+                let ours =
+                    read (recordOf reading)
+                    |> List.map (fun one -> one.Label "__name__", one.Bits)
+                    |> List.sort
+
+                let theirs =
+                    ExpositionLaws.textSamples reading
+                    |> List.map (fun sample -> sample.Name, BitConverter.DoubleToInt64Bits sample.Value)
+                    |> List.sort
+
+                ours = theirs)
+
+            lawOf (cases / 20) "halving ends, loses the bad series alone, and keeps the order of time" trial (fun trial ->
+                let taken, fates, refused, requests = deliverAll trial
+                let all = trial.Records |> List.map read
+                let old i = Set.contains i trial.Old
+
+                let bad =
+                    trial.Bad
+                    |> List.map (fun (record, place) ->
+                        let i = record % all.Length
+                        i, all[i][place % all[i].Length])
+                    |> List.distinct
+                    |> List.filter (fun (i, _) -> not (old i))
+
+                let expected =
+                    all
+                    |> List.mapi (fun i series -> if old i then [] else series)
+                    |> List.concat
+                    |> List.filter (fun one -> not (List.exists (fun (_, series) -> series = one) bad))
+
+                let isInOrder =
+                    taken
+                    |> List.groupBy _.Labels
+                    |> List.forall (fun (_, samples) ->
+                        samples
+                        |> List.pairwise
+                        |> List.forall (fun (one, next) -> one.Milliseconds < next.Milliseconds))
+
+                // A record is refused as a whole only when all of it is, and one behind such a record when any of it is.
+                let exact = Set.isEmpty trial.Old
+
+                fates.Length = all.Length
+                && isInOrder
+                && requests < 200 * all.Length
+                && (taken |> List.forall (fun one -> List.contains one expected))
+                && (not exact
+                    || (Set.ofList taken = Set.ofList expected
+                        && refused = bad.Length
+                        && List.forall ((=) RecordFate.Delivered) fates))
+                && (exact
+                    || fates
+                       |> List.mapi (fun i fate -> not (old i) || fate <> RecordFate.Delivered)
+                       |> List.forall id))
+
+            law "any bytes come back from their frame, and nothing else does" (Gen.zip anyBytes anyBytes) (fun (payload, other) ->
+                let framed = Spool.frame (ReadOnlySpan payload.Content)
+
+                Spool.payloadOf (ReadOnlySpan framed) = ValueSome payload.Content
+                && Spool.isIntact (ReadOnlySpan framed)
+                && not (Array.contains '\n'B framed)
+                && (match Spool.payloadOf (ReadOnlySpan other.Content) with
+                    | ValueNone -> true
+                    | ValueSome found -> Spool.frame (ReadOnlySpan found) = other.Content))
+
+            law "any bytes at all as the record of a batch give an outcome, never an exception" anyBytes (fun bytes ->
+                let send = Func<_, _>(fun _ -> Exchange.Failed(NetworkFailure.Refused "x"))
+                let framed = Spool.frame (ReadOnlySpan bytes.Content)
+
+                let outcome =
+                    RemoteDelivery.deliver
+                        send
+                        (Func<_>(fun () -> DateTimeOffset.UnixEpoch))
+                        (RemoteDelivery.start false)
+                        [| ReadOnlyMemory framed; ReadOnlyMemory bytes.Content |]
+
+                outcome.Fates.Length = 0)
+        ]
