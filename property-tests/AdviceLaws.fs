@@ -77,17 +77,18 @@ let tests =
     testList
         "Advice"
         [
-            law "an exchange has a cause exactly when its sample is not delivered" exchange (fun exchange ->
+            lawOf wholeCases "an exchange has a cause exactly when its sample is not delivered" exchange (fun exchange ->
                 (Advice.ofExchange now exchange).IsNone = (Delivery.ofExchange now exchange).IsDelivered)
-            law "every cause of an exchange has its line" exchange (fun exchange ->
+            lawOf wholeCases "every cause of an exchange has its line" exchange (fun exchange ->
                 match Advice.ofExchange now exchange with
                 | ValueSome cause -> (Advice.line cause).Length > 0
                 | ValueNone -> true)
-            law "a skew that is told is of more than five seconds" exchange (fun exchange ->
+            lawOf wholeCases "a skew that is told is of more than five seconds" exchange (fun exchange ->
                 match Advice.clockOf now exchange with
                 | ValueSome skew -> skew.Duration() > TimeSpan.FromSeconds 5.0
                 | ValueNone -> true)
-            law
+            lawOf
+                wholeCases
                 "any status and any Allow header say something of the route"
                 (Gen.zip (Gen.choose (-1, 1000)) anyText)
                 (fun (status, allow) ->
@@ -95,7 +96,7 @@ let tests =
                     | Cause.SlugUnknown -> status = 405
                     | Cause.RouteMissing -> status = 404 || (status >= 200 && status <= 299)
                     | cause -> cause = Cause.NotFound)
-            law "any exchange is a row that is good or says what to do, on one line" exchange (fun exchange ->
+            lawOf wholeCases "any exchange is a row that is good or says what to do, on one line" exchange (fun exchange ->
                 let row = Diagnosis.ingest now exchange ValueNone
 
                 (row.Verdict = Verdict.Good) = (row.Fix = "")

@@ -185,9 +185,10 @@ let tests =
     testList
         "Bottleneck"
         [
-            law "label, confidence and reason are those of the first row that fits" inputs (fun inputs ->
+            lawOf wholeCases "label, confidence and reason are those of the first row that fits" inputs (fun inputs ->
                 same (said (Bottleneck.classify inputs)) (expected inputs))
-            law
+            lawOf
+                wholeCases
                 "confidence lies within 0-1 and there is a reason, whatever the figures, NaN included"
                 (Gen.arrayOfLength 7 (Gen.oneof [ Gen.map float figure; Gen.constant nan ]))
                 (fun n ->
@@ -209,7 +210,7 @@ let tests =
                     bottleneck.Confidence >= 0.0
                     && bottleneck.Confidence <= 1.0
                     && bottleneck.Reason <> "")
-            law "the verdict over a sample is that over its figures, unknown ones at 0" samples (fun (previous, current) ->
+            lawOf wholeCases "the verdict over a sample is that over its figures, unknown ones at 0" samples (fun (previous, current) ->
                 let derived = Derived.from previous current
 
                 let orZero value =

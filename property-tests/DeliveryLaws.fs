@@ -178,14 +178,14 @@ let tests =
     testList
         "Delivery"
         [
-            law "any status, headers and body have a meaning, told in one short line" answer (fun answer ->
+            lawOf wholeCases "any status, headers and body have a meaning, told in one short line" answer (fun answer ->
                 match reasonOf (Delivery.ofAnswer now answer) with
                 | ValueSome reason ->
                     isOneLine reason
                     && reason.Length <= 200
                     && reason.Contains(string answer.Status)
                 | ValueNone -> answer.Status = 200)
-            law "only a 200 with a JSON object whose ok is true is delivered" answer (fun answer ->
+            lawOf wholeCases "only a 200 with a JSON object whose ok is true is delivered" answer (fun answer ->
                 let isOk =
                     try
                         use document = Json.JsonDocument.Parse answer.Body
@@ -198,7 +198,7 @@ let tests =
                         false
 
                 not (Delivery.ofAnswer now answer).IsDelivered || (answer.Status = 200 && isOk))
-            law "a good answer is delivered, with the receipt that it holds" receipt (fun receipt ->
+            lawOf wholeCases "a good answer is delivered, with the receipt that it holds" receipt (fun receipt ->
                 // A number, or null for what the webapp does not know.
                 let number (spelling: string) : JsonValue =
                     if spelling = "" then
@@ -219,7 +219,7 @@ let tests =
 
                 let json = Encode.object [| "ok", Encode.bool true; "server", Encode.nil; "snapshot", snapshot |]
                 same (Delivery.ofAnswer now (answerOf 200 json)) (Outcome.Delivered receipt))
-            law "a sample whose ok is true is delivered, however odd the rest of the answer is" JsonLaws.anyValue (fun value ->
+            lawOf wholeCases "a sample whose ok is true is delivered, however odd the rest of the answer is" JsonLaws.anyValue (fun value ->
                 let body = Encoding.UTF8.GetBytes $"{{\"ok\": true, \"snapshot\": {value}}}"
 
                 (Delivery.ofAnswer
@@ -228,25 +228,30 @@ let tests =
                         Body = ReadOnlyMemory body
                     })
                     .IsDelivered)
-            law "a status is final for what it is: refused, held or tried again" (Gen.zip status anyText) (fun (status, text) ->
-                let json = Encode.object [| "ok", Encode.bool false; "error", Encode.string text |]
+            lawOf
+                wholeCases
+                "a status is final for what it is: refused, held or tried again"
+                (Gen.zip status anyText)
+                (fun (status, text) ->
+                    let json = Encode.object [| "ok", Encode.bool false; "error", Encode.string text |]
 
-                match status, Delivery.ofAnswer now (answerOf status json) with
-                | (400 | 413 | 422), outcome -> outcome.IsReject
-                | (408 | 425 | 429), outcome -> outcome.IsRetryAfter
-                | status, outcome when status >= 500 || (status >= 200 && status <= 299) -> outcome.IsRetryAfter
-                | _, outcome -> outcome.IsHold)
-            law "a server's wait lies within 0 and ten minutes" retryAfter (fun header ->
+                    match status, Delivery.ofAnswer now (answerOf status json) with
+                    | (400 | 413 | 422), outcome -> outcome.IsReject
+                    | (408 | 425 | 429), outcome -> outcome.IsRetryAfter
+                    | status, outcome when status >= 500 || (status >= 200 && status <= 299) -> outcome.IsRetryAfter
+                    | _, outcome -> outcome.IsHold)
+            lawOf wholeCases "a server's wait lies within 0 and ten minutes" retryAfter (fun header ->
                 match Delivery.retryDelay now header with
                 | ValueSome delay -> delay >= TimeSpan.Zero && delay <= TimeSpan.FromMinutes 10.0
                 | ValueNone -> true)
-            law "a wait in seconds or as a date is the wait that was asked for" (Gen.choose (0, 600)) (fun seconds ->
+            lawOf wholeCases "a wait in seconds or as a date is the wait that was asked for" (Gen.choose (0, 600)) (fun seconds ->
                 let date = now.AddSeconds(float seconds).ToString("r", CultureInfo.InvariantCulture)
                 let expected = ValueSome(TimeSpan.FromSeconds(float seconds))
 
                 same (Delivery.retryDelay now (string seconds)) expected
                 && same (Delivery.retryDelay now date) expected)
-            law
+            lawOf
+                wholeCases
                 "the back-off doubles from one interval to a minute, jitter included"
                 (Gen.zip3 interval (Gen.choose (-3, Int32.MaxValue)) jitter)
                 (fun (interval, failures, jitter) ->
@@ -259,25 +264,30 @@ let tests =
                     && wait <= longest
                     && abs (longest.TotalSeconds - expected) < 1e-6
                     && abs (wait.TotalSeconds - expected * jitter) < 1e-6)
-            law "every failure says something in one line, and only TLS is held" (Gen.zip (Gen.choose (0, 7)) phrase) (fun (kind, text) ->
-                let failure =
-                    match kind with
-                    | 0 -> NetworkFailure.NameNotResolved text
-                    | 1 -> NetworkFailure.Refused text
-                    | 2 -> NetworkFailure.Unreachable text
-                    | 3 -> NetworkFailure.TimedOut(TimeSpan.FromSeconds 5.0)
-                    | 4 -> NetworkFailure.Broken text
-                    | 5 -> NetworkFailure.Tls(Tls.ofHandshake text, [||])
-                    | 6 -> NetworkFailure.NoConnection(text, TimeSpan.FromSeconds 5.0)
-                    | _ -> NetworkFailure.ProxyRefused(text, "407")
+            lawOf
+                wholeCases
+                "every failure says something in one line, and only TLS is held"
+                (Gen.zip (Gen.choose (0, 7)) phrase)
+                (fun (kind, text) ->
+                    let failure =
+                        match kind with
+                        | 0 -> NetworkFailure.NameNotResolved text
+                        | 1 -> NetworkFailure.Refused text
+                        | 2 -> NetworkFailure.Unreachable text
+                        | 3 -> NetworkFailure.TimedOut(TimeSpan.FromSeconds 5.0)
+                        | 4 -> NetworkFailure.Broken text
+                        | 5 -> NetworkFailure.Tls(Tls.ofHandshake text, [||])
+                        | 6 -> NetworkFailure.NoConnection(text, TimeSpan.FromSeconds 5.0)
+                        | _ -> NetworkFailure.ProxyRefused(text, "407")
 
-                let outcome = Delivery.ofFailure failure
+                    let outcome = Delivery.ofFailure failure
 
-                outcome.IsHold = (kind = 5)
-                && (match reasonOf outcome with
-                    | ValueSome reason -> isOneLine reason
-                    | ValueNone -> false))
-            law
+                    outcome.IsHold = (kind = 5)
+                    && (match reasonOf outcome with
+                        | ValueSome reason -> isOneLine reason
+                        | ValueNone -> false))
+            lawOf
+                wholeCases
                 "whatever happens, waits lie within 0 and ten minutes and counts are never negative"
                 (Gen.zip3 interval jitter (upTo 30 outcome))
                 (fun (interval, jitter, outcomes) ->
@@ -290,7 +300,8 @@ let tests =
                             | DeliveryStep.TakeBack delay -> delay >= TimeSpan.Zero && delay <= TimeSpan.FromMinutes 10.0
                             | DeliveryStep.Next
                             | DeliveryStep.SetAside -> true)))
-            law
+            lawOf
+                wholeCases
                 "a sample leaves the queue only when it was delivered or refused"
                 (Gen.zip3 interval jitter (upTo 30 outcome))
                 (fun (interval, jitter, outcomes) ->
@@ -304,7 +315,8 @@ let tests =
                         | Outcome.Reject _, DeliveryStep.SetAside
                         | Outcome.Reject _, DeliveryStep.TakeBack _ -> true
                         | _ -> false))
-            law
+            lawOf
+                wholeCases
                 "of refusals in a row for one reason only two are set aside, whatever figures the reason holds"
                 (Gen.zip3 interval jitter (Gen.choose (1, 12)))
                 (fun (interval, jitter, count) ->
@@ -314,7 +326,7 @@ let tests =
 
                     steps |> Array.truncate 2 |> Array.forall (fun step -> step.IsSetAside)
                     && steps |> Array.skip (min 2 count) |> Array.forall (fun step -> step.IsTakeBack))
-            law "the line after a success is one line, whatever the webapp says" receipt (fun receipt ->
+            lawOf wholeCases "the line after a success is one line, whatever the webapp says" receipt (fun receipt ->
                 let line = Delivery.receiptLine receipt
                 isOneLine line && line.Contains " | cpu=" && line.Contains " bottleneck=")
         ]

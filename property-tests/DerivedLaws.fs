@@ -88,18 +88,19 @@ let tests =
     testList
         "Derived"
         [
-            law "percentages lie within 0-100, whatever the counters and the clock" samples (fun (previous, current) ->
+            lawOf wholeCases "percentages lie within 0-100, whatever the counters and the clock" samples (fun (previous, current) ->
                 percentages (Derived.from previous current)
                 |> List.forall (fun p -> p >= 0.0<percent> && p <= 100.0<percent>))
-            law "GPU roll-ups lie within 0-100" samples (fun (previous, current) ->
+            lawOf wholeCases "GPU roll-ups lie within 0-100" samples (fun (previous, current) ->
                 let derived = Derived.from previous current
 
                 known [ derived.TopGpuUtilization; derived.MeanGpuUtilization ]
                 |> List.forall (fun p -> p >= 0.0<percent> && p <= 100.0<percent>))
-            law "rates are finite and never negative, whatever the counters and the clock" samples (fun (previous, current) ->
+            lawOf wholeCases "rates are finite and never negative, whatever the counters and the clock" samples (fun (previous, current) ->
                 rates (Derived.from previous current)
                 |> List.forall (fun rate -> Double.IsFinite rate && rate >= 0.0))
-            law
+            lawOf
+                wholeCases
                 "without a sample before, or with one that is not earlier, there is no interval and every rate is 0"
                 samples
                 (fun (previous, current) ->
@@ -113,7 +114,8 @@ let tests =
                         derived.Interval.IsNone
                         && rates derived |> List.forall (fun rate -> rate = 0.0)
                         && derived.DiskUtilization = 0.0<percent>)
-            law
+            lawOf
+                wholeCases
                 "each rate is the growth of its own counter per second, and 0 for one that went backwards"
                 oneDisk
                 (fun (previous, current) ->
@@ -138,7 +140,7 @@ let tests =
                     && isNear
                         (float derived.NetworkSent)
                         (rate (uint64 previous.NetworkSent.Value) (uint64 current.NetworkSent.Value) seconds))
-            law "a disk that was not there before has rate 0" samples (fun (previous, current) ->
+            lawOf wholeCases "a disk that was not there before has rate 0" samples (fun (previous, current) ->
                 let before =
                     match previous with
                     | ValueSome sample -> sample.Disks |> Array.map (fun disk -> disk.Device)
@@ -151,7 +153,7 @@ let tests =
                    |> Array.forall (fun disk ->
                        Array.contains disk.Device before
                        || (disk.Read = 0.0<B / s> && disk.Utilization = 0.0<percent>)))
-            law "roll-ups are the sums, the highest and the mean of what they roll up" samples (fun (previous, current) ->
+            lawOf wholeCases "roll-ups are the sums, the highest and the mean of what they roll up" samples (fun (previous, current) ->
                 let derived = Derived.from previous current
                 let plain (value: float<'u> voption) = value |> ValueOption.map float
 

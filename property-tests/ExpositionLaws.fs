@@ -273,9 +273,13 @@ let tests =
                     | Some later -> later >= value
                     | None -> false))
 
-            law "any bytes are a request within what was received, or the start of one, or are told why not" anyBytes (fun bytes ->
-                match Scrape.read (ReadOnlySpan bytes.Content) with
-                | ScrapeInput.Request request -> request.Length <= bytes.Content.Length
-                | ScrapeInput.Incomplete -> bytes.Content.Length < Scrape.LongestRequest
-                | ScrapeInput.Bad(status, reason) -> status >= 400 && reason <> "")
+            lawOf
+                wholeCases
+                "any bytes are a request within what was received, or the start of one, or are told why not"
+                anyBytes
+                (fun bytes ->
+                    match Scrape.read (ReadOnlySpan bytes.Content) with
+                    | ScrapeInput.Request request -> request.Length <= bytes.Content.Length
+                    | ScrapeInput.Incomplete -> bytes.Content.Length < Scrape.LongestRequest
+                    | ScrapeInput.Bad(status, reason) -> status >= 400 && reason <> "")
         ]

@@ -79,7 +79,7 @@ let tests =
     testList
         "Repetition"
         [
-            law "every remark is printed or counted, none twice" steps (fun steps ->
+            lawOf wholeCases "every remark is printed or counted, none twice" steps (fun steps ->
                 let lines = run steps |> Seq.concat |> List.ofSeq
 
                 reasons
@@ -93,7 +93,7 @@ let tests =
 
                     (ofReason reason lines |> List.sumBy (snd >> count)) = said.Length))
 
-            law "a remark that was not made for a minute is printed at once, as it is" steps (fun steps ->
+            lawOf wholeCases "a remark that was not made for a minute is printed at once, as it is" steps (fun steps ->
                 let printed = run steps
                 let mutable second = 0
                 let last = Collections.Generic.Dictionary<string, int>()
@@ -114,7 +114,7 @@ let tests =
                             && (snd (Array.last lines)).Text = remark.Message + remark.Figures)
                     | _ -> true))
 
-            law "of one remark at most two lines are printed in any minute before the end" steps (fun steps ->
+            lawOf wholeCases "of one remark at most two lines are printed in any minute before the end" steps (fun steps ->
                 let lines = run steps |> Array.take steps.Length |> Seq.concat |> List.ofSeq
 
                 reasons
@@ -124,7 +124,7 @@ let tests =
                     |> List.windowed 3
                     |> List.forall (fun window -> window[2] - window[0] >= 60)))
 
-            law "while nothing changes, lines about one remark lie a minute apart" steps (fun steps ->
+            lawOf wholeCases "while nothing changes, lines about one remark lie a minute apart" steps (fun steps ->
                 let calm =
                     steps
                     |> Array.filter (fun (_, step) ->
@@ -140,5 +140,6 @@ let tests =
                 |> Seq.pairwise
                 |> Seq.forall (fun (a, b) -> b - a >= 60))
 
-            law "the end prints nothing but counts" steps (fun steps -> run steps |> Array.last |> Array.forall (snd >> isSummary))
+            lawOf wholeCases "the end prints nothing but counts" steps (fun steps ->
+                run steps |> Array.last |> Array.forall (snd >> isSummary))
         ]

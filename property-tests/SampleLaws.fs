@@ -193,20 +193,24 @@ let tests =
                 && unique (sample.Gpus |> Array.map (fun g -> g.Index))
                 && Array.forall isLabel devices
                 && Array.forall isLabel fans)
-            law "labels are made unique as the webapp compares them: trimmed, at most 64 characters, whole characters" labels (fun labels ->
-                let unique = Sample.uniqueLabels labels
+            lawOf
+                wholeCases
+                "labels are made unique as the webapp compares them: trimmed, at most 64 characters, whole characters"
+                labels
+                (fun labels ->
+                    let unique = Sample.uniqueLabels labels
 
-                noneOf
-                    [
-                        if unique.Length <> labels.Length then
-                            "labels were lost"
-                        if Array.distinct (unique |> Array.map (fun label -> label.Trim())) <> unique then
-                            $"not unique after trimming: %A{unique}"
-                        for label in unique do
-                            if not (isLabel label) then
-                                $"not trimmed, too long or not Unicode: %A{label}"
-                    ])
-            law "labels that are good and unique stay as they are" labels (fun labels ->
+                    noneOf
+                        [
+                            if unique.Length <> labels.Length then
+                                "labels were lost"
+                            if Array.distinct (unique |> Array.map (fun label -> label.Trim())) <> unique then
+                                $"not unique after trimming: %A{unique}"
+                            for label in unique do
+                                if not (isLabel label) then
+                                    $"not trimmed, too long or not Unicode: %A{label}"
+                        ])
+            lawOf wholeCases "labels that are good and unique stay as they are" labels (fun labels ->
                 let good = labels |> Array.filter isLabel |> Array.distinct
                 same (Sample.uniqueLabels good) good)
             lawOfSamples "no figure is NaN or infinite" (fun sample ->
@@ -222,13 +226,17 @@ let tests =
                         yield! known [ gpu.Temperature ] |> List.map float
                 ]
                 |> List.forall Double.IsFinite)
-            law "the instant is that of the reading, in UTC, cut to the microsecond" build (fun (struct (options, previous, current)) ->
-                let at = (Sample.build options previous current).CollectedAt
+            lawOf
+                wholeCases
+                "the instant is that of the reading, in UTC, cut to the microsecond"
+                build
+                (fun (struct (options, previous, current)) ->
+                    let at = (Sample.build options previous current).CollectedAt
 
-                at.Offset = TimeSpan.Zero
-                && at.Ticks % 10L = 0L
-                && at <= current.At
-                && current.At - at < TimeSpan.FromMicroseconds 1.0)
+                    at.Offset = TimeSpan.Zero
+                    && at.Ticks % 10L = 0L
+                    && at <= current.At
+                    && current.At - at < TimeSpan.FromMicroseconds 1.0)
             lawOfSamples "memory in use and available make the total, unless they do not fit" (fun sample ->
                 match sample.Memory with
                 | ValueSome m ->
@@ -240,23 +248,28 @@ let tests =
                 match sample.Swap with
                 | ValueSome s -> s.Used <= s.Total
                 | ValueNone -> true)
-            law "tracked disks are the user's in the user's order, or all physical ones" build (fun (struct (options, previous, current)) ->
-                let sample = Sample.build options previous current
-                let tracked = sample.Disks |> Array.map (fun d -> d.Device)
+            lawOf
+                wholeCases
+                "tracked disks are the user's in the user's order, or all physical ones"
+                build
+                (fun (struct (options, previous, current)) ->
+                    let sample = Sample.build options previous current
+                    let tracked = sample.Disks |> Array.map (fun d -> d.Device)
 
-                match current.Disks with
-                | Error _ -> tracked = [||]
-                | Ok disks ->
-                    let names = disks |> Array.map (fun d -> d.Device) |> Array.distinct
+                    match current.Disks with
+                    | Error _ -> tracked = [||]
+                    | Ok disks ->
+                        let names = disks |> Array.map (fun d -> d.Device) |> Array.distinct
 
-                    let expected =
-                        if options.Disks.Length > 0 then
-                            options.Disks |> Array.filter (fun name -> Array.contains name names)
-                        else
-                            names |> Array.filter Devices.isPhysicalDisk |> Array.sort
+                        let expected =
+                            if options.Disks.Length > 0 then
+                                options.Disks |> Array.filter (fun name -> Array.contains name names)
+                            else
+                                names |> Array.filter Devices.isPhysicalDisk |> Array.sort
 
-                    same tracked (expected |> Array.map (fun name -> name.Substring(0, min 64 name.Length))))
-            law
+                        same tracked (expected |> Array.map (fun name -> name.Substring(0, min 64 name.Length))))
+            lawOf
+                wholeCases
                 "network totals are the sums over the tracked interfaces, at most 2^63-1, and unknown without any"
                 build
                 (fun (struct (options, previous, current)) ->
@@ -274,8 +287,12 @@ let tests =
                         && same (bigint (uint64 sent)) (total (fun i -> i.Sent))
                     | received, sent -> sample.Interfaces = [||] && received.IsNone && sent.IsNone)
             for name, fail, blank in sources do
-                law $"{name} failing costs its own fields and nothing else" (Gen.zip build SensorLaws.sourceError) (fun (read, error) ->
-                    let struct (options, previous, current) = read
-                    let whole = Sample.build options previous current
-                    same (Sample.build options previous (fail error current)) (blank whole))
+                lawOf
+                    wholeCases
+                    $"{name} failing costs its own fields and nothing else"
+                    (Gen.zip build SensorLaws.sourceError)
+                    (fun (read, error) ->
+                        let struct (options, previous, current) = read
+                        let whole = Sample.build options previous current
+                        same (Sample.build options previous (fail error current)) (blank whole))
         ]

@@ -67,21 +67,21 @@ let private format =
     testList
         "format"
         [
-            law "reading back a position gives the position" position (fun position ->
+            lawOf wholeCases "reading back a position gives the position" position (fun position ->
                 same (Spool.readPosition (ReadOnlySpan(Spool.writePosition position))) (ValueSome position))
-            law "a position with any byte changed, or cut short, is none" nearlyPosition (fun (_, text) ->
+            lawOf wholeCases "a position with any byte changed, or cut short, is none" nearlyPosition (fun (_, text) ->
                 same (Spool.readPosition (ReadOnlySpan text)) ValueNone)
-            law "any bytes at all give a position or none, never an exception" anyBytes (fun text ->
+            lawOf wholeCases "any bytes at all give a position or none, never an exception" anyBytes (fun text ->
                 let position = Spool.readPosition (ReadOnlySpan text)
                 position.IsNone || Spool.writePosition position.Value = text)
-            law "any bytes at all are a record that can be sent or not, never an exception" anyBytes (fun text ->
+            lawOf wholeCases "any bytes at all are a record that can be sent or not, never an exception" anyBytes (fun text ->
                 let intact = Spool.isIntact (ReadOnlySpan text)
                 not intact || text |> Array.exists ((=) '{'B))
-            law "the name of a segment gives back its number" (Gen.choose64 (0L, 999_999_999_999_999L)) (fun number ->
+            lawOf wholeCases "the name of a segment gives back its number" (Gen.choose64 (0L, 999_999_999_999_999L)) (fun number ->
                 same (Spool.kindOf (Spool.nameOf number)) (Spool.FileKind.Segment number))
-            law "names sort as their numbers do" (Gen.two (Gen.choose64 (0L, 999_999_999_999L))) (fun (one, other) ->
+            lawOf wholeCases "names sort as their numbers do" (Gen.two (Gen.choose64 (0L, 999_999_999_999L))) (fun (one, other) ->
                 same (sign (String.CompareOrdinal(Spool.nameOf one, Spool.nameOf other))) (compare one other |> sign))
-            law "whatever reached the disk of a segment reads as the first of its records" prefix (fun (bodies, cut) ->
+            lawOf wholeCases "whatever reached the disk of a segment reads as the first of its records" prefix (fun (bodies, cut) ->
                 let text =
                     bodies
                     |> List.map (fun body -> body + "\n")
@@ -97,7 +97,8 @@ let private format =
                 && same (tally.Records, tally.Tail) (records.Length, cut - whole)
                 && records
                    |> List.forall (fun r -> Spool.isIntact (ReadOnlySpan(Encoding.UTF8.GetBytes r))))
-            law
+            lawOf
+                wholeCases
                 "delivery goes on in a segment that is there, or in one that never was"
                 (Gen.zip position (Gen.listOf (Gen.choose64 (1L, 50L))))
                 (fun (saved, numbers) ->
@@ -122,7 +123,8 @@ let private format =
                                 if segments.Length = 0 && position.IsSome && from.Segment <= position.Value.Segment then
                                     $"{from} was used before"
                         ])
-            law
+            lawOf
+                wholeCases
                 "what stays is within the limit, and no segment goes without need"
                 (Gen.zip (Gen.choose64 (0L, 100L)) (Gen.arrayOf (Gen.choose64 (0L, 20L))))
                 (fun (limit, sizes) ->

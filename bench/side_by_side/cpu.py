@@ -8,9 +8,9 @@ import time
 import programs
 from processes import Measured, Program, Receiver
 
-# What runs before the figures of a row are taken: the start, the first samples, and half an interval, so that the
-# figures begin and end between two samples.
-WARM_UP_SECONDS = 1.5
+# What runs before the figures of a row are taken: the start, the first samples (after the second one the agent gives its
+# start's memory back, and reads some of it in again), and half an interval, so that the figures begin and end between two samples.
+WARM_UP_SECONDS = 4.5
 BACK_TO_BACK = 10_000
 COLLECTD_DEFAULT_BUFFER = 4096
 # What one second brings on a small machine, so that there is about one request a second, as the agent makes.

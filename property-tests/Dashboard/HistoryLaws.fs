@@ -82,7 +82,8 @@ let tests =
     testList
         "History"
         [
-            law
+            lawOf
+                wholeCases
                 "no axis has more than 750 buckets of several samples, or 1,500 of one"
                 (Gen.zip range (Gen.choose (0, 100000)))
                 (fun ((from, until), samples) ->
@@ -153,7 +154,8 @@ let tests =
                     && rows root |> Seq.forall ((=) length)
                     && abs (share - 100.0) < 0.6)
 
-            law
+            lawOf
+                wholeCases
                 "a minute draws the same from its samples as from what they were rolled up to, wherever the seam is"
                 (Gen.zip points (Gen.choose (0, 511)))
                 (fun (points, seam) ->
@@ -195,7 +197,7 @@ let tests =
                             (fun label share -> abs (share - (Map.tryFind label (shares all) |> Option.defaultValue 0.0)) <= 0.2)
                             (shares some))
 
-            law "one bucket a sample draws each sample as it is" points (fun points ->
+            lawOf wholeCases "one bucket a sample draws each sample as it is" points (fun points ->
                 let count = points.Length
 
                 let axis =
@@ -216,19 +218,23 @@ let tests =
                         for struct (_, point) in points -> (RowKey.instant point.At).ToUnixTimeMilliseconds()
                     ])
 
-            law "stale, disabled and never seen exclude each other" (Gen.zip time (Gen.choose (0, 100000))) (fun (seen, seconds) ->
-                let at = RowKey.instant seen
-                let now = at.AddSeconds(float seconds)
+            lawOf
+                wholeCases
+                "stale, disabled and never seen exclude each other"
+                (Gen.zip time (Gen.choose (0, 100000)))
+                (fun (seen, seconds) ->
+                    let at = RowKey.instant seen
+                    let now = at.AddSeconds(float seconds)
 
-                let state interval =
-                    Attention.stateOf true (ValueSome at) interval now
+                    let state interval =
+                        Attention.stateOf true (ValueSome at) interval now
 
-                Attention.stateOf false (ValueSome at) ValueNone now = ServerState.Disabled
-                && Attention.stateOf true ValueNone ValueNone now = ServerState.Never
-                && state ValueNone = (if seconds > 30 then ServerState.Stale else ServerState.Live)
-                && state (ValueSome 60.0) =
-                    (if seconds > 300 then
-                         ServerState.Stale
-                     else
-                         ServerState.Live))
+                    Attention.stateOf false (ValueSome at) ValueNone now = ServerState.Disabled
+                    && Attention.stateOf true ValueNone ValueNone now = ServerState.Never
+                    && state ValueNone = (if seconds > 30 then ServerState.Stale else ServerState.Live)
+                    && state (ValueSome 60.0) =
+                        (if seconds > 300 then
+                             ServerState.Stale
+                         else
+                             ServerState.Live))
         ]

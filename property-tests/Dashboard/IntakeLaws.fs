@@ -39,17 +39,17 @@ let tests =
     testList
         "Intake"
         [
-            law "any bytes at all give a sample or a refusal, never an exception" anyBytes (fun bytes ->
+            lawOf wholeCases "any bytes at all give a sample or a refusal, never an exception" anyBytes (fun bytes ->
                 match read bytes.Content with
                 | Ok _ -> true
                 | Error refusal -> refusal.Error <> "")
 
-            law "so does a body in which a few characters were exchanged" mutated (fun body ->
+            lawOf wholeCases "so does a body in which a few characters were exchanged" mutated (fun body ->
                 match read body with
                 | Ok intake -> intake.Report.CollectedAt <= now + Intake.furthestAhead
                 | Error refusal -> refusal.Error.EndsWith '.')
 
-            law "what the agent sends is taken as it is, without a warning" Snapshots.sample (fun sample ->
+            lawOf wholeCases "what the agent sends is taken as it is, without a warning" Snapshots.sample (fun sample ->
                 let sample = { sample with CollectedAt = now }
 
                 match read (encoded sample) with
@@ -72,7 +72,7 @@ let tests =
                         report.Gpus
                     && (report.Fans |> Array.map _.Label) = (sample.Fans |> Array.map _.Label))
 
-            law "a receiver derives from two samples what the agent would" Snapshots.samples (fun (before, sample) ->
+            lawOf wholeCases "a receiver derives from two samples what the agent would" Snapshots.samples (fun (before, sample) ->
                 let received (sample: Sample) =
                     match read (encoded sample) with
                     | Ok intake -> Derivation.sampleOf intake.Report
@@ -94,7 +94,8 @@ let tests =
                 && same ours.NetworkReceived theirs.NetworkReceived
                 && same (Bottleneck.ofSample (received sample) ours) (Bottleneck.ofSample sample theirs))
 
-            law
+            lawOf
+                wholeCases
                 "instants are read to the microsecond, whatever their offset"
                 (Gen.zip Reports.time (Gen.choose (-14 * 60, 14 * 60)))
                 (fun (at, minutes) ->
@@ -104,12 +105,12 @@ let tests =
                     same (Intake.instantOf (local.ToString "yyyy-MM-dd'T'HH:mm:ss.ffffffzzz")) (ValueSome instant)
                     && same (Intake.instantOf (instant.ToString "yyyy-MM-dd HH:mm:ss.ffffff")) (ValueSome instant))
 
-            law "any words at all give a command or sentences, never an exception" (upTo 5 anyText) (fun words ->
+            lawOf wholeCases "any words at all give a command or sentences, never an exception" (upTo 5 anyText) (fun words ->
                 match DashboardCli.parse (Array.append [| "serve" |] words) with
                 | Ok _ -> true
                 | Error errors -> errors.Length > 0 && errors |> Array.forall (fun error -> error.Message <> ""))
 
-            law "no minute sees more than five wrong passwords" (upTo 60 (Gen.choose (0, 30000))) (fun steps ->
+            lawOf wholeCases "no minute sees more than five wrong passwords" (upTo 60 (Gen.choose (0, 30000))) (fun steps ->
                 let attempts =
                     steps
                     |> Array.scan (+) 0

@@ -55,7 +55,7 @@ let tests =
     testList
         "Store"
         [
-            law "the row of a report gives back the report, to the last bit" report (fun report ->
+            lawOf wholeCases "the row of a report gives back the report, to the last bit" report (fun report ->
                 let cells, disks, gpus, fans = packed report
 
                 Packing.report
@@ -67,7 +67,8 @@ let tests =
                     (ReadOnlySpan fans)
                 |> sameReport report)
 
-            law
+            lawOf
+                wholeCases
                 "bytes of any kind in the place of a row's give a report, and no exception"
                 (Gen.zip report (Gen.three (Gen.arrayOf (Gen.choose (0, 255) |> Gen.map byte))))
                 (fun (report, (disks, gpus, fans)) ->
@@ -79,38 +80,43 @@ let tests =
 
                     Layout.ofReport read = layout)
 
-            law
+            lawOf
+                wholeCases
                 "bytes of any kind in the place of a minute's give a roll-up, and no exception"
                 (Gen.zip report (Gen.arrayOf (Gen.choose (0, 255) |> Gen.map byte)))
                 (fun (report, bytes) ->
                     let layout = Layout.ofReport report
                     (Rollup.unpack layout (ReadOnlySpan bytes)).Spreads.Length = Series.slots layout)
 
-            law "a layout is read back from its text" report (fun report ->
+            lawOf wholeCases "a layout is read back from its text" report (fun report ->
                 let layout = Layout.ofReport report
                 same (Layout.parse (Layout.toText layout)) (Ok layout))
 
-            law "a layout fits the report that it was made of, and no other devices" (Gen.two report) (fun (one, other) ->
+            lawOf wholeCases "a layout fits the report that it was made of, and no other devices" (Gen.two report) (fun (one, other) ->
                 let layout = Layout.ofReport one
 
                 Layout.fits layout one
                 && Layout.fits layout other = (layout = Layout.ofReport other))
 
-            law "a minute is the same however its samples are put together" (Gen.zip points (Gen.choose (0, 12))) (fun (points, cut) ->
-                let points = points |> Array.filter isSanePoint
-                let first, second = Array.splitAt (min cut points.Length) points
-                let whole = Rollup.ofPoints points
-                let joined = Rollup.join (Rollup.ofPoints first) (Rollup.ofPoints second)
+            lawOf
+                wholeCases
+                "a minute is the same however its samples are put together"
+                (Gen.zip points (Gen.choose (0, 12)))
+                (fun (points, cut) ->
+                    let points = points |> Array.filter isSanePoint
+                    let first, second = Array.splitAt (min cut points.Length) points
+                    let whole = Rollup.ofPoints points
+                    let joined = Rollup.join (Rollup.ofPoints first) (Rollup.ofPoints second)
 
-                whole.Samples = joined.Samples
-                && set whole.Layout.Disks = set joined.Layout.Disks
-                && set whole.Layout.Gpus = set joined.Layout.Gpus
-                && (let map = Rollup.slotMap whole.Layout joined.Layout
-                    let reordered = map |> Array.map (fun slot -> joined.Spreads[slot])
-                    spreadsAgree (Series.kindsOf whole.Layout) whole.Spreads reordered)
-                && Array.forall2 (fun a b -> abs (a - b) < 1e-6) whole.LabelSeconds joined.LabelSeconds)
+                    whole.Samples = joined.Samples
+                    && set whole.Layout.Disks = set joined.Layout.Disks
+                    && set whole.Layout.Gpus = set joined.Layout.Gpus
+                    && (let map = Rollup.slotMap whole.Layout joined.Layout
+                        let reordered = map |> Array.map (fun slot -> joined.Spreads[slot])
+                        spreadsAgree (Series.kindsOf whole.Layout) whole.Spreads reordered)
+                    && Array.forall2 (fun a b -> abs (a - b) < 1e-6) whole.LabelSeconds joined.LabelSeconds)
 
-            law "least ≤ mean ≤ greatest, and both ends are values of samples" points (fun points ->
+            lawOf wholeCases "least ≤ mean ≤ greatest, and both ends are values of samples" points (fun points ->
                 let points = points |> Array.filter isSanePoint
                 let rollup = Rollup.ofPoints points
 
@@ -130,7 +136,7 @@ let tests =
                             && spread.Min - slack <= spread.Mean
                             && spread.Mean <= spread.Max + slack))))
 
-            law "a minute is read back, but for half a step of each figure" points (fun points ->
+            lawOf wholeCases "a minute is read back, but for half a step of each figure" points (fun points ->
                 let rollup = points |> Array.filter isSanePoint |> Rollup.ofPoints
                 let read = Rollup.unpack rollup.Layout (ReadOnlySpan(Rollup.pack rollup))
 
@@ -139,7 +145,8 @@ let tests =
                 && spreadsAgree (Series.kindsOf rollup.Layout) rollup.Spreads read.Spreads
                 && Array.forall2 isWithinHalfMillisecond rollup.LabelSeconds read.LabelSeconds)
 
-            law
+            lawOf
+                wholeCases
                 "keys are in the order of servers, then of time, and give the time back"
                 (Gen.zip (Gen.two (Gen.choose (1, Registration.MostServers))) (Gen.two time))
                 (fun ((oneServer, otherServer), (one, other)) ->
@@ -151,7 +158,8 @@ let tests =
                     && RowKey.minuteOf (RowKey.minute oneServer (RowKey.minuteAt one)) = RowKey.minuteAt one
                     && compare key otherKey = compare (oneServer, one) (otherServer, other))
 
-            law
+            lawOf
+                wholeCases
                 "pruning keeps 48 hours, and its steps end at whole minutes, each further than it began"
                 (Gen.three time)
                 (fun (now, a, b) ->
