@@ -239,6 +239,17 @@ let tests =
     testList
         "Json"
         [
+            law
+                "a number is written in the digits that the runtime finds"
+                (Gen.oneof
+                    [
+                        anyFloat |> Gen.filter Double.IsFinite
+                        Gen.choose64 (-2_000_000_000_000L, 2_000_000_000_000L)
+                        |> Gen.map (fun n -> float n / 100.0)
+                        Gen.choose (-1_000, 1_000) |> Gen.map (fun n -> float n / 10.0)
+                        Gen.elements [ -0.0; 0.005; 1.005; 1e12; 9999999999.99; 10000000000.01 ]
+                    ])
+                (fun value -> same (Encode.toString 0 (Encode.float value)) (value.ToString("R", CultureInfo.InvariantCulture)))
             law "a record of members is the object of them" (Gen.listOf (Gen.zip raggedText (tree 2))) (fun members ->
                 let record = Encode.record [| for name, value in members -> name, (fun () -> encode value) |]
 

@@ -66,9 +66,13 @@ let private lawWith config (name: string) (shrink: 'a -> 'a seq) (values: Gen<'a
 let lawShrinking (name: string) (shrink: 'a -> 'a seq) (values: Gen<'a>) (holds: 'a -> bool) : Test =
     lawWith config name shrink values holds
 
-/// A law with so many cases, for one whose cases take long.
+/// The same with so many cases, for a law whose cases take long.
+let lawShrinkingOf (cases: int) (name: string) (shrink: 'a -> 'a seq) (values: Gen<'a>) (holds: 'a -> bool) : Test =
+    lawWith { config with maxTest = cases } name shrink values holds
+
+/// A law with so many cases.
 let lawOf (cases: int) (name: string) (values: Gen<'a>) (holds: 'a -> bool) : Test =
-    lawWith { config with maxTest = cases } name (fun _ -> Seq.empty) values holds
+    lawShrinkingOf cases name (fun _ -> Seq.empty) values holds
 
 /// A law over everything that the generator yields.
 let law (name: string) (values: Gen<'a>) (holds: 'a -> bool) : Test =

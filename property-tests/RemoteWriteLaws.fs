@@ -119,7 +119,7 @@ let tests =
         "RemoteWrite"
         [
             lawOf
-                (cases / 20)
+                (wholeCases / 20)
                 "what is written reads back, each series once, with its labels sorted, each once and none empty"
                 ExpositionLaws.reading
                 (fun reading ->
@@ -140,7 +140,7 @@ let tests =
                            && one.Milliseconds = reading.Sample.CollectedAt.ToUnixTimeMilliseconds())
                     && (series |> List.distinctBy _.Labels).Length = series.Length)
 
-            lawOf (cases / 20) "it says what the text format says" ExpositionLaws.reading (fun reading ->
+            lawOf (wholeCases / 20) "it says what the text format says" ExpositionLaws.reading (fun reading ->
                 let ours =
                     read (recordOf reading)
                     |> List.map (fun one -> one.Label "__name__", one.Bits)
@@ -153,7 +153,7 @@ let tests =
 
                 ours = theirs)
 
-            lawOf (cases / 20) "halving ends, loses the bad series alone, and keeps the order of time" trial (fun trial ->
+            lawOf (wholeCases / 20) "halving ends, loses the bad series alone, and keeps the order of time" trial (fun trial ->
                 let taken, fates, refused, requests = deliverAll trial
                 let all = trial.Records |> List.map read
                 let old i = Set.contains i trial.Old

@@ -86,7 +86,7 @@ let private build =
         return struct (options, previous, current)
     }
 
-let private lawOfSamples name (holds: Sample -> bool) = law name sample holds
+let private lawOfSamples name (holds: Sample -> bool) = lawOf wholeCases name sample holds
 
 let private isLabel (text: string) =
     text.Length <= 64

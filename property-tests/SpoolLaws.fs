@@ -353,17 +353,24 @@ let private queue =
     testList
         "queue"
         [
-            lawShrinking
+            lawShrinkingOf
+                wholeCases
                 "as a list: nothing lost, in order, each sample counted once, whatever is refused, restarted or killed"
                 shrink
                 (runs false)
                 (holds 1_000_000_000L 3)
-            lawShrinking
+            lawShrinkingOf
+                wholeCases
                 "the same while the disk takes no new segments now and then, but for what memory cannot hold"
                 shrink
                 (runs true)
                 (holds 1_000_000_000L 3)
-            lawShrinking "the same with a limit that is reached, but for the oldest segments" shrink (runs false) (holds 200_000L 3)
+            lawShrinkingOf
+                wholeCases
+                "the same with a limit that is reached, but for the oldest segments"
+                shrink
+                (runs false)
+                (holds 200_000L 3)
         ]
 
 let tests = testList "Spool" [ format; queue ]

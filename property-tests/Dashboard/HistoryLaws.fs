@@ -100,7 +100,7 @@ let tests =
                     && check (Axis.ofMinutes from until)
                     && (Axis.ofMinutes from until).Step >= 60_000_000L)
 
-            lawOf (cases / 10) "the greatest and the least of each figure are drawn" points (fun points ->
+            lawOf (wholeCases / 10) "the greatest and the least of each figure are drawn" points (fun points ->
                 match bucketed points with
                 | ValueNone -> true
                 | ValueSome axis ->
@@ -123,7 +123,7 @@ let tests =
                         near (List.max (numbers (cpu.GetProperty "max"))) (Array.max values)
                         && near (List.min (numbers (cpu.GetProperty "min"))) (Array.min values)))
 
-            lawOf (cases / 10) "all rows of an answer have the length of its axis, and shares add up to 100" points (fun points ->
+            lawOf (wholeCases / 10) "all rows of an answer have the length of its axis, and shares add up to 100" points (fun points ->
                 match bucketed points with
                 | ValueNone -> true
                 | ValueSome axis ->

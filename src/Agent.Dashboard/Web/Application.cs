@@ -1,6 +1,7 @@
 using Agent.Core.Dashboard;
 using Agent.Dashboard.Store;
 using Agent.Host;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.StaticWebAssets;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Data.Sqlite;
@@ -124,6 +125,10 @@ internal static class Application
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
         {
             // Nobody waits for an answer any more.
+        }
+        catch (Exception gone) when (gone is ConnectionResetException or ConnectionAbortedException)
+        {
+            // Whoever asked hung up in the middle of the request.
         }
         catch (Microsoft.AspNetCore.Http.BadHttpRequestException bad) when (!context.Response.HasStarted)
         {
