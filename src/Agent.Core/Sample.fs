@@ -259,8 +259,11 @@ module Sample =
             Array.distinctBy key values
 
     let private uniqueFans (fans: Hwmon.Fan[]) : Hwmon.Fan[] =
-        (uniqueLabels (fans |> Array.map (fun fan -> fan.Label)), fans)
-        ||> Array.map2 (fun label fan -> { fan with Label = label })
+        if fans.Length = 0 then
+            fans
+        else
+            (uniqueLabels (fans |> Array.map (fun fan -> fan.Label)), fans)
+            ||> Array.map2 (fun label fan -> { fan with Label = label })
 
     let private someOf (result: Result<Pressure.Pressure, SourceError>) =
         match result with
@@ -372,11 +375,7 @@ module Sample =
             ProcessCount = toVoption current.Processes
             Disks = disks |> Array.map cappedDisk |> distinctBy (fun disk -> disk.Device)
             Gpus = current.Slow.Gpus |> Array.map cappedGpu |> distinctBy (fun gpu -> gpu.Index)
-            Fans =
-                if current.Slow.Fans.Length = 0 then
-                    current.Slow.Fans
-                else
-                    uniqueFans current.Slow.Fans
+            Fans = uniqueFans current.Slow.Fans
             Pressure = pressureOf current
             Interfaces =
                 match interfaces with

@@ -1,4 +1,5 @@
 using Agent.Core;
+using Agent.Host.Reading;
 using Microsoft.FSharp.Core;
 
 namespace Agent.Host.Service;
@@ -12,14 +13,8 @@ namespace Agent.Host.Service;
 /// <param name="log">Where to say it.</param>
 internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFaults, Log log)
 {
-    private static readonly string[] Names =
-    [
-        "CPU times", "memory", "load averages", "disk counters", "network counters", "process count", "CPU pressure", "I/O pressure",
-        "memory pressure",
-    ];
-
-    // How each of them failed at the last sample; empty for not at all.
-    private readonly string[] broken = [.. Names.Select(static _ => "")];
+    // How each fast source failed at the last sample; empty for not at all.
+    private readonly string[] broken = [.. Enum.GetValues<FastSource>().Select(static _ => "")];
     private HashSet<string> slowBroken = new(StringComparer.Ordinal);
     private bool namesChecked;
 
@@ -29,15 +24,15 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
     /// <summary>Looks at one snapshot.</summary>
     public void Observe(Snapshot snapshot)
     {
-        Observe(0, snapshot.Stat, needed: true);
-        Observe(1, snapshot.Memory, needed: true);
-        Observe(2, snapshot.Load, needed: true);
-        Observe(3, snapshot.Disks, needed: true);
-        Observe(4, snapshot.Network, needed: true);
-        Observe(5, snapshot.Processes, needed: true);
-        Observe(6, snapshot.CpuPressure, needed: false);
-        Observe(7, snapshot.IoPressure, needed: false);
-        Observe(8, snapshot.MemoryPressure, needed: false);
+        Observe(FastSource.Cpu, "CPU times", snapshot.Stat, needed: true);
+        Observe(FastSource.Memory, "memory", snapshot.Memory, needed: true);
+        Observe(FastSource.Load, "load averages", snapshot.Load, needed: true);
+        Observe(FastSource.Disks, "disk counters", snapshot.Disks, needed: true);
+        Observe(FastSource.Network, "network counters", snapshot.Network, needed: true);
+        Observe(FastSource.Processes, "process count", snapshot.Processes, needed: true);
+        Observe(FastSource.CpuPressure, "CPU pressure", snapshot.CpuPressure, needed: false);
+        Observe(FastSource.IoPressure, "I/O pressure", snapshot.IoPressure, needed: false);
+        Observe(FastSource.MemoryPressure, "memory pressure", snapshot.MemoryPressure, needed: false);
         ObserveSlow();
 
         if (!namesChecked)
@@ -47,26 +42,26 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
         }
     }
 
-    private void Observe<T>(int source, FSharpResult<T, SourceError> reading, bool needed)
+    private void Observe<T>(FastSource source, string what, FSharpResult<T, SourceError> reading, bool needed)
     {
-        if (reading.IsOk && broken[source].Length == 0)
+        ref var before = ref broken[(int)source];
+
+        if (reading.IsOk && before.Length == 0)
         {
             return;
         }
-
-        var what = Names[source];
 
         // One state for each kind of failure: the raw text of a garbled file may differ at every sample.
         var state = reading.IsOk ? "" : reading.ErrorValue.Match(_ => "absent", (_, reason) => reason, _ => "garbled");
         var isFault = state.Length > 0 && (needed || state != "absent");
         Failures += isFault ? 1 : 0;
 
-        if (broken[source] == state)
+        if (before == state)
         {
             return;
         }
 
-        broken[source] = state;
+        before = state;
 
         if (isFault)
         {
