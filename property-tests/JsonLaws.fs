@@ -250,11 +250,51 @@ let tests =
                         Gen.elements [ -0.0; 0.005; 1.005; 1e12; 9999999999.99; 10000000000.01 ]
                     ])
                 (fun value -> same (Encode.toString 0 (Encode.float value)) (value.ToString("R", CultureInfo.InvariantCulture)))
-            law "a record of members is the object of them" (Gen.listOf (Gen.zip raggedText (tree 2))) (fun members ->
-                let record = Encode.record [| for name, value in members -> name, (fun () -> encode value) |]
+            law
+                "members written straight are the object of them, whatever names were written before"
+                (Gen.zip (Gen.listOf (Gen.zip raggedText anyFloat)) (Gen.listOf (Gen.zip raggedText anyFloat)))
+                (fun (first, second) ->
+                    let names = MemberNames()
 
-                let object' = Encode.object [ for name, value in members -> name, encode value ]
-                Encode.toString 0 (record ()) = Encode.toString 0 object')
+                    let straight (members: (string * float) list) =
+                        let json = JsonText 0
+                        let mutable object' = JsonMembers(json, names)
+
+                        for name, value in members do
+                            object'.Number(name, value)
+
+                        object'.End()
+                        Encoding.UTF8.GetString json.Written.Span
+
+                    let plain members =
+                        Encode.toString 0 (Encode.object [ for name, value in members -> name, Encode.float value ])
+
+                    [ first; first; second; List.rev first; first ]
+                    |> List.forall (fun members -> straight members = plain members))
+            law "a text written straight is the text that the class library writes" raggedText (fun text ->
+                let json = JsonText 0
+                json.Text text
+                Encoding.UTF8.GetString json.Written.Span = Encode.toString 0 (Encode.string text))
+            law
+                "an instant written straight is the one that the class library writes"
+                (Gen.zip (Gen.choose64 (0L, DateTime.MaxValue.Ticks)) (Gen.choose (-14 * 60, 14 * 60)))
+                (fun (ticks, minutes) ->
+                    let utc = DateTime(ticks, DateTimeKind.Utc)
+
+                    let instant =
+                        try
+                            DateTimeOffset(utc).ToOffset(TimeSpan.FromMinutes(float minutes))
+                        with :? ArgumentException ->
+                            DateTimeOffset utc
+
+                    let json = JsonText 0
+                    json.Instant instant
+
+                    same
+                        (Encoding.UTF8.GetString json.Written.Span)
+                        (sprintf
+                            "\"%s\""
+                            (instant.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.ffffff'+00:00'", CultureInfo.InvariantCulture))))
 
             law "what is written reads back, with null for NaN and infinities" (tree 3) (fun value ->
                 use document = JsonDocument.Parse(ReadOnlyMemory(bytesOf false (encode value)))

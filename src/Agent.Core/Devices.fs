@@ -30,12 +30,15 @@ let private isNamespace (text: ReadOnlySpan<char>) =
 /// device-mapper and md devices are none: their traffic is counted on the disks below them.
 [<CompiledName "IsPhysicalDisk">]
 let isPhysicalDisk (name: string) : bool =
-    isNamespace (after "nvme" name)
-    || isLetters (after "sd" name)
-    || isLetters (after "vd" name)
-    || isLetters (after "xvd" name)
-    || isLetters (after "hd" name)
-    || isDigits (after "mmcblk" name)
+    // By their first letter most of what a machine has is told apart at once, and all of it is asked at every sample.
+    match (if name = "" then ' ' else name[0]) with
+    | 'n' -> isNamespace (after "nvme" name)
+    | 's' -> isLetters (after "sd" name)
+    | 'v' -> isLetters (after "vd" name)
+    | 'x' -> isLetters (after "xvd" name)
+    | 'h' -> isLetters (after "hd" name)
+    | 'm' -> isDigits (after "mmcblk" name)
+    | _ -> false
 
 let rec private withoutDirectory (name: string) : string =
     let trimmed = name.Trim()
@@ -63,6 +66,15 @@ type Selection<'device> =
         Missing: string[]
     }
 
+let private isSorted (nameOf: 'device -> string) (devices: 'device[]) =
+    let mutable i = 1
+
+    while i < devices.Length
+          && String.CompareOrdinal(nameOf devices[i - 1], nameOf devices[i]) <= 0 do
+        i <- i + 1
+
+    i >= devices.Length
+
 let private choose (wanted: string[]) (nameOf: 'device -> string) (isDefault: 'device -> bool) (all: 'device[]) =
     if wanted.Length > 0 then
         let wanted = Array.distinct wanted
@@ -76,7 +88,11 @@ let private choose (wanted: string[]) (nameOf: 'device -> string) (isDefault: 'd
         }
     else
         let tracked = all |> Array.filter isDefault
-        Array.Sort(tracked, (fun a b -> String.CompareOrdinal(nameOf a, nameOf b)))
+
+        // One needs no order, and the kernel mostly names several in theirs.
+        if not (isSorted nameOf tracked) then
+            Array.Sort(tracked, (fun a b -> String.CompareOrdinal(nameOf a, nameOf b)))
+
         { Tracked = tracked; Missing = [||] }
 
 /// The disks to track: exactly the wanted ones in their order, or all physical ones sorted by name.

@@ -4,7 +4,6 @@ open System
 open System.Buffers
 open System.Collections.Generic
 open System.Text
-open System.Text.Encodings.Web
 open System.Text.Json
 open FSharp.NativeInterop
 
@@ -18,19 +17,12 @@ type JsonValue = Utf8JsonWriter -> unit
 /// ingest API wants numbers, where Thoth writes them as strings.
 [<RequireQualifiedAccess>]
 module Encode =
-    /// The writer refuses text that is not Unicode; a lone surrogate becomes U+FFFD.
-    let private wellFormed (text: string) =
-        if text.AsSpan().IndexOfAnyInRange('\uD800', '\uDFFF') < 0 then
-            text
-        else
-            Encoding.UTF8.GetString(Encoding.UTF8.GetBytes text)
-
     /// null
     let nil: JsonValue = fun writer -> writer.WriteNullValue()
 
     /// A string.
     let string (value: string) : JsonValue =
-        fun writer -> writer.WriteStringValue(wellFormed value)
+        fun writer -> writer.WriteStringValue(JsonForm.wellFormed value)
 
     /// A number.
     let int (value: int) : JsonValue =
@@ -40,56 +32,18 @@ module Encode =
     let int64 (value: int64) : JsonValue =
         fun writer -> writer.WriteNumberValue value
 
-    /// Writes hundredths as a decimal number without zeros at the end.
-    let private writeHundredths (writer: Utf8JsonWriter) (hundredths: int64) =
-        let longest = 24
-        let text = Span<byte>(NativePtr.toVoidPtr (NativePtr.stackalloc<byte> longest), longest)
-        let mutable first = longest
-        let mutable whole = abs hundredths / 100L
-        let fraction = abs hundredths % 100L
-
-        if fraction % 10L <> 0L then
-            first <- first - 1
-            text[first] <- '0'B + byte (fraction % 10L)
-
-        if fraction <> 0L then
-            first <- first - 2
-            text[first + 1] <- '0'B + byte (fraction / 10L)
-            text[first] <- '.'B
-
-        first <- first - 1
-        text[first] <- '0'B + byte (whole % 10L)
-        whole <- whole / 10L
-
-        while whole > 0L do
-            first <- first - 1
-            text[first] <- '0'B + byte (whole % 10L)
-            whole <- whole / 10L
-
-        if hundredths < 0L then
-            first <- first - 1
-            text[first] <- '-'B
-
-        writer.WriteRawValue(Span.op_Implicit (text.Slice first), skipInputValidation = true)
-
     /// A number in its shortest form that reads back as the same value; null for NaN and the infinities, which JSON
     /// does not have.
     let float (value: float) : JsonValue =
         fun writer ->
-            // Nearly all of ours are tenths or hundredths. Up to fifteen digits a decimal number and the float next to it
-            // stand for each other, so the digits can be written without a search for the shortest ones.
-            let hundredths = Math.Round(value * 100.0)
+            if Double.IsFinite value then
+                let text =
+                    Span<byte>(NativePtr.toVoidPtr (NativePtr.stackalloc<byte> JsonForm.LongestNumber), JsonForm.LongestNumber)
 
-            if not (Double.IsFinite value) then
-                writer.WriteNullValue()
-            elif
-                abs hundredths < 1e12
-                && hundredths / 100.0 = value
-                && not (value = 0.0 && Double.IsNegative value)
-            then
-                writeHundredths writer (Operators.int64 hundredths)
+                let length = JsonForm.writeFinite (value, text)
+                writer.WriteRawValue(Span.op_Implicit (text.Slice(0, length)), skipInputValidation = true)
             else
-                writer.WriteNumberValue value
+                writer.WriteNullValue()
 
     /// true or false.
     let bool (value: bool) : JsonValue =
@@ -101,33 +55,19 @@ module Encode =
             writer.WriteStartObject()
 
             for name, value in members do
-                writer.WritePropertyName(wellFormed name)
+                writer.WritePropertyName(JsonForm.wellFormed name)
                 value writer
 
             writer.WriteEndObject()
 
-    /// An object with these members, in this order, of each value that it is given. Their names are made ready once, so
-    /// this is for what is written often.
-    let record<'a> (members: (string * ('a -> JsonValue))[]) : 'a -> JsonValue =
-        let names =
-            members
-            |> Array.map (fun (name, _) -> JsonEncodedText.Encode(wellFormed name, JavaScriptEncoder.UnsafeRelaxedJsonEscaping))
-
-        let encoders = members |> Array.map snd
-
-        fun value ->
-            fun writer ->
-                writer.WriteStartObject()
-
-                for i in 0 .. names.Length - 1 do
-                    writer.WritePropertyName names[i]
-                    encoders[i] value writer
-
-                writer.WriteEndObject()
-
-    /// Text that is JSON already, as it is. Nothing checks it.
+    /// Text that is JSON already. Nothing checks it where nothing has to be indented.
     let raw (utf8: ReadOnlyMemory<byte>) : JsonValue =
-        fun writer -> writer.WriteRawValue(utf8.Span, skipInputValidation = true)
+        fun writer ->
+            if writer.Options.Indented then
+                use document = JsonDocument.Parse utf8
+                document.RootElement.WriteTo writer
+            else
+                writer.WriteRawValue(utf8.Span, skipInputValidation = true)
 
     /// An array.
     let seq (values: seq<JsonValue>) : JsonValue =
@@ -168,8 +108,7 @@ module Encode =
         | ValueNone -> nil
 
     let private options (indented: bool) =
-        // Bodies are application/json and never part of a page, so nothing but JSON's own rules needs an escape.
-        JsonWriterOptions(Indented = indented, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true)
+        JsonWriterOptions(Indented = indented, Encoder = JsonForm.escapes, SkipValidation = true)
 
     /// Writes the value as UTF-8.
     let writeTo (output: IBufferWriter<byte>) (indented: bool) (value: JsonValue) : unit =

@@ -106,6 +106,10 @@ module Repetition =
     [<CompiledName "None">]
     let none: Repetitions = { Held = [] }
 
+    /// True when nothing was said that could be repeated; `due` and `over` then change nothing.
+    [<CompiledName "AreNone">]
+    let areNone (repetitions: Repetitions) : bool = repetitions.Held.IsEmpty
+
     let private subjectOf (remark: Remark) =
         match remark.Message.IndexOf ':' with
         | -1 -> remark.Message

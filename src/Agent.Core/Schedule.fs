@@ -21,7 +21,8 @@ type Next =
 let after (due: TimeSpan) (interval: TimeSpan) (now: TimeSpan) : Next =
     let next = due + interval
 
-    if now <= next then
+    // F# compares two TimeSpans as any two values, in boxes; of ticks it makes one instruction.
+    if now.Ticks <= next.Ticks then
         { Due = next; Skipped = 0L }
     else
         // The point that lies exactly at `now` can still be served.
@@ -39,7 +40,7 @@ let after (due: TimeSpan) (interval: TimeSpan) (now: TimeSpan) : Next =
 let clockJump (wall: TimeSpan) (passed: TimeSpan) : TimeSpan voption =
     let jump = wall - passed
 
-    if jump.Duration() > TimeSpan.FromSeconds 1.0 then
+    if abs jump.Ticks > TimeSpan.TicksPerSecond then
         ValueSome jump
     else
         ValueNone

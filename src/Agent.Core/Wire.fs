@@ -5,111 +5,78 @@ module Agent.Core.Wire
 open System
 open System.Buffers
 open System.Globalization
-open System.Text.Json
+open System.Text
 open Agent.Core.Gpu
 open Agent.Core.Proc
 open Agent.Core.Sys
 open Agent.Core.Units
 
-/// RFC 3339 with microseconds and a numeric offset, the form the webapp's own clients use.
+/// The form of `JsonForm.writeInstant`.
 [<Literal>]
 let private InstantFormat = "yyyy-MM-dd'T'HH:mm:ss.ffffffzzz"
 
 /// `2026-02-26T02:37:49.120000+00:00`
 [<CompiledName "Instant">]
 let instant (value: DateTimeOffset) : string =
-    value.ToUniversalTime().ToString(InstantFormat, CultureInfo.InvariantCulture)
+    let text = Array.zeroCreate<byte> JsonForm.InstantLength
+    JsonForm.writeInstant (value, Span text)
+    Encoding.ASCII.GetString text
 
-let private counter (value: uint64<'u>) (writer: Utf8JsonWriter) : unit = Encode.int64 (wireInteger value) writer
+/// Bytes of a request body of a machine without GPUs, about.
+[<Literal>]
+let private InitialCapacity = 4096
 
-let private number (value: float<'u>) (writer: Utf8JsonWriter) : unit = Encode.float (float value) writer
+/// The objects of an array.
+let inline private arrayOf (json: JsonText) ([<InlineIfLambda>] write: 'a -> unit) (values: 'a[]) : unit =
+    json.Mark '['B
 
-// These take the writer as an argument of their own, as all encoders below do that are called at every sample: an encoder
-// that is handed back as a value is a new object for each value.
-let private numberOrNull (value: float<'u> voption) (writer: Utf8JsonWriter) : unit =
-    match value with
-    | ValueSome value -> number value writer
-    | ValueNone -> writer.WriteNullValue()
+    for i in 0 .. values.Length - 1 do
+        if i > 0 then
+            json.Mark ','B
 
-let private counterOrNull (value: uint64<'u> voption) (writer: Utf8JsonWriter) : unit =
-    match value with
-    | ValueSome value -> counter value writer
-    | ValueNone -> writer.WriteNullValue()
+        write values[i]
 
-let private intOrNull (value: int voption) (writer: Utf8JsonWriter) : unit =
-    match value with
-    | ValueSome value -> writer.WriteNumberValue value
-    | ValueNone -> writer.WriteNullValue()
+    json.Mark ']'B
 
-let private disk =
-    Encode.record<DiskStats.DiskCounters>
-        [|
-            "device", (fun disk writer -> Encode.string disk.Device writer)
-            "read_bytes_total", (fun disk writer -> counter disk.ReadBytes writer)
-            "write_bytes_total", (fun disk writer -> counter disk.WrittenBytes writer)
-            "read_count_total", (fun disk writer -> counter disk.Reads writer)
-            "write_count_total", (fun disk writer -> counter disk.Writes writer)
-            "busy_time_ms_total", (fun disk writer -> counterOrNull disk.BusyTime writer)
-        |]
+/// The same, null for none.
+let inline private arrayOrNull (json: JsonText) ([<InlineIfLambda>] write: 'a -> unit) (values: 'a[] voption) : unit =
+    match values with
+    | ValueSome values -> arrayOf json write values
+    | ValueNone -> json.Null()
 
-/// Writes the members of an object without a list of them. Of GPUs there are eight with thirty members each and
-/// processes below them, every second, so theirs are written straight.
-[<Struct>]
-type private Members(writer: Utf8JsonWriter) =
-    member _.Text (name: string) (value: string) : unit =
-        writer.WritePropertyName name
-        Encode.string value writer
+let private diskNames = MemberNames()
 
-    member _.Int (name: string) (value: int voption) : unit =
-        match value with
-        | ValueSome value -> writer.WriteNumber(name, value)
-        | ValueNone -> writer.WriteNull name
+let private writeDisk (json: JsonText) (disk: DiskStats.DiskCounters) =
+    let mutable members = JsonMembers(json, diskNames)
+    members.Text("device", disk.Device)
+    members.Counter("read_bytes_total", disk.ReadBytes)
+    members.Counter("write_bytes_total", disk.WrittenBytes)
+    members.Counter("read_count_total", disk.Reads)
+    members.Counter("write_count_total", disk.Writes)
+    members.CounterOrNull("busy_time_ms_total", disk.BusyTime)
+    members.End()
 
-    member _.Number (name: string) (value: float<'u> voption) : unit =
-        match value with
-        | ValueSome value when Double.IsFinite(float value) -> writer.WriteNumber(name, float value)
-        | _ -> writer.WriteNull name
+let private processNames = MemberNames()
 
-    member _.Counter (name: string) (value: uint64<'u> voption) : unit =
-        match value with
-        | ValueSome value -> writer.WriteNumber(name, wireInteger value)
-        | ValueNone -> writer.WriteNull name
+let private writeProcess (json: JsonText) (p: ComputeProcess) =
+    let mutable members = JsonMembers(json, processNames)
+    members.Int("pid", p.Pid)
+    members.CounterOrNull("memory_used_bytes", p.MemoryUsed)
+    members.Text("name", p.Name)
+    members.End()
 
-    member _.Bool (name: string) (value: bool voption) : unit =
-        match value with
-        | ValueSome value -> writer.WriteBoolean(name, value)
-        | ValueNone -> writer.WriteNull name
+let private migDeviceNames = MemberNames()
 
-    member _.Array (name: string) (write: Utf8JsonWriter -> 'a -> unit) (values: 'a[] voption) : unit =
-        match values with
-        | ValueSome values ->
-            writer.WriteStartArray name
-
-            for value in values do
-                write writer value
-
-            writer.WriteEndArray()
-        | ValueNone -> writer.WriteNull name
-
-let private computeProcess (writer: Utf8JsonWriter) (p: ComputeProcess) =
-    let members = Members writer
-    writer.WriteStartObject()
-    members.Int "pid" (ValueSome p.Pid)
-    members.Counter "memory_used_bytes" p.MemoryUsed
-    members.Text "name" p.Name
-    writer.WriteEndObject()
-
-let private migDevice (writer: Utf8JsonWriter) (device: MigDevice) =
-    let members = Members writer
-    writer.WriteStartObject()
-    members.Int "mig_index" (ValueSome device.Index)
-    members.Text "name" device.Name
-    members.Text "uuid" device.Uuid
-    members.Int "gpu_instance_id" device.GpuInstance
-    members.Int "compute_instance_id" device.ComputeInstance
-    members.Counter "memory_total_bytes" device.MemoryTotal
-    members.Counter "memory_used_bytes" device.MemoryUsed
-    writer.WriteEndObject()
+let private writeMigDevice (json: JsonText) (device: MigDevice) =
+    let mutable members = JsonMembers(json, migDeviceNames)
+    members.Int("mig_index", device.Index)
+    members.Text("name", device.Name)
+    members.Text("uuid", device.Uuid)
+    members.IntOrNull("gpu_instance_id", device.GpuInstance)
+    members.IntOrNull("compute_instance_id", device.ComputeInstance)
+    members.CounterOrNull("memory_total_bytes", device.MemoryTotal)
+    members.CounterOrNull("memory_used_bytes", device.MemoryUsed)
+    members.End()
 
 [<Literal>]
 let private MigEnabled = "enabled"
@@ -117,161 +84,164 @@ let private MigEnabled = "enabled"
 [<Literal>]
 let private MigDisabled = "disabled"
 
-let private gpu (gpu: Gpu) : JsonValue =
-    fun writer ->
-        let members = Members writer
-        writer.WriteStartObject()
-        members.Int "gpu_index" (ValueSome gpu.Index)
-        members.Text "name" gpu.Name
-        members.Text "uuid" gpu.Uuid
-        members.Number "utilization_gpu_percent" gpu.Utilization
-        members.Number "utilization_memory_percent" gpu.MemoryUtilization
-        members.Counter "memory_total_bytes" gpu.MemoryTotal
-        members.Counter "memory_used_bytes" gpu.MemoryUsed
-        members.Number "memory_percent" (ValueOption.map roundToTenth gpu.MemoryPercent)
-        members.Number "temperature_c" gpu.Temperature
-        members.Number "fan_speed_percent" gpu.FanSpeed
-        members.Number "power_w" gpu.Power
-        members.Number "power_limit_w" gpu.PowerLimit
-        // The keys below are ours; the webapp ignores them.
-        members.Array "throttle_reasons" (fun writer reason -> Encode.string reason writer) gpu.ThrottleReasons
-        members.Number "clock_sm_mhz" gpu.ClockSm
-        members.Number "clock_memory_mhz" gpu.ClockMemory
-        members.Number "pcie_rx_bytes_per_s" gpu.PcieReceived
-        members.Number "pcie_tx_bytes_per_s" gpu.PcieSent
-        members.Int "pcie_link_gen" gpu.PcieLinkGeneration
-        members.Int "pcie_link_width" gpu.PcieLinkWidth
-        members.Counter "ecc_uncorrected_total" gpu.EccUncorrected
-        members.Counter "ecc_corrected_total" gpu.EccCorrected
-        members.Bool "remapped_rows_pending" gpu.RemappedRowsPending
-        members.Int "xid_last" gpu.XidLast
-        members.Counter "xid_count" gpu.XidCount
-        members.Counter "energy_mj_total" gpu.Energy
-        members.Number "encoder_percent" gpu.Encoder
-        members.Number "decoder_percent" gpu.Decoder
-        members.Counter "nvlink_rx_bytes_total" gpu.NvlinkReceived
-        members.Counter "nvlink_tx_bytes_total" gpu.NvlinkSent
-        members.Number "memory_temperature_c" gpu.MemoryTemperature
+let private gpuNames = MemberNames()
 
-        match gpu.MigMode with
-        | ValueSome MigMode.Enabled -> members.Text "mig_mode" MigEnabled
-        | ValueSome MigMode.Disabled -> members.Text "mig_mode" MigDisabled
-        | ValueNone -> writer.WriteNull "mig_mode"
+let private writeGpu (json: JsonText) (gpu: Gpu) =
+    let mutable members = JsonMembers(json, gpuNames)
+    members.Int("gpu_index", gpu.Index)
+    members.Text("name", gpu.Name)
+    members.Text("uuid", gpu.Uuid)
+    members.NumberOrNull("utilization_gpu_percent", gpu.Utilization)
+    members.NumberOrNull("utilization_memory_percent", gpu.MemoryUtilization)
+    members.CounterOrNull("memory_total_bytes", gpu.MemoryTotal)
+    members.CounterOrNull("memory_used_bytes", gpu.MemoryUsed)
+    members.NumberOrNull("memory_percent", ValueOption.map roundToTenth gpu.MemoryPercent)
+    members.NumberOrNull("temperature_c", gpu.Temperature)
+    members.NumberOrNull("fan_speed_percent", gpu.FanSpeed)
+    members.NumberOrNull("power_w", gpu.Power)
+    members.NumberOrNull("power_limit_w", gpu.PowerLimit)
+    // The keys below are ours; the webapp ignores them.
+    members.Name "throttle_reasons"
+    arrayOrNull json (fun (reason: string) -> json.Text reason) gpu.ThrottleReasons
+    members.NumberOrNull("clock_sm_mhz", gpu.ClockSm)
+    members.NumberOrNull("clock_memory_mhz", gpu.ClockMemory)
+    members.NumberOrNull("pcie_rx_bytes_per_s", gpu.PcieReceived)
+    members.NumberOrNull("pcie_tx_bytes_per_s", gpu.PcieSent)
+    members.IntOrNull("pcie_link_gen", gpu.PcieLinkGeneration)
+    members.IntOrNull("pcie_link_width", gpu.PcieLinkWidth)
+    members.CounterOrNull("ecc_uncorrected_total", gpu.EccUncorrected)
+    members.CounterOrNull("ecc_corrected_total", gpu.EccCorrected)
+    members.BoolOrNull("remapped_rows_pending", gpu.RemappedRowsPending)
+    members.IntOrNull("xid_last", gpu.XidLast)
+    members.CounterOrNull("xid_count", gpu.XidCount)
+    members.CounterOrNull("energy_mj_total", gpu.Energy)
+    members.NumberOrNull("encoder_percent", gpu.Encoder)
+    members.NumberOrNull("decoder_percent", gpu.Decoder)
+    members.CounterOrNull("nvlink_rx_bytes_total", gpu.NvlinkReceived)
+    members.CounterOrNull("nvlink_tx_bytes_total", gpu.NvlinkSent)
+    members.NumberOrNull("memory_temperature_c", gpu.MemoryTemperature)
+    members.Name "mig_mode"
 
-        members.Array "compute_processes" computeProcess gpu.ComputeProcesses
-        members.Array "mig_devices" migDevice gpu.MigDevices
-        writer.WriteEndObject()
+    match gpu.MigMode with
+    | ValueSome MigMode.Enabled -> json.Text MigEnabled
+    | ValueSome MigMode.Disabled -> json.Text MigDisabled
+    | ValueNone -> json.Null()
 
-let private fan (fan: Hwmon.Fan) =
-    Encode.object [| "label", Encode.string fan.Label; "speed_rpm", Encode.int (int fan.Speed) |]
+    members.Name "compute_processes"
+    arrayOrNull json (writeProcess json) gpu.ComputeProcesses
+    members.Name "mig_devices"
+    arrayOrNull json (writeMigDevice json) gpu.MigDevices
+    members.End()
 
-let private pressure =
-    let average (stall: Pressure.Stall voption) (writer: Utf8JsonWriter) =
-        match stall with
-        | ValueSome stall -> number stall.Avg10 writer
-        | ValueNone -> writer.WriteNullValue()
+let private fanNames = MemberNames()
 
-    let total (stall: Pressure.Stall voption) (writer: Utf8JsonWriter) =
-        match stall with
-        | ValueSome stall -> counter stall.Total writer
-        | ValueNone -> writer.WriteNullValue()
+let private writeFan (json: JsonText) (fan: Hwmon.Fan) =
+    let mutable members = JsonMembers(json, fanNames)
+    members.Text("label", fan.Label)
+    members.Int("speed_rpm", int fan.Speed)
+    members.End()
 
-    Encode.record<PressureUse>
-        [|
-            "cpu_some_avg10", (fun use' writer -> average use'.CpuSome writer)
-            "io_some_avg10", (fun use' writer -> average use'.IoSome writer)
-            "io_full_avg10", (fun use' writer -> average use'.IoFull writer)
-            "memory_some_avg10", (fun use' writer -> average use'.MemorySome writer)
-            "memory_full_avg10", (fun use' writer -> average use'.MemoryFull writer)
-            "cpu_some_total_us", (fun use' writer -> total use'.CpuSome writer)
-            "io_some_total_us", (fun use' writer -> total use'.IoSome writer)
-            "io_full_total_us", (fun use' writer -> total use'.IoFull writer)
-            "memory_some_total_us", (fun use' writer -> total use'.MemorySome writer)
-            "memory_full_total_us", (fun use' writer -> total use'.MemoryFull writer)
-        |]
+let private pressureNames = MemberNames()
 
-let private networkInterface =
-    Encode.record<NetDev.InterfaceCounters>
-        [|
-            "name", (fun i writer -> Encode.string i.Name writer)
-            "rx_bytes_total", (fun i writer -> counter i.Received.Bytes writer)
-            "tx_bytes_total", (fun i writer -> counter i.Sent.Bytes writer)
-            "rx_packets_total", (fun i writer -> counter i.Received.Packets writer)
-            "tx_packets_total", (fun i writer -> counter i.Sent.Packets writer)
-            "rx_errors_total", (fun i writer -> counter i.Received.Errors writer)
-            "tx_errors_total", (fun i writer -> counter i.Sent.Errors writer)
-            "rx_dropped_total", (fun i writer -> counter i.Received.Dropped writer)
-            "tx_dropped_total", (fun i writer -> counter i.Sent.Dropped writer)
-        |]
+let private writePressure (json: JsonText) (use': PressureUse) =
+    let mutable members = JsonMembers(json, pressureNames)
+    members.NumberOrNull("cpu_some_avg10", use'.CpuSome |> ValueOption.map _.Avg10)
+    members.NumberOrNull("io_some_avg10", use'.IoSome |> ValueOption.map _.Avg10)
+    members.NumberOrNull("io_full_avg10", use'.IoFull |> ValueOption.map _.Avg10)
+    members.NumberOrNull("memory_some_avg10", use'.MemorySome |> ValueOption.map _.Avg10)
+    members.NumberOrNull("memory_full_avg10", use'.MemoryFull |> ValueOption.map _.Avg10)
+    members.CounterOrNull("cpu_some_total_us", use'.CpuSome |> ValueOption.map _.Total)
+    members.CounterOrNull("io_some_total_us", use'.IoSome |> ValueOption.map _.Total)
+    members.CounterOrNull("io_full_total_us", use'.IoFull |> ValueOption.map _.Total)
+    members.CounterOrNull("memory_some_total_us", use'.MemorySome |> ValueOption.map _.Total)
+    members.CounterOrNull("memory_full_total_us", use'.MemoryFull |> ValueOption.map _.Total)
+    members.End()
 
-let private infinibandPort =
-    Encode.record<Infiniband.Port>
-        [|
-            "device", (fun port writer -> Encode.string port.Device writer)
-            "port", (fun port writer -> Encode.int port.Port writer)
-            "rx_bytes_total", (fun port writer -> counterOrNull port.Received writer)
-            "tx_bytes_total", (fun port writer -> counterOrNull port.Sent writer)
-        |]
+let private interfaceNames = MemberNames()
 
-let private memory (value: MemoryUse -> JsonValue) (sample: Sample) (writer: Utf8JsonWriter) : unit =
-    match sample.Memory with
-    | ValueSome memory -> value memory writer
-    | ValueNone -> writer.WriteNullValue()
+let private writeInterface (json: JsonText) (i: NetDev.InterfaceCounters) =
+    let mutable members = JsonMembers(json, interfaceNames)
+    members.Text("name", i.Name)
+    members.Counter("rx_bytes_total", i.Received.Bytes)
+    members.Counter("tx_bytes_total", i.Sent.Bytes)
+    members.Counter("rx_packets_total", i.Received.Packets)
+    members.Counter("tx_packets_total", i.Sent.Packets)
+    members.Counter("rx_errors_total", i.Received.Errors)
+    members.Counter("tx_errors_total", i.Sent.Errors)
+    members.Counter("rx_dropped_total", i.Received.Dropped)
+    members.Counter("tx_dropped_total", i.Sent.Dropped)
+    members.End()
 
-let private swap (value: SwapUse -> JsonValue) (sample: Sample) (writer: Utf8JsonWriter) : unit =
-    match sample.Swap with
-    | ValueSome swap -> value swap writer
-    | ValueNone -> writer.WriteNullValue()
+let private portNames = MemberNames()
 
-let private load (value: LoadAvg.LoadAverage -> float) (sample: Sample) (writer: Utf8JsonWriter) : unit =
-    match sample.Load with
-    | ValueSome load -> Encode.float (value load) writer
-    | ValueNone -> writer.WriteNullValue()
+let private writePort (json: JsonText) (port: Infiniband.Port) =
+    let mutable members = JsonMembers(json, portNames)
+    members.Text("device", port.Device)
+    members.Int("port", port.Port)
+    members.CounterOrNull("rx_bytes_total", port.Received)
+    members.CounterOrNull("tx_bytes_total", port.Sent)
+    members.End()
 
-let private pressureOrNull (sample: Sample) (writer: Utf8JsonWriter) : unit =
+let private sampleNames = MemberNames()
+
+let private writeSample (json: JsonText) (sample: Sample) =
+    let mutable members = JsonMembers(json, sampleNames)
+    members.Name "collected_at"
+    json.Instant sample.CollectedAt
+    members.NumberOrNull("cpu_usage_percent", sample.CpuUsage)
+    members.NumberOrNull("cpu_user_percent", sample.CpuUser)
+    members.NumberOrNull("cpu_system_percent", sample.CpuSystem)
+    members.NumberOrNull("cpu_iowait_percent", sample.CpuIowait)
+    members.NumberOrNull("cpu_load_1", sample.Load |> ValueOption.map _.One)
+    members.NumberOrNull("cpu_load_5", sample.Load |> ValueOption.map _.Five)
+    members.NumberOrNull("cpu_load_15", sample.Load |> ValueOption.map _.Fifteen)
+    members.NumberOrNull("cpu_frequency_mhz", sample.CpuFrequency)
+    members.NumberOrNull("cpu_temperature_c", sample.CpuTemperature)
+    members.IntOrNull("cpu_count_logical", sample.CpuCountLogical)
+    members.IntOrNull("cpu_count_physical", sample.CpuCountPhysical)
+    members.CounterOrNull("memory_total_bytes", sample.Memory |> ValueOption.map _.Total)
+    members.CounterOrNull("memory_used_bytes", sample.Memory |> ValueOption.map _.Used)
+    members.CounterOrNull("memory_available_bytes", sample.Memory |> ValueOption.map _.Available)
+    members.NumberOrNull("memory_percent", sample.Memory |> ValueOption.map _.Percent)
+    members.CounterOrNull("swap_total_bytes", sample.Swap |> ValueOption.map _.Total)
+    members.CounterOrNull("swap_used_bytes", sample.Swap |> ValueOption.map _.Used)
+    members.NumberOrNull("swap_percent", sample.Swap |> ValueOption.map _.Percent)
+    members.CounterOrNull("network_rx_bytes_total", sample.NetworkReceived)
+    members.CounterOrNull("network_tx_bytes_total", sample.NetworkSent)
+    members.IntOrNull("process_count", sample.ProcessCount)
+    members.Name "disks"
+    arrayOf json (writeDisk json) sample.Disks
+    members.Name "gpus"
+    arrayOf json (writeGpu json) sample.Gpus
+    members.Name "fans"
+    arrayOf json (writeFan json) sample.Fans
+    // The keys below are ours; the webapp ignores them.
+    members.NumberOrNull("cpu_steal_percent", sample.CpuSteal)
+    members.Name "cpu_cores_percent"
+    arrayOf json (fun core -> json.Float(float core)) sample.CpuCores
+    members.Name "pressure"
+
     match sample.Pressure with
-    | ValueSome stalls -> pressure stalls writer
-    | ValueNone -> writer.WriteNullValue()
+    | ValueSome stalls -> writePressure json stalls
+    | ValueNone -> json.Null()
 
-let private sampleMembers =
-    Encode.record<Sample>
-        [|
-            "collected_at", (fun sample writer -> Encode.string (instant sample.CollectedAt) writer)
-            "cpu_usage_percent", (fun sample writer -> numberOrNull sample.CpuUsage writer)
-            "cpu_user_percent", (fun sample writer -> numberOrNull sample.CpuUser writer)
-            "cpu_system_percent", (fun sample writer -> numberOrNull sample.CpuSystem writer)
-            "cpu_iowait_percent", (fun sample writer -> numberOrNull sample.CpuIowait writer)
-            "cpu_load_1", load (fun l -> l.One)
-            "cpu_load_5", load (fun l -> l.Five)
-            "cpu_load_15", load (fun l -> l.Fifteen)
-            "cpu_frequency_mhz", (fun sample writer -> numberOrNull sample.CpuFrequency writer)
-            "cpu_temperature_c", (fun sample writer -> numberOrNull sample.CpuTemperature writer)
-            "cpu_count_logical", (fun sample writer -> intOrNull sample.CpuCountLogical writer)
-            "cpu_count_physical", (fun sample writer -> intOrNull sample.CpuCountPhysical writer)
-            "memory_total_bytes", memory (fun m writer -> counter m.Total writer)
-            "memory_used_bytes", memory (fun m writer -> counter m.Used writer)
-            "memory_available_bytes", memory (fun m writer -> counter m.Available writer)
-            "memory_percent", memory (fun m writer -> number m.Percent writer)
-            "swap_total_bytes", swap (fun s writer -> counter s.Total writer)
-            "swap_used_bytes", swap (fun s writer -> counter s.Used writer)
-            "swap_percent", swap (fun s writer -> number s.Percent writer)
-            "network_rx_bytes_total", (fun sample writer -> counterOrNull sample.NetworkReceived writer)
-            "network_tx_bytes_total", (fun sample writer -> counterOrNull sample.NetworkSent writer)
-            "process_count", (fun sample writer -> intOrNull sample.ProcessCount writer)
-            "disks", (fun sample writer -> Encode.arrayOf disk sample.Disks writer)
-            "gpus", (fun sample writer -> Encode.arrayOf gpu sample.Gpus writer)
-            "fans", (fun sample writer -> Encode.arrayOf fan sample.Fans writer)
-            // The keys below are ours; the webapp ignores them.
-            "cpu_steal_percent", (fun sample writer -> numberOrNull sample.CpuSteal writer)
-            "cpu_cores_percent", (fun sample writer -> Encode.arrayOf number sample.CpuCores writer)
-            "pressure", pressureOrNull
-            "network_interfaces", (fun sample writer -> Encode.arrayOf networkInterface sample.Interfaces writer)
-            "infiniband", (fun sample writer -> Encode.arrayOf infinibandPort sample.Infiniband writer)
-        |]
+    members.Name "network_interfaces"
+    arrayOf json (writeInterface json) sample.Interfaces
+    members.Name "infiniband"
+    arrayOf json (writePort json) sample.Infiniband
+    members.End()
 
 /// The `sample` member.
 [<CompiledName "EncodeSample">]
-let encodeSample (sample: Sample) : JsonValue = sampleMembers sample
+let encodeSample (sample: Sample) : JsonValue =
+    fun writer ->
+        let json = JsonText InitialCapacity
+        writeSample json sample
+        Encode.raw json.Written writer
+
+let private counter (value: uint64<'u>) : JsonValue = Encode.int64 (wireInteger value)
+
+let private number (value: float<'u>) : JsonValue = Encode.float (float value)
 
 let private partition (partition: Partition) =
     Encode.object
@@ -308,10 +278,10 @@ let private systemInfo (info: SystemInfo) =
             "hostname", Encode.string info.Hostname
             "cpu_count_logical", Encode.voption Encode.int info.CpuCountLogical
             "cpu_count_physical", Encode.voption Encode.int info.CpuCountPhysical
-            "memory_total_bytes", counterOrNull info.MemoryTotal
-            "swap_total_bytes", counterOrNull info.SwapTotal
+            "memory_total_bytes", Encode.voption counter info.MemoryTotal
+            "swap_total_bytes", Encode.voption counter info.SwapTotal
             "boot_time", Encode.voption (fun at -> Encode.string (instant at)) info.BootTime
-            "uptime_seconds", numberOrNull info.Uptime
+            "uptime_seconds", Encode.voption number info.Uptime
             "platform_full", Encode.string info.Platform
             "partitions", Encode.arrayOf partition info.Partitions
             "interfaces", Encode.arrayOf interfaceAddress info.Interfaces
@@ -349,17 +319,17 @@ let agentText (agent: AgentInfo) : ReadOnlyMemory<byte> =
     Encode.writeTo output false (encodeAgent agent)
     output.WrittenMemory
 
-let private body =
-    Encode.record<struct (Sample * ReadOnlyMemory<byte>)>
-        [|
-            "sample", (fun (struct (sample, _)) writer -> encodeSample sample writer)
-            "agent", (fun (struct (_, agent)) writer -> Encode.raw agent writer)
-        |]
+let private bodyNames = MemberNames()
 
 /// Writes one request body as UTF-8 on one line, its `agent` member being a text of `AgentText`.
 [<CompiledName "WriteWithAgent">]
-let writeWithAgent (output: IBufferWriter<byte>) (sample: Sample) (agent: ReadOnlyMemory<byte>) : unit =
-    Encode.writeTo output false (body (struct (sample, agent)))
+let writeWithAgent (json: JsonText) (sample: Sample) (agent: ReadOnlyMemory<byte>) : unit =
+    let mutable members = JsonMembers(json, bodyNames)
+    members.Name "sample"
+    writeSample json sample
+    members.Name "agent"
+    json.Raw agent.Span
+    members.End()
 
 let private dInstant: Decoder<DateTimeOffset> =
     Decode.string

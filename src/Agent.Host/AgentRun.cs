@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Reactive.Concurrency;
+using System.Reactive.Linq;
 using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
 using Agent.Core;
@@ -93,8 +94,7 @@ internal sealed class AgentRun : IDisposable
             OnSkipped = skipped => lateBy = Math.Max(lateBy, skipped),
         };
 
-        // Printing is all that a dry run has to do with a sample: a second thread would only have to be woken for it.
-        posting = settings.DryRun ? sampling : new SamplingScheduler(clock);
+        posting = new SamplingScheduler(clock);
         service = new ServiceState(systemd, settings.Interval, () => outbox.Count + (this.remote?.Waiting ?? 0), clock);
 
         adviser = new Adviser(
@@ -140,18 +140,27 @@ internal sealed class AgentRun : IDisposable
         Serve();
 
         Exception? defect = null;
-        var poster = new Poster(outbox, Post, posting, settings.Interval, Random.Shared.NextDouble, signals.Orderly);
+        void Fail(Exception error)
+        {
+            defect = error;
+            sampling.Stop();
+        }
 
-        using var run = Pipeline
-            .Run(sampler, Buffer, poster, settings.CpuWindow, settings.Interval, settings.Once, sampling)
-            .Subscribe(
-                Report,
-                error =>
-                {
-                    defect = error;
-                    sampling.Stop();
-                },
-                sampling.Stop);
+        using var run = settings.DryRun
+            ? Pipeline
+                .Samples(sampler, settings.CpuWindow, settings.Interval, settings.Once, sampling)
+                .Do(Print)
+                .Subscribe(static _ => { }, Fail, sampling.Stop)
+            : Pipeline
+                .Run(
+                    sampler,
+                    Buffer,
+                    new Poster(outbox, Post, posting, settings.Interval, Random.Shared.NextDouble, signals.Orderly),
+                    settings.CpuWindow,
+                    settings.Interval,
+                    settings.Once,
+                    sampling)
+                .Subscribe(Report, Fail, sampling.Stop);
 
         // The first sample may be waiting for a slow source.
         using var stop = signals.Orderly.Register(() =>
@@ -160,7 +169,9 @@ internal sealed class AgentRun : IDisposable
             slow.Stop();
         });
         service.WatchOver(sampling);
-        var postingThread = posting == sampling ? null : new Thread(posting.Run, maxStackSize: 512 * 1024) { Name = "posting" };
+
+        // Printing is all that a dry run has to do with a sample: a second thread would only have to be woken for it.
+        var postingThread = settings.DryRun ? null : new Thread(posting.Run, maxStackSize: 512 * 1024) { Name = "posting" };
         postingThread?.Start();
         remote?.Start();
         sampling.Run();
@@ -185,12 +196,12 @@ internal sealed class AgentRun : IDisposable
     public SamplingCost Measure(int samples)
     {
         slow.Start();
-        sampler.Take();
+        sampler.Take().Release();
         var before = FSharpValueOption<Sample>.None;
 
         var cost = SamplingCost.Of(samples, clock, () =>
         {
-            sampler.Take();
+            sampler.Take().Release();
             var sample = sampler.Newest!;
             _ = BottleneckModule.Of(sample, DerivedModule.From(before, sample));
             before = FSharpValueOption<Sample>.NewValueSome(sample);
@@ -268,7 +279,7 @@ internal sealed class AgentRun : IDisposable
         return slow.Newest();
     }
 
-    private void Buffer(EncodedSample sample)
+    private void Sampled()
     {
         service.Sampled();
         log.Due();
@@ -281,14 +292,27 @@ internal sealed class AgentRun : IDisposable
         }
 
         clockWatch.Observe();
-        newest = sample;
-        outbox.Add(sample);
 
         if (untilSettled > 0 && --untilSettled == 0)
         {
             StartUpMemory.GiveBack();
         }
+    }
 
+    private void Print(EncodedSample sample)
+    {
+        Sampled();
+        log.ResultLine(sample.Body.Span);
+        sample.Release();
+        service.Delivered();
+        accepted = true;
+    }
+
+    private void Buffer(EncodedSample sample)
+    {
+        Sampled();
+        newest = settings.Once ? sample : null;
+        outbox.Add(sample);
         var overflowed = outbox.Dropped.Overflowed;
 
         if (overflowed > lost && !overflowing)
@@ -301,16 +325,9 @@ internal sealed class AgentRun : IDisposable
         lost = overflowed;
     }
 
-    private Outcome Post(ReadOnlyMemory<byte> body)
-    {
-        if (client is not null)
-        {
-            return Delivery.OfExchange(clock.GetUtcNow(), adviser.Consider(client.Post(body, signals.AtOnce)));
-        }
-
-        log.Result(body.Span);
-        return Outcome.NewDelivered(Delivery.NoReceipt);
-    }
+    // Without a webapp there is nothing in the outbox.
+    private Outcome Post(ReadOnlyMemory<byte> body) =>
+        Delivery.OfExchange(clock.GetUtcNow(), adviser.Consider(client!.Post(body, signals.AtOnce)));
 
     private void Report(Attempt attempt)
     {
@@ -318,15 +335,11 @@ internal sealed class AgentRun : IDisposable
             delivered: receipt =>
             {
                 accepted = newest is not null && attempt.Sample.Body.Span.SequenceEqual(newest.Body.Span);
-
                 Interlocked.Increment(ref delivered);
                 log.Over(NotDelivered);
                 service.Delivered();
 
-                if (client is not null)
-                {
-                    log.Routine(Delivery.ReceiptLine(receipt));
-                }
+                log.Routine(Delivery.ReceiptLine(receipt));
 
                 if (overflowing && outbox.Count == 0)
                 {

@@ -26,17 +26,27 @@ internal static class Pipeline
         TimeSpan window,
         TimeSpan interval,
         bool once,
-        IScheduler sampling)
+        IScheduler sampling) =>
+        poster.Deliver(Samples(sampler, window, interval, once, sampling).Do(buffer), once);
+
+    /// <summary>The first part alone: interval → sample.</summary>
+    /// <param name="sampler">Takes the samples.</param>
+    /// <param name="window">The CPU window; zero for none.</param>
+    /// <param name="interval">From one sample to the next.</param>
+    /// <param name="once">True for a single sample.</param>
+    /// <param name="sampling">The thread that samples.</param>
+    public static IObservable<EncodedSample> Samples(
+        Sampler sampler, TimeSpan window, TimeSpan interval, bool once, IScheduler sampling)
     {
-        var samples = Ticks(window, interval, once, sampling).Select(_ => sampler.Take()).Do(buffer);
+        var samples = Ticks(window, interval, once, sampling).Select(_ => sampler.Take());
 
         return window == TimeSpan.Zero
-            ? poster.Deliver(samples, once)
-            : poster.Deliver(Ticks(TimeSpan.Zero, interval, once, sampling)
+            ? samples
+            : Ticks(TimeSpan.Zero, interval, once, sampling)
                 .Do(_ => sampler.OpenWindow())
                 .IgnoreElements()
                 .Select(static _ => default(EncodedSample)!)
-                .Merge(samples), once);
+                .Merge(samples);
     }
 
     private static IObservable<long> Ticks(TimeSpan first, TimeSpan interval, bool once, IScheduler sampling) =>

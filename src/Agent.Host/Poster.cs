@@ -130,6 +130,12 @@ internal sealed class Poster(
                         takeBack: delay => Done(outbox.TakeBack) | Wait(delay));
 
                     observer.OnNext(new Attempt(sample, outcome, step));
+
+                    for (var i = 0; i < done.Count; i++)
+                    {
+                        Release(batch[i], done[i]);
+                    }
+
                     outbox.Flush();
                 }
 
@@ -147,6 +153,15 @@ internal sealed class Poster(
                 {
                     outbox.SetAside(sample, refusal);
                     outbox.Settle();
+                }
+            }
+
+            // Nobody has a delivered sample any more, not even a request: its answer is there.
+            static void Release(EncodedSample sample, string refusal)
+            {
+                if (refusal.Length == 0)
+                {
+                    sample.Release();
                 }
             }
 

@@ -35,7 +35,7 @@ internal sealed class Sampler(
     Action<FSharpValueOption<Sample>, Sample, Snapshot>? publish = null)
 {
     private readonly SampleOptions options = new(settings.Disks, settings.Interfaces, settings.CpuWindow);
-    private readonly ArrayBufferWriter<byte> body = new(4096);
+    private readonly BodyPool bodies = new();
     private readonly bool hasReceiver = settings.DryRun || settings.Target.IsSome;
     private FSharpValueOption<Snapshot> previous = FSharpValueOption<Snapshot>.None;
     private FSharpValueOption<Sample> previousSample = FSharpValueOption<Sample>.None;
@@ -54,7 +54,7 @@ internal sealed class Sampler(
         opening = files.ReadStat().Match<Stat.CpuStat, SourceError, Stat.CpuStat?>(static stat => stat, static _ => null);
     }
 
-    /// <summary>The machine at this instant, as a request body.</summary>
+    /// <summary>The machine at this instant, as a request body; in a dry run as a whole line, or several of them.</summary>
     public EncodedSample Take()
     {
         var snapshot = files.Read(Window(), slow);
@@ -71,18 +71,25 @@ internal sealed class Sampler(
             return EncodedSample.None;
         }
 
-        body.ResetWrittenCount();
+        var body = bodies.Rent();
 
         if (settings.DryRun && settings.Once)
         {
-            Wire.Write(body, true, sample, Agent(facts()));
+            var indented = new ArrayBufferWriter<byte>();
+            Wire.Write(indented, true, sample, Agent(facts()));
+            body.Raw(indented.WrittenSpan);
         }
         else
         {
             Wire.WriteWithAgent(body, sample, AgentText());
         }
 
-        return new EncodedSample(body.WrittenSpan.ToArray());
+        if (settings.DryRun)
+        {
+            body.Mark((byte)'\n');
+        }
+
+        return bodies.Keep(body);
     }
 
     private FSharpValueOption<CpuWindow> Window() =>

@@ -13,8 +13,10 @@ namespace Agent.Host;
 internal sealed class SamplingScheduler(AgentClock clock) : IScheduler, ISchedulerPeriodic, IServiceProvider
 {
     private readonly object gate = new();
-    private readonly PriorityQueue<Work, (TimeSpan Due, long Order)> queue = new();
-    private long enqueued;
+
+    // A handful at most, in the order in which they came.
+    private readonly List<Work> waiting = [];
+    private Thread? thread;
     private bool stopped;
 
     // While work runs, the instant it was due: periodic work that starts there is anchored at it, not at the few
@@ -89,10 +91,12 @@ internal sealed class SamplingScheduler(AgentClock clock) : IScheduler, ISchedul
     /// <summary>Does the work as it falls due, on the calling thread, until <see cref="Stop"/>.</summary>
     public void Run()
     {
-        while (TryTakeDue(out var work, out var due))
+        thread = Thread.CurrentThread;
+
+        while (TryTakeDue() is { } work)
         {
-            running = due;
-            var next = work.Run(due);
+            running = work.Due;
+            var next = work.Run();
             running = null;
             busyUntil = clock.Elapsed;
 
@@ -117,51 +121,72 @@ internal sealed class SamplingScheduler(AgentClock clock) : IScheduler, ISchedul
     {
         lock (gate)
         {
-            queue.Enqueue(work, (due, enqueued++));
-            Monitor.PulseAll(gate);
+            work.Due = due;
+            waiting.Add(work);
+
+            // The thread that runs looks again by itself.
+            if (Thread.CurrentThread != thread)
+            {
+                Monitor.PulseAll(gate);
+            }
         }
     }
 
-    private bool TryTakeDue(out Work work, out TimeSpan due)
+    private Work? TryTakeDue()
     {
         lock (gate)
         {
             while (!stopped)
             {
-                if (!queue.TryPeek(out work!, out var priority))
+                if (waiting.Count == 0)
                 {
                     clock.Wait(gate, Timeout.InfiniteTimeSpan);
+                    continue;
                 }
-                else if (work.IsDisposed)
+
+                var earliest = Earliest();
+                var work = waiting[earliest];
+                var rest = work.IsDisposed ? TimeSpan.Zero : work.Due - clock.Elapsed;
+
+                if (rest > TimeSpan.Zero)
                 {
-                    queue.Dequeue();
+                    clock.Wait(gate, rest);
+                    continue;
                 }
-                else if (priority.Due > clock.Elapsed)
+
+                waiting.RemoveAt(earliest);
+
+                if (!work.IsDisposed)
                 {
-                    clock.Wait(gate, priority.Due - clock.Elapsed);
-                }
-                else
-                {
-                    queue.Dequeue();
-                    due = priority.Due;
-                    return true;
+                    return work;
                 }
             }
 
-            work = Work.None;
-            due = default;
-            return false;
+            return null;
         }
+    }
+
+    // Of those that are due together the one that came first.
+    private int Earliest()
+    {
+        var earliest = 0;
+
+        for (var i = 1; i < waiting.Count; i++)
+        {
+            earliest = waiting[i].Due < waiting[earliest].Due ? i : earliest;
+        }
+
+        return earliest;
     }
 
     /// <summary>Something to do at an instant; it may name the next instant at which to do it again.</summary>
     private sealed class Work(Func<TimeSpan, TimeSpan?> action) : ICancelable
     {
-        public static readonly Work None = new(static _ => null);
+        public TimeSpan Due { get; set; }
 
         public bool IsDisposed { get; private set; }
 
-        public TimeSpan? Run(TimeSpan due) => IsDisposed ? null : action(due);
+        public TimeSpan? Run() => IsDisposed ? null : action(Due);
 
         public void Dispose() => IsDisposed = true;
     }

@@ -88,6 +88,23 @@ let private files =
                     for path in Directory.GetFiles directory do
                         Expect.equal (File.GetUnixFileMode path) owner path)
 
+            testCase "the newest is on disk and is delivered from the memory that it was encoded into"
+            <| fun () ->
+                withDirectory (fun parent ->
+                    let directory = Path.Combine(parent, "ingest")
+                    let spool, _ = openIn directory
+                    use spool = spool
+                    let first, second = sample 1 10, sample 2 10
+                    spool.Add first
+                    Expect.equal (File.ReadAllBytes(firstIn directory).Length) (first.Body.Length + 1) "it is in the file"
+                    Expect.isTrue (obj.ReferenceEquals(spool.Oldest, first)) "and not read from there"
+                    spool.Add second
+                    spool.Remove first
+                    Expect.isTrue (obj.ReferenceEquals(spool.Oldest, second)) "nor is the next one"
+                    spool.Remove second
+                    add spool 10 [ 3; 4 ]
+                    Expect.equal (drain spool) [ 3; 4 ] "one that others came after is read from the disk")
+
             testCase "segments go when they are delivered, and numbers are not used again"
             <| fun () ->
                 withDirectory (fun directory ->

@@ -1,11 +1,92 @@
+using Agent.Core;
+
 namespace Agent.Host.Buffering;
 
-/// <summary>One sample as it is kept, encoded once, without the token.</summary>
-/// <param name="Body">One line: UTF-8 JSON for the webapp, a record of <see cref="Core.RemoteWrite"/> for its receivers.</param>
-internal sealed record EncodedSample(ReadOnlyMemory<byte> Body)
+/// <summary>One sample as it is kept, encoded once, without the token. The outbox, the spool and the request share its bytes.</summary>
+/// <param name="body">One line: UTF-8 JSON for the webapp, a record of <see cref="Core.RemoteWrite"/> for its receivers.</param>
+internal sealed class EncodedSample(ReadOnlyMemory<byte> body)
 {
     /// <summary>What becomes of a sample that nobody is to receive.</summary>
-    public static readonly EncodedSample None = new(default(ReadOnlyMemory<byte>));
+    public static readonly EncodedSample None = new(default);
+
+    private readonly BodyPool? pool;
+    private JsonText? text;
+
+    /// <summary>One whose memory came from the pool.</summary>
+    public EncodedSample(JsonText text, BodyPool pool)
+        : this(text.Written)
+    {
+        this.text = text;
+        this.pool = pool;
+    }
+
+    /// <summary>The bytes; none once they were given back.</summary>
+    public ReadOnlyMemory<byte> Body { get; private set; } = body;
+
+    /// <summary>Gives the memory back to where it came from. For the last who has the sample, once it was delivered.</summary>
+    public void Release()
+    {
+        if (Interlocked.Exchange(ref text, null) is { } done)
+        {
+            Body = default;
+            pool!.Return(done);
+        }
+    }
+}
+
+/// <summary>
+/// Memory that samples are encoded into, used again once they are delivered. A sample that is lost or kept on disk only is
+/// left to the garbage collector: nobody has to know then who else still looks at it. Safe for all threads.
+/// </summary>
+internal sealed class BodyPool
+{
+    /// <summary>One that is encoded and one that is under way.</summary>
+    private const int Most = 2;
+
+    /// <summary>The first sample of a machine without GPUs fits.</summary>
+    private const int FirstCapacity = 4096;
+
+    /// <summary>So much longer than the one before is a sample hardly ever.</summary>
+    private const int Spare = 128;
+
+    private readonly Lock gate = new();
+    private readonly Stack<JsonText> free = new(Most);
+    private int capacity = FirstCapacity;
+
+    /// <summary>Memory to write to, empty.</summary>
+    public JsonText Rent()
+    {
+        lock (gate)
+        {
+            // While an outage lasts each sample keeps its own, so it is no larger than it has to be.
+            return free.TryPop(out var text) ? text : new JsonText(capacity);
+        }
+    }
+
+    /// <summary>A sample of what was rented.</summary>
+    public EncodedSample Keep(JsonText text)
+    {
+        lock (gate)
+        {
+            capacity = text.Written.Length + Spare;
+        }
+
+        return new EncodedSample(text, this);
+    }
+
+    /// <summary>Takes back what a sample no longer needs.</summary>
+    public void Return(JsonText text)
+    {
+        text.Clear();
+
+        lock (gate)
+        {
+            if (free.Count < Most)
+            {
+                free.Push(text);
+            }
+        }
+    }
 }
 
 /// <summary>Samples that went without being delivered.</summary>

@@ -100,8 +100,11 @@ internal sealed class Outbox(int capacity) : IOutbox
         lock (gate)
         {
             // One that had to go while its request was under way was not lost after all.
-            var found = !waiting.Remove(delivered) && lost.Remove(delivered) ? 1 : 0;
-            dropped = dropped with { Overflowed = dropped.Overflowed - found };
+            if (!TryRemove(delivered) && lost.Remove(delivered))
+            {
+                dropped = dropped with { Overflowed = dropped.Overflowed - 1 };
+            }
+
             Settle();
         }
     }
@@ -111,7 +114,7 @@ internal sealed class Outbox(int capacity) : IOutbox
     {
         lock (gate)
         {
-            if (waiting.Remove(refused))
+            if (TryRemove(refused))
             {
                 aside.Add(refused);
             }
@@ -123,8 +126,11 @@ internal sealed class Outbox(int capacity) : IOutbox
     {
         lock (gate)
         {
-            dropped = dropped with { Refused = dropped.Refused + aside.Count };
-            aside.Clear();
+            if (aside.Count > 0)
+            {
+                dropped = dropped with { Refused = dropped.Refused + aside.Count };
+                aside.Clear();
+            }
         }
     }
 
@@ -150,5 +156,17 @@ internal sealed class Outbox(int capacity) : IOutbox
     /// <inheritdoc/>
     public void Dispose()
     {
+    }
+
+    // It is nearly always the oldest.
+    private bool TryRemove(EncodedSample sample)
+    {
+        if (!ReferenceEquals(waiting.First?.Value, sample))
+        {
+            return waiting.Remove(sample);
+        }
+
+        waiting.RemoveFirst();
+        return true;
     }
 }

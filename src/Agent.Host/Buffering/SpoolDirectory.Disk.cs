@@ -89,6 +89,7 @@ internal sealed partial class SpoolDirectory
 
         while (memory.First is { } oldest && TryAppend(oldest.Value))
         {
+            newest = oldest.Value;
             memory.RemoveFirst();
         }
     }

@@ -153,6 +153,7 @@ internal sealed partial class SpoolDirectory
             memory.Remove(current);
         }
 
+        newest = ReferenceEquals(newest, current) ? null : newest;
         current = null;
     }
 

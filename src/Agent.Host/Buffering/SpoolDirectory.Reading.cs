@@ -55,6 +55,11 @@ internal sealed partial class SpoolDirectory
     {
         while (files?.Seek(ref head) is { } segment)
         {
+            if (newest is { IsGone: false, Sample: not null, Place: { } place } written && place.Equals(head))
+            {
+                return written;
+            }
+
             try
             {
                 var record = files.Read(segment, head.Offset);

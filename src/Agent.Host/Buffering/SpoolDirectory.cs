@@ -27,6 +27,9 @@ internal sealed partial class SpoolDirectory : IOutbox
     private SpoolPosition damagedUpTo;
     private Entry? current;
     private Entry[] behind = [];
+
+    // The last one that went to the disk, whose bytes need not be read back while nobody else waits.
+    private Entry? newest;
     private DropCounts dropped;
     private bool diskRefuses;
     private bool syncFails;

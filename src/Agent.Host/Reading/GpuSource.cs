@@ -18,6 +18,9 @@ internal sealed class GpuSource
     /// <summary>Where nothing tells of GPUs it is looked again after this time.</summary>
     private static readonly TimeSpan LookAgain = TimeSpan.FromSeconds(30);
 
+    /// <summary>In the place of the instant since which a call lasts.</summary>
+    private const long NoCall = -1;
+
     /// <summary>Nobody needs to look at a machine whose GPUs can be read.</summary>
     private static readonly GpuSurroundings Unseen = new(default, "", GpuNodes.Usable);
 
@@ -26,9 +29,8 @@ internal sealed class GpuSource
     private readonly TimeSpan longestAge;
     private readonly SlowSource<GpuReading> thread;
     private readonly NvmlSource? library;
-    private readonly object gate = new();
-    private NvidiaSmiSource? program;
-    private TimeSpan? callSince;
+    private volatile NvidiaSmiSource? program;
+    private long callSince = NoCall;
     private Told? told;
     private volatile GpuFinding? finding;
 
@@ -45,13 +47,13 @@ internal sealed class GpuSource
     }
 
     /// <summary>The newest reading that is young enough; null while there is none.</summary>
-    public GpuReading? Newest => Program is { } asked ? asked.Newest : thread.Newest;
+    public GpuReading? Newest => program is { } asked ? asked.Newest : thread.Newest;
 
     /// <summary>The name that metrics tell its state by.</summary>
     public string Name => thread.Name;
 
     /// <summary>What the newest reading by the library took; null before the first, and while nvidia-smi tells by itself.</summary>
-    public TimeSpan? Took => Program is null ? thread.Took : null;
+    public TimeSpan? Took => program is null ? thread.Took : null;
 
     /// <summary>Which GPUs there are, or why there are none; null before the first answer.</summary>
     public GpuFinding? Finding => Hanging is { Length: > 0 } hanging
@@ -60,37 +62,16 @@ internal sealed class GpuSource
         : finding;
 
     /// <summary>What the newest reading could not read.</summary>
-    public SourceError[] Faults =>
-    [
-        .. Hanging is { Length: > 0 } hanging ? (SourceError[])[SourceError.NewUnreadable(Nvml.Source, hanging)] : [],
-        .. library?.Hanging ?? [],
-        .. (Program is { } asked ? asked.Faults : thread.Newest?.Faults) ?? [],
-    ];
-
-    private NvidiaSmiSource? Program
-    {
-        get
-        {
-            lock (gate)
-            {
-                return program;
-            }
-        }
-    }
+    public SourceError[] Faults => SourceErrors.Together(
+        Hanging is { Length: > 0 } hanging ? [SourceError.NewUnreadable(Nvml.Source, hanging)] : [],
+        library?.Hanging ?? [],
+        (program is { } asked ? asked.Faults : thread.Newest?.Faults) ?? []);
 
     /// <summary>Says so when a call of the library has not returned for too long.</summary>
-    private string Hanging
-    {
-        get
-        {
-            lock (gate)
-            {
-                return callSince is { } since && clock.Elapsed - since > longestAge
-                    ? $"a call has not returned for {longestAge.TotalSeconds:0.#} s; until it does there are no GPUs in the samples"
-                    : "";
-            }
-        }
-    }
+    private string Hanging =>
+        Volatile.Read(ref callSince) is var since and not NoCall && clock.Elapsed.Ticks - since > longestAge.Ticks
+            ? $"a call has not returned for {longestAge.TotalSeconds:0.#} s; until it does there are no GPUs in the samples"
+            : "";
 
     /// <summary>Starts reading.</summary>
     public void Start()
@@ -109,7 +90,7 @@ internal sealed class GpuSource
     {
         thread.Stop();
         library?.Stop();
-        Program?.Stop();
+        program?.Stop();
     }
 
     /// <summary>Waits for the first answer until the given instant of the clock.</summary>
@@ -130,36 +111,30 @@ internal sealed class GpuSource
             return new(reading, settings.Interval);
         }
 
-        if (MayAskProgram() && Program is null)
+        if (MayAskProgram() && program is null)
         {
             var asked = new NvidiaSmiSource(
                 settings.Interval, longestAge, !settings.Once, settings.ProcFs, NvidiaSmiProcess.NewProgram(clock), clock);
             asked.Start();
             asked.WaitForFirst(clock.Elapsed + FirstAnswer);
 
-            lock (gate)
-            {
-                program = asked;
-            }
+            program = asked;
         }
 
-        var found = Program?.Newest ?? new([], Program is null ? LibraryFaults() : []);
-        Tell(found, Program);
+        var found = program?.Newest ?? new([], program is null ? LibraryFaults() : []);
+        Tell(found, program);
 
         // Whoever waits for a library that was open, or for a program's first answer, looks often.
         var isQuiet = found.Gpus.Length == 0
             && found.Faults.Length == 0
             && library is not { WasOpen: true }
-            && Program is null or { Error: not null };
+            && program is null or { Error: not null };
         return new(found, isQuiet ? LookAgain : settings.Interval);
     }
 
     private GpuReading? ReadLibrary()
     {
-        lock (gate)
-        {
-            callSince = clock.Elapsed;
-        }
+        Volatile.Write(ref callSince, clock.Elapsed.Ticks);
 
         try
         {
@@ -167,10 +142,7 @@ internal sealed class GpuSource
         }
         finally
         {
-            lock (gate)
-            {
-                callSince = null;
-            }
+            Volatile.Write(ref callSince, NoCall);
         }
     }
 
@@ -183,14 +155,8 @@ internal sealed class GpuSource
 
     private void Release()
     {
-        NvidiaSmiSource? asked;
-
-        lock (gate)
-        {
-            asked = program;
-            program = null;
-        }
-
+        var asked = program;
+        program = null;
         asked?.Stop();
     }
 

@@ -118,13 +118,11 @@ internal sealed partial class NvidiaSmiSource
             {
                 var whole = error ?? (clock.Elapsed - troubleAt <= longestAge ? trouble : null);
 
-                return
-                [
-                    .. Newest?.Faults ?? [],
-                    .. whole is { IsAbsent: false } ? (SourceError[])[whole] : [],
-                    .. processError is null ? (SourceError[])[] : [processError],
-                    .. processes?.Faults ?? [],
-                ];
+                return SourceErrors.Together(
+                    Newest?.Faults ?? [],
+                    whole is { IsAbsent: false } ? [whole] : [],
+                    processError is null ? [] : [processError],
+                    processes?.Faults ?? []);
             }
         }
     }

@@ -74,23 +74,19 @@ internal sealed class NvmlSource
     public bool WasOpen => everOpened;
 
     /// <summary>What calls that do not return keep from being told or mended.</summary>
-    public IEnumerable<SourceError> Hanging
-    {
-        get
-        {
-            if (costly.IsOverdue)
-            {
-                yield return SourceError.NewUnreadable(
-                    $"{Nvml.Source} (PCIe, NVLink, ECC, processes)", $"no answer for {longestCostlyAge.TotalSeconds:0.#} s");
-            }
-
-            if (isStuck)
-            {
-                yield return SourceError.NewUnreadable(
-                    $"{Nvml.Source} (after a loss)", "it cannot be opened again while one of its calls does not return");
-            }
-        }
-    }
+    public SourceError[] Hanging => SourceErrors.Together(
+        costly.IsOverdue
+            ? [
+                SourceError.NewUnreadable(
+                    $"{Nvml.Source} (PCIe, NVLink, ECC, processes)", $"no answer for {longestCostlyAge.TotalSeconds:0.#} s"),
+            ]
+            : [],
+        isStuck
+            ? [
+                SourceError.NewUnreadable(
+                    $"{Nvml.Source} (after a loss)", "it cannot be opened again while one of its calls does not return"),
+            ]
+            : []);
 
     /// <summary>
     /// All GPUs; null while the library is not open. To be called by one thread alone, as often as readings are wanted.

@@ -16,24 +16,19 @@ internal readonly record struct SlowReading<T>(T Value, TimeSpan Next);
 internal sealed class SlowSource<T>(string name, AgentClock clock, TimeSpan longestAge, Func<SlowReading<T>> read)
     where T : class
 {
+    // For waiting. What was read is asked for at every sample and is looked at without it.
     private readonly object gate = new();
-    private T? newest;
-    private TimeSpan takenAt;
-    private bool started;
-    private TimeSpan? took;
-    private bool final;
+    private volatile Taken? newest;
+    private long since;
+    private volatile bool started;
+    private volatile bool stopped;
     private bool wanted;
-    private bool stopped;
 
     /// <summary>Starts reading.</summary>
     public void Start()
     {
-        lock (gate)
-        {
-            started = true;
-            takenAt = clock.Elapsed;
-        }
-
+        Volatile.Write(ref since, clock.Elapsed.Ticks);
+        started = true;
         new Thread(Loop, maxStackSize: 256 * 1024) { IsBackground = true, Name = name }.Start();
     }
 
@@ -58,43 +53,20 @@ internal sealed class SlowSource<T>(string name, AgentClock clock, TimeSpan long
     }
 
     /// <summary>The newest reading, if it is young enough.</summary>
-    public T? Newest
-    {
-        get
-        {
-            lock (gate)
-            {
-                return final || longestAge == Timeout.InfiniteTimeSpan || clock.Elapsed - takenAt <= longestAge ? newest : null;
-            }
-        }
-    }
+    public T? Newest =>
+        newest is { } taken && (taken.IsFinal || longestAge == Timeout.InfiniteTimeSpan || clock.Elapsed - taken.At <= longestAge)
+            ? taken.Value
+            : null;
 
     /// <summary>True while a reading does not return, and what is there is too old to be told. For sources that wait less than that.</summary>
-    public bool IsOverdue
-    {
-        get
-        {
-            lock (gate)
-            {
-                return started && !final && !stopped && clock.Elapsed - takenAt > longestAge;
-            }
-        }
-    }
+    public bool IsOverdue =>
+        started && !stopped && newest is not { IsFinal: true } && clock.Elapsed.Ticks - Volatile.Read(ref since) > longestAge.Ticks;
 
     /// <summary>The name that it was given.</summary>
     public string Name => name;
 
     /// <summary>What the newest reading took; null before the first.</summary>
-    public TimeSpan? Took
-    {
-        get
-        {
-            lock (gate)
-            {
-                return took;
-            }
-        }
-    }
+    public TimeSpan? Took => newest?.Took;
 
     /// <summary>Waits for the first reading until the given instant of the clock; infinite for as long as it takes.</summary>
     public void WaitForFirst(TimeSpan until)
@@ -128,20 +100,20 @@ internal sealed class SlowSource<T>(string name, AgentClock clock, TimeSpan long
 
             lock (gate)
             {
-                took = clock.Elapsed - begin;
-                newest = reading.Value;
-                takenAt = clock.Elapsed;
-                final = reading.Next == Timeout.InfiniteTimeSpan;
+                var end = clock.Elapsed;
+                var isFinal = reading.Next == Timeout.InfiniteTimeSpan;
+                newest = new Taken(reading.Value, end, end - begin, isFinal);
+                Volatile.Write(ref since, end.Ticks);
                 Monitor.PulseAll(gate);
 
-                var until = takenAt + reading.Next;
+                var until = end + reading.Next;
 
-                while (!final && !stopped && !wanted && clock.Elapsed < until)
+                while (!isFinal && !stopped && !wanted && clock.Elapsed < until)
                 {
                     clock.Wait(gate, until - clock.Elapsed);
                 }
 
-                if (stopped || final)
+                if (stopped || isFinal)
                 {
                     return;
                 }
@@ -150,4 +122,6 @@ internal sealed class SlowSource<T>(string name, AgentClock clock, TimeSpan long
             }
         }
     }
+
+    private sealed record Taken(T Value, TimeSpan At, TimeSpan Took, bool IsFinal);
 }

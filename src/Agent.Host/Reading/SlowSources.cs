@@ -130,7 +130,8 @@ internal sealed class SlowSources
     public GpuFinding? GpuFinding => gpus.Finding;
 
     /// <summary>What the newest readings could not read.</summary>
-    public SourceError[] Faults() => [.. sensors.Newest?.Faults ?? [], .. ipmiFans.Newest?.Faults ?? [], .. gpus.Faults];
+    public SourceError[] Faults() =>
+        SourceErrors.Together(sensors.Newest?.Faults ?? [], ipmiFans.Newest?.Faults ?? [], gpus.Faults);
 
     /// <summary>The newest sensors of hwmon.</summary>
     public Hwmon.PlacedSensor[] Sensors() => (sensors.Newest ?? SensorReading.None).Placed;
@@ -178,5 +179,35 @@ internal sealed class SlowSources
     private sealed record FanReading(Hwmon.Fan[] Fans, SourceError[] Faults)
     {
         public static readonly FanReading None = new([], []);
+    }
+}
+
+/// <summary>What several sources could not read.</summary>
+internal static class SourceErrors
+{
+    /// <summary>All of them in this order. Asked for at every sample, and nearly always there are none.</summary>
+    public static SourceError[] Together(params ReadOnlySpan<SourceError[]> parts)
+    {
+        foreach (var part in parts)
+        {
+            if (part.Length > 0)
+            {
+                return Joined(parts);
+            }
+        }
+
+        return [];
+    }
+
+    private static SourceError[] Joined(ReadOnlySpan<SourceError[]> parts)
+    {
+        var all = new List<SourceError>();
+
+        foreach (var part in parts)
+        {
+            all.AddRange(part);
+        }
+
+        return [.. all];
     }
 }

@@ -19,7 +19,6 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
 {
     private readonly Lock gate = new();
     private Repetitions repetitions = Repetition.None;
-    private byte[] printed = [];
 
     /// <summary>The text on one line: line breaks and other control characters become blanks.</summary>
     public static string OneLine(string text)
@@ -49,29 +48,21 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
     /// <summary>The output that was asked for; --quiet does not silence it.</summary>
     public void Result(string text) => Write(output, text);
 
-    /// <summary>The same for a sample as it would be sent.</summary>
-    public void Result(ReadOnlySpan<byte> utf8)
+    /// <summary>The same for a whole line of UTF-8, its end included: a sample as it would be sent.</summary>
+    public void ResultLine(ReadOnlySpan<byte> line)
     {
         if (output is not StreamWriter { AutoFlush: true, Encoding: UTF8Encoding } writer)
         {
-            Result(Encoding.UTF8.GetString(utf8));
+            Result(Encoding.UTF8.GetString(line[..^1]));
             return;
         }
 
         // The bytes are what the writer would make of the text again. They and the line end go out at once.
         lock (gate)
         {
-            if (printed.Length <= utf8.Length)
-            {
-                printed = new byte[utf8.Length + 1];
-            }
-
-            utf8.CopyTo(printed);
-            printed[utf8.Length] = (byte)'\n';
-
             try
             {
-                writer.BaseStream.Write(printed, 0, utf8.Length + 1);
+                writer.BaseStream.Write(line);
             }
             catch (IOException)
             {
@@ -106,13 +97,37 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
     public void Critical(string message) => At(LogLevel.Critical, message);
 
     /// <summary>All is well again with what warnings call so up to their first colon.</summary>
-    public void Over(string subject) => Repeated((now, told) => Repetition.Over(now, subject, told));
+    public void Over(string subject)
+    {
+        if (!NothingIsRepeated)
+        {
+            Repeated((now, told) => Repetition.Over(now, subject, told));
+        }
+    }
 
     /// <summary>Says what has been repeated for a minute. To be called every now and then.</summary>
-    public void Due() => Repeated(Repetition.Due);
+    public void Due()
+    {
+        if (!NothingIsRepeated)
+        {
+            Repeated(Repetition.Due);
+        }
+    }
 
     /// <summary>Says how often the last warnings were repeated.</summary>
     public void Finish() => Repeated(static (now, told) => (Repetition.None, Repetition.Finish(now, told)));
+
+    // Asked at every sample, and nearly always true.
+    private bool NothingIsRepeated
+    {
+        get
+        {
+            lock (gate)
+            {
+                return Repetition.AreNone(repetitions);
+            }
+        }
+    }
 
     private void Observe(Remark remark)
     {

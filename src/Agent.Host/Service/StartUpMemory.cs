@@ -12,6 +12,11 @@ internal static unsafe partial class StartUpMemory
     /// <summary>PF_R of elf(5), without PF_W and PF_X.</summary>
     private const uint ReadOnly = 4;
 
+    /// <summary>A little more than the heap's own budget, so that a collection comes right away.</summary>
+    private const int Budget = 800 * 1024;
+
+    private const int Piece = 4000;
+
     /// <summary>MADV_DONTNEED of madvise(2).</summary>
     private const int NotNeeded = 4;
 
@@ -26,6 +31,19 @@ internal static unsafe partial class StartUpMemory
     {
         GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
         _ = IteratePrograms(&ForgetConstants, 0);
+        TouchBudget();
+    }
+
+    /// <summary>
+    /// Has the kernel give the heap at once what it will grow by between two collections. One page after the other, as
+    /// samples come, would cost each of them a fault or two.
+    /// </summary>
+    private static void TouchBudget()
+    {
+        for (var touched = 0; touched < Budget; touched += Piece)
+        {
+            GC.KeepAlive(new byte[Piece]);
+        }
     }
 
     /// <summary>Looks at the first entry, which is the executable itself, and ends the iteration.</summary>
