@@ -630,9 +630,12 @@ module Advice =
     /// How far this machine's clock is ahead of the one that wrote the `Date` header; none when that is absent or garbled.
     [<CompiledName "Skew">]
     let skew (now: DateTimeOffset) (date: string) : TimeSpan voption =
-        match DateTimeOffset.TryParseExact(date.Trim(), "r", CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal) with
-        | true, theirs -> ValueSome(now - theirs)
-        | _ -> ValueNone
+        if date = "" then
+            ValueNone
+        else
+            match DateTimeOffset.TryParseExact(date.Trim(), "r", CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal) with
+            | true, theirs -> ValueSome(now - theirs)
+            | _ -> ValueNone
 
     /// `12.3 s ahead of the webapp's`, said of this machine's clock.
     [<CompiledName "DescribeSkew">]

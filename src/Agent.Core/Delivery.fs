@@ -457,22 +457,23 @@ module Delivery =
         let retry reason =
             Outcome.RetryAfter(retryDelay now answer.RetryAfter, reason)
 
-        let described = withText $"HTTP {answer.Status}" (errorText answer.Body)
+        let described () =
+            withText $"HTTP {answer.Status}" (errorText answer.Body)
 
         match answer.Status with
         | 200 ->
             match Decode.fromBytes dReceipt answer.Body with
             | Ok(ValueSome receipt) -> Outcome.Delivered receipt
-            | Ok ValueNone -> retry described
+            | Ok ValueNone -> retry (described ())
             | Error _ -> retry (notTheWebapp 200)
         | status when status >= 201 && status <= 299 -> retry (notTheWebapp status)
         | 408
         | 425
-        | 429 -> retry described
-        | status when status >= 500 -> retry described
+        | 429 -> retry (described ())
+        | status when status >= 500 -> retry (described ())
         | 400
         | 413
-        | 422 -> Outcome.Reject described
+        | 422 -> Outcome.Reject(described ())
         | status when status >= 300 && status <= 399 ->
             let target =
                 if answer.Location = "" then
@@ -481,7 +482,7 @@ module Delivery =
                     Text.excerpt (ReadOnlySpan(Encoding.UTF8.GetBytes answer.Location))
 
             Outcome.Hold $"HTTP {status}: redirected to {target}; redirects are not followed, correct --host"
-        | _ -> Outcome.Hold described
+        | _ -> Outcome.Hold(described ())
 
     /// What a request without an answer means.
     [<CompiledName "OfFailure">]
@@ -551,8 +552,22 @@ module Delivery =
         let orDash (text: string) =
             if text = "" then
                 "-"
+            elif text.Length <= Text.ExcerptLength && not (text.AsSpan().ContainsAnyExceptInRange(' ', '~')) then
+                text
             else
                 Text.excerpt (ReadOnlySpan(Encoding.UTF8.GetBytes text))
 
-        $"{orDash receipt.CollectedAt} | cpu={orDash receipt.CpuUsage} gpu={orDash receipt.TopGpuUtilization} "
-        + $"disk={orDash receipt.DiskUtilization} bottleneck={orDash receipt.Bottleneck}"
+        // Printed at every sample, for which the machinery behind $"…" is too much.
+        String.Concat(
+            [|
+                orDash receipt.CollectedAt
+                " | cpu="
+                orDash receipt.CpuUsage
+                " gpu="
+                orDash receipt.TopGpuUtilization
+                " disk="
+                orDash receipt.DiskUtilization
+                " bottleneck="
+                orDash receipt.Bottleneck
+            |]
+        )

@@ -106,14 +106,26 @@ module Repetition =
     [<CompiledName "None">]
     let none: Repetitions = { Held = [] }
 
-    /// True when nothing was said that could be repeated; `due` and `over` then change nothing.
-    [<CompiledName "AreNone">]
-    let areNone (repetitions: Repetitions) : bool = repetitions.Held.IsEmpty
-
     let private subjectOf (remark: Remark) =
         match remark.Message.IndexOf ':' with
         | -1 -> remark.Message
         | colon -> remark.Message.Substring(0, colon)
+
+    let rec private anyOf (predicate: HeldRemark -> bool) (held: HeldRemark list) : bool =
+        match held with
+        | [] -> false
+        | first :: rest -> predicate first || anyOf predicate rest
+
+    /// True when the minute of a remark is over at `now`. Without that `due` changes nothing.
+    [<CompiledName "IsDue">]
+    let isDue (now: TimeSpan) (repetitions: Repetitions) : bool =
+        // F# compares two TimeSpans as any two values, in boxes; of ticks it makes one instruction.
+        anyOf (fun held -> (now - held.PrintedAt).Ticks >= Period.Ticks) repetitions.Held
+
+    /// True when there is a remark about this subject. Without one `over` does what `due` does.
+    [<CompiledName "Concern">]
+    let concern (subject: string) (repetitions: Repetitions) : bool =
+        anyOf (fun held -> held.Newest.Message.StartsWith(subject, StringComparison.Ordinal)) repetitions.Held
 
     let private during (span: TimeSpan) =
         let minutes = Math.Round span.TotalMinutes

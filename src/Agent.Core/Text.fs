@@ -34,8 +34,12 @@ module internal Text =
 
         result.ToString()
 
+    /// So many characters of a text are shown in a message.
+    [<Literal>]
+    let ExcerptLength = 80
+
     /// The text as an error message shows it: control characters escaped, cut after 80 characters.
-    let excerpt (text: ReadOnlySpan<byte>) = excerptOf 80 text
+    let excerpt (text: ReadOnlySpan<byte>) = excerptOf ExcerptLength text
 
     /// The same, cut after 200 characters, for sentences that another program meant to be read.
     let longExcerpt (text: ReadOnlySpan<byte>) = excerptOf 200 text

@@ -326,8 +326,22 @@ internal sealed class AgentRun : IDisposable
     }
 
     // Without a webapp there is nothing in the outbox.
-    private Outcome Post(ReadOnlyMemory<byte> body) =>
-        Delivery.OfExchange(clock.GetUtcNow(), adviser.Consider(client!.Post(body, signals.AtOnce)));
+    private Outcome Post(ReadOnlyMemory<byte> body)
+    {
+        var exchange = client!.Post(body, signals.AtOnce);
+        var outcome = Delivery.OfExchange(clock.GetUtcNow(), exchange);
+
+        if (outcome.IsDelivered)
+        {
+            adviser.ConsiderDelivered(exchange);
+        }
+        else
+        {
+            adviser.Consider(exchange);
+        }
+
+        return outcome;
+    }
 
     private void Report(Attempt attempt)
     {

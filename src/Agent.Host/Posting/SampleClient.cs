@@ -211,8 +211,9 @@ internal sealed partial class SampleClient : IDisposable
         return body;
     }
 
-    private string WithoutSecrets(string header) =>
-        form.Secrets.Aggregate(header, static (text, secret) => text.Replace(secret, "***"));
+    private string WithoutSecrets(string header) => header.Length == 0
+        ? ""
+        : form.Secrets.Aggregate(header, static (text, secret) => text.Replace(secret, "***"));
 
     private static bool IsGzip(string coding) =>
         coding.Equals("gzip", StringComparison.OrdinalIgnoreCase) || coding.Equals("x-gzip", StringComparison.OrdinalIgnoreCase);

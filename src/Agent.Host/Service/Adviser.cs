@@ -23,8 +23,8 @@ internal sealed class Adviser(
     private TimeSpan askedAt;
     private bool isSkewed;
 
-    /// <summary>Looks at what came of an attempt, and passes it on.</summary>
-    public Exchange Consider(Exchange exchange)
+    /// <summary>Looks at what came of an attempt.</summary>
+    public void Consider(Exchange exchange)
     {
         if (!stop.IsCancellationRequested)
         {
@@ -32,8 +32,16 @@ internal sealed class Adviser(
             ConsiderClock(Advice.ClockOf(now, exchange));
             ConsiderCause(destination == Destination.RemoteWrite ? Advice.OfReceiver(now, exchange) : Advice.OfExchange(now, exchange));
         }
+    }
 
-        return exchange;
+    /// <summary>The same for an answer that says that its sample is delivered.</summary>
+    public void ConsiderDelivered(Exchange exchange)
+    {
+        if (!stop.IsCancellationRequested)
+        {
+            ConsiderClock(Advice.ClockOf(clock.GetUtcNow(), exchange));
+            ConsiderCause(default);
+        }
     }
 
     /// <summary>All is well, whatever an answer on the way to it was.</summary>

@@ -99,16 +99,21 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
     /// <summary>All is well again with what warnings call so up to their first colon.</summary>
     public void Over(string subject)
     {
-        if (!NothingIsRepeated)
+        // Asked at every sample, and nearly always there is nothing to say.
+        if (Repetition.Concern(subject, Now()))
         {
             Repeated((now, told) => Repetition.Over(now, subject, told));
+        }
+        else
+        {
+            Due();
         }
     }
 
     /// <summary>Says what has been repeated for a minute. To be called every now and then.</summary>
     public void Due()
     {
-        if (!NothingIsRepeated)
+        if (Repetition.IsDue(clock.Elapsed, Now()))
         {
             Repeated(Repetition.Due);
         }
@@ -117,15 +122,11 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
     /// <summary>Says how often the last warnings were repeated.</summary>
     public void Finish() => Repeated(static (now, told) => (Repetition.None, Repetition.Finish(now, told)));
 
-    // Asked at every sample, and nearly always true.
-    private bool NothingIsRepeated
+    private Repetitions Now()
     {
-        get
+        lock (gate)
         {
-            lock (gate)
-            {
-                return Repetition.AreNone(repetitions);
-            }
+            return repetitions;
         }
     }
 
