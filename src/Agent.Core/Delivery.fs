@@ -552,7 +552,10 @@ module Delivery =
         let orDash (text: string) =
             if text = "" then
                 "-"
-            elif text.Length <= Text.ExcerptLength && not (text.AsSpan().ContainsAnyExceptInRange(' ', '~')) then
+            elif
+                text.Length <= Text.ExcerptLength
+                && not (text.AsSpan().ContainsAnyExceptInRange(' ', '~'))
+            then
                 text
             else
                 Text.excerpt (ReadOnlySpan(Encoding.UTF8.GetBytes text))

@@ -27,6 +27,7 @@ internal sealed partial class SampleClient : IDisposable
     private readonly Failures failures;
     private readonly BlockingConnector? connector;
     private readonly TimeSpan timeout;
+    private readonly TimeLimit limit;
     private readonly AgentClock clock;
     private readonly byte[] buffer = new byte[LongestAnswer];
     private bool isConnected;
@@ -40,6 +41,7 @@ internal sealed partial class SampleClient : IDisposable
         this.trust = trust;
         this.timeout = timeout;
         this.clock = clock;
+        limit = new TimeLimit(timeout, clock);
         var proxy = new LoopbackBypass(HttpClient.DefaultProxy);
         var proxyUri = proxy.IsBypassed(form.Endpoint) ? null : proxy.GetProxy(form.Endpoint);
         failures = new Failures(form.Endpoint, proxyUri);
@@ -87,8 +89,7 @@ internal sealed partial class SampleClient : IDisposable
 
     private Exchange Send(ReadOnlyMemory<byte> body, CancellationToken stop)
     {
-        using var limit = new CancellationTokenSource(timeout, clock);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, stop);
+        using var either = limit.Begin(stop);
         using var content = new SampleContent(body);
         trust.TakeFaults();
 
@@ -120,10 +121,18 @@ internal sealed partial class SampleClient : IDisposable
         {
             return Exchange.NewFailed(NetworkFailure.NewBroken("the answer is not the gzip that it says it is"));
         }
+        finally
+        {
+            limit.End();
+        }
     }
 
     /// <inheritdoc/>
-    public void Dispose() => http.Dispose();
+    public void Dispose()
+    {
+        limit.Dispose();
+        http.Dispose();
+    }
 
     // A read that blocked ends with whatever closing its socket makes of it.
     private static bool IsEndOf(Exception error, CancellationToken stop) =>
