@@ -93,6 +93,34 @@ let tests =
 
                     (ofReason reason lines |> List.sumBy (snd >> count)) = said.Length))
 
+            lawOf wholeCases "what is not due and concerns no remark needs no further look" steps (fun steps ->
+                let mutable state = Repetition.none
+                let mutable second = 0
+
+                steps
+                |> Array.forall (fun (wait, step) ->
+                    second <- second + wait
+                    let now = TimeSpan.FromSeconds(float second)
+                    let due = Repetition.due now state
+
+                    let isSame =
+                        (Repetition.isDue now state || due = struct (state, [||]))
+                        && (Repetition.concern "delivery" state
+                            || Repetition.over now "delivery" state = due)
+
+                    state <-
+                        match step with
+                        | Says(reason, figure) ->
+                            let struct (next, _) = Repetition.observe now (remark reason figure) state
+                            next
+                        | Over ->
+                            let struct (next, _) = Repetition.over now "delivery" state
+                            next
+                        | Due ->
+                            let struct (next, _) = due
+                            next
+
+                    isSame))
             lawOf wholeCases "a remark that was not made for a minute is printed at once, as it is" steps (fun steps ->
                 let printed = run steps
                 let mutable second = 0
