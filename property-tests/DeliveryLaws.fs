@@ -4,6 +4,7 @@ module Agent.PropertyTests.DeliveryLaws
 open System
 open System.Globalization
 open System.Text
+open System.Text.Json
 open Agent.PropertyTests.Generators
 open Agent.PropertyTests.Laws
 open Expecto
@@ -114,6 +115,112 @@ let private answerOf status (json: JsonValue) : Answer =
         Date = ""
         Body = ReadOnlyMemory(JsonLaws.bytesOf false json)
     }
+
+/// JSON text of an answer: members that matter and others, some of them twice, in any order; some of it damaged.
+let private answerText: Gen<string> =
+    let quoted text = $"\"{text}\""
+
+    let leaf =
+        Gen.frequency
+            [
+                3,
+                Gen.elements
+                    [
+                        "true"
+                        "false"
+                        "null"
+                        "12.50"
+                        "-0"
+                        "1e400"
+                        "{}"
+                        "[]"
+                        "[{\"ok\":true}]"
+                    ]
+                2,
+                Gen.elements [ ""; "idle"; "a\\u0041"; "\\ud800"; "\\ud83d\\ude00"; "é"; "\\n" ]
+                |> Gen.map quoted
+            ]
+
+    let object names value =
+        Gen.zip (Gen.elements names |> Gen.map quoted) value
+        |> Gen.map (fun (name, value) -> $"{name}: {value}")
+        |> upTo 5
+        |> Gen.map (fun members -> "{" + String.concat ", " members + "}")
+
+    let snapshot =
+        object
+            [
+                "collected_at"
+                "bottleneck"
+                "cpu_usage_percent"
+                "top_gpu_util_percent"
+                "disk_util_percent"
+                "id"
+                "bottlenec\\u006b"
+            ]
+            leaf
+
+    gen {
+        let! first = Gen.elements [ "\"ok\": true, "; "\"\\u006fk\": true, "; "\"ok\": false, "; "" ]
+        let! rest = object [ "snapshot"; "snapshot"; "ok"; "error"; "other" ] (Gen.oneof [ leaf; snapshot ])
+
+        let whole =
+            if rest = "{}" then
+                "{" + first.TrimEnd(' ', ',') + "}"
+            else
+                "{" + first + rest[1..]
+
+        let! cut = Gen.choose (0, whole.Length)
+
+        return!
+            Gen.frequency
+                [
+                    8, Gen.constant whole
+                    1, Gen.constant (whole.Substring(0, cut))
+                    1, Gen.constant (whole + "}")
+                ]
+    }
+
+/// The receipt by the combinators, which read a tree of the whole answer; none where it is not the webapp's or not `ok`.
+let private receiptByTree (body: string) : Receipt voption =
+    let spelling: Decoder<string> =
+        fun path element ->
+            match element.ValueKind with
+            | JsonValueKind.String -> Ok(Decode.string path element |> Result.defaultValue "")
+            | JsonValueKind.Number -> Ok(element.GetRawText())
+            | _ -> Ok ""
+
+    let snapshot: Decoder<Receipt> =
+        fun path element ->
+            if element.ValueKind = JsonValueKind.Object then
+                Decode.object
+                    (fun get ->
+                        let spelled name =
+                            get.Optional.Field name spelling |> Option.defaultValue ""
+
+                        {
+                            CollectedAt = spelled "collected_at"
+                            Bottleneck = spelled "bottleneck"
+                            CpuUsage = spelled "cpu_usage_percent"
+                            TopGpuUtilization = spelled "top_gpu_util_percent"
+                            DiskUtilization = spelled "disk_util_percent"
+                        })
+                    path
+                    element
+            else
+                Ok Delivery.noReceipt
+
+    let answer: Decoder<Receipt voption> =
+        Decode.object (fun get ->
+            let receipt = get.Optional.Field "snapshot" snapshot
+
+            if get.Required.Field "ok" Decode.bool then
+                ValueSome(receipt |> Option.defaultValue Delivery.noReceipt)
+            else
+                ValueNone)
+
+    Decode.fromBytes answer (ReadOnlyMemory(Encoding.UTF8.GetBytes body))
+    |> Result.defaultValue ValueNone
 
 let private receipt: Gen<Receipt> =
     gen {
@@ -228,6 +335,15 @@ let tests =
                         Body = ReadOnlyMemory body
                     })
                     .IsDelivered)
+            law "an answer read in one pass says what its tree says" answerText (fun text ->
+                let answer =
+                    { answerOf 200 Encode.nil with
+                        Body = ReadOnlyMemory(Encoding.UTF8.GetBytes text)
+                    }
+
+                match Delivery.ofAnswer now answer with
+                | Outcome.Delivered receipt -> same (ValueSome receipt) (receiptByTree text)
+                | _ -> same ValueNone (receiptByTree text))
             lawOf
                 wholeCases
                 "a status is final for what it is: refused, held or tried again"

@@ -32,6 +32,7 @@ let private tests =
             JsonLaws.tests
             WireLaws.tests
             DeliveryLaws.tests
+            HttpLaws.tests
             SpoolLaws.tests
             AdviceLaws.tests
             ExpositionLaws.tests

@@ -380,43 +380,103 @@ module Delivery =
             DiskUtilization = ""
         }
 
+    let private okName = "ok"B
+    let private snapshotName = "snapshot"B
+    let private collectedAtName = "collected_at"B
+    let private bottleneckName = "bottleneck"B
+    let private cpuUsageName = "cpu_usage_percent"B
+    let private topGpuUtilizationName = "top_gpu_util_percent"B
+    let private diskUtilizationName = "disk_util_percent"B
+
     /// Text or a number in its own spelling. Delivered is decided by `ok` alone, so anything else only leaves a gap in a
-    /// log line.
-    let private dSpelling: Decoder<string> =
-        fun path element ->
-            match element.ValueKind with
-            | JsonValueKind.String -> Ok(Decode.string path element |> Result.defaultValue "")
-            | JsonValueKind.Number -> Ok(element.GetRawText())
-            | _ -> Ok ""
+    /// log line. Stands on the value, and then on its end.
+    let private spelling (reader: byref<Utf8JsonReader>) : string =
+        match reader.TokenType with
+        | JsonTokenType.String ->
+            try
+                reader.GetString() |> Option.ofObj |> Option.defaultValue ""
+            with :? InvalidOperationException ->
+                // No text is half a surrogate pair.
+                ""
+        | JsonTokenType.Number -> Encoding.ASCII.GetString reader.ValueSpan
+        | _ ->
+            reader.Skip()
+            ""
 
-    let private dSnapshot: Decoder<Receipt> =
-        fun path element ->
-            match element.ValueKind with
-            | JsonValueKind.Object ->
-                let spelled (get: IGetters) name =
-                    get.Optional.Field name dSpelling |> Option.defaultValue ""
+    let private snapshot (reader: byref<Utf8JsonReader>) : Receipt =
+        let mutable collectedAt = ""
+        let mutable bottleneck = ""
+        let mutable cpuUsage = ""
+        let mutable topGpuUtilization = ""
+        let mutable diskUtilization = ""
 
-                Decode.object
-                    (fun get ->
-                        {
-                            CollectedAt = spelled get "collected_at"
-                            Bottleneck = spelled get "bottleneck"
-                            CpuUsage = spelled get "cpu_usage_percent"
-                            TopGpuUtilization = spelled get "top_gpu_util_percent"
-                            DiskUtilization = spelled get "disk_util_percent"
-                        })
-                    path
-                    element
-            | _ -> Ok noReceipt
+        if reader.TokenType <> JsonTokenType.StartObject then
+            reader.Skip()
+            noReceipt
+        else
+            while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
+                if reader.ValueTextEquals(ReadOnlySpan collectedAtName) then
+                    reader.Read() |> ignore
+                    collectedAt <- spelling &reader
+                elif reader.ValueTextEquals(ReadOnlySpan bottleneckName) then
+                    reader.Read() |> ignore
+                    bottleneck <- spelling &reader
+                elif reader.ValueTextEquals(ReadOnlySpan cpuUsageName) then
+                    reader.Read() |> ignore
+                    cpuUsage <- spelling &reader
+                elif reader.ValueTextEquals(ReadOnlySpan topGpuUtilizationName) then
+                    reader.Read() |> ignore
+                    topGpuUtilization <- spelling &reader
+                elif reader.ValueTextEquals(ReadOnlySpan diskUtilizationName) then
+                    reader.Read() |> ignore
+                    diskUtilization <- spelling &reader
+                else
+                    reader.Skip()
 
-    let private dReceipt: Decoder<Receipt voption> =
-        Decode.object (fun get ->
-            let snapshot = get.Optional.Field "snapshot" dSnapshot
+            {
+                CollectedAt = collectedAt
+                Bottleneck = bottleneck
+                CpuUsage = cpuUsage
+                TopGpuUtilization = topGpuUtilization
+                DiskUtilization = diskUtilization
+            }
 
-            if get.Required.Field "ok" Decode.bool then
-                ValueSome(snapshot |> Option.defaultValue noReceipt)
-            else
-                ValueNone)
+    /// The receipt, or none where `ok` is false; an error for a body that is not the webapp's. An answer comes with every
+    /// sample, so it is read in one pass without a tree of its values. Of a member that stands twice the last one counts.
+    let private receiptOf (body: ReadOnlySpan<byte>) : Result<Receipt voption, unit> =
+        let mutable ok = ValueNone
+        let mutable receipt = noReceipt
+
+        try
+            let mutable reader = Utf8JsonReader body
+
+            if reader.Read() && reader.TokenType = JsonTokenType.StartObject then
+                while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
+                    if reader.ValueTextEquals(ReadOnlySpan okName) then
+                        reader.Read() |> ignore
+
+                        ok <-
+                            match reader.TokenType with
+                            | JsonTokenType.True -> ValueSome true
+                            | JsonTokenType.False -> ValueSome false
+                            | _ -> ValueNone
+
+                        reader.Skip()
+                    elif reader.ValueTextEquals(ReadOnlySpan snapshotName) then
+                        reader.Read() |> ignore
+                        receipt <- snapshot &reader
+                    else
+                        reader.Skip()
+
+                // Nothing may follow.
+                reader.Read() |> ignore
+
+            match ok with
+            | ValueSome true -> Ok(ValueSome receipt)
+            | ValueSome false -> Ok ValueNone
+            | ValueNone -> Error()
+        with :? JsonException ->
+            Error()
 
     /// The webapp's own words: `error` of a JSON object, else nothing.
     let private errorText (body: ReadOnlyMemory<byte>) : string =
@@ -462,7 +522,7 @@ module Delivery =
 
         match answer.Status with
         | 200 ->
-            match Decode.fromBytes dReceipt answer.Body with
+            match receiptOf answer.Body.Span with
             | Ok(ValueSome receipt) -> Outcome.Delivered receipt
             | Ok ValueNone -> retry (described ())
             | Error _ -> retry (notTheWebapp 200)

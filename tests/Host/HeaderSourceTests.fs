@@ -82,5 +82,5 @@ let tests =
                 withDirectory (fun directory ->
                     let path = write directory "Authorization: Bearer abcd1234\nX-Scope-OrgID: t1\n" owner
                     let form = RemoteWriteForm(Uri "http://p/w", opened path) :> IRequestForm
-                    Expect.equal (List.ofSeq form.Secrets) [ "Bearer abcd1234"; "abcd1234" ] "secrets")
+                    Expect.equal (List.ofSeq form.Parts.Secrets) [ "Bearer abcd1234"; "abcd1234" ] "secrets")
         ]

@@ -1,19 +1,33 @@
-using System.Net.Http.Headers;
+using System.Text;
 using Agent.Core;
 
 namespace Agent.Host.Posting;
 
-/// <summary>Where bodies go, and what goes with them.</summary>
+/// <summary>What goes with bodies: the same object until something of it changes.</summary>
+/// <param name="headers">Names and values, in order.</param>
+/// <param name="secrets">
+/// What must be in nothing that is printed, the shortest of it of a length that is no word by chance.
+/// </param>
+internal sealed class RequestParts((string Name, string Value)[] headers, string[] secrets)
+{
+    /// <summary>Names and values, in order.</summary>
+    public (string Name, string Value)[] Headers { get; } = headers;
+
+    /// <summary>The secrets as text.</summary>
+    public string[] Secrets { get; } = secrets;
+
+    /// <summary>The secrets as they stand in a body.</summary>
+    public byte[][] EncodedSecrets { get; } = [.. secrets.Select(Encoding.UTF8.GetBytes)];
+}
+
+/// <summary>Where bodies go, and what goes with them. Used by one thread at a time.</summary>
 internal interface IRequestForm
 {
     /// <summary>Where they go.</summary>
     Uri Endpoint { get; }
 
-    /// <summary>What must be in nothing that is printed, the shortest of it of a length that is no word by chance.</summary>
-    IEnumerable<string> Secrets { get; }
-
-    /// <summary>Puts headers on a request.</summary>
-    void Dress(HttpRequestMessage request);
+    /// <summary>What goes with the next one.</summary>
+    RequestParts Parts { get; }
 
     /// <summary>Looks for new secrets after a refusal; true when there are any.</summary>
     bool Refresh();
@@ -22,74 +36,89 @@ internal interface IRequestForm
 /// <summary>A sample for the webapp.</summary>
 internal sealed class IngestForm(Target target, TokenSource token) : IRequestForm
 {
+    private const string Json = "application/json";
+
     /// <summary>A shorter one than any real token might be a word of the answer.</summary>
     private const int ShortestToken = 8;
 
-    private static readonly MediaTypeHeaderValue Json = new("application/json");
-    private static readonly MediaTypeWithQualityHeaderValue Wanted = new("application/json");
+    private Secret? shown;
+    private RequestParts? parts;
 
     /// <inheritdoc/>
     public Uri Endpoint => target.Endpoint;
 
     /// <inheritdoc/>
-    public IEnumerable<string> Secrets => token.Current.Reveal() is { Length: >= ShortestToken } secret ? [secret] : [];
-
-    /// <inheritdoc/>
-    public void Dress(HttpRequestMessage request)
+    public RequestParts Parts
     {
-        request.Headers.Accept.Add(Wanted);
-        request.Headers.Add("X-Monitoring-Token", token.Current.Reveal());
-
-        if (request.Content is { } content)
+        get
         {
-            content.Headers.ContentType = Json;
+            var secret = token.Current;
+
+            if (parts is null || !ReferenceEquals(secret, shown))
+            {
+                shown = secret;
+                parts = PartsWith(secret.Reveal());
+            }
+
+            return parts;
         }
     }
 
     /// <inheritdoc/>
     public bool Refresh() => token.Refresh();
+
+    private static RequestParts PartsWith(string token) => new(
+        [("Accept", Json), ("X-Monitoring-Token", token), ("Content-Type", Json)],
+        token.Length >= ShortestToken ? [token] : []);
 }
 
 /// <summary>Series for a remote-write receiver.</summary>
 /// <param name="endpoint">Where it takes them.</param>
-/// <param name="headers">The user's own headers: tenants and tokens; null for none.</param>
-internal sealed class RemoteWriteForm(Uri endpoint, HeaderSource? headers) : IRequestForm
+/// <param name="source">The user's own headers: tenants and tokens; null for none.</param>
+internal sealed class RemoteWriteForm(Uri endpoint, HeaderSource? source) : IRequestForm
 {
     /// <summary>Tenants may be short names; a shorter value is no secret.</summary>
     private const int ShortestSecret = 4;
 
-    private static readonly MediaTypeHeaderValue Protobuf = new(RemoteWrite.ContentType);
+    private (string, Secret)[]? shown;
+    private RequestParts? parts;
 
     /// <inheritdoc/>
     public Uri Endpoint => endpoint;
 
     /// <inheritdoc/>
-    public IEnumerable<string> Secrets =>
-        from header in headers?.Current ?? []
-        let value = header.Item2.Reveal()
-
-        // Of "Bearer …" and the like the second word is the secret.
-        from secret in (string[])[value, value[(value.IndexOf(' ') + 1)..]]
-        where secret.Length >= ShortestSecret
-        select secret;
-
-    /// <inheritdoc/>
-    public void Dress(HttpRequestMessage request)
+    public RequestParts Parts
     {
-        request.Headers.TryAddWithoutValidation(RemoteWrite.VersionHeader, RemoteWrite.Version);
-
-        foreach (var (name, value) in headers?.Current ?? [])
+        get
         {
-            request.Headers.TryAddWithoutValidation(name, value.Reveal());
-        }
+            var headers = source?.Current ?? [];
 
-        if (request.Content is { } content)
-        {
-            content.Headers.ContentType = Protobuf;
-            content.Headers.ContentEncoding.Add(RemoteWrite.ContentEncoding);
+            if (parts is null || !ReferenceEquals(headers, shown))
+            {
+                shown = headers;
+                parts = PartsWith([.. headers.Select(static header => (header.Item1, header.Item2.Reveal()))]);
+            }
+
+            return parts;
         }
     }
 
     /// <inheritdoc/>
-    public bool Refresh() => headers?.Refresh() ?? false;
+    public bool Refresh() => source?.Refresh() ?? false;
+
+    private static RequestParts PartsWith((string Name, string Value)[] headers) => new(
+        [
+            (RemoteWrite.VersionHeader, RemoteWrite.Version),
+            .. headers,
+            ("Content-Type", RemoteWrite.ContentType),
+            ("Content-Encoding", RemoteWrite.ContentEncoding),
+        ],
+        [
+            .. from header in headers
+
+               // Of "Bearer …" and the like the second word is the secret.
+               from secret in (string[])[header.Value, header.Value[(header.Value.IndexOf(' ') + 1)..]]
+               where secret.Length >= ShortestSecret
+               select secret,
+        ]);
 }

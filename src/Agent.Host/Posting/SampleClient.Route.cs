@@ -16,12 +16,10 @@ internal sealed partial class SampleClient
 
         try
         {
-            using var request = new HttpRequestMessage(HttpMethod.Get, form.Endpoint);
-            using var response = http.Send(request, HttpCompletionOption.ResponseHeadersRead, either.Token);
-            var allow = response.Content.Headers.NonValidated.TryGetValues("Allow", out var values) ? values.ToString() : "";
-            return FSharpValueOption<Cause>.NewValueSome(Advice.OfRoute((int)response.StatusCode, allow));
+            var head = transport.Get(either.Token).Head;
+            return FSharpValueOption<Cause>.NewValueSome(Advice.OfRoute(head.Status, head.Allow));
         }
-        catch (Exception error) when (error is OperationCanceledException or HttpRequestException or IOException)
+        catch (Exception error) when (IsEndOf(error, either.Token) || IsOfNetwork(error))
         {
             return FSharpValueOption<Cause>.None;
         }

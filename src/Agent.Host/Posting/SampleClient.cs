@@ -1,7 +1,7 @@
 using System.IO.Compression;
 using System.Net;
-using System.Net.Http.Headers;
-using System.Text;
+using System.Net.Security;
+using System.Net.Sockets;
 using Agent.Core;
 
 namespace Agent.Host.Posting;
@@ -10,7 +10,7 @@ namespace Agent.Host.Posting;
 internal sealed partial class SampleClient : IDisposable
 {
     /// <summary>So much of an answer is read; the webapp's own is a few hundred bytes.</summary>
-    private const int LongestAnswer = 64 * 1024;
+    public const int LongestAnswer = 64 * 1024;
 
     /// <summary>A connection is renewed after this time, so that a change of DNS is noticed.</summary>
     private static readonly TimeSpan ConnectionLifetime = TimeSpan.FromMinutes(5);
@@ -18,19 +18,13 @@ internal sealed partial class SampleClient : IDisposable
     /// <summary>One that is idle for longer may have been forgotten by what lies in between.</summary>
     private static readonly TimeSpan LongestIdle = TimeSpan.FromMinutes(1);
 
-    /// <summary>So often the class library looks at idle connections, and for that it waits on them asynchronously.</summary>
-    private static readonly TimeSpan LookAfterConnections = TimeSpan.FromDays(1);
-
-    private readonly HttpClient http;
     private readonly IRequestForm form;
     private readonly TlsTrust trust;
     private readonly Failures failures;
-    private readonly BlockingConnector? connector;
+    private readonly ITransport transport;
     private readonly TimeSpan timeout;
     private readonly TimeLimit limit;
     private readonly AgentClock clock;
-    private readonly byte[] buffer = new byte[LongestAnswer];
-    private bool isConnected;
     private bool wasAnswered;
 
     /// <summary>A client for one destination, which has the trust for itself.</summary>
@@ -42,38 +36,12 @@ internal sealed partial class SampleClient : IDisposable
         this.timeout = timeout;
         this.clock = clock;
         limit = new TimeLimit(timeout, clock);
-        var proxy = new LoopbackBypass(HttpClient.DefaultProxy);
-        var proxyUri = proxy.IsBypassed(form.Endpoint) ? null : proxy.GetProxy(form.Endpoint);
-        failures = new Failures(form.Endpoint, proxyUri);
-
-        // TLS reads ahead on an idle connection, which must not block.
-        connector = form.Endpoint.Scheme == Uri.UriSchemeHttp && (proxyUri is null || proxyUri.Scheme == Uri.UriSchemeHttp)
-            ? new BlockingConnector()
-            : null;
-
-        var handler = new SocketsHttpHandler
-        {
-            // A redirect would carry the token to whoever it names.
-            AllowAutoRedirect = false,
-            UseCookies = false,
-            PooledConnectionLifetime = clock.ToReal(interval < LongestIdle ? ConnectionLifetime : LongestIdle),
-            ActivityHeadersPropagator = null,
-
-            // Of an answer that is too long the rest is not worth a connection.
-            MaxResponseDrainSize = 0,
-            Proxy = proxy,
-            SslOptions = trust.Options(),
-        };
-
-        if (connector is not null)
-        {
-            handler.ConnectCallback = connector.Connect;
-            handler.PooledConnectionIdleTimeout = LookAfterConnections * 4;
-        }
-
-        // The limit of one request is kept by a token of its own, which covers the body as well.
-        http = new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };
-        http.DefaultRequestHeaders.UserAgent.ParseAdd(userAgent);
+        var proxy = ProxyFor(form.Endpoint);
+        failures = new Failures(form.Endpoint, proxy);
+        var lifetime = interval < LongestIdle ? ConnectionLifetime : LongestIdle;
+        transport = proxy is null
+            ? new DirectTransport(form.Endpoint, TlsOptions(), lifetime, userAgent, clock)
+            : new ProxiedTransport(form.Endpoint, HttpClient.DefaultProxy, trust, clock.ToReal(lifetime), userAgent);
     }
 
     /// <summary>
@@ -89,32 +57,25 @@ internal sealed partial class SampleClient : IDisposable
 
     private Exchange Send(ReadOnlyMemory<byte> body, CancellationToken stop)
     {
-        using var either = limit.Begin(stop);
-        using var content = new SampleContent(body);
+        var either = limit.Begin(stop);
         trust.TakeFaults();
 
         try
         {
-            using var request = new HttpRequestMessage(HttpMethod.Post, form.Endpoint) { Content = content };
-            form.Dress(request);
-            using var response = ResponseTo(request, either.Token);
-            var answer = AnswerOf(response, either.Token);
-            isConnected = response.Headers.ConnectionClose != true && answer.Body.Length < LongestAnswer;
+            var parts = form.Parts;
+            var answer = AnswerOf(transport.Post(parts, body, either), parts);
             wasAnswered = true;
             return Exchange.NewAnswered(answer);
         }
-        catch (Exception error) when (IsEndOf(error, either.Token))
+        catch (Exception error) when (IsEndOf(error, either))
         {
-            isConnected = false;
-
             return Exchange.NewFailed(
                 stop.IsCancellationRequested ? NetworkFailure.NewBroken("the agent was told to stop at once")
-                : content.IsBeingSent ? NetworkFailure.NewTimedOut(timeout)
+                : transport.IsBeingSent ? NetworkFailure.NewTimedOut(timeout)
                 : NetworkFailure.NewNoConnection(failures.Peer, timeout));
         }
-        catch (Exception error) when (error is HttpRequestException or IOException)
+        catch (Exception error) when (IsOfNetwork(error))
         {
-            isConnected = false;
             return Exchange.NewFailed(FailureOf(error));
         }
         catch (InvalidDataException)
@@ -131,22 +92,31 @@ internal sealed partial class SampleClient : IDisposable
     public void Dispose()
     {
         limit.Dispose();
-        http.Dispose();
+        transport.Dispose();
     }
+
+    /// <summary>The system's proxy for everything but this machine itself; null for none.</summary>
+    private static Uri? ProxyFor(Uri endpoint) =>
+        endpoint.IsLoopback || HttpClient.DefaultProxy.IsBypassed(endpoint) ? null : HttpClient.DefaultProxy.GetProxy(endpoint);
+
+    private SslClientAuthenticationOptions? TlsOptions()
+    {
+        if (form.Endpoint.Scheme != Uri.UriSchemeHttps)
+        {
+            return null;
+        }
+
+        var options = trust.Options();
+        options.TargetHost = form.Endpoint.IdnHost;
+        return options;
+    }
+
+    private static bool IsOfNetwork(Exception error) => error is HttpRequestException or IOException or SocketException;
 
     // A read that blocked ends with whatever closing its socket makes of it.
     private static bool IsEndOf(Exception error, CancellationToken stop) =>
         error is OperationCanceledException
-        || (stop.IsCancellationRequested && error is (HttpRequestException or IOException or ObjectDisposedException));
-
-    /// <summary>
-    /// The synchronous way is the cheaper one, but for TLS the time-out does not reach a look-up of a name on it. So there it
-    /// is taken only while there is a connection.
-    /// </summary>
-    private HttpResponseMessage ResponseTo(HttpRequestMessage request, CancellationToken stop) =>
-        isConnected || connector is not null
-            ? http.Send(request, HttpCompletionOption.ResponseHeadersRead, stop)
-            : http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, stop).GetAwaiter().GetResult();
+        || (stop.IsCancellationRequested && (IsOfNetwork(error) || error is ObjectDisposedException));
 
     private NetworkFailure FailureOf(Exception error)
     {
@@ -163,53 +133,27 @@ internal sealed partial class SampleClient : IDisposable
             : failure;
     }
 
-    private Answer AnswerOf(HttpResponseMessage response, CancellationToken stop)
+    private static Answer AnswerOf(Reply reply, RequestParts parts) => new(
+        reply.Head.Status,
+        reply.Head.RetryAfter,
+        WithoutSecrets(reply.Head.Location, parts),
+        reply.Head.Date,
+        WithoutSecrets(reply.Head.IsGzip ? Decompressed(reply.Body) : reply.Body.ToArray(), parts));
+
+    /// <summary>
+    /// Compression was not asked for, but a proxy that does it all the same must not make a delivery look like none.
+    /// </summary>
+    private static byte[] Decompressed(ReadOnlyMemory<byte> body)
     {
-        using var received = response.Content.ReadAsStream(stop);
-
-        // Compression was not asked for, but a proxy that does it all the same must not make a delivery look like none.
-        using var stream = response.Content.Headers.ContentEncoding is { Count: 1 } codings && codings.All(IsGzip)
-            ? new GZipStream(received, CompressionMode.Decompress)
-            : received;
-        using var end = connector?.BreakOffWhen(stop);
-        var length = 0;
-
-        while (length < buffer.Length)
-        {
-            var count = ReadSome(stream, buffer.AsMemory(length), stop);
-
-            if (count == 0)
-            {
-                break;
-            }
-
-            length += count;
-        }
-
-        return new Answer(
-            (int)response.StatusCode,
-            First(response.Headers, "Retry-After"),
-            WithoutSecrets(First(response.Headers, "Location")),
-            First(response.Headers, "Date"),
-            WithoutSecrets(buffer.AsMemory(0, length).ToArray()));
-    }
-
-    private int ReadSome(Stream stream, Memory<byte> target, CancellationToken stop)
-    {
-        if (connector is not null)
-        {
-            return stream.Read(target.Span);
-        }
-
-        // The synchronous Read cannot be cancelled. An answer that is here already completes at once.
-        var read = stream.ReadAsync(target, stop);
-        return read.IsCompletedSuccessfully ? read.Result : read.AsTask().GetAwaiter().GetResult();
+        using var stream = new GZipStream(new MemoryStream(body.ToArray()), CompressionMode.Decompress);
+        var text = new byte[LongestAnswer];
+        return text[..stream.ReadAtLeast(text, text.Length, throwOnEndOfStream: false)];
     }
 
     /// <summary>Some servers repeat what they were sent, and what they say is printed.</summary>
-    private byte[] WithoutSecrets(byte[] body)
+    private static byte[] WithoutSecrets(byte[] body, RequestParts parts)
     {
-        foreach (var secret in form.Secrets.Select(Encoding.UTF8.GetBytes))
+        foreach (var secret in parts.EncodedSecrets)
         {
             for (int from = 0, at; (at = body.AsSpan(from).IndexOf(secret)) >= 0; from += at + secret.Length)
             {
@@ -220,27 +164,7 @@ internal sealed partial class SampleClient : IDisposable
         return body;
     }
 
-    private string WithoutSecrets(string header) => header.Length == 0
+    private static string WithoutSecrets(string header, RequestParts parts) => header.Length == 0
         ? ""
-        : form.Secrets.Aggregate(header, static (text, secret) => text.Replace(secret, "***"));
-
-    private static bool IsGzip(string coding) =>
-        coding.Equals("gzip", StringComparison.OrdinalIgnoreCase) || coding.Equals("x-gzip", StringComparison.OrdinalIgnoreCase);
-
-    private static string First(HttpResponseHeaders headers, string name) =>
-        headers.NonValidated.TryGetValues(name, out var values) ? values.ToString() : "";
-
-    /// <summary>The system's proxy for everything but this machine itself.</summary>
-    private sealed class LoopbackBypass(IWebProxy system) : IWebProxy
-    {
-        public ICredentials? Credentials
-        {
-            get => system.Credentials;
-            set => system.Credentials = value;
-        }
-
-        public Uri? GetProxy(Uri destination) => system.GetProxy(destination);
-
-        public bool IsBypassed(Uri host) => host.IsLoopback || system.IsBypassed(host);
-    }
+        : parts.Secrets.Aggregate(header, static (text, secret) => text.Replace(secret, "***"));
 }

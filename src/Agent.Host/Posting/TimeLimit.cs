@@ -10,20 +10,29 @@ namespace Agent.Host.Posting;
 internal sealed class TimeLimit(TimeSpan limit, AgentClock clock) : IDisposable
 {
     private readonly object gate = new();
-    private CancellationTokenSource? underWay;
+    private CancellationTokenSource? source;
+    private CancellationToken linked;
+    private bool isUnderWay;
     private TimeSpan until;
     private bool isStarted;
     private bool isStopped;
 
-    /// <summary>Begins a request; its token is cancelled by <paramref name="stop"/> as well.</summary>
-    public CancellationTokenSource Begin(CancellationToken stop)
+    /// <summary>
+    /// Begins a request; the token is cancelled by <paramref name="stop"/> as well. It is the same one for all requests until one
+    /// takes too long.
+    /// </summary>
+    public CancellationToken Begin(CancellationToken stop)
     {
-        var request = CancellationTokenSource.CreateLinkedTokenSource(stop);
-
         lock (gate)
         {
+            if (source is null || linked != stop)
+            {
+                source = CancellationTokenSource.CreateLinkedTokenSource(stop);
+                linked = stop;
+            }
+
             // Nobody needs to be woken: the thread never sleeps for longer than a request may take.
-            underWay = request;
+            isUnderWay = true;
             until = clock.Elapsed + limit;
 
             if (!isStarted)
@@ -31,9 +40,9 @@ internal sealed class TimeLimit(TimeSpan limit, AgentClock clock) : IDisposable
                 isStarted = true;
                 new Thread(Watch, maxStackSize: 256 * 1024) { IsBackground = true, Name = "time limit" }.Start();
             }
-        }
 
-        return request;
+            return source.Token;
+        }
     }
 
     /// <summary>The request is over.</summary>
@@ -41,7 +50,7 @@ internal sealed class TimeLimit(TimeSpan limit, AgentClock clock) : IDisposable
     {
         lock (gate)
         {
-            underWay = null;
+            isUnderWay = false;
         }
     }
 
@@ -59,29 +68,26 @@ internal sealed class TimeLimit(TimeSpan limit, AgentClock clock) : IDisposable
     {
         while (TakeLate() is { } late)
         {
-            try
-            {
-                late.Cancel();
-            }
-            catch (ObjectDisposedException)
-            {
-                // It was answered at the last moment.
-            }
+            late.Cancel();
+
+            // Or the token that it is linked to would hold it for good.
+            late.Dispose();
         }
     }
 
+    // Whatever becomes of the request in this moment, the next one has another source.
     private CancellationTokenSource? TakeLate()
     {
         lock (gate)
         {
             while (!isStopped)
             {
-                var rest = underWay is null ? limit : until - clock.Elapsed;
+                var rest = isUnderWay ? until - clock.Elapsed : limit;
 
                 if (rest <= TimeSpan.Zero)
                 {
-                    var late = underWay;
-                    underWay = null;
+                    var late = source;
+                    (source, isUnderWay) = (null, false);
                     return late;
                 }
 

@@ -1,0 +1,118 @@
+using System.Net;
+using System.Net.Http;
+using System.Net.Security;
+using System.Net.Sockets;
+using System.Security.Authentication;
+
+namespace Agent.Host.Posting;
+
+/// <summary>
+/// One connection to a server, with calls that block. A socket that was once waited for asynchronously wakes a thread of the
+/// class library, and that one two of the pool's, for each answer ever after, which costs more than the request.
+/// </summary>
+internal sealed class Connection : IDisposable
+{
+    private readonly Socket socket;
+    private readonly Stream stream;
+
+    private Connection(Socket socket, Stream stream)
+    {
+        this.socket = socket;
+        this.stream = stream;
+    }
+
+    /// <summary>Looks the name up, connects, and shakes hands where there is TLS. Blocks for as long as that takes.</summary>
+    /// <param name="endpoint">The server.</param>
+    /// <param name="tls">What TLS wants; null for none.</param>
+    /// <param name="begin">Told of the socket before anything blocks on it, so that it can be broken off.</param>
+    public static Connection Open(Uri endpoint, SslClientAuthenticationOptions? tls, Action<Socket> begin)
+    {
+        var addresses = AddressesOf(endpoint.IdnHost);
+        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+
+        try
+        {
+            begin(socket);
+            socket.Connect(addresses, endpoint.Port);
+            var plain = new NetworkStream(socket, ownsSocket: true);
+            return new Connection(socket, tls is null ? plain : Secured(plain, tls));
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>
+    /// True unless the other side has closed it meanwhile, as far as that can be told. What arrives unasked for on a plain
+    /// connection is a farewell or no answer to anything; under TLS it may be a ticket for the next connection.
+    /// </summary>
+    public bool IsOpen()
+    {
+        try
+        {
+            return stream is SslStream ? IsEstablished() : !socket.Poll(0, SelectMode.SelectRead);
+        }
+        catch (Exception error) when (error is SocketException or ObjectDisposedException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Sends all of the bytes.</summary>
+    public void Write(ReadOnlySpan<byte> bytes) => stream.Write(bytes);
+
+    /// <summary>Waits for some bytes; 0 when there are no more.</summary>
+    public int Read(Span<byte> target) => stream.Read(target);
+
+    /// <summary>Ends whatever blocks on it. The one method for other threads.</summary>
+    public void BreakOff() => socket.Dispose();
+
+    /// <inheritdoc/>
+    public void Dispose() => stream.Dispose();
+
+    /// <summary>As the kernel has it: the first byte of struct tcp_info (tcp(7), linux/tcp.h) is the connection's state.</summary>
+    private bool IsEstablished()
+    {
+        const int TcpInfo = 11;
+        const byte Established = 1;
+        Span<byte> state = stackalloc byte[1];
+        socket.GetRawSocketOption((int)SocketOptionLevel.Tcp, TcpInfo, state);
+        return state[0] == Established;
+    }
+
+    private static IPAddress[] AddressesOf(string host)
+    {
+        try
+        {
+            return Dns.GetHostAddresses(host);
+        }
+        catch (SocketException error)
+        {
+            throw new HttpRequestException(HttpRequestError.NameResolutionError, error.Message, error);
+        }
+    }
+
+    private static SslStream Secured(Stream plain, SslClientAuthenticationOptions tls)
+    {
+        var secured = new SslStream(plain);
+
+        try
+        {
+            secured.AuthenticateAsClient(tls);
+            return secured;
+        }
+        catch (Exception error)
+        {
+            secured.Dispose();
+
+            if (error is AuthenticationException or IOException)
+            {
+                throw new HttpRequestException(HttpRequestError.SecureConnectionError, error.Message, error);
+            }
+
+            throw;
+        }
+    }
+}

@@ -1,0 +1,22 @@
+using Agent.Core;
+
+namespace Agent.Host.Posting;
+
+/// <summary>An answer as it came, its body no longer than what is read of one.</summary>
+internal readonly record struct Reply(AnswerHead Head, ReadOnlyMemory<byte> Body);
+
+/// <summary>
+/// Carries one request at a time to one endpoint, over a connection that is kept. What a network or a server does wrong is
+/// an exception, which <see cref="Failures"/> makes sense of. Used by one thread.
+/// </summary>
+internal interface ITransport : IDisposable
+{
+    /// <summary>True from the moment at which the connection for the request stands, that of TLS included.</summary>
+    bool IsBeingSent { get; }
+
+    /// <summary>Posts a body; whatever it waits for ends when the token is set.</summary>
+    Reply Post(RequestParts parts, ReadOnlyMemory<byte> body, CancellationToken stop);
+
+    /// <summary>Asks for the endpoint with nothing but its URL.</summary>
+    Reply Get(CancellationToken stop);
+}

@@ -1,0 +1,128 @@
+using System.Net;
+using System.Net.Http.Headers;
+using Agent.Core;
+
+namespace Agent.Host.Posting;
+
+/// <summary>Goes through the system's proxy, by the client of the class library, which knows every kind of them.</summary>
+internal sealed class ProxiedTransport : ITransport
+{
+    private readonly Uri endpoint;
+    private readonly HttpClient http;
+    private readonly byte[] buffer = new byte[SampleClient.LongestAnswer];
+    private SampleContent? content;
+    private bool isConnected;
+
+    /// <summary>A transport to one endpoint.</summary>
+    /// <param name="endpoint">Where bodies go.</param>
+    /// <param name="proxy">The system's proxy.</param>
+    /// <param name="trust">Whom TLS trusts.</param>
+    /// <param name="lifetime">So long a connection is used, in real time.</param>
+    /// <param name="userAgent">Who the agent is.</param>
+    public ProxiedTransport(Uri endpoint, IWebProxy proxy, TlsTrust trust, TimeSpan lifetime, string userAgent)
+    {
+        this.endpoint = endpoint;
+
+        // The limit of one request is kept by a token of its own, which covers the body as well.
+        http = new HttpClient(new SocketsHttpHandler
+        {
+            // A redirect would carry the token to whoever it names.
+            AllowAutoRedirect = false,
+            UseCookies = false,
+            PooledConnectionLifetime = lifetime,
+            ActivityHeadersPropagator = null,
+
+            // Of an answer that is too long the rest is not worth a connection.
+            MaxResponseDrainSize = 0,
+            Proxy = proxy,
+            SslOptions = trust.Options(),
+        })
+        {
+            Timeout = Timeout.InfiniteTimeSpan,
+        };
+        http.DefaultRequestHeaders.UserAgent.ParseAdd(userAgent);
+    }
+
+    /// <inheritdoc/>
+    public bool IsBeingSent => content is { IsBeingSent: true };
+
+    /// <inheritdoc/>
+    public Reply Post(RequestParts parts, ReadOnlyMemory<byte> body, CancellationToken stop)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Post, endpoint) { Content = content = new SampleContent(body) };
+
+        foreach (var (name, value) in parts.Headers)
+        {
+            // Those that belong to the body are no headers of the request to the class library.
+            if (!request.Headers.TryAddWithoutValidation(name, value))
+            {
+                content.Headers.TryAddWithoutValidation(name, value);
+            }
+        }
+
+        return ReplyTo(request, stop);
+    }
+
+    /// <inheritdoc/>
+    public Reply Get(CancellationToken stop)
+    {
+        content = null;
+        using var request = new HttpRequestMessage(HttpMethod.Get, endpoint);
+        return ReplyTo(request, stop);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => http.Dispose();
+
+    // The synchronous way is the cheaper one, but the token does not reach a look-up of a name on it. So it is taken only while
+    // there is a connection.
+    private Reply ReplyTo(HttpRequestMessage request, CancellationToken stop)
+    {
+        var wasConnected = isConnected;
+        isConnected = false;
+        using var response = wasConnected
+            ? http.Send(request, HttpCompletionOption.ResponseHeadersRead, stop)
+            : http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, stop).GetAwaiter().GetResult();
+        var body = BodyOf(response, stop);
+        isConnected = response.Headers.ConnectionClose != true && body.Length < buffer.Length;
+
+        return new Reply(
+            new AnswerHead(
+                (int)response.StatusCode,
+                BodyEnd.NewAfterBytes(body.Length),
+                isConnected,
+                IsGzip(First(response.Content.Headers, "Content-Encoding")),
+                First(response.Headers, "Retry-After"),
+                First(response.Headers, "Location"),
+                First(response.Headers, "Date"),
+                First(response.Content.Headers, "Allow")),
+            body);
+    }
+
+    private ReadOnlyMemory<byte> BodyOf(HttpResponseMessage response, CancellationToken stop)
+    {
+        using var stream = response.Content.ReadAsStream(stop);
+        var length = 0;
+
+        // The synchronous read cannot be cancelled.
+        while (length < buffer.Length && ReadSome(stream, buffer.AsMemory(length), stop) is > 0 and var count)
+        {
+            length += count;
+        }
+
+        return buffer.AsMemory(0, length);
+    }
+
+    private static int ReadSome(Stream stream, Memory<byte> target, CancellationToken stop)
+    {
+        // An answer that is here already completes at once.
+        var read = stream.ReadAsync(target, stop);
+        return read.IsCompletedSuccessfully ? read.Result : read.AsTask().GetAwaiter().GetResult();
+    }
+
+    private static bool IsGzip(string coding) =>
+        coding.Equals("gzip", StringComparison.OrdinalIgnoreCase) || coding.Equals("x-gzip", StringComparison.OrdinalIgnoreCase);
+
+    private static string First(HttpHeaders headers, string name) =>
+        headers.NonValidated.TryGetValues(name, out var values) ? values.ToString() : "";
+}
