@@ -162,6 +162,7 @@ let private answerText: Gen<string> =
 
     gen {
         let! first = Gen.elements [ "\"ok\": true, "; "\"\\u006fk\": true, "; "\"ok\": false, "; "" ]
+
         let! rest = object [ "snapshot"; "snapshot"; "ok"; "error"; "other" ] (Gen.oneof [ leaf; snapshot ])
 
         let whole =

@@ -114,7 +114,7 @@ let private written =
                     {
                         Status = status
                         BodyEnd = ending
-                        KeepsConnection = not closes && ending <> BodyEnd.WithConnection
+                        KeepsConnection = not closes && status <> 101 && ending <> BodyEnd.WithConnection
                         IsGzip = isGzip
                         RetryAfter = retryAfter
                         Location = location

@@ -51,6 +51,14 @@ let private answers =
         "stored, without a snapshot", 200, """{"ok": true}""", Outcome.Delivered Delivery.noReceipt
         "stored, snapshot null", 200, """{"ok": true, "snapshot": null}""", Outcome.Delivered Delivery.noReceipt
         "stored, snapshot no object", 200, """{"ok": true, "snapshot": 7}""", Outcome.Delivered Delivery.noReceipt
+        "stored, beside a name that is no text", 200, """{"\ud800": {"\udc00": 1}, "ok": true}""", Outcome.Delivered Delivery.noReceipt
+        "stored, with such a name in the snapshot",
+        200,
+        """{"ok": true, "snapshot": {"\ud800": 1, "bottleneck": "\ud800", "cpu_usage_percent": 5}}""",
+        Outcome.Delivered
+            { Delivery.noReceipt with
+                CpuUsage = "5"
+            }
         "not ok", 200, refused "Busy.", later "HTTP 200: Busy."
         "not ok, without a reason", 200, """{"ok": false}""", later "HTTP 200"
         "a login page", 200, "<html>login</html>", later (notTheWebapp 200)

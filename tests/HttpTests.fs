@@ -177,6 +177,17 @@ let tests =
 
                 Expect.equal head.BodyEnd (BodyEnd.AfterBytes 2L) "the length is the header's"
 
+            testCase "chunks tell the end, whatever else was done to the body"
+            <| fun () ->
+                for lines, expected in
+                    [
+                        [ "Transfer-Encoding: gzip, chunked" ], BodyEnd.AfterLastChunk
+                        [ "Transfer-Encoding: gzip"; "Transfer-Encoding: Chunked" ], BodyEnd.AfterLastChunk
+                        [ "Transfer-Encoding: chunked, gzip" ], BodyEnd.WithConnection
+                        [ "Content-Length : 5" ], BodyEnd.AfterBytes 5L
+                    ] do
+                    Expect.equal (parsed ("HTTP/1.1 200 OK" :: lines)).BodyEnd expected $"%A{lines}"
+
             testCase "one coding and no other is gzip"
             <| fun () ->
                 for lines, isGzip in

@@ -388,6 +388,17 @@ module Delivery =
     let private topGpuUtilizationName = "top_gpu_util_percent"B
     let private diskUtilizationName = "disk_util_percent"B
 
+    /// True for the name of that member.
+    let private isNamed (reader: byref<Utf8JsonReader>) (name: byte[]) : bool =
+        if reader.ValueIsEscaped then
+            try
+                reader.ValueTextEquals(ReadOnlySpan name)
+            with :? InvalidOperationException ->
+                // Half a surrogate pair is no text, nor the name of anything here.
+                false
+        else
+            reader.ValueSpan.SequenceEqual(ReadOnlySpan name)
+
     /// Text or a number in its own spelling. Delivered is decided by `ok` alone, so anything else only leaves a gap in a
     /// log line. Stands on the value, and then on its end.
     let private spelling (reader: byref<Utf8JsonReader>) : string =
@@ -396,7 +407,6 @@ module Delivery =
             try
                 reader.GetString() |> Option.ofObj |> Option.defaultValue ""
             with :? InvalidOperationException ->
-                // No text is half a surrogate pair.
                 ""
         | JsonTokenType.Number -> Encoding.ASCII.GetString reader.ValueSpan
         | _ ->
@@ -415,19 +425,19 @@ module Delivery =
             noReceipt
         else
             while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
-                if reader.ValueTextEquals(ReadOnlySpan collectedAtName) then
+                if isNamed &reader collectedAtName then
                     reader.Read() |> ignore
                     collectedAt <- spelling &reader
-                elif reader.ValueTextEquals(ReadOnlySpan bottleneckName) then
+                elif isNamed &reader bottleneckName then
                     reader.Read() |> ignore
                     bottleneck <- spelling &reader
-                elif reader.ValueTextEquals(ReadOnlySpan cpuUsageName) then
+                elif isNamed &reader cpuUsageName then
                     reader.Read() |> ignore
                     cpuUsage <- spelling &reader
-                elif reader.ValueTextEquals(ReadOnlySpan topGpuUtilizationName) then
+                elif isNamed &reader topGpuUtilizationName then
                     reader.Read() |> ignore
                     topGpuUtilization <- spelling &reader
-                elif reader.ValueTextEquals(ReadOnlySpan diskUtilizationName) then
+                elif isNamed &reader diskUtilizationName then
                     reader.Read() |> ignore
                     diskUtilization <- spelling &reader
                 else
@@ -452,7 +462,7 @@ module Delivery =
 
             if reader.Read() && reader.TokenType = JsonTokenType.StartObject then
                 while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
-                    if reader.ValueTextEquals(ReadOnlySpan okName) then
+                    if isNamed &reader okName then
                         reader.Read() |> ignore
 
                         ok <-
@@ -462,7 +472,7 @@ module Delivery =
                             | _ -> ValueNone
 
                         reader.Skip()
-                    elif reader.ValueTextEquals(ReadOnlySpan snapshotName) then
+                    elif isNamed &reader snapshotName then
                         reader.Read() |> ignore
                         receipt <- snapshot &reader
                     else

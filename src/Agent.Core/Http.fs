@@ -73,6 +73,10 @@ module AnswerHead =
 
         found
 
+    /// The last of the words between commas.
+    let private lastWord (list: ReadOnlySpan<byte>) : ReadOnlySpan<byte> =
+        trimmed (list.Slice(list.LastIndexOf ','B + 1))
+
     /// The number that the text is; -1 when it is none.
     let private lengthOf (text: ReadOnlySpan<byte>) : int64 =
         let mutable number = if text.IsEmpty || text.Length > MostDigits then -1L else 0L
@@ -165,11 +169,11 @@ module AnswerHead =
                 if colon <= 0 then
                     isHttp <- false
                 else
-                    let name = line.Slice(0, colon)
+                    let name = line.Slice(0, colon).TrimEnd ' 'B
                     let value = trimmed (line.Slice(colon + 1))
 
                     // Most headers differ in length from all of these already.
-                    match colon with
+                    match name.Length with
                     | 4 when isText name "Date" -> date <- Encoding.Latin1.GetString value
                     | 5 when isText name "Allow" ->
                         let more = Encoding.Latin1.GetString value
@@ -189,7 +193,8 @@ module AnswerHead =
                         isGzip <- isText value "gzip" || isText value "x-gzip"
                     | 17 when isText name "Transfer-Encoding" ->
                         isCoded <- true
-                        isChunked <- isText value "chunked"
+                        // Whatever else was done to the body, this tells its end.
+                        isChunked <- isText (lastWord value) "chunked"
                     | _ -> ()
 
         if not isHttp || isFirst then
@@ -211,6 +216,7 @@ module AnswerHead =
                     BodyEnd = bodyEnd
                     KeepsConnection =
                         not closes
+                        && status <> 101
                         && (keeps || not isFirstVersion)
                         && bodyEnd <> BodyEnd.WithConnection
                         // Somebody between here and there may have gone by the length.

@@ -114,7 +114,8 @@ let private bodyOf (reply: Reply) = Encoding.UTF8.GetString reply.Body.Span
 let private post (transport: DirectTransport) (body: string) =
     transport.Post(parts, ReadOnlyMemory(Encoding.UTF8.GetBytes body), CancellationToken.None)
 
-let private loopback scripts = new Server(IPAddress.Loopback, id, scripts)
+let private loopback scripts =
+    new Server(IPAddress.Loopback, id, scripts)
 
 /// The same over TLS, and what a client wants that trusts everybody.
 let private underTls scripts : Server * SslClientAuthenticationOptions =
@@ -212,8 +213,8 @@ let tests =
                 for body in [ "a"; ""; String('b', 16_384); String('c', 60_000) ] do
                     Expect.equal (bodyOf (post transport body)) body "echo"
 
-                let reply = transport.Get CancellationToken.None
-                Expect.equal (reply.Head.Status, bodyOf reply) (200, "") "a GET"
+                let head = transport.Ask CancellationToken.None
+                Expect.equal head.Status 200 "a GET"
                 Expect.equal server.Connections 1 "one connection"
 
                 Expect.sequenceEqual
@@ -226,6 +227,58 @@ let tests =
                         $"GET /p HTTP/1.1\r\nHost: 127.0.0.1:{server.Port}\r\nUser-Agent: agent/1\r\nContent-Length: 0\r\n\r\n"
                     ]
                     "heads"
+
+            testCase "of a GET nothing but the head is waited for"
+            <| fun () ->
+                let endless: Script =
+                    fun stream ->
+                        receive stream |> ignore
+                        send "HTTP/1.1 405 No\r\nAllow: POST\r\nTransfer-Encoding: chunked\r\n\r\n" stream
+                        Thread.Sleep 10_000
+
+                use server = loopback [ endless; echoes ]
+                use transport = transportTo server.Url (AgentClock())
+                let head = transport.Ask CancellationToken.None
+                Expect.equal (head.Status, head.Allow) (405, "POST") "head"
+                Expect.equal (bodyOf (post transport "a")) "a" "the next has another connection"
+
+            testCase "any address of this machine"
+            <| fun () ->
+                use server = loopback [ echoes ]
+                use transport = transportTo (Uri $"http://0.0.0.0:{server.Port}/p") (AgentClock())
+                Expect.equal (bodyOf (post transport "a")) "a" "an answer"
+
+            testCase "a connection that takes longer than its request is there for the next"
+            <| fun () ->
+                for pause in [ 0; 800 ] do
+                    let server, tls =
+                        underTls
+                            [
+                                fun stream ->
+                                    let _, body = receive stream
+                                    send (plain body) stream
+                            ]
+
+                    use server = server
+
+                    let accept _ _ _ _ =
+                        Thread.Sleep 500
+                        true
+
+                    tls.RemoteCertificateValidationCallback <- RemoteCertificateValidationCallback accept
+
+                    use transport = new DirectTransport(server.Url, tls, TimeSpan.FromMinutes 5.0, "agent/1", AgentClock())
+
+                    use stop = new CancellationTokenSource(TimeSpan.FromMilliseconds 100.0)
+
+                    Expect.throwsT<OperationCanceledException>
+                        (fun () -> transport.Post(parts, ReadOnlyMemory.Empty, stop.Token) |> ignore)
+                        "it takes longer"
+
+                    Expect.isFalse transport.IsBeingSent "there was no connection yet"
+                    Thread.Sleep pause
+                    Expect.equal (bodyOf (post transport "b")) "b" "the next"
+                    Expect.equal server.Connections 1 "over the same connection"
 
             testCase "other headers are sent as soon as there are any"
             <| fun () ->

@@ -2,7 +2,6 @@ using System.Net;
 using System.Net.Http;
 using System.Net.Security;
 using System.Net.Sockets;
-using System.Security.Authentication;
 
 namespace Agent.Host.Posting;
 
@@ -14,6 +13,7 @@ internal sealed class Connection : IDisposable
 {
     private readonly Socket socket;
     private readonly Stream stream;
+    private bool wasReused;
 
     private Connection(Socket socket, Stream stream)
     {
@@ -21,7 +21,10 @@ internal sealed class Connection : IDisposable
         this.stream = stream;
     }
 
-    /// <summary>Looks the name up, connects, and shakes hands where there is TLS. Blocks for as long as that takes.</summary>
+    /// <summary>
+    /// Looks the name up, connects, and shakes hands where there is TLS. Blocks for as long as that takes. Every failure is an exception
+    /// of the network.
+    /// </summary>
     /// <param name="endpoint">The server.</param>
     /// <param name="tls">What TLS wants; null for none.</param>
     /// <param name="begin">Told of the socket before anything blocks on it, so that it can be broken off.</param>
@@ -37,10 +40,14 @@ internal sealed class Connection : IDisposable
             var plain = new NetworkStream(socket, ownsSocket: true);
             return new Connection(socket, tls is null ? plain : Secured(plain, tls));
         }
-        catch
+        catch (Exception error)
         {
             socket.Dispose();
-            throw;
+
+            // Such as addresses of a kind that this machine does not speak.
+            throw error is SocketException or IOException or HttpRequestException
+                ? error
+                : new HttpRequestException(HttpRequestError.ConnectionError, error.Message, error);
         }
     }
 
@@ -52,11 +59,16 @@ internal sealed class Connection : IDisposable
     {
         try
         {
-            return stream is SslStream ? IsEstablished() : !socket.Poll(0, SelectMode.SelectRead);
+            // Tickets come before the first answer or with it.
+            return !socket.Poll(0, SelectMode.SelectRead) || (stream is SslStream && !wasReused && IsEstablished());
         }
         catch (Exception error) when (error is SocketException or ObjectDisposedException)
         {
             return false;
+        }
+        finally
+        {
+            wasReused = true;
         }
     }
 
@@ -84,11 +96,17 @@ internal sealed class Connection : IDisposable
 
     private static IPAddress[] AddressesOf(string host)
     {
+        // The resolver refuses some of them, such as 0.0.0.0.
+        if (IPAddress.TryParse(host, out var address))
+        {
+            return [address];
+        }
+
         try
         {
             return Dns.GetHostAddresses(host);
         }
-        catch (SocketException error)
+        catch (Exception error) when (error is SocketException or ArgumentException)
         {
             throw new HttpRequestException(HttpRequestError.NameResolutionError, error.Message, error);
         }
@@ -107,12 +125,8 @@ internal sealed class Connection : IDisposable
         {
             secured.Dispose();
 
-            if (error is AuthenticationException or IOException)
-            {
-                throw new HttpRequestException(HttpRequestError.SecureConnectionError, error.Message, error);
-            }
-
-            throw;
+            // Whatever a certificate is made of.
+            throw new HttpRequestException(HttpRequestError.SecureConnectionError, error.Message, error);
         }
     }
 }

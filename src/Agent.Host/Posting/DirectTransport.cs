@@ -22,12 +22,20 @@ internal sealed class DirectTransport(
     /// <summary>Head and body are sent by one call where they fit.</summary>
     private const int SentAtOnce = 16_384;
 
+    /// <summary>
+    /// An opening that outlasts the limit of its request is waited for by the next one, for this long: resolv.conf(5) has it that a
+    /// name takes five seconds for each server that is dead, twice. Then a fresh one has better chances.
+    /// </summary>
+    private static readonly TimeSpan LongestOpening = TimeSpan.FromSeconds(30);
+
     private readonly byte[] received = new byte[LongestHead];
     private readonly byte[] body = new byte[SampleClient.LongestAnswer];
     private byte[] sent = [];
     private byte[] beginning = [];
     private RequestParts? begun;
     private Connection? connection;
+    private Opening? opening;
+    private TimeSpan patience;
     private TimeSpan until;
     private int taken;
     private int filled;
@@ -46,17 +54,24 @@ internal sealed class DirectTransport(
             begun = parts;
         }
 
-        return ReplyTo(beginning, body, stop);
+        return ReplyTo(beginning, body, isAsking: false, stop);
     }
 
     /// <inheritdoc/>
-    public Reply Get(CancellationToken stop) =>
-        ReplyTo(RequestHead.Beginning("GET", endpoint, [("User-Agent", userAgent)]), default, stop);
+    public AnswerHead Ask(CancellationToken stop)
+    {
+        // Its body may be a page or without an end, and nobody wants it.
+        return ReplyTo(RequestHead.Beginning("GET", endpoint, [("User-Agent", userAgent)]), default, isAsking: true, stop).Head;
+    }
 
     /// <inheritdoc/>
-    public void Dispose() => Drop();
+    public void Dispose()
+    {
+        Drop();
+        opening?.TryAbandon();
+    }
 
-    private Reply ReplyTo(byte[] beginning, ReadOnlyMemory<byte> body, CancellationToken stop)
+    private Reply ReplyTo(byte[] beginning, ReadOnlyMemory<byte> body, bool isAsking, CancellationToken stop)
     {
         IsBeingSent = false;
 
@@ -67,18 +82,48 @@ internal sealed class DirectTransport(
 
         // A request is sent once. Whether a server that closes the connection has taken it is for those to consider who know
         // what is in it.
-        return Exchange(connection ?? Connect(stop), beginning, body, stop);
+        return Exchange(connection ?? Connect(stop), beginning, body, isAsking, stop);
     }
 
     private Connection Connect(CancellationToken stop)
     {
-        var connected = Opening.Run(endpoint, tls, stop);
-        until = clock.Elapsed + lifetime;
-        return connected;
+        if (opening is not null && (opening.HasFailed || clock.Elapsed >= patience) && opening.TryAbandon())
+        {
+            opening = null;
+        }
+
+        var wasPending = opening is not null;
+
+        if (opening is null)
+        {
+            opening = Opening.Begin(endpoint, tls);
+            patience = clock.Elapsed + LongestOpening;
+        }
+
+        try
+        {
+            var connected = opening.Result(stop);
+            opening = null;
+
+            // It may have waited for long.
+            if (wasPending && !connected.IsOpen())
+            {
+                connected.Dispose();
+                return Connect(stop);
+            }
+
+            until = clock.Elapsed + lifetime;
+            return connected;
+        }
+        catch (Exception error) when (error is not OperationCanceledException)
+        {
+            opening = null;
+            throw;
+        }
     }
 
     /// <summary>Leaves no connection behind unless it is good for another request.</summary>
-    private Reply Exchange(Connection used, byte[] beginning, ReadOnlyMemory<byte> body, CancellationToken stop)
+    private Reply Exchange(Connection used, byte[] beginning, ReadOnlyMemory<byte> body, bool isAsking, CancellationToken stop)
     {
         connection = null;
         (taken, filled) = (0, 0);
@@ -89,6 +134,12 @@ internal sealed class DirectTransport(
             using var end = stop.UnsafeRegister(static used => ((Connection)used!).BreakOff(), used);
             Send(used, beginning, body.Span);
             var head = ReadHead(used);
+
+            if (isAsking)
+            {
+                return new Reply(head, default);
+            }
+
             var reader = new BodyReader(head.BodyEnd);
             var length = ReadBody(used, reader);
 

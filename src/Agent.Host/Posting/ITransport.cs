@@ -17,6 +17,6 @@ internal interface ITransport : IDisposable
     /// <summary>Posts a body; whatever it waits for ends when the token is set.</summary>
     Reply Post(RequestParts parts, ReadOnlyMemory<byte> body, CancellationToken stop);
 
-    /// <summary>Asks for the endpoint with nothing but its URL.</summary>
-    Reply Get(CancellationToken stop);
+    /// <summary>Gets the endpoint with nothing but its URL, and tells how the answer begins.</summary>
+    AnswerHead Ask(CancellationToken stop);
 }

@@ -1,3 +1,4 @@
+using System.Net.Http;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Runtime.ExceptionServices;
@@ -6,7 +7,7 @@ namespace Agent.Host.Posting;
 
 /// <summary>
 /// Opens a connection on a thread of its own: a look-up of a name cannot be broken off, but whoever needs the connection can
-/// stop waiting for it.
+/// stop waiting for it, and wait for it again later.
 /// </summary>
 internal sealed class Opening
 {
@@ -27,27 +28,86 @@ internal sealed class Opening
         this.tls = tls;
     }
 
-    /// <summary>An open connection, or the exception that there was instead; an end of waiting when the token is set.</summary>
-    public static Connection Run(Uri endpoint, SslClientAuthenticationOptions? tls, CancellationToken stop)
+    /// <summary>Begins to open a connection.</summary>
+    public static Opening Begin(Uri endpoint, SslClientAuthenticationOptions? tls)
     {
         var opening = new Opening(endpoint, tls);
-        using var end = stop.UnsafeRegister(static opening => ((Opening)opening!).Abandon(), opening);
-        new Thread(opening.Open, StackSize) { IsBackground = true, Name = "connecting" }.Start();
-        return opening.Result(stop);
+
+        try
+        {
+            new Thread(opening.Open, StackSize) { IsBackground = true, Name = "connecting" }.Start();
+        }
+        catch (OutOfMemoryException error)
+        {
+            // So it is told that there is no thread to be had.
+            throw new HttpRequestException("this machine permits no more threads", error);
+        }
+
+        return opening;
     }
 
-    private Connection Result(CancellationToken stop)
+    /// <summary>True once there is a failure.</summary>
+    public bool HasFailed
     {
+        get
+        {
+            lock (gate)
+            {
+                return failure is not null;
+            }
+        }
+    }
+
+    /// <summary>
+    /// Waits for the connection, or the exception that there was instead. When the token is set the waiting ends, and not what is
+    /// waited for.
+    /// </summary>
+    public Connection Result(CancellationToken stop)
+    {
+        using var end = stop.UnsafeRegister(static opening => ((Opening)opening!).Wake(), this);
+
         lock (gate)
         {
-            while (opened is null && failure is null && !isAbandoned)
+            while (opened is null && failure is null && !stop.IsCancellationRequested)
             {
                 Monitor.Wait(gate);
             }
 
-            stop.ThrowIfCancellationRequested();
             failure?.Throw();
-            return opened!;
+            return opened ?? throw new OperationCanceledException(stop);
+        }
+    }
+
+    /// <summary>
+    /// Gives it up; false while a name is being looked up, which goes on for as long as it takes, so that another look-up would
+    /// only be another thread that waits.
+    /// </summary>
+    public bool TryAbandon()
+    {
+        Socket? begun;
+        Connection? connection;
+
+        lock (gate)
+        {
+            if (socket is null && opened is null && failure is null)
+            {
+                return false;
+            }
+
+            isAbandoned = true;
+            (begun, connection) = (socket, opened);
+        }
+
+        connection?.Dispose();
+        begun?.Dispose();
+        return true;
+    }
+
+    private void Wake()
+    {
+        lock (gate)
+        {
+            Monitor.PulseAll(gate);
         }
     }
 
@@ -55,7 +115,13 @@ internal sealed class Opening
     {
         try
         {
-            Finish(Connection.Open(endpoint, tls, Begin), null);
+            Finish(Connection.Open(endpoint, tls, begun =>
+            {
+                lock (gate)
+                {
+                    socket = begun;
+                }
+            }), null);
         }
         catch (Exception error)
         {
@@ -63,41 +129,18 @@ internal sealed class Opening
         }
     }
 
-    private void Begin(Socket begun)
-    {
-        lock (gate)
-        {
-            ObjectDisposedException.ThrowIf(isAbandoned, begun);
-            socket = begun;
-        }
-    }
-
     private void Finish(Connection? connection, ExceptionDispatchInfo? error)
     {
         lock (gate)
         {
-            if (isAbandoned)
+            if (!isAbandoned)
             {
-                connection?.Dispose();
+                (opened, failure) = (connection, error);
+                Monitor.PulseAll(gate);
                 return;
             }
-
-            (opened, failure) = (connection, error);
-            Monitor.PulseAll(gate);
         }
-    }
 
-    private void Abandon()
-    {
-        lock (gate)
-        {
-            // What is finished is for whoever waits.
-            if (opened is null && failure is null)
-            {
-                isAbandoned = true;
-                socket?.Dispose();
-                Monitor.PulseAll(gate);
-            }
-        }
+        connection?.Dispose();
     }
 }

@@ -64,40 +64,45 @@ internal sealed class ProxiedTransport : ITransport
     }
 
     /// <inheritdoc/>
-    public Reply Get(CancellationToken stop)
+    public AnswerHead Ask(CancellationToken stop)
     {
         content = null;
         using var request = new HttpRequestMessage(HttpMethod.Get, endpoint);
-        return ReplyTo(request, stop);
+        using var response = ResponseTo(request, stop);
+        return HeadOf(response, 0);
     }
 
     /// <inheritdoc/>
     public void Dispose() => http.Dispose();
 
+    private Reply ReplyTo(HttpRequestMessage request, CancellationToken stop)
+    {
+        using var response = ResponseTo(request, stop);
+        var body = BodyOf(response, stop);
+        isConnected = response.Headers.ConnectionClose != true && body.Length < buffer.Length;
+        return new Reply(HeadOf(response, body.Length), body);
+    }
+
     // The synchronous way is the cheaper one, but the token does not reach a look-up of a name on it. So it is taken only while
     // there is a connection.
-    private Reply ReplyTo(HttpRequestMessage request, CancellationToken stop)
+    private HttpResponseMessage ResponseTo(HttpRequestMessage request, CancellationToken stop)
     {
         var wasConnected = isConnected;
         isConnected = false;
-        using var response = wasConnected
+        return wasConnected
             ? http.Send(request, HttpCompletionOption.ResponseHeadersRead, stop)
             : http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, stop).GetAwaiter().GetResult();
-        var body = BodyOf(response, stop);
-        isConnected = response.Headers.ConnectionClose != true && body.Length < buffer.Length;
-
-        return new Reply(
-            new AnswerHead(
-                (int)response.StatusCode,
-                BodyEnd.NewAfterBytes(body.Length),
-                isConnected,
-                IsGzip(First(response.Content.Headers, "Content-Encoding")),
-                First(response.Headers, "Retry-After"),
-                First(response.Headers, "Location"),
-                First(response.Headers, "Date"),
-                First(response.Content.Headers, "Allow")),
-            body);
     }
+
+    private AnswerHead HeadOf(HttpResponseMessage response, int length) => new(
+        (int)response.StatusCode,
+        BodyEnd.NewAfterBytes(length),
+        isConnected,
+        IsGzip(First(response.Content.Headers, "Content-Encoding")),
+        First(response.Headers, "Retry-After"),
+        First(response.Headers, "Location"),
+        First(response.Headers, "Date"),
+        First(response.Content.Headers, "Allow"));
 
     private ReadOnlyMemory<byte> BodyOf(HttpResponseMessage response, CancellationToken stop)
     {

@@ -16,7 +16,7 @@ internal sealed partial class SampleClient
 
         try
         {
-            var head = transport.Get(either.Token).Head;
+            var head = transport.Ask(either.Token);
             return FSharpValueOption<Cause>.NewValueSome(Advice.OfRoute(head.Status, head.Allow));
         }
         catch (Exception error) when (IsEndOf(error, either.Token) || IsOfNetwork(error))
