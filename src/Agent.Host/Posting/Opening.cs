@@ -73,8 +73,10 @@ internal sealed class Opening
                 Monitor.Wait(gate);
             }
 
+            // What there is stays for the next who asks.
+            stop.ThrowIfCancellationRequested();
             failure?.Throw();
-            return opened ?? throw new OperationCanceledException(stop);
+            return opened!;
         }
     }
 
