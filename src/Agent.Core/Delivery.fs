@@ -400,8 +400,10 @@ module Delivery =
             reader.ValueSpan.SequenceEqual(ReadOnlySpan name)
 
     /// Text or a number in its own spelling. Delivered is decided by `ok` alone, so anything else only leaves a gap in a
-    /// log line. Stands on the value, and then on its end.
+    /// log line. Stands on the name of a member, and then on the end of its value.
     let private spelling (reader: byref<Utf8JsonReader>) : string =
+        reader.Read() |> ignore
+
         match reader.TokenType with
         | JsonTokenType.String ->
             try
@@ -426,19 +428,14 @@ module Delivery =
         else
             while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
                 if isNamed &reader collectedAtName then
-                    reader.Read() |> ignore
                     collectedAt <- spelling &reader
                 elif isNamed &reader bottleneckName then
-                    reader.Read() |> ignore
                     bottleneck <- spelling &reader
                 elif isNamed &reader cpuUsageName then
-                    reader.Read() |> ignore
                     cpuUsage <- spelling &reader
                 elif isNamed &reader topGpuUtilizationName then
-                    reader.Read() |> ignore
                     topGpuUtilization <- spelling &reader
                 elif isNamed &reader diskUtilizationName then
-                    reader.Read() |> ignore
                     diskUtilization <- spelling &reader
                 else
                     reader.Skip()
