@@ -4,6 +4,7 @@ using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using Agent.Core;
+using Agent.Host.Posting;
 using Microsoft.FSharp.Core;
 
 namespace Agent.Host.Diagnosing;
@@ -25,8 +26,7 @@ internal sealed class NetworkChecks
     {
         this.url = url;
         this.clock = clock;
-        var system = HttpClient.DefaultProxy;
-        proxy = url.IsLoopback || system.IsBypassed(url) ? null : system.GetProxy(url);
+        proxy = SampleClient.ProxyFor(url);
     }
 
     /// <summary>True once the name has resolved.</summary>
@@ -122,10 +122,9 @@ internal sealed class NetworkChecks
     {
         try
         {
-            return FSharpResult<IPAddress[], NetworkFailure>.NewOk(
-                IPAddress.TryParse(host, out var address) ? [address] : System.Net.Dns.GetHostAddresses(host));
+            return FSharpResult<IPAddress[], NetworkFailure>.NewOk(Connection.AddressesOf(host));
         }
-        catch (Exception error) when (error is SocketException or ArgumentException)
+        catch (HttpRequestException)
         {
             return FSharpResult<IPAddress[], NetworkFailure>.NewError(NetworkFailure.NewNameNotResolved(host));
         }

@@ -96,7 +96,7 @@ internal sealed partial class SampleClient : IDisposable
     }
 
     /// <summary>The system's proxy for everything but this machine itself; null for none.</summary>
-    private static Uri? ProxyFor(Uri endpoint) =>
+    public static Uri? ProxyFor(Uri endpoint) =>
         endpoint.IsLoopback || HttpClient.DefaultProxy.IsBypassed(endpoint) ? null : HttpClient.DefaultProxy.GetProxy(endpoint);
 
     private SslClientAuthenticationOptions? TlsOptions()
