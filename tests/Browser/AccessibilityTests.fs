@@ -20,7 +20,7 @@ let private faults (page: Visit) =
 
 let private pages =
     [
-        "the fleet", "/", ".machine"
+        "the fleet", "/", card
         "a machine", "/servers/h100-01", "[data-chart=gpu-utilisation] canvas"
         "a machine that was never seen", "/servers/never-started", ".command"
     ]

@@ -123,6 +123,16 @@ type Visit(page: IPage, address: string) =
     member _.Go(path: string) : unit =
         page.GotoAsync(address + path) |> wait |> ignore
 
+    /// Holds the answers from these addresses (a glob) back until the task is done.
+    member _.HoldBack(addresses: string, until: TaskCompletionSource) : unit =
+        let resume (route: IRoute) : Task =
+            task {
+                do! until.Task
+                do! route.ContinueAsync()
+            }
+
+        finish (page.RouteAsync(addresses, resume))
+
     /// What a selector finds.
     member _.Find(selector: string) : ILocator = page.Locator selector
 

@@ -8,6 +8,9 @@ open System.Threading
 open Agent.Dashboard.Tests.DashboardProcess
 open Demo
 
+/// What finds the card of a machine. Until the list is there, cards without a machine keep its place.
+let card: string = ".machine[data-slug]"
+
 /// Runs a test against a dashboard with a database of its own.
 let withDashboard (options: string list) (test: Dashboard -> unit) : unit =
     use directory = new TemporaryDirectory()

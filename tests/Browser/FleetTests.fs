@@ -1,5 +1,6 @@
 module Agent.Browser.Tests.FleetTests
 
+open System.Threading.Tasks
 open Agent.Browser.Tests.Browser
 open Agent.Browser.Tests.Dashboards
 open Expecto
@@ -12,7 +13,7 @@ let private shown (page: Visit) =
 let private withFleet look (test: Visit -> unit) =
     visit look (fleet ()) (fun page ->
         page.Go "/"
-        page.See ".machine"
+        page.See card
         test page)
 
 [<Tests>]
@@ -29,6 +30,19 @@ let tests =
                     // By the script: the third of the fleet is short of memory.
                     Expect.equal slugs.Head "rtx-03" "memory pressure first"
                     Expect.equal (List.last slugs) "never-started" "never seen last")
+
+            testCase "until the list is there, its place is kept and there is nothing to search"
+            <| fun () ->
+                visit desktop (fleet ()) (fun page ->
+                    let answer = TaskCompletionSource()
+                    page.HoldBack("**/api/servers/", answer)
+                    page.Go "/"
+                    page.See ".machine.skeleton"
+                    page.SeeNo "input[type=search]"
+                    answer.SetResult()
+                    page.See card
+                    page.SeeNo ".machine.skeleton"
+                    page.See "input[type=search]")
 
             testCase "each card tells label, reason, GPU, CPU and the age of its last sample"
             <| fun () ->
@@ -66,7 +80,7 @@ let tests =
                     page.Click "[aria-label='Switch to the light theme']"
                     Expect.equal (theme ()) "light" "as chosen"
                     page.Go "/"
-                    page.See ".machine"
+                    page.See card
                     Expect.equal (theme ()) "light" "after a reload")
 
             testCase "a keyboard alone reaches the search, the filters and the machines, and opens one"

@@ -45,7 +45,7 @@ let tests =
                         page.Allow "401"
                         page.Go "/login"
                         enter page password
-                        page.See ".machine"
+                        page.See card
                         finish (page.Page.Context.ClearCookiesAsync())
                         dashboard.Register("gpu-box-02", []) |> ignore
                         page.See "#password"))

@@ -38,7 +38,7 @@ let tests =
 
                     visit { desktop with Width = 1440 } dashboard.Url (fun page ->
                         page.Go "/"
-                        page.See ".machine"
+                        page.See card
                         take page "fleet.png")
 
                     visit
