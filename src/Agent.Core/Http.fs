@@ -2,6 +2,7 @@ namespace Agent.Core
 
 open System
 open System.Buffers.Text
+open System.Globalization
 open System.Text
 
 /// How the end of an answer's body is told: RFC 9112, section 6.3.
@@ -356,14 +357,14 @@ module RequestHead =
         if endpoint.IsDefaultPort then
             host
         else
-            $"{host}:{endpoint.Port}"
+            String.Concat(host, ":", endpoint.Port.ToString CultureInfo.InvariantCulture)
 
     /// Everything of a head but the length of its body, which is the last header.
     [<CompiledName "Beginning">]
     let beginning (verb: string) (endpoint: Uri) (headers: struct (string * string)[]) : byte[] =
         let text = StringBuilder()
 
-        text.Append($"{verb} {endpoint.PathAndQuery} HTTP/1.1\r\nHost: {hostOf endpoint}\r\n")
+        text.Append(verb).Append(' ').Append(endpoint.PathAndQuery).Append(" HTTP/1.1\r\nHost: ").Append(hostOf endpoint).Append("\r\n")
         |> ignore
 
         for struct (name, value) in headers do

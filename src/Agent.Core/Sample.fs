@@ -209,13 +209,19 @@ module Sample =
 
     let private cappedOrNone (counter: uint64<'u> voption) = ValueOption.map capped counter
 
+    // F#'s own equality of options looks at types at run time.
+    let private isCapped (counter: uint64<'u> voption) : bool =
+        match counter with
+        | ValueSome value -> value = capped value
+        | ValueNone -> true
+
     // Processes rarely need a change, and a copy of 32 of them each second is not for free.
     let private cappedProcesses (processes: ComputeProcess[]) : ComputeProcess[] =
         let limited = ComputeProcess.limited processes
 
         if
             limited
-            |> Array.exists (fun p -> p.MemoryUsed <> cappedOrNone p.MemoryUsed || p.Name <> toLabel p.Name)
+            |> Array.exists (fun p -> not (isCapped p.MemoryUsed) || p.Name <> toLabel p.Name)
         then
             limited
             |> Array.map (fun p ->

@@ -592,8 +592,10 @@ module Settings =
                         missing "--host"
                     if (given "--server-slug").IsNone then
                         missing "--server-slug"
-                    if tokenOrigin = Ok ValueNone then
-                        missingToken
+                    match tokenOrigin with
+                    | Ok ValueNone -> missingToken
+                    | Ok(ValueSome _)
+                    | Error _ -> ()
                 ]
 
         validation {

@@ -121,13 +121,20 @@ module Spool =
 
         hash
 
-    let private lineOf (numbers: string) =
-        $"{numbers} {checksum (ReadOnlySpan(Encoding.UTF8.GetBytes numbers)):x8}\n"
+    // Formats in F#'s $"…" are parsed at run time; a position is written for each delivery.
+    let private checksumText (bytes: ReadOnlySpan<byte>) : string =
+        (checksum bytes).ToString("x8", CultureInfo.InvariantCulture)
+
+    let private lineOf (numbers: string) : string =
+        String.Concat(numbers, " ", checksumText (ReadOnlySpan(Encoding.UTF8.GetBytes numbers)), "\n")
 
     /// The content of the position file: two numbers and their checksum, of fixed length, so that it is overwritten in place.
     [<CompiledName "WritePosition">]
     let writePosition (position: SpoolPosition) : byte[] =
-        Encoding.ASCII.GetBytes(lineOf $"{position.Segment:D18} {position.Offset:D18}")
+        let fixedLength (number: int64) =
+            number.ToString("D18", CultureInfo.InvariantCulture)
+
+        Encoding.ASCII.GetBytes(lineOf (String.Concat(fixedLength position.Segment, " ", fixedLength position.Offset)))
 
     /// Reads the position file; none when it is torn, damaged or of another format.
     [<CompiledName "ReadPosition">]
@@ -175,7 +182,7 @@ module Spool =
     /// A record of bytes that are no text: their number, their checksum and themselves in base64, on one line.
     [<CompiledName "Frame">]
     let frame (payload: ReadOnlySpan<byte>) : byte[] =
-        Encoding.ASCII.GetBytes $"{payload.Length} {checksum payload:x8} {Convert.ToBase64String payload}"
+        Encoding.ASCII.GetBytes $"{payload.Length} {checksumText payload} {Convert.ToBase64String payload}"
 
     /// The bytes that such a record holds; none when it is of another kind or damaged.
     [<CompiledName "PayloadOf">]

@@ -18,6 +18,10 @@ extern int sendSignal(int pid, int signal)
 [<Literal>]
 let SigInt = 2
 
+/// Ctrl-\.
+[<Literal>]
+let SigQuit = 3
+
 /// What service managers send.
 [<Literal>]
 let SigTerm = 15

@@ -195,7 +195,7 @@ let private stops =
     testList
         "stops"
         [
-            for signal, name in [ SigTerm, "SIGTERM"; SigInt, "SIGINT"; 3, "SIGQUIT" ] do
+            for signal, name in [ SigTerm, "SIGTERM"; SigInt, "SIGINT"; SigQuit, "SIGQUIT" ] do
                 testCase $"{name} while idle ends it well under a second"
                 <| fun () ->
                     use server = new IngestServer(stored)

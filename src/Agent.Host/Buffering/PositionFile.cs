@@ -16,6 +16,12 @@ internal sealed class PositionFile(string directory) : IDisposable
     /// <summary>What was written last; none when that cannot be read.</summary>
     public FSharpValueOption<SpoolPosition> Read()
     {
+        // At the first start there is none, which is no exception.
+        if (!File.Exists(path))
+        {
+            return FSharpValueOption<SpoolPosition>.None;
+        }
+
         try
         {
             using var stream = PrivateFiles.Open(path, FileMode.Open, FileAccess.Read);

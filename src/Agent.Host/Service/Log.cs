@@ -160,9 +160,19 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
         }
 
         var now = clock.GetUtcNow().ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
-        var prefix = journal ? Journal.Prefix(severity) : $"{now} {severity.ToString().ToUpperInvariant()} ";
+        var prefix = journal ? Journal.Prefix(severity) : $"{now} {NameOf(severity)} ";
         Write(errors, prefix + OneLine(message));
     }
+
+    /// <summary>As --log-level has it. Asking the enumeration itself is reflection, whose data is half a megabyte of memory.</summary>
+    private static string NameOf(LogLevel severity) => severity switch
+    {
+        LogLevel.Debug => "DEBUG",
+        LogLevel.Info => "INFO",
+        LogLevel.Warning => "WARNING",
+        LogLevel.Error => "ERROR",
+        _ => "CRITICAL",
+    };
 
     private void Write(TextWriter writer, string line)
     {
