@@ -39,6 +39,20 @@ let private kernelFile =
                         File.WriteAllText(path, content)
                         Expect.equal (file.Read(buffer, text)) (Ok content) $"{content.Length} bytes")
 
+            testCase "what the kernel hands out in pieces is read whole"
+            <| fun () ->
+                // Some megabytes in pieces of a page, each of whole lines; a module that is loaded meanwhile adds lines.
+                let path = "/proc/kallsyms"
+                let buffer = ReadBuffer()
+
+                for longestRecord in [ 1024; ReadBuffer.Page ] do
+                    use file = new KernelFile(path, Func<_>(fun () -> TimeSpan.Zero), longestRecord)
+
+                    let isWhole () =
+                        Ok(File.ReadAllText path) = file.Read(buffer, text)
+
+                    Expect.isTrue (Seq.exists isWhole (Seq.replicate 5 ())) "as the class library reads it"
+
             testCase "an absent file is looked for again after a minute"
             <| fun () ->
                 withDirectory (fun directory ->

@@ -11,16 +11,27 @@ internal delegate FSharpResult<T, ParseError> TextParser<T>(ReadOnlySpan<byte> t
 /// <summary>Memory that kernel files are read into; one for each thread that reads.</summary>
 internal sealed partial class ReadBuffer
 {
+    /// <summary>
+    /// What the kernel collects records in, in bytes, before it hands them out: a page, of 4 KiB or more. It puts another one
+    /// into it as long as that fits (seq_read_iter in fs/seq_file.c).
+    /// </summary>
+    public const int Page = 4096;
+
     private byte[] bytes = new byte[16 * 1024];
 
     /// <summary>The whole file from its beginning; valid until the next read into this buffer.</summary>
-    public ReadOnlySpan<byte> ReadWhole(SafeFileHandle file)
+    /// <param name="file">Open for reading.</param>
+    /// <param name="longestRecord">
+    /// No record of the file after its first has more bytes. A read that leaves room for one in the kernel's page has then
+    /// reached the end, and is not followed by one that finds nothing.
+    /// </param>
+    public ReadOnlySpan<byte> ReadWhole(SafeFileHandle file, int longestRecord = Page)
     {
         // The class library's way comes with checks and counts that one thread with its own file has no need of.
         var descriptor = (int)file.DangerousGetHandle();
         var length = 0;
 
-        // A kernel file may hand itself out in pieces; only a read of nothing is its end.
+        // A kernel file may hand itself out in pieces; unless these are known to be long, only a read of nothing is its end.
         while (true)
         {
             if (length == bytes.Length)
@@ -39,6 +50,11 @@ internal sealed partial class ReadBuffer
             }
 
             length += count;
+
+            if (count + longestRecord < Page && length < bytes.Length)
+            {
+                return bytes.AsSpan(0, length);
+            }
         }
     }
 
@@ -98,7 +114,8 @@ internal static class KernelFiles
 /// </summary>
 /// <param name="path">Where it lies.</param>
 /// <param name="now">The monotonic clock.</param>
-internal sealed class KernelFile(string path, Func<TimeSpan> now) : IDisposable
+/// <param name="longestRecord">No record of the file after its first has more bytes.</param>
+internal sealed class KernelFile(string path, Func<TimeSpan> now, int longestRecord = ReadBuffer.Page) : IDisposable
 {
     private static readonly TimeSpan LookAgain = TimeSpan.FromMinutes(1);
 
@@ -118,7 +135,7 @@ internal sealed class KernelFile(string path, Func<TimeSpan> now) : IDisposable
         {
             handle ??= KernelFiles.Open(path);
             absent = null;
-            var parsed = parse(buffer.ReadWhole(handle));
+            var parsed = parse(buffer.ReadWhole(handle, longestRecord));
 
             return parsed.IsOk
                 ? FSharpResult<T, SourceError>.NewOk(parsed.ResultValue)

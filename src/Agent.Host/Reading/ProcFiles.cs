@@ -8,6 +8,12 @@ namespace Agent.Host.Reading;
 /// <summary>The sources that are read at every sample, on the sampling thread.</summary>
 internal sealed class ProcFiles : IDisposable
 {
+    /// <summary>
+    /// A line of diskstats has 20 numbers of up to 20 digits and a name of 31 bytes, one of net/dev less; the other files are one
+    /// record each, whatever its length.
+    /// </summary>
+    private const int LongestRecord = 512;
+
     private readonly string root;
     private readonly AgentClock clock;
     private readonly ReadBuffer buffer = new();
@@ -33,7 +39,7 @@ internal sealed class ProcFiles : IDisposable
         memory = FileAt("meminfo");
         load = FileAt("loadavg");
         disks = FileAt("diskstats");
-        network = new KernelFile(ProcPaths.NetDev(procfs), Now);
+        network = new KernelFile(ProcPaths.NetDev(procfs), Now, LongestRecord);
         cpuPressure = FileAt("pressure/cpu");
         ioPressure = FileAt("pressure/io");
         memoryPressure = FileAt("pressure/memory");
@@ -87,7 +93,7 @@ internal sealed class ProcFiles : IDisposable
         }
     }
 
-    private KernelFile FileAt(string name) => new(Path.Join(root, name), Now);
+    private KernelFile FileAt(string name) => new(Path.Join(root, name), Now, LongestRecord);
 
     private TimeSpan Now() => clock.Elapsed;
 
