@@ -31,7 +31,7 @@ internal sealed partial class ReadBuffer
         var descriptor = (int)file.DangerousGetHandle();
         var length = 0;
 
-        // A kernel file may hand itself out in pieces; unless these are known to be long, only a read of nothing is its end.
+        // A kernel file may hand itself out in pieces; where their records may be of any length, only a read of nothing is its end.
         while (true)
         {
             if (length == bytes.Length)
