@@ -2,95 +2,142 @@
 module Agent.Core.Cli
 
 open System
-open System.Collections.Generic
+open System.Text
+open FSharp.Reflection
 open Argu
 
-/// Every flag. All values are text: Argu stops at the first bad value, while Settings checks all of them and reports
-/// every error at once.
+/// What is known of an option beside its name and the name of its value.
+[<Struct>]
+type internal OptionRow =
+    {
+        /// The heading of `--help` that it stands under.
+        Group: string
+        /// `required`, what goes without it, or empty.
+        Default: string
+        /// What it does: a sentence without its full stop.
+        Meaning: string
+    }
+
+[<Literal>]
+let private webapp = "The webapp"
+
+[<Literal>]
+let private sampling = "What is read"
+
+[<Literal>]
+let private prometheus = "Prometheus"
+
+[<Literal>]
+let private running = "How it runs"
+
+let private row group standard meaning =
+    {
+        Group = group
+        Default = standard
+        Meaning = meaning
+    }
+
+/// Every option: the one list of them. The name on the command line and of the variable follow from the case's name. All values are text
+/// and may be missing: Argu stops at the first bad value or missing one, while `parse` and Settings look at all of them and report every
+/// error at once.
 [<RequireQualifiedAccess>]
 type internal AgentArgument =
-    | [<EqualsAssignmentOrSpaced>] Host of url: string
-    | [<EqualsAssignmentOrSpaced>] Server_Slug of slug: string
-    | [<EqualsAssignmentOrSpaced>] Token of token: string
-    | [<EqualsAssignmentOrSpaced>] Token_File of path: string
-    | [<EqualsAssignmentOrSpaced>] Hostname of name: string
-    | [<EqualsAssignmentOrSpaced>] Interval of seconds: string
-    | [<EqualsAssignmentOrSpaced>] Cpu_Sample_Interval of seconds: string
-    | [<EqualsAssignmentOrSpaced>] Timeout of seconds: string
-    | Once
-    | [<EqualsAssignmentOrSpaced>] Disks of names: string
-    | [<EqualsAssignmentOrSpaced>] Interfaces of names: string
-    | [<EqualsAssignmentOrSpaced>] Label of label: string
-    | Quiet
-    | [<EqualsAssignmentOrSpaced>] Log_Level of level: string
+    | [<EqualsAssignmentOrSpaced>] Host of url: string option
+    | [<EqualsAssignmentOrSpaced>] Server_Slug of slug: string option
+    | [<EqualsAssignmentOrSpaced>] Token of token: string option
+    | [<EqualsAssignmentOrSpaced>] Token_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] Hostname of name: string option
+    | [<EqualsAssignmentOrSpaced>] Label of label: string option
+    | [<EqualsAssignmentOrSpaced>] Timeout of seconds: string option
     | Insecure
-    | [<EqualsAssignmentOrSpaced>] Ca_File of path: string
-    | [<EqualsAssignmentOrSpaced>] Client_Cert of path: string
-    | [<EqualsAssignmentOrSpaced>] Client_Key of path: string
-    | [<EqualsAssignmentOrSpaced>] Spool of directory: string
-    | [<EqualsAssignmentOrSpaced>] Spool_Max_Mb of megabytes: string
-    | [<EqualsAssignmentOrSpaced>] Remote_Write of url: string
-    | [<EqualsAssignmentOrSpaced>] Remote_Write_Header_File of path: string
-    | [<EqualsAssignmentOrSpaced>] Listen of address: string
-    | [<EqualsAssignmentOrSpaced>] Listen_Token_File of path: string
+    | [<EqualsAssignmentOrSpaced>] Ca_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] Client_Cert of path: string option
+    | [<EqualsAssignmentOrSpaced>] Client_Key of path: string option
+    | [<EqualsAssignmentOrSpaced>] Spool of directory: string option
+    | [<EqualsAssignmentOrSpaced>] Spool_Max_Mb of megabytes: string option
+    | [<EqualsAssignmentOrSpaced>] Interval of seconds: string option
+    | [<EqualsAssignmentOrSpaced>] Cpu_Sample_Interval of seconds: string option
+    | [<EqualsAssignmentOrSpaced>] Disks of names: string option
+    | [<EqualsAssignmentOrSpaced>] Interfaces of names: string option
+    | [<EqualsAssignmentOrSpaced>] Gpu_Source of reader: string option
+    | [<EqualsAssignmentOrSpaced>] Nvml_Library of path: string option
+    | [<EqualsAssignmentOrSpaced>] Procfs of directory: string option
+    | [<EqualsAssignmentOrSpaced>] Sysfs of directory: string option
+    | [<EqualsAssignmentOrSpaced>] Rootfs of directory: string option
+    | [<EqualsAssignmentOrSpaced>] Listen of address: string option
+    | [<EqualsAssignmentOrSpaced>] Listen_Token_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] Remote_Write of url: string option
+    | [<EqualsAssignmentOrSpaced>] Remote_Write_Header_File of path: string option
+    | Once
+    | Dry_Run
     | Doctor
     | Json
-    | Dry_Run
-    | [<EqualsAssignmentOrSpaced>] Gpu_Source of reader: string
-    | [<EqualsAssignmentOrSpaced>] Nvml_Library of path: string
-    | [<EqualsAssignmentOrSpaced>] Procfs of directory: string
-    | [<EqualsAssignmentOrSpaced>] Sysfs of directory: string
-    | [<EqualsAssignmentOrSpaced>] Rootfs of directory: string
+    | Quiet
+    | [<EqualsAssignmentOrSpaced>] Log_Level of level: string option
     | Version
 
+    member argument.Row: OptionRow =
+        match argument with
+        | Host _ ->
+            row webapp "required" "base URL of the webapp, http or https, such as http://dashboard-host:8000; a path prefix is allowed"
+        | Server_Slug _ -> row webapp "required" "slug of this server at the webapp"
+        | Token _ -> row webapp "required" "ingest token of this server. Shown by ps; the file and the variable are not"
+        | Token_File _ -> row webapp "" "file that holds the token; read again when the webapp refuses it"
+        | Hostname _ -> row webapp "the machine's name" "host name to send as metadata"
+        | Label _ -> row webapp "" "metadata of the form key=value; repeatable. Its variable takes several, separated by commas"
+        | Timeout _ -> row webapp "5, at most 600" "seconds for one whole request, from connecting to the end of the answer"
+        | Insecure -> row webapp "" "do not verify TLS certificates; for testing only"
+        | Ca_File _ -> row webapp "" "PEM certificates of issuers to trust beside the system's"
+        | Client_Cert _ -> row webapp "" "PEM certificate to show to the webapp"
+        | Client_Key _ -> row webapp "in the same file" "PEM private key of that certificate"
+        | Spool _ -> row webapp "$STATE_DIRECTORY, else in memory" "directory that keeps undelivered samples"
+        | Spool_Max_Mb _ -> row webapp "256" "megabytes that may wait there for each destination; over it the oldest go"
+        | Interval _ -> row sampling "2, at least 0.5, at most a day" "seconds from one sample to the next"
+        | Cpu_Sample_Interval _ -> row sampling "0.2" "seconds over which CPU usage is measured; 0: since the previous sample"
+        | Disks _ -> row sampling "all physical disks" "comma-separated block devices to track"
+        | Interfaces _ -> row sampling "all but lo" "comma-separated network interfaces to track"
+        | Gpu_Source _ -> row sampling "auto" "who is asked about GPUs: nvml, nvidia-smi, none, or auto: nvml if it works, else nvidia-smi"
+        | Nvml_Library _ -> row sampling "libnvidia-ml.so.1 where the dynamic linker finds it" "file of NVIDIA's library"
+        | Procfs _ -> row sampling "/proc" "directory to read in place of /proc, in a container that sees its host's"
+        | Sysfs _ -> row sampling "/sys" "the same for /sys"
+        | Rootfs _ -> row sampling "/" "directory under which mount points are looked up"
+        | Listen _ ->
+            row prometheus "" "IP address and port at which Prometheus finds /metrics, such as 127.0.0.1:9835; --host is optional then"
+        | Listen_Token_File _ ->
+            row prometheus "" "file with the bearer token of those who may read the metrics; needed beyond this machine"
+        | Remote_Write _ ->
+            row
+                prometheus
+                ""
+                "URL of a receiver of Prometheus remote-write, such as http://prometheus:9090/api/v1/write; --host is optional then"
+        | Remote_Write_Header_File _ ->
+            row prometheus "" "file with headers for it, one a line as Name: value: tenants and tokens; read again when it changes"
+        | Once -> row running "" "send one sample and exit: 0 if it was accepted, else 1"
+        | Dry_Run -> row running "" "print request bodies instead of sending them; needs no host, slug or token"
+        | Doctor -> row running "" "check everything once, say what is wrong and how to mend it, and exit: 0, or 1 if something is"
+        | Json -> row running "" "with --doctor: print JSON"
+        | Quiet -> row running "" "no routine lines on standard output"
+        | Log_Level _ -> row running "INFO, or WARNING with --quiet" "DEBUG, INFO, WARNING, ERROR or CRITICAL"
+        | Version -> row running "" "print the version and exit"
+
     interface IArgParserTemplate with
-        member argument.Usage =
-            match argument with
-            | Host _ -> "base URL of the webapp, http or https, such as http://dashboard-host:8000; a path prefix is allowed (required)."
-            | Server_Slug _ -> "slug of this server at the webapp (required)."
-            | Token _ -> "ingest token of this server (required). Shown by ps; the file and the variable are not."
-            | Token_File _ -> "file that holds the token; read again when the webapp refuses it."
-            | Hostname _ -> "host name to send as metadata (default: the machine's name)."
-            | Interval _ -> "seconds from one sample to the next (default: 2, at least 0.5, at most a day)."
-            | Cpu_Sample_Interval _ -> "seconds over which CPU usage is measured; 0: since the previous sample (default: 0.2)."
-            | Timeout _ -> "seconds for one whole request, from connecting to the end of the answer (default: 5, at most 600)."
-            | Once -> "send one sample and exit: 0 if it was accepted, else 1."
-            | Disks _ -> "comma-separated block devices to track (default: all physical disks)."
-            | Interfaces _ -> "comma-separated network interfaces to track (default: all but lo)."
-            | Label _ -> "metadata of the form key=value; repeatable. Its variable takes several, separated by commas."
-            | Quiet -> "no routine lines on standard output."
-            | Log_Level _ -> "DEBUG, INFO, WARNING, ERROR or CRITICAL (default: INFO, or WARNING with --quiet)."
-            | Insecure -> "do not verify TLS certificates; for testing only."
-            | Ca_File _ -> "PEM certificates of issuers to trust beside the system's."
-            | Client_Cert _ -> "PEM certificate to show to the webapp."
-            | Client_Key _ -> "PEM private key of that certificate (default: in the same file)."
-            | Spool _ -> "directory that keeps undelivered samples (default: $STATE_DIRECTORY, else in memory)."
-            | Spool_Max_Mb _ -> "megabytes that may wait there for each destination; over it the oldest go (default: 256)."
-            | Remote_Write _ ->
-                "URL of a receiver of Prometheus remote-write, such as http://prometheus:9090/api/v1/write; --host is optional then."
-            | Remote_Write_Header_File _ ->
-                "file with headers for it, one a line as Name: value: tenants and tokens; read again when it changes."
-            | Listen _ -> "IP address and port at which Prometheus finds /metrics, such as 127.0.0.1:9835; --host is optional then."
-            | Listen_Token_File _ -> "file with the bearer token of those who may read the metrics; needed beyond this machine."
-            | Doctor -> "check everything once, say what is wrong and how to mend it, and exit: 0, or 1 if something is."
-            | Json -> "with --doctor: print JSON."
-            | Dry_Run -> "print request bodies instead of sending them; needs no host, slug or token."
-            | Gpu_Source _ -> "who is asked about GPUs: nvml, nvidia-smi, none, or auto: nvml if it works, else nvidia-smi (default: auto)."
-            | Nvml_Library _ -> "file of NVIDIA's library (default: libnvidia-ml.so.1 where the dynamic linker finds it)."
-            | Procfs _ -> "directory to read in place of /proc, in a container that sees its host's (default: /proc)."
-            | Sysfs _ -> "the same for /sys (default: /sys)."
-            | Rootfs _ -> "directory under which mount points are looked up (default: /)."
-            | Version -> "print the version and exit."
+        member argument.Usage = argument.Row.Meaning
 
 /// One option as `--help` shows it, for manuals and completions.
 type OptionDescription =
     {
         /// `--interval`
         Name: string
-        /// What its value stands for, such as `seconds`; empty for a switch.
+        /// What its value stands for, such as `SECONDS`; empty for a switch.
         Placeholder: string
-        /// One sentence, with `(default: …)` or `(required)` at its end where that applies.
-        Text: string
+        /// `AI_DASHBOARD_INTERVAL`; empty where it has none.
+        Variable: string
+        /// The heading of `--help` that it stands under.
+        Group: string
+        /// `2`, `required`, or empty.
+        Default: string
+        /// What it does: a sentence without its full stop.
+        Meaning: string
     }
 
 /// What the command line asks for.
@@ -114,121 +161,53 @@ type Command =
 [<Literal>]
 let ProgramName = "ai-dashboard-agent"
 
-/// Given, so that Argu does not ask the terminal for it.
-[<Literal>]
-let private HelpWidth = 80
-
-/// For `--help` alone.
 let private parser =
-    lazy ArgumentParser.Create<AgentArgument>(programName = ProgramName, usageStringCharacterWidth = HelpWidth)
+    lazy ArgumentParser.Create<AgentArgument>(programName = ProgramName, usageStringCharacterWidth = 80)
 
-/// The flag of a case and its value; a switch has the value "true".
-let private flagAndValue (argument: AgentArgument) : struct (string * string) =
-    match argument with
-    | AgentArgument.Host value -> struct ("--host", value)
-    | AgentArgument.Server_Slug value -> struct ("--server-slug", value)
-    | AgentArgument.Token value -> struct ("--token", value)
-    | AgentArgument.Token_File value -> struct ("--token-file", value)
-    | AgentArgument.Hostname value -> struct ("--hostname", value)
-    | AgentArgument.Interval value -> struct ("--interval", value)
-    | AgentArgument.Cpu_Sample_Interval value -> struct ("--cpu-sample-interval", value)
-    | AgentArgument.Timeout value -> struct ("--timeout", value)
-    | AgentArgument.Once -> struct ("--once", "true")
-    | AgentArgument.Disks value -> struct ("--disks", value)
-    | AgentArgument.Interfaces value -> struct ("--interfaces", value)
-    | AgentArgument.Label value -> struct ("--label", value)
-    | AgentArgument.Quiet -> struct ("--quiet", "true")
-    | AgentArgument.Log_Level value -> struct ("--log-level", value)
-    | AgentArgument.Insecure -> struct ("--insecure", "true")
-    | AgentArgument.Ca_File value -> struct ("--ca-file", value)
-    | AgentArgument.Client_Cert value -> struct ("--client-cert", value)
-    | AgentArgument.Client_Key value -> struct ("--client-key", value)
-    | AgentArgument.Spool value -> struct ("--spool", value)
-    | AgentArgument.Spool_Max_Mb value -> struct ("--spool-max-mb", value)
-    | AgentArgument.Remote_Write value -> struct ("--remote-write", value)
-    | AgentArgument.Remote_Write_Header_File value -> struct ("--remote-write-header-file", value)
-    | AgentArgument.Listen value -> struct ("--listen", value)
-    | AgentArgument.Listen_Token_File value -> struct ("--listen-token-file", value)
-    | AgentArgument.Doctor -> struct ("--doctor", "true")
-    | AgentArgument.Json -> struct ("--json", "true")
-    | AgentArgument.Dry_Run -> struct ("--dry-run", "true")
-    | AgentArgument.Gpu_Source value -> struct ("--gpu-source", value)
-    | AgentArgument.Nvml_Library value -> struct ("--nvml-library", value)
-    | AgentArgument.Procfs value -> struct ("--procfs", value)
-    | AgentArgument.Sysfs value -> struct ("--sysfs", value)
-    | AgentArgument.Rootfs value -> struct ("--rootfs", value)
-    | AgentArgument.Version -> struct ("--version", "true")
+/// The options in the order of the union, each with the name of its value, or an empty one for a switch.
+let private options: Lazy<struct (string * string)[]> =
+    lazy
+        (parser.Value.GetArgumentCases()
+         |> Seq.filter (fun case ->
+             not case.CommandLineNames.Value.IsEmpty
+             && case.UnionCaseInfo.DeclaringType = typeof<AgentArgument>)
+         |> Seq.map (fun case ->
+             let placeholder =
+                 case.UnionCaseInfo.GetFields()
+                 |> Array.tryHead
+                 |> Option.map _.Name
+                 |> Option.defaultValue ""
+
+             struct (case.CommandLineNames.Value.Head, placeholder))
+         |> Array.ofSeq)
 
 /// Every option, in the order of `--help`.
 [<CompiledName "Describe">]
 let describe () : OptionDescription[] =
-    [|
-        for case in parser.Value.GetArgumentCases() do
-            match case.CommandLineNames.Value, case.UnionCaseInfo.GetFields() with
-            | [], _ -> ()
-            | name :: _, fields ->
-                {
-                    Name = name
-                    Placeholder = fields |> Array.tryHead |> Option.map _.Name |> Option.defaultValue ""
-                    Text = case.Description.Value
-                }
-    |]
+    FSharpType.GetUnionCases(typeof<AgentArgument>, true)
+    |> Array.map (fun case ->
+        let without: objnull[] = case.GetFields() |> Array.map (fun _ -> null)
+        let argument = nonNull (FSharpValue.MakeUnion(case, without, true)) :?> AgentArgument
+        let struct (name, placeholder) = options.Value[case.Tag]
+        let row = argument.Row
 
-/// One of each case, those that take a value with an empty one. Argu could be asked for them, but finding out by
-/// reflection takes longer, and leaves more garbage, than everything else the agent does until its first sample is sent.
-let private every =
-    [
-        AgentArgument.Host ""
-        AgentArgument.Server_Slug ""
-        AgentArgument.Token ""
-        AgentArgument.Token_File ""
-        AgentArgument.Hostname ""
-        AgentArgument.Interval ""
-        AgentArgument.Cpu_Sample_Interval ""
-        AgentArgument.Timeout ""
-        AgentArgument.Once
-        AgentArgument.Disks ""
-        AgentArgument.Interfaces ""
-        AgentArgument.Label ""
-        AgentArgument.Quiet
-        AgentArgument.Log_Level ""
-        AgentArgument.Insecure
-        AgentArgument.Ca_File ""
-        AgentArgument.Client_Cert ""
-        AgentArgument.Client_Key ""
-        AgentArgument.Spool ""
-        AgentArgument.Spool_Max_Mb ""
-        AgentArgument.Remote_Write ""
-        AgentArgument.Remote_Write_Header_File ""
-        AgentArgument.Listen ""
-        AgentArgument.Listen_Token_File ""
-        AgentArgument.Doctor
-        AgentArgument.Json
-        AgentArgument.Dry_Run
-        AgentArgument.Gpu_Source ""
-        AgentArgument.Nvml_Library ""
-        AgentArgument.Procfs ""
-        AgentArgument.Sysfs ""
-        AgentArgument.Rootfs ""
-        AgentArgument.Version
-    ]
+        {
+            Name = name
+            Placeholder = placeholder.ToUpperInvariant()
+            Variable =
+                match argument with
+                | AgentArgument.Version -> ""
+                | _ -> Settings.variableOf name
+            Group = row.Group
+            Default = row.Default
+            Meaning = row.Meaning
+        })
 
-/// Every flag, and whether it takes a value. A test compares it with what Argu finds in the union.
-let internal takesValue: Lazy<IReadOnlyDictionary<string, bool>> =
-    lazy
-        (let table = Dictionary<string, bool>(StringComparer.Ordinal)
-
-         for argument in every do
-             let struct (name, value) = flagAndValue argument
-             table[name] <- value = ""
-
-         table :> IReadOnlyDictionary<string, bool>)
-
-/// What a walk over argv found.
+/// What Argu made of argv.
 [<Struct>]
 type private Words =
     {
-        /// The good flags, each with its value.
+        /// The good flags, each with its value, the last one first.
         Flags: struct (string * string) list
         /// Flags that lack their value.
         Incomplete: string list
@@ -237,7 +216,7 @@ type private Words =
     }
 
 let private quoted (text: string) =
-    $"\"{Text.excerpt (ReadOnlySpan(Text.Encoding.UTF8.GetBytes text))}\""
+    $"\"{Text.excerpt (ReadOnlySpan(Encoding.UTF8.GetBytes text))}\""
 
 let private usageError (origin: string) (message: string) : ConfigError =
     {
@@ -258,89 +237,150 @@ let private nameIn (word: string) : string =
     | Some past -> word.Substring(0, past) + "…"
     | None -> word
 
-/// Names every word that is not known, where Argu would stop at the first and repeat it, be it a token. What may be a
-/// secret is never repeated.
-let private walk (argv: string[]) (hidesWords: bool) : Words =
-    let table = takesValue.Value
+/// What Argu finds in argv, and what it leaves. It hands over unknown words instead of stopping at the first and repeating it, be it a
+/// token: they are named here without what may be a secret.
+let private read (argv: string[]) (hidesWords: bool) : Words =
+    let results =
+        parser.Value.ParseCommandLine(argv, ignoreMissing = true, ignoreUnrecognized = true, raiseOnUsage = false)
 
-    let withError name message found =
-        { found with
-            Errors = usageError name message :: found.Errors
-        }
+    let mutable flags = []
+    let mutable incomplete = []
+    let mutable errors = []
 
-    let withoutValue name reason found =
-        { withError name $"{name} {reason}" found with
-            Incomplete = name :: found.Incomplete
-        }
+    let fail name message =
+        errors <- usageError name message :: errors
 
-    let withValue (name: string) (value: string) found =
-        if value = "" then
-            withoutValue name "needs a value" found
-        else
-            { found with
-                Flags = struct (name, value) :: found.Flags
-            }
+    let lack name =
+        fail name $"{name} needs a value"
+        incomplete <- name :: incomplete
 
-    let rec step (words: string list) (found: Words) =
+    let unknown name =
+        // A token that begins with dashes, behind the option that should have taken it.
+        let shown =
+            if List.tryHead incomplete = Some "--token" then
+                "an argument"
+            else
+                nameIn name
+
+        fail "command line" $"{shown} is not an option"
+
+    /// Of a repeated switch the last one counts, with the value that it may have.
+    let switch (name: string) =
+        let last =
+            argv
+            |> Array.findBack (fun word -> word = name || word.StartsWith(name + "=", StringComparison.Ordinal))
+
+        flags <-
+            struct (name,
+                    (if last = name then
+                         "true"
+                     else
+                         last.Substring(name.Length + 1)))
+            :: flags
+
+    for argument in results.GetAllResults() do
+        let case, values = FSharpValue.GetUnionFields(argument, typeof<AgentArgument>, true)
+        let struct (name, placeholder) = options.Value[case.Tag]
+
+        match values |> Array.tryHead |> Option.map (fun value -> value :?> string option) with
+        | None when placeholder = "" -> switch name
+        | None
+        | Some None
+        | Some(Some "") -> lack name
+        // Argu takes the word after an option for its value, even one that looks like another option.
+        | Some(Some value) when
+            value.StartsWith("--", StringComparison.Ordinal)
+            && not (Array.contains $"{name}={value}" argv)
+            ->
+            lack name
+            unknown value
+        | Some(Some value) -> flags <- struct (name, value) :: flags
+
+    let rec explain words =
         match words with
-        | [] -> found
-        | word :: rest when word.StartsWith("--", StringComparison.Ordinal) ->
+        | [] -> ()
+        | (word: string) :: rest when word.StartsWith("--", StringComparison.Ordinal) ->
             let separator = word.IndexOf '='
             let name = if separator < 0 then word else word.Substring(0, separator)
 
-            match table.TryGetValue name, rest with
-            | (true, true), _ when separator >= 0 -> found |> withValue name (word.Substring(separator + 1)) |> step rest
-            | (true, true), value :: rest when not (value.StartsWith("--", StringComparison.Ordinal)) ->
-                found |> withValue name value |> step rest
-            | (true, true), _ -> found |> withoutValue name "needs a value" |> step rest
-            | (true, false), _ when separator >= 0 && name = "--version" -> found |> withError name $"{name} takes no value" |> step rest
-            | (true, false), _ when separator >= 0 ->
-                // Settings reads it as it reads a variable.
-                { found with
-                    Flags = struct (name, word.Substring(separator + 1)) :: found.Flags
-                }
-                |> step rest
-            | (true, false), _ ->
-                { found with
-                    Flags = struct (name, "true") :: found.Flags
-                }
-                |> step rest
-            | _ ->
-                // A token that begins with dashes, behind the option that should have taken it.
-                let shown =
-                    if List.tryHead found.Incomplete = Some "--token" then
-                        "an argument"
-                    else
-                        nameIn name
+            match options.Value |> Array.tryFind (fun (struct (option, _)) -> option = name) with
+            | Some(struct (_, "")) when name = "--version" -> fail name $"{name} takes no value"
+            // Settings reads it as it reads a variable.
+            | Some(struct (_, "")) -> switch name
+            | Some _ when separator < 0 || separator = word.Length - 1 -> lack name
+            // Argu does not take a value with a line end inside.
+            | Some _ -> flags <- struct (name, word.Substring(separator + 1)) :: flags
+            | None -> unknown name
 
-                // The word after it is most likely its value.
-                let rest =
-                    match rest with
-                    | value :: others when separator < 0 && not (value.StartsWith '-') -> others
-                    | rest -> rest
-
-                found |> withError "command line" $"{shown} is not an option" |> step rest
+            // The word after an unknown option is most likely its value.
+            match rest with
+            | value :: others when separator < 0 && not (value.StartsWith '-') -> explain others
+            | _ -> explain rest
         | word :: rest ->
             let shown = if hidesWords then "an argument" else quoted word
-            let shown = $"command line: {shown}"
-            found |> withError "command line" $"{shown} is not an option" |> step rest
+            fail "command line" $"command line: {shown} is not an option"
+            explain rest
 
-    step
-        (List.ofArray argv)
-        {
-            Flags = []
-            Incomplete = []
-            Errors = []
-        }
+    explain results.UnrecognizedCliParams
+
+    {
+        Flags = flags
+        Incomplete = incomplete
+        Errors = List.rev errors
+    }
+
+/// Words broken into lines of at most `width` characters.
+let private lines (width: int) (text: string) : string list =
+    (([], ""), text.Split ' ')
+    ||> Array.fold (fun (full, line) word ->
+        if line = "" then
+            full, word
+        elif line.Length + 1 + word.Length <= width then
+            full, line + " " + word
+        else
+            line :: full, word)
+    |> fun (full, line) -> List.rev (line :: full)
 
 /// The text of `--help`.
 [<CompiledName "Usage">]
 let usage () : string =
-    let twins =
-        "Every option but --help and --version has an environment variable: AI_DASHBOARD_ and its name in capitals with _, "
-        + "such as AI_DASHBOARD_SERVER_SLUG. An option beats its variable; an empty variable counts as unset."
+    let entry (option: OptionDescription) =
+        let head = $"  {option.Name} {option.Placeholder}".TrimEnd()
 
-    parser.Value.PrintUsage().TrimEnd() + "\n\n" + twins + "\n"
+        let remark =
+            match option.Default with
+            | "" -> ""
+            | "required" -> " (required)"
+            | standard -> $" (default: {standard})"
+
+        let meaning = lines 52 $"{option.Meaning}{remark}."
+
+        let first, rest =
+            if head.Length < 26 then
+                head.PadRight 27 + meaning.Head, meaning.Tail
+            else
+                head, meaning
+
+        first :: (rest |> List.map (fun line -> String(' ', 27) + line))
+
+    [
+        $"USAGE: {ProgramName} --host URL --server-slug SLUG --token-file PATH"
+        "                          [OPTION ...]"
+        ""
+        for group, options in describe () |> Array.groupBy _.Group do
+            $"{group}:"
+            yield! options |> Seq.collect entry
+            ""
+        "  --help, -h               print the options and exit."
+        ""
+        yield!
+            lines
+                79
+                ("Every option but --help and --version has an environment variable: AI_DASHBOARD_ and its name in capitals with _ for -, "
+                 + "such as AI_DASHBOARD_SERVER_SLUG. An option beats its variable; an empty variable counts as unset.")
+        ""
+    ]
+    |> String.concat "\n"
 
 /// What `argv` and the environment amount to: a command, or every error in them. Options beat variables, variables
 /// beat defaults; of a repeated option the last wins, labels add up. `environment` gives a variable's text or null.
@@ -359,7 +399,7 @@ let parse (argv: string[]) (environment: Func<string, string | null>) : Result<C
             | "" -> ValueNone
             | text -> ValueSome { Origin = name; Text = text }
 
-        let words = walk argv (mentionsToken argv || (variable "--token").IsSome)
+        let words = read argv (mentionsToken argv || (variable "--token").IsSome)
 
         let given (flag: string) : Given voption =
             // The last one comes first here.
@@ -388,8 +428,8 @@ let parse (argv: string[]) (environment: Func<string, string | null>) : Result<C
         else
             match Settings.validate given flagLabels (variable "--label") system with
             | Ok settings when words.Errors.IsEmpty -> Ok(Command.Run settings)
-            | Ok _ -> Error(words.Errors |> List.rev |> Array.ofList)
+            | Ok _ -> Error(Array.ofList words.Errors)
             | Error errors ->
-                List.rev words.Errors @ List.filter (isAboutIncomplete >> not) errors
+                words.Errors @ List.filter (isAboutIncomplete >> not) errors
                 |> Array.ofList
                 |> Error
