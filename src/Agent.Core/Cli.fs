@@ -3,7 +3,6 @@ module Agent.Core.Cli
 
 open System
 open System.Text
-open FSharp.Reflection
 open Argu
 
 /// What is known of an option beside its name and the name of its value.
@@ -161,39 +160,18 @@ type Command =
 [<Literal>]
 let ProgramName = "ai-dashboard-agent"
 
-let private parser =
-    lazy ArgumentParser.Create<AgentArgument>(programName = ProgramName, usageStringCharacterWidth = 80)
-
-/// The options in the order of the union, each with the name of its value, or an empty one for a switch.
-let private options: Lazy<struct (string * string)[]> =
-    lazy
-        (parser.Value.GetArgumentCases()
-         |> Seq.filter (fun case ->
-             not case.CommandLineNames.Value.IsEmpty
-             && case.UnionCaseInfo.DeclaringType = typeof<AgentArgument>)
-         |> Seq.map (fun case ->
-             let placeholder =
-                 case.UnionCaseInfo.GetFields()
-                 |> Array.tryHead
-                 |> Option.map _.Name
-                 |> Option.defaultValue ""
-
-             struct (case.CommandLineNames.Value.Head, placeholder))
-         |> Array.ofSeq)
+let private parser = CommandLine.Parser<AgentArgument> ProgramName
 
 /// Every option, in the order of `--help`.
 [<CompiledName "Describe">]
 let describe () : OptionDescription[] =
-    FSharpType.GetUnionCases(typeof<AgentArgument>, true)
-    |> Array.map (fun case ->
-        let without: objnull[] = case.GetFields() |> Array.map (fun _ -> null)
-        let argument = nonNull (FSharpValue.MakeUnion(case, without, true)) :?> AgentArgument
-        let struct (name, placeholder) = options.Value[case.Tag]
+    parser.Options
+    |> Array.map (fun (struct (name, placeholder, argument)) ->
         let row = argument.Row
 
         {
             Name = name
-            Placeholder = placeholder.ToUpperInvariant()
+            Placeholder = placeholder
             Variable =
                 match argument with
                 | AgentArgument.Version -> ""
@@ -203,7 +181,7 @@ let describe () : OptionDescription[] =
             Meaning = row.Meaning
         })
 
-/// What Argu made of argv.
+/// What argv comes to.
 [<Struct>]
 type private Words =
     {
@@ -237,147 +215,100 @@ let private nameIn (word: string) : string =
     | Some past -> word.Substring(0, past) + "…"
     | None -> word
 
-/// What Argu finds in argv, and what it leaves. It hands over unknown words instead of stopping at the first and repeating it, be it a
-/// token: they are named here without what may be a secret.
+/// What argv says. Words that are unknown are named without what may be a secret, a token most of all.
 let private read (argv: string[]) (hidesWords: bool) : Words =
-    let results =
-        parser.Value.ParseCommandLine(argv, ignoreMissing = true, ignoreUnrecognized = true, raiseOnUsage = false)
+    let failed name message (found: Words) =
+        { found with
+            Errors = usageError name message :: found.Errors
+        }
 
-    let mutable flags = []
-    let mutable incomplete = []
-    let mutable errors = []
-
-    let fail name message =
-        errors <- usageError name message :: errors
-
-    let lack name =
-        fail name $"{name} needs a value"
-        incomplete <- name :: incomplete
-
-    let unknown name =
-        // A token that begins with dashes, behind the option that should have taken it.
-        let shown =
-            if List.tryHead incomplete = Some "--token" then
-                "an argument"
-            else
-                nameIn name
-
-        fail "command line" $"{shown} is not an option"
+    let flagged name value (found: Words) =
+        { found with
+            Flags = struct (name, value) :: found.Flags
+        }
 
     /// Of a repeated switch the last one counts, with the value that it may have.
-    let switch (name: string) =
+    let switched (name: string) =
         let last =
             argv
             |> Array.findBack (fun word -> word = name || word.StartsWith(name + "=", StringComparison.Ordinal))
 
-        flags <-
-            struct (name,
-                    (if last = name then
-                         "true"
-                     else
-                         last.Substring(name.Length + 1)))
-            :: flags
+        flagged
+            name
+            (if last = name then
+                 "true"
+             else
+                 last.Substring(name.Length + 1))
 
-    for argument in results.GetAllResults() do
-        let case, values = FSharpValue.GetUnionFields(argument, typeof<AgentArgument>, true)
-        let struct (name, placeholder) = options.Value[case.Tag]
+    let rec step (found: Words) (parts: CommandLine.Part list) =
+        match parts with
+        | [] -> found
+        | CommandLine.Part.Option(name, value) :: rest -> step (flagged name value found) rest
+        | CommandLine.Part.SwitchWithValue("--version" as name, _) :: rest -> step (failed name $"{name} takes no value" found) rest
+        | CommandLine.Part.Switch name :: rest
+        | CommandLine.Part.SwitchWithValue(name, _) :: rest -> step (switched name found) rest
+        | CommandLine.Part.Lacking name :: rest ->
+            let found = failed name $"{name} needs a value" found
 
-        match values |> Array.tryHead |> Option.map (fun value -> value :?> string option) with
-        | None when placeholder = "" -> switch name
-        | None
-        | Some None
-        | Some(Some "") -> lack name
-        // Argu takes the word after an option for its value, even one that looks like another option.
-        | Some(Some value) when
-            value.StartsWith("--", StringComparison.Ordinal)
-            && not (Array.contains $"{name}={value}" argv)
-            ->
-            lack name
-            unknown value
-        | Some(Some value) -> flags <- struct (name, value) :: flags
+            step
+                { found with
+                    Incomplete = name :: found.Incomplete
+                }
+                rest
+        | CommandLine.Part.Unknown word :: rest when word.StartsWith("--", StringComparison.Ordinal) ->
+            // A token that begins with dashes, behind the option that should have taken it.
+            let shown =
+                if List.tryHead found.Incomplete = Some "--token" then
+                    "an argument"
+                else
+                    nameIn (word.Split('=')[0])
 
-    let rec explain words =
-        match words with
-        | [] -> ()
-        | (word: string) :: rest when word.StartsWith("--", StringComparison.Ordinal) ->
-            let separator = word.IndexOf '='
-            let name = if separator < 0 then word else word.Substring(0, separator)
+            // The word after it is most likely its value.
+            let rest =
+                match rest with
+                | CommandLine.Part.Word _ :: others when not (word.Contains '=') -> others
+                | rest -> rest
 
-            match options.Value |> Array.tryFind (fun (struct (option, _)) -> option = name) with
-            | Some(struct (_, "")) when name = "--version" -> fail name $"{name} takes no value"
-            // Settings reads it as it reads a variable.
-            | Some(struct (_, "")) -> switch name
-            | Some _ when separator < 0 || separator = word.Length - 1 -> lack name
-            // Argu does not take a value with a line end inside.
-            | Some _ -> flags <- struct (name, word.Substring(separator + 1)) :: flags
-            | None -> unknown name
-
-            // The word after an unknown option is most likely its value.
-            match rest with
-            | value :: others when separator < 0 && not (value.StartsWith '-') -> explain others
-            | _ -> explain rest
-        | word :: rest ->
+            step (failed "command line" $"{shown} is not an option" found) rest
+        | CommandLine.Part.Unknown word :: rest
+        | CommandLine.Part.Word word :: rest ->
             let shown = if hidesWords then "an argument" else quoted word
-            fail "command line" $"command line: {shown} is not an option"
-            explain rest
+            step (failed "command line" $"command line: {shown} is not an option" found) rest
 
-    explain results.UnrecognizedCliParams
+    let found =
+        step
+            {
+                Flags = []
+                Incomplete = []
+                Errors = []
+            }
+            (parser.Parts argv)
 
-    {
-        Flags = flags
-        Incomplete = incomplete
-        Errors = List.rev errors
+    { found with
+        Errors = List.rev found.Errors
     }
-
-/// Words broken into lines of at most `width` characters.
-let private lines (width: int) (text: string) : string list =
-    (([], ""), text.Split ' ')
-    ||> Array.fold (fun (full, line) word ->
-        if line = "" then
-            full, word
-        elif line.Length + 1 + word.Length <= width then
-            full, line + " " + word
-        else
-            line :: full, word)
-    |> fun (full, line) -> List.rev (line :: full)
 
 /// The text of `--help`.
 [<CompiledName "Usage">]
 let usage () : string =
-    let entry (option: OptionDescription) =
-        let head = $"  {option.Name} {option.Placeholder}".TrimEnd()
-
-        let remark =
-            match option.Default with
-            | "" -> ""
-            | "required" -> " (required)"
-            | standard -> $" (default: {standard})"
-
-        let meaning = lines 52 $"{option.Meaning}{remark}."
-
-        let first, rest =
-            if head.Length < 26 then
-                head.PadRight 27 + meaning.Head, meaning.Tail
-            else
-                head, meaning
-
-        first :: (rest |> List.map (fun line -> String(' ', 27) + line))
-
     [
         $"USAGE: {ProgramName} --host URL --server-slug SLUG --token-file PATH"
         "                          [OPTION ...]"
         ""
         for group, options in describe () |> Array.groupBy _.Group do
             $"{group}:"
-            yield! options |> Seq.collect entry
+
+            for option in options do
+                yield! CommandLine.entry option.Name option.Placeholder option.Default option.Meaning
+
             ""
-        "  --help, -h               print the options and exit."
+        yield! CommandLine.entry "--help, -h" "" "" "print the options and exit"
         ""
         yield!
-            lines
-                79
-                ("Every option but --help and --version has an environment variable: AI_DASHBOARD_ and its name in capitals with _ for -, "
-                 + "such as AI_DASHBOARD_SERVER_SLUG. An option beats its variable; an empty variable counts as unset.")
+            CommandLine.paragraph (
+                "Every option but --help and --version has an environment variable: AI_DASHBOARD_ and its name in capitals with _ for -, "
+                + "such as AI_DASHBOARD_SERVER_SLUG. An option beats its variable; an empty variable counts as unset."
+            )
         ""
     ]
     |> String.concat "\n"
