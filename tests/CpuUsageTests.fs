@@ -9,7 +9,7 @@ open Agent.Tests.Fixtures
 open Expecto
 
 let private stat (name: string) =
-    want (Stat.parse (ReadOnlySpan(bytes name)))
+    want (Stat.parse (ReadOnlySpan(bytes name)) |> Parsed.strict)
 
 let private idleFor ticks : Stat.CpuTimes =
     { CpuUsage.sinceBoot with Idle = ticks }

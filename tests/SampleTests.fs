@@ -48,7 +48,7 @@ let private options: SampleOptions =
 let private build previous current = Sample.build options previous current
 
 let private statText (text: string) =
-    want (Stat.parse (ReadOnlySpan(utf8 text)))
+    want (Stat.parse (ReadOnlySpan(utf8 text)) |> Parsed.strict)
 
 /// One CPU with these user, system, idle and iowait ticks.
 let private stat user system idle iowait =
@@ -107,7 +107,7 @@ let private memoryOf (machine: string) =
     build
         ValueNone
         { nothing with
-            Memory = Ok(want (MemInfo.parse (ReadOnlySpan(bytes $"{machine}/proc/meminfo"))))
+            Memory = Ok(want (MemInfo.parse (ReadOnlySpan(bytes $"{machine}/proc/meminfo")) |> Parsed.strict))
         }
 
 let private isWellFormed (text: string) =
@@ -219,7 +219,7 @@ let private cpu =
 
             testCase "logical CPUs are the lines that are there"
             <| fun () ->
-                let hotplug = want (Stat.parse (ReadOnlySpan(bytes "hotplug/before/proc/stat")))
+                let hotplug = want (Stat.parse (ReadOnlySpan(bytes "hotplug/before/proc/stat")) |> Parsed.strict)
                 Expect.equal (build ValueNone (withStat hotplug)).CpuCountLogical (ValueSome 2) "cpu0 and cpu2"
 
             testCase "without /proc/stat everything of the CPU is unknown"
@@ -428,7 +428,12 @@ let private devices =
 
             testCase "the captured network is what crossed eth0"
             <| fun () ->
-                let interfaces = want (NetDev.parse (ReadOnlySpan(bytes "vm-2core-6.18/first/proc/net/dev")))
+                let interfaces =
+                    want (
+                        NetDev.parse (ReadOnlySpan(bytes "vm-2core-6.18/first/proc/net/dev"))
+                        |> Parsed.strict
+                    )
+
                 let sample = build ValueNone { nothing with Network = Ok interfaces }
 
                 Expect.equal

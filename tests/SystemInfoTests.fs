@@ -82,7 +82,11 @@ let tests =
 
             testCase "the captured boot time is an instant in UTC"
             <| fun () ->
-                let stat = want (Stat.parse (ReadOnlySpan(bytes "vm-2core-6.18/first/proc/stat")))
+                let stat =
+                    want (
+                        Stat.parse (ReadOnlySpan(bytes "vm-2core-6.18/first/proc/stat"))
+                        |> Parsed.strict
+                    )
 
                 // date -u -d @1795471888
                 Expect.equal (SystemInfo.bootTime stat) (ValueSome(DateTimeOffset(2026, 11, 23, 22, 11, 28, TimeSpan.Zero))) "boot"

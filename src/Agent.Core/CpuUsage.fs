@@ -109,7 +109,7 @@ let isContinued (before: Stat.CpuTimes) (after: Stat.CpuTimes) : bool =
     && after.Softirq >= before.Softirq
     && after.Steal >= before.Steal
     && (after.Iowait >= before.Iowait
-        || before.Iowait - after.Iowait <= after.Idle - before.Idle + 1UL<tick>)
+        || before.Iowait - after.Iowait - 1UL<tick> <= after.Idle - before.Idle)
 
 /// The times of a CPU in a reading. CPUs keep their places unless one came or went, so the place is tried before the
 /// search.

@@ -49,11 +49,11 @@ let machineWith (gpus: Gpu[]) : MachineReading =
         {
             At = at
             Window = ValueNone
-            Stat = source (Stat.parse (ReadOnlySpan(file "stat")))
-            Memory = source (MemInfo.parse (ReadOnlySpan(file "meminfo")))
+            Stat = source (Stat.parse (ReadOnlySpan(file "stat")) |> Parsed.strict)
+            Memory = source (MemInfo.parse (ReadOnlySpan(file "meminfo")) |> Parsed.strict)
             Load = source (LoadAvg.parse (ReadOnlySpan(file "loadavg")))
-            Disks = source (DiskStats.parse (ReadOnlySpan(file "diskstats")))
-            Network = source (NetDev.parse (ReadOnlySpan(file "net/dev")))
+            Disks = source (DiskStats.parse (ReadOnlySpan(file "diskstats")) |> Parsed.strict)
+            Network = source (NetDev.parse (ReadOnlySpan(file "net/dev")) |> Parsed.strict)
             Processes = Ok 123
             CpuPressure = pressure "cpu"
             IoPressure = pressure "io"

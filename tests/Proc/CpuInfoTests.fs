@@ -2,12 +2,14 @@ module Agent.Tests.Proc.CpuInfoTests
 
 open System
 open System.Text
+open Agent.Core
 open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.Tests.Fixtures
 open Expecto
 
-let private parse (text: byte[]) = CpuInfo.parse (ReadOnlySpan text)
+let private parse (text: byte[]) =
+    CpuInfo.parse (ReadOnlySpan text) |> Parsed.strict
 
 let private lscpu (name: string) =
     (text "vm-2core-6.18/first/lscpu.txt").Split '\n'

@@ -1,12 +1,14 @@
 module Agent.Tests.Proc.DiskStatsTests
 
 open System
+open Agent.Core
 open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.Tests.Fixtures
 open Expecto
 
-let private parse (text: byte[]) = DiskStats.parse (ReadOnlySpan text)
+let private parse (text: byte[]) =
+    DiskStats.parse (ReadOnlySpan text) |> Parsed.strict
 
 let private disk name (disks: DiskStats.DiskCounters[]) =
     disks |> Array.find (fun disk -> disk.Device = name)

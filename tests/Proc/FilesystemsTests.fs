@@ -1,14 +1,19 @@
 module Agent.Tests.Proc.FilesystemsTests
 
 open System
+open Agent.Core
 open Agent.Core.Proc
 open Agent.Tests.Fixtures
 open Expecto
 
-let private parse (text: byte[]) = Filesystems.parse (ReadOnlySpan text)
+let private parse (text: byte[]) =
+    Filesystems.parse (ReadOnlySpan text) |> Parsed.strict
 
 let private mountsOf (machine: string) =
-    want (Mounts.parse (ReadOnlySpan(bytes $"{machine}/proc/self/mounts")))
+    want (
+        Mounts.parse (ReadOnlySpan(bytes $"{machine}/proc/self/mounts"))
+        |> Parsed.strict
+    )
 
 let private typesOf (machine: string) =
     want (parse (bytes $"{machine}/proc/filesystems"))
@@ -48,14 +53,22 @@ let tests =
 
             testCase "a directory that was mounted over counts once, with what is visible"
             <| fun () ->
-                let mounts = want (Mounts.parse (ReadOnlySpan "/dev/a /mnt ext4 rw 0 0\n/dev/b /mnt xfs rw 0 0\n"B))
+                let mounts =
+                    want (
+                        Mounts.parse (ReadOnlySpan "/dev/a /mnt ext4 rw 0 0\n/dev/b /mnt xfs rw 0 0\n"B)
+                        |> Parsed.strict
+                    )
 
                 let onDisk = Filesystems.onDisk (typesOf "odd-names") mounts
                 Expect.equal (onDisk |> Array.map (fun mount -> mount.Device)) [| "/dev/b" |] "the later one"
 
             testCase "a disk that was mounted over by a tmpfs is not visible"
             <| fun () ->
-                let mounts = want (Mounts.parse (ReadOnlySpan "/dev/a /mnt ext4 rw 0 0\ntmpfs /mnt tmpfs rw 0 0\n"B))
+                let mounts =
+                    want (
+                        Mounts.parse (ReadOnlySpan "/dev/a /mnt ext4 rw 0 0\ntmpfs /mnt tmpfs rw 0 0\n"B)
+                        |> Parsed.strict
+                    )
 
                 Expect.equal (Filesystems.onDisk (typesOf "odd-names") mounts) [||] "none"
 

@@ -1,12 +1,14 @@
 module Agent.Tests.Proc.MemInfoTests
 
 open System
+open Agent.Core
 open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.Tests.Fixtures
 open Expecto
 
-let private parse (text: byte[]) = MemInfo.parse (ReadOnlySpan text)
+let private parse (text: byte[]) =
+    MemInfo.parse (ReadOnlySpan text) |> Parsed.strict
 
 /// The row of `free -b` that starts with this word: total, used, free, shared, cache, available.
 let private free (instant: string) (row: string) : uint64[] =

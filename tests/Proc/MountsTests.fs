@@ -1,11 +1,13 @@
 module Agent.Tests.Proc.MountsTests
 
 open System
+open Agent.Core
 open Agent.Core.Proc
 open Agent.Tests.Fixtures
 open Expecto
 
-let private parse (text: byte[]) = Mounts.parse (ReadOnlySpan text)
+let private parse (text: byte[]) =
+    Mounts.parse (ReadOnlySpan text) |> Parsed.strict
 
 let private mount device mountPoint fsType : Mounts.Mount =
     {

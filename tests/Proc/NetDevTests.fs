@@ -1,12 +1,14 @@
 module Agent.Tests.Proc.NetDevTests
 
 open System
+open Agent.Core
 open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.Tests.Fixtures
 open Expecto
 
-let private parse (text: byte[]) = NetDev.parse (ReadOnlySpan text)
+let private parse (text: byte[]) =
+    NetDev.parse (ReadOnlySpan text) |> Parsed.strict
 
 let private header = "Inter-| Receive | Transmit\n face |bytes packets|bytes packets\n"
 let private parseLines (lines: string) = parse (utf8 (header + lines))

@@ -2,12 +2,14 @@ module Agent.Tests.Proc.StatTests
 
 open System
 open System.Text
+open Agent.Core
 open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.Tests.Fixtures
 open Expecto
 
-let private parse (text: byte[]) = Stat.parse (ReadOnlySpan text)
+let private parse (text: byte[]) =
+    Stat.parse (ReadOnlySpan text) |> Parsed.strict
 
 let private times columns : Stat.CpuTimes =
     match columns with
