@@ -140,7 +140,8 @@ let tests =
                 (Gen.zip (texts [ 10 ]) (Gen.choose (0, 100_000)))
                 (fun (text, cut) ->
                     let whole = bytesOf text.Lines
-                    let ofCpus = (bytesOf text.Lines[.. text.Value.Cpus.Length + 1]).Length
+                    // And the first letter of what follows.
+                    let ofCpus = (bytesOf text.Lines[.. text.Value.Cpus.Length]).Length + 1
 
                     let length =
                         (bytesOf text.Lines[..0]).Length

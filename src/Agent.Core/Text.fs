@@ -322,6 +322,9 @@ type internal LineFaults =
             if kept.Count < Parsed.MostFaults then
                 kept.Add fault
 
+    /// True while all is well.
+    member this.IsEmpty: bool = this.count = 0
+
     /// The fault of a text whose last line has no line end.
     member this.AddTorn(cursor: byref<Cursor>) : unit =
         if not cursor.AtEnd then

@@ -122,8 +122,8 @@ let private tryNumber (text: ReadOnlySpan<byte>, value: byref<uint64>) : bool =
     else
         Text.tryUInt64 (text, &value)
 
-/// A name up to the first of these characters.
-let private upTo (stop: char) (name: string) : string =
+/// A name up to the first of these, which are not part of it.
+let private upTo (stop: string) (name: string) : string =
     let words = name.Split stop
     words[0].Trim()
 
@@ -191,11 +191,11 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<CpuInfo>, ParseError> =
             | ValueSome Key.OtherName ->
                 if other.IsNone then
                     // `POWER9 (raw), altivec supported`
-                    other <- ValueSome(upTo ',' (Text.toString cursor.Rest))
+                    other <- ValueSome(upTo ", " (Text.toString cursor.Rest))
             | ValueSome Key.Isa ->
                 if isa.IsNone then
                     // `rv64imafdc_zicntr_zicsr` goes on for hundreds of characters.
-                    isa <- ValueSome("RISC-V " + upTo '_' (Text.toString cursor.Rest))
+                    isa <- ValueSome("RISC-V " + upTo "_" (Text.toString cursor.Rest))
             | ValueSome Key.Clock when isOpen ->
                 let mutable clock = 0.0
                 // On POWER the unit sticks to the number.

@@ -173,6 +173,9 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<CpuStat>, ParseError> =
                 faults.Add(cursor.Bad("cpu", "cpu and the number of a CPU"))
                 isNamed <- false
         else
+            if total.IsNone && cpus.Count = 0 && faults.IsEmpty then
+                faults.Add(cursor.Bad("cpu", "the line of all CPUs, which starts with cpu"))
+
             isWhole <- true
 
             if name.SequenceEqual(ReadOnlySpan btimeName) then
@@ -182,6 +185,12 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<CpuStat>, ParseError> =
                     bootTime <- ValueSome(LanguagePrimitives.Int64WithMeasure seconds)
                 else
                     faults.Add(cursor.Bad("btime", "seconds since 1970"))
+
+    // Of a line that was cut the start still tells whether it was one of a CPU.
+    let torn = cursor.Line
+
+    if not torn.IsEmpty && torn[0] <> cpuName[0] then
+        isWhole <- true
 
     if not isWhole || not cursor.AtEnd then
         faults.Add(cursor.NoLine(if isWhole then "the last line" else "cpu"))
