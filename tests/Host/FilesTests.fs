@@ -189,6 +189,44 @@ let private procFiles =
                 Expect.equal snapshot.Processes (Ok 0) "no process in the fixture"
                 Expect.equal snapshot.Infiniband [||] "no fabric"
 
+            testCase "ZFS's cache is read where it is, and not in a container that LXC gives a meminfo of its own"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let place = Directory.CreateDirectory(Path.Combine(directory, "spl/kstat/zfs"))
+                    Directory.CreateDirectory(Path.Combine(directory, "self")) |> ignore
+                    File.WriteAllText(Path.Combine(place.FullName, "arcstats"), "c_min 4 1\nsize 4 9\n")
+
+                    let arcWith (mounts: string) =
+                        File.WriteAllText(Path.Combine(directory, "self", "mounts"), mounts)
+                        use files = new ProcFiles(directory, directory, ManualClock())
+
+                        files.Read(ValueNone, Func<_>(fun () -> noReadings)).Arc
+                        |> Result.map _.Reclaimable
+
+                    Expect.equal (arcWith "lxcfs /var/lib/lxcfs fuse.lxcfs rw 0 0\n") (Ok 8UL<B>) "a host of containers"
+
+                    Expect.equal
+                        (arcWith "lxcfs /proc/meminfo fuse.lxcfs rw 0 0\n")
+                        (Error(SourceError.Absent "/proc/spl/kstat/zfs/arcstats"))
+                        "a container")
+
+            testCase "lines that cannot be read stand beside what the others say"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    File.WriteAllText(Path.Combine(directory, "diskstats"), "8 0 sda 1 2 3 4 5 6 7 8 9 10 11\n8 1 odd -1\n")
+                    File.WriteAllText(Path.Combine(directory, "meminfo"), "MemTotal: 8 kB\nMemFree: 4 kB\nBuffers: x kB\n")
+                    use files = new ProcFiles(directory, directory, ManualClock())
+
+                    for _ in 1..2 do
+                        let snapshot = files.Read(ValueNone, Func<_>(fun () -> noReadings))
+                        Expect.equal (snapshot.Disks |> Result.map (Array.map _.Device)) (Ok [| "sda" |]) "disks"
+                        Expect.equal (snapshot.Memory |> Result.map _.Free) (Ok(ValueSome 4096UL<B>)) "memory"
+
+                        Expect.equal
+                            (snapshot.Faults |> Array.map (fun fault -> fault.Source, fault.Line))
+                            [| "/proc/diskstats", 2; "/proc/meminfo", 3 |]
+                            "of this reading alone")
+
             testCase "an empty procfs is absent file by file"
             <| fun () ->
                 withDirectory (fun directory ->

@@ -72,6 +72,14 @@ let internal unescape (field: ReadOnlySpan<byte>) : string =
 let internal isReadOnly (options: string) : bool =
     options = "ro" || options.StartsWith("ro,", StringComparison.Ordinal)
 
+/// True where a mount of LXC's covers /proc/meminfo: it then tells of the container, and other files of /proc of its host.
+[<CompiledName "HasContainedMemInfo">]
+let hasContainedMemInfo (mounts: Mount[]) : bool =
+    mounts
+    |> Array.exists (fun mount ->
+        mount.FsType = "fuse.lxcfs"
+        && mount.MountPoint.EndsWith("/meminfo", StringComparison.Ordinal))
+
 /// Reads every mount in the order of the text; a later mount on the same directory hides the earlier one.
 [<CompiledName "Parse">]
 let parse (text: ReadOnlySpan<byte>) : Result<Parsed<Mount[]>, ParseError> =

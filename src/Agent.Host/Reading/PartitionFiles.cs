@@ -130,7 +130,7 @@ internal sealed unsafe class PartitionFiles(string procfs, string rootfs, AgentC
 
         // Not visible from here, or gone since: it costs its own entry, without a word.
         return FSharpResult<BlockCounts, SourceError>.NewError(
-            code is Errno.NoEntry or Errno.Access or Errno.NotDirectory or Errno.Loop
+            code is Errno.NotPermitted or Errno.NoEntry or Errno.Access or Errno.NotDirectory or Errno.Loop
                 ? SourceError.NewAbsent(directory)
                 : SourceError.NewUnreadable(directory, Marshal.GetPInvokeErrorMessage(code)));
     }
@@ -138,6 +138,7 @@ internal sealed unsafe class PartitionFiles(string procfs, string rootfs, AgentC
     /// <summary>What statvfs(3) may answer, by its number.</summary>
     private static class Errno
     {
+        public const int NotPermitted = 1;
         public const int NoEntry = 2;
         public const int Access = 13;
         public const int NotDirectory = 20;

@@ -30,6 +30,7 @@ internal sealed class ProcFiles : IDisposable
     private readonly ProcessCount processes;
     private readonly ReadingRecord? record;
     private ParseError[] faults = [];
+    private bool? isContained;
 
     /// <summary>Reads under the given roots, by default /proc and /sys; keeps a record where one is given.</summary>
     public ProcFiles(string procfs, string sysfs, AgentClock clock, ReadingRecord? record = null)
@@ -77,7 +78,7 @@ internal sealed class ProcFiles : IDisposable
             window: window,
             stat: cpu,
             memory: ReadLines(FastSource.Memory, memory, MemInfo.Parse),
-            arc: Read(FastSource.Arc, arc, ArcStats.Parse),
+            arc: ReadArc(),
             load: Read(FastSource.Load, load, LoadAvg.Parse),
             disks: diskCounters,
             network: interfaces,
@@ -97,6 +98,24 @@ internal sealed class ProcFiles : IDisposable
         {
             file.Dispose();
         }
+    }
+
+    /// <summary>The cache of ZFS; absent in an LXC container, which sees its host's beside a memory of its own.</summary>
+    private FSharpResult<ArcStats.Arc, SourceError> ReadArc()
+    {
+        var read = Read(FastSource.Arc, arc, ArcStats.Parse);
+
+        if (!read.IsOk)
+        {
+            return read;
+        }
+
+        isContained ??= KernelFiles.ReadOnce(ProcPaths.Mounts(root), buffer, Mounts.Parse)
+            .Match(static mounts => Mounts.HasContainedMemInfo(mounts.Value), static _ => false);
+
+        return isContained.Value
+            ? FSharpResult<ArcStats.Arc, SourceError>.NewError(SourceError.NewAbsent(ArcStats.Source))
+            : read;
     }
 
     private KernelFile FileAt(string name) => new(Path.Join(root, name), Now, LongestRecord);
