@@ -55,6 +55,10 @@ let private keys =
         "HugePages_Free:"B
     |]
 
+/// From here on the keys begin with H.
+[<Literal>]
+let private FirstHuge = 7
+
 /// From here on the keys count pages, without a unit.
 [<Literal>]
 let private FirstCount = 9
@@ -64,9 +68,19 @@ let private unit = "kB"B
 let private nameOf (key: int) =
     Text.toString (ReadOnlySpan(keys[key], 0, keys[key].Length - 1))
 
-// Most lines are none of these, and their length or first letter says so.
+// Most lines are none of these, and their first letter or length says so.
 let private indexOf (key: ReadOnlySpan<byte>) : int =
-    let mutable i = 0
+    let mutable i =
+        if key.IsEmpty then
+            keys.Length
+        else
+            match key[0] with
+            | 'M'B
+            | 'B'B
+            | 'C'B
+            | 'S'B -> 0
+            | 'H'B -> FirstHuge
+            | _ -> keys.Length
 
     while i < keys.Length
           && not (
