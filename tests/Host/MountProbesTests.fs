@@ -29,6 +29,32 @@ type private Mounts() =
         // Not disposed of: threads that were let go may still be at it.
         member _.Dispose() = letGo.Set()
 
+/// A clock that advances when somebody waits by it, and a mount that answers when it has come to an instant.
+type private OneAnswer(due: TimeSpan) =
+    inherit AgentClock(1)
+
+    let asked = new ManualResetEventSlim(false)
+    let letGo = new ManualResetEventSlim(false)
+    let mutable now = TimeSpan.Zero
+
+    member _.Ask(directory: string) : Result<int, SourceError> =
+        asked.Set()
+        letGo.Wait()
+        Ok directory.Length
+
+    override _.Elapsed = now
+
+    override _.Wait(gate, duration) =
+        asked.Wait()
+
+        if not letGo.IsSet && now + duration >= due then
+            now <- due
+            letGo.Set()
+            // Until the answer has been taken down.
+            Monitor.Wait gate |> ignore
+        else
+            now <- now + duration
+
 // Twice as fast as time: still so slow that a busy machine does not make a mount hang that does not.
 let private probesOf (mounts: Mounts) =
     MountProbes<int>(AgentClock 2, Func<_, _>(mounts.Ask))
@@ -83,11 +109,22 @@ let tests =
 
                 Expect.equal (valueOf (Array.head (probes.Ask [ "/hang" ]))) 5 "asked anew"
 
+            testCase "a mount has two seconds to answer"
+            <| fun () ->
+                let answerAfter (seconds: float) =
+                    let clock = OneAnswer(TimeSpan.FromSeconds seconds)
+                    Array.head (MountProbes<int>(clock, Func<_, _>(clock.Ask)).Ask [ "/a" ])
+
+                Expect.equal (valueOf (answerAfter 2.0)) 2 "just in time"
+                Expect.equal (reasonOf (answerAfter 2.05)) ("/a", silence) "too late"
+
             testCase "seven that hang leave a thread for the others"
             <| fun () ->
                 use mounts = new Mounts()
                 let hanging = [ for i in 1..7 -> $"/hang{i}" ]
-                let answers = (probesOf mounts).Ask(hanging @ [ "/a" ])
+                let clock = AgentClock 2
+                let answers = MountProbes<int>(clock, Func<_, _>(mounts.Ask)).Ask(hanging @ [ "/a" ])
+                Expect.isLessThan clock.Elapsed (TimeSpan.FromSeconds 7.0) "about one limit, not seven"
                 Expect.equal (valueOf (Array.last answers)) 2 "the last is asked"
                 Expect.equal (reasonOf answers[6]) ("/hang7", silence) "the seventh"
 
