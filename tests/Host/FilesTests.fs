@@ -388,6 +388,22 @@ let private sysFiles =
 
                     Expect.equal ((read true).OverNetwork |> Array.map _.Device) [| "s:/d" |] "for metrics")
 
+            testCase "sixteen faults of file systems are told"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    Directory.CreateDirectory(Path.Combine(directory, "self")) |> ignore
+                    File.WriteAllText(Path.Combine(directory, "filesystems"), "\text4\n")
+                    // A name that is too long for a path is an error of statvfs that is no absence.
+                    let mount (n: int) =
+                        let directory = String('x', 300) + string n
+                        $"/dev/sd{n} /{directory} ext4 rw 0 0\n"
+
+                    let faultsOf count =
+                        File.WriteAllText(Path.Combine(directory, "self", "mounts"), String.Join("", Seq.init count mount))
+                        PartitionFiles(directory, "/", AgentClock(), false).Read().Faults.Length
+
+                    Expect.equal (faultsOf 15, faultsOf 16, faultsOf 17) (15, 16, 16) "at most sixteen")
+
             testCase "file systems are told in bytes, as stat -f has them"
             <| fun () ->
                 let tool =

@@ -133,6 +133,11 @@ let tests =
                 use mounts = new Mounts()
                 let hanging = [ for i in 1..8 -> $"/hang{i}" ]
                 let answers = (probesOf mounts).Ask(hanging @ [ "/a" ])
-                Expect.equal (reasonOf (Array.last answers)) ("/a", "not asked, because 8 other mounts do not answer") "the last"
+
+                Expect.equal
+                    (reasonOf (Array.last answers))
+                    ("the other file systems", "not asked, because 8 mounts do not answer")
+                    "the last"
+
                 Expect.equal mounts.Asked.Length 8 "threads"
         ]

@@ -83,12 +83,12 @@ internal sealed class MountProbes<T>(AgentClock clock, Func<string, FSharpResult
         }
     }
 
+    // Those that were not asked share one name, and so are told once, however many there are.
     private static FSharpResult<T, SourceError> Silence(Probe probe, bool isUnasked) =>
-        FSharpResult<T, SourceError>.NewError(SourceError.NewUnreadable(
-            probe.Directory,
-            isUnasked
-                ? $"not asked, because {MostThreads} other mounts do not answer"
-                : $"statvfs does not answer within {Limit.TotalSeconds:0} s; is its server gone?"));
+        FSharpResult<T, SourceError>.NewError(isUnasked
+            ? SourceError.NewUnreadable("the other file systems", $"not asked, because {MostThreads} mounts do not answer")
+            : SourceError.NewUnreadable(
+                probe.Directory, $"statvfs does not answer within {Limit.TotalSeconds:0} s; is its server gone?"));
 
     private sealed class Probe(string directory)
     {

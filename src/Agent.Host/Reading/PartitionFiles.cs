@@ -34,6 +34,9 @@ internal sealed unsafe class PartitionFiles(string procfs, string rootfs, AgentC
     private static readonly delegate* unmanaged<byte*, ulong*, int> StatvfsFunction =
         (delegate* unmanaged<byte*, ulong*, int>)NativeLibrary.GetExport(NativeLibrary.GetMainProgramHandle(), "statvfs");
 
+    /// <summary>Of a machine with hundreds of dead mounts so many are told.</summary>
+    private const int MostFaults = 16;
+
     private readonly ReadBuffer buffer = new();
     private readonly MountProbes<BlockCounts> probes = new(clock, Statvfs);
 
@@ -50,7 +53,7 @@ internal sealed unsafe class PartitionFiles(string procfs, string rootfs, AgentC
         return new(
             Full(onDisk, answers.AsSpan(0, onDisk.Length), faults),
             Full(overNetwork, answers.AsSpan(onDisk.Length), faults),
-            [.. faults]);
+            [.. faults.Take(MostFaults)]);
     }
 
     private string PathOf(Mounts.Mount mount) => rootfs == "/" ? mount.MountPoint : rootfs + mount.MountPoint;
