@@ -22,9 +22,9 @@ type EverySample() =
     member this.Check() : unit =
         let counts =
             [
-                "CPUs", (Readings.good (this.Stat())).Cpus.Length, Machine.large.Cpus
-                "disks and partitions", (Readings.good (this.DiskStats())).Length, 3 * Machine.large.Disks + 8
-                "interfaces", (Readings.good (this.NetDev())).Length, Machine.large.Interfaces + 1
+                "CPUs", (Readings.good (this.Stat())).Value.Cpus.Length, Machine.large.Cpus
+                "disks and partitions", (Readings.good (this.DiskStats())).Value.Length, 3 * Machine.large.Disks + 8
+                "interfaces", (Readings.good (this.NetDev())).Value.Length, Machine.large.Interfaces + 1
                 "fabric ports", (this.Infiniband()).Length, Machine.large.FabricPorts
             ]
 
@@ -73,8 +73,8 @@ type BesideTheSampling() =
     member this.Check() : unit =
         let counts =
             [
-                "processors", (Readings.good (this.CpuInfo())).Processors.Length, Machine.large.Cpus
-                "mounts", (Readings.good (this.Mounts())).Length, 2 + Machine.large.Disks + 100
+                "processors", (Readings.good (this.CpuInfo())).Value.Processors.Length, Machine.large.Cpus
+                "mounts", (Readings.good (this.Mounts())).Value.Length, 2 + Machine.large.Disks + 100
                 "GPUs", (Readings.good (this.NvidiaSmi())).Gpus.Length, Machine.large.Gpus
                 "fans of ipmitool", (Readings.good (this.Ipmi())).Length, 32
                 "fans", (this.Hwmon()).Fans.Length, 8

@@ -41,6 +41,7 @@ let snapshot (size: Machine.Size) (at: DateTimeOffset) : Snapshot =
         Window = ValueNone
         Stat = source (Stat.parse (ReadOnlySpan(Machine.stat size)) |> Parsed.strict)
         Memory = source (MemInfo.parse (ReadOnlySpan Machine.memInfo) |> Parsed.strict)
+        Arc = Error(SourceError.Absent "/proc/spl/kstat/zfs/arcstats")
         Load = source (LoadAvg.parse (ReadOnlySpan Machine.loadAvg))
         Disks = source (DiskStats.parse (ReadOnlySpan(Machine.diskStats size)) |> Parsed.strict)
         Network = source (NetDev.parse (ReadOnlySpan(Machine.netDev size)) |> Parsed.strict)
@@ -49,6 +50,7 @@ let snapshot (size: Machine.Size) (at: DateTimeOffset) : Snapshot =
         IoPressure = pressure "io"
         MemoryPressure = pressure "memory"
         Infiniband = Infiniband.parse (sysTexts size "class/infiniband" "")
+        Faults = [||]
         Slow =
             {
                 CpuTemperature = Hwmon.cpuTemperature sensors.Temperatures
