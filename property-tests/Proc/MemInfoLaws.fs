@@ -103,6 +103,24 @@ let arc: Gen<ArcStats.Arc> =
             Minimum = LanguagePrimitives.UInt64WithMeasure minimum
         })
 
+/// The same as /proc/spl/kstat/zfs/arcstats has it, among other figures.
+let private arcTexts: Gen<Rendered<ArcStats.Arc>> =
+    gen {
+        let! arc = arc
+        let! others = upTo 3 (Gen.map2 (fun name value -> $"x{name} 4 {value}") word counter)
+        let known = [| $"size 4 {arc.Size}"; $"c_min   4    {arc.Minimum}" |]
+        let! lines = Gen.shuffle (Array.append known others)
+
+        return
+            {
+                Value = arc
+                Lines = Array.append [| "9 1 0x01 123 33456 0 0"; "name  type data" |] lines
+            }
+    }
+
+let private arcFormat =
+    ParserLaws.format arcTexts (fun text -> ArcStats.parse text.Span) (fun part whole -> part = whole)
+
 let private wide (bytes: uint64<B>) : UInt128 = UInt128.op_Implicit (uint64 bytes)
 
 /// By the rules of docs/sources.md, in arithmetic that cannot overflow; a sum beyond 64 bits counts as the largest value.
@@ -128,6 +146,16 @@ let tests =
             yield! ParserLaws.all format
             ParserLaws.extraColumns format (fun _ _ -> true) word
             ParserLaws.unknownLines format (fun _ -> 0) (Gen.map2 (fun name number -> $"X{name}: {number} kB") word counter)
+            testList
+                "ArcStats"
+                [
+                    // A cut text that still has both lines says what they say, so the law of the last line is not one of these.
+                    yield! ParserLaws.totality arcFormat
+                    law "a rendered value parses back to the value" arcTexts (fun text ->
+                        same (ArcStats.parse (ReadOnlySpan(bytesOf text.Lines))) (Ok text.Value))
+                    ParserLaws.extraColumns arcFormat (fun _ _ -> true) word
+                    ParserLaws.unknownLines arcFormat (fun _ -> 0) (Gen.map2 (fun name value -> $"x{name} 4 {value}") word counter)
+                ]
             law "available memory follows the rules, whatever the sizes" memory (fun memory ->
                 same (MemInfo.available memory |> ValueOption.map wide) (expectedAvailable memory))
             law "available memory never exceeds the total" memory (fun memory ->
