@@ -100,6 +100,7 @@ let snapshotAt (at: DateTimeOffset) : Gen<Snapshot> =
         let! window = maybe (Gen.zip (Gen.choose (0, 400)) (StatLaws.stat 2))
         let! stat = source (StatLaws.stat 3)
         let! memory = source MemInfoLaws.memory
+        let! arc = source MemInfoLaws.arc
         let! load = source SmallFileLaws.load
         let! disks = source disks
         let! network = source interfaces
@@ -122,6 +123,7 @@ let snapshotAt (at: DateTimeOffset) : Gen<Snapshot> =
                         })
                 Stat = stat
                 Memory = memory
+                Arc = arc
                 Load = load
                 Disks = disks
                 Network = network
@@ -131,6 +133,7 @@ let snapshotAt (at: DateTimeOffset) : Gen<Snapshot> =
                 MemoryPressure = memoryPressure
                 Infiniband = infiniband
                 Slow = slow
+                Faults = [||]
             }
     }
 
