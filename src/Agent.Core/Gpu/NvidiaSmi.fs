@@ -240,10 +240,12 @@ type internal Line =
 
 let private gpuOf (row: Row) (index: int) : Gpu =
     let powerLimit =
-        match row.Measure("enforced.power.limit", "W", Plausible.powerLimit) with
+        let asked = row.Measure("power.limit", "W", Plausible.powerLimit)
+
         // The limit in force may be below the one that was asked for.
+        match row.Measure("enforced.power.limit", "W", Plausible.powerLimit) with
         | ValueSome enforced -> ValueSome enforced
-        | ValueNone -> row.Measure("power.limit", "W", Plausible.powerLimit)
+        | ValueNone -> asked
 
     let memoryTotal = bytes (row.Number("memory.total", "MiB"))
 

@@ -404,6 +404,10 @@ let private isAbsence (code: int) =
     | 26 -> true
     | _ -> false
 
+/// NVML_ERROR_NOT_SUPPORTED.
+[<Literal>]
+let private NotSupported = 3
+
 /// NVML_ERROR_NO_PERMISSION.
 [<Literal>]
 let private NoPermission = 4
@@ -537,17 +541,15 @@ let private nvlinkBytes (complaints: Complaints) query (field: Field) : uint64<B
 
 /// What stands for costly calls that were not made: absence of everything.
 let private nothingCostly: Costly =
-    let notSupported = 3
-
     {
-        EccUncorrected = failed notSupported
-        EccCorrected = failed notSupported
-        RemappedRowsPending = failed notSupported
-        PcieReceived = failed notSupported
-        PcieSent = failed notSupported
-        NvlinkReceived = failedField notSupported
-        NvlinkSent = failedField notSupported
-        Processes = failed notSupported
+        EccUncorrected = failed NotSupported
+        EccCorrected = failed NotSupported
+        RemappedRowsPending = failed NotSupported
+        PcieReceived = failed NotSupported
+        PcieSent = failed NotSupported
+        NvlinkReceived = failedField NotSupported
+        NvlinkSent = failedField NotSupported
+        Processes = failed NotSupported
         MigProcesses = [||]
     }
 
@@ -653,7 +655,7 @@ let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
                 |> memoryUsed complaints memoryTotal
             MemoryFree = counter complaints "free memory" device.MemoryFree
             MemoryReserved = counter complaints "reserved memory" device.MemoryReserved
-            IsMemoryShared = isAbsence device.MemoryTotal.Code
+            IsMemoryShared = device.MemoryTotal.Code = NotSupported
             Temperature = celsius complaints "temperature" device.Temperature
             FanSpeed = measure complaints "fan speed" Plausible.fan device.FanSpeed
             Power =
