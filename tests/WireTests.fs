@@ -63,10 +63,15 @@ let full: Sample =
                     Index = 0
                     Name = "NVIDIA H100 80GB HBM3"
                     Uuid = "GPU-44444444-0000-4000-8000-000000000000"
+                    PciBusId = "00000000:65:00.0"
+                    IsSuspended = false
                     Utilization = ValueSome 97.0<percent>
                     MemoryUtilization = ValueSome 11.0<percent>
                     MemoryTotal = ValueSome 3000UL<B>
                     MemoryUsed = ValueSome 1000UL<B>
+                    MemoryFree = ValueSome 1900UL<B>
+                    MemoryReserved = ValueSome 100UL<B>
+                    IsMemoryShared = false
                     Temperature = ValueSome 53.0<degC>
                     FanSpeed = ValueSome 30.0<percent>
                     Power = ValueSome 433.78<W>
@@ -115,6 +120,17 @@ let full: Sample =
                                     ComputeInstance = ValueSome 0
                                     MemoryTotal = ValueSome 2000UL<B>
                                     MemoryUsed = ValueNone
+                                    ComputeProcesses =
+                                        ValueSome
+                                            [|
+                                                {
+                                                    Pid = 13
+                                                    MemoryUsed = ValueSome 5UL<B>
+                                                    Name = "train"
+                                                }
+                                            |]
+                                    XidLast = ValueSome 31
+                                    XidCount = ValueSome 1UL
                                 }
                             |]
                 }
@@ -276,8 +292,10 @@ let private fullText =
         """"network_tx_bytes_total":1002,"process_count":131,"disks":[{"device":"nvme0n1","read_bytes_total":1,"""
         """"write_bytes_total":2,"read_count_total":3,"write_count_total":4,"busy_time_ms_total":5}],"""
         """"gpus":[{"gpu_index":0,"name":"NVIDIA H100 80GB HBM3","uuid":"GPU-44444444-0000-4000-8000-000000000000","""
+        """"pci_bus_id":"00000000:65:00.0","suspended":false,"""
         """"utilization_gpu_percent":97,"utilization_memory_percent":11,"memory_total_bytes":3000,"""
-        """"memory_used_bytes":1000,"memory_percent":33.3,"temperature_c":53,"fan_speed_percent":30,"power_w":433.78,"""
+        """"memory_used_bytes":1000,"memory_percent":33.3,"memory_free_bytes":1900,"memory_reserved_bytes":100,"memory_is_host":false,"""
+        """"temperature_c":53,"fan_speed_percent":30,"power_w":433.78,"""
         """"power_limit_w":700,"throttle_reasons":["sw_power_cap","sw_thermal_slowdown"],"clock_sm_mhz":1980,"""
         """"clock_memory_mhz":2619,"pcie_rx_bytes_per_s":2048,"pcie_tx_bytes_per_s":1024,"pcie_link_gen":5,"""
         """"pcie_link_width":16,"ecc_uncorrected_total":1,"ecc_corrected_total":2,"remapped_rows_pending":true,"""
@@ -286,9 +304,10 @@ let private fullText =
         """"compute_processes":[{"pid":11345,"memory_used_bytes":900,"name":"gpu_burn"},"""
         """{"pid":12,"memory_used_bytes":null,"name":""}],"mig_devices":[{"mig_index":0,"""
         """"name":"NVIDIA H100 80GB HBM3 MIG 3g.40gb","uuid":"MIG-44444444-0000-4000-8000-000000000001","""
-        """"gpu_instance_id":1,"compute_instance_id":0,"memory_total_bytes":2000,"memory_used_bytes":null}]},"""
-        """{"gpu_index":1,"name":"","uuid":"","utilization_gpu_percent":null,"utilization_memory_percent":null,"""
-        """"memory_total_bytes":null,"memory_used_bytes":null,"memory_percent":null,"temperature_c":null,"""
+        """"gpu_instance_id":1,"compute_instance_id":0,"memory_total_bytes":2000,"memory_used_bytes":null,"""
+        """"compute_processes":[{"pid":13,"memory_used_bytes":5,"name":"train"}],"xid_last":31,"xid_count":1}]},"""
+        """{"gpu_index":1,"name":"","uuid":"","pci_bus_id":"","suspended":false,"utilization_gpu_percent":null,"utilization_memory_percent":null,"""
+        """"memory_total_bytes":null,"memory_used_bytes":null,"memory_percent":null,"memory_free_bytes":null,"memory_reserved_bytes":null,"memory_is_host":false,"temperature_c":null,"""
         """"fan_speed_percent":null,"power_w":null,"power_limit_w":null,"throttle_reasons":null,"clock_sm_mhz":null,"""
         """"clock_memory_mhz":null,"pcie_rx_bytes_per_s":null,"pcie_tx_bytes_per_s":null,"pcie_link_gen":null,"""
         """"pcie_link_width":null,"ecc_uncorrected_total":null,"ecc_corrected_total":null,"""

@@ -239,7 +239,20 @@ module Sample =
         { device with
             MemoryTotal = cappedOrNone device.MemoryTotal
             MemoryUsed = cappedOrNone device.MemoryUsed
+            ComputeProcesses = ValueOption.map cappedProcesses device.ComputeProcesses
+            XidCount = cappedOrNone device.XidCount
         }
+
+    /// A board without memory of its own computes in the host's.
+    let private withHostMemory (memory: MemoryUse voption) (gpu: Gpu) : Gpu =
+        match memory with
+        | ValueSome memory when gpu.IsMemoryShared ->
+            { gpu with
+                MemoryTotal = ValueSome memory.Total
+                MemoryUsed = ValueSome memory.Used
+                MemoryFree = ValueSome memory.Available
+            }
+        | _ -> gpu
 
     let private cappedGpu (gpu: Gpu) : Gpu =
         { gpu with
@@ -247,6 +260,8 @@ module Sample =
             MemoryUtilization = share gpu.MemoryUtilization
             MemoryTotal = cappedOrNone gpu.MemoryTotal
             MemoryUsed = cappedOrNone gpu.MemoryUsed
+            MemoryFree = cappedOrNone gpu.MemoryFree
+            MemoryReserved = cappedOrNone gpu.MemoryReserved
             FanSpeed = tenths gpu.FanSpeed
             EccUncorrected = cappedOrNone gpu.EccUncorrected
             EccCorrected = cappedOrNone gpu.EccCorrected
@@ -321,6 +336,7 @@ module Sample =
     let build (options: SampleOptions) (previous: Snapshot voption) (current: Snapshot) : Sample =
         let stat = toVoption current.Stat
         let memory = toVoption current.Memory
+        let memoryUse = memory |> ValueOption.bind (memoryOf (toVoption current.Arc))
         let load = toVoption current.Load
         let window = usableWindow options current.Window
 
@@ -380,13 +396,16 @@ module Sample =
             CpuTemperature = tenths current.Slow.CpuTemperature
             CpuCountLogical = stat |> ValueOption.bind (fun stat -> stat.Online)
             CpuCountPhysical = current.Slow.PhysicalCores
-            Memory = memory |> ValueOption.bind (memoryOf (toVoption current.Arc))
+            Memory = memoryUse
             Swap = memory |> ValueOption.bind swapOf
             NetworkReceived = totalOf (fun i -> i.Received)
             NetworkSent = totalOf (fun i -> i.Sent)
             ProcessCount = toVoption current.Processes
             Disks = disks |> Array.map cappedDisk |> distinctBy (fun disk -> disk.Device)
-            Gpus = current.Slow.Gpus |> Array.map cappedGpu |> distinctBy (fun gpu -> gpu.Index)
+            Gpus =
+                current.Slow.Gpus
+                |> Array.map (withHostMemory memoryUse >> cappedGpu)
+                |> distinctBy (fun gpu -> gpu.Index)
             Fans = uniqueFans current.Slow.Fans
             Pressure = pressureOf current
             Interfaces =

@@ -76,6 +76,10 @@ let private writeMigDevice (json: JsonText) (device: MigDevice) =
     members.IntOrNull("compute_instance_id", device.ComputeInstance)
     members.CounterOrNull("memory_total_bytes", device.MemoryTotal)
     members.CounterOrNull("memory_used_bytes", device.MemoryUsed)
+    members.Name "compute_processes"
+    arrayOrNull json (writeProcess json) device.ComputeProcesses
+    members.IntOrNull("xid_last", device.XidLast)
+    members.CounterOrNull("xid_count", device.XidCount)
     members.End()
 
 [<Literal>]
@@ -91,11 +95,16 @@ let private writeGpu (json: JsonText) (gpu: Gpu) =
     members.Int("gpu_index", gpu.Index)
     members.Text("name", gpu.Name)
     members.Text("uuid", gpu.Uuid)
+    members.Text("pci_bus_id", gpu.PciBusId)
+    members.BoolOrNull("suspended", ValueSome gpu.IsSuspended)
     members.NumberOrNull("utilization_gpu_percent", gpu.Utilization)
     members.NumberOrNull("utilization_memory_percent", gpu.MemoryUtilization)
     members.CounterOrNull("memory_total_bytes", gpu.MemoryTotal)
     members.CounterOrNull("memory_used_bytes", gpu.MemoryUsed)
     members.NumberOrNull("memory_percent", ValueOption.map roundToTenth gpu.MemoryPercent)
+    members.CounterOrNull("memory_free_bytes", gpu.MemoryFree)
+    members.CounterOrNull("memory_reserved_bytes", gpu.MemoryReserved)
+    members.BoolOrNull("memory_is_host", ValueSome gpu.IsMemoryShared)
     members.NumberOrNull("temperature_c", gpu.Temperature)
     members.NumberOrNull("fan_speed_percent", gpu.FanSpeed)
     members.NumberOrNull("power_w", gpu.Power)
@@ -373,6 +382,9 @@ let private optionalList (get: IGetters) name (decoder: Decoder<'a>) : 'a[] vopt
 let private optionalArray (get: IGetters) name (decoder: Decoder<'a>) : 'a[] =
     get.Optional.Field name (Decode.array decoder) |> Option.defaultValue [||]
 
+let private optionalBool (get: IGetters) name : bool =
+    get.Optional.Field name Decode.bool |> Option.defaultValue false
+
 let private optionalText (get: IGetters) name : string =
     get.Optional.Field name Decode.string |> Option.defaultValue ""
 
@@ -405,6 +417,9 @@ let private dMigDevice: Decoder<MigDevice> =
             ComputeInstance = optionalInt get "compute_instance_id"
             MemoryTotal = optionalCounter get "memory_total_bytes"
             MemoryUsed = optionalCounter get "memory_used_bytes"
+            ComputeProcesses = optionalList get "compute_processes" dComputeProcess
+            XidLast = optionalInt get "xid_last"
+            XidCount = optionalCounter get "xid_count"
         })
 
 let private dMigMode: Decoder<MigMode> =
@@ -421,10 +436,15 @@ let private dGpu: Decoder<Gpu> =
             Index = get.Required.Field "gpu_index" Decode.int
             Name = optionalText get "name"
             Uuid = optionalText get "uuid"
+            PciBusId = optionalText get "pci_bus_id"
+            IsSuspended = optionalBool get "suspended"
             Utilization = optionalNumber get "utilization_gpu_percent"
             MemoryUtilization = optionalNumber get "utilization_memory_percent"
             MemoryTotal = optionalCounter get "memory_total_bytes"
             MemoryUsed = optionalCounter get "memory_used_bytes"
+            MemoryFree = optionalCounter get "memory_free_bytes"
+            MemoryReserved = optionalCounter get "memory_reserved_bytes"
+            IsMemoryShared = optionalBool get "memory_is_host"
             Temperature = optionalNumber get "temperature_c"
             FanSpeed = optionalNumber get "fan_speed_percent"
             Power = optionalNumber get "power_w"

@@ -168,6 +168,7 @@ internal sealed class AgentRun : IDisposable
             sampling.Stop();
             slow.Stop();
         });
+        signals.OnUser1 = SwitchGpus;
         service.WatchOver(sampling);
 
         // Printing is all that a dry run has to do with a sample: a second thread would only have to be woken for it.
@@ -414,6 +415,15 @@ internal sealed class AgentRun : IDisposable
         {
             log.Routine(goal);
         }
+    }
+
+    /// <summary>Lets go of the GPUs, or takes them up again: while they are let go of, they can be reset or divided.</summary>
+    private void SwitchGpus()
+    {
+        slow.AreGpusReleased = !slow.AreGpusReleased;
+        log.Info(slow.AreGpusReleased
+            ? "SIGUSR1: the GPUs are let go of and have no values until the next SIGUSR1"
+            : "SIGUSR1: the GPUs are read again");
     }
 
     /// <summary>A line with the GPUs once they are known and whenever they change, and advice whenever its cause does.</summary>

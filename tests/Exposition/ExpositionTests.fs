@@ -227,9 +227,10 @@ let private gpus =
                     [
                         "DCGM_FI_DEV_GPU_UTIL", "97"
                         "DCGM_FI_DEV_MEM_COPY_UTIL", "45"
-                        // 16 GiB and 64 GiB in MiB.
+                        // 16 GiB, 63.5 GiB and half a GiB in MiB.
                         "DCGM_FI_DEV_FB_USED", "16384"
-                        "DCGM_FI_DEV_FB_FREE", "65536"
+                        "DCGM_FI_DEV_FB_FREE", "65024"
+                        "DCGM_FI_DEV_FB_RESERVED", "512"
                         "DCGM_FI_DEV_GPU_TEMP", "65"
                         "DCGM_FI_DEV_MEMORY_TEMP", "71"
                         "DCGM_FI_DEV_POWER_USAGE", "433.78"

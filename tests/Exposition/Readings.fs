@@ -125,6 +125,8 @@ let board: Gpu =
         // 80 GiB, of which 16 GiB are in use.
         MemoryTotal = ValueSome 85899345920UL<B>
         MemoryUsed = ValueSome 17179869184UL<B>
+        MemoryFree = ValueSome 68182605824UL<B>
+        MemoryReserved = ValueSome 536870912UL<B>
         Temperature = ValueSome 65.0<degC>
         FanSpeed = ValueSome 30.0<percent>
         Power = ValueSome 433.78<W>
@@ -168,6 +170,9 @@ let board: Gpu =
                         ComputeInstance = ValueNone
                         MemoryTotal = ValueSome 42949672960UL<B>
                         MemoryUsed = ValueSome 1073741824UL<B>
+                        ComputeProcesses = ValueSome [||]
+                        XidLast = ValueSome 31
+                        XidCount = ValueSome 2UL
                     }
                 |]
     }

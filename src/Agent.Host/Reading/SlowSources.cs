@@ -127,6 +127,13 @@ internal sealed class SlowSources
     /// <summary>Has the facts read again at once, because the number of CPUs changed.</summary>
     public void RefreshFacts() => facts.Refresh();
 
+    /// <summary>While true no GPU is asked anything, and none keeps a reset or a change of MIG from happening.</summary>
+    public bool AreGpusReleased
+    {
+        get => gpus.IsReleased;
+        set => gpus.IsReleased = value;
+    }
+
     /// <summary>Which GPUs there are, or why there are none; null before the first answer.</summary>
     public GpuFinding? GpuFinding => gpus.Finding;
 
