@@ -72,6 +72,7 @@ let machineWith (gpus: Gpu[]) : MachineReading =
                             }
                         |]
                     Gpus = gpus
+                    Devices = Devices.unknown
                 }
         }
 

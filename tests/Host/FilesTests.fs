@@ -165,6 +165,7 @@ let private noReadings: SlowReadings =
         PhysicalCores = ValueNone
         Fans = [||]
         Gpus = [||]
+        Devices = Devices.unknown
     }
 
 let private procFiles =
@@ -272,10 +273,16 @@ let private sysFiles =
                 Expect.equal (reading.Fans |> Array.map (fun fan -> fan.Speed)) [| 0<rpm>; 1182<rpm>; 2700<rpm> |] "fans"
                 Expect.isFalse reading.IsEmpty "something to read again"
 
-            testCase "thermal zones where hwmon has no temperature"
+            testCase "thermal zones where hwmon has no better temperature"
             <| fun () ->
                 let reading = SysFiles(Fixtures.pathOf "thermal-zones-only/sys", "/nowhere").ReadSensors()
-                Expect.isTrue reading.CpuTemperature.IsSome "a temperature"
+                Expect.equal reading.CpuTemperature (ValueSome 48.312) "the zone of the CPU, not the hotter one of the GPU"
+
+            testCase "a sensor that is no CPU's is read again soon although it gives no temperature"
+            <| fun () ->
+                let reading = SysFiles(Fixtures.pathOf "sensors-without-cpu-chip/sys", "/nowhere").ReadSensors()
+                Expect.equal reading.CpuTemperature ValueNone "none of a CPU"
+                Expect.isFalse reading.IsEmpty "its sensors are metrics"
 
             testCase "a machine without sensors"
             <| fun () -> Expect.isTrue (SysFiles("/nowhere", "/nowhere").ReadSensors().IsEmpty) "nothing to read again soon"

@@ -124,6 +124,7 @@ let private healthy: Snapshot =
                 PhysicalCores = ValueNone
                 Fans = [||]
                 Gpus = [||]
+                Devices = Devices.unknown
             }
     }
 

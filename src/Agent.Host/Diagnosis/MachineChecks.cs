@@ -27,6 +27,7 @@ internal sealed class MachineChecks : IDisposable
     private readonly Reading<GpuFact> gpus;
     private readonly Reading<SystemInfo> facts;
     private readonly Reading<Partition[]> partitions;
+    private readonly Reading<Devices.Known> devices;
     private readonly Reading<FSharpResult<DiskStats.DiskCounters[], SourceError>> disks;
     private readonly Reading<FSharpResult<NetDev.InterfaceCounters[], SourceError>> network;
     private readonly Reading<ReadOnlyMemory<byte>?> sample;
@@ -49,6 +50,7 @@ internal sealed class MachineChecks : IDisposable
         frequency = new("frequency", clock, () => NewSysFiles().ReadFrequency());
         facts = new("system", clock, () => new SystemFacts(settings.ProcFs, NewSysFiles()).Read());
         partitions = new("partitions", clock, () => new PartitionFiles(settings.ProcFs, settings.RootFs).Read());
+        devices = new("devices", clock, () => new DeviceFiles(settings.SysFs).Read());
         disks = new("disks", clock, () => Read(At("diskstats"), DiskStats.Parse));
         network = new("network", clock, () => Read(ProcPaths.NetDev(settings.ProcFs), NetDev.Parse));
 
@@ -89,8 +91,8 @@ internal sealed class MachineChecks : IDisposable
         Timed(ipmi, Diagnosis.Source("ipmitool fans", false, Late(ipmi).Select(static fans => fans.Length))),
         Timed(partitions, Diagnosis.Source("file systems", false, Late(partitions).Select(static all => all.Length * 7))),
         Timed(gpus, Diagnosis.Gpus(Gpus())),
-        Timed(disks, Diagnosis.Disks(settings.Disks, Late(disks))),
-        Timed(network, Diagnosis.Interfaces(settings.Interfaces, Late(network))),
+        Timed(disks, Diagnosis.Disks(KnownDevices().Blocks, settings.Disks, Late(disks))),
+        Timed(network, Diagnosis.Interfaces(KnownDevices().Interfaces, settings.Interfaces, Late(network))),
     ];
 
     /// <inheritdoc/>
@@ -143,6 +145,8 @@ internal sealed class MachineChecks : IDisposable
         return own.CountProcesses().Select(static _ => 1);
     }
 
+    private Devices.Known KnownDevices() => devices.Wait(Limit, Devices.Unknown);
+
     private GpuFact Gpus() => gpus.Wait(Limit, null!) ?? GpuCheck.Hanging(settings, Limit);
 
     private ReadOnlyMemory<byte>? Take(string version)
@@ -177,7 +181,8 @@ internal sealed class MachineChecks : IDisposable
             cpuFrequency: frequency.Wait(Limit, default),
             physicalCores: facts.Wait(Limit, SystemInfoModule.Unknown).CpuCountPhysical,
             fans: sensed.Fans.Length > 0 ? sensed.Fans : Late(ipmi).Match(static fans => fans, static _ => []),
-            gpus: Gpus().Reading.Gpus);
+            gpus: Gpus().Reading.Gpus,
+            devices: KnownDevices());
     }
 
     private sealed record Source(string Name, Reading<FSharpResult<int, SourceError>> Reading);

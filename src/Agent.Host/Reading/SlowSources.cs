@@ -26,6 +26,7 @@ internal sealed class SlowSources
     private readonly GpuSource gpus;
     private readonly SlowSource<SystemInfo> facts;
     private readonly SlowSource<Partition[]> partitions;
+    private readonly SlowSource<Devices.Known> devices;
     private readonly AgentClock clock;
     private (Partition[] Partitions, SystemInfo Others, SystemInfo Facts) together =
         (NoPartitions, SystemInfoModule.Unknown, SystemInfoModule.Unknown);
@@ -58,6 +59,7 @@ internal sealed class SlowSources
         ipmiFans = new("ipmi", clock, Longest(longestAge, IpmiPeriod * 2), () => ReadIpmi(ipmi, interval));
         gpus = new(settings, longestAge, clock);
         facts = new("system", clock, Timeout.InfiniteTimeSpan, () => new(systemFacts.Read(), Minute));
+        devices = new("devices", clock, Timeout.InfiniteTimeSpan, new DeviceSource(settings.SysFs, clock).Read);
         partitions = new("partitions", clock, Minute * 3, () => new(partitionFiles.Read(), Minute));
 
         SysFiles NewSysFiles() => new(settings.SysFs, settings.ProcFs);
@@ -71,6 +73,7 @@ internal sealed class SlowSources
         ipmiFans.Start();
         gpus.Start();
         facts.Start();
+        devices.Start();
         partitions.Start();
     }
 
@@ -82,6 +85,7 @@ internal sealed class SlowSources
         ipmiFans.Stop();
         gpus.Stop();
         facts.Stop();
+        devices.Stop();
         partitions.Stop();
     }
 
@@ -94,6 +98,7 @@ internal sealed class SlowSources
         ipmiFans.WaitForFirst(until);
         gpus.WaitForFirst(until);
         facts.WaitForFirst(until);
+        devices.WaitForFirst(until);
         partitions.WaitForFirst(until);
     }
 
@@ -107,7 +112,8 @@ internal sealed class SlowSources
             cpuFrequency: frequency.Newest?.Clock ?? FSharpValueOption<double>.None,
             physicalCores: Facts().CpuCountPhysical,
             fans: sensed.Fans.Length > 0 ? sensed.Fans : ipmiFans.Newest?.Fans ?? [],
-            gpus: gpus.Newest?.Gpus ?? []);
+            gpus: gpus.Newest?.Gpus ?? [],
+            devices: devices.Newest ?? Devices.Unknown);
     }
 
     /// <summary>The newest facts of the machine; the same object until one of them is read anew.</summary>
@@ -125,6 +131,9 @@ internal sealed class SlowSources
 
     /// <summary>Has the facts read again at once, because the number of CPUs changed.</summary>
     public void RefreshFacts() => facts.Refresh();
+
+    /// <summary>Has the devices looked up at once, because one came or went.</summary>
+    public void RefreshDevices() => devices.Refresh();
 
     /// <summary>Which GPUs there are, or why there are none; null before the first answer.</summary>
     public GpuFinding? GpuFinding => gpus.Finding;
@@ -173,6 +182,31 @@ internal sealed class SlowSources
     }
 
     private static TimeSpan Longest(TimeSpan one, TimeSpan other) => one > other ? one : other;
+
+    /// <summary>What the devices are: all of them once a minute, and between that those that came.</summary>
+    private sealed class DeviceSource(string sysfs, AgentClock clock)
+    {
+        /// <summary>With a thousand interfaces a look takes a tenth of a second; it may take no more than a thousandth of the time.</summary>
+        private const int LongestShare = 1000;
+
+        private readonly DeviceFiles files = new(sysfs);
+        private TimeSpan lookAgainAt;
+
+        public SlowReading<Devices.Known> Read()
+        {
+            var begin = clock.Elapsed;
+            var anew = begin >= lookAgainAt;
+            var found = files.Read(anew);
+
+            if (anew)
+            {
+                var end = clock.Elapsed;
+                lookAgainAt = end + Longest(Minute, (end - begin) * LongestShare);
+            }
+
+            return new(found, Longest(lookAgainAt - clock.Elapsed, TimeSpan.FromSeconds(1)));
+        }
+    }
 
     private sealed record FrequencyReading(FSharpValueOption<double> Clock);
 
