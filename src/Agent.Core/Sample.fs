@@ -218,6 +218,22 @@ module Sample =
             Dropped = capped traffic.Dropped
         }
 
+    // Hardly any counter is that large, and a copy of every interface at every sample is not for free.
+    let private cappedInterface (i: NetDev.InterfaceCounters) : NetDev.InterfaceCounters =
+        let isCapped (traffic: NetDev.Traffic) =
+            uint64 traffic.Bytes <= largest
+            && traffic.Packets <= largest
+            && traffic.Errors <= largest
+            && traffic.Dropped <= largest
+
+        if isCapped i.Received && isCapped i.Sent then
+            i
+        else
+            { i with
+                Received = cappedTraffic i.Received
+                Sent = cappedTraffic i.Sent
+            }
+
     let private cappedOrNone (counter: uint64<'u> voption) = ValueOption.map capped counter
 
     // F#'s own equality of options looks at types at run time.
@@ -408,11 +424,7 @@ module Sample =
                         let what = NetClass.ofName known i.Name
 
                         {
-                            Counters =
-                                { i with
-                                    Received = cappedTraffic i.Received
-                                    Sent = cappedTraffic i.Sent
-                                }
+                            Counters = cappedInterface i
                             Kind = what.Kind
                             Master = what.Master
                         })

@@ -246,6 +246,17 @@ let tests =
 
                 Expect.equal (countedOf interfaces) [ "eth0" ] "once"
 
+            testCase "a pair with both ends here leads nowhere"
+            <| fun () ->
+                let interfaces =
+                    [
+                        "eth0", [ "ifindex", "9"; "iflink", "17" ]
+                        "left", [ "ifindex", "2"; "iflink", "3" ]
+                        "right", [ "ifindex", "3"; "iflink", "2" ]
+                    ]
+
+                Expect.equal (countedOf interfaces) [ "eth0" ] "what leads out"
+
             testCase "a stack without a device counts at its end"
             <| fun () ->
                 let bond =

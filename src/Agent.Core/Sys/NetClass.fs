@@ -359,6 +359,11 @@ let parse (files: SysText[]) : Table =
             | { Kind = "physical" } -> "virtual"
             | guess -> guess.Kind
 
+    /// A pair of which both ends are here leads nowhere else.
+    let isInternal (facts: Facts) =
+        all.Values
+        |> Seq.exists (fun other -> other.Index = facts.Link && other.Link = facts.Index && other.Name <> facts.Name)
+
     let layerOf (facts: Facts) (kind: string) : Layer =
         match kind with
         | "loopback"
@@ -378,7 +383,12 @@ let parse (files: SysText[]) : Table =
         | "tunnel" -> Layer.Tunnel
         | _ when Array.contains kind tunnels -> Layer.Tunnel
         // In a container it is the way out; with such a name it is another container's.
-        | "veth" when (byName facts.Name).Layer = Layer.Tunnel || facts.Bus = "xen-backend" -> Layer.Tunnel
+        | "veth" when
+            (byName facts.Name).Layer = Layer.Tunnel
+            || facts.Bus = "xen-backend"
+            || isInternal facts
+            ->
+            Layer.Tunnel
         | _ -> Layer.Top
 
     let table = Dictionary<string, Interface>(StringComparer.Ordinal)
