@@ -112,6 +112,29 @@ let tests =
                     sys.Delete "class/net/eth1"
                     Expect.equal (kindOf (files.Read false) "eth1") ("", "") "one that went")
 
+            testCase "all devices are looked at after a minute, and no sooner"
+            <| fun () ->
+                withDirectory (fun top ->
+                    let sys = Tree top
+                    sys.Port("eth0", 1)
+                    let clock = ManualClock()
+                    let source = DeviceSource(top, clock)
+                    let first = source.Read()
+                    Expect.equal (kindOf first.Value "eth0", first.Next) (("physical", ""), TimeSpan.FromMinutes 1.0) "the first look"
+                    sys.Link("devices/pci0000:00/0000:00:01.0/net/eth0/master", "../bond0")
+                    clock.Advance(TimeSpan.FromSeconds 59.999)
+                    let between = source.Read()
+                    Expect.equal (kindOf between.Value "eth0", between.Next) (("physical", ""), TimeSpan.FromSeconds 1.0) "too soon"
+                    clock.Advance(TimeSpan.FromMilliseconds 1.0)
+                    Expect.equal (kindOf (source.Read().Value) "eth0") ("physical", "bond0") "after a minute")
+
+            testCase "a look that takes long comes so rarely that it takes a thousandth of the time"
+            <| fun () ->
+                let pause (milliseconds: float) =
+                    (DeviceSource.Pause(TimeSpan.FromMilliseconds milliseconds)).TotalSeconds
+
+                Expect.equal (pause 0.0, pause 60.0, pause 61.0, pause 200.0) (60.0, 60.0, 61.0, 200.0) "at least a minute"
+
             testCase "a machine without /sys"
             <| fun () ->
                 let known = DeviceFiles("/nowhere").Read()

@@ -166,6 +166,9 @@ let tests =
 
                 Expect.equal (countedOf byAddress, kindOf (table byAddress) "enP1s1") ([ "eth0"; "eth1" ], ("vf", "eth0")) "by its address"
 
+                let byLower = [ "eth0", [ device; "lower_enP1s1", "" ]; "enP1s1", [ device ] ]
+                Expect.equal (countedOf byLower) [ "eth0" ] "by what is below"
+
                 let byUevent =
                     [
                         "eth0", [ device; "device/uevent", "DRIVER=hv_netvsc"; "lower_enP1s1", "" ]

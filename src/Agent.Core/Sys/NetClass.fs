@@ -287,6 +287,14 @@ let parse (files: SysText[]) : Table =
             | port when port.Master = "" -> port.Master <- facts.Name
             | _ -> ()
 
+        // A device on top of a device, which is no port of a switch, is a synthetic adapter on its fast path.
+        if facts.HasDevice && facts.DevType = "" then
+            for lower in facts.Lowers do
+                match find lower with
+                | null -> ()
+                | below when below.HasDevice && below.Master = "" -> below.Master <- facts.Name
+                | _ -> ()
+
     // On Azure the fast path comes and goes under a synthetic adapter, which counts for both.
     for facts in all.Values do
         if

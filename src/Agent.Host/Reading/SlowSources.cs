@@ -183,31 +183,6 @@ internal sealed class SlowSources
 
     private static TimeSpan Longest(TimeSpan one, TimeSpan other) => one > other ? one : other;
 
-    /// <summary>What the devices are: all of them once a minute, and between that those that came.</summary>
-    private sealed class DeviceSource(string sysfs, AgentClock clock)
-    {
-        /// <summary>With a thousand interfaces a look takes a tenth of a second; it may take no more than a thousandth of the time.</summary>
-        private const int LongestShare = 1000;
-
-        private readonly DeviceFiles files = new(sysfs);
-        private TimeSpan lookAgainAt;
-
-        public SlowReading<Devices.Known> Read()
-        {
-            var begin = clock.Elapsed;
-            var anew = begin >= lookAgainAt;
-            var found = files.Read(anew);
-
-            if (anew)
-            {
-                var end = clock.Elapsed;
-                lookAgainAt = end + Longest(Minute, (end - begin) * LongestShare);
-            }
-
-            return new(found, Longest(lookAgainAt - clock.Elapsed, TimeSpan.FromSeconds(1)));
-        }
-    }
-
     private sealed record FrequencyReading(FSharpValueOption<double> Clock);
 
     private sealed record FanReading(Hwmon.Fan[] Fans, SourceError[] Faults)
