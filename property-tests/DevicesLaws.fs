@@ -268,10 +268,23 @@ let tests =
                     && byDefault.Length = (others |> Array.filter (fun i -> i.Name <> "lo")).Length
                     && asked |> Array.map (fun i -> i.Name) = [| "lo" |])
             law "of NVMe paths each byte counts once, on old kernels and on new ones" multipath (fun (old, recent, whole) ->
-                let headOf disks =
-                    (Devices.selectDisks BlockDevices.unknown [||] disks).Tracked
+                // As the kernel lists them: the head and each path with something below it.
+                let listed =
+                    BlockDevices.parse
+                        [|
+                            for disk in old do
+                                {
+                                    Path = $"/sys/block/{disk.Device}/device"
+                                    Content = Ok(ReadOnlyMemory "../../nvme0\n"B)
+                                }
+                        |]
 
-                same (headOf old) [| whole |] && same (headOf recent) [| whole |])
+                [ BlockDevices.unknown; listed ]
+                |> List.forall (fun blocks ->
+                    let headOf disks =
+                        (Devices.selectDisks blocks [||] disks).Tracked
+
+                    same (headOf old) [| whole |] && same (headOf recent) [| whole |]))
             law "what came in over the ports counts once, whatever is stacked on them" network (fun (links, total) ->
                 let tracked = (Devices.selectInterfaces [||] (countersOf links)).Tracked
                 let counted = Devices.counted (NetClass.parse (filesOf links)) [||] tracked

@@ -185,6 +185,7 @@ let private trees =
                     write "sys/block/volume1/device/model" "X\n"
                     write "sys/block/md0/size" "8\n"
                     write "sys/block/nvme2c0n1/hidden" "1\n"
+                    write "sys/block/nvme2c0n1/device/model" "Y\n"
                     write "sys/block/nvme2n1/device/model" "Y\n"
                     write "sys/block/quiet0/device/model" "Z\n"
                     write "sys/block/quiet0/queue/iostats" "0\n"

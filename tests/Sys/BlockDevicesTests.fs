@@ -157,6 +157,18 @@ let tests =
 
                 Expect.equal (tracked devices [ "mmcblk0"; "mmcblk0boot0"; "sr0"; "fd0" ]) [ "mmcblk0" ] "the card"
 
+            testCase "of native NVMe multipath the head is a disk, its paths are none though a controller is below them"
+            <| fun () ->
+                let devices =
+                    table
+                        [
+                            "nvme0n1", "../../nvme-subsystem/nvme-subsys0", []
+                            "nvme0c0n1", "../../nvme0", []
+                            "nvme0c1n1", "../../nvme1", []
+                        ]
+
+                Expect.equal (tracked devices [ "nvme0c0n1"; "nvme0c1n1"; "nvme0n1" ]) [ "nvme0n1" ] "once"
+
             testCase "what /sys does not have goes by its name"
             <| fun () ->
                 let whole =

@@ -196,12 +196,13 @@ let tests =
             <| fun () ->
                 let interfaces =
                     [
-                        "eth0", [ device ]
+                        "eth0", [ device; "ifindex", "2" ]
                         "lan1", [ device; "uevent", "DEVTYPE=dsa"; "lower_eth0", "" ]
-                        "lan2", [ device; "uevent", "DEVTYPE=dsa"; "lower_eth0", "" ]
+                        "lan2", [ device; "uevent", "DEVTYPE=dsa"; "ifindex", "4"; "iflink", "2" ]
                     ]
 
                 Expect.equal (countedOf interfaces) [ "eth0" ] "once"
+                Expect.equal (countedOf (List.tail interfaces |> List.tail)) [ "lan2" ] "where that one is not here, its ports do"
 
             testCase "what a switch in the adapter shows of others, and what a radio overhears, never counts"
             <| fun () ->

@@ -80,6 +80,26 @@ let isDiskWithoutDevice (name: string) : bool =
 let private isChanger (name: string) : bool =
     isDigits (after "sr" name) || isDigits (after "fd" name)
 
+/// The head of a path of native NVMe multipath, `nvme0n1` of `nvme0c1n1`; empty for any other name.
+[<CompiledName "HeadOf">]
+let headOf (name: string) : string =
+    // Asked of every device at every sample.
+    if not (name.StartsWith("nvme", StringComparison.Ordinal)) then
+        ""
+    else
+        let controller = name.IndexOf('c', "nvme".Length)
+        let space = if controller < 0 then -1 else name.IndexOf('n', controller)
+
+        if
+            space > 0
+            && isDigits (name.AsSpan("nvme".Length, controller - "nvme".Length))
+            && isDigits (name.AsSpan(controller + 1, space - controller - 1))
+            && isDigits (name.AsSpan(space + 1))
+        then
+            String.Concat(name.AsSpan(0, controller), name.AsSpan space)
+        else
+            ""
+
 /// Makes sense of the files `device`, `queue/iostats`, `size` and `pid` of all devices, each below `/block/` and its name; a
 /// slash in a name stands there as `!`. The text of `device`, which is a link, is where it leads.
 [<CompiledName "Parse">]
@@ -117,8 +137,12 @@ let parse (files: SysText[]) : Table =
 
     let isDisk (name: string) =
         match devices.TryGetValue name with
-        // What leads to another block device is a part of that one: the boot areas of a memory card.
-        | true, target -> not (isChanger name) && not (names.Contains(target.Replace('!', '/')))
+        // What leads to another block device is a part of that one: the boot areas of a memory card. A path of NVMe has the
+        // controller below it, and its bytes are its head's.
+        | true, target ->
+            not (isChanger name)
+            && headOf name = ""
+            && not (names.Contains(target.Replace('!', '/')))
         // The driver of NBD makes sixteen devices when it is loaded, whether something is connected or not.
         | _ ->
             isDiskWithoutDevice name
@@ -130,26 +154,6 @@ let parse (files: SysText[]) : Table =
         disks[name] <- isDisk name
 
     { Disks = disks; Uncounted = uncounted }
-
-/// The head of a path of native NVMe multipath, `nvme0n1` of `nvme0c1n1`; empty for any other name.
-[<CompiledName "HeadOf">]
-let headOf (name: string) : string =
-    // Asked of every device at every sample.
-    if not (name.StartsWith("nvme", StringComparison.Ordinal)) then
-        ""
-    else
-        let controller = name.IndexOf('c', "nvme".Length)
-        let space = if controller < 0 then -1 else name.IndexOf('n', controller)
-
-        if
-            space > 0
-            && isDigits (name.AsSpan("nvme".Length, controller - "nvme".Length))
-            && isDigits (name.AsSpan(controller + 1, space - controller - 1))
-            && isDigits (name.AsSpan(space + 1))
-        then
-            String.Concat(name.AsSpan(0, controller), name.AsSpan space)
-        else
-            ""
 
 let private sum (one: DiskStats.DiskCounters) (other: DiskStats.DiskCounters) : DiskStats.DiskCounters =
     { one with

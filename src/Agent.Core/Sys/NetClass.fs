@@ -382,6 +382,12 @@ let parse (files: SysText[]) : Table =
         | "dummy" -> Layer.Never
         | _ when isStacked facts -> Layer.Never
         | "physical" -> Layer.Physical
+        // Before kernels that link a switch's ports to the processor's own, only its number tells.
+        | "dsa" when
+            all.Values
+            |> Seq.exists (fun other -> other.Index = facts.Link && facts.Link > 0L && other.Name <> facts.Name)
+            ->
+            Layer.Never
         | "dsa" when facts.HasDevice -> Layer.Physical
         // A port of what can be seen is counted there.
         | _ when not (isNull (find facts.Master)) -> Layer.Never
