@@ -225,6 +225,8 @@ let private isLoopback (facts: Facts) = facts.Type = 772L || facts.Name = "lo"
 let private isMonitor (facts: Facts) =
     facts.Type >= 801L && facts.Type <= 803L
 
+let private isPpp (facts: Facts) = facts.Type = 0x200L
+
 let private isTunnelType (kind: int64) =
     kind = 768L || kind = 769L || kind = 776L || kind = 778L || kind = 823L
 
@@ -353,7 +355,7 @@ let parse (files: SysText[]) : Table =
             facts.DevType
         elif isTunnelType facts.Type then
             "tunnel"
-        elif facts.Type = 512L then
+        elif isPpp facts then
             "ppp"
         elif
             facts.Index >= 0L
