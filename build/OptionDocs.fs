@@ -7,51 +7,15 @@ open System
 open System.Text.RegularExpressions
 open Agent.Core
 
-/// An option with its default taken out of its sentence.
-type Option =
-    {
-        /// `--interval`
-        Name: string
-        /// `SECONDS`; empty for a switch.
-        Placeholder: string
-        /// What it does, a sentence without its full stop.
-        Meaning: string
-        /// `2`, `required`, or empty.
-        Default: string
-    }
-
-let private remark = Regex(@"\s*\((default: |required)((?:[^()]|\([^()]*\))*)\)")
-
-let private optionOf (described: Cli.OptionDescription) : Option =
-    let found = remark.Match described.Text
-
-    let standard =
-        match found.Groups[1].Value with
-        | "required" -> "required"
-        | _ -> found.Groups[2].Value
-
-    let meaning =
-        if found.Success then
-            described.Text.Remove(found.Index, found.Length)
-        else
-            described.Text
-
-    {
-        Name = described.Name
-        Placeholder = described.Placeholder.ToUpperInvariant()
-        Meaning = meaning.Trim().TrimEnd '.'
-        Default = standard
-    }
-
 /// All options but --help, in the order of `--help`.
-let options: Option list = Cli.describe () |> Array.map optionOf |> List.ofArray
+let options: Cli.OptionDescription list = Cli.describe () |> List.ofArray
 
 // ---- README --------------------------------------------------------------------------------------------------------
 
 /// What stands before and after the table in the README.
 let tableMarks = "<!-- options: written by `build.fsx -t Docs` -->\n", "<!-- end of options -->"
 
-let private withPlaceholder (option: Option) =
+let private withPlaceholder (option: Cli.OptionDescription) =
     if option.Placeholder = "" then
         option.Name
     else
@@ -92,7 +56,7 @@ let private roff (text: string) =
     else
         escaped
 
-let private manualEntry (option: Option) =
+let private manualEntry (option: Cli.OptionDescription) =
     [
         ".TP"
         if option.Placeholder = "" then
@@ -182,19 +146,19 @@ let manual: string =
 
 // ---- Completions ---------------------------------------------------------------------------------------------------
 
-let private isFile (option: Option) =
+let private isFile (option: Cli.OptionDescription) =
     List.contains option.Placeholder [ "PATH"; "FILE" ]
 
-let private isDirectory (option: Option) = option.Placeholder = "DIRECTORY"
+let private isDirectory (option: Cli.OptionDescription) = option.Placeholder = "DIRECTORY"
 
 /// The words that an option takes, where there are few.
-let private wordsOf (option: Option) : string list =
+let private wordsOf (option: Cli.OptionDescription) : string list =
     match option.Name with
     | "--log-level" -> [ "DEBUG"; "INFO"; "WARNING"; "ERROR"; "CRITICAL" ]
     | "--gpu-source" -> [ "auto"; "nvml"; "nvidia-smi"; "none" ]
     | _ -> []
 
-let private namesOf (choose: Option -> bool) : string list =
+let private namesOf (choose: Cli.OptionDescription -> bool) : string list =
     options |> List.filter choose |> List.map _.Name
 
 let private cases (names: string list) = String.concat "|" names
@@ -234,7 +198,7 @@ let private quoted (text: string) = text.Replace("'", "")
 
 /// For zsh.
 let zsh: string =
-    let entry (option: Option) =
+    let entry (option: Cli.OptionDescription) =
         let meaning = Regex.Replace(quoted option.Meaning, @"[\[\]:]", "")
 
         let value =
@@ -259,7 +223,7 @@ let zsh: string =
 
 /// For fish.
 let fish: string =
-    let entry (option: Option) =
+    let entry (option: Cli.OptionDescription) =
         let value =
             match option with
             | { Placeholder = "" } -> " -f"

@@ -34,7 +34,7 @@ let private percentages (sample: Sample) : float<percent> list =
                     sample.CpuIowait
                     sample.CpuSteal
                 ]
-        yield! sample.CpuCores
+        yield! known (List.ofArray sample.CpuCores)
         yield!
             known
                 [

@@ -149,6 +149,7 @@ let snapshotAt (at: DateTimeOffset) : Gen<Snapshot> =
         let! window = maybe (Gen.zip (Gen.choose (0, 400)) (StatLaws.stat 2))
         let! stat = source (StatLaws.stat 3)
         let! memory = source MemInfoLaws.memory
+        let! arc = source MemInfoLaws.arc
         let! load = source SmallFileLaws.load
         let! disks = source disks
         let! network = source interfaces
@@ -171,6 +172,7 @@ let snapshotAt (at: DateTimeOffset) : Gen<Snapshot> =
                         })
                 Stat = stat
                 Memory = memory
+                Arc = arc
                 Load = load
                 Disks = disks
                 Network = network
@@ -180,6 +182,7 @@ let snapshotAt (at: DateTimeOffset) : Gen<Snapshot> =
                 MemoryPressure = memoryPressure
                 Infiniband = infiniband
                 Slow = slow
+                Faults = [||]
             }
     }
 

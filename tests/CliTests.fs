@@ -45,16 +45,38 @@ let tests =
     testList
         "Cli"
         [
-            testCase "the table of flags is what Argu finds in the union"
+            testCase "each option is described once, under one heading of its group, in the order of the union"
             <| fun () ->
-                let argu =
-                    [
-                        for case in Argu.ArgumentParser.Create<AgentArgument>().GetArgumentCases() do
-                            for name in case.CommandLineNames.Value do
-                                name, case.UnionCaseInfo.GetFields().Length > 0
-                    ]
+                let described = Cli.describe ()
+                Expect.equal [ for option in described -> option.Name ] [ yield! List.map fst flags; "--version" ] "names"
 
-                Expect.equal [ for KeyValue(name, takes) in takesValue.Value -> name, takes ] argu "names and values"
+                for option in described do
+                    Expect.isNotEmpty option.Meaning option.Name
+                    Expect.isFalse (option.Meaning.EndsWith '.') $"{option.Name}: the full stop is added where it is shown"
+
+                let groups = described |> Array.map _.Group
+                let runs = groups |> Array.pairwise |> Array.filter (fun (one, next) -> one <> next)
+                Expect.equal (runs.Length + 1) (Array.distinct groups).Length "each group stands together"
+
+            testCase "of a repeated switch the last one counts, with or without a value"
+            <| fun () ->
+                Expect.isFalse (settingsWith [ "--once"; "--once=no" ]).Once "no at the end"
+                Expect.isTrue (settingsWith [ "--once=no"; "--once" ]).Once "no at the beginning"
+
+            testCase "a word that looks like an option is no value, unless it is written with an equals sign"
+            <| fun () ->
+                Expect.equal
+                    (errorsOf [ "--host"; "--quite"; "--server-slug=a"; "--token=b" ] [])
+                    [
+                        "--host needs a value; see ai-dashboard-agent --help"
+                        "--quite is not an option; see ai-dashboard-agent --help"
+                    ]
+                    "two errors"
+
+            testCase "the help is at most 80 columns wide"
+            <| fun () ->
+                for line in (usage ()).Split '\n' do
+                    Expect.isLessThanOrEqual line.Length 80 line
 
             testCase "every flag of the union has an effect, and its variable the same"
             <| fun () ->

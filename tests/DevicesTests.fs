@@ -9,10 +9,13 @@ open Agent.Tests.Fixtures
 open Expecto
 
 let private disksOf (machine: string) =
-    want (DiskStats.parse (ReadOnlySpan(bytes $"{machine}/proc/diskstats")))
+    want (
+        DiskStats.parse (ReadOnlySpan(bytes $"{machine}/proc/diskstats"))
+        |> Parsed.strict
+    )
 
 let private interfacesOf (machine: string) =
-    want (NetDev.parse (ReadOnlySpan(bytes $"{machine}/proc/net/dev")))
+    want (NetDev.parse (ReadOnlySpan(bytes $"{machine}/proc/net/dev")) |> Parsed.strict)
 
 let private disk name : DiskStats.DiskCounters =
     {

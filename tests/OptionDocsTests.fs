@@ -65,7 +65,7 @@ let tests =
 
                 let places =
                     OptionDocs.options
-                    |> List.map (fun option -> usage.IndexOf($"\n    {option.Name}"))
+                    |> List.map (fun option -> usage.IndexOf($"\n  {option.Name}"))
 
                 Expect.all places (fun place -> place > 0) "found"
                 Expect.equal places (List.sort places) "order"

@@ -20,6 +20,7 @@ let private nothing: Snapshot =
         Window = ValueNone
         Stat = absent
         Memory = absent
+        Arc = absent
         Load = absent
         Disks = absent
         Network = absent
@@ -37,6 +38,7 @@ let private nothing: Snapshot =
                 Gpus = [||]
                 Devices = Devices.unknown
             }
+        Faults = [||]
     }
 
 let private options: SampleOptions =
@@ -49,7 +51,7 @@ let private options: SampleOptions =
 let private build previous current = Sample.build options previous current
 
 let private statText (text: string) =
-    want (Stat.parse (ReadOnlySpan(utf8 text)))
+    want (Stat.parse (ReadOnlySpan(utf8 text)) |> Parsed.strict)
 
 /// One CPU with these user, system, idle and iowait ticks.
 let private stat user system idle iowait =
@@ -108,7 +110,7 @@ let private memoryOf (machine: string) =
     build
         ValueNone
         { nothing with
-            Memory = Ok(want (MemInfo.parse (ReadOnlySpan(bytes $"{machine}/proc/meminfo"))))
+            Memory = Ok(want (MemInfo.parse (ReadOnlySpan(bytes $"{machine}/proc/meminfo")) |> Parsed.strict))
         }
 
 let private isWellFormed (text: string) =
@@ -128,6 +130,13 @@ let private isWellFormed (text: string) =
 
     good
 
+let private withMemoryText (text: string) =
+    { nothing with
+        Memory = Ok (want (MemInfo.parse (ReadOnlySpan(utf8 text)))).Value
+    }
+
+let private withMemory (text: string) = build ValueNone (withMemoryText text)
+
 let private cpu =
     testList
         "CPU"
@@ -144,7 +153,7 @@ let private cpu =
                 Expect.equal sample.CpuSystem (ValueSome 6.7<percent>) "system: 6.666…"
                 Expect.equal sample.CpuIowait (ValueSome 20.0<percent>) "iowait"
                 Expect.equal sample.CpuSteal (ValueSome 0.0<percent>) "steal"
-                Expect.equal sample.CpuCores [| 26.7<percent> |] "cores since the previous sample: 800 of 3000"
+                Expect.equal sample.CpuCores [| ValueSome 26.7<percent> |] "cores since the previous sample: 800 of 3000"
 
             testCase "the first sample takes the parts over the window too"
             <| fun () ->
@@ -155,7 +164,7 @@ let private cpu =
                 Expect.equal sample.CpuUser (ValueSome 10.0<percent>) "user: 100 of 1000"
                 Expect.equal sample.CpuSystem (ValueSome 10.0<percent>) "system: 100 of 1000"
                 Expect.equal sample.CpuIowait (ValueSome 20.0<percent>) "iowait: 200 of 1000"
-                Expect.equal sample.CpuCores [| 20.0<percent> |] "cores"
+                Expect.equal sample.CpuCores [| ValueSome 20.0<percent> |] "cores"
 
             testCase "without a window usage is since the previous sample"
             <| fun () ->
@@ -177,7 +186,7 @@ let private cpu =
                 let sample = Sample.build options ValueNone (withStat (stat 100 50 840 10))
                 Expect.equal sample.CpuUsage (ValueSome 15.0<percent>) "150 of 1000"
                 Expect.equal sample.CpuIowait (ValueSome 1.0<percent>) "10 of 1000"
-                Expect.equal sample.CpuCores [| 15.0<percent> |] "cores"
+                Expect.equal sample.CpuCores [| ValueSome 15.0<percent> |] "cores"
 
             testCase "a window shorter than half of what it should be gives way to the previous sample"
             <| fun () ->
@@ -197,9 +206,16 @@ let private cpu =
 
             testCase "iowait that goes backwards counts 0"
             <| fun () ->
-                let sample = build (ValueSome(withStat (stat 0 0 0 500))) (withStat (stat 25 0 75 400))
+                let sample = build (ValueSome(withStat (stat 0 0 0 500))) (withStat (stat 25 0 75 430))
                 Expect.equal sample.CpuIowait (ValueSome 0.0<percent>) "iowait"
                 Expect.equal sample.CpuUsage (ValueSome 25.0<percent>) "25 of 100"
+
+            testCase "a sample whose predecessor could not read the CPU times has no usage, and never the mean since boot"
+            <| fun () ->
+                let sample = build (ValueSome nothing) (withStat (stat 600 200 1600 600))
+                Expect.equal (sample.CpuUsage, sample.CpuUser) (ValueNone, ValueNone) "unknown"
+                Expect.equal sample.CpuCores [| ValueNone |] "its CPU as well"
+                Expect.equal sample.CpuCountLogical (ValueSome 1) "it is there"
 
             testCase "no ticks between two samples are 0, not unknown"
             <| fun () ->
@@ -220,7 +236,7 @@ let private cpu =
 
             testCase "logical CPUs are the lines that are there"
             <| fun () ->
-                let hotplug = want (Stat.parse (ReadOnlySpan(bytes "hotplug/before/proc/stat")))
+                let hotplug = want (Stat.parse (ReadOnlySpan(bytes "hotplug/before/proc/stat")) |> Parsed.strict)
                 Expect.equal (build ValueNone (withStat hotplug)).CpuCountLogical (ValueSome 2) "cpu0 and cpu2"
 
             testCase "without /proc/stat everything of the CPU is unknown"
@@ -348,17 +364,50 @@ let private memory =
                         })
                     "swap"
 
-            testCase "more free swap than swap is none in use"
+            testCase "more free swap than swap leaves unknown how much is in use"
+            <| fun () -> Expect.equal (memoryOf "lxc").Swap ValueNone "swap"
+
+            testCase "free swap as large as swap is none in use"
             <| fun () ->
-                Expect.equal
-                    (memoryOf "lxc").Swap
-                    (ValueSome
-                        {
-                            Total = 1073741824UL<B>
-                            Used = 0UL<B>
-                            Percent = 0.0<percent>
+                let swap = (withMemory "MemTotal: 4 kB\nMemFree: 2 kB\nSwapTotal: 100 kB\nSwapFree: 100 kB\n").Swap
+                Expect.equal (swap |> ValueOption.map (fun swap -> swap.Used, swap.Percent)) (ValueSome(0UL<B>, 0.0<percent>)) "none"
+
+            testCase "free swap without swap, as a container without it shows its host's, is none in use"
+            <| fun () ->
+                let swap = (withMemory "MemTotal: 4 kB\nMemFree: 2 kB\nSwapTotal: 0 kB\nSwapFree: 100 kB\n").Swap
+                Expect.equal (swap |> ValueOption.map (fun swap -> swap.Total, swap.Used)) (ValueSome(0UL<B>, 0UL<B>)) "none"
+
+            testCase "a machine that says it has no memory at all does not know"
+            <| fun () -> Expect.equal (withMemory "MemTotal: 0 kB\nMemFree: 0 kB\nMemAvailable: 0 kB\n").Memory ValueNone "unknown, not 0 %"
+
+            testCase "a garbled total costs memory and leaves swap"
+            <| fun () ->
+                let sample =
+                    withMemory "MemTotal: ? kB\nMemFree: 2 kB\nMemAvailable: 3 kB\nSwapTotal: 8 kB\nSwapFree: 6 kB\n"
+
+                Expect.equal (sample.Memory, sample.Swap |> ValueOption.map _.Used) (ValueNone, ValueSome 2048UL<B>) "2 kB"
+
+            testCase "ZFS's cache above its minimum is available"
+            <| fun () ->
+                let memory =
+                    (build
+                        ValueNone
+                        { withMemoryText "MemTotal: 32000 kB\nMemFree: 1000 kB\nMemAvailable: 2000 kB\n" with
+                            Arc =
+                                Ok
+                                    {
+                                        Size = 20_480_000UL<B>
+                                        Minimum = 1_024_000UL<B>
+                                    }
                         })
-                    "swap"
+                        .Memory
+
+                // 2000 kB and 19000 kB; 32000 - 21000 = 11000 of 32000
+                Expect.equal
+                    (memory
+                     |> ValueOption.map (fun memory -> memory.Available, memory.Used, memory.Percent))
+                    (ValueSome(21_504_000UL<B>, 11_264_000UL<B>, 34.4<percent>))
+                    "21000 kB"
 
             testCase "swap is unknown where its lines are missing"
             <| fun () -> Expect.equal (memoryOf "lxc-few-lines").Swap ValueNone "swap"
@@ -429,7 +478,12 @@ let private devices =
 
             testCase "the captured network is what crossed eth0"
             <| fun () ->
-                let interfaces = want (NetDev.parse (ReadOnlySpan(bytes "vm-2core-6.18/first/proc/net/dev")))
+                let interfaces =
+                    want (
+                        NetDev.parse (ReadOnlySpan(bytes "vm-2core-6.18/first/proc/net/dev"))
+                        |> Parsed.strict
+                    )
+
                 let sample = build ValueNone { nothing with Network = Ok interfaces }
 
                 Expect.equal

@@ -16,7 +16,7 @@ let full: Sample =
         CpuSystem = ValueSome 3.0<percent>
         CpuIowait = ValueSome 0.4<percent>
         CpuSteal = ValueSome 0.0<percent>
-        CpuCores = [| 10.0<percent>; 15.1<percent> |]
+        CpuCores = [| ValueSome 10.0<percent>; ValueSome 15.1<percent> |]
         Load =
             ValueSome
                 {
@@ -243,6 +243,7 @@ let agent: AgentInfo =
                 SwapTotal = ValueSome 1024UL<B>
                 BootTime = ValueSome(DateTimeOffset(2026, 2, 25, 0, 0, 0, TimeSpan.Zero))
                 Uptime = ValueSome 95869.12<s>
+                NetworkPartitions = [||]
                 Partitions =
                     [|
                         {
@@ -472,14 +473,14 @@ let tests =
                     { failed with
                         CpuUsage = ValueSome(LanguagePrimitives.FloatWithMeasure nan)
                         CpuFrequency = ValueSome(LanguagePrimitives.FloatWithMeasure infinity)
-                        CpuCores = [| LanguagePrimitives.FloatWithMeasure nan |]
+                        CpuCores = [| ValueSome(LanguagePrimitives.FloatWithMeasure nan); ValueNone |]
                     }
 
                 use document = JsonDocument.Parse(body sample agent)
                 let sample = document.RootElement.GetProperty "sample"
                 Expect.equal ((sample.GetProperty "cpu_usage_percent").GetRawText()) "null" "NaN"
                 Expect.equal ((sample.GetProperty "cpu_frequency_mhz").GetRawText()) "null" "infinity"
-                Expect.equal ((sample.GetProperty "cpu_cores_percent").GetRawText()) "[null]" "in an array"
+                Expect.equal ((sample.GetProperty "cpu_cores_percent").GetRawText()) "[null,null]" "in an array"
 
             testCase "errors name the path"
             <| fun () ->

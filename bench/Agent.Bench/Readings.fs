@@ -39,16 +39,18 @@ let snapshot (size: Machine.Size) (at: DateTimeOffset) : Snapshot =
     {
         At = at
         Window = ValueNone
-        Stat = source (Stat.parse (ReadOnlySpan(Machine.stat size)))
-        Memory = source (MemInfo.parse (ReadOnlySpan Machine.memInfo))
+        Stat = source (Stat.parse (ReadOnlySpan(Machine.stat size)) |> Parsed.strict)
+        Memory = source (MemInfo.parse (ReadOnlySpan Machine.memInfo) |> Parsed.strict)
+        Arc = Error(SourceError.Absent "/proc/spl/kstat/zfs/arcstats")
         Load = source (LoadAvg.parse (ReadOnlySpan Machine.loadAvg))
-        Disks = source (DiskStats.parse (ReadOnlySpan(Machine.diskStats size)))
-        Network = source (NetDev.parse (ReadOnlySpan(Machine.netDev size)))
+        Disks = source (DiskStats.parse (ReadOnlySpan(Machine.diskStats size)) |> Parsed.strict)
+        Network = source (NetDev.parse (ReadOnlySpan(Machine.netDev size)) |> Parsed.strict)
         Processes = Ok size.Processes
         CpuPressure = pressure "cpu"
         IoPressure = pressure "io"
         MemoryPressure = pressure "memory"
         Infiniband = Infiniband.parse (sysTexts size "class/infiniband" "")
+        Faults = [||]
         Slow =
             {
                 CpuTemperature = CpuTemperature.from sensors.Temperatures [||]

@@ -6,32 +6,32 @@ _arguments \
   '--token[ingest token of this server. Shown by ps; the file and the variable are not]:TOKEN: ' \
   '--token-file[file that holds the token; read again when the webapp refuses it]:PATH:_files' \
   '--hostname[host name to send as metadata]:NAME: ' \
-  '--interval[seconds from one sample to the next]:SECONDS: ' \
-  '--cpu-sample-interval[seconds over which CPU usage is measured; 0 since the previous sample]:SECONDS: ' \
-  '--timeout[seconds for one whole request, from connecting to the end of the answer]:SECONDS: ' \
-  '--once[send one sample and exit 0 if it was accepted, else 1]' \
-  '--disks[comma-separated block devices to track]:NAMES: ' \
-  '--interfaces[comma-separated network interfaces to track]:NAMES: ' \
   '--label[metadata of the form key=value; repeatable. Its variable takes several, separated by commas]:LABEL: ' \
-  '--quiet[no routine lines on standard output]' \
-  '--log-level[DEBUG, INFO, WARNING, ERROR or CRITICAL]:LEVEL:(DEBUG INFO WARNING ERROR CRITICAL)' \
+  '--timeout[seconds for one whole request, from connecting to the end of the answer]:SECONDS: ' \
   '--insecure[do not verify TLS certificates; for testing only]' \
   '--ca-file[PEM certificates of issuers to trust beside the systems]:PATH:_files' \
   '--client-cert[PEM certificate to show to the webapp]:PATH:_files' \
   '--client-key[PEM private key of that certificate]:PATH:_files' \
   '--spool[directory that keeps undelivered samples]:DIRECTORY:_files -/' \
   '--spool-max-mb[megabytes that may wait there for each destination; over it the oldest go]:MEGABYTES: ' \
-  '--remote-write[URL of a receiver of Prometheus remote-write, such as http//prometheus9090/api/v1/write; --host is optional then]:URL: ' \
-  '--remote-write-header-file[file with headers for it, one a line as Name value tenants and tokens; read again when it changes]:PATH:_files' \
-  '--listen[IP address and port at which Prometheus finds /metrics, such as 127.0.0.19835; --host is optional then]:ADDRESS: ' \
-  '--listen-token-file[file with the bearer token of those who may read the metrics; needed beyond this machine]:PATH:_files' \
-  '--doctor[check everything once, say what is wrong and how to mend it, and exit 0, or 1 if something is]' \
-  '--json[with --doctor print JSON]' \
-  '--dry-run[print request bodies instead of sending them; needs no host, slug or token]' \
+  '--interval[seconds from one sample to the next]:SECONDS: ' \
+  '--cpu-sample-interval[seconds over which CPU usage is measured; 0 since the previous sample]:SECONDS: ' \
+  '--disks[comma-separated block devices to track]:NAMES: ' \
+  '--interfaces[comma-separated network interfaces to track]:NAMES: ' \
   '--gpu-source[who is asked about GPUs nvml, nvidia-smi, none, or auto nvml if it works, else nvidia-smi]:READER:(auto nvml nvidia-smi none)' \
   '--nvml-library[file of NVIDIAs library]:PATH:_files' \
   '--procfs[directory to read in place of /proc, in a container that sees its hosts]:DIRECTORY:_files -/' \
   '--sysfs[the same for /sys]:DIRECTORY:_files -/' \
   '--rootfs[directory under which mount points are looked up]:DIRECTORY:_files -/' \
+  '--listen[IP address and port at which Prometheus finds /metrics, such as 127.0.0.19835; --host is optional then]:ADDRESS: ' \
+  '--listen-token-file[file with the bearer token of those who may read the metrics; needed beyond this machine]:PATH:_files' \
+  '--remote-write[URL of a receiver of Prometheus remote-write, such as http//prometheus9090/api/v1/write; --host is optional then]:URL: ' \
+  '--remote-write-header-file[file with headers for it, one a line as Name value tenants and tokens; read again when it changes]:PATH:_files' \
+  '--once[send one sample and exit 0 if it was accepted, else 1]' \
+  '--dry-run[print request bodies instead of sending them; needs no host, slug or token]' \
+  '--doctor[check everything once, say what is wrong and how to mend it, and exit 0, or 1 if something is]' \
+  '--json[with --doctor print JSON]' \
+  '--quiet[no routine lines on standard output]' \
+  '--log-level[DEBUG, INFO, WARNING, ERROR or CRITICAL]:LEVEL:(DEBUG INFO WARNING ERROR CRITICAL)' \
   '--version[print the version and exit]' \
   '--help[print the options and exit]'

@@ -69,7 +69,7 @@ let private minutes (axis: Axis) (isRolled: int64 -> bool) (points: (struct (Lay
 
     for minute, points in rolled |> Array.groupBy minuteOf do
         let rollup = Rollup.ofPoints points
-        history.Add(minute, rollup.Layout, ReadOnlySpan(Rollup.pack rollup))
+        history.Add(minute, StoredLayout.ofLayout Format.current rollup.Layout, ReadOnlySpan(Rollup.pack rollup))
 
     collectInto history others
     answer history

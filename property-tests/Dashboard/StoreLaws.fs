@@ -30,6 +30,89 @@ let private packed (report: Report) =
     Packing.fill report cells
     cells, Packing.disks report, Packing.gpus report, Packing.fans report
 
+/// A layout whose rows were written now.
+let private stored (layout: Layout) =
+    StoredLayout.ofLayout Format.current layout
+
+let private ordersNow = (stored Layout.empty).Samples
+
+/// Another order of the same names, without some of them and with some that nobody knows here.
+let private otherOrder (now: 'a[]) (unknown: int -> 'a) : Gen<'a[]> =
+    gen {
+        let! kept = Gen.shuffle now
+        let! count = Gen.choose (0, kept.Length)
+        let! others = Gen.choose (0, 3)
+        return! Gen.shuffle (Array.append (Array.truncate count kept) (Array.init others unknown))
+    }
+
+let private otherSchema (schema: Schema) : Gen<Schema> =
+    gen {
+        let! decimals = otherOrder schema.Decimals (fun n -> struct ($"lost_decimal_{n}", 1000))
+        let! wholes = otherOrder schema.Wholes (fun n -> $"lost_whole_{n}")
+
+        return { Decimals = decimals; Wholes = wholes }
+    }
+
+/// A format of another version of this program.
+let private otherFormat: Gen<Format> =
+    gen {
+        let series now =
+            otherOrder now (fun n -> struct ($"lost_series_{n}", 100.0))
+
+        let! machine = series Format.current.Machine
+        let! disk = series Format.current.Disk
+        let! gpu = series Format.current.Gpu
+        let! fan = series Format.current.Fan
+        let! diskSample = otherSchema Schema.disk
+        let! gpuSample = otherSchema Schema.gpu
+        let! fanSample = otherSchema Schema.fan
+
+        return
+            {
+                Machine = machine
+                Disk = disk
+                Gpu = gpu
+                Fan = fan
+                DiskSample = diskSample
+                GpuSample = gpuSample
+                FanSample = fanSample
+            }
+    }
+
+/// docs/adr/0016: seven bits a byte, lowest first.
+let rec private unsignedBytes (value: uint64) : byte list =
+    if value < 128UL then
+        [ byte value ]
+    else
+        (byte value ||| 128uy) :: unsignedBytes (value >>> 7)
+
+let private signedBytes (value: int64) =
+    unsignedBytes (uint64 ((value <<< 1) ^^^ (value >>> 63)))
+
+/// The bytes of a minute of one sample, in which each series of the format has the value that is given for its name, in units
+/// (docs/adr/0016).
+let private minuteBytes (format: Format) (layout: Layout) (valueOf: string -> int -> int64 option) : byte[] =
+    let entry position (struct (name, scale: float)) =
+        match valueOf name position with
+        | None -> [ 0uy ]
+        | Some value -> [ 1uy ] @ signedBytes (value * int64 scale) @ [ 0uy; 0uy ]
+
+    [
+        yield! [ 1uy; 0uy ]
+        yield! List.replicate layout.Gpus.Length 0uy
+        yield! format.Machine |> Seq.collect (entry -1)
+
+        for series, devices in
+            [
+                format.Disk, layout.Disks.Length
+                format.Gpu, layout.Gpus.Length
+                format.Fan, layout.Fans.Length
+            ] do
+            for position in 0 .. devices - 1 do
+                yield! series |> Seq.collect (entry position)
+    ]
+    |> Array.ofList
+
 let private close (scale: float) (one: float) (other: float) =
     abs (one - other) <= 0.51 / scale + abs one * 1e-12
 
@@ -60,6 +143,7 @@ let tests =
 
                 Packing.report
                     (Layout.ofReport report)
+                    ordersNow
                     report.CollectedAt
                     cells
                     (ReadOnlySpan disks)
@@ -76,7 +160,14 @@ let tests =
                     let layout = Layout.ofReport report
 
                     let read =
-                        Packing.report layout report.CollectedAt cells (ReadOnlySpan disks) (ReadOnlySpan gpus) (ReadOnlySpan fans)
+                        Packing.report
+                            layout
+                            ordersNow
+                            report.CollectedAt
+                            cells
+                            (ReadOnlySpan disks)
+                            (ReadOnlySpan gpus)
+                            (ReadOnlySpan fans)
 
                     Layout.ofReport read = layout)
 
@@ -86,7 +177,114 @@ let tests =
                 (Gen.zip report (Gen.arrayOf (Gen.choose (0, 255) |> Gen.map byte)))
                 (fun (report, bytes) ->
                     let layout = Layout.ofReport report
-                    (Rollup.unpack layout (ReadOnlySpan bytes)).Spreads.Length = Series.slots layout)
+                    (Rollup.unpack (stored layout) (ReadOnlySpan bytes)).Spreads.Length = Series.slots layout)
+
+            lawOf wholeCases "a format is read back from its text" otherFormat (fun format ->
+                same (Format.parse (Format.toText format)) (Ok format))
+
+            lawOf
+                wholeCases
+                "a minute of any other format gives each series that is known now its own value, and nothing to the rest"
+                (Gen.zip otherFormat report)
+                (fun (format, report) ->
+                    let layout = Layout.ofReport report
+
+                    // Different for each name and device, and not known for some.
+                    let valueOf (name: string) position =
+                        let value = int64 (abs (name.GetHashCode()) % 1000) + int64 position
+
+                        if value % 5L = 0L then None else Some(value - 300L)
+
+                    let read =
+                        Rollup.unpack (StoredLayout.ofLayout format layout) (ReadOnlySpan(minuteBytes format layout valueOf))
+
+                    let agrees (written: Scaled[]) first position (kinds: SeriesKind[]) =
+                        kinds
+                        |> Array.indexed
+                        |> Array.forall (fun (offset, kind) ->
+                            let spread = read.Spreads[first + offset]
+                            let isWritten = written |> Array.exists (fun (struct (name, _)) -> name = kind.Name)
+
+                            match valueOf kind.Name position with
+                            | Some value when isWritten -> spread.Count = 1 && abs (spread.Mean - float value) < 1e-9
+                            | _ -> spread.Count = 0)
+
+                    agrees format.Machine 0 -1 Series.machine
+                    && Seq.forall
+                        (fun position -> agrees format.Disk (Series.firstOfDisk position) position Series.disk)
+                        [ 0 .. layout.Disks.Length - 1 ]
+                    && Seq.forall
+                        (fun position -> agrees format.Gpu (Series.firstOfGpu layout position) position Series.gpu)
+                        [ 0 .. layout.Gpus.Length - 1 ]
+                    && Seq.forall
+                        (fun position -> agrees format.Fan (Series.firstOfFan layout position) position Series.fan)
+                        [ 0 .. layout.Fans.Length - 1 ])
+
+            lawOf
+                wholeCases
+                "figures of a device that were written in any other order keep their names"
+                (Gen.zip (otherSchema Schema.gpu) (Gen.listOfLength 20 (Gen.choose (0, 1000000))))
+                (fun (written, numbers) ->
+                    let layout =
+                        { Layout.empty with
+                            Gpus = [| { Index = 0; Name = ""; Uuid = "" } |]
+                        }
+
+                    let orders =
+                        (StoredLayout.ofLayout
+                            { Format.current with
+                                GpuSample = written
+                            }
+                            layout)
+                            .Samples
+
+                    let number index = int64 (List.item index numbers)
+                    let decimals = written.Decimals.Length
+
+                    let bytes =
+                        [|
+                            for index in 0 .. decimals - 1 do
+                                yield! unsignedBytes (uint64 (2L * number index) + 2UL)
+
+                            for index in 0 .. written.Wholes.Length - 1 do
+                                yield! unsignedBytes (uint64 (number (decimals + index)) + 1UL)
+                        |]
+
+                    let read =
+                        Packing.report
+                            layout
+                            orders
+                            (RowKey.instant 0L)
+                            (Array.zeroCreate Packing.width)
+                            ReadOnlySpan.Empty
+                            (ReadOnlySpan bytes)
+                            ReadOnlySpan.Empty
+
+                    let figures = read.Gpus[0].Figures
+
+                    let decimal (struct (name: string, _: int)) =
+                        written.Decimals
+                        |> Array.tryFindIndex (fun (struct (other, _)) -> other = name)
+                        |> Option.map (fun index ->
+                            let struct (_, scale) = written.Decimals[index]
+                            float (number index) / float scale)
+
+                    let whole name =
+                        written.Wholes
+                        |> Array.tryFindIndex ((=) name)
+                        |> Option.map (fun index -> number (decimals + index))
+
+                    Schema.gpu.Decimals
+                    |> Array.map decimal
+                    |> Array.forall2
+                        (fun figure expected ->
+                            match expected with
+                            | Some value -> figure = value
+                            | None -> Double.IsNaN figure)
+                        figures.Decimals
+                    && Schema.gpu.Wholes
+                       |> Array.map (whole >> Option.defaultValue -1L)
+                       |> same figures.Wholes)
 
             lawOf wholeCases "a layout is read back from its text" report (fun report ->
                 let layout = Layout.ofReport report
@@ -138,7 +336,7 @@ let tests =
 
             lawOf wholeCases "a minute is read back, but for half a step of each figure" points (fun points ->
                 let rollup = points |> Array.filter isSanePoint |> Rollup.ofPoints
-                let read = Rollup.unpack rollup.Layout (ReadOnlySpan(Rollup.pack rollup))
+                let read = Rollup.unpack (stored rollup.Layout) (ReadOnlySpan(Rollup.pack rollup))
 
                 read.Samples = rollup.Samples
                 && read.Throttle = rollup.Throttle

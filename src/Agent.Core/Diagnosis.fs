@@ -404,9 +404,10 @@ module Diagnosis =
     /// Values in a reading of /proc/meminfo.
     [<CompiledName "MemoryFields">]
     let memoryFields (memory: MemInfo.MemoryInfo) : int =
-        2
-        + present
+        present
             [
+                memory.Total
+                memory.Free
                 memory.Available
                 memory.Buffers
                 memory.Cached

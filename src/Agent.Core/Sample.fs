@@ -73,8 +73,8 @@ type Sample =
         CpuIowait: float<percent> voption
         /// Time taken by the hypervisor since the previous sample.
         CpuSteal: float<percent> voption
-        /// Busy share of each CPU since the previous sample.
-        CpuCores: float<percent>[]
+        /// Busy share of each CPU since the previous sample; none for one that came, or whose counters fell, since then.
+        CpuCores: float<percent> voption[]
         /// Run-queue averages.
         Load: LoadAvg.LoadAverage voption
         /// Mean clock.
@@ -175,21 +175,24 @@ module Sample =
 
     let private tenths (value: float<'u> voption) = ValueOption.map roundToTenth value
 
-    let private memoryOf (memory: MemInfo.MemoryInfo) : MemoryUse voption =
-        MemInfo.available memory
-        |> ValueOption.map (fun available ->
-            let used = memory.Total - available
+    let private memoryOf (arc: ArcStats.Arc voption) (memory: MemInfo.MemoryInfo) : MemoryUse voption =
+        match memory.Total, MemInfo.availableWithArc arc memory with
+        | ValueSome total, ValueSome available when total > 0UL<B> ->
+            let used = total - available
 
-            {
-                Total = capped memory.Total
-                Used = capped used
-                Available = capped available
-                Percent = roundToTenth (percentOf (float used) (float memory.Total))
-            })
+            ValueSome
+                {
+                    Total = capped total
+                    Used = capped used
+                    Available = capped available
+                    Percent = roundToTenth (percentOf (float used) (float total))
+                }
+        | _ -> ValueNone
 
     let private swapOf (memory: MemInfo.MemoryInfo) : SwapUse voption =
         match memory.SwapTotal, memory.SwapFree with
-        | ValueSome total, ValueSome free ->
+        // LXC can make more free than there is, up to 2^64 less a little; how much is used is then unknown.
+        | ValueSome total, ValueSome free when free <= total || total = 0UL<B> ->
             let used = total - min free total
 
             ValueSome
@@ -354,12 +357,14 @@ module Sample =
 
         let sincePrevious = statBefore |> ValueOption.orElse window
 
+        // Since boot is the answer of a first sample only. A later one whose predecessor could not read the CPU times has none.
+        let isFirst = previous.IsNone
+
         let usageSince (before: Stat.CpuStat voption) =
-            stat
-            |> ValueOption.map (fun stat ->
-                match before with
-                | ValueSome before -> CpuUsage.between before.Total stat.Total
-                | ValueNone -> CpuUsage.between CpuUsage.sinceBoot stat.Total)
+            match stat, before with
+            | ValueSome stat, ValueSome before -> CpuUsage.since before stat
+            | ValueSome stat, ValueNone when isFirst -> CpuUsage.untilNow stat
+            | _ -> ValueNone
 
         let usage = usageSince sincePrevious
 
@@ -400,14 +405,15 @@ module Sample =
             CpuSteal = usage |> ValueOption.map (fun u -> roundToTenth u.Steal)
             CpuCores =
                 match stat with
-                | ValueSome stat -> CpuUsage.cores sincePrevious stat |> Array.map roundToTenth
+                | ValueSome stat when sincePrevious.IsSome || isFirst -> CpuUsage.cores sincePrevious stat |> Array.map tenths
+                | ValueSome stat -> Array.create stat.Cpus.Length ValueNone
                 | ValueNone -> [||]
             Load = load
             CpuFrequency = tenths current.Slow.CpuFrequency
             CpuTemperature = tenths current.Slow.CpuTemperature
-            CpuCountLogical = stat |> ValueOption.map (fun stat -> stat.Cpus.Length)
+            CpuCountLogical = stat |> ValueOption.bind (fun stat -> stat.Online)
             CpuCountPhysical = current.Slow.PhysicalCores
-            Memory = memory |> ValueOption.bind memoryOf
+            Memory = memory |> ValueOption.bind (memoryOf (toVoption current.Arc))
             Swap = memory |> ValueOption.bind swapOf
             NetworkReceived = totalOf (fun i -> i.Received)
             NetworkSent = totalOf (fun i -> i.Sent)

@@ -45,6 +45,8 @@ type Snapshot =
         Stat: Result<Stat.CpuStat, SourceError>
         /// /proc/meminfo
         Memory: Result<MemInfo.MemoryInfo, SourceError>
+        /// /proc/spl/kstat/zfs/arcstats; absent without ZFS.
+        Arc: Result<ArcStats.Arc, SourceError>
         /// /proc/loadavg
         Load: Result<LoadAvg.LoadAverage, SourceError>
         /// /proc/diskstats
@@ -63,6 +65,8 @@ type Snapshot =
         Infiniband: Infiniband.Port[]
         /// What was read beside.
         Slow: SlowReadings
+        /// Lines of these files that do not read as they should and cost only themselves.
+        Faults: ParseError[]
     }
 
 /// A parser as a value; a function value cannot take a span.
@@ -86,6 +90,16 @@ module Snapshot =
         | null -> Error(SourceError.Absent("/proc/" + name))
         | text -> parse.Invoke(ReadOnlySpan text) |> Result.mapError SourceError.Garbled
 
+    let private valueOf (result: Result<Parsed<'value>, SourceError>) : Result<'value, SourceError> =
+        match result with
+        | Ok parsed -> Ok parsed.Value
+        | Error error -> Error error
+
+    let private faultsOf (result: Result<Parsed<'value>, SourceError>) : ParseError[] =
+        match result with
+        | Ok parsed -> parsed.Faults
+        | Error _ -> [||]
+
     /// What the files below /proc say, read one after the other by `read`: it is given `stat`, `pressure/io` and the like,
     /// and returns the whole file, or null where there is none. The number of processes and what the agent reads beside
     /// the sampling (temperatures, fans, GPUs, what /sys says of the devices) are unknown in it; a caller who has them puts
@@ -96,6 +110,8 @@ module Snapshot =
         let disks = parsed read "diskstats" (TextParser DiskStats.parse)
         let network = parsed read "net/dev" (TextParser NetDev.parse)
 
+        let memory = parsed read "meminfo" (TextParser MemInfo.parse)
+
         let pressure resource =
             let name = "pressure/" + resource
             parsed read name (TextParser(fun text -> Pressure.parse ("/proc/" + name) text))
@@ -103,17 +119,19 @@ module Snapshot =
         {
             At = at
             Window = ValueNone
-            Stat = stat
-            Memory = parsed read "meminfo" (TextParser MemInfo.parse)
+            Stat = valueOf stat
+            Memory = valueOf memory
+            Arc = parsed read "spl/kstat/zfs/arcstats" (TextParser ArcStats.parse)
             Load = parsed read "loadavg" (TextParser LoadAvg.parse)
-            Disks = disks
-            Network = network
+            Disks = valueOf disks
+            Network = valueOf network
             Processes = Error(SourceError.Absent "/proc")
             CpuPressure = pressure "cpu"
             IoPressure = pressure "io"
             MemoryPressure = pressure "memory"
             Infiniband = [||]
             Slow = nothingSlow
+            Faults = Array.concat [| faultsOf stat; faultsOf disks; faultsOf network; faultsOf memory |]
         }
 
     let private haveSame (nameOf: 'device -> string) (one: Result<'device[], SourceError>) (other: Result<'device[], SourceError>) =

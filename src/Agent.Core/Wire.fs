@@ -227,7 +227,15 @@ let private writeSample (json: JsonText) (sample: Sample) =
     // The keys below are ours; the webapp ignores them.
     members.NumberOrNull("cpu_steal_percent", sample.CpuSteal)
     members.Name "cpu_cores_percent"
-    arrayOf json (fun core -> json.Float(float core)) sample.CpuCores
+
+    arrayOf
+        json
+        (fun core ->
+            match core with
+            | ValueSome share -> json.Float(float<float<percent>> share)
+            | ValueNone -> json.Null())
+        sample.CpuCores
+
     members.Name "pressure"
 
     match sample.Pressure with
@@ -556,7 +564,9 @@ let decodeSample: Decoder<Sample> =
             CpuSystem = optionalNumber get "cpu_system_percent"
             CpuIowait = optionalNumber get "cpu_iowait_percent"
             CpuSteal = optionalNumber get "cpu_steal_percent"
-            CpuCores = optionalArray get "cpu_cores_percent" dNumber
+            CpuCores =
+                optionalArray get "cpu_cores_percent" (Decode.option dNumber)
+                |> Array.map ValueOption.ofOption
             Load = load
             CpuFrequency = optionalNumber get "cpu_frequency_mhz"
             CpuTemperature = optionalNumber get "cpu_temperature_c"
@@ -618,6 +628,7 @@ let private dSystemInfo: Decoder<SystemInfo> =
             BootTime = get.Optional.Field "boot_time" dInstant |> ValueOption.ofOption
             Uptime = optionalNumber get "uptime_seconds"
             Partitions = optionalArray get "partitions" dPartition
+            NetworkPartitions = [||]
             Interfaces = optionalArray get "interfaces" dInterfaceAddress
         })
 

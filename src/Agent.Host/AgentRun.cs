@@ -87,7 +87,7 @@ internal sealed class AgentRun : IDisposable
         this.signals = signals;
         var record = endpoint is null && remote is null ? null : new ReadingRecord();
         files = new ProcFiles(settings.ProcFs, settings.SysFs, clock, record);
-        slow = new SlowSources(settings, clock);
+        slow = new SlowSources(settings, clock, withMetrics: record is not null);
         sampling = new SamplingScheduler(clock)
         {
             // The opening of the CPU window and the sample are two grids, which skip together.

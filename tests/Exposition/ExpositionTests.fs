@@ -107,6 +107,7 @@ let private nodeExporter =
                 Expect.equal (value "node_filesystem_size_bytes" [ "device", "/dev/vda1" ]) "1000" "size"
                 Expect.equal (value "node_filesystem_free_bytes" [ "mountpoint", "/" ]) "400" "free"
                 Expect.equal (value "node_filesystem_avail_bytes" [ "fstype", "ext4" ]) "350" "available"
+                Expect.equal (value "node_filesystem_size_bytes" [ "device", "filer:/scratch" ]) "4000" "of another machine"
                 // The fixture's 1000 words of four octets.
                 Expect.equal
                     (value "node_infiniband_port_data_received_bytes_total" [ "device", "mlx5_0"; "port", "1" ])
@@ -124,6 +125,23 @@ let private nodeExporter =
                         "version", "#1 SMP Debian 6.1.76-1"
                     ]
                     "uname"
+
+            testCase "a device with a column that is no number is left out; requests in flight below zero are none"
+            <| fun () ->
+                let rows =
+                    KernelColumns.disks (
+                        ReadOnlySpan
+                            "8 0 sda 1 2 3 4 5 6 7 8 -1 10 11\n8 16 sdb 1 2 3 -4 5 6 7 8 9 10 11\n8 32 sdc 1 2 3 4 5 6 7 8 9 10 11\n"B
+                    )
+
+                Expect.equal (rows |> Array.map (fun row -> row.Device, row.Columns[8])) [| "sda", 0UL; "sdc", 9UL |] "disks"
+
+                let interfaces =
+                    KernelColumns.network (
+                        ReadOnlySpan "a: 1 2 3 4 5 6 7 8 -1 10 11 12 13 14 15 16\nb: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"B
+                    )
+
+                Expect.equal (interfaces |> Array.map _.Device) [| "b" |] "interfaces"
 
             testCase "partitions, loop devices and ram disks are passed over, as there"
             <| fun () ->

@@ -2,56 +2,73 @@
 module Agent.Core.Dashboard.DashboardCli
 
 open System
-open System.Collections.Generic
 open Argu
 open Agent.Core
 
+/// What is known of an option beside its name and the name of its value: its default, or empty, and what it does.
+type internal OptionRow = (struct (string * string))
+
+let private madeIfMissing: OptionRow =
+    DashboardSettings.DefaultDatabase, "the database's file; made if it is not there"
+
+/// The options of a command: the one list of them, by cases and rows.
+type internal ICommandArgument =
+    inherit IArgParserTemplate
+    /// What is said about it.
+    abstract Row: OptionRow
+
 [<RequireQualifiedAccess>]
 type internal ServeArgument =
-    | [<EqualsAssignmentOrSpaced>] Listen of url: string
-    | [<EqualsAssignmentOrSpaced>] Database of path: string
-    | [<EqualsAssignmentOrSpaced>] Retention_Days of days: string
-    | [<EqualsAssignmentOrSpaced>] Viewer_Password_File of path: string
-    | [<EqualsAssignmentOrSpaced>] Trust_Proxy_User of header: string
+    | [<EqualsAssignmentOrSpaced>] Listen of url: string option
+    | [<EqualsAssignmentOrSpaced>] Database of path: string option
+    | [<EqualsAssignmentOrSpaced>] Retention_Days of days: string option
+    | [<EqualsAssignmentOrSpaced>] Viewer_Password_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] Trust_Proxy_User of header: string option
 
-    interface IArgParserTemplate with
-        member argument.Usage =
+    interface ICommandArgument with
+        member argument.Usage = ""
+
+        member argument.Row =
             match argument with
-            | Listen _ -> $"where to listen (default: {DashboardSettings.DefaultListen}); no other address is ever bound."
-            | Database _ -> $"the database's file (default: {DashboardSettings.DefaultDatabase}); made if it is not there."
-            | Retention_Days _ -> $"days for which minutes are kept (default: {DashboardSettings.DefaultRetentionDays})."
-            | Viewer_Password_File _ -> "file with the password to look with; needed to listen beyond this machine."
-            | Trust_Proxy_User _ -> "header in which a proxy in front names the user that it let in."
+            | Listen _ -> DashboardSettings.DefaultListen, "where to listen; no other address is ever bound"
+            | Database _ -> madeIfMissing
+            | Retention_Days _ -> DashboardSettings.DefaultRetentionDays, "days for which minutes are kept"
+            | Viewer_Password_File _ -> "", "file with the password to look with; needed to listen beyond this machine"
+            | Trust_Proxy_User _ -> "", "header in which a proxy in front names the user that it let in"
 
 [<RequireQualifiedAccess>]
 type internal RegisterArgument =
-    | [<EqualsAssignmentOrSpaced>] Database of path: string
-    | [<EqualsAssignmentOrSpaced>] Name of name: string
-    | [<EqualsAssignmentOrSpaced>] Hostname of name: string
-    | [<EqualsAssignmentOrSpaced>] Description of text: string
+    | [<EqualsAssignmentOrSpaced>] Database of path: string option
+    | [<EqualsAssignmentOrSpaced>] Name of name: string option
+    | [<EqualsAssignmentOrSpaced>] Hostname of name: string option
+    | [<EqualsAssignmentOrSpaced>] Description of text: string option
     | Rotate_Token
     | Active
     | Inactive
 
-    interface IArgParserTemplate with
-        member argument.Usage =
+    interface ICommandArgument with
+        member argument.Usage = ""
+
+        member argument.Row =
             match argument with
-            | Database _ -> $"the database's file (default: {DashboardSettings.DefaultDatabase}); made if it is not there."
-            | Name _ -> "what people call the server (default: the slug)."
-            | Hostname _ -> "the server's host name."
-            | Description _ -> "what it is."
-            | Rotate_Token -> "make a new token; the old one is refused from then on."
-            | Active -> "take its samples (the default)."
-            | Inactive -> "refuse its samples with 403."
+            | Database _ -> madeIfMissing
+            | Name _ -> "the slug", "what people call the server"
+            | Hostname _ -> "", "the server's host name"
+            | Description _ -> "", "what it is"
+            | Rotate_Token -> "", "make a new token; the old one is refused from then on"
+            | Active -> "", "take its samples, which is the default"
+            | Inactive -> "", "refuse its samples with 403"
 
 [<RequireQualifiedAccess>]
 type internal PlainArgument =
-    | [<EqualsAssignmentOrSpaced>] Database of path: string
+    | [<EqualsAssignmentOrSpaced>] Database of path: string option
 
-    interface IArgParserTemplate with
-        member argument.Usage =
+    interface ICommandArgument with
+        member argument.Usage = ""
+
+        member argument.Row =
             match argument with
-            | Database _ -> $"the database's file (default: {DashboardSettings.DefaultDatabase})."
+            | Database _ -> DashboardSettings.DefaultDatabase, "the database's file"
 
 /// What the command line asks for.
 [<RequireQualifiedAccess>]
@@ -101,30 +118,24 @@ type private Verb =
         Name: string
         Word: string
         Purpose: string
-        /// Name and whether a value follows.
-        Options: Lazy<(struct (string * bool))[]>
-        Usage: Lazy<string>
+        /// Name, name of the value, and what is said about it.
+        Options: unit -> (struct (string * string * OptionRow))[]
+        Parts: string[] -> CommandLine.Part list
         Check: (string -> Given voption) -> string list -> Result<DashboardCommand, ConfigError list>
     }
 
-let private verb<'argument when 'argument :> IArgParserTemplate> name word purpose check : Verb =
-    let title = $"{ProgramName} {name}" + (if word = "" then "" else " " + word)
-
-    let parser =
-        lazy ArgumentParser.Create<'argument>(programName = title, errorHandler = ExceptionExiter())
+let private verb<'argument when 'argument :> ICommandArgument> name word purpose check : Verb =
+    let parser = CommandLine.Parser<'argument> $"{ProgramName} {name}"
 
     {
         Name = name
         Word = word
         Purpose = purpose
         Options =
-            lazy
-                ([|
-                    for case in parser.Value.GetArgumentCases() do
-                        for option in case.CommandLineNames.Value do
-                            struct (option, case.UnionCaseInfo.GetFields().Length > 0)
-                |])
-        Usage = lazy (parser.Value.PrintUsage().TrimEnd() + "\n")
+            fun () ->
+                parser.Options
+                |> Array.map (fun (struct (option, placeholder, argument)) -> struct (option, placeholder, argument.Row))
+        Parts = parser.Parts
         Check = check
     }
 
@@ -181,61 +192,17 @@ let private usageError (where: string) (message: string) : ConfigError =
         Message = $"{message}; see {where} --help"
     }
 
-/// Options with their values, the last of each name first; words; errors, the last first.
-[<Struct>]
-type private Words =
-    {
-        Options: Given list
-        Words: string list
-        Errors: ConfigError list
-    }
-
-let private walk (verb: Verb) (argv: string list) : Words =
-    let where = $"{ProgramName} {verb.Name}"
-
-    let kind (name: string) =
-        verb.Options.Value
-        |> Array.tryFind (fun (struct (known, _)) -> known = name)
-        |> Option.map (fun (struct (_, takesValue)) -> takesValue)
-
-    let rec step argv found =
-        let failed message =
-            { found with
-                Errors = usageError where message :: found.Errors
-            }
-
-        let withOption name text =
-            { found with
-                Options = { Origin = name; Text = text } :: found.Options
-            }
-
-        match argv with
-        | [] -> found
-        | (word: string) :: rest when word.StartsWith '-' && word.Length > 1 ->
-            let separator = word.IndexOf '='
-            let name = if separator < 0 then word else word.Substring(0, separator)
-
-            match kind name, rest with
-            | None, _ -> step rest (failed $"{quoted name} is not an option")
-            | Some false, _ when separator >= 0 -> step rest (failed $"{name} takes no value")
-            | Some false, _ -> step rest (withOption name "")
-            | Some true, _ when separator >= 0 -> step rest (withOption name (word.Substring(separator + 1)))
-            | Some true, value :: rest when not (value.StartsWith "--") -> step rest (withOption name value)
-            | Some true, _ -> step rest (failed $"{name} needs a value")
-        | word :: rest ->
-            step
-                rest
-                { found with
-                    Words = word :: found.Words
-                }
-
-    step
-        argv
-        {
-            Options = []
-            Words = []
-            Errors = []
-        }
+/// The help of one command.
+let private usageOf (verb: Verb) : string =
+    [
+        $"USAGE: {ProgramName} {verb.Name} {verb.Word}".TrimEnd() + " [OPTION ...]"
+        ""
+        for struct (name, placeholder, struct (standard, meaning)) in verb.Options() do
+            yield! CommandLine.entry name placeholder standard meaning
+        yield! CommandLine.entry "--help, -h" "" "" "print the options and exit"
+        ""
+    ]
+    |> String.concat "\n"
 
 let private isHelp (word: string) = word = "--help" || word = "-h"
 
@@ -253,16 +220,38 @@ let parse (argv: string[]) : Result<DashboardCommand, ConfigError[]> =
     | first :: rest ->
         match verbs |> List.tryFind (fun verb -> verb.Name = first.Replace('_', '-')) with
         | None -> Error [| usageError ProgramName $"{quoted first} is not a command" |]
-        | Some verb when List.exists isHelp rest -> Ok(DashboardCommand.Help verb.Usage.Value)
+        | Some verb when List.exists isHelp rest -> Ok(DashboardCommand.Help(usageOf verb))
         | Some verb ->
-            let found = walk verb rest
+            let parts = verb.Parts(Array.ofList rest)
+
+            let options =
+                parts
+                |> List.choose (function
+                    | CommandLine.Part.Option(name, value) -> Some { Origin = name; Text = value }
+                    | CommandLine.Part.Switch name -> Some { Origin = name; Text = "" }
+                    | _ -> None)
+
+            let words =
+                parts
+                |> List.choose (function
+                    | CommandLine.Part.Word word -> Some word
+                    | _ -> None)
+
+            let errors =
+                parts
+                |> List.choose (function
+                    | CommandLine.Part.Lacking name -> Some $"{name} needs a value"
+                    | CommandLine.Part.SwitchWithValue(name, _) -> Some $"{name} takes no value"
+                    | CommandLine.Part.Unknown word -> Some $"{quoted (word.Split('=')[0])} is not an option"
+                    | _ -> None)
+                |> List.map (usageError $"{ProgramName} {verb.Name}")
 
             let given name =
-                match found.Options |> List.tryFind (fun option -> option.Origin = name) with
-                | Some option -> ValueSome option
-                | None -> ValueNone
+                options
+                |> List.tryFindBack (fun option -> option.Origin = name)
+                |> ValueOption.ofOption
 
-            match verb.Check given (List.rev found.Words), List.rev found.Errors with
+            match verb.Check given words, errors with
             | Ok command, [] -> Ok command
             | Ok _, errors -> Error(Array.ofList errors)
             | Error problems, errors -> Error(Array.ofList (errors @ problems))

@@ -202,12 +202,13 @@ type internal NumberList(capacity: int) =
         put ']'B
         ReadOnlySpan(bytes, 0, length)
 
-/// Where the figures of one layout go, and room to read a minute of it.
+/// Where the figures of one layout go, -1 for nowhere, and room to read a minute of it.
 type private Mapping =
     {
         Slots: int[]
         Gpus: int[]
-        Scales: float[]
+        /// What a figure is multiplied by: a sample's by the steps of answers, a minute's by how those differ from its own.
+        Factors: float[]
         Spreads: Spread[]
         Throttle: int64[]
     }
@@ -231,61 +232,85 @@ type History(axis: Axis) =
     // Where a bucket of one sample begins: that of one sample may begin before its own time, as what it says does.
     let starts: int64[] = Array.copy times
     let filled: bool[] = Array.zeroCreate axis.Count
-    let maps = Dictionary<Layout, Mapping>(HashIdentity.Reference)
+    let sampleMaps = Dictionary<Layout, Mapping>(HashIdentity.Reference)
+    let minuteMaps = Dictionary<StoredLayout, Mapping>(HashIdentity.Reference)
     let minuteSeconds: float[] = Array.zeroCreate labels
     let numbers = NumberList axis.Count
     let mutable added = 0
 
-    /// Makes room for the devices of a layout; where its slots and GPUs lie.
-    let mapOf (source: Layout) : Mapping =
-        match maps.TryGetValue source with
+    /// Makes room for the devices of a layout.
+    let widen (source: Layout) =
+        let joined = Rollup.joinLayouts layout source
+
+        if not (obj.ReferenceEquals(joined, layout)) then
+            let wider: Spread[][] = Array.zeroCreate (Series.slots joined)
+            let wide = Array.zeroCreate joined.Gpus.Length
+
+            Rollup.slotMap layout joined
+            |> Array.iteri (fun slot place -> wider[place] <- spreads[slot])
+
+            Rollup.gpuMap layout joined
+            |> Array.iteri (fun gpu place -> wide[place] <- throttle[gpu])
+
+            layout <- joined
+
+            spreads <-
+                wider
+                |> Array.map (fun row ->
+                    if isNull (box row) then
+                        Array.create axis.Count Spread.none
+                    else
+                        row)
+
+            throttle <-
+                wide
+                |> Array.map (fun row ->
+                    if isNull (box row) then
+                        Array.zeroCreate axis.Count
+                    else
+                        row)
+
+            // The places of all others have changed.
+            sampleMaps.Clear()
+            minuteMaps.Clear()
+
+    let mapping (source: Layout) (slots: int[]) (factors: float[]) =
+        {
+            Slots = slots
+            Gpus = Rollup.gpuMap source layout
+            Factors = factors
+            Spreads = Array.zeroCreate slots.Length
+            Throttle = Array.zeroCreate source.Gpus.Length
+        }
+
+    let scalesOf (source: Layout) =
+        Series.kindsOf source |> Array.map _.Scale
+
+    /// Where the figures of a sample go.
+    let mapOfSample (source: Layout) : Mapping =
+        match sampleMaps.TryGetValue source with
         | true, map -> map
         | _ ->
-            let joined = Rollup.joinLayouts layout source
+            widen source
+            let map = mapping source (Rollup.slotMap source layout) (scalesOf source)
+            sampleMaps[source] <- map
+            map
 
-            if not (obj.ReferenceEquals(joined, layout)) then
-                let wider: Spread[][] = Array.zeroCreate (Series.slots joined)
-                let wide = Array.zeroCreate joined.Gpus.Length
+    /// Where the figures of a minute go.
+    let mapOfMinute (source: StoredLayout) : Mapping =
+        match minuteMaps.TryGetValue source with
+        | true, map -> map
+        | _ ->
+            widen source.Layout
+            let places = Rollup.slotMap source.Layout layout
+            let scales = scalesOf source.Layout
 
-                Rollup.slotMap layout joined
-                |> Array.iteri (fun slot place -> wider[place] <- spreads[slot])
+            let factors =
+                Array.map2 (fun slot scale -> if slot < 0 then 1.0 else scales[slot] / scale) source.Slots source.Scales
 
-                Rollup.gpuMap layout joined
-                |> Array.iteri (fun gpu place -> wide[place] <- throttle[gpu])
-
-                layout <- joined
-
-                spreads <-
-                    wider
-                    |> Array.map (fun row ->
-                        if isNull (box row) then
-                            Array.create axis.Count Spread.none
-                        else
-                            row)
-
-                throttle <-
-                    wide
-                    |> Array.map (fun row ->
-                        if isNull (box row) then
-                            Array.zeroCreate axis.Count
-                        else
-                            row)
-
-                // The places of all others have changed.
-                maps.Clear()
-
-            let scales = Rollup.scalesOf source
-
-            let map =
-                {
-                    Slots = Rollup.slotMap source layout
-                    Gpus = Rollup.gpuMap source layout
-                    Scales = scales
-                    Spreads = Array.zeroCreate scales.Length
-                    Throttle = Array.zeroCreate source.Gpus.Length
-                }
-
-            maps[source] <- map
+            let slots = source.Slots |> Array.map (fun slot -> if slot < 0 then -1 else places[slot])
+            let map = mapping source.Layout slots factors
+            minuteMaps[source] <- map
             map
 
     let bucketOf (at: int64) =
@@ -300,7 +325,7 @@ type History(axis: Axis) =
         let bucket = bucketOf point.At
 
         if bucket >= 0 && bucket < axis.Count then
-            let map = mapOf source
+            let map = mapOfSample source
             filled[bucket] <- true
 
             if axis.Step = 0L then
@@ -309,7 +334,7 @@ type History(axis: Axis) =
 
             for slot in 0 .. map.Slots.Length - 1 do
                 let row = spreads[map.Slots[slot]]
-                row[bucket] <- Spread.add (point.Values[slot] * map.Scales[slot]) row[bucket]
+                row[bucket] <- Spread.add (point.Values[slot] * map.Factors[slot]) row[bucket]
 
             for gpu in 0 .. map.Gpus.Length - 1 do
                 let row = throttle[map.Gpus[gpu]]
@@ -327,11 +352,11 @@ type History(axis: Axis) =
             added <- added + 1
 
     /// What there is to chart of one minute, from the bytes in which it is kept; minutes come in the order of time.
-    member _.Add(minute: int64, source: Layout, packed: ReadOnlySpan<byte>) : unit =
+    member _.Add(minute: int64, source: StoredLayout, packed: ReadOnlySpan<byte>) : unit =
         let bucket = bucketOf (minute * RowKey.MicrosecondsPerMinute)
 
         if bucket >= 0 && bucket < axis.Count then
-            let map = mapOf source
+            let map = mapOfMinute source
             filled[bucket] <- true
             Array.Clear minuteSeconds
 
@@ -339,10 +364,17 @@ type History(axis: Axis) =
 
             for slot in 0 .. map.Slots.Length - 1 do
                 let known = &map.Spreads[slot]
+                let place = map.Slots[slot]
 
-                if known.Count > 0 then
-                    let row = spreads[map.Slots[slot]]
-                    row[bucket] <- Spread.join row[bucket] known
+                if known.Count > 0 && place >= 0 then
+                    let row = spreads[place]
+                    let factor = map.Factors[slot]
+
+                    row[bucket] <-
+                        if factor = 1.0 then
+                            Spread.join row[bucket] known
+                        else
+                            Spread.join row[bucket] (Spread.map (fun steps -> steps * factor) known)
 
             for gpu in 0 .. map.Gpus.Length - 1 do
                 let row = throttle[map.Gpus[gpu]]

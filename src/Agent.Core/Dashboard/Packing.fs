@@ -130,6 +130,43 @@ module Layout =
                 }))
             text
 
+/// Where the figures of a device belong that were written in some order.
+type FigureOrder =
+    {
+        /// The scales in which decimals were written.
+        Scales: int[]
+        /// The position of each decimal in the schema now; -1 where it is not kept any more.
+        Decimals: int[]
+        /// The position of each whole number.
+        Wholes: int[]
+    }
+
+/// Reading figures in the order in which they were written.
+[<RequireQualifiedAccess>]
+module FigureOrder =
+    /// From the schema that was written by to the one that is read by.
+    let between (written: Schema) (now: Schema) : FigureOrder =
+        let place (names: string[]) (name: string) = Array.IndexOf(names, name)
+        let nameOf (struct (name: string, _: int)) = name
+        let decimals = now.Decimals |> Array.map nameOf
+
+        {
+            Scales = written.Decimals |> Array.map (fun (struct (_, scale)) -> scale)
+            Decimals = written.Decimals |> Array.map (nameOf >> place decimals)
+            Wholes = written.Wholes |> Array.map (place now.Wholes)
+        }
+
+/// The orders of a sample's disks, GPUs and fans.
+type SampleOrders =
+    {
+        /// Of each disk.
+        Disk: FigureOrder
+        /// Of each GPU.
+        Gpu: FigureOrder
+        /// Of each fan.
+        Fan: FigureOrder
+    }
+
 /// Keys of rows: the server's number before the time, so that the rows of one server lie side by side, in the order of time.
 [<RequireQualifiedAccess>]
 module RowKey =
@@ -207,7 +244,7 @@ type internal Packer() =
     member _.ToArray() : byte[] = bytes.AsSpan(0, length).ToArray()
 
 /// How figures become the values and bytes of rows, and back. Nothing is lost: a decimal that is no whole number of its scale is
-/// kept as it is, in eight bytes. docs/adr tells of the format.
+/// kept as it is, in eight bytes. docs/adr/0016 has the format.
 [<RequireQualifiedAccess>]
 module Packing =
     let private absent = { Kind = 0; Whole = 0L; Real = 0.0 }
@@ -363,20 +400,24 @@ module Packing =
             position <- bytes.Length
             nan
 
-    let private unpackFigures (schema: Schema) (bytes: ReadOnlySpan<byte>) (position: byref<int>) : Figures =
+    let private unpackFigures (schema: Schema) (order: FigureOrder) (bytes: ReadOnlySpan<byte>) (position: byref<int>) : Figures =
         let figures = Schema.empty schema
 
-        for index in 0 .. schema.Decimals.Length - 1 do
-            let struct (_, scale) = schema.Decimals[index]
-
-            figures.Decimals[index] <-
+        for index in 0 .. order.Decimals.Length - 1 do
+            let value =
                 match unsigned bytes &position with
                 | 0UL -> nan
                 | 1UL -> real bytes &position
-                | code -> float (unzigzag (code - 2UL)) / float scale
+                | code -> float (unzigzag (code - 2UL)) / float order.Scales[index]
 
-        for index in 0 .. schema.Wholes.Length - 1 do
-            figures.Wholes[index] <- int64 (unsigned bytes &position) - 1L
+            if order.Decimals[index] >= 0 then
+                figures.Decimals[order.Decimals[index]] <- value
+
+        for index in 0 .. order.Wholes.Length - 1 do
+            let value = int64 (unsigned bytes &position) - 1L
+
+            if order.Wholes[index] >= 0 then
+                figures.Wholes[order.Wholes[index]] <- value
 
         figures
 
@@ -384,6 +425,7 @@ module Packing =
     [<CompiledName "Report">]
     let report
         (layout: Layout)
+        (orders: SampleOrders)
         (collectedAt: DateTimeOffset)
         (cells: Cell[])
         (disks: ReadOnlySpan<byte>)
@@ -407,7 +449,7 @@ module Packing =
             diskReports[index] <-
                 {
                     Device = layout.Disks[index]
-                    Figures = unpackFigures Schema.disk disks &position
+                    Figures = unpackFigures Schema.disk orders.Disk disks &position
                 }
 
         position <- 0
@@ -421,7 +463,7 @@ module Packing =
                     Index = gpu.Index
                     Name = gpu.Name
                     Uuid = gpu.Uuid
-                    Figures = unpackFigures Schema.gpu gpus &position
+                    Figures = unpackFigures Schema.gpu orders.Gpu gpus &position
                 }
 
         position <- 0
@@ -431,7 +473,7 @@ module Packing =
             fanReports[index] <-
                 {
                     Label = layout.Fans[index]
-                    Figures = unpackFigures Schema.fan fans &position
+                    Figures = unpackFigures Schema.fan orders.Fan fans &position
                 }
 
         {

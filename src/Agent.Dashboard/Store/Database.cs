@@ -194,7 +194,7 @@ internal static class Database
         // An acknowledged sample has to survive a loss of power: with WAL, only FULL waits for the disk at each commit.
         Execute(connection, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8000");
 
-        if (Scalar(connection, "PRAGMA user_version") == Migrations.Steps.Length)
+        if (Scalar(connection, "PRAGMA user_version") == Migrations.Steps.Length && Migrations.HasAllColumns(connection))
         {
             return;
         }
@@ -208,6 +208,8 @@ internal static class Database
             {
                 Execute(connection, Migrations.Steps[step]);
             }
+
+            Migrations.AddColumns(connection);
 
             Execute(connection, $"PRAGMA application_id = {Migrations.ApplicationId}; PRAGMA user_version = {Migrations.Steps.Length}");
             return 0;

@@ -1,68 +1,82 @@
 using Agent.Core.Dashboard;
+using Microsoft.Data.Sqlite;
 
 namespace Agent.Dashboard.Store;
 
-/// <summary>The database's tables, version after version. A version that was ever released is never edited: a new one follows.</summary>
+/// <summary>
+/// The database's tables, version after version: the files Migrations/NNN.sql, each of which leads from the version before it to its own.
+/// One that was ever released is never edited: a new one follows. A new figure of machines needs none, since each is a column.
+/// </summary>
 internal static class Migrations
 {
     /// <summary>"aida" in ASCII, by which a file is known as ours.</summary>
     public const int ApplicationId = 0x61696461;
 
     /// <summary>The statements that lead from each version to the next; the first ones lead from an empty file to version 1.</summary>
-    public static readonly string[] Steps = [First()];
+    public static readonly string[] Steps = [.. Enumerable.Range(1, 2).Select(Read)];
 
-    private static string First()
+    /// <summary>
+    /// Adds a column for each figure of machines that is kept and has none, and shows them all as plain numbers in the view
+    /// readable_sample. Within a transaction.
+    /// </summary>
+    public static void AddColumns(SqliteConnection connection)
     {
-        var decimals = string.Concat(Packing.decimalColumns.Select(static name => $",\n  {name} ANY"));
-        var wholes = string.Concat(Packing.wholeColumns.Select(static name => $",\n  {name} INTEGER"));
-        var readable = string.Concat(SchemaModule.machine.Decimals.Select(static column =>
+        var known = ColumnsOf(connection, "sample");
+
+        foreach (var (name, type) in Packing.decimalColumns.Select(static name => (name, "ANY"))
+            .Concat(Packing.wholeColumns.Select(static name => (name, "INTEGER"))))
+        {
+            if (!known.Contains(name))
+            {
+                Database.Execute(connection, $"ALTER TABLE sample ADD COLUMN {name} {type}");
+            }
+        }
+
+        Database.Execute(connection, $"DROP VIEW IF EXISTS readable_sample; {View()}");
+    }
+
+    /// <summary>Whether each figure of machines has its column.</summary>
+    public static bool HasAllColumns(SqliteConnection connection)
+    {
+        var known = ColumnsOf(connection, "readable_sample");
+        return Packing.decimalColumns.Concat(Packing.wholeColumns).All(known.Contains);
+    }
+
+    private static string Read(int version)
+    {
+        using var stream = typeof(Migrations).Assembly.GetManifestResourceStream($"{version:000}.sql")
+            ?? throw new InvalidOperationException($"The program was built without version {version} of the database.");
+        using var reader = new StreamReader(stream);
+        return reader.ReadToEnd();
+    }
+
+    private static HashSet<string> ColumnsOf(SqliteConnection connection, string table)
+    {
+        using var columns = new Statement(connection, "SELECT name FROM pragma_table_info(?1)");
+        columns.Bind(1, table);
+        var names = new HashSet<string>(StringComparer.Ordinal);
+
+        while (columns.Step())
+        {
+            names.Add(columns.Text(0));
+        }
+
+        return names;
+    }
+
+    private static string View()
+    {
+        // A whole number in a column of decimals counts steps of the figure's scale, which therefore never changes.
+        var decimals = string.Concat(SchemaModule.machine.Decimals.Select(static column =>
             $",\n  CASE typeof({column.Item1}) WHEN 'integer' THEN {column.Item1} / {column.Item2}.0 ELSE {column.Item1} END AS {column.Item1}"));
-        var asTheyAre = string.Concat(Packing.wholeColumns.Select(static name => $",\n  {name}"));
+        var wholes = string.Concat(Packing.wholeColumns.Select(static name => $",\n  {name}"));
 
         return $"""
-            CREATE TABLE server (
-              id INTEGER PRIMARY KEY,
-              slug TEXT NOT NULL UNIQUE,
-              name TEXT NOT NULL,
-              hostname TEXT NOT NULL,
-              description TEXT NOT NULL,
-              is_active INTEGER NOT NULL,
-              created_at INTEGER NOT NULL,
-              token_sha256 BLOB NOT NULL,
-              agent TEXT NOT NULL DEFAULT '',
-              pruned_until INTEGER NOT NULL DEFAULT 0
-            ) STRICT;
-            CREATE TABLE layout (
-              id INTEGER PRIMARY KEY,
-              content TEXT NOT NULL UNIQUE
-            ) STRICT;
-            CREATE TABLE sample (
-              key INTEGER PRIMARY KEY,
-              layout INTEGER NOT NULL,
-              delay_ms INTEGER NOT NULL,
-              bottleneck INTEGER NOT NULL{decimals}{wholes},
-              disks BLOB,
-              gpus BLOB,
-              fans BLOB
-            ) STRICT;
-            CREATE TABLE minute (
-              key INTEGER PRIMARY KEY,
-              layout INTEGER NOT NULL,
-              samples INTEGER NOT NULL,
-              figures BLOB NOT NULL
-            ) STRICT;
-            CREATE TABLE dirty_minute (
-              key INTEGER PRIMARY KEY
-            ) STRICT;
-            CREATE TABLE setting (
-              name TEXT PRIMARY KEY,
-              value TEXT NOT NULL
-            ) STRICT, WITHOUT ROWID;
             CREATE VIEW readable_sample AS SELECT
               (SELECT slug FROM server WHERE id = key >> 51) AS server,
               strftime('%Y-%m-%dT%H:%M:%fZ', 946684800 + (key & 2251799813685247) / 1000000.0, 'unixepoch') AS collected_at,
               delay_ms,
-              bottleneck{readable}{asTheyAre}
+              bottleneck{decimals}{wholes}
             FROM sample;
             """;
     }

@@ -190,7 +190,7 @@ internal sealed class SampleRows : IDisposable
     private SampleRow Read(Statement row)
     {
         var key = row.Integer(0);
-        var layout = layouts.Find((int)row.Integer(1));
+        var stored = layouts.Find((int)row.Integer(1));
 
         for (var index = 0; index < cells.Length; index++)
         {
@@ -205,12 +205,13 @@ internal sealed class SampleRows : IDisposable
 
         var blobs = FirstCell + cells.Length;
         var report = Packing.Report(
-            layout,
+            stored.Layout,
+            stored.Samples,
             RowKey.Instant(RowKey.TimeOf(key)),
             cells,
             row.Bytes(blobs),
             row.Bytes(blobs + 1),
             row.Bytes(blobs + 2));
-        return new SampleRow(key, row.Integer(2), (int)row.Integer(3), layout, report);
+        return new SampleRow(key, row.Integer(2), (int)row.Integer(3), stored.Layout, report);
     }
 }

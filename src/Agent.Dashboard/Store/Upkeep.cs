@@ -6,7 +6,7 @@ namespace Agent.Dashboard.Store;
 
 /// <summary>
 /// What the writer does once a second between samples: rolls up minutes that are over, deletes what is too old by the receiver's
-/// clock, in small steps, and keeps what agents say of themselves. Within the writer's transaction.
+/// clock, in small steps, keeps what agents say of themselves, and deletes the layouts of devices that are gone. Within the writer's transaction.
 /// </summary>
 internal sealed class Upkeep : IDisposable
 {
@@ -22,6 +22,7 @@ internal sealed class Upkeep : IDisposable
     private readonly int retentionDays;
     private readonly AgentClock clock;
     private readonly Layouts layouts;
+    private readonly LayoutSweep sweep;
     private readonly Statement prunedUntil;
     private readonly Statement firstSample;
     private readonly Statement sampleAfter;
@@ -34,12 +35,13 @@ internal sealed class Upkeep : IDisposable
     private TimeSpan nextAgents;
 
     /// <summary>Prepares its statements.</summary>
-    public Upkeep(SqliteConnection connection, Minutes minutes, int retentionDays, AgentClock clock)
+    public Upkeep(SqliteConnection connection, Minutes minutes, Layouts layouts, int retentionDays, AgentClock clock)
     {
         this.minutes = minutes;
         this.retentionDays = retentionDays;
         this.clock = clock;
-        layouts = new Layouts(connection);
+        this.layouts = layouts;
+        sweep = new LayoutSweep(connection, layouts, clock);
         prunedUntil = new Statement(connection, "SELECT pruned_until FROM server WHERE id = ?1");
         firstSample = new Statement(connection, "SELECT min(key) FROM sample WHERE key >= ?1 AND key < ?2");
         sampleAfter = new Statement(
@@ -98,7 +100,7 @@ internal sealed class Upkeep : IDisposable
             SaveAgents(servers);
         }
 
-        return false;
+        return sweep.Run(servers, HasTime);
     }
 
     /// <summary>Up to when samples of a server may be gone, in microseconds.</summary>
@@ -126,7 +128,7 @@ internal sealed class Upkeep : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        layouts.Dispose();
+        sweep.Dispose();
         prunedUntil.Dispose();
         firstSample.Dispose();
         sampleAfter.Dispose();

@@ -19,6 +19,9 @@ internal sealed class Writer : IDisposable
     /// <summary>The same while none come in: other processes, which try every two milliseconds, have to get their turn.</summary>
     private static readonly TimeSpan IdlePause = TimeSpan.FromMilliseconds(5);
 
+    private static readonly int Cpu = Series.SlotOf(Series.Cpu);
+    private static readonly int TopGpu = Series.SlotOf(Series.TopGpu);
+
     private readonly object gate = new();
     private readonly SqliteConnection connection;
     private readonly AgentClock clock;
@@ -52,7 +55,7 @@ internal sealed class Writer : IDisposable
         rows = new SampleRows(connection, layouts);
         minutes = new Minutes(connection, rows, layouts);
         ingestion = new Ingestion(rows, layouts, minutes);
-        upkeep = new Upkeep(connection, minutes, retentionDays, clock);
+        upkeep = new Upkeep(connection, minutes, layouts, retentionDays, clock);
         begin = new Statement(connection, "BEGIN IMMEDIATE");
         commit = new Statement(connection, "COMMIT");
         dataVersion = new Statement(connection, "PRAGMA data_version");
@@ -389,8 +392,8 @@ internal sealed class Writer : IDisposable
 
         foreach (var (minute, rollup) in upkeep.Minutes(server.Id, RowKey.MinuteAt(Math.Max(0, hour))))
         {
-            var cpu = rollup.Spreads[0];
-            var gpu = rollup.Spreads[PointModule.TopGpu];
+            var cpu = rollup.Spreads[Cpu];
+            var gpu = rollup.Spreads[TopGpu];
             server.Spark(minute, cpu.Count > 0 ? cpu.Max : double.NaN, gpu.Count > 0 ? gpu.Max : double.NaN);
         }
 

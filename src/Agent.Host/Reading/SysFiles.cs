@@ -21,6 +21,11 @@ internal sealed record SensorReading(
     public bool IsEmpty => CpuTemperature.IsNone && Fans.Length == 0 && Placed.Length == 0 && Faults.Length == 0;
 }
 
+/// <summary>A reading, and what of it could not be read.</summary>
+/// <param name="Value">What was read.</param>
+/// <param name="Faults">Faults, nearly always none.</param>
+internal sealed record FaultyReading<T>(T Value, SourceError[] Faults);
+
 /// <summary>The sources below /sys. They may be slow (some sensors answer over a bus), so they are read beside the sampling.</summary>
 internal sealed class SysFiles(string sysfs, string procfs)
 {
@@ -56,7 +61,7 @@ internal sealed class SysFiles(string sysfs, string procfs)
     }
 
     /// <summary>The mean clock of the CPUs in MHz; none when nothing tells.</summary>
-    public FSharpValueOption<double> ReadFrequency()
+    public FaultyReading<FSharpValueOption<double>> ReadFrequency()
     {
         if (clockReadings++ % ReadingsPerLook == 0)
         {
@@ -70,22 +75,23 @@ internal sealed class SysFiles(string sysfs, string procfs)
         }
 
         var files = Texts(clockFiles);
-        var clock = files.Length > 0 ? CpuFreq.MeanClock(files) : FSharpValueOption<double>.None;
+        var clock = CpuFreq.MeanClock(files);
+        var faults = CpuFreq.Faults(files);
 
         return clock.IsSome
-            ? clock
-            : ReadCpuInfo().Match(CpuInfo.MeanClock, static _ => FSharpValueOption<double>.None);
+            ? new(clock, faults)
+            : FromCpuInfo(CpuInfo.MeanClock, FSharpValueOption<double>.None, faults);
     }
 
     /// <summary>True when the CPUs had files of their own for their clocks at the last look.</summary>
     public bool HasClocks => clockFiles.Length > 0;
 
-    /// <summary>/proc/cpuinfo.</summary>
-    public FSharpResult<CpuInfo.CpuInfo, SourceError> ReadCpuInfo() =>
-        KernelFiles.ReadOnce(Path.Join(procfs, "cpuinfo"), buffer, CpuInfo.Parse);
+    /// <summary>The name of the CPUs; empty when nothing tells.</summary>
+    public FaultyReading<string> ReadCpuName() =>
+        FromCpuInfo(static info => CpuInfo.Name(info) is { IsSome: true, Value: var name } ? name : "", "", []);
 
     /// <summary>The number of cores; none when nothing tells.</summary>
-    public FSharpValueOption<int> ReadPhysicalCores()
+    public FaultyReading<FSharpValueOption<int>> ReadPhysicalCores()
     {
         // CPUs that are off-line have no topology.
         var siblings = Texts(
@@ -96,11 +102,18 @@ internal sealed class SysFiles(string sysfs, string procfs)
             select File.Exists(file) ? file : older);
 
         var cores = Topology.PhysicalCores(siblings);
+        var faults = Topology.Faults(siblings);
 
         return cores.IsSome
-            ? cores
-            : ReadCpuInfo().Match(CpuInfo.PhysicalCores, static _ => FSharpValueOption<int>.None);
+            ? new(cores, faults)
+            : FromCpuInfo(CpuInfo.PhysicalCores, FSharpValueOption<int>.None, faults);
     }
+
+    /// <summary>What /proc/cpuinfo says, with the faults of its lines behind the others; a machine without it has none.</summary>
+    private FaultyReading<T> FromCpuInfo<T>(Func<CpuInfo.CpuInfo, T> select, T unknown, SourceError[] faults) =>
+        KernelFiles.ReadOnce(Path.Join(procfs, "cpuinfo"), buffer, CpuInfo.Parse).Match(
+            read => new FaultyReading<T>(select(read.Value), [.. faults, .. read.Faults.Select(SourceError.NewGarbled)]),
+            error => new FaultyReading<T>(unknown, error.IsAbsent ? faults : [.. faults, error]));
 
     /// <summary>The thermal zones that are a CPU's. A board may have dozens, and of the others nothing is wanted.</summary>
     private Thermal.Zone[] ReadZones()

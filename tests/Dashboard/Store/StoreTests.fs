@@ -13,16 +13,18 @@ open Agent.Tests.EndToEnd.AgentProcess
 open Expecto
 open Microsoft.Data.Sqlite
 
-/// A wall clock that stands where it is put; what is waited for takes its time.
-type private SetClock(start: DateTimeOffset) =
+/// A wall clock that stands where it is put; what is waited for takes its time, but for what is added to `Ahead`.
+type SetClock(start: DateTimeOffset) =
     inherit AgentClock()
     member val Now = start with get, set
+    member val Ahead = TimeSpan.Zero with get, set
     override this.GetUtcNow() = this.Now
+    override this.Elapsed = base.Elapsed + this.Ahead
 
-let private noon = DateTimeOffset(2026, 11, 24, 12, 0, 0, TimeSpan.Zero)
-let private token = Registrations.Hash "a-token"
+let noon = DateTimeOffset(2026, 11, 24, 12, 0, 0, TimeSpan.Zero)
+let token = Registrations.Hash "a-token"
 
-let private opened (path: string) clock : SqliteConnection =
+let opened (path: string) clock : SqliteConnection =
     match Database.OpenForWriting(path, clock) with
     | Ok connection -> connection
     | Error sentence -> failtest sentence
@@ -34,7 +36,7 @@ let private refusal (path: string) : string =
         failtest "it was opened"
     | Error sentence -> sentence
 
-let private registration (id: int) (slug: string) : Registration =
+let registration (id: int) (slug: string) : Registration =
     {
         Id = id
         Slug = slug
@@ -47,7 +49,7 @@ let private registration (id: int) (slug: string) : Registration =
     }
 
 /// A database with one server, and a writer on it.
-type private Store(path: string, clock: SetClock) =
+type Store(path: string, clock: SetClock) =
     do
         use connection = opened path clock
 
@@ -89,13 +91,13 @@ let private bytesReadPerSecond (server: LiveServer) =
     server.View.Latest
     |> ValueOption.map (fun stored -> float stored.Derivation.Derived.DiskRead)
 
-let private withStore (test: Store -> unit) : unit =
+let withStore (test: Store -> unit) : unit =
     use place = new TemporaryDirectory()
     use store = new Store(place.File "a.db", SetClock noon)
     test store
 
 /// A figure of a series in a history's answer, of each bucket that has one; where every bucket is one sample, its value.
-let private drawn (store: Store) (minutes: float) (name: string) (figure: string) : float list =
+let drawn (store: Store) (minutes: float) (name: string) (figure: string) : float list =
     use reader = new Reader(store.Path)
     let now = RowKey.microseconds store.Clock.Now
     let history = reader.Read(1, now - int64 (minutes * 60e6), now, now)
@@ -119,7 +121,7 @@ let private greatest (store: Store) (minutes: float) (name: string) : float =
     List.max (drawn store minutes name "max")
 
 /// Waits until every minute is rolled up that is over.
-let private settled (store: Store) : unit =
+let settled (store: Store) : unit =
     eventually patience "all minutes are rolled up" (fun () -> store.Ask "SELECT count(*) FROM dirty_minute" = 0L)
 
 [<Tests>]
@@ -155,7 +157,7 @@ let tests =
                 (opened path (AgentClock())).Dispose()
                 use connection = opened path (AgentClock())
                 Database.Execute(connection, "PRAGMA user_version = 999")
-                Expect.stringContains (refusal path) "newer ai-dashboard (format 999, this one knows 1)" "the sentence"
+                Expect.stringContains (refusal path) "newer ai-dashboard (format 999, this one knows 2)" "the sentence"
 
             testCase "a database is for its owner alone"
             <| fun () ->
