@@ -36,6 +36,7 @@ let private nothing: Snapshot =
                 PhysicalCores = ValueNone
                 Fans = [||]
                 Gpus = [||]
+                Devices = Devices.unknown
             }
         Faults = [||]
     }
@@ -473,7 +474,7 @@ let private devices =
 
                 Expect.equal (sample.NetworkReceived, sample.NetworkSent) (ValueSome 420UL<B>, ValueSome 53UL<B>) "totals"
 
-                Expect.equal (sample.Interfaces |> Array.map (fun i -> i.Name)) [| "eth0"; "eth1" |] "interfaces"
+                Expect.equal (sample.Interfaces |> Array.map (fun i -> i.Counters.Name)) [| "eth0"; "eth1" |] "interfaces"
 
             testCase "the captured network is what crossed eth0"
             <| fun () ->
@@ -489,6 +490,66 @@ let private devices =
                     (sample.NetworkReceived, sample.NetworkSent)
                     (ValueSome 64950419UL<B>, ValueSome 133488UL<B>)
                     "the 3193 bytes of lo left out"
+
+            testCase "what a bond and its VLAN pass on counts once, and all of them are told with their kind and master"
+            <| fun () ->
+                let interface' kind master layer : NetClass.Interface =
+                    {
+                        Kind = kind
+                        Master = master
+                        Layer = layer
+                    }
+
+                let known =
+                    dict
+                        [
+                            "eth0", interface' "physical" "bond0" NetClass.Layer.Physical
+                            "eth1", interface' "physical" "bond0" NetClass.Layer.Physical
+                            "bond0", interface' "bond" "" NetClass.Layer.Top
+                            "bond0.7", interface' "vlan" "" NetClass.Layer.Never
+                        ]
+
+                let read interfaces =
+                    let sample =
+                        Sample.build
+                            { options with Interfaces = interfaces }
+                            ValueNone
+                            { nothing with
+                                Network =
+                                    Ok
+                                        [|
+                                            link "eth0" 60UL<B> 6UL<B>
+                                            link "eth1" 40UL<B> 4UL<B>
+                                            link "bond0" 100UL<B> 10UL<B>
+                                            link "bond0.7" 99UL<B> 9UL<B>
+                                        |]
+                                Slow =
+                                    { nothing.Slow with
+                                        Devices =
+                                            { Devices.unknown with
+                                                Interfaces = Collections.Generic.Dictionary known
+                                            }
+                                    }
+                            }
+
+                    sample.NetworkReceived, sample.NetworkSent, sample.Interfaces |> Array.map (fun i -> i.Counters.Name, i.Kind, i.Master)
+
+                Expect.equal
+                    (read [||])
+                    (ValueSome 100UL<B>,
+                     ValueSome 10UL<B>,
+                     [|
+                         "bond0", "bond", ""
+                         "bond0.7", "vlan", ""
+                         "eth0", "physical", "bond0"
+                         "eth1", "physical", "bond0"
+                     |])
+                    "the two ports"
+
+                Expect.equal
+                    (read [| "bond0"; "eth0" |])
+                    (ValueSome 160UL<B>, ValueSome 16UL<B>, [| "bond0", "bond", ""; "eth0", "physical", "bond0" |])
+                    "what the user names is taken at the word"
 
             testCase "with a filter exactly its interfaces, the loopback too if it is named"
             <| fun () ->
@@ -515,7 +576,7 @@ let private devices =
                     (ValueSome 9223372036854775807UL<B>, ValueSome 9223372036854775807UL<B>)
                     "totals"
 
-                Expect.equal sample.Interfaces[0].Received.Bytes 9223372036854775807UL<B> "each by itself"
+                Expect.equal sample.Interfaces[0].Counters.Received.Bytes 9223372036854775807UL<B> "each by itself"
 
             testCase "of GPUs with the same index the first is told"
             <| fun () ->

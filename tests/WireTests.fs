@@ -174,21 +174,26 @@ let full: Sample =
         Interfaces =
             [|
                 {
-                    Name = "eth0"
-                    Received =
+                    Counters =
                         {
-                            Bytes = 1001UL<B>
-                            Packets = 11UL
-                            Errors = 12UL
-                            Dropped = 13UL
+                            Name = "eth0"
+                            Received =
+                                {
+                                    Bytes = 1001UL<B>
+                                    Packets = 11UL
+                                    Errors = 12UL
+                                    Dropped = 13UL
+                                }
+                            Sent =
+                                {
+                                    Bytes = 1002UL<B>
+                                    Packets = 21UL
+                                    Errors = 22UL
+                                    Dropped = 23UL
+                                }
                         }
-                    Sent =
-                        {
-                            Bytes = 1002UL<B>
-                            Packets = 21UL
-                            Errors = 22UL
-                            Dropped = 23UL
-                        }
+                    Kind = "physical"
+                    Master = "bond0"
                 }
             |]
         Infiniband =
@@ -316,7 +321,7 @@ let private fullText =
         """"memory_temperature_c":null,"mig_mode":null,"compute_processes":null,"mig_devices":null}],"fans":[{"label":"FAN1","speed_rpm":5600}],"cpu_steal_percent":0,"""
         """"cpu_cores_percent":[10,15.1],"pressure":{"cpu_some_avg10":0.17,"io_some_avg10":1,"io_full_avg10":2,"""
         """"memory_some_avg10":3,"memory_full_avg10":4,"cpu_some_total_us":1,"io_some_total_us":2,"io_full_total_us":3,"""
-        """"memory_some_total_us":4,"memory_full_total_us":5},"network_interfaces":[{"name":"eth0","""
+        """"memory_some_total_us":4,"memory_full_total_us":5},"network_interfaces":[{"name":"eth0","kind":"physical","master":"bond0","""
         """"rx_bytes_total":1001,"tx_bytes_total":1002,"rx_packets_total":11,"tx_packets_total":21,"rx_errors_total":12,"""
         """"tx_errors_total":22,"rx_dropped_total":13,"tx_dropped_total":23}],"infiniband":[{"device":"mlx5_0","port":1,"""
         """"rx_bytes_total":400,"tx_bytes_total":800}]},"agent":{"version":"0.1.0","hostname":"node-7","""

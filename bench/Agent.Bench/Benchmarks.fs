@@ -98,7 +98,7 @@ type BesideTheSampling() =
     member _.Hwmon() : Hwmon.Sensors = Hwmon.parse sensors
 
     [<Benchmark>]
-    member _.Thermal() = Thermal.hottest zones
+    member _.Thermal() = Thermal.parse zones
 
     [<Benchmark>]
     member _.Mounts() : Result<Parsed<Mounts.Mount[]>, ParseError> = Mounts.parse (ReadOnlySpan mounts)

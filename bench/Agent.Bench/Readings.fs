@@ -53,11 +53,12 @@ let snapshot (size: Machine.Size) (at: DateTimeOffset) : Snapshot =
         Faults = [||]
         Slow =
             {
-                CpuTemperature = Hwmon.cpuTemperature sensors.Temperatures
+                CpuTemperature = CpuTemperature.from sensors.Temperatures [||]
                 CpuFrequency = CpuFreq.meanClock (sysTexts size "devices/system/cpu" "scaling_cur_freq")
                 PhysicalCores = Topology.physicalCores (sysTexts size "devices/system/cpu" "core_cpus_list")
                 Fans = sensors.Fans
                 Gpus = (good (NvidiaSmi.parse (ReadOnlySpan(Machine.nvidiaSmi size)))).Gpus
+                Devices = Devices.unknown
             }
     }
 

@@ -46,6 +46,17 @@ type PressureUse =
         MemoryFull: Pressure.Stall voption
     }
 
+/// A network interface and what it is.
+type InterfaceUse =
+    {
+        /// Its name and its counters.
+        Counters: NetDev.InterfaceCounters
+        /// `physical`, `bond`, `vlan`, `veth` and the like, as `NetClass.Interface` has it.
+        Kind: string
+        /// What it is a port of; empty for none.
+        Master: string
+    }
+
 /// What the agent claims about the machine at one instant. Percentages have one decimal, counters are at most 2^63-1,
 /// devices, GPU indexes and fan labels are unique. What a failed source would have said is none.
 type Sample =
@@ -68,7 +79,7 @@ type Sample =
         Load: LoadAvg.LoadAverage voption
         /// Mean clock.
         CpuFrequency: float<MHz> voption
-        /// Hottest CPU sensor.
+        /// Of the CPU; of several the hottest.
         CpuTemperature: float<degC> voption
         /// CPUs that are on-line.
         CpuCountLogical: int voption
@@ -78,9 +89,9 @@ type Sample =
         Memory: MemoryUse voption
         /// Swap.
         Swap: SwapUse voption
-        /// Bytes received over the tracked interfaces.
+        /// Bytes that came in, each once; over the interfaces of the user, all that came in over them.
         NetworkReceived: uint64<B> voption
-        /// Bytes sent over the tracked interfaces.
+        /// Bytes that went out, likewise.
         NetworkSent: uint64<B> voption
         /// Processes.
         ProcessCount: int voption
@@ -92,8 +103,8 @@ type Sample =
         Fans: Hwmon.Fan[]
         /// Stalls; none where the kernel does not count them.
         Pressure: PressureUse voption
-        /// The tracked interfaces.
-        Interfaces: NetDev.InterfaceCounters[]
+        /// The tracked interfaces, whether the totals count them or not.
+        Interfaces: InterfaceUse[]
         /// The ports of the RDMA fabric.
         Infiniband: Infiniband.Port[]
     }
@@ -101,7 +112,7 @@ type Sample =
 /// How samples are built, from the user's settings.
 type SampleOptions =
     {
-        /// The disks to track; empty for all physical ones.
+        /// The disks to track; empty for all disks of the machine.
         Disks: string[]
         /// The interfaces to track; empty for all but the loopback.
         Interfaces: string[]
@@ -209,6 +220,22 @@ module Sample =
             Errors = capped traffic.Errors
             Dropped = capped traffic.Dropped
         }
+
+    // Hardly any counter is that large, and a copy of every interface at every sample is not for free.
+    let private cappedInterface (i: NetDev.InterfaceCounters) : NetDev.InterfaceCounters =
+        let isCapped (traffic: NetDev.Traffic) =
+            uint64 traffic.Bytes <= largest
+            && traffic.Packets <= largest
+            && traffic.Errors <= largest
+            && traffic.Dropped <= largest
+
+        if isCapped i.Received && isCapped i.Sent then
+            i
+        else
+            { i with
+                Received = cappedTraffic i.Received
+                Sent = cappedTraffic i.Sent
+            }
 
     let private cappedOrNone (counter: uint64<'u> voption) = ValueOption.map capped counter
 
@@ -359,20 +386,26 @@ module Sample =
 
         let disks =
             match current.Disks with
-            | Ok disks -> (Devices.selectDisks options.Disks disks).Tracked
+            | Ok disks -> (Devices.selectDisks current.Slow.Devices.Blocks options.Disks disks).Tracked
             | Error _ -> [||]
 
         let interfaces =
             toVoption current.Network
             |> ValueOption.map (fun all -> (Devices.selectInterfaces options.Interfaces all).Tracked)
+
+        let known = current.Slow.Devices.Interfaces
+
+        let counted =
+            interfaces
+            |> ValueOption.map (Devices.counted known options.Interfaces)
             // The sum over no interface at all is no measurement.
-            |> ValueOption.bind (fun tracked -> if tracked.Length = 0 then ValueNone else ValueSome tracked)
+            |> ValueOption.bind (fun counted -> if counted.Length = 0 then ValueNone else ValueSome counted)
 
         // Capped at every step, because a sum of counters can pass 2^64.
         let totalOf (direction: NetDev.InterfaceCounters -> NetDev.Traffic) =
-            interfaces
-            |> ValueOption.map (fun tracked ->
-                tracked
+            counted
+            |> ValueOption.map (fun counted ->
+                counted
                 |> Array.fold
                     (fun total i ->
                         let bytes = capped (direction i).Bytes
@@ -413,9 +446,12 @@ module Sample =
                 | ValueSome tracked ->
                     tracked
                     |> Array.map (fun i ->
-                        { i with
-                            Received = cappedTraffic i.Received
-                            Sent = cappedTraffic i.Sent
+                        let what = NetClass.ofName known i.Name
+
+                        {
+                            Counters = cappedInterface i
+                            Kind = what.Kind
+                            Master = what.Master
                         })
                 | ValueNone -> [||]
             Infiniband =

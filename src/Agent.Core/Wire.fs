@@ -168,9 +168,18 @@ let private writePressure (json: JsonText) (use': PressureUse) =
 
 let private interfaceNames = MemberNames()
 
-let private writeInterface (json: JsonText) (i: NetDev.InterfaceCounters) =
+let private writeInterface (json: JsonText) (use': InterfaceUse) =
     let mutable members = JsonMembers(json, interfaceNames)
+    let i = use'.Counters
     members.Text("name", i.Name)
+    members.Text("kind", use'.Kind)
+    members.Name "master"
+
+    if use'.Master = "" then
+        json.Null()
+    else
+        json.Text use'.Master
+
     members.Counter("rx_bytes_total", i.Received.Bytes)
     members.Counter("tx_bytes_total", i.Sent.Bytes)
     members.Counter("rx_packets_total", i.Received.Packets)
@@ -494,7 +503,7 @@ let private dPressure: Decoder<PressureUse> =
             MemoryFull = stall "memory_full"
         })
 
-let private dInterface: Decoder<NetDev.InterfaceCounters> =
+let private dInterface: Decoder<InterfaceUse> =
     Decode.object (fun get ->
         let traffic direction : NetDev.Traffic =
             {
@@ -505,9 +514,14 @@ let private dInterface: Decoder<NetDev.InterfaceCounters> =
             }
 
         {
-            Name = get.Required.Field "name" Decode.string
-            Received = traffic "rx"
-            Sent = traffic "tx"
+            Counters =
+                {
+                    Name = get.Required.Field "name" Decode.string
+                    Received = traffic "rx"
+                    Sent = traffic "tx"
+                }
+            Kind = optionalText get "kind"
+            Master = optionalText get "master"
         })
 
 let private dInfinibandPort: Decoder<Infiniband.Port> =

@@ -126,7 +126,8 @@ internal sealed class AgentRun : IDisposable
                 {
                     metrics.Publish(previous, sample, snapshot, record.Texts, record.States(snapshot));
                     this.remote?.Take(metrics.Machine().Value, metrics.Agent());
-                });
+                },
+            slow.RefreshDevices);
     }
 
     /// <summary>
@@ -402,7 +403,7 @@ internal sealed class AgentRun : IDisposable
             .. settings.RemoteWrite.IsSome ? [$"remote-write to {settings.RemoteWrite.Value.Shown}"] : (string[])[],
         ];
         var disks = files.ReadDisks().Match(
-            all => Devices.SelectDisks(settings.Disks, all).Tracked.Select(static disk => disk.Device),
+            all => Devices.SelectDisks(new DeviceFiles(settings.SysFs).Read().Blocks, settings.Disks, all).Tracked.Select(static disk => disk.Device),
             static _ => []);
         var names = string.Join(",", disks);
 

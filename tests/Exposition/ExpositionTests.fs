@@ -84,10 +84,15 @@ let private nodeExporter =
                         for (name, labels), theirs in theirs do
                             match Map.tryFind (name, labels) ours with
                             | Some ours when abs (ours - theirs) <= 1e-12 * abs theirs -> ()
-                            // A sensor that reads −128 °C is not connected: see Hwmon.isPlausible.
-                            | None when theirs = -128.0 -> ()
+                            // A sensor that reads −128 °C or 127.5 °C is not connected: see Hwmon.isPlausible.
+                            | None when theirs = -128.0 || theirs = 127.5 -> ()
                             // Its temperature is left out, and with it its label.
-                            | None when name = "node_hwmon_sensor_label" && List.contains ("label", "AUXTIN1") labels -> ()
+                            | None when
+                                name = "node_hwmon_sensor_label"
+                                && (List.contains ("label", "AUXTIN1") labels
+                                    || List.contains ("label", "AUXTIN2") labels)
+                                ->
+                                ()
                             // Labels are told without the blanks around them.
                             | None when List.contains ("label", "  AIO Pump ") labels -> ()
                             | ours -> $"{name} {labels}: {ours}, there {theirs}"

@@ -86,6 +86,7 @@ let machineWith (gpus: Gpu[]) : MachineReading =
                             }
                         |]
                     Gpus = gpus
+                    Devices = Devices.unknown
                 }
         }
 

@@ -166,6 +166,7 @@ let private noReadings: SlowReadings =
         PhysicalCores = ValueNone
         Fans = [||]
         Gpus = [||]
+        Devices = Devices.unknown
     }
 
 let private procFiles =
@@ -311,10 +312,36 @@ let private sysFiles =
                 Expect.equal (reading.Fans |> Array.map (fun fan -> fan.Speed)) [| 0<rpm>; 1182<rpm>; 2700<rpm> |] "fans"
                 Expect.isFalse reading.IsEmpty "something to read again"
 
-            testCase "thermal zones where hwmon has no temperature"
+            testCase "thermal zones where hwmon has no better temperature"
             <| fun () ->
                 let reading = SysFiles(Fixtures.pathOf "thermal-zones-only/sys", "/nowhere").ReadSensors()
-                Expect.isTrue reading.CpuTemperature.IsSome "a temperature"
+                Expect.equal reading.CpuTemperature (ValueSome 48.312) "the zone of the CPU, not the hotter one of the GPU"
+
+            testCase "which thermal zones are a CPU's is looked up at each sixtieth reading"
+            <| fun () ->
+                withDirectory (fun sys ->
+                    let zone number kind =
+                        let path = Path.Combine(sys, $"class/thermal/thermal_zone{number}")
+                        Directory.CreateDirectory path |> ignore
+                        File.WriteAllText(Path.Combine(path, "type"), kind + "\n")
+                        File.WriteAllText(Path.Combine(path, "temp"), "40000\n")
+
+                    zone 0 "gpu-thermal"
+                    let files = SysFiles(sys, "/nowhere")
+                    let read () = files.ReadSensors().CpuTemperature
+                    Expect.equal (read ()) ValueNone "none yet"
+                    zone 1 "cpu-thermal"
+
+                    for reading in 2..60 do
+                        Expect.equal (read ()) ValueNone $"reading {reading}"
+
+                    Expect.equal (read ()) (ValueSome 40.0) "reading 61")
+
+            testCase "a sensor that is no CPU's is read again soon although it gives no temperature"
+            <| fun () ->
+                let reading = SysFiles(Fixtures.pathOf "sensors-without-cpu-chip/sys", "/nowhere").ReadSensors()
+                Expect.equal reading.CpuTemperature ValueNone "none of a CPU"
+                Expect.isFalse reading.IsEmpty "its sensors are metrics"
 
             testCase "a machine without sensors"
             <| fun () -> Expect.isTrue (SysFiles("/nowhere", "/nowhere").ReadSensors().IsEmpty) "nothing to read again soon"

@@ -127,6 +127,7 @@ let private healthy: Snapshot =
                 PhysicalCores = ValueNone
                 Fans = [||]
                 Gpus = [||]
+                Devices = Devices.unknown
             }
         Faults = [||]
     }

@@ -29,6 +29,7 @@ internal sealed class MachineChecks : IDisposable
     private readonly Reading<GpuFact> gpus;
     private readonly Reading<FaultyReading<SystemInfo>> facts;
     private readonly Reading<PartitionReading> partitions;
+    private readonly Reading<Devices.Known> devices;
     private readonly Reading<FSharpResult<Parsed<DiskStats.DiskCounters[]>, SourceError>> disks;
     private readonly Reading<FSharpResult<Parsed<NetDev.InterfaceCounters[]>, SourceError>> network;
     private readonly Reading<ReadOnlyMemory<byte>?> sample;
@@ -51,6 +52,7 @@ internal sealed class MachineChecks : IDisposable
         frequency = new("frequency", clock, () => NewSysFiles().ReadFrequency());
         facts = new("system", clock, () => new SystemFacts(settings.ProcFs, NewSysFiles()).Read());
         partitions = new("partitions", clock, () => new PartitionFiles(settings.ProcFs, settings.RootFs, clock, withNetwork: false).Read());
+        devices = new("devices", clock, () => new DeviceFiles(settings.SysFs).Read());
         disks = new("disks", clock, () => Read(At("diskstats"), DiskStats.Parse));
         network = new("network", clock, () => Read(ProcPaths.NetDev(settings.ProcFs), NetDev.Parse));
 
@@ -95,8 +97,8 @@ internal sealed class MachineChecks : IDisposable
             ? Fields(new FaultyReading<Partition[]>(found.OnDisk, found.Faults), static all => all.Length * 7)
             : TooLate<int>())),
         Timed(gpus, Diagnosis.Gpus(Gpus())),
-        Timed(disks, Diagnosis.Disks(settings.Disks, Late(disks).Select(static read => read.Value))),
-        Timed(network, Diagnosis.Interfaces(settings.Interfaces, Late(network).Select(static read => read.Value))),
+        Timed(disks, Diagnosis.Disks(KnownDevices().Blocks, settings.Disks, Late(disks).Select(static read => read.Value))),
+        Timed(network, Diagnosis.Interfaces(KnownDevices().Interfaces, settings.Interfaces, Late(network).Select(static read => read.Value))),
     ];
 
     /// <inheritdoc/>
@@ -163,6 +165,8 @@ internal sealed class MachineChecks : IDisposable
         return own.CountProcesses().Select(static _ => 1);
     }
 
+    private Devices.Known KnownDevices() => devices.Wait(Limit, Devices.Unknown);
+
     private SystemInfo Facts() => facts.Wait(Limit, null!)?.Value ?? SystemInfoModule.Unknown;
 
     private GpuFact Gpus() => gpus.Wait(Limit, null!) ?? GpuCheck.Hanging(settings, Limit);
@@ -199,7 +203,8 @@ internal sealed class MachineChecks : IDisposable
             cpuFrequency: frequency.Wait(Limit, NoFrequency).Value,
             physicalCores: Facts().CpuCountPhysical,
             fans: sensed.Fans.Length > 0 ? sensed.Fans : Late(ipmi).Match(static fans => fans, static _ => []),
-            gpus: Gpus().Reading.Gpus);
+            gpus: Gpus().Reading.Gpus,
+            devices: KnownDevices());
     }
 
     private sealed record Source(string Name, Reading<FaultyReading<FSharpResult<int, SourceError>>> Reading);

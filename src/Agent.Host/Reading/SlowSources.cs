@@ -24,6 +24,7 @@ internal sealed class SlowSources
     private readonly GpuSource gpus;
     private readonly SlowSource<FaultyReading<SystemInfo>> facts;
     private readonly SlowSource<PartitionReading> partitions;
+    private readonly SlowSource<Devices.Known> devices;
     private readonly AgentClock clock;
     private (PartitionReading Partitions, SystemInfo Others, SystemInfo Facts) together =
         (PartitionReading.None, SystemInfoModule.Unknown, SystemInfoModule.Unknown);
@@ -59,6 +60,7 @@ internal sealed class SlowSources
         ipmiFans = new("ipmi", clock, Longest(longestAge, IpmiPeriod * 2), () => ReadIpmi(ipmi, interval));
         gpus = new(settings, longestAge, clock);
         facts = new("system", clock, Timeout.InfiniteTimeSpan, () => new(systemFacts.Read(), Minute));
+        devices = new("devices", clock, Timeout.InfiniteTimeSpan, new DeviceSource(settings.SysFs, clock).Read);
         partitions = new("partitions", clock, Minute * 3, () => new(partitionFiles.Read(), Minute));
 
         SysFiles NewSysFiles() => new(settings.SysFs, settings.ProcFs);
@@ -72,6 +74,7 @@ internal sealed class SlowSources
         ipmiFans.Start();
         gpus.Start();
         facts.Start();
+        devices.Start();
         partitions.Start();
     }
 
@@ -83,6 +86,7 @@ internal sealed class SlowSources
         ipmiFans.Stop();
         gpus.Stop();
         facts.Stop();
+        devices.Stop();
         partitions.Stop();
     }
 
@@ -95,6 +99,7 @@ internal sealed class SlowSources
         ipmiFans.WaitForFirst(until);
         gpus.WaitForFirst(until);
         facts.WaitForFirst(until);
+        devices.WaitForFirst(until);
         partitions.WaitForFirst(until);
     }
 
@@ -108,7 +113,8 @@ internal sealed class SlowSources
             cpuFrequency: frequency.Newest?.Value ?? FSharpValueOption<double>.None,
             physicalCores: Facts().CpuCountPhysical,
             fans: sensed.Fans.Length > 0 ? sensed.Fans : ipmiFans.Newest?.Fans ?? [],
-            gpus: gpus.Newest?.Gpus ?? []);
+            gpus: gpus.Newest?.Gpus ?? [],
+            devices: devices.Newest ?? Devices.Unknown);
     }
 
     /// <summary>The newest facts of the machine; the same object until one of them is read anew.</summary>
@@ -126,6 +132,9 @@ internal sealed class SlowSources
 
     /// <summary>Has the facts read again at once, because the number of CPUs changed.</summary>
     public void RefreshFacts() => facts.Refresh();
+
+    /// <summary>Has the devices looked up at once, because one came or went.</summary>
+    public void RefreshDevices() => devices.Refresh();
 
     /// <summary>While true no GPU is asked anything, and none keeps a reset or a change of MIG from happening.</summary>
     public bool AreGpusReleased

@@ -18,7 +18,7 @@ internal sealed record SensorReading(
     public static readonly SensorReading None = new(FSharpValueOption<double>.None, [], [], []);
 
     /// <summary>True when there is nothing to read again soon.</summary>
-    public bool IsEmpty => CpuTemperature.IsNone && Fans.Length == 0 && Faults.Length == 0;
+    public bool IsEmpty => CpuTemperature.IsNone && Fans.Length == 0 && Placed.Length == 0 && Faults.Length == 0;
 }
 
 /// <summary>A reading, and what of it could not be read.</summary>
@@ -32,14 +32,19 @@ internal sealed class SysFiles(string sysfs, string procfs)
     /// <summary>Which CPUs tell their clock is looked up so rarely: about once a minute.</summary>
     private const int ReadingsPerLook = 6;
 
+    /// <summary>Which thermal zones are a CPU's, with a reading each second: about once a minute.</summary>
+    private const int SensorReadingsPerLook = 60;
+
     private readonly ReadBuffer buffer = new();
     private string[] clockFiles = [];
     private int clockReadings;
+    private SysText[] zoneTypes = [];
+    private int zoneReadings;
 
     /// <summary>The directories and links to directories in a directory, sorted; empty when it is not there.</summary>
     public static string[] Directories(string path) => List(path, Directory.GetFileSystemEntries);
 
-    /// <summary>All sensors of hwmon, and the thermal zones where it has no temperature.</summary>
+    /// <summary>All sensors of hwmon, and the thermal zones where one of them may tell the CPU's temperature better.</summary>
     public SensorReading ReadSensors()
     {
         var chips = Directories(Path.Join(sysfs, "class/hwmon"));
@@ -49,17 +54,10 @@ internal sealed class SysFiles(string sysfs, string procfs)
             .. Texts(from chip in chips from file in SensorFiles(chip) select file),
         ]);
 
-        var temperature = Hwmon.CpuTemperature(sensors.Temperatures);
+        var zones = CpuTemperature.IsCertain(sensors.Temperatures) ? [] : ReadZones();
 
-        if (temperature.IsNone)
-        {
-            temperature = Thermal.Hottest(Texts(
-                from zone in Directories(Path.Join(sysfs, "class/thermal"))
-                where Path.GetFileName(zone).StartsWith("thermal_zone", StringComparison.Ordinal)
-                select Path.Join(zone, "temp")));
-        }
-
-        return new SensorReading(temperature, sensors.Fans, sensors.Placed, sensors.Faults);
+        return new SensorReading(
+            CpuTemperature.From(sensors.Temperatures, zones), sensors.Fans, sensors.Placed, sensors.Faults);
     }
 
     /// <summary>The mean clock of the CPUs in MHz; none when nothing tells.</summary>
@@ -117,6 +115,28 @@ internal sealed class SysFiles(string sysfs, string procfs)
             read => new FaultyReading<T>(select(read.Value), [.. faults, .. read.Faults.Select(SourceError.NewGarbled)]),
             error => new FaultyReading<T>(unknown, error.IsAbsent ? faults : [.. faults, error]));
 
+    /// <summary>The thermal zones that are a CPU's. A board may have dozens, and of the others nothing is wanted.</summary>
+    private Thermal.Zone[] ReadZones()
+    {
+        if (zoneReadings++ % SensorReadingsPerLook == 0)
+        {
+            zoneTypes =
+            [
+                .. from type in Texts(
+                       from zone in Directories(Path.Join(sysfs, "class/thermal"))
+                       where Path.GetFileName(zone).StartsWith("thermal_zone", StringComparison.Ordinal)
+                       select Path.Join(zone, "type"))
+                   where CpuTemperature.TrustOfZone(SysFile.Text(type)).IsSome
+                   select type,
+            ];
+        }
+
+        return zoneTypes.Length == 0
+            ? []
+            : Thermal.Parse(
+                [.. zoneTypes, .. Texts(zoneTypes.Select(static type => Path.Join(Path.GetDirectoryName(type.Path), "temp")))]);
+    }
+
     private IEnumerable<string> Cpus() =>
         from cpu in Directories(Path.Join(sysfs, "devices/system/cpu"))
         let name = Path.GetFileName(cpu)
@@ -155,7 +175,9 @@ internal sealed class SysFiles(string sysfs, string procfs)
 
     private static bool IsSensor(string name, string kind) =>
         name.StartsWith(kind, StringComparison.Ordinal)
-        && (name.EndsWith("_input", StringComparison.Ordinal) || name.EndsWith("_label", StringComparison.Ordinal));
+        && (name.EndsWith("_input", StringComparison.Ordinal)
+            || name.EndsWith("_label", StringComparison.Ordinal)
+            || name.EndsWith("_fault", StringComparison.Ordinal));
 
     private SysText[] Texts(IEnumerable<string> paths) =>
         [.. paths.Select(path => KernelFiles.ReadText(path, buffer))];

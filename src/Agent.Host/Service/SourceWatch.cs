@@ -122,9 +122,10 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
         if (snapshot.Disks.IsOk)
         {
             var disks = snapshot.Disks.ResultValue;
-            Missing("--disks", Devices.SelectDisks(settings.Disks, disks).Missing, [.. disks.Select(static d => d.Device)]);
+            var blocks = snapshot.Slow.Devices.Blocks;
+            Missing("--disks", Devices.SelectDisks(blocks, settings.Disks, disks).Missing, [.. disks.Select(static d => d.Device)]);
 
-            if (Diagnosis.DiskAdvice(settings.Disks, disks) is { Length: > 0 } advice)
+            if (Diagnosis.DiskAdvice(blocks, settings.Disks, disks) is { Length: > 0 } advice)
             {
                 log.Warning($"advice: {advice}");
             }
