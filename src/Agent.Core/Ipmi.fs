@@ -16,14 +16,14 @@ let Source = "ipmitool"
 let fanArguments: string[] = [| "-I"; "open"; "sdr"; "type"; "Fan" |]
 
 /// Reads the sensors that report a speed in RPM. A sensor without a reading, or that reads a percentage or a state, is
-/// no fan with a speed and is left out.
+/// no fan with a speed and is left out. A line that cannot be read costs that line.
 [<CompiledName "Parse">]
-let parse (text: ReadOnlySpan<byte>) : Result<Sys.Hwmon.Fan[], ParseError> =
+let parse (text: ReadOnlySpan<byte>) : Result<Parsed<Sys.Hwmon.Fan[]>, ParseError> =
     let mutable cursor = Cursor(Source, text)
+    let mutable faults = LineFaults()
     let fans = ResizeArray<Sys.Hwmon.Fan>()
-    let mutable failure = ValueNone
 
-    while failure.IsNone && cursor.NextLine() do
+    while cursor.NextLine() do
         let cells = (Text.toString cursor.Line).Split '|'
 
         if cells.Length >= 5 then
@@ -36,8 +36,7 @@ let parse (text: ReadOnlySpan<byte>) : Result<Sys.Hwmon.Fan[], ParseError> =
                 // Sensors with a factor read with decimals.
                 if
                     Text.tryDecimal (ReadOnlySpan digits, &speed)
-                    && speed >= 0.0
-                    && speed <= float Int32.MaxValue
+                    && Sys.Hwmon.isPlausibleSpeed (int64 (Math.Clamp(speed, -1.0, 1e9)))
                 then
                     fans.Add
                         {
@@ -45,11 +44,66 @@ let parse (text: ReadOnlySpan<byte>) : Result<Sys.Hwmon.Fan[], ParseError> =
                             Speed = LanguagePrimitives.Int32WithMeasure(int (Math.Round speed))
                         }
                 else
-                    failure <- ValueSome(cursor.Bad("reading", "a number and RPM"))
+                    faults.Add(cursor.Bad("reading", "a number and RPM"))
         elif cells.Length > 1 then
-            failure <- ValueSome(cursor.Bad("columns", "name | id | status | entity | reading"))
+            faults.Add(cursor.Bad("columns", "name | id | status | entity | reading"))
 
-    match failure with
-    | ValueSome error -> Error error
-    | ValueNone when not cursor.AtEnd -> Error(cursor.NoLine "the last line")
-    | ValueNone -> Ok(fans.ToArray())
+    faults.AddTorn &cursor
+    Ok(faults.Around(fans.ToArray()))
+
+/// What a run of ipmitool told.
+[<RequireQualifiedAccess>]
+type Answer =
+    /// Fans, and what was wrong with the rest.
+    | Fans of fans: Sys.Hwmon.Fan[] * faults: SourceError[]
+    /// This machine has no management controller, or no driver for it.
+    | NoController
+    /// Its device may not be opened.
+    | NotAllowed
+    /// Nothing came of it.
+    | Failed of error: SourceError
+
+    /// Calls the function for the case that this is.
+    member this.Match
+        (fans: Func<Sys.Hwmon.Fan[], SourceError[], 'r>, noController: Func<'r>, notAllowed: Func<'r>, failed: Func<SourceError, 'r>)
+        : 'r =
+        match this with
+        | Fans(found, faults) -> fans.Invoke(found, faults)
+        | NoController -> noController.Invoke()
+        | NotAllowed -> notAllowed.Invoke()
+        | Failed error -> failed.Invoke error
+
+/// What a run that ended with this code came to, by its standard output and standard error. Good rows count whatever the code: one
+/// sensor that does not answer ends ipmitool with 1.
+[<CompiledName "Interpret">]
+let interpret (exitCode: int) (output: ReadOnlySpan<byte>) (errors: ReadOnlySpan<byte>) : Answer =
+    let words = (Text.toString errors).Trim()
+
+    let says (phrase: string) =
+        words.Contains(phrase, StringComparison.OrdinalIgnoreCase)
+
+    let failure () =
+        let first = Text.excerpt (ReadOnlySpan(Text.Encoding.UTF8.GetBytes(words.Split('\n')[0])))
+
+        SourceError.Unreadable(
+            Source,
+            (if first = "" then
+                 $"exit code {exitCode}"
+             else
+                 $"exit code {exitCode}: {first}")
+        )
+
+    match parse output with
+    | Ok parsed when parsed.Value.Length > 0 || exitCode = 0 ->
+        Answer.Fans(
+            parsed.Value,
+            [|
+                if exitCode <> 0 then
+                    failure ()
+                for fault in parsed.Faults do
+                    SourceError.Garbled fault
+            |]
+        )
+    | _ when says "could not open device" && says "permission denied" -> Answer.NotAllowed
+    | _ when says "could not open device" -> Answer.NoController
+    | _ -> Answer.Failed(failure ())

@@ -45,8 +45,10 @@ module Repetition =
     /// From one line about a remark to the next.
     let Period = TimeSpan.FromMinutes 1.0
 
-    /// Every number as one `#`, whatever its length and fraction. The status of an HTTP answer stays: it says what happens.
-    let private withoutFigures (message: string) : string =
+    /// What a message says whatever figures it names: every number as one `#`, whatever its length and fraction. The status of an HTTP
+    /// answer stays: it says what happens.
+    [<CompiledName "Gist">]
+    let gist (message: string) : string =
         let text = StringBuilder()
         let mutable inNumber = false
         let mutable inStatus = false
@@ -99,7 +101,7 @@ module Repetition =
             Level = level
             Message = message
             Figures = behind
-            Key = withoutFigures message
+            Key = gist message
         }
 
     /// Nothing was said yet.

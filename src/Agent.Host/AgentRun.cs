@@ -33,6 +33,7 @@ internal sealed class AgentRun : IDisposable
     private readonly string version;
     private readonly Log log;
     private readonly Signals signals;
+    private long defects;
     private readonly ProcFiles files;
     private readonly SlowSources slow;
     private readonly SamplingScheduler sampling;
@@ -87,7 +88,7 @@ internal sealed class AgentRun : IDisposable
         this.signals = signals;
         var record = endpoint is null && remote is null ? null : new ReadingRecord();
         files = new ProcFiles(settings.ProcFs, settings.SysFs, clock, record);
-        slow = new SlowSources(settings, clock, withMetrics: record is not null);
+        slow = new SlowSources(settings, clock, withMetrics: record is not null, log.Info, OnDefect);
         sampling = new SamplingScheduler(clock)
         {
             // The opening of the CPU window and the sample are two grids, which skip together.
@@ -226,7 +227,7 @@ internal sealed class AgentRun : IDisposable
         slow.Facts,
         slow.Sensors,
         slow.States,
-        () => watch.Failures,
+        () => watch.Failures + Interlocked.Read(ref defects),
         Destinations,
         files.ReadDomainName(),
         clock);
@@ -305,6 +306,13 @@ internal sealed class AgentRun : IDisposable
     {
         Sampled();
         log.ResultLine(sample.Body.Span);
+
+        // Nobody is left to print for, as behind `| head -1`.
+        if (log.IsOutputUnread)
+        {
+            sampling.Stop();
+            slow.Stop();
+        }
         sample.Release();
         service.Delivered();
         accepted = true;
@@ -418,6 +426,13 @@ internal sealed class AgentRun : IDisposable
         }
     }
 
+    /// <summary>What the thread of a source threw: that source is lost or read again later, and all else goes on.</summary>
+    private void OnDefect(string source, Exception defect)
+    {
+        Interlocked.Increment(ref defects);
+        log.Error($"{source}: a defect of the agent, please report it: {defect}");
+    }
+
     /// <summary>Lets go of the GPUs, or takes them up again: while they are let go of, they can be reset or divided.</summary>
     private void SwitchGpus()
     {
@@ -440,7 +455,7 @@ internal sealed class AgentRun : IDisposable
             log.Routine($"GPUs: {found.Summary}");
         }
 
-        if (found.Advice != gpus.Advice && found.Advice.Length > 0)
+        if (found.Advice.Length > 0 && Repetition.Gist(found.Advice) != Repetition.Gist(gpus.Advice))
         {
             log.Warning($"advice: {found.Advice}");
         }

@@ -35,6 +35,7 @@ internal static class Program
 
     private static int Main(string[] argv)
     {
+        StandardDescriptors.Ensure();
         using var output = Writer(StandardStream.Output);
         using var errors = Writer(StandardStream.Errors);
 

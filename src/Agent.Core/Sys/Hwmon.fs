@@ -78,7 +78,7 @@ let isPlausible (celsius: float<degC>) : bool =
 
 /// False for what no fan does: less than nothing, and 50,000 revolutions and more. 65,535 is −1 in 16 bits; chips that count
 /// the time of one revolution make hundreds of thousands of a header without a fan. The fastest real ones reach 38,000.
-let private isPlausibleSpeed (revolutions: int64) : bool =
+let internal isPlausibleSpeed (revolutions: int64) : bool =
     revolutions >= 0L && revolutions < 50_000L
 
 let private splitPath (path: string) =

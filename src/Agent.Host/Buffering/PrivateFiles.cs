@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
 
 namespace Agent.Host.Buffering;
 
@@ -7,11 +8,25 @@ internal static partial class PrivateFiles
 {
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
 
-    /// <summary>EWOULDBLOCK of flock(2), which .NET turns into an IOException with that code.</summary>
-    private const int HeldByAnother = 11;
+    private const string Foreign = "belongs to another user, who could read it or choose what is sent; remove it or run as that user";
 
-    /// <summary>O_CLOEXEC of open(2), with O_RDONLY, which is 0.</summary>
-    private const int ReadOnlyCloseOnExec = 0x80000;
+    // open(2).
+    private const int Create = 0x40;
+    private const int Exclusive = 0x80;
+    private const int AtEnd = 0x400;
+    private const int CloseOnExec = 0x80000;
+    private const int NoFollow = 0x20000;
+    private const int NoFollowArm = 0x8000;
+
+    // errno(3).
+    private const int NotThere = 2;
+    private const int Interrupted = 4;
+    private const int NoPermission = 13;
+    private const int NotAllowed = 1;
+    private const int TooManyLinks = 40;
+
+    /// <summary>LOCK_EX and LOCK_NB of flock(2).</summary>
+    private const int ExclusiveAtOnce = 6;
 
     /// <summary>Makes the directory and those above it, unless they are there.</summary>
     public static void MakeDirectory(string path)
@@ -30,28 +45,74 @@ internal static partial class PrivateFiles
         Directory.CreateDirectory(path, OwnerOnly | UnixFileMode.UserExecute);
     }
 
-    /// <summary>Opens a file without a buffer of its own; what is created is private.</summary>
-    public static FileStream Open(string path, FileMode mode, FileAccess access, FileShare share = FileShare.ReadWrite | FileShare.Delete) =>
-        new(path, new FileStreamOptions
+    /// <summary>
+    /// Opens a file without a buffer of its own; what is created is private. A link in its place is not followed, and what is no
+    /// ordinary file or another user's is refused: somebody else could read or choose what is written and sent.
+    /// </summary>
+    /// <exception cref="IOException">It cannot be opened, or is refused.</exception>
+    /// <exception cref="UnauthorizedAccessException">The permission is missing.</exception>
+    public static FileStream Open(string path, FileMode mode, FileAccess access)
+    {
+        var flags = CloseOnExec
+            | (RuntimeInformation.ProcessArchitecture is Architecture.Arm64 or Architecture.Arm ? NoFollowArm : NoFollow)
+            | access switch { FileAccess.Read => 0, FileAccess.Write => 1, _ => 2 }
+            | mode switch
+            {
+                FileMode.CreateNew => Create | Exclusive,
+                FileMode.OpenOrCreate => Create,
+                FileMode.Append => Create | AtEnd,
+                _ => 0,
+            };
+
+        int descriptor;
+
+        do
         {
-            Mode = mode,
-            Access = access,
-            Share = share,
-            BufferSize = 0,
-            UnixCreateMode = mode == FileMode.Open ? null : OwnerOnly,
-        });
+            descriptor = Open(path, flags, (int)OwnerOnly);
+        }
+        while (descriptor < 0 && Marshal.GetLastPInvokeError() == Interrupted);
+
+        if (descriptor < 0)
+        {
+            throw Failure(path, Marshal.GetLastPInvokeError());
+        }
+
+        var handle = new SafeFileHandle(descriptor, ownsHandle: true);
+
+        if (Refusal(FileStatus.Of(handle)) is { Length: > 0 } reason)
+        {
+            handle.Dispose();
+            throw new IOException($"\"{path}\" {reason}");
+        }
+
+        return new FileStream(handle, access, bufferSize: 0);
+    }
+
+    /// <summary>Refuses a directory that is another user's, or that a link leads to.</summary>
+    /// <exception cref="IOException">It is refused.</exception>
+    public static void CheckDirectory(string path)
+    {
+        if (FileStatus.Of(path, follow: false) is { } status
+            && (!status.IsDirectory ? "is a link or no directory; name a directory of the agent's own"
+                : status.Owner != FileStatus.CurrentUser ? Foreign
+                : "") is { Length: > 0 } reason)
+        {
+            throw new IOException($"\"{path}\" {reason}");
+        }
+    }
 
     /// <summary>Locks the file until the result is disposed of or the process ends; null when another one has it.</summary>
     public static FileStream? TryLock(string path)
     {
-        try
+        var file = Open(path, FileMode.OpenOrCreate, FileAccess.ReadWrite);
+
+        if (Lock((int)file.SafeFileHandle.DangerousGetHandle(), ExclusiveAtOnce) == 0)
         {
-            return Open(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+            return file;
         }
-        catch (IOException error) when (error.HResult == HeldByAnother)
-        {
-            return null;
-        }
+
+        file.Dispose();
+        return null;
     }
 
     /// <summary>
@@ -60,7 +121,7 @@ internal static partial class PrivateFiles
     /// </summary>
     public static bool Sync(string path)
     {
-        var descriptor = OpenForSync(path, ReadOnlyCloseOnExec);
+        var descriptor = Open(path, CloseOnExec, 0);
 
         if (descriptor < 0)
         {
@@ -75,8 +136,30 @@ internal static partial class PrivateFiles
     /// <summary>True for what a disk or a file system may do to any call; everything else is a defect.</summary>
     public static bool IsFault(Exception error) => error is IOException or UnauthorizedAccessException;
 
-    [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
-    private static partial int OpenForSync(string path, int flags);
+    private static string Refusal(FileStatus? status) =>
+        status is not { } known ? ""
+        : !known.IsRegular ? "is no ordinary file"
+        : known.Owner != FileStatus.CurrentUser ? Foreign
+        : "";
+
+    private static Exception Failure(string path, int error)
+    {
+        var reason = Marshal.GetPInvokeErrorMessage(error);
+
+        return error switch
+        {
+            NotThere => new FileNotFoundException($"Could not find file '{path}'.", path),
+            NoPermission or NotAllowed => new UnauthorizedAccessException($"Access to the path '{path}' is denied."),
+            TooManyLinks => new IOException($"\"{path}\" is a link; the spool follows none"),
+            _ => new IOException($"{reason} : '{path}'", error),
+        };
+    }
+
+    [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Open(string path, int flags, int mode);
+
+    [LibraryImport("libc", EntryPoint = "flock")]
+    private static partial int Lock(int descriptor, int operation);
 
     [LibraryImport("libc", EntryPoint = "fdatasync")]
     private static partial int SyncData(int descriptor);

@@ -14,6 +14,7 @@ internal sealed partial class SegmentFiles
         try
         {
             PrivateFiles.MakeDirectory(directory);
+            PrivateFiles.CheckDirectory(directory);
             inUse = PrivateFiles.TryLock(Path.Join(directory, "lock"));
 
             if (inUse is null)

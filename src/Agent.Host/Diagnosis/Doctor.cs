@@ -1,6 +1,7 @@
 using Agent.Core;
 using Agent.Host.Posting;
 using Microsoft.FSharp.Core;
+using Agent.Host.Service;
 
 namespace Agent.Host.Diagnosing;
 
@@ -37,7 +38,7 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, string version, 
             surroundings.Container(),
         ];
 
-        output.Write(settings.Json ? Diagnosis.ToJson(version, rows) + "\n" : Diagnosis.Table(rows));
+        output.Write(settings.Json ? Diagnosis.ToJson(version, rows) + "\n" : string.Join('\n', Diagnosis.Table(rows).Split('\n').Select(Log.OneLine)));
         return Diagnosis.IsHealthy(rows);
     }
 

@@ -48,7 +48,7 @@ internal sealed class MachineChecks : IDisposable
         ipmi = new("ipmi", clock, () =>
             sensors.Wait(Limit, SensorReading.None).Fans.Length > 0
                 ? FSharpResult<Hwmon.Fan[], SourceError>.NewOk([])
-                : controller.Read());
+                : from answer in controller.Read() from fans in FansOf(answer) select fans);
         frequency = new("frequency", clock, () => NewSysFiles().ReadFrequency());
         facts = new("system", clock, () => new SystemFacts(settings.ProcFs, NewSysFiles()).Read());
         partitions = new("partitions", clock, () => new PartitionFiles(settings.ProcFs, settings.RootFs, clock, withNetwork: false).Read());
@@ -110,6 +110,13 @@ internal sealed class MachineChecks : IDisposable
             files.Dispose();
         }
     }
+
+    private static FSharpResult<Hwmon.Fan[], SourceError> FansOf(Ipmi.Answer answer) => answer.Match(
+        fans: static (fans, _) => FSharpResult<Hwmon.Fan[], SourceError>.NewOk(fans),
+        noController: static () => FSharpResult<Hwmon.Fan[], SourceError>.NewError(SourceError.NewAbsent("/dev/ipmi0")),
+        notAllowed: static () => FSharpResult<Hwmon.Fan[], SourceError>.NewError(
+            SourceError.NewUnreadable("/dev/ipmi0", "permission denied; let the agent's user or group open it")),
+        failed: FSharpResult<Hwmon.Fan[], SourceError>.NewError);
 
     private static FSharpResult<int, SourceError> Ok(int fields) => FSharpResult<int, SourceError>.NewOk(fields);
 

@@ -6,8 +6,13 @@ namespace Agent.Host.Reading;
 
 /// <summary>What a program printed.</summary>
 /// <param name="ExitCode">0 for success.</param>
-/// <param name="Output">Its standard output; its standard error where that is empty.</param>
-internal sealed record ProgramOutput(int ExitCode, byte[] Output);
+/// <param name="Output">Its standard output.</param>
+/// <param name="Errors">Its standard error.</param>
+internal sealed record ProgramOutput(int ExitCode, byte[] Output, byte[] Errors)
+{
+    /// <summary>Its standard output; its standard error where that is empty.</summary>
+    public byte[] Words => Output.Length > 0 ? Output : Errors;
+}
 
 /// <summary>
 /// Runs another program now and then, with a limit. A program that hangs is killed and not waited for: one in
@@ -118,9 +123,8 @@ internal sealed class ChildProcess(string name, TimeSpan limit, AgentClock clock
         using (process.StandardOutput)
         using (process.StandardError)
         {
-            var printed = output.Length > 0 ? output : errors;
             return FSharpResult<ProgramOutput, SourceError>.NewOk(
-                new ProgramOutput(process.ExitCode, printed.ToArray()));
+                new ProgramOutput(process.ExitCode, output.ToArray(), errors.ToArray()));
         }
     }
 

@@ -11,6 +11,7 @@ namespace Agent.Host.Reading;
 /// </summary>
 internal static class ChildStart
 {
+    private const uint Root = 0;
     private const UnixFileMode Executable = UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute;
 
     /// <summary>PR_SET_PDEATHSIG must be set between fork and exec, which .NET cannot; setpriv of util-linux can.</summary>
@@ -23,12 +24,37 @@ internal static class ChildStart
             .Select(directory => Path.Join(directory, name))
             .FirstOrDefault(File.Exists);
 
+    /// <summary>The program itself, or the directory above it, that another user than root can change; null when there is none.</summary>
+    public static string? Foreign(string path)
+    {
+        // What links lead to is what is started.
+        var real = new FileInfo(Path.GetFullPath(path)).ResolveLinkTarget(returnFinalTarget: true)?.FullName ?? Path.GetFullPath(path);
+
+        foreach (var start in (string[])[Path.GetFullPath(path), real])
+        {
+            for (var place = start; place is not null; place = Path.GetDirectoryName(place))
+            {
+                if (FileStatus.Of(place) is { } status && (status.Owner != Root || status.IsOpenToAll))
+                {
+                    return place;
+                }
+            }
+        }
+
+        return null;
+    }
+
     /// <summary>Starts the program with nothing to read; absent when it is not in PATH.</summary>
     public static FSharpResult<Process, SourceError> Start(string name, IEnumerable<string> arguments)
     {
         if (Find(name) is not { } path)
         {
             return FSharpResult<Process, SourceError>.NewError(SourceError.NewAbsent(name));
+        }
+
+        if (FileStatus.CurrentUser == Root && Foreign(path) is { } foreign)
+        {
+            return Unreadable(name, $"{path} is not started as root, because others than root can change {foreign}");
         }
 
         try
@@ -75,7 +101,9 @@ internal static class ChildStart
     // The setpriv of busybox does not know the option.
     private static string? FindSetpriv()
     {
-        if (Find("setpriv") is not { } setpriv || Find("true") is not { } nothing)
+        if (Find("setpriv") is not { } setpriv
+            || Find("true") is not { } nothing
+            || (FileStatus.CurrentUser == Root && (Foreign(setpriv) ?? Foreign(nothing)) is not null))
         {
             return null;
         }

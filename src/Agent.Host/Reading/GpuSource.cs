@@ -29,6 +29,7 @@ internal sealed class GpuSource
     private readonly TimeSpan longestAge;
     private readonly SlowSource<GpuReading> thread;
     private readonly NvmlSource? library;
+    private readonly Action<string, Exception>? onDefect;
     private volatile NvidiaSmiSource? program;
     private volatile bool isReleased;
     private Gpu[] known = [];
@@ -37,15 +38,16 @@ internal sealed class GpuSource
     private volatile GpuFinding? finding;
 
     /// <summary>Nothing is read before <see cref="Start"/>.</summary>
-    public GpuSource(Settings settings, TimeSpan longestAge, AgentClock clock)
+    public GpuSource(Settings settings, TimeSpan longestAge, AgentClock clock, Action<string, Exception>? onDefect = null)
     {
         this.settings = settings;
         this.longestAge = longestAge;
         this.clock = clock;
         library = settings.GpuReader is GpuReader.Auto or GpuReader.Nvml
-            ? new(settings.NvmlLibrary, settings.ProcFs, settings.SysFs, settings.Interval, longestAge, clock)
+            ? new(settings.NvmlLibrary, settings.ProcFs, settings.SysFs, settings.Interval, longestAge, clock, onDefect)
             : null;
-        thread = new("gpu", clock, longestAge, Read);
+        thread = new("gpu", clock, longestAge, Read, onDefect);
+        this.onDefect = onDefect;
     }
 
     /// <summary>The newest reading that is young enough; null while there is none.</summary>
@@ -67,7 +69,7 @@ internal sealed class GpuSource
     public SourceError[] Faults => SourceErrors.Together(
         Hanging is { Length: > 0 } hanging ? [SourceError.NewUnreadable(Nvml.Source, hanging)] : [],
         library?.Hanging ?? [],
-        (program is { } asked ? asked.Faults : thread.Newest?.Faults) ?? []);
+        (program is { } asked ? asked.Faults : thread.Last?.Faults) ?? []);
 
     /// <summary>Says so when a call of the library has not returned for too long.</summary>
     private string Hanging =>
@@ -144,7 +146,7 @@ internal sealed class GpuSource
         if (MayAskProgram() && program is null)
         {
             var asked = new NvidiaSmiSource(
-                settings.Interval, longestAge, !settings.Once, settings.ProcFs, NvidiaSmiProcess.NewProgram(clock), clock);
+                settings.Interval, longestAge, !settings.Once, settings.ProcFs, NvidiaSmiProcess.NewProgram(clock), clock, onDefect);
             asked.Start();
             asked.WaitForFirst(clock.Elapsed + FirstAnswer);
 

@@ -1,5 +1,4 @@
 using Agent.Core;
-using Agent.Core.Sys;
 using Microsoft.FSharp.Core;
 
 namespace Agent.Host.Reading;
@@ -12,15 +11,8 @@ internal sealed class IpmiProcess(AgentClock clock)
 
     private readonly ChildProcess program = new(Ipmi.Source, Limit, clock);
 
-    /// <summary>The fans; absent when ipmitool is not installed.</summary>
-    public FSharpResult<Hwmon.Fan[], SourceError> Read() =>
+    /// <summary>What ipmitool told; absent when it is not installed.</summary>
+    public FSharpResult<Ipmi.Answer, SourceError> Read() =>
         from output in program.Run(Ipmi.FanArguments)
-        from fans in Interpret(output)
-        select fans;
-
-    private static FSharpResult<Hwmon.Fan[], SourceError> Interpret(ProgramOutput output) =>
-        output.ExitCode == 0
-            ? Ipmi.Parse(output.Output).SelectError(SourceError.NewGarbled)
-            : FSharpResult<Hwmon.Fan[], SourceError>.NewError(
-                SourceError.NewUnreadable(Ipmi.Source, $"exit code {output.ExitCode}"));
+        select Ipmi.Interpret(output.ExitCode, output.Output, output.Errors);
 }

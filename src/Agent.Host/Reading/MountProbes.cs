@@ -71,7 +71,18 @@ internal sealed class MountProbes<T>(AgentClock clock, Func<string, FSharpResult
     {
         while (probe is not null)
         {
-            var answer = ask(probe.Directory);
+            FSharpResult<T, SourceError> answer;
+
+            try
+            {
+                answer = ask(probe.Directory);
+            }
+            catch (Exception defect)
+            {
+                // Costs this mount; the source says what it is at its next reading.
+                answer = FSharpResult<T, SourceError>.NewError(
+                    SourceError.NewUnreadable(probe.Directory, $"a defect of the agent: {defect.GetType().Name}: {defect.Message}"));
+            }
 
             lock (gate)
             {

@@ -73,26 +73,26 @@ internal sealed class NvidiaSmiProcess(ChildProcess program)
     // As of GPUs: good rows count whatever the exit code. Without any a failing code means that nobody knows.
     private static FSharpResult<NvidiaSmi.ProcessReading, SourceError> InterpretProcesses(ProgramOutput output)
     {
-        var parsed = NvidiaSmi.ParseProcesses(output.Output).SelectError(SourceError.NewGarbled);
+        var parsed = NvidiaSmi.ParseProcesses(output.Words).SelectError(SourceError.NewGarbled);
 
         return output.ExitCode == 0 || parsed.Match(static reading => reading.Processes.Length > 0, static _ => false)
             ? parsed
-            : FSharpResult<NvidiaSmi.ProcessReading, SourceError>.NewError(Failed(output.ExitCode, output.Output));
+            : FSharpResult<NvidiaSmi.ProcessReading, SourceError>.NewError(Failed(output.ExitCode, output.Words));
     }
 
     // A failing exit code with good rows is one sick GPU among healthy ones: the rows count.
     private FSharpResult<GpuReading, SourceError> Interpret(ProgramOutput output)
     {
-        var parsed = NvidiaSmi.Parse(output.Output).SelectError(SourceError.NewGarbled);
+        var parsed = NvidiaSmi.Parse(output.Words).SelectError(SourceError.NewGarbled);
 
         if (parsed.Match(static reading => reading.Gpus.Length > 0, static _ => false))
         {
             return parsed;
         }
 
-        Failure = NvidiaSmiFailureModule.Of(output.ExitCode, output.Output);
+        Failure = NvidiaSmiFailureModule.Of(output.ExitCode, output.Words);
         return output.ExitCode == 0
             ? parsed
-            : FSharpResult<GpuReading, SourceError>.NewError(Failed(output.ExitCode, output.Output));
+            : FSharpResult<GpuReading, SourceError>.NewError(Failed(output.ExitCode, output.Words));
     }
 }

@@ -36,6 +36,7 @@ internal sealed partial class NvidiaSmiSource
     /// <summary>A process that has closed its pipes or was killed ends soon.</summary>
     private static readonly TimeSpan Ending = TimeSpan.FromSeconds(1);
 
+    private readonly Action<string, Exception>? onDefect;
     private readonly AgentClock clock;
     private readonly TimeSpan interval;
     private readonly TimeSpan longestAge;
@@ -70,8 +71,9 @@ internal sealed partial class NvidiaSmiSource
     /// <param name="procFs">Where the names of processes are.</param>
     /// <param name="program">nvidia-smi.</param>
     /// <param name="clock">The monotonic clock.</param>
-    public NvidiaSmiSource(TimeSpan interval, TimeSpan longestAge, bool isLooping, string procFs, ChildProcess program, AgentClock clock)
+    public NvidiaSmiSource(TimeSpan interval, TimeSpan longestAge, bool isLooping, string procFs, ChildProcess program, AgentClock clock, Action<string, Exception>? onDefect = null)
     {
+        this.onDefect = onDefect;
         this.clock = clock;
         this.interval = interval;
         this.longestAge = longestAge;
@@ -125,7 +127,7 @@ internal sealed partial class NvidiaSmiSource
                 var whole = error ?? (clock.Elapsed - troubleAt <= longestAge ? trouble : null);
 
                 return SourceErrors.Together(
-                    Newest?.Faults ?? [],
+                    newest?.Faults ?? [],
                     whole is { IsAbsent: false } ? [whole] : [],
                     processError is null ? [] : [processError],
                     processes?.Faults ?? []);
@@ -146,8 +148,7 @@ internal sealed partial class NvidiaSmiSource
     }
 
     /// <summary>Starts reading.</summary>
-    public void Start() =>
-        new Thread(Run, maxStackSize: 256 * 1024) { IsBackground = true, Name = "gpu" }.Start();
+    public void Start() => Guard.Start("gpu", 256 * 1024, Run, onDefect);
 
     /// <summary>Ends the program that runs, and the thread, without waiting for either.</summary>
     public void Stop()

@@ -26,6 +26,7 @@ internal sealed class NvmlSource
     /// <summary>A thread that has not left by then hangs in a call.</summary>
     private static readonly TimeSpan LongestCall = TimeSpan.FromSeconds(10);
 
+    private readonly Action<string, Exception>? onDefect;
     private readonly string path;
     private readonly string procFs;
     private readonly TimeSpan longestCostlyAge;
@@ -56,7 +57,7 @@ internal sealed class NvmlSource
     /// <param name="interval">From one reading to the next.</param>
     /// <param name="longestAge">A reading that is older is not told as the present.</param>
     /// <param name="clock">The monotonic clock.</param>
-    public NvmlSource(string path, string procFs, string sysFs, TimeSpan interval, TimeSpan longestAge, AgentClock clock)
+    public NvmlSource(string path, string procFs, string sysFs, TimeSpan interval, TimeSpan longestAge, AgentClock clock, Action<string, Exception>? onDefect = null)
     {
         this.path = path;
         this.procFs = procFs;
@@ -68,7 +69,8 @@ internal sealed class NvmlSource
 
         // Twice the period, because the newest reading is always almost one period old.
         longestCostlyAge = longestAge > period * 2 ? longestAge : period * 2;
-        costly = new("gpu costly", clock, longestCostlyAge, () => ReadCostly(period));
+        costly = new("gpu costly", clock, longestCostlyAge, () => ReadCostly(period), onDefect);
+        this.onDefect = onDefect;
     }
 
     /// <summary>What the newest attempt to open the library came to.</summary>
@@ -221,7 +223,7 @@ internal sealed class NvmlSource
 
         everOpened = true;
         costly.Start();
-        new Thread(WatchXid, maxStackSize: 128 * 1024) { IsBackground = true, Name = "gpu events" }.Start();
+        Guard.Start("gpu events", 128 * 1024, WatchXid, onDefect);
         costly.WaitForFirst(clock.Elapsed + FirstCostly);
     }
 

@@ -1,5 +1,4 @@
 using System.IO.Enumeration;
-using System.Runtime.InteropServices;
 using Agent.Core;
 using Microsoft.FSharp.Core;
 
@@ -17,23 +16,57 @@ internal sealed class ProcessCount(string root, Func<long?> links, Func<TimeSpan
 {
     private static readonly TimeSpan CheckPeriod = TimeSpan.FromMinutes(1);
 
+    /// <summary>Processes of others are not listed (hidepid of proc(5)).</summary>
+    private bool isHidden;
     private long? constant;
     private TimeSpan checkedAt;
     private bool lists;
 
     /// <summary>Counts the processes of a machine's own /proc or of a tree that looks like one.</summary>
-    public static ProcessCount Of(string root, Func<TimeSpan> now) =>
-        LinkCount.CountsProcesses(root) ? new(root, LinkCount.OfProc, now) : new(root, static () => null, now);
+    public static ProcessCount Of(string root, Func<TimeSpan> now) => LinkCount.CountsProcesses(root) switch
+    {
+        Processes.Listed => new(root, LinkCount.OfProc, now),
+        Processes.Hidden => new(root, LinkCount.OfProc, now) { isHidden = true },
+        Processes.HiddenAndUncounted => new(root, static () => null, now) { isHidden = true },
+        _ => new(root, static () => null, now),
+    };
 
     /// <summary>The processes at this instant.</summary>
     public FSharpResult<int, SourceError> Read()
     {
+        if (isHidden)
+        {
+            return CountHidden();
+        }
+
         if (!lists && constant is { } known && now() - checkedAt < CheckPeriod && links() is { } linked && linked > known)
         {
             return FSharpResult<int, SourceError>.NewOk((int)(linked - known));
         }
 
         return lists ? List() : ListAndCheck();
+    }
+
+    /// <summary>
+    /// The link count less what it is without processes: one for each directory of /proc that is not a process's, and two as of every
+    /// directory (proc_root_getattr, fs/proc/root.c).
+    /// </summary>
+    private FSharpResult<int, SourceError> CountHidden()
+    {
+        try
+        {
+            constant ??= 2 + new DirectoryInfo(root).EnumerateDirectories()
+                .Count(static entry => !char.IsAsciiDigit(entry.Name[0]) && entry.LinkTarget is null);
+
+            return links() is { } linked && linked > constant
+                ? FSharpResult<int, SourceError>.NewOk((int)(linked - constant))
+                : FSharpResult<int, SourceError>.NewError(SourceError.NewUnreadable(
+                    root, "the processes of other users are hidden (hidepid); give the agent the group of its gid= option"));
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return FSharpResult<int, SourceError>.NewError(KernelFiles.ErrorOf(root, error));
+        }
     }
 
     private FSharpResult<int, SourceError> ListAndCheck()
@@ -79,59 +112,56 @@ internal sealed class ProcessCount(string root, Func<long?> links, Func<TimeSpan
     }
 }
 
+/// <summary>What can be learnt of the number of processes.</summary>
+internal enum Processes
+{
+    /// <summary>All are listed, and the link count counts them.</summary>
+    Listed,
+
+    /// <summary>The link count counts them, and those of others are not listed.</summary>
+    Hidden,
+
+    /// <summary>All are listed, and the link count says nothing about them.</summary>
+    Uncounted,
+
+    /// <summary>Neither.</summary>
+    HiddenAndUncounted,
+}
+
 /// <summary>The link count of /proc.</summary>
-internal static partial class LinkCount
+internal static class LinkCount
 {
     /// <summary>PROC_PID_INIT_INO: what every machine calls the namespace of its first process.</summary>
     private const string FirstNamespace = "pid:[4026531836]";
 
-    /// <summary>AT_FDCWD of openat(2).</summary>
-    private const int CurrentDirectory = -100;
-
-    /// <summary>STATX_NLINK of statx(2).</summary>
-    private const uint WantsLinks = 4;
-
-    /// <summary>The size of struct statx, and where stx_nlink stands in it.</summary>
-    private const int Size = 256;
-    private const int Links = 16;
-
-    private static readonly byte[] Proc = "/proc\0"u8.ToArray();
-
     /// <summary>
-    /// False in a namespace of process ids, whose /proc lists its own processes and counts those of the whole machine, and
-    /// where the processes of others are hidden.
+    /// What the link count and a listing tell. In a namespace of process ids /proc lists its own processes and counts those of the whole
+    /// machine. With hidepid it lists those of the reader alone, and process 1 is not among them.
     /// </summary>
-    public static bool CountsProcesses(string root)
+    public static Processes CountsProcesses(string root)
     {
         try
         {
-            return root == "/proc"
-                && new FileInfo("/proc/self/ns/pid").LinkTarget == FirstNamespace
-                && Directory.Exists("/proc/1");
+            if (root != "/proc")
+            {
+                return Processes.Uncounted;
+            }
+
+            var isFirst = new FileInfo("/proc/self/ns/pid").LinkTarget == FirstNamespace;
+            return (isFirst, Directory.Exists("/proc/1")) switch
+            {
+                (true, true) => Processes.Listed,
+                (true, false) => Processes.Hidden,
+                (false, true) => Processes.Uncounted,
+                (false, false) => Processes.HiddenAndUncounted,
+            };
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            return false;
+            return Processes.Uncounted;
         }
     }
 
     /// <summary>One call of statx(2); null where the kernel or the C library has none.</summary>
-    public static long? OfProc()
-    {
-        Span<byte> answer = stackalloc byte[Size];
-
-        try
-        {
-            return Statx(CurrentDirectory, ref Proc[0], 0, WantsLinks, ref answer[0]) == 0
-                ? MemoryMarshal.Read<uint>(answer[Links..])
-                : null;
-        }
-        catch (EntryPointNotFoundException)
-        {
-            return null;
-        }
-    }
-
-    [LibraryImport("libc", EntryPoint = "statx")]
-    private static partial int Statx(int directory, ref byte path, int flags, uint wanted, ref byte answer);
+    public static long? OfProc() => FileStatus.Of("/proc") is { Links: var links } ? links : null;
 }

@@ -13,10 +13,15 @@ internal readonly record struct SlowReading<T>(T Value, TimeSpan Next);
 /// <param name="clock">The monotonic clock.</param>
 /// <param name="longestAge">A reading that is older is not told as the present; infinite where none is too old.</param>
 /// <param name="read">Reads once; it does not throw for what a machine may do.</param>
-internal sealed class SlowSource<T>(string name, AgentClock clock, TimeSpan longestAge, Func<SlowReading<T>> read)
+/// <param name="onDefect">Takes what it throws all the same, which then costs this reading and nothing else.</param>
+internal sealed class SlowSource<T>(
+    string name, AgentClock clock, TimeSpan longestAge, Func<SlowReading<T>> read, Action<string, Exception>? onDefect = null)
     where T : class
 {
     // For waiting. What was read is asked for at every sample and is looked at without it.
+    /// <summary>From a reading that ended in a defect to the next attempt.</summary>
+    private static readonly TimeSpan AfterDefect = TimeSpan.FromMinutes(1);
+
     private readonly object gate = new();
     private volatile Taken? newest;
     private long since;
@@ -58,6 +63,9 @@ internal sealed class SlowSource<T>(string name, AgentClock clock, TimeSpan long
             ? taken.Value
             : null;
 
+    /// <summary>The newest reading, however old: what was wrong with it is wrong until another says otherwise.</summary>
+    public T? Last => newest?.Value;
+
     /// <summary>True while a reading does not return, and what is there is too old to be told. For sources that wait less than that.</summary>
     public bool IsOverdue =>
         started && !stopped && newest is not { IsFinal: true } && clock.Elapsed.Ticks - Volatile.Read(ref since) > longestAge.Ticks;
@@ -96,17 +104,21 @@ internal sealed class SlowSource<T>(string name, AgentClock clock, TimeSpan long
         while (true)
         {
             var begin = clock.Elapsed;
-            var reading = read();
+            var reading = Guarded();
 
             lock (gate)
             {
                 var end = clock.Elapsed;
-                var isFinal = reading.Next == Timeout.InfiniteTimeSpan;
-                newest = new Taken(reading.Value, end, end - begin, isFinal);
-                Volatile.Write(ref since, end.Ticks);
-                Monitor.PulseAll(gate);
+                var isFinal = reading is { Next: var next } && next == Timeout.InfiniteTimeSpan;
 
-                var until = end + reading.Next;
+                if (reading is { } good)
+                {
+                    newest = new Taken(good.Value, end, end - begin, isFinal);
+                    Volatile.Write(ref since, end.Ticks);
+                    Monitor.PulseAll(gate);
+                }
+
+                var until = end + (reading?.Next ?? AfterDefect);
 
                 while (!isFinal && !stopped && !wanted && clock.Elapsed < until)
                 {
@@ -120,6 +132,19 @@ internal sealed class SlowSource<T>(string name, AgentClock clock, TimeSpan long
 
                 wanted = false;
             }
+        }
+    }
+
+    private SlowReading<T>? Guarded()
+    {
+        try
+        {
+            return read();
+        }
+        catch (Exception defect) when (onDefect is not null)
+        {
+            onDefect(name, defect);
+            return null;
         }
     }
 

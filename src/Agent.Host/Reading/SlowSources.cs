@@ -26,6 +26,7 @@ internal sealed class SlowSources
     private readonly SlowSource<PartitionReading> partitions;
     private readonly SlowSource<Devices.Known> devices;
     private readonly AgentClock clock;
+    private readonly Action<string> tell;
     private (PartitionReading Partitions, SystemInfo Others, SystemInfo Facts) together =
         (PartitionReading.None, SystemInfoModule.Unknown, SystemInfoModule.Unknown);
 
@@ -33,9 +34,16 @@ internal sealed class SlowSources
     /// Sources under the settings' roots; nothing is read before <see cref="Start"/>. File systems of other machines are for
     /// metrics only, and not asked where there are none.
     /// </summary>
-    public SlowSources(Settings settings, AgentClock clock, bool withMetrics)
+    /// <param name="settings">What to read.</param>
+    /// <param name="clock">The monotonic clock.</param>
+    /// <param name="withMetrics">Whether anybody wants metrics.</param>
+    /// <param name="tell">Takes what a user may want to know once.</param>
+    /// <param name="onDefect">Takes what the thread of a source threw; without it such a defect ends the program.</param>
+    public SlowSources(
+        Settings settings, AgentClock clock, bool withMetrics, Action<string>? tell = null, Action<string, Exception>? onDefect = null)
     {
         this.clock = clock;
+        this.tell = tell ?? (static _ => { });
         var interval = settings.Interval;
         var longestAge = Longest(TimeSpan.FromSeconds(10), interval * 3);
         var sensorFiles = NewSysFiles();
@@ -48,20 +56,20 @@ internal sealed class SlowSources
         {
             var reading = sensorFiles.ReadSensors();
             return new(reading, reading.IsEmpty ? Minute : Longest(interval, TimeSpan.FromSeconds(1)));
-        });
+        }, onDefect);
 
         // Twice the longer period, because the newest reading is always almost one period old.
         frequency = new("frequency", clock, Longest(longestAge, Minute * 2), () =>
         {
             var reading = frequencyFiles.ReadFrequency();
             return new(reading, frequencyFiles.HasClocks ? Longest(interval, FrequencyPeriod) : Longest(interval, Minute));
-        });
+        }, onDefect);
 
-        ipmiFans = new("ipmi", clock, Longest(longestAge, IpmiPeriod * 2), () => ReadIpmi(ipmi, interval));
-        gpus = new(settings, longestAge, clock);
-        facts = new("system", clock, Timeout.InfiniteTimeSpan, () => new(systemFacts.Read(), Minute));
-        devices = new("devices", clock, Timeout.InfiniteTimeSpan, new DeviceSource(settings.SysFs, clock).Read);
-        partitions = new("partitions", clock, Minute * 3, () => new(partitionFiles.Read(), Minute));
+        ipmiFans = new("ipmi", clock, Longest(longestAge, IpmiPeriod * 2), () => ReadIpmi(ipmi, interval), onDefect);
+        gpus = new(settings, longestAge, clock, onDefect);
+        facts = new("system", clock, Timeout.InfiniteTimeSpan, () => new(systemFacts.Read(), Minute), onDefect);
+        devices = new("devices", clock, Timeout.InfiniteTimeSpan, new DeviceSource(settings.SysFs, clock).Read, onDefect);
+        partitions = new("partitions", clock, Minute * 3, () => new(partitionFiles.Read(), Minute), onDefect);
 
         SysFiles NewSysFiles() => new(settings.SysFs, settings.ProcFs);
     }
@@ -149,12 +157,12 @@ internal sealed class SlowSources
     /// <summary>What the newest readings could not read.</summary>
     public SourceError[] Faults() =>
         SourceErrors.Together(
-            sensors.Newest?.Faults ?? [],
-            ipmiFans.Newest?.Faults ?? [],
+            sensors.Last?.Faults ?? [],
+            ipmiFans.Last?.Faults ?? [],
             gpus.Faults,
-            frequency.Newest?.Faults ?? [],
-            facts.Newest?.Faults ?? [],
-            partitions.Newest?.Faults ?? []);
+            frequency.Last?.Faults ?? [],
+            facts.Last?.Faults ?? [],
+            partitions.Last?.Faults ?? []);
 
     /// <summary>The newest sensors of hwmon.</summary>
     public Hwmon.PlacedSensor[] Sensors() => (sensors.Newest ?? SensorReading.None).Placed;
@@ -188,11 +196,27 @@ internal sealed class SlowSources
             return new(FanReading.None, Timeout.InfiniteTimeSpan);
         }
 
-        return ipmi.Read().Match<Hwmon.Fan[], SourceError, SlowReading<FanReading>>(
-            fans => new(new FanReading(fans, []), Longest(interval, IpmiPeriod)),
-            error => error.IsAbsent
-                ? new(FanReading.None, Timeout.InfiniteTimeSpan)
-                : new(new FanReading([], [error]), Minute));
+        return ipmi.Read().Match<Ipmi.Answer, SourceError, SlowReading<FanReading>>(
+            answer => answer.Match<SlowReading<FanReading>>(
+                fans: (fans, faults) => new(new FanReading(fans, faults), Longest(interval, IpmiPeriod)),
+                noController: () => Never(
+                    "ipmitool finds no management controller (/dev/ipmi0), so there are no fans in the samples; "
+                    + "on a machine that has one, load the kernel module ipmi_devintf and start the agent again"),
+                notAllowed: () => Never(
+                    "ipmitool may not open /dev/ipmi0, so there are no fans in the samples; "
+                    + "let the agent's user or group open it and start the agent again"),
+                failed: error => new(new FanReading([], [error]), Minute)),
+            error => error.IsAbsent ? Never("") : new(new FanReading([], [error]), Minute));
+
+        SlowReading<FanReading> Never(string remark)
+        {
+            if (remark.Length > 0)
+            {
+                tell(remark);
+            }
+
+            return new(FanReading.None, Timeout.InfiniteTimeSpan);
+        }
     }
 
     private static TimeSpan Longest(TimeSpan one, TimeSpan other) => one > other ? one : other;

@@ -20,10 +20,16 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
     private readonly Lock gate = new();
     private Repetitions repetitions = Repetition.None;
 
-    /// <summary>The text on one line: line breaks and other control characters become blanks.</summary>
+    /// <summary>
+    /// The text on one line: line breaks and other control characters become blanks, and so do those that reverse the direction of
+    /// writing (Unicode, UAX 9), with which a GPU's or a server's name could make a terminal show another line than the one that stands there.
+    /// </summary>
     public static string OneLine(string text)
     {
-        static bool Breaks(char c) => char.IsControl(c) || c is '\u2028' or '\u2029';
+        static bool Breaks(char c) =>
+            char.IsControl(c)
+            || c is '\u061c' or '\u200e' or '\u200f' or '\u2028' or '\u2029'
+            or (>= '\u202a' and <= '\u202e') or (>= '\u2066' and <= '\u2069');
 
         return text.Any(Breaks)
             ? string.Create(text.Length, text, static (line, text) =>
@@ -41,9 +47,12 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
     {
         if (!quiet)
         {
-            Write(output, line);
+            Write(output, OneLine(line));
         }
     }
+
+    /// <summary>True once nobody reads standard output any more, as behind <c>| head -1</c>.</summary>
+    public bool IsOutputUnread => output is StreamWriter { BaseStream: StandardStream { IsUnread: true } };
 
     /// <summary>The output that was asked for; --quiet does not silence it.</summary>
     public void Result(string text) => Write(output, text);

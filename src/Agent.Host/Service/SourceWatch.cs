@@ -53,7 +53,7 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
         }
 
         // One state for each kind of failure: the raw text of a garbled file may differ at every sample.
-        var state = reading.IsOk ? "" : reading.ErrorValue.Match(_ => "absent", (_, reason) => reason, _ => "garbled");
+        var state = reading.IsOk ? "" : reading.ErrorValue.Match(_ => "absent", (_, reason) => Repetition.Gist(reason), _ => "garbled");
         var isFault = state.Length > 0 && (needed || state != "absent");
         Failures += isFault ? 1 : 0;
 
@@ -97,7 +97,7 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
 
         foreach (var fault in faults)
         {
-            var source = fault.Match(static path => path, static (path, _) => path, static error => error.Source + " " + error.Field);
+            var source = fault.Match(static path => path, static (path, _) => Repetition.Gist(path), static error => error.Source + " " + error.Field);
             Failures++;
 
             if (now.Add(source) && !slowBroken.Contains(source))

@@ -22,6 +22,9 @@ internal sealed partial class StandardStream(int descriptor) : Stream
     /// <summary>Standard error.</summary>
     public static Stream Errors => new StandardStream(2);
 
+    /// <summary>True once nobody reads it any more.</summary>
+    public bool IsUnread { get; private set; }
+
     /// <inheritdoc/>
     public override bool CanRead => false;
 
@@ -64,6 +67,7 @@ internal sealed partial class StandardStream(int descriptor) : Stream
                     _ = Poll(ref full, 1, Timeout.Infinite);
                     break;
                 case BrokenPipe:
+                    IsUnread = true;
                     return;
                 case var error:
                     throw new IOException(Marshal.GetPInvokeErrorMessage(error), error);
