@@ -7,7 +7,8 @@ open Agent.Core.Units
 open Agent.Tests.Fixtures
 open Expecto
 
-let private parse (text: byte[]) = Ipmi.parse (ReadOnlySpan text)
+let private parse (text: byte[]) =
+    Parsed.strict (Ipmi.parse (ReadOnlySpan text))
 let private fan label speed : Hwmon.Fan = { Label = label; Speed = speed }
 
 [<Tests>]
@@ -65,6 +66,46 @@ let tests =
 
             testCase "an empty text has no fans"
             <| fun () -> Expect.equal (parse [||]) (Ok [||]) "none"
+
+            testCase "a line that cannot be read costs that line"
+            <| fun () ->
+                match Ipmi.parse (ReadOnlySpan "F | 41h | ok | 29.1 | 10 RPM\nG | 42h | ok | 29.2 | fast RPM\nH | 43h | ok | 29.3 | 20 RPM\n"B) with
+                | Ok parsed ->
+                    Expect.equal parsed.Value [| fan "F" 10<rpm>; fan "H" 20<rpm> |] "the others"
+                    Expect.equal parsed.FaultCount 1 "one fault"
+                | Error error -> failtest $"{error}"
+
+            testCase "good rows count whatever the exit code, which is told"
+            <| fun () ->
+                let rows = "F | 41h | ok | 29.1 | 10 RPM\n"B
+
+                match Ipmi.interpret 1 (ReadOnlySpan rows) (ReadOnlySpan "Get SDR 0002 command failed\n"B) with
+                | Ipmi.Answer.Fans(fans, faults) ->
+                    Expect.equal fans [| fan "F" 10<rpm> |] "the fan"
+
+                    Expect.equal
+                        faults
+                        [|
+                            SourceError.Unreadable("ipmitool", "exit code 1: Get SDR 0002 command failed")
+                        |]
+                        "the code"
+                | other -> failtest $"{other}"
+
+            testCase "no controller, no permission and no answer are three things"
+            <| fun () ->
+                let answer (errors: string) =
+                    Ipmi.interpret 1 ReadOnlySpan.Empty (ReadOnlySpan(utf8 errors))
+
+                let device = "Could not open device at /dev/ipmi0 or /dev/ipmi/0 or /dev/ipmidev/0: "
+                Expect.equal (answer (device + "No such file or directory\n")) Ipmi.Answer.NoController "no controller"
+                Expect.equal (answer (device + "Permission denied\n")) Ipmi.Answer.NotAllowed "no permission"
+
+                Expect.equal
+                    (answer "Error sending request: timeout\n")
+                    (Ipmi.Answer.Failed(SourceError.Unreadable("ipmitool", "exit code 1: Error sending request: timeout")))
+                    "no answer"
+
+                Expect.equal (Ipmi.interpret 0 ReadOnlySpan.Empty ReadOnlySpan.Empty) (Ipmi.Answer.Fans([||], [||])) "a controller without fans"
 
             testCase "the command asks for fans through the local driver"
             <| fun () -> Expect.equal Ipmi.fanArguments [| "-I"; "open"; "sdr"; "type"; "Fan" |] "arguments"

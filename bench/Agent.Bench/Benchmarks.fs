@@ -116,7 +116,7 @@ type BesideTheSampling() =
         NvidiaSmi.parse (ReadOnlySpan nvidiaSmi)
 
     [<Benchmark>]
-    member _.Ipmi() : Result<Hwmon.Fan[], ParseError> = Ipmi.parse (ReadOnlySpan Machine.ipmi)
+    member _.Ipmi() : Result<Parsed<Hwmon.Fan[]>, ParseError> = Ipmi.parse (ReadOnlySpan Machine.ipmi)
 
 /// From what was read to the bytes that are sent.
 [<MemoryDiagnoser(false)>]
