@@ -200,7 +200,6 @@ let private errorsUnder (stream: string) (words: string list) : int * string lis
         ProcessStartInfo("/bin/sh", [ "-c"; script; binary.Value ] @ words, RedirectStandardError = true, RedirectStandardOutput = true)
 
     start.Environment["AI_DASHBOARD_TOKEN"] <- Token
-    start.Environment["DOTNET_ROOT"] <- Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", ".."))
 
     use shell =
         match Process.Start start with

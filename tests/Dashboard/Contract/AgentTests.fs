@@ -54,7 +54,7 @@ let tests =
 
                 use agent =
                     startBare
-                        [ "PATH", "/usr/bin:/bin"; "AI_DASHBOARD_TEST_TIME_SCALE", "10" ]
+                        [ "PATH", Agent.Tests.World.path (); "AI_DASHBOARD_TEST_TIME_SCALE", "10" ]
                         [
                             "--host"
                             dashboard.Url
@@ -92,7 +92,7 @@ let tests =
                 use agent =
                     startBare
                         [
-                            "PATH", "/usr/bin:/bin"
+                            "PATH", Agent.Tests.World.path ()
                             "AI_DASHBOARD_TOKEN", server.Token
                             "AI_DASHBOARD_TEST_TIME_SCALE", "10"
                         ]
