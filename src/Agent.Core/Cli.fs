@@ -289,22 +289,24 @@ let private walk (argv: string[]) (hidesWords: bool) : Words =
             let name = if separator < 0 then word else word.Substring(0, separator)
 
             match table.TryGetValue name, rest with
-            | (true, true), _ when separator >= 0 -> found |> withValue name (word.Substring(separator + 1)) |> step rest
+            | (true, true), _ when separator >= 0 -> step rest (found |> withValue name (word.Substring(separator + 1)))
             | (true, true), value :: rest when not (value.StartsWith("--", StringComparison.Ordinal)) ->
-                found |> withValue name value |> step rest
-            | (true, true), _ -> found |> withoutValue name "needs a value" |> step rest
-            | (true, false), _ when separator >= 0 && name = "--version" -> found |> withError name $"{name} takes no value" |> step rest
+                step rest (found |> withValue name value)
+            | (true, true), _ -> step rest (found |> withoutValue name "needs a value")
+            | (true, false), _ when separator >= 0 && name = "--version" -> step rest (found |> withError name $"{name} takes no value")
             | (true, false), _ when separator >= 0 ->
                 // Settings reads it as it reads a variable.
-                { found with
-                    Flags = struct (name, word.Substring(separator + 1)) :: found.Flags
-                }
-                |> step rest
+                step
+                    rest
+                    { found with
+                        Flags = struct (name, word.Substring(separator + 1)) :: found.Flags
+                    }
             | (true, false), _ ->
-                { found with
-                    Flags = struct (name, "true") :: found.Flags
-                }
-                |> step rest
+                step
+                    rest
+                    { found with
+                        Flags = struct (name, "true") :: found.Flags
+                    }
             | _ ->
                 // A token that begins with dashes, behind the option that should have taken it.
                 let shown =
@@ -319,11 +321,11 @@ let private walk (argv: string[]) (hidesWords: bool) : Words =
                     | value :: others when separator < 0 && not (value.StartsWith '-') -> others
                     | rest -> rest
 
-                found |> withError "command line" $"{shown} is not an option" |> step rest
+                step rest (found |> withError "command line" $"{shown} is not an option")
         | word :: rest ->
             let shown = if hidesWords then "an argument" else quoted word
             let shown = $"command line: {shown}"
-            found |> withError "command line" $"{shown} is not an option" |> step rest
+            step rest (found |> withError "command line" $"{shown} is not an option")
 
     step
         (List.ofArray argv)
