@@ -7,6 +7,7 @@ open System.Diagnostics
 open System.Text
 open Agent.Core
 open Agent.Core.Dashboard
+open Agent.Dashboard.Web
 open Expecto
 
 let private now = DateTimeOffset(2026, 11, 24, 12, 0, 0, TimeSpan.Zero)
@@ -228,6 +229,21 @@ let private accessTests =
             Expect.equal ([ 1; 2; 3650; 3651 ] |> List.map isTaken) [ false; true; true; false ] "days"
     ]
 
+let private hubTests =
+    [
+        testCase "256 messages wait for somebody who listens slowly, and the oldest of more are lost"
+        <| fun () ->
+            let hub = Hub()
+            let listener = hub.Listen null
+
+            for _ in 1..256 do
+                hub.TellRegistrations()
+
+            Expect.isFalse (listener.HasLost()) "256"
+            hub.TellRegistrations()
+            Expect.isTrue (listener.HasLost()) "257"
+    ]
+
 [<Tests>]
 let tests =
     testList
@@ -237,4 +253,5 @@ let tests =
             testList "attention" attentionTests
             testList "retention and axes" retentionTests
             testList "access" accessTests
+            testList "listeners" hubTests
         ]
