@@ -30,10 +30,8 @@ let private cpuTime () : TimeSpan =
 /// A run takes this long at most.
 let private longestRun = TimeSpan.FromSeconds 1.0
 
-/// The first runs are compiled while they run.
-let private firstRuns = 50
-
-let private within (target: Target) : byte[] -> unit =
+/// The first runs are compiled while they run, and are not timed.
+let private within (firstRuns: int) (target: Target) : byte[] -> unit =
     let mutable runs = 0
 
     fun input ->
@@ -65,12 +63,15 @@ let main arguments =
         write directory (seeds fixtures (named name) |> List.distinctBy snd)
         0
     | [| "try"; name; file |] ->
-        (named name).Run(File.ReadAllBytes file)
+        let input = File.ReadAllBytes file
+        let run = within 1 (named name)
+        run input
+        run input
         0
     | [| "run"; name |] ->
         // Instrumented code writes to it from its first statement on; Fuzzer.Run puts afl-fuzz's own in its place.
         Trace.SharedMem <- NativeMemory.AllocZeroed(65536un) |> NativePtr.ofVoidPtr
-        let run = within (named name)
+        let run = within 50 (named name)
 
         Fuzzer.Run(fun (stream: Stream) ->
             use copy = new MemoryStream()

@@ -64,6 +64,8 @@ let tests =
                             tokenFile
                             "--interval"
                             "2"
+                            "--timeout"
+                            "100"
                         ]
 
                 let accepted () =
@@ -96,7 +98,7 @@ let tests =
                             "AI_DASHBOARD_TOKEN", server.Token
                             "AI_DASHBOARD_TEST_TIME_SCALE", "10"
                         ]
-                        [ "--host"; url; "--server-slug"; server.Slug; "--interval"; "2" ]
+                        [ "--host"; url; "--server-slug"; server.Slug; "--interval=2"; "--timeout=100" ]
 
                 let accepted () =
                     agent.Output |> List.filter _.Contains(" | cpu=") |> List.length
