@@ -211,6 +211,7 @@ let private wayTests =
                 [
                     "Thu, 26 Feb 2026 12:00:05 GMT", good
                     "Thu, 26 Feb 2026 12:00:06 GMT", doubt "clock-skewed"
+                    "Thu, 26 Feb 2026 11:55:00 GMT", doubt "clock-skewed"
                     "Thu, 26 Feb 2026 11:54:59 GMT", bad "clock-skewed"
                     "", doubt "not-checked"
                 ] do
