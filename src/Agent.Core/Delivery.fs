@@ -73,7 +73,8 @@ type TlsFault =
             $"unknown issuer: {shown subject} signed its certificate itself, and it is not trusted here"
         | UnknownIssuer(subject, issuer) ->
             $"unknown issuer: the certificate of {shown subject} goes back to {shown issuer}, which is not trusted here"
-        | WrongName(host, [||]) -> $"wrong host name: the certificate names no host, not {shown host} either"
+        | WrongName(host, [||]) ->
+            $"wrong host name: the certificate has no subject alternative name, so it is not for {shown host} (a common name does not count)"
         | WrongName(host, names) ->
             let first = names |> Array.truncate 5 |> Array.map shown |> String.concat ", "
 
@@ -124,6 +125,43 @@ type CertificateFacts =
 /// Says which of the many TLS failures one is.
 [<RequireQualifiedAccess>]
 module Tls =
+    /// Bits of the smallest RSA key that is accepted, as browsers and the CA/Browser Forum's baseline requirements have it.
+    [<Literal>]
+    let SmallestRsaKey = 2048
+
+    /// Signature algorithms over MD2, MD4, MD5 and SHA-1: RFC 3279, section 2.2, and OIW's names of them.
+    let private weakSignatures =
+        [|
+            "1.2.840.113549.1.1.2"
+            "1.2.840.113549.1.1.3"
+            "1.2.840.113549.1.1.4"
+            "1.2.840.113549.1.1.5"
+            "1.2.840.10040.4.3"
+            "1.2.840.10045.4.1"
+            "1.3.14.3.2.3"
+            "1.3.14.3.2.13"
+            "1.3.14.3.2.15"
+            "1.3.14.3.2.27"
+            "1.3.14.3.2.29"
+            // SHA-1, MD5 and MD2 as the hash of RSASSA-PSS.
+            "1.3.14.3.2.26"
+            "1.2.840.113549.2.5"
+            "1.2.840.113549.2.2"
+        |]
+
+    /// What is weak about a certificate, spelled as a problem of a link: the object identifier of its signature's algorithm (for
+    /// RSASSA-PSS that of its hash), and the bits of its RSA key, 0 for another kind. Of an anchor of trust, a root above all, the
+    /// signature says nothing: it is trusted for itself.
+    [<CompiledName "Weaknesses">]
+    let weaknesses (isAnchor: bool) (signature: string) (rsaBits: int) : string[] =
+        [|
+            if not isAnchor && Array.contains signature weakSignatures then
+                "HasWeakSignature"
+
+            if rsaBits > 0 && rsaBits < SmallestRsaKey then
+                "HasWeakKey"
+        |]
+
     let private timeFault (now: DateTimeOffset) (link: CertificateLink) =
         if now < link.NotBefore then
             TlsFault.NotYetValid(link.Subject, link.NotBefore, now)
@@ -135,7 +173,8 @@ module Tls =
         | "NotSignatureValid" -> "its signature is wrong"
         | "NotValidForUsage" -> "it is not made for servers"
         | "InvalidBasicConstraints" -> "a signer of it must not sign certificates"
-        | "HasWeakSignature" -> "its signature is weak"
+        | "HasWeakSignature" -> "it is signed with SHA-1 or an older hash"
+        | "HasWeakKey" -> $"its RSA key has fewer than {SmallestRsaKey} bits"
         | "ExplicitDistrust" -> "this machine is told not to trust it"
         | other -> other
 
@@ -171,7 +210,7 @@ module Tls =
             |]
 
         match faults, facts.Chain with
-        | [||], [||] -> [| TlsFault.Handshake "the server shows no certificate" |]
+        | [||], [||] -> [| TlsFault.Handshake "the server shows no certificate, or its chain cannot be built" |]
         | [||], chain -> [| TlsFault.BadCertificate(chain[0].Subject, "it is not accepted") |]
         | faults, _ -> faults |> Array.distinctBy rank |> Array.sortBy rank
 
@@ -220,6 +259,8 @@ type NetworkFailure =
     | TimedOut of limit: TimeSpan
     /// The connection broke before the answer was complete.
     | Broken of detail: string
+    /// Something answers, and it cannot be read.
+    | Unreadable of detail: string
     /// The proxy does not let the request through.
     | ProxyRefused of proxy: string * status: string
     /// The TLS handshake failed, or the certificate is not trusted.
@@ -237,6 +278,7 @@ type NetworkFailure =
         | NoConnection(address, limit) -> $"no connection to {address} within {seconds limit} s"
         | TimedOut limit -> $"no complete answer within {seconds limit} s"
         | Broken detail -> $"the connection broke: {detail}"
+        | Unreadable detail -> $"the answer cannot be read: {detail}"
         | ProxyRefused(proxy, "") -> $"the proxy {proxy} does not let it through"
         | ProxyRefused(proxy, status) -> $"the proxy {proxy} does not let it through: HTTP {status}"
         | Tls(fault, others) ->
@@ -258,6 +300,8 @@ type Answer =
         Date: string
         /// The first 64 KiB of the body.
         Body: ReadOnlyMemory<byte>
+        /// True when the request was sent twice: first over a connection that was closed without an answer.
+        WasSentTwice: bool
     }
 
 /// What came of a request.
@@ -455,7 +499,7 @@ module Delivery =
         let mutable receipt = noReceipt
 
         try
-            let mutable reader = Utf8JsonReader body
+            let mutable reader = Utf8JsonReader(Text.withoutMark body)
 
             if reader.Read() && reader.TokenType = JsonTokenType.StartObject then
                 while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do

@@ -60,6 +60,12 @@ internal static class Program
 
         var clock = new AgentClock(scale);
 
+        // Before anything touches a certificate.
+        if (OpenSsl.Problems(settings) is { Length: > 0 } missing)
+        {
+            return Complain(errors, missing);
+        }
+
         var trust = TlsTrust.Open(settings, clock);
 
         if (settings.Doctor)

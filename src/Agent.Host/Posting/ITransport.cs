@@ -3,7 +3,12 @@ using Agent.Core;
 namespace Agent.Host.Posting;
 
 /// <summary>An answer as it came, its body no longer than what is read of one.</summary>
-internal readonly record struct Reply(AnswerHead Head, ReadOnlyMemory<byte> Body);
+/// <param name="Head">Its head.</param>
+/// <param name="Body">Its body.</param>
+/// <param name="WasSentTwice">
+/// True when the request was sent over a connection that was closed without an answer, and then over another.
+/// </param>
+internal readonly record struct Reply(AnswerHead Head, ReadOnlyMemory<byte> Body, bool WasSentTwice = false);
 
 /// <summary>
 /// Carries one request at a time to one endpoint, over a connection that is kept. What a network or a server does wrong is

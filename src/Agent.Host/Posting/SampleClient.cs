@@ -80,7 +80,7 @@ internal sealed partial class SampleClient : IDisposable
         }
         catch (InvalidDataException)
         {
-            return Exchange.NewFailed(NetworkFailure.NewBroken("the answer is not the gzip that it says it is"));
+            return Exchange.NewFailed(NetworkFailure.NewUnreadable("the answer is not the gzip that it says it is"));
         }
         finally
         {
@@ -138,16 +138,26 @@ internal sealed partial class SampleClient : IDisposable
         reply.Head.RetryAfter,
         WithoutSecrets(reply.Head.Location, parts),
         reply.Head.Date,
-        WithoutSecrets(reply.Head.IsGzip ? Decompressed(reply.Body) : reply.Body.ToArray(), parts));
+        WithoutSecrets(reply.Head.IsGzip ? Decompressed(reply.Body, reply.Head.Status) : reply.Body.ToArray(), parts),
+        reply.WasSentTwice);
 
     /// <summary>
     /// Compression was not asked for, but a proxy that does it all the same must not make a delivery look like none.
     /// </summary>
-    private static byte[] Decompressed(ReadOnlyMemory<byte> body)
+    private static byte[] Decompressed(ReadOnlyMemory<byte> body, int status)
     {
         using var stream = new GZipStream(new MemoryStream(body.ToArray()), CompressionMode.Decompress);
         var text = new byte[LongestAnswer];
-        return text[..stream.ReadAtLeast(text, text.Length, throwOnEndOfStream: false)];
+
+        try
+        {
+            return text[..stream.ReadAtLeast(text, text.Length, throwOnEndOfStream: false)];
+        }
+        catch (InvalidDataException) when (status >= (int)HttpStatusCode.Ambiguous)
+        {
+            // A refusal may be cut off, and its status says enough.
+            return [];
+        }
     }
 
     /// <summary>Some servers repeat what they were sent, and what they say is printed.</summary>
