@@ -19,7 +19,8 @@ internal sealed class TlsTrust
     private readonly TimeProvider time;
     private TlsFault[] faults = [];
 
-    private TlsTrust(X509Certificate2Collection issuers, ClientIdentity? identity, bool insecure, TimeProvider time)
+    /// <summary>Trust in these issuers beside the system's.</summary>
+    internal TlsTrust(X509Certificate2Collection issuers, ClientIdentity? identity, bool insecure, TimeProvider time)
     {
         this.issuers = issuers;
         this.identity = identity;
