@@ -104,6 +104,7 @@ let private answer: Gen<Answer> =
                 Location = location
                 Date = ""
                 Body = ReadOnlyMemory body
+                WasSentTwice = false
             }
     }
 

@@ -253,8 +253,7 @@ let private tlsTests =
                         facts |> withProblems 0 [ "NotValidForUsage" ], "certificate refused: that of h: it is not made for servers"
                         facts |> withProblems 1 [ "HasWeakSignature" ],
                         "certificate refused: that of Middle: it is signed with SHA-1 or an older hash"
-                        facts |> withProblems 0 [ "HasWeakKey" ],
-                        "certificate refused: that of h: its RSA key has fewer than 2048 bits"
+                        facts |> withProblems 0 [ "HasWeakKey" ], "certificate refused: that of h: its RSA key has fewer than 2048 bits"
                         facts |> withProblems 0 [ "SomethingNew" ], "certificate refused: that of h: SomethingNew"
                         { facts with
                             IsForHost = false

@@ -210,7 +210,10 @@ module Tls =
             |]
 
         match faults, facts.Chain with
-        | [||], [||] -> [| TlsFault.Handshake "the server shows no certificate, or its chain cannot be built" |]
+        | [||], [||] ->
+            [|
+                TlsFault.Handshake "the server shows no certificate, or its chain cannot be built"
+            |]
         | [||], chain -> [| TlsFault.BadCertificate(chain[0].Subject, "it is not accepted") |]
         | faults, _ -> faults |> Array.distinctBy rank |> Array.sortBy rank
 

@@ -40,8 +40,7 @@ module HappyEyeballs =
             |> List.ofArray
             |> List.partition (fun address -> address.Equals winner || not (Array.contains address failed))
 
-        let byTrust =
-            good |> List.sortBy (fun address -> if address.Equals winner then 0 else 1)
+        let byTrust = good |> List.sortBy (fun address -> if address.Equals winner then 0 else 1)
 
         let inTurn =
             match byTrust with
@@ -51,7 +50,6 @@ module HappyEyeballs =
                 |> List.partition (fun address -> address.AddressFamily = first.AddressFamily)
                 ||> interleave
 
-        let byAge =
-            bad |> List.sortBy (fun address -> Array.LastIndexOf(failed, address))
+        let byAge = bad |> List.sortBy (fun address -> Array.LastIndexOf(failed, address))
 
         inTurn @ byAge |> List.truncate MostAddresses |> Array.ofList

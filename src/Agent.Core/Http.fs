@@ -153,7 +153,12 @@ module AnswerHead =
             if lines < MostEmptyLines && rest.Length >= 1 && rest[0] = LineFeed then
                 length <- length + 1
                 lines <- lines + 1
-            elif lines < MostEmptyLines && rest.Length >= 2 && rest[0] = CarriageReturn && rest[1] = LineFeed then
+            elif
+                lines < MostEmptyLines
+                && rest.Length >= 2
+                && rest[0] = CarriageReturn
+                && rest[1] = LineFeed
+            then
                 length <- length + 2
                 lines <- lines + 1
             else

@@ -13,12 +13,17 @@ open Agent.Core
 open Agent.Host
 open Agent.Host.Posting
 open Agent.Tests.Host.DirectTransportTests
+open Agent.Tests.Host.VirtualClock
 open Expecto
 
 /// An address at which nothing ever answers: the kernel drops what asks for a connection while the queue of a listener is full.
 type private BlackHole(address: IPAddress, port: int) =
     let listener = new TcpListener(address, port)
-    let fill = [ for _ in 1..3 -> new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) ]
+
+    let fill =
+        [
+            for _ in 1..3 -> new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp)
+        ]
 
     do
         listener.Start 0
@@ -87,7 +92,8 @@ let private pending (port: int) : int =
         |> Array.length)
 
 /// Answers one request and closes.
-let private once: Script = answers [ "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok" ]
+let private once: Script =
+    answers [ "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok" ]
 
 let private needsIPv6 () =
     if not Socket.OSSupportsIPv6 then
@@ -179,12 +185,26 @@ let private dualStack =
                 with :? SocketException as error ->
                     Expect.equal error.SocketErrorCode SocketError.ConnectionRefused "refused"
 
+            testCase "one refuses and another is dead: that is told while it lasts"
+            <| fun () ->
+                let port =
+                    use server = loopback [ once ]
+                    server.Port
+
+                use _ = new BlackHole(IPAddress.Parse "127.0.0.2", port)
+                use transport = toName port (AgentClock()) (resolver [ "127.0.0.2"; "127.0.0.1" ])
+                Expect.throws (fun () -> insist transport 600 0 |> ignore) "no connection"
+                Expect.isNotNull transport.Refusal "nothing listens there"
+
             testCase "names are resolved again for each connection"
             <| fun () ->
                 use first = loopback [ once ]
                 use second = new Server(IPAddress.Parse "127.0.0.2", first.Port, id, [ once ])
                 let mutable now = "127.0.0.1"
-                use transport = toName first.Port (AgentClock()) (LookUp(fun _ family -> (resolver [ now ]).Invoke("", family)))
+
+                use transport =
+                    toName first.Port (AgentClock()) (LookUp(fun _ family -> (resolver [ now ]).Invoke("", family)))
+
                 Expect.equal (insist transport 5000 0) ("ok", 1) "delivered"
                 now <- "127.0.0.2"
                 Expect.equal (insist transport 5000 0) ("ok", 1) "delivered"
@@ -269,6 +289,127 @@ let private dualStack =
                 release.Set() |> ignore
         ]
 
+/// Posts on a thread of its own, and returns what comes of it.
+let private inBackground (transport: DirectTransport) =
+    System.Threading.Tasks.Task.Factory.StartNew(
+        (fun () -> bodyOf (transport.Post(parts, ReadOnlyMemory "x"B, CancellationToken.None))),
+        System.Threading.Tasks.TaskCreationOptions.LongRunning
+    )
+
+/// Long enough for threads to look at a clock that was moved, on a busy machine.
+let private settle () = Thread.Sleep 150
+
+/// What time has to do with it, told to the millisecond by a clock that is moved by hand.
+let private edges =
+    let milliseconds (count: int) = TimeSpan.FromMilliseconds(int64 count)
+
+    testList
+        "edges"
+        [
+            testCase "the second address is tried after 250 ms, and not before"
+            <| fun () ->
+                use server = loopback [ once ]
+                use _ = new BlackHole(IPAddress.Parse "127.0.0.2", server.Port)
+                let clock = ManualClock()
+                use transport = toName server.Port clock (resolver [ "127.0.0.2"; "127.0.0.1" ])
+                let answer = inBackground transport
+                settle ()
+                clock.Advance(milliseconds 249)
+                settle ()
+                Expect.equal server.Connections 0 "not yet"
+                clock.Advance(milliseconds 1)
+                Expect.isTrue (answer.Wait 5000) "now"
+                Expect.equal answer.Result "ok" "delivered"
+
+            testCase "the other family's addresses are waited for 50 ms, and no longer"
+            <| fun () ->
+                use server = loopback [ once ]
+                use release = new ManualResetEvent false
+
+                let lookUp =
+                    LookUp(fun _ family ->
+                        if family = AddressFamily.InterNetworkV6 then
+                            release.WaitOne() |> ignore
+
+                        (resolver [ "127.0.0.1" ]).Invoke("", family))
+
+                let clock = ManualClock()
+                use transport = toName server.Port clock lookUp
+                let answer = inBackground transport
+                settle ()
+                clock.Advance(milliseconds 49)
+                settle ()
+                Expect.equal server.Connections 0 "not yet"
+                clock.Advance(milliseconds 1)
+                Expect.isTrue (answer.Wait 5000) "now"
+                release.Set() |> ignore
+
+            testCase "an opening is given up after 30 s, and a look-up doubled after a minute, not before"
+            <| fun () ->
+                for hangs, late, early in [ false, 30_000, 29_999; true, 60_000, 59_999 ] do
+                    for after, expected in [ early, 1; late, 2 ] do
+                        use server = loopback [ once ]
+                        use _ = new BlackHole(IPAddress.Parse "127.0.0.2", server.Port)
+                        use release = new ManualResetEvent false
+                        let mutable asked = 0
+
+                        let lookUp =
+                            LookUp(fun _ family ->
+                                if family = AddressFamily.InterNetwork then
+                                    Interlocked.Increment &asked |> ignore
+
+                                if hangs then
+                                    release.WaitOne() |> ignore
+
+                                (resolver [ "127.0.0.2" ]).Invoke("", family))
+
+                        let clock = ManualClock()
+                        use transport = toName server.Port clock lookUp
+                        Expect.throws (fun () -> insist transport 100 0 |> ignore) "no connection"
+                        clock.Advance(milliseconds after)
+                        Expect.throws (fun () -> insist transport 100 0 |> ignore) "no connection"
+                        Expect.equal asked expected $"look-ups after {after} ms, {hangs}"
+                        release.Set() |> ignore
+
+            testCase "a connection is used until its time is over, and not after"
+            <| fun () ->
+                use server = loopback [ echoes ]
+                let clock = ManualClock()
+                use transport = new DirectTransport(server.Url, null, TimeSpan.FromMinutes 5.0, "agent/1", clock)
+
+                for advance, connections in [ 0, 1; 299_999, 1; 1, 2 ] do
+                    clock.Advance(milliseconds advance)
+                    Expect.equal (bodyOf (post transport "a")) "a" "an answer"
+                    Expect.equal server.Connections connections $"after {advance} ms more"
+
+            testCase "a head of 32 KiB is read, and a longer one is not"
+            <| fun () ->
+                for length, isRead in [ 32_768, true; 32_769, false ] do
+                    let start = "HTTP/1.1 204 Empty\r\nX: "
+                    let head = start + String('x', length - start.Length - 4) + "\r\n\r\n"
+                    use server = loopback [ answers [ head ] ]
+                    use transport = new DirectTransport(server.Url, null, TimeSpan.FromMinutes 5.0, "agent/1", AgentClock())
+
+                    if isRead then
+                        Expect.equal (post transport "a").Head.Status 204 "read"
+                    else
+                        Expect.throwsT<System.Net.Http.HttpIOException> (fun () -> post transport "a" |> ignore) "too long"
+
+            testCase "a connection that took longer than all patience is used all the same"
+            <| fun () ->
+                use server = loopback [ once ]
+                use _ = new BlackHole(IPAddress.Parse "127.0.0.2", server.Port)
+                let clock = ManualClock()
+                use transport = toName server.Port clock (resolver [ "127.0.0.2"; "127.0.0.1" ])
+                Expect.throws (fun () -> insist transport 100 0 |> ignore) "no connection yet"
+                clock.Advance(milliseconds 250)
+                settle ()
+                Expect.equal server.Connections 1 "it comes about while nobody waits"
+                clock.Advance(TimeSpan.FromMinutes 1.0)
+                Expect.equal (insist transport 5000 0) ("ok", 1) "and is used a minute later"
+                Expect.equal server.Connections 1 "the same"
+        ]
+
 /// Closes with a reset, and not with a farewell.
 let private reset (stream: Stream) =
     match stream with
@@ -328,6 +469,20 @@ let private earlyAnswers =
                                 Thread.Sleep 10_000))
 
                     Expect.equal (reply.Head.Status, bodyOf reply) (status, body) "the answer counts"
+
+            testCase "an answer that comes before the request, which is never read"
+            <| fun () ->
+                for pause in [ 0; 50 ] do
+                    let busy: Script =
+                        fun stream ->
+                            send "HTTP/1.1 503 Busy\r\nRetry-After: 9\r\nContent-Length: 0\r\n\r\n" stream
+                            Thread.Sleep pause
+                            reset stream
+
+                    use server = loopback [ busy ]
+                    use transport = new DirectTransport(server.Url, null, TimeSpan.FromMinutes 5.0, "agent/1", AgentClock())
+                    let reply = post transport "a"
+                    Expect.equal (reply.Head.Status, reply.Head.RetryAfter) (503, "9") $"after {pause} ms"
 
             testCase "what is only said on the way does not end the request"
             <| fun () ->
@@ -440,8 +595,7 @@ let private closedConnections =
 
             testCase "a first request is never sent again"
             <| fun () ->
-                let closes: Script =
-                    fun stream -> receive stream |> ignore
+                let closes: Script = fun stream -> receive stream |> ignore
 
                 use server = loopback [ closes; echoes ]
                 use transport = new DirectTransport(server.Url, null, TimeSpan.FromMinutes 5.0, "agent/1", AgentClock())
@@ -481,4 +635,4 @@ let private closedConnections =
         ]
 
 [<Tests>]
-let tests = testList "Host.DeliveryMatrix" [ dualStack; earlyAnswers; closedConnections ]
+let tests = testList "Host.DeliveryMatrix" [ dualStack; edges; earlyAnswers; closedConnections ]

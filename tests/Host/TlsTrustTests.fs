@@ -45,6 +45,24 @@ let private authority: X509Extension list =
         X509KeyUsageExtension(X509KeyUsageFlags.KeyCertSign, true)
     ]
 
+/// Signs as .NET's own generator does, and with SHA-1 as well, which that one refuses.
+type private Signer(key: RSA, padding: RSASignaturePadding) =
+    inherit X509SignatureGenerator()
+    let own = X509SignatureGenerator.CreateForRSA(key, padding)
+
+    override _.GetSignatureAlgorithmIdentifier(hash) =
+        if hash <> HashAlgorithmName.SHA1 then
+            own.GetSignatureAlgorithmIdentifier hash
+        elif padding = RSASignaturePadding.Pkcs1 then
+            // sha1WithRSAEncryption, NULL
+            Convert.FromHexString "300D06092A864886F70D0101050500"
+        else
+            // id-RSASSA-PSS with the defaults of RFC 4055, of which SHA-1 is one
+            Convert.FromHexString "300D06092A864886F70D01010A3000"
+
+    override _.SignData(data: byte[], hash: HashAlgorithmName) = key.SignData(data, hash, padding)
+    override _.BuildPublicKey() = own.PublicKey
+
 /// A certificate with its key, signed by another one or by itself.
 let private certificate (kind: Kind) (issuer: X509Certificate2 option) (name: string) (extensions: X509Extension list) =
     let key = RSA.Create kind.Bits
@@ -53,18 +71,18 @@ let private certificate (kind: Kind) (issuer: X509Certificate2 option) (name: st
     for extension in extensions do
         request.CertificateExtensions.Add extension
 
-    match issuer with
-    | None -> request.CreateSelfSigned(now.AddDays -10.0, now.AddDays 10.0)
-    | Some issuer ->
-        let generator =
+    let subject, signer =
+        match issuer with
+        | None -> request.SubjectName, key
+        | Some issuer ->
             match issuer.GetRSAPrivateKey() with
             | null -> failwith "an issuer without a key"
-            | key -> X509SignatureGenerator.CreateForRSA(key, kind.Padding)
+            | key -> issuer.SubjectName, key
 
-        let signed =
-            request.Create(issuer.SubjectName, generator, now.AddDays -5.0, now.AddDays 5.0, RandomNumberGenerator.GetBytes 8)
+    let signed =
+        request.Create(subject, Signer(signer, kind.Padding), now.AddDays -5.0, now.AddDays 5.0, RandomNumberGenerator.GetBytes 8)
 
-        signed.CopyWithPrivateKey key
+    signed.CopyWithPrivateKey key
 
 let private root = lazy (certificate strong None "Root" authority)
 
@@ -134,7 +152,10 @@ let tests =
             <| fun () ->
                 let host = names [ "h.example" ] []
                 let small = { strong with Bits = 2040 }
-                let fault name = [ $"certificate refused: that of {name}: its RSA key has fewer than 2048 bits" ]
+
+                let fault name =
+                    [ $"certificate refused: that of {name}: its RSA key has fewer than 2048 bits" ]
+
                 let own = certificate small (Some root.Value) "h" host
                 Expect.equal (judge [ root.Value ] "h.example" own []) (fault "h") "the server's"
                 let middle = certificate small (Some root.Value) "Middle" authority
@@ -147,7 +168,11 @@ let tests =
             testCase "nothing is signed with SHA-1 but a root by itself"
             <| fun () ->
                 let host = names [ "h.example" ] []
-                let fault name = [ $"certificate refused: that of {name}: it is signed with SHA-1 or an older hash" ]
+
+                let fault name =
+                    [
+                        $"certificate refused: that of {name}: it is signed with SHA-1 or an older hash"
+                    ]
 
                 for padding in [ RSASignaturePadding.Pkcs1; RSASignaturePadding.Pss ] do
                     let old =

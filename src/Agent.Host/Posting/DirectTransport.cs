@@ -55,6 +55,9 @@ internal sealed class DirectTransport(
     public bool IsBeingSent { get; private set; }
 
     /// <inheritdoc/>
+    public SocketException? Refusal => opening?.Refusal;
+
+    /// <inheritdoc/>
     public Reply Post(RequestParts parts, ReadOnlyMemory<byte> body, CancellationToken stop)
     {
         if (!ReferenceEquals(parts, begun))
@@ -122,7 +125,8 @@ internal sealed class DirectTransport(
 
     private Connection Connect(CancellationToken stop)
     {
-        if (opening is not null && (opening.HasFailed || clock.Elapsed >= patience))
+        // One that has come to a connection meanwhile is good, however long that took.
+        if (opening is not null && (opening.HasFailed || (opening.IsPending && clock.Elapsed >= patience)))
         {
             opening.Abandon();
             opening = null;

@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using Agent.Core;
 
 namespace Agent.Host.Posting;
@@ -18,6 +19,9 @@ internal interface ITransport : IDisposable
 {
     /// <summary>True from the moment at which the connection for the request stands, that of TLS included.</summary>
     bool IsBeingSent { get; }
+
+    /// <summary>Where a connection is still being waited for: that an address of the host refused it; null for nothing of the kind.</summary>
+    SocketException? Refusal { get; }
 
     /// <summary>Posts a body; whatever it waits for ends when the token is set.</summary>
     Reply Post(RequestParts parts, ReadOnlyMemory<byte> body, CancellationToken stop);

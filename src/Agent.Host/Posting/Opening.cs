@@ -51,16 +51,15 @@ internal sealed class Opening
     }
 
     /// <summary>True once there is a failure.</summary>
-    public bool HasFailed
-    {
-        get
-        {
-            lock (gate)
-            {
-                return failure is not null;
-            }
-        }
-    }
+    public bool HasFailed => Of(static opening => opening.failure is not null);
+
+    /// <summary>True while there is neither a connection nor a failure.</summary>
+    public bool IsPending => Of(static opening => opening.opened is null && opening.failure is null);
+
+    /// <summary>
+    /// That an address refused, while others are waited for: it says more than that those do not answer. Null for nothing of the kind.
+    /// </summary>
+    public SocketException? Refusal => Of(static opening => opening.failures.OfType<SocketException>().FirstOrDefault(IsRefusal));
 
     /// <summary>
     /// Waits for the connection, or the exception that there was instead. When the token is set the waiting ends, and not what is
@@ -109,6 +108,16 @@ internal sealed class Opening
             Monitor.PulseAll(gate);
         }
     }
+
+    private T Of<T>(Func<Opening, T> value)
+    {
+        lock (gate)
+        {
+            return value(this);
+        }
+    }
+
+    private static bool IsRefusal(Exception error) => error is SocketException { SocketErrorCode: SocketError.ConnectionRefused };
 
     private void Wake()
     {
@@ -262,7 +271,7 @@ internal sealed class Opening
 
     /// <summary>That one of them is refused says more than that another cannot be reached.</summary>
     private Exception WhyNot() =>
-        failures.Find(static error => error is SocketException { SocketErrorCode: SocketError.ConnectionRefused })
+        failures.Find(IsRefusal)
         ?? failures.LastOrDefault() switch
         {
             null => new HttpRequestException(HttpRequestError.NameResolutionError, addresses.Problem?.Message ?? "there is no address", addresses.Problem),
