@@ -59,6 +59,7 @@ let private exchange: Gen<Exchange> =
                     Location = location
                     Date = date
                     Body = ReadOnlyMemory body
+                    WasSentTwice = false
                 }
 
         let failed =

@@ -104,6 +104,7 @@ let private answer: Gen<Answer> =
                 Location = location
                 Date = ""
                 Body = ReadOnlyMemory body
+                WasSentTwice = false
             }
     }
 
@@ -114,6 +115,7 @@ let private answerOf status (json: JsonValue) : Answer =
         Location = ""
         Date = ""
         Body = ReadOnlyMemory(JsonLaws.bytesOf false json)
+        WasSentTwice = false
     }
 
 /// JSON text of an answer: members that matter and others, some of them twice, in any order; some of it damaged.

@@ -48,8 +48,32 @@ let private bodyEnd =
 
 let private headerOfEnd (ending: BodyEnd) =
     match ending with
-    | BodyEnd.AfterBytes count -> [ header "content-length" (string count) ]
-    | BodyEnd.AfterLastChunk -> [ header "transfer-encoding" "chunked" ]
+    | BodyEnd.AfterBytes count ->
+        [
+            gen {
+                // Repeated in one header or in several, and beside a coding that is none.
+                let! lists = Gen.elements [ [ 1 ]; [ 2 ]; [ 1; 1 ]; [ 3; 1 ] ]
+                let! identity = Gen.elements [ []; [ header "transfer-encoding" "identity" ] ]
+
+                let! lines =
+                    [|
+                        for repeats in lists do
+                            header "content-length" (String.concat ", " (List.replicate repeats (string count)))
+
+                        yield! identity
+                    |]
+                    |> Gen.sequenceToArray
+
+                return String.concat "" lines
+            }
+        ]
+    | BodyEnd.AfterLastChunk ->
+        [
+            gen {
+                let! coding = Gen.elements [ "chunked"; "chunked, identity"; "identity ,chunked"; "Chunked," ]
+                return! header "transfer-encoding" coding
+            }
+        ]
     | BodyEnd.WithConnection -> []
 
 let private written =
@@ -63,6 +87,7 @@ let private written =
         let! date = printable 20
         let! allow = printable 10
         let! reason = Gen.elements [ ""; " "; " OK"; " Not Found" ]
+        let! emptyLines = lineEnd |> upTo AnswerHead.MostEmptyLines
 
         let given name value =
             if value = "" then [] else [ header name value ]
@@ -121,7 +146,8 @@ let private written =
                         Date = date
                         Allow = allow
                     }
-                Text = $"HTTP/1.1 %03d{status}{reason}{firstEnd}{String.concat String.Empty lines}{lastEnd}"
+                Text =
+                    $"{String.concat String.Empty emptyLines}HTTP/1.1 %03d{status}{reason}{firstEnd}{String.concat String.Empty lines}{lastEnd}"
             }
     }
 
@@ -228,6 +254,25 @@ let tests =
                    |> Seq.forall (fun length ->
                        AnswerHead.lengthIn (ReadOnlySpan(text, 0, length)) = -1
                        && AnswerHead.mayBegin (ReadOnlySpan(text, 0, length))))
+
+            law
+                "lengths that differ are never read, wherever they stand"
+                (Gen.zip (Gen.choose (0, 99)) (Gen.choose (100, 999)))
+                (fun (one, other) ->
+                    seq {
+                        $"Content-Length: {one}, {other}\r\n"
+                        $"Content-Length: {other}\r\nContent-Length: {one}\r\n"
+                        $"Content-Length: {one}, {one}\r\nContent-Length: {one},{other}\r\n"
+                    }
+                    |> Seq.forall (fun lines -> (AnswerHead.parse (ReadOnlySpan(latin1 $"HTTP/1.1 200 OK\r\n{lines}\r\n"))).IsNone))
+
+            law "an answer is known to be the last one by its status alone" written (fun head ->
+                let text = latin1 head.Text
+                let whole = AnswerHead.isFinal (ReadOnlySpan text)
+
+                same whole (head.Meant.Status >= 200)
+                && seq { 0 .. text.Length }
+                   |> Seq.forall (fun length -> whole || not (AnswerHead.isFinal (ReadOnlySpan(text, 0, length)))))
 
             law
                 "a body is read whole in pieces of any length, and nothing behind it"

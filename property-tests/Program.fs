@@ -33,6 +33,7 @@ let private tests =
             WireLaws.tests
             DeliveryLaws.tests
             HttpLaws.tests
+            HappyEyeballsLaws.tests
             SpoolLaws.tests
             AdviceLaws.tests
             ExpositionLaws.tests

@@ -91,6 +91,7 @@ let private deliverAll (trial: Trial) : Series list * RecordFate list * int * in
                 Location = ""
                 Date = ""
                 Body = ReadOnlyMemory(if refuses then "out of order sample"B else [||])
+                WasSentTwice = false
             }
 
     let now = Func<_>(fun () -> DateTimeOffset.UnixEpoch)

@@ -16,6 +16,7 @@ let private answerAt (date: string) status (body: string) : Exchange =
             Location = ""
             Date = date
             Body = ReadOnlyMemory(Encoding.UTF8.GetBytes body)
+            WasSentTwice = false
         }
 
 let private answer = answerAt ""
@@ -61,6 +62,7 @@ let private failures =
         NetworkFailure.Unreachable "h:1", Cause.Unreachable
         NetworkFailure.TimedOut(TimeSpan.FromSeconds 5.0), Cause.TimedOut
         NetworkFailure.Broken "reset", Cause.ConnectionBroken
+        NetworkFailure.Unreadable "x", Cause.AnswerUnreadable
     ]
 
 let private routes =

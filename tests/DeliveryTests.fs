@@ -16,6 +16,7 @@ let private answer status (body: string) : Answer =
         Location = ""
         Date = ""
         Body = ReadOnlyMemory(Encoding.UTF8.GetBytes body)
+        WasSentTwice = false
     }
 
 let private outcomeOf status body =
@@ -179,6 +180,7 @@ let private failureTests =
                         NetworkFailure.TimedOut(seconds 5.0), later "no complete answer within 5 s"
                         NetworkFailure.TimedOut(seconds 0.25), later "no complete answer within 0.25 s"
                         NetworkFailure.Broken "reset by peer", later "the connection broke: reset by peer"
+                        NetworkFailure.Unreadable "its headers are too long", later "the answer cannot be read: its headers are too long"
                         NetworkFailure.NoConnection("10.0.0.1:80", seconds 5.0), later "no connection to 10.0.0.1:80 within 5 s"
                         NetworkFailure.ProxyRefused("p:3128", "407"), later "the proxy p:3128 does not let it through: HTTP 407"
                         NetworkFailure.ProxyRefused("p:3128", ""), later "the proxy p:3128 does not let it through"
@@ -249,21 +251,46 @@ let private tlsTests =
                         facts |> withProblems 1 [ "InvalidBasicConstraints" ],
                         "certificate refused: that of Middle: a signer of it must not sign certificates"
                         facts |> withProblems 0 [ "NotValidForUsage" ], "certificate refused: that of h: it is not made for servers"
+                        facts |> withProblems 1 [ "HasWeakSignature" ],
+                        "certificate refused: that of Middle: it is signed with SHA-1 or an older hash"
+                        facts |> withProblems 0 [ "HasWeakKey" ], "certificate refused: that of h: its RSA key has fewer than 2048 bits"
                         facts |> withProblems 0 [ "SomethingNew" ], "certificate refused: that of h: SomethingNew"
                         { facts with
                             IsForHost = false
                             Names = [||]
                         },
-                        "wrong host name: the certificate names no host, not h.example either"
+                        "wrong host name: the certificate has no subject alternative name, so it is not for h.example (a common name does not count)"
                         { facts with
                             IsForHost = false
                             Names = [| for n in 1..7 -> $"{n}.example" |]
                         },
                         "wrong host name: the certificate is for 1.example, 2.example, 3.example, 4.example, 5.example and 2 more, not for h.example"
                         facts, "certificate refused: that of h: it is not accepted"
-                        { facts with Chain = [||] }, "handshake: the server shows no certificate"
+                        { facts with Chain = [||] }, "handshake: the server shows no certificate, or its chain cannot be built"
                     ] do
                     Expect.equal (said facts) [ expected ] expected
+
+            testCase "weak keys and signatures are known, and an anchor's signature says nothing"
+            <| fun () ->
+                let weak = [| "HasWeakSignature" |]
+
+                for isAnchor, signature, bits, expected in
+                    [
+                        // sha256WithRSAEncryption, ecdsa-with-SHA256, Ed25519, SHA-256 of RSASSA-PSS.
+                        false, "1.2.840.113549.1.1.11", 2048, [||]
+                        false, "1.2.840.113549.1.1.11", 2047, [| "HasWeakKey" |]
+                        false, "1.2.840.10045.4.3.2", 0, [||]
+                        false, "1.3.101.112", 0, [||]
+                        false, "2.16.840.1.101.3.4.2.1", 4096, [||]
+                        // sha1WithRSAEncryption, md5WithRSAEncryption, ecdsa-with-SHA1, SHA-1 of RSASSA-PSS.
+                        false, "1.2.840.113549.1.1.5", 2048, weak
+                        false, "1.2.840.113549.1.1.4", 2048, weak
+                        false, "1.2.840.10045.4.1", 0, weak
+                        false, "1.3.14.3.2.26", 2048, weak
+                        true, "1.2.840.113549.1.1.5", 2048, [||]
+                        true, "1.2.840.113549.1.1.5", 1024, [| "HasWeakKey" |]
+                    ] do
+                    Expect.equal (Tls.weaknesses isAnchor signature bits) expected $"{isAnchor} {signature} {bits}"
 
             testCase "of several faults each kind is told once, the name before the date before the issuer"
             <| fun () ->

@@ -127,6 +127,7 @@ let private answered status date body : Exchange =
             Location = ""
             Date = date
             Body = ReadOnlyMemory(Encoding.UTF8.GetBytes(body: string))
+            WasSentTwice = false
         }
 
 let private stored date = answered 200 date """{"ok": true}"""

@@ -73,11 +73,13 @@ let private noHttp =
         "a status of two digits", [ "HTTP/1.1 20 OK" ]
         "a status of four digits", [ "HTTP/1.1 2000 OK" ]
         "a status below all", [ "HTTP/1.1 099 X" ]
-        "a header without a colon", [ "HTTP/1.1 200 OK"; "Content-Length 5" ]
-        "a header without a name", [ "HTTP/1.1 200 OK"; ": 5" ]
         "a length that is none", [ "HTTP/1.1 200 OK"; "Content-Length: five" ]
         "a length below zero", [ "HTTP/1.1 200 OK"; "Content-Length: -1" ]
         "two lengths", [ "HTTP/1.1 200 OK"; "Content-Length: 5"; "Content-Length: 6" ]
+        "two lengths in one header", [ "HTTP/1.1 200 OK"; "Content-Length: 5, 6" ]
+        "half of a repeated length", [ "HTTP/1.1 200 OK"; "Content-Length: 5," ]
+        "no status", [ "HTTP/1.1 OK" ]
+        "a version without its part", [ "HTTP/1 200 OK" ]
         "a length beyond numbers", [ "HTTP/1.1 200 OK"; "Content-Length: 9999999999999999999" ]
         "nothing", []
     ]
@@ -89,6 +91,8 @@ let private keeping =
         "1.0 closes", [ "HTTP/1.0 200 OK"; "Content-Length: 0" ], false
         "unless it says otherwise, too", [ "HTTP/1.0 200 OK"; "Content-Length: 0"; "connection: Keep-Alive" ], true
         "a body without an end", [ "HTTP/1.1 200 OK" ], false
+        "a line that is no header", [ "HTTP/1.1 200 OK"; "Content-Length: 0"; "Server gateway" ], false
+        "a header without a name", [ "HTTP/1.1 200 OK"; "Content-Length: 0"; ": 5" ], false
         "a body whose end is told twice", [ "HTTP/1.1 200 OK"; "Content-Length: 5"; "Transfer-Encoding: chunked" ], false
     ]
 
@@ -143,7 +147,12 @@ let tests =
                                 "HTTP/1.1 200", true
                                 "S", false
                                 "HTTP/2", false
-                                "\r\n", false
+                                "\r", true
+                                "\r\n", true
+                                "\r\n\n\r\n\nHTTP/1.1", true
+                                "\n\n\n\n\nHTTP/1.1", false
+                                "http/1.1 200", true
+                                "\r\nSSH", false
                             ] do
                             Expect.equal (AnswerHead.mayBegin (ReadOnlySpan(latin1 text))) may text
                 ]
@@ -162,6 +171,41 @@ let tests =
                 Expect.equal (AnswerHead.lengthIn (ReadOnlySpan text)) (text.Length - 2) "length"
                 let answer = read text
                 Expect.equal (answer.Body, answer.Head.Date) ("ok", "then") "body and date"
+
+            testCase "answers that are nearly right"
+            <| fun () ->
+                for name, text in
+                    [
+                        "empty lines before it", "\r\n\r\n\n\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+                        "no reason", "HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok"
+                        "nothing but the reason's space", "HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok"
+                        "more space than one", "HTTP/1.1  200\tOK\r\nContent-Length: 2\r\n\r\nok"
+                        "a version in small letters", "http/1.1 200 ok\r\ncontent-length: 2\r\n\r\nok"
+                        "a length repeated in one header", "HTTP/1.1 200 OK\r\nContent-Length: 2, 2 ,2\r\n\r\nok"
+                        "a length repeated in two", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCONTENT-LENGTH: 2\r\n\r\nok"
+                        "identity", "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n\r\nok"
+                        "identity in two ways", "HTTP/1.1 200 OK\r\nTransfer-Encoding: Identity,\r\nContent-Encoding: identity\r\n\r\nok"
+                        "identity behind chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, identity\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+                        "a line that is no header", "HTTP/1.1 200 OK\r\nfrom the gateway\r\nContent-Length: 2\r\n\r\nok"
+                        "a tab before the colon", "HTTP/1.1 200 OK\r\nContent-Length\t: 2\r\n\r\nok"
+                        "an old version without an end", "HTTP/1.0 200 OK\r\n\r\nok"
+                    ] do
+                    let answer = read (latin1 text)
+                    Expect.equal (answer.Head.Status, answer.Body, answer.IsWhole, answer.Behind) (200, "ok", true, 0) name
+
+            testCase "the answer itself is told from those on the way to it as soon as its status shows"
+            <| fun () ->
+                for text, isFinal in
+                    [
+                        "", false
+                        "\r\nHTTP/1.1 ", false
+                        "HTTP/1.1 1", false
+                        "HTTP/1.1 100 Continue\r\n", false
+                        "HTTP/1.1 4", true
+                        "\nHTTP/1.1 200 OK", true
+                        "SSH-2.0", true
+                    ] do
+                    Expect.equal (AnswerHead.isFinal (ReadOnlySpan(latin1 text))) isFinal text
 
             testCase "a value that is folded does not spoil the rest"
             <| fun () ->

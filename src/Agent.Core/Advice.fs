@@ -84,6 +84,8 @@ type Cause =
     | TimedOut
     /// The connection broke.
     | ConnectionBroken
+    /// Something answers, and it cannot be read.
+    | AnswerUnreadable
     /// TLS: the certificate is out of date.
     | CertificateExpired
     /// TLS: the certificate is of the future.
@@ -326,6 +328,10 @@ module Advice =
             "connection-broken",
             "The connection breaks before the answer is complete.",
             "Check that --host has the right scheme (http or https) and port, and what the proxy's log says."
+            Cause.AnswerUnreadable,
+            "answer-unreadable",
+            "What answers there does not speak HTTP/1.1 as it should, so it is unknown whether the sample arrived.",
+            "Check the scheme and the port in --host, and what a proxy or firewall in between makes of answers."
             Cause.CertificateExpired,
             "certificate-expired",
             "The webapp's certificate has expired.",
@@ -344,8 +350,8 @@ module Advice =
             "Use a name that the certificate has in --host, or renew the certificate with this one."
             Cause.CertificateRefused,
             "certificate-refused",
-            "The webapp's certificate is revoked, or not made for servers.",
-            "Have the webapp use a new certificate."
+            "The webapp's certificate is revoked, weak, or not made for servers.",
+            "Have the webapp use a new certificate, with an RSA key of 2048 bits or more and SHA-256."
             Cause.NotTls,
             "not-tls",
             "What listens there does not speak TLS.",
@@ -585,6 +591,7 @@ module Advice =
         | NetworkFailure.NoConnection _ -> Cause.NoConnection
         | NetworkFailure.TimedOut _ -> Cause.TimedOut
         | NetworkFailure.Broken _ -> Cause.ConnectionBroken
+        | NetworkFailure.Unreadable _ -> Cause.AnswerUnreadable
         | NetworkFailure.ProxyRefused _ -> Cause.ProxyRefuses
         | NetworkFailure.Tls(fault, _) -> ofTls fault
 

@@ -73,7 +73,8 @@ type TlsFault =
             $"unknown issuer: {shown subject} signed its certificate itself, and it is not trusted here"
         | UnknownIssuer(subject, issuer) ->
             $"unknown issuer: the certificate of {shown subject} goes back to {shown issuer}, which is not trusted here"
-        | WrongName(host, [||]) -> $"wrong host name: the certificate names no host, not {shown host} either"
+        | WrongName(host, [||]) ->
+            $"wrong host name: the certificate has no subject alternative name, so it is not for {shown host} (a common name does not count)"
         | WrongName(host, names) ->
             let first = names |> Array.truncate 5 |> Array.map shown |> String.concat ", "
 
@@ -124,6 +125,43 @@ type CertificateFacts =
 /// Says which of the many TLS failures one is.
 [<RequireQualifiedAccess>]
 module Tls =
+    /// Bits of the smallest RSA key that is accepted, as browsers and the CA/Browser Forum's baseline requirements have it.
+    [<Literal>]
+    let SmallestRsaKey = 2048
+
+    /// Signature algorithms over MD2, MD4, MD5 and SHA-1: RFC 3279, section 2.2, and OIW's names of them.
+    let private weakSignatures =
+        [|
+            "1.2.840.113549.1.1.2"
+            "1.2.840.113549.1.1.3"
+            "1.2.840.113549.1.1.4"
+            "1.2.840.113549.1.1.5"
+            "1.2.840.10040.4.3"
+            "1.2.840.10045.4.1"
+            "1.3.14.3.2.3"
+            "1.3.14.3.2.13"
+            "1.3.14.3.2.15"
+            "1.3.14.3.2.27"
+            "1.3.14.3.2.29"
+            // SHA-1, MD5 and MD2 as the hash of RSASSA-PSS.
+            "1.3.14.3.2.26"
+            "1.2.840.113549.2.5"
+            "1.2.840.113549.2.2"
+        |]
+
+    /// What is weak about a certificate, spelled as a problem of a link: the object identifier of its signature's algorithm (for
+    /// RSASSA-PSS that of its hash), and the bits of its RSA key, 0 for another kind. Of an anchor of trust, a root above all, the
+    /// signature says nothing: it is trusted for itself.
+    [<CompiledName "Weaknesses">]
+    let weaknesses (isAnchor: bool) (signature: string) (rsaBits: int) : string[] =
+        [|
+            if not isAnchor && Array.contains signature weakSignatures then
+                "HasWeakSignature"
+
+            if rsaBits > 0 && rsaBits < SmallestRsaKey then
+                "HasWeakKey"
+        |]
+
     let private timeFault (now: DateTimeOffset) (link: CertificateLink) =
         if now < link.NotBefore then
             TlsFault.NotYetValid(link.Subject, link.NotBefore, now)
@@ -135,7 +173,8 @@ module Tls =
         | "NotSignatureValid" -> "its signature is wrong"
         | "NotValidForUsage" -> "it is not made for servers"
         | "InvalidBasicConstraints" -> "a signer of it must not sign certificates"
-        | "HasWeakSignature" -> "its signature is weak"
+        | "HasWeakSignature" -> "it is signed with SHA-1 or an older hash"
+        | "HasWeakKey" -> $"its RSA key has fewer than {SmallestRsaKey} bits"
         | "ExplicitDistrust" -> "this machine is told not to trust it"
         | other -> other
 
@@ -171,7 +210,10 @@ module Tls =
             |]
 
         match faults, facts.Chain with
-        | [||], [||] -> [| TlsFault.Handshake "the server shows no certificate" |]
+        | [||], [||] ->
+            [|
+                TlsFault.Handshake "the server shows no certificate, or its chain cannot be built"
+            |]
         | [||], chain -> [| TlsFault.BadCertificate(chain[0].Subject, "it is not accepted") |]
         | faults, _ -> faults |> Array.distinctBy rank |> Array.sortBy rank
 
@@ -220,6 +262,8 @@ type NetworkFailure =
     | TimedOut of limit: TimeSpan
     /// The connection broke before the answer was complete.
     | Broken of detail: string
+    /// Something answers, and it cannot be read.
+    | Unreadable of detail: string
     /// The proxy does not let the request through.
     | ProxyRefused of proxy: string * status: string
     /// The TLS handshake failed, or the certificate is not trusted.
@@ -237,6 +281,7 @@ type NetworkFailure =
         | NoConnection(address, limit) -> $"no connection to {address} within {seconds limit} s"
         | TimedOut limit -> $"no complete answer within {seconds limit} s"
         | Broken detail -> $"the connection broke: {detail}"
+        | Unreadable detail -> $"the answer cannot be read: {detail}"
         | ProxyRefused(proxy, "") -> $"the proxy {proxy} does not let it through"
         | ProxyRefused(proxy, status) -> $"the proxy {proxy} does not let it through: HTTP {status}"
         | Tls(fault, others) ->
@@ -258,6 +303,8 @@ type Answer =
         Date: string
         /// The first 64 KiB of the body.
         Body: ReadOnlyMemory<byte>
+        /// True when the request was sent twice: first over a connection that was closed without an answer.
+        WasSentTwice: bool
     }
 
 /// What came of a request.
@@ -455,7 +502,7 @@ module Delivery =
         let mutable receipt = noReceipt
 
         try
-            let mutable reader = Utf8JsonReader body
+            let mutable reader = Utf8JsonReader(Text.withoutMark body)
 
             if reader.Read() && reader.TokenType = JsonTokenType.StartObject then
                 while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
@@ -495,9 +542,44 @@ module Delivery =
         let shown = Text.excerpt (ReadOnlySpan(Encoding.UTF8.GetBytes text))
         if shown = "" then prefix else $"{prefix}: {shown}"
 
-    /// Seconds or an HTTP date (RFC 9110, 10.2.3), counted from `now`; none when absent, garbled or past.
+    /// The year of two digits as RFC 9110, 5.6.7, reads it: no more than 50 years ahead.
+    let private fullYear (now: DateTimeOffset) (twoDigits: int) =
+        let year = now.Year / 100 * 100 + twoDigits
+        if year > now.Year + 50 then year - 100 else year
+
+    /// An HTTP date of RFC 9110, 5.6.7, in any of its three forms: `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT` and
+    /// `Sun Nov  6 08:49:37 1994`. The day of the week is not looked at: it says nothing that the rest does not. None for any other text.
+    [<CompiledName "HttpDate">]
+    let httpDate (now: DateTimeOffset) (text: string) : DateTimeOffset voption =
+        let words =
+            text.Replace('-', ' ').Split([| ' ' |], StringSplitOptions.RemoveEmptyEntries)
+
+        let instant (day: string) (month: string) (year: string) (time: string) =
+            let year =
+                match year.Length, Int32.TryParse(year, NumberStyles.None, CultureInfo.InvariantCulture) with
+                | 2, (true, value) -> string (fullYear now value)
+                | _ -> year
+
+            match
+                DateTimeOffset.TryParseExact(
+                    $"{day} {month} {year} {time}",
+                    "d MMM yyyy HH:mm:ss",
+                    CultureInfo.InvariantCulture,
+                    DateTimeStyles.AssumeUniversal
+                )
+            with
+            | true, instant -> ValueSome instant
+            | _ -> ValueNone
+
+        match words with
+        | [| weekday; day; month; year; time; "GMT" |] when weekday.EndsWith ',' -> instant day month year time
+        | [| _; month; day; time; year |] -> instant day month year time
+        | _ -> ValueNone
+
+    /// Seconds or an HTTP date (RFC 9110, 10.2.3); none when absent, garbled or past. A date counts from the answer's own `Date`, because it
+    /// is by the server's clock, and from `now` where that is missing.
     [<CompiledName "RetryDelay">]
-    let retryDelay (now: DateTimeOffset) (header: string) : TimeSpan voption =
+    let retryDelay (now: DateTimeOffset) (date: string) (header: string) : TimeSpan voption =
         let capped (delay: TimeSpan) =
             if delay < TimeSpan.Zero then
                 ValueNone
@@ -511,9 +593,9 @@ module Delivery =
             let seconds = Double.Parse(header, CultureInfo.InvariantCulture)
             capped (TimeSpan.FromSeconds(min seconds LongestRetryAfter.TotalSeconds))
         else
-            match DateTimeOffset.TryParseExact(header.Trim(), "r", CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal) with
-            | true, instant -> capped (instant - now)
-            | _ -> ValueNone
+            match httpDate now header with
+            | ValueSome instant -> capped (instant - (httpDate now date |> ValueOption.defaultValue now))
+            | ValueNone -> ValueNone
 
     let private notTheWebapp status =
         $"HTTP {status}, but not the webapp's JSON: something else answers at this address"
@@ -522,7 +604,7 @@ module Delivery =
     [<CompiledName "OfAnswer">]
     let ofAnswer (now: DateTimeOffset) (answer: Answer) : Outcome =
         let retry reason =
-            Outcome.RetryAfter(retryDelay now answer.RetryAfter, reason)
+            Outcome.RetryAfter(retryDelay now answer.Date answer.RetryAfter, reason)
 
         let described () =
             withText $"HTTP {answer.Status}" (errorText answer.Body)

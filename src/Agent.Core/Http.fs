@@ -52,6 +52,10 @@ module AnswerHead =
     [<Literal>]
     let private Version = "HTTP/1."
 
+    /// Empty lines before the status line that are passed over: some servers write the end of their last answer late.
+    [<Literal>]
+    let MostEmptyLines = 4
+
     let private isDigit (letter: byte) = letter >= '0'B && letter <= '9'B
 
     let private trimmed (text: ReadOnlySpan<byte>) : ReadOnlySpan<byte> =
@@ -74,12 +78,24 @@ module AnswerHead =
 
         found
 
-    /// The last of the words between commas.
-    let private lastWord (list: ReadOnlySpan<byte>) : ReadOnlySpan<byte> =
-        trimmed (list.Slice(list.LastIndexOf ','B + 1))
+    /// The last of the words between commas that is neither empty nor `identity`, which means that nothing was done (it is of
+    /// RFC 2616, and some servers still say it).
+    let private lastCoding (list: ReadOnlySpan<byte>) : ReadOnlySpan<byte> =
+        let mutable rest = list
+        let mutable word = ReadOnlySpan<byte>.Empty
+
+        while word.IsEmpty && not rest.IsEmpty do
+            let comma = rest.LastIndexOf ','B
+            let last = trimmed (rest.Slice(comma + 1))
+            rest <- rest.Slice(0, max comma 0)
+
+            if not (isText last "identity") then
+                word <- last
+
+        word
 
     /// The number that the text is; -1 when it is none.
-    let private lengthOf (text: ReadOnlySpan<byte>) : int64 =
+    let private numberOf (text: ReadOnlySpan<byte>) : int64 =
         let mutable number = if text.IsEmpty || text.Length > MostDigits then -1L else 0L
 
         for letter in text do
@@ -91,27 +107,70 @@ module AnswerHead =
 
         number
 
-    /// The status of a line such as `HTTP/1.1 200 OK`; 0 for another line.
+    /// The length that a header tells, which may be repeated between commas (RFC 9110, section 8.6); -1 when it is no number
+    /// or there are several that differ.
+    let private lengthOf (text: ReadOnlySpan<byte>) : int64 =
+        let mutable rest = text
+        let mutable comma = rest.IndexOf ','B
+        let length = numberOf (trimmed (if comma < 0 then rest else rest.Slice(0, comma)))
+        let mutable isOne = length >= 0L
+
+        while isOne && comma >= 0 do
+            rest <- rest.Slice(comma + 1)
+            comma <- rest.IndexOf ','B
+            isOne <- numberOf (trimmed (if comma < 0 then rest else rest.Slice(0, comma))) = length
+
+        if isOne then length else -1L
+
+    let private isBlank (letter: byte) = letter = ' 'B || letter = '\t'B
+
+    /// The status of a line such as `HTTP/1.1 200 OK`, with or without a reason; 0 for another line.
     let private statusOf (line: ReadOnlySpan<byte>) : int =
         if
-            line.Length >= 12
-            && Ascii.Equals(line.Slice(0, Version.Length), Version.AsSpan())
-            && isDigit line[7]
-            && line[8] = ' 'B
-            && isDigit line[9]
-            && isDigit line[10]
-            && isDigit line[11]
-            && (line.Length = 12 || line[12] = ' 'B)
+            line.Length > Version.Length + 1
+            && isText (line.Slice(0, Version.Length)) Version
+            && isDigit line[Version.Length]
+            && isBlank line[Version.Length + 1]
         then
-            int (line[9] - '0'B) * 100 + int (line[10] - '0'B) * 10 + int (line[11] - '0'B)
+            let code = line.Slice(Version.Length + 2).TrimStart(ReadOnlySpan " \t"B)
+
+            if code.Length >= 3 && (code.Length = 3 || isBlank code[3]) then
+                max 0 (int (numberOf (code.Slice(0, 3))))
+            else
+                0
         else
             0
+
+    /// The bytes of the empty lines at the beginning, no more of them than are passed over (RFC 9112, section 2.2).
+    let private emptyLines (received: ReadOnlySpan<byte>) : int =
+        let mutable length = 0
+        let mutable lines = 0
+        let mutable goesOn = true
+
+        while goesOn do
+            let rest = received.Slice length
+
+            if lines < MostEmptyLines && rest.Length >= 1 && rest[0] = LineFeed then
+                length <- length + 1
+                lines <- lines + 1
+            elif
+                lines < MostEmptyLines
+                && rest.Length >= 2
+                && rest[0] = CarriageReturn
+                && rest[1] = LineFeed
+            then
+                length <- length + 2
+                lines <- lines + 1
+            else
+                goesOn <- false
+
+        length
 
     /// The bytes of the head in what has arrived, its empty line included; -1 while there is more to come. Lines may end
     /// without a carriage return (RFC 9112, section 2.2).
     [<CompiledName "LengthIn">]
     let lengthIn (received: ReadOnlySpan<byte>) : int =
-        let mutable begin' = 0
+        let mutable begin' = emptyLines received
         let mutable length = -1
 
         while length < 0 && begin' >= 0 do
@@ -129,15 +188,30 @@ module AnswerHead =
     /// False when what has arrived cannot become a head any more, as what speaks another protocol shows with its first bytes.
     [<CompiledName "MayBegin">]
     let mayBegin (received: ReadOnlySpan<byte>) : bool =
-        let known = min received.Length Version.Length
-        Ascii.Equals(received.Slice(0, known), Version.AsSpan(0, known))
+        let rest = received.Slice(emptyLines received)
+        let known = min rest.Length Version.Length
+
+        Ascii.EqualsIgnoreCase(rest.Slice(0, known), Version.AsSpan(0, known))
+        || (rest.Length = 1 && rest[0] = CarriageReturn)
+
+    /// True when what has arrived shows that the answer itself has begun, and not one of those on the way to it (1xx).
+    [<CompiledName "IsFinal">]
+    let isFinal (received: ReadOnlySpan<byte>) : bool =
+        let line = received.Slice(emptyLines received)
+
+        if line.Length > Version.Length + 2 then
+            let code = line.Slice(Version.Length + 2).TrimStart(ReadOnlySpan " \t"B)
+            not code.IsEmpty && code[0] <> '1'B
+        else
+            not (mayBegin received)
 
     /// The head that ends with its empty line; none when that is not HTTP/1.
     [<CompiledName "Parse">]
     let parse (head: ReadOnlySpan<byte>) : AnswerHead voption =
-        let mutable rest = head
+        let mutable rest = head.Slice(emptyLines head)
         let mutable isFirst = true
         let mutable isHttp = true
+        let mutable isOrderly = true
         let mutable isFirstVersion = false
         let mutable status = 0
         let mutable length = -1L
@@ -162,15 +236,16 @@ module AnswerHead =
                 isFirst <- false
                 status <- statusOf line
                 isHttp <- status >= 100
-                isFirstVersion <- isHttp && line[7] = '0'B
+                isFirstVersion <- isHttp && line[Version.Length] = '0'B
             // Of a value that is folded (obsolete) the first line is enough for what is wanted here.
             elif not line.IsEmpty && line[0] <> ' 'B && line[0] <> '\t'B then
                 let colon = line.IndexOf ':'B
 
+                // A line that is no header says nothing, and nobody knows what else is odd about that server.
                 if colon <= 0 then
-                    isHttp <- false
+                    isOrderly <- false
                 else
-                    let name = line.Slice(0, colon).TrimEnd ' 'B
+                    let name = line.Slice(0, colon).TrimEnd(ReadOnlySpan " \t"B)
                     let value = trimmed (line.Slice(colon + 1))
 
                     // Most headers differ in length from all of these already.
@@ -189,13 +264,16 @@ module AnswerHead =
                         // Two that differ leave open where the next answer begins.
                         isHttp <- told >= 0L && (length < 0L || told = length)
                         length <- told
-                    | 16 when isText name "Content-Encoding" ->
+                    | 16 when isText name "Content-Encoding" && not (isText value "identity") ->
                         codings <- codings + 1
                         isGzip <- isText value "gzip" || isText value "x-gzip"
                     | 17 when isText name "Transfer-Encoding" ->
-                        isCoded <- true
-                        // Whatever else was done to the body, this tells its end.
-                        isChunked <- isText (lastWord value) "chunked"
+                        let last = lastCoding value
+
+                        if not last.IsEmpty then
+                            isCoded <- true
+                            // Whatever else was done to the body, this tells its end.
+                            isChunked <- isText last "chunked"
                     | _ -> ()
 
         if not isHttp || isFirst then
@@ -217,6 +295,7 @@ module AnswerHead =
                     BodyEnd = bodyEnd
                     KeepsConnection =
                         not closes
+                        && isOrderly
                         && status <> 101
                         && (keeps || not isFirstVersion)
                         && bodyEnd <> BodyEnd.WithConnection

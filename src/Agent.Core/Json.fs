@@ -362,10 +362,11 @@ module Decode =
         | ErrorReason.FailMessage message -> $"{path}: {message}"
         | ErrorReason.NotJson message -> $"not JSON: {message}"
 
-    /// Reads UTF-8 text. Nesting deeper than 64 is an error.
+    /// Reads UTF-8 text, with a byte order mark or without. Nesting deeper than 64 is an error.
     let fromBytes (decoder: Decoder<'a>) (text: ReadOnlyMemory<byte>) : Result<'a, DecoderError> =
         try
-            use document = JsonDocument.Parse text
+            let mark = text.Length - (Text.withoutMark text.Span).Length
+            use document = JsonDocument.Parse(text.Slice mark)
             decoder "$" document.RootElement
         with
         | :? JsonException as error -> Error("$", ErrorReason.NotJson error.Message)

@@ -118,11 +118,11 @@ module RemoteDelivery =
 
     // A page where a receiver would say nothing: a portal that asks for a login says 200 to everything.
     let private isPage (answer: Answer) =
-        answer.Body.Span.TrimStart(ReadOnlySpan " \r\n\t"B).StartsWith(ReadOnlySpan "<"B)
+        (Text.withoutMark answer.Body.Span).TrimStart(ReadOnlySpan " \r\n\t"B).StartsWith(ReadOnlySpan "<"B)
 
     let private ofAnswer (now: DateTimeOffset) (answer: Answer) : Verdict =
         let retry mayHaveArrived =
-            Verdict.Ended(Outcome.RetryAfter(Delivery.retryDelay now answer.RetryAfter, described answer), mayHaveArrived)
+            Verdict.Ended(Outcome.RetryAfter(Delivery.retryDelay now answer.Date answer.RetryAfter, described answer), mayHaveArrived)
 
         match answer.Status with
         | status when status >= 200 && status <= 299 && isPage answer ->
@@ -156,7 +156,8 @@ module RemoteDelivery =
             let mayHaveArrived =
                 match failure with
                 | NetworkFailure.TimedOut _
-                | NetworkFailure.Broken _ -> true
+                | NetworkFailure.Broken _
+                | NetworkFailure.Unreadable _ -> true
                 | _ -> false
 
             Verdict.Ended(Delivery.ofFailure failure, mayHaveArrived)
@@ -242,9 +243,17 @@ module RemoteDelivery =
         let mutable ended = ValueNone
         let mutable arrivedUpTo = state.Doubtful
 
-        let ask (body: byte[]) =
+        /// Sends something of the records before `past`.
+        let ask (past: int) (body: byte[]) =
             requests <- requests + 1
-            ofExchange (now.Invoke()) (send.Invoke(ReadOnlyMemory body))
+            let exchange = send.Invoke(ReadOnlyMemory body)
+
+            match exchange with
+            // The first of the two may have been stored.
+            | Exchange.Answered answer when answer.WasSentTwice -> arrivedUpTo <- max arrivedUpTo past
+            | _ -> ()
+
+            ofExchange (now.Invoke()) exchange
 
         let stop (past: int) outcome mayHaveArrived =
             ended <- ValueSome outcome
@@ -255,7 +264,7 @@ module RemoteDelivery =
         let refuse (index: int) (words: string) isPast isOfSamples =
             refusals <- refusals + 1
 
-            if isPast && index < state.Doubtful then
+            if isPast && index < arrivedUpTo then
                 fates.Add RecordFate.Unconfirmed
             elif isOfSamples then
                 fates.Add(RecordFate.Refused words)
@@ -268,7 +277,7 @@ module RemoteDelivery =
 
             let hopelessAfter = if refusals % ThoroughEvery = 0 then HopelessAfter else 2
 
-            match sendPieces ask hopelessAfter own with
+            match sendPieces (ask (index + 1)) hopelessAfter own with
             | Pieces.Stopped(outcome, mayHaveArrived) -> stop (index + 1) outcome mayHaveArrived
             | Pieces.Done refused when refused = own.Length -> refuse index words isPast isOfSamples
             | Pieces.Done refused ->
@@ -276,7 +285,7 @@ module RemoteDelivery =
                 fates.Add RecordFate.Delivered
 
                 // What it has already is not refused.
-                if not (isPast && index < state.Doubtful) then
+                if not (isPast && index < arrivedUpTo) then
                     refusedSeries <- refusedSeries + refused
                     reason <- if refused > 0 then words else reason
 
@@ -287,7 +296,7 @@ module RemoteDelivery =
                     | ValueSome payload when past - first = 1 -> payload
                     | _ -> RemoteWrite.requestOf (seq { for i in first .. past - 1 -> series[i].Value })
 
-                match ask body with
+                match ask past body with
                 | Verdict.Taken ->
                     refusals <- 0
 

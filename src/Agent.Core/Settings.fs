@@ -215,6 +215,15 @@ module Settings =
 
     /// An absolute http or https URL; none for anything else.
     let private httpUrl (text: string) : Uri option =
+        // RFC 6874 has the sign before a zone escaped; people write it both ways.
+        let zone = text.IndexOf("%25", StringComparison.Ordinal)
+
+        let text =
+            if text.Contains "://[" && zone > 0 && zone < text.IndexOf ']' then
+                text.Remove(zone + 1, 2)
+            else
+                text
+
         match Uri.TryCreate(text, UriKind.Absolute) with
         | true, uri ->
             Option.ofObj uri
@@ -547,8 +556,18 @@ module Settings =
 
             order.ToArray() |> Array.map (fun key -> struct (key, values[key])))
 
+    /// The URL as it is shown and built upon. The class library leaves out the zone of a link-local address (RFC 4007, 11), without which
+    /// nothing can be reached.
+    let private baseOf (host: Uri) : string =
+        let url = host.AbsoluteUri.TrimEnd '/'
+
+        if host.DnsSafeHost.Contains '%' then
+            url.Replace(host.Host, $"[{host.DnsSafeHost}]")
+        else
+            url
+
     let private endpointOf (host: Uri) (slug: string) : Uri =
-        Uri($"{host.AbsoluteUri.TrimEnd '/'}/api/ingest/servers/{slug}/metrics/")
+        Uri($"{baseOf host}/api/ingest/servers/{slug}/metrics/")
 
     /// Checks everything that was given. `given` finds the value of a flag: the flag itself, else its variable unless
     /// empty; `flagLabels` are the values of every `--label`, `variableLabels` its variable. `system` finds a variable that
@@ -707,6 +726,14 @@ module Settings =
 
             let warnings = ResizeArray<string>()
 
+            match host with
+            | ValueSome url when url.Scheme = "http" && not url.IsLoopback && not dryRun && token.IsSome ->
+                let origin = (given "--host").Value.Origin
+
+                warnings.Add
+                    $"{origin}: the token goes to {url.DnsSafeHost} without encryption, for anyone on the way to read; use https"
+            | _ -> ()
+
             let intervalSeconds =
                 if interval < shortestInterval then
                     let origin = (given "--interval").Value.Origin
@@ -735,7 +762,7 @@ module Settings =
                     ValueSome
                         {
                             Endpoint = endpointOf host slug
-                            Host = host.AbsoluteUri.TrimEnd '/'
+                            Host = baseOf host
                             Slug = slug
                             Token = token
                         }

@@ -46,6 +46,13 @@ module internal Text =
 
     let toString (text: ReadOnlySpan<byte>) = Encoding.UTF8.GetString text
 
+    /// Without the byte order mark that some programs begin UTF-8 with (RFC 8259, section 8.1).
+    let withoutMark (text: ReadOnlySpan<byte>) : ReadOnlySpan<byte> =
+        if text.Length >= 3 && text[0] = 0xEFuy && text[1] = 0xBBuy && text[2] = 0xBFuy then
+            text.Slice 3
+        else
+            text
+
     let private blanks = " \t\r"B
 
     let trim (text: ReadOnlySpan<byte>) = text.Trim(ReadOnlySpan blanks)

@@ -61,6 +61,12 @@ internal static class Program
 
         var clock = new AgentClock(scale);
 
+        // Before anything touches a certificate.
+        if (OpenSsl.Problems(settings) is { Length: > 0 } missing)
+        {
+            return Complain(errors, missing);
+        }
+
         var trust = TlsTrust.Open(settings, clock);
 
         if (settings.Doctor)
@@ -80,6 +86,7 @@ internal static class Program
         string[] problems =
         [
             .. MissingDirectories(settings),
+            .. UnusableProxies(settings),
             .. trust.Match(static _ => [], static errors => errors.Select(static error => error.Message)),
             .. token?.Match(static _ => [], static error => (string[])[error.Message]) ?? [],
             .. scrapeToken?.Match(static _ => [], static error => (string[])[error.Message]) ?? [],
@@ -215,6 +222,22 @@ internal static class Program
             : SpoolDirectory
                 .Open(Path.Join(settings.Spool, stream), (long)settings.SpoolLimit, Outbox.DefaultCapacity, clock, log.Warning)
                 .Select(static IOutbox (spool) => spool);
+
+    private static IEnumerable<string> UnusableProxies(Settings settings)
+    {
+        Uri?[] endpoints =
+        [
+            settings.DryRun || settings.Target.IsNone ? null : settings.Target.Value.Endpoint,
+            settings.RemoteWrite.IsNone ? null : settings.RemoteWrite.Value.Endpoint,
+        ];
+
+        return endpoints
+            .OfType<Uri>()
+            .Select(static endpoint => SystemProxy.RouteTo(endpoint).Match(
+                direct: static () => "", through: static (_, _, _) => "", unusable: static error => error.Message))
+            .Where(static message => message.Length > 0)
+            .Distinct();
+    }
 
     private static IEnumerable<string> MissingDirectories(Settings settings) =>
         from root in new (string Flag, string Path)[]

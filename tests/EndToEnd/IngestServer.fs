@@ -144,6 +144,10 @@ let private selfSigned: Lazy<X509Certificate2> =
          let request =
              CertificateRequest("CN=localhost", key, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1)
 
+         let names = SubjectAlternativeNameBuilder()
+         names.AddDnsName "localhost"
+         names.AddIpAddress IPAddress.Loopback
+         request.CertificateExtensions.Add(names.Build())
          let now = DateTimeOffset.UtcNow
          use certificate = request.CreateSelfSigned(now.AddDays -1.0, now.AddDays 1.0)
          X509CertificateLoader.LoadPkcs12(certificate.Export X509ContentType.Pfx, null))

@@ -65,6 +65,7 @@ type private Receiver(answer: Series list -> int * string) =
                         Location = ""
                         Date = ""
                         Body = ReadOnlyMemory(utf8 words)
+                        WasSentTwice = false
                     }
 
         RemoteDelivery.deliver
@@ -306,6 +307,43 @@ let private answers =
                     "the third was never sent before"
 
                 Expect.equal second.State.Doubtful 0 "no doubt is left"
+
+            testCase "what is refused as known by the second of two sendings is not counted as lost either"
+            <| fun () ->
+                for isTwice, expected in
+                    [
+                        true, [ RecordFate.Unconfirmed; RecordFate.Unconfirmed ]
+                        false,
+                        [
+                            RecordFate.Refused "HTTP 400: out of order sample"
+                            RecordFate.Refused "HTTP 400: out of order sample"
+                        ]
+                    ] do
+                    let mutable isFirst = isTwice
+
+                    let send _ =
+                        let answer =
+                            Exchange.Answered
+                                {
+                                    Status = 400
+                                    RetryAfter = ""
+                                    Location = ""
+                                    Date = ""
+                                    Body = ReadOnlyMemory(utf8 "out of order sample")
+                                    WasSentTwice = isFirst
+                                }
+
+                        isFirst <- false
+                        answer
+
+                    let outcome =
+                        RemoteDelivery.deliver
+                            (Func<_, _> send)
+                            (Func<_>(fun () -> at))
+                            fresh
+                            [| ReadOnlyMemory(after 0); ReadOnlyMemory(after 2) |]
+
+                    Expect.equal (done' outcome) expected $"{isTwice}"
 
             testCase "a connection that never came about leaves no doubt"
             <| fun () ->

@@ -39,8 +39,8 @@ let private cases =
         "closed in the body",
         (HttpIOException(HttpRequestError.ResponseEnded, "x") :> exn),
         broken "it was closed before the answer was complete"
-        "no HTTP", request HttpRequestError.InvalidResponse null, broken "what came back is not HTTP"
-        "endless headers", request HttpRequestError.ConfigurationLimitExceeded null, broken "the headers of the answer are too long"
+        "no HTTP", request HttpRequestError.InvalidResponse null, NetworkFailure.Unreadable "what came back is not HTTP/1.1"
+        "endless headers", request HttpRequestError.ConfigurationLimitExceeded null, NetworkFailure.Unreadable "its headers are too long"
         "a handshake that ends",
         request HttpRequestError.SecureConnectionError (IOException "Received an unexpected EOF or 0 bytes."),
         broken "it was closed during the TLS handshake"

@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
-using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using Agent.Core;
 using Agent.Host.Posting;
@@ -26,7 +25,7 @@ internal sealed class NetworkChecks
     {
         this.url = url;
         this.clock = clock;
-        proxy = SampleClient.ProxyFor(url);
+        proxy = SampleClient.ProxyFor(url)?.Address;
     }
 
     /// <summary>True once the name has resolved.</summary>
@@ -57,10 +56,8 @@ internal sealed class NetworkChecks
         var begin = clock.Elapsed;
         var result = Within(limit =>
         {
-            using var socket = Connected(limit);
-            return socket.RemoteEndPoint is IPEndPoint { Address.IsIPv4MappedToIPv6: true } mapped
-                ? new IPEndPoint(mapped.Address.MapToIPv4(), mapped.Port).ToString()
-                : socket.RemoteEndPoint?.ToString() ?? "";
+            using var connection = Connected(null, limit);
+            return new IPEndPoint(connection.Address, Next.Port).ToString();
         });
 
         IsConnected = result.IsOk;
@@ -78,21 +75,20 @@ internal sealed class NetworkChecks
         var begin = clock.Elapsed;
         handshake = Within(limit =>
         {
-            using var socket = Connected(limit);
-            using var stream = new SslStream(new NetworkStream(socket));
             var errors = SslPolicyErrors.None;
-            var options = new SslClientAuthenticationOptions
-            {
-                TargetHost = url.DnsSafeHost,
-                RemoteCertificateValidationCallback = (_, _, _, found) =>
+            using var connection = Connected(
+                new SslClientAuthenticationOptions
                 {
-                    errors = found;
-                    return true;
+                    TargetHost = url.DnsSafeHost,
+                    RemoteCertificateValidationCallback = (_, _, _, found) =>
+                    {
+                        errors = found;
+                        return true;
+                    },
                 },
-            };
+                limit);
 
-            stream.AuthenticateAsClientAsync(options, limit).GetAwaiter().GetResult();
-            return FactOf(stream, errors);
+            return FactOf(connection.Secured!, errors);
         });
 
         handshakeTook = clock.Elapsed - begin;
@@ -104,7 +100,7 @@ internal sealed class NetworkChecks
             ? Diagnosis.Timed(handshakeTook, Diagnosis.Tls(settings, now, result, exchange))
             : Diagnosis.NotChecked("TLS", "a proxy is in between; see ingest");
 
-    private static TlsFact FactOf(SslStream stream, SslPolicyErrors errors)
+    private TlsFact FactOf(SslStream stream, SslPolicyErrors errors)
     {
         using var certificate = new X509Certificate2(stream.RemoteCertificate!);
 
@@ -114,7 +110,7 @@ internal sealed class NetworkChecks
             issuer: certificate.Issuer,
             notBefore: certificate.NotBefore,
             notAfter: certificate.NotAfter,
-            isForHost: !errors.HasFlag(SslPolicyErrors.RemoteCertificateNameMismatch),
+            isForHost: TlsTrust.IsForHost(certificate, url.DnsSafeHost),
             isTrusted: !errors.HasFlag(SslPolicyErrors.RemoteCertificateChainErrors));
     }
 
@@ -130,18 +126,19 @@ internal sealed class NetworkChecks
         }
     }
 
-    private Socket Connected(CancellationToken limit)
+    // As requests do it: a dead address is no obstacle where another one is alive.
+    private Connection Connected(SslClientAuthenticationOptions? tls, CancellationToken limit)
     {
-        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
+        var known = new HostAddresses(Next.IdnHost, (_, family) => [.. addresses.Where(address => address.AddressFamily == family)], clock);
+        var opening = Opening.Begin(Next, tls, known, clock);
 
         try
         {
-            socket.ConnectAsync(addresses, Next.Port, limit).AsTask().GetAwaiter().GetResult();
-            return socket;
+            return opening.Result(limit);
         }
         catch
         {
-            socket.Dispose();
+            opening.Abandon();
             throw;
         }
     }
@@ -158,23 +155,11 @@ internal sealed class NetworkChecks
         {
             return Failed<T>(NetworkFailure.NewNoConnection(Next.Authority, Limit));
         }
-        catch (AuthenticationException error)
+        catch (Exception error) when (error is SocketException or IOException or HttpRequestException)
         {
-            return Failed<T>(NetworkFailure.NewTls(Core.Tls.OfHandshake((error.InnerException ?? error).Message), []));
-        }
-        catch (Exception error) when (error is SocketException or IOException)
-        {
-            return Failed<T>(FailureOf(error as SocketException ?? error.InnerException as SocketException, error.Message));
+            return Failed<T>(new Failures(Next, null).Of(error));
         }
     }
-
-    private NetworkFailure FailureOf(SocketException? error, string message) => error?.SocketErrorCode switch
-    {
-        SocketError.ConnectionRefused => NetworkFailure.NewRefused(Next.Authority),
-        SocketError.NetworkUnreachable or SocketError.HostUnreachable or SocketError.TimedOut =>
-            NetworkFailure.NewUnreachable(Next.Authority),
-        _ => NetworkFailure.NewBroken(message),
-    };
 
     private static FSharpResult<T, NetworkFailure> Failed<T>(NetworkFailure failure) =>
         FSharpResult<T, NetworkFailure>.NewError(failure);

@@ -15,39 +15,37 @@ internal sealed class Connection : IDisposable
     private readonly Stream stream;
     private bool wasReused;
 
-    private Connection(Socket socket, Stream stream)
+    private Connection(Socket socket, Stream stream, IPAddress address)
     {
         this.socket = socket;
         this.stream = stream;
+        Address = address;
     }
 
-    /// <summary>
-    /// Looks the name up, connects, and shakes hands where there is TLS. Blocks for as long as that takes. Every failure is an exception
-    /// of the network.
-    /// </summary>
-    /// <param name="endpoint">The server.</param>
-    /// <param name="tls">What TLS wants; null for none.</param>
-    /// <param name="begin">Told of the socket before anything blocks on it, so that it can be broken off.</param>
-    public static Connection Open(Uri endpoint, SslClientAuthenticationOptions? tls, Action<Socket> begin)
-    {
-        var addresses = AddressesOf(endpoint.IdnHost);
-        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+    /// <summary>The server's address.</summary>
+    public IPAddress Address { get; }
 
+    /// <summary>The TLS of it; null for none.</summary>
+    public SslStream? Secured => stream as SslStream;
+
+    /// <summary>
+    /// Over a socket that is connected; shakes hands where there is TLS, and blocks for as long as that takes. Every failure is an
+    /// exception of the network.
+    /// </summary>
+    /// <param name="socket">A socket that is connected; the connection's own from now on.</param>
+    /// <param name="address">What it is connected to.</param>
+    /// <param name="tls">What TLS wants; null for none.</param>
+    public static Connection Over(Socket socket, IPAddress address, SslClientAuthenticationOptions? tls)
+    {
         try
         {
-            begin(socket);
-            socket.Connect(addresses, endpoint.Port);
             var plain = new NetworkStream(socket, ownsSocket: true);
-            return new Connection(socket, tls is null ? plain : Secured(plain, tls));
+            return new Connection(socket, tls is null ? plain : Secure(plain, tls), address);
         }
-        catch (Exception error)
+        catch (Exception error) when (error is not (SocketException or IOException or HttpRequestException))
         {
-            socket.Dispose();
-
-            // Such as addresses of a kind that this machine does not speak.
-            throw error is SocketException or IOException or HttpRequestException
-                ? error
-                : new HttpRequestException(HttpRequestError.ConnectionError, error.Message, error);
+            // Such as a socket that was disposed of meanwhile.
+            throw new HttpRequestException(HttpRequestError.ConnectionError, error.Message, error);
         }
     }
 
@@ -91,6 +89,33 @@ internal sealed class Connection : IDisposable
         }
     }
 
+    /// <summary>
+    /// True when the other side has sent something, or closed, before all of a request is written; otherwise waits until a few
+    /// kilobytes can be written. Under TLS the first request is simply written, for tickets arrive beside it.
+    /// </summary>
+    public bool HasEarlyInput()
+    {
+        if (stream is SslStream && !wasReused)
+        {
+            return false;
+        }
+
+        while (!socket.Poll(0, SelectMode.SelectRead))
+        {
+            if (socket.Poll(0, SelectMode.SelectWrite))
+            {
+                return false;
+            }
+
+            // By halves of a second, for it is not said that a socket that is disposed of ends this.
+            List<Socket> readable = [socket];
+            List<Socket> writable = [socket];
+            Socket.Select(readable, writable, null, TimeSpan.FromSeconds(0.5));
+        }
+
+        return true;
+    }
+
     /// <summary>Sends all of the bytes.</summary>
     public void Write(ReadOnlySpan<byte> bytes) => stream.Write(bytes);
 
@@ -113,7 +138,7 @@ internal sealed class Connection : IDisposable
         return state[0] == Established;
     }
 
-    private static SslStream Secured(Stream plain, SslClientAuthenticationOptions tls)
+    private static SslStream Secure(Stream plain, SslClientAuthenticationOptions tls)
     {
         var secured = new SslStream(plain);
 

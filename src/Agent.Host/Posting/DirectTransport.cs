@@ -1,6 +1,8 @@
 using System.Net;
 using System.Net.Http;
 using System.Net.Security;
+using System.Net.Sockets;
+using System.Runtime.ExceptionServices;
 using Agent.Core;
 
 namespace Agent.Host.Posting;
@@ -13,8 +15,10 @@ namespace Agent.Host.Posting;
 /// <param name="lifetime">So long a connection is used.</param>
 /// <param name="userAgent">Who the agent is.</param>
 /// <param name="clock">The monotonic clock.</param>
+/// <param name="lookUp">The resolver; null for the system's.</param>
 internal sealed class DirectTransport(
-    Uri endpoint, SslClientAuthenticationOptions? tls, TimeSpan lifetime, string userAgent, AgentClock clock) : ITransport
+    Uri endpoint, SslClientAuthenticationOptions? tls, TimeSpan lifetime, string userAgent, AgentClock clock, LookUp? lookUp = null)
+    : ITransport
 {
     /// <summary>Longer than what any server allows its own to be by default.</summary>
     private const int LongestHead = 32_768;
@@ -22,12 +26,16 @@ internal sealed class DirectTransport(
     /// <summary>Head and body are sent by one call where they fit.</summary>
     private const int SentAtOnce = 16_384;
 
+    /// <summary>A longer body is sent in pieces of this size, and between them an answer that comes early is looked for.</summary>
+    private const int Piece = 8_192;
+
     /// <summary>
-    /// An opening that outlasts the limit of its request is waited for by the next one, for this long: resolv.conf(5) has it that a
-    /// name takes five seconds for each server that is dead, twice. Then a fresh one has better chances.
+    /// An opening that outlasts the limit of its request is waited for by the next one, for this long. Then a fresh one has better
+    /// chances: it tries what has not failed yet.
     /// </summary>
     private static readonly TimeSpan LongestOpening = TimeSpan.FromSeconds(30);
 
+    private readonly HostAddresses addresses = new(endpoint.IdnHost, lookUp ?? Dns.GetHostAddresses, clock);
     private readonly byte[] received = new byte[LongestHead];
     private readonly byte[] body = new byte[SampleClient.LongestAnswer];
     private byte[] sent = [];
@@ -39,11 +47,15 @@ internal sealed class DirectTransport(
     private TimeSpan until;
     private int taken;
     private int filled;
+    private bool isHeard;
 
     private ReadOnlySpan<byte> Waiting => received.AsSpan(taken, filled - taken);
 
     /// <inheritdoc/>
     public bool IsBeingSent { get; private set; }
+
+    /// <inheritdoc/>
+    public SocketException? Refusal => opening?.Refusal;
 
     /// <inheritdoc/>
     public Reply Post(RequestParts parts, ReadOnlyMemory<byte> body, CancellationToken stop)
@@ -68,7 +80,7 @@ internal sealed class DirectTransport(
     public void Dispose()
     {
         Drop();
-        opening?.TryAbandon();
+        opening?.Abandon();
     }
 
     private Reply ReplyTo(byte[] beginning, ReadOnlyMemory<byte> body, bool isAsking, CancellationToken stop)
@@ -80,15 +92,43 @@ internal sealed class DirectTransport(
             Drop();
         }
 
-        // A request is sent once. Whether a server that closes the connection has taken it is for those to consider who know
-        // what is in it.
-        return Exchange(connection ?? Connect(stop), beginning, body, isAsking, stop);
+        if (connection is not { } kept)
+        {
+            return Exchange(Connect(stop), beginning, body, isAsking, stop);
+        }
+
+        try
+        {
+            return Exchange(kept, beginning, body, isAsking, stop);
+        }
+        catch (Exception gone) when (gone is (IOException or SocketException) && !isHeard && !stop.IsCancellationRequested)
+        {
+            // The server closed it for being idle while the request was on its way (RFC 9112, section 9.3.1). If it has taken the
+            // request all the same, it gets it twice, as it would if the request were sent again later.
+            return Exchange(ConnectAgain(gone, stop), beginning, body, isAsking, stop) with { WasSentTwice = true };
+        }
+    }
+
+    /// <summary>A fresh connection; without one the request is told of as what it is: sent, and not answered.</summary>
+    private Connection ConnectAgain(Exception gone, CancellationToken stop)
+    {
+        try
+        {
+            return Connect(stop);
+        }
+        catch (Exception error) when (error is IOException or SocketException or HttpRequestException)
+        {
+            ExceptionDispatchInfo.Throw(gone);
+            throw;
+        }
     }
 
     private Connection Connect(CancellationToken stop)
     {
-        if (opening is not null && (opening.HasFailed || clock.Elapsed >= patience) && opening.TryAbandon())
+        // One that has come to a connection meanwhile is good, however long that took.
+        if (opening is not null && (opening.HasFailed || (opening.IsPending && clock.Elapsed >= patience)))
         {
+            opening.Abandon();
             opening = null;
         }
 
@@ -96,7 +136,7 @@ internal sealed class DirectTransport(
 
         if (opening is null)
         {
-            opening = Opening.Begin(endpoint, tls);
+            opening = Opening.Begin(endpoint, tls, addresses, clock);
             patience = clock.Elapsed + LongestOpening;
         }
 
@@ -127,13 +167,15 @@ internal sealed class DirectTransport(
     {
         connection = null;
         (taken, filled) = (0, 0);
+        isHeard = false;
         IsBeingSent = true;
 
         try
         {
             using var end = stop.UnsafeRegister(static used => ((Connection)used!).BreakOff(), used);
-            Send(used, beginning, body.Span);
-            var head = ReadHead(used);
+            var (isSent, problem) = TrySend(used, beginning, body.Span);
+            var head = ReadHead(used, problem);
+            Remember(used, isGood: true);
 
             if (isAsking)
             {
@@ -141,15 +183,20 @@ internal sealed class DirectTransport(
             }
 
             var reader = new BodyReader(head.BodyEnd);
-            var length = ReadBody(used, reader);
+            var length = ReadBody(used, reader, mayBeCut: head.Status >= (int)HttpStatusCode.Ambiguous);
 
             // What follows an answer belongs to none.
-            if (head.KeepsConnection && reader.IsComplete && taken == filled)
+            if (isSent && head.KeepsConnection && reader.IsComplete && taken == filled)
             {
                 connection = used;
             }
 
             return new Reply(head, this.body.AsMemory(0, length));
+        }
+        catch
+        {
+            Remember(used, isGood: isHeard);
+            throw;
         }
         finally
         {
@@ -160,7 +207,39 @@ internal sealed class DirectTransport(
         }
     }
 
-    private void Send(Connection to, byte[] beginning, ReadOnlySpan<byte> body)
+    /// <summary>An address whose connections come to nothing is tried last the next time.</summary>
+    private void Remember(Connection used, bool isGood)
+    {
+        lock (addresses.Gate)
+        {
+            if (isGood)
+            {
+                addresses.Answered(used.Address);
+            }
+            else
+            {
+                addresses.Failed(used.Address);
+            }
+        }
+    }
+
+    /// <summary>
+    /// Whether all of it was sent, and what was in the way. Servers that refuse a request by its head alone answer, and close,
+    /// while the body is still on its way: the answer is there though the sending fails.
+    /// </summary>
+    private (bool IsSent, Exception? Problem) TrySend(Connection to, byte[] beginning, ReadOnlySpan<byte> body)
+    {
+        try
+        {
+            return (Send(to, beginning, body), null);
+        }
+        catch (Exception error) when (error is IOException or SocketException)
+        {
+            return (false, error);
+        }
+    }
+
+    private bool Send(Connection to, byte[] beginning, ReadOnlySpan<byte> body)
     {
         var most = beginning.Length + RequestHead.LongestEnd;
 
@@ -180,13 +259,56 @@ internal sealed class DirectTransport(
 
         to.Write(sent.AsSpan(0, length));
 
-        if (!fits)
+        while (!fits && !body.IsEmpty)
         {
-            to.Write(body);
+            if (to.HasEarlyInput() && IsAnswered(to))
+            {
+                return false;
+            }
+
+            var count = Math.Min(Piece, body.Length);
+            to.Write(body[..count]);
+            body = body[count..];
+        }
+
+        return true;
+    }
+
+    /// <summary>Takes what has arrived before the request was sent; true unless that is only said on the way to the answer.</summary>
+    private bool IsAnswered(Connection from)
+    {
+        if (filled == received.Length || !Receive(from, mayEnd: true))
+        {
+            return true;
+        }
+
+        int length;
+
+        while ((length = AnswerHeadModule.LengthIn(Waiting)) > 0 && !AnswerHeadModule.IsFinal(Waiting))
+        {
+            taken += length;
+        }
+
+        return AnswerHeadModule.IsFinal(Waiting);
+    }
+
+    /// <summary>
+    /// The head of the answer itself, and not of what is said on the way to it. Where there is none, what was in the way of the
+    /// request is the reason.
+    /// </summary>
+    private AnswerHead ReadHead(Connection from, Exception? problem)
+    {
+        try
+        {
+            return ReadHead(from);
+        }
+        catch (Exception error) when (problem is not null && error is (IOException or SocketException))
+        {
+            ExceptionDispatchInfo.Throw(problem!);
+            throw;
         }
     }
 
-    /// <summary>The head of the answer itself, and not of what is said on the way to it.</summary>
     private AnswerHead ReadHead(Connection from)
     {
         while (true)
@@ -223,30 +345,41 @@ internal sealed class DirectTransport(
         }
     }
 
-    private int ReadBody(Connection from, BodyReader reader)
+    /// <summary>
+    /// The bytes of the body. A refusal counts by its head: whoever refuses a request while it is on its way resets the connection, and
+    /// the rest of the answer may be lost by that (RFC 9112, section 9.6).
+    /// </summary>
+    private int ReadBody(Connection from, BodyReader reader, bool mayBeCut)
     {
         var length = 0;
 
-        while (!reader.IsComplete && length < body.Length)
+        try
         {
-            if (taken == filled)
+            while (!reader.IsComplete && length < body.Length)
             {
-                (taken, filled) = (0, 0);
-
-                if (!Receive(from, reader.MayEndHere))
+                if (taken == filled)
                 {
-                    break;
+                    (taken, filled) = (0, 0);
+
+                    if (!Receive(from, reader.MayEndHere))
+                    {
+                        break;
+                    }
+                }
+
+                var (count, written) = reader.Take(Waiting, body.AsSpan(length));
+                taken += count;
+                length += written;
+
+                if (reader.IsGarbled)
+                {
+                    throw new HttpIOException(HttpRequestError.InvalidResponse);
                 }
             }
-
-            var (count, written) = reader.Take(Waiting, body.AsSpan(length));
-            taken += count;
-            length += written;
-
-            if (reader.IsGarbled)
-            {
-                throw new HttpIOException(HttpRequestError.InvalidResponse);
-            }
+        }
+        catch (Exception error) when (mayBeCut && error is (IOException or SocketException or ObjectDisposedException))
+        {
+            return length;
         }
 
         return length;
@@ -257,6 +390,7 @@ internal sealed class DirectTransport(
     {
         var count = from.Read(received.AsSpan(filled));
         filled += count;
+        isHeard |= count > 0;
         return count > 0 || (mayEnd ? false : throw new HttpIOException(HttpRequestError.ResponseEnded));
     }
 

@@ -35,8 +35,8 @@ internal sealed class Failures(Uri target, Uri? proxy)
             HttpRequestError.SecureConnectionError when causes.Any(static cause => cause is IOException or SocketException) =>
                 NetworkFailure.NewBroken("it was closed during the TLS handshake"),
             HttpRequestError.SecureConnectionError => Tls(causes.Last(static cause => cause is AuthenticationException or HttpRequestException).Message),
-            HttpRequestError.InvalidResponse => NetworkFailure.NewBroken("what came back is not HTTP"),
-            HttpRequestError.ConfigurationLimitExceeded => NetworkFailure.NewBroken("the headers of the answer are too long"),
+            HttpRequestError.InvalidResponse => NetworkFailure.NewUnreadable("what came back is not HTTP/1.1"),
+            HttpRequestError.ConfigurationLimitExceeded => NetworkFailure.NewUnreadable("its headers are too long"),
             _ when socket is { } code => OfSocket(code, words),
             HttpRequestError.ResponseEnded => NetworkFailure.NewBroken("it was closed before the answer was complete"),
             _ => NetworkFailure.NewBroken(words.TrimEnd('.')),

@@ -1,62 +1,65 @@
+using System.Net;
 using System.Net.Http;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Runtime.ExceptionServices;
+using Agent.Core;
 
 namespace Agent.Host.Posting;
 
 /// <summary>
-/// Opens a connection on a thread of its own: a look-up of a name cannot be broken off, but whoever needs the connection can
-/// stop waiting for it, and wait for it again later.
+/// Opens a connection on threads of its own: neither a look-up of a name nor a connection attempt can be waited for with a limit,
+/// but the request that needs the connection can stop waiting, and the next one takes up the wait. All addresses of the host
+/// are tried, each a little after the one before, and the first that takes the connection wins (RFC 8305).
 /// </summary>
 internal sealed class Opening
 {
     /// <summary>TLS builds chains of certificates on it; what is not used of it costs no memory.</summary>
     private const int StackSize = 1_000_000;
 
-    private readonly object gate = new();
+    private const int AttemptStackSize = 256 * 1024;
+
+    private readonly object gate;
     private readonly Uri endpoint;
     private readonly SslClientAuthenticationOptions? tls;
-    private Socket? socket;
+    private readonly HostAddresses addresses;
+    private readonly AgentClock clock;
+    private readonly List<(IPAddress Address, Socket Socket)> attempts = [];
+    private readonly HashSet<IPAddress> tried = [];
+    private readonly List<Exception> failures = [];
+    private TimeSpan next;
+    private (IPAddress Address, Socket Socket)? winner;
     private Connection? opened;
     private ExceptionDispatchInfo? failure;
     private bool isAbandoned;
 
-    private Opening(Uri endpoint, SslClientAuthenticationOptions? tls)
+    private Opening(Uri endpoint, SslClientAuthenticationOptions? tls, HostAddresses addresses, AgentClock clock)
     {
         this.endpoint = endpoint;
         this.tls = tls;
+        this.addresses = addresses;
+        this.clock = clock;
+        gate = addresses.Gate;
     }
 
     /// <summary>Begins to open a connection.</summary>
-    public static Opening Begin(Uri endpoint, SslClientAuthenticationOptions? tls)
+    public static Opening Begin(Uri endpoint, SslClientAuthenticationOptions? tls, HostAddresses addresses, AgentClock clock)
     {
-        var opening = new Opening(endpoint, tls);
-
-        try
-        {
-            new Thread(opening.Open, StackSize) { IsBackground = true, Name = "connecting" }.Start();
-        }
-        catch (OutOfMemoryException error)
-        {
-            // So it is told that there is no thread to be had.
-            throw new HttpRequestException("this machine permits no more threads", error);
-        }
-
+        var opening = new Opening(endpoint, tls, addresses, clock);
+        Threads.Start(opening.Open, StackSize, "connecting");
         return opening;
     }
 
     /// <summary>True once there is a failure.</summary>
-    public bool HasFailed
-    {
-        get
-        {
-            lock (gate)
-            {
-                return failure is not null;
-            }
-        }
-    }
+    public bool HasFailed => Of(static opening => opening.failure is not null);
+
+    /// <summary>True while there is neither a connection nor a failure.</summary>
+    public bool IsPending => Of(static opening => opening.opened is null && opening.failure is null);
+
+    /// <summary>
+    /// That an address refused, while others are waited for: it says more than that those do not answer. Null for nothing of the kind.
+    /// </summary>
+    public SocketException? Refusal => Of(static opening => opening.failures.OfType<SocketException>().FirstOrDefault(IsRefusal));
 
     /// <summary>
     /// Waits for the connection, or the exception that there was instead. When the token is set the waiting ends, and not what is
@@ -81,29 +84,40 @@ internal sealed class Opening
     }
 
     /// <summary>
-    /// Gives it up; false while a name is being looked up, which goes on for as long as it takes, so that another look-up would
-    /// only be another thread that waits.
+    /// Gives it up, and counts what it tried as failed. Look-ups go on, for they belong to the addresses and not to one opening.
     /// </summary>
-    public bool TryAbandon()
+    public void Abandon()
     {
-        Socket? begun;
-        Connection? connection;
-
         lock (gate)
         {
-            if (socket is null && opened is null && failure is null)
+            isAbandoned = true;
+            opened?.Dispose();
+            winner?.Socket.Dispose();
+
+            if (winner is { } slow)
             {
-                return false;
+                addresses.Failed(slow.Address);
             }
 
-            isAbandoned = true;
-            (begun, connection) = (socket, opened);
-        }
+            foreach (var (address, socket) in attempts)
+            {
+                addresses.Failed(address);
+                socket.Dispose();
+            }
 
-        connection?.Dispose();
-        begun?.Dispose();
-        return true;
+            Monitor.PulseAll(gate);
+        }
     }
+
+    private T Of<T>(Func<Opening, T> value)
+    {
+        lock (gate)
+        {
+            return value(this);
+        }
+    }
+
+    private static bool IsRefusal(Exception error) => error is SocketException { SocketErrorCode: SocketError.ConnectionRefused };
 
     private void Wake()
     {
@@ -117,19 +131,153 @@ internal sealed class Opening
     {
         try
         {
-            Finish(Connection.Open(endpoint, tls, begun =>
+            var (address, socket) = Race();
+
+            try
             {
+                Finish(Connection.Over(socket, address, tls), null);
+            }
+            catch
+            {
+                socket.Dispose();
+
                 lock (gate)
                 {
-                    socket = begun;
+                    addresses.Failed(address);
                 }
-            }), null);
+
+                throw;
+            }
         }
         catch (Exception error)
         {
             Finish(null, ExceptionDispatchInfo.Capture(error));
         }
     }
+
+    /// <summary>The first socket that connects.</summary>
+    private (IPAddress Address, Socket Socket) Race()
+    {
+        lock (gate)
+        {
+            addresses.Ask();
+            var earliest = TimeSpan.MaxValue;
+
+            while (true)
+            {
+                if (isAbandoned)
+                {
+                    throw new OperationCanceledException();
+                }
+
+                if (winner is { } first)
+                {
+                    addresses.Won(first.Address);
+                    attempts.ForEach(static loser => loser.Socket.Dispose());
+                    return first;
+                }
+
+                var now = clock.Elapsed;
+                var known = addresses.Known();
+                var untried = known.FirstOrDefault(address => !tried.Contains(address));
+                var mayTry = untried is not null && tried.Count < HappyEyeballs.MostAddresses;
+
+                if (!mayTry && attempts.Count == 0 && addresses.IsComplete)
+                {
+                    throw WhyNot();
+                }
+
+                if (known.Length > 0 && earliest == TimeSpan.MaxValue)
+                {
+                    earliest = now + HappyEyeballs.ResolutionDelay;
+                }
+
+                var from = addresses.IsComplete || tried.Count > 0 ? next : earliest;
+
+                if (mayTry && now >= from)
+                {
+                    next = now + HappyEyeballs.AttemptDelay;
+                    Begin(untried!);
+                }
+                else
+                {
+                    clock.Wait(gate, mayTry ? from - now : Timeout.InfiniteTimeSpan);
+                }
+            }
+        }
+    }
+
+    private void Begin(IPAddress address)
+    {
+        tried.Add(address);
+        Socket? socket = null;
+
+        try
+        {
+            socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+            Threads.Start(() => Attempt(address, socket), AttemptStackSize, "connecting");
+            attempts.Add((address, socket));
+        }
+        catch (Exception error) when (error is SocketException or HttpRequestException)
+        {
+            // Such as an address of a family that this machine does not speak.
+            socket?.Dispose();
+            Fail(address, error);
+        }
+    }
+
+    private void Attempt(IPAddress address, Socket socket)
+    {
+        Exception? error = null;
+
+        try
+        {
+            socket.Connect(address, endpoint.Port);
+        }
+        catch (Exception problem) when (problem is SocketException or ObjectDisposedException or InvalidOperationException or ArgumentException)
+        {
+            error = problem;
+        }
+
+        lock (gate)
+        {
+            attempts.RemoveAll(attempt => attempt.Socket == socket);
+
+            if (error is null && winner is null && !isAbandoned)
+            {
+                winner = (address, socket);
+            }
+            else
+            {
+                socket.Dispose();
+
+                // What ends because another one has won says nothing.
+                if (error is not null && winner is null && !isAbandoned)
+                {
+                    Fail(address, error);
+                }
+            }
+
+            Monitor.PulseAll(gate);
+        }
+    }
+
+    private void Fail(IPAddress address, Exception error)
+    {
+        failures.Add(error);
+        addresses.Failed(address);
+        next = TimeSpan.Zero;
+    }
+
+    /// <summary>That one of them is refused says more than that another cannot be reached.</summary>
+    private Exception WhyNot() =>
+        failures.Find(IsRefusal)
+        ?? failures.LastOrDefault() switch
+        {
+            null => new HttpRequestException(HttpRequestError.NameResolutionError, addresses.Problem?.Message ?? "there is no address", addresses.Problem),
+            SocketException or HttpRequestException => failures[^1],
+            var error => new HttpRequestException(HttpRequestError.ConnectionError, error.Message, error),
+        };
 
     private void Finish(Connection? connection, ExceptionDispatchInfo? error)
     {

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Http.Headers;
+using System.Net.Sockets;
 using Agent.Core;
 
 namespace Agent.Host.Posting;
@@ -45,6 +46,9 @@ internal sealed class ProxiedTransport : ITransport
 
     /// <inheritdoc/>
     public bool IsBeingSent => content is { IsBeingSent: true };
+
+    /// <inheritdoc/>
+    public SocketException? Refusal => null;
 
     /// <inheritdoc/>
     public Reply Post(RequestParts parts, ReadOnlyMemory<byte> body, CancellationToken stop)

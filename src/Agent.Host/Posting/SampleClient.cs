@@ -37,11 +37,11 @@ internal sealed partial class SampleClient : IDisposable
         this.clock = clock;
         limit = new TimeLimit(timeout, clock);
         var proxy = ProxyFor(form.Endpoint);
-        failures = new Failures(form.Endpoint, proxy);
+        failures = new Failures(form.Endpoint, proxy?.Address);
         var lifetime = interval < LongestIdle ? ConnectionLifetime : LongestIdle;
         transport = proxy is null
             ? new DirectTransport(form.Endpoint, TlsOptions(), lifetime, userAgent, clock)
-            : new ProxiedTransport(form.Endpoint, HttpClient.DefaultProxy, trust, clock.ToReal(lifetime), userAgent);
+            : new ProxiedTransport(form.Endpoint, proxy, trust, clock.ToReal(lifetime), userAgent);
     }
 
     /// <summary>
@@ -72,6 +72,7 @@ internal sealed partial class SampleClient : IDisposable
             return Exchange.NewFailed(
                 stop.IsCancellationRequested ? NetworkFailure.NewBroken("the agent was told to stop at once")
                 : transport.IsBeingSent ? NetworkFailure.NewTimedOut(timeout)
+                : transport.Refusal is { } refusal ? failures.Of(refusal)
                 : NetworkFailure.NewNoConnection(failures.Peer, timeout));
         }
         catch (Exception error) when (IsOfNetwork(error))
@@ -80,7 +81,7 @@ internal sealed partial class SampleClient : IDisposable
         }
         catch (InvalidDataException)
         {
-            return Exchange.NewFailed(NetworkFailure.NewBroken("the answer is not the gzip that it says it is"));
+            return Exchange.NewFailed(NetworkFailure.NewUnreadable("the answer is not the gzip that it says it is"));
         }
         finally
         {
@@ -95,9 +96,11 @@ internal sealed partial class SampleClient : IDisposable
         transport.Dispose();
     }
 
-    /// <summary>The system's proxy for everything but this machine itself; null for none.</summary>
-    public static Uri? ProxyFor(Uri endpoint) =>
-        endpoint.IsLoopback || HttpClient.DefaultProxy.IsBypassed(endpoint) ? null : HttpClient.DefaultProxy.GetProxy(endpoint);
+    /// <summary>The proxy that the environment asks for; null for none, and for one that <see cref="Proxy.RouteTo"/> finds unusable.</summary>
+    public static SystemProxy? ProxyFor(Uri endpoint) => SystemProxy.RouteTo(endpoint).Match<SystemProxy?>(
+        direct: static () => null,
+        through: static (proxy, user, password) => new(proxy, user, password),
+        unusable: static _ => null);
 
     private SslClientAuthenticationOptions? TlsOptions()
     {
@@ -138,16 +141,26 @@ internal sealed partial class SampleClient : IDisposable
         reply.Head.RetryAfter,
         WithoutSecrets(reply.Head.Location, parts),
         reply.Head.Date,
-        WithoutSecrets(reply.Head.IsGzip ? Decompressed(reply.Body) : reply.Body.ToArray(), parts));
+        WithoutSecrets(reply.Head.IsGzip ? Decompressed(reply.Body, reply.Head.Status) : reply.Body.ToArray(), parts),
+        reply.WasSentTwice);
 
     /// <summary>
     /// Compression was not asked for, but a proxy that does it all the same must not make a delivery look like none.
     /// </summary>
-    private static byte[] Decompressed(ReadOnlyMemory<byte> body)
+    private static byte[] Decompressed(ReadOnlyMemory<byte> body, int status)
     {
         using var stream = new GZipStream(new MemoryStream(body.ToArray()), CompressionMode.Decompress);
         var text = new byte[LongestAnswer];
-        return text[..stream.ReadAtLeast(text, text.Length, throwOnEndOfStream: false)];
+
+        try
+        {
+            return text[..stream.ReadAtLeast(text, text.Length, throwOnEndOfStream: false)];
+        }
+        catch (InvalidDataException) when (status >= (int)HttpStatusCode.Ambiguous)
+        {
+            // A refusal may be cut off, and its status says enough.
+            return [];
+        }
     }
 
     /// <summary>Some servers repeat what they were sent, and what they say is printed.</summary>

@@ -1,4 +1,6 @@
+using System.Formats.Asn1;
 using System.Net.Security;
+using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Agent.Core;
 using Microsoft.FSharp.Core;
@@ -17,7 +19,8 @@ internal sealed class TlsTrust
     private readonly TimeProvider time;
     private TlsFault[] faults = [];
 
-    private TlsTrust(X509Certificate2Collection issuers, ClientIdentity? identity, bool insecure, TimeProvider time)
+    /// <summary>Trust in these issuers beside the system's.</summary>
+    internal TlsTrust(X509Certificate2Collection issuers, ClientIdentity? identity, bool insecure, TimeProvider time)
     {
         this.issuers = issuers;
         this.identity = identity;
@@ -82,39 +85,49 @@ internal sealed class TlsTrust
         return options;
     }
 
-    private bool Accepts(object sender, X509Certificate? certificate, X509Chain? chain, SslPolicyErrors errors)
+    /// <summary>
+    /// True when the certificate is for the host by its subject alternative names. A common name does not count (RFC 9525, section 2).
+    /// </summary>
+    public static bool IsForHost(X509Certificate2 certificate, string host)
     {
-        if (insecure || errors == SslPolicyErrors.None)
+        // An address may have a zone, and a name its root's dot.
+        var plain = host.Split('%')[0].TrimEnd('.');
+        return plain.Length > 0 && certificate.MatchesHostname(plain, allowWildcards: true, allowCommonName: false);
+    }
+
+    /// <summary>
+    /// True for a chain that is accepted; faults are kept for <see cref="TakeFaults"/>. What the system finds is in
+    /// <paramref name="chain"/> and <paramref name="errors"/>.
+    /// </summary>
+    internal bool Accepts(string host, X509Certificate2? own, X509Chain? chain, SslPolicyErrors errors)
+    {
+        if (insecure)
         {
             return true;
         }
 
-        var own = certificate as X509Certificate2;
-        var isForHost = !errors.HasFlag(SslPolicyErrors.RemoteCertificateNameMismatch);
-        var links = own is null || chain is null || !errors.HasFlag(SslPolicyErrors.RemoteCertificateChainErrors)
-            ? []
-            : LinksThatFail(own, chain);
+        var isForHost = own is null || (!errors.HasFlag(SslPolicyErrors.RemoteCertificateNameMismatch) && IsForHost(own, host));
+        var links = own is null || chain is null ? [] : LinksOf(own, chain, errors);
 
-        if (own is not null && isForHost && links is [])
+        // A chain without links proves nothing.
+        if (isForHost && links is not [] && links.All(static link => link.Problems is []) && !errors.HasFlag(SslPolicyErrors.RemoteCertificateNotAvailable))
         {
             return true;
         }
 
-        var host = (sender as SslStream)?.TargetHostName ?? "";
-        Volatile.Write(
-            ref faults,
-            Tls.OfCertificate(new CertificateFacts(host, isForHost || own is null, NamesOf(own), links, time.GetUtcNow())));
+        Volatile.Write(ref faults, Tls.OfCertificate(new CertificateFacts(host, isForHost, NamesOf(own), links, time.GetUtcNow())));
         return false;
     }
 
-    /// <summary>The chain with what is wrong with it, or nothing when one of the user's issuers vouches for it.</summary>
-    private CertificateLink[] LinksThatFail(X509Certificate2 own, X509Chain chain)
-    {
-        var links = Links(chain, static _ => true);
+    private bool Accepts(object sender, X509Certificate? certificate, X509Chain? chain, SslPolicyErrors errors) =>
+        Accepts((sender as SslStream)?.TargetHostName ?? "", certificate as X509Certificate2, chain, errors);
 
-        if (issuers.Count == 0)
+    /// <summary>The chain with what is wrong with each certificate: the system's, or one that ends at the user's issuers.</summary>
+    private CertificateLink[] LinksOf(X509Certificate2 own, X509Chain chain, SslPolicyErrors errors)
+    {
+        if (!errors.HasFlag(SslPolicyErrors.RemoteCertificateChainErrors) || issuers.Count == 0)
         {
-            return links;
+            return Links(chain, static _ => true);
         }
 
         using var second = new X509Chain();
@@ -125,32 +138,78 @@ internal sealed class TlsTrust
         // The bundle may hold an intermediate, or the server's own certificate, without the root. So the chain may end
         // anywhere; everything else about it is checked, and one of the bundle must be in it.
         second.ChainPolicy.VerificationFlags = X509VerificationFlags.AllowUnknownCertificateAuthority;
-        var isGood = second.Build(own);
+        second.Build(own);
 
-        if (!second.ChainElements.Any(element => IsIssuer(element.Certificate)))
-        {
-            return links;
-        }
-
-        return isGood
-            ? []
-            : Links(second, static flag => flag is not (X509ChainStatusFlags.UntrustedRoot or X509ChainStatusFlags.PartialChain));
+        return second.ChainElements.Any(element => IsIssuer(element.Certificate))
+            ? Links(second, static flag => flag is not (X509ChainStatusFlags.UntrustedRoot or X509ChainStatusFlags.PartialChain))
+            : Links(chain, static _ => true);
     }
 
     private bool IsIssuer(X509Certificate2 certificate) =>
         issuers.Any(issuer => issuer.RawDataMemory.Span.SequenceEqual(certificate.RawDataMemory.Span));
 
-    private static CertificateLink[] Links(X509Chain chain, Func<X509ChainStatusFlags, bool> counts) =>
-    [
-        .. from element in chain.ChainElements
-           let certificate = element.Certificate
-           select new CertificateLink(
-               NameOf(certificate, false),
-               NameOf(certificate, true),
-               certificate.NotBefore,
-               certificate.NotAfter,
-               [.. from status in element.ChainElementStatus where counts(status.Status) select status.Status.ToString()]),
-    ];
+    private CertificateLink[] Links(X509Chain chain, Func<X509ChainStatusFlags, bool> counts)
+    {
+        // What stands above an issuer of the user's has no part in the trust.
+        var anchor = chain.ChainElements.ToList().FindIndex(element => IsIssuer(element.Certificate));
+        var last = anchor < 0 ? chain.ChainElements.Count - 1 : anchor;
+
+        return
+        [
+            .. from found in chain.ChainElements.Index()
+               let certificate = found.Item.Certificate
+               select new CertificateLink(
+                   NameOf(certificate, false),
+                   NameOf(certificate, true),
+                   certificate.NotBefore,
+                   certificate.NotAfter,
+                   [
+                       .. from status in found.Item.ChainElementStatus where counts(status.Status) select status.Status.ToString(),
+                       .. found.Index <= last ? WeaknessesOf(certificate, isAnchor: found.Index == last && (anchor >= 0 || IsRoot(certificate))) : [],
+                   ]),
+        ];
+    }
+
+    private static bool IsRoot(X509Certificate2 certificate) =>
+        certificate.SubjectName.RawData.AsSpan().SequenceEqual(certificate.IssuerName.RawData);
+
+    private static string[] WeaknessesOf(X509Certificate2 certificate, bool isAnchor)
+    {
+        using var key = certificate.GetRSAPublicKey();
+        return Tls.Weaknesses(isAnchor, SignatureOf(certificate), key?.KeySize ?? 0);
+    }
+
+    /// <summary>The algorithm of the signature; of RSASSA-PSS, which is used with any hash, the hash (RFC 4055, section 3.1).</summary>
+    private static string SignatureOf(X509Certificate2 certificate)
+    {
+        const string Pss = "1.2.840.113549.1.1.10";
+        const string Sha1 = "1.3.14.3.2.26";
+        var algorithm = certificate.SignatureAlgorithm.Value ?? "";
+
+        if (algorithm != Pss)
+        {
+            return algorithm;
+        }
+
+        try
+        {
+            var signed = new AsnReader(certificate.RawDataMemory, AsnEncodingRules.DER).ReadSequence();
+            signed.ReadEncodedValue();
+            var identifier = signed.ReadSequence();
+            identifier.ReadObjectIdentifier();
+            var parameters = identifier.ReadSequence();
+            var hash = new Asn1Tag(TagClass.ContextSpecific, 0);
+
+            // The hash that is not named is SHA-1.
+            return parameters.HasData && parameters.PeekTag().HasSameClassAndValue(hash)
+                ? parameters.ReadSequence(hash).ReadSequence().ReadObjectIdentifier()
+                : Sha1;
+        }
+        catch (AsnContentException)
+        {
+            return Sha1;
+        }
+    }
 
     private static string NameOf(X509Certificate2 certificate, bool issuer) =>
         certificate.GetNameInfo(X509NameType.SimpleName, issuer) is { Length: > 0 } name
@@ -165,12 +224,11 @@ internal sealed class TlsTrust
         }
 
         var alternatives = certificate.Extensions.OfType<X509SubjectAlternativeNameExtension>().ToArray();
-        string[] names =
+
+        return
         [
             .. from extension in alternatives from name in extension.EnumerateDnsNames() select name,
             .. from extension in alternatives from address in extension.EnumerateIPAddresses() select address.ToString(),
         ];
-
-        return names is [] && certificate.GetNameInfo(X509NameType.SimpleName, false) is { Length: > 0 } common ? [common] : names;
     }
 }
