@@ -58,6 +58,10 @@ let run name arguments =
 
 let dotnet arguments = run "dotnet" arguments
 
+/// CI=true promises that everything is installed that the tests use.
+let isCi () =
+    String.Equals(Environment.GetEnvironmentVariable "CI", "true", StringComparison.OrdinalIgnoreCase)
+
 let emptied directory =
     if Directory.Exists directory then
         Directory.Delete(directory, true)
@@ -355,16 +359,29 @@ let demoWith (options: string list) =
         @ options
     )
 
+/// Every parser for so many seconds: build/Fuzz.fsx.
+let fuzzFor (seconds: int) =
+    let built = Path.Combine(artifacts, "bin", "Agent.Fuzz", testConfiguration)
+    let directory = Path.Combine(artifacts, "fuzz")
+
+    match exitCodeOf (toolIn root "dotnet" [ "fsi"; "--quiet"; "build/Fuzz.fsx"; built; directory; string seconds ]) with
+    | 0 -> ()
+    | 3 when isCi () -> failwith "Fuzz needs afl-fuzz; on Debian and Ubuntu: apt-get install afl++"
+    | 3 -> Trace.log "skipped: no afl-fuzz; on Debian and Ubuntu: apt-get install afl++"
+    | _ -> failwith $"Fuzzing found failures; their inputs are in %s{directory}."
+
 /// Each benchmark once: that it works, not what it says.
 let smokeBenchmarks () =
     let executable = Path.Combine(artifacts, "bin", "Agent.Bench", testConfiguration, "Agent.Bench.dll")
 
     dotnet [ executable; "smoke" ]
 
-/// The demo, so that a new user does not find it broken, and all tests, those that run a program on the published ones.
+/// The demo, so that a new user does not find it broken, some fuzzing, and all tests, those that run a program on the
+/// published ones.
 let ci () =
     demoWith [ "--seconds"; "3" ]
     smokeBenchmarks ()
+    fuzzFor 5
 
     runAllTests
         [
@@ -377,20 +394,31 @@ let ci () =
 type Options =
     {
         Target: string
-        /// Options of Demo, each with its whole number above 0.
-        Demo: (string * int) list
+        /// Options of single targets, each with its whole number above 0.
+        Numbers: (string * int) list
         /// Whether to say at the end what held the build back.
         Watch: bool
     }
 
-let demoOptions = [ "--seconds"; "--gpus"; "--fleet" ]
+/// Options with a whole number, and the targets that they go with.
+let numberOptions = [ "--seconds", [ "Demo"; "Fuzz" ]; "--gpus", [ "Demo" ]; "--fleet", [ "Demo" ] ]
+
+let isNumberOption option =
+    numberOptions |> List.exists (fst >> (=) option)
 
 let demo (options: Options) =
     demoWith
         [
-            for name, number in options.Demo do
+            for name, number in options.Numbers do
                 yield! [ name; string number ]
         ]
+
+let fuzz (options: Options) =
+    options.Numbers
+    |> List.tryLast
+    |> Option.map snd
+    |> Option.defaultValue 30
+    |> fuzzFor
 
 let plain action (_: Options) : unit = action ()
 
@@ -408,7 +436,8 @@ let targets =
         "Docs", "Build, then the README's table of options, the manual page and the completions", plain docs
         "Demo", "Build, then dashboard and agent at work on this machine (--seconds, --gpus, --fleet)", demo
         "Soak", "Build, then all tests and properties at full length", plain soak
-        "Ci", "CheckFormat, Build, TryPackage, then all tests, the published programs in those that run one", plain ci
+        "Fuzz", "Build, then every parser fuzzed by coverage (--seconds of each, 30 unless told otherwise)", fuzz
+        "Ci", "CheckFormat, Build, TryPackage, 5 s of Fuzz, then all tests, the published programs in those that run one", plain ci
     ]
 
 /// These end with the closing line.
@@ -419,6 +448,7 @@ let help =
     [
         "dotnet fsi build.fsx -t <Target> [--watch]"
         "dotnet fsi build.fsx -t Demo [--seconds N] [--gpus N] [--fleet N] [--watch]"
+        "dotnet fsi build.fsx -t Fuzz [--seconds N]"
         ""
         for name, purpose, _ in targets do
             $"  %-12s{name} %s{purpose}"
@@ -433,16 +463,16 @@ let rec parse (options: Options) arguments =
     | ("-h" | "--help") :: _ -> Ok { options with Target = "Help" }
     | ("-t" | "--target") :: name :: rest -> parse { options with Target = name } rest
     | "--watch" :: rest -> parse { options with Watch = true } rest
-    | option :: number :: rest when List.contains option demoOptions ->
+    | option :: number :: rest when isNumberOption option ->
         match Int32.TryParse number with
         | true, value when value > 0 ->
             parse
                 { options with
-                    Demo = options.Demo @ List.singleton (option, value)
+                    Numbers = options.Numbers @ List.singleton (option, value)
                 }
                 rest
         | _ -> Error $"%s{option} takes a whole number above 0, not '%s{number}'."
-    | [ option ] when List.contains option ("-t" :: "--target" :: demoOptions) -> Error $"%s{option} needs a value."
+    | [ option ] when option = "-t" || option = "--target" || isNumberOption option -> Error $"%s{option} needs a value."
     | other :: _ -> Error $"Unknown option '%s{other}'."
 
 /// The options with the target's name as it is written above.
@@ -450,10 +480,18 @@ let check (options: Options) =
     let named name =
         String.Equals(name, options.Target, StringComparison.OrdinalIgnoreCase)
 
+    let strange name =
+        numberOptions
+        |> List.tryFind (fun (option, targets) ->
+            List.exists (fst >> (=) option) options.Numbers
+            && not (List.contains name targets))
+
     match "Help" :: [ for name, _, _ in targets -> name ] |> List.tryFind named with
     | None -> Error $"Unknown target '%s{options.Target}'."
-    | Some name when not options.Demo.IsEmpty && name <> "Demo" -> Error $"%s{fst options.Demo.Head} goes with the target Demo only."
-    | Some name -> Ok { options with Target = name }
+    | Some name ->
+        match strange name with
+        | Some(option, targets) -> Error $"""%s{option} goes with %s{String.concat " and " targets} only."""
+        | None -> Ok { options with Target = name }
 
 let declare options =
     for name, purpose, action in targets do
@@ -469,6 +507,7 @@ let declare options =
     "Build" ==> "Docs" |> ignore
     "Build" ==> "Demo" |> ignore
     "Build" ==> "Soak" |> ignore
+    "Build" ==> "Fuzz" |> ignore
     // What takes longer comes later.
     "CheckFormat" ?=> "Build" |> ignore
     "Build" ?=> "Publish" |> ignore
@@ -489,9 +528,9 @@ let executeWatched (options: Options) =
     restore ()
     dotnet [ "build"; "src/Agent.Core.fsproj"; "--no-restore" ]
 
-    let demo =
+    let numbers =
         [
-            for name, number in options.Demo do
+            for name, number in options.Numbers do
                 yield! [ name; string number ]
         ]
 
@@ -508,7 +547,7 @@ let executeWatched (options: Options) =
                 "-t"
                 options.Target
              ]
-             @ demo)
+             @ numbers)
     )
 
 let execute (options: Options) =
@@ -544,7 +583,7 @@ match
     |> parse
         {
             Target = "Help"
-            Demo = []
+            Numbers = []
             Watch = false
         }
     |> Result.bind check

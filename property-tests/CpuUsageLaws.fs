@@ -48,6 +48,29 @@ let private growing: Gen<Stat.CpuTimes * Stat.CpuTimes> =
             Guest = ticks 8
         })
 
+/// What may become of a CPU between two readings.
+[<RequireQualifiedAccess>]
+type private Fate =
+    | Stays
+    | Comes
+    | Goes
+    | Garbled
+    | Resets
+
+let private fates = [ Fate.Stays; Fate.Stays; Fate.Comes; Fate.Goes; Fate.Garbled; Fate.Resets ]
+
+/// By the rule of docs/sources.md: nothing falls but iowait, and that by no more than idle grew, give or take a tick.
+let private isContinued (before: Stat.CpuTimes) (after: Stat.CpuTimes) : bool =
+    let columns (t: Stat.CpuTimes) =
+        [ t.User; t.Nice; t.System; t.Idle; t.Irq; t.Softirq; t.Steal ]
+
+    List.forall2 (<=) (columns before) (columns after)
+    && bigint (uint64 before.Iowait) - bigint (uint64 after.Iowait)
+       <= bigint (uint64 (after.Idle - before.Idle)) + 1I
+
+let private known (values: 'a voption[]) =
+    values |> Array.choose ValueOption.toOption
+
 let private isNear (actual: float<percent>) (expected: float) = abs (float actual - expected) < 1e-6
 
 let tests =
@@ -100,21 +123,84 @@ let tests =
                 same (CpuUsage.between times times) (CpuUsage.between CpuUsage.sinceBoot CpuUsage.sinceBoot)
                 && (CpuUsage.between times times).Busy = 0.0<percent>)
             law
-                "each CPU has its share, in its order, whoever was plugged in or out"
+                "each CPU has its share, in its order, or none when it came or its counters fell"
                 (Gen.zip (maybe (StatLaws.stat 5)) (StatLaws.stat 5))
                 (fun (before, after) ->
                     let expected =
                         after.Cpus
                         |> Array.map (fun cpu ->
-                            let earlier =
-                                match before with
-                                | ValueSome stat -> stat.Cpus |> Array.tryFind (fun other -> other.Id = cpu.Id)
-                                | ValueNone -> None
-
-                            match earlier with
-                            | Some other -> (CpuUsage.between other.Times cpu.Times).Busy
-                            | None -> (CpuUsage.between CpuUsage.sinceBoot cpu.Times).Busy)
+                            match before with
+                            | ValueNone -> ValueSome (CpuUsage.between CpuUsage.sinceBoot cpu.Times.Value).Busy
+                            | ValueSome stat ->
+                                match stat.Cpus |> Array.tryFind (fun other -> other.Id = cpu.Id) with
+                                | Some other when isContinued other.Times.Value cpu.Times.Value ->
+                                    ValueSome (CpuUsage.between other.Times.Value cpu.Times.Value).Busy
+                                | _ -> ValueNone)
 
                     let cores = CpuUsage.cores before after
-                    same cores expected && Array.forall isPercentage cores)
+                    same cores expected && Array.forall isPercentage (known cores))
+            law
+                "what becomes of some CPUs, and of the line of all, leaves the others' time as the usage"
+                (Gen.zip (Gen.arrayOfLength 6 (Gen.zip growing (Gen.elements fates))) (Gen.two StatLaws.times))
+                (fun (cpus, (totalBefore, totalAfter)) ->
+                    let statOf total lines : Stat.CpuStat =
+                        {
+                            Total = ValueSome total
+                            Cpus = lines |> Array.choose id
+                            Online = ValueNone
+                            BootTime = ValueNone
+                        }
+
+                    let line id times : Stat.CpuLine option = Some { Id = id; Times = times }
+
+                    let before, after =
+                        cpus
+                        |> Array.mapi (fun id ((before, after), fate) ->
+                            match fate with
+                            | Fate.Stays -> line id (ValueSome before), line id (ValueSome after)
+                            | Fate.Comes -> None, line id (ValueSome after)
+                            | Fate.Goes -> line id (ValueSome before), None
+                            | Fate.Garbled -> line id (ValueSome before), line id ValueNone
+                            | Fate.Resets ->
+                                line
+                                    id
+                                    (ValueSome
+                                        { after with
+                                            Idle = after.Idle + 1UL<tick>
+                                        }),
+                                line id (ValueSome after))
+                        |> Array.unzip
+
+                    let staying = cpus |> Array.filter (fun (_, fate) -> fate = Fate.Stays) |> Array.map fst
+
+                    // One CPU at the least has another fate, so that the line of all is not to be trusted.
+                    staying.Length = cpus.Length
+                    || (let usage = CpuUsage.since (statOf totalBefore before) (statOf totalAfter after)
+
+                        match usage with
+                        | ValueNone -> staying.Length = 0
+                        | ValueSome usage ->
+                            let sum (column: Stat.CpuTimes -> uint64<tick>) =
+                                staying
+                                |> Array.sumBy (fun (before, after) -> float (column after - column before))
+
+                            let idle = sum (fun t -> t.Idle) + sum (fun t -> t.Iowait)
+
+                            let all = idle + sum (fun t -> t.User + t.Nice + t.System + t.Irq + t.Softirq + t.Steal)
+
+                            staying.Length > 0
+                            && isNear usage.Busy (if all = 0.0 then 0.0 else (all - idle) / all * 100.0)))
+            law
+                "while the same CPUs go on, the usage is that of the line of all"
+                (Gen.zip growing (Gen.arrayOfLength 3 growing))
+                (fun (total, cpus) ->
+                    let statOf (pick: Stat.CpuTimes * Stat.CpuTimes -> Stat.CpuTimes) : Stat.CpuStat =
+                        {
+                            Total = ValueSome(pick total)
+                            Cpus = cpus |> Array.mapi (fun id cpu -> { Id = id; Times = ValueSome(pick cpu) })
+                            Online = ValueSome 3
+                            BootTime = ValueNone
+                        }
+
+                    same (CpuUsage.since (statOf fst) (statOf snd)) (ValueSome(CpuUsage.between (fst total) (snd total))))
         ]

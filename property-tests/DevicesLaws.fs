@@ -2,8 +2,11 @@
 module Agent.PropertyTests.DevicesLaws
 
 open System
+open System.Text
 open Agent.Core
 open Agent.Core.Proc
+open Agent.Core.Sys
+open Agent.Core.Units
 open Agent.PropertyTests.Generators
 open Agent.PropertyTests.Laws
 open Agent.PropertyTests.Proc
@@ -61,6 +64,155 @@ let private disks: Gen<DiskStats.DiskCounters[]> =
         |> Array.map (fun (name, disk) -> { disk with Device = name })
         |> Array.distinctBy (fun disk -> disk.Device))
 
+/// A namespace of NVMe with some paths, as kernels that count on the paths alone show it, and as those that count on both.
+let private multipath: Gen<DiskStats.DiskCounters[] * DiskStats.DiskCounters[] * DiskStats.DiskCounters> =
+    gen {
+        let! paths = Gen.choose (1, 4)
+        // Small enough for a sum of four of them.
+        let number = Gen.choose64 (0L, 1L <<< 60) |> Gen.map uint64
+        let! columns = Gen.arrayOfLength paths (Gen.arrayOfLength 5 number)
+
+        let disk name (columns: uint64[]) : DiskStats.DiskCounters =
+            {
+                Device = name
+                Reads = columns[0]
+                ReadBytes = LanguagePrimitives.UInt64WithMeasure columns[1]
+                Writes = columns[2]
+                WrittenBytes = LanguagePrimitives.UInt64WithMeasure columns[3]
+                BusyTime = ValueSome(LanguagePrimitives.UInt64WithMeasure columns[4])
+            }
+
+        let ofPaths = columns |> Array.mapi (fun i columns -> disk $"nvme0c{i}n1" columns)
+        let sum = Array.init 5 (fun i -> columns |> Array.sumBy (fun columns -> columns[i]))
+        let whole = disk "nvme0n1" sum
+        let! order = Gen.elements [ id; Array.rev ]
+        return order (Array.append ofPaths [| disk "nvme0n1" (Array.zeroCreate 5) |]), order (Array.append ofPaths [| whole |]), whole
+    }
+
+/// What a machine has of interfaces, each with its files of /sys and what it counted.
+type private Link =
+    {
+        Name: string
+        Files: string list
+        Bytes: uint64
+    }
+
+/// Ports of a machine, their bytes shared out at random over bonds, VLANs, bridges, containers and tunnels on top. The files
+/// say what is stacked on what; the names say nothing.
+let private network: Gen<Link list * uint64> =
+    gen {
+        let! ports = Gen.choose (1, 4)
+        let! bytes = Gen.listOfLength ports (Gen.choose64 (0L, 1L <<< 50) |> Gen.map uint64)
+        let! bonded = Gen.elements [ true; false ]
+        let! hasDevice = Gen.frequency [ 3, Gen.constant true; 1, Gen.constant false ]
+        let! vlans = Gen.choose (0, 3)
+        let! bridged = Gen.elements [ true; false ]
+        let! containers = Gen.choose (0, 3)
+        let! tunnels = Gen.choose (0, 2)
+        let! share = Gen.choose64 (0L, 1L <<< 50) |> Gen.map uint64
+        let! shift = Gen.choose (0, 100)
+        let total = List.sum bytes
+
+        let links =
+            [
+                {
+                    Name = "lo"
+                    Files = [ "type=772" ]
+                    Bytes = share
+                }
+                for i, bytes in List.indexed bytes do
+                    {
+                        Name = $"p{i}"
+                        Files =
+                            [
+                                if hasDevice then
+                                    "device=../../0000:01:00.0"
+                                if bonded then
+                                    "master=../b"
+                            ]
+                        Bytes = bytes
+                    }
+                if bonded then
+                    {
+                        Name = "b"
+                        Files = "bonding=" :: [ for i in 0 .. ports - 1 -> $"lower_p{i}=" ]
+                        Bytes = total
+                    }
+                let below = if bonded then "b" else "p0"
+
+                for i in 0 .. vlans - 1 do
+                    {
+                        Name = $"v{i}"
+                        Files =
+                            [
+                                "uevent=DEVTYPE=vlan"
+                                $"lower_{below}="
+                                if bridged then
+                                    "master=../x"
+                            ]
+                        Bytes = share / 2UL
+                    }
+
+                if bridged || containers > 0 then
+                    {
+                        Name = "x"
+                        Files = [ "bridge=" ]
+                        Bytes = share
+                    }
+
+                for i in 0 .. containers - 1 do
+                    {
+                        Name = $"c{i}"
+                        Files = [ "ifindex=7"; "iflink=8"; "master=../x" ]
+                        Bytes = share / 3UL
+                    }
+
+                for i in 0 .. tunnels - 1 do
+                    {
+                        Name = $"t{i}"
+                        Files = [ "tun_flags=0x1001" ]
+                        Bytes = share / 5UL
+                    }
+            ]
+
+        // In any order.
+        let links = links |> List.permute (fun i -> (i + shift) % links.Length)
+        return links, total
+    }
+
+let private filesOf (links: Link list) : SysText[] =
+    [|
+        for link in links do
+            for file in "=" :: link.Files do
+                let at = file.IndexOf '='
+
+                {
+                    Path = $"/sys/class/net/{link.Name}/{file.Substring(0, at)}".TrimEnd '/'
+                    Content = Ok(ReadOnlyMemory(Encoding.UTF8.GetBytes(file.Substring(at + 1) + "\n")))
+                }
+    |]
+
+let private countersOf (links: Link list) : NetDev.InterfaceCounters[] =
+    let traffic bytes : NetDev.Traffic =
+        {
+            Bytes = LanguagePrimitives.UInt64WithMeasure bytes
+            Packets = 0UL
+            Errors = 0UL
+            Dropped = 0UL
+        }
+
+    [|
+        for link in links do
+            {
+                Name = link.Name
+                Received = traffic link.Bytes
+                Sent = traffic 0UL
+            }
+    |]
+
+let private receivedOf (interfaces: NetDev.InterfaceCounters[]) =
+    interfaces |> Array.sumBy (fun i -> uint64 i.Received.Bytes)
+
 let tests =
     testList
         "Devices"
@@ -78,17 +230,18 @@ let tests =
                        && name = name.Trim()
                        && not (name.StartsWith("/dev/", StringComparison.Ordinal))))
             law "every whole disk is one, with or without the blanks of a user" (Gen.elements wholeDisks) (fun name ->
-                Devices.isPhysicalDisk name
+                Devices.isDisk BlockDevices.unknown name
                 && Devices.normalizeDisks [| $" /dev/{name} " |] = [| name |])
-            law "no partition, loop, ram, md or mapped device is a physical disk" noDisk (Devices.isPhysicalDisk >> not)
+            law "no partition, loop, ram, md or mapped device is a physical disk" noDisk (Devices.isDisk BlockDevices.unknown >> not)
             law "without a choice only physical disks are tracked, sorted, none missing" disks (fun disks ->
-                let selection = Devices.selectDisks [||] disks
+                let selection = Devices.selectDisks BlockDevices.unknown [||] disks
                 let names = selection.Tracked |> Array.map (fun disk -> disk.Device)
 
+                // Paths of NVMe stand for their heads.
                 let physical =
-                    disks
+                    BlockDevices.withHeads disks
                     |> Array.map (fun disk -> disk.Device)
-                    |> Array.filter Devices.isPhysicalDisk
+                    |> Array.filter (Devices.isDisk BlockDevices.unknown)
 
                 selection.Missing = [||]
                 && same names (Array.sortWith (fun a b -> String.CompareOrdinal(a, b)) physical))
@@ -96,10 +249,10 @@ let tests =
                 let wanted = Devices.normalizeDisks wanted
 
                 wanted.Length = 0
-                || (let selection = Devices.selectDisks wanted disks
+                || (let selection = Devices.selectDisks BlockDevices.unknown wanted disks
 
                     let isThere name =
-                        disks |> Array.exists (fun disk -> disk.Device = name)
+                        BlockDevices.withHeads disks |> Array.exists (fun disk -> disk.Device = name)
 
                     same (selection.Tracked |> Array.map (fun disk -> disk.Device)) (Array.filter isThere wanted)
                     && same selection.Missing (Array.filter (isThere >> not) wanted)))
@@ -114,4 +267,38 @@ let tests =
                     not (byDefault |> Array.exists (fun i -> i.Name = "lo"))
                     && byDefault.Length = (others |> Array.filter (fun i -> i.Name <> "lo")).Length
                     && asked |> Array.map (fun i -> i.Name) = [| "lo" |])
+            law "of NVMe paths each byte counts once, on old kernels and on new ones" multipath (fun (old, recent, whole) ->
+                // As the kernel lists them: the head and each path with something below it.
+                let listed =
+                    BlockDevices.parse
+                        [|
+                            for disk in old do
+                                {
+                                    Path = $"/sys/block/{disk.Device}/device"
+                                    Content = Ok(ReadOnlyMemory "../../nvme0\n"B)
+                                }
+                        |]
+
+                [ BlockDevices.unknown; listed ]
+                |> List.forall (fun blocks ->
+                    let headOf disks =
+                        (Devices.selectDisks blocks [||] disks).Tracked
+
+                    same (headOf old) [| whole |] && same (headOf recent) [| whole |]))
+            law "what came in over the ports counts once, whatever is stacked on them" network (fun (links, total) ->
+                let tracked = (Devices.selectInterfaces [||] (countersOf links)).Tracked
+                let counted = Devices.counted (NetClass.parse (filesOf links)) [||] tracked
+                same (receivedOf counted) total)
+            law "the interfaces that the user names are taken at the word" network (fun (links, _) ->
+                let all = countersOf links
+                let names = all |> Array.map (fun i -> i.Name)
+                let tracked = (Devices.selectInterfaces names all).Tracked
+                same (Devices.counted (NetClass.parse (filesOf links)) names tracked) all)
+            law "the order of what /sys lists does not matter" network (fun (links, _) ->
+                let tracked = countersOf links
+                let files = filesOf links
+
+                same
+                    (Devices.counted (NetClass.parse files) [||] tracked)
+                    (Devices.counted (NetClass.parse (Array.rev files)) [||] tracked))
         ]

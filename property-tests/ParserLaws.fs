@@ -36,6 +36,19 @@ let format texts parse isPart : Format<'value> =
         IsPart = isPart
     }
 
+/// A format of lines, each of which may be bad without harm to the others.
+let formatOfLines texts (parse: ReadOnlyMemory<byte> -> Result<Parsed<'value>, ParseError>) isPart : Format<'value> =
+    {
+        Texts = texts
+        Parse = parse >> Parsed.strict
+        Errors =
+            fun text ->
+                match parse text with
+                | Ok parsed -> List.ofArray parsed.Faults
+                | Error error -> [ error ]
+        IsPart = isPart
+    }
+
 /// True when the array starts the other one.
 let isStart (part: 'a[]) (whole: 'a[]) : bool =
     part.Length <= whole.Length && part = whole[.. part.Length - 1]
@@ -126,6 +139,45 @@ let fidelity (format: Format<'value>) : Test list =
 
 /// Both together.
 let all (format: Format<'value>) : Test list = totality format @ fidelity format
+
+/// A line that is garbled, and a last line that is cut, cost what they say and nothing else. `garble` damages a line so that
+/// it is still known for what it is; none where it cannot. `first` is the first line that may be damaged.
+let badLines
+    (texts: Gen<Rendered<'value>>)
+    (parse: ReadOnlyMemory<byte> -> Result<Parsed<'value>, ParseError>)
+    (first: int)
+    (garble: string -> string voption)
+    : Test list =
+    let among =
+        Gen.zip (texts |> Gen.filter (fun text -> text.Lines.Length > first + 1)) (Gen.choose (0, 1000))
+        |> Gen.map (fun (text, place) -> text.Lines, first + place % (text.Lines.Length - first))
+
+    let valueOf lines =
+        match parse (ReadOnlyMemory(bytesOf lines)) with
+        | Ok parsed -> ValueSome parsed.Value
+        | Error _ -> ValueNone
+
+    [
+        law "a garbled line costs itself, is reported with its number, and leaves the others as they are" among (fun (lines, place) ->
+            match garble lines[place] with
+            | ValueNone -> true
+            | ValueSome bad ->
+                let damaged = Array.updateAt place bad lines
+
+                match parse (ReadOnlyMemory(bytesOf damaged)) with
+                | Error _ -> (valueOf (Array.removeAt place lines)).IsNone
+                | Ok parsed ->
+                    same (ValueSome parsed.Value) (valueOf (Array.removeAt place lines))
+                    && parsed.FaultCount >= 1
+                    && parsed.Faults |> Array.exists (fun fault -> fault.Line = place + 1))
+        law "a text that is cut loses its last line and no other" among (fun (lines, cut) ->
+            let whole = bytesOf lines
+            let length = 1 + cut % max 1 (bytesOf [| Array.last lines |]).Length
+
+            match parse (ReadOnlyMemory(whole, 0, whole.Length - length)), valueOf (Array.removeAt (lines.Length - 1) lines) with
+            | Ok parsed, ValueSome expected -> same parsed.Value expected
+            | _, expected -> expected.IsNone)
+    ]
 
 /// Columns that a later kernel may append change nothing. `accepts` tells which lines have them.
 let extraColumns (format: Format<'value>) (accepts: int -> string -> bool) (column: Gen<string>) : Test =

@@ -34,7 +34,7 @@ let private percentages (sample: Sample) : float<percent> list =
                     sample.CpuIowait
                     sample.CpuSteal
                 ]
-        yield! sample.CpuCores
+        yield! known (List.ofArray sample.CpuCores)
         yield!
             known
                 [
@@ -70,7 +70,7 @@ let private counters (sample: Sample) : uint64 list =
                 for d in devices do
                     yield! known [ d.MemoryTotal; d.MemoryUsed ] |> List.map uint64
         for i in sample.Interfaces do
-            for t in [ i.Received; i.Sent ] do
+            for t in [ i.Counters.Received; i.Counters.Sent ] do
                 yield! [ uint64 t.Bytes; t.Packets; t.Errors; t.Dropped ]
         for p in sample.Infiniband do
             yield! known [ p.Received; p.Sent ] |> List.map uint64
@@ -265,27 +265,32 @@ let tests =
                             if options.Disks.Length > 0 then
                                 options.Disks |> Array.filter (fun name -> Array.contains name names)
                             else
-                                names |> Array.filter Devices.isPhysicalDisk |> Array.sort
+                                names |> Array.filter (Devices.isDisk current.Slow.Devices.Blocks) |> Array.sort
 
                         same tracked (expected |> Array.map (fun name -> name.Substring(0, min 64 name.Length))))
             lawOf
                 wholeCases
-                "network totals are the sums over the tracked interfaces, at most 2^63-1, and unknown without any"
+                "network totals are the sums over the counted interfaces, at most 2^63-1, and unknown without any"
                 build
                 (fun (struct (options, previous, current)) ->
                     let sample = Sample.build options previous current
 
-                    let total (direction: Proc.NetDev.InterfaceCounters -> Proc.NetDev.Traffic) =
+                    let counted =
                         sample.Interfaces
+                        |> Array.map (fun i -> i.Counters)
+                        |> Devices.counted current.Slow.Devices.Interfaces options.Interfaces
+
+                    let total (direction: Proc.NetDev.InterfaceCounters -> Proc.NetDev.Traffic) =
+                        counted
                         |> Array.sumBy (fun i -> bigint (uint64 (direction i).Bytes))
                         |> min (bigint largest)
 
                     match sample.NetworkReceived, sample.NetworkSent with
                     | ValueSome received, ValueSome sent ->
-                        sample.Interfaces <> [||]
+                        counted <> [||]
                         && same (bigint (uint64 received)) (total (fun i -> i.Received))
                         && same (bigint (uint64 sent)) (total (fun i -> i.Sent))
-                    | received, sent -> sample.Interfaces = [||] && received.IsNone && sent.IsNone)
+                    | received, sent -> counted = [||] && received.IsNone && sent.IsNone)
             for name, fail, blank in sources do
                 lawOf
                     wholeCases

@@ -2,6 +2,7 @@
 module Agent.PropertyTests.Snapshots
 
 open System
+open System.Collections.Generic
 open Agent.Core
 open Agent.Core.Gpu
 open Agent.Core.Proc
@@ -47,6 +48,52 @@ let private gpus: Gen<Gpu[]> =
         ]
     |> Gen.bind (Gen.collectToArray GpuLaws.withMore)
 
+/// Any of the names below, known as anything or not at all.
+let private knownDevices: Gen<Devices.Known> =
+    gen {
+        let! blocks =
+            Gen.listOf (Gen.zip (Gen.elements [ "sda"; "sda1"; "nvme0n1"; "loop0" ]) (Gen.elements [ true; false ]))
+
+        let! interfaces =
+            Gen.listOf (
+                Gen.zip3
+                    (Gen.elements [ "lo"; "eth0"; "ib0"; "wlan0" ])
+                    (Gen.elements [ ""; "eth0" ])
+                    (Gen.elements
+                        [
+                            NetClass.Layer.Physical
+                            NetClass.Layer.Top
+                            NetClass.Layer.Bridge
+                            NetClass.Layer.Tunnel
+                            NetClass.Layer.Never
+                        ])
+            )
+
+        let disks = Dictionary<string, bool>()
+        let known = Dictionary<string, NetClass.Interface>()
+
+        for name, isDisk in blocks do
+            disks[name] <- isDisk
+
+        for name, master, layer in interfaces do
+            known[name] <-
+                {
+                    Kind = "any"
+                    Master = master
+                    Layer = layer
+                }
+
+        return
+            {
+                Blocks =
+                    {
+                        Disks = disks
+                        Uncounted = HashSet [ "sdb" ]
+                    }
+                Interfaces = known
+            }
+    }
+
 let private slow: Gen<SlowReadings> =
     gen {
         let! temperature = maybe (Gen.choose (-49_000, 149_000))
@@ -54,6 +101,7 @@ let private slow: Gen<SlowReadings> =
         let! cores = maybe (Gen.choose (1, 256))
         let! fans = upTo 4 fan
         let! gpus = gpus
+        let! devices = knownDevices
 
         return
             {
@@ -66,6 +114,7 @@ let private slow: Gen<SlowReadings> =
                 PhysicalCores = cores
                 Fans = fans
                 Gpus = gpus
+                Devices = devices
             }
     }
 
@@ -100,6 +149,7 @@ let snapshotAt (at: DateTimeOffset) : Gen<Snapshot> =
         let! window = maybe (Gen.zip (Gen.choose (0, 400)) (StatLaws.stat 2))
         let! stat = source (StatLaws.stat 3)
         let! memory = source MemInfoLaws.memory
+        let! arc = source MemInfoLaws.arc
         let! load = source SmallFileLaws.load
         let! disks = source disks
         let! network = source interfaces
@@ -122,6 +172,7 @@ let snapshotAt (at: DateTimeOffset) : Gen<Snapshot> =
                         })
                 Stat = stat
                 Memory = memory
+                Arc = arc
                 Load = load
                 Disks = disks
                 Network = network
@@ -131,6 +182,7 @@ let snapshotAt (at: DateTimeOffset) : Gen<Snapshot> =
                 MemoryPressure = memoryPressure
                 Infiniband = infiniband
                 Slow = slow
+                Faults = [||]
             }
     }
 

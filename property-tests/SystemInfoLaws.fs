@@ -17,6 +17,8 @@ let private mount: Mounts.Mount =
         Device = "/dev/sda1"
         MountPoint = "/"
         FsType = "ext4"
+        IsReadOnly = false
+        Place = ValueNone
     }
 
 let tests =
@@ -34,6 +36,25 @@ let tests =
                     && partition.Percent >= 0.0<percent>
                     && partition.Percent <= 100.0<percent>
                     && Math.Round(float partition.Percent, 1) = float partition.Percent)
+            law
+                "whatever statvfs says, a partition has a size, and its shares are what they are of the blocks"
+                (Gen.zip (Gen.elements [ 512UL; 4096UL; 65536UL; 1UL <<< 20; 1UL <<< 63 ]) (Gen.three counter))
+                (fun (fragment, (blocks, free, available)) ->
+                    match SystemInfo.partitionOfBlocks mount fragment blocks free available with
+                    | ValueNone -> blocks = 0UL
+                    | ValueSome partition ->
+                        let largest = UInt128.op_Implicit UInt64.MaxValue
+
+                        let bytes (count: uint64) =
+                            UInt128.Min(UInt128.op_Implicit count * UInt128.op_Implicit fragment, largest)
+
+                        let wide (value: uint64<B>) : UInt128 = UInt128.op_Implicit (uint64 value)
+
+                        same (wide partition.Total) (bytes blocks)
+                        && same (wide partition.Used) (bytes blocks - UInt128.Min(bytes free, bytes blocks))
+                        && partition.Free <= partition.Total
+                        && partition.Percent >= 0.0<percent>
+                        && partition.Percent <= 100.0<percent>)
             law
                 "the boot time is btime, or none outside the calendar"
                 (Gen.zip (StatLaws.stat 0) (Gen.oneof [ Gen.choose64 (-10L, 4_000_000_000L); Gen.map int64 anyUInt64 ]))

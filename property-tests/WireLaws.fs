@@ -76,6 +76,7 @@ let private systemInfo: Gen<SystemInfo> =
                     uptime
                     |> ValueOption.map (fun (struct (value, _)) -> LanguagePrimitives.FloatWithMeasure value)
                 Partitions = partitions
+                NetworkPartitions = [||]
                 Interfaces = interfaces
             }
     }
@@ -119,7 +120,7 @@ let private wildSample: Gen<Sample> =
             { sample with
                 CpuUsage = percent
                 CpuSteal = percent
-                CpuCores = [| LanguagePrimitives.FloatWithMeasure wild |]
+                CpuCores = [| ValueSome(LanguagePrimitives.FloatWithMeasure wild); ValueNone |]
                 CpuFrequency = ValueSome(LanguagePrimitives.FloatWithMeasure wild)
                 NetworkReceived = bytes
                 NetworkSent = bytes

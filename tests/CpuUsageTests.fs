@@ -9,7 +9,11 @@ open Agent.Tests.Fixtures
 open Expecto
 
 let private stat (name: string) =
-    want (Stat.parse (ReadOnlySpan(bytes name)))
+    want (Stat.parse (ReadOnlySpan(bytes name)) |> Parsed.strict)
+
+/// A text whose garbled lines are passed over.
+let private linesOf (text: string) =
+    (want (Stat.parse (ReadOnlySpan(utf8 text)))).Value
 
 let private idleFor ticks : Stat.CpuTimes =
     { CpuUsage.sinceBoot with Idle = ticks }
@@ -33,7 +37,7 @@ let tests =
             <| fun () ->
                 let before = stat "vm-2core-6.18/window/stat.before"
                 let after = stat "vm-2core-6.18/window/stat.after"
-                let usage = CpuUsage.between before.Total after.Total
+                let usage = CpuUsage.between before.Total.Value after.Total.Value
                 let said = mpstat "all"
                 Expect.floatClose close (float usage.User) said[0] "user"
                 Expect.floatClose close (float usage.System) said[2] "system"
@@ -46,13 +50,13 @@ let tests =
 
                 for cpu in 0..1 do
                     let said = mpstat (string cpu)
-                    Expect.floatClose close (float cores[cpu]) (100.0 - said[9] - said[3]) $"cpu{cpu}"
+                    Expect.floatClose close (float cores[cpu].Value) (100.0 - said[9] - said[3]) $"cpu{cpu}"
 
             testCase "over the captured window, by hand"
             <| fun () ->
                 let before = stat "vm-2core-6.18/window/stat.before"
                 let after = stat "vm-2core-6.18/window/stat.after"
-                let usage = CpuUsage.between before.Total after.Total
+                let usage = CpuUsage.between before.Total.Value after.Total.Value
                 // user 254, system 17, idle 279, iowait 1, softirq 1, steal 109: 661 ticks, 381 of them busy
                 Expect.floatClose Accuracy.high (float usage.Busy) 57.639939485627835 "381 / 661"
                 Expect.floatClose Accuracy.high (float usage.User) 38.426626323751890 "254 / 661"
@@ -101,18 +105,6 @@ let tests =
                 Expect.equal usage.Iowait 0.0<percent> "iowait"
                 Expect.equal usage.Busy 25.0<percent> "25 of 25 + 75"
 
-            testCase "idle that goes backwards counts 0"
-            <| fun () ->
-                let usage =
-                    CpuUsage.between
-                        (idleFor 100UL<tick>)
-                        { idleFor 40UL<tick> with
-                            User = 30UL<tick>
-                            Iowait = 10UL<tick>
-                        }
-
-                Expect.equal usage.Busy 75.0<percent> "30 of 30 + 10"
-
             testCase "no time at all is 0 everywhere"
             <| fun () ->
                 let usage = CpuUsage.between (idleFor 100UL<tick>) (idleFor 100UL<tick>)
@@ -135,12 +127,27 @@ let tests =
 
                 Expect.equal usage.Busy 25.0<percent> "100 of 400"
 
-            testCase "a CPU that was plugged in counts since it came up, and its neighbours keep their own past"
+            testCase "a CPU that was plugged in has no share yet, and its neighbours keep their own past"
             <| fun () ->
                 let cores = CpuUsage.cores (ValueSome(stat "hotplug/before/proc/stat")) (stat "hotplug/after/proc/stat")
 
-                // cpu0: 75 of 100; cpu1: 40 of 100 since it came up; cpu2: 95 of 200
-                Expect.equal cores [| 75.0<percent>; 40.0<percent>; 47.5<percent> |] "cpu0, cpu1, cpu2"
+                // cpu0: 75 of 100; cpu2: 95 of 200
+                Expect.equal cores [| ValueSome 75.0<percent>; ValueNone; ValueSome 47.5<percent> |] "cpu0, cpu1, cpu2"
+
+            testCase "while a CPU comes or goes the usage is that of the others"
+            <| fun () ->
+                let before, after = stat "hotplug/before/proc/stat", stat "hotplug/after/proc/stat"
+                // cpu0 and cpu2: 75 + 95 of 100 + 200; the line of all says 210 of 400
+                Expect.floatClose Accuracy.high (float (CpuUsage.since before after).Value.Busy) 56.666666666666664 "170 of 300"
+
+                let less =
+                    { after with
+                        Cpus = Array.removeAt 1 after.Cpus
+                        Total = ValueSome(idleFor 5UL<tick>)
+                    }
+
+                // cpu1 went; the other two did nothing at all
+                Expect.equal (CpuUsage.since after less).Value.Busy 0.0<percent> "cpu0 and cpu2"
 
             testCase "a CPU that was unplugged is no longer told"
             <| fun () ->
@@ -151,9 +158,59 @@ let tests =
                         Cpus = [| before.Cpus[2] |]
                     }
 
-                Expect.equal (CpuUsage.cores (ValueSome before) after) [| 0.0<percent> |] "cpu2 did nothing"
+                Expect.equal (CpuUsage.cores (ValueSome before) after) [| ValueSome 0.0<percent> |] "cpu2 did nothing"
 
             testCase "without an earlier reading every CPU counts since boot"
             <| fun () ->
-                Expect.equal (CpuUsage.cores ValueNone (stat "hotplug/before/proc/stat")) [| 15.0<percent>; 15.0<percent> |] "1500 of 10000"
+                Expect.equal
+                    (CpuUsage.cores ValueNone (stat "hotplug/before/proc/stat"))
+                    [| ValueSome 15.0<percent>; ValueSome 15.0<percent> |]
+                    "1500 of 10000"
+
+            testCase "a CPU that comes back with its idle time reset has no share, and the machine that of the other"
+            <| fun () ->
+                // Both did 20 of 100; the idle time of cpu1 began anew, and with it that of the line of all fell.
+                let before = linesOf "cpu  200 0 0 90000 0\ncpu0 100 0 0 45000 0\ncpu1 100 0 0 45000 0\nctxt 1\n"
+                let after = linesOf "cpu  240 0 0 45160 0\ncpu0 120 0 0 45080 0\ncpu1 120 0 0 80 0\nctxt 1\n"
+                Expect.equal (CpuUsage.cores (ValueSome before) after) [| ValueSome 20.0<percent>; ValueNone |] "cores"
+                Expect.equal (CpuUsage.since before after).Value.Busy 20.0<percent> "20 of 100"
+
+            testCase "the only CPU coming back leaves the usage unknown"
+            <| fun () ->
+                let before = linesOf "cpu  100 0 0 45000 0\ncpu0 100 0 0 45000 0\nctxt 1\n"
+                let after = linesOf "cpu  120 0 0 80 0\ncpu0 120 0 0 80 0\nctxt 1\n"
+                Expect.isTrue (CpuUsage.since before after).IsNone "unknown, neither 0 nor 100"
+
+            testCase "a machine that was moved, whose steal time falls, has no usage for that interval"
+            <| fun () ->
+                let before = linesOf "cpu  100 0 0 900 0 0 0 50\ncpu0 100 0 0 900 0 0 0 50\nctxt 1\n"
+                let after = linesOf "cpu  110 0 0 990 0 0 0 3\ncpu0 110 0 0 990 0 0 0 3\nctxt 1\n"
+                Expect.isTrue (CpuUsage.since before after).IsNone "unknown"
+
+            testCase "iowait may fall by as much as idle grew and one tick"
+            <| fun () ->
+                let before =
+                    { idleFor 100UL<tick> with
+                        Iowait = 50UL<tick>
+                    }
+
+                let after iowait =
+                    { idleFor 120UL<tick> with
+                        Iowait = iowait
+                    }
+
+                Expect.isTrue (CpuUsage.isContinued before (after 29UL<tick>)) "21 with 20 of idle"
+                Expect.isFalse (CpuUsage.isContinued before (after 28UL<tick>)) "22 with 20 of idle"
+
+            testCase "without a line of all CPUs their sum counts, since boot too"
+            <| fun () ->
+                let before = linesOf "cpu  ?\ncpu0 10 0 0 90\ncpu1 30 0 0 70\nctxt 1\n"
+                let after = linesOf "cpu  ?\ncpu0 20 0 0 180\ncpu1 60 0 0 140\nctxt 1\n"
+                Expect.equal (CpuUsage.since before after).Value.Busy 20.0<percent> "40 of 200"
+                Expect.equal (CpuUsage.untilNow before).Value.Busy 20.0<percent> "40 of 200"
+
+            testCase "with the line of all CPUs alone it counts"
+            <| fun () ->
+                let before, after = linesOf "cpu  10 0 0 90\nctxt 1\n", linesOf "cpu  20 0 0 130\nctxt 1\n"
+                Expect.equal (CpuUsage.since before after).Value.Busy 20.0<percent> "10 of 50"
         ]

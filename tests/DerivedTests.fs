@@ -75,7 +75,13 @@ let private still name : DiskRates =
 
 let private windowSample (side: string) =
     let uptime = want (Uptime.parse (ReadOnlySpan(bytes $"vm-2core-6.18/window/uptime.{side}")))
-    let disks = want (DiskStats.parse (ReadOnlySpan(bytes $"vm-2core-6.18/window/diskstats.{side}")))
+
+    let disks =
+        want (
+            DiskStats.parse (ReadOnlySpan(bytes $"vm-2core-6.18/window/diskstats.{side}"))
+            |> Parsed.strict
+        )
+
     withDisks (float uptime) (disks |> Array.filter (fun disk -> disk.Device = "vda"))
 
 let private iostat (column: string) =

@@ -3,15 +3,19 @@ module Agent.Tests.DevicesTests
 open System
 open Agent.Core
 open Agent.Core.Proc
+open Agent.Core.Sys
 open Agent.Core.Units
 open Agent.Tests.Fixtures
 open Expecto
 
 let private disksOf (machine: string) =
-    want (DiskStats.parse (ReadOnlySpan(bytes $"{machine}/proc/diskstats")))
+    want (
+        DiskStats.parse (ReadOnlySpan(bytes $"{machine}/proc/diskstats"))
+        |> Parsed.strict
+    )
 
 let private interfacesOf (machine: string) =
-    want (NetDev.parse (ReadOnlySpan(bytes $"{machine}/proc/net/dev")))
+    want (NetDev.parse (ReadOnlySpan(bytes $"{machine}/proc/net/dev")) |> Parsed.strict)
 
 let private disk name : DiskStats.DiskCounters =
     {
@@ -31,85 +35,43 @@ let tests =
     testList
         "Devices"
         [
-            testCase "whole physical disks are tracked"
-            <| fun () ->
-                for name in
-                    [
-                        "nvme0n1"
-                        "nvme10n2"
-                        "sda"
-                        "sdz"
-                        "sdaa"
-                        "vda"
-                        "vdb"
-                        "xvda"
-                        "hda"
-                        "mmcblk0"
-                        "mmcblk12"
-                    ] do
-                    Expect.isTrue (Devices.isPhysicalDisk name) name
-
-            testCase "partitions, stacked, virtual and optical devices are not"
-            <| fun () ->
-                for name in
-                    [
-                        "nvme0n1p1"
-                        "nvme0c0n1"
-                        "nvme0"
-                        "nvmen1"
-                        "sda1"
-                        "sd"
-                        "sdA"
-                        "vda1"
-                        "xvda1"
-                        "hda1"
-                        "mmcblk0p1"
-                        "mmcblk0boot0"
-                        "mmcblk"
-                        "loop0"
-                        "ram0"
-                        "zram0"
-                        "dm-0"
-                        "md0"
-                        "md127"
-                        "sr0"
-                        "nbd0"
-                        "fd0"
-                        "cciss/c0d0"
-                        "dasda"
-                        ""
-                    ] do
-                    Expect.isFalse (Devices.isPhysicalDisk name) name
-
             testCase "of the captured devices only the virtio disk is physical"
-            <| fun () -> Expect.equal (namesOf (Devices.selectDisks [||] (disksOf "vm-2core-6.18/first"))) [| "vda" |] "names"
+            <| fun () ->
+                Expect.equal (namesOf (Devices.selectDisks BlockDevices.unknown [||] (disksOf "vm-2core-6.18/first"))) [| "vda" |] "names"
 
             testCase "what is found is sorted by name, whatever the kernel's order"
             <| fun () ->
-                Expect.equal (namesOf (Devices.selectDisks [||] (disksOf "kernel-6.8"))) [| "mmcblk0"; "nvme0n1"; "nvme1n1" |] "names"
+                Expect.equal
+                    (namesOf (Devices.selectDisks BlockDevices.unknown [||] (disksOf "kernel-6.8")))
+                    [| "mmcblk0"; "nvme0n1"; "nvme1n1" |]
+                    "names"
 
             testCase "what the user names is tracked in the user's order, virtual or not"
             <| fun () ->
-                let selection = Devices.selectDisks [| "zram0"; "nvme0n1p2"; "dm-0" |] (disksOf "kernel-6.8")
+                let selection =
+                    Devices.selectDisks BlockDevices.unknown [| "zram0"; "nvme0n1p2"; "dm-0" |] (disksOf "kernel-6.8")
+
                 Expect.equal (namesOf selection) [| "zram0"; "nvme0n1p2"; "dm-0" |] "names"
                 Expect.equal selection.Missing [||] "missing"
 
             testCase "names that are not there are told, in their order"
             <| fun () ->
-                let selection = Devices.selectDisks [| "sdz"; "nvme1n1"; "sdy" |] (disksOf "kernel-6.8")
+                let selection =
+                    Devices.selectDisks BlockDevices.unknown [| "sdz"; "nvme1n1"; "sdy" |] (disksOf "kernel-6.8")
+
                 Expect.equal (namesOf selection) [| "nvme1n1" |] "names"
                 Expect.equal selection.Missing [| "sdz"; "sdy" |] "missing"
 
             testCase "a user whose disks are all missing tracks none, not the default ones"
             <| fun () ->
-                let selection = Devices.selectDisks [| "sdz" |] [| disk "sda" |]
+                let selection = Devices.selectDisks BlockDevices.unknown [| "sdz" |] [| disk "sda" |]
                 Expect.equal (namesOf selection, selection.Missing) ([||], [| "sdz" |]) "none"
 
             testCase "case matters in names"
-            <| fun () -> Expect.equal (Devices.selectDisks [| "SDA" |] [| disk "sda" |]).Missing [| "SDA" |] "missing"
+            <| fun () -> Expect.equal (Devices.selectDisks BlockDevices.unknown [| "SDA" |] [| disk "sda" |]).Missing [| "SDA" |] "missing"
 
             testCase "no disks, nothing tracked"
-            <| fun () -> Expect.equal (namesOf (Devices.selectDisks [||] [||])) [||] "none"
+            <| fun () -> Expect.equal (namesOf (Devices.selectDisks BlockDevices.unknown [||] [||])) [||] "none"
 
             testCase "names lose blanks and /dev/, repeats go, the order stays"
             <| fun () ->
@@ -159,6 +121,6 @@ let tests =
             testCase "selecting leaves the parsed order alone"
             <| fun () ->
                 let disks = disksOf "kernel-6.8"
-                Devices.selectDisks [||] disks |> ignore
+                Devices.selectDisks BlockDevices.unknown [||] disks |> ignore
                 Expect.equal disks[0].Device "loop0" "the first of the text"
         ]

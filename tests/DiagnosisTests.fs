@@ -212,6 +212,7 @@ let private wayTests =
                 [
                     "Thu, 26 Feb 2026 12:00:05 GMT", good
                     "Thu, 26 Feb 2026 12:00:06 GMT", doubt "clock-skewed"
+                    "Thu, 26 Feb 2026 11:55:00 GMT", doubt "clock-skewed"
                     "Thu, 26 Feb 2026 11:54:59 GMT", bad "clock-skewed"
                     "", doubt "not-checked"
                 ] do
@@ -538,24 +539,30 @@ let private machineTests =
                     "none that is physical", [||], [| disk "loop0" (ValueSome 5UL<ms>) |], doubt "no-disks"
                     "none at all", [||], [||], doubt "no-disks"
                     "without busy time", [||], [| disk "sda" ValueNone |], doubt "busy-time-uncounted"
+                    "without busy time beside one that tells",
+                    [||],
+                    [| disk "sda" (ValueSome 5UL<ms>); disk "sdb" ValueNone |],
+                    doubt "busy-time-uncounted"
                     "the wrong ones", [| "sda" |], [| disk "sda" (ValueSome 0UL<ms>); disk "sdb" (ValueSome 9UL<ms>) |], doubt "disks-idle"
                     "all idle", [||], [| disk "sda" (ValueSome 0UL<ms>) |], good
                 ] do
                 testCase $"disks: {name}"
-                <| fun () -> Diagnosis.disks wanted (Ok found) |> expect expected
+                <| fun () -> Diagnosis.disks Sys.BlockDevices.unknown wanted (Ok found) |> expect expected
 
             testCase "a running agent is told of disks that cannot say how busy they are, once more than their names"
             <| fun () ->
                 let busy = [| disk "sda" (ValueSome 5UL<ms>) |]
-                Expect.equal (Diagnosis.diskAdvice [||] busy) "" "nothing amiss"
-                Expect.equal (Diagnosis.diskAdvice [| "sdb" |] busy) "" "told elsewhere"
-                let line = Diagnosis.diskAdvice [||] [| disk "loop0" ValueNone |]
-                Expect.stringStarts line "No physical disk" "no disks"
+                Expect.equal (Diagnosis.diskAdvice Sys.BlockDevices.unknown [||] busy) "" "nothing amiss"
+                Expect.equal (Diagnosis.diskAdvice Sys.BlockDevices.unknown [| "sdb" |] busy) "" "told elsewhere"
+                let line = Diagnosis.diskAdvice Sys.BlockDevices.unknown [||] [| disk "loop0" ValueNone |]
+                Expect.stringStarts line "No disk is found" "no disks"
                 Expect.stringEnds line "(there are loop0)" "those that exist"
 
             testCase "disks of another name are told with those that exist"
             <| fun () ->
-                let row = Diagnosis.disks [| "nvme9n1" |] (Ok [| disk "sda" ValueNone; disk "loop0" ValueNone |])
+                let row =
+                    Diagnosis.disks Sys.BlockDevices.unknown [| "nvme9n1" |] (Ok [| disk "sda" ValueNone; disk "loop0" ValueNone |])
+
                 Expect.stringEnds row.Finding "(there is no nvme9n1; there are sda, loop0)" "finding"
 
             testCase "a source that every Linux has, and one that is a matter of the machine"

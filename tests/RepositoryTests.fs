@@ -214,6 +214,7 @@ let tests =
                         "tests/Browser/Agent.Browser.Tests.fsproj", "tests/Browser"
                         "property-tests/Agent.PropertyTests.fsproj", "property-tests"
                         "bench/Agent.Bench/Agent.Bench.fsproj", "bench/Agent.Bench"
+                        "fuzz/Agent.Fuzz/Agent.Fuzz.fsproj", "fuzz/Agent.Fuzz"
                     ]
 
                 for project, directory in projects do

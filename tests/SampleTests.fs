@@ -20,6 +20,7 @@ let private nothing: Snapshot =
         Window = ValueNone
         Stat = absent
         Memory = absent
+        Arc = absent
         Load = absent
         Disks = absent
         Network = absent
@@ -35,7 +36,9 @@ let private nothing: Snapshot =
                 PhysicalCores = ValueNone
                 Fans = [||]
                 Gpus = [||]
+                Devices = Devices.unknown
             }
+        Faults = [||]
     }
 
 let private options: SampleOptions =
@@ -48,7 +51,7 @@ let private options: SampleOptions =
 let private build previous current = Sample.build options previous current
 
 let private statText (text: string) =
-    want (Stat.parse (ReadOnlySpan(utf8 text)))
+    want (Stat.parse (ReadOnlySpan(utf8 text)) |> Parsed.strict)
 
 /// One CPU with these user, system, idle and iowait ticks.
 let private stat user system idle iowait =
@@ -107,7 +110,7 @@ let private memoryOf (machine: string) =
     build
         ValueNone
         { nothing with
-            Memory = Ok(want (MemInfo.parse (ReadOnlySpan(bytes $"{machine}/proc/meminfo"))))
+            Memory = Ok(want (MemInfo.parse (ReadOnlySpan(bytes $"{machine}/proc/meminfo")) |> Parsed.strict))
         }
 
 let private isWellFormed (text: string) =
@@ -127,6 +130,13 @@ let private isWellFormed (text: string) =
 
     good
 
+let private withMemoryText (text: string) =
+    { nothing with
+        Memory = Ok (want (MemInfo.parse (ReadOnlySpan(utf8 text)))).Value
+    }
+
+let private withMemory (text: string) = build ValueNone (withMemoryText text)
+
 let private cpu =
     testList
         "CPU"
@@ -143,7 +153,7 @@ let private cpu =
                 Expect.equal sample.CpuSystem (ValueSome 6.7<percent>) "system: 6.666…"
                 Expect.equal sample.CpuIowait (ValueSome 20.0<percent>) "iowait"
                 Expect.equal sample.CpuSteal (ValueSome 0.0<percent>) "steal"
-                Expect.equal sample.CpuCores [| 26.7<percent> |] "cores since the previous sample: 800 of 3000"
+                Expect.equal sample.CpuCores [| ValueSome 26.7<percent> |] "cores since the previous sample: 800 of 3000"
 
             testCase "the first sample takes the parts over the window too"
             <| fun () ->
@@ -154,7 +164,7 @@ let private cpu =
                 Expect.equal sample.CpuUser (ValueSome 10.0<percent>) "user: 100 of 1000"
                 Expect.equal sample.CpuSystem (ValueSome 10.0<percent>) "system: 100 of 1000"
                 Expect.equal sample.CpuIowait (ValueSome 20.0<percent>) "iowait: 200 of 1000"
-                Expect.equal sample.CpuCores [| 20.0<percent> |] "cores"
+                Expect.equal sample.CpuCores [| ValueSome 20.0<percent> |] "cores"
 
             testCase "without a window usage is since the previous sample"
             <| fun () ->
@@ -176,7 +186,7 @@ let private cpu =
                 let sample = Sample.build options ValueNone (withStat (stat 100 50 840 10))
                 Expect.equal sample.CpuUsage (ValueSome 15.0<percent>) "150 of 1000"
                 Expect.equal sample.CpuIowait (ValueSome 1.0<percent>) "10 of 1000"
-                Expect.equal sample.CpuCores [| 15.0<percent> |] "cores"
+                Expect.equal sample.CpuCores [| ValueSome 15.0<percent> |] "cores"
 
             testCase "a window shorter than half of what it should be gives way to the previous sample"
             <| fun () ->
@@ -196,9 +206,16 @@ let private cpu =
 
             testCase "iowait that goes backwards counts 0"
             <| fun () ->
-                let sample = build (ValueSome(withStat (stat 0 0 0 500))) (withStat (stat 25 0 75 400))
+                let sample = build (ValueSome(withStat (stat 0 0 0 500))) (withStat (stat 25 0 75 430))
                 Expect.equal sample.CpuIowait (ValueSome 0.0<percent>) "iowait"
                 Expect.equal sample.CpuUsage (ValueSome 25.0<percent>) "25 of 100"
+
+            testCase "a sample whose predecessor could not read the CPU times has no usage, and never the mean since boot"
+            <| fun () ->
+                let sample = build (ValueSome nothing) (withStat (stat 600 200 1600 600))
+                Expect.equal (sample.CpuUsage, sample.CpuUser) (ValueNone, ValueNone) "unknown"
+                Expect.equal sample.CpuCores [| ValueNone |] "its CPU as well"
+                Expect.equal sample.CpuCountLogical (ValueSome 1) "it is there"
 
             testCase "no ticks between two samples are 0, not unknown"
             <| fun () ->
@@ -219,7 +236,7 @@ let private cpu =
 
             testCase "logical CPUs are the lines that are there"
             <| fun () ->
-                let hotplug = want (Stat.parse (ReadOnlySpan(bytes "hotplug/before/proc/stat")))
+                let hotplug = want (Stat.parse (ReadOnlySpan(bytes "hotplug/before/proc/stat")) |> Parsed.strict)
                 Expect.equal (build ValueNone (withStat hotplug)).CpuCountLogical (ValueSome 2) "cpu0 and cpu2"
 
             testCase "without /proc/stat everything of the CPU is unknown"
@@ -347,17 +364,50 @@ let private memory =
                         })
                     "swap"
 
-            testCase "more free swap than swap is none in use"
+            testCase "more free swap than swap leaves unknown how much is in use"
+            <| fun () -> Expect.equal (memoryOf "lxc").Swap ValueNone "swap"
+
+            testCase "free swap as large as swap is none in use"
             <| fun () ->
-                Expect.equal
-                    (memoryOf "lxc").Swap
-                    (ValueSome
-                        {
-                            Total = 1073741824UL<B>
-                            Used = 0UL<B>
-                            Percent = 0.0<percent>
+                let swap = (withMemory "MemTotal: 4 kB\nMemFree: 2 kB\nSwapTotal: 100 kB\nSwapFree: 100 kB\n").Swap
+                Expect.equal (swap |> ValueOption.map (fun swap -> swap.Used, swap.Percent)) (ValueSome(0UL<B>, 0.0<percent>)) "none"
+
+            testCase "free swap without swap, as a container without it shows its host's, is none in use"
+            <| fun () ->
+                let swap = (withMemory "MemTotal: 4 kB\nMemFree: 2 kB\nSwapTotal: 0 kB\nSwapFree: 100 kB\n").Swap
+                Expect.equal (swap |> ValueOption.map (fun swap -> swap.Total, swap.Used)) (ValueSome(0UL<B>, 0UL<B>)) "none"
+
+            testCase "a machine that says it has no memory at all does not know"
+            <| fun () -> Expect.equal (withMemory "MemTotal: 0 kB\nMemFree: 0 kB\nMemAvailable: 0 kB\n").Memory ValueNone "unknown, not 0 %"
+
+            testCase "a garbled total costs memory and leaves swap"
+            <| fun () ->
+                let sample =
+                    withMemory "MemTotal: ? kB\nMemFree: 2 kB\nMemAvailable: 3 kB\nSwapTotal: 8 kB\nSwapFree: 6 kB\n"
+
+                Expect.equal (sample.Memory, sample.Swap |> ValueOption.map _.Used) (ValueNone, ValueSome 2048UL<B>) "2 kB"
+
+            testCase "ZFS's cache above its minimum is available"
+            <| fun () ->
+                let memory =
+                    (build
+                        ValueNone
+                        { withMemoryText "MemTotal: 32000 kB\nMemFree: 1000 kB\nMemAvailable: 2000 kB\n" with
+                            Arc =
+                                Ok
+                                    {
+                                        Size = 20_480_000UL<B>
+                                        Minimum = 1_024_000UL<B>
+                                    }
                         })
-                    "swap"
+                        .Memory
+
+                // 2000 kB and 19000 kB; 32000 - 21000 = 11000 of 32000
+                Expect.equal
+                    (memory
+                     |> ValueOption.map (fun memory -> memory.Available, memory.Used, memory.Percent))
+                    (ValueSome(21_504_000UL<B>, 11_264_000UL<B>, 34.4<percent>))
+                    "21000 kB"
 
             testCase "swap is unknown where its lines are missing"
             <| fun () -> Expect.equal (memoryOf "lxc-few-lines").Swap ValueNone "swap"
@@ -424,17 +474,82 @@ let private devices =
 
                 Expect.equal (sample.NetworkReceived, sample.NetworkSent) (ValueSome 420UL<B>, ValueSome 53UL<B>) "totals"
 
-                Expect.equal (sample.Interfaces |> Array.map (fun i -> i.Name)) [| "eth0"; "eth1" |] "interfaces"
+                Expect.equal (sample.Interfaces |> Array.map (fun i -> i.Counters.Name)) [| "eth0"; "eth1" |] "interfaces"
 
             testCase "the captured network is what crossed eth0"
             <| fun () ->
-                let interfaces = want (NetDev.parse (ReadOnlySpan(bytes "vm-2core-6.18/first/proc/net/dev")))
+                let interfaces =
+                    want (
+                        NetDev.parse (ReadOnlySpan(bytes "vm-2core-6.18/first/proc/net/dev"))
+                        |> Parsed.strict
+                    )
+
                 let sample = build ValueNone { nothing with Network = Ok interfaces }
 
                 Expect.equal
                     (sample.NetworkReceived, sample.NetworkSent)
                     (ValueSome 64950419UL<B>, ValueSome 133488UL<B>)
                     "the 3193 bytes of lo left out"
+
+            testCase "what a bond and its VLAN pass on counts once, and all of them are told with their kind and master"
+            <| fun () ->
+                let interface' kind master layer : NetClass.Interface =
+                    {
+                        Kind = kind
+                        Master = master
+                        Layer = layer
+                    }
+
+                let known =
+                    dict
+                        [
+                            "eth0", interface' "physical" "bond0" NetClass.Layer.Physical
+                            "eth1", interface' "physical" "bond0" NetClass.Layer.Physical
+                            "bond0", interface' "bond" "" NetClass.Layer.Top
+                            "bond0.7", interface' "vlan" "" NetClass.Layer.Never
+                        ]
+
+                let read interfaces =
+                    let sample =
+                        Sample.build
+                            { options with Interfaces = interfaces }
+                            ValueNone
+                            { nothing with
+                                Network =
+                                    Ok
+                                        [|
+                                            link "eth0" 60UL<B> 6UL<B>
+                                            link "eth1" 40UL<B> 4UL<B>
+                                            link "bond0" 100UL<B> 10UL<B>
+                                            link "bond0.7" 99UL<B> 9UL<B>
+                                        |]
+                                Slow =
+                                    { nothing.Slow with
+                                        Devices =
+                                            { Devices.unknown with
+                                                Interfaces = Collections.Generic.Dictionary known
+                                            }
+                                    }
+                            }
+
+                    sample.NetworkReceived, sample.NetworkSent, sample.Interfaces |> Array.map (fun i -> i.Counters.Name, i.Kind, i.Master)
+
+                Expect.equal
+                    (read [||])
+                    (ValueSome 100UL<B>,
+                     ValueSome 10UL<B>,
+                     [|
+                         "bond0", "bond", ""
+                         "bond0.7", "vlan", ""
+                         "eth0", "physical", "bond0"
+                         "eth1", "physical", "bond0"
+                     |])
+                    "the two ports"
+
+                Expect.equal
+                    (read [| "bond0"; "eth0" |])
+                    (ValueSome 160UL<B>, ValueSome 16UL<B>, [| "bond0", "bond", ""; "eth0", "physical", "bond0" |])
+                    "what the user names is taken at the word"
 
             testCase "with a filter exactly its interfaces, the loopback too if it is named"
             <| fun () ->
@@ -461,7 +576,7 @@ let private devices =
                     (ValueSome 9223372036854775807UL<B>, ValueSome 9223372036854775807UL<B>)
                     "totals"
 
-                Expect.equal sample.Interfaces[0].Received.Bytes 9223372036854775807UL<B> "each by itself"
+                Expect.equal sample.Interfaces[0].Counters.Received.Bytes 9223372036854775807UL<B> "each by itself"
 
             testCase "of GPUs with the same index the first is told"
             <| fun () ->

@@ -89,7 +89,7 @@ let tests =
                 Expect.equal snapshot.At at "instant"
 
                 match snapshot.Memory with
-                | Ok memory -> Expect.equal memory.Total 2097152UL<B> "memory"
+                | Ok memory -> Expect.equal memory.Total (ValueSome 2097152UL<B>) "memory"
                 | Error error -> failtest $"{error}"
 
                 match snapshot.Load, snapshot.Stat, snapshot.IoPressure with

@@ -23,6 +23,7 @@ let private info: SystemInfo =
         BootTime = ValueNone
         Uptime = ValueNone
         Partitions = [||]
+        NetworkPartitions = [||]
         Interfaces = [||]
     }
 
@@ -31,13 +32,16 @@ let private mount: Mounts.Mount =
         Device = "/dev/vda"
         MountPoint = "/"
         FsType = "ext4"
+        IsReadOnly = false
+        Place = ValueNone
     }
 
 let private bootTime seconds =
     SystemInfo.bootTime
         {
-            Total = Unchecked.defaultof<Stat.CpuTimes>
+            Total = ValueNone
             Cpus = [||]
+            Online = ValueNone
             BootTime = seconds
         }
 
@@ -80,9 +84,38 @@ let tests =
             testCase "more free than there is makes nothing used"
             <| fun () -> Expect.equal (SystemInfo.partitionOf mount 100UL<B> 200UL<B> 200UL<B>).Used 0UL<B> "used"
 
+            testCase "blocks count in f_frsize"
+            <| fun () ->
+                let partition = (SystemInfo.partitionOfBlocks mount 4096UL 1000UL 500UL 400UL).Value
+                Expect.equal (partition.Total, partition.Used, partition.Free) (4096000UL<B>, 2048000UL<B>, 1638400UL<B>) "bytes"
+                // 500 of 500 + 400
+                Expect.equal partition.Percent 55.6<percent> "percent"
+
+            testCase "2^64 bytes and more give the largest, and a sane share"
+            <| fun () ->
+                let partition = (SystemInfo.partitionOfBlocks mount 4096UL (1UL <<< 52) (1UL <<< 51) (1UL <<< 51)).Value
+                Expect.equal (partition.Total, partition.Free) (18446744073709551615UL<B>, 9223372036854775808UL<B>) "sizes"
+                Expect.equal partition.Percent 50.0<percent> "half"
+
+                let just = (SystemInfo.partitionOfBlocks mount 4096UL ((1UL <<< 52) - 1UL) 0UL 0UL).Value
+                Expect.equal just.Total 18446744073709547520UL<B> "2^64 - 4096 is itself"
+
+            testCase "a file system without blocks is none"
+            <| fun () -> Expect.isTrue (SystemInfo.partitionOfBlocks mount 4096UL 0UL 0UL 0UL).IsNone "none"
+
+            testCase "a count of available blocks below zero is none available"
+            <| fun () ->
+                // -1000 as an unsigned number: root has used what was reserved.
+                let partition = (SystemInfo.partitionOfBlocks mount 4096UL 1000UL 10UL 18446744073709550616UL).Value
+                Expect.equal (partition.Free, partition.Percent) (0UL<B>, 100.0<percent>) "full"
+
             testCase "the captured boot time is an instant in UTC"
             <| fun () ->
-                let stat = want (Stat.parse (ReadOnlySpan(bytes "vm-2core-6.18/first/proc/stat")))
+                let stat =
+                    want (
+                        Stat.parse (ReadOnlySpan(bytes "vm-2core-6.18/first/proc/stat"))
+                        |> Parsed.strict
+                    )
 
                 // date -u -d @1795471888
                 Expect.equal (SystemInfo.bootTime stat) (ValueSome(DateTimeOffset(2026, 11, 23, 22, 11, 28, TimeSpan.Zero))) "boot"

@@ -16,7 +16,7 @@ let full: Sample =
         CpuSystem = ValueSome 3.0<percent>
         CpuIowait = ValueSome 0.4<percent>
         CpuSteal = ValueSome 0.0<percent>
-        CpuCores = [| 10.0<percent>; 15.1<percent> |]
+        CpuCores = [| ValueSome 10.0<percent>; ValueSome 15.1<percent> |]
         Load =
             ValueSome
                 {
@@ -63,10 +63,15 @@ let full: Sample =
                     Index = 0
                     Name = "NVIDIA H100 80GB HBM3"
                     Uuid = "GPU-44444444-0000-4000-8000-000000000000"
+                    PciBusId = "00000000:65:00.0"
+                    IsSuspended = false
                     Utilization = ValueSome 97.0<percent>
                     MemoryUtilization = ValueSome 11.0<percent>
                     MemoryTotal = ValueSome 3000UL<B>
                     MemoryUsed = ValueSome 1000UL<B>
+                    MemoryFree = ValueSome 1900UL<B>
+                    MemoryReserved = ValueSome 100UL<B>
+                    IsMemoryShared = false
                     Temperature = ValueSome 53.0<degC>
                     FanSpeed = ValueSome 30.0<percent>
                     Power = ValueSome 433.78<W>
@@ -115,6 +120,17 @@ let full: Sample =
                                     ComputeInstance = ValueSome 0
                                     MemoryTotal = ValueSome 2000UL<B>
                                     MemoryUsed = ValueNone
+                                    ComputeProcesses =
+                                        ValueSome
+                                            [|
+                                                {
+                                                    Pid = 13
+                                                    MemoryUsed = ValueSome 5UL<B>
+                                                    Name = "train"
+                                                }
+                                            |]
+                                    XidLast = ValueSome 31
+                                    XidCount = ValueSome 1UL
                                 }
                             |]
                 }
@@ -158,21 +174,26 @@ let full: Sample =
         Interfaces =
             [|
                 {
-                    Name = "eth0"
-                    Received =
+                    Counters =
                         {
-                            Bytes = 1001UL<B>
-                            Packets = 11UL
-                            Errors = 12UL
-                            Dropped = 13UL
+                            Name = "eth0"
+                            Received =
+                                {
+                                    Bytes = 1001UL<B>
+                                    Packets = 11UL
+                                    Errors = 12UL
+                                    Dropped = 13UL
+                                }
+                            Sent =
+                                {
+                                    Bytes = 1002UL<B>
+                                    Packets = 21UL
+                                    Errors = 22UL
+                                    Dropped = 23UL
+                                }
                         }
-                    Sent =
-                        {
-                            Bytes = 1002UL<B>
-                            Packets = 21UL
-                            Errors = 22UL
-                            Dropped = 23UL
-                        }
+                    Kind = "physical"
+                    Master = "bond0"
                 }
             |]
         Infiniband =
@@ -238,6 +259,7 @@ let agent: AgentInfo =
                 SwapTotal = ValueSome 1024UL<B>
                 BootTime = ValueSome(DateTimeOffset(2026, 2, 25, 0, 0, 0, TimeSpan.Zero))
                 Uptime = ValueSome 95869.12<s>
+                NetworkPartitions = [||]
                 Partitions =
                     [|
                         {
@@ -275,8 +297,10 @@ let private fullText =
         """"network_tx_bytes_total":1002,"process_count":131,"disks":[{"device":"nvme0n1","read_bytes_total":1,"""
         """"write_bytes_total":2,"read_count_total":3,"write_count_total":4,"busy_time_ms_total":5}],"""
         """"gpus":[{"gpu_index":0,"name":"NVIDIA H100 80GB HBM3","uuid":"GPU-44444444-0000-4000-8000-000000000000","""
+        """"pci_bus_id":"00000000:65:00.0","suspended":false,"""
         """"utilization_gpu_percent":97,"utilization_memory_percent":11,"memory_total_bytes":3000,"""
-        """"memory_used_bytes":1000,"memory_percent":33.3,"temperature_c":53,"fan_speed_percent":30,"power_w":433.78,"""
+        """"memory_used_bytes":1000,"memory_percent":33.3,"memory_free_bytes":1900,"memory_reserved_bytes":100,"memory_is_host":false,"""
+        """"temperature_c":53,"fan_speed_percent":30,"power_w":433.78,"""
         """"power_limit_w":700,"throttle_reasons":["sw_power_cap","sw_thermal_slowdown"],"clock_sm_mhz":1980,"""
         """"clock_memory_mhz":2619,"pcie_rx_bytes_per_s":2048,"pcie_tx_bytes_per_s":1024,"pcie_link_gen":5,"""
         """"pcie_link_width":16,"ecc_uncorrected_total":1,"ecc_corrected_total":2,"remapped_rows_pending":true,"""
@@ -285,9 +309,10 @@ let private fullText =
         """"compute_processes":[{"pid":11345,"memory_used_bytes":900,"name":"gpu_burn"},"""
         """{"pid":12,"memory_used_bytes":null,"name":""}],"mig_devices":[{"mig_index":0,"""
         """"name":"NVIDIA H100 80GB HBM3 MIG 3g.40gb","uuid":"MIG-44444444-0000-4000-8000-000000000001","""
-        """"gpu_instance_id":1,"compute_instance_id":0,"memory_total_bytes":2000,"memory_used_bytes":null}]},"""
-        """{"gpu_index":1,"name":"","uuid":"","utilization_gpu_percent":null,"utilization_memory_percent":null,"""
-        """"memory_total_bytes":null,"memory_used_bytes":null,"memory_percent":null,"temperature_c":null,"""
+        """"gpu_instance_id":1,"compute_instance_id":0,"memory_total_bytes":2000,"memory_used_bytes":null,"""
+        """"compute_processes":[{"pid":13,"memory_used_bytes":5,"name":"train"}],"xid_last":31,"xid_count":1}]},"""
+        """{"gpu_index":1,"name":"","uuid":"","pci_bus_id":"","suspended":false,"utilization_gpu_percent":null,"utilization_memory_percent":null,"""
+        """"memory_total_bytes":null,"memory_used_bytes":null,"memory_percent":null,"memory_free_bytes":null,"memory_reserved_bytes":null,"memory_is_host":false,"temperature_c":null,"""
         """"fan_speed_percent":null,"power_w":null,"power_limit_w":null,"throttle_reasons":null,"clock_sm_mhz":null,"""
         """"clock_memory_mhz":null,"pcie_rx_bytes_per_s":null,"pcie_tx_bytes_per_s":null,"pcie_link_gen":null,"""
         """"pcie_link_width":null,"ecc_uncorrected_total":null,"ecc_corrected_total":null,"""
@@ -296,7 +321,7 @@ let private fullText =
         """"memory_temperature_c":null,"mig_mode":null,"compute_processes":null,"mig_devices":null}],"fans":[{"label":"FAN1","speed_rpm":5600}],"cpu_steal_percent":0,"""
         """"cpu_cores_percent":[10,15.1],"pressure":{"cpu_some_avg10":0.17,"io_some_avg10":1,"io_full_avg10":2,"""
         """"memory_some_avg10":3,"memory_full_avg10":4,"cpu_some_total_us":1,"io_some_total_us":2,"io_full_total_us":3,"""
-        """"memory_some_total_us":4,"memory_full_total_us":5},"network_interfaces":[{"name":"eth0","""
+        """"memory_some_total_us":4,"memory_full_total_us":5},"network_interfaces":[{"name":"eth0","kind":"physical","master":"bond0","""
         """"rx_bytes_total":1001,"tx_bytes_total":1002,"rx_packets_total":11,"tx_packets_total":21,"rx_errors_total":12,"""
         """"tx_errors_total":22,"rx_dropped_total":13,"tx_dropped_total":23}],"infiniband":[{"device":"mlx5_0","port":1,"""
         """"rx_bytes_total":400,"tx_bytes_total":800}]},"agent":{"version":"0.1.0","hostname":"node-7","""
@@ -467,14 +492,14 @@ let tests =
                     { failed with
                         CpuUsage = ValueSome(LanguagePrimitives.FloatWithMeasure nan)
                         CpuFrequency = ValueSome(LanguagePrimitives.FloatWithMeasure infinity)
-                        CpuCores = [| LanguagePrimitives.FloatWithMeasure nan |]
+                        CpuCores = [| ValueSome(LanguagePrimitives.FloatWithMeasure nan); ValueNone |]
                     }
 
                 use document = JsonDocument.Parse(body sample agent)
                 let sample = document.RootElement.GetProperty "sample"
                 Expect.equal ((sample.GetProperty "cpu_usage_percent").GetRawText()) "null" "NaN"
                 Expect.equal ((sample.GetProperty "cpu_frequency_mhz").GetRawText()) "null" "infinity"
-                Expect.equal ((sample.GetProperty "cpu_cores_percent").GetRawText()) "[null]" "in an array"
+                Expect.equal ((sample.GetProperty "cpu_cores_percent").GetRawText()) "[null,null]" "in an array"
 
             testCase "errors name the path"
             <| fun () ->

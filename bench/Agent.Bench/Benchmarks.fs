@@ -22,9 +22,9 @@ type EverySample() =
     member this.Check() : unit =
         let counts =
             [
-                "CPUs", (Readings.good (this.Stat())).Cpus.Length, Machine.large.Cpus
-                "disks and partitions", (Readings.good (this.DiskStats())).Length, 3 * Machine.large.Disks + 8
-                "interfaces", (Readings.good (this.NetDev())).Length, Machine.large.Interfaces + 1
+                "CPUs", (Readings.good (this.Stat())).Value.Cpus.Length, Machine.large.Cpus
+                "disks and partitions", (Readings.good (this.DiskStats())).Value.Length, 3 * Machine.large.Disks + 8
+                "interfaces", (Readings.good (this.NetDev())).Value.Length, Machine.large.Interfaces + 1
                 "fabric ports", (this.Infiniband()).Length, Machine.large.FabricPorts
             ]
 
@@ -33,10 +33,10 @@ type EverySample() =
                 failwith $"{found} {what} are read of the generated text, not {expected}"
 
     [<Benchmark>]
-    member _.Stat() : Result<Stat.CpuStat, ParseError> = Stat.parse (ReadOnlySpan stat)
+    member _.Stat() : Result<Parsed<Stat.CpuStat>, ParseError> = Stat.parse (ReadOnlySpan stat)
 
     [<Benchmark>]
-    member _.MemInfo() : Result<MemInfo.MemoryInfo, ParseError> =
+    member _.MemInfo() : Result<Parsed<MemInfo.MemoryInfo>, ParseError> =
         MemInfo.parse (ReadOnlySpan Machine.memInfo)
 
     [<Benchmark>]
@@ -44,11 +44,11 @@ type EverySample() =
         LoadAvg.parse (ReadOnlySpan Machine.loadAvg)
 
     [<Benchmark>]
-    member _.DiskStats() : Result<DiskStats.DiskCounters[], ParseError> =
+    member _.DiskStats() : Result<Parsed<DiskStats.DiskCounters[]>, ParseError> =
         DiskStats.parse (ReadOnlySpan diskStats)
 
     [<Benchmark>]
-    member _.NetDev() : Result<NetDev.InterfaceCounters[], ParseError> = NetDev.parse (ReadOnlySpan netDev)
+    member _.NetDev() : Result<Parsed<NetDev.InterfaceCounters[]>, ParseError> = NetDev.parse (ReadOnlySpan netDev)
 
     [<Benchmark>]
     member _.Pressure() : Result<Pressure.Pressure, ParseError> =
@@ -73,8 +73,8 @@ type BesideTheSampling() =
     member this.Check() : unit =
         let counts =
             [
-                "processors", (Readings.good (this.CpuInfo())).Processors.Length, Machine.large.Cpus
-                "mounts", (Readings.good (this.Mounts())).Length, 2 + Machine.large.Disks + 100
+                "processors", (Readings.good (this.CpuInfo())).Value.Processors.Length, Machine.large.Cpus
+                "mounts", (Readings.good (this.Mounts())).Value.Length, 2 + Machine.large.Disks + 100
                 "GPUs", (Readings.good (this.NvidiaSmi())).Gpus.Length, Machine.large.Gpus
                 "fans of ipmitool", (Readings.good (this.Ipmi())).Length, 32
                 "fans", (this.Hwmon()).Fans.Length, 8
@@ -86,7 +86,7 @@ type BesideTheSampling() =
                 failwith $"{found} {what} are read of the generated text, not {expected}"
 
     [<Benchmark>]
-    member _.CpuInfo() : Result<CpuInfo.CpuInfo, ParseError> = CpuInfo.parse (ReadOnlySpan cpuInfo)
+    member _.CpuInfo() : Result<Parsed<CpuInfo.CpuInfo>, ParseError> = CpuInfo.parse (ReadOnlySpan cpuInfo)
 
     [<Benchmark>]
     member _.CpuFreq() = CpuFreq.meanClock clocks
@@ -98,10 +98,10 @@ type BesideTheSampling() =
     member _.Hwmon() : Hwmon.Sensors = Hwmon.parse sensors
 
     [<Benchmark>]
-    member _.Thermal() = Thermal.hottest zones
+    member _.Thermal() = Thermal.parse zones
 
     [<Benchmark>]
-    member _.Mounts() : Result<Mounts.Mount[], ParseError> = Mounts.parse (ReadOnlySpan mounts)
+    member _.Mounts() : Result<Parsed<Mounts.Mount[]>, ParseError> = Mounts.parse (ReadOnlySpan mounts)
 
     [<Benchmark>]
     member _.Filesystems() =

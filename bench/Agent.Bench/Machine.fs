@@ -252,6 +252,7 @@ let sysFiles (size: Size) : (string * byte[]) list =
             $"class/hwmon/hwmon2/fan{fan}_input", lines [ string (5000 + fan * 60) ]
 
         for zone in 0..3 do
+            $"class/thermal/thermal_zone{zone}/type", lines [ $"cpu{zone}-thermal" ]
             $"class/thermal/thermal_zone{zone}/temp", lines [ string (48_000 + zone * 1000) ]
 
         for port in 0 .. size.FabricPorts - 1 do

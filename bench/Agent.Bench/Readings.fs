@@ -39,23 +39,26 @@ let snapshot (size: Machine.Size) (at: DateTimeOffset) : Snapshot =
     {
         At = at
         Window = ValueNone
-        Stat = source (Stat.parse (ReadOnlySpan(Machine.stat size)))
-        Memory = source (MemInfo.parse (ReadOnlySpan Machine.memInfo))
+        Stat = source (Stat.parse (ReadOnlySpan(Machine.stat size)) |> Parsed.strict)
+        Memory = source (MemInfo.parse (ReadOnlySpan Machine.memInfo) |> Parsed.strict)
+        Arc = Error(SourceError.Absent "/proc/spl/kstat/zfs/arcstats")
         Load = source (LoadAvg.parse (ReadOnlySpan Machine.loadAvg))
-        Disks = source (DiskStats.parse (ReadOnlySpan(Machine.diskStats size)))
-        Network = source (NetDev.parse (ReadOnlySpan(Machine.netDev size)))
+        Disks = source (DiskStats.parse (ReadOnlySpan(Machine.diskStats size)) |> Parsed.strict)
+        Network = source (NetDev.parse (ReadOnlySpan(Machine.netDev size)) |> Parsed.strict)
         Processes = Ok size.Processes
         CpuPressure = pressure "cpu"
         IoPressure = pressure "io"
         MemoryPressure = pressure "memory"
         Infiniband = Infiniband.parse (sysTexts size "class/infiniband" "")
+        Faults = [||]
         Slow =
             {
-                CpuTemperature = Hwmon.cpuTemperature sensors.Temperatures
+                CpuTemperature = CpuTemperature.from sensors.Temperatures [||]
                 CpuFrequency = CpuFreq.meanClock (sysTexts size "devices/system/cpu" "scaling_cur_freq")
                 PhysicalCores = Topology.physicalCores (sysTexts size "devices/system/cpu" "core_cpus_list")
                 Fans = sensors.Fans
                 Gpus = (good (NvidiaSmi.parse (ReadOnlySpan(Machine.nvidiaSmi size)))).Gpus
+                Devices = Devices.unknown
             }
     }
 

@@ -114,7 +114,13 @@ let private common (driver: string) (gpu: Gpu) : Gpu =
         NvlinkReceived = ValueNone
         NvlinkSent = ValueNone
         MigDevices = ValueNone
-        // Fields of nvidia-smi from driver 535 on.
+        // From driver 510 on.
+        MemoryReserved =
+            if driver.StartsWith '4' then
+                ValueNone
+            else
+                gpu.MemoryReserved
+        // From driver 535 on.
         Encoder =
             if driver.StartsWith '4' || driver.StartsWith "52" then
                 ValueNone
@@ -132,7 +138,14 @@ let private common (driver: string) (gpu: Gpu) : Gpu =
 
 let private byLibrary (machine: Machine) : Gpu[] =
     let source =
-        NvmlSource(machine.Library, machine.Directory, TimeSpan.FromSeconds 60.0, TimeSpan.FromSeconds 60.0, AgentClock())
+        NvmlSource(
+            machine.Library,
+            machine.Directory,
+            machine.Directory,
+            TimeSpan.FromSeconds 60.0,
+            TimeSpan.FromSeconds 60.0,
+            AgentClock()
+        )
 
     // On a busy machine the costly calls may be late.
     let rec read attempts =

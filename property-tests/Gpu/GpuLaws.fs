@@ -46,6 +46,9 @@ let private migDevice: Gen<MigDevice> =
         let! computeInstance = number
         let! total = quantity
         let! used = quantity
+        let! processes = maybe processes
+        let! xid = number
+        let! xids = quantity
 
         return
             {
@@ -56,6 +59,9 @@ let private migDevice: Gen<MigDevice> =
                 ComputeInstance = computeInstance
                 MemoryTotal = total
                 MemoryUsed = used
+                ComputeProcesses = processes
+                XidLast = xid
+                XidCount = xids
             }
     }
 
@@ -66,6 +72,10 @@ let private mask: Gen<uint64> =
 /// The GPU with everything beside the contract's fields, each known or not.
 let withMore (gpu: Gpu) : Gen<Gpu> =
     gen {
+        let! bus = Gen.elements [ ""; "00000000:65:00.0" ]
+        let! isSuspended = Gen.elements [ false; false; true ]
+        let! free = quantity
+        let! reserved = quantity
         let! reasons = maybe (Gen.map Throttle.reasonsOf mask)
         let! clockSm = measure 3000
         let! clockMemory = measure 9000
@@ -90,6 +100,10 @@ let withMore (gpu: Gpu) : Gen<Gpu> =
 
         return
             { gpu with
+                PciBusId = bus
+                IsSuspended = isSuspended
+                MemoryFree = free
+                MemoryReserved = reserved
                 ThrottleReasons = reasons
                 ClockSm = clockSm
                 ClockMemory = clockMemory

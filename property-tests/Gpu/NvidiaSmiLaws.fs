@@ -48,7 +48,19 @@ let private column name unit (values: Gen<struct ('a * string)>) (set: 'a voptio
     {
         Name = name
         Unit = unit
-        Cells = cell values |> Gen.map (fun (struct (value, text)) -> struct (text, set value))
+        Cells =
+            cell values
+            |> Gen.map (fun (struct (value, text)) ->
+                // The board has no memory of its own, which is not the same as being ill.
+                let isShared =
+                    name = "memory.total"
+                    && List.contains text [ "[N/A]"; "N/A"; "[Not Supported]" ]
+
+                struct (text,
+                        fun gpu ->
+                            { set value gpu with
+                                IsMemoryShared = isShared || gpu.IsMemoryShared
+                            }))
     }
 
 let private whole most =
@@ -73,6 +85,15 @@ let private measured<[<Measure>] 'u> (value: float voption) : float<'u> voption 
 let private bytes (mebibytes: float voption) : uint64<B> voption =
     mebibytes
     |> ValueOption.map (fun n -> LanguagePrimitives.UInt64WithMeasure(saturated (uint64 n) 1048576))
+
+/// Half of what is drawn, or more: else what is drawn is nothing that a board can.
+let private limits =
+    hundredths 50_000
+    |> Gen.map (fun (struct (_, text)) ->
+        // Five hundred more.
+        let parts = text.Split '.'
+        let text = String.Join('.', Array.updateAt 0 (string (int parts[0] + 500)) parts)
+        struct (Double.Parse(text, Globalization.CultureInfo.InvariantCulture), text))
 
 let private columns: Column[] =
     [|
@@ -102,19 +123,35 @@ let private columns: Column[] =
             { gpu with
                 MemoryUtilization = measured value
             })
-        column "memory.total" "MiB" (whole 200_000) (fun value gpu -> { gpu with MemoryTotal = bytes value })
-        column "memory.used" "MiB" (whole 200_000) (fun value gpu -> { gpu with MemoryUsed = bytes value })
+        // More than any that is in use.
+        column "memory.total" "MiB" (Gen.choose (100_000, 200_000) |> Gen.map (fun n -> struct (float n, string n))) (fun value gpu ->
+            { gpu with MemoryTotal = bytes value })
+        column "memory.used" "MiB" (whole 100_000) (fun value gpu -> { gpu with MemoryUsed = bytes value })
         column "temperature.gpu" "" (whole 110) (fun value gpu ->
             { gpu with
                 Temperature = measured value
             })
         column "fan.speed" "%" (whole 100) (fun value gpu -> { gpu with FanSpeed = measured value })
         column "power.draw" "W" (hundredths 100_000) (fun value gpu -> { gpu with Power = measured value })
-        column "power.limit" "W" (hundredths 100_000) (fun value gpu -> { gpu with PowerLimit = measured value })
-        column "enforced.power.limit" "W" (hundredths 100_000) (fun value gpu ->
+        column "power.limit" "W" limits (fun value gpu -> { gpu with PowerLimit = measured value })
+        column "enforced.power.limit" "W" limits (fun value gpu ->
             { gpu with
                 PowerLimit = measured value |> ValueOption.orElse gpu.PowerLimit
             })
+        column "memory.free" "MiB" (whole 200_000) (fun value gpu -> { gpu with MemoryFree = bytes value })
+        column "memory.reserved" "MiB" (whole 200_000) (fun value gpu ->
+            { gpu with
+                MemoryReserved = bytes value
+            })
+        column
+            "pci.bus_id"
+            ""
+            (Gen.elements [ "00000000:65:00.0"; "00000001:0A:00.0" ]
+             |> Gen.map (fun bus -> struct (bus, bus)))
+            (fun bus gpu ->
+                { gpu with
+                    PciBusId = ValueOption.defaultValue "" bus
+                })
         column "clocks_event_reasons.active" "" mask (fun mask gpu ->
             { gpu with
                 ThrottleReasons = ValueOption.map Throttle.reasonsOf mask
@@ -293,17 +330,23 @@ let tests =
                                { Gpu.OfIndex gpu.Index with
                                    Name = gpu.Name
                                    Uuid = gpu.Uuid
+                                   IsMemoryShared = List.contains spelling [ "[N/A]"; "N/A"; "[Not Supported]" ]
                                }
                            && gpu.MemoryPercent.IsNone)))
             law
                 "a garbled cell costs its own field and is told"
-                (Gen.zip3 (board 0) (Gen.choose (firstValue, columns.Length - 1)) (Gen.map (fun w -> "x" + w) Generators.word))
+                (Gen.zip3
+                    (board 0)
+                    // Where it is plugged in is any text.
+                    (Gen.choose (firstValue, columns.Length - 1)
+                     |> Gen.filter (fun place -> columns[place].Name <> "pci.bus_id"))
+                    (Gen.map (fun w -> "x" + w) Generators.word))
                 (fun (board, place, garbage) ->
                     let readWith text =
                         parsed (rendered true false everyColumn [| board.With(place, text) |]).Lines
 
                     let reading = readWith garbage
-                    reading.Faults.Length = 1 && same reading.Gpus (readWith "N/A").Gpus)
+                    reading.Faults.Length = 1 && same reading.Gpus (readWith "[Unknown Error]").Gpus)
             law
                 "a name in quotes is the name without them"
                 (Gen.zip (board 0) (Gen.elements [ "A, B"; "a \"b\" c"; "x" ]))

@@ -72,6 +72,7 @@ let private costly: Gen<Nvml.Costly> =
         let! nvlinkReceived = field
         let! nvlinkSent = field
         let! processes = call (upTo 3 process')
+        let! ofInstance = call (upTo 3 process')
 
         return
             {
@@ -86,11 +87,30 @@ let private costly: Gen<Nvml.Costly> =
                     { processes with
                         Value = ComputeProcess.limited (Array.ofSeq processes.Value)
                     }
+                MigProcesses =
+                    [|
+                        struct (0,
+                                { ofInstance with
+                                    Value = ComputeProcess.limited (Array.ofSeq ofInstance.Value)
+                                })
+                    |]
             }
     }
 
+let private xid: Gen<Nvml.Xid> =
+    Gen.zip (Gen.choose (0, 200)) (Gen.choose (0, 3))
+    |> Gen.map (fun (last, count) ->
+        {
+            Last = uint64 last
+            Count = uint64 count
+        })
+
+let private optional (values: Gen<'a>) : Gen<'a voption> =
+    Gen.frequency [ 1, Gen.constant ValueNone; 3, Gen.map ValueSome values ]
+
 let private mig index : Gen<Nvml.Mig> =
     gen {
+        let! xid = optional xid
         let! name = call anyText
         let! uuid = call word
         let! gpuInstance = call number
@@ -107,19 +127,9 @@ let private mig index : Gen<Nvml.Mig> =
                 ComputeInstance = computeInstance
                 MemoryTotal = total
                 MemoryUsed = used
+                Xid = xid
             }
     }
-
-let private xid: Gen<Nvml.Xid> =
-    Gen.zip (Gen.choose (0, 200)) (Gen.choose (0, 3))
-    |> Gen.map (fun (last, count) ->
-        {
-            Last = uint64 last
-            Count = uint64 count
-        })
-
-let private optional (values: Gen<'a>) : Gen<'a voption> =
-    Gen.frequency [ 1, Gen.constant ValueNone; 3, Gen.map ValueSome values ]
 
 let private device index : Gen<Nvml.Device> =
     gen {
@@ -130,7 +140,14 @@ let private device index : Gen<Nvml.Device> =
         let! memoryUtilization = call number
         let! total = call counter
         let! used = call counter
-        let! temperature = call number
+        let! bus = call word
+        let! isSuspended = Gen.frequency [ 9, Gen.constant false; 1, Gen.constant true ]
+        let! free = call counter
+        let! reserved = call counter
+
+        let! temperature =
+            call (Gen.frequency [ 5, Gen.choose (-60, 130); 1, Gen.choose (Int32.MinValue, Int32.MaxValue) ])
+
         let! fan = call number
         let! power = call number
         let! enforced = call number
@@ -156,10 +173,14 @@ let private device index : Gen<Nvml.Device> =
                 Handle = handle
                 Name = name
                 Uuid = uuid
+                PciBusId = bus
+                IsSuspended = isSuspended
                 Utilization = utilization
                 MemoryUtilization = memoryUtilization
                 MemoryTotal = total
                 MemoryUsed = used
+                MemoryFree = free
+                MemoryReserved = reserved
                 Temperature = temperature
                 FanSpeed = fan
                 Power = power
@@ -238,7 +259,12 @@ let private amount<[<Measure>] 'u> (call: Nvml.Call<uint64>) : uint64<'u> voptio
 let private text (call: Nvml.Call<string>) =
     if call.Code = 0 then call.Value else ""
 
-let private expectedMig (mig: Nvml.Mig) : MigDevice =
+let private lastOf (xid: Nvml.Xid voption) =
+    match xid with
+    | ValueSome xid when xid.Count > 0UL -> ValueSome(int xid.Last)
+    | _ -> ValueNone
+
+let private expectedMig (costly: Nvml.Costly voption) (mig: Nvml.Mig) : MigDevice =
     {
         Index = mig.Index
         Name = text mig.Name
@@ -247,7 +273,19 @@ let private expectedMig (mig: Nvml.Mig) : MigDevice =
         ComputeInstance = small mig.ComputeInstance
         MemoryTotal = amount mig.MemoryTotal
         MemoryUsed = amount mig.MemoryUsed
+        ComputeProcesses =
+            match costly with
+            | ValueSome costly when mig.Index = 0 ->
+                let struct (_, found) = costly.MigProcesses[0]
+                if found.Code = 0 then ValueSome found.Value else ValueNone
+            | _ -> ValueNone
+        XidLast = lastOf mig.Xid
+        XidCount = mig.Xid |> ValueOption.map _.Count
     }
+
+let private between<[<Measure>] 'u> (least: float) (most: float) (value: float<'u> voption) : float<'u> voption =
+    value
+    |> ValueOption.filter (fun value -> float value >= least && float value <= most)
 
 /// What the costly calls add, which may not have been made.
 let private withCostly (costly: Nvml.Costly voption) (gpu: Gpu) : Gpu =
@@ -289,7 +327,7 @@ let private withXid (xid: Nvml.Xid voption) (gpu: Gpu) : Gpu =
                 if xid.Count = 0UL then
                     ValueNone
                 else
-                    ValueSome(int xid.Last)
+                    lastOf (ValueSome xid)
         }
 
 let private expected (device: Nvml.Device) : Gpu =
@@ -299,38 +337,72 @@ let private expected (device: Nvml.Device) : Gpu =
 
     let known = Gpu.OfIndex device.Index |> withXid device.Xid
 
-    if device.Handle <> 0 then
+    let limit =
+        watts device.EnforcedPowerLimit
+        |> between 0.001 5000.0
+        |> ValueOption.orElse (watts device.ManagementPowerLimit |> between 0.001 5000.0)
+
+    if device.Handle <> 0 || device.IsSuspended then
         { known with
             Name = device.Name.Value
             Uuid = device.Uuid.Value
+            PciBusId = device.PciBusId.Value
+            IsSuspended = device.IsSuspended
         }
     else
         { known with
             Name = text device.Name
             Uuid = text device.Uuid
-            Utilization = whole device.Utilization
-            MemoryUtilization = whole device.MemoryUtilization
+            PciBusId = text device.PciBusId
+            Utilization = whole device.Utilization |> between 0.0 100.0
+            MemoryUtilization = whole device.MemoryUtilization |> between 0.0 100.0
             MemoryTotal = amount device.MemoryTotal
-            MemoryUsed = amount device.MemoryUsed
-            Temperature = whole device.Temperature
-            FanSpeed = whole device.FanSpeed
-            Power = watts device.Power
-            PowerLimit =
-                watts device.EnforcedPowerLimit
-                |> ValueOption.orElse (watts device.ManagementPowerLimit)
+            MemoryUsed =
+                amount device.MemoryUsed
+                |> ValueOption.filter (fun used ->
+                    match amount device.MemoryTotal with
+                    | ValueSome total -> used <= total
+                    | ValueNone -> true)
+            MemoryFree = amount device.MemoryFree
+            MemoryReserved = amount device.MemoryReserved
+            IsMemoryShared = (device.MemoryTotal.Code = 3)
+            Temperature =
+                (if device.Temperature.Code = 0 then
+                     ValueSome(LanguagePrimitives.FloatWithMeasure<degC>(float device.Temperature.Value))
+                 else
+                     ValueNone)
+                |> between -50.0 125.0
+            FanSpeed = whole device.FanSpeed |> between 0.0 200.0
+            Power =
+                watts device.Power
+                |> between
+                    0.0
+                    (match limit with
+                     | ValueSome limit -> min 5000.0 (2.0 * float limit)
+                     | ValueNone -> 5000.0)
+            PowerLimit = limit
             ThrottleReasons =
                 valueOf UInt64.MaxValue device.ThrottleReasons
                 |> ValueOption.map Throttle.reasonsOf
-            ClockSm = whole device.ClockSm
-            ClockMemory = whole device.ClockMemory
+            ClockSm = whole device.ClockSm |> between 0.0 5000.0
+            ClockMemory = whole device.ClockMemory |> between 0.0 40000.0
             PcieLinkGeneration = small device.PcieLinkGeneration
             PcieLinkWidth = small device.PcieLinkWidth
             Energy = amount device.Energy
-            Encoder = whole device.Encoder
-            Decoder = whole device.Decoder
+            Encoder = whole device.Encoder |> between 0.0 100.0
+            Decoder = whole device.Decoder |> between 0.0 100.0
             MemoryTemperature =
                 fieldOf device.MemoryTemperature
-                |> ValueOption.map (fun n -> LanguagePrimitives.FloatWithMeasure(float n))
+                |> ValueOption.map (fun n ->
+                    // An unsigned int that is a signed one in truth.
+                    let value =
+                        if device.MemoryTemperature.ValueType = 1 && n >= 2147483648UL then
+                            float n - 4294967296.0
+                        else
+                            float n
+
+                    LanguagePrimitives.FloatWithMeasure value)
+                |> between -50.0 125.0
             MigMode =
                 valueOf UInt32.MaxValue device.MigMode
                 |> ValueOption.map (fun mode -> if mode = 0u then MigMode.Disabled else MigMode.Enabled)
@@ -340,7 +412,7 @@ let private expected (device: Nvml.Device) : Gpu =
                     if mode = 0u then
                         [||]
                     else
-                        Array.map expectedMig device.MigDevices)
+                        Array.map (expectedMig device.Costly) device.MigDevices)
         }
         |> withCostly device.Costly
 

@@ -2,6 +2,7 @@
 module Agent.PropertyTests.Proc.CpuInfoLaws
 
 open System
+open Agent.Core
 open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.PropertyTests
@@ -18,6 +19,7 @@ let private block: Gen<struct (CpuInfo.Processor * string voption * string[])> =
         let! clock = maybe (hundredths 500_000)
         let! socket = maybe (Gen.choose (0, 3))
         let! core = maybe (Gen.choose (0, 9))
+        let! design = maybe (Gen.two (Gen.choose (0, 0xfff)))
         let! flags = maybe phrase
 
         let lines =
@@ -35,6 +37,11 @@ let private block: Gen<struct (CpuInfo.Processor * string voption * string[])> =
                 match core with
                 | ValueSome id -> $"core id\t\t: {id}"
                 | ValueNone -> ()
+                match design with
+                | ValueSome(implementer, part) ->
+                    $"CPU implementer\t: 0x%02x{implementer}"
+                    $"CPU part\t: 0x%03x{part}"
+                | ValueNone -> ()
                 match flags with
                 | ValueSome words -> $"flags\t\t: {words}"
                 | ValueNone -> ()
@@ -44,10 +51,17 @@ let private block: Gen<struct (CpuInfo.Processor * string voption * string[])> =
         let processor: CpuInfo.Processor =
             {
                 Clock =
+                    // Below 1 MHz it is no clock; above 20 GHz there is none here.
                     clock
-                    |> ValueOption.map (fun (struct (value, _)) -> LanguagePrimitives.FloatWithMeasure value)
+                    |> ValueOption.bind (fun (struct (value, _)) ->
+                        if value >= 1.0 then
+                            ValueSome(LanguagePrimitives.FloatWithMeasure value)
+                        else
+                            ValueNone)
                 Socket = socket |> ValueOption.map uint64
                 Core = core |> ValueOption.map uint64
+                Implementer = design |> ValueOption.map (fun (implementer, _) -> uint64 implementer)
+                Part = design |> ValueOption.map (fun (_, part) -> uint64 part)
             }
 
         return struct (processor, model, lines)
@@ -64,18 +78,24 @@ let private texts: Gen<Rendered<CpuInfo.CpuInfo>> =
             Value =
                 {
                     ModelName = if models.Length > 0 then ValueSome models[0] else ValueNone
+                    OtherName = ValueNone
                     Processors = blocks |> Array.map (fun (struct (processor, _, _)) -> processor)
                 }
             Lines = blocks |> Array.collect (fun (struct (_, _, lines)) -> lines)
         })
 
+let private parse (text: ReadOnlyMemory<byte>) = CpuInfo.parse text.Span
+
 let private format =
-    ParserLaws.format texts (fun text -> CpuInfo.parse text.Span) (fun part whole ->
+    ParserLaws.formatOfLines texts parse (fun part whole ->
         ParserLaws.isUnknownOr whole.ModelName part.ModelName
         && ParserLaws.isStart part.Processors whole.Processors)
 
 let private isNumeric (line: string) =
-    line.StartsWith("cpu MHz", StringComparison.Ordinal) || line.Contains " id\t"
+    line.StartsWith("cpu MHz", StringComparison.Ordinal)
+    || line.StartsWith("physical id", StringComparison.Ordinal)
+    || line.StartsWith("core id", StringComparison.Ordinal)
+    || line.StartsWith("CPU ", StringComparison.Ordinal)
 
 let tests =
     testList
@@ -84,6 +104,12 @@ let tests =
             yield! ParserLaws.all format
             ParserLaws.extraColumns format (fun _ line -> isNumeric line) word
             ParserLaws.unknownLines format (fun _ -> 0) (Gen.map2 (fun key value -> $"x{key}\t: {value}") word phrase)
+            yield!
+                ParserLaws.badLines texts parse 0 (fun line ->
+                    if isNumeric line then
+                        ValueSome(line.Replace(": ", ": -"))
+                    else
+                        ValueNone)
             law "the mean clock lies between the slowest and the fastest" texts (fun text ->
                 let clocks = text.Value.Processors |> Array.choose (fun p -> ValueOption.toOption p.Clock)
 

@@ -1,6 +1,7 @@
 /// Laws of `/proc/diskstats`.
 module Agent.PropertyTests.Proc.DiskStatsLaws
 
+open Agent.Core
 open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.PropertyTests
@@ -70,7 +71,8 @@ let private texts: Gen<Rendered<DiskStats.DiskCounters[]>> =
 /// What a line may say.
 let disk: Gen<DiskStats.DiskCounters> = row |> Gen.map fst
 
-let private format = ParserLaws.format texts (fun text -> DiskStats.parse text.Span) ParserLaws.isStart
+let private parse (text: System.ReadOnlyMemory<byte>) = DiskStats.parse text.Span
+let private format = ParserLaws.formatOfLines texts parse ParserLaws.isStart
 
 let private isLong (line: string) =
     line.Split(' ', System.StringSplitOptions.RemoveEmptyEntries).Length >= 14
@@ -81,4 +83,5 @@ let tests =
         [
             yield! ParserLaws.all format
             ParserLaws.extraColumns format (fun _ line -> isLong line) word
+            yield! ParserLaws.badLines texts parse 0 (fun line -> ValueSome(line.Replace(" ", " -")))
         ]

@@ -4,6 +4,7 @@ module Agent.PropertyTests.Proc.MountsLaws
 open System
 open System.Collections.Generic
 open System.Text
+open Agent.Core
 open Agent.Core.Proc
 open Agent.PropertyTests
 open Agent.PropertyTests.Generators
@@ -45,6 +46,8 @@ let private mount: Gen<Mounts.Mount> =
                 Device = device
                 MountPoint = point
                 FsType = kind
+                IsReadOnly = false
+                Place = ValueNone
             }
     }
 
@@ -58,8 +61,45 @@ let private mountTexts: Gen<Rendered<Mounts.Mount[]>> =
                 |> Array.map (fun m -> $"{mangle m.Device} {mangle m.MountPoint} {mangle m.FsType} rw,relatime 0 0")
         })
 
-let private mountFormat =
-    ParserLaws.format mountTexts (fun text -> Mounts.parse text.Span) ParserLaws.isStart
+let private parseMounts (text: ReadOnlyMemory<byte>) = Mounts.parse text.Span
+
+let private mountFormat = ParserLaws.formatOfLines mountTexts parseMounts ParserLaws.isStart
+
+/// The same as /proc/self/mountinfo has it.
+let private placedTexts: Gen<Rendered<Mounts.Mount[]>> =
+    upTo
+        4
+        (gen {
+            let! mount = mount
+            let! id, parent = Gen.two (Gen.choose (1, 99))
+            let! major, minor = Gen.two (Gen.choose (0, 9))
+            let! root = Gen.elements [ "/"; "/@home"; "/a b" ]
+            let! tags = Gen.elements [ ""; "shared:1 "; "shared:1 master:2 unbindable " ]
+            let! isReadOnly = Gen.elements [ false; true ]
+            let options = if isReadOnly then "ro,relatime" else "rw,relatime"
+
+            return
+                { mount with
+                    IsReadOnly = isReadOnly
+                    Place =
+                        ValueSome
+                            {
+                                Id = uint64 id
+                                Parent = uint64 parent
+                                DeviceNumber = $"{major}:{minor}"
+                                Root = root
+                            }
+                },
+                $"{id} {parent} {major}:{minor} {mangle root} {mangle mount.MountPoint} {options} {tags}- {mangle mount.FsType} {mangle mount.Device} rw"
+        })
+    |> Gen.map (fun rows ->
+        {
+            Value = Array.map fst rows
+            Lines = Array.map snd rows
+        })
+
+let private parsePlaced (text: ReadOnlyMemory<byte>) = MountInfo.parse text.Span
+let private placedFormat = ParserLaws.formatOfLines placedTexts parsePlaced ParserLaws.isStart
 
 /// The types that need a device, sorted, and lines that say so.
 let private typeTexts: Gen<Rendered<string[]>> =
@@ -86,6 +126,7 @@ let private typeFormat =
         typeTexts
         (fun text ->
             Filesystems.parse text.Span
+            |> Parsed.strict
             |> Result.map (fun types -> types |> Seq.sort |> Array.ofSeq))
         (fun part whole -> part |> Array.forall (fun name -> Array.contains name whole))
 
@@ -103,6 +144,14 @@ let tests =
                 [
                     yield! ParserLaws.all mountFormat
                     ParserLaws.extraColumns mountFormat (fun _ _ -> true) word
+                    yield! ParserLaws.badLines mountTexts parseMounts 0 (fun line -> ValueSome((line.Split ' ')[0]))
+                ]
+            testList
+                "MountInfo"
+                [
+                    yield! ParserLaws.all placedFormat
+                    ParserLaws.extraColumns placedFormat (fun _ _ -> true) word
+                    yield! ParserLaws.badLines placedTexts parsePlaced 0 (fun line -> ValueSome(line.Replace(":", ";")))
                 ]
             testList
                 "Filesystems"
@@ -110,13 +159,13 @@ let tests =
                     yield! ParserLaws.all typeFormat
                     ParserLaws.extraColumns typeFormat (fun _ _ -> true) word
                 ]
-            law "file systems on disks need a device or are zfs, and keep the order of the mounts" withTypes (fun (mounts, types) ->
-                let kept = onDisk (mounts, types)
-
-                kept |> Array.forall (fun m -> m.FsType = "zfs" || List.contains m.FsType types)
-                && kept =
-                    (mounts
-                     |> Array.filter (fun m -> kept |> Array.exists (fun k -> obj.ReferenceEquals(k, m)))))
+            law "file systems on disks need a device or are zfs, and are mounts of the text" withTypes (fun (mounts, types) ->
+                onDisk (mounts, types)
+                |> Array.forall (fun m ->
+                    (m.FsType = "zfs"
+                     || List.contains ((m.FsType.Split '.')[0]) types
+                     || List.contains m.FsType types)
+                    && mounts |> Array.exists (fun other -> obj.ReferenceEquals(m, other))))
             law "a directory counts at most once, with what is visible there" withTypes (fun (mounts, types) ->
                 let kept = onDisk (mounts, types)
 
@@ -124,4 +173,21 @@ let tests =
                 && kept
                    |> Array.forall (fun m ->
                        obj.ReferenceEquals(m, mounts |> Array.findBack (fun other -> other.MountPoint = m.MountPoint))))
+            law "a device counts at most once, however often it is mounted" withTypes (fun (mounts, types) ->
+                let repeated =
+                    mounts
+                    |> Array.collect (fun m ->
+                        [|
+                            m
+                            { m with
+                                MountPoint = m.MountPoint + "/again"
+                            }
+                        |])
+
+                let kept = onDisk (repeated, types)
+                (kept |> Array.distinctBy (fun m -> m.Device)).Length = kept.Length)
+            law "of mounts with their places, a device number counts at most once" placedTexts (fun text ->
+                let kept = onDisk (text.Value, fsTypes)
+
+                (kept |> Array.distinctBy (fun m -> m.Place.Value.DeviceNumber)).Length = kept.Length)
         ]

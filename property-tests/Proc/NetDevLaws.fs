@@ -1,6 +1,7 @@
 /// Laws of `/proc/net/dev`.
 module Agent.PropertyTests.Proc.NetDevLaws
 
+open Agent.Core
 open Agent.Core.Proc
 open Agent.PropertyTests
 open Agent.PropertyTests.Generators
@@ -51,12 +52,14 @@ let private texts: Gen<Rendered<NetDev.InterfaceCounters[]>> =
 /// What a line may say.
 let networkInterface: Gen<NetDev.InterfaceCounters> = row |> Gen.map fst
 
-let private format = ParserLaws.format texts (fun text -> NetDev.parse text.Span) ParserLaws.isStart
+let private parse (text: System.ReadOnlyMemory<byte>) = NetDev.parse text.Span
+let private format = ParserLaws.formatOfLines texts parse ParserLaws.isStart
 
 let tests =
     testList
         "Proc.NetDev"
         [
             yield! ParserLaws.all format
+            yield! ParserLaws.badLines texts parse 2 (fun line -> ValueSome(line.Substring(0, line.Length - 1) + "x"))
             ParserLaws.extraColumns format (fun i _ -> i >= header.Length) word
         ]

@@ -1,10 +1,12 @@
 /// Laws of `/proc/stat`.
 module Agent.PropertyTests.Proc.StatLaws
 
+open Agent.Core
 open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.PropertyTests
 open Agent.PropertyTests.Generators
+open Agent.PropertyTests.Laws
 open Expecto
 open FsCheck
 open FsCheck.FSharp
@@ -29,7 +31,7 @@ let private timesOf (columns: uint64[]) : Stat.CpuTimes =
         GuestNice = column 9
     }
 
-let private lineOf id times : Stat.CpuLine = { Id = id; Times = times }
+let private lineOf id times : Stat.CpuLine = { Id = id; Times = ValueSome times }
 
 /// Times in every column.
 let times: Gen<Stat.CpuTimes> = Gen.arrayOfLength 10 counter |> Gen.map timesOf
@@ -53,8 +55,9 @@ let stat (most: int) : Gen<Stat.CpuStat> =
 
         return
             {
-                Total = total
+                Total = ValueSome total
                 Cpus = cpus
+                Online = ValueSome cpus.Length
                 BootTime = boot |> ValueOption.map LanguagePrimitives.Int64WithMeasure
             }
     }
@@ -77,7 +80,8 @@ let private texts (columnCounts: int list) : Gen<Rendered<Stat.CpuStat>> =
             {
                 Value =
                     {
-                        Total = timesOf total
+                        Total = ValueSome(timesOf total)
+                        Online = ValueSome ids.Length
                         Cpus = Array.map2 (fun id columns -> lineOf id (timesOf columns)) ids cpus
                         BootTime = boot |> ValueOption.map LanguagePrimitives.Int64WithMeasure
                     }
@@ -94,8 +98,10 @@ let private texts (columnCounts: int list) : Gen<Rendered<Stat.CpuStat>> =
             }
     }
 
+let private parse (text: System.ReadOnlyMemory<byte>) = Stat.parse text.Span
+
 let private format columnCounts =
-    ParserLaws.format (texts columnCounts) (fun text -> Stat.parse text.Span) (fun part whole ->
+    ParserLaws.formatOfLines (texts columnCounts) parse (fun part whole ->
         part.Total = whole.Total
         && part.Cpus = whole.Cpus
         && ParserLaws.isUnknownOr whole.BootTime part.BootTime)
@@ -110,4 +116,44 @@ let tests =
                 (format [ 4; 10 ])
                 (fun text -> 1 + text.Value.Cpus.Length)
                 (Gen.map2 (fun name number -> $"x{name} {number}") word counter)
+            law
+                "a garbled CPU line costs the times of that CPU: it is still counted, and the others are as they were"
+                (Gen.zip (texts [ 4; 10 ] |> Gen.filter (fun text -> text.Value.Cpus.Length > 0)) (Gen.choose (0, 1000)))
+                (fun (text, choice) ->
+                    let place = choice % text.Value.Cpus.Length
+                    let lines = Array.copy text.Lines
+                    lines[place + 1] <- $"cpu{text.Value.Cpus[place].Id} 12 0x3 4 5"
+
+                    match parse (System.ReadOnlyMemory(bytesOf lines)) with
+                    | Error error -> failtestf "%O" error
+                    | Ok parsed ->
+                        same
+                            parsed.Value
+                            { text.Value with
+                                Cpus =
+                                    text.Value.Cpus
+                                    |> Array.mapi (fun i cpu -> if i = place then { cpu with Times = ValueNone } else cpu)
+                            }
+                        && same (parsed.Faults |> Array.map (fun fault -> fault.Line, fault.Field)) [| place + 2, "nice" |])
+            law
+                "a text that is cut behind its CPUs still has all of them; one that is cut among them does not say how many there are"
+                (Gen.zip (texts [ 10 ]) (Gen.choose (0, 100_000)))
+                (fun (text, cut) ->
+                    let whole = bytesOf text.Lines
+                    // And the first letter of what follows.
+                    let ofCpus = (bytesOf text.Lines[.. text.Value.Cpus.Length]).Length + 1
+
+                    let length =
+                        (bytesOf text.Lines[..0]).Length
+                        + cut % (whole.Length - (bytesOf text.Lines[..0]).Length)
+
+                    match parse (System.ReadOnlyMemory(whole, 0, length)) with
+                    | Error error -> failtestf "%O" error
+                    | Ok parsed when length >= ofCpus ->
+                        same parsed.Value.Cpus text.Value.Cpus
+                        && same parsed.Value.Online (ValueSome text.Value.Cpus.Length)
+                    | Ok parsed ->
+                        parsed.Value.Online.IsNone
+                        && ParserLaws.isStart parsed.Value.Cpus text.Value.Cpus
+                        && parsed.Faults.Length = 1)
         ]

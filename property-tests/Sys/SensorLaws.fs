@@ -47,6 +47,21 @@ let private anyFile: Gen<SysText> =
                     "/sys/class/hwmon/hwmon0/name"
                     "/sys/class/hwmon/hwmon0/temp1_input"
                     "/sys/class/hwmon/hwmon0/temp1_label"
+                    "/sys/class/hwmon/hwmon0/temp1_fault"
+                    "/sys/class/thermal/thermal_zone0/type"
+                    "/sys/class/thermal/thermal_zone0/temp"
+                    "/sys/block/sda/device"
+                    "/sys/block/sda/queue/iostats"
+                    "/sys/block/nbd0/size"
+                    "/sys/block/"
+                    "/sys/class/net/eth0/device"
+                    "/sys/class/net/eth0/master"
+                    "/sys/class/net/eth0/type"
+                    "/sys/class/net/eth0/tun_flags"
+                    "/sys/class/net/eth0/uevent"
+                    "/sys/class/net/eth0/phys_port_name"
+                    "/sys/class/net/bond0/bonding/slaves"
+                    "/sys/class/net/"
                     "/sys/class/hwmon/hwmon0/fan1_input"
                     "/sys/class/hwmon/hwmon0/fan1_label"
                     "/sys/class/hwmon/hwmon0/_input"
@@ -89,7 +104,7 @@ let private chips: Gen<SysText[] * Hwmon.Temperature[] * Hwmon.Fan[]> =
         let sensor highest =
             upTo 3 (Gen.zip (Gen.elements sensorLabels) (Gen.choose (0, highest)))
 
-        let chip = Gen.zip3 (Gen.elements chipNames) (sensor 149_999) (sensor 20_000)
+        let chip = Gen.zip3 (Gen.elements chipNames) (sensor 126_999) (sensor 20_000)
         let! found = upTo 3 chip
 
         let files =
@@ -111,9 +126,10 @@ let private chips: Gen<SysText[] * Hwmon.Temperature[] * Hwmon.Fan[]> =
 
         let temperatures: Hwmon.Temperature[] =
             [|
-                for name, temperatures, _ in found do
+                for i, (name, temperatures, _) in Array.indexed found do
                     for label, value in temperatures do
                         {
+                            Place = $"/sys/class/hwmon/hwmon{i}"
                             Chip = name
                             Label = label
                             Celsius = LanguagePrimitives.FloatWithMeasure(float value / 1000.0)
@@ -135,6 +151,97 @@ let private chips: Gen<SysText[] * Hwmon.Temperature[] * Hwmon.Fan[]> =
 
         return files, temperatures, fans
     }
+
+let private degrees: Gen<float<degC>> =
+    Gen.frequency [ 8, Gen.choose (-49_999, 126_999); 1, Gen.constant 0 ]
+    |> Gen.map (fun value -> LanguagePrimitives.FloatWithMeasure(float value / 1000.0))
+
+let private sensorOf names labels degrees : Gen<Hwmon.Temperature> =
+    gen {
+        let! name = Gen.elements names
+        let! label = Gen.elements labels
+        let! place = Gen.choose (0, 3)
+        let! celsius = degrees
+
+        return
+            {
+                Place = $"hwmon{place}"
+                Chip = name
+                Label = label
+                Celsius = celsius
+            }
+    }
+
+let private zoneOf kinds degrees : Gen<Thermal.Zone> =
+    Gen.map2 (fun kind celsius -> { Type = kind; Celsius = celsius }: Thermal.Zone) (Gen.elements kinds) degrees
+
+/// Sensors and zones of CPUs.
+let private cpuSensors: Gen<Hwmon.Temperature[] * Thermal.Zone[]> =
+    Gen.zip
+        (upTo
+            4
+            (sensorOf
+                [
+                    "coretemp"
+                    "k10temp"
+                    "zenpower"
+                    "cpu_thermal"
+                    "soc_thermal"
+                    "nct6798"
+                    "acpitz"
+                ]
+                [ "Package id 0"; "Core 1"; "Tdie"; "Tctl"; "Tccd1"; "CPUTIN" ]
+                degrees))
+        (upTo 2 (zoneOf [ "x86_pkg_temp"; "cpu-thermal"; "bigcore0_thermal"; "soc-thermal"; "acpitz" ] degrees))
+
+/// A sensor that is no CPU's, or whose value is none.
+let private strangeSensor: Gen<Hwmon.Temperature * Thermal.Zone> =
+    let none =
+        Gen.elements
+            [
+                -273.0<degC>
+                -128.0<degC>
+                -50.0<degC>
+                0.0<degC>
+                127.0<degC>
+                127.875<degC>
+                255.0<degC>
+            ]
+
+    Gen.zip
+        (Gen.oneof
+            [
+                sensorOf
+                    [
+                        "nvme"
+                        "drivetemp"
+                        "mlx5"
+                        "amdgpu"
+                        "iwlwifi_1"
+                        "spd5118"
+                        "gpu_thermal"
+                        "nct6798"
+                        "pmic"
+                        ""
+                    ]
+                    [ ""; "Composite"; "edge"; "SYSTIN"; "CPU Fan"; "CPU VRM"; "Sensor 1" ]
+                    degrees
+                sensorOf [ "coretemp"; "cpu_thermal"; "nct6798" ] [ "Package id 0"; "CPUTIN" ] none
+            ])
+        (Gen.oneof
+            [
+                zoneOf
+                    [
+                        "PMIC-Die"
+                        "GPU-therm"
+                        "iwlwifi_1"
+                        "INT3400 Thermal"
+                        "ddr-thermal"
+                        "battery"
+                    ]
+                    degrees
+                zoneOf [ "cpu-thermal"; "x86_pkg_temp" ] none
+            ])
 
 let private valueFiles (values: Gen<'a>) =
     upTo 5 values
@@ -190,17 +297,20 @@ let tests =
         [
             law "any files at all give sensors and located faults, never an exception" (upTo 6 anyFile) (fun files ->
                 let sensors = Hwmon.parse files
-                let temperature = Hwmon.cpuTemperature sensors.Temperatures
+                let zones = Thermal.parse files
+                let temperature = CpuTemperature.from sensors.Temperatures zones
 
                 ParserLaws.areLocated sensors.Faults
-                && temperature.IsSome = (sensors.Temperatures.Length > 0)
+                && (temperature.IsNone || Hwmon.isPlausible temperature.Value)
+                && zones |> Array.forall (fun zone -> Hwmon.isPlausible zone.Celsius)
                 && sensors.Temperatures |> Array.forall (fun t -> Hwmon.isPlausible t.Celsius)
                 && sensors.Fans |> Array.forall (fun fan -> fan.Speed >= 0<rpm>))
             law "any files at all never break the other readers" (upTo 6 anyFile) (fun files ->
                 let isWithin low high (value: float voption) =
                     value.IsNone || (value.Value >= low && value.Value <= high)
 
-                isWithin -50.0 150.0 (Thermal.hottest files |> ValueOption.map float)
+                (BlockDevices.parse files).Disks.Count <= files.Length
+                && (NetClass.parse files).Count <= files.Length + 1
                 && isWithin 0.0 1e16 (CpuFreq.meanClock files |> ValueOption.map float)
                 && (let cores = Topology.physicalCores files in cores.IsNone || cores.Value <= files.Length)
                 && (Infiniband.parse files |> Array.distinctBy (fun p -> p.Device, p.Port)).Length
@@ -212,7 +322,7 @@ let tests =
                 && same sensors.Fans fans
                 && sensors.Faults = [||])
             law
-                "a sensor file that cannot be read costs its own sensor and is told"
+                "a sensor file that cannot be read costs its own sensor and is told where it is there"
                 (Gen.zip3 chips sourceError (Gen.choose (0, 1000)))
                 (fun ((files, temperatures, fans), error, place) ->
                     let inputs =
@@ -231,25 +341,43 @@ let tests =
                                     f)
                             |> Hwmon.parse
 
-                        same sensors.Faults [| error |]
+                        // One that is not there, or switched off, is nothing to tell.
+                        same
+                            sensors.Faults
+                            (match error with
+                             | SourceError.Absent _ -> [||]
+                             | _ -> [| error |])
                         && sensors.Temperatures.Length + sensors.Fans.Length = temperatures.Length + fans.Length - 1))
-            law "the CPU's temperature is that of a sensor, and no sensor of a CPU is hotter" chips (fun (_, temperatures, _) ->
-                match Hwmon.cpuTemperature temperatures with
-                | ValueNone -> temperatures.Length = 0
-                | ValueSome hottest ->
-                    temperatures |> Array.exists (fun t -> t.Celsius = hottest)
-                    && temperatures
-                       |> Array.filter (fun t -> t.Chip = "coretemp" || t.Chip = "k10temp" || t.Chip = "acpitz")
-                       |> Array.forall (fun t -> t.Celsius <= hottest))
-            law "the hottest zone is the hottest plausible one" (valueFiles (Gen.choose (-90_000, 190_000))) (fun (values, files) ->
-                let plausible = values |> Array.filter (fun v -> v > -50_000 && v < 150_000)
+            law
+                "sensors of anything but a CPU, and those without a value, change nothing of its temperature"
+                (Gen.zip3 cpuSensors (upTo 4 strangeSensor) (Gen.choose (0, 1000)))
+                (fun ((sensors, zones), (strangers: (Hwmon.Temperature * Thermal.Zone)[]), place) ->
+                    let at = if sensors.Length = 0 then 0 else place % sensors.Length
+                    let mixed = Array.insertManyAt at (Array.map fst strangers) sensors
 
-                same
-                    (Thermal.hottest files |> ValueOption.map float)
-                    (if plausible.Length = 0 then
-                         ValueNone
-                     else
-                         ValueSome(float (Array.max plausible) / 1000.0)))
+                    same (CpuTemperature.from mixed (Array.append (Array.map snd strangers) zones)) (CpuTemperature.from sensors zones))
+            law "the CPU's temperature is read by one of the sensors that are trusted most" cpuSensors (fun (sensors, zones) ->
+                let known =
+                    [|
+                        for sensor in sensors do
+                            CpuTemperature.trustOf sensor, sensor.Celsius
+                        for zone in zones do
+                            CpuTemperature.trustOfZone zone.Type, zone.Celsius
+                    |]
+                    |> Array.choose (fun (trust, celsius) ->
+                        match trust with
+                        | ValueSome trust when celsius <> 0.0<degC> -> Some(trust, celsius)
+                        | _ -> None)
+
+                match CpuTemperature.from sensors zones with
+                | ValueNone -> known.Length = 0
+                | ValueSome celsius ->
+                    let best = known |> Array.map fst |> Array.min
+
+                    known
+                    |> Array.exists (fun (trust, reading) -> trust = best && reading = celsius))
+            law "the order of the sensors does not matter" cpuSensors (fun (sensors, zones) ->
+                same (CpuTemperature.from (Array.rev sensors) (Array.rev zones)) (CpuTemperature.from sensors zones))
             law "the mean clock lies between the slowest and the fastest" (valueFiles (Gen.choose (1, 6_000_000))) (fun (values, files) ->
                 match CpuFreq.meanClock files with
                 | ValueNone -> values.Length = 0
@@ -268,7 +396,6 @@ let tests =
                              ValueSome (Array.distinct values).Length))
             law "rendered ports parse back, words as four bytes each" ports (fun (files, ports) -> same (Infiniband.parse files) ports)
             law "no cut value is read as a value" (Gen.map string counter) (fun value ->
-                isNeverCutShort (fun files -> (Thermal.hottest files).IsNone) value
-                && isNeverCutShort (fun files -> (CpuFreq.meanClock files).IsNone) value
+                isNeverCutShort (fun files -> (CpuFreq.meanClock files).IsNone) value
                 && isNeverCutShort (fun files -> (Topology.physicalCores files).IsNone) value)
         ]

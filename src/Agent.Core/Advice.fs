@@ -436,7 +436,7 @@ module Advice =
             Cause.DisksUnmatched, "disks-unmatched", "--disks names disks that this machine does not have.", "Give names that lsblk shows."
             Cause.NoDisks,
             "no-disks",
-            "No physical disk (nvme*, sd*, vd*, xvd*, hd*, mmcblk*) is found.",
+            "No disk is found: no block device with hardware or a network below it.",
             "Name the devices to track with --disks."
             Cause.FirstSample,
             "first-sample",
@@ -448,7 +448,7 @@ module Advice =
             "Name the disks that hold the data with --disks (lsblk)."
             Cause.BusyTimeUncounted,
             "busy-time-uncounted",
-            "The kernel does not count how long these disks are busy, so their utilisation is always 0.",
+            "The kernel does not count how long these disks are busy, so their utilisation is not known.",
             "Switch the counting on: echo 1 > /sys/block/NAME/queue/iostats."
             Cause.InterfacesUnmatched,
             "interfaces-unmatched",

@@ -25,14 +25,33 @@ type Usage =
 [<CompiledName "SinceBoot">]
 let sinceBoot: Stat.CpuTimes = Unchecked.defaultof<Stat.CpuTimes>
 
+/// How much each kind of time grew, in ticks.
+[<Struct>]
+type private Growth =
+    {
+        Busy: float
+        User: float
+        System: float
+        Iowait: float
+        Steal: float
+        All: float
+    }
+
+let private nothing =
+    {
+        Busy = 0.0
+        User = 0.0
+        System = 0.0
+        Iowait = 0.0
+        Steal = 0.0
+        All = 0.0
+    }
+
 // A column that goes backwards, as iowait does, counts nothing.
 let private grown (before: uint64<tick>) (after: uint64<tick>) : float =
     if after > before then float (after - before) else 0.0
 
-/// The usage from `before` to `after`; all zero when no time passed. Guest time is part of user and nice and is not
-/// counted again.
-[<CompiledName "Between">]
-let between (before: Stat.CpuTimes) (after: Stat.CpuTimes) : Usage =
+let private growth (before: Stat.CpuTimes) (after: Stat.CpuTimes) : Growth =
     let user = grown before.User after.User
     let nice = grown before.Nice after.Nice
     let system = grown before.System after.System
@@ -42,32 +61,122 @@ let between (before: Stat.CpuTimes) (after: Stat.CpuTimes) : Usage =
     let softirq = grown before.Softirq after.Softirq
     let steal = grown before.Steal after.Steal
     let busy = user + nice + system + irq + softirq + steal
-    let total = busy + idle + iowait
 
     {
-        Busy = percentOf busy total
-        User = percentOf user total
-        System = percentOf system total
-        Iowait = percentOf iowait total
-        Steal = percentOf steal total
+        Busy = busy
+        User = user
+        System = system
+        Iowait = iowait
+        Steal = steal
+        All = busy + idle + iowait
     }
 
-/// The busy share of each CPU of `after`, in its order. A CPU that `before` does not have counts since it came up.
+let private add (one: Growth) (other: Growth) : Growth =
+    {
+        Busy = one.Busy + other.Busy
+        User = one.User + other.User
+        System = one.System + other.System
+        Iowait = one.Iowait + other.Iowait
+        Steal = one.Steal + other.Steal
+        All = one.All + other.All
+    }
+
+let private usageOf (growth: Growth) : Usage =
+    {
+        Busy = percentOf growth.Busy growth.All
+        User = percentOf growth.User growth.All
+        System = percentOf growth.System growth.All
+        Iowait = percentOf growth.Iowait growth.All
+        Steal = percentOf growth.Steal growth.All
+    }
+
+/// The usage from `before` to `after`; all zero when no time passed. Guest time is part of user and nice and is not
+/// counted again.
+[<CompiledName "Between">]
+let between (before: Stat.CpuTimes) (after: Stat.CpuTimes) : Usage = usageOf (growth before after)
+
+/// True when the second reading continues the first. A counter that fell was reset, as idle and iowait are when a CPU
+/// comes back on-line and the others when a virtual machine moves, and what passed in between is not known. Iowait
+/// alone may fall: the kernel moves what it took for waiting over to idle, which then grows by as much; a tick may
+/// be lost to rounding.
+[<CompiledName "IsContinued">]
+let isContinued (before: Stat.CpuTimes) (after: Stat.CpuTimes) : bool =
+    after.User >= before.User
+    && after.Nice >= before.Nice
+    && after.System >= before.System
+    && after.Idle >= before.Idle
+    && after.Irq >= before.Irq
+    && after.Softirq >= before.Softirq
+    && after.Steal >= before.Steal
+    && (after.Iowait >= before.Iowait
+        || before.Iowait - after.Iowait - 1UL<tick> <= after.Idle - before.Idle)
+
+/// The times of a CPU in a reading. CPUs keep their places unless one came or went, so the place is tried before the
+/// search.
+let private timesOf (id: int) (place: int) (cpus: Stat.CpuLine[]) : Stat.CpuTimes voption =
+    if place < cpus.Length && cpus[place].Id = id then
+        cpus[place].Times
+    else
+        let mutable i = 0
+
+        while i < cpus.Length && cpus[i].Id <> id do
+            i <- i + 1
+
+        if i < cpus.Length then cpus[i].Times else ValueNone
+
+/// What one CPU did; none unless both readings have it and the second continues the first.
+let private growthOf (before: Stat.CpuTimes voption) (after: Stat.CpuTimes voption) : Growth voption =
+    match before, after with
+    | ValueSome before, ValueSome after when isContinued before after -> ValueSome(growth before after)
+    | _ -> ValueNone
+
+/// The usage of all CPUs between two readings; none when it cannot be known. The line of all CPUs counts as long as the
+/// same CPUs are on-line and none of their counters fell. Otherwise it is the sum over the CPUs that are in
+/// both readings and whose counters did not fall.
+[<CompiledName "Since">]
+let since (before: Stat.CpuStat) (after: Stat.CpuStat) : Usage voption =
+    let mutable sum = nothing
+    let mutable sound = 0
+
+    for place in 0 .. after.Cpus.Length - 1 do
+        let cpu = after.Cpus[place]
+
+        match growthOf (timesOf cpu.Id place before.Cpus) cpu.Times with
+        | ValueSome growth ->
+            sum <- add sum growth
+            sound <- sound + 1
+        | ValueNone -> ()
+
+    let isSame = sound = after.Cpus.Length && sound = before.Cpus.Length
+
+    match growthOf before.Total after.Total with
+    | ValueSome growth when isSame -> ValueSome(usageOf growth)
+    | _ when sound > 0 -> ValueSome(usageOf sum)
+    | _ -> ValueNone
+
+/// The usage of all CPUs since boot, for a first reading; none when it cannot be known.
+[<CompiledName "UntilNow">]
+let untilNow (stat: Stat.CpuStat) : Usage voption =
+    match stat.Total with
+    | ValueSome total -> ValueSome(between sinceBoot total)
+    | ValueNone ->
+        since
+            { stat with
+                Cpus = stat.Cpus |> Array.map (fun cpu -> { cpu with Times = ValueSome sinceBoot })
+            }
+            stat
+
+/// The busy share of each CPU of `after`, in its order; none for one that came, or whose counters fell, since `before`.
+/// Without an earlier reading they count since boot.
 [<CompiledName "Cores">]
-let cores (before: Stat.CpuStat voption) (after: Stat.CpuStat) : float<percent>[] =
-    let earlier =
-        match before with
-        | ValueSome stat -> stat.Cpus
-        | ValueNone -> [||]
-
-    // CPUs keep their places unless one was plugged in or out, so the place is tried before the search.
-    let timesBefore index id =
-        if index < earlier.Length && earlier[index].Id = id then
-            earlier[index].Times
-        else
-            match earlier |> Array.tryFind (fun cpu -> cpu.Id = id) with
-            | Some cpu -> cpu.Times
-            | None -> sinceBoot
-
+let cores (before: Stat.CpuStat voption) (after: Stat.CpuStat) : float<percent> voption[] =
     after.Cpus
-    |> Array.mapi (fun index cpu -> (between (timesBefore index cpu.Id) cpu.Times).Busy)
+    |> Array.mapi (fun place cpu ->
+        let earlier =
+            match before with
+            | ValueSome stat -> timesOf cpu.Id place stat.Cpus
+            | ValueNone -> ValueSome sinceBoot
+
+        match growthOf earlier cpu.Times with
+        | ValueSome growth -> ValueSome (usageOf growth).Busy
+        | ValueNone -> ValueNone)

@@ -4,41 +4,33 @@ module Agent.Core.Devices
 
 open System
 open Agent.Core.Proc
+open Agent.Core.Sys
+open Agent.Core.Units
 
-let private isDigits (text: ReadOnlySpan<char>) =
-    text.Length > 0 && not (text.ContainsAnyExceptInRange('0', '9'))
+/// What /sys says of the machine's devices.
+type Known =
+    {
+        /// Of block devices.
+        Blocks: BlockDevices.Table
+        /// Of network interfaces.
+        Interfaces: NetClass.Table
+    }
 
-let private isLetters (text: ReadOnlySpan<char>) =
-    text.Length > 0 && not (text.ContainsAnyExceptInRange('a', 'z'))
+/// Where /sys says nothing, names decide.
+[<CompiledName "Unknown">]
+let unknown: Known =
+    {
+        Blocks = BlockDevices.unknown
+        Interfaces = NetClass.unknown
+    }
 
-/// What follows the prefix; empty without it.
-let private after (prefix: string) (name: string) : ReadOnlySpan<char> =
-    if name.StartsWith(prefix, StringComparison.Ordinal) then
-        name.AsSpan prefix.Length
-    else
-        ReadOnlySpan<char>.Empty
-
-/// `0n1`, which follows `nvme`.
-let private isNamespace (text: ReadOnlySpan<char>) =
-    let between = text.IndexOf 'n'
-
-    between >= 0
-    && isDigits (text.Slice(0, between))
-    && isDigits (text.Slice(between + 1))
-
-/// True for whole physical disks: `nvme0n1`, `sda`, `vda`, `xvda`, `hda`, `mmcblk0`. Partitions, loop, ram, zram,
-/// device-mapper and md devices are none: their traffic is counted on the disks below them.
-[<CompiledName "IsPhysicalDisk">]
-let isPhysicalDisk (name: string) : bool =
-    // By their first letter most of what a machine has is told apart at once, and all of it is asked at every sample.
-    match (if name = "" then ' ' else name[0]) with
-    | 'n' -> isNamespace (after "nvme" name)
-    | 's' -> isLetters (after "sd" name)
-    | 'v' -> isLetters (after "vd" name)
-    | 'x' -> isLetters (after "xvd" name)
-    | 'h' -> isLetters (after "hd" name)
-    | 'm' -> isDigits (after "mmcblk" name)
-    | _ -> false
+/// True for the disks that are tracked where the user names none: by /sys the whole devices with hardware below them and the
+/// disks of networks, by their names where /sys does not tell.
+[<CompiledName "IsDisk">]
+let isDisk (blocks: BlockDevices.Table) (name: string) : bool =
+    match blocks.Disks.TryGetValue name with
+    | true, isDisk -> isDisk
+    | _ -> BlockDevices.isDiskByName name
 
 let rec private withoutDirectory (name: string) : string =
     let trimmed = name.Trim()
@@ -95,12 +87,46 @@ let private choose (wanted: string[]) (nameOf: 'device -> string) (isDefault: 'd
 
         { Tracked = tracked; Missing = [||] }
 
-/// The disks to track: exactly the wanted ones in their order, or all physical ones sorted by name.
+/// The disks to track: exactly the wanted ones in their order, or all disks of the machine sorted by name. Paths of NVMe
+/// count at their heads, and a busy time that is not counted is none.
 [<CompiledName "SelectDisks">]
-let selectDisks (wanted: string[]) (disks: DiskStats.DiskCounters[]) : Selection<DiskStats.DiskCounters> =
-    choose wanted (fun disk -> disk.Device) (fun disk -> isPhysicalDisk disk.Device) disks
+let selectDisks (blocks: BlockDevices.Table) (wanted: string[]) (disks: DiskStats.DiskCounters[]) : Selection<DiskStats.DiskCounters> =
+    let selection: Selection<DiskStats.DiskCounters> =
+        choose wanted (fun disk -> disk.Device) (fun disk -> isDisk blocks disk.Device) (BlockDevices.withHeads disks)
+
+    for i in 0 .. selection.Tracked.Length - 1 do
+        selection.Tracked[i] <- BlockDevices.truthful blocks selection.Tracked[i]
+
+    selection
 
 /// The interfaces to track: exactly the wanted ones in their order, or all but the loopback, sorted by name.
 [<CompiledName "SelectInterfaces">]
 let selectInterfaces (wanted: string[]) (interfaces: NetDev.InterfaceCounters[]) : Selection<NetDev.InterfaceCounters> =
     choose wanted (fun i -> i.Name) (fun i -> i.Name <> "lo") interfaces
+
+/// Which of the tracked interfaces count in the totals: all that the user named; else those that carry what enters and leaves
+/// the machine, each byte once.
+[<CompiledName "Counted">]
+let counted (interfaces: NetClass.Table) (wanted: string[]) (tracked: NetDev.InterfaceCounters[]) : NetDev.InterfaceCounters[] =
+    if wanted.Length > 0 then
+        tracked
+    else
+        let mutable first = NetClass.Layer.Never
+        let mutable count = 0
+
+        for i in tracked do
+            let layer = (NetClass.ofName interfaces i.Name).Layer
+
+            if layer < first then
+                first <- layer
+                count <- 1
+            elif layer = first then
+                count <- count + 1
+
+        if first = NetClass.Layer.Never then
+            [||]
+        elif count = tracked.Length then
+            tracked
+        else
+            tracked
+            |> Array.filter (fun i -> (NetClass.ofName interfaces i.Name).Layer = first)

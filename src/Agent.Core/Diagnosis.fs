@@ -5,6 +5,7 @@ open System.Globalization
 open System.Text
 open Agent.Core.Gpu
 open Agent.Core.Proc
+open Agent.Core.Sys
 open Agent.Core.Units
 
 /// What a check came to.
@@ -403,9 +404,10 @@ module Diagnosis =
     /// Values in a reading of /proc/meminfo.
     [<CompiledName "MemoryFields">]
     let memoryFields (memory: MemInfo.MemoryInfo) : int =
-        2
-        + present
+        present
             [
+                memory.Total
+                memory.Free
                 memory.Available
                 memory.Buffers
                 memory.Cached
@@ -625,11 +627,11 @@ module Diagnosis =
         disk.BusyTime |> ValueOption.exists (fun time -> time > 0UL<ms>)
 
     /// Why the utilisation of disks cannot be told, and of which; none when it can.
-    let private diskFault (wanted: string[]) (all: DiskStats.DiskCounters[]) : (Cause * string) voption =
+    let private diskFault (blocks: BlockDevices.Table) (wanted: string[]) (all: DiskStats.DiskCounters[]) : (Cause * string) voption =
         let namesOf (disks: DiskStats.DiskCounters[]) =
             list (disks |> Seq.map (fun disk -> disk.Device))
 
-        let selection = Devices.selectDisks wanted all
+        let selection = Devices.selectDisks blocks wanted all
         let tracked = selection.Tracked
         let names = namesOf tracked
         let busy = Array.filter isBusy all
@@ -644,8 +646,8 @@ module Diagnosis =
             ValueSome(Cause.DisksUnmatched, $"there is no {list selection.Missing}; {others}")
         elif tracked.Length = 0 then
             ValueSome(Cause.NoDisks, others)
-        elif tracked |> Array.forall (fun disk -> disk.BusyTime.IsNone) then
-            ValueSome(Cause.BusyTimeUncounted, names)
+        elif tracked |> Array.exists (fun disk -> disk.BusyTime.IsNone) then
+            ValueSome(Cause.BusyTimeUncounted, namesOf (tracked |> Array.filter (fun disk -> disk.BusyTime.IsNone)))
         elif busy.Length > 0 && not (Array.exists isBusy tracked) then
             ValueSome(Cause.DisksIdle, $"tracked: {names}; busy: {namesOf busy}")
         else
@@ -653,42 +655,49 @@ module Diagnosis =
 
     /// Which disks are tracked, and whether their utilisation can be told.
     [<CompiledName "Disks">]
-    let disks (wanted: string[]) (found: Result<DiskStats.DiskCounters[], SourceError>) : Row =
+    let disks (blocks: BlockDevices.Table) (wanted: string[]) (found: Result<DiskStats.DiskCounters[], SourceError>) : Row =
         match found with
         | Error error -> bad "disks" Cause.SourceUnreadable (string error)
         | Ok all ->
-            match diskFault wanted all with
+            match diskFault blocks wanted all with
             | ValueSome(Cause.DisksUnmatched as cause, detail) -> bad "disks" cause detail
             | ValueSome(cause, detail) -> doubtful "disks" cause detail
             | ValueNone ->
-                let tracked = (Devices.selectDisks wanted all).Tracked
+                let tracked = (Devices.selectDisks blocks wanted all).Tracked
                 let names = list (tracked |> Seq.map (fun disk -> disk.Device))
                 good "disks" $"{names}. {(Advice.ofCause Cause.FirstSample).Wrong}"
 
     /// What a running agent says of the disks, on one line; empty when nothing is amiss, and of names that do not match,
     /// which are told by themselves.
     [<CompiledName "DiskAdvice">]
-    let diskAdvice (wanted: string[]) (all: DiskStats.DiskCounters[]) : string =
-        match diskFault wanted all with
+    let diskAdvice (blocks: BlockDevices.Table) (wanted: string[]) (all: DiskStats.DiskCounters[]) : string =
+        match diskFault blocks wanted all with
         | ValueNone
         | ValueSome(Cause.DisksUnmatched, _) -> ""
         | ValueSome(cause, detail) -> $"{Advice.line cause} ({detail})"
 
-    /// Which interfaces are tracked.
+    /// Which interfaces are tracked, and which of them the totals count.
     [<CompiledName "Interfaces">]
-    let interfaces (wanted: string[]) (found: Result<NetDev.InterfaceCounters[], SourceError>) : Row =
+    let interfaces (known: NetClass.Table) (wanted: string[]) (found: Result<NetDev.InterfaceCounters[], SourceError>) : Row =
         match found with
         | Error error -> bad "interfaces" Cause.SourceUnreadable (string error)
         | Ok all ->
             let selection = Devices.selectInterfaces wanted all
-            let names = list (all |> Seq.map (fun i -> i.Name))
+
+            let namesOf (interfaces: NetDev.InterfaceCounters[]) =
+                list (interfaces |> Seq.map (fun i -> i.Name))
+
+            let names = namesOf all
+            let counted = Devices.counted known wanted selection.Tracked
 
             if selection.Missing.Length > 0 then
                 bad "interfaces" Cause.InterfacesUnmatched $"there is no {list selection.Missing}; there are {names}"
             elif selection.Tracked.Length = 0 then
                 doubtful "interfaces" Cause.NoInterfaces ""
+            elif counted.Length = selection.Tracked.Length then
+                good "interfaces" (namesOf selection.Tracked)
             else
-                good "interfaces" (list (selection.Tracked |> Seq.map (fun i -> i.Name)))
+                good "interfaces" $"{namesOf selection.Tracked}. The totals count {namesOf counted}"
 
     // ---- The agent's surroundings ------------------------------------------------------------------------------------
 

@@ -27,6 +27,35 @@ type ParseError =
 
         $"{place}, field {error.Field}: expected {error.Expected}, found \"{error.Raw}\""
 
+/// What a text of many lines says. A line that does not read as its format says costs what that line would have said,
+/// and is reported beside the value.
+[<Struct>]
+type Parsed<'value> =
+    {
+        /// What the other lines say.
+        Value: 'value
+        /// What is wrong with the first eight such lines, in their order; empty for a sound text.
+        Faults: ParseError[]
+        /// How many there are in all.
+        FaultCount: int
+    }
+
+/// Texts that are read line by line.
+[<RequireQualifiedAccess>]
+module Parsed =
+    /// So many faults of one text are kept; the rest are counted.
+    [<Literal>]
+    let MostFaults = 8
+
+    /// The value of a text in which every line reads as it should; else the first fault. For a caller who would rather
+    /// have nothing than a part.
+    [<CompiledName "Strict">]
+    let strict (result: Result<Parsed<'value>, ParseError>) : Result<'value, ParseError> =
+        match result with
+        | Ok parsed when parsed.Faults.Length > 0 -> Error parsed.Faults[0]
+        | Ok parsed -> Ok parsed.Value
+        | Error error -> Error error
+
 /// Why a source of readings gave none. Absent, unreadable and garbled are three different things: an absent source is
 /// a machine without that feature, the other two are faults.
 [<RequireQualifiedAccess>]

@@ -46,6 +46,17 @@ type PressureUse =
         MemoryFull: Pressure.Stall voption
     }
 
+/// A network interface and what it is.
+type InterfaceUse =
+    {
+        /// Its name and its counters.
+        Counters: NetDev.InterfaceCounters
+        /// `physical`, `bond`, `vlan`, `veth` and the like, as `NetClass.Interface` has it.
+        Kind: string
+        /// What it is a port of; empty for none.
+        Master: string
+    }
+
 /// What the agent claims about the machine at one instant. Percentages have one decimal, counters are at most 2^63-1,
 /// devices, GPU indexes and fan labels are unique. What a failed source would have said is none.
 type Sample =
@@ -62,13 +73,13 @@ type Sample =
         CpuIowait: float<percent> voption
         /// Time taken by the hypervisor since the previous sample.
         CpuSteal: float<percent> voption
-        /// Busy share of each CPU since the previous sample.
-        CpuCores: float<percent>[]
+        /// Busy share of each CPU since the previous sample; none for one that came, or whose counters fell, since then.
+        CpuCores: float<percent> voption[]
         /// Run-queue averages.
         Load: LoadAvg.LoadAverage voption
         /// Mean clock.
         CpuFrequency: float<MHz> voption
-        /// Hottest CPU sensor.
+        /// Of the CPU; of several the hottest.
         CpuTemperature: float<degC> voption
         /// CPUs that are on-line.
         CpuCountLogical: int voption
@@ -78,9 +89,9 @@ type Sample =
         Memory: MemoryUse voption
         /// Swap.
         Swap: SwapUse voption
-        /// Bytes received over the tracked interfaces.
+        /// Bytes that came in, each once; over the interfaces of the user, all that came in over them.
         NetworkReceived: uint64<B> voption
-        /// Bytes sent over the tracked interfaces.
+        /// Bytes that went out, likewise.
         NetworkSent: uint64<B> voption
         /// Processes.
         ProcessCount: int voption
@@ -92,8 +103,8 @@ type Sample =
         Fans: Hwmon.Fan[]
         /// Stalls; none where the kernel does not count them.
         Pressure: PressureUse voption
-        /// The tracked interfaces.
-        Interfaces: NetDev.InterfaceCounters[]
+        /// The tracked interfaces, whether the totals count them or not.
+        Interfaces: InterfaceUse[]
         /// The ports of the RDMA fabric.
         Infiniband: Infiniband.Port[]
     }
@@ -101,7 +112,7 @@ type Sample =
 /// How samples are built, from the user's settings.
 type SampleOptions =
     {
-        /// The disks to track; empty for all physical ones.
+        /// The disks to track; empty for all disks of the machine.
         Disks: string[]
         /// The interfaces to track; empty for all but the loopback.
         Interfaces: string[]
@@ -164,21 +175,24 @@ module Sample =
 
     let private tenths (value: float<'u> voption) = ValueOption.map roundToTenth value
 
-    let private memoryOf (memory: MemInfo.MemoryInfo) : MemoryUse voption =
-        MemInfo.available memory
-        |> ValueOption.map (fun available ->
-            let used = memory.Total - available
+    let private memoryOf (arc: ArcStats.Arc voption) (memory: MemInfo.MemoryInfo) : MemoryUse voption =
+        match memory.Total, MemInfo.availableWithArc arc memory with
+        | ValueSome total, ValueSome available when total > 0UL<B> ->
+            let used = total - available
 
-            {
-                Total = capped memory.Total
-                Used = capped used
-                Available = capped available
-                Percent = roundToTenth (percentOf (float used) (float memory.Total))
-            })
+            ValueSome
+                {
+                    Total = capped total
+                    Used = capped used
+                    Available = capped available
+                    Percent = roundToTenth (percentOf (float used) (float total))
+                }
+        | _ -> ValueNone
 
     let private swapOf (memory: MemInfo.MemoryInfo) : SwapUse voption =
         match memory.SwapTotal, memory.SwapFree with
-        | ValueSome total, ValueSome free ->
+        // LXC can make more free than there is, up to 2^64 less a little; how much is used is then unknown.
+        | ValueSome total, ValueSome free when free <= total || total = 0UL<B> ->
             let used = total - min free total
 
             ValueSome
@@ -206,6 +220,22 @@ module Sample =
             Errors = capped traffic.Errors
             Dropped = capped traffic.Dropped
         }
+
+    // Hardly any counter is that large, and a copy of every interface at every sample is not for free.
+    let private cappedInterface (i: NetDev.InterfaceCounters) : NetDev.InterfaceCounters =
+        let isCapped (traffic: NetDev.Traffic) =
+            uint64 traffic.Bytes <= largest
+            && traffic.Packets <= largest
+            && traffic.Errors <= largest
+            && traffic.Dropped <= largest
+
+        if isCapped i.Received && isCapped i.Sent then
+            i
+        else
+            { i with
+                Received = cappedTraffic i.Received
+                Sent = cappedTraffic i.Sent
+            }
 
     let private cappedOrNone (counter: uint64<'u> voption) = ValueOption.map capped counter
 
@@ -236,7 +266,20 @@ module Sample =
         { device with
             MemoryTotal = cappedOrNone device.MemoryTotal
             MemoryUsed = cappedOrNone device.MemoryUsed
+            ComputeProcesses = ValueOption.map cappedProcesses device.ComputeProcesses
+            XidCount = cappedOrNone device.XidCount
         }
+
+    /// A board without memory of its own computes in the host's.
+    let private withHostMemory (memory: MemoryUse voption) (gpu: Gpu) : Gpu =
+        match memory with
+        | ValueSome memory when gpu.IsMemoryShared ->
+            { gpu with
+                MemoryTotal = ValueSome memory.Total
+                MemoryUsed = ValueSome memory.Used
+                MemoryFree = ValueSome memory.Available
+            }
+        | _ -> gpu
 
     let private cappedGpu (gpu: Gpu) : Gpu =
         { gpu with
@@ -244,6 +287,8 @@ module Sample =
             MemoryUtilization = share gpu.MemoryUtilization
             MemoryTotal = cappedOrNone gpu.MemoryTotal
             MemoryUsed = cappedOrNone gpu.MemoryUsed
+            MemoryFree = cappedOrNone gpu.MemoryFree
+            MemoryReserved = cappedOrNone gpu.MemoryReserved
             FanSpeed = tenths gpu.FanSpeed
             EccUncorrected = cappedOrNone gpu.EccUncorrected
             EccCorrected = cappedOrNone gpu.EccCorrected
@@ -318,6 +363,7 @@ module Sample =
     let build (options: SampleOptions) (previous: Snapshot voption) (current: Snapshot) : Sample =
         let stat = toVoption current.Stat
         let memory = toVoption current.Memory
+        let memoryUse = memory |> ValueOption.bind (memoryOf (toVoption current.Arc))
         let load = toVoption current.Load
         let window = usableWindow options current.Window
 
@@ -327,31 +373,39 @@ module Sample =
 
         let sincePrevious = statBefore |> ValueOption.orElse window
 
+        // Since boot is the answer of a first sample only. A later one whose predecessor could not read the CPU times has none.
+        let isFirst = previous.IsNone
+
         let usageSince (before: Stat.CpuStat voption) =
-            stat
-            |> ValueOption.map (fun stat ->
-                match before with
-                | ValueSome before -> CpuUsage.between before.Total stat.Total
-                | ValueNone -> CpuUsage.between CpuUsage.sinceBoot stat.Total)
+            match stat, before with
+            | ValueSome stat, ValueSome before -> CpuUsage.since before stat
+            | ValueSome stat, ValueNone when isFirst -> CpuUsage.untilNow stat
+            | _ -> ValueNone
 
         let usage = usageSince sincePrevious
 
         let disks =
             match current.Disks with
-            | Ok disks -> (Devices.selectDisks options.Disks disks).Tracked
+            | Ok disks -> (Devices.selectDisks current.Slow.Devices.Blocks options.Disks disks).Tracked
             | Error _ -> [||]
 
         let interfaces =
             toVoption current.Network
             |> ValueOption.map (fun all -> (Devices.selectInterfaces options.Interfaces all).Tracked)
+
+        let known = current.Slow.Devices.Interfaces
+
+        let counted =
+            interfaces
+            |> ValueOption.map (Devices.counted known options.Interfaces)
             // The sum over no interface at all is no measurement.
-            |> ValueOption.bind (fun tracked -> if tracked.Length = 0 then ValueNone else ValueSome tracked)
+            |> ValueOption.bind (fun counted -> if counted.Length = 0 then ValueNone else ValueSome counted)
 
         // Capped at every step, because a sum of counters can pass 2^64.
         let totalOf (direction: NetDev.InterfaceCounters -> NetDev.Traffic) =
-            interfaces
-            |> ValueOption.map (fun tracked ->
-                tracked
+            counted
+            |> ValueOption.map (fun counted ->
+                counted
                 |> Array.fold
                     (fun total i ->
                         let bytes = capped (direction i).Bytes
@@ -367,20 +421,24 @@ module Sample =
             CpuSteal = usage |> ValueOption.map (fun u -> roundToTenth u.Steal)
             CpuCores =
                 match stat with
-                | ValueSome stat -> CpuUsage.cores sincePrevious stat |> Array.map roundToTenth
+                | ValueSome stat when sincePrevious.IsSome || isFirst -> CpuUsage.cores sincePrevious stat |> Array.map tenths
+                | ValueSome stat -> Array.create stat.Cpus.Length ValueNone
                 | ValueNone -> [||]
             Load = load
             CpuFrequency = tenths current.Slow.CpuFrequency
             CpuTemperature = tenths current.Slow.CpuTemperature
-            CpuCountLogical = stat |> ValueOption.map (fun stat -> stat.Cpus.Length)
+            CpuCountLogical = stat |> ValueOption.bind (fun stat -> stat.Online)
             CpuCountPhysical = current.Slow.PhysicalCores
-            Memory = memory |> ValueOption.bind memoryOf
+            Memory = memoryUse
             Swap = memory |> ValueOption.bind swapOf
             NetworkReceived = totalOf (fun i -> i.Received)
             NetworkSent = totalOf (fun i -> i.Sent)
             ProcessCount = toVoption current.Processes
             Disks = disks |> Array.map cappedDisk |> distinctBy (fun disk -> disk.Device)
-            Gpus = current.Slow.Gpus |> Array.map cappedGpu |> distinctBy (fun gpu -> gpu.Index)
+            Gpus =
+                current.Slow.Gpus
+                |> Array.map (withHostMemory memoryUse >> cappedGpu)
+                |> distinctBy (fun gpu -> gpu.Index)
             Fans = uniqueFans current.Slow.Fans
             Pressure = pressureOf current
             Interfaces =
@@ -388,9 +446,12 @@ module Sample =
                 | ValueSome tracked ->
                     tracked
                     |> Array.map (fun i ->
-                        { i with
-                            Received = cappedTraffic i.Received
-                            Sent = cappedTraffic i.Sent
+                        let what = NetClass.ofName known i.Name
+
+                        {
+                            Counters = cappedInterface i
+                            Kind = what.Kind
+                            Master = what.Master
                         })
                 | ValueNone -> [||]
             Infiniband =

@@ -20,7 +20,7 @@ type CpuWindow =
 /// for a machine without them and for readings that are too old to be told as the present.
 type SlowReadings =
     {
-        /// The hottest CPU sensor.
+        /// Of the CPU; of several the hottest.
         CpuTemperature: float<degC> voption
         /// The mean clock of the CPUs.
         CpuFrequency: float<MHz> voption
@@ -30,6 +30,8 @@ type SlowReadings =
         Fans: Hwmon.Fan[]
         /// NVIDIA GPUs.
         Gpus: Gpu[]
+        /// Which of the devices are disks, and what the network interfaces are.
+        Devices: Devices.Known
     }
 
 /// Everything read at one instant. Each source has a result of its own: one that fails costs its own fields.
@@ -43,6 +45,8 @@ type Snapshot =
         Stat: Result<Stat.CpuStat, SourceError>
         /// /proc/meminfo
         Memory: Result<MemInfo.MemoryInfo, SourceError>
+        /// /proc/spl/kstat/zfs/arcstats; absent without ZFS.
+        Arc: Result<ArcStats.Arc, SourceError>
         /// /proc/loadavg
         Load: Result<LoadAvg.LoadAverage, SourceError>
         /// /proc/diskstats
@@ -61,6 +65,8 @@ type Snapshot =
         Infiniband: Infiniband.Port[]
         /// What was read beside.
         Slow: SlowReadings
+        /// Lines of these files that do not read as they should and cost only themselves.
+        Faults: ParseError[]
     }
 
 /// A parser as a value; a function value cannot take a span.
@@ -76,6 +82,7 @@ module Snapshot =
             PhysicalCores = ValueNone
             Fans = [||]
             Gpus = [||]
+            Devices = Devices.unknown
         }
 
     let private parsed (read: Func<string, byte[] | null>) (name: string) (parse: TextParser<'value>) : Result<'value, SourceError> =
@@ -83,14 +90,27 @@ module Snapshot =
         | null -> Error(SourceError.Absent("/proc/" + name))
         | text -> parse.Invoke(ReadOnlySpan text) |> Result.mapError SourceError.Garbled
 
+    let private valueOf (result: Result<Parsed<'value>, SourceError>) : Result<'value, SourceError> =
+        match result with
+        | Ok parsed -> Ok parsed.Value
+        | Error error -> Error error
+
+    let private faultsOf (result: Result<Parsed<'value>, SourceError>) : ParseError[] =
+        match result with
+        | Ok parsed -> parsed.Faults
+        | Error _ -> [||]
+
     /// What the files below /proc say, read one after the other by `read`: it is given `stat`, `pressure/io` and the like,
     /// and returns the whole file, or null where there is none. The number of processes and what the agent reads beside
-    /// the sampling (temperatures, fans, GPUs) are unknown in it; a caller who has them puts them in.
+    /// the sampling (temperatures, fans, GPUs, what /sys says of the devices) are unknown in it; a caller who has them puts
+    /// them in.
     [<CompiledName "OfFiles">]
     let ofFiles (at: DateTimeOffset) (read: Func<string, byte[] | null>) : Snapshot =
         let stat = parsed read "stat" (TextParser Stat.parse)
         let disks = parsed read "diskstats" (TextParser DiskStats.parse)
         let network = parsed read "net/dev" (TextParser NetDev.parse)
+
+        let memory = parsed read "meminfo" (TextParser MemInfo.parse)
 
         let pressure resource =
             let name = "pressure/" + resource
@@ -99,15 +119,35 @@ module Snapshot =
         {
             At = at
             Window = ValueNone
-            Stat = stat
-            Memory = parsed read "meminfo" (TextParser MemInfo.parse)
+            Stat = valueOf stat
+            Memory = valueOf memory
+            Arc = parsed read "spl/kstat/zfs/arcstats" (TextParser ArcStats.parse)
             Load = parsed read "loadavg" (TextParser LoadAvg.parse)
-            Disks = disks
-            Network = network
+            Disks = valueOf disks
+            Network = valueOf network
             Processes = Error(SourceError.Absent "/proc")
             CpuPressure = pressure "cpu"
             IoPressure = pressure "io"
             MemoryPressure = pressure "memory"
             Infiniband = [||]
             Slow = nothingSlow
+            Faults = Array.concat [| faultsOf stat; faultsOf disks; faultsOf network; faultsOf memory |]
         }
+
+    let private haveSame (nameOf: 'device -> string) (one: Result<'device[], SourceError>) (other: Result<'device[], SourceError>) =
+        match one, other with
+        | Ok one, Ok other ->
+            let mutable i = 0
+
+            while i < one.Length && i < other.Length && nameOf one[i] = nameOf other[i] do
+                i <- i + 1
+
+            i = one.Length && i = other.Length
+        // What cannot be read tells of no change.
+        | _ -> true
+
+    /// False when a disk or an interface came or went between the two, and what is known of the machine's devices is old.
+    [<CompiledName "HaveSameDevices">]
+    let haveSameDevices (one: Snapshot) (other: Snapshot) : bool =
+        haveSame (fun (disk: DiskStats.DiskCounters) -> disk.Device) one.Disks other.Disks
+        && haveSame (fun (i: NetDev.InterfaceCounters) -> i.Name) one.Network other.Network

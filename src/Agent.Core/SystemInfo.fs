@@ -64,6 +64,8 @@ type SystemInfo =
         Uptime: float<s> voption
         /// File systems on disks.
         Partitions: Partition[]
+        /// File systems that another machine holds; not part of a sample.
+        NetworkPartitions: Partition[]
         /// Network interfaces.
         Interfaces: InterfaceAddress[]
     }
@@ -98,7 +100,9 @@ module SystemInfo =
     /// How full a file system is, from the block counts of statvfs(3) in bytes: all, free, and free for ordinary users.
     [<CompiledName "PartitionOf">]
     let partitionOf (mount: Proc.Mounts.Mount) (total: uint64<B>) (free: uint64<B>) (available: uint64<B>) : Partition =
-        let used = total - min free total
+        let free = min free total
+        let used = total - free
+        let available = min available free
 
         {
             Device = mount.Device
@@ -109,6 +113,26 @@ module SystemInfo =
             Free = available
             Percent = roundToTenth (percentOf (float used) (float used + float available))
         }
+
+    /// The same from the fields of statvfs(3) themselves; `fragment` is f_frsize, or f_bsize where that is 0. None for a file
+    /// system without blocks, which is no place to store anything. Sizes beyond 2^64 give the largest.
+    [<CompiledName "PartitionOfBlocks">]
+    let partitionOfBlocks
+        (mount: Proc.Mounts.Mount)
+        (fragment: uint64)
+        (blocks: uint64)
+        (free: uint64)
+        (available: uint64)
+        : Partition voption =
+        if blocks = 0UL || fragment = 0UL then
+            ValueNone
+        else
+            let bytes (count: uint64) =
+                LanguagePrimitives.UInt64WithMeasure<B>(timesSaturating fragment count)
+
+            // A count below zero, after root has used what was reserved for it.
+            let available = if int64 available < 0L then 0UL else available
+            ValueSome(partitionOf mount (bytes blocks) (bytes free) (bytes available))
 
     /// The instant that `btime` of /proc/stat names; none where it lies outside the calendar.
     [<CompiledName "BootTime">]
@@ -136,9 +160,14 @@ module SystemInfo =
             BootTime = ValueNone
             Uptime = ValueNone
             Partitions = [||]
+            NetworkPartitions = [||]
             Interfaces = [||]
         }
 
-    /// The same facts with these partitions, which are read apart because they may hang.
+    /// The same facts with these partitions, on disks and over the network, which are read apart because they may hang.
     [<CompiledName "WithPartitions">]
-    let withPartitions (partitions: Partition[]) (info: SystemInfo) : SystemInfo = { info with Partitions = partitions }
+    let withPartitions (partitions: Partition[]) (network: Partition[]) (info: SystemInfo) : SystemInfo =
+        { info with
+            Partitions = partitions
+            NetworkPartitions = network
+        }

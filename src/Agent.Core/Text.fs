@@ -310,6 +310,57 @@ type internal Cursor =
                  "a line end after the last line")
         )
 
+/// The lines of one text that do not read as they should. Allocates nothing while there are none.
+[<Struct; NoEquality; NoComparison>]
+type internal LineFaults =
+    val mutable private kept: ResizeArray<ParseError> | null
+    val mutable private count: int
+
+    /// Adds one: the first few are kept, all are counted.
+    member this.Add(fault: ParseError) : unit =
+        this.count <- this.count + 1
+
+        match this.kept with
+        | null ->
+            let kept = ResizeArray<ParseError>()
+            kept.Add fault
+            this.kept <- kept
+        | kept ->
+            if kept.Count < Parsed.MostFaults then
+                kept.Add fault
+
+    /// True while all is well.
+    member this.IsEmpty: bool = this.count = 0
+
+    /// The fault of a text whose last line has no line end.
+    member this.AddTorn(cursor: byref<Cursor>) : unit =
+        if not cursor.AtEnd then
+            this.Add(cursor.NoLine "the last line")
+
+    /// A text that says this, beside its faults.
+    member this.Around(value: 'value) : Parsed<'value> =
+        {
+            Value = value
+            Faults =
+                (match this.kept with
+                 | null -> Array.Empty()
+                 | kept -> kept.ToArray())
+            FaultCount = this.count
+        }
+
+    /// The same where there is a value or no fault; a text of which nothing can be read is its first fault.
+    member this.AroundAny(values: ResizeArray<'value>) : Result<Parsed<'value[]>, ParseError> =
+        match this.kept with
+        | null -> Ok(this.Around(values.ToArray()))
+        | kept when values.Count = 0 -> Error kept[0]
+        | _ -> Ok(this.Around(values.ToArray()))
+
+    /// The first fault, or this one where there is none.
+    member this.FirstOr(fault: ParseError) : ParseError =
+        match this.kept with
+        | null -> fault
+        | kept -> kept[0]
+
 /// Files of /sys: one value and a line end.
 [<RequireQualifiedAccess>]
 module SysFile =
@@ -343,3 +394,13 @@ module SysFile =
     /// The text of a file that holds one line; empty where it cannot be read.
     [<CompiledName "Text">]
     let text (file: SysText) : string = line file |> Result.defaultValue ""
+
+    /// What is wrong with the first file that was read and is none of these; a file that cannot be read at the moment is
+    /// not told, as drivers answer so while they have no value.
+    let internal garbled (read: SysText -> Result<'value, SourceError>) (files: SysText[]) : SourceError[] =
+        files
+        |> Array.tryPick (fun file ->
+            match read file with
+            | Error(SourceError.Garbled _ as error) -> Some error
+            | _ -> None)
+        |> Option.toArray

@@ -72,7 +72,7 @@ type percent
 [<Measure>]
 type rpm
 
-let private timesSaturating (factor: uint64) (value: uint64) =
+let internal timesSaturating (factor: uint64) (value: uint64) =
     if value > UInt64.MaxValue / factor then
         UInt64.MaxValue
     else

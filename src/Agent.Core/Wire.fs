@@ -76,6 +76,10 @@ let private writeMigDevice (json: JsonText) (device: MigDevice) =
     members.IntOrNull("compute_instance_id", device.ComputeInstance)
     members.CounterOrNull("memory_total_bytes", device.MemoryTotal)
     members.CounterOrNull("memory_used_bytes", device.MemoryUsed)
+    members.Name "compute_processes"
+    arrayOrNull json (writeProcess json) device.ComputeProcesses
+    members.IntOrNull("xid_last", device.XidLast)
+    members.CounterOrNull("xid_count", device.XidCount)
     members.End()
 
 [<Literal>]
@@ -91,11 +95,16 @@ let private writeGpu (json: JsonText) (gpu: Gpu) =
     members.Int("gpu_index", gpu.Index)
     members.Text("name", gpu.Name)
     members.Text("uuid", gpu.Uuid)
+    members.Text("pci_bus_id", gpu.PciBusId)
+    members.BoolOrNull("suspended", ValueSome gpu.IsSuspended)
     members.NumberOrNull("utilization_gpu_percent", gpu.Utilization)
     members.NumberOrNull("utilization_memory_percent", gpu.MemoryUtilization)
     members.CounterOrNull("memory_total_bytes", gpu.MemoryTotal)
     members.CounterOrNull("memory_used_bytes", gpu.MemoryUsed)
     members.NumberOrNull("memory_percent", ValueOption.map roundToTenth gpu.MemoryPercent)
+    members.CounterOrNull("memory_free_bytes", gpu.MemoryFree)
+    members.CounterOrNull("memory_reserved_bytes", gpu.MemoryReserved)
+    members.BoolOrNull("memory_is_host", ValueSome gpu.IsMemoryShared)
     members.NumberOrNull("temperature_c", gpu.Temperature)
     members.NumberOrNull("fan_speed_percent", gpu.FanSpeed)
     members.NumberOrNull("power_w", gpu.Power)
@@ -159,9 +168,18 @@ let private writePressure (json: JsonText) (use': PressureUse) =
 
 let private interfaceNames = MemberNames()
 
-let private writeInterface (json: JsonText) (i: NetDev.InterfaceCounters) =
+let private writeInterface (json: JsonText) (use': InterfaceUse) =
     let mutable members = JsonMembers(json, interfaceNames)
+    let i = use'.Counters
     members.Text("name", i.Name)
+    members.Text("kind", use'.Kind)
+    members.Name "master"
+
+    if use'.Master = "" then
+        json.Null()
+    else
+        json.Text use'.Master
+
     members.Counter("rx_bytes_total", i.Received.Bytes)
     members.Counter("tx_bytes_total", i.Sent.Bytes)
     members.Counter("rx_packets_total", i.Received.Packets)
@@ -218,7 +236,15 @@ let private writeSample (json: JsonText) (sample: Sample) =
     // The keys below are ours; the webapp ignores them.
     members.NumberOrNull("cpu_steal_percent", sample.CpuSteal)
     members.Name "cpu_cores_percent"
-    arrayOf json (fun core -> json.Float(float core)) sample.CpuCores
+
+    arrayOf
+        json
+        (fun core ->
+            match core with
+            | ValueSome share -> json.Float(float<float<percent>> share)
+            | ValueNone -> json.Null())
+        sample.CpuCores
+
     members.Name "pressure"
 
     match sample.Pressure with
@@ -365,6 +391,9 @@ let private optionalList (get: IGetters) name (decoder: Decoder<'a>) : 'a[] vopt
 let private optionalArray (get: IGetters) name (decoder: Decoder<'a>) : 'a[] =
     get.Optional.Field name (Decode.array decoder) |> Option.defaultValue [||]
 
+let private optionalBool (get: IGetters) name : bool =
+    get.Optional.Field name Decode.bool |> Option.defaultValue false
+
 let private optionalText (get: IGetters) name : string =
     get.Optional.Field name Decode.string |> Option.defaultValue ""
 
@@ -397,6 +426,9 @@ let private dMigDevice: Decoder<MigDevice> =
             ComputeInstance = optionalInt get "compute_instance_id"
             MemoryTotal = optionalCounter get "memory_total_bytes"
             MemoryUsed = optionalCounter get "memory_used_bytes"
+            ComputeProcesses = optionalList get "compute_processes" dComputeProcess
+            XidLast = optionalInt get "xid_last"
+            XidCount = optionalCounter get "xid_count"
         })
 
 let private dMigMode: Decoder<MigMode> =
@@ -413,10 +445,15 @@ let private dGpu: Decoder<Gpu> =
             Index = get.Required.Field "gpu_index" Decode.int
             Name = optionalText get "name"
             Uuid = optionalText get "uuid"
+            PciBusId = optionalText get "pci_bus_id"
+            IsSuspended = optionalBool get "suspended"
             Utilization = optionalNumber get "utilization_gpu_percent"
             MemoryUtilization = optionalNumber get "utilization_memory_percent"
             MemoryTotal = optionalCounter get "memory_total_bytes"
             MemoryUsed = optionalCounter get "memory_used_bytes"
+            MemoryFree = optionalCounter get "memory_free_bytes"
+            MemoryReserved = optionalCounter get "memory_reserved_bytes"
+            IsMemoryShared = optionalBool get "memory_is_host"
             Temperature = optionalNumber get "temperature_c"
             FanSpeed = optionalNumber get "fan_speed_percent"
             Power = optionalNumber get "power_w"
@@ -466,7 +503,7 @@ let private dPressure: Decoder<PressureUse> =
             MemoryFull = stall "memory_full"
         })
 
-let private dInterface: Decoder<NetDev.InterfaceCounters> =
+let private dInterface: Decoder<InterfaceUse> =
     Decode.object (fun get ->
         let traffic direction : NetDev.Traffic =
             {
@@ -477,9 +514,14 @@ let private dInterface: Decoder<NetDev.InterfaceCounters> =
             }
 
         {
-            Name = get.Required.Field "name" Decode.string
-            Received = traffic "rx"
-            Sent = traffic "tx"
+            Counters =
+                {
+                    Name = get.Required.Field "name" Decode.string
+                    Received = traffic "rx"
+                    Sent = traffic "tx"
+                }
+            Kind = optionalText get "kind"
+            Master = optionalText get "master"
         })
 
 let private dInfinibandPort: Decoder<Infiniband.Port> =
@@ -542,7 +584,9 @@ let decodeSample: Decoder<Sample> =
             CpuSystem = optionalNumber get "cpu_system_percent"
             CpuIowait = optionalNumber get "cpu_iowait_percent"
             CpuSteal = optionalNumber get "cpu_steal_percent"
-            CpuCores = optionalArray get "cpu_cores_percent" dNumber
+            CpuCores =
+                optionalArray get "cpu_cores_percent" (Decode.option dNumber)
+                |> Array.map ValueOption.ofOption
             Load = load
             CpuFrequency = optionalNumber get "cpu_frequency_mhz"
             CpuTemperature = optionalNumber get "cpu_temperature_c"
@@ -604,6 +648,7 @@ let private dSystemInfo: Decoder<SystemInfo> =
             BootTime = get.Optional.Field "boot_time" dInstant |> ValueOption.ofOption
             Uptime = optionalNumber get "uptime_seconds"
             Partitions = optionalArray get "partitions" dPartition
+            NetworkPartitions = [||]
             Interfaces = optionalArray get "interfaces" dInterfaceAddress
         })
 

@@ -87,7 +87,7 @@ internal sealed class AgentRun : IDisposable
         this.signals = signals;
         var record = endpoint is null && remote is null ? null : new ReadingRecord();
         files = new ProcFiles(settings.ProcFs, settings.SysFs, clock, record);
-        slow = new SlowSources(settings, clock);
+        slow = new SlowSources(settings, clock, withMetrics: record is not null);
         sampling = new SamplingScheduler(clock)
         {
             // The opening of the CPU window and the sample are two grids, which skip together.
@@ -126,7 +126,8 @@ internal sealed class AgentRun : IDisposable
                 {
                     metrics.Publish(previous, sample, snapshot, record.Texts, record.States(snapshot));
                     this.remote?.Take(metrics.Machine().Value, metrics.Agent());
-                });
+                },
+            slow.RefreshDevices);
     }
 
     /// <summary>
@@ -168,6 +169,7 @@ internal sealed class AgentRun : IDisposable
             sampling.Stop();
             slow.Stop();
         });
+        signals.OnUser1 = SwitchGpus;
         service.WatchOver(sampling);
 
         // Printing is all that a dry run has to do with a sample: a second thread would only have to be woken for it.
@@ -401,7 +403,7 @@ internal sealed class AgentRun : IDisposable
             .. settings.RemoteWrite.IsSome ? [$"remote-write to {settings.RemoteWrite.Value.Shown}"] : (string[])[],
         ];
         var disks = files.ReadDisks().Match(
-            all => Devices.SelectDisks(settings.Disks, all).Tracked.Select(static disk => disk.Device),
+            all => Devices.SelectDisks(new DeviceFiles(settings.SysFs).Read().Blocks, settings.Disks, all).Tracked.Select(static disk => disk.Device),
             static _ => []);
         var names = string.Join(",", disks);
 
@@ -414,6 +416,15 @@ internal sealed class AgentRun : IDisposable
         {
             log.Routine(goal);
         }
+    }
+
+    /// <summary>Lets go of the GPUs, or takes them up again: while they are let go of, they can be reset or divided.</summary>
+    private void SwitchGpus()
+    {
+        slow.AreGpusReleased = !slow.AreGpusReleased;
+        log.Info(slow.AreGpusReleased
+            ? "SIGUSR1: the GPUs are let go of and have no values until the next SIGUSR1"
+            : "SIGUSR1: the GPUs are read again");
     }
 
     /// <summary>A line with the GPUs once they are known and whenever they change, and advice whenever its cause does.</summary>

@@ -24,6 +24,7 @@ internal sealed record Identity(string Version, string Hostname, string Runtime,
 /// <param name="watch">Told what could not be read.</param>
 /// <param name="clock">The monotonic clock.</param>
 /// <param name="publish">Told of each sample, where metrics are exported.</param>
+/// <param name="devicesChanged">Called when a disk or an interface came or went.</param>
 internal sealed class Sampler(
     ProcFiles files,
     Func<SlowReadings> slow,
@@ -32,7 +33,8 @@ internal sealed class Sampler(
     Identity identity,
     SourceWatch watch,
     AgentClock clock,
-    Action<FSharpValueOption<Sample>, Sample, Snapshot>? publish = null)
+    Action<FSharpValueOption<Sample>, Sample, Snapshot>? publish = null,
+    Action? devicesChanged = null)
 {
     private readonly SampleOptions options = new(settings.Disks, settings.Interfaces, settings.CpuWindow);
     private readonly BodyPool bodies = new();
@@ -61,6 +63,12 @@ internal sealed class Sampler(
         var sample = SampleModule.Build(options, previous, snapshot);
         Newest = sample;
         watch.Observe(snapshot);
+
+        if (devicesChanged is not null && previous.IsSome && !SnapshotModule.HaveSameDevices(previous.Value, snapshot))
+        {
+            devicesChanged();
+        }
+
         previous = FSharpValueOption<Snapshot>.NewValueSome(snapshot);
         opening = null;
         publish?.Invoke(previousSample, sample, snapshot);

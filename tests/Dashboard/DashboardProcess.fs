@@ -37,7 +37,7 @@ type DashboardProcess(words: string list, variables: (string * string) list) =
         ProgramProcess(
             binary.Value,
             words,
-            (plainEnvironment ()
+            (Agent.Tests.World.environment ()
              |> List.filter (fun (name, _) -> not (List.exists (fst >> (=) name) variables)))
             @ variables
         )

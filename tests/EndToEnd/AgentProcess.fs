@@ -2,7 +2,6 @@
 module Agent.Tests.EndToEnd.AgentProcess
 
 open System
-open System.Collections
 open System.Collections.Concurrent
 open System.Diagnostics
 open System.IO
@@ -74,21 +73,6 @@ let builtProgram (project: string) (name: string) (variable: string) : string =
 /// The agent under test: AGENT_BINARY, else the built one.
 let binary: Lazy<string> = lazy (builtProgram "Agent.Host" "ai-dashboard-agent" "AGENT_BINARY")
 
-/// The runtime that these tests run on, for an agent that is not self-contained.
-let dotnetRoot =
-    Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", ".."))
-
-/// This process's environment without what could change a program's behaviour.
-let plainEnvironment () : (string * string) list =
-    [
-        for entry in Seq.cast<DictionaryEntry>(Environment.GetEnvironmentVariables()) do
-            let name = string entry.Key
-            let isProxy = name.EndsWith("_proxy", StringComparison.OrdinalIgnoreCase)
-
-            if not (name.StartsWith("AI_DASHBOARD_", StringComparison.Ordinal)) && not isProxy then
-                name, string entry.Value
-    ]
-
 /// A running program, and what it printed. Disposing of it kills what still runs, and looks for its secrets.
 type ProgramProcess(program: string, words: string list, environment: (string * string) list) =
     let output = ConcurrentQueue<string>()
@@ -105,7 +89,7 @@ type ProgramProcess(program: string, words: string list, environment: (string * 
         for name, value in environment do
             start.Environment[name] <- value
 
-        start.Environment["DOTNET_ROOT"] <- dotnetRoot
+        start.Environment["DOTNET_ROOT"] <- World.dotnetRoot
         start
 
     let running = new Process(StartInfo = start)
@@ -187,11 +171,11 @@ type AgentProcess(words: string list, environment: (string * string) list) =
 let targetOf (url: string) : string list =
     [ "--host"; url; "--server-slug"; "gpu-box-01" ]
 
-/// Starts an agent with these words, and these variables beside the plain ones and the token's; a variable of the same
-/// name replaces.
+/// Starts an agent with these words, and these variables beside the world's and the token's; a variable of the same name
+/// replaces.
 let startWith (variables: (string * string) list) (words: string list) : AgentProcess =
     let kept =
-        ("AI_DASHBOARD_TOKEN", Token) :: plainEnvironment ()
+        ("AI_DASHBOARD_TOKEN", Token) :: World.environment ()
         |> List.filter (fun (name, _) -> not (List.exists (fst >> (=) name) variables))
 
     new AgentProcess(words, kept @ variables)
@@ -220,9 +204,12 @@ let withDirectory (test: string -> unit) : unit =
     finally
         directory.Delete true
 
+/// A PATH that finds what lies in the directory first.
+let pathWith (directory: string) : string * string = "PATH", $"{directory}:{World.path ()}"
+
 /// Puts a shell script into a directory and returns a PATH that finds it first.
 let withProgram (directory: string) (name: string) (script: string) : string * string =
     let path = Path.Combine(directory, name)
     File.WriteAllText(path, "#!/bin/sh\n" + script + "\n")
     File.SetUnixFileMode(path, UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute)
-    "PATH", $"{directory}:/usr/local/bin:/usr/bin:/bin"
+    pathWith directory

@@ -309,7 +309,7 @@ let private libraryFaults =
 let private askingBoth (text: string) (more: string list) (test: Run -> unit) : unit =
     withMachine text (fun machine ->
         FakeNvidiaSmi.install machine |> ignore
-        let path = "PATH", $"{machine.Directory}:/usr/local/bin:/usr/bin:/bin"
+        let path = pathWith machine.Directory
         runWith [ path ] machine more test)
 
 let private programFaults =
@@ -362,7 +362,7 @@ let private switching =
             <| fun () ->
                 withMachine (machineOf "driver 570.86.15\nsmi_log 1" 2) (fun machine ->
                     FakeNvidiaSmi.install machine |> ignore
-                    let path = "PATH", $"{machine.Directory}:/usr/local/bin:/usr/bin:/bin"
+                    let path = pathWith machine.Directory
 
                     runWith [ path ] machine [ "--nvml-library"; machine.Library ] (fun run ->
                         run.Until "both" (fun taken -> uses taken = healthy)
@@ -384,7 +384,7 @@ let private switching =
 
                     play.Play((machineOf "driver 570.86.15\nsmi_log 1" 2).Replace("utilization_gpu 90", "utilization_gpu 10"))
                     FakeNvidiaSmi.install play |> ignore
-                    let path = "PATH", $"{other}:/usr/local/bin:/usr/bin:/bin"
+                    let path = pathWith other
 
                     runWith [ path ] machine [ "--nvml-library"; machine.Library ] (fun run ->
                         run.Until "by nvidia-smi" (fun taken -> uses taken = [ Some 10.0; Some 91.0 ])
@@ -406,7 +406,7 @@ let private switching =
             <| fun () ->
                 withMachine (machineOf "smi_log 1" 2) (fun machine ->
                     FakeNvidiaSmi.install machine |> ignore
-                    let path = "PATH", $"{machine.Directory}:/usr/local/bin:/usr/bin:/bin"
+                    let path = pathWith machine.Directory
 
                     runWith [ path ] machine [ "--gpu-source=none" ] (fun run ->
                         run.Until "a sample" (fun taken -> taken.Gpus.IsEmpty)

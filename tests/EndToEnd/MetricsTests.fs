@@ -73,7 +73,7 @@ let tests =
         [
             testCase "without a webapp the agent serves, and sends nothing"
             <| fun () ->
-                use agent = startBare [ "PATH", "/usr/bin:/bin" ] listen
+                use agent = startBare [ "PATH", World.path () ] listen
                 let text = scrape (metricsOf agent)
                 Expect.isFalse (text.Contains "ai_dashboard_backlog_samples") "there is no destination"
                 Expect.equal (PrometheusText.readText (ReadOnlySpan(Fixtures.utf8 text)) |> List.isEmpty) false "it reads"

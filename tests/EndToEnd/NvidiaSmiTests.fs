@@ -4,6 +4,7 @@ module Agent.Tests.EndToEnd.NvidiaSmiTests
 open System
 open System.IO
 open System.Text.Json
+open Agent.Tests
 open Agent.Tests.EndToEnd.AgentProcess
 open Agent.Tests.EndToEnd.IngestServer
 open Agent.Tests.Gpu
@@ -46,7 +47,7 @@ let private looping (machine: Machine) (server: IngestServer) (agent: AgentProce
         pid
     | others -> failtest $"one loop expected, not %A{others}"
 
-let private tools = ":/usr/local/bin:/usr/bin:/bin"
+let private tools = $":{World.path ()}"
 
 let tests =
     testList

@@ -146,7 +146,7 @@ let tests =
                 use agent =
                     startBare
                         [
-                            "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
+                            "PATH", World.path ()
                             "LANG", "C.UTF-8"
                             "INVOCATION_ID", "0123456789abcdef0123456789abcdef"
                             "JOURNAL_STREAM", "8:1234"

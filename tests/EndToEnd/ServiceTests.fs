@@ -200,7 +200,6 @@ let private errorsUnder (stream: string) (words: string list) : int * string lis
         ProcessStartInfo("/bin/sh", [ "-c"; script; binary.Value ] @ words, RedirectStandardError = true, RedirectStandardOutput = true)
 
     start.Environment["AI_DASHBOARD_TOKEN"] <- Token
-    start.Environment["DOTNET_ROOT"] <- Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", ".."))
 
     use shell =
         match Process.Start start with
@@ -256,9 +255,9 @@ let private journal =
                             request
                             context)
 
-                // A minute lasts 1.5 seconds; there is an attempt in each 25 ms.
+                // A minute lasts 1.5 seconds; there is an attempt in each 25 ms, which may take 10 s on a busy machine.
                 use agent =
-                    startWith [ "AI_DASHBOARD_TEST_TIME_SCALE", "40" ] (targetOf server.Url @ [ "--interval=20" ])
+                    startWith [ "AI_DASHBOARD_TEST_TIME_SCALE", "40" ] (targetOf server.Url @ [ "--interval=20"; "--timeout=400" ])
 
                 let about () =
                     agent.Errors |> List.filter _.Contains("not delivered: HTTP 429")

@@ -129,6 +129,121 @@ let private trees =
 
                     dryRun [] [ $"--procfs={proc}" ] (fun sample _ _ -> are sample [ "network_rx_bytes_total", "7"; "process_count", "2" ]))
 
+            testCase "devices by what /sys says of them: bytes that came in once count once, and disks have any name"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let write (path: string) (content: string) =
+                        let path = Path.Combine(directory, path)
+                        Directory.CreateDirectory(nonNull (Path.GetDirectoryName path)) |> ignore
+                        File.WriteAllText(path, content)
+
+                    let header = "Inter-|   Receive  |  Transmit\n face |bytes packets\n"
+
+                    write
+                        "proc/net/dev"
+                        (header
+                         + String.concat
+                             ""
+                             [
+                                 for name, received, sent in
+                                     [
+                                         "lo", 9, 9
+                                         "port1", 600, 60
+                                         "port2", 400, 40
+                                         "agg", 1000, 100
+                                         "agg.7", 990, 99
+                                         "c1", 5, 5
+                                     ] do
+                                     $"  {name}: {received} 1 0 0 0 0 0 0 {sent} 1 0 0 0 0 0 0\n"
+                             ])
+
+                    write "sys/class/net/port1/device/vendor" "0x8086\n"
+                    write "sys/class/net/port2/device/vendor" "0x8086\n"
+                    write "sys/class/net/agg/bonding/slaves" "port1 port2\n"
+                    write "sys/class/net/agg.7/uevent" "DEVTYPE=vlan\nINTERFACE=agg.7\n"
+                    write "sys/class/net/agg.7/lower_agg/type" "1\n"
+                    write "sys/class/net/c1/ifindex" "8\n"
+                    write "sys/class/net/c1/iflink" "2\n"
+
+                    write
+                        "proc/diskstats"
+                        (String.concat
+                            ""
+                            [
+                                for name, sectors, busy in
+                                    [
+                                        "volume1", 8, 5
+                                        "volume1p1", 8, 5
+                                        "md0", 8, 5
+                                        "nvme2c0n1", 16, 7
+                                        "nvme2n1", 0, 0
+                                        "quiet0", 24, 9
+                                    ] do
+                                    $"   8 0 {name} 1 0 {sectors} 1 1 0 0 1 0 {busy} {busy}\n"
+                            ])
+
+                    write "sys/block/volume1/device/model" "X\n"
+                    write "sys/block/md0/size" "8\n"
+                    write "sys/block/nvme2c0n1/hidden" "1\n"
+                    write "sys/block/nvme2c0n1/device/model" "Y\n"
+                    write "sys/block/nvme2n1/device/model" "Y\n"
+                    write "sys/block/quiet0/device/model" "Z\n"
+                    write "sys/block/quiet0/queue/iostats" "0\n"
+
+                    dryRun [] [ $"--procfs={directory}/proc"; $"--sysfs={directory}/sys" ] (fun sample _ _ ->
+                        are sample [ "network_rx_bytes_total", "1000"; "network_tx_bytes_total", "100" ]
+
+                        Expect.equal
+                            [
+                                for i in (sample.GetProperty "network_interfaces").EnumerateArray() ->
+                                    (i.GetProperty "name").GetString(), (i.GetProperty "kind").GetString(), raw i "master"
+                            ]
+                            [
+                                "agg", "bond", "null"
+                                "agg.7", "vlan", "null"
+                                "c1", "veth", "null"
+                                "port1", "physical", "\"agg\""
+                                "port2", "physical", "\"agg\""
+                            ]
+                            "interfaces"
+
+                        Expect.equal
+                            [
+                                for disk in (sample.GetProperty "disks").EnumerateArray() ->
+                                    (disk.GetProperty "device").GetString(), raw disk "read_bytes_total", raw disk "busy_time_ms_total"
+                            ]
+                            [ "nvme2n1", "8192", "7"; "quiet0", "12288", "null"; "volume1", "4096", "5" ]
+                            "disks")
+
+                    use agent =
+                        startWith
+                            []
+                            [
+                                "--dry-run"
+                                "--once"
+                                $"--procfs={directory}/proc"
+                                $"--sysfs={directory}/sys"
+                            ]
+
+                    Expect.equal (agent.WaitForEnd patience) 0 "exit code"
+
+                    Expect.exists
+                        agent.AllErrors
+                        (fun line ->
+                            line.Contains "advice: The kernel does not count how long these disks are busy"
+                            && line.EndsWith "(quiet0)")
+                        "the one that cannot tell is named"
+
+
+                    dryRun
+                        []
+                        [
+                            $"--procfs={directory}/proc"
+                            $"--sysfs={directory}/sys"
+                            "--interfaces=agg,port1"
+                        ]
+                        (fun sample _ _ -> are sample [ "network_rx_bytes_total", "1600" ]))
+
             testCase "sources that fail cost their own fields, never the sample, and are told once"
             <| fun () ->
                 withDirectory (fun directory ->

@@ -392,7 +392,7 @@ let private courses =
                     let start =
                         ProcessStartInfo(
                             "setpriv",
-                            [ "--reuid"; "65534"; "--clear-groups"; binary.Value ]
+                            [ "--reuid"; "65534"; "--clear-groups"; World.forAnyUser binary.Value ]
                             @ targetOf server.Url
                             @ [ "--once"; "--spool"; directory ]
                         )
@@ -401,9 +401,6 @@ let private courses =
                     start.RedirectStandardOutput <- true
                     start.WorkingDirectory <- "/"
                     start.Environment["AI_DASHBOARD_TOKEN"] <- Token
-
-                    start.Environment["DOTNET_ROOT"] <-
-                        Path.GetFullPath(Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", ".."))
 
                     let code, errors =
                         try

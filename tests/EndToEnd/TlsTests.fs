@@ -181,9 +181,16 @@ let private clients =
 
 /// What the agent prints when another user runs it, and its exit code.
 let private runAs (user: int) (words: string list) : int * string =
-    let arguments = [ "--reuid"; string user; "--clear-groups"; binary.Value ] @ words
+    let arguments =
+        [
+            "--reuid"
+            string user
+            "--clear-groups"
+            Agent.Tests.World.forAnyUser binary.Value
+        ]
+        @ words
+
     let start = ProcessStartInfo("setpriv", arguments, RedirectStandardError = true)
-    start.Environment["DOTNET_ROOT"] <- dotnetRoot
     use agent = new Process(StartInfo = start)
     agent.Start() |> ignore
     let errors = agent.StandardError.ReadToEnd()

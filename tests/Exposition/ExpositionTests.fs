@@ -84,10 +84,15 @@ let private nodeExporter =
                         for (name, labels), theirs in theirs do
                             match Map.tryFind (name, labels) ours with
                             | Some ours when abs (ours - theirs) <= 1e-12 * abs theirs -> ()
-                            // A sensor that reads −128 °C is not connected: see Hwmon.isPlausible.
-                            | None when theirs = -128.0 -> ()
+                            // A sensor that reads −128 °C or 127.5 °C is not connected: see Hwmon.isPlausible.
+                            | None when theirs = -128.0 || theirs = 127.5 -> ()
                             // Its temperature is left out, and with it its label.
-                            | None when name = "node_hwmon_sensor_label" && List.contains ("label", "AUXTIN1") labels -> ()
+                            | None when
+                                name = "node_hwmon_sensor_label"
+                                && (List.contains ("label", "AUXTIN1") labels
+                                    || List.contains ("label", "AUXTIN2") labels)
+                                ->
+                                ()
                             // Labels are told without the blanks around them.
                             | None when List.contains ("label", "  AIO Pump ") labels -> ()
                             | ours -> $"{name} {labels}: {ours}, there {theirs}"
@@ -102,6 +107,7 @@ let private nodeExporter =
                 Expect.equal (value "node_filesystem_size_bytes" [ "device", "/dev/vda1" ]) "1000" "size"
                 Expect.equal (value "node_filesystem_free_bytes" [ "mountpoint", "/" ]) "400" "free"
                 Expect.equal (value "node_filesystem_avail_bytes" [ "fstype", "ext4" ]) "350" "available"
+                Expect.equal (value "node_filesystem_size_bytes" [ "device", "filer:/scratch" ]) "4000" "of another machine"
                 // The fixture's 1000 words of four octets.
                 Expect.equal
                     (value "node_infiniband_port_data_received_bytes_total" [ "device", "mlx5_0"; "port", "1" ])
@@ -119,6 +125,23 @@ let private nodeExporter =
                         "version", "#1 SMP Debian 6.1.76-1"
                     ]
                     "uname"
+
+            testCase "a device with a column that is no number is left out; requests in flight below zero are none"
+            <| fun () ->
+                let rows =
+                    KernelColumns.disks (
+                        ReadOnlySpan
+                            "8 0 sda 1 2 3 4 5 6 7 8 -1 10 11\n8 16 sdb 1 2 3 -4 5 6 7 8 9 10 11\n8 32 sdc 1 2 3 4 5 6 7 8 9 10 11\n"B
+                    )
+
+                Expect.equal (rows |> Array.map (fun row -> row.Device, row.Columns[8])) [| "sda", 0UL; "sdc", 9UL |] "disks"
+
+                let interfaces =
+                    KernelColumns.network (
+                        ReadOnlySpan "a: 1 2 3 4 5 6 7 8 -1 10 11 12 13 14 15 16\nb: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"B
+                    )
+
+                Expect.equal (interfaces |> Array.map _.Device) [| "b" |] "interfaces"
 
             testCase "partitions, loop devices and ram disks are passed over, as there"
             <| fun () ->
@@ -209,9 +232,10 @@ let private gpus =
                     [
                         "DCGM_FI_DEV_GPU_UTIL", "97"
                         "DCGM_FI_DEV_MEM_COPY_UTIL", "45"
-                        // 16 GiB and 64 GiB in MiB.
+                        // 16 GiB, 63.5 GiB and half a GiB in MiB.
                         "DCGM_FI_DEV_FB_USED", "16384"
-                        "DCGM_FI_DEV_FB_FREE", "65536"
+                        "DCGM_FI_DEV_FB_FREE", "65024"
+                        "DCGM_FI_DEV_FB_RESERVED", "512"
                         "DCGM_FI_DEV_GPU_TEMP", "65"
                         "DCGM_FI_DEV_MEMORY_TEMP", "71"
                         "DCGM_FI_DEV_POWER_USAGE", "433.78"

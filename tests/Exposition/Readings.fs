@@ -23,6 +23,18 @@ let private system: SystemInfo =
         OsVersion = "#1 SMP Debian 6.1.76-1"
         Machine = "x86_64"
         Hostname = "gpu-box-01"
+        NetworkPartitions =
+            [|
+                {
+                    Device = "filer:/scratch"
+                    MountPoint = "/scratch"
+                    FsType = "nfs4"
+                    Total = 4000UL<B>
+                    Used = 1000UL<B>
+                    Free = 3000UL<B>
+                    Percent = 25.0<percent>
+                }
+            |]
         Partitions =
             [|
                 {
@@ -49,16 +61,18 @@ let machineWith (gpus: Gpu[]) : MachineReading =
         {
             At = at
             Window = ValueNone
-            Stat = source (Stat.parse (ReadOnlySpan(file "stat")))
-            Memory = source (MemInfo.parse (ReadOnlySpan(file "meminfo")))
+            Stat = source (Stat.parse (ReadOnlySpan(file "stat")) |> Parsed.strict)
+            Memory = source (MemInfo.parse (ReadOnlySpan(file "meminfo")) |> Parsed.strict)
+            Arc = Error(SourceError.Absent "/proc/spl/kstat/zfs/arcstats")
             Load = source (LoadAvg.parse (ReadOnlySpan(file "loadavg")))
-            Disks = source (DiskStats.parse (ReadOnlySpan(file "diskstats")))
-            Network = source (NetDev.parse (ReadOnlySpan(file "net/dev")))
+            Disks = source (DiskStats.parse (ReadOnlySpan(file "diskstats")) |> Parsed.strict)
+            Network = source (NetDev.parse (ReadOnlySpan(file "net/dev")) |> Parsed.strict)
             Processes = Ok 123
             CpuPressure = pressure "cpu"
             IoPressure = pressure "io"
             MemoryPressure = pressure "memory"
             Infiniband = Sys.Infiniband.parse (sysFiles "infiniband" "_data")
+            Faults = [||]
             Slow =
                 {
                     CpuTemperature = ValueSome 61.0<degC>
@@ -72,6 +86,7 @@ let machineWith (gpus: Gpu[]) : MachineReading =
                             }
                         |]
                     Gpus = gpus
+                    Devices = Devices.unknown
                 }
         }
 
@@ -111,6 +126,8 @@ let board: Gpu =
         // 80 GiB, of which 16 GiB are in use.
         MemoryTotal = ValueSome 85899345920UL<B>
         MemoryUsed = ValueSome 17179869184UL<B>
+        MemoryFree = ValueSome 68182605824UL<B>
+        MemoryReserved = ValueSome 536870912UL<B>
         Temperature = ValueSome 65.0<degC>
         FanSpeed = ValueSome 30.0<percent>
         Power = ValueSome 433.78<W>
@@ -154,6 +171,9 @@ let board: Gpu =
                         ComputeInstance = ValueNone
                         MemoryTotal = ValueSome 42949672960UL<B>
                         MemoryUsed = ValueSome 1073741824UL<B>
+                        ComputeProcesses = ValueSome [||]
+                        XidLast = ValueSome 31
+                        XidCount = ValueSome 2UL
                     }
                 |]
     }

@@ -42,7 +42,10 @@ let private geforce =
     { Gpu.OfIndex 0 with
         Name = "NVIDIA GeForce RTX 2080 SUPER"
         Uuid = Uuid
+        PciBusId = "00000000:0C:00.0"
         MemoryTotal = ValueSome 8589934592UL<B>
+        // 400 MiB.
+        MemoryReserved = ValueSome 419430400UL<B>
         FanSpeed = ValueSome 38.0<percent>
         PowerLimit = ValueSome 250.0<W>
         PcieLinkWidth = ValueSome 16
@@ -53,7 +56,10 @@ let private h100 =
     { Gpu.OfIndex 0 with
         Name = "NVIDIA H100 80GB HBM3"
         Uuid = Uuid
+        PciBusId = "00000000:00:09.0"
         MemoryTotal = ValueSome 85520809984UL<B>
+        // 479 MiB.
+        MemoryReserved = ValueSome 502267904UL<B>
         PowerLimit = ValueSome 700.0<W>
         ClockMemory = ValueSome 2619.0<MHz>
         PcieLinkGeneration = ValueSome 5
@@ -83,6 +89,7 @@ let gpus: (string * Gpu) list =
             Utilization = ValueSome 0.0<percent>
             MemoryUtilization = ValueSome 0.0<percent>
             MemoryUsed = ValueSome 221249536UL<B>
+            MemoryFree = ValueSome 7950303232UL<B>
             Temperature = ValueSome 33.0<degC>
             Power = ValueSome 39.17<W>
             ThrottleReasons = ValueSome [| "gpu_idle" |]
@@ -96,6 +103,7 @@ let gpus: (string * Gpu) list =
             Utilization = ValueSome 8.0<percent>
             MemoryUtilization = ValueSome 3.0<percent>
             MemoryUsed = ValueSome 854589440UL<B>
+            MemoryFree = ValueSome 7316963328UL<B>
             Temperature = ValueSome 38.0<degC>
             Power = ValueSome 98.14<W>
             ThrottleReasons = ValueSome [||]
@@ -109,6 +117,7 @@ let gpus: (string * Gpu) list =
             Utilization = ValueSome 0.0<percent>
             MemoryUtilization = ValueSome 0.0<percent>
             MemoryUsed = ValueSome 0UL<B>
+            MemoryFree = ValueSome 85019590656UL<B>
             Temperature = ValueSome 41.0<degC>
             MemoryTemperature = ValueSome 48.0<degC>
             Power = ValueSome 69.85<W>
@@ -120,6 +129,7 @@ let gpus: (string * Gpu) list =
             Utilization = ValueSome 100.0<percent>
             MemoryUtilization = ValueSome 11.0<percent>
             MemoryUsed = ValueSome 20780679168UL<B>
+            MemoryFree = ValueSome 64238911488UL<B>
             Temperature = ValueSome 59.0<degC>
             MemoryTemperature = ValueSome 54.0<degC>
             Power = ValueSome 631.95<W>
@@ -129,6 +139,7 @@ let gpus: (string * Gpu) list =
         "h100-mig__590.48.01/query-gpu.idle.csv",
         { dividedH100 with
             MemoryUsed = ValueSome 61865984UL<B>
+            MemoryFree = ValueSome 84957724672UL<B>
             Temperature = ValueSome 42.0<degC>
             MemoryTemperature = ValueSome 48.0<degC>
             Power = ValueSome 71.15<W>
@@ -138,6 +149,7 @@ let gpus: (string * Gpu) list =
         "h100-mig__590.48.01/query-gpu.load.csv",
         { dividedH100 with
             MemoryUsed = ValueSome 11665408000UL<B>
+            MemoryFree = ValueSome 73354182656UL<B>
             Temperature = ValueSome 53.0<degC>
             MemoryTemperature = ValueSome 59.0<degC>
             Power = ValueSome 433.78<W>

@@ -448,20 +448,20 @@ let tests =
                 Expect.equal
                     (faults reading
                      |> Array.map (fun (source, line, field, _) -> source, line, field))
-                    [| "nvidia-smi", 3, "index" |]
+                    [| "nvidia-smi", 0, "words beside the rows" |]
                     "told once"
 
             testCase "a value that is no number costs its own field and is told"
             <| fun () ->
-                let reading = want (parse (utf8 (header + "0, A, GPU-a, ??, 1, 2, 3, -4, 5, 6.0, 7.0\n")))
+                let reading = want (parse (utf8 (header + "0, A, GPU-a, ??, 1, 3, 2, -x, 5, 6.0, 7.0\n")))
 
                 Expect.equal
                     reading.Gpus
                     [|
                         { board 0 "A" "GPU-a" with
                             MemoryUtilization = ValueSome 1.0<percent>
-                            MemoryTotal = ValueSome 2097152UL<B>
-                            MemoryUsed = ValueSome 3145728UL<B>
+                            MemoryTotal = ValueSome 3145728UL<B>
+                            MemoryUsed = ValueSome 2097152UL<B>
                             FanSpeed = ValueSome 5.0<percent>
                             Power = ValueSome 6.0<W>
                             PowerLimit = ValueSome 7.0<W>
@@ -473,9 +473,52 @@ let tests =
                     (faults reading)
                     [|
                         "nvidia-smi", 2, "utilization.gpu", "??"
-                        "nvidia-smi", 2, "temperature.gpu", "-4"
+                        "nvidia-smi", 2, "temperature.gpu", "-x"
                     |]
                     "faults"
+
+            testCase "values that no board can have are none and told, and below zero is a temperature"
+            <| fun () ->
+                let reading = want (parse (utf8 (header + "0, A, GPU-a, 101, 1, 2, 3, -5, 5, 4294967.29, 300.0\n")))
+
+                Expect.equal
+                    reading.Gpus
+                    [|
+                        { board 0 "A" "GPU-a" with
+                            MemoryUtilization = ValueSome 1.0<percent>
+                            MemoryTotal = ValueSome 2097152UL<B>
+                            Temperature = ValueSome -5.0<degC>
+                            FanSpeed = ValueSome 5.0<percent>
+                            PowerLimit = ValueSome 300.0<W>
+                        }
+                    |]
+                    "the rest"
+
+                Expect.equal
+                    (faults reading |> Array.map (fun (_, _, field, _) -> field) |> Array.sort)
+                    [| "memory.used"; "power.draw"; "utilization.gpu" |]
+                    "told"
+
+            testCase "words beside the rows are the same fault wherever they stand"
+            <| fun () ->
+                let words = "WARNING: infoROM is corrupted at gpu 0000:B3:00.0\n"
+                let row = "0, A, GPU-a, 5, 1, 2, 1, 40, 5, 6.0, 7.0\n"
+                let before = (want (parse (utf8 (header + words + row)))).Faults
+                let after = (want (parse (utf8 (header + row + row.Replace("0, A", "1, B") + words)))).Faults
+                Expect.equal before.Length 1 "one"
+                Expect.equal after before "the same"
+
+            testCase "a table of processes keeps its rows beside other words, and process 0 is nobody"
+            <| fun () ->
+                let text =
+                    "gpu_uuid, pid, process_name, used_gpu_memory [MiB]\nGPU-1, 7, /usr/bin/python3, 1000\nGPU-1, 0, [Not Found], 5\n"
+                    + "WARNING: infoROM is corrupted at gpu 0000:B3:00.0\n"
+
+                match NvidiaSmi.parseProcesses (ReadOnlySpan(utf8 text)) with
+                | Error error -> failtest $"{error}"
+                | Ok reading ->
+                    Expect.equal (reading.Processes |> Array.map (fun (struct (_, p)) -> p.Pid)) [| 7 |] "one process"
+                    Expect.equal reading.Faults.Length 1 "the warning"
 
             testCase "a row that lacks its last cells is a fault"
             <| fun () ->
@@ -496,7 +539,7 @@ let tests =
                     (NvidiaSmiQuery.arguments NvidiaSmiQuery.full)
                     [|
                         "--query-gpu=index,name,uuid,utilization.gpu,utilization.memory,memory.total,memory.used,temperature.gpu,fan.speed,power.draw,power.limit,"
-                        + "count,enforced.power.limit,clocks_event_reasons.active,clocks.current.sm,clocks.current.memory,"
+                        + "count,pci.bus_id,memory.free,memory.reserved,enforced.power.limit,clocks_event_reasons.active,clocks.current.sm,clocks.current.memory,"
                         + "pcie.link.gen.current,pcie.link.width.current,ecc.errors.uncorrected.aggregate.total,"
                         + "ecc.errors.corrected.aggregate.total,remapped_rows.pending,utilization.encoder,utilization.decoder,"
                         + "temperature.memory,mig.mode.current"
@@ -522,7 +565,7 @@ let tests =
                 let place = Array.IndexOf(NvidiaSmiQuery.fields NvidiaSmiQuery.full, "clocks_event_reasons.active")
                 Expect.equal ((NvidiaSmiQuery.fields older)[place]) "clocks_throttle_reasons.active" "the former name"
                 let oldest = without "clocks_throttle_reasons.active" older
-                Expect.equal (NvidiaSmiQuery.fields oldest).Length 24 "neither"
+                Expect.equal (NvidiaSmiQuery.fields oldest).Length 27 "neither"
                 Expect.isTrue (NvidiaSmiQuery.without "index" oldest).IsNone "nothing goes without the index"
 
             testCase "each message in the place of a table has its cause"

@@ -39,6 +39,7 @@ let private costly: Nvml.Costly =
                         Name = "python"
                     }
                 |]
+        MigProcesses = [||]
     }
 
 let private healthy: Nvml.Device =
@@ -47,11 +48,15 @@ let private healthy: Nvml.Device =
         Handle = 0
         Name = got "NVIDIA A10"
         Uuid = got "GPU-a"
+        PciBusId = got "00000000:65:00.0"
+        IsSuspended = false
         Utilization = got 37u
         MemoryUtilization = got 12u
         MemoryTotal = got 24146608128UL
         MemoryUsed = got 1048576UL
-        Temperature = got 45u
+        MemoryFree = got 24000000000UL
+        MemoryReserved = got 145559552UL
+        Temperature = got 45
         FanSpeed = got 30u
         Power = got 61234u
         EnforcedPowerLimit = got 150000u
@@ -76,10 +81,15 @@ let private gpu: Gpu =
         Index = 2
         Name = "NVIDIA A10"
         Uuid = "GPU-a"
+        PciBusId = "00000000:65:00.0"
+        IsSuspended = false
         Utilization = ValueSome 37.0<percent>
         MemoryUtilization = ValueSome 12.0<percent>
         MemoryTotal = ValueSome 24146608128UL<B>
         MemoryUsed = ValueSome 1048576UL<B>
+        MemoryFree = ValueSome 24000000000UL<B>
+        MemoryReserved = ValueSome 145559552UL<B>
+        IsMemoryShared = false
         Temperature = ValueSome 45.0<degC>
         FanSpeed = ValueSome 30.0<percent>
         Power = ValueSome 61.234<W>
@@ -211,6 +221,141 @@ let tests =
                     }
                     "a MIG parent without a fan"
 
+            testCase "values that no board can have are none, are told, and are never cut down to something that looks right"
+            <| fun () ->
+                for what, device, expected in
+                    [
+                        "temperature", { healthy with Temperature = got -51 }, { gpu with Temperature = ValueNone }
+                        "temperature", { healthy with Temperature = got 126 }, { gpu with Temperature = ValueNone }
+                        "utilization", { healthy with Utilization = got 101u }, { gpu with Utilization = ValueNone }
+                        "memory utilization",
+                        { healthy with
+                            MemoryUtilization = got 255u
+                        },
+                        { gpu with
+                            MemoryUtilization = ValueNone
+                        }
+                        "fan speed", { healthy with FanSpeed = got 201u }, { gpu with FanSpeed = ValueNone }
+                        // More than twice the limit of 150 W.
+                        "power", { healthy with Power = got 300001u }, { gpu with Power = ValueNone }
+                        "SM clock", { healthy with ClockSm = got 5001u }, { gpu with ClockSm = ValueNone }
+                        "memory clock",
+                        { healthy with
+                            ClockMemory = got 40001u
+                        },
+                        { gpu with ClockMemory = ValueNone }
+                        "used memory",
+                        { healthy with
+                            MemoryUsed = got 24146608129UL
+                        },
+                        { gpu with MemoryUsed = ValueNone }
+                        "encoder", { healthy with Encoder = got 101u }, { gpu with Encoder = ValueNone }
+                        // -60 as nvmlDeviceGetFieldValues tells it.
+                        "memory temperature",
+                        { healthy with
+                            MemoryTemperature = field 1 4294967236UL
+                        },
+                        { gpu with
+                            MemoryTemperature = ValueNone
+                        }
+                    ] do
+                    let reading = Nvml.interpret [| device |]
+                    Expect.equal reading.Gpus [| expected |] what
+
+                    Expect.equal
+                        reading.Faults
+                        [|
+                            SourceError.Unreadable($"libnvidia-ml GPU 2 {what}", "the driver tells an impossible value")
+                        |]
+                        what
+
+            testCase "the last values that a board can have"
+            <| fun () ->
+                let reading =
+                    Nvml.interpret
+                        [|
+                            { healthy with
+                                Temperature = got -50
+                                Utilization = got 100u
+                                FanSpeed = got 200u
+                                Power = got 300000u
+                                ClockSm = got 5000u
+                                ClockMemory = got 40000u
+                                MemoryUsed = got 24146608128UL
+                                MemoryTemperature = field 1 125UL
+                            }
+                        |]
+
+                Expect.equal reading.Faults [||] "no fault"
+                Expect.equal reading.Gpus[0].Temperature (ValueSome -50.0<degC>) "below zero"
+                Expect.equal reading.Gpus[0].Power (ValueSome 300.0<W>) "twice the limit"
+                Expect.equal reading.Gpus[0].MemoryTemperature (ValueSome 125.0<degC>) "hot"
+
+                let noLimit =
+                    { healthy with
+                        EnforcedPowerLimit = failed 3
+                        ManagementPowerLimit = got 0u
+                    }
+
+                let power milliwatts =
+                    (Nvml.interpret [| { noLimit with Power = got milliwatts } |]).Gpus[0].Power
+
+                Expect.equal (power 5000000u) (ValueSome 5000.0<W>) "without a limit"
+                Expect.equal (power 5000001u) ValueNone "beyond any board"
+                Expect.equal (Nvml.interpret [| noLimit |]).Gpus[0].PowerLimit ValueNone "0 is no limit"
+
+            testCase "a board without memory of its own is marked, one that refuses to tell is not"
+            <| fun () ->
+                for code, isShared in [ 3, true; 4, false; 999, false; 13, false ] do
+                    let reading =
+                        Nvml.interpret
+                            [|
+                                { healthy with
+                                    MemoryTotal = failed code
+                                }
+                            |]
+
+                    Expect.equal reading.Gpus[0].IsMemoryShared isShared (string code)
+
+            testCase "a suspended board is known by its name and no fault"
+            <| fun () ->
+                let identity: Nvml.Identity =
+                    {
+                        Name = "NVIDIA A10"
+                        Uuid = "GPU-a"
+                        PciBusId = "00000000:65:00.0"
+                    }
+
+                let reading = Nvml.interpret [| Nvml.suspended 2 identity ValueNone |]
+                Expect.equal reading.Faults [||] "no fault"
+
+                Expect.equal
+                    reading.Gpus
+                    [|
+                        { Gpu.OfIndex 2 with
+                            Name = "NVIDIA A10"
+                            Uuid = "GPU-a"
+                            PciBusId = "00000000:65:00.0"
+                            IsSuspended = true
+                        }
+                    |]
+                    "who it is"
+
+            testCase "a session is at an end when two calls are refused that answered, or all are"
+            <| fun () ->
+                Expect.isFalse (Nvml.hasEndedSession 0b111u 0b011u 0b100u) "one call alone"
+                Expect.isTrue (Nvml.hasEndedSession 0b111u 0b001u 0b110u) "two that answered"
+                Expect.isFalse (Nvml.hasEndedSession 0b001u 0b001u 0b110u) "two that never answered"
+                Expect.isTrue (Nvml.hasEndedSession 0u 0u 0b1u) "nothing answers"
+                Expect.isFalse (Nvml.hasEndedSession 0u 0u 0u) "nothing was refused: a board that supports nothing"
+                Expect.equal ([ 17; 999; 15; 3; 0 ] |> List.map Nvml.mayEndSession) [ true; true; false; false; false ] "codes"
+
+            testCase "process 0 is nobody"
+            <| fun () ->
+                let found = Nvml.processes (ReadOnlySpan(entriesOf 24 [ 0u, 5UL; 7u, 4UL; 0u, 3UL ])) 3 24
+
+                Expect.equal (found |> Array.map _.Pid) [| 7 |] "one"
+
             testCase "any other code costs its own field and is told"
             <| fun () ->
                 let reading =
@@ -235,7 +380,7 @@ let tests =
                 Expect.equal
                     reading.Faults
                     [|
-                        SourceError.Unreadable("libnvidia-ml GPU 2 name", "NO_PERMISSION")
+                        SourceError.Unreadable("libnvidia-ml GPU 2 name (and what else it is refused)", "NO_PERMISSION")
                         SourceError.Unreadable("libnvidia-ml GPU 2 temperature", "UNKNOWN")
                     |]
                     "faults"
@@ -248,6 +393,7 @@ let tests =
                         {
                             Name = "NVIDIA H100"
                             Uuid = "GPU-lost"
+                            PciBusId = ""
                         }
                         15
                         (ValueSome { Last = 79UL; Count = 1UL })
@@ -349,6 +495,7 @@ let tests =
                         ComputeInstance = got 0u
                         MemoryTotal = got 10468982784UL
                         MemoryUsed = failed 999
+                        Xid = ValueSome { Last = 31UL; Count = 2UL }
                     }
 
                 let reading =
@@ -357,6 +504,12 @@ let tests =
                             { healthy with
                                 MigMode = got 1u
                                 MigDevices = [| instance |]
+                                Costly =
+                                    ValueSome
+                                        { costly with
+                                            Processes = failed 4
+                                            MigProcesses = [| struct (1, costly.Processes) |]
+                                        }
                             }
                         |]
 
@@ -374,11 +527,21 @@ let tests =
                                 ComputeInstance = ValueSome 0
                                 MemoryTotal = ValueSome 10468982784UL<B>
                                 MemoryUsed = ValueNone
+                                ComputeProcesses = gpu.ComputeProcesses
+                                XidLast = ValueSome 31
+                                XidCount = ValueSome 2UL
                             }
                         |])
                     "instances"
 
-                Expect.equal reading.Faults [| SourceError.Unreadable("libnvidia-ml GPU 2 MIG memory", "UNKNOWN") |] "fault"
+                Expect.equal
+                    reading.Faults
+                    [|
+                        SourceError.Unreadable("libnvidia-ml GPU 2 MIG memory", "UNKNOWN")
+                        SourceError.Unreadable("libnvidia-ml GPU 2 processes (and what else it is refused)", "NO_PERMISSION")
+                    |]
+                    "faults"
+
                 let whole = (Nvml.interpret [| { healthy with MigMode = failed 3 } |]).Gpus[0]
                 Expect.equal (whole.MigMode, whole.MigDevices) (ValueNone, ValueNone) "a GeForce"
 
@@ -468,8 +631,20 @@ let tests =
 
             testCase "a lost GPU is who was there before, unless that one answers elsewhere"
             <| fun () ->
-                let at name : Nvml.Identity = { Name = name; Uuid = $"GPU-{name}" }
-                let nobody: Nvml.Identity = { Name = ""; Uuid = "" }
+                let at name : Nvml.Identity =
+                    {
+                        Name = name
+                        Uuid = $"GPU-{name}"
+                        PciBusId = $"bus-{name}"
+                    }
+
+                let nobody: Nvml.Identity = { Name = ""; Uuid = ""; PciBusId = "" }
+
+                let dumb name =
+                    { nobody with PciBusId = $"bus-{name}" }
+
+                Expect.equal (Nvml.identify [| at "a"; at "b" |] [| at "b"; dumb "a" |]) [| at "b"; at "a" |] "by where it is plugged in"
+                Expect.equal (Nvml.identify [| at "a" |] [| dumb "c" |]) [| dumb "c" |] "another board"
 
                 Expect.equal (Nvml.identify [| at "a"; at "b" |] [| nobody; at "b" |]) [| at "a"; at "b" |] "a is lost"
                 Expect.equal (Nvml.identify [| at "a"; at "b" |] [| at "b"; nobody |]) [| at "b"; nobody |] "they have moved"

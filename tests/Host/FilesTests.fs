@@ -8,6 +8,7 @@ open System.Text
 open Agent.Core
 open Agent.Core.Proc
 open Agent.Core.Units
+open Agent.Host
 open Agent.Host.Reading
 open Agent.Tests
 open Agent.Tests.Host.VirtualClock
@@ -165,6 +166,7 @@ let private noReadings: SlowReadings =
         PhysicalCores = ValueNone
         Fans = [||]
         Gpus = [||]
+        Devices = Devices.unknown
     }
 
 let private procFiles =
@@ -180,13 +182,51 @@ let private procFiles =
                 let snapshot = files.Read(ValueNone, Func<_>(fun () -> noReadings))
                 Expect.equal snapshot.At (noon.AddSeconds 7.0) "the clock's time"
                 Expect.equal (snapshot.Load |> Result.map _.One) (Ok 0.23) "load"
-                Expect.equal (snapshot.Memory |> Result.map _.Total) (Ok 25276514304UL<B>) "memory"
+                Expect.equal (snapshot.Memory |> Result.map _.Total) (Ok(ValueSome 25276514304UL<B>)) "memory"
                 Expect.equal (snapshot.Stat |> Result.map _.Cpus.Length) (Ok 2) "CPUs"
                 Expect.equal (snapshot.Disks |> Result.map (Array.last >> _.Device)) (Ok "zram0") "disks, all of them"
                 Expect.equal (snapshot.Network |> Result.map Array.length) (Ok 4) "interfaces, all of them"
                 Expect.equal (snapshot.MemoryPressure |> Result.map _.Some.Total) (Ok 0UL<us>) "pressure"
                 Expect.equal snapshot.Processes (Ok 0) "no process in the fixture"
                 Expect.equal snapshot.Infiniband [||] "no fabric"
+
+            testCase "ZFS's cache is read where it is, and not in a container that LXC gives a meminfo of its own"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let place = Directory.CreateDirectory(Path.Combine(directory, "spl/kstat/zfs"))
+                    Directory.CreateDirectory(Path.Combine(directory, "self")) |> ignore
+                    File.WriteAllText(Path.Combine(place.FullName, "arcstats"), "c_min 4 1\nsize 4 9\n")
+
+                    let arcWith (mounts: string) =
+                        File.WriteAllText(Path.Combine(directory, "self", "mounts"), mounts)
+                        use files = new ProcFiles(directory, directory, ManualClock())
+
+                        files.Read(ValueNone, Func<_>(fun () -> noReadings)).Arc
+                        |> Result.map _.Reclaimable
+
+                    Expect.equal (arcWith "lxcfs /var/lib/lxcfs fuse.lxcfs rw 0 0\n") (Ok 8UL<B>) "a host of containers"
+
+                    Expect.equal
+                        (arcWith "lxcfs /proc/meminfo fuse.lxcfs rw 0 0\n")
+                        (Error(SourceError.Absent "/proc/spl/kstat/zfs/arcstats"))
+                        "a container")
+
+            testCase "lines that cannot be read stand beside what the others say"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    File.WriteAllText(Path.Combine(directory, "diskstats"), "8 0 sda 1 2 3 4 5 6 7 8 9 10 11\n8 1 odd -1\n")
+                    File.WriteAllText(Path.Combine(directory, "meminfo"), "MemTotal: 8 kB\nMemFree: 4 kB\nBuffers: x kB\n")
+                    use files = new ProcFiles(directory, directory, ManualClock())
+
+                    for _ in 1..2 do
+                        let snapshot = files.Read(ValueNone, Func<_>(fun () -> noReadings))
+                        Expect.equal (snapshot.Disks |> Result.map (Array.map _.Device)) (Ok [| "sda" |]) "disks"
+                        Expect.equal (snapshot.Memory |> Result.map _.Free) (Ok(ValueSome 4096UL<B>)) "memory"
+
+                        Expect.equal
+                            (snapshot.Faults |> Array.map (fun fault -> fault.Source, fault.Line))
+                            [| "/proc/diskstats", 2; "/proc/meminfo", 3 |]
+                            "of this reading alone")
 
             testCase "an empty procfs is absent file by file"
             <| fun () ->
@@ -272,10 +312,36 @@ let private sysFiles =
                 Expect.equal (reading.Fans |> Array.map (fun fan -> fan.Speed)) [| 0<rpm>; 1182<rpm>; 2700<rpm> |] "fans"
                 Expect.isFalse reading.IsEmpty "something to read again"
 
-            testCase "thermal zones where hwmon has no temperature"
+            testCase "thermal zones where hwmon has no better temperature"
             <| fun () ->
                 let reading = SysFiles(Fixtures.pathOf "thermal-zones-only/sys", "/nowhere").ReadSensors()
-                Expect.isTrue reading.CpuTemperature.IsSome "a temperature"
+                Expect.equal reading.CpuTemperature (ValueSome 48.312) "the zone of the CPU, not the hotter one of the GPU"
+
+            testCase "which thermal zones are a CPU's is looked up at each sixtieth reading"
+            <| fun () ->
+                withDirectory (fun sys ->
+                    let zone number kind =
+                        let path = Path.Combine(sys, $"class/thermal/thermal_zone{number}")
+                        Directory.CreateDirectory path |> ignore
+                        File.WriteAllText(Path.Combine(path, "type"), kind + "\n")
+                        File.WriteAllText(Path.Combine(path, "temp"), "40000\n")
+
+                    zone 0 "gpu-thermal"
+                    let files = SysFiles(sys, "/nowhere")
+                    let read () = files.ReadSensors().CpuTemperature
+                    Expect.equal (read ()) ValueNone "none yet"
+                    zone 1 "cpu-thermal"
+
+                    for reading in 2..60 do
+                        Expect.equal (read ()) ValueNone $"reading {reading}"
+
+                    Expect.equal (read ()) (ValueSome 40.0) "reading 61")
+
+            testCase "a sensor that is no CPU's is read again soon although it gives no temperature"
+            <| fun () ->
+                let reading = SysFiles(Fixtures.pathOf "sensors-without-cpu-chip/sys", "/nowhere").ReadSensors()
+                Expect.equal reading.CpuTemperature ValueNone "none of a CPU"
+                Expect.isFalse reading.IsEmpty "its sensors are metrics"
 
             testCase "a machine without sensors"
             <| fun () -> Expect.isTrue (SysFiles("/nowhere", "/nowhere").ReadSensors().IsEmpty) "nothing to read again soon"
@@ -283,16 +349,87 @@ let private sysFiles =
             testCase "the clock from sysfs, else from cpuinfo, else unknown"
             <| fun () ->
                 let machine = Fixtures.pathOf "vm-2core-6.18/first"
-                Expect.isTrue (SysFiles(Fixtures.pathOf "two-sockets-smt/sys", "/nowhere").ReadFrequency().IsSome) "sysfs"
-                Expect.equal (SysFiles("/nowhere", machine + "/proc").ReadFrequency()) (ValueSome 2300.0) "cpuinfo"
-                Expect.equal (SysFiles("/nowhere", "/nowhere").ReadFrequency()) ValueNone "unknown"
+                Expect.isTrue (SysFiles(Fixtures.pathOf "two-sockets-smt/sys", "/nowhere").ReadFrequency().Value.IsSome) "sysfs"
+                Expect.equal (SysFiles("/nowhere", machine + "/proc").ReadFrequency().Value) (ValueSome 2300.0) "cpuinfo"
+                Expect.equal (SysFiles("/nowhere", "/nowhere").ReadFrequency().Value) ValueNone "unknown"
 
             testCase "cores from sysfs, else from cpuinfo, else unknown"
             <| fun () ->
                 let machine = Fixtures.pathOf "vm-2core-6.18/first"
-                Expect.equal (SysFiles(machine + "/sys", "/nowhere").ReadPhysicalCores()) (ValueSome 2) "sysfs"
-                Expect.equal (SysFiles("/nowhere", machine + "/proc").ReadPhysicalCores()) (ValueSome 2) "cpuinfo"
-                Expect.equal (SysFiles("/nowhere", "/nowhere").ReadPhysicalCores()) ValueNone "unknown"
+                Expect.equal (SysFiles(machine + "/sys", "/nowhere").ReadPhysicalCores().Value) (ValueSome 2) "sysfs"
+                Expect.equal (SysFiles("/nowhere", machine + "/proc").ReadPhysicalCores().Value) (ValueSome 2) "cpuinfo"
+                Expect.equal (SysFiles("/nowhere", "/nowhere").ReadPhysicalCores().Value) ValueNone "unknown"
+
+            testCase "a value of cpuinfo that cannot be read is reported with what can"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    File.WriteAllText(
+                        Path.Combine(directory, "cpuinfo"),
+                        "processor : 0\nmodel name : Own\ncpu MHz : 2000.0\ncore id : -1\n\n"
+                    )
+
+                    let files = SysFiles("/nowhere", directory)
+
+                    let fields (faults: SourceError[]) =
+                        faults
+                        |> Array.map (fun fault ->
+                            match fault with
+                            | SourceError.Garbled error -> error.Field
+                            | other -> string other)
+
+                    let name, clock, cores = files.ReadCpuName(), files.ReadFrequency(), files.ReadPhysicalCores()
+                    Expect.equal (name.Value, fields name.Faults) ("Own", [| "core id" |]) "name"
+                    Expect.equal (clock.Value, fields clock.Faults) (ValueSome 2000.0, [| "core id" |]) "clock"
+                    Expect.equal (cores.Value, fields cores.Faults) (ValueNone, [| "core id" |]) "cores")
+
+            testCase "a cpuinfo that cannot be opened is reported, one that is absent is not"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    Expect.equal (SysFiles("/nowhere", directory).ReadCpuName().Faults) [||] "absent"
+                    // A directory in its place cannot be read as a file, not even by root.
+                    Directory.CreateDirectory(Path.Combine(directory, "cpuinfo")) |> ignore
+                    Expect.hasLength (SysFiles("/nowhere", directory).ReadCpuName().Faults) 1 "unreadable")
+
+            testCase "file systems of a bound procfs lie under rootfs; one that is not there is left out, a bad line is reported"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    Directory.CreateDirectory(Path.Combine(directory, "1")) |> ignore
+                    Directory.CreateDirectory(Path.Combine(directory, "root", "data")) |> ignore
+                    File.WriteAllText(Path.Combine(directory, "filesystems"), "nodev\ttmpfs\n\text4\n")
+
+                    File.WriteAllText(
+                        Path.Combine(directory, "1", "mountinfo"),
+                        "1 0 8:1 / /data rw - ext4 /dev/a rw\n2 0 8:2 / /gone rw - ext4 /dev/b rw\n3 0 ? / /x rw - ext4 /dev/c rw\n4 0 0:9 / /data rw - nfs s:/d rw\n"
+                    )
+
+                    let read withNetwork =
+                        PartitionFiles(directory, Path.Combine(directory, "root"), AgentClock(), withNetwork).Read()
+
+                    let plain = read false
+                    Expect.equal (plain.OnDisk |> Array.map _.Device, plain.OverNetwork.Length) ([| "/dev/a" |], 0) "disks"
+                    Expect.isGreaterThan (uint64 plain.OnDisk[0].Total) 0UL "the size of where the test runs"
+
+                    match plain.Faults with
+                    | [| SourceError.Garbled error |] -> Expect.equal (error.Source, error.Line) ("/proc/self/mountinfo", 3) "the bad line"
+                    | other -> failtest $"expected one fault, got %A{other}"
+
+                    Expect.equal ((read true).OverNetwork |> Array.map _.Device) [| "s:/d" |] "for metrics")
+
+            testCase "sixteen faults of file systems are told"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    Directory.CreateDirectory(Path.Combine(directory, "self")) |> ignore
+                    File.WriteAllText(Path.Combine(directory, "filesystems"), "\text4\n")
+                    // A name that is too long for a path is an error of statvfs that is no absence.
+                    let mount (n: int) =
+                        let directory = String('x', 300) + string n
+                        $"/dev/sd{n} /{directory} ext4 rw 0 0\n"
+
+                    let faultsOf count =
+                        File.WriteAllText(Path.Combine(directory, "self", "mounts"), String.Join("", Seq.init count mount))
+                        PartitionFiles(directory, "/", AgentClock(), false).Read().Faults.Length
+
+                    Expect.equal (faultsOf 15, faultsOf 16, faultsOf 17) (15, 16, 16) "at most sixteen")
 
             testCase "file systems are told in bytes, as stat -f has them"
             <| fun () ->
@@ -311,7 +448,7 @@ let private sysFiles =
                         * UInt64.Parse(words[1], CultureInfo.InvariantCulture)
 
                     match
-                        PartitionFiles("/proc", "/").Read()
+                        PartitionFiles("/proc", "/", AgentClock(), false).Read().OnDisk
                         |> Array.tryFind (fun partition -> partition.MountPoint = "/")
                     with
                     | Some root -> Expect.equal (uint64 root.Total) size "blocks times block size"

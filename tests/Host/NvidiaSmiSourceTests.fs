@@ -99,10 +99,13 @@ let private inOrder =
                         { Gpu.OfIndex 1 with
                             Name = "NVIDIA H100 80GB HBM3"
                             Uuid = "GPU-14444444-0000-4000-8000-000000000000"
+                            PciBusId = "00000000:1A:00.0"
                             Utilization = ValueSome 91.0<percent>
                             MemoryUtilization = ValueSome 42.0<percent>
                             MemoryTotal = ValueSome 85520809984UL<B>
                             MemoryUsed = ValueSome 16452157440UL<B>
+                            MemoryFree = ValueSome 68566384640UL<B>
+                            MemoryReserved = ValueSome 502267904UL<B>
                             Temperature = ValueSome 51.0<degC>
                             MemoryTemperature = ValueSome 61.0<degC>
                             Power = ValueSome 433.78<W>
@@ -184,7 +187,7 @@ let private inOrder =
                     Expect.equal (gpu.Encoder, gpu.Decoder) (ValueNone, ValueNone) "what it does not know"
                     Expect.equal gpu.ClockSm (ValueSome 1980.0<MHz>) "the rest"
                     let loops = FakeNvidiaSmi.loops scripted
-                    Expect.hasLength loops 4 "one for each field that it complained about, and the one that runs"
+                    Expect.hasLength loops 5 "one for each field that it complained about, and the one that runs"
                     Thread.Sleep 500
                     Expect.equal (FakeNvidiaSmi.loops scripted) loops "it stays"
                     Expect.isNull source.Error "no complaint of ours")

@@ -28,7 +28,9 @@ let private withReader (machine: Machine) (test: NvmlSource -> unit) =
     let procFs = Path.Combine(machine.Directory, "proc")
     Directory.CreateDirectory(Path.Combine(procFs, "4711")) |> ignore
     File.WriteAllText(Path.Combine(procFs, "4711", "comm"), "pt_main_thread\n")
-    let source = NvmlSource(machine.Library, procFs, seconds 1.0, seconds 10.0, clock)
+
+    let source =
+        NvmlSource(machine.Library, procFs, Path.Combine(machine.Directory, "sys"), seconds 1.0, seconds 10.0, clock)
 
     try
         test source
@@ -61,10 +63,16 @@ let private gpu (index: int) : Gpu =
         Index = index
         Name = "NVIDIA H100 80GB HBM3"
         Uuid = $"GPU-{index}4444444-0000-4000-8000-000000000000"
+        PciBusId = $"00000000:%02X{0x19 + index}:00.0"
+        IsSuspended = false
         Utilization = ValueSome(LanguagePrimitives.FloatWithMeasure(float (90 + index)))
         MemoryUtilization = ValueSome 42.0<percent>
         MemoryTotal = ValueSome 85520809984UL<B>
         MemoryUsed = ValueSome 16452157440UL<B>
+        // 85520809984 - 16452157440 - 502267904.
+        MemoryFree = ValueSome 68566384640UL<B>
+        MemoryReserved = ValueSome 502267904UL<B>
+        IsMemoryShared = false
         Temperature = ValueSome(LanguagePrimitives.FloatWithMeasure(float (50 + index)))
         FanSpeed = ValueNone
         Power = ValueSome 433.78<W>
@@ -210,6 +218,8 @@ let private readings =
                                 { gpu 0 with
                                     MemoryTotal = ValueNone
                                     MemoryUsed = ValueNone
+                                    MemoryFree = ValueNone
+                                    MemoryReserved = ValueNone
                                 }
                                 "temperature", { gpu 0 with Temperature = ValueNone }
                                 "memory_temperature",
@@ -303,6 +313,7 @@ let private readings =
                                         { gpu 0 with
                                             // With what is reserved, 502267904 bytes.
                                             MemoryUsed = ValueSome 16954425344UL<B>
+                                            MemoryReserved = ValueNone
                                             MigMode = ValueNone
                                             MigDevices = ValueNone
                                             RemappedRowsPending = ValueNone
@@ -381,6 +392,9 @@ let private readings =
                         ComputeInstance = ValueSome ci
                         MemoryTotal = ValueSome total
                         MemoryUsed = ValueSome used
+                        ComputeProcesses = ValueSome [||]
+                        XidLast = ValueNone
+                        XidCount = ValueNone
                     }
 
                 let first' = instance 0 "1g.10gb" "MIG-a" 9 0 10468982784UL<B> 524288000UL<B>
@@ -481,6 +495,7 @@ let private faults =
                             { Gpu.OfIndex 0 with
                                 Name = (gpu 0).Name
                                 Uuid = (gpu 0).Uuid
+                                PciBusId = (gpu 0).PciBusId
                                 XidCount = ValueSome 0UL
                             }
 
@@ -510,6 +525,94 @@ let private faults =
                                     Faults = [||]
                                 })
                         |> ignore))
+
+            testCase "after a suspend, when every call answers 999, the library is opened again"
+            <| fun () ->
+                withMachine (machineOf "" 1) (fun machine ->
+                    withReader machine (fun source ->
+                        whole source |> ignore
+                        // The opening that is there is the first; the second works.
+                        machine.Play(machineOf "nvml_dead_before 2\nnvml_dead_code 17" 1)
+
+                        until source "the end of the session" (fun reading -> reading.Gpus[0].Utilization.IsNone)
+                        |> ignore
+
+                        until source "it is opened again" (fun reading -> reading.Gpus = [| gpu 0 |])
+                        |> ignore))
+
+            testCase "a GPU that comes or goes is found without any fault"
+            <| fun () ->
+                withMachine (machineOf "" 1) (fun machine ->
+                    withReader machine (fun source ->
+                        whole source |> ignore
+                        machine.Play(machineOf "" 2)
+                        // Half a minute, divided by the scale.
+                        until source "two" (fun reading -> reading.Gpus.Length = 2) |> ignore
+                        machine.Play(machineOf "" 1)
+                        let reading = until source "one" (fun reading -> reading.Gpus.Length = 1)
+                        Expect.equal reading.Faults [||] "no fault"))
+
+            testCase "a suspended GPU is not asked, and is known by its name"
+            <| fun () ->
+                withMachine (machineOf "nvml_trace 1" 2) (fun machine ->
+                    let power = Path.Combine(machine.Directory, "sys/bus/pci/devices/0000:19:00.0/power")
+                    Directory.CreateDirectory power |> ignore
+                    let status = Path.Combine(power, "runtime_status")
+                    File.WriteAllText(Path.Combine(power, "control"), "auto\n")
+                    File.WriteAllText(status, "active\n")
+
+                    withReader machine (fun source ->
+                        whole source |> ignore
+                        File.WriteAllText(status, "suspended\n")
+
+                        let reading = until source "it is suspended" (fun reading -> reading.Gpus[0].IsSuspended)
+
+                        Expect.equal reading.Faults [||] "no fault"
+                        Expect.equal reading.Gpus[0].Name (gpu 0).Name "its name"
+                        Expect.equal reading.Gpus[1] (gpu 1) "its neighbour"
+                        let calls = Path.Combine(machine.Directory, "calls.txt")
+
+                        let asked () =
+                            File.ReadAllLines calls
+                            |> Array.filter (fun line -> line.EndsWith " 0" && not (line.Contains "HandleByIndex"))
+                            |> Array.length
+
+                        // One that was under way may end.
+                        Thread.Sleep 100
+                        let before = asked ()
+
+                        for _ in 1..20 do
+                            source.Read() |> ignore
+                            Thread.Sleep 20
+
+                        Expect.equal (asked ()) before "no call"
+                        File.WriteAllText(status, "active\n")
+                        until source "it is awake" (fun reading -> reading.Gpus[0] = gpu 0) |> ignore))
+
+            testCase "a library that is let go of is shut down, and initialised again by the next reading"
+            <| fun () ->
+                withMachine (machineOf "nvml_trace 1" 1) (fun machine ->
+                    withReader machine (fun source ->
+                        whole source |> ignore
+
+                        let calls name =
+                            File.ReadAllLines(Path.Combine(machine.Directory, "calls.txt"))
+                            |> Array.filter _.Contains($" {name} ")
+                            |> Array.length
+
+                        Expect.equal (calls "nvmlShutdown", calls "nvmlInit_v2") (0, 1) "open"
+                        let watch = Stopwatch.StartNew()
+
+                        // A thread may be in a call.
+                        while calls "nvmlShutdown" = 0 do
+                            Expect.isLessThan watch.Elapsed (seconds 10.0) "let go of"
+                            source.Release()
+                            Thread.Sleep 10
+
+                        source.Release()
+                        Expect.equal (calls "nvmlShutdown", calls "nvmlInit_v2") (1, 1) "closed once"
+                        until source "again" (fun reading -> reading.Gpus = [| gpu 0 |]) |> ignore
+                        Expect.equal (calls "nvmlInit_v2") 2 "opened again"))
 
             testCase "a GPU that is lost after some calls and back after more"
             <| fun () ->
@@ -578,7 +681,7 @@ let private faults =
             <| fun () ->
                 withMachine "" (fun machine ->
                     let stateOf path =
-                        let source = NvmlSource(path, "/proc", seconds 1.0, seconds 10.0, AgentClock())
+                        let source = NvmlSource(path, "/proc", "/sys", seconds 1.0, seconds 10.0, AgentClock())
                         Expect.isNull (source.Read()) "no reading"
                         source.State
 

@@ -26,6 +26,7 @@ let private noReadings: SlowReadings =
         PhysicalCores = ValueNone
         Fans = [||]
         Gpus = [||]
+        Devices = Devices.unknown
     }
 
 /// What a test may change of a run.

@@ -94,10 +94,13 @@ let private healthy: Snapshot =
         Window = ValueNone
         Stat =
             Stat.parse (ReadOnlySpan(Fixtures.utf8 "cpu  1 1 1 1\ncpu0 1 1 1 1\nctxt 1\nbtime 1\n"))
+            |> Parsed.strict
             |> Result.mapError SourceError.Garbled
         Memory =
             MemInfo.parse (ReadOnlySpan(Fixtures.utf8 "MemTotal: 1 kB\nMemFree: 1 kB\n"))
+            |> Parsed.strict
             |> Result.mapError SourceError.Garbled
+        Arc = Error(SourceError.Absent "/proc/spl/kstat/zfs/arcstats")
         Load = Ok { One = 0.0; Five = 0.0; Fifteen = 0.0 }
         Disks =
             Ok
@@ -124,7 +127,9 @@ let private healthy: Snapshot =
                 PhysicalCores = ValueNone
                 Fans = [||]
                 Gpus = [||]
+                Devices = Devices.unknown
             }
+        Faults = [||]
     }
 
 /// Observes these snapshots, each with what the slow sources lack, and returns the lines after their time stamps.
@@ -211,6 +216,7 @@ let private watch =
                 Expect.equal
                     (observed LogLevel.Debug [] [ healthy, []; healthy, [] ])
                     ([
+                        "DEBUG no size of ZFS's cache: /proc/spl/kstat/zfs/arcstats does not exist"
                         "DEBUG no CPU pressure: /proc/gone does not exist"
                         "DEBUG no I/O pressure: /proc/gone does not exist"
                         "DEBUG no memory pressure: /proc/gone does not exist"
@@ -229,6 +235,31 @@ let private watch =
                     (observed LogLevel.Info [] [ broken, [] ])
                     ([ "WARNING no I/O pressure: /proc/pressure/io cannot be read: denied" ], 1L)
                     "told"
+
+            testCase "a line that cannot be read is told once, wherever in the file it stands"
+            <| fun () ->
+                let odd line raw =
+                    { healthy with
+                        Faults =
+                            [|
+                                {
+                                    Source = "/proc/diskstats"
+                                    Line = line
+                                    Field = "time reading"
+                                    Raw = raw
+                                    Expected = "a whole number"
+                                }
+                            |]
+                    }
+
+                Expect.equal
+                    (observed LogLevel.Info [] [ odd 2 "-5", []; odd 2 "-6", []; odd 3 "-7", []; healthy, [] ])
+                    ([
+                        "WARNING /proc/diskstats line 2, field time reading: expected a whole number, found \"-5\""
+                        "INFO /proc/diskstats time reading: can be read again"
+                     ],
+                     3L)
+                    "once"
 
             testCase "slow sources are told once as well, each for itself"
             <| fun () ->

@@ -2,12 +2,14 @@ module Agent.Tests.Proc.CpuInfoTests
 
 open System
 open System.Text
+open Agent.Core
 open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.Tests.Fixtures
 open Expecto
 
-let private parse (text: byte[]) = CpuInfo.parse (ReadOnlySpan text)
+let private parse (text: byte[]) =
+    CpuInfo.parse (ReadOnlySpan text) |> Parsed.strict
 
 let private lscpu (name: string) =
     (text "vm-2core-6.18/first/lscpu.txt").Split '\n'
@@ -38,6 +40,8 @@ let tests =
                         Clock = ValueSome 2300.0<MHz>
                         Socket = ValueSome 0UL
                         Core = ValueSome 1UL
+                        Implementer = ValueNone
+                        Part = ValueNone
                     }
                     "the second CPU"
 
@@ -62,12 +66,13 @@ let tests =
 
                 Expect.equal (CpuInfo.physicalCores info) ValueNone "cores"
 
-            testCase "arm64 names neither model nor clock nor cores"
+            testCase "arm64 gives no model name, no clock and no cores"
             <| fun () ->
                 let info = want (parse (bytes "arm64/proc/cpuinfo"))
                 Expect.equal info.ModelName ValueNone "model"
                 Expect.equal info.Processors.Length 2 "CPUs"
                 Expect.equal (CpuInfo.meanClock info, CpuInfo.physicalCores info) (ValueNone, ValueNone) "unknown, not 0"
+                Expect.equal (CpuInfo.name info) (ValueSome "Neoverse N1") "0x41 and 0xd0c"
 
             testCase "what armv7 says of the board after its processors is no processor"
             <| fun () ->
@@ -75,16 +80,91 @@ let tests =
                 Expect.equal info.ModelName (ValueSome "ARMv7 Processor rev 4 (v7l)") "model"
                 Expect.equal info.Processors.Length 1 "CPUs"
 
-            testCase "POWER writes its clock under another name, which is not read"
+            testCase "POWER names its clock and its model its own way"
             <| fun () ->
                 let info = want (parse (bytes "ppc64le/proc/cpuinfo"))
                 Expect.equal info.Processors.Length 2 "CPUs"
-                Expect.equal (info.ModelName, CpuInfo.meanClock info) (ValueNone, ValueNone) "unknown"
+                Expect.equal (CpuInfo.name info, CpuInfo.meanClock info) (ValueSome "POWER9", ValueSome 2300.0<MHz>) "model and clock"
 
-            testCase "the lines of s390x are no processor blocks and no error"
+            testCase "s390x names its machine in one line a processor, and its clocks in blocks behind them"
             <| fun () ->
                 let info = want (parse (bytes "s390x/proc/cpuinfo"))
-                Expect.equal (info.ModelName, info.Processors.Length) (ValueNone, 0) "nothing known"
+                Expect.equal (CpuInfo.name info, info.Processors.Length) (ValueSome "IBM z13 (2964)", 2) "model and CPUs"
+                Expect.equal (CpuInfo.meanClock info) (ValueSome 5000.0<MHz>) "clock"
+
+            for what, text, expected in
+                [
+                    "a machine type of s390 that is not known is told by its number",
+                    "processor 0: version = 00,  identification = 1,  machine = 9999\n",
+                    ValueSome "IBM Z (9999)"
+                    "LoongArch", "processor\t: 0\nModel Name\t: Loongson-3A5000\nCPU MHz\t: 2500.00\n\n", ValueSome "Loongson-3A5000"
+                    "MIPS", "processor\t: 0\ncpu model\t: Cavium Octeon III V0.2\n\n", ValueSome "Cavium Octeon III V0.2"
+                    "RISC-V with its core",
+                    "processor\t: 0\nisa\t: rv64imafdc_zicntr\nuarch\t: sifive,u74-mc\n\n",
+                    ValueSome "sifive,u74-mc"
+                    "RISC-V without", "processor\t: 0\nisa\t: rv64imafdc_zicntr\n\n", ValueSome "RISC-V rv64imafdc"
+                    "x86", "processor\t: 0\nmodel name\t: Xeon\n\n", ValueSome "Xeon"
+                    "nothing", "processor\t: 0\nBogoMIPS\t: 50.00\n\n", ValueNone
+                ] do
+                testCase $"the name of {what}"
+                <| fun () -> Expect.equal (CpuInfo.name (want (parse (utf8 text)))) expected "name"
+
+            for implementer, part, expected in
+                [
+                    "0x41", "0xd4f", "Neoverse V2"
+                    "0x41", "0xd0c", "Neoverse N1"
+                    "0x41", "0xd42", "Cortex-A78AE"
+                    "0x41", "0xd03", "Cortex-A53"
+                    "0x43", "0x0af", "Cavium ThunderX2"
+                    "0x46", "0x001", "Fujitsu A64FX"
+                    "0x48", "0xd01", "HiSilicon TSV110"
+                    "0x4e", "0x004", "NVIDIA Carmel"
+                    "0x61", "0x023", "Apple M1 Firestorm"
+                    "0xc0", "0xac3", "Ampere-1"
+                    "0x41", "0xfff", "Arm part 0xfff"
+                    "0x99", "0x001", "implementer 0x99 part 0x001"
+                ] do
+                testCase $"arm64: implementer {implementer} and part {part} are {expected}"
+                <| fun () ->
+                    let text = $"processor\t: 0\nCPU implementer\t: {implementer}\nCPU part\t: {part}\n\n"
+                    Expect.equal (CpuInfo.name (want (parse (utf8 text)))) (ValueSome expected) "name"
+
+            testCase "arm64 with two kinds of cores names both and how many there are"
+            <| fun () ->
+                let core part =
+                    $"processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: {part}\n\n"
+
+                let text = String.replicate 4 (core "0xd05") + String.replicate 2 (core "0xd0b")
+
+                Expect.equal (CpuInfo.name (want (parse (utf8 text)))) (ValueSome "4x Cortex-A55 + 2x Cortex-A76") "names"
+
+            testCase "a model name goes before implementer and part"
+            <| fun () ->
+                Expect.equal
+                    (CpuInfo.name (want (parse "processor : 0\nmodel name : ARMv7 rev 4\nCPU implementer : 0x41\nCPU part : 0xc07\n\n"B)))
+                    (ValueSome "ARMv7 rev 4")
+                    "name"
+
+            testCase "0 MHz is no clock, and the mean is of those that tell"
+            <| fun () ->
+                let clocks text =
+                    let info = want (parse (utf8 text))
+                    CpuInfo.meanClock info
+
+                Expect.equal (clocks "processor : 0\ncpu MHz : 0.000\n\n") ValueNone "none tells"
+
+                Expect.equal
+                    (clocks "processor : 0\ncpu MHz : 0.000\n\nprocessor : 1\ncpu MHz : 2000.000\n\n")
+                    (ValueSome 2000.0<MHz>)
+                    "one does"
+
+            testCase "a clock lies between 1 MHz and 20 GHz"
+            <| fun () ->
+                let clock text =
+                    CpuInfo.meanClock (want (parse (utf8 $"processor : 0\ncpu MHz : {text}\n\n")))
+
+                Expect.equal (clock "1.000", clock "20000.000") (ValueSome 1.0<MHz>, ValueSome 20000.0<MHz>) "the edges"
+                Expect.equal (clock "0.999", clock "20000.001") (ValueNone, ValueNone) "beyond them"
 
             testCase "a clock that kernel 6.15 calls Unknown is unknown and costs nothing else"
             <| fun () ->
@@ -132,19 +212,34 @@ let tests =
             testCase "a socket that is no number names its line"
             <| fun () -> Expect.equal (located (parse "processor : 0\nphysical id :\n\n"B)) ("/proc/cpuinfo", 2, "physical id", "") "place"
 
-            testCase "a torn last line is an error"
+            testCase "a value that is no number costs its own field"
             <| fun () ->
-                Expect.equal
-                    (located (parse "processor : 0\n\nprocessor : 1\ncpu MHz : 23"B))
-                    ("/proc/cpuinfo", 4, "the last line", "cpu MHz : 23")
-                    "place"
+                let read =
+                    want (
+                        CpuInfo.parse (ReadOnlySpan "processor : 0\nmodel name : Own\ncpu MHz : 2000.0\nphysical id : 0\ncore id : -1\n\n"B)
+                    )
 
-            testCase "a block that is not closed is an error: the rest of the file is missing"
-            <| fun () ->
+                Expect.equal (read.Value.ModelName, CpuInfo.meanClock read.Value) (ValueSome "Own", ValueSome 2000.0<MHz>) "model and clock"
+                Expect.equal (CpuInfo.physicalCores read.Value) ValueNone "cores"
+
                 Expect.equal
-                    (located (parse "processor : 0\n\nprocessor : 1\n"B))
-                    ("/proc/cpuinfo", 4, "the blank line after a processor", "")
-                    "place"
+                    (read.Faults |> Array.map (fun fault -> fault.Line, fault.Field, fault.Raw))
+                    [| 5, "core id", "-1" |]
+                    "reported"
+
+            testCase "a torn last line costs itself"
+            <| fun () ->
+                let read =
+                    want (CpuInfo.parse (ReadOnlySpan "processor : 0\ncpu MHz : 1000.0\n\nprocessor : 1\ncpu MHz : 23"B))
+
+                Expect.equal (read.Value.Processors.Length, CpuInfo.meanClock read.Value) (2, ValueSome 1000.0<MHz>) "the first"
+                Expect.equal (located (Parsed.strict (Ok read))) ("/proc/cpuinfo", 5, "the last line", "cpu MHz : 23") "reported"
+
+            testCase "a block that is not closed is reported, and what it says counts"
+            <| fun () ->
+                let read = want (CpuInfo.parse (ReadOnlySpan "processor : 0\n\nprocessor : 1\ncpu MHz : 2300.0\n"B))
+                Expect.equal (CpuInfo.meanClock read.Value) (ValueSome 2300.0<MHz>) "clock"
+                Expect.equal (located (Parsed.strict (Ok read))) ("/proc/cpuinfo", 5, "the blank line after a processor", "") "reported"
 
             testCase "an empty text knows nothing"
             <| fun () ->

@@ -1,12 +1,14 @@
 module Agent.Tests.Proc.DiskStatsTests
 
 open System
+open Agent.Core
 open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.Tests.Fixtures
 open Expecto
 
-let private parse (text: byte[]) = DiskStats.parse (ReadOnlySpan text)
+let private parse (text: byte[]) =
+    DiskStats.parse (ReadOnlySpan text) |> Parsed.strict
 
 let private disk name (disks: DiskStats.DiskCounters[]) =
     disks |> Array.find (fun disk -> disk.Device = name)
@@ -168,4 +170,21 @@ let tests =
                     (located (parse "8 0 sda 1 2 3 4 5 6 7 8 9 10 11\r\n"B))
                     ("/proc/diskstats", 1, "weighted time", "11\\x0d")
                     "place"
+
+            testCase "a device with a line of its own form costs itself"
+            <| fun () ->
+                let read =
+                    want (
+                        DiskStats.parse (
+                            ReadOnlySpan
+                                "8 0 sda 1 2 3 4 5 6 7 8 9 10 11\n252 0 vendor/v1 1 2 3 -4 5 6 7 8 9 10 11\n8 16 sdb 1 2 3 4 5 6 7 8 9 10 11\n"B
+                        )
+                    )
+
+                Expect.equal (read.Value |> Array.map _.Device) [| "sda"; "sdb" |] "the others"
+
+                Expect.equal
+                    (read.Faults |> Array.map (fun fault -> fault.Line, fault.Field, fault.Raw))
+                    [| 2, "time reading", "-4" |]
+                    "reported"
         ]

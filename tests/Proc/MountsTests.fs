@@ -1,17 +1,21 @@
 module Agent.Tests.Proc.MountsTests
 
 open System
+open Agent.Core
 open Agent.Core.Proc
 open Agent.Tests.Fixtures
 open Expecto
 
-let private parse (text: byte[]) = Mounts.parse (ReadOnlySpan text)
+let private parse (text: byte[]) =
+    Mounts.parse (ReadOnlySpan text) |> Parsed.strict
 
 let private mount device mountPoint fsType : Mounts.Mount =
     {
         Device = device
         MountPoint = mountPoint
         FsType = fsType
+        IsReadOnly = false
+        Place = ValueNone
     }
 
 [<Tests>]
@@ -28,7 +32,7 @@ let tests =
                     |> Array.skip 1
                     |> Array.map (fun row -> mount row[0] row[6] row[1])
 
-                Expect.equal mounts said "device, directory, type"
+                Expect.equal (mounts |> Array.map (fun mount -> { mount with IsReadOnly = false })) said "device, directory, type"
                 Expect.equal mounts[5] (mount "/dev/vda" "/" "ext4") "the root"
 
             testCase "three octal digits after a backslash are one byte"
@@ -74,4 +78,21 @@ let tests =
 
             testCase "line ends of another system stay outside the three fields"
             <| fun () -> Expect.equal (parse "a /b ext4 rw 0 0\r\n"B) (Ok [| mount "a" "/b" "ext4" |]) "mount"
+
+            testCase "a line without a type costs itself"
+            <| fun () ->
+                let read = want (Mounts.parse (ReadOnlySpan "/dev/sda1\na /b ext4 rw 0 0\nc /d xfs"B))
+                Expect.equal read.Value [| mount "a" "/b" "ext4" |] "the other"
+
+                Expect.equal
+                    (read.Faults |> Array.map (fun fault -> fault.Line, fault.Field))
+                    [| 1, "type"; 3, "the last line" |]
+                    "reported"
+
+            testCase "the option ro stands first"
+            <| fun () ->
+                let mounts =
+                    want (parse "a /a ext4 ro 0 0\nb /b ext4 ro,noatime 0 0\nc /c ext4 rw,errors=remount-ro 0 0\nd /d ext4 rok 0 0\n"B)
+
+                Expect.equal (mounts |> Array.map _.IsReadOnly) [| true; true; false; false |] "read-only"
         ]

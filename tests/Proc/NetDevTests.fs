@@ -1,12 +1,14 @@
 module Agent.Tests.Proc.NetDevTests
 
 open System
+open Agent.Core
 open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.Tests.Fixtures
 open Expecto
 
-let private parse (text: byte[]) = NetDev.parse (ReadOnlySpan text)
+let private parse (text: byte[]) =
+    NetDev.parse (ReadOnlySpan text) |> Parsed.strict
 
 let private header = "Inter-| Receive | Transmit\n face |bytes packets|bytes packets\n"
 let private parseLines (lines: string) = parse (utf8 (header + lines))
@@ -129,4 +131,19 @@ let tests =
                     (located (parseLines "eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\r\n"))
                     ("/proc/net/dev", 3, "tx compressed", "16\\x0d")
                     "place"
+
+            testCase "an interface whose line is cut or garbled costs itself"
+            <| fun () ->
+                let row name =
+                    $"{name}: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"
+
+                let read =
+                    want (NetDev.parse (ReadOnlySpan(utf8 (header + row "lo" + "eth0: 1 2 x\n" + row "eth1" + "eth2: 1 2 3"))))
+
+                Expect.equal (read.Value |> Array.map _.Name) [| "lo"; "eth1" |] "the others"
+
+                Expect.equal
+                    (read.Faults |> Array.map (fun fault -> fault.Line, fault.Field))
+                    [| 4, "rx errs"; 6, "the last line" |]
+                    "reported"
         ]

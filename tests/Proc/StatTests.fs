@@ -2,12 +2,14 @@ module Agent.Tests.Proc.StatTests
 
 open System
 open System.Text
+open Agent.Core
 open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.Tests.Fixtures
 open Expecto
 
-let private parse (text: byte[]) = Stat.parse (ReadOnlySpan text)
+let private parse (text: byte[]) =
+    Stat.parse (ReadOnlySpan text) |> Parsed.strict
 
 let private times columns : Stat.CpuTimes =
     match columns with
@@ -26,6 +28,9 @@ let private times columns : Stat.CpuTimes =
         }
     | _ -> failtest "ten columns"
 
+let private wantParsed (text: string) =
+    want (Stat.parse (ReadOnlySpan(utf8 text)))
+
 [<Tests>]
 let tests =
     testList
@@ -36,7 +41,7 @@ let tests =
                 let stat = want (parse (bytes "vm-2core-6.18/first/proc/stat"))
 
                 Expect.equal
-                    stat.Total
+                    stat.Total.Value
                     (times
                         [
                             8650UL<tick>
@@ -55,7 +60,7 @@ let tests =
                 Expect.equal (stat.Cpus |> Array.map (fun cpu -> cpu.Id)) [| 0; 1 |] "ids"
 
                 Expect.equal
-                    stat.Cpus[1].Times
+                    stat.Cpus[1].Times.Value
                     (times
                         [
                             5424UL<tick>
@@ -78,7 +83,7 @@ let tests =
                 let stat = want (parse (bytes "kernel-2.4/proc/stat"))
 
                 Expect.equal
-                    stat.Total
+                    stat.Total.Value
                     (times
                         [
                             153213UL<tick>
@@ -102,7 +107,7 @@ let tests =
                 let stat = want (parse (bytes "kernel-2.6/proc/stat"))
 
                 Expect.equal
-                    stat.Cpus[0].Times
+                    stat.Cpus[0].Times.Value
                     (times
                         [
                             1393280UL<tick>
@@ -123,7 +128,7 @@ let tests =
                 let stat = want (parse (bytes "kernel-4.18/proc/stat"))
 
                 Expect.equal
-                    (stat.Total.Softirq, stat.Total.Steal, stat.Total.Guest, stat.Total.GuestNice)
+                    (stat.Total.Value.Softirq, stat.Total.Value.Steal, stat.Total.Value.Guest, stat.Total.Value.GuestNice)
                     (912UL<tick>, 77UL<tick>, 300UL<tick>, 12UL<tick>)
                     "the last four"
 
@@ -132,7 +137,7 @@ let tests =
             testCase "columns that a later kernel adds are ignored"
             <| fun () ->
                 let stat = want (parse "cpu  1 2 3 4 5 6 7 8 9 10 11 twelve\ncpu0 1 2 3 4 5 6 7 8 9 10 11\nctxt 1\n"B)
-                Expect.equal (stat.Total.GuestNice, stat.Cpus.Length) (10UL<tick>, 1) "guest_nice and CPUs"
+                Expect.equal (stat.Total.Value.GuestNice, stat.Cpus.Length) (10UL<tick>, 1) "guest_nice and CPUs"
 
             testCase "CPUs that are off-line leave gaps in the numbers"
             <| fun () ->
@@ -148,7 +153,7 @@ let tests =
 
                 let stat = want (parse (utf8 (string (text.Append "ctxt 1\nbtime 1700000000\n"))))
                 Expect.equal stat.Cpus.Length 256 "CPUs"
-                Expect.equal (stat.Cpus[255].Id, stat.Cpus[255].Times.Idle) (255, 255UL<tick>) "the last CPU"
+                Expect.equal (stat.Cpus[255].Id, stat.Cpus[255].Times.Value.Idle) (255, 255UL<tick>) "the last CPU"
 
             testCase "a text without btime has no boot time"
             <| fun () -> Expect.equal (want (parse "cpu  1 2 3 4\ncpu0 1 2 3 4\nctxt 1\n"B)).BootTime ValueNone "none"
@@ -172,7 +177,7 @@ let tests =
             testCase "the largest counter reads as it stands"
             <| fun () ->
                 let stat = want (parse "cpu  18446744073709551615 2 3 4\nctxt 1\n"B)
-                Expect.equal stat.Total.User 18446744073709551615UL<tick> "2^64-1"
+                Expect.equal stat.Total.Value.User 18446744073709551615UL<tick> "2^64-1"
 
             testCase "a garbled boot time names its line"
             <| fun () -> Expect.equal (located (parse "cpu  1 2 3 4\nctxt 1\nbtime soon\n"B)) ("/proc/stat", 3, "btime", "soon") "place"
@@ -180,10 +185,10 @@ let tests =
             testCase "another file in its place is told from its first line"
             <| fun () -> Expect.equal (located (parse "MemTotal: 1 kB\n"B)) ("/proc/stat", 1, "cpu", "MemTotal:") "place"
 
-            testCase "a line torn among the CPUs is an error"
+            testCase "a line torn among the CPUs is a fault"
             <| fun () -> Expect.equal (located (parse "cpu  1 2 3 4\ncpu0 1 2 3"B)) ("/proc/stat", 2, "cpu", "cpu0 1 2 3") "place"
 
-            testCase "a line torn after the CPUs is an error"
+            testCase "a line torn after the CPUs is a fault"
             <| fun () ->
                 Expect.equal
                     (located (parse "cpu  1 2 3 4\ncpu0 1 2 3 4\nctxt 1\nbtime 17000"B))
@@ -201,11 +206,55 @@ let tests =
                 let stat = want (parse "cpu  1 2 3 4\ncpu0 1 2 3 4\n\nbtime 5\n"B)
                 Expect.equal (stat.Cpus.Length, stat.BootTime) (1, ValueSome 5L<s>) "CPUs and btime"
 
-            testCase "a blank line among the CPUs does not lose those after it in silence"
+            testCase "CPUs that do not follow each other are all there"
             <| fun () ->
-                match parse "cpu  1 2 3 4\ncpu0 1 2 3 4\n\ncpu1 1 2 3 4\nbtime 5\n"B with
-                | Ok stat -> Expect.equal stat.Cpus.Length 2 "both CPUs, or an error"
-                | Error error -> Expect.equal error.Source "/proc/stat" "a located error"
+                let stat = want (parse "cpu  1 2 3 4\ncpu0 1 2 3 4\n\ncpu1 1 2 3 4\nbtime 5\n"B)
+                Expect.equal (stat.Cpus.Length, stat.Online) (2, ValueSome 2) "both"
+
+            testCase "intr that is cut costs nothing of the CPUs"
+            <| fun () ->
+                let read = wantParsed "cpu  3 0 0 5\ncpu0 1 0 0 2\ncpu1 2 0 0 3\nintr 11493 0 0 1"
+
+                Expect.equal
+                    (read.Value.Cpus
+                     |> Array.map (fun cpu -> cpu.Id, cpu.Times |> ValueOption.map (fun times -> times.User, times.Idle)))
+                    [| 0, ValueSome(1UL<tick>, 2UL<tick>); 1, ValueSome(2UL<tick>, 3UL<tick>) |]
+                    "CPUs"
+
+                Expect.equal read.Value.Online (ValueSome 2) "both are there"
+                Expect.equal (located (Parsed.strict (Ok read))) ("/proc/stat", 4, "the last line", "intr 11493 0 0 1") "reported"
+
+            testCase "a CPU whose line is garbled is there, without times"
+            <| fun () ->
+                let read = wantParsed "cpu  3 0 0 5\ncpu0 1 0 ? 2\ncpu1 2 0 0 3\nctxt 1\n"
+                Expect.equal (read.Value.Cpus |> Array.map (fun cpu -> cpu.Id, cpu.Times.IsSome)) [| 0, false; 1, true |] "CPUs"
+                Expect.equal read.Value.Online (ValueSome 2) "both are there"
+                Expect.equal read.Value.Total.Value.Idle 5UL<tick> "the line of all"
+
+            testCase "a garbled line of all CPUs leaves each of them"
+            <| fun () ->
+                let read = wantParsed "cpu  3 0 0 -5\ncpu0 1 0 0 2\nctxt 1\nbtime 7\n"
+                Expect.equal (read.Value.Total, read.Value.BootTime) (ValueNone, ValueSome 7L<s>) "total and btime"
+                Expect.equal read.Value.Cpus[0].Times.Value.Idle 2UL<tick> "cpu0"
+
+            testCase "a CPU without a readable number leaves their number unknown"
+            <| fun () ->
+                let read = wantParsed "cpu  3 0 0 5\ncpu? 1 0 0 2\ncpu1 2 0 0 3\nctxt 1\n"
+                Expect.equal (read.Value.Cpus.Length, read.Value.Online) (1, ValueNone) "cpu1"
+
+            testCase "a line torn among the CPUs keeps those before it, and their number is unknown"
+            <| fun () ->
+                let read = wantParsed "cpu  1 2 3 4\ncpu0 1 2 3 4\ncpu1 1 2 3"
+                Expect.equal (read.Value.Cpus.Length, read.Value.Online) (1, ValueNone) "cpu0"
+
+            testCase "eight faults are kept, and all are counted"
+            <| fun () ->
+                let lines count =
+                    "cpu  1 2 3 4\n" + String.replicate count "cpu0 x\n" + "ctxt 1\n"
+
+                let eight, nine = wantParsed (lines 8), wantParsed (lines 9)
+                Expect.equal (eight.Faults.Length, eight.FaultCount) (8, 8) "eight"
+                Expect.equal (nine.Faults.Length, nine.FaultCount) (8, 9) "nine"
 
             testCase "line ends of another system are told as what they are"
             <| fun () ->

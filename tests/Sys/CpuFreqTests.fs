@@ -36,6 +36,24 @@ let tests =
             testCase "torn files alone leave the clock unknown"
             <| fun () -> Expect.equal (CpuFreq.meanClock [| cpu "15000"; cpu "" |]) ValueNone "none"
 
+            testCase "a clock lies between 1 MHz and 20 GHz"
+            <| fun () ->
+                Expect.equal
+                    (CpuFreq.meanClock [| cpu "1000\n" |], CpuFreq.meanClock [| cpu "20000000\n" |])
+                    (ValueSome 1.0<MHz>, ValueSome 20000.0<MHz>)
+                    "the edges"
+
+                Expect.equal (CpuFreq.meanClock [| cpu "999\n"; cpu "20000001\n"; cpu "4294967295\n" |]) ValueNone "beyond them"
+
+            testCase "a text that is no clock is a fault once; a CPU that cannot tell is none"
+            <| fun () ->
+                let busy = sysFailure "b" (SourceError.Unreadable("b", "Device or resource busy"))
+                Expect.equal (CpuFreq.faults [| cpu "<unknown>\n"; cpu "0\n"; busy; cpu "1500000\n" |]) [||] "none"
+
+                match CpuFreq.faults [| cpu "1500000\n"; cpu "fast\n"; cpu "slow\n" |] with
+                | [| SourceError.Garbled error |] -> Expect.equal error.Raw "fast" "the first"
+                | other -> failtest $"expected one fault, got %A{other}"
+
             testCase "no files, no clock"
             <| fun () -> Expect.equal (CpuFreq.meanClock [||]) ValueNone "none"
         ]

@@ -8,37 +8,36 @@ open Expecto
 
 let private sensors machine = Hwmon.parse (sysFiles machine "")
 
-let private temperature chip label celsius : Hwmon.Temperature =
+let private chipAt place chip label celsius : Hwmon.Temperature =
     {
+        Place = place
         Chip = chip
         Label = label
         Celsius = celsius
     }
 
-let private fan label speed : Hwmon.Fan = { Label = label; Speed = speed }
+let private chipOf number =
+    chipAt $"/sys/class/hwmon/hwmon{number}"
 
-/// One chip with one sensor.
-let private one chip celsius =
-    Hwmon.cpuTemperature [| temperature chip "" celsius; temperature "nvme" "Composite" 90.0<degC> |]
+let private fan label speed : Hwmon.Fan = { Label = label; Speed = speed }
 
 [<Tests>]
 let tests =
     testList
         "Sys.Hwmon"
         [
-            testCase "a workstation's sensors: faulty ones at −128 °C left out, 127.5 °C kept"
+            testCase "a workstation's sensors: those that are not connected, at −128 and 127.5 °C, left out"
             <| fun () ->
                 Expect.equal
                     (sensors "intel-workstation").Temperatures
                     [|
-                        temperature "acpitz" "" 27.8<degC>
-                        temperature "nvme" "Composite" 78.85<degC>
-                        temperature "nvme" "Sensor 1" 84.85<degC>
-                        temperature "coretemp" "Package id 0" 61.0<degC>
-                        temperature "coretemp" "Core 0" 59.0<degC>
-                        temperature "coretemp" "Core 1" 61.0<degC>
-                        temperature "nct6798" "SYSTIN" 38.0<degC>
-                        temperature "nct6798" "AUXTIN2" 127.5<degC>
+                        chipOf 0 "acpitz" "" 27.8<degC>
+                        chipOf 1 "nvme" "Composite" 78.85<degC>
+                        chipOf 1 "nvme" "Sensor 1" 84.85<degC>
+                        chipOf 2 "coretemp" "Package id 0" 61.0<degC>
+                        chipOf 2 "coretemp" "Core 0" 59.0<degC>
+                        chipOf 2 "coretemp" "Core 1" 61.0<degC>
+                        chipOf 3 "nct6798" "SYSTIN" 38.0<degC>
                     |]
                     "temperatures"
 
@@ -55,41 +54,7 @@ let tests =
             testCase "fans may have equal labels here; a sample makes them unique"
             <| fun () -> Expect.equal (sensors "amd-server").Fans [| fan "FAN" 5880<rpm>; fan "FAN" 5760<rpm>; fan "FAN" 6000<rpm> |] "fans"
 
-            testCase "the hottest CPU sensor wins over a hotter disk"
-            <| fun () ->
-                Expect.equal
-                    (Hwmon.cpuTemperature (sensors "intel-workstation").Temperatures)
-                    (ValueSome 61.0<degC>)
-                    "Package id 0, not nvme at 84.85 nor AUXTIN2 at 127.5"
-
-            testCase "k10temp is a CPU's chip"
-            <| fun () -> Expect.equal (Hwmon.cpuTemperature (sensors "amd-server").Temperatures) (ValueSome 71.25<degC>) "Tctl"
-
-            testCase "each preferred chip is one"
-            <| fun () ->
-                for chip in [ "coretemp"; "k10temp"; "zenpower"; "cpu_thermal"; "acpitz" ] do
-                    Expect.equal (one chip 40.0<degC>) (ValueSome 40.0<degC>) chip
-
-                Expect.equal (one "iwlwifi_1" 40.0<degC>) (ValueSome 90.0<degC>) "any other is not"
-
-            testCase "a label that speaks of the CPU makes any chip a preferred one"
-            <| fun () ->
-                Expect.equal (Hwmon.cpuTemperature (sensors "board-with-cpu-label").Temperatures) (ValueSome 52.5<degC>) "CPUTIN"
-
-                for label in [ "CPU Temperature"; "Package id 1"; "Tctl"; "PACKAGE" ] do
-                    Expect.equal
-                        (Hwmon.cpuTemperature [| temperature "board" label 33.0<degC>; temperature "board" "VRM" 70.0<degC> |])
-                        (ValueSome 33.0<degC>)
-                        label
-
-            testCase "without any CPU sensor the hottest of all counts"
-            <| fun () ->
-                Expect.equal (Hwmon.cpuTemperature (sensors "sensors-without-cpu-chip").Temperatures) (ValueSome 56.0<degC>) "amdgpu"
-
-            testCase "without a sensor there is no temperature"
-            <| fun () -> Expect.equal (Hwmon.cpuTemperature [||]) ValueNone "none"
-
-            testCase "−50 and 150 °C are faults, −49.999 and 149.999 °C are not"
+            testCase "−50 and 127 °C are no values, −49.999 and 126.999 °C are"
             <| fun () ->
                 let read millidegrees =
                     (Hwmon.parse [| sysText "/sys/class/hwmon/hwmon0/temp1_input" millidegrees |]).Temperatures
@@ -97,8 +62,57 @@ let tests =
 
                 Expect.equal (read "-50000\n") [||] "−50"
                 Expect.equal (read "-49999\n") [| -49.999<degC> |] "−49.999"
-                Expect.equal (read "149999\n") [| 149.999<degC> |] "149.999"
-                Expect.equal (read "150000\n") [||] "150"
+                Expect.equal (read "126999\n") [| 126.999<degC> |] "126.999"
+                Expect.equal (read "127000\n") [||] "127"
+
+                for sentinel in
+                    [
+                        "-273000\n"
+                        "-263000\n"
+                        "-128000\n"
+                        "127875\n"
+                        "128000\n"
+                        "255000\n"
+                        "4294967291000\n"
+                    ] do
+                    Expect.equal (read sentinel) [||] sentinel
+
+            testCase "fewer than no revolutions and 50,000 of them are no values, none and 49,999 are"
+            <| fun () ->
+                let read speed =
+                    let sensors = Hwmon.parse [| sysText "/sys/class/hwmon/hwmon0/fan1_input" speed |]
+                    Expect.equal sensors.Faults [||] "nothing that is worth a word"
+                    Expect.equal sensors.Placed.Length sensors.Fans.Length "metrics"
+                    sensors.Fans |> Array.map (fun fan -> fan.Speed)
+
+                Expect.equal (read "0\n") [| 0<rpm> |] "one that stands"
+                Expect.equal (read "49999\n") [| 49999<rpm> |] "49,999"
+
+                for sentinel in [ "-1\n"; "50000\n"; "65534\n"; "65535\n"; "1350000\n"; "2147483648\n" ] do
+                    Expect.equal (read sentinel) [||] sentinel
+
+            testCase "a sensor whose chip says that it is at fault has no value"
+            <| fun () ->
+                let sensors =
+                    Hwmon.parse
+                        [|
+                            for kind in [ "temp"; "fan" ] do
+                                for number, fault in [ 1, "0\n"; 2, "1\n"; 3, "?\n" ] do
+                                    sysText $"/sys/class/hwmon/hwmon0/{kind}{number}_fault" fault
+
+                                for number in 1..4 do
+                                    sysText $"/sys/class/hwmon/hwmon0/{kind}{number}_input" $"{number}000\n"
+                        |]
+
+                Expect.equal (sensors.Temperatures |> Array.map (fun t -> t.Celsius)) [| 1.0<degC>; 3.0<degC>; 4.0<degC> |] "not the second"
+                Expect.equal (sensors.Fans |> Array.map (fun fan -> fan.Speed)) [| 1000<rpm>; 3000<rpm>; 4000<rpm> |] "fans likewise"
+                Expect.equal (sensors.Placed.Length, sensors.Faults) (6, [||]) "metrics, and nothing to tell"
+
+            testCase "a sensor that is switched off is not told"
+            <| fun () ->
+                let off = SourceError.Absent "/sys/class/hwmon/hwmon0/temp1_input"
+                let sensors = Hwmon.parse [| sysFailure "/sys/class/hwmon/hwmon0/temp1_input" off |]
+                Expect.equal (sensors.Temperatures, sensors.Faults) ([||], [||]) "neither a value nor a fault"
 
             testCase "a sensor that cannot be read costs only itself and is told"
             <| fun () ->
@@ -112,7 +126,7 @@ let tests =
                             sysText "/sys/class/hwmon/hwmon0/temp2_input" "50000\n"
                         |]
 
-                Expect.equal sensors.Temperatures [| temperature "coretemp" "" 50.0<degC> |] "the other sensor"
+                Expect.equal sensors.Temperatures [| chipOf 0 "coretemp" "" 50.0<degC> |] "the other sensor"
                 Expect.equal sensors.Faults [| failure |] "faults"
 
             testCase "a label that cannot be read costs only the label"
@@ -125,10 +139,10 @@ let tests =
                             sysFailure "/sys/class/hwmon/hwmon0/temp1_label" (SourceError.Absent "label")
                         |]
 
-                Expect.equal sensors.Temperatures [| temperature "" "" 50.0<degC> |] "sensor"
+                Expect.equal sensors.Temperatures [| chipOf 0 "" "" 50.0<degC> |] "sensor"
                 Expect.equal sensors.Faults [||] "no fault"
 
-            testCase "a garbled, a torn, an empty and a negative reading are faults with their path"
+            testCase "a garbled, a torn and an empty reading are faults with their path"
             <| fun () ->
                 let fault name content =
                     match (Hwmon.parse [| sysText ("/sys/class/hwmon/hwmon3/" + name) content |]).Faults with
@@ -138,8 +152,6 @@ let tests =
                 Expect.equal (fault "temp1_input" "hot\n") ("/sys/class/hwmon/hwmon3/temp1_input", 1, "value", "hot") "garbled"
                 Expect.equal (fault "temp1_input" "410") ("/sys/class/hwmon/hwmon3/temp1_input", 1, "value", "410") "torn"
                 Expect.equal (fault "fan1_input" "") ("/sys/class/hwmon/hwmon3/fan1_input", 1, "value", "") "empty"
-                Expect.equal (fault "fan1_input" "-1\n") ("/sys/class/hwmon/hwmon3/fan1_input", 1, "value", "-1") "negative"
-                Expect.equal (fault "fan1_input" "2147483648\n") ("/sys/class/hwmon/hwmon3/fan1_input", 1, "value", "2147483648") "too fast"
 
             testCase "other files of a chip are ignored"
             <| fun () ->

@@ -43,4 +43,12 @@ let tests =
 
             testCase "no lists, no number"
             <| fun () -> Expect.equal (Topology.physicalCores [||]) ValueNone "unknown"
+
+            testCase "a list that is none is a fault, a CPU without a list is not"
+            <| fun () ->
+                Expect.equal (Topology.faults [| cpu "0-1\n"; sysFailure "a" (SourceError.Absent "a") |]) [||] "none"
+
+                match Topology.faults [| cpu "0\n"; cpu "0x1\n"; cpu "y\n" |] with
+                | [| SourceError.Garbled error |] -> Expect.equal error.Raw "0x1" "the first"
+                | other -> failtest $"expected one fault, got %A{other}"
         ]

@@ -40,6 +40,7 @@ static const struct field gpu_fields[] = {
     {"utilization.decoder", "decoder", NUMBER, "%", 535, 9999},
     {"memory.total", "memory_total", MIB, "MiB", 0, 9999},
     {"memory.used", "memory_used", MIB, "MiB", 0, 9999},
+    {"memory.free", NULL, MIB, "MiB", 0, 9999},
     {"memory.reserved", "memory_reserved", MIB, "MiB", 510, 9999},
     {"temperature.gpu", "temperature", NUMBER, NULL, 0, 9999},
     {"temperature.memory", "memory_temperature", NUMBER, NULL, 0, 9999},
@@ -87,7 +88,7 @@ static void print_value(struct machine_value value, enum shape shape, const char
     case MASK: printf("0x%016llX", value.number); break;
     case YES_NO: printf("%s", value.number ? "Yes" : "No"); break;
     case ENABLED: printf("%s", value.number ? "Enabled" : "Disabled"); break;
-    default: printf("%llu", value.number); break;
+    default: printf("%lld", (long long)value.number); break;
     }
 
     if (units && unit)
@@ -114,7 +115,15 @@ static void print_cell(const struct field *field, int index)
     } else if (field->shape == TEXT) {
         print_text(gpu, field->key);
     } else {
-        if (field->key)
+        if (!strcmp(field->name, "memory.free")) {
+            struct machine_value used = machine_value(gpu, "memory_used");
+
+            value = machine_value(gpu, "memory_total");
+            value.code = value.code ? value.code : used.code;
+            value.number -= used.number + machine_number(gpu, "memory_reserved", 0);
+        } else if (!strcmp(field->name, "memory.reserved"))
+            value = (struct machine_value){machine_value(gpu, "memory_total").code, machine_number(gpu, "memory_reserved", 0)};
+        else if (field->key)
             value = machine_value(gpu, field->key);
         else
             value.number = !strcmp(field->name, "count") ? (unsigned long long)machine.gpu_count : (unsigned long long)index;

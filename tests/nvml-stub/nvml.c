@@ -17,6 +17,8 @@ typedef struct { unsigned long long total, free, used; } memory_t;
 typedef struct { unsigned version; unsigned long long total, reserved, free, used; } memory_v2_t;
 typedef struct { unsigned pid; unsigned long long usedGpuMemory; unsigned gpuInstanceId, computeInstanceId; } process_t;
 typedef struct { device_t device; unsigned long long eventType, eventData; unsigned gpuInstanceId, computeInstanceId; } event_t;
+typedef struct { unsigned version, sensor; int temperature; } temperature_t;
+typedef struct { char legacy[16]; unsigned domain, bus, device, id, subsystem; char busId[32]; } pci_t;
 typedef struct { unsigned fieldId, scopeId; long long timestamp, latencyUsec; unsigned valueType; int nvmlReturn; unsigned long long value; } field_t;
 
 /* The table of layouts in docs/sources.md. */
@@ -27,6 +29,9 @@ _Static_assert(sizeof(memory_v2_t) == 40, "nvmlMemory_v2_t");
 _Static_assert(sizeof(process_t) == 24, "nvmlProcessInfo_t");
 _Static_assert(sizeof(event_t) == 32, "nvmlEventData_t");
 _Static_assert(sizeof(field_t) == 40, "nvmlFieldValue_t");
+_Static_assert(sizeof(temperature_t) == 12, "nvmlTemperature_t");
+_Static_assert(sizeof(pci_t) == 68, "nvmlPciInfo_t");
+LAYOUT(pci_t, busId, 36);
 LAYOUT(utilization_t, memory, 4);
 LAYOUT(memory_t, free, 8);
 LAYOUT(memory_t, used, 16);
@@ -54,10 +59,11 @@ static pthread_mutex_t library = PTHREAD_MUTEX_INITIALIZER;
 static char directory[4096];
 static int users;
 static unsigned long long generation;
+static unsigned long long opened;
 static unsigned long long calls[MACHINE_GPUS];
 static int delivered[MACHINE_GPUS];
 
-struct event_set { device_t devices[MACHINE_GPUS]; int count; };
+struct event_set { device_t devices[MACHINE_GPUS]; int count, is_broken; };
 
 static void nap(unsigned milliseconds)
 {
@@ -180,6 +186,9 @@ static int trouble(int index, unsigned long long of_generation)
         return INVALID_ARGUMENT;
     if (machine_is_lost(&machine.gpus[index], calls[index]++))
         return GPU_IS_LOST;
+    /* After a suspend the sessions that were open then are dead, and new ones work. */
+    if (machine_number(&machine.all, "nvml_dead_before", 0) > opened)
+        return (int)machine_number(&machine.all, "nvml_dead_code", 999);
     return SUCCESS;
 }
 
@@ -241,8 +250,10 @@ int nvmlInit_v2(void)
     enter("nvmlInit_v2", -1);
     code = (int)machine_number(&machine.all, "init", 0);
 
-    if (code == SUCCESS && users++ == 0)
+    if (code == SUCCESS && users++ == 0) {
         generation = machine_number(&machine.all, "generation", 0);
+        opened++;
+    }
     return leave(code);
 }
 
@@ -378,6 +389,25 @@ int nvmlDeviceGetTemperature(device_t device, unsigned sensor, unsigned *value)
     return small("nvmlDeviceGetTemperature", device, sensor == 0 ? "temperature" : "?", value);
 }
 
+int nvmlDeviceGetTemperatureV(device_t device, temperature_t *value)
+{
+    unsigned long long found = 0;
+    int code = value->version == 0x0100000c ? number("nvmlDeviceGetTemperatureV", device, value->sensor == 0 ? "temperature" : "?", &found) : 25;
+
+    if (code == SUCCESS)
+        value->temperature = (int)found;
+    return code;
+}
+
+int nvmlDeviceGetPciInfo_v3(device_t device, pci_t *pci)
+{
+    int code = begin("nvmlDeviceGetPciInfo_v3", device);
+
+    if (code == SUCCESS)
+        snprintf(pci->busId, sizeof pci->busId, "%s", machine_text(gpu_of(device), "gpu", 0));
+    return leave(code);
+}
+
 #define SMALL(function, key) int function(device_t device, unsigned *value) { return small(#function, device, key, value); }
 SMALL(nvmlDeviceGetFanSpeed, "fan")
 SMALL(nvmlDeviceGetPowerUsage, "power_mw")
@@ -511,7 +541,7 @@ static int running(const char *name, device_t device, unsigned *count, unsigned 
     unsigned room = *count;
     int code = begin(name, device);
 
-    if (code == SUCCESS && machine_text(gpu_of(device), "processes", 0))
+    if (code == SUCCESS && !mig_of(device) && machine_text(gpu_of(device), "processes", 0))
         code = machine_value(gpu_of(device), "processes").code;
 
     if (code == SUCCESS) {
@@ -519,7 +549,12 @@ static int running(const char *name, device_t device, unsigned *count, unsigned 
 
         size = size == 16 ? size : (unsigned)machine_number(&machine.all, "nvml_process_bytes", size);
 
-        for (*count = 0; (text = machine_text(gpu_of(device), "process", (int)*count)); ++*count) {
+        char key[32] = "process";
+
+        if (mig_of(device))
+            snprintf(key, sizeof key, "mig_process_%d", mig_of(device) - 1);
+
+        for (*count = 0; (text = machine_text(gpu_of(device), key, (int)*count)); ++*count) {
             unsigned pid = (unsigned)machine_word(&text).number;
             struct machine_value memory = machine_word(&text);
             struct { process_t process; unsigned long long protectedMemory; } entry = {
@@ -564,9 +599,10 @@ int nvmlDeviceRegisterEvents(device_t device, unsigned long long types, struct e
     int code = begin("nvmlDeviceRegisterEvents", device);
 
     if (code == SUCCESS)
-        code = types == 8 ? (int)machine_number(gpu_of(device), "nvml_no_events", 0) : NOT_SUPPORTED;
+        code = set->is_broken ? UNINITIALIZED : types == 8 ? (int)machine_number(gpu_of(device), "nvml_no_events", 0) : NOT_SUPPORTED;
     if (code == SUCCESS)
         set->devices[set->count++] = device;
+    set->is_broken |= code == 999;
     return leave(code);
 }
 
@@ -581,7 +617,7 @@ static int wait_for_event(const char *name, struct event_set *set, event_t *even
     for (;;) {
         pthread_mutex_lock(&gate);
         load();
-        code = is_ready() ? TIMED_OUT : UNINITIALIZED;
+        code = is_ready() && !set->is_broken ? TIMED_OUT : UNINITIALIZED;
 
         for (int i = 0; code == TIMED_OUT && i < set->count; i++) {
             int index = index_of(set->devices[i]);
@@ -592,6 +628,8 @@ static int wait_for_event(const char *name, struct event_set *set, event_t *even
                 event->device = set->devices[i];
                 event->eventType = 8;
                 event->eventData = machine_word(&text).number;
+                event->gpuInstanceId = *text ? (unsigned)machine_word(&text).number : ~0u;
+                event->computeInstanceId = *text ? (unsigned)machine_word(&text).number : ~0u;
                 code = SUCCESS;
             }
         }

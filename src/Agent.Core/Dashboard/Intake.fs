@@ -436,6 +436,10 @@ module Intake =
                 let texts = [| ""; ""; "" |]
 
                 match list with
+                // Not read, so that a body full of them costs no more than its bytes.
+                | _ when position >= MostEntries ->
+                    complaint <- $"{pathOf list position String.Empty}: more than {MostEntries} entries"
+                    reader.Skip()
                 | "disks" ->
                     let figures = entryIn &reader progress list position diskNames Schema.disk texts &index &complaint
                     let device = labelOf texts[0]
@@ -478,18 +482,15 @@ module Intake =
                     if complaint = "" then
                         fans.Add { Label = label; Figures = figures }
 
-                if complaint = "" && position >= MostEntries then
-                    complaint <- $"{pathOf list position String.Empty}: more than {MostEntries} entries"
-
                 if complaint <> "" && progress.Warnings.Count < 100 then
                     progress.Warnings.Add(complaint + "; left out")
 
                 position <- position + 1
 
             match list with
-            | "disks" -> progress.Disks <- Array.truncate MostEntries (disks.ToArray())
-            | "gpus" -> progress.Gpus <- Array.truncate MostEntries (gpus.ToArray())
-            | _ -> progress.Fans <- Array.truncate MostEntries (fans.ToArray())
+            | "disks" -> progress.Disks <- disks.ToArray()
+            | "gpus" -> progress.Gpus <- gpus.ToArray()
+            | _ -> progress.Fans <- fans.ToArray()
 
     /// Members of an object into the machine's figures; the first bad one is the refusal.
     let private pressureIn (reader: byref<Utf8JsonReader>) (progress: Progress) : unit =

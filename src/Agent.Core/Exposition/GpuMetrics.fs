@@ -3,6 +3,7 @@
 [<RequireQualifiedAccess>]
 module internal Agent.Core.GpuMetrics
 
+open System
 open System.Globalization
 open Agent.Core.Gpu
 open Agent.Core.Units
@@ -19,7 +20,8 @@ type private Board =
         Device: string
     }
 
-let private mib (bytes: uint64<B>) = float (mibOfBytes bytes)
+/// Whole mebibytes, as DCGM counts them.
+let private mib (bytes: uint64<B>) = Math.Floor(float (mibOfBytes bytes))
 
 /// Tells everything of the GPUs that is known.
 let write (sink: MetricSink) (hostname: string) (gpus: Gpu[]) : unit =
@@ -65,18 +67,17 @@ let write (sink: MetricSink) (hostname: string) (gpus: Gpu[]) : unit =
     gauge "DCGM_FI_DEV_DEC_UTIL" "Decoder utilization (in %)." (fun gpu -> plain gpu.Decoder)
 
     gauge "DCGM_FI_DEV_XID_ERRORS" "Value of the last XID error encountered." (fun gpu ->
-        // dcgm-exporter says 0 until there is one; here that is told only by a reader that listens for them.
-        match gpu.XidLast, gpu.XidCount with
-        | ValueSome code, _ -> ValueSome(float code)
-        | ValueNone, ValueSome 0UL -> ValueSome 0.0
-        | _ -> ValueNone)
+        // dcgm-exporter says 0 until there is one; here 0 never stands for "none".
+        gpu.XidLast |> ValueOption.map float)
 
     gauge "DCGM_FI_DEV_FB_FREE" "Framebuffer memory free (in MiB)." (fun gpu ->
-        match gpu.MemoryTotal, gpu.MemoryUsed with
-        | ValueSome total, ValueSome used -> ValueSome(mib (total - min used total))
+        match gpu.MemoryFree, gpu.MemoryTotal, gpu.MemoryUsed with
+        | ValueSome free, _, _ -> ValueSome(mib free)
+        | ValueNone, ValueSome total, ValueSome used -> ValueSome(mib (total - min used total))
         | _ -> ValueNone)
 
     gauge "DCGM_FI_DEV_FB_USED" "Framebuffer memory used (in MiB)." (fun gpu -> gpu.MemoryUsed |> ValueOption.map mib)
+    gauge "DCGM_FI_DEV_FB_RESERVED" "Framebuffer memory reserved (in MiB)." (fun gpu -> gpu.MemoryReserved |> ValueOption.map mib)
 
     counter "DCGM_FI_DEV_ECC_SBE_AGG_TOTAL" "Total number of single-bit persistent ECC errors." (fun gpu -> count gpu.EccCorrected)
     counter "DCGM_FI_DEV_ECC_DBE_AGG_TOTAL" "Total number of double-bit persistent ECC errors." (fun gpu -> count gpu.EccUncorrected)
@@ -97,6 +98,13 @@ let write (sink: MetricSink) (hostname: string) (gpus: Gpu[]) : unit =
     let bytes (value: uint64<B> voption) = ValueOption.map float value
 
     ownGauge "memory_size_bytes" "All device memory." (fun gpu -> bytes gpu.MemoryTotal)
+
+    ownGauge "memory_is_host" "1 for a board without memory of its own, whose figures are the host's." (fun gpu ->
+        if gpu.IsMemoryShared then ValueSome 1.0 else ValueNone)
+
+    ownGauge "suspended" "1 while the kernel has suspended the board, which is not asked then." (fun gpu ->
+        if gpu.IsSuspended then ValueSome 1.0 else ValueNone)
+
     ownGauge "power_limit_watts" "The power limit that is in force." (fun gpu -> plain gpu.PowerLimit)
 
     ownGauge "fan_speed_ratio" "The speed the fan is driven at, of its highest." (fun gpu -> gpu.FanSpeed |> ValueOption.map ratioOfPercent)
@@ -135,21 +143,29 @@ let write (sink: MetricSink) (hostname: string) (gpus: Gpu[]) : unit =
                 sink.Whole 1UL
         | ValueNone -> ()
 
-    let mig name help (value: MigDevice -> uint64<B> voption) =
-        sink.Family("ai_dashboard_gpu_mig_" + name, MetricKind.Gauge, help)
+    let mig name kind help (value: MigDevice -> uint64 voption) =
+        sink.Family("ai_dashboard_gpu_mig_" + name, kind, help)
 
         for board in boards do
             match board.Gpu.MigDevices with
             | ValueSome devices ->
                 for device in devices do
                     match value device with
-                    | ValueSome bytes ->
+                    | ValueSome value ->
                         sink.Label("gpu", board.Index)
                         sink.Label("mig", text device.Index)
                         sink.Label("UUID", device.Uuid)
-                        sink.Whole(uint64 bytes)
+                        sink.Whole value
                     | ValueNone -> ()
             | ValueNone -> ()
 
-    mig "memory_size_bytes" "All memory of a MIG instance." (fun device -> device.MemoryTotal)
-    mig "memory_used_bytes" "Memory in use of a MIG instance." (fun device -> device.MemoryUsed)
+    let bytesOf (value: uint64<B> voption) = ValueOption.map uint64 value
+
+    mig "memory_size_bytes" MetricKind.Gauge "All memory of a MIG instance." (fun device -> bytesOf device.MemoryTotal)
+    mig "memory_used_bytes" MetricKind.Gauge "Memory in use of a MIG instance." (fun device -> bytesOf device.MemoryUsed)
+
+    mig "compute_processes" MetricKind.Gauge "Processes that compute on a MIG instance, 32 at most." (fun device ->
+        device.ComputeProcesses
+        |> ValueOption.map (fun processes -> uint64 processes.Length))
+
+    mig "xid_events_total" MetricKind.Counter "XID events of a MIG instance since the agent started." (fun device -> device.XidCount)

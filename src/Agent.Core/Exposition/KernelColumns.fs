@@ -22,21 +22,30 @@ let numberAfter (word: ReadOnlySpan<byte>) (text: ReadOnlySpan<byte>) : uint64 v
 
     result
 
-/// The numbers of a line from where the cursor stands, up to so many. One that is no number, as a negative count of
-/// requests in flight that old kernels show, is 0 and does not shift the others.
-let private numbers (cursor: byref<Cursor>) (most: int) : uint64[] =
+/// The place of the requests in flight among the columns of a disk. Old kernels let it fall below zero, which is then 0.
+[<Literal>]
+let private InFlight = 8
+
+/// The numbers of a line from where the cursor stands, up to so many; empty where one is no number, but for the one in the
+/// given place.
+let private numbers (cursor: byref<Cursor>) (most: int) (mayBeNone: int) : uint64[] =
     let result = Array.zeroCreate most
     let mutable count = 0
+    let mutable good = true
 
-    while count < most && not (cursor.Field().IsEmpty) do
+    while good && count < most && not (cursor.Field().IsEmpty) do
         let mutable value = 0UL
 
         if Text.tryUInt64 (cursor.Last, &value) then
             result[count] <- value
+        elif count <> mayBeNone then
+            good <- false
 
         count <- count + 1
 
-    if count = most then result else Array.truncate count result
+    if not good then [||]
+    elif count = most then result
+    else Array.truncate count result
 
 /// Every whole line of /proc/diskstats: up to 17 columns. Partitions of kernels before 2.6.25 have fewer than eleven, and
 /// are left out.
@@ -49,7 +58,7 @@ let disks (text: ReadOnlySpan<byte>) : Row[] =
         cursor.SkipField()
         cursor.SkipField()
         let device = Text.toString (cursor.Field())
-        let columns = numbers &cursor 17
+        let columns = numbers &cursor 17 InFlight
 
         if device <> "" && columns.Length >= 11 && seen.Add device then
             rows.Add { Device = device; Columns = columns }
@@ -68,7 +77,7 @@ let network (text: ReadOnlySpan<byte>) : Row[] =
         if colon > 0 then
             let device = Text.toString (Text.trim (cursor.Line.Slice(0, colon)))
             cursor.Skip(colon + 1)
-            let columns = numbers &cursor 16
+            let columns = numbers &cursor 16 -1
 
             if device <> "" && columns.Length = 16 && seen.Add device then
                 rows.Add { Device = device; Columns = columns }

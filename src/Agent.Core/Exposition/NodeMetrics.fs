@@ -38,28 +38,34 @@ let private cpuName id =
         id.ToString CultureInfo.InvariantCulture
 
 let private cpus (sink: MetricSink) (stat: Stat.CpuStat) =
-    let time (cpu: Stat.CpuLine) mode (ticks: uint64<tick>) =
-        sink.Label("cpu", cpuName cpu.Id)
+    let time id mode (ticks: uint64<tick>) =
+        sink.Label("cpu", cpuName id)
         sink.Label("mode", mode)
         sink.Value(float (secondsOfTicks ticks))
 
     counter sink "node_cpu_guest_seconds_total" "Seconds the CPUs spent in guests (VMs) for each mode."
 
     for cpu in stat.Cpus do
-        time cpu "nice" cpu.Times.GuestNice
-        time cpu "user" cpu.Times.Guest
+        match cpu.Times with
+        | ValueSome times ->
+            time cpu.Id "nice" times.GuestNice
+            time cpu.Id "user" times.Guest
+        | ValueNone -> ()
 
     counter sink "node_cpu_seconds_total" "Seconds the CPUs spent in each mode."
 
     for cpu in stat.Cpus do
-        time cpu "idle" cpu.Times.Idle
-        time cpu "iowait" cpu.Times.Iowait
-        time cpu "irq" cpu.Times.Irq
-        time cpu "nice" cpu.Times.Nice
-        time cpu "softirq" cpu.Times.Softirq
-        time cpu "steal" cpu.Times.Steal
-        time cpu "system" cpu.Times.System
-        time cpu "user" cpu.Times.User
+        match cpu.Times with
+        | ValueSome times ->
+            time cpu.Id "idle" times.Idle
+            time cpu.Id "iowait" times.Iowait
+            time cpu.Id "irq" times.Irq
+            time cpu.Id "nice" times.Nice
+            time cpu.Id "softirq" times.Softirq
+            time cpu.Id "steal" times.Steal
+            time cpu.Id "system" times.System
+            time cpu.Id "user" times.User
+        | ValueNone -> ()
 
 let private ctxt = "ctxt"B
 let private processes = "processes"B
@@ -371,7 +377,7 @@ let write (sink: MetricSink) (reading: MachineReading) : unit =
     if snapshot.Disks.IsOk then
         disks sink reading.Disks reading.Texts.Disks.Span
 
-    filesystems sink reading.System.Partitions
+    filesystems sink (Array.append reading.System.Partitions reading.System.NetworkPartitions)
     sensors sink reading.Sensors
     fabric sink snapshot.Infiniband
 

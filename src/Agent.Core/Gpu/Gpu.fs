@@ -48,10 +48,58 @@ module Throttle =
 
             reasons
 
+/// What a board can tell at all. Drivers and boards that are ill tell impossible numbers, such as 255 % or 4,294,967,291 °C; those are
+/// not values, and are never cut down to something that looks like one.
+[<RequireQualifiedAccess>]
+module Plausible =
+    /// The coldest and the hottest die or memory, in degrees Celsius. Boards shut down well below 125.
+    let private coldest, hottest = -50.0<degC>, 125.0<degC>
+
+    /// In per cent of what the board's makers call its noise limit, which nvmlDeviceGetFanSpeed allows to be exceeded.
+    let private fastestFan = 200.0<percent>
+
+    /// Watts. No board that there is draws half of it.
+    let private mostPower = 5000.0<W>
+
+    /// Averages over a second stay close to the limit that is in force.
+    let private mostOverLimit = 2.0
+
+    /// Megahertz: of multiprocessors, and of memory.
+    let private fastestSm, fastestMemory = 5000.0<MHz>, 40000.0<MHz>
+
+    /// A temperature of the die or the memory.
+    let temperature (value: float<degC>) = value >= coldest && value <= hottest
+
+    /// The use of a part of the board.
+    let utilization (value: float<percent>) =
+        value >= 0.0<percent> && value <= 100.0<percent>
+
+    /// The speed of a fan.
+    let fan (value: float<percent>) =
+        value >= 0.0<percent> && value <= fastestFan
+
+    /// What a board draws whose limit may be known.
+    let power (limit: float<W> voption) (value: float<W>) =
+        value >= 0.0<W>
+        && value <= mostPower
+        && (match limit with
+            | ValueSome limit -> value <= limit * mostOverLimit
+            | ValueNone -> true)
+
+    /// A limit of what a board draws.
+    let powerLimit (value: float<W>) = value > 0.0<W> && value <= mostPower
+
+    /// The clock of the multiprocessors.
+    let smClock (value: float<MHz>) = value >= 0.0<MHz> && value <= fastestSm
+
+    /// The clock of the memory.
+    let memoryClock (value: float<MHz>) =
+        value >= 0.0<MHz> && value <= fastestMemory
+
 /// A process that computes on a GPU.
 type ComputeProcess =
     {
-        /// As the driver tells it: in the host's numbering, also inside a container.
+        /// In the numbering of the agent's own PID namespace: the driver leaves out what is not in it, or tells 0.
         Pid: int
         /// Device memory that it holds; none where the driver does not tell (MIG without a permission, WSL).
         MemoryUsed: uint64<B> voption
@@ -117,6 +165,12 @@ type MigDevice =
         MemoryTotal: uint64<B> voption
         /// Its memory in use, without what the driver reserves where it tells them apart.
         MemoryUsed: uint64<B> voption
+        /// Who computes on it, as on a whole GPU; none where the driver does not tell.
+        ComputeProcesses: ComputeProcess[] voption
+        /// The code of the newest XID event of its GPU instance since the agent started; none before the first.
+        XidLast: int voption
+        /// XID events of its GPU instance since the agent started.
+        XidCount: uint64 voption
     }
 
 /// One GPU at one reading. What the board or the driver does not tell is none, never 0.
@@ -128,6 +182,11 @@ type Gpu =
         Name: string
         /// `GPU-…`; empty when unknown.
         Uuid: string
+        /// Where it is plugged in, as `00000000:65:00.0`; empty when unknown. Unlike the index it stays the same from one start of the
+        /// driver to the next, and identifies a GPU that does not tell its UUID.
+        PciBusId: string
+        /// True while the kernel has suspended the board (runtime power management); it is not asked then, because that would wake it.
+        IsSuspended: bool
         /// Share of the last sample period in which a kernel ran.
         Utilization: float<percent> voption
         /// Share of the last sample period in which device memory was read or written.
@@ -136,6 +195,12 @@ type Gpu =
         MemoryTotal: uint64<B> voption
         /// Device memory in use, without what the driver reserves where it tells them apart.
         MemoryUsed: uint64<B> voption
+        /// Device memory that can be allocated.
+        MemoryFree: uint64<B> voption
+        /// Device memory that the driver keeps for itself; none where it does not tell it apart.
+        MemoryReserved: uint64<B> voption
+        /// True on a board without memory of its own (GB10, Jetson): in a sample the host's memory stands in for it.
+        IsMemoryShared: bool
         /// The GPU's die.
         Temperature: float<degC> voption
         /// The speed the fan is driven at; none on boards that are cooled by the server.
@@ -194,10 +259,15 @@ type Gpu =
             Index = index
             Name = ""
             Uuid = ""
+            PciBusId = ""
+            IsSuspended = false
             Utilization = ValueNone
             MemoryUtilization = ValueNone
             MemoryTotal = ValueNone
             MemoryUsed = ValueNone
+            MemoryFree = ValueNone
+            MemoryReserved = ValueNone
+            IsMemoryShared = false
             Temperature = ValueNone
             FanSpeed = ValueNone
             Power = ValueNone
@@ -223,6 +293,16 @@ type Gpu =
             MigMode = ValueNone
             ComputeProcesses = ValueNone
             MigDevices = ValueNone
+        }
+
+    /// The same GPU when it is not asked anything: who it is, and its events so far.
+    member gpu.WithoutValues: Gpu =
+        { Gpu.OfIndex gpu.Index with
+            Name = gpu.Name
+            Uuid = gpu.Uuid
+            PciBusId = gpu.PciBusId
+            XidLast = gpu.XidLast
+            XidCount = gpu.XidCount
         }
 
     /// Used memory as a percentage of all of it; none unless both are known.

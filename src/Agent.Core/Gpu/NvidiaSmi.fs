@@ -127,17 +127,36 @@ type private Row(line: int, columns: Columns, text: ReadOnlySpan<byte>, starts: 
         else
             text
 
-    member row.Number(column: string, unit: string) : float voption =
+    member private row.Decimal(column: string, unit: string, least: float) : float voption =
         let cell = row.Cell column
         let mutable number = 0.0
 
         if cell.IsEmpty then
             ValueNone
-        elif Text.tryDecimal (withoutUnit cell unit, &number) && number >= 0.0 then
+        elif Text.tryDecimal (withoutUnit cell unit, &number) && number >= least then
             ValueSome number
         else
             row.Garbled(column, cell, "a number or [N/A]")
             ValueNone
+
+    member row.Number(column: string, unit: string) : float voption = row.Decimal(column, unit, 0.0)
+
+    /// A value that a board can have; another is a fault, and none.
+    member row.Measure<[<Measure>] 'u>(column: string, unit: string, isPossible: float<'u> -> bool) : float<'u> voption =
+        match row.Decimal(column, unit, Double.NegativeInfinity) with
+        | ValueSome number when not (isPossible (LanguagePrimitives.FloatWithMeasure<'u> number)) ->
+            row.Garbled(column, row.Cell column, "a value that a board can have")
+            ValueNone
+        | ValueSome number -> ValueSome(LanguagePrimitives.FloatWithMeasure<'u> number)
+        | ValueNone -> ValueNone
+
+    /// True when the cell says that the board does not have the value at all, as opposed to being ill or not allowed to tell it.
+    member row.IsNotSupported(column: string) : bool =
+        let cell = row.Raw column
+
+        Ascii.EqualsIgnoreCase(cell, ReadOnlySpan "[N/A]"B)
+        || Ascii.EqualsIgnoreCase(cell, ReadOnlySpan "N/A"B)
+        || Ascii.EqualsIgnoreCase(cell, ReadOnlySpan "[Not Supported]"B)
 
     member row.Whole(column: string) : uint64 voption =
         let cell = row.Cell column
@@ -200,9 +219,6 @@ type private Row(line: int, columns: Columns, text: ReadOnlySpan<byte>, starts: 
             row.Garbled(column, text, expected)
             ValueNone
 
-let private measure<[<Measure>] 'u> (value: float voption) : float<'u> voption =
-    value |> ValueOption.map LanguagePrimitives.FloatWithMeasure<'u>
-
 let private bytes (mebibytes: float voption) : uint64<B> voption =
     mebibytes
     |> ValueOption.map (fun value -> bytesOfMib (LanguagePrimitives.UInt64WithMeasure(uint64 (Math.Round value))))
@@ -223,27 +239,41 @@ type internal Line =
     | Board of Gpu * count: int voption * faults: ResizeArray<SourceError>
 
 let private gpuOf (row: Row) (index: int) : Gpu =
+    let powerLimit =
+        let asked = row.Measure("power.limit", "W", Plausible.powerLimit)
+
+        // The limit in force may be below the one that was asked for.
+        match row.Measure("enforced.power.limit", "W", Plausible.powerLimit) with
+        | ValueSome enforced -> ValueSome enforced
+        | ValueNone -> asked
+
+    let memoryTotal = bytes (row.Number("memory.total", "MiB"))
+
     {
         Index = index
         Name = row.Text("name")
         Uuid = row.Text("uuid")
-        Utilization = measure (row.Number("utilization.gpu", "%"))
-        MemoryUtilization = measure (row.Number("utilization.memory", "%"))
-        MemoryTotal = bytes (row.Number("memory.total", "MiB"))
-        MemoryUsed = bytes (row.Number("memory.used", "MiB"))
-        Temperature = measure (row.Number("temperature.gpu", "C"))
-        FanSpeed = measure (row.Number("fan.speed", "%"))
-        Power = measure (row.Number("power.draw", "W"))
-        PowerLimit =
-            (let asked = measure (row.Number("power.limit", "W"))
-
-             // The limit in force may be below the one that was asked for.
-             match row.Number("enforced.power.limit", "W") with
-             | ValueSome enforced -> measure (ValueSome enforced)
-             | ValueNone -> asked)
+        PciBusId = row.Text("pci.bus_id")
+        IsSuspended = false
+        Utilization = row.Measure("utilization.gpu", "%", Plausible.utilization)
+        MemoryUtilization = row.Measure("utilization.memory", "%", Plausible.utilization)
+        MemoryTotal = memoryTotal
+        MemoryUsed =
+            (match memoryTotal, bytes (row.Number("memory.used", "MiB")) with
+             | ValueSome total, ValueSome used when used > total ->
+                 row.Garbled("memory.used", row.Cell "memory.used", "no more than memory.total")
+                 ValueNone
+             | _, used -> used)
+        MemoryFree = bytes (row.Number("memory.free", "MiB"))
+        MemoryReserved = bytes (row.Number("memory.reserved", "MiB"))
+        IsMemoryShared = row.IsNotSupported "memory.total"
+        Temperature = row.Measure("temperature.gpu", "C", Plausible.temperature)
+        FanSpeed = row.Measure("fan.speed", "%", Plausible.fan)
+        Power = row.Measure("power.draw", "W", Plausible.power powerLimit)
+        PowerLimit = powerLimit
         ThrottleReasons = row.Mask("clocks_event_reasons.active") |> ValueOption.map Throttle.reasonsOf
-        ClockSm = measure (row.Number("clocks.current.sm", "MHz"))
-        ClockMemory = measure (row.Number("clocks.current.memory", "MHz"))
+        ClockSm = row.Measure("clocks.current.sm", "MHz", Plausible.smClock)
+        ClockMemory = row.Measure("clocks.current.memory", "MHz", Plausible.memoryClock)
         PcieReceived = ValueNone
         PcieSent = ValueNone
         PcieLinkGeneration = row.Int("pcie.link.gen.current")
@@ -254,17 +284,30 @@ let private gpuOf (row: Row) (index: int) : Gpu =
         XidLast = ValueNone
         XidCount = ValueNone
         Energy = ValueNone
-        Encoder = measure (row.Number("utilization.encoder", "%"))
-        Decoder = measure (row.Number("utilization.decoder", "%"))
+        Encoder = row.Measure("utilization.encoder", "%", Plausible.utilization)
+        Decoder = row.Measure("utilization.decoder", "%", Plausible.utilization)
         NvlinkReceived = ValueNone
         NvlinkSent = ValueNone
-        MemoryTemperature = measure (row.Number("temperature.memory", "C"))
+        MemoryTemperature = row.Measure("temperature.memory", "C", Plausible.temperature)
         MigMode =
             row.Either("mig.mode.current", "Enabled", "Disabled")
             |> ValueOption.map (fun divided -> if divided then MigMode.Enabled else MigMode.Disabled)
         ComputeProcesses = ValueNone
         MigDevices = ValueNone
     }
+
+/// Words beside the rows, such as a warning of a corrupted infoROM, which may come with every round: they are the same wherever they stand.
+let private remark (text: ReadOnlySpan<byte>) : Line =
+    Message(
+        SourceError.Garbled
+            {
+                Source = Source
+                Line = 0
+                Field = "words beside the rows"
+                Raw = Text.excerpt text
+                Expected = "rows alone"
+            }
+    )
 
 let private message (line: int) (text: ReadOnlySpan<byte>) : Line =
     Message(
@@ -299,6 +342,8 @@ let internal lineOf (number: int) (header: Columns voption) (fields: string[]) (
             NoDevices
         elif header.IsNone && not startsWithDigit then
             message number text
+        elif not startsWithDigit && not (text.IndexOf ','B >= 0) then
+            remark text
         else
             let columns = header |> ValueOption.defaultValue (greedily fields "name")
             let faults = ResizeArray<SourceError>()
@@ -422,11 +467,17 @@ let parseProcesses (text: ReadOnlySpan<byte>) : Result<ProcessReading, ParseErro
                 match message line text with
                 | Message fault -> faults.Add fault
                 | _ -> ()
+        | ValueSome _ when text.IndexOf ','B < 0 ->
+            match remark text with
+            | Message fault -> faults.Add fault
+            | _ -> ()
         | ValueSome columns ->
             let row = Row.Split(line, columns, text, faults)
 
             match row.Key("pid", "the number of a process") with
-            | ValueNone -> ()
+            | ValueNone
+            // Nobody: a process that this PID namespace does not have.
+            | ValueSome 0 -> ()
             | ValueSome pid ->
                 row.CheckLength()
 

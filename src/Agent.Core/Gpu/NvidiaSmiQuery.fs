@@ -139,6 +139,9 @@ module NvidiaSmiQuery =
                     basic
                     [|
                         "count"
+                        "pci.bus_id"
+                        "memory.free"
+                        "memory.reserved"
                         "enforced.power.limit"
                         "clocks_event_reasons.active"
                         "clocks.current.sm"

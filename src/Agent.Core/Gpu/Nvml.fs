@@ -5,6 +5,7 @@ module Agent.Core.Gpu.Nvml
 
 open System
 open System.Buffers.Binary
+open System.Numerics
 open Agent.Core
 open Agent.Core.Units
 
@@ -61,6 +62,8 @@ type Mig =
         MemoryTotal: Call<uint64>
         /// nvmlMemory_t.used or nvmlMemory_v2_t.used, bytes.
         MemoryUsed: Call<uint64>
+        /// Events of its GPU instance; none where the device tells no events.
+        Xid: Xid voption
     }
 
 /// What the calls for one device gave that take long, and so are made now and then.
@@ -82,6 +85,8 @@ type Costly =
         NvlinkSent: Field
         /// nvmlDeviceGetComputeRunningProcesses, as `processes` reads it.
         Processes: Call<ComputeProcess[]>
+        /// The same of each MIG instance, by the index that its handle was asked for with.
+        MigProcesses: (struct (int * Call<ComputeProcess[]>))[]
     }
 
 /// What the calls for one device gave.
@@ -95,6 +100,10 @@ type Device =
         Name: Call<string>
         /// nvmlDeviceGetUUID.
         Uuid: Call<string>
+        /// nvmlPciInfo_t.busId of nvmlDeviceGetPciInfo_v3.
+        PciBusId: Call<string>
+        /// True when it was not asked, because the kernel has suspended it.
+        IsSuspended: bool
         /// nvmlUtilization_t.gpu, per cent.
         Utilization: Call<uint32>
         /// nvmlUtilization_t.memory, per cent.
@@ -103,8 +112,12 @@ type Device =
         MemoryTotal: Call<uint64>
         /// nvmlMemory_t.used or nvmlMemory_v2_t.used, bytes.
         MemoryUsed: Call<uint64>
-        /// nvmlDeviceGetTemperature of the GPU sensor, degrees Celsius.
-        Temperature: Call<uint32>
+        /// nvmlMemory_t.free or nvmlMemory_v2_t.free, bytes; the latter is without what is reserved.
+        MemoryFree: Call<uint64>
+        /// nvmlMemory_v2_t.reserved, bytes.
+        MemoryReserved: Call<uint64>
+        /// nvmlDeviceGetTemperatureV, or nvmlDeviceGetTemperature read as a signed number, of the GPU sensor, degrees Celsius.
+        Temperature: Call<int>
         /// nvmlDeviceGetFanSpeed, per cent.
         FanSpeed: Call<uint32>
         /// nvmlDeviceGetPowerUsage, milliwatts.
@@ -148,6 +161,8 @@ type Identity =
         Name: string
         /// nvmlDeviceGetUUID; empty when unknown.
         Uuid: string
+        /// nvmlDeviceGetPciInfo; empty when unknown.
+        PciBusId: string
     }
 
 /// How far the library was opened.
@@ -205,6 +220,19 @@ let nameOf (code: int) : string =
     | 999 -> "UNKNOWN"
     | other -> $"error {other}"
 
+/// True for codes that say that the session with the driver is at an end, if calls give them that answered before, or all calls do: after a
+/// suspend, or when the device files were taken away (OPERATING_SYSTEM, UNKNOWN). From one call alone they are that call's.
+[<CompiledName "MayEndSession">]
+let mayEndSession (code: int) : bool = code = 17 || code = 999
+
+/// Whether a device is lost to this session after one round of calls, given as a bit for each call: those that ever answered in this
+/// session, those that answered now, and those that were refused now by a code that may end the session. One call that is refused may be a
+/// whim of the driver; two that answered before, or all of them, are not.
+[<CompiledName "HasEndedSession">]
+let hasEndedSession (everAnswered: uint32) (answered: uint32) (refused: uint32) : bool =
+    BitOperations.PopCount(refused &&& everAnswered) >= 2
+    || (refused <> 0u && answered = 0u)
+
 /// True for codes after which the library must be shut down and initialised again: the driver went away or was
 /// replaced, or a GPU fell off the bus.
 [<CompiledName "MustReopen">]
@@ -225,18 +253,35 @@ let reopenDelay (attempts: int) : TimeSpan =
     else
         TimeSpan.FromSeconds(float (1 <<< min (attempts - 1) 6) |> min 60.0)
 
+/// What identifies a device from one opening to the next: its UUID, else where it is plugged in, else its place among the others.
+[<CompiledName "KeyOf">]
+let keyOf (identity: Identity) (index: int) : string =
+    if identity.Uuid <> "" then identity.Uuid
+    elif identity.PciBusId <> "" then identity.PciBusId
+    else $"#{index}"
+
 /// Names the devices of a new opening that do not tell who they are: a GPU that fell off the bus is still counted at its
 /// place, so it is who was there before, unless that one answers from another place now.
 [<CompiledName "Identify">]
 let identify (before: Identity[]) (now: Identity[]) : Identity[] =
+    let isIn (devices: Identity[]) (device: Identity) =
+        devices
+        |> Array.exists (fun other ->
+            (device.Uuid <> "" && other.Uuid = device.Uuid)
+            || (device.PciBusId <> "" && other.PciBusId = device.PciBusId))
+
     now
     |> Array.mapi (fun index device ->
-        if device.Uuid <> "" || index >= before.Length then
-            device
-        elif now |> Array.exists (fun other -> other.Uuid = before[index].Uuid) then
+        if device.Uuid <> "" then
             device
         else
-            before[index])
+            match
+                before
+                |> Array.tryFind (fun known -> device.PciBusId <> "" && known.PciBusId = device.PciBusId)
+            with
+            | Some known -> known
+            | None when device.PciBusId = "" && index < before.Length && not (isIn now before[index]) -> before[index]
+            | None -> device)
 
 let private failed (code: int) : Call<'value> =
     {
@@ -259,10 +304,14 @@ let unreachable (index: int) (identity: Identity) (code: int) (xid: Xid voption)
         Handle = code
         Name = { Code = 0; Value = identity.Name }
         Uuid = { Code = 0; Value = identity.Uuid }
+        PciBusId = { Code = 0; Value = identity.PciBusId }
+        IsSuspended = false
         Utilization = failed code
         MemoryUtilization = failed code
         MemoryTotal = failed code
         MemoryUsed = failed code
+        MemoryFree = failed code
+        MemoryReserved = failed code
         Temperature = failed code
         FanSpeed = failed code
         Power = failed code
@@ -281,6 +330,13 @@ let unreachable (index: int) (identity: Identity) (code: int) (xid: Xid voption)
         MigDevices = [||]
         Costly = ValueNone
         Xid = xid
+    }
+
+/// A device that the kernel has suspended: nothing was asked, and nothing is wrong.
+[<CompiledName "Suspended">]
+let suspended (index: int) (identity: Identity) (xid: Xid voption) : Device =
+    { unreachable index identity 0 xid with
+        IsSuspended = true
     }
 
 // ---- Processes -------------------------------------------------------------------------------------------------------
@@ -313,7 +369,8 @@ let processes (buffer: ReadOnlySpan<byte>) (count: int) (expected: int) : Comput
         let pid = BinaryPrimitives.ReadUInt32LittleEndian entry
         let memory = BinaryPrimitives.ReadUInt64LittleEndian(entry.Slice 8)
 
-        if pid <= uint32 Int32.MaxValue then
+        // 0 is nobody: a process that this PID namespace does not have.
+        if pid > 0u && pid <= uint32 Int32.MaxValue then
             found.Add
                 {
                     Pid = int pid
@@ -347,18 +404,28 @@ let private isAbsence (code: int) =
     | 26 -> true
     | _ -> false
 
+/// NVML_ERROR_NOT_SUPPORTED.
+[<Literal>]
+let private NotSupported = 3
+
+/// NVML_ERROR_NO_PERMISSION.
+[<Literal>]
+let private NoPermission = 4
+
 /// Collects what failed, device by device.
 [<Sealed>]
 type private Complaints() =
     let found = ResizeArray<SourceError>()
     let mutable device = 0
     let mutable told = false
+    let mutable isForbidden = false
 
     member _.Found = found.ToArray()
 
     member _.Begin(index: int) =
         device <- index
         told <- false
+        isForbidden <- false
 
     /// The device as a whole.
     member _.Add(code: int) =
@@ -370,8 +437,17 @@ type private Complaints() =
         // A lost GPU, or one that wants a reset (16), fails every call for the one reason.
         if mustReopen code || code = 16 then
             this.Add code
+        elif code = NoPermission then
+            // As for the board of a container that was given one MIG instance: one reason for all that it is refused.
+            if not isForbidden then
+                isForbidden <- true
+                found.Add(SourceError.Unreadable($"{Source} GPU {device} {query} (and what else it is refused)", nameOf code))
         elif not (isAbsence code) then
             found.Add(SourceError.Unreadable($"{Source} GPU {device} {query}", nameOf code))
+
+    /// A value that no board can have.
+    member _.Impossible(query: string) =
+        found.Add(SourceError.Unreadable($"{Source} GPU {device} {query}", "the driver tells an impossible value"))
 
 let private text (complaints: Complaints) query (call: Call<string>) : string =
     if call.Code = 0 then
@@ -400,9 +476,24 @@ let private counter<[<Measure>] 'u> (complaints: Complaints) query (call: Call<u
         complaints.Add(query, call.Code)
         ValueNone
 
-let private measure<[<Measure>] 'u> (complaints: Complaints) query (call: Call<uint32>) : float<'u> voption =
+/// A value that a board can have; another is told, and is none.
+let private possible (complaints: Complaints) query (isPossible: float<'u> -> bool) (value: float<'u> voption) : float<'u> voption =
+    match value with
+    | ValueSome known when not (isPossible known) ->
+        complaints.Impossible query
+        ValueNone
+    | other -> other
+
+let private measure<[<Measure>] 'u>
+    (complaints: Complaints)
+    query
+    (isPossible: float<'u> -> bool)
+    (call: Call<uint32>)
+    : float<'u> voption =
     match number complaints query call with
-    | ValueSome value -> ValueSome(LanguagePrimitives.FloatWithMeasure(float value))
+    | ValueSome value ->
+        ValueSome(LanguagePrimitives.FloatWithMeasure(float value))
+        |> possible complaints query isPossible
     | ValueNone -> ValueNone
 
 let private whole (complaints: Complaints) query (call: Call<uint32>) : int voption =
@@ -450,17 +541,16 @@ let private nvlinkBytes (complaints: Complaints) query (field: Field) : uint64<B
 
 /// What stands for costly calls that were not made: absence of everything.
 let private nothingCostly: Costly =
-    let notSupported = 3
-
     {
-        EccUncorrected = failed notSupported
-        EccCorrected = failed notSupported
-        RemappedRowsPending = failed notSupported
-        PcieReceived = failed notSupported
-        PcieSent = failed notSupported
-        NvlinkReceived = failedField notSupported
-        NvlinkSent = failedField notSupported
-        Processes = failed notSupported
+        EccUncorrected = failed NotSupported
+        EccCorrected = failed NotSupported
+        RemappedRowsPending = failed NotSupported
+        PcieReceived = failed NotSupported
+        PcieSent = failed NotSupported
+        NvlinkReceived = failedField NotSupported
+        NvlinkSent = failedField NotSupported
+        Processes = failed NotSupported
+        MigProcesses = [||]
     }
 
 let private xidLast (xid: Xid voption) : int voption =
@@ -480,7 +570,7 @@ let private processesOf (complaints: Complaints) (call: Call<ComputeProcess[]>) 
         complaints.Add("processes", call.Code)
         ValueNone
 
-let private migDeviceOf (complaints: Complaints) (mig: Mig) : MigDevice =
+let private migDeviceOf (complaints: Complaints) (costly: Costly) (mig: Mig) : MigDevice =
     {
         Index = mig.Index
         Name = text complaints "MIG name" mig.Name
@@ -489,51 +579,94 @@ let private migDeviceOf (complaints: Complaints) (mig: Mig) : MigDevice =
         ComputeInstance = whole complaints "compute instance" mig.ComputeInstance
         MemoryTotal = counter complaints "MIG memory" mig.MemoryTotal
         MemoryUsed = counter complaints "MIG memory" mig.MemoryUsed
+        ComputeProcesses =
+            match
+                costly.MigProcesses
+                |> Array.tryFind (fun (struct (index, _)) -> index = mig.Index)
+            with
+            | Some(struct (_, call)) -> processesOf complaints call
+            | None -> ValueNone
+        XidLast = xidLast mig.Xid
+        XidCount = xidCount mig.Xid
     }
 
-let private migOf (complaints: Complaints) (device: Device) : struct (MigMode voption * MigDevice[] voption) =
+let private migOf (complaints: Complaints) (costly: Costly) (device: Device) : struct (MigMode voption * MigDevice[] voption) =
     match number complaints "MIG mode" device.MigMode with
     | ValueNone -> struct (ValueNone, ValueNone)
     | ValueSome 0u -> struct (ValueSome MigMode.Disabled, ValueSome [||])
-    | ValueSome _ -> struct (ValueSome MigMode.Enabled, ValueSome(Array.map (migDeviceOf complaints) device.MigDevices))
+    | ValueSome _ -> struct (ValueSome MigMode.Enabled, ValueSome(Array.map (migDeviceOf complaints costly) device.MigDevices))
+
+let private celsius (complaints: Complaints) query (call: Call<int>) : float<degC> voption =
+    if call.Code = 0 then
+        ValueSome(LanguagePrimitives.FloatWithMeasure(float call.Value))
+        |> possible complaints query Plausible.temperature
+    else
+        complaints.Add(query, call.Code)
+        ValueNone
+
+/// Memory in use, which cannot be more than all of it.
+let private memoryUsed (complaints: Complaints) (total: uint64<B> voption) (used: uint64<B> voption) : uint64<B> voption =
+    match total, used with
+    | ValueSome total, ValueSome used when used > total ->
+        complaints.Impossible "used memory"
+        ValueNone
+    | _ -> used
+
+let private powerLimitOf (complaints: Complaints) (device: Device) : float<W> voption =
+    match watts complaints "enforced power limit" device.EnforcedPowerLimit with
+    | ValueSome limit when Plausible.powerLimit limit -> ValueSome limit
+    | _ ->
+        watts complaints "power limit" device.ManagementPowerLimit
+        |> possible complaints "power limit" Plausible.powerLimit
 
 let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
     complaints.Begin device.Index
 
-    if device.Handle <> 0 then
-        complaints.Add device.Handle
+    if device.IsSuspended || device.Handle <> 0 then
+        if device.Handle <> 0 then
+            complaints.Add device.Handle
 
         { Gpu.OfIndex device.Index with
             Name = device.Name.Value
             Uuid = device.Uuid.Value
+            PciBusId = device.PciBusId.Value
+            IsSuspended = device.IsSuspended
             XidLast = xidLast device.Xid
             XidCount = xidCount device.Xid
         }
     else
-        let struct (migMode, migDevices) = migOf complaints device
         let costly = device.Costly |> ValueOption.defaultValue nothingCostly
+        let struct (migMode, migDevices) = migOf complaints costly device
+        let powerLimit = powerLimitOf complaints device
+        let memoryTotal = counter complaints "total memory" device.MemoryTotal
 
         // In one piece: a copy of this record is half a kilobyte.
         {
             Index = device.Index
             Name = text complaints "name" device.Name
             Uuid = text complaints "UUID" device.Uuid
-            Utilization = measure complaints "utilization" device.Utilization
-            MemoryUtilization = measure complaints "memory utilization" device.MemoryUtilization
-            MemoryTotal = counter complaints "total memory" device.MemoryTotal
-            MemoryUsed = counter complaints "used memory" device.MemoryUsed
-            Temperature = measure complaints "temperature" device.Temperature
-            FanSpeed = measure complaints "fan speed" device.FanSpeed
-            Power = watts complaints "power" device.Power
-            PowerLimit =
-                match watts complaints "enforced power limit" device.EnforcedPowerLimit with
-                | ValueSome limit -> ValueSome limit
-                | ValueNone -> watts complaints "power limit" device.ManagementPowerLimit
+            PciBusId = text complaints "PCI bus id" device.PciBusId
+            IsSuspended = false
+            Utilization = measure complaints "utilization" Plausible.utilization device.Utilization
+            MemoryUtilization = measure complaints "memory utilization" Plausible.utilization device.MemoryUtilization
+            MemoryTotal = memoryTotal
+            MemoryUsed =
+                counter complaints "used memory" device.MemoryUsed
+                |> memoryUsed complaints memoryTotal
+            MemoryFree = counter complaints "free memory" device.MemoryFree
+            MemoryReserved = counter complaints "reserved memory" device.MemoryReserved
+            IsMemoryShared = device.MemoryTotal.Code = NotSupported
+            Temperature = celsius complaints "temperature" device.Temperature
+            FanSpeed = measure complaints "fan speed" Plausible.fan device.FanSpeed
+            Power =
+                watts complaints "power" device.Power
+                |> possible complaints "power" (Plausible.power powerLimit)
+            PowerLimit = powerLimit
             ThrottleReasons =
                 counter complaints "throttle reasons" device.ThrottleReasons
                 |> ValueOption.map Throttle.reasonsOf
-            ClockSm = measure complaints "SM clock" device.ClockSm
-            ClockMemory = measure complaints "memory clock" device.ClockMemory
+            ClockSm = measure complaints "SM clock" Plausible.smClock device.ClockSm
+            ClockMemory = measure complaints "memory clock" Plausible.memoryClock device.ClockMemory
             PcieReceived = pcieRate complaints "PCIe throughput received" costly.PcieReceived
             PcieSent = pcieRate complaints "PCIe throughput sent" costly.PcieSent
             PcieLinkGeneration = whole complaints "PCIe link generation" device.PcieLinkGeneration
@@ -546,13 +679,22 @@ let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
             XidLast = xidLast device.Xid
             XidCount = xidCount device.Xid
             Energy = counter complaints "energy" device.Energy
-            Encoder = measure complaints "encoder" device.Encoder
-            Decoder = measure complaints "decoder" device.Decoder
+            Encoder = measure complaints "encoder" Plausible.utilization device.Encoder
+            Decoder = measure complaints "decoder" Plausible.utilization device.Decoder
             NvlinkReceived = nvlinkBytes complaints "NVLink bytes received" costly.NvlinkReceived
             NvlinkSent = nvlinkBytes complaints "NVLink bytes sent" costly.NvlinkSent
             MemoryTemperature =
                 match fieldNumber complaints "memory temperature" device.MemoryTemperature with
-                | ValueSome value -> ValueSome(LanguagePrimitives.FloatWithMeasure(float value))
+                | ValueSome value ->
+                    // Below zero it comes as a large unsigned number.
+                    let signed =
+                        if device.MemoryTemperature.ValueType = 1 then
+                            float (int32 (uint32 value))
+                        else
+                            float value
+
+                    ValueSome(LanguagePrimitives.FloatWithMeasure signed)
+                    |> possible complaints "memory temperature" Plausible.temperature
                 | ValueNone -> ValueNone
             MigMode = migMode
             ComputeProcesses = processesOf complaints costly.Processes

@@ -169,22 +169,24 @@ let private readOther (cursor: byref<Cursor>) (disk: byref<DiskCounters>) : Pars
 
 /// Reads every device and partition in the order of the text. An empty text is a machine without block devices.
 [<CompiledName "Parse">]
-let parse (text: ReadOnlySpan<byte>) : Result<DiskCounters[], ParseError> =
+let parse (text: ReadOnlySpan<byte>) : Result<Parsed<DiskCounters[]>, ParseError> =
     let mutable cursor = Cursor(Source, text)
+    let mutable faults = LineFaults()
     let disks = ResizeArray<DiskCounters>()
-    let mutable failure = ValueNone
 
-    while failure.IsNone && cursor.NextLine() do
+    while cursor.NextLine() do
         let mutable again = cursor
         let mutable disk = Unchecked.defaultof<DiskCounters>
 
-        if not (tryRead &cursor &disk) then
-            failure <- readOther &again &disk
+        let fault =
+            if tryRead &cursor &disk then
+                ValueNone
+            else
+                readOther &again &disk
 
-        if failure.IsNone then
-            disks.Add disk
+        match fault with
+        | ValueSome fault -> faults.Add fault
+        | ValueNone -> disks.Add disk
 
-    match failure with
-    | ValueSome error -> Error error
-    | ValueNone when not cursor.AtEnd -> Error(cursor.NoLine "the last line")
-    | ValueNone -> Ok(disks.ToArray())
+    faults.AddTorn &cursor
+    faults.AroundAny disks

@@ -13,35 +13,171 @@ let Source = "/proc/filesystems"
 
 /// Reads the types that need a block device: those without `nodev`.
 [<CompiledName "Parse">]
-let parse (text: ReadOnlySpan<byte>) : Result<IReadOnlySet<string>, ParseError> =
+let parse (text: ReadOnlySpan<byte>) : Result<Parsed<IReadOnlySet<string>>, ParseError> =
     let mutable cursor = Cursor(Source, text)
+    let mutable faults = LineFaults()
     let types = HashSet<string>(StringComparer.Ordinal)
-    let mutable failure = ValueNone
 
-    while failure.IsNone && cursor.NextLine() do
+    while cursor.NextLine() do
         let first = Text.toString (cursor.Field())
 
         if first = "nodev" then
             if cursor.Field().IsEmpty then
-                failure <- ValueSome(cursor.Bad("type", "a file system type after nodev"))
+                faults.Add(cursor.Bad("type", "a file system type after nodev"))
         elif first.Length > 0 then
             types.Add first |> ignore
 
-    match failure with
-    | ValueSome error -> Error error
-    | ValueNone when not cursor.AtEnd -> Error(cursor.NoLine "the last line")
-    | ValueNone -> Ok(types :> IReadOnlySet<string>)
+    faults.AddTorn &cursor
+    Ok(faults.Around(types :> IReadOnlySet<string>))
 
-/// The mounts that occupy a disk: their type needs a device, or is zfs, which brings its own. A directory that was
-/// mounted over counts once, with what is visible there.
-[<CompiledName "OnDisk">]
-let onDisk (types: IReadOnlySet<string>) (mounts: Mounts.Mount[]) : Mounts.Mount[] =
-    let visible = Dictionary<string, Mounts.Mount>(StringComparer.Ordinal)
+/// Images that are made once and read only: always full, and never to be filled.
+let private images = set [ "squashfs"; "iso9660"; "erofs"; "cramfs"; "romfs" ]
 
-    for mount in mounts do
-        visible[mount.MountPoint] <- mount
+/// File systems whose files another machine holds, or the host of a virtual one. Those of FUSE by the name of their program.
+let private remote =
+    set
+        [
+            "9p"
+            "afs"
+            "beegfs"
+            "beegfs_nodev"
+            "ceph"
+            "cifs"
+            "fuse.ceph"
+            "fuse.ceph-fuse"
+            "fuse.gcsfuse"
+            "fuse.geesefs"
+            "fuse.glusterfs"
+            "fuse.goofys"
+            "fuse.juicefs"
+            "fuse.lizardfs"
+            "fuse.mfs"
+            "fuse.mount-s3"
+            "fuse.rclone"
+            "fuse.s3fs"
+            "fuse.seaweedfs"
+            "fuse.sshfs"
+            "fuse.JuiceFS"
+            "fuse.moosefs"
+            "glusterfs"
+            "gpfs"
+            "lustre"
+            "ncpfs"
+            "nfs"
+            "nfs4"
+            "orangefs"
+            "pvfs2"
+            "smb3"
+            "smbfs"
+            "virtiofs"
+            "wekafs"
+        ]
+
+/// `fuseblk.ntfs` is what fuseblk is.
+let private withoutSubtype (fsType: string) : string =
+    let words = fsType.Split '.'
+    words[0]
+
+/// A snapshot of ZFS, mounted when somebody looks into it, is as full as it was made.
+let private isSnapshot (mount: Mounts.Mount) : bool =
+    mount.FsType = "zfs" && mount.Device.Contains '@'
+
+let private isOnDisk (types: IReadOnlySet<string>) (mount: Mounts.Mount) : bool =
+    (mount.FsType = "zfs" || types.Contains(withoutSubtype mount.FsType))
+    && not (images.Contains mount.FsType)
+    && not (mount.FsType = "udf" && mount.IsReadOnly)
+    && not (isSnapshot mount)
+
+/// The directories above this one, the uppermost first: of `/a/b` they are `/` and `/a`.
+let private above (directory: string) : string list =
+    [
+        if directory <> "/" then
+            "/"
+
+            for i in 1 .. directory.Length - 1 do
+                if directory[i] = '/' then
+                    directory.Substring(0, i)
+    ]
+
+/// The mounts that can be seen: nothing is mounted over them or over a directory above them. Without the places of the
+/// mounts their order tells, but for the root, which is mounted late on machines that start from a RAM disk.
+let private visible (mounts: Mounts.Mount[]) : Mounts.Mount[] =
+    let last = Dictionary<string, int>(StringComparer.Ordinal)
+    let placed = Dictionary<uint64, Mounts.Mount>()
+    let covered = HashSet<struct (uint64 * string)>()
 
     mounts
-    |> Array.filter (fun mount ->
-        obj.ReferenceEquals(visible[mount.MountPoint], mount)
-        && (mount.FsType = "zfs" || types.Contains mount.FsType))
+    |> Array.iteri (fun index mount ->
+        last[mount.MountPoint] <- index
+
+        match mount.Place with
+        | ValueSome place ->
+            placed[place.Id] <- mount
+            covered.Add(struct (place.Parent, mount.MountPoint)) |> ignore
+        | ValueNone -> ())
+
+    // A parent may lie outside of what this process sees, and a garbled text may have it be its own child.
+    let rec isReached (left: int) (mount: Mounts.Mount) =
+        match mount.Place with
+        | ValueSome place when left > 0 ->
+            not (
+                above mount.MountPoint
+                |> List.exists (fun directory -> covered.Contains(struct (place.Parent, directory)))
+            )
+            && (match placed.TryGetValue place.Parent with
+                | true, parent -> isReached (left - 1) parent
+                | _ -> true)
+        | _ -> true
+
+    mounts
+    |> Array.indexed
+    |> Array.filter (fun (index, mount) ->
+        match mount.Place with
+        | ValueSome place ->
+            not (covered.Contains(struct (place.Id, mount.MountPoint)))
+            && isReached 100 mount
+        | ValueNone ->
+            last[mount.MountPoint] = index
+            && above mount.MountPoint
+               |> List.forall (fun directory ->
+                   match last.TryGetValue directory with
+                   | true, other -> directory = "/" || other < index
+                   | _ -> true))
+    |> Array.map snd
+
+/// Of several mounts of one file system the one to name it by: on the root directory, else of the whole, else with the
+/// shortest name, else the first.
+let private nameable (mounts: Mounts.Mount[]) : Mounts.Mount =
+    mounts
+    |> Array.minBy (fun mount ->
+        let isWhole =
+            match mount.Place with
+            | ValueSome place -> place.Root = "/"
+            | ValueNone -> true
+
+        struct ((if mount.MountPoint = "/" then 0
+                 elif isWhole then 1
+                 else 2),
+                mount.MountPoint.Length))
+
+let private identity (mount: Mounts.Mount) : string =
+    match mount.Place with
+    | ValueSome place -> place.DeviceNumber
+    | ValueNone -> mount.Device
+
+let private select (isWanted: Mounts.Mount -> bool) (mounts: Mounts.Mount[]) : Mounts.Mount[] =
+    visible mounts
+    |> Array.filter isWanted
+    |> Array.groupBy identity
+    |> Array.map (fun (_, same) -> nameable same)
+
+/// The file systems that occupy a disk, each once: their type needs a device, or is zfs, which brings its own. No images
+/// that can only be read, and nothing that is mounted over. What is mounted in several places counts once, by its device
+/// number, or by its device where the mounts do not tell that.
+[<CompiledName "OnDisk">]
+let onDisk (types: IReadOnlySet<string>) (mounts: Mounts.Mount[]) : Mounts.Mount[] = select (isOnDisk types) mounts
+
+/// The file systems that another machine holds, each once.
+[<CompiledName "OverNetwork">]
+let overNetwork (mounts: Mounts.Mount[]) : Mounts.Mount[] =
+    select (fun mount -> remote.Contains mount.FsType) mounts

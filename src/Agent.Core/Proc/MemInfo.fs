@@ -11,13 +11,13 @@ open Agent.Core.Units
 [<Literal>]
 let Source = "/proc/meminfo"
 
-/// The lines that a sample needs; those a kernel may lack are none.
+/// The lines that matter here. Each is none where the kernel lacks it and where it does not read as it should.
 type MemoryInfo =
     {
         /// `MemTotal`: usable memory.
-        Total: uint64<B>
+        Total: uint64<B> voption
         /// `MemFree`: used for nothing at all.
-        Free: uint64<B>
+        Free: uint64<B> voption
         /// `MemAvailable`: what programs could get without swapping, by the kernel's estimate.
         Available: uint64<B> voption
         /// `Buffers`: cache of raw block devices.
@@ -28,6 +28,14 @@ type MemoryInfo =
         SwapTotal: uint64<B> voption
         /// `SwapFree`.
         SwapFree: uint64<B> voption
+        /// `HugePages_Total`: pages of the default huge size that were set aside.
+        HugePages: uint64 voption
+        /// `HugePages_Free`: those of them that no program uses.
+        HugePagesFree: uint64 voption
+        /// `Hugepagesize`: the default huge size.
+        HugePageSize: uint64<B> voption
+        /// `Hugetlb`: memory set aside for huge pages of all sizes, since kernel 4.19.
+        Hugetlb: uint64<B> voption
     }
 
 /// The lines that are read, by the index of their value. Arrays of their own, because a byte literal in an expression
@@ -41,16 +49,38 @@ let private keys =
         "Cached:"B
         "SwapTotal:"B
         "SwapFree:"B
+        "Hugepagesize:"B
+        "Hugetlb:"B
+        "HugePages_Total:"B
+        "HugePages_Free:"B
     |]
+
+/// From here on the keys begin with H.
+[<Literal>]
+let private FirstHuge = 7
+
+/// From here on the keys count pages, without a unit.
+[<Literal>]
+let private FirstCount = 9
 
 let private unit = "kB"B
 
 let private nameOf (key: int) =
     Text.toString (ReadOnlySpan(keys[key], 0, keys[key].Length - 1))
 
-// Most lines are none of these, and their length or first letter says so.
+// Most lines are none of these, and their first letter or length says so.
 let private indexOf (key: ReadOnlySpan<byte>) : int =
-    let mutable i = 0
+    let mutable i =
+        if key.IsEmpty then
+            keys.Length
+        else
+            match key[0] with
+            | 'M'B
+            | 'B'B
+            | 'C'B
+            | 'S'B -> 0
+            | 'H'B -> FirstHuge
+            | _ -> keys.Length
 
     while i < keys.Length
           && not (
@@ -62,39 +92,63 @@ let private indexOf (key: ReadOnlySpan<byte>) : int =
 
     i
 
-/// Reads the known lines in any order; unknown ones are ignored. A text without `MemTotal` or `MemFree` is an error.
+/// Reads the known lines in any order; unknown ones are ignored. A text that lacks `MemTotal` or `MemFree` has a fault,
+/// and one with none of the known lines is an error as a whole.
 [<CompiledName "Parse">]
-let parse (text: ReadOnlySpan<byte>) : Result<MemoryInfo, ParseError> =
+let parse (text: ReadOnlySpan<byte>) : Result<Parsed<MemoryInfo>, ParseError> =
     let mutable cursor = Cursor(Source, text)
+    let mutable faults = LineFaults()
     let values = Array.create keys.Length ValueNone
-    let mutable failure = ValueNone
+    let mutable seen = 0
 
-    while failure.IsNone && cursor.NextLine() do
+    while cursor.NextLine() do
         let key = indexOf (cursor.Field())
-        let mutable kib = 0UL
+        let mutable number = 0UL
 
         if key < keys.Length then
-            if cursor.UInt64 &kib && cursor.Field().SequenceEqual(ReadOnlySpan unit) then
-                values[key] <- ValueSome(bytesOfKib (LanguagePrimitives.UInt64WithMeasure kib))
-            else
-                failure <- ValueSome(cursor.Bad(nameOf key, "a whole number and kB"))
+            // Of MemTotal and MemFree, whether there is a line at all.
+            seen <- seen ||| (1 <<< key)
 
-    match failure, values[0], values[1] with
-    | ValueSome error, _, _ -> Error error
-    | ValueNone, _, _ when not cursor.AtEnd -> Error(cursor.NoLine "the last line")
-    | ValueNone, ValueSome total, ValueSome free ->
-        Ok
-            {
-                Total = total
-                Free = free
-                Available = values[2]
-                Buffers = values[3]
-                Cached = values[4]
-                SwapTotal = values[5]
-                SwapFree = values[6]
-            }
-    | ValueNone, ValueNone, _ -> Error(cursor.NoLine(nameOf 0))
-    | ValueNone, _, ValueNone -> Error(cursor.NoLine(nameOf 1))
+            if key >= FirstCount then
+                if cursor.UInt64 &number then
+                    values[key] <- ValueSome number
+                else
+                    faults.Add(cursor.Bad(nameOf key, "a whole number"))
+            elif cursor.UInt64 &number && cursor.Field().SequenceEqual(ReadOnlySpan unit) then
+                values[key] <- ValueSome number
+            else
+                faults.Add(cursor.Bad(nameOf key, "a whole number and kB"))
+
+    faults.AddTorn &cursor
+
+    for key in 0..1 do
+        if seen &&& (1 <<< key) = 0 then
+            faults.Add(cursor.NoLine(nameOf key))
+
+    if values |> Array.forall ValueOption.isNone then
+        Error(faults.FirstOr(cursor.NoLine(nameOf 0)))
+    else
+        let kib key =
+            match values[key] with
+            | ValueSome number -> ValueSome(bytesOfKib (LanguagePrimitives.UInt64WithMeasure number))
+            | ValueNone -> ValueNone
+
+        Ok(
+            faults.Around
+                {
+                    Total = kib 0
+                    Free = kib 1
+                    Available = kib 2
+                    Buffers = kib 3
+                    Cached = kib 4
+                    SwapTotal = kib 5
+                    SwapFree = kib 6
+                    HugePages = values[9]
+                    HugePagesFree = values[10]
+                    HugePageSize = kib 7
+                    Hugetlb = kib 8
+                }
+        )
 
 /// What programs could get without swapping. Kernels before 3.14 do not say: then free memory, buffers and page
 /// cache. Containers under LXC may claim more than they have: then free memory alone. None when the text lacks the
@@ -102,11 +156,20 @@ let parse (text: ReadOnlySpan<byte>) : Result<MemoryInfo, ParseError> =
 [<CompiledName "Available">]
 let available (memory: MemoryInfo) : uint64<B> voption =
     let claimed =
-        match memory.Available, memory.Buffers, memory.Cached with
-        | ValueSome available, _, _ -> ValueSome available
-        | ValueNone, ValueSome buffers, ValueSome cached -> ValueSome(addSaturating (addSaturating memory.Free buffers) cached)
+        match memory.Available, memory.Free, memory.Buffers, memory.Cached with
+        | ValueSome available, _, _, _ -> ValueSome available
+        | ValueNone, ValueSome free, ValueSome buffers, ValueSome cached -> ValueSome(addSaturating (addSaturating free buffers) cached)
         | _ -> ValueNone
 
-    match claimed with
-    | ValueSome bytes when bytes > memory.Total -> ValueSome(min memory.Free memory.Total)
-    | claimed -> claimed
+    match memory.Total, claimed with
+    | ValueSome total, ValueSome bytes when bytes > total -> memory.Free |> ValueOption.map (min total)
+    | _, claimed -> claimed
+
+/// The same on a machine with ZFS, whose cache above its minimum is available too. A cache larger than all memory in use
+/// is not in this memory: an LXC container sees that of its host.
+[<CompiledName "AvailableWithArc">]
+let availableWithArc (arc: ArcStats.Arc voption) (memory: MemoryInfo) : uint64<B> voption =
+    match arc, memory.Total, available memory with
+    | ValueSome arc, ValueSome total, ValueSome available when arc.Size <= total - min available total ->
+        ValueSome(available + arc.Reclaimable)
+    | _, _, available -> available

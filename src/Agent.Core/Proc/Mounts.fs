@@ -12,6 +12,19 @@ open Agent.Core
 [<Literal>]
 let Source = "/proc/self/mounts"
 
+/// Where a mount stands among the others, which /proc/self/mountinfo alone tells.
+type MountPlace =
+    {
+        /// The mount's number.
+        Id: uint64
+        /// The number of the mount that it is mounted on.
+        Parent: uint64
+        /// `major:minor` of the file system, equal for all its mounts, the subvolumes of btrfs included.
+        DeviceNumber: string
+        /// Which directory of the file system is seen: `/`, or another one for a bind mount.
+        Root: string
+    }
+
 /// One mounted file system.
 type Mount =
     {
@@ -21,12 +34,16 @@ type Mount =
         MountPoint: string
         /// The type, `ext4`.
         FsType: string
+        /// True for option `ro`.
+        IsReadOnly: bool
+        /// Where it stands among the others; none where that was not told.
+        Place: MountPlace voption
     }
 
 let private isOctal (b: byte) = b >= '0'B && b <= '7'B
 
 /// Replaces `\040` and its like by the byte they stand for; anything else after a backslash stays as it is.
-let private unescape (field: ReadOnlySpan<byte>) : string =
+let internal unescape (field: ReadOnlySpan<byte>) : string =
     if field.IndexOf '\\'B < 0 then
         Text.toString field
     else
@@ -51,29 +68,41 @@ let private unescape (field: ReadOnlySpan<byte>) : string =
 
         Encoding.UTF8.GetString(bytes.ToArray())
 
+/// True when a list such as `ro,relatime` begins with ro, which stands first.
+let internal isReadOnly (options: string) : bool =
+    options = "ro" || options.StartsWith("ro,", StringComparison.Ordinal)
+
+/// True where a mount of LXC's covers /proc/meminfo: it then tells of the container, and other files of /proc of its host.
+[<CompiledName "HasContainedMemInfo">]
+let hasContainedMemInfo (mounts: Mount[]) : bool =
+    mounts
+    |> Array.exists (fun mount ->
+        mount.FsType = "fuse.lxcfs"
+        && mount.MountPoint.EndsWith("/meminfo", StringComparison.Ordinal))
+
 /// Reads every mount in the order of the text; a later mount on the same directory hides the earlier one.
 [<CompiledName "Parse">]
-let parse (text: ReadOnlySpan<byte>) : Result<Mount[], ParseError> =
+let parse (text: ReadOnlySpan<byte>) : Result<Parsed<Mount[]>, ParseError> =
     let mutable cursor = Cursor(Source, text)
+    let mutable faults = LineFaults()
     let mounts = ResizeArray<Mount>()
-    let mutable failure = ValueNone
 
-    while failure.IsNone && cursor.NextLine() do
+    while cursor.NextLine() do
         let device = unescape (cursor.Field())
         let mountPoint = unescape (cursor.Field())
         let fsType = unescape (cursor.Field())
 
         if fsType.Length = 0 then
-            failure <- ValueSome(cursor.Bad("type", "a device, a directory and a file system type"))
+            faults.Add(cursor.Bad("type", "a device, a directory and a file system type"))
         else
             mounts.Add
                 {
                     Device = device
                     MountPoint = mountPoint
                     FsType = fsType
+                    IsReadOnly = isReadOnly (Text.toString (cursor.Field()))
+                    Place = ValueNone
                 }
 
-    match failure with
-    | ValueSome error -> Error error
-    | ValueNone when not cursor.AtEnd -> Error(cursor.NoLine "the last line")
-    | ValueNone -> Ok(mounts.ToArray())
+    faults.AddTorn &cursor
+    faults.AroundAny mounts

@@ -88,7 +88,7 @@ let private readDirection (cursor: byref<Cursor>) (traffic: byref<Traffic>) : bo
 
 /// Reads every interface in the order of the text.
 [<CompiledName "Parse">]
-let parse (text: ReadOnlySpan<byte>) : Result<InterfaceCounters[], ParseError> =
+let parse (text: ReadOnlySpan<byte>) : Result<Parsed<InterfaceCounters[]>, ParseError> =
     let mutable cursor = Cursor(Source, text)
 
     if not (cursor.NextLine() && cursor.NextLine()) then
@@ -96,23 +96,23 @@ let parse (text: ReadOnlySpan<byte>) : Result<InterfaceCounters[], ParseError> =
     elif cursor.Line.IndexOf '|'B < 0 then
         Error(cursor.Bad("header", "two header lines with column names between bars"))
     else
+        let mutable faults = LineFaults()
         let interfaces = ResizeArray<InterfaceCounters>()
-        let mutable failure = ValueNone
 
-        while failure.IsNone && cursor.NextLine() do
+        while cursor.NextLine() do
             // Only the name can contain a colon, so the last one ends it.
             let colon = cursor.Line.LastIndexOf ':'B
             let mutable received = Unchecked.defaultof<Traffic>
             let mutable sent = Unchecked.defaultof<Traffic>
 
             if colon < 0 then
-                failure <- ValueSome(cursor.Bad("interface", "a name and a colon"))
+                faults.Add(cursor.Bad("interface", "a name and a colon"))
             else
                 let name = Text.toString (Text.trim (cursor.Line.Slice(0, colon)))
                 cursor.Skip(colon + 1)
 
                 if name.Length = 0 then
-                    failure <- ValueSome(cursor.Bad("interface", "a name before the colon"))
+                    faults.Add(cursor.Bad("interface", "a name before the colon"))
                 elif readDirection &cursor &received && readDirection &cursor &sent then
                     interfaces.Add
                         {
@@ -121,9 +121,7 @@ let parse (text: ReadOnlySpan<byte>) : Result<InterfaceCounters[], ParseError> =
                             Sent = sent
                         }
                 else
-                    failure <- ValueSome(cursor.Bad(columns[cursor.Fields - 1], "a whole number"))
+                    faults.Add(cursor.Bad(columns[cursor.Fields - 1], "a whole number"))
 
-        match failure with
-        | ValueSome error -> Error error
-        | ValueNone when not cursor.AtEnd -> Error(cursor.NoLine "the last line")
-        | ValueNone -> Ok(interfaces.ToArray())
+        faults.AddTorn &cursor
+        faults.AroundAny interfaces

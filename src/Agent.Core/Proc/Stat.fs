@@ -44,17 +44,19 @@ type CpuLine =
     {
         /// The N; CPUs that are off-line leave gaps.
         Id: int
-        /// Its times.
-        Times: CpuTimes
+        /// Its times; none where the line does not read as it should.
+        Times: CpuTimes voption
     }
 
 /// What one reading says.
 type CpuStat =
     {
-        /// The `cpu` line: all CPUs together.
-        Total: CpuTimes
+        /// The `cpu` line: all CPUs together, those that are off-line included; none where it cannot be read.
+        Total: CpuTimes voption
         /// One entry for each CPU that is on-line, in the order of the text.
         Cpus: CpuLine[]
+        /// How many CPUs are on-line; none when the text may have ended before the last of them.
+        Online: int voption
         /// `btime`: when the machine started, in seconds since 1970-01-01 UTC.
         BootTime: int64<s> voption
     }
@@ -133,67 +135,79 @@ let private tryCpuId (name: ReadOnlySpan<byte>) (id: byref<int>) : bool =
     else
         false
 
-/// Reads the `cpu` lines and `btime`; other lines are ignored. A text that ends inside the `cpu` lines is an error,
-/// because it would report fewer CPUs than the machine has.
+/// Reads the `cpu` lines and `btime`; other lines are ignored. Only a text without any CPU is an error as a whole.
 [<CompiledName "Parse">]
-let parse (text: ReadOnlySpan<byte>) : Result<CpuStat, ParseError> =
+let parse (text: ReadOnlySpan<byte>) : Result<Parsed<CpuStat>, ParseError> =
     let mutable cursor = Cursor(Source, text)
-    let mutable total = Unchecked.defaultof<CpuTimes>
-    let mutable more = cursor.NextLine()
+    let mutable faults = LineFaults()
+    let mutable total = ValueNone
+    let cpus = ResizeArray<CpuLine>()
+    let mutable bootTime = ValueNone
+    // A line of another kind behind the CPUs shows that there are no more of them.
+    let mutable isWhole = false
+    let mutable isNamed = true
+    let mutable id = 0
 
-    if not more then
-        Error(cursor.NoLine "cpu")
-    elif not (cursor.Field().SequenceEqual(ReadOnlySpan cpuName)) then
-        Error(cursor.Bad("cpu", "the line of all CPUs, which starts with cpu"))
-    elif not (readTimes &cursor &total) then
-        Error(cursor.Bad(columns[cursor.Fields - 2], "a number of clock ticks"))
-    else
-        let cpus = ResizeArray<CpuLine>()
-        let mutable failure = ValueNone
-        let mutable id = 0
-        let mutable inCpus = true
+    while cursor.NextLine() do
+        let name = cursor.Field()
 
-        while inCpus && failure.IsNone do
-            more <- cursor.NextLine()
+        if name.StartsWith(ReadOnlySpan cpuName) then
+            let isTotal = name.Length = cpuName.Length
 
-            if not more then
-                failure <- ValueSome(cursor.NoLine "cpu")
-            elif not (tryCpuId (cursor.Field()) &id) then
-                inCpus <- false
-            else
+            if isTotal || tryCpuId name &id then
                 let mutable times = Unchecked.defaultof<CpuTimes>
+                let good = readTimes &cursor &times
 
-                if readTimes &cursor &times then
-                    cpus.Add { Id = id; Times = times }
+                if not good then
+                    faults.Add(cursor.Bad(columns[cursor.Fields - 2], "a number of clock ticks"))
+
+                let times = if good then ValueSome times else ValueNone
+
+                if isTotal then
+                    total <- times
                 else
-                    failure <- ValueSome(cursor.Bad(columns[cursor.Fields - 2], "a number of clock ticks"))
+                    cpus.Add { Id = id; Times = times }
 
-        let mutable bootTime = ValueNone
+                isWhole <- false
+            else
+                faults.Add(cursor.Bad("cpu", "cpu and the number of a CPU"))
+                isNamed <- false
+        else
+            if total.IsNone && cpus.Count = 0 && faults.IsEmpty then
+                faults.Add(cursor.Bad("cpu", "the line of all CPUs, which starts with cpu"))
 
-        while more && failure.IsNone do
-            if tryCpuId cursor.Last &id then
-                failure <- ValueSome(cursor.Bad("cpu", "all CPUs on lines that follow each other"))
-            elif cursor.Last.SequenceEqual(ReadOnlySpan btimeName) then
+            isWhole <- true
+
+            if name.SequenceEqual(ReadOnlySpan btimeName) then
                 let mutable seconds = 0L
 
                 if Text.tryInt64 (cursor.Field(), &seconds) then
                     bootTime <- ValueSome(LanguagePrimitives.Int64WithMeasure seconds)
                 else
-                    failure <- ValueSome(cursor.Bad("btime", "seconds since 1970"))
+                    faults.Add(cursor.Bad("btime", "seconds since 1970"))
 
-            more <- cursor.NextLine()
+    // Of a line that was cut the start still tells whether it was one of a CPU.
+    let torn = cursor.Line
 
-            if more then
-                cursor.SkipField()
-            elif not cursor.AtEnd then
-                failure <- ValueSome(cursor.NoLine "the last line")
+    if not torn.IsEmpty && torn[0] <> cpuName[0] then
+        isWhole <- true
 
-        match failure with
-        | ValueSome error -> Error error
-        | ValueNone ->
-            Ok
+    if not isWhole || not cursor.AtEnd then
+        faults.Add(cursor.NoLine(if isWhole then "the last line" else "cpu"))
+
+    if total.IsNone && cpus.Count = 0 then
+        Error(faults.FirstOr(cursor.NoLine "cpu"))
+    else
+        Ok(
+            faults.Around
                 {
                     Total = total
                     Cpus = cpus.ToArray()
+                    Online =
+                        if isWhole && isNamed then
+                            ValueSome cpus.Count
+                        else
+                            ValueNone
                     BootTime = bootTime
                 }
+        )

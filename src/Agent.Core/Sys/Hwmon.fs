@@ -1,5 +1,6 @@
 /// `/sys/class/hwmon/hwmon*/`: temperatures and fans of the sensor chips.
-/// See Documentation/hwmon/sysfs-interface.rst: `name`, `temp*_input` in millidegrees, `fan*_input` in RPM, `*_label`.
+/// See Documentation/hwmon/sysfs-interface.rst: `name`, `temp*_input` in millidegrees, `fan*_input` in RPM, `*_label`, and
+/// `*_fault`, which is 1 where the chip itself says that a sensor does not measure.
 [<RequireQualifiedAccess>]
 module Agent.Core.Sys.Hwmon
 
@@ -11,7 +12,9 @@ open Agent.Core.Units
 /// One temperature sensor.
 type Temperature =
     {
-        /// The chip's `name`, `coretemp`.
+        /// The chip's directory, which tells two chips of one name apart.
+        Place: string
+        /// The chip's `name`, `coretemp`; empty when it has none.
         Chip: string
         /// `temp*_label`, `Package id 0`; empty when the chip gives none.
         Label: string
@@ -67,9 +70,16 @@ type Sensors =
         Faults: SourceError[]
     }
 
-/// A sensor that reads −50 °C or less, or 150 °C or more, is broken or not connected.
+/// False for what no working sensor of a computer reads: −50 °C and less (−128 and −273 stand for "none"), and 127 °C and
+/// more, which is what an open diode reads (127, 127.875, 128, 255).
+[<CompiledName "IsPlausible">]
 let isPlausible (celsius: float<degC>) : bool =
-    celsius > -50.0<degC> && celsius < 150.0<degC>
+    celsius > -50.0<degC> && celsius < 127.0<degC>
+
+/// False for what no fan does: less than nothing, and 50,000 revolutions and more. 65,535 is −1 in 16 bits; chips that count
+/// the time of one revolution make hundreds of thousands of a header without a fan. The fastest real ones reach 38,000.
+let private isPlausibleSpeed (revolutions: int64) : bool =
+    revolutions >= 0L && revolutions < 50_000L
 
 let private splitPath (path: string) =
     let slash = path.LastIndexOf '/'
@@ -103,14 +113,20 @@ let private chipOf (device: string) (name: string) (directory: string) : string 
     elif cleaned name <> "" then cleaned name
     else (splitPath directory |> fun (struct (_, last)) -> last)
 
-/// Makes sense of the files `name`, `temp*_input`, `temp*_label`, `fan*_input` and `fan*_label` of all chips, each chip
-/// in a directory of its own. The text of `device`, which is a link, is where it leads.
+/// Makes sense of the files `name`, `temp*_input`, `fan*_input` and their `_label` and `_fault` of all chips, each chip in a
+/// directory of its own. The text of `device`, which is a link, is where it leads. A sensor with a fault, one that is
+/// switched off or gone, and one whose value is none are left out.
 [<CompiledName "Parse">]
 let parse (files: SysText[]) : Sensors =
     let texts = Dictionary<string, string>(StringComparer.Ordinal)
+    let faulty = HashSet<string>(StringComparer.Ordinal)
 
     for file in files do
-        if
+        if file.Path.EndsWith("_fault", StringComparison.Ordinal) then
+            match SysFile.integer file "0 or 1" with
+            | Ok value when value <> 0L -> faulty.Add(file.Path.Substring(0, file.Path.Length - "_fault".Length)) |> ignore
+            | _ -> ()
+        elif
             file.Path.EndsWith("/name", StringComparison.Ordinal)
             || file.Path.EndsWith("/device", StringComparison.Ordinal)
             || file.Path.EndsWith("_label", StringComparison.Ordinal)
@@ -144,13 +160,22 @@ let parse (files: SysText[]) : Sensors =
                     Value = value
                 }
 
-        if name.EndsWith("_input", StringComparison.Ordinal) then
+        let failed fault =
+            match fault with
+            // ENODATA is a sensor that is switched off; a file that is not there any more was unplugged.
+            | SourceError.Absent _ -> ()
+            | _ -> faults.Add fault
+
+        if
+            name.EndsWith("_input", StringComparison.Ordinal)
+            && not (faulty.Contains(file.Path.Substring(0, file.Path.Length - "_input".Length)))
+        then
             let label = textOf (file.Path.Substring(0, file.Path.Length - "_input".Length) + "_label")
             let chip = textOf (directory + "/name")
 
             if name.StartsWith("temp", StringComparison.Ordinal) then
                 match SysFile.integer file "millidegrees Celsius" with
-                | Error fault -> faults.Add fault
+                | Error fault -> failed fault
                 | Ok value ->
                     let celsius = degreesOfMilli (LanguagePrimitives.Int64WithMeasure value)
 
@@ -159,25 +184,15 @@ let parse (files: SysText[]) : Sensors =
 
                         temperatures.Add
                             {
+                                Place = directory
                                 Chip = chip
                                 Label = label
                                 Celsius = celsius
                             }
             elif name.StartsWith("fan", StringComparison.Ordinal) then
                 match SysFile.integer file "revolutions per minute" with
-                | Error fault -> faults.Add fault
-                | Ok value when value < 0L || value > int64 Int32.MaxValue ->
-                    faults.Add(
-                        SourceError.Garbled
-                            {
-                                Source = file.Path
-                                Line = 1
-                                Field = "value"
-                                Raw = string value
-                                Expected = "revolutions per minute"
-                            }
-                    )
-                | Ok value ->
+                | Error fault -> failed fault
+                | Ok value when isPlausibleSpeed value ->
                     place Quantity.FanSpeed label chip (float value)
 
                     let label =
@@ -190,6 +205,7 @@ let parse (files: SysText[]) : Sensors =
                             Label = label
                             Speed = LanguagePrimitives.Int32WithMeasure(int value)
                         }
+                | Ok _ -> ()
 
     {
         Placed = placed.ToArray()
@@ -197,24 +213,3 @@ let parse (files: SysText[]) : Sensors =
         Fans = fans.ToArray()
         Faults = faults.ToArray()
     }
-
-let private cpuChips =
-    HashSet<string>([ "coretemp"; "k10temp"; "zenpower"; "cpu_thermal"; "acpitz" ], StringComparer.Ordinal)
-
-let private cpuLabels = [| "cpu"; "package"; "tctl" |]
-
-let private isOfCpu (sensor: Temperature) =
-    cpuChips.Contains sensor.Chip
-    || cpuLabels
-       |> Array.exists (fun word -> sensor.Label.Contains(word, StringComparison.OrdinalIgnoreCase))
-
-/// The hottest sensor of a CPU; where no sensor can be told to be one, the hottest of all.
-[<CompiledName "CpuTemperature">]
-let cpuTemperature (temperatures: Temperature[]) : float<degC> voption =
-    let ofCpu = temperatures |> Array.filter isOfCpu
-    let candidates = if ofCpu.Length > 0 then ofCpu else temperatures
-
-    if candidates.Length = 0 then
-        ValueNone
-    else
-        ValueSome(candidates |> Array.map (fun sensor -> sensor.Celsius) |> Array.max)

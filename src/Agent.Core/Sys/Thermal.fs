@@ -1,25 +1,49 @@
-/// `/sys/class/thermal/thermal_zone*/temp`: temperatures of machines without hwmon sensors, in millidegrees.
+/// `/sys/class/thermal/thermal_zone*/`: `type`, which says what is measured, and `temp` in millidegrees.
 /// See Documentation/driver-api/thermal/sysfs-api.rst.
 [<RequireQualifiedAccess>]
 module Agent.Core.Sys.Thermal
 
+open System
+open System.Collections.Generic
 open Agent.Core
 open Agent.Core.Units
 
-/// The hottest zone; none without a zone that can be read and is plausible.
-[<CompiledName "Hottest">]
-let hottest (zones: SysText[]) : float<degC> voption =
-    let readings =
-        zones
-        |> Array.choose (fun zone ->
-            match SysFile.integer zone "millidegrees Celsius" with
-            | Ok value ->
-                let celsius = degreesOfMilli (LanguagePrimitives.Int64WithMeasure value)
-                if Hwmon.isPlausible celsius then Some celsius else None
-            // A zone that is switched off answers EINVAL.
-            | Error _ -> None)
+/// One zone that measures.
+type Zone =
+    {
+        /// What it is the zone of, in the words of its driver: `x86_pkg_temp`, `cpu-thermal`, `PMIC-Die`.
+        Type: string
+        /// What it reads.
+        Celsius: float<degC>
+    }
 
-    if readings.Length = 0 then
-        ValueNone
-    else
-        ValueSome(Array.max readings)
+/// Makes sense of the files `type` and `temp` of all zones, each in a directory of its own. A zone without a type is the zone
+/// of nobody knows what, and is left out.
+[<CompiledName "Parse">]
+let parse (files: SysText[]) : Zone[] =
+    let types = Dictionary<string, string>(StringComparer.Ordinal)
+
+    for file in files do
+        if file.Path.EndsWith("/type", StringComparison.Ordinal) then
+            match SysFile.line file with
+            | Ok text -> types[file.Path.Substring(0, file.Path.Length - "type".Length)] <- text
+            | Error _ -> ()
+
+    files
+    |> Array.choose (fun file ->
+        if not (file.Path.EndsWith("/temp", StringComparison.Ordinal)) then
+            None
+        else
+            match types.TryGetValue(file.Path.Substring(0, file.Path.Length - "temp".Length)) with
+            | true, kind ->
+                match SysFile.integer file "millidegrees Celsius" with
+                | Ok value ->
+                    let celsius = degreesOfMilli (LanguagePrimitives.Int64WithMeasure value)
+
+                    if Hwmon.isPlausible celsius then
+                        Some { Type = kind; Celsius = celsius }
+                    else
+                        None
+                // A zone that is switched off answers EINVAL.
+                | Error _ -> None
+            | _ -> None)

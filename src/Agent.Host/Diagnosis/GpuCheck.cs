@@ -31,7 +31,7 @@ internal sealed class GpuCheck(Settings settings, AgentClock clock)
 
         if (settings.GpuReader is GpuReader.Auto or GpuReader.Nvml)
         {
-            var library = new NvmlSource(settings.NvmlLibrary, settings.ProcFs, Period, Period, clock);
+            var library = new NvmlSource(settings.NvmlLibrary, settings.ProcFs, settings.SysFs, Period, Period, clock);
             reading = library.Read();
             state = library.State;
             library.Stop();

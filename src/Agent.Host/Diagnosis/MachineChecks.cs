@@ -16,19 +16,22 @@ internal sealed class MachineChecks : IDisposable
 
     private static readonly TimeSpan LongestWindow = TimeSpan.FromSeconds(1);
 
+    private static readonly FaultyReading<FSharpValueOption<double>> NoFrequency = new(FSharpValueOption<double>.None, []);
+
     private readonly Settings settings;
     private readonly AgentClock clock;
     private readonly ProcFiles files;
     private readonly Source[] needed;
     private readonly Source[] optional;
     private readonly Reading<SensorReading> sensors;
-    private readonly Reading<FSharpValueOption<double>> frequency;
+    private readonly Reading<FaultyReading<FSharpValueOption<double>>> frequency;
     private readonly Reading<FSharpResult<Hwmon.Fan[], SourceError>> ipmi;
     private readonly Reading<GpuFact> gpus;
-    private readonly Reading<SystemInfo> facts;
-    private readonly Reading<Partition[]> partitions;
-    private readonly Reading<FSharpResult<DiskStats.DiskCounters[], SourceError>> disks;
-    private readonly Reading<FSharpResult<NetDev.InterfaceCounters[], SourceError>> network;
+    private readonly Reading<FaultyReading<SystemInfo>> facts;
+    private readonly Reading<PartitionReading> partitions;
+    private readonly Reading<Devices.Known> devices;
+    private readonly Reading<FSharpResult<Parsed<DiskStats.DiskCounters[]>, SourceError>> disks;
+    private readonly Reading<FSharpResult<Parsed<NetDev.InterfaceCounters[]>, SourceError>> network;
     private readonly Reading<ReadOnlyMemory<byte>?> sample;
 
     /// <summary>Begins all readings.</summary>
@@ -48,27 +51,29 @@ internal sealed class MachineChecks : IDisposable
                 : controller.Read());
         frequency = new("frequency", clock, () => NewSysFiles().ReadFrequency());
         facts = new("system", clock, () => new SystemFacts(settings.ProcFs, NewSysFiles()).Read());
-        partitions = new("partitions", clock, () => new PartitionFiles(settings.ProcFs, settings.RootFs).Read());
+        partitions = new("partitions", clock, () => new PartitionFiles(settings.ProcFs, settings.RootFs, clock, withNetwork: false).Read());
+        devices = new("devices", clock, () => new DeviceFiles(settings.SysFs).Read());
         disks = new("disks", clock, () => Read(At("diskstats"), DiskStats.Parse));
         network = new("network", clock, () => Read(ProcPaths.NetDev(settings.ProcFs), NetDev.Parse));
 
         needed =
         [
-            NewSource("CPU times", At("stat"), Stat.Parse, Diagnosis.StatFields),
-            NewSource("memory", At("meminfo"), MemInfo.Parse, Diagnosis.MemoryFields),
-            NewSource("load averages", At("loadavg"), LoadAvg.Parse, Diagnosis.LoadFields),
-            new("disk counters", new("diskstats", clock, () => Late(disks).Select(Diagnosis.DiskFields))),
-            new("network counters", new("net", clock, () => Late(network).Select(Diagnosis.NetworkFields))),
-            new("processes", new("processes", clock, CountProcesses)),
+            NewSource("CPU times", () => Lines(Read(At("stat"), Stat.Parse), Diagnosis.StatFields)),
+            NewSource("memory", () => Lines(Read(At("meminfo"), MemInfo.Parse), Diagnosis.MemoryFields)),
+            NewSource("load averages", () => Whole(Read(At("loadavg"), LoadAvg.Parse), Diagnosis.LoadFields)),
+            NewSource("disk counters", () => Lines(Late(disks), Diagnosis.DiskFields)),
+            NewSource("network counters", () => Lines(Late(network), Diagnosis.NetworkFields)),
+            NewSource("processes", () => Whole(CountProcesses(), static fields => fields)),
         ];
 
         optional =
         [
-            NewSource("CPU pressure", At("pressure/cpu"), PressureOf("cpu"), Diagnosis.PressureFields),
-            NewSource("I/O pressure", At("pressure/io"), PressureOf("io"), Diagnosis.PressureFields),
-            NewSource("memory pressure", At("pressure/memory"), PressureOf("memory"), Diagnosis.PressureFields),
-            new("RDMA ports", new("rdma", clock, () =>
-                FSharpResult<int, SourceError>.NewOk(new FabricFiles(settings.SysFs, () => clock.Elapsed).Read(new ReadBuffer()).Length * 2))),
+            NewSource("CPU pressure", () => Whole(Read(At("pressure/cpu"), PressureOf("cpu")), Diagnosis.PressureFields)),
+            NewSource("I/O pressure", () => Whole(Read(At("pressure/io"), PressureOf("io")), Diagnosis.PressureFields)),
+            NewSource("memory pressure", () => Whole(Read(At("pressure/memory"), PressureOf("memory")), Diagnosis.PressureFields)),
+            NewSource("ZFS cache", () => Whole(Read(At("spl/kstat/zfs/arcstats"), ArcStats.Parse), static _ => 2)),
+            NewSource("RDMA ports", () =>
+                Whole(Ok(new FabricFiles(settings.SysFs, () => clock.Elapsed).Read(new ReadBuffer()).Length * 2), static fields => fields)),
         ];
 
         sample = new("sample", clock, () => Take(version));
@@ -85,12 +90,15 @@ internal sealed class MachineChecks : IDisposable
         .. needed.Select(source => RowOf(source, true)),
         .. optional.Select(source => RowOf(source, false)),
         Timed(sensors, Diagnosis.Source("sensors", false, SensorFields(sensors.Wait(Limit, SensorReading.None)))),
-        Timed(frequency, Diagnosis.Source("CPU clock", false, Ok(frequency.Wait(Limit, default).IsSome ? 1 : 0))),
+        Timed(frequency, Diagnosis.Source("CPU clock", false, Fields(
+            frequency.Wait(Limit, NoFrequency), static clock => clock.IsSome ? 1 : 0))),
         Timed(ipmi, Diagnosis.Source("ipmitool fans", false, Late(ipmi).Select(static fans => fans.Length))),
-        Timed(partitions, Diagnosis.Source("file systems", false, Late(partitions).Select(static all => all.Length * 7))),
+        Timed(partitions, Diagnosis.Source("file systems", false, partitions.Wait(Limit, null!) is { } found
+            ? Fields(new FaultyReading<Partition[]>(found.OnDisk, found.Faults), static all => all.Length * 7)
+            : TooLate<int>())),
         Timed(gpus, Diagnosis.Gpus(Gpus())),
-        Timed(disks, Diagnosis.Disks(settings.Disks, Late(disks))),
-        Timed(network, Diagnosis.Interfaces(settings.Interfaces, Late(network))),
+        Timed(disks, Diagnosis.Disks(KnownDevices().Blocks, settings.Disks, Late(disks).Select(static read => read.Value))),
+        Timed(network, Diagnosis.Interfaces(KnownDevices().Interfaces, settings.Interfaces, Late(network).Select(static read => read.Value))),
     ];
 
     /// <inheritdoc/>
@@ -124,24 +132,42 @@ internal sealed class MachineChecks : IDisposable
     private static FSharpResult<T, SourceError> Late<T>(Reading<FSharpResult<T, SourceError>> reading) =>
         reading.Wait(Limit, TooLate<T>());
 
-    private static FSharpResult<Partition[], SourceError> Late(Reading<Partition[]> reading) =>
-        reading.Wait(Limit, null!) is { } found
-            ? FSharpResult<Partition[], SourceError>.NewOk(found)
-            : TooLate<Partition[]>();
+    private static FaultyReading<FSharpResult<int, SourceError>> Whole<T>(FSharpResult<T, SourceError> read, Func<T, int> count) =>
+        new(read.Select(count), []);
 
-    private static Row RowOf(Source source, bool isNeeded) =>
-        Timed(source.Reading, Diagnosis.Source(source.Name, isNeeded, Late(source.Reading)));
+    private static FaultyReading<FSharpResult<int, SourceError>> Lines<T>(
+        FSharpResult<Parsed<T>, SourceError> read, Func<T, int> count) =>
+        new(
+            read.Select(parsed => count(parsed.Value)),
+            read.IsOk ? [.. read.ResultValue.Faults.Select(SourceError.NewGarbled)] : []);
+
+    /// <summary>How many values there are, or the first fault.</summary>
+    private static FSharpResult<int, SourceError> Fields<T>(FaultyReading<T> read, Func<T, int> count) =>
+        read.Faults.Length > 0 ? FSharpResult<int, SourceError>.NewError(read.Faults[0]) : Ok(count(read.Value));
+
+    // A line that cannot be read makes a source doubtful; only one that gives nothing is bad.
+    private static Row RowOf(Source source, bool isNeeded)
+    {
+        var read = source.Reading.Wait(Limit, new(TooLate<int>(), []));
+
+        return Timed(source.Reading, read is { Value.IsOk: true, Faults: [var fault, ..] }
+            ? Diagnosis.Source(source.Name, false, FSharpResult<int, SourceError>.NewError(fault))
+            : Diagnosis.Source(source.Name, isNeeded, read.Value));
+    }
 
     private string At(string name) => Path.Join(settings.ProcFs, name);
 
-    private Source NewSource<T>(string name, string path, TextParser<T> parse, Func<T, int> count) =>
-        new(name, new(name, clock, () => Read(path, parse).Select(count)));
+    private Source NewSource(string name, Func<FaultyReading<FSharpResult<int, SourceError>>> read) => new(name, new(name, clock, read));
 
     private FSharpResult<int, SourceError> CountProcesses()
     {
         using var own = new ProcFiles(settings.ProcFs, settings.SysFs, clock);
         return own.CountProcesses().Select(static _ => 1);
     }
+
+    private Devices.Known KnownDevices() => devices.Wait(Limit, Devices.Unknown);
+
+    private SystemInfo Facts() => facts.Wait(Limit, null!)?.Value ?? SystemInfoModule.Unknown;
 
     private GpuFact Gpus() => gpus.Wait(Limit, null!) ?? GpuCheck.Hanging(settings, Limit);
 
@@ -151,7 +177,7 @@ internal sealed class MachineChecks : IDisposable
         var sampler = new Sampler(
             files,
             Readings,
-            () => SystemInfoModule.WithPartitions(partitions.Wait(Limit, []), facts.Wait(Limit, SystemInfoModule.Unknown)),
+            () => SystemInfoModule.WithPartitions(partitions.Wait(Limit, PartitionReading.None).OnDisk, [], Facts()),
             settings,
             new Identity(version, settings.Hostname, RuntimeInformation.FrameworkDescription, Environment.ProcessId),
             new SourceWatch(settings, static () => [], silence),
@@ -174,11 +200,12 @@ internal sealed class MachineChecks : IDisposable
 
         return new SlowReadings(
             cpuTemperature: sensed.CpuTemperature,
-            cpuFrequency: frequency.Wait(Limit, default),
-            physicalCores: facts.Wait(Limit, SystemInfoModule.Unknown).CpuCountPhysical,
+            cpuFrequency: frequency.Wait(Limit, NoFrequency).Value,
+            physicalCores: Facts().CpuCountPhysical,
             fans: sensed.Fans.Length > 0 ? sensed.Fans : Late(ipmi).Match(static fans => fans, static _ => []),
-            gpus: Gpus().Reading.Gpus);
+            gpus: Gpus().Reading.Gpus,
+            devices: KnownDevices());
     }
 
-    private sealed record Source(string Name, Reading<FSharpResult<int, SourceError>> Reading);
+    private sealed record Source(string Name, Reading<FaultyReading<FSharpResult<int, SourceError>>> Reading);
 }

@@ -14,7 +14,7 @@ internal sealed record ProgramOutput(int ExitCode, byte[] Output);
 /// uninterruptible sleep cannot be killed at all. While such a one lives no other is started. For one thread alone.
 /// </summary>
 /// <param name="name">The program; looked for in PATH.</param>
-/// <param name="limit">How long a run may take.</param>
+/// <param name="limit">How long a run may take at first.</param>
 /// <param name="clock">The monotonic clock.</param>
 internal sealed class ChildProcess(string name, TimeSpan limit, AgentClock clock)
 {
@@ -22,6 +22,9 @@ internal sealed class ChildProcess(string name, TimeSpan limit, AgentClock clock
     private const int LongestOutput = 4 * 1024 * 1024;
 
     private readonly List<Process> hung = [];
+
+    /// <summary>How long a run may take.</summary>
+    public TimeSpan Limit { get; set; } = limit;
 
     /// <summary>Starts the program and waits until it ends or the limit is over.</summary>
     public FSharpResult<ProgramOutput, SourceError> Run(IEnumerable<string> arguments) =>
@@ -100,14 +103,14 @@ internal sealed class ChildProcess(string name, TimeSpan limit, AgentClock clock
             Reader(process.StandardError, "child errors", Into(errors)),
         };
 
-        var deadline = clock.Elapsed + limit;
+        var deadline = clock.Elapsed + Limit;
 
         // Both pipes are closed when the program has ended or is about to.
         if (!Array.TrueForAll(readers, reader => reader.Join(Left(deadline))) || !process.WaitForExit(Left(deadline)))
         {
             Abandon(process);
             return FSharpResult<ProgramOutput, SourceError>.NewError(
-                SourceError.NewUnreadable(name, $"no end within {limit.TotalSeconds:0.#} s; it was killed"));
+                SourceError.NewUnreadable(name, $"no end within {Limit.TotalSeconds:0.#} s; it was killed"));
         }
 
         // The process does not close the pipes that were asked for.

@@ -30,6 +30,8 @@ internal sealed class GpuSource
     private readonly SlowSource<GpuReading> thread;
     private readonly NvmlSource? library;
     private volatile NvidiaSmiSource? program;
+    private volatile bool isReleased;
+    private Gpu[] known = [];
     private long callSince = NoCall;
     private Told? told;
     private volatile GpuFinding? finding;
@@ -41,7 +43,7 @@ internal sealed class GpuSource
         this.longestAge = longestAge;
         this.clock = clock;
         library = settings.GpuReader is GpuReader.Auto or GpuReader.Nvml
-            ? new(settings.NvmlLibrary, settings.ProcFs, settings.Interval, longestAge, clock)
+            ? new(settings.NvmlLibrary, settings.ProcFs, settings.SysFs, settings.Interval, longestAge, clock)
             : null;
         thread = new("gpu", clock, longestAge, Read);
     }
@@ -73,6 +75,20 @@ internal sealed class GpuSource
             ? $"a call has not returned for {longestAge.TotalSeconds:0.#} s; until it does there are no GPUs in the samples"
             : "";
 
+    /// <summary>
+    /// While true neither NVIDIA's library nor nvidia-smi is in use, so that a GPU can be reset, divided or handed to another machine;
+    /// the GPUs keep their places in the samples, without values.
+    /// </summary>
+    public bool IsReleased
+    {
+        get => isReleased;
+        set
+        {
+            isReleased = value;
+            thread.Refresh();
+        }
+    }
+
     /// <summary>Starts reading.</summary>
     public void Start()
     {
@@ -103,6 +119,20 @@ internal sealed class GpuSource
     }
 
     private SlowReading<GpuReading> Read()
+    {
+        if (isReleased)
+        {
+            Release();
+            library?.Release();
+            return new(new([.. known.Select(static gpu => gpu.WithoutValues)], []), settings.Interval);
+        }
+
+        var reading = ReadAll();
+        known = reading.Value.Gpus.Length > 0 ? reading.Value.Gpus : known;
+        return reading;
+    }
+
+    private SlowReading<GpuReading> ReadAll()
     {
         if (library is not null && ReadLibrary() is { } reading)
         {

@@ -68,6 +68,12 @@ internal static class KernelFiles
     /// <summary>Operation not supported: what /proc/pressure answers when pressure is not being counted.</summary>
     private const int NotSupported = 95;
 
+    /// <summary>No data available: what a sensor that is switched off answers, and that of an adapter without firmware.</summary>
+    private const int NoData = 61;
+
+    /// <summary>Try again: what a sensor answers whose next value is not there yet.</summary>
+    private const int NotYet = 11;
+
     /// <summary>Opens without a lock; the kernel's files know none.</summary>
     public static SafeFileHandle Open(string path) =>
         File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
@@ -76,7 +82,7 @@ internal static class KernelFiles
     public static SourceError ErrorOf(string path, Exception error) => error switch
     {
         FileNotFoundException or DirectoryNotFoundException => SourceError.NewAbsent(path),
-        IOException { HResult: NotSupported } => SourceError.NewAbsent(path),
+        IOException { HResult: NotSupported or NoData or NotYet } => SourceError.NewAbsent(path),
         UnauthorizedAccessException => SourceError.NewUnreadable(path, "permission denied"),
         _ => SourceError.NewUnreadable(path, error.Message),
     };

@@ -63,14 +63,22 @@ internal sealed class NvidiaSmiProcess(ChildProcess program)
     /// <summary>Who computes on which GPU.</summary>
     public FSharpResult<NvidiaSmi.ProcessReading, SourceError> ReadProcesses() =>
         from output in program.Run(NvidiaSmiQueryModule.ProcessArguments)
-        from found in output.ExitCode == 0
-            ? NvidiaSmi.ParseProcesses(output.Output).SelectError(SourceError.NewGarbled)
-            : FSharpResult<NvidiaSmi.ProcessReading, SourceError>.NewError(Failed(output.ExitCode, output.Output))
+        from found in InterpretProcesses(output)
         select found;
 
     /// <summary>The error of a run that ended with this code and these words.</summary>
     public static SourceError Failed(int exitCode, ReadOnlySpan<byte> words) =>
         SourceError.NewUnreadable(Name, $"exit code {exitCode}: {NvidiaSmiFailureModule.WordsOf(words)}");
+
+    // As of GPUs: good rows count whatever the exit code. Without any a failing code means that nobody knows.
+    private static FSharpResult<NvidiaSmi.ProcessReading, SourceError> InterpretProcesses(ProgramOutput output)
+    {
+        var parsed = NvidiaSmi.ParseProcesses(output.Output).SelectError(SourceError.NewGarbled);
+
+        return output.ExitCode == 0 || parsed.Match(static reading => reading.Processes.Length > 0, static _ => false)
+            ? parsed
+            : FSharpResult<NvidiaSmi.ProcessReading, SourceError>.NewError(Failed(output.ExitCode, output.Output));
+    }
 
     // A failing exit code with good rows is one sick GPU among healthy ones: the rows count.
     private FSharpResult<GpuReading, SourceError> Interpret(ProgramOutput output)

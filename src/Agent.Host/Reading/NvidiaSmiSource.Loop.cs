@@ -26,7 +26,7 @@ internal sealed partial class NvidiaSmiSource
         {
             var hadRounds = loop.Rounds > 0;
             Pause(
-                Shortest(hadRounds ? processesDue : TimeSpan.MaxValue, HeardAt() + silence),
+                Shortest(hadRounds ? processesDue : TimeSpan.MaxValue, HeardAt() + (hadRounds ? silence : LongestStart)),
                 () => loop.HasClosed || (!hadRounds && loop.Rounds > 0));
 
             if (IsStopped)
@@ -40,7 +40,14 @@ internal sealed partial class NvidiaSmiSource
                 return Ended(loop, startedAt);
             }
 
-            if (clock.Elapsed - HeardAt() >= silence)
+            var hasRounds = loop.Rounds > 0;
+
+            if (!hadRounds && hasRounds)
+            {
+                program.Limit = Longest(program.Limit, Shortest((clock.Elapsed - startedAt) * Allowance, LongestStart));
+            }
+
+            if (clock.Elapsed - HeardAt() >= (hasRounds ? silence : LongestStart))
             {
                 return FellSilent(loop);
             }
@@ -114,7 +121,7 @@ internal sealed partial class NvidiaSmiSource
         Fail(
             SourceError.NewUnreadable(
                 NvidiaSmiProcess.Name,
-                $"it printed nothing for {silence.TotalSeconds:0.#} s and was killed; from now on it is started for each reading"),
+                $"it printed nothing for {(loop.Rounds > 0 ? silence : LongestStart).TotalSeconds:0.#} s and was killed; from now on it is started for each reading"),
             null);
         Settle();
         isLooping = false;

@@ -12,6 +12,12 @@ internal sealed partial class NvidiaSmiSource
     /// <summary>A round of the driver's own takes a while.</summary>
     private static readonly TimeSpan ShortestLoop = TimeSpan.FromSeconds(1);
 
+    /// <summary>On a machine with many GPUs, or without persistence mode, the first row of a start takes so long at most.</summary>
+    private static readonly TimeSpan LongestStart = TimeSpan.FromSeconds(60);
+
+    /// <summary>Later starts may take so many times as long as the first one took.</summary>
+    private const int Allowance = 2;
+
     /// <summary>A start costs up to half a second of CPU time.</summary>
     private static readonly TimeSpan ShortestPeriod = TimeSpan.FromSeconds(2);
 
@@ -59,7 +65,7 @@ internal sealed partial class NvidiaSmiSource
 
     /// <summary>Nothing is started before <see cref="Start"/>.</summary>
     /// <param name="interval">From one reading to the next; at least a second for a loop, and two for single starts.</param>
-    /// <param name="longestAge">A reading that is older is not told as the present, and a loop that is silent for so long is killed.</param>
+    /// <param name="longestAge">A reading that is older is not told as the present, and a loop that falls silent for so long is killed.</param>
     /// <param name="isLooping">False for one start after the other.</param>
     /// <param name="procFs">Where the names of processes are.</param>
     /// <param name="program">nvidia-smi.</param>

@@ -5,18 +5,18 @@ namespace Agent.Host.Reading;
 
 /// <summary>One GPU in one opening of the library.</summary>
 /// <param name="library">Asked about it.</param>
+/// <param name="power">Says whether asking would wake it.</param>
 /// <param name="index">Its place in the library's order.</param>
 /// <param name="handle">What asking for its handle gave.</param>
-/// <param name="name">What asking for its name gave; it does not change while the library is open.</param>
-/// <param name="uuid">What asking for its UUID gave.</param>
+/// <param name="told">What it told of itself, which does not change while the library is open.</param>
 /// <param name="identity">Who it is, as far as anybody ever knew.</param>
 /// <param name="clock">The monotonic clock.</param>
 internal sealed class NvmlBoard(
     NvmlLibrary library,
+    RuntimePower power,
     int index,
     Nvml.Call<nint> handle,
-    Nvml.Call<string> name,
-    Nvml.Call<string> uuid,
+    NvmlBoard.Texts told,
     Nvml.Identity identity,
     AgentClock clock)
 {
@@ -29,33 +29,54 @@ internal sealed class NvmlBoard(
     private static readonly TimeSpan MigPeriod = TimeSpan.FromSeconds(5);
 
     private volatile int lost = Nvml.MustReopen(handle.Code) ? handle.Code : 0;
+
+    // One bit for each call of a reading: which ever answered, which did this time, and which were refused by a code that ends a session.
+    private uint everAnswered;
+    private uint answered;
+    private uint refused;
+    private int refusal;
+    private int call;
     private MigInstance[] migInstances = [];
     private TimeSpan migUntil;
 
     /// <summary>Who it is.</summary>
     public Nvml.Identity Identity => identity;
 
-    /// <summary>What its values are kept by beyond this opening: the UUID, or its place where that is unknown.</summary>
-    public string Key { get; } = identity.Uuid.Length > 0 ? identity.Uuid : $"#{index}";
+    /// <summary>What its values are kept by beyond this opening.</summary>
+    public string Key { get; } = Nvml.KeyOf(identity, index);
 
     /// <summary>What XID events carry.</summary>
     public nint Handle => handle.Value;
 
     /// <summary>True while it may be asked something.</summary>
-    public bool Answers => handle.Code == 0 && lost == 0;
+    public bool Answers => handle.Code == 0 && lost == 0 && !IsSuspended;
+
+    /// <summary>True while the kernel has suspended it: asking would wake it.</summary>
+    public bool IsSuspended => power.IsSuspended(identity.PciBusId);
+
+    /// <summary>True when its handle was refused, and is not any more.</summary>
+    public bool IsBack => handle.Code != 0 && library.HandleByIndex(index).Code == 0;
 
     /// <summary>The code after which only a new opening helps; 0 while there was none.</summary>
     public int Lost => lost;
 
     /// <summary>What changes from second to second, with what the other threads found.</summary>
-    public Nvml.Device Read(FSharpValueOption<Nvml.Costly> costly, FSharpValueOption<Nvml.Xid> xid)
+    public Nvml.Device Read(FSharpValueOption<Nvml.Costly> costly, XidCounts xids)
     {
-        if (!Answers)
+        var xid = xids.Of(Key);
+
+        if (handle.Code != 0 || lost != 0)
         {
             return Nvml.Unreachable(index, identity, lost != 0 ? lost : handle.Code, xid);
         }
 
+        if (IsSuspended)
+        {
+            return Nvml.Suspended(index, identity, xid);
+        }
+
         var device = handle.Value;
+        (answered, refused, call) = (0, 0, 0);
         var utilization = Seen(library.Utilization(device));
         var memory = Seen(library.Memory(device));
         var migMode = Seen(library.MigMode(device));
@@ -64,17 +85,21 @@ internal sealed class NvmlBoard(
         var read = new Nvml.Device(
             index: index,
             handle: 0,
-            name: name,
-            uuid: uuid,
+            name: told.Name,
+            uuid: told.Uuid,
+            pciBusId: told.PciBusId,
+            isSuspended: false,
             utilization: new(utilization.Code, utilization.Value.Gpu),
             memoryUtilization: new(utilization.Code, utilization.Value.Memory),
             memoryTotal: new(memory.Code, memory.Value.Total),
             memoryUsed: new(memory.Code, memory.Value.Used),
+            memoryFree: new(memory.Code, memory.Value.Free),
+            memoryReserved: new(memory.Code, memory.Value.Reserved),
             temperature: Seen(library.Temperature(device)),
             fanSpeed: Seen(library.FanSpeed(device)),
             power: Seen(library.Power(device)),
             enforcedPowerLimit: enforcedLimit,
-            managementPowerLimit: enforcedLimit is { Code: 0, Value: not uint.MaxValue } ? enforcedLimit : Seen(library.ManagementPowerLimit(device)),
+            managementPowerLimit: enforcedLimit is { Code: 0, Value: not uint.MaxValue } ? Spared(enforcedLimit) : Seen(library.ManagementPowerLimit(device)),
             throttleReasons: Seen(library.ThrottleReasons(device)),
             clockSm: Seen(library.ClockSm(device)),
             clockMemory: Seen(library.ClockMemory(device)),
@@ -85,10 +110,16 @@ internal sealed class NvmlBoard(
             decoder: Seen(library.Decoder(device)),
             memoryTemperature: Seen(library.Field(device, MemoryTemperatureField, 0)),
             migMode: migMode,
-            migDevices: migMode is { Code: 0, Value: not 0 } ? ReadMig(device) : [],
+            migDevices: migMode is { Code: 0, Value: not 0 } ? ReadMig(device, xids) : [],
             costly: costly,
             xid: xid);
 
+        if (Nvml.HasEndedSession(everAnswered, answered, refused))
+        {
+            lost = refusal;
+        }
+
+        everAnswered |= answered;
         return lost == 0 ? read : Nvml.Unreachable(index, identity, lost, xid);
     }
 
@@ -96,20 +127,32 @@ internal sealed class NvmlBoard(
     public Nvml.Costly ReadCostly(ref byte[] buffer, Func<int, string> nameOf)
     {
         var device = handle.Value;
-        var processes = Seen(library.Processes(device, ref buffer));
+        var processes = Noted(library.Processes(device, ref buffer));
+        var migProcesses = new List<ValueTuple<int, Nvml.Call<ComputeProcess[]>>>();
+
+        // What an instance runs is told without the right to ask for the whole board.
+        if (Noted(library.MigMode(device)) is { Code: 0, Value: not 0 })
+        {
+            foreach (var instance in FindMig(device))
+            {
+                var own = library.Processes(instance.Handle, ref buffer);
+                migProcesses.Add((instance.Index, new(own.Code, Nvml.Named(nameOf, own.Value))));
+            }
+        }
 
         return new(
-            eccUncorrected: Seen(library.EccErrors(device, uncorrected: true)),
-            eccCorrected: Seen(library.EccErrors(device, uncorrected: false)),
-            remappedRowsPending: Seen(library.RemappedRowsPending(device)),
-            pcieReceived: Seen(library.PcieThroughput(device, received: true)),
-            pcieSent: Seen(library.PcieThroughput(device, received: false)),
-            nvlinkReceived: Seen(library.Field(device, NvlinkReceivedField, AllLinks)),
-            nvlinkSent: Seen(library.Field(device, NvlinkSentField, AllLinks)),
-            processes: new(processes.Code, Nvml.Named(nameOf, processes.Value)));
+            eccUncorrected: Noted(library.EccErrors(device, uncorrected: true)),
+            eccCorrected: Noted(library.EccErrors(device, uncorrected: false)),
+            remappedRowsPending: Noted(library.RemappedRowsPending(device)),
+            pcieReceived: Noted(library.PcieThroughput(device, received: true)),
+            pcieSent: Noted(library.PcieThroughput(device, received: false)),
+            nvlinkReceived: Noted(library.Field(device, NvlinkReceivedField, AllLinks)),
+            nvlinkSent: Noted(library.Field(device, NvlinkSentField, AllLinks)),
+            processes: new(processes.Code, Nvml.Named(nameOf, processes.Value)),
+            migProcesses: [.. migProcesses]);
     }
 
-    private Nvml.Mig[] ReadMig(nint device)
+    private Nvml.Mig[] ReadMig(nint device, XidCounts xids)
     {
         if (clock.Elapsed >= migUntil)
         {
@@ -122,7 +165,7 @@ internal sealed class NvmlBoard(
         for (var i = 0; i < read.Length; i++)
         {
             var instance = migInstances[i];
-            var memory = Seen(library.Memory(instance.Handle));
+            var memory = Noted(library.Memory(instance.Handle));
 
             // One that was destroyed meanwhile: look for the others at the next reading.
             migUntil = memory.Code == 0 ? migUntil : TimeSpan.Zero;
@@ -134,7 +177,8 @@ internal sealed class NvmlBoard(
                 gpuInstance: instance.GpuInstance,
                 computeInstance: instance.ComputeInstance,
                 memoryTotal: new(memory.Code, memory.Value.Total),
-                memoryUsed: new(memory.Code, memory.Value.Used));
+                memoryUsed: new(memory.Code, memory.Value.Used),
+                xid: instance.GpuInstance.Code == 0 ? xids.Of(InstanceKey(instance.GpuInstance.Value)) : default);
         }
 
         return read;
@@ -142,7 +186,7 @@ internal sealed class NvmlBoard(
 
     private IEnumerable<MigInstance> FindMig(nint device)
     {
-        var most = Seen(library.MostMigDevices(device));
+        var most = Noted(library.MostMigDevices(device));
 
         for (var i = 0; most.Code == 0 && i < most.Value; i++)
         {
@@ -160,13 +204,48 @@ internal sealed class NvmlBoard(
         }
     }
 
+    /// <summary>What events of one of its GPU instances are counted by; they are the board's as well.</summary>
+    public string InstanceKey(uint gpuInstance) => $"{Key}/{gpuInstance}";
+
     private Nvml.Call<T> Seen<T>(Nvml.Call<T> call)
+    {
+        Count(call.Code);
+        return Noted(call);
+    }
+
+    private Nvml.Field Seen(Nvml.Field field)
+    {
+        Count(field.Return);
+        return Noted(field);
+    }
+
+    /// <summary>In the place of a call that was not needed.</summary>
+    private T Spared<T>(T value)
+    {
+        call++;
+        return value;
+    }
+
+    // Each call of a reading always has the same place in it.
+    private void Count(int code)
+    {
+        var bit = 1u << Math.Min(call++, 31);
+        answered |= code == 0 ? bit : 0;
+
+        if (Nvml.MayEndSession(code))
+        {
+            refused |= bit;
+            refusal = code;
+        }
+    }
+
+    private Nvml.Call<T> Noted<T>(Nvml.Call<T> call)
     {
         Note(call.Code);
         return call;
     }
 
-    private Nvml.Field Seen(Nvml.Field field)
+    private Nvml.Field Noted(Nvml.Field field)
     {
         Note(field.Return);
         return field;
@@ -178,6 +257,13 @@ internal sealed class NvmlBoard(
         {
             lost = code;
         }
+    }
+
+    /// <summary>What a board tells of itself.</summary>
+    internal sealed record Texts(Nvml.Call<string> Name, Nvml.Call<string> Uuid, Nvml.Call<string> PciBusId)
+    {
+        /// <summary>Of a board whose handle was refused.</summary>
+        public static Texts Unknown(int code) => new(new(code, ""), new(code, ""), new(code, ""));
     }
 
     private sealed record MigInstance(

@@ -16,7 +16,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     private const int Success = 0;
     private const int InsufficientSize = 7;
     private const int FunctionNotFound = 13;
-    private const int ArgumentVersionMismatch = 25;
+    private const int NotSupported = 3;
 
     /// <summary>Longer than any name or UUID: NVML_DEVICE_NAME_V2_BUFFER_SIZE and NVML_DEVICE_UUID_V2_BUFFER_SIZE are 96.</summary>
     private const int TextLength = 96;
@@ -35,6 +35,8 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     private readonly delegate* unmanaged<nint, NvmlMemory*, int> memory;
     private readonly delegate* unmanaged<nint, NvmlMemoryV2*, int> memoryV2;
     private readonly delegate* unmanaged<nint, uint, uint*, int> temperature;
+    private readonly delegate* unmanaged<nint, NvmlTemperature*, int> temperatureV;
+    private readonly delegate* unmanaged<nint, NvmlPciInfo*, int> pciInfo;
     private readonly delegate* unmanaged<nint, uint*, int> fanSpeed;
     private readonly delegate* unmanaged<nint, uint*, int> power;
     private readonly delegate* unmanaged<nint, uint*, int> enforcedLimit;
@@ -76,6 +78,8 @@ internal sealed unsafe class NvmlLibrary : IDisposable
         memory = (delegate* unmanaged<nint, NvmlMemory*, int>)Find("nvmlDeviceGetMemoryInfo");
         memoryV2 = (delegate* unmanaged<nint, NvmlMemoryV2*, int>)Find("nvmlDeviceGetMemoryInfo_v2");
         temperature = (delegate* unmanaged<nint, uint, uint*, int>)Find("nvmlDeviceGetTemperature");
+        temperatureV = (delegate* unmanaged<nint, NvmlTemperature*, int>)Find("nvmlDeviceGetTemperatureV");
+        pciInfo = (delegate* unmanaged<nint, NvmlPciInfo*, int>)Find("nvmlDeviceGetPciInfo_v3");
         fanSpeed = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetFanSpeed");
         power = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetPowerUsage");
         enforcedLimit = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetEnforcedPowerLimit");
@@ -169,23 +173,49 @@ internal sealed unsafe class NvmlLibrary : IDisposable
         return new(utilization is null ? FunctionNotFound : utilization(device, &value), value);
     }
 
-    /// <summary>nvmlDeviceGetMemoryInfo_v2, whose used memory is without what is reserved; where it is missing the older call.</summary>
-    public Nvml.Call<NvmlMemory> Memory(nint device)
+    /// <summary>
+    /// nvmlDeviceGetMemoryInfo_v2, whose used memory is without what is reserved; where it is missing or fails in any way the older
+    /// call, which does not tell what is reserved (all ones).
+    /// </summary>
+    public Nvml.Call<NvmlMemoryV2> Memory(nint device)
     {
         NvmlMemoryV2 newer = new() { Version = NvmlMemoryV2.Version2 };
-        var code = memoryV2 is null ? FunctionNotFound : memoryV2(device, &newer);
 
-        if (code is not (FunctionNotFound or ArgumentVersionMismatch))
+        if (memoryV2 is not null && memoryV2(device, &newer) == Success)
         {
-            return new(code, new NvmlMemory { Total = newer.Total, Free = newer.Free, Used = newer.Used });
+            return new(Success, newer);
         }
 
-        NvmlMemory value = default;
-        return new(memory is null ? FunctionNotFound : memory(device, &value), value);
+        NvmlMemory older = default;
+        var code = memory is null ? FunctionNotFound : memory(device, &older);
+        return new(
+            code, new NvmlMemoryV2 { Total = older.Total, Free = older.Free, Used = older.Used, Reserved = ulong.MaxValue });
     }
 
-    /// <summary>nvmlDeviceGetTemperature of the sensor NVML_TEMPERATURE_GPU.</summary>
-    public Nvml.Call<uint> Temperature(nint device) => Number(temperature, device, 0);
+    /// <summary>
+    /// nvmlDeviceGetTemperatureV of the sensor NVML_TEMPERATURE_GPU, else nvmlDeviceGetTemperature, whose unsigned number is a signed
+    /// one in truth; all ones of that are no value.
+    /// </summary>
+    public Nvml.Call<int> Temperature(nint device)
+    {
+        NvmlTemperature value = new() { Version = NvmlTemperature.Version1 };
+
+        if (temperatureV is not null && temperatureV(device, &value) == Success)
+        {
+            return new(Success, value.Temperature);
+        }
+
+        var older = Number(temperature, device, 0);
+        return older is { Code: Success, Value: uint.MaxValue } ? new(NotSupported, 0) : new(older.Code, (int)older.Value);
+    }
+
+    /// <summary>nvmlPciInfo_t.busId of nvmlDeviceGetPciInfo_v3, such as 00000000:65:00.0.</summary>
+    public Nvml.Call<string> PciBusId(nint device)
+    {
+        NvmlPciInfo value = default;
+        var code = pciInfo is null ? FunctionNotFound : pciInfo(device, &value);
+        return new(code, code == Success ? TextIn(new ReadOnlySpan<byte>(value.BusId, NvmlPciInfo.BusIdLength)) : "");
+    }
 
     /// <summary>nvmlDeviceGetFanSpeed.</summary>
     public Nvml.Call<uint> FanSpeed(nint device) => Number(fanSpeed, device);
@@ -332,9 +362,11 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     {
         var text = stackalloc byte[TextLength + 1];
         var code = function is null ? FunctionNotFound : function(device, text, TextLength);
-        var span = new ReadOnlySpan<byte>(text, TextLength + 1);
-        return new(code, code == Success ? Encoding.UTF8.GetString(span[..span.IndexOf((byte)0)]) : "");
+        return new(code, code == Success ? TextIn(new ReadOnlySpan<byte>(text, TextLength + 1)) : "");
     }
+
+    private static string TextIn(ReadOnlySpan<byte> buffer) =>
+        Encoding.UTF8.GetString(buffer.IndexOf((byte)0) is var end and >= 0 ? buffer[..end] : buffer);
 
     private static Nvml.Call<uint> Number(delegate* unmanaged<nint, uint*, int> function, nint device)
     {

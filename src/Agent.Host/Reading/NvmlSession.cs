@@ -13,6 +13,8 @@ internal sealed class NvmlSession
     private static readonly TimeSpan EventWait = TimeSpan.FromSeconds(1);
 
     private const int Timeout = 10;
+    private const int Unknown = 999;
+    private const uint NoInstance = uint.MaxValue;
 
     private readonly NvmlLibrary library;
     private readonly AgentClock clock;
@@ -33,6 +35,9 @@ internal sealed class NvmlSession
     /// <summary>True after a code that only a new opening mends.</summary>
     public bool IsIll => Array.Exists(Boards, static board => board.Lost != 0);
 
+    /// <summary>True when there are more GPUs or fewer than there were, or one answers that did not: a new opening finds them.</summary>
+    public bool HasChanged => library.Count() is { Code: 0, Value: var count } && count != Boards.Length || Array.Exists(Boards, static board => board.IsBack);
+
     /// <summary>True once the threads inside should leave.</summary>
     public bool IsLeaving
     {
@@ -48,9 +53,10 @@ internal sealed class NvmlSession
     /// <summary>Loads and initialises the library and finds the GPUs; null, and the state, if that fails.</summary>
     /// <param name="path">The library; empty for where the dynamic linker finds it.</param>
     /// <param name="before">The GPUs of the opening before, to name those that do not tell who they are.</param>
+    /// <param name="power">Says which GPUs are suspended.</param>
     /// <param name="clock">The monotonic clock.</param>
     /// <param name="state">What it came to.</param>
-    public static NvmlSession? Open(string path, Nvml.Identity[] before, AgentClock clock, out Nvml.State state)
+    public static NvmlSession? Open(string path, Nvml.Identity[] before, RuntimePower power, AgentClock clock, out Nvml.State state)
     {
         if (NvmlLibrary.Open(path, out var problem) is not { } library)
         {
@@ -78,7 +84,7 @@ internal sealed class NvmlSession
         }
 
         state = Nvml.State.NewOpened((int)count.Value);
-        return new(library, Find(library, (int)count.Value, before, clock), clock);
+        return new(library, Find(library, (int)count.Value, before, power, clock), clock);
     }
 
     /// <summary>Lets a thread in, unless the session is about to end.</summary>
@@ -126,28 +132,25 @@ internal sealed class NvmlSession
     /// <summary>Counts XID events until it is time to leave. To be called by a thread that has entered.</summary>
     public void WatchXid(XidCounts xids)
     {
-        if (library.CreateEvents() is not { Code: 0, Value: var events })
-        {
-            return;
-        }
+        var (events, watched) = Register([.. Boards.Where(static board => board.Answers)]);
 
-        // A driver that knows no such event for a GPU refuses; then nothing is known of it.
-        var watched = Boards
-            .Where(board => board.Answers && library.RegisterXid(board.Handle, events) == 0)
-            .ToDictionary(static board => board.Handle, static board => board.Key);
-
-        foreach (var key in watched.Values)
+        foreach (var board in watched.Values)
         {
-            xids.Watch(key);
+            xids.Watch(board.Key);
         }
 
         while (watched.Count > 0 && !IsLeaving)
         {
             var happened = library.WaitForEvent(events, clock.ToReal(EventWait));
 
-            if (happened.Code == 0 && watched.TryGetValue(happened.Value.Device, out var key))
+            if (happened.Code == 0 && watched.TryGetValue(happened.Value.Device, out var board))
             {
-                xids.Add(key, happened.Value.EventData);
+                xids.Add(board.Key, happened.Value.EventData);
+
+                if (happened.Value.GpuInstanceId != NoInstance)
+                {
+                    xids.Add(board.InstanceKey(happened.Value.GpuInstanceId), happened.Value.EventData);
+                }
             }
             else if (happened.Code is not (0 or Timeout))
             {
@@ -162,28 +165,64 @@ internal sealed class NvmlSession
             }
         }
 
-        library.FreeEvents(events);
+        if (watched.Count > 0)
+        {
+            library.FreeEvents(events);
+        }
     }
 
-    private static NvmlBoard[] Find(NvmlLibrary library, int count, Nvml.Identity[] before, AgentClock clock)
+    /// <summary>
+    /// A set of events of these boards, but for those that refuse: a driver that knows no such event for a GPU does, and then nothing is
+    /// known of it. After UNKNOWN the set is in no defined state (nvmlDeviceRegisterEvents) and is freed; another is made without
+    /// that board.
+    /// </summary>
+    private (nint Events, Dictionary<nint, NvmlBoard> Watched) Register(NvmlBoard[] boards)
     {
-        Nvml.Call<string> Unknown(int code) => new(code, "");
+        if (boards.Length == 0 || library.CreateEvents() is not { Code: 0, Value: var events })
+        {
+            return (0, []);
+        }
 
+        var watched = new Dictionary<nint, NvmlBoard>();
+
+        foreach (var board in boards)
+        {
+            switch (library.RegisterXid(board.Handle, events))
+            {
+                case 0:
+                    watched[board.Handle] = board;
+                    break;
+                case Unknown:
+                    library.FreeEvents(events);
+                    return Register([.. boards.Where(other => other != board)]);
+                default:
+                    break;
+            }
+        }
+
+        if (watched.Count == 0)
+        {
+            library.FreeEvents(events);
+        }
+
+        return (events, watched);
+    }
+
+    private static NvmlBoard[] Find(NvmlLibrary library, int count, Nvml.Identity[] before, RuntimePower power, AgentClock clock)
+    {
         var found = Enumerable.Range(0, count)
             .Select(index => (Index: index, Handle: library.HandleByIndex(index)))
             .Select(found => (
                 found.Index,
                 found.Handle,
-                Name: found.Handle.Code == 0 ? library.Name(found.Handle.Value) : Unknown(found.Handle.Code),
-                Uuid: found.Handle.Code == 0 ? library.Uuid(found.Handle.Value) : Unknown(found.Handle.Code)))
+                Told: found.Handle is { Code: 0, Value: var device }
+                    ? new NvmlBoard.Texts(library.Name(device), library.Uuid(device), library.PciBusId(device))
+                    : NvmlBoard.Texts.Unknown(found.Handle.Code)))
             .ToArray();
 
-        var identities = Nvml.Identify(before, [.. found.Select(static one => new Nvml.Identity(one.Name.Value, one.Uuid.Value))]);
+        var identities = Nvml.Identify(
+            before, [.. found.Select(static one => new Nvml.Identity(one.Told.Name.Value, one.Told.Uuid.Value, one.Told.PciBusId.Value))]);
 
-        return
-        [
-            .. found.Select(one => new NvmlBoard(
-                library, one.Index, one.Handle, one.Name, one.Uuid, identities[one.Index], clock)),
-        ];
+        return [.. found.Select(one => new NvmlBoard(library, power, one.Index, one.Handle, one.Told, identities[one.Index], clock))];
     }
 }

@@ -27,9 +27,11 @@ internal sealed class NvmlSource
     private static readonly TimeSpan LongestCall = TimeSpan.FromSeconds(10);
 
     private readonly string path;
+    private readonly string procFs;
     private readonly TimeSpan longestCostlyAge;
     private readonly AgentClock clock;
     private readonly SlowSource<CostlyReading> costly;
+    private readonly RuntimePower power;
     private readonly XidCounts xids = new();
     private readonly ProcessNames names;
     private readonly object gate = new();
@@ -44,17 +46,22 @@ internal sealed class NvmlSource
     private TimeSpan dueAt = TimeSpan.Zero;
     private TimeSpan? illSince;
     private TimeSpan openedAt;
+    private TimeSpan lookAt;
+    private int gpusInKernel;
 
     /// <summary>Nothing is loaded before the first reading.</summary>
     /// <param name="path">The library; empty for where the dynamic linker finds it.</param>
     /// <param name="procFs">Where the names of processes are.</param>
+    /// <param name="sysFs">Where the kernel says which GPUs it has suspended.</param>
     /// <param name="interval">From one reading to the next.</param>
     /// <param name="longestAge">A reading that is older is not told as the present.</param>
     /// <param name="clock">The monotonic clock.</param>
-    public NvmlSource(string path, string procFs, TimeSpan interval, TimeSpan longestAge, AgentClock clock)
+    public NvmlSource(string path, string procFs, string sysFs, TimeSpan interval, TimeSpan longestAge, AgentClock clock)
     {
         this.path = path;
+        this.procFs = procFs;
         names = new(procFs);
+        power = new(sysFs);
         this.clock = clock;
         var period = interval > CostlyPeriod ? interval : CostlyPeriod;
 
@@ -93,9 +100,19 @@ internal sealed class NvmlSource
     /// </summary>
     public GpuReading? Read()
     {
-        if (session is { IsIll: true } ill)
+        if (session is { } ill && (ill.IsIll || ill.IsLeaving))
         {
             Reopen(ill);
+        }
+        else if (session is { } healthy && clock.Elapsed >= lookAt)
+        {
+            lookAt = clock.Elapsed + LookAgain;
+            power.Look(identities.Select(static identity => identity.PciBusId));
+
+            if (healthy.HasChanged || GpusInKernel() != gpusInKernel)
+            {
+                Reopen(healthy);
+            }
         }
         else if (session is null && clock.Elapsed >= dueAt)
         {
@@ -118,10 +135,27 @@ internal sealed class NvmlSource
         for (var i = 0; i < devices.Length; i++)
         {
             var board = open.Boards[i];
-            devices[i] = board.Read(CostlyOf(newest, board), xids.Of(board.Key));
+            devices[i] = board.Read(CostlyOf(newest, board), xids);
         }
 
         return Nvml.Interpret(devices);
+    }
+
+    /// <summary>Closes the library as soon as no call is under way, so that a GPU can be reset or divided; the next reading opens it.</summary>
+    public void Release()
+    {
+        if (session is { } open && open.TryClose())
+        {
+            lock (gate)
+            {
+                session = null;
+            }
+
+            illSince = null;
+            isStuck = false;
+            ClosedSince = clock.Elapsed;
+            dueAt = TimeSpan.Zero;
+        }
     }
 
     /// <summary>Ends the threads without waiting for one that hangs.</summary>
@@ -136,6 +170,9 @@ internal sealed class NvmlSource
         }
     }
 
+    /// <summary>How many GPUs the driver has bound: a session of the library knows only those that were there when it was opened.</summary>
+    private int GpusInKernel() => SysFiles.Directories(Path.Join(procFs, "driver/nvidia/gpus")).Length;
+
     private FSharpValueOption<Nvml.Costly> CostlyOf(CostlyReading? reading, NvmlBoard board) =>
         reading is not null && reading.Boards.TryGetValue(board.Key, out var found) && clock.Elapsed - found.At <= longestCostlyAge
             ? FSharpValueOption<Nvml.Costly>.NewValueSome(found.Value)
@@ -143,7 +180,7 @@ internal sealed class NvmlSource
 
     private void Open()
     {
-        var opened = NvmlSession.Open(path, identities, clock, out var state);
+        var opened = NvmlSession.Open(path, identities, power, clock, out var state);
         State = state;
         openedAt = clock.Elapsed;
 
@@ -156,6 +193,9 @@ internal sealed class NvmlSource
         }
 
         identities = [.. opened.Boards.Select(static board => board.Identity)];
+        lookAt = openedAt + LookAgain;
+        gpusInKernel = GpusInKernel();
+        power.Look(identities.Select(static identity => identity.PciBusId));
 
         // A library without devices is of no use, and may have some when it is opened another time.
         if (identities.Length == 0)

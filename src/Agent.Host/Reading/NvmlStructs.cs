@@ -50,6 +50,37 @@ internal struct NvmlMemoryV2
     public ulong Used;
 }
 
+/// <summary>nvmlTemperature_t.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct NvmlTemperature
+{
+    /// <summary>What the caller sets <see cref="Version"/> to: the size in bytes, and the number 1 above it.</summary>
+    public const uint Version1 = 0x0100000C;
+
+    /// <summary>Which layout this is.</summary>
+    public uint Version;
+
+    /// <summary>nvmlTemperatureSensors_t; 0 is the die.</summary>
+    public uint Sensor;
+
+    /// <summary>Degrees Celsius.</summary>
+    public int Temperature;
+}
+
+/// <summary>nvmlPciInfo_t, 68 bytes.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct NvmlPciInfo
+{
+    /// <summary>NVML_DEVICE_PCI_BUS_ID_BUFFER_SIZE.</summary>
+    public const int BusIdLength = 32;
+
+    /// <summary>The bus id as it was before domains of 32 bits, and six numbers.</summary>
+    public fixed byte Numbers[36];
+
+    /// <summary>domain:bus:device.function, zero-terminated.</summary>
+    public fixed byte BusId[BusIdLength];
+}
+
 /// <summary>nvmlEventData_t. Before _v2 of the wait the last two fields did not exist.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct NvmlEventData

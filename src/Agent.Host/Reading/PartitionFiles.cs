@@ -1,38 +1,150 @@
+using System.Runtime.InteropServices;
+using System.Text;
 using Agent.Core;
 using Agent.Core.Proc;
+using Microsoft.FSharp.Core;
 
 namespace Agent.Host.Reading;
 
-/// <summary>Reads which file systems lie on disks and how full they are.</summary>
-internal sealed class PartitionFiles(string procfs, string rootfs)
+/// <summary>File systems and how full they are.</summary>
+/// <param name="OnDisk">Those that occupy a disk.</param>
+/// <param name="OverNetwork">Those that another machine holds.</param>
+/// <param name="Faults">What could not be read, and what does not answer.</param>
+internal sealed record PartitionReading(Partition[] OnDisk, Partition[] OverNetwork, SourceError[] Faults)
 {
+    /// <summary>A machine without file systems.</summary>
+    public static readonly PartitionReading None = new([], [], []);
+}
+
+/// <summary>The block counts of a file system: statvfs(3).</summary>
+/// <param name="Fragment">f_frsize, the unit of the counts in bytes; f_bsize where a file system leaves that 0.</param>
+/// <param name="Blocks">f_blocks</param>
+/// <param name="Free">f_bfree</param>
+/// <param name="Available">f_bavail</param>
+internal readonly record struct BlockCounts(ulong Fragment, ulong Blocks, ulong Free, ulong Available);
+
+/// <summary>Reads which file systems there are and how full they are.</summary>
+/// <param name="procfs">Where /proc is.</param>
+/// <param name="rootfs">What stands before the mount points.</param>
+/// <param name="clock">The monotonic clock.</param>
+/// <param name="withNetwork">True where those of other machines are wanted as well.</param>
+internal sealed unsafe class PartitionFiles(string procfs, string rootfs, AgentClock clock, bool withNetwork)
+{
+    // Of the program and not of a library of its choice: what was preloaded into the program then answers, as it does for others.
+    private static readonly delegate* unmanaged<byte*, ulong*, int> StatvfsFunction =
+        (delegate* unmanaged<byte*, ulong*, int>)NativeLibrary.GetExport(NativeLibrary.GetMainProgramHandle(), "statvfs");
+
+    /// <summary>Of a machine with hundreds of dead mounts so many are told.</summary>
+    private const int MostFaults = 16;
+
     private readonly ReadBuffer buffer = new();
+    private readonly MountProbes<BlockCounts> probes = new(clock, Statvfs);
 
-    /// <summary>The file systems on disks, each with its use. May hang on a broken mount.</summary>
-    public Partition[] Read()
+    /// <summary>All of them. Takes no longer than <see cref="MountProbes{T}.Limit"/>, whatever hangs.</summary>
+    public PartitionReading Read()
     {
-        var mounts =
-            from types in KernelFiles.ReadOnce(Path.Join(procfs, "filesystems"), buffer, Filesystems.Parse)
-            from all in KernelFiles.ReadOnce(ProcPaths.Mounts(procfs), buffer, Mounts.Parse)
-            select Filesystems.OnDisk(types, all);
+        var faults = new List<SourceError>();
+        var types = Lines(Read("filesystems", Filesystems.Parse), new HashSet<string>(), faults);
+        var mounts = Lines(ReadMounts(), [], faults);
+        var onDisk = Filesystems.OnDisk(types, mounts);
+        var overNetwork = withNetwork ? Filesystems.OverNetwork(mounts) : [];
+        var answers = probes.Ask(onDisk.Concat(overNetwork).Select(PathOf));
 
-        return mounts.Match<Mounts.Mount[], SourceError, Partition[]>(
-            found => [.. found.Select(PartitionOf).OfType<Partition>()],
-            static _ => []);
+        return new(
+            Full(onDisk, answers.AsSpan(0, onDisk.Length), faults),
+            Full(overNetwork, answers.AsSpan(onDisk.Length), faults),
+            [.. faults.Take(MostFaults)]);
     }
 
-    private Partition? PartitionOf(Mounts.Mount mount)
+    private string PathOf(Mounts.Mount mount) => rootfs == "/" ? mount.MountPoint : rootfs + mount.MountPoint;
+
+    private FSharpResult<Parsed<T>, SourceError> Read<T>(string name, TextParser<Parsed<T>> parse) =>
+        KernelFiles.ReadOnce(Path.Join(procfs, name), buffer, parse);
+
+    private FSharpResult<Parsed<Mounts.Mount[]>, SourceError> ReadMounts()
     {
-        try
+        var placed = KernelFiles.ReadOnce(ProcPaths.MountInfo(procfs), buffer, MountInfo.Parse);
+
+        return placed.IsOk ? placed : KernelFiles.ReadOnce(ProcPaths.Mounts(procfs), buffer, Mounts.Parse);
+    }
+
+    private static T Lines<T>(FSharpResult<Parsed<T>, SourceError> read, T nothing, List<SourceError> faults)
+    {
+        if (read.IsOk)
         {
-            var drive = new DriveInfo(rootfs == "/" ? mount.MountPoint : rootfs + mount.MountPoint);
-            return SystemInfoModule.PartitionOf(
-                mount, (ulong)drive.TotalSize, (ulong)drive.TotalFreeSpace, (ulong)drive.AvailableFreeSpace);
+            faults.AddRange(read.ResultValue.Faults.Select(SourceError.NewGarbled));
+            return read.ResultValue.Value;
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
+
+        if (!read.ErrorValue.IsAbsent)
         {
-            // Not visible from here, or gone since: it costs its own entry.
-            return null;
+            faults.Add(read.ErrorValue);
         }
+
+        return nothing;
+    }
+
+    private static Partition[] Full(
+        Mounts.Mount[] mounts, ReadOnlySpan<FSharpResult<BlockCounts, SourceError>> answers, List<SourceError> faults)
+    {
+        var partitions = new List<Partition>();
+
+        for (var i = 0; i < mounts.Length; i++)
+        {
+            if (answers[i].IsOk)
+            {
+                var counts = answers[i].ResultValue;
+                var partition = SystemInfoModule.PartitionOfBlocks(
+                    mounts[i], counts.Fragment, counts.Blocks, counts.Free, counts.Available);
+
+                if (partition.IsSome)
+                {
+                    partitions.Add(partition.Value);
+                }
+            }
+            else if (!answers[i].ErrorValue.IsAbsent)
+            {
+                faults.Add(answers[i].ErrorValue);
+            }
+        }
+
+        return [.. partitions];
+    }
+
+    private static FSharpResult<BlockCounts, SourceError> Statvfs(string directory)
+    {
+        // Five 64-bit numbers of struct statvfs, which are the same in glibc and musl: f_bsize, f_frsize, f_blocks, f_bfree, f_bavail.
+        var fields = stackalloc ulong[64];
+        var path = Encoding.UTF8.GetBytes(directory + "\0");
+        int result;
+
+        fixed (byte* name = path)
+        {
+            result = StatvfsFunction(name, fields);
+        }
+
+        if (result == 0)
+        {
+            return FSharpResult<BlockCounts, SourceError>.NewOk(
+                new BlockCounts(fields[1] == 0 ? fields[0] : fields[1], fields[2], fields[3], fields[4]));
+        }
+
+        var code = Marshal.GetLastSystemError();
+
+        // Not visible from here, or gone since: it costs its own entry, without a word.
+        return FSharpResult<BlockCounts, SourceError>.NewError(
+            code is Errno.NotPermitted or Errno.NoEntry or Errno.Access or Errno.NotDirectory or Errno.Loop
+                ? SourceError.NewAbsent(directory)
+                : SourceError.NewUnreadable(directory, Marshal.GetPInvokeErrorMessage(code)));
+    }
+
+    /// <summary>What statvfs(3) may answer, by its number.</summary>
+    private static class Errno
+    {
+        public const int NotPermitted = 1;
+        public const int NoEntry = 2;
+        public const int Access = 13;
+        public const int NotDirectory = 20;
+        public const int Loop = 40;
     }
 }

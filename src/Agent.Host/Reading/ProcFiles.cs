@@ -19,6 +19,7 @@ internal sealed class ProcFiles : IDisposable
     private readonly ReadBuffer buffer = new();
     private readonly KernelFile stat;
     private readonly KernelFile memory;
+    private readonly KernelFile arc;
     private readonly KernelFile load;
     private readonly KernelFile disks;
     private readonly KernelFile network;
@@ -28,6 +29,8 @@ internal sealed class ProcFiles : IDisposable
     private readonly FabricFiles fabric;
     private readonly ProcessCount processes;
     private readonly ReadingRecord? record;
+    private ParseError[] faults = [];
+    private bool? isContained;
 
     /// <summary>Reads under the given roots, by default /proc and /sys; keeps a record where one is given.</summary>
     public ProcFiles(string procfs, string sysfs, AgentClock clock, ReadingRecord? record = null)
@@ -37,6 +40,7 @@ internal sealed class ProcFiles : IDisposable
         this.clock = clock;
         stat = FileAt("stat");
         memory = FileAt("meminfo");
+        arc = FileAt("spl/kstat/zfs/arcstats");
         load = FileAt("loadavg");
         disks = FileAt("diskstats");
         network = new KernelFile(ProcPaths.NetDev(procfs), Now, LongestRecord);
@@ -48,10 +52,10 @@ internal sealed class ProcFiles : IDisposable
     }
 
     /// <summary>CPU times alone, for the opening of a CPU window.</summary>
-    public FSharpResult<Stat.CpuStat, SourceError> ReadStat() => stat.Read(buffer, Stat.Parse);
+    public FSharpResult<Stat.CpuStat, SourceError> ReadStat() => stat.Read(buffer, Stat.Parse).Select(static read => read.Value);
 
     /// <summary>The disks alone, for the line at start.</summary>
-    public FSharpResult<DiskStats.DiskCounters[], SourceError> ReadDisks() => disks.Read(buffer, DiskStats.Parse);
+    public FSharpResult<DiskStats.DiskCounters[], SourceError> ReadDisks() => disks.Read(buffer, DiskStats.Parse).Select(static read => read.Value);
 
     /// <summary>The processes alone.</summary>
     public FSharpResult<int, SourceError> CountProcesses() => processes.Read();
@@ -64,15 +68,17 @@ internal sealed class ProcFiles : IDisposable
     {
         // The counters whose differences matter most come first, right after the time stamp.
         var at = clock.GetUtcNow();
-        var cpu = Read(FastSource.Cpu, stat, Stat.Parse);
-        var diskCounters = Read(FastSource.Disks, disks, DiskStats.Parse);
-        var interfaces = Read(FastSource.Network, network, NetDev.Parse);
+        faults = [];
+        var cpu = ReadLines(FastSource.Cpu, stat, Stat.Parse);
+        var diskCounters = ReadLines(FastSource.Disks, disks, DiskStats.Parse);
+        var interfaces = ReadLines(FastSource.Network, network, NetDev.Parse);
 
         return new Snapshot(
             at: at,
             window: window,
             stat: cpu,
-            memory: Read(FastSource.Memory, memory, MemInfo.Parse),
+            memory: ReadLines(FastSource.Memory, memory, MemInfo.Parse),
+            arc: ReadArc(),
             load: Read(FastSource.Load, load, LoadAvg.Parse),
             disks: diskCounters,
             network: interfaces,
@@ -81,21 +87,60 @@ internal sealed class ProcFiles : IDisposable
             ioPressure: Read(FastSource.IoPressure, ioPressure, static text => Pressure.Parse("/proc/pressure/io", text)),
             memoryPressure: Read(FastSource.MemoryPressure, memoryPressure, static text => Pressure.Parse("/proc/pressure/memory", text)),
             infiniband: fabric.Read(buffer),
-            slow: slow());
+            slow: slow(),
+            faults: faults);
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (var file in (KernelFile[])[stat, memory, load, disks, network, cpuPressure, ioPressure, memoryPressure])
+        foreach (var file in (KernelFile[])[stat, memory, arc, load, disks, network, cpuPressure, ioPressure, memoryPressure])
         {
             file.Dispose();
         }
     }
 
+    /// <summary>The cache of ZFS; absent in an LXC container, which sees its host's beside a memory of its own.</summary>
+    private FSharpResult<ArcStats.Arc, SourceError> ReadArc()
+    {
+        var read = Read(FastSource.Arc, arc, ArcStats.Parse);
+
+        if (!read.IsOk)
+        {
+            return read;
+        }
+
+        isContained ??= KernelFiles.ReadOnce(ProcPaths.Mounts(root), buffer, Mounts.Parse)
+            .Match(static mounts => Mounts.HasContainedMemInfo(mounts.Value), static _ => false);
+
+        return isContained.Value
+            ? FSharpResult<ArcStats.Arc, SourceError>.NewError(SourceError.NewAbsent(ArcStats.Source))
+            : read;
+    }
+
     private KernelFile FileAt(string name) => new(Path.Join(root, name), Now, LongestRecord);
 
     private TimeSpan Now() => clock.Elapsed;
+
+    /// <summary>The lines of a file that can be read; the faults of the others are kept aside.</summary>
+    private FSharpResult<T, SourceError> ReadLines<T>(FastSource source, KernelFile file, TextParser<Parsed<T>> parse)
+    {
+        var read = Read(source, file, parse);
+
+        if (!read.IsOk)
+        {
+            return FSharpResult<T, SourceError>.NewError(read.ErrorValue);
+        }
+
+        var parsed = read.ResultValue;
+
+        if (parsed.Faults.Length > 0)
+        {
+            faults = [.. faults, .. parsed.Faults];
+        }
+
+        return FSharpResult<T, SourceError>.NewOk(parsed.Value);
+    }
 
     private FSharpResult<T, SourceError> Read<T>(FastSource source, KernelFile file, TextParser<T> parse) =>
         record is null ? file.Read(buffer, parse) : Record(record, source, file, parse);
@@ -158,6 +203,9 @@ internal static class ProcPaths
 
     /// <summary>The mounts of the machine.</summary>
     public static string Mounts(string procfs) => OfFirstProcess(procfs, "mounts", "self/mounts");
+
+    /// <summary>The same with their device numbers; not on all kernels.</summary>
+    public static string MountInfo(string procfs) => OfFirstProcess(procfs, "mountinfo", "self/mountinfo");
 
     // In a /proc that was bound into a container, net and self point at the reader; process 1 is the host's.
     private static string OfFirstProcess(string procfs, string name, string fallback)

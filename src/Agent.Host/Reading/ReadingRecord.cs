@@ -12,6 +12,9 @@ internal enum FastSource
     /// <summary>/proc/meminfo</summary>
     Memory,
 
+    /// <summary>/proc/spl/kstat/zfs/arcstats</summary>
+    Arc,
+
     /// <summary>/proc/loadavg</summary>
     Load,
 
@@ -42,7 +45,7 @@ internal sealed class ReadingRecord
 {
     private static readonly string[] Names =
     [
-        "cpu", "memory", "load", "disks", "network", "processes", "cpu-pressure", "io-pressure", "memory-pressure",
+        "cpu", "memory", "zfs-arc", "load", "disks", "network", "processes", "cpu-pressure", "io-pressure", "memory-pressure",
     ];
 
     private readonly TimeSpan[] durations = new TimeSpan[Names.Length];
@@ -69,6 +72,7 @@ internal sealed class ReadingRecord
     [
         .. State(FastSource.Cpu, snapshot.Stat, needed: true),
         .. State(FastSource.Memory, snapshot.Memory, needed: true),
+        .. State(FastSource.Arc, snapshot.Arc, needed: false),
         .. State(FastSource.Load, snapshot.Load, needed: true),
         .. State(FastSource.Disks, snapshot.Disks, needed: true),
         .. State(FastSource.Network, snapshot.Network, needed: true),

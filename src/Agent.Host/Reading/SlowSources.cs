@@ -18,20 +18,22 @@ internal sealed class SlowSources
     /// <summary>ipmitool talks to a slow controller over a slow bus.</summary>
     private static readonly TimeSpan IpmiPeriod = TimeSpan.FromSeconds(10);
 
-    private static readonly Partition[] NoPartitions = [];
-
     private readonly SlowSource<SensorReading> sensors;
-    private readonly SlowSource<FrequencyReading> frequency;
+    private readonly SlowSource<FaultyReading<FSharpValueOption<double>>> frequency;
     private readonly SlowSource<FanReading> ipmiFans;
     private readonly GpuSource gpus;
-    private readonly SlowSource<SystemInfo> facts;
-    private readonly SlowSource<Partition[]> partitions;
+    private readonly SlowSource<FaultyReading<SystemInfo>> facts;
+    private readonly SlowSource<PartitionReading> partitions;
+    private readonly SlowSource<Devices.Known> devices;
     private readonly AgentClock clock;
-    private (Partition[] Partitions, SystemInfo Others, SystemInfo Facts) together =
-        (NoPartitions, SystemInfoModule.Unknown, SystemInfoModule.Unknown);
+    private (PartitionReading Partitions, SystemInfo Others, SystemInfo Facts) together =
+        (PartitionReading.None, SystemInfoModule.Unknown, SystemInfoModule.Unknown);
 
-    /// <summary>Sources under the settings' roots; nothing is read before <see cref="Start"/>.</summary>
-    public SlowSources(Settings settings, AgentClock clock)
+    /// <summary>
+    /// Sources under the settings' roots; nothing is read before <see cref="Start"/>. File systems of other machines are for
+    /// metrics only, and not asked where there are none.
+    /// </summary>
+    public SlowSources(Settings settings, AgentClock clock, bool withMetrics)
     {
         this.clock = clock;
         var interval = settings.Interval;
@@ -39,7 +41,7 @@ internal sealed class SlowSources
         var sensorFiles = NewSysFiles();
         var frequencyFiles = NewSysFiles();
         var systemFacts = new SystemFacts(settings.ProcFs, NewSysFiles());
-        var partitionFiles = new PartitionFiles(settings.ProcFs, settings.RootFs);
+        var partitionFiles = new PartitionFiles(settings.ProcFs, settings.RootFs, clock, withMetrics);
         var ipmi = new IpmiProcess(clock);
 
         sensors = new("sensors", clock, longestAge, () =>
@@ -51,13 +53,14 @@ internal sealed class SlowSources
         // Twice the longer period, because the newest reading is always almost one period old.
         frequency = new("frequency", clock, Longest(longestAge, Minute * 2), () =>
         {
-            var reading = new FrequencyReading(frequencyFiles.ReadFrequency());
+            var reading = frequencyFiles.ReadFrequency();
             return new(reading, frequencyFiles.HasClocks ? Longest(interval, FrequencyPeriod) : Longest(interval, Minute));
         });
 
         ipmiFans = new("ipmi", clock, Longest(longestAge, IpmiPeriod * 2), () => ReadIpmi(ipmi, interval));
         gpus = new(settings, longestAge, clock);
         facts = new("system", clock, Timeout.InfiniteTimeSpan, () => new(systemFacts.Read(), Minute));
+        devices = new("devices", clock, Timeout.InfiniteTimeSpan, new DeviceSource(settings.SysFs, clock).Read);
         partitions = new("partitions", clock, Minute * 3, () => new(partitionFiles.Read(), Minute));
 
         SysFiles NewSysFiles() => new(settings.SysFs, settings.ProcFs);
@@ -71,6 +74,7 @@ internal sealed class SlowSources
         ipmiFans.Start();
         gpus.Start();
         facts.Start();
+        devices.Start();
         partitions.Start();
     }
 
@@ -82,6 +86,7 @@ internal sealed class SlowSources
         ipmiFans.Stop();
         gpus.Stop();
         facts.Stop();
+        devices.Stop();
         partitions.Stop();
     }
 
@@ -94,6 +99,7 @@ internal sealed class SlowSources
         ipmiFans.WaitForFirst(until);
         gpus.WaitForFirst(until);
         facts.WaitForFirst(until);
+        devices.WaitForFirst(until);
         partitions.WaitForFirst(until);
     }
 
@@ -104,20 +110,21 @@ internal sealed class SlowSources
 
         return new SlowReadings(
             cpuTemperature: sensed.CpuTemperature,
-            cpuFrequency: frequency.Newest?.Clock ?? FSharpValueOption<double>.None,
+            cpuFrequency: frequency.Newest?.Value ?? FSharpValueOption<double>.None,
             physicalCores: Facts().CpuCountPhysical,
             fans: sensed.Fans.Length > 0 ? sensed.Fans : ipmiFans.Newest?.Fans ?? [],
-            gpus: gpus.Newest?.Gpus ?? []);
+            gpus: gpus.Newest?.Gpus ?? [],
+            devices: devices.Newest ?? Devices.Unknown);
     }
 
     /// <summary>The newest facts of the machine; the same object until one of them is read anew.</summary>
     public SystemInfo Facts()
     {
-        var (mounted, others) = (partitions.Newest ?? NoPartitions, facts.Newest ?? SystemInfoModule.Unknown);
+        var (mounted, others) = (partitions.Newest ?? PartitionReading.None, facts.Newest?.Value ?? SystemInfoModule.Unknown);
 
         if (!ReferenceEquals(mounted, together.Partitions) || !ReferenceEquals(others, together.Others))
         {
-            together = (mounted, others, SystemInfoModule.WithPartitions(mounted, others));
+            together = (mounted, others, SystemInfoModule.WithPartitions(mounted.OnDisk, mounted.OverNetwork, others));
         }
 
         return together.Facts;
@@ -126,12 +133,28 @@ internal sealed class SlowSources
     /// <summary>Has the facts read again at once, because the number of CPUs changed.</summary>
     public void RefreshFacts() => facts.Refresh();
 
+    /// <summary>Has the devices looked up at once, because one came or went.</summary>
+    public void RefreshDevices() => devices.Refresh();
+
+    /// <summary>While true no GPU is asked anything, and none keeps a reset or a change of MIG from happening.</summary>
+    public bool AreGpusReleased
+    {
+        get => gpus.IsReleased;
+        set => gpus.IsReleased = value;
+    }
+
     /// <summary>Which GPUs there are, or why there are none; null before the first answer.</summary>
     public GpuFinding? GpuFinding => gpus.Finding;
 
     /// <summary>What the newest readings could not read.</summary>
     public SourceError[] Faults() =>
-        SourceErrors.Together(sensors.Newest?.Faults ?? [], ipmiFans.Newest?.Faults ?? [], gpus.Faults);
+        SourceErrors.Together(
+            sensors.Newest?.Faults ?? [],
+            ipmiFans.Newest?.Faults ?? [],
+            gpus.Faults,
+            frequency.Newest?.Faults ?? [],
+            facts.Newest?.Faults ?? [],
+            partitions.Newest?.Faults ?? []);
 
     /// <summary>The newest sensors of hwmon.</summary>
     public Hwmon.PlacedSensor[] Sensors() => (sensors.Newest ?? SensorReading.None).Placed;
@@ -140,11 +163,11 @@ internal sealed class SlowSources
     public IEnumerable<SourceState> States()
     {
         yield return StateOf(sensors, static reading => reading.Faults.Length == 0);
-        yield return StateOf(frequency, static _ => true);
+        yield return StateOf(frequency, static reading => reading.Faults.Length == 0);
         yield return StateOf(ipmiFans, static reading => reading.Faults.Length == 0);
         yield return StateOf(gpus.Name, gpus.Newest is not null && gpus.Faults.Length == 0, gpus.Took);
-        yield return StateOf(facts, static _ => true);
-        yield return StateOf(partitions, static _ => true);
+        yield return StateOf(facts, static reading => reading.Faults.Length == 0);
+        yield return StateOf(partitions, static reading => reading.Faults.Length == 0);
     }
 
     // A reading that is too old to be told is no good one.
@@ -173,8 +196,6 @@ internal sealed class SlowSources
     }
 
     private static TimeSpan Longest(TimeSpan one, TimeSpan other) => one > other ? one : other;
-
-    private sealed record FrequencyReading(FSharpValueOption<double> Clock);
 
     private sealed record FanReading(Hwmon.Fan[] Fans, SourceError[] Faults)
     {

@@ -18,8 +18,13 @@ internal sealed record SensorReading(
     public static readonly SensorReading None = new(FSharpValueOption<double>.None, [], [], []);
 
     /// <summary>True when there is nothing to read again soon.</summary>
-    public bool IsEmpty => CpuTemperature.IsNone && Fans.Length == 0 && Faults.Length == 0;
+    public bool IsEmpty => CpuTemperature.IsNone && Fans.Length == 0 && Placed.Length == 0 && Faults.Length == 0;
 }
+
+/// <summary>A reading, and what of it could not be read.</summary>
+/// <param name="Value">What was read.</param>
+/// <param name="Faults">Faults, nearly always none.</param>
+internal sealed record FaultyReading<T>(T Value, SourceError[] Faults);
 
 /// <summary>The sources below /sys. They may be slow (some sensors answer over a bus), so they are read beside the sampling.</summary>
 internal sealed class SysFiles(string sysfs, string procfs)
@@ -27,14 +32,19 @@ internal sealed class SysFiles(string sysfs, string procfs)
     /// <summary>Which CPUs tell their clock is looked up so rarely: about once a minute.</summary>
     private const int ReadingsPerLook = 6;
 
+    /// <summary>Which thermal zones are a CPU's, with a reading each second: about once a minute.</summary>
+    private const int SensorReadingsPerLook = 60;
+
     private readonly ReadBuffer buffer = new();
     private string[] clockFiles = [];
     private int clockReadings;
+    private SysText[] zoneTypes = [];
+    private int zoneReadings;
 
     /// <summary>The directories and links to directories in a directory, sorted; empty when it is not there.</summary>
     public static string[] Directories(string path) => List(path, Directory.GetFileSystemEntries);
 
-    /// <summary>All sensors of hwmon, and the thermal zones where it has no temperature.</summary>
+    /// <summary>All sensors of hwmon, and the thermal zones where one of them may tell the CPU's temperature better.</summary>
     public SensorReading ReadSensors()
     {
         var chips = Directories(Path.Join(sysfs, "class/hwmon"));
@@ -44,21 +54,14 @@ internal sealed class SysFiles(string sysfs, string procfs)
             .. Texts(from chip in chips from file in SensorFiles(chip) select file),
         ]);
 
-        var temperature = Hwmon.CpuTemperature(sensors.Temperatures);
+        var zones = CpuTemperature.IsCertain(sensors.Temperatures) ? [] : ReadZones();
 
-        if (temperature.IsNone)
-        {
-            temperature = Thermal.Hottest(Texts(
-                from zone in Directories(Path.Join(sysfs, "class/thermal"))
-                where Path.GetFileName(zone).StartsWith("thermal_zone", StringComparison.Ordinal)
-                select Path.Join(zone, "temp")));
-        }
-
-        return new SensorReading(temperature, sensors.Fans, sensors.Placed, sensors.Faults);
+        return new SensorReading(
+            CpuTemperature.From(sensors.Temperatures, zones), sensors.Fans, sensors.Placed, sensors.Faults);
     }
 
     /// <summary>The mean clock of the CPUs in MHz; none when nothing tells.</summary>
-    public FSharpValueOption<double> ReadFrequency()
+    public FaultyReading<FSharpValueOption<double>> ReadFrequency()
     {
         if (clockReadings++ % ReadingsPerLook == 0)
         {
@@ -72,22 +75,23 @@ internal sealed class SysFiles(string sysfs, string procfs)
         }
 
         var files = Texts(clockFiles);
-        var clock = files.Length > 0 ? CpuFreq.MeanClock(files) : FSharpValueOption<double>.None;
+        var clock = CpuFreq.MeanClock(files);
+        var faults = CpuFreq.Faults(files);
 
         return clock.IsSome
-            ? clock
-            : ReadCpuInfo().Match(CpuInfo.MeanClock, static _ => FSharpValueOption<double>.None);
+            ? new(clock, faults)
+            : FromCpuInfo(CpuInfo.MeanClock, FSharpValueOption<double>.None, faults);
     }
 
     /// <summary>True when the CPUs had files of their own for their clocks at the last look.</summary>
     public bool HasClocks => clockFiles.Length > 0;
 
-    /// <summary>/proc/cpuinfo.</summary>
-    public FSharpResult<CpuInfo.CpuInfo, SourceError> ReadCpuInfo() =>
-        KernelFiles.ReadOnce(Path.Join(procfs, "cpuinfo"), buffer, CpuInfo.Parse);
+    /// <summary>The name of the CPUs; empty when nothing tells.</summary>
+    public FaultyReading<string> ReadCpuName() =>
+        FromCpuInfo(static info => CpuInfo.Name(info) is { IsSome: true, Value: var name } ? name : "", "", []);
 
     /// <summary>The number of cores; none when nothing tells.</summary>
-    public FSharpValueOption<int> ReadPhysicalCores()
+    public FaultyReading<FSharpValueOption<int>> ReadPhysicalCores()
     {
         // CPUs that are off-line have no topology.
         var siblings = Texts(
@@ -98,10 +102,39 @@ internal sealed class SysFiles(string sysfs, string procfs)
             select File.Exists(file) ? file : older);
 
         var cores = Topology.PhysicalCores(siblings);
+        var faults = Topology.Faults(siblings);
 
         return cores.IsSome
-            ? cores
-            : ReadCpuInfo().Match(CpuInfo.PhysicalCores, static _ => FSharpValueOption<int>.None);
+            ? new(cores, faults)
+            : FromCpuInfo(CpuInfo.PhysicalCores, FSharpValueOption<int>.None, faults);
+    }
+
+    /// <summary>What /proc/cpuinfo says, with the faults of its lines behind the others; a machine without it has none.</summary>
+    private FaultyReading<T> FromCpuInfo<T>(Func<CpuInfo.CpuInfo, T> select, T unknown, SourceError[] faults) =>
+        KernelFiles.ReadOnce(Path.Join(procfs, "cpuinfo"), buffer, CpuInfo.Parse).Match(
+            read => new FaultyReading<T>(select(read.Value), [.. faults, .. read.Faults.Select(SourceError.NewGarbled)]),
+            error => new FaultyReading<T>(unknown, error.IsAbsent ? faults : [.. faults, error]));
+
+    /// <summary>The thermal zones that are a CPU's. A board may have dozens, and of the others nothing is wanted.</summary>
+    private Thermal.Zone[] ReadZones()
+    {
+        if (zoneReadings++ % SensorReadingsPerLook == 0)
+        {
+            zoneTypes =
+            [
+                .. from type in Texts(
+                       from zone in Directories(Path.Join(sysfs, "class/thermal"))
+                       where Path.GetFileName(zone).StartsWith("thermal_zone", StringComparison.Ordinal)
+                       select Path.Join(zone, "type"))
+                   where CpuTemperature.TrustOfZone(SysFile.Text(type)).IsSome
+                   select type,
+            ];
+        }
+
+        return zoneTypes.Length == 0
+            ? []
+            : Thermal.Parse(
+                [.. zoneTypes, .. Texts(zoneTypes.Select(static type => Path.Join(Path.GetDirectoryName(type.Path), "temp")))]);
     }
 
     private IEnumerable<string> Cpus() =>
@@ -142,7 +175,9 @@ internal sealed class SysFiles(string sysfs, string procfs)
 
     private static bool IsSensor(string name, string kind) =>
         name.StartsWith(kind, StringComparison.Ordinal)
-        && (name.EndsWith("_input", StringComparison.Ordinal) || name.EndsWith("_label", StringComparison.Ordinal));
+        && (name.EndsWith("_input", StringComparison.Ordinal)
+            || name.EndsWith("_label", StringComparison.Ordinal)
+            || name.EndsWith("_fault", StringComparison.Ordinal));
 
     private SysText[] Texts(IEnumerable<string> paths) =>
         [.. paths.Select(path => KernelFiles.ReadText(path, buffer))];

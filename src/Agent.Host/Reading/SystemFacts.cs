@@ -11,14 +11,14 @@ internal sealed partial class SystemFacts(string procfs, SysFiles sys)
 {
     private readonly ReadBuffer buffer = new();
     private int coresOf = -1;
-    private FSharpValueOption<int> cores;
+    private FaultyReading<FSharpValueOption<int>> cores = new(FSharpValueOption<int>.None, []);
 
     /// <summary>Everything but the partitions, which may hang and are read apart.</summary>
-    public SystemInfo Read()
+    public FaultyReading<SystemInfo> Read()
     {
         var names = UnameFields();
-        var stat = Proc("stat", Stat.Parse);
-        var memory = Proc("meminfo", MemInfo.Parse);
+        var stat = Lines("stat", Stat.Parse);
+        var memory = Lines("meminfo", MemInfo.Parse);
         var logical = stat.Match(static s => s.Cpus.Length, static _ => 0);
 
         if (logical != coresOf)
@@ -27,33 +27,40 @@ internal sealed partial class SystemFacts(string procfs, SysFiles sys)
             cores = sys.ReadPhysicalCores();
         }
 
-        return new SystemInfo(
+        var model = sys.ReadCpuName();
+        var uptime = Proc("uptime", Uptime.Parse);
+
+        var info = new SystemInfo(
             osName: names[0],
             osRelease: names[2],
             osVersion: names[3],
             machine: names[4],
             libC: LibC(),
-            cpuModel: sys.ReadCpuInfo().Match(
-                static info => info.ModelName.IsSome ? info.ModelName.Value : "",
-                static _ => ""),
+            cpuModel: model.Value,
             hostname: names[1],
-            cpuCountLogical: stat.Match(
-                static s => FSharpValueOption<int>.NewValueSome(s.Cpus.Length),
-                static _ => FSharpValueOption<int>.None),
-            cpuCountPhysical: cores,
-            memoryTotal: memory.Match(
-                static m => FSharpValueOption<ulong>.NewValueSome(m.Total),
-                static _ => FSharpValueOption<ulong>.None),
+            cpuCountLogical: stat.Match(static s => s.Online, static _ => FSharpValueOption<int>.None),
+            cpuCountPhysical: cores.Value,
+            memoryTotal: memory.Match(static m => m.Total, static _ => FSharpValueOption<ulong>.None),
             swapTotal: memory.Match(static m => m.SwapTotal, static _ => FSharpValueOption<ulong>.None),
             bootTime: stat.Match(
                 SystemInfoModule.BootTime,
                 static _ => FSharpValueOption<DateTimeOffset>.None),
-            uptime: Proc("uptime", Uptime.Parse).Match(
+            uptime: uptime.Match(
                 static seconds => FSharpValueOption<double>.NewValueSome(seconds),
                 static _ => FSharpValueOption<double>.None),
             partitions: [],
+            networkPartitions: [],
             interfaces: InterfaceAddresses.Read());
+
+        // What stat and meminfo lack is said where they are read at every sample.
+        return new(info, SourceErrors.Together(
+            model.Faults,
+            cores.Faults,
+            uptime.Match(static _ => (SourceError[])[], static error => error.IsAbsent ? [] : [error])));
     }
+
+    private FSharpResult<T, SourceError> Lines<T>(string name, TextParser<Parsed<T>> parse) =>
+        Proc(name, parse).Select(static read => read.Value);
 
     private FSharpResult<T, SourceError> Proc<T>(string name, TextParser<T> parse) =>
         KernelFiles.ReadOnce(Path.Join(procfs, name), buffer, parse);

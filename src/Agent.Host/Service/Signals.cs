@@ -2,9 +2,15 @@ using System.Runtime.InteropServices;
 
 namespace Agent.Host.Service;
 
-/// <summary>Turns Ctrl-C and SIGTERM into two steps: stop in good order, and on a second signal stop at once.</summary>
+/// <summary>
+/// Turns Ctrl-C and SIGTERM into two steps: stop in good order, and on a second signal stop at once. SIGUSR1 is for letting go of the
+/// GPUs and taking them up again.
+/// </summary>
 internal sealed class Signals : IDisposable
 {
+    /// <summary>SIGUSR1 of signal(7), on x64 and arm64, for which the class library has no name.</summary>
+    private const PosixSignal User1 = (PosixSignal)10;
+
     private readonly CancellationTokenSource orderly = new();
     private readonly CancellationTokenSource atOnce = new();
     private readonly PosixSignalRegistration[] registrations;
@@ -16,7 +22,15 @@ internal sealed class Signals : IDisposable
             PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSignal),
             PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal),
             PosixSignalRegistration.Create(PosixSignal.SIGQUIT, OnSignal),
+            PosixSignalRegistration.Create(User1, context =>
+            {
+                context.Cancel = true;
+                OnUser1?.Invoke();
+            }),
         ];
+
+    /// <summary>Is called at each SIGUSR1, on a thread of the pool.</summary>
+    public Action? OnUser1 { get; set; }
 
     /// <summary>Set by the first signal.</summary>
     public CancellationToken Orderly => orderly.Token;

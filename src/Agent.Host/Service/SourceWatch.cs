@@ -26,6 +26,7 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
     {
         Observe(FastSource.Cpu, "CPU times", snapshot.Stat, needed: true);
         Observe(FastSource.Memory, "memory", snapshot.Memory, needed: true);
+        Observe(FastSource.Arc, "size of ZFS's cache", snapshot.Arc, needed: false);
         Observe(FastSource.Load, "load averages", snapshot.Load, needed: true);
         Observe(FastSource.Disks, "disk counters", snapshot.Disks, needed: true);
         Observe(FastSource.Network, "network counters", snapshot.Network, needed: true);
@@ -33,7 +34,7 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
         Observe(FastSource.CpuPressure, "CPU pressure", snapshot.CpuPressure, needed: false);
         Observe(FastSource.IoPressure, "I/O pressure", snapshot.IoPressure, needed: false);
         Observe(FastSource.MemoryPressure, "memory pressure", snapshot.MemoryPressure, needed: false);
-        ObserveSlow();
+        ObserveParts(snapshot.Faults);
 
         if (!namesChecked)
         {
@@ -77,9 +78,15 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
         }
     }
 
-    private void ObserveSlow()
+    /// <summary>Slow sources, and lines of fast ones: what costs a part of the readings and not a source of the snapshot.</summary>
+    private void ObserveParts(ParseError[] lines)
     {
         var faults = slowFaults();
+
+        if (lines.Length > 0)
+        {
+            faults = [.. lines.Select(SourceError.NewGarbled), .. faults];
+        }
 
         if (faults.Length == 0 && slowBroken.Count == 0)
         {
@@ -115,9 +122,10 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
         if (snapshot.Disks.IsOk)
         {
             var disks = snapshot.Disks.ResultValue;
-            Missing("--disks", Devices.SelectDisks(settings.Disks, disks).Missing, [.. disks.Select(static d => d.Device)]);
+            var blocks = snapshot.Slow.Devices.Blocks;
+            Missing("--disks", Devices.SelectDisks(blocks, settings.Disks, disks).Missing, [.. disks.Select(static d => d.Device)]);
 
-            if (Diagnosis.DiskAdvice(settings.Disks, disks) is { Length: > 0 } advice)
+            if (Diagnosis.DiskAdvice(blocks, settings.Disks, disks) is { Length: > 0 } advice)
             {
                 log.Warning($"advice: {advice}");
             }

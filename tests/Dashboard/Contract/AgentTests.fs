@@ -54,7 +54,7 @@ let tests =
 
                 use agent =
                     startBare
-                        [ "PATH", "/usr/bin:/bin"; "AI_DASHBOARD_TEST_TIME_SCALE", "10" ]
+                        [ "PATH", Agent.Tests.World.path (); "AI_DASHBOARD_TEST_TIME_SCALE", "10" ]
                         [
                             "--host"
                             dashboard.Url
@@ -64,6 +64,8 @@ let tests =
                             tokenFile
                             "--interval"
                             "2"
+                            "--timeout"
+                            "100"
                         ]
 
                 let accepted () =
@@ -92,11 +94,11 @@ let tests =
                 use agent =
                     startBare
                         [
-                            "PATH", "/usr/bin:/bin"
+                            "PATH", Agent.Tests.World.path ()
                             "AI_DASHBOARD_TOKEN", server.Token
                             "AI_DASHBOARD_TEST_TIME_SCALE", "10"
                         ]
-                        [ "--host"; url; "--server-slug"; server.Slug; "--interval"; "2" ]
+                        [ "--host"; url; "--server-slug"; server.Slug; "--interval=2"; "--timeout=100" ]
 
                 let accepted () =
                     agent.Output |> List.filter _.Contains(" | cpu=") |> List.length

@@ -1,0 +1,101 @@
+using Agent.Core;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Host.Reading;
+
+/// <summary>
+/// Asks mounts something that may hang, as statvfs(3) does on a network file system whose server is gone. Each has a limit of its
+/// own: one that does not answer costs itself. It keeps its thread until it answers, and is not asked again before that.
+/// </summary>
+/// <param name="clock">The monotonic clock.</param>
+/// <param name="ask">The question, asked with the mount's directory.</param>
+internal sealed class MountProbes<T>(AgentClock clock, Func<string, FSharpResult<T, SourceError>> ask)
+{
+    /// <summary>So many mounts are waited for at a time, those of earlier rounds that still hang included.</summary>
+    public const int MostThreads = 8;
+
+    /// <summary>How long a mount may take.</summary>
+    public static readonly TimeSpan Limit = TimeSpan.FromSeconds(2);
+
+    /// <summary>After so long without an answer another thread goes on with the others, so that several that hang take one limit.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(100);
+
+    private readonly object gate = new();
+    private readonly Queue<Probe> waiting = new();
+    private readonly List<Probe> running = [];
+
+    /// <summary>An answer for each directory, in their order.</summary>
+    public FSharpResult<T, SourceError>[] Ask(IEnumerable<string> directories)
+    {
+        lock (gate)
+        {
+            var probes = directories.Select(static directory => new Probe(directory)).ToArray();
+
+            foreach (var probe in probes.Where(probe => !running.Exists(other => other.Directory == probe.Directory)))
+            {
+                waiting.Enqueue(probe);
+            }
+
+            while (!IsOver())
+            {
+                if (waiting.Count > 0 && running.Count < MostThreads && running.TrueForAll(probe => IsOlder(probe, Patience)))
+                {
+                    var first = Next();
+                    new Thread(() => Work(first), maxStackSize: 256 * 1024) { IsBackground = true, Name = "mounts" }.Start();
+                }
+
+                clock.Wait(gate, Patience);
+            }
+
+            var unasked = waiting.ToHashSet();
+            waiting.Clear();
+            return [.. probes.Select(probe => probe.Answer ?? Silence(probe, unasked.Contains(probe)))];
+        }
+    }
+
+    // Nothing waits or nobody is free for it, and nothing runs that has time left.
+    private bool IsOver() =>
+        (waiting.Count == 0 || running.Count == MostThreads) && running.TrueForAll(probe => IsOlder(probe, Limit));
+
+    private bool IsOlder(Probe probe, TimeSpan age) => clock.Elapsed - probe.Since >= age;
+
+    private Probe Next()
+    {
+        var probe = waiting.Dequeue();
+        probe.Since = clock.Elapsed;
+        running.Add(probe);
+        return probe;
+    }
+
+    private void Work(Probe? probe)
+    {
+        while (probe is not null)
+        {
+            var answer = ask(probe.Directory);
+
+            lock (gate)
+            {
+                probe.Answer = answer;
+                running.Remove(probe);
+                probe = waiting.Count > 0 ? Next() : null;
+                Monitor.PulseAll(gate);
+            }
+        }
+    }
+
+    // Those that were not asked share one name, and so are told once, however many there are.
+    private static FSharpResult<T, SourceError> Silence(Probe probe, bool isUnasked) =>
+        FSharpResult<T, SourceError>.NewError(isUnasked
+            ? SourceError.NewUnreadable("the other file systems", $"not asked, because {MostThreads} mounts do not answer")
+            : SourceError.NewUnreadable(
+                probe.Directory, $"statvfs does not answer within {Limit.TotalSeconds:0} s; is its server gone?"));
+
+    private sealed class Probe(string directory)
+    {
+        public string Directory => directory;
+
+        public TimeSpan Since { get; set; }
+
+        public FSharpResult<T, SourceError>? Answer { get; set; }
+    }
+}
