@@ -30,6 +30,7 @@ let private refusals (records: int) : int * int =
                 Location = ""
                 Date = ""
                 Body = ReadOnlyMemory(Encoding.ASCII.GetBytes "out of bounds")
+                WasSentTwice = false
             }
 
     // A record without series, which is refused alone at once.

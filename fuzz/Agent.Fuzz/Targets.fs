@@ -130,6 +130,7 @@ let private answer (input: byte[]) : unit =
                     Location = head.Location
                     Date = head.Date
                     Body = ReadOnlyMemory body
+                    WasSentTwice = false
                 }
 
             match Delivery.ofAnswer now answer with
@@ -152,6 +153,7 @@ let private remoteWrite (input: byte[]) : unit =
                 Location = ""
                 Date = ""
                 Body = ReadOnlyMemory words
+                WasSentTwice = false
             }
 
     RemoteDelivery.ofProbe now answered |> ignore

@@ -62,7 +62,7 @@ let private namesOf (hosts: string list) : X509Extension =
 
     for host in hosts do
         match IPAddress.TryParse host with
-        | true, address -> builder.AddIpAddress address
+        | true, (NonNull address) -> builder.AddIpAddress address
         | _ -> builder.AddDnsName host
 
     builder.Build()
