@@ -28,6 +28,9 @@ internal sealed class Connection : IDisposable
     /// <summary>The TLS of it; null for none.</summary>
     public SslStream? Secured => stream as SslStream;
 
+    /// <summary>For those who speak over it themselves; disposing of it closes the connection.</summary>
+    public Stream Stream => stream;
+
     /// <summary>
     /// Over a socket that is connected; shakes hands where there is TLS, and blocks for as long as that takes. Every failure is an
     /// exception of the network.
