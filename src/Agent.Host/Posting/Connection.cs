@@ -52,25 +52,6 @@ internal sealed class Connection : IDisposable
         }
     }
 
-    /// <summary>The addresses of a host; an exception of the network where it has none. Blocks for as long as a look-up takes.</summary>
-    public static IPAddress[] AddressesOf(string host)
-    {
-        // The resolver refuses some of them, such as 0.0.0.0.
-        if (IPAddress.TryParse(host, out var address))
-        {
-            return [address];
-        }
-
-        try
-        {
-            return Dns.GetHostAddresses(host);
-        }
-        catch (Exception error) when (error is SocketException or ArgumentException)
-        {
-            throw new HttpRequestException(HttpRequestError.NameResolutionError, error.Message, error);
-        }
-    }
-
     /// <summary>
     /// True unless the other side has closed it meanwhile, as far as that can be told. What arrives unasked for on a plain
     /// connection is a farewell or no answer to anything; under TLS it may be a ticket for the next connection.
