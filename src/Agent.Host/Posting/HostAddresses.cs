@@ -133,8 +133,9 @@ internal sealed class HostAddresses(string host, LookUp lookUp, AgentClock clock
         {
             found = lookUp(host, look.Family);
         }
-        catch (Exception problem) when (problem is SocketException or ArgumentException)
+        catch (Exception problem)
         {
+            // Whatever it is, on a thread of its own it would end the process.
             error = problem;
         }
 
