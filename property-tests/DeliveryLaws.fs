@@ -360,15 +360,15 @@ let tests =
                     | status, outcome when status >= 500 || (status >= 200 && status <= 299) -> outcome.IsRetryAfter
                     | _, outcome -> outcome.IsHold)
             lawOf wholeCases "a server's wait lies within 0 and ten minutes" retryAfter (fun header ->
-                match Delivery.retryDelay now header with
+                match Delivery.retryDelay now "" header with
                 | ValueSome delay -> delay >= TimeSpan.Zero && delay <= TimeSpan.FromMinutes 10.0
                 | ValueNone -> true)
             lawOf wholeCases "a wait in seconds or as a date is the wait that was asked for" (Gen.choose (0, 600)) (fun seconds ->
                 let date = now.AddSeconds(float seconds).ToString("r", CultureInfo.InvariantCulture)
                 let expected = ValueSome(TimeSpan.FromSeconds(float seconds))
 
-                same (Delivery.retryDelay now (string seconds)) expected
-                && same (Delivery.retryDelay now date) expected)
+                same (Delivery.retryDelay now "" (string seconds)) expected
+                && same (Delivery.retryDelay now "" date) expected)
             lawOf
                 wholeCases
                 "the back-off doubles from one interval to a minute, jitter included"

@@ -336,7 +336,7 @@ let private tlsTests =
         ]
 
 let private retryAfterTests =
-    let delay header = Delivery.retryDelay noon header
+    let delay header = Delivery.retryDelay noon "" header
 
     testList
         "Retry-After"
@@ -363,8 +363,40 @@ let private retryAfterTests =
                         "Thu, 26 Feb 2026 12:10:00 GMT", 600.0
                         "Thu, 26 Feb 2026 13:00:00 GMT", 600.0
                         "Fri, 26 Feb 2027 12:00:00 GMT", 600.0
+                        // The other two forms that a recipient must accept (RFC 9110, 5.6.7).
+                        "Thursday, 26-Feb-26 12:00:30 GMT", 30.0
+                        "Thu Feb 26 12:00:30 2026", 30.0
+                        // The day of the week says nothing that the date does not.
+                        "Mon, 26 Feb 2026 12:00:30 GMT", 30.0
                     ] do
                     Expect.equal (delay header) (ValueSome(seconds expected)) header
+
+            testCase "a date counts from the answer's own Date, whatever this machine's clock says"
+            <| fun () ->
+                for date, expected in
+                    [
+                        "Thu, 26 Feb 2026 11:00:00 GMT", 30.0
+                        "Thu Feb 26 11:00:00 2026", 30.0
+                        "Thursday, 26-Feb-26 10:59:00 GMT", 90.0
+                    ] do
+                    Expect.equal
+                        (Delivery.retryDelay noon date "Thu, 26 Feb 2026 11:00:30 GMT")
+                        (ValueSome(seconds expected))
+                        date
+
+                Expect.equal
+                    (Delivery.retryDelay noon "no date" "Thu, 26 Feb 2026 12:00:30 GMT")
+                    (ValueSome(seconds 30.0))
+                    "an unreadable Date is none"
+
+            testCase "a year of two digits is at most 50 years ahead"
+            <| fun () ->
+                let yearOf text =
+                    Delivery.httpDate noon text |> ValueOption.map (fun date -> date.Year)
+
+                Expect.equal (yearOf "Sunday, 06-Nov-75 08:49:37 GMT") (ValueSome 2075) "49 years"
+                Expect.equal (yearOf "Sunday, 06-Nov-76 08:49:37 GMT") (ValueSome 2076) "50 years"
+                Expect.equal (yearOf "Sunday, 06-Nov-77 08:49:37 GMT") (ValueSome 1977) "51 years"
 
             testCase "what is absent, garbled or past says nothing"
             <| fun () ->
@@ -383,7 +415,6 @@ let private retryAfterTests =
                         "5 s"
                         "Thu, 26 Feb 2026 11:59:59 GMT"
                         "Thu, 01 Jan 1970 00:00:00 GMT"
-                        "Mon, 26 Feb 2026 12:00:30 GMT" // that day is a Thursday
                         "2026-02-26T12:00:30Z"
                     ] do
                     Expect.equal (delay header) ValueNone header

@@ -30,6 +30,7 @@ let private refusals (records: int) : int * int =
                 Location = ""
                 Date = ""
                 Body = ReadOnlyMemory(Encoding.ASCII.GetBytes "out of bounds")
+                WasSentTwice = false
             }
 
     // A record without series, which is refused alone at once.
@@ -89,7 +90,7 @@ let tests =
             testCase "a wait that a server asks for is at most ten minutes, to the second"
             <| fun () ->
                 let delay (header: string) =
-                    Delivery.retryDelay DateTimeOffset.UnixEpoch header
+                    Delivery.retryDelay DateTimeOffset.UnixEpoch "" header
 
                 Expect.equal (delay "599") (ValueSome(seconds 599.0)) "just below"
                 Expect.equal (delay "600") (ValueSome(seconds 600.0)) "just"

@@ -130,6 +130,7 @@ let private answer (input: byte[]) : unit =
                     Location = head.Location
                     Date = head.Date
                     Body = ReadOnlyMemory body
+                    WasSentTwice = false
                 }
 
             match Delivery.ofAnswer now answer with
@@ -152,6 +153,7 @@ let private remoteWrite (input: byte[]) : unit =
                 Location = ""
                 Date = ""
                 Body = ReadOnlyMemory words
+                WasSentTwice = false
             }
 
     RemoteDelivery.ofProbe now answered |> ignore
@@ -286,8 +288,8 @@ let all: Target list =
             (fun input ->
                 match CpuInfo.parse (ReadOnlySpan input) with
                 | Ok info ->
-                    CpuInfo.meanClock info |> ignore
-                    CpuInfo.physicalCores info |> ignore
+                    CpuInfo.meanClock info.Value |> ignore
+                    CpuInfo.physicalCores info.Value |> ignore
                 | error -> told error)
             "proc/cpuinfo$"
             none
@@ -296,7 +298,7 @@ let all: Target list =
             "proc-mounts"
             (fun input ->
                 match Mounts.parse (ReadOnlySpan input), Filesystems.parse (ReadOnlySpan input) with
-                | Ok mounts, Ok types -> Filesystems.onDisk types mounts |> ignore
+                | Ok mounts, Ok types -> Filesystems.onDisk types.Value mounts.Value |> ignore
                 | mounts, types ->
                     told mounts
                     told types)
@@ -314,7 +316,7 @@ let all: Target list =
             []
         target
             "sys-hwmon"
-            (fun input -> (Hwmon.parse (filesIn input)).Temperatures |> Hwmon.cpuTemperature |> ignore)
+            (fun input -> Hwmon.parse (filesIn input) |> ignore)
             none
             "sys/class/hwmon/"
             []
@@ -322,7 +324,7 @@ let all: Target list =
             "sys-small"
             (fun input ->
                 let files = filesIn input
-                Thermal.hottest files |> ignore
+                Thermal.parse files |> ignore
                 CpuFreq.meanClock files |> ignore
                 Topology.physicalCores files |> ignore
                 Infiniband.parse files |> ignore)

@@ -61,7 +61,9 @@ let private namesOf (hosts: string list) : X509Extension =
     let builder = SubjectAlternativeNameBuilder()
 
     for host in hosts do
-        builder.AddDnsName host
+        match IPAddress.TryParse host with
+        | true, (NonNull address) -> builder.AddIpAddress address
+        | _ -> builder.AddDnsName host
 
     builder.Build()
 
@@ -72,6 +74,10 @@ let certificateBetween (notBefore: float) (notAfter: float) (issuer: X509Certifi
 /// A certificate for these hosts that is valid now.
 let certificateFor (issuer: X509Certificate2) (hosts: string list) : X509Certificate2 =
     certificateBetween -30.0 30.0 issuer hosts
+
+/// A certificate that names its host in its common name alone.
+let certificateWithoutNames (issuer: X509Certificate2) (name: string) : X509Certificate2 =
+    issued issuer (day -30.0) (day 30.0) name []
 
 /// A certificate that a client shows.
 let clientCertificate (issuer: X509Certificate2) : X509Certificate2 =

@@ -99,6 +99,28 @@ let private trust =
                         "TLS failed: wrong host name: the certificate is for localhost, monitoring.example, not for 127.0.0.1"
                         "no address in it")
 
+            testCase "an address that stands in the certificate is good, and a common name is not"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let ca = [ "--ca-file"; file directory "root.pem" (pem trusted.Value) ]
+                    use server = showing stored (certificateFor trusted.Value [ "127.0.0.1" ])
+                    let code, _, errors = run (targetOf server.Url @ ca @ [ "--once" ])
+                    Expect.equal (code, errors.Length) (0, 0) "accepted"
+                    use server = showing stored (certificateWithoutNames trusted.Value "localhost")
+
+                    Expect.equal
+                        (reasonOf (targetOf (urlOf server) @ ca) [])
+                        ("TLS failed: wrong host name: the certificate has no subject alternative name, so it is not for localhost "
+                         + "(a common name does not count)")
+                        "the reason"
+
+                    let _, output, _ = run (targetOf (urlOf server) @ ca @ [ "--doctor" ])
+
+                    Expect.exists
+                        output
+                        (fun line -> line.StartsWith "✗ TLS" && line.Contains "for another host name")
+                        "the doctor says it as well")
+
             testCase "a self-signed certificate is told as such"
             <| fun () ->
                 use server = new IngestServer(stored, 0, true)
@@ -215,4 +237,40 @@ let private files =
                         "the sentence")
         ]
 
-let tests = testList "TLS" [ trust; clients; files ]
+let private openSsl =
+    testList
+        "OpenSSL"
+        [
+            testCase "where the machine has none, whatever needs it is named in one sentence, and http works"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    // Files that the dynamic linker finds first, and cannot load.
+                    for version in [ "3"; "1.1"; "1.0.2"; "1.0.0"; "10" ] do
+                        file directory $"libssl.so.{version}" "none" |> ignore
+
+                    let none = [ "LD_LIBRARY_PATH", directory ]
+
+                    let sentence flag =
+                        $"ai-dashboard-agent: {flag}: TLS needs OpenSSL, and this machine has no libssl.so.3 or libssl.so.1.1: install it "
+                        + "(package libssl3 of Debian, Ubuntu and Alpine, openssl-libs of Red Hat), or use http"
+
+                    for words, flags in
+                        [
+                            targetOf "https://127.0.0.1:1" @ [ "--once" ], [ "--host" ]
+                            targetOf "https://127.0.0.1:1" @ [ "--doctor" ], [ "--host" ]
+                            targetOf "http://127.0.0.1:1" @ [ "--remote-write"; "https://127.0.0.1:1/w" ], [ "--remote-write" ]
+                            targetOf "http://127.0.0.1:1"
+                            @ [ "--ca-file"; "/no/1"; "--client-cert"; "/no/2" ],
+                            [ "--ca-file"; "--client-cert" ]
+                        ] do
+                        let code, output, errors = runWith none words
+                        Expect.equal (code, output, errors) (2, [], List.map sentence flags) $"{words}"
+
+                    use server = new IngestServer(stored)
+                    let code, _, errors = runWith none (targetOf server.Url @ [ "--once" ])
+                    Expect.equal (code, errors.Length) (0, 0) "http"
+                    let code, _, _ = runWith none (targetOf "https://127.0.0.1:1" @ [ "--once"; "--dry-run" ])
+                    Expect.equal code 0 "nothing is sent with --dry-run")
+        ]
+
+let tests = testList "TLS" [ trust; clients; files; openSsl ]

@@ -13,6 +13,9 @@ internal sealed class NetworkChecks
 {
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(3);
 
+    /// <summary>For a name server that is silent about one family of addresses, which does not keep requests from the other.</summary>
+    private static readonly TimeSpan Grace = TimeSpan.FromSeconds(1);
+
     private readonly Uri url;
     private readonly Uri? proxy;
     private readonly AgentClock clock;
@@ -114,17 +117,10 @@ internal sealed class NetworkChecks
             isTrusted: !errors.HasFlag(SslPolicyErrors.RemoteCertificateChainErrors));
     }
 
-    private static FSharpResult<IPAddress[], NetworkFailure> Resolve(string host)
-    {
-        try
-        {
-            return FSharpResult<IPAddress[], NetworkFailure>.NewOk(Connection.AddressesOf(host));
-        }
-        catch (HttpRequestException)
-        {
-            return FSharpResult<IPAddress[], NetworkFailure>.NewError(NetworkFailure.NewNameNotResolved(host));
-        }
-    }
+    private FSharpResult<IPAddress[], NetworkFailure> Resolve(string host) =>
+        new HostAddresses(host, System.Net.Dns.GetHostAddresses, clock).Resolve(Grace) is { Length: > 0 } found
+            ? FSharpResult<IPAddress[], NetworkFailure>.NewOk(found)
+            : FSharpResult<IPAddress[], NetworkFailure>.NewError(NetworkFailure.NewNameNotResolved(host));
 
     // As requests do it: a dead address is no obstacle where another one is alive.
     private Connection Connected(SslClientAuthenticationOptions? tls, CancellationToken limit)

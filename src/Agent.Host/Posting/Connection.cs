@@ -28,6 +28,9 @@ internal sealed class Connection : IDisposable
     /// <summary>The TLS of it; null for none.</summary>
     public SslStream? Secured => stream as SslStream;
 
+    /// <summary>For those who speak over it themselves; disposing of it closes the connection.</summary>
+    public Stream Stream => stream;
+
     /// <summary>
     /// Over a socket that is connected; shakes hands where there is TLS, and blocks for as long as that takes. Every failure is an
     /// exception of the network.
@@ -46,25 +49,6 @@ internal sealed class Connection : IDisposable
         {
             // Such as a socket that was disposed of meanwhile.
             throw new HttpRequestException(HttpRequestError.ConnectionError, error.Message, error);
-        }
-    }
-
-    /// <summary>The addresses of a host; an exception of the network where it has none. Blocks for as long as a look-up takes.</summary>
-    public static IPAddress[] AddressesOf(string host)
-    {
-        // The resolver refuses some of them, such as 0.0.0.0.
-        if (IPAddress.TryParse(host, out var address))
-        {
-            return [address];
-        }
-
-        try
-        {
-            return Dns.GetHostAddresses(host);
-        }
-        catch (Exception error) when (error is SocketException or ArgumentException)
-        {
-            throw new HttpRequestException(HttpRequestError.NameResolutionError, error.Message, error);
         }
     }
 

@@ -63,6 +63,31 @@ internal sealed class HostAddresses(string host, LookUp lookUp, AgentClock clock
         }
     }
 
+    /// <summary>
+    /// Asks, and waits for the answers; once there are addresses of one family, no longer than <paramref name="grace"/> for the other's.
+    /// Takes the gate itself.
+    /// </summary>
+    public IPAddress[] Resolve(TimeSpan grace)
+    {
+        lock (Gate)
+        {
+            Ask();
+            var until = TimeSpan.MaxValue;
+
+            while (!IsComplete && clock.Elapsed < until)
+            {
+                clock.Wait(Gate, until == TimeSpan.MaxValue ? Timeout.InfiniteTimeSpan : until - clock.Elapsed);
+
+                if (until == TimeSpan.MaxValue && Known() is not [])
+                {
+                    until = clock.Elapsed + grace;
+                }
+            }
+
+            return Known();
+        }
+    }
+
     /// <summary>Those that are known by now, in the order in which they should be tried.</summary>
     public IPAddress[] Known() => HappyEyeballs.Order(
         winner,
@@ -108,8 +133,9 @@ internal sealed class HostAddresses(string host, LookUp lookUp, AgentClock clock
         {
             found = lookUp(host, look.Family);
         }
-        catch (Exception problem) when (problem is SocketException or ArgumentException)
+        catch (Exception problem)
         {
+            // Whatever it is, on a thread of its own it would end the process.
             error = problem;
         }
 

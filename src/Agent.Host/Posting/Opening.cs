@@ -234,8 +234,9 @@ internal sealed class Opening
         {
             socket.Connect(address, endpoint.Port);
         }
-        catch (Exception problem) when (problem is SocketException or ObjectDisposedException or InvalidOperationException or ArgumentException)
+        catch (Exception problem)
         {
+            // Whatever it is, on a thread of its own it would end the process.
             error = problem;
         }
 

@@ -9,9 +9,12 @@ namespace Agent.Host.Posting;
 internal sealed class ProxiedTransport : ITransport
 {
     private readonly Uri endpoint;
+    private readonly AgentClock clock;
     private readonly HttpClient http;
     private readonly byte[] buffer = new byte[SampleClient.LongestAnswer];
     private SampleContent? content;
+    private HostAddresses? addresses;
+    private string addressed = "";
     private bool isConnected;
 
     /// <summary>A transport to one endpoint.</summary>
@@ -20,9 +23,11 @@ internal sealed class ProxiedTransport : ITransport
     /// <param name="trust">Whom TLS trusts.</param>
     /// <param name="lifetime">So long a connection is used, in real time.</param>
     /// <param name="userAgent">Who the agent is.</param>
-    public ProxiedTransport(Uri endpoint, IWebProxy proxy, TlsTrust trust, TimeSpan lifetime, string userAgent)
+    /// <param name="clock">The monotonic clock.</param>
+    public ProxiedTransport(Uri endpoint, IWebProxy proxy, TlsTrust trust, TimeSpan lifetime, string userAgent, AgentClock clock)
     {
         this.endpoint = endpoint;
+        this.clock = clock;
 
         // The limit of one request is kept by a token of its own, which covers the body as well.
         http = new HttpClient(new SocketsHttpHandler
@@ -32,6 +37,7 @@ internal sealed class ProxiedTransport : ITransport
             UseCookies = false,
             PooledConnectionLifetime = lifetime,
             ActivityHeadersPropagator = null,
+            ConnectCallback = (context, stop) => new ValueTask<Stream>(ConnectTo(context.DnsEndPoint, stop)),
 
             // Of an answer that is too long the rest is not worth a connection.
             MaxResponseDrainSize = 0,
@@ -78,6 +84,32 @@ internal sealed class ProxiedTransport : ITransport
 
     /// <inheritdoc/>
     public void Dispose() => http.Dispose();
+
+    /// <summary>To the proxy, by all of its addresses: the class library waits for each until it has failed.</summary>
+    private Stream ConnectTo(DnsEndPoint proxy, CancellationToken stop)
+    {
+        if (addresses is null || addressed != proxy.Host)
+        {
+            (addresses, addressed) = (new HostAddresses(proxy.Host, Dns.GetHostAddresses, clock), proxy.Host);
+        }
+
+        var opening = Opening.Begin(new UriBuilder(Uri.UriSchemeHttp, proxy.Host, proxy.Port).Uri, null, addresses, clock);
+
+        try
+        {
+            return opening.Result(stop).Stream;
+        }
+        catch (HttpRequestException error) when (error.HttpRequestError == HttpRequestError.NameResolutionError)
+        {
+            // The one by which the client knows it.
+            throw new SocketException((int)SocketError.HostNotFound);
+        }
+        catch (OperationCanceledException)
+        {
+            opening.Abandon();
+            throw;
+        }
+    }
 
     private Reply ReplyTo(HttpRequestMessage request, CancellationToken stop)
     {

@@ -41,7 +41,7 @@ internal sealed partial class SampleClient : IDisposable
         var lifetime = interval < LongestIdle ? ConnectionLifetime : LongestIdle;
         transport = proxy is null
             ? new DirectTransport(form.Endpoint, TlsOptions(), lifetime, userAgent, clock)
-            : new ProxiedTransport(form.Endpoint, proxy, trust, clock.ToReal(lifetime), userAgent);
+            : new ProxiedTransport(form.Endpoint, proxy, trust, clock.ToReal(lifetime), userAgent, clock);
     }
 
     /// <summary>
