@@ -23,8 +23,8 @@ type Route =
 
 /// Which proxy the environment asks for. The token goes where the route goes, so the decision is that of the agent that this one
 /// replaces: Python's requests (utils.get_environ_proxies, should_bypass_proxies, select_proxy) over urllib
-/// (getproxies_environment, proxy_bypass_environment). What it decides is strange in places and is kept: entries of no_proxy match the end of
-/// a name without regard to dots, and the loopback goes through a proxy as everything else does.
+/// (getproxies_environment, proxy_bypass_environment). What it decides is strange in places and is kept: the loopback goes through a proxy as
+/// everything else does, and an asterisk counts only when it is all of no_proxy.
 [<RequireQualifiedAccess>]
 module Proxy =
     [<Literal>]
@@ -137,8 +137,11 @@ module Proxy =
 
             entries
             |> Array.exists (fun entry ->
-                host.EndsWith(entry, StringComparison.Ordinal)
-                || withPort.EndsWith(entry, StringComparison.Ordinal))
+                let name = entry.TrimStart '.'
+
+                List.exists
+                    (fun (whole: string) -> whole = name || whole.EndsWith("." + name, StringComparison.Ordinal))
+                    [ host; withPort ])
 
     /// urllib.request.proxy_bypass_environment, which is asked with the name alone.
     let private isBypassed (noProxy: string) (host: string) : bool =

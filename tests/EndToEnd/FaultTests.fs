@@ -354,7 +354,7 @@ let private network =
                 let port = freePort ()
 
                 Expect.equal
-                    (reasonOf [ "http_proxy", $"http://me:pw@127.0.0.1:{port}" ] (targetOf "http://monitoring.example"))
+                    (reasonOf [ "https_proxy", $"http://me:pw@127.0.0.1:{port}" ] (targetOf "https://monitoring.example"))
                     $"the proxy 127.0.0.1:{port} refuses the connection"
                     "is not there"
         ]

@@ -170,22 +170,49 @@ let tests =
                 Expect.equal code 0 "exit code"
                 Expect.equal (server.Requests[0].Header "X-Monitoring-Token") Token "trimmed"
 
-            testCase "a proxy of the environment is used, but never for the loopback"
+            testCase "a proxy of the environment is used, for the loopback too unless no_proxy names it"
             <| fun () ->
                 use server = new IngestServer(stored)
-                let nowhere = [ "http_proxy", "http://127.0.0.1:1"; "ALL_PROXY", "http://127.0.0.1:1" ]
-                let code, _, errors = runWith nowhere (targetOf server.Url @ [ "--once" ])
+                use proxy = new IngestServer(stored)
+                let once url = targetOf url @ [ "--once" ]
+
+                let code, _, errors =
+                    runWith [ "http_proxy", "http://127.0.0.1:1"; "no_proxy", "127.0.0.0/8" ] (once server.Url)
+
                 Expect.equal (code, errors) (0, []) "past the proxy"
 
-                use proxy = new IngestServer(stored)
-                let words = targetOf "http://dashboard.example:8000/x" @ [ "--once" ]
-                let code, _, errors = runWith [ "http_proxy", proxy.Url ] words
-                Expect.equal (code, errors) (0, []) "through the proxy"
+                let code, _, errors = runWith [ "http_proxy", proxy.Url ] (once server.Url)
+                Expect.equal (code, errors) (0, []) "the loopback through the proxy"
+
+                let code, _, errors = runWith [ "http_proxy", proxy.Url ] (once "http://dashboard.example:8000/x")
+                Expect.equal code 0 "through the proxy"
+
+                match errors with
+                | [ line ] ->
+                    Expect.stringContains
+                        line
+                        " WARNING --host: the token goes to dashboard.example without encryption"
+                        "the token is told of"
+                | lines -> failtest $"expected one line, got %A{lines}"
 
                 Expect.equal
                     (proxy.Requests |> List.map _.Target)
-                    [ "http://dashboard.example:8000/x/api/ingest/servers/gpu-box-01/metrics/" ]
-                    "the target in full"
+                    [
+                        $"{server.Url}/api/ingest/servers/gpu-box-01/metrics/"
+                        "http://dashboard.example:8000/x/api/ingest/servers/gpu-box-01/metrics/"
+                    ]
+                    "the targets in full"
+
+            testCase "a proxy that cannot be used ends the agent before anything is sent"
+            <| fun () ->
+                use server = new IngestServer(stored)
+                let code, _, errors = runWith [ "http_proxy", "ftp://127.0.0.1:1" ] (targetOf server.Url @ [ "--once" ])
+                Expect.equal (code, server.Requests) (2, []) "usage"
+
+                Expect.exists
+                    errors
+                    (fun line -> line.Contains "http_proxy: \"ftp://127.0.0.1:1\" is not the URL of a proxy")
+                    "the sentence"
 
             testCase "TLS is verified, unless told otherwise, which is warned about"
             <| fun () ->
