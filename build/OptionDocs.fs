@@ -115,6 +115,8 @@ let manual: string =
         "options that cannot be used; each error is one line"
         ".SH SIGNALS"
         "SIGTERM and SIGINT let the request in flight finish; a second one does not wait for it."
+        ".PP"
+        "SIGUSR1 opens NVIDIA's library again at once, for a board that was added or a driver that was replaced."
         ".SH FILES"
         ".TP"
         @".I /etc/default/ai\-dashboard\-agent"
