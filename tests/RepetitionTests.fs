@@ -169,4 +169,16 @@ let tests =
                     (lines [ 0.0, warning "a"; 1.0, warning "a"; 300.0, Due ])
                     [ 0.0, "a"; 300.0, "a (once in the last 5 minutes)" ]
                     "five minutes"
+
+            testCase "what a message says does not hang on its figures, but on the status of an answer it does"
+            <| fun () ->
+                for message, gist in
+                    [
+                        "ipmitool: no answer for 12.5 s", "ipmitool: no answer for # s"
+                        "ipmitool: no answer for 7 s", "ipmitool: no answer for # s"
+                        "late at 12:30:05.", "late at #."
+                        "HTTP 503: try 3", "HTTP 503: try #"
+                        "", ""
+                    ] do
+                    Expect.equal (Repetition.gist message) gist message
         ]

@@ -8,6 +8,7 @@ let tests =
         "EndToEnd"
         [
             RequestTests.tests
+            HygieneTests.tests
             FailureTests.tests
             RunTests.tests
             SourceTests.tests

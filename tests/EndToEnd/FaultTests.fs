@@ -337,7 +337,7 @@ let private network =
             testCase "a name that does not resolve"
             <| fun () ->
                 Expect.equal
-                    (reasonOf [] (targetOf "http://nowhere.invalid" @ [ "--timeout=20" ]))
+                    (reasonOf [] (targetOf "https://nowhere.invalid" @ [ "--timeout=20" ]))
                     "the name nowhere.invalid does not resolve"
                     "the reason"
 

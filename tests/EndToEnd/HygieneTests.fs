@@ -1,0 +1,57 @@
+/// What the agent does with what others left to it: standard streams that are closed, links in the place of its files.
+module Agent.Tests.EndToEnd.HygieneTests
+
+open System.IO
+open Agent.Tests
+open Agent.Tests.EndToEnd.AgentProcess
+open Agent.Tests.EndToEnd.IngestServer
+open Expecto
+
+let tests =
+    testList
+        "hygiene"
+        [
+            // Files and connections take the first free descriptors: without care a warning goes into the spool or the connection.
+            for name, redirections in
+                [
+                    "standard output", ">&-"
+                    "standard error", "2>&-"
+                    "all three standard streams", "<&- >&- 2>&-"
+                ] do
+                testCase $"without {name} nothing but samples reaches the spool and the webapp"
+                <| fun () ->
+                    withDirectory (fun directory ->
+                        use server = new IngestServer(stored)
+
+                        let run (url: string) =
+                            let script = $"exec \"$0\" \"$@\" {redirections}"
+                            let spool = [ "--once"; "--timeout"; "5"; "--spool"; directory ]
+
+                            use agent =
+                                new ProgramProcess(
+                                    "/bin/sh",
+                                    [ "-c"; script; binary.Value ] @ targetOf url @ spool,
+                                    ("AI_DASHBOARD_TOKEN", Token) :: World.environment ()
+                                )
+
+                            agent.WaitForEnd patience
+
+                        Expect.equal (run "http://127.0.0.1:9") 1 "nobody listens"
+
+                        for segment in Directory.GetFiles(Path.Combine(directory, "ingest"), "*.ndjson") do
+                            for line in File.ReadAllLines segment do
+                                Expect.stringStarts line "{" "a record"
+
+                        Expect.equal (run server.Url) 0 "delivered"
+                        Expect.equal server.Requests.Length 2 "what was kept, and the new sample")
+
+            testCase "a link in the place of the spool's directory is not followed"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let elsewhere = Directory.CreateDirectory(Path.Combine(directory, "elsewhere")).FullName
+                    let spool = Directory.CreateDirectory(Path.Combine(directory, "spool")).FullName
+                    File.CreateSymbolicLink(Path.Combine(spool, "ingest"), elsewhere) |> ignore
+                    let _, _, errors = run (targetOf "http://127.0.0.1:9" @ [ "--once"; "--spool"; spool ])
+                    Expect.isEmpty (Directory.GetFileSystemEntries elsewhere) "nothing was written there"
+                    Expect.exists errors (fun line -> line.Contains "is a link or no directory") "it is told")
+        ]
