@@ -97,7 +97,7 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
 
         foreach (var fault in faults)
         {
-            var source = fault.Match(static path => path, static (path, _) => Repetition.Gist(path), static error => error.Source + " " + error.Field);
+            var source = fault.Match(static path => path, static (path, _) => path, static error => error.Source + " " + error.Field);
             Failures++;
 
             if (now.Add(source) && !slowBroken.Contains(source))
