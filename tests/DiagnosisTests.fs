@@ -45,7 +45,7 @@ let private configurationTests =
         "configuration"
         [
             testCase "everything is given"
-            <| fun () -> Expect.equal (configuration full (ValueSome(Ok ""))) [ "host", good; "server slug", good; "token", good ] "rows"
+            <| fun () -> Expect.equal (configuration full (ValueSome(Ok ""))) [ "host", good; "server slug", good; "token", good; "encryption", doubt "plain-http" ] "rows"
 
             testCase "nothing is given"
             <| fun () ->
@@ -106,6 +106,21 @@ let private configurationTests =
                 rows
                 |> Array.find (fun row -> row.Check = "option")
                 |> expect (doubt "value-changed")
+
+            testCase "a token that goes to another machine over http is worth a look, over the loopback or https it is not"
+            <| fun () ->
+                let rowFor host =
+                    Diagnosis.configuration
+                        (settingsOf [ "--doctor"; $"--host={host}"; "--server-slug=s"; "--token=abcdefgh" ] [])
+                        (ValueSome(Ok ""))
+                    |> Array.tryFind (fun row -> row.Check = "encryption")
+
+                rowFor "http://10.0.0.1:8000"
+                |> Option.get
+                |> expect (doubt "plain-http")
+
+                for host in [ "http://127.0.0.1:8000"; "http://localhost"; "http://[::1]:8000"; "https://10.0.0.1" ] do
+                    Expect.isNone (rowFor host) host
         ]
 
 let private certificate: TlsFact =

@@ -28,6 +28,8 @@ type Cause =
     | TokenExposed
     /// Certificates are not verified.
     | Unverified
+    /// The token goes over plain http to another machine.
+    | PlainHttp
     /// A value was changed to make it usable.
     | ValueChanged
     /// 401 of the webapp.
@@ -219,6 +221,10 @@ module Advice =
             "unverified",
             "TLS certificates are not verified: anyone on the way can read the token.",
             "Remove --insecure; for an issuer of your own give its certificate with --ca-file."
+            Cause.PlainHttp,
+            "plain-http",
+            "The token goes to the webapp without encryption: anyone on the way can read it.",
+            "Give an https:// address with --host; over a network of your own it may do as it is."
             Cause.ValueChanged, "value-changed", "A value was changed to make it usable.", "Give a value within the limits."
             Cause.TokenRefused,
             "token-refused",

@@ -263,6 +263,9 @@ module Diagnosis =
             slugRow settings
             tokenRow settings token
 
+            if settings.IsTokenInClear then
+                doubtful "encryption" Cause.PlainHttp ""
+
             if settings.Insecure then
                 doubtful "--insecure" Cause.Unverified ""
 

@@ -163,6 +163,13 @@ type Settings =
         Warnings: string[]
     }
 
+    /// The token goes to another machine without encryption.
+    member this.IsTokenInClear: bool =
+        not this.DryRun
+        && this.Target.IsSome
+        && this.BaseUrl
+           |> ValueOption.exists (fun url -> url.Scheme = Uri.UriSchemeHttp && not url.IsLoopback)
+
 /// One value as the user gave it.
 [<Struct>]
 type Given =
@@ -725,14 +732,6 @@ module Settings =
                 | _ -> Ok()
 
             let warnings = ResizeArray<string>()
-
-            match host with
-            | ValueSome url when url.Scheme = "http" && not url.IsLoopback && not dryRun && token.IsSome ->
-                let origin = (given "--host").Value.Origin
-
-                warnings.Add
-                    $"{origin}: the token goes to {url.DnsSafeHost} without encryption, for anyone on the way to read; use https"
-            | _ -> ()
 
             let intervalSeconds =
                 if interval < shortestInterval then

@@ -132,6 +132,11 @@ internal static class Program
             log.Warning($"{TimeScaleVariable} is set: every duration is divided by {seams.Scale}");
         }
 
+        if (settings.IsTokenInClear)
+        {
+            log.Warning("--host: the token goes there without encryption, for anyone on the way to read; use https");
+        }
+
         if (settings.Insecure)
         {
             log.Warning("--insecure: TLS certificates are not verified; anyone on the way can read the token");

@@ -191,7 +191,7 @@ let tests =
                 | [ line ] ->
                     Expect.stringContains
                         line
-                        " WARNING --host: the token goes to dashboard.example without encryption"
+                        " WARNING --host: the token goes there without encryption"
                         "the token is told of"
                 | lines -> failtest $"expected one line, got %A{lines}"
 
