@@ -143,20 +143,28 @@ let write (sink: MetricSink) (hostname: string) (gpus: Gpu[]) : unit =
                 sink.Whole 1UL
         | ValueNone -> ()
 
+    // An instance that a driver names twice is one series.
+    let instances =
+        [|
+            for board in boards do
+                match board.Gpu.MigDevices with
+                | ValueSome devices ->
+                    for device in devices do
+                        struct (board.Index, device)
+                | ValueNone -> ()
+        |]
+        |> Array.distinctBy (fun (struct (board, device)) -> struct (board, device.Index, device.Uuid))
+
     let mig name kind help (value: MigDevice -> uint64 voption) =
         sink.Family("ai_dashboard_gpu_mig_" + name, kind, help)
 
-        for board in boards do
-            match board.Gpu.MigDevices with
-            | ValueSome devices ->
-                for device in devices do
-                    match value device with
-                    | ValueSome value ->
-                        sink.Label("gpu", board.Index)
-                        sink.Label("mig", text device.Index)
-                        sink.Label("UUID", device.Uuid)
-                        sink.Whole value
-                    | ValueNone -> ()
+        for struct (board, device) in instances do
+            match value device with
+            | ValueSome value ->
+                sink.Label("gpu", board)
+                sink.Label("mig", text device.Index)
+                sink.Label("UUID", device.Uuid)
+                sink.Whole value
             | ValueNone -> ()
 
     let bytesOf (value: uint64<B> voption) = ValueOption.map uint64 value
