@@ -35,7 +35,7 @@ let private run (limit: float) (script: string) (arguments: string list) =
 
 let private printed (script: string) (arguments: string list) : int * string =
     match run 10.0 script arguments with
-    | _, Ok output -> output.ExitCode, Encoding.UTF8.GetString output.Output
+    | _, Ok output -> output.ExitCode, Encoding.UTF8.GetString output.Words
     | _, Error error -> failtest (string error)
 
 /// True once a process has ended, be it a zombie.
