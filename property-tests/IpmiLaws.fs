@@ -44,7 +44,8 @@ let private texts: Gen<Rendered<Hwmon.Fan[]>> =
             Lines = Array.map snd rows
         })
 
-let private format = ParserLaws.format texts (fun text -> Parsed.strict (Ipmi.parse text.Span)) ParserLaws.isStart
+let private format =
+    ParserLaws.format texts (fun text -> Parsed.strict (Ipmi.parse text.Span)) ParserLaws.isStart
 
 let tests =
     testList

@@ -299,11 +299,13 @@ let tests =
                     (fun (read, error) ->
                         let struct (options, previous, current) = read
                         let whole = Sample.build options previous current
-    
+
                         // A GPU without memory of its own has the machine's, so that its figures are those of /proc/meminfo.
                         let told (sample: Sample) =
                             if name = "/proc/meminfo" then
-                                { sample with Gpus = sample.Gpus |> Array.filter (fun gpu -> not gpu.IsMemoryShared) }
+                                { sample with
+                                    Gpus = sample.Gpus |> Array.filter (fun gpu -> not gpu.IsMemoryShared)
+                                }
                             else
                                 sample
 

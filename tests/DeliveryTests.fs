@@ -379,10 +379,7 @@ let private retryAfterTests =
                         "Thu Feb 26 11:00:00 2026", 30.0
                         "Thursday, 26-Feb-26 10:59:00 GMT", 90.0
                     ] do
-                    Expect.equal
-                        (Delivery.retryDelay noon date "Thu, 26 Feb 2026 11:00:30 GMT")
-                        (ValueSome(seconds expected))
-                        date
+                    Expect.equal (Delivery.retryDelay noon date "Thu, 26 Feb 2026 11:00:30 GMT") (ValueSome(seconds expected)) date
 
                 Expect.equal
                     (Delivery.retryDelay noon "no date" "Thu, 26 Feb 2026 12:00:30 GMT")

@@ -45,7 +45,16 @@ let private configurationTests =
         "configuration"
         [
             testCase "everything is given"
-            <| fun () -> Expect.equal (configuration full (ValueSome(Ok ""))) [ "host", good; "server slug", good; "token", good; "encryption", doubt "plain-http" ] "rows"
+            <| fun () ->
+                Expect.equal
+                    (configuration full (ValueSome(Ok "")))
+                    [
+                        "host", good
+                        "server slug", good
+                        "token", good
+                        "encryption", doubt "plain-http"
+                    ]
+                    "rows"
 
             testCase "nothing is given"
             <| fun () ->
@@ -115,11 +124,15 @@ let private configurationTests =
                         (ValueSome(Ok ""))
                     |> Array.tryFind (fun row -> row.Check = "encryption")
 
-                rowFor "http://10.0.0.1:8000"
-                |> Option.get
-                |> expect (doubt "plain-http")
+                rowFor "http://10.0.0.1:8000" |> Option.get |> expect (doubt "plain-http")
 
-                for host in [ "http://127.0.0.1:8000"; "http://localhost"; "http://[::1]:8000"; "https://10.0.0.1" ] do
+                for host in
+                    [
+                        "http://127.0.0.1:8000"
+                        "http://localhost"
+                        "http://[::1]:8000"
+                        "https://10.0.0.1"
+                    ] do
                     Expect.isNone (rowFor host) host
         ]
 

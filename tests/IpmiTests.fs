@@ -9,6 +9,7 @@ open Expecto
 
 let private parse (text: byte[]) =
     Parsed.strict (Ipmi.parse (ReadOnlySpan text))
+
 let private fan label speed : Hwmon.Fan = { Label = label; Speed = speed }
 
 [<Tests>]
@@ -69,7 +70,11 @@ let tests =
 
             testCase "a line that cannot be read costs that line"
             <| fun () ->
-                match Ipmi.parse (ReadOnlySpan "F | 41h | ok | 29.1 | 10 RPM\nG | 42h | ok | 29.2 | fast RPM\nH | 43h | ok | 29.3 | 20 RPM\n"B) with
+                match
+                    Ipmi.parse (
+                        ReadOnlySpan "F | 41h | ok | 29.1 | 10 RPM\nG | 42h | ok | 29.2 | fast RPM\nH | 43h | ok | 29.3 | 20 RPM\n"B
+                    )
+                with
                 | Ok parsed ->
                     Expect.equal parsed.Value [| fan "F" 10<rpm>; fan "H" 20<rpm> |] "the others"
                     Expect.equal parsed.FaultCount 1 "one fault"
@@ -105,7 +110,10 @@ let tests =
                     (Ipmi.Answer.Failed(SourceError.Unreadable("ipmitool", "exit code 1: Error sending request: timeout")))
                     "no answer"
 
-                Expect.equal (Ipmi.interpret 0 ReadOnlySpan.Empty ReadOnlySpan.Empty) (Ipmi.Answer.Fans([||], [||])) "a controller without fans"
+                Expect.equal
+                    (Ipmi.interpret 0 ReadOnlySpan.Empty ReadOnlySpan.Empty)
+                    (Ipmi.Answer.Fans([||], [||]))
+                    "a controller without fans"
 
             testCase "the command asks for fans through the local driver"
             <| fun () -> Expect.equal Ipmi.fanArguments [| "-I"; "open"; "sdr"; "type"; "Fan" |] "arguments"

@@ -36,7 +36,9 @@ let tests =
                     let row = document.RootElement
 
                     let variables =
-                        [ for entry in row.GetProperty("environment").EnumerateObject() -> entry.Name, valueOf entry.Value ]
+                        [
+                            for entry in row.GetProperty("environment").EnumerateObject() -> entry.Name, valueOf entry.Value
+                        ]
 
                     let expected =
                         match valueOf (row.GetProperty "proxy") with

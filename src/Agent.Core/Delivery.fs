@@ -551,8 +551,7 @@ module Delivery =
     /// `Sun Nov  6 08:49:37 1994`. The day of the week is not looked at: it says nothing that the rest does not. None for any other text.
     [<CompiledName "HttpDate">]
     let httpDate (now: DateTimeOffset) (text: string) : DateTimeOffset voption =
-        let words =
-            text.Replace('-', ' ').Split([| ' ' |], StringSplitOptions.RemoveEmptyEntries)
+        let words = text.Replace('-', ' ').Split([| ' ' |], StringSplitOptions.RemoveEmptyEntries)
 
         let instant (day: string) (month: string) (year: string) (time: string) =
             let year =

@@ -188,11 +188,7 @@ let tests =
                 Expect.equal code 0 "through the proxy"
 
                 match errors with
-                | [ line ] ->
-                    Expect.stringContains
-                        line
-                        " WARNING --host: the token goes there without encryption"
-                        "the token is told of"
+                | [ line ] -> Expect.stringContains line " WARNING --host: the token goes there without encryption" "the token is told of"
                 | lines -> failtest $"expected one line, got %A{lines}"
 
                 Expect.equal
