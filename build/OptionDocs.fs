@@ -116,7 +116,7 @@ let manual: string =
         ".SH SIGNALS"
         "SIGTERM and SIGINT let the request in flight finish; a second one does not wait for it."
         ".PP"
-        "SIGUSR1 opens NVIDIA's library again at once, for a board that was added or a driver that was replaced."
+        "SIGUSR1 lets go of the GPUs, so that they can be reset or divided; the next one takes them up again."
         ".SH FILES"
         ".TP"
         @".I /etc/default/ai\-dashboard\-agent"
