@@ -121,6 +121,10 @@ module Proxy =
             | _ -> ValueNone
         | _ -> ValueNone
 
+    /// True when a name is this domain or lies below it.
+    let private isWithin (domain: string) (name: string) : bool =
+        name = domain || name.EndsWith("." + domain, StringComparison.Ordinal)
+
     /// requests.utils.should_bypass_proxies without what it asks urllib.
     let private isListed (noProxy: string) (host: string) (port: string) : bool =
         let entries = noProxy.Replace(" ", "").Split(',', StringSplitOptions.RemoveEmptyEntries)
@@ -137,22 +141,16 @@ module Proxy =
 
             entries
             |> Array.exists (fun entry ->
-                let name = entry.TrimStart '.'
-
-                List.exists
-                    (fun (whole: string) -> whole = name || whole.EndsWith("." + name, StringComparison.Ordinal))
-                    [ host; withPort ])
+                let domain = entry.TrimStart '.'
+                isWithin domain host || isWithin domain withPort)
 
     /// urllib.request.proxy_bypass_environment, which is asked with the name alone.
     let private isBypassed (noProxy: string) (host: string) : bool =
         noProxy = "*"
         || noProxy.Split(',')
            |> Array.exists (fun entry ->
-               let name = entry.Trim().TrimStart('.').ToLowerInvariant()
-
-               name <> ""
-               && (host = name || host.EndsWith("." + name, StringComparison.Ordinal)))
-           && noProxy <> ""
+               let domain = entry.Trim().TrimStart('.').ToLowerInvariant()
+               domain <> "" && isWithin domain host)
 
     /// The port as it is written in a URL; empty for none.
     let private portIn (url: string) : string =

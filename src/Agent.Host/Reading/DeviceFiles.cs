@@ -50,12 +50,9 @@ internal sealed class DeviceFiles(string sysfs)
         // Most of what has no hardware is not asked further: partitions of nothing, loop devices, volumes.
         if (hasDevice || BlockDevices.IsDiskWithoutDevice(Path.GetFileName(directory).Replace('!', '/')))
         {
-            foreach (var name in (string[])["queue/iostats", "size", "pid"])
+            foreach (var text in ((string[])["queue/iostats", "size", "pid"]).SelectMany(name => Files(directory, name)))
             {
-                if (File.Exists(Path.Join(directory, name)))
-                {
-                    yield return KernelFiles.ReadText(Path.Join(directory, name), buffer);
-                }
+                yield return text;
             }
         }
     }

@@ -18,10 +18,10 @@ internal sealed class SlowSource<T>(
     string name, AgentClock clock, TimeSpan longestAge, Func<SlowReading<T>> read, Action<string, Exception>? onDefect = null)
     where T : class
 {
-    // For waiting. What was read is asked for at every sample and is looked at without it.
     /// <summary>From a reading that ended in a defect to the next attempt.</summary>
     private static readonly TimeSpan AfterDefect = TimeSpan.FromMinutes(1);
 
+    // For waiting. What was read is asked for at every sample and is looked at without it.
     private readonly object gate = new();
     private volatile Taken? newest;
     private long since;
