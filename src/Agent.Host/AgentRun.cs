@@ -411,7 +411,7 @@ internal sealed class AgentRun : IDisposable
             .. settings.RemoteWrite.IsSome ? [$"remote-write to {settings.RemoteWrite.Value.Shown}"] : (string[])[],
         ];
         var disks = files.ReadDisks().Match(
-            all => Devices.SelectDisks(new DeviceFiles(settings.SysFs).Read().Blocks, settings.Disks, all).Tracked.Select(static disk => disk.Device),
+            all => Devices.SelectDisks(new DeviceFiles(settings.SysFs).ReadBlocks(), settings.Disks, all).Tracked.Select(static disk => disk.Device),
             static _ => []);
         var names = string.Join(",", disks);
 

@@ -32,9 +32,13 @@ internal sealed class DeviceFiles(string sysfs)
         known = interfaces;
 
         return new Devices.Known(
-            BlockDevices.Parse([.. SysFiles.Directories(Path.Join(sysfs, "block")).SelectMany(Block)]),
+            ReadBlocks(),
             NetClass.Parse([.. interfaces.Values.SelectMany(static texts => texts)]));
     }
+
+    /// <summary>The block devices alone.</summary>
+    public BlockDevices.Table ReadBlocks() =>
+        BlockDevices.Parse([.. SysFiles.Directories(Path.Join(sysfs, "block")).SelectMany(Block)]);
 
     private IEnumerable<SysText> Block(string directory)
     {
