@@ -314,12 +314,7 @@ let all: Target list =
             @"(proc/(loadavg|uptime|pressure/[a-z]+)|uptime\.(before|after))$"
             none
             []
-        target
-            "sys-hwmon"
-            (fun input -> Hwmon.parse (filesIn input) |> ignore)
-            none
-            "sys/class/hwmon/"
-            []
+        target "sys-hwmon" (fun input -> Hwmon.parse (filesIn input) |> ignore) none "sys/class/hwmon/" []
         target
             "sys-small"
             (fun input ->
