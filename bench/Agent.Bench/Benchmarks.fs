@@ -76,7 +76,7 @@ type BesideTheSampling() =
                 "processors", (Readings.good (this.CpuInfo())).Value.Processors.Length, Machine.large.Cpus
                 "mounts", (Readings.good (this.Mounts())).Value.Length, 2 + Machine.large.Disks + 100
                 "GPUs", (Readings.good (this.NvidiaSmi())).Gpus.Length, Machine.large.Gpus
-                "fans of ipmitool", (Readings.good (this.Ipmi())).Length, 32
+                "fans of ipmitool", (Readings.good (this.Ipmi())).Value.Length, 32
                 "fans", (this.Hwmon()).Fans.Length, 8
                 "cores", ValueOption.defaultValue 0 (this.Topology()), Machine.large.Cpus / 2
             ]
