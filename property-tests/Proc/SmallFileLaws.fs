@@ -40,6 +40,34 @@ let private uptimeTexts: Gen<Rendered<float>> =
 let private uptimeFormat =
     ParserLaws.format uptimeTexts (fun text -> Uptime.parse text.Span |> Result.map float) (=)
 
+/// In how many namespaces a process has a number, among lines of which one, its name, is of its own making.
+let private statusTexts: Gen<Rendered<int voption>> =
+    Gen.map3
+        (fun name numbers hasLine ->
+            {
+                Value =
+                    if hasLine then
+                        ValueSome(List.length numbers)
+                    else
+                        ValueNone
+                Lines =
+                    [|
+                        yield "Name:\t" + name
+                        yield "Umask:\t0022"
+
+                        if hasLine then
+                            yield "NSpid:\t" + String.concat "\t" (List.map string numbers)
+
+                        yield "NSsid:\t7\t1"
+                    |]
+            })
+        word
+        (Gen.nonEmptyListOf (Gen.choose (1, 4_194_304)))
+        (Gen.elements [ true; false ])
+
+let private statusFormat =
+    ParserLaws.format statusTexts (fun text -> ProcessStatus.pidNamespaces text.Span) (fun part whole -> ParserLaws.isUnknownOr whole part)
+
 let private stall: Gen<Pressure.Stall * string> =
     Gen.zip (hundredths 10_000) counter
     |> Gen.map (fun (struct (average, text), total) ->
@@ -117,6 +145,12 @@ let tests =
                     yield! ParserLaws.all uptimeFormat
                     ParserLaws.extraColumns uptimeFormat (fun _ _ -> true) word
                     ParserLaws.unknownLines uptimeFormat (fun _ -> 1) phrase
+                ]
+            testList
+                "ProcessStatus"
+                [
+                    yield! ParserLaws.all statusFormat
+                    ParserLaws.unknownLines statusFormat (fun _ -> 0) phrase
                 ]
             testList
                 "Pressure"

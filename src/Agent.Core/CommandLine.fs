@@ -29,8 +29,9 @@ type Parser<'argument when 'argument :> IArgParserTemplate>(programName: string)
     let parser =
         lazy ArgumentParser.Create<'argument>(programName = programName, usageStringCharacterWidth = 80, errorHandler = ExceptionExiter())
 
-    /// By the case's tag: the option's name, and of its value, which is empty for a switch.
-    let options: Lazy<struct (string * string)[]> =
+    /// By the case's tag: the case, the option's name, and that of its value, which is empty for a switch. Argu tells the cases:
+    /// FSharpType would ask the AOT compiler to keep all of a type that it does not know.
+    let options: Lazy<struct (UnionCaseInfo * string * string)[]> =
         lazy
             (parser.Value.GetArgumentCases()
              |> Seq.filter (fun case -> case.UnionCaseInfo.DeclaringType = typeof<'argument>)
@@ -41,15 +42,14 @@ type Parser<'argument when 'argument :> IArgParserTemplate>(programName: string)
                      |> Option.map _.Name
                      |> Option.defaultValue ""
 
-                 struct (case.CommandLineNames.Value.Head, placeholder.ToUpperInvariant()))
+                 struct (case.UnionCaseInfo, case.CommandLineNames.Value.Head, placeholder.ToUpperInvariant()))
              |> Array.ofSeq)
 
     /// An option's name and its value's, in the order of the union, each with one of its cases to ask about it.
     member _.Options: (struct (string * string * 'argument))[] =
-        FSharpType.GetUnionCases(typeof<'argument>, true)
-        |> Array.map (fun case ->
+        options.Value
+        |> Array.map (fun (struct (case, name, placeholder)) ->
             let without: objnull[] = case.GetFields() |> Array.map (fun _ -> null)
-            let struct (name, placeholder) = options.Value[case.Tag]
             struct (name, placeholder, nonNull (FSharpValue.MakeUnion(case, without, true)) :?> 'argument))
 
     /// What argv says.
@@ -58,10 +58,14 @@ type Parser<'argument when 'argument :> IArgParserTemplate>(programName: string)
             parser.Value.ParseCommandLine(argv, ignoreMissing = true, ignoreUnrecognized = true, raiseOnUsage = false)
 
         let known (argument: 'argument) =
-            let case, values = FSharpValue.GetUnionFields(argument, typeof<'argument>, true)
-            let struct (name, placeholder) = options.Value[case.Tag]
+            let tag = parser.Value.GetArgumentCaseInfo(argument).UnionCaseInfo.Tag
+            let struct (case, name, placeholder) = options.Value[tag]
 
-            match values |> Array.tryHead |> Option.map (fun value -> value :?> string option) with
+            match
+                case.GetFields()
+                |> Array.tryHead
+                |> Option.map (fun field -> field.GetValue argument :?> string option)
+            with
             | None when placeholder = "" -> [ Part.Switch name ]
             | None
             | Some None
@@ -79,10 +83,10 @@ type Parser<'argument when 'argument :> IArgParserTemplate>(programName: string)
             let name = if separator < 0 then word else word.Substring(0, separator)
             let value = word.Substring(separator + 1)
 
-            match options.Value |> Array.tryFind (fun (struct (option, _)) -> option = name) with
+            match options.Value |> Array.tryFind (fun (struct (_, option, _)) -> option = name) with
             | _ when word.Length < 2 || not (word.StartsWith '-') -> Part.Word word
             | None -> Part.Unknown word
-            | Some(struct (_, "")) when separator >= 0 -> Part.SwitchWithValue(name, value)
+            | Some(struct (_, _, "")) when separator >= 0 -> Part.SwitchWithValue(name, value)
             // Argu does not take a value with a line end inside.
             | Some _ when separator >= 0 && value <> "" -> Part.Option(name, value)
             | Some _ -> Part.Lacking name

@@ -455,5 +455,35 @@ let private sysFiles =
                     | None -> Skip.because "the root of this machine lies on no disk"
         ]
 
+/// A tree like /proc in which this process, as another namespace counts, is somebody else.
+let private nameOfThisProcess (status: string) =
+    let mutable name = ""
+
+    withDirectory (fun directory ->
+        for folder, file, content in [ "self", "status", status; string Environment.ProcessId, "comm", "stranger\n" ] do
+            let path = Directory.CreateDirectory(Path.Combine(directory, folder)).FullName
+            File.WriteAllText(Path.Combine(path, file), content)
+
+        name <- ProcessNames(directory).Of Environment.ProcessId)
+
+    name
+
+let private processNames =
+    testList
+        "process names"
+        [
+            testCase "in the /proc of another PID namespace the number would be another process"
+            <| fun () ->
+                Expect.equal
+                    (nameOfThisProcess "Name:\tagent\nNSpid:\t48213\t7\n")
+                    (File.ReadAllText("/proc/self/comm").Trim())
+                    "the name in the agent's own"
+
+            testCase "in the /proc of its own, in a copy of one, and in one that does not tell, it is asked there"
+            <| fun () ->
+                for status in [ "NSpid:\t7\n"; "Pid:\t7\n"; "NSpid:\tx\n" ] do
+                    Expect.equal (nameOfThisProcess status) "stranger" status
+        ]
+
 [<Tests>]
-let tests = testList "Host.Files" [ kernelFile; procPaths; procFiles; sysFiles ]
+let tests = testList "Host.Files" [ kernelFile; procPaths; procFiles; sysFiles; processNames ]
