@@ -1,0 +1,33 @@
+module Agent.Tests.Proc.ProcessStatusTests
+
+open System
+open Agent.Core.Proc
+open Agent.Tests.Fixtures
+open Expecto
+
+let private parse (text: byte[]) =
+    ProcessStatus.pidNamespaces (ReadOnlySpan text)
+
+[<Tests>]
+let tests =
+    testList
+        "Proc.ProcessStatus"
+        [
+            testCase "a process has one number in its own namespace"
+            <| fun () -> Expect.equal (parse "Name:\tagent\nNSpid:\t1254\nNSpgid:\t1254\n"B) (Ok(ValueSome 1)) "one"
+
+            testCase "a process of a container has one number more in the namespace outside"
+            <| fun () -> Expect.equal (parse "Name:\tagent\nNSpid:\t48213\t7\n"B) (Ok(ValueSome 2)) "two"
+
+            testCase "kernels before 4.1 do not tell"
+            <| fun () -> Expect.equal (parse "Name:\tagent\nPid:\t7\n"B) (Ok ValueNone) "unknown"
+
+            testCase "a process that calls itself like a line is none"
+            <| fun () -> Expect.equal (parse "Name:\tNSpid: 1 2\nNSpid:\t7\n"B) (Ok(ValueSome 1)) "the kernel's line"
+
+            testCase "a word in place of a number names the field"
+            <| fun () ->
+                Expect.equal (located (parse "Name:\tagent\nNSpid:\t7\tx\n"B)) ("/proc/PID/status", 2, "NSpid", "x") "place"
+
+                Expect.equal (located (parse "NSpid:\n"B)) ("/proc/PID/status", 1, "NSpid", "") "nothing"
+        ]
