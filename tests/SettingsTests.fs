@@ -928,6 +928,17 @@ let private listenTests =
                     "x"
                 ]
 
+            bad
+                "--listen"
+                "AI_DASHBOARD_LISTEN"
+                "an address with the name or number of one of this machine's interfaces after the %, as in [fe80::1%eth0]:9835"
+                [ "[fe80::1%nowhere]:9835"; "[fe80::1%]:9835" ]
+
+            testCase "an address within one link names the interface"
+            <| fun () ->
+                let settings = settingsOf [ "--listen"; "[fe80::1%lo]:9835"; "--listen-token-file"; "/t" ] []
+                Expect.equal settings.Listen.Value.Address.ScopeId 1L "the loopback is the first on every Linux"
+
             testCase "beyond this machine a token is needed"
             <| fun () ->
                 for address in [ "0.0.0.0:9835"; "[::]:9835"; "192.0.2.1:9835" ] do

@@ -513,6 +513,11 @@ module Settings =
                 | _ -> None
 
         match address, UInt16.TryParse(text.Substring(colon + 1), NumberStyles.None, CultureInfo.InvariantCulture) with
+        // The class library takes the name of an interface that is not there for no zone at all.
+        | Some address, _ when text.Contains '%' && address.ScopeId = 0L ->
+            Error(
+                error given "an address with the name or number of one of this machine's interfaces after the %, as in [fe80::1%eth0]:9835"
+            )
         | Some address, (true, port) -> Ok(IPEndPoint(address, int port))
         | _ -> Error(error given "an IP address and a port such as 127.0.0.1:9835 or [::1]:9835; names are not looked up")
 
