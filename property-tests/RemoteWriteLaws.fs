@@ -18,9 +18,50 @@ let private read (record: byte[]) : Series list =
 let private machine =
     RemoteWrite.machineLabels "box" [| struct ("rack", "7"); struct ("device", "mine") |]
 
+/// A message as Snappy has it that compresses nothing: its length, and literals of at most 64 KiB.
+let private uncompressed (message: byte[]) : byte[] =
+    [|
+        let mutable rest = message.Length
+
+        while rest >= 128 do
+            byte (rest ||| 128)
+            rest <- rest >>> 7
+
+        byte rest
+
+        for literal in Array.chunkBySize 65536 message do
+            byte (61 <<< 2)
+            byte (literal.Length - 1)
+            byte ((literal.Length - 1) >>> 8)
+            yield! literal
+    |]
+
 let private recordOf (reading: MachineReading) : byte[] =
     let struct (record, _) = RemoteWrite.record machine SeriesSet.Empty reading ExpositionLaws.agent
     record
+
+/// A message of which bytes have changed and the end may be missing. Half of the changes are near its beginning, where lengths of
+/// lengths are.
+let private damagedMessages: Gen<Bytes> =
+    let change = Gen.zip (Gen.oneof [ Gen.choose (0, 40); Gen.choose (0, 100_000) ]) (Gen.choose (0, 255))
+
+    Gen.map3
+        (fun reading changes cut ->
+            let message =
+                match Spool.payloadOf (ReadOnlySpan(recordOf reading)) with
+                | ValueSome payload -> decompress payload
+                | ValueNone -> [||]
+
+            for place, value in changes do
+                if message.Length > 0 then
+                    message[place % message.Length] <- byte value
+
+            {
+                Content = Array.truncate (if cut = 0 then message.Length else cut) message
+            })
+        ExpositionLaws.reading
+        (Gen.listOf change |> Gen.map (List.truncate 5))
+        (Gen.oneof [ Gen.constant 0; Gen.choose (1, 200) ])
 
 /// A few readings with rising times, and which of their series a receiver will not take.
 type private Trial =
@@ -223,4 +264,26 @@ let tests =
                         [| ReadOnlyMemory framed; ReadOnlyMemory bytes.Content |]
 
                 outcome.Fates.Length = 0)
+
+            lawOf wholeCases "a damaged message in an intact record gives an outcome, never an exception" damagedMessages (fun message ->
+                // All of it is refused, so that it is taken apart.
+                let refuse =
+                    Exchange.Answered
+                        {
+                            Status = 400
+                            RetryAfter = ""
+                            Location = ""
+                            Date = ""
+                            Body = ReadOnlyMemory "out of order sample"B
+                            WasSentTwice = false
+                        }
+
+                let outcome =
+                    RemoteDelivery.deliver
+                        (Func<_, _>(fun _ -> refuse))
+                        (Func<_>(fun () -> DateTimeOffset.UnixEpoch))
+                        (RemoteDelivery.start false)
+                        [| ReadOnlyMemory(Spool.frame (ReadOnlySpan(uncompressed message.Content))) |]
+
+                outcome.Fates.Length <= 1)
         ]

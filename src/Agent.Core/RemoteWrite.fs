@@ -141,15 +141,16 @@ module internal WriteRequest =
                     let length = input.ReadLength()
                     let start = int input.Position
                     let mutable between = start
+                    isGood <- length <= bytes.Length - start
 
-                    while int input.Position < start + length do
+                    while isGood && int input.Position < start + length do
                         if input.ReadTag() = first then
                             input.SkipLastField()
                             between <- int input.Position
                         else
                             input.SkipLastField()
 
-                    isGood <- int input.Position = start + length
+                    isGood <- isGood && int input.Position = start + length
 
                     found.Add
                         {

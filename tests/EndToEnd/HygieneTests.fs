@@ -54,4 +54,15 @@ let tests =
                     let _, _, errors = run (targetOf "http://127.0.0.1:9" @ [ "--once"; "--spool"; spool ])
                     Expect.isEmpty (Directory.GetFileSystemEntries elsewhere) "nothing was written there"
                     Expect.exists errors (fun line -> line.Contains "is a link or no directory") "it is told")
+
+            testCase "a reader that goes away ends the program quietly"
+            <| fun () ->
+                let pipeline = "{ \"$0\" \"$@\"; echo \"ended with $?\" >&2; } | { read -r line; echo \"$line\"; }"
+
+                use agent =
+                    new ProgramProcess("/bin/sh", [ "-c"; pipeline; binary.Value; "--dry-run"; "--interval"; "0.5" ], World.environment ())
+
+                Expect.equal (agent.WaitForEnd patience) 0 "it ends"
+                Expect.equal agent.Output.Length 1 "the line that was read"
+                Expect.equal agent.Errors [ "ended with 0" ] "nothing else is said"
         ]

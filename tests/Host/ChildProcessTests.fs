@@ -167,4 +167,36 @@ let tests =
 
                 // Other tests open files meanwhile; twenty starts that leak would leave forty.
                 Expect.isLessThan (handles () - before) 20 "open files"
+
+            testCase "a program that others than root can change is known by itself, by a directory above it, and through a link"
+            <| fun () ->
+                let directory = Directory.CreateTempSubdirectory "agent-tests-"
+
+                try
+                    let above = directory.CreateSubdirectory("open").FullName
+                    let below = Directory.CreateDirectory(Path.Combine(above, "bin")).FullName
+                    let path = Path.Combine(below, "tool")
+                    let link = Path.Combine(directory.FullName, "link")
+                    File.WriteAllText(path, "#!/bin/sh\n")
+                    File.CreateSymbolicLink(link, path) |> ignore
+                    let closed = UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute
+                    let opened = closed ||| UnixFileMode.OtherWrite
+
+                    for place in [ directory.FullName; above; below; path ] do
+                        File.SetUnixFileMode(place, closed)
+
+                    // Where others own the directories above, or the tests' user is not root, that is what is found.
+                    match ChildStart.Foreign path with
+                    | null ->
+                        for place in [ path; below; above ] do
+                            File.SetUnixFileMode(place, opened)
+                            Expect.equal (ChildStart.Foreign path) place "what others can write"
+                            Expect.isNotNull (ChildStart.Foreign link) "by the link"
+                            File.SetUnixFileMode(place, closed)
+
+                        File.SetUnixFileMode(below, opened ||| UnixFileMode.StickyBit)
+                        Expect.isNull (ChildStart.Foreign path) "in a directory with the sticky bit nobody can replace it"
+                    | before -> Expect.isTrue (path.StartsWith(before, StringComparison.Ordinal)) "the program or what it lies in"
+                finally
+                    directory.Delete true
         ]

@@ -107,6 +107,35 @@ let tests =
                 Expect.equal output [ "r"; "r"; "r" ] "stdout"
                 Expect.equal errors [ "<6>i"; "<2>c"; "<6>i"; "<2>c"; "<6>i"; "<2>c" ] "stderr"
 
+            testCase "what would end a line, move the cursor or turn the text around is a blank, on every kind of line"
+            <| fun () ->
+                let hostile =
+                    String.concat
+                        ""
+                        [
+                            "a\nb"
+                            "\r"
+                            "\u001b[2J"
+                            "\u0085"
+                            "\u200f"
+                            "\u202e"
+                            "\u2066"
+                            "\u2028"
+                            "é名😀"
+                        ]
+
+                let plain = "a b  [2J     é名😀"
+
+                let output, errors =
+                    withLog LogLevel.Info true (fun _ log ->
+                        log.Routine hostile
+                        log.Info hostile
+                        log.Warning(hostile, hostile)
+                        log.Critical hostile)
+
+                Expect.equal output [ plain ] "a routine line"
+                Expect.equal errors [ "<6>" + plain; "<4>" + plain + plain; "<2>" + plain ] "the others"
+
             testCase "the journal is known by the device and inode of standard error"
             <| fun () ->
                 for value in [ ""; "0:0"; "8:"; "x" ] do

@@ -21,13 +21,23 @@ type private Machine() =
         directory.CreateSubdirectory(string pid) |> ignore
         machine.Links <- Nullable(machine.Links.GetValueOrDefault() + 1L)
 
-    member machine.Count: ProcessCount =
+    /// Directories and links of /proc that are no processes.
+    member machine.HasBesides(directories: string list, links: string list) : unit =
+        for name in directories do
+            directory.CreateSubdirectory name |> ignore
+
+        for name in links do
+            File.CreateSymbolicLink(Path.Combine(directory.FullName, name), "1") |> ignore
+
+    member machine.CountOf(isHidden: bool) : ProcessCount =
         let links () =
             let answer = machine.Links
             machine.Meanwhile()
             answer
 
-        ProcessCount(directory.FullName, Func<_>(links), Func<_>(fun () -> machine.Now))
+        ProcessCount(directory.FullName, Func<_>(links), Func<_>(fun () -> machine.Now), isHidden)
+
+    member machine.Count: ProcessCount = machine.CountOf false
 
     interface IDisposable with
         member _.Dispose() = directory.Delete true
@@ -39,6 +49,27 @@ let tests =
     testList
         "Host.ProcessCount"
         [
+            testCase "where processes of others are hidden, the links less the other directories of /proc tell"
+            <| fun () ->
+                use machine = new Machine()
+                machine.HasBesides([ "sys"; "fs"; "irq" ], [ "net"; "self" ])
+                machine.Start 77
+                // A directory has two links, one more for each directory in it; 41 processes are there and one is shown.
+                machine.Links <- Nullable(2L + 3L + 41L)
+                Expect.equal (machine.CountOf(true).Read()) (Ok 41) "all of them"
+
+            testCase "where they are hidden and the links tell nothing, the number is unknown and the reason told"
+            <| fun () ->
+                use machine = new Machine()
+                machine.Start 77
+
+                for links in [ Nullable(); Nullable 2L ] do
+                    machine.Links <- links
+
+                    match machine.CountOf(true).Read() with
+                    | Ok count -> failtest $"{count} processes"
+                    | Error error -> Expect.stringContains (string error) "hidepid" "the reason"
+
             testCase "between two listings a minute apart the links tell"
             <| fun () ->
                 use machine = new Machine()

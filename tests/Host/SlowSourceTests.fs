@@ -151,4 +151,39 @@ let tests =
                 gate.Set()
                 soon "the second reading" (fun () -> source.Newest = "2")
                 source.Stop()
+
+            testCase "a defect costs its reading, is told, and is tried again after a minute"
+            <| fun () ->
+                let clock = ManualClock()
+                let mutable count = 0
+                let mutable told = []
+
+                let read () =
+                    if Interlocked.Increment &count = 2 then
+                        invalidOp "nobody foresaw this"
+
+                    SlowReading(string count, seconds 4.0)
+
+                let onDefect name (defect: exn) =
+                    Volatile.Write(&told, (name, defect.Message) :: told)
+
+                let source = SlowSource<string>("test", clock, seconds 10.0, Func<_> read, Action<_, _> onDefect)
+
+                source.Start()
+
+                try
+                    source.WaitForFirst Timeout.InfiniteTimeSpan
+                    clock.Advance(seconds 4.0)
+                    soon "the defect is told" (fun () -> not (List.isEmpty (Volatile.Read &told)))
+                    Expect.equal (Volatile.Read &told) [ "test", "nobody foresaw this" ] "by the source's name"
+                    Expect.equal source.Newest "1" "the reading before is still young enough"
+                    clock.Advance(seconds 59.0)
+                    Thread.Sleep 50
+                    Expect.equal (Volatile.Read &count) 2 "not before the minute is over"
+                    Expect.isNull source.Newest "too old by now"
+                    Expect.equal source.Last "1" "and still the last"
+                    clock.Advance(seconds 1.0)
+                    soon "it is read again" (fun () -> source.Newest = "3")
+                finally
+                    source.Stop()
         ]

@@ -12,12 +12,11 @@ namespace Agent.Host.Reading;
 /// <param name="root">/proc, or what stands in its place.</param>
 /// <param name="links">The link count of the root; null where it says nothing about processes.</param>
 /// <param name="now">The monotonic clock.</param>
-internal sealed class ProcessCount(string root, Func<long?> links, Func<TimeSpan> now)
+/// <param name="isHidden">Processes of others are not listed (hidepid of proc(5)).</param>
+internal sealed class ProcessCount(string root, Func<long?> links, Func<TimeSpan> now, bool isHidden = false)
 {
     private static readonly TimeSpan CheckPeriod = TimeSpan.FromMinutes(1);
 
-    /// <summary>Processes of others are not listed (hidepid of proc(5)).</summary>
-    private bool isHidden;
     private long? constant;
     private TimeSpan checkedAt;
     private bool lists;
@@ -26,8 +25,8 @@ internal sealed class ProcessCount(string root, Func<long?> links, Func<TimeSpan
     public static ProcessCount Of(string root, Func<TimeSpan> now) => LinkCount.CountsProcesses(root) switch
     {
         Processes.Listed => new(root, LinkCount.OfProc, now),
-        Processes.Hidden => new(root, LinkCount.OfProc, now) { isHidden = true },
-        Processes.HiddenAndUncounted => new(root, static () => null, now) { isHidden = true },
+        Processes.Hidden => new(root, LinkCount.OfProc, now, isHidden: true),
+        Processes.HiddenAndUncounted => new(root, static () => null, now, isHidden: true),
         _ => new(root, static () => null, now),
     };
 
