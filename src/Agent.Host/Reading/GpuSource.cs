@@ -38,6 +38,10 @@ internal sealed class GpuSource
     private volatile GpuFinding? finding;
 
     /// <summary>Nothing is read before <see cref="Start"/>.</summary>
+    /// <param name="settings">Who is asked, and where /proc and /sys are.</param>
+    /// <param name="longestAge">A reading that is older is not told as the present.</param>
+    /// <param name="clock">The monotonic clock.</param>
+    /// <param name="onDefect">Takes what nobody foresaw on one of its threads; null lets it end the program.</param>
     public GpuSource(Settings settings, TimeSpan longestAge, AgentClock clock, Action<string, Exception>? onDefect = null)
     {
         this.settings = settings;

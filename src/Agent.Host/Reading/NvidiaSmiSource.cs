@@ -71,7 +71,10 @@ internal sealed partial class NvidiaSmiSource
     /// <param name="procFs">Where the names of processes are.</param>
     /// <param name="program">nvidia-smi.</param>
     /// <param name="clock">The monotonic clock.</param>
-    public NvidiaSmiSource(TimeSpan interval, TimeSpan longestAge, bool isLooping, string procFs, ChildProcess program, AgentClock clock, Action<string, Exception>? onDefect = null)
+    /// <param name="onDefect">Takes what nobody foresaw on one of its threads; null lets it end the program.</param>
+    public NvidiaSmiSource(
+        TimeSpan interval, TimeSpan longestAge, bool isLooping, string procFs, ChildProcess program, AgentClock clock,
+        Action<string, Exception>? onDefect = null)
     {
         this.onDefect = onDefect;
         this.clock = clock;

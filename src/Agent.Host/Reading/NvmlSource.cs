@@ -57,7 +57,10 @@ internal sealed class NvmlSource
     /// <param name="interval">From one reading to the next.</param>
     /// <param name="longestAge">A reading that is older is not told as the present.</param>
     /// <param name="clock">The monotonic clock.</param>
-    public NvmlSource(string path, string procFs, string sysFs, TimeSpan interval, TimeSpan longestAge, AgentClock clock, Action<string, Exception>? onDefect = null)
+    /// <param name="onDefect">Takes what nobody foresaw on one of its threads; null lets it end the program.</param>
+    public NvmlSource(
+        string path, string procFs, string sysFs, TimeSpan interval, TimeSpan longestAge, AgentClock clock,
+        Action<string, Exception>? onDefect = null)
     {
         this.path = path;
         this.procFs = procFs;
@@ -65,7 +68,6 @@ internal sealed class NvmlSource
         power = new(sysFs);
         this.clock = clock;
         var period = interval > CostlyPeriod ? interval : CostlyPeriod;
-
 
         // Twice the period, because the newest reading is always almost one period old.
         longestCostlyAge = longestAge > period * 2 ? longestAge : period * 2;
