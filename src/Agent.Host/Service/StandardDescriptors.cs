@@ -11,9 +11,11 @@ internal static partial class StandardDescriptors
 {
     private const int Highest = 2;
 
-    /// <summary>F_GETFD and FD_CLOEXEC of fcntl(2).</summary>
+    /// <summary>F_GETFD, F_SETFD and FD_CLOEXEC of fcntl(2), and F_DUPFD_CLOEXEC, which takes the first free number from its argument on.</summary>
     private const int GetFlags = 1;
+    private const int SetFlags = 2;
     private const int CloseOnExec = 1;
+    private const int DuplicateFrom = 1030;
 
     /// <summary>O_RDWR of open(2).</summary>
     private const int ReadWrite = 2;
@@ -24,54 +26,74 @@ internal static partial class StandardDescriptors
     /// the next, and what the runtime opens always is: so the two are told apart. Returns where all are in order, which
     /// costs three system calls, and where nothing can be done.
     /// </summary>
-    public static void Ensure()
+    public static unsafe void Ensure()
     {
-        var isMended = false;
-
-        for (var descriptor = 0; descriptor <= Highest; descriptor++)
+        if (IsInOrder(0) && IsInOrder(1) && IsInOrder(2))
         {
-            var flags = Control(descriptor, GetFlags);
-
-            if (flags >= 0 && (flags & CloseOnExec) == 0)
-            {
-                continue;
-            }
-
-            var nothing = Open("/dev/null", ReadWrite);
-
-            if (nothing < 0 || (nothing != descriptor && Duplicate(nothing, descriptor) < 0))
-            {
-                return;
-            }
-
-            if (nothing > Highest)
-            {
-                _ = Close(nothing);
-            }
-
-            isMended = true;
+            return;
         }
 
-        if (isMended)
-        {
-            StartAnew();
-        }
-    }
-
-    private static unsafe void StartAnew()
-    {
         var words = Encoding.UTF8.GetString(File.ReadAllBytes("/proc/self/cmdline")).TrimEnd('\0').Split('\0');
         var texts = words.Select(static word => Marshal.StringToCoTaskMemUTF8(word)).Append(0).ToArray();
+        var kept = stackalloc int[Highest + 1];
+        var isMended = true;
 
         fixed (nint* arguments = texts)
         {
-            // The environment goes along. Where this fails, the program goes on with what has been mended.
-            _ = Execute("/proc/self/exe", (byte**)arguments);
+            // The runtime may have its source of random numbers there, and waits for ever for one from /dev/null: up to the new
+            // start nothing is done that it could need one for.
+            for (var descriptor = 0; descriptor <= Highest; descriptor++)
+            {
+                kept[descriptor] = -1;
+
+                if (!IsInOrder(descriptor))
+                {
+                    kept[descriptor] = Control(descriptor, DuplicateFrom, Highest + 1);
+                    isMended &= OpenOnNothing(descriptor);
+                }
+            }
+
+            if (isMended)
+            {
+                // The environment goes along.
+                _ = Execute("/proc/self/exe", (byte**)arguments);
+            }
+        }
+
+        // No new start: what was free stays on /dev/null, and the runtime has its own back.
+        for (var descriptor = 0; descriptor <= Highest; descriptor++)
+        {
+            if (kept[descriptor] >= 0)
+            {
+                _ = Duplicate(kept[descriptor], descriptor);
+                _ = Control(descriptor, SetFlags, CloseOnExec);
+                _ = Close(kept[descriptor]);
+            }
         }
     }
 
+    private static bool IsInOrder(int descriptor)
+    {
+        var flags = Control(descriptor, GetFlags, 0);
+        return flags >= 0 && (flags & CloseOnExec) == 0;
+    }
+
+    private static bool OpenOnNothing(int descriptor)
+    {
+        var nothing = Open("/dev/null", ReadWrite);
+
+        if (nothing < 0 || nothing == descriptor)
+        {
+            return nothing >= 0;
+        }
+
+        var isThere = Duplicate(nothing, descriptor) >= 0;
+        _ = Close(nothing);
+        return isThere;
+    }
+
     [LibraryImport("libc", EntryPoint = "fcntl")]
-    private static partial int Control(int descriptor, int command);
+    private static partial int Control(int descriptor, int command, int argument);
 
     [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int Open(string path, int flags);
