@@ -50,7 +50,6 @@ internal sealed class AgentRun : IDisposable
     private readonly RemoteWriter? remote;
     private Exception? remoteDefect;
     private bool firstSample = true;
-    private bool hasJustWaited;
     private GpuFinding gpus = Diagnosis.NoGpus;
     private int untilSettled = 2;
     private bool overflowing;
@@ -93,7 +92,7 @@ internal sealed class AgentRun : IDisposable
         sampling = new SamplingScheduler(clock)
         {
             // The opening of the CPU window and the sample are two grids, which skip together.
-            OnSkipped = Skipped,
+            OnSkipped = skipped => lateBy = Math.Max(lateBy, skipped),
         };
 
         posting = new SamplingScheduler(clock);
@@ -273,8 +272,6 @@ internal sealed class AgentRun : IDisposable
 
     private SlowReadings SlowReadings()
     {
-        hasJustWaited = firstSample;
-
         if (firstSample)
         {
             firstSample = false;
@@ -284,9 +281,6 @@ internal sealed class AgentRun : IDisposable
         TellGpus();
         return slow.Newest();
     }
-
-    /// <summary>What the first sample passed over while it waited for the sources was on purpose; all else is lateness.</summary>
-    private void Skipped(long samples) => lateBy = hasJustWaited ? lateBy : Math.Max(lateBy, samples);
 
     private void Sampled()
     {
