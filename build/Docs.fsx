@@ -2,6 +2,8 @@
 
 // With the packages that the command line needs beside it.
 #r "../artifacts/bin/Agent.Host/debug/Agent.Core.dll"
+#r "../artifacts/bin/Agent.Host/debug/Agent.Sender.dll"
+#r "../artifacts/bin/Agent.Dashboard/debug/Agent.Receiver.dll"
 #load "OptionDocs.fs"
 
 open System.IO

@@ -17,7 +17,14 @@ let built, directory, seconds =
 let root = Path.GetFullPath(Path.Combine(__SOURCE_DIRECTORY__, ".."))
 let fixtures = Path.Combine(root, "tests", "fixtures")
 let instrumented = Path.Combine(directory, "bin")
-let assemblies = [ "Agent.Core.dll"; "ai-dashboard-agent.dll" ]
+
+let assemblies =
+    [
+        "Agent.Core.dll"
+        "Agent.Sender.dll"
+        "Agent.Receiver.dll"
+        "ai-dashboard-agent.dll"
+    ]
 
 /// A run that never ends is killed after this, and takes afl-fuzz with it. One that merely takes too long is measured by its
 /// own processor time, for the machine may be busy.

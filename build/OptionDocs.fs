@@ -6,6 +6,7 @@ module Agent.Build.OptionDocs
 open System
 open System.Text.RegularExpressions
 open Agent.Core
+open Agent.Sender
 
 /// All options but --help, in the order of `--help`.
 let options: Cli.OptionDescription list = Cli.describe () |> List.ofArray

@@ -3,7 +3,8 @@ module Agent.PropertyTests.CliLaws
 
 open System
 open Agent.Core
-open Agent.Core.Cli
+open Agent.Sender
+open Agent.Sender.Cli
 open Agent.PropertyTests.Generators
 open Agent.PropertyTests.Laws
 open Expecto

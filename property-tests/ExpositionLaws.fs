@@ -5,6 +5,7 @@ open System
 open System.Buffers
 open System.Text
 open Agent.Core
+open Agent.Sender
 open Agent.Core.Sys
 open Agent.Core.Units
 open Agent.PropertyTests.Generators

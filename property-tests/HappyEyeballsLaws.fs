@@ -9,6 +9,7 @@ open FsCheck
 open FsCheck.FSharp
 // After FsCheck, which has names in common with it.
 open Agent.Core
+open Agent.Sender
 
 let private address =
     gen {

@@ -10,6 +10,7 @@ open FsCheck
 open FsCheck.FSharp
 // After FsCheck, which has names in common with it.
 open Agent.Core
+open Agent.Sender
 
 let private printable (most: int) : Gen<string> =
     Gen.choose (33, 126)

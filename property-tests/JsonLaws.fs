@@ -8,6 +8,7 @@ open System.Globalization
 open System.Text
 open System.Text.Json
 open Agent.Core
+open Agent.Sender
 open Agent.PropertyTests.Generators
 open Agent.PropertyTests.Laws
 open Expecto

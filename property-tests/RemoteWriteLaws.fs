@@ -3,6 +3,7 @@ module Agent.PropertyTests.RemoteWriteLaws
 
 open System
 open Agent.Core
+open Agent.Sender
 open Agent.PropertyTests.Generators
 open Agent.PropertyTests.Laws
 open Agent.Tests.RemoteWriteText

@@ -4,6 +4,7 @@ module Agent.PropertyTests.RepetitionLaws
 open System
 open System.Text.RegularExpressions
 open Agent.Core
+open Agent.Sender
 open Agent.PropertyTests.Generators
 open Agent.PropertyTests.Laws
 open Expecto

@@ -3,6 +3,7 @@ module Agent.Tests.AdviceTests
 open System
 open System.Text
 open Agent.Core
+open Agent.Sender
 open Expecto
 open FSharp.Reflection
 

@@ -3,7 +3,8 @@ module Agent.Tests.CliTests
 open System
 open System.Reflection
 open Agent.Core
-open Agent.Core.Cli
+open Agent.Sender
+open Agent.Sender.Cli
 open Agent.Tests.CommandLine
 open Expecto
 open Microsoft.FSharp.Reflection

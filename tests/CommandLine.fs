@@ -3,7 +3,8 @@ module Agent.Tests.CommandLine
 
 open System
 open Agent.Core
-open Agent.Core.Cli
+open Agent.Sender
+open Agent.Sender.Cli
 open Expecto
 
 /// The three that everybody has to give.

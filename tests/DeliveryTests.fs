@@ -3,6 +3,7 @@ module Agent.Tests.DeliveryTests
 open System
 open System.Text
 open Agent.Core
+open Agent.Sender
 open Expecto
 
 let private noon = DateTimeOffset(2026, 2, 26, 12, 0, 0, TimeSpan.Zero)

@@ -5,6 +5,7 @@ open System
 open System.IO
 open System.Text
 open Agent.Core
+open Agent.Sender
 open Expecto
 
 let rec private ancestors (directory: DirectoryInfo | null) : DirectoryInfo list =

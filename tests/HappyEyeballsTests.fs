@@ -2,6 +2,7 @@ module Agent.Tests.HappyEyeballsTests
 
 open System.Net
 open Agent.Core
+open Agent.Sender
 open Expecto
 
 let private addresses (texts: string list) =

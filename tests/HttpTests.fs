@@ -3,6 +3,7 @@ module Agent.Tests.HttpTests
 open System
 open System.Text
 open Agent.Core
+open Agent.Sender
 open Agent.Tests.Fixtures
 open Expecto
 

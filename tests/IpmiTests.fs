@@ -2,6 +2,7 @@ module Agent.Tests.IpmiTests
 
 open System
 open Agent.Core
+open Agent.Sender
 open Agent.Core.Sys
 open Agent.Core.Units
 open Agent.Tests.Fixtures

@@ -3,6 +3,7 @@ module Agent.Tests.JsonTests
 open System
 open System.Text
 open Agent.Core
+open Agent.Sender
 open Expecto
 
 let private write value = Encode.toString 0 value

@@ -5,6 +5,7 @@ module Agent.Tests.LimitTests
 open System
 open System.Text
 open Agent.Core
+open Agent.Sender
 open Agent.Host.Buffering
 open Agent.Host.Exporting
 open Agent.Host.Service

@@ -6,6 +6,7 @@ open System.Diagnostics
 open System.IO
 open Agent.Build
 open Agent.Core
+open Agent.Sender
 open Expecto
 
 let private fileOf (name: string) = Path.Combine(Fixtures.root, name)

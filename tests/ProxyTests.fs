@@ -6,6 +6,7 @@ open System.Collections.Generic
 open System.IO
 open System.Text.Json
 open Agent.Core
+open Agent.Sender
 open Agent.Tests.Fixtures
 open Expecto
 

@@ -2,6 +2,7 @@ module Agent.Tests.RepetitionTests
 
 open System
 open Agent.Core
+open Agent.Sender
 open Expecto
 
 type private Step =

@@ -75,9 +75,42 @@ let private found (pattern: Regex) (accepts: string -> bool) : string list =
 
 let private anywhere (_: string) = true
 
+/// The pure half: what the machine means, what the agent decides and what the dashboard decides.
 let private isCore (name: string) =
-    name.StartsWith("src/Agent.Core/", StringComparison.Ordinal)
+    [ "Core"; "Sender"; "Receiver" ]
+    |> List.exists (fun room -> name.StartsWith($"src/Agent.{room}/", StringComparison.Ordinal))
     && name.EndsWith(".fs", StringComparison.Ordinal)
+
+/// Who may know whom: each project of src with the projects and the packages that it may use.
+let private arrows =
+    [
+        "src/Agent.Core.fsproj", [], [ "FSharp.Core"; "FsToolkit.ErrorHandling" ]
+        "src/Agent.Sender/Agent.Sender.fsproj",
+        [ "Agent.Core" ],
+        [
+            "Argu"
+            "FSharp.Core"
+            "FsToolkit.ErrorHandling"
+            "Google.Protobuf"
+            "Snappier"
+        ]
+        "src/Agent.Receiver/Agent.Receiver.fsproj", [ "Agent.Core" ], [ "Argu"; "FSharp.Core"; "FsToolkit.ErrorHandling" ]
+        "src/Agent.Host/Agent.Host.csproj",
+        [ "Agent.Sender" ],
+        [
+            "FSharp.Core"
+            "Microsoft.CodeAnalysis.BannedApiAnalyzers"
+            "System.Reactive"
+        ]
+        "src/Agent.Dashboard/Agent.Dashboard.csproj",
+        [ "Agent.Receiver" ],
+        [
+            "FSharp.Core"
+            "Microsoft.CodeAnalysis.BannedApiAnalyzers"
+            "Microsoft.Data.Sqlite"
+            "Vizor.ECharts"
+        ]
+    ]
 
 /// Hosts of package feeds, in pieces, so that this file does not name one itself.
 let private feeds =
@@ -209,6 +242,8 @@ let tests =
                 let projects =
                     [
                         "src/Agent.Core.fsproj", "src"
+                        "src/Agent.Sender/Agent.Sender.fsproj", "src/Agent.Sender"
+                        "src/Agent.Receiver/Agent.Receiver.fsproj", "src/Agent.Receiver"
                         "tests/Agent.Tests.fsproj", "tests"
                         "tests/Dashboard/Agent.Dashboard.Tests.fsproj", "tests/Dashboard"
                         "tests/Browser/Agent.Browser.Tests.fsproj", "tests/Browser"
@@ -239,6 +274,32 @@ let tests =
                                    || not (name.StartsWith(other + "/", StringComparison.Ordinal))))
 
                     Expect.equal (List.sort (List.ofSeq listed)) (List.sort present) project
+
+            testCase "every project uses the projects and packages below it and no others"
+            <| fun () ->
+                let textOf name =
+                    files.Value |> List.find (fst >> (=) name) |> snd
+
+                let projects =
+                    files.Value
+                    |> List.map fst
+                    |> List.filter (fun name -> Regex.IsMatch(name, @"^src/.*\.(fs|cs)proj$"))
+
+                Expect.equal (List.sort projects) (arrows |> List.map (fun (name, _, _) -> name) |> List.sort) "the projects of src"
+
+                for project, mayKnow, mayUse in arrows do
+                    let known =
+                        Regex.Matches(textOf project, "<ProjectReference Include=\"(?:[^\"]*/)?([^\"/]+)\\.(?:fs|cs)proj\"")
+                        |> Seq.map _.Groups[1].Value
+                        |> List.ofSeq
+
+                    let used =
+                        (textOf (Path.Combine(Path.GetDirectoryName project |> nonNull, "paket.references")))
+                            .Split('\n', StringSplitOptions.RemoveEmptyEntries)
+                        |> List.ofArray
+
+                    Expect.equal known mayKnow $"{project}: projects"
+                    Expect.equal (List.sort used) mayUse $"{project}: packages"
 
             testCase "docs/ingest-api.md tells of every key that is sent"
             <| fun () ->

@@ -2,6 +2,7 @@ module Agent.Tests.SettingsTests
 
 open System
 open Agent.Core
+open Agent.Sender
 open Agent.Tests.CommandLine
 open Expecto
 

@@ -7,7 +7,8 @@ open System.IO
 open System.Text
 open System.Text.RegularExpressions
 open Agent.Core
-open Agent.Core.Dashboard
+open Agent.Sender
+open Agent.Receiver
 open Agent.Core.Gpu
 open Agent.Core.Proc
 open Agent.Core.Sys

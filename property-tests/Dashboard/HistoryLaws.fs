@@ -5,7 +5,7 @@ open System
 open System.Buffers
 open System.Text.Json
 open Agent.Core
-open Agent.Core.Dashboard
+open Agent.Receiver
 open Agent.PropertyTests.Dashboard.Reports
 open Agent.PropertyTests.Laws
 open Expecto

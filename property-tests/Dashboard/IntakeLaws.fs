@@ -4,7 +4,7 @@ module Agent.PropertyTests.Dashboard.IntakeLaws
 open System
 open System.Text
 open Agent.Core
-open Agent.Core.Dashboard
+open Agent.Receiver
 open Agent.PropertyTests
 open Agent.PropertyTests.Generators
 open Agent.PropertyTests.Laws

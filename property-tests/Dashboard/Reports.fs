@@ -2,7 +2,7 @@
 module Agent.PropertyTests.Dashboard.Reports
 
 open System
-open Agent.Core.Dashboard
+open Agent.Receiver
 open Agent.PropertyTests.Generators
 open FsCheck
 open FsCheck.FSharp

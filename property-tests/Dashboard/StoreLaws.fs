@@ -2,7 +2,7 @@
 module Agent.PropertyTests.Dashboard.StoreLaws
 
 open System
-open Agent.Core.Dashboard
+open Agent.Receiver
 open Agent.PropertyTests.Dashboard.Reports
 open Agent.PropertyTests.Generators
 open Agent.PropertyTests.Laws

@@ -3,6 +3,7 @@ module Agent.PropertyTests.Gpu.NvidiaSmiLaws
 
 open System
 open Agent.Core
+open Agent.Sender
 open Agent.Core.Gpu
 open Agent.Core.Units
 open Agent.PropertyTests

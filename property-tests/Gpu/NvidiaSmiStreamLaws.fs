@@ -4,6 +4,7 @@ module Agent.PropertyTests.Gpu.NvidiaSmiStreamLaws
 open System
 open System.Text
 open Agent.Core
+open Agent.Sender
 open Agent.Core.Gpu
 open Agent.Core.Units
 open Agent.PropertyTests

@@ -3,6 +3,7 @@ module Agent.PropertyTests.Proc.CpuInfoLaws
 
 open System
 open Agent.Core
+open Agent.Sender
 open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.PropertyTests

@@ -2,6 +2,7 @@
 module Agent.PropertyTests.Proc.StatLaws
 
 open Agent.Core
+open Agent.Sender
 open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.PropertyTests

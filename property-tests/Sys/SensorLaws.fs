@@ -4,6 +4,7 @@ module Agent.PropertyTests.Sys.SensorLaws
 open System
 open System.Text
 open Agent.Core
+open Agent.Sender
 open Agent.Core.Sys
 open Agent.Core.Units
 open Agent.PropertyTests

@@ -81,6 +81,16 @@ type SourceError =
         | Unreadable(path, reason) -> $"{path} cannot be read: {reason}"
         | Garbled error -> string error
 
+/// One configuration value as the user gave it.
+[<Struct>]
+type Given =
+    {
+        /// The flag or variable that carried it.
+        Origin: string
+        /// Its text.
+        Text: string
+    }
+
 /// One configuration value that cannot be used.
 type ConfigError =
     {

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Reflection;
 using System.Text;
-using Agent.Core.Dashboard;
+using Agent.Receiver;
 using Agent.Dashboard.Commands;
 using Agent.Host;
 

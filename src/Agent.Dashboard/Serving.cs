@@ -1,6 +1,6 @@
 using System.Buffers;
 using Agent.Core;
-using Agent.Core.Dashboard;
+using Agent.Receiver;
 using Agent.Dashboard.Store;
 using Agent.Dashboard.Web;
 using Agent.Host;

@@ -4,6 +4,7 @@ using System.Reactive.Linq;
 using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
 using Agent.Core;
+using Agent.Sender;
 using Agent.Host.Buffering;
 using Agent.Host.Exporting;
 using Agent.Host.Posting;

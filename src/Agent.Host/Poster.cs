@@ -3,6 +3,7 @@ using System.Reactive.Concurrency;
 using System.Reactive.Disposables;
 using System.Reactive.Linq;
 using Agent.Core;
+using Agent.Sender;
 using Agent.Host.Buffering;
 
 namespace Agent.Host;

@@ -3,6 +3,7 @@ using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Text;
 using Agent.Core;
+using Agent.Sender;
 using Agent.Host.Buffering;
 using Agent.Host.Diagnosing;
 using Agent.Host.Exporting;

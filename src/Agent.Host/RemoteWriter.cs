@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Reactive.Subjects;
 using Agent.Core;
+using Agent.Sender;
 using Agent.Host.Buffering;
 using Agent.Host.Posting;
 using Agent.Host.Service;

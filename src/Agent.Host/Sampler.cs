@@ -1,5 +1,6 @@
 using System.Buffers;
 using Agent.Core;
+using Agent.Sender;
 using Agent.Core.Proc;
 using Agent.Host.Buffering;
 using Agent.Host.Reading;

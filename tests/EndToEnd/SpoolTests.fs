@@ -11,6 +11,7 @@ open System.Text.Json
 open System.Text.RegularExpressions
 open System.Threading
 open Agent.Core
+open Agent.Sender
 open Agent.Tests
 open Agent.Tests.EndToEnd.AgentProcess
 open Agent.Tests.EndToEnd.IngestServer

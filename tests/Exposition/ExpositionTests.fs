@@ -3,6 +3,7 @@ module Agent.Tests.Exposition.ExpositionTests
 open System
 open System.Text.RegularExpressions
 open Agent.Core
+open Agent.Sender
 open Agent.Core.Gpu
 open Agent.Core.Units
 open Agent.Tests

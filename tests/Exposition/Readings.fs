@@ -4,6 +4,7 @@ module Agent.Tests.Exposition.Readings
 open System
 open System.Buffers
 open Agent.Core
+open Agent.Sender
 open Agent.Core.Gpu
 open Agent.Core.Proc
 open Agent.Core.Units

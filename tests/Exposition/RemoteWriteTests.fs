@@ -2,6 +2,7 @@ module Agent.Tests.Exposition.RemoteWriteTests
 
 open System
 open Agent.Core
+open Agent.Sender
 open Agent.Tests
 open Agent.Tests.Exposition.Readings
 open Agent.Tests.Fixtures

@@ -2,6 +2,7 @@ module Agent.Tests.Gpu.NvidiaSmiTests
 
 open System
 open Agent.Core
+open Agent.Sender
 open Agent.Core.Gpu
 open Agent.Core.Units
 open Agent.Tests

@@ -6,6 +6,7 @@ open System.IO
 open System.Text
 open System.Threading
 open Agent.Core
+open Agent.Sender
 open Agent.Host
 open Agent.Host.Reading
 open Expecto

@@ -3,6 +3,7 @@ module Agent.Tests.Host.ClockWatchTests
 open System
 open System.IO
 open Agent.Core
+open Agent.Sender
 open Agent.Host
 open Agent.Host.Service
 open Expecto

@@ -4,6 +4,7 @@ module Agent.Tests.Host.DeviceFilesTests
 open System
 open System.IO
 open Agent.Core
+open Agent.Sender
 open Agent.Core.Sys
 open Agent.Host
 open Agent.Host.Reading

@@ -7,6 +7,7 @@ open System.Net.Http
 open System.Net.Sockets
 open System.Security.Authentication
 open Agent.Core
+open Agent.Sender
 open Agent.Host.Posting
 open Expecto
 

@@ -6,6 +6,7 @@ open System.Globalization
 open System.IO
 open System.Text
 open Agent.Core
+open Agent.Sender
 open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.Host

@@ -3,6 +3,7 @@ module Agent.Tests.Host.LogTests
 
 open System.IO
 open Agent.Core
+open Agent.Sender
 open Agent.Host.Service
 open Agent.Tests.Host.ScheduledClock
 open Expecto

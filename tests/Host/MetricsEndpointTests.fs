@@ -7,6 +7,7 @@ open System.Net
 open System.Net.Sockets
 open System.Text
 open Agent.Core
+open Agent.Sender
 open Agent.Host
 open Agent.Host.Exporting
 open Agent.Tests.Exposition

@@ -4,6 +4,7 @@ module Agent.Tests.Host.ServiceTests
 open System
 open System.IO
 open Agent.Core
+open Agent.Sender
 open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.Host

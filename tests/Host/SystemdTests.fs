@@ -4,6 +4,7 @@ module Agent.Tests.Host.SystemdTests
 open System
 open System.IO
 open Agent.Core
+open Agent.Sender
 open Agent.Host.Service
 open Agent.Tests.EndToEnd.AgentProcess
 open Agent.Tests.Host.Notifications

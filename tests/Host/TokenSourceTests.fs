@@ -3,6 +3,7 @@ module Agent.Tests.Host.TokenSourceTests
 
 open System.IO
 open Agent.Core
+open Agent.Sender
 open Agent.Host.Posting
 open Agent.Tests.EndToEnd.AgentProcess
 // After AgentProcess, which has a targetOf too.

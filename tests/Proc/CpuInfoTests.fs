@@ -3,6 +3,7 @@ module Agent.Tests.Proc.CpuInfoTests
 open System
 open System.Text
 open Agent.Core
+open Agent.Sender
 open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.Tests.Fixtures

@@ -2,6 +2,7 @@ module Agent.Tests.Proc.MountInfoTests
 
 open System
 open Agent.Core
+open Agent.Sender
 open Agent.Core.Proc
 open Agent.Tests.Fixtures
 open Expecto

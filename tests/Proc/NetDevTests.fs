@@ -2,6 +2,7 @@ module Agent.Tests.Proc.NetDevTests
 
 open System
 open Agent.Core
+open Agent.Sender
 open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.Tests.Fixtures

@@ -1,6 +1,7 @@
 module Agent.Tests.Sys.HwmonTests
 
 open Agent.Core
+open Agent.Sender
 open Agent.Core.Sys
 open Agent.Core.Units
 open Agent.Tests.Fixtures

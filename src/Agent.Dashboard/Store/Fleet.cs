@@ -1,5 +1,5 @@
 using System.Collections.Concurrent;
-using Agent.Core.Dashboard;
+using Agent.Receiver;
 using Microsoft.Data.Sqlite;
 
 namespace Agent.Dashboard.Store;

@@ -1,6 +1,6 @@
 using System.Security.Cryptography;
 using Agent.Core;
-using Agent.Core.Dashboard;
+using Agent.Receiver;
 
 namespace Agent.Dashboard.Store;
 

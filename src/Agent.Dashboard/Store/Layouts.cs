@@ -1,4 +1,4 @@
-using Agent.Core.Dashboard;
+using Agent.Receiver;
 using Agent.Host;
 using Microsoft.Data.Sqlite;
 

@@ -1,5 +1,5 @@
 using Agent.Core;
-using Agent.Core.Dashboard;
+using Agent.Receiver;
 using Microsoft.FSharp.Core;
 
 namespace Agent.Dashboard.Store;

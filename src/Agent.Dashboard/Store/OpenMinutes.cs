@@ -1,4 +1,4 @@
-using Agent.Core.Dashboard;
+using Agent.Receiver;
 
 namespace Agent.Dashboard.Store;
 

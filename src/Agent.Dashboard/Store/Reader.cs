@@ -1,4 +1,4 @@
-using Agent.Core.Dashboard;
+using Agent.Receiver;
 using Microsoft.Data.Sqlite;
 
 namespace Agent.Dashboard.Store;

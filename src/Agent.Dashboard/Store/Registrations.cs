@@ -1,6 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
-using Agent.Core.Dashboard;
+using Agent.Receiver;
 using Microsoft.Data.Sqlite;
 using Microsoft.FSharp.Core;
 

@@ -1,5 +1,5 @@
 using System.Security.Cryptography;
-using Agent.Core.Dashboard;
+using Agent.Receiver;
 using Agent.Dashboard.Store;
 using Agent.Host;
 

@@ -1,6 +1,6 @@
 using System.Buffers;
 using System.Collections.Concurrent;
-using Agent.Core.Dashboard;
+using Agent.Receiver;
 using Agent.Dashboard.Store;
 using Agent.Host;
 

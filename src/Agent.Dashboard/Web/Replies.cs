@@ -1,5 +1,5 @@
 using System.Net.Mime;
-using Agent.Core.Dashboard;
+using Agent.Receiver;
 
 namespace Agent.Dashboard.Web;
 

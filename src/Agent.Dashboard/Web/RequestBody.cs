@@ -1,6 +1,6 @@
 using System.Buffers;
 using System.IO.Compression;
-using Agent.Core.Dashboard;
+using Agent.Receiver;
 
 namespace Agent.Dashboard.Web;
 

@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Text;
-using Agent.Core.Dashboard;
+using Agent.Receiver;
 using Agent.Host;
 
 namespace Agent.Dashboard.Web;

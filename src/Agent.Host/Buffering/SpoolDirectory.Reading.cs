@@ -1,4 +1,5 @@
 using Agent.Core;
+using Agent.Sender;
 
 namespace Agent.Host.Buffering;
 

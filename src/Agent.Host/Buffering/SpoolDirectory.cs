@@ -1,4 +1,5 @@
 using Agent.Core;
+using Agent.Sender;
 using Microsoft.FSharp.Core;
 
 namespace Agent.Host.Buffering;

@@ -1,4 +1,5 @@
 using Agent.Core;
+using Agent.Sender;
 using Agent.Host.Posting;
 using Microsoft.FSharp.Core;
 using Agent.Host.Service;

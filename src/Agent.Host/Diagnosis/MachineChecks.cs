@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Agent.Core;
+using Agent.Sender;
 using Agent.Core.Proc;
 using Agent.Core.Sys;
 using Agent.Host.Reading;

@@ -1,4 +1,5 @@
 using Agent.Core;
+using Agent.Sender;
 using Agent.Host.Reading;
 using Microsoft.FSharp.Core;
 
@@ -68,7 +69,7 @@ internal sealed class SurroundingChecks(Settings settings, AgentClock clock)
                 FSharpValueOption<ulong>.NewValueSome((ulong)new DriveInfo(place).AvailableFreeSpace),
                 Backlog(stream, segments),
                 IsLocked(Path.Join(stream, "lock")),
-                segments.Count(static path => Core.Spool.KindOf(Path.GetFileName(path)).IsOtherVersion));
+                segments.Count(static path => Sender.Spool.KindOf(Path.GetFileName(path)).IsOtherVersion));
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
         {
@@ -104,10 +105,10 @@ internal sealed class SurroundingChecks(Settings settings, AgentClock clock)
 
     private static ulong Backlog(string stream, string[] files)
     {
-        var segments = files.Where(static path => Core.Spool.KindOf(Path.GetFileName(path)).IsSegment).ToArray();
-        var positionFile = Path.Join(stream, Core.Spool.PositionName);
-        var position = File.Exists(positionFile) ? Core.Spool.ReadPosition(File.ReadAllBytes(positionFile)) : default;
-        var current = position.IsSome ? Core.Spool.NameOf(position.Value.Segment) : "";
+        var segments = files.Where(static path => Sender.Spool.KindOf(Path.GetFileName(path)).IsSegment).ToArray();
+        var positionFile = Path.Join(stream, Sender.Spool.PositionName);
+        var position = File.Exists(positionFile) ? Sender.Spool.ReadPosition(File.ReadAllBytes(positionFile)) : default;
+        var current = position.IsSome ? Sender.Spool.NameOf(position.Value.Segment) : "";
         var waiting = 0L;
 
         foreach (var path in segments)

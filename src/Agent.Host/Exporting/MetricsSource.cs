@@ -1,4 +1,5 @@
 using Agent.Core;
+using Agent.Sender;
 using Agent.Core.Sys;
 using Microsoft.FSharp.Core;
 

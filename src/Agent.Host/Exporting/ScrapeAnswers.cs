@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Text;
 using Agent.Core;
+using Agent.Sender;
 using Microsoft.FSharp.Core;
 
 namespace Agent.Host.Exporting;

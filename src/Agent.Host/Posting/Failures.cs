@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using System.Security.Authentication;
 using Agent.Core;
+using Agent.Sender;
 
 namespace Agent.Host.Posting;
 
@@ -54,7 +55,7 @@ internal sealed class Failures(Uri target, Uri? proxy)
         _ => NetworkFailure.NewBroken(words),
     };
 
-    private static NetworkFailure Tls(string words) => NetworkFailure.NewTls(Core.Tls.OfHandshake(words), []);
+    private static NetworkFailure Tls(string words) => NetworkFailure.NewTls(Sender.Tls.OfHandshake(words), []);
 
     /// <summary>The client tells the proxy's status in its message alone, where it is the last number.</summary>
     private static string StatusIn(string message) => new(

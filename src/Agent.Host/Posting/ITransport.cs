@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using Agent.Core;
+using Agent.Sender;
 
 namespace Agent.Host.Posting;
 

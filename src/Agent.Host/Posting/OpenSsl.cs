@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Agent.Core;
+using Agent.Sender;
 
 namespace Agent.Host.Posting;
 

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Sockets;
 using Agent.Core;
+using Agent.Sender;
 
 namespace Agent.Host.Posting;
 

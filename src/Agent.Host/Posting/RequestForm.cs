@@ -1,5 +1,6 @@
 using System.Text;
 using Agent.Core;
+using Agent.Sender;
 
 namespace Agent.Host.Posting;
 

@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
 using Agent.Core;
+using Agent.Sender;
 
 namespace Agent.Host.Posting;
 

@@ -1,6 +1,7 @@
 using System.Collections;
 using System.Net;
 using Agent.Core;
+using Agent.Sender;
 
 namespace Agent.Host.Posting;
 

@@ -1,4 +1,5 @@
 using Agent.Core;
+using Agent.Sender;
 using Agent.Core.Gpu;
 
 namespace Agent.Host.Reading;

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using Agent.Core;
+using Agent.Sender;
 
 namespace Agent.Host.Service;
 

@@ -1,4 +1,5 @@
 using Agent.Core;
+using Agent.Sender;
 using Agent.Host.Reading;
 using Microsoft.FSharp.Core;
 

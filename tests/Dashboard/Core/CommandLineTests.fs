@@ -2,8 +2,8 @@
 module Agent.Dashboard.Tests.CommandLineTests
 
 open System.Net
-open Agent.Core.Dashboard
-open Agent.Core.Dashboard.DashboardCli
+open Agent.Receiver
+open Agent.Receiver.DashboardCli
 open Expecto
 
 let private parse (line: string) =

@@ -6,7 +6,7 @@ open System
 open System.Diagnostics
 open System.Text
 open Agent.Core
-open Agent.Core.Dashboard
+open Agent.Receiver
 open Agent.Dashboard.Web
 open Expecto
 

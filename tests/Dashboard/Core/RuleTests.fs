@@ -4,7 +4,7 @@ module Agent.Dashboard.Tests.RuleTests
 open System
 open System.Text
 open Agent.Core
-open Agent.Core.Dashboard
+open Agent.Receiver
 open Expecto
 
 let private now = DateTimeOffset(2026, 11, 24, 12, 0, 0, TimeSpan.Zero)

@@ -5,7 +5,7 @@ open System
 open System.Buffers
 open System.IO
 open System.Text.Json
-open Agent.Core.Dashboard
+open Agent.Receiver
 open Agent.Dashboard.Store
 open Agent.Dashboard.Tests.DashboardProcess
 open Agent.Dashboard.Tests.StoreTests

@@ -5,7 +5,7 @@ open System
 open System.IO
 open System.Text
 open System.Threading.Tasks
-open Agent.Core.Dashboard
+open Agent.Receiver
 open Agent.Dashboard.Store
 open Agent.Dashboard.Tests.DashboardProcess
 open Agent.Host

@@ -1,0 +1,472 @@
+namespace Agent.Receiver
+
+open System
+open System.Buffers
+open System.Text
+open System.Text.Json
+open Agent.Core
+open Agent.Core.Gpu
+
+/// A sample that is stored, with what it says.
+type StoredSample =
+    {
+        /// Its key in the database.
+        Id: int64
+        /// By the receiver's clock.
+        ReceivedAt: DateTimeOffset
+        /// As reported.
+        Report: Report
+        /// As derived.
+        Derivation: Derivation
+    }
+
+/// The greatest CPU and GPU use in each minute of an hour, oldest first.
+type Spark =
+    {
+        /// The end of the last minute.
+        End: DateTimeOffset
+        /// NaN where not known.
+        Cpu: float[]
+        /// NaN where not known.
+        Gpu: float[]
+    }
+
+/// A server as it is shown.
+type ServerView =
+    {
+        /// As registered.
+        Registration: Registration
+        /// When its last sample arrived, by the receiver's clock.
+        LastSeen: DateTimeOffset voption
+        /// Seconds from one sample to the next.
+        Interval: float voption
+        /// What its agent says about itself, as JSON; empty when it never did.
+        Agent: string
+        /// Its newest sample.
+        Latest: StoredSample voption
+    }
+
+/// The JSON that the dashboard answers with. The keys stand in docs/dashboard-api.md.
+[<RequireQualifiedAccess>]
+module Answers =
+    let private number (value: float<'u>) : JsonValue =
+        Encode.float (Math.Round(float value, 3))
+
+    let private numberOrNull (value: float<'u> voption) = Encode.voption number value
+
+    let private whole (value: float<'u>) : JsonValue =
+        fun writer ->
+            let rounded = Math.Round(float value)
+
+            if abs rounded < 9.0e15 then
+                writer.WriteNumberValue(int64 rounded)
+            else
+                writer.WriteNumberValue rounded
+
+    let private instant (value: DateTimeOffset) = Encode.string (Wire.instant value)
+
+    let private raw (json: string) : JsonValue =
+        if json = "" then
+            Encode.nil
+        else
+            fun writer -> writer.WriteRawValue(json, skipInputValidation = true)
+
+    /// An answer as bytes.
+    [<CompiledName "Bytes">]
+    let bytes (value: JsonValue) : byte[] =
+        let buffer = ArrayBufferWriter<byte>()
+        Encode.writeTo buffer false value
+        buffer.WrittenSpan.ToArray()
+
+    /// What every error looks like.
+    [<CompiledName "Refused">]
+    let refused (refusal: Refusal) : byte[] =
+        bytes (
+            Encode.object
+                [|
+                    "ok", Encode.bool false
+                    "error", Encode.string refusal.Error
+                    if refusal.Detail <> "" then
+                        "detail", Encode.string refusal.Detail
+                |]
+        )
+
+    /// The members of Summary.
+    let private summary (stored: StoredSample) : (string * JsonValue)[] =
+        let {
+                Derived = derived
+                Bottleneck = bottleneck
+            } =
+            stored.Derivation
+
+        let decimal index =
+            numberOrNull (stored.Report.Machine.Decimal index)
+
+        [|
+            "id", Encode.int64 stored.Id
+            "collected_at", instant stored.Report.CollectedAt
+            "received_at", instant stored.ReceivedAt
+            "interval_seconds", Encode.voption (fun seconds -> Encode.float (Math.Round(float seconds, 6))) derived.Interval
+            "bottleneck", Encode.string bottleneck.Label.Name
+            "confidence", Encode.float bottleneck.Confidence
+            "reason", Encode.string bottleneck.Reason
+            "cpu_usage_percent", decimal Schema.cpuUsage
+            "cpu_iowait_percent", decimal Schema.cpuIowait
+            "memory_percent", decimal Schema.memoryPercent
+            "swap_percent", decimal Schema.swapPercent
+            "top_gpu_util_percent", numberOrNull derived.TopGpuUtilization
+            "avg_gpu_util_percent", numberOrNull derived.MeanGpuUtilization
+            "top_gpu_memory_percent", numberOrNull derived.TopGpuMemory
+            "avg_gpu_memory_percent", numberOrNull derived.MeanGpuMemory
+            "disk_util_percent", number derived.DiskUtilization
+            "disk_avg_util_percent", number derived.DiskUtilizationMean
+            "disk_read_bytes_per_s", number derived.DiskRead
+            "disk_write_bytes_per_s", number derived.DiskWritten
+            "disk_read_ops_per_s", number derived.DiskReadOps
+            "disk_write_ops_per_s", number derived.DiskWriteOps
+            "network_rx_bytes_per_s", number derived.NetworkReceived
+            "network_tx_bytes_per_s", number derived.NetworkSent
+            "fan_max_rpm", numberOrNull derived.FastestFan
+            "fan_avg_rpm", numberOrNull derived.MeanFan
+            "cpu_load_1", decimal Schema.load1
+            "gpu_count", Encode.int stored.Report.Gpus.Length
+        |]
+
+    /// The answer to a sample that is on disk.
+    [<CompiledName "Accepted">]
+    let accepted (server: Registration) (stored: StoredSample) (warnings: string[]) : byte[] =
+        let {
+                Derived = derived
+                Bottleneck = bottleneck
+            } =
+            stored.Derivation
+
+        bytes (
+            Encode.object
+                [|
+                    "ok", Encode.bool true
+                    "server", Encode.object [| "slug", Encode.string server.Slug; "name", Encode.string server.Name |]
+                    "snapshot",
+                    Encode.object
+                        [|
+                            "id", Encode.int64 stored.Id
+                            "collected_at", instant stored.Report.CollectedAt
+                            "bottleneck", Encode.string bottleneck.Label.Name
+                            "cpu_usage_percent", numberOrNull (stored.Report.Machine.Decimal Schema.cpuUsage)
+                            "top_gpu_util_percent", numberOrNull derived.TopGpuUtilization
+                            "disk_util_percent", number derived.DiskUtilization
+                        |]
+                    if warnings.Length > 0 then
+                        "warnings", Encode.seq (Seq.map Encode.string warnings)
+                |]
+        )
+
+    let private figures (schema: Schema) (figures: Figures) : (string * JsonValue)[] =
+        [|
+            for index in 0 .. schema.Decimals.Length - 1 do
+                let struct (key, _) = schema.Decimals[index]
+                key, Encode.voption Encode.float (figures.Decimal index)
+
+            for index in 0 .. schema.Wholes.Length - 1 do
+                schema.Wholes[index], Encode.voption Encode.int64 (figures.Whole index)
+        |]
+
+    let private reasons (bits: int64 voption) : JsonValue =
+        Encode.voption (fun bits -> Encode.seq (Seq.map Encode.string (Throttle.reasonsOf (uint64 bits)))) bits
+
+    [<Literal>]
+    let private PressurePrefix = "pressure_"
+
+    /// The stored sample in the ingest API's keys.
+    let sample (report: Report) : JsonValue =
+        let isPressure (key: string, _) =
+            key.StartsWith(PressurePrefix, StringComparison.Ordinal)
+
+        let pressure, machine = figures Schema.machine report.Machine |> Array.partition isPressure
+
+        let hasPressure = Array.exists (Double.IsNaN >> not) report.Machine.Decimals[Schema.pressureCpuSome ..]
+
+        Encode.object
+            [|
+                "collected_at", instant report.CollectedAt
+                yield! machine
+                "disks",
+                Encode.seq (
+                    report.Disks
+                    |> Seq.map (fun disk ->
+                        Encode.object (Array.append [| "device", Encode.string disk.Device |] (figures Schema.disk disk.Figures)))
+                )
+                "gpus",
+                Encode.seq (
+                    report.Gpus
+                    |> Seq.map (fun gpu ->
+                        Encode.object
+                            [|
+                                "gpu_index", Encode.int gpu.Index
+                                "name", Encode.string gpu.Name
+                                "uuid", Encode.string gpu.Uuid
+                                yield!
+                                    figures Schema.gpu gpu.Figures
+                                    |> Array.filter (fun (key, _) -> key <> "throttle_reasons")
+                                "throttle_reasons", reasons (gpu.Figures.Whole Schema.gpuThrottle)
+                            |])
+                )
+                "fans",
+                Encode.seq (
+                    report.Fans
+                    |> Seq.map (fun fan ->
+                        Encode.object (Array.append [| "label", Encode.string fan.Label |] (figures Schema.fan fan.Figures)))
+                )
+                "pressure",
+                if hasPressure then
+                    Encode.object (
+                        pressure
+                        |> Array.map (fun (key, value) -> key.Substring PressurePrefix.Length, value)
+                    )
+                else
+                    Encode.nil
+            |]
+
+    let private stateOf (view: ServerView) now =
+        Attention.stateOf view.Registration.IsActive view.LastSeen view.Interval now
+
+    /// How a server is, by its name in answers.
+    [<CompiledName "StateName">]
+    let stateName (view: ServerView) (now: DateTimeOffset) : string = string (stateOf view now)
+
+    /// GET /healthz
+    [<CompiledName "Health">]
+    let health (version: string) (writes: bool) (reads: bool) : byte[] =
+        bytes (
+            Encode.object
+                [|
+                    "ok", Encode.bool (writes && reads)
+                    "version", Encode.string version
+                    "database", Encode.object [| "writes", Encode.bool writes; "reads", Encode.bool reads |]
+                |]
+        )
+
+    /// How soon somebody should look at a server.
+    [<CompiledName "AttentionOf">]
+    let attention (view: ServerView) (now: DateTimeOffset) : int =
+        let label =
+            view.Latest
+            |> ValueOption.map (fun stored -> stored.Derivation.Bottleneck.Label)
+
+        let hot =
+            match view.Latest with
+            | ValueSome stored -> Attention.isHot stored.Report
+            | ValueNone -> false
+
+        Attention.score (stateOf view now) label hot
+
+    let private serverMembers (view: ServerView) (now: DateTimeOffset) : (string * JsonValue)[] =
+        let registration = view.Registration
+
+        [|
+            "slug", Encode.string registration.Slug
+            "name", Encode.string registration.Name
+            "hostname", Encode.string registration.Hostname
+            "description", Encode.string registration.Description
+            "active", Encode.bool registration.IsActive
+            "created_at", instant registration.CreatedAt
+            "state", Encode.string (string (stateOf view now))
+            "last_seen", Encode.voption instant view.LastSeen
+            "age_seconds",
+            view.LastSeen
+            |> Encode.voption (fun seen -> Encode.float (Math.Round(max 0.0 (now - seen).TotalSeconds, 1)))
+            "expected_interval_seconds",
+            view.Interval
+            |> Encode.voption (fun seconds -> Encode.float (Math.Round(seconds, 3)))
+            "agent", raw view.Agent
+            "latest", view.Latest |> Encode.voption (fun stored -> Encode.object (summary stored))
+            "attention", Encode.int (attention view now)
+        |]
+
+    let private values (numbers: float[]) : JsonValue =
+        fun writer ->
+            writer.WriteStartArray()
+
+            for value in numbers do
+                if Double.IsFinite value then
+                    writer.WriteNumberValue(Math.Round(value, 1))
+                else
+                    writer.WriteNullValue()
+
+            writer.WriteEndArray()
+
+    let private spark (spark: Spark) : JsonValue =
+        Encode.object
+            [|
+                "end", instant spark.End
+                "step_seconds", Encode.int 60
+                "cpu", values spark.Cpu
+                "gpu", values spark.Gpu
+            |]
+
+    /// GET /api/servers/: what needs attention first, then by slug.
+    [<CompiledName "Servers">]
+    let servers (views: (struct (ServerView * Spark))[]) (now: DateTimeOffset) : byte[] =
+        let ordered =
+            views
+            |> Array.sortWith (fun (struct (one, _)) (struct (other, _)) ->
+                match compare (attention other now) (attention one now) with
+                | 0 -> String.CompareOrdinal(one.Registration.Slug, other.Registration.Slug)
+                | order -> order)
+
+        bytes (
+            Encode.object
+                [|
+                    "now", instant now
+                    "servers",
+                    Encode.seq (
+                        ordered
+                        |> Seq.map (fun (struct (view, line)) ->
+                            Encode.object (Array.append (serverMembers view now) [| "spark", spark line |]))
+                    )
+                |]
+        )
+
+    /// GET /api/metrics/latest/
+    [<CompiledName "Latest">]
+    let latest (view: ServerView) (now: DateTimeOffset) : byte[] =
+        let disks (stored: StoredSample) =
+            stored.Derivation.Derived.Disks
+            |> Seq.map (fun disk ->
+                Encode.object
+                    [|
+                        "device", Encode.string disk.Device
+                        "read_bytes_per_s", number disk.Read
+                        "write_bytes_per_s", number disk.Written
+                        "read_ops_per_s", number disk.ReadOps
+                        "write_ops_per_s", number disk.WriteOps
+                        "util_percent", number disk.Utilization
+                    |])
+            |> Encode.seq
+
+        bytes (
+            Encode.object
+                [|
+                    "server", Encode.object (serverMembers view now)
+                    "snapshot",
+                    view.Latest
+                    |> Encode.voption (fun stored ->
+                        Encode.object
+                            [|
+                                yield! summary stored
+                                "sample", sample stored.Report
+                                "rates", Encode.object [| "disks", disks stored |]
+                            |])
+                |]
+        )
+
+    /// GET /api/; `login` where a password is asked for.
+    [<CompiledName "Root">]
+    let root (version: string) (retentionDays: int) (login: bool) (now: DateTimeOffset) : byte[] =
+        let endpoints =
+            [
+                "/api/"
+                "/api/servers/"
+                "/api/metrics/latest/?server="
+                "/api/metrics/history/?server=&minutes="
+                "/api/events/"
+                "/api/ingest/servers/{slug}/metrics/"
+                "/healthz"
+                "/metrics"
+            ]
+
+        bytes (
+            Encode.object
+                [|
+                    "name", Encode.string "ai-dashboard"
+                    "version", Encode.string version
+                    "now", instant now
+                    "stale_after_seconds", Encode.float Attention.shortestStale.TotalSeconds
+                    "retention_days", Encode.int retentionDays
+                    "raw_hours", Encode.int Axis.RawHours
+                    "login", Encode.bool login
+                    "endpoints", Encode.seq (Seq.map Encode.string endpoints)
+                |]
+        )
+
+    /// The data of an event about a new sample.
+    [<CompiledName "SampleEvent">]
+    let sampleEvent (slug: string) (stored: StoredSample) (layout: Layout) (point: Point) : byte[] =
+        let head = summary stored
+
+        let value (kind: SeriesKind) slot : string * JsonValue =
+            let figure = point.Values[slot]
+
+            kind.Name,
+            if Double.IsNaN figure then
+                Encode.nil
+            elif kind.Scale = 1.0 then
+                whole figure
+            else
+                Encode.float (Math.Round(figure * kind.Scale) / kind.Scale)
+
+        let all (kinds: SeriesKind[]) first =
+            kinds |> Array.mapi (fun offset kind -> value kind (first + offset))
+
+        let known = head |> Seq.map fst |> set
+
+        bytes (
+            Encode.object
+                [|
+                    "server", Encode.string slug
+                    "snapshot",
+                    Encode.object
+                        [|
+                            yield! head
+                            yield! all Series.machine 0 |> Array.filter (fun (key, _) -> not (known.Contains key))
+                            "gpus",
+                            Encode.seq (
+                                stored.Report.Gpus
+                                |> Seq.mapi (fun position gpu ->
+                                    Encode.object
+                                        [|
+                                            "gpu_index", Encode.int gpu.Index
+                                            yield! all Series.gpu (Series.firstOfGpu layout position)
+                                            "throttle_reasons", reasons (gpu.Figures.Whole Schema.gpuThrottle)
+                                        |])
+                            )
+                            "disks",
+                            Encode.seq (
+                                stored.Report.Disks
+                                |> Seq.mapi (fun position disk ->
+                                    Encode.object
+                                        [|
+                                            "device", Encode.string disk.Device
+                                            yield! all Series.disk (Series.firstOfDisk position)
+                                        |])
+                            )
+                            "fans",
+                            Encode.seq (
+                                stored.Report.Fans
+                                |> Seq.mapi (fun position fan ->
+                                    Encode.object
+                                        [|
+                                            "label", Encode.string fan.Label
+                                            yield! all Series.fan (Series.firstOfFan layout position)
+                                        |])
+                            )
+                        |]
+                |]
+        )
+
+    /// GET /api/metrics/history/
+    [<CompiledName "HistoryInto">]
+    let historyInto (output: IBufferWriter<byte>) (server: string) (history: History) : unit =
+        Encode.writeTo output false (fun writer -> history.Write(writer, server))
+
+    /// What is told about a server on a line of its own, in columns.
+    [<CompiledName "Line">]
+    let line (registration: Registration) (lastSample: DateTimeOffset voption) : string =
+        let active = if registration.IsActive then "active" else "inactive"
+
+        let last =
+            match lastSample with
+            | ValueSome at -> Wire.instant at
+            | ValueNone -> "never"
+
+        $"{registration.Slug.PadRight 24} {active.PadRight 8} {last.PadRight 32} {registration.Name}".TrimEnd()

@@ -1,0 +1,258 @@
+/// The command line of `ai-dashboard`: an Argu union for each command, and what argv amounts to.
+module Agent.Receiver.DashboardCli
+
+open System
+open Argu
+open Agent
+open Agent.Core
+
+/// What is known of an option beside its name and the name of its value: its default, or empty, and what it does.
+type internal OptionRow = (struct (string * string))
+
+let private madeIfMissing: OptionRow =
+    DashboardSettings.DefaultDatabase, "the database's file; made if it is not there"
+
+/// The options of a command: the one list of them, by cases and rows.
+type internal ICommandArgument =
+    inherit IArgParserTemplate
+    /// What is said about it.
+    abstract Row: OptionRow
+
+[<RequireQualifiedAccess>]
+type internal ServeArgument =
+    | [<EqualsAssignmentOrSpaced>] Listen of url: string option
+    | [<EqualsAssignmentOrSpaced>] Database of path: string option
+    | [<EqualsAssignmentOrSpaced>] Retention_Days of days: string option
+    | [<EqualsAssignmentOrSpaced>] Viewer_Password_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] Trust_Proxy_User of header: string option
+
+    interface ICommandArgument with
+        member argument.Usage = ""
+
+        member argument.Row =
+            match argument with
+            | Listen _ -> DashboardSettings.DefaultListen, "where to listen; no other address is ever bound"
+            | Database _ -> madeIfMissing
+            | Retention_Days _ -> DashboardSettings.DefaultRetentionDays, "days for which minutes are kept"
+            | Viewer_Password_File _ -> "", "file with the password to look with; needed to listen beyond this machine"
+            | Trust_Proxy_User _ -> "", "header in which a proxy in front names the user that it let in"
+
+[<RequireQualifiedAccess>]
+type internal RegisterArgument =
+    | [<EqualsAssignmentOrSpaced>] Database of path: string option
+    | [<EqualsAssignmentOrSpaced>] Name of name: string option
+    | [<EqualsAssignmentOrSpaced>] Hostname of name: string option
+    | [<EqualsAssignmentOrSpaced>] Description of text: string option
+    | Rotate_Token
+    | Active
+    | Inactive
+
+    interface ICommandArgument with
+        member argument.Usage = ""
+
+        member argument.Row =
+            match argument with
+            | Database _ -> madeIfMissing
+            | Name _ -> "the slug", "what people call the server"
+            | Hostname _ -> "", "the server's host name"
+            | Description _ -> "", "what it is"
+            | Rotate_Token -> "", "make a new token; the old one is refused from then on"
+            | Active -> "", "take its samples, which is the default"
+            | Inactive -> "", "refuse its samples with 403"
+
+[<RequireQualifiedAccess>]
+type internal PlainArgument =
+    | [<EqualsAssignmentOrSpaced>] Database of path: string option
+
+    interface ICommandArgument with
+        member argument.Usage = ""
+
+        member argument.Row =
+            match argument with
+            | Database _ -> DashboardSettings.DefaultDatabase, "the database's file"
+
+/// What the command line asks for.
+[<RequireQualifiedAccess>]
+type DashboardCommand =
+    /// Print this text.
+    | Help of text: string
+    /// Print the version.
+    | Version
+    /// Receive samples and show them.
+    | Serve of settings: ServeSettings
+    /// Register a server, or change its registration.
+    | Register of settings: RegisterSettings
+    /// List the servers.
+    | List of database: string
+    /// Remove a server and its samples.
+    | Remove of database: string * slug: string
+    /// Copy the database while it is in use.
+    | Backup of database: string * file: string
+
+    /// Calls the function for the case that this is.
+    member command.Match
+        (
+            help: Func<string, 'r>,
+            version: Func<'r>,
+            serve: Func<ServeSettings, 'r>,
+            register: Func<RegisterSettings, 'r>,
+            list: Func<string, 'r>,
+            remove: Func<string, string, 'r>,
+            backup: Func<string, string, 'r>
+        ) : 'r =
+        match command with
+        | Help text -> help.Invoke text
+        | Version -> version.Invoke()
+        | Serve settings -> serve.Invoke settings
+        | Register settings -> register.Invoke settings
+        | List database -> list.Invoke database
+        | Remove(database, slug) -> remove.Invoke(database, slug)
+        | Backup(database, file) -> backup.Invoke(database, file)
+
+/// The program's name, as users type it.
+[<Literal>]
+let ProgramName = "ai-dashboard"
+
+/// One command: what it is called, the word it takes, what it does, its options, and how it is checked.
+type private Verb =
+    {
+        Name: string
+        Word: string
+        Purpose: string
+        /// Name, name of the value, and what is said about it.
+        Options: unit -> (struct (string * string * OptionRow))[]
+        Parts: string[] -> CommandLine.Part list
+        Check: (string -> Given voption) -> string list -> Result<DashboardCommand, ConfigError list>
+    }
+
+let private verb<'argument when 'argument :> ICommandArgument> name word purpose check : Verb =
+    let parser = CommandLine.Parser<'argument> $"{ProgramName} {name}"
+
+    {
+        Name = name
+        Word = word
+        Purpose = purpose
+        Options =
+            fun () ->
+                parser.Options
+                |> Array.map (fun (struct (option, placeholder, argument)) -> struct (option, placeholder, argument.Row))
+        Parts = parser.Parts
+        Check = check
+    }
+
+/// For commands that take no word beside their options.
+let private noWord (words: string list) : Result<unit, ConfigError list> =
+    match words with
+    | [] -> Ok()
+    | words -> DashboardSettings.word "command" ("" :: words) |> Result.map ignore
+
+let private both (one: Result<'a, ConfigError list>) (other: Result<'b, ConfigError list>) =
+    match one, other with
+    | Ok one, Ok other -> Ok(one, other)
+    | Error one, Error other -> Error(one @ other)
+    | Error errors, _
+    | _, Error errors -> Error errors
+
+let private verbs: Verb list =
+    [
+        verb<ServeArgument> "serve" "" "receives samples, stores them and shows the page" (fun given words ->
+            both (noWord words) (DashboardSettings.serve given)
+            |> Result.map (snd >> DashboardCommand.Serve))
+        verb<RegisterArgument> "register-server" "SLUG" "registers a server and prints its token, or changes it" (fun given words ->
+            DashboardSettings.register given words |> Result.map DashboardCommand.Register)
+        verb<PlainArgument> "list-servers" "" "lists the servers" (fun given words ->
+            both (noWord words) (DashboardSettings.database given)
+            |> Result.map (snd >> DashboardCommand.List))
+        verb<PlainArgument> "remove-server" "SLUG" "removes a server and all its samples" (fun given words ->
+            both (DashboardSettings.database given) (DashboardSettings.slug words)
+            |> Result.map DashboardCommand.Remove)
+        verb<PlainArgument> "backup" "FILE" "copies the database into a new file, while it is in use or not" (fun given words ->
+            both (DashboardSettings.database given) (DashboardSettings.file words)
+            |> Result.map DashboardCommand.Backup)
+    ]
+
+/// The text of `--help`.
+[<CompiledName "Usage">]
+let usage () : string =
+    let commands =
+        verbs
+        |> List.map (fun verb ->
+            let call = verb.Name + " " + verb.Word
+            $"  {call.PadRight 22} {verb.Purpose}")
+        |> String.concat "\n"
+
+    $"USAGE: {ProgramName} COMMAND [options]\n\nCOMMANDS:\n\n{commands}\n\n"
+    + $"`{ProgramName} COMMAND --help` lists the options of one. `--version` prints the version. No environment variable is read.\n"
+
+let private quoted (text: string) =
+    $"\"{Text.excerpt (ReadOnlySpan(Text.Encoding.UTF8.GetBytes text))}\""
+
+let private usageError (where: string) (message: string) : ConfigError =
+    {
+        Origin = "command line"
+        Message = $"{message}; see {where} --help"
+    }
+
+/// The help of one command.
+let private usageOf (verb: Verb) : string =
+    [
+        $"USAGE: {ProgramName} {verb.Name} {verb.Word}".TrimEnd() + " [OPTION ...]"
+        ""
+        for struct (name, placeholder, struct (standard, meaning)) in verb.Options() do
+            yield! CommandLine.entry name placeholder standard meaning
+        yield! CommandLine.entry "--help, -h" "" "" "print the options and exit"
+        ""
+    ]
+    |> String.concat "\n"
+
+let private isHelp (word: string) = word = "--help" || word = "-h"
+
+/// What `argv` amounts to: a command, or every error in it. Of a repeated option the last wins.
+[<CompiledName "Parse">]
+let parse (argv: string[]) : Result<DashboardCommand, ConfigError[]> =
+    match List.ofArray argv with
+    | [] ->
+        Error
+            [|
+                usageError ProgramName "a command is missing: serve, register-server, list-servers, remove-server or backup"
+            |]
+    | first :: _ when isHelp first -> Ok(DashboardCommand.Help(usage ()))
+    | "--version" :: _ -> Ok DashboardCommand.Version
+    | first :: rest ->
+        match verbs |> List.tryFind (fun verb -> verb.Name = first.Replace('_', '-')) with
+        | None -> Error [| usageError ProgramName $"{quoted first} is not a command" |]
+        | Some verb when List.exists isHelp rest -> Ok(DashboardCommand.Help(usageOf verb))
+        | Some verb ->
+            let parts = verb.Parts(Array.ofList rest)
+
+            let options =
+                parts
+                |> List.choose (function
+                    | CommandLine.Part.Option(name, value) -> Some { Origin = name; Text = value }
+                    | CommandLine.Part.Switch name -> Some { Origin = name; Text = "" }
+                    | _ -> None)
+
+            let words =
+                parts
+                |> List.choose (function
+                    | CommandLine.Part.Word word -> Some word
+                    | _ -> None)
+
+            let errors =
+                parts
+                |> List.choose (function
+                    | CommandLine.Part.Lacking name -> Some $"{name} needs a value"
+                    | CommandLine.Part.SwitchWithValue(name, _) -> Some $"{name} takes no value"
+                    | CommandLine.Part.Unknown word -> Some $"{quoted (word.Split('=')[0])} is not an option"
+                    | _ -> None)
+                |> List.map (usageError $"{ProgramName} {verb.Name}")
+
+            let given name =
+                options
+                |> List.tryFindBack (fun option -> option.Origin = name)
+                |> ValueOption.ofOption
+
+            match verb.Check given words, errors with
+            | Ok command, [] -> Ok command
+            | Ok _, errors -> Error(Array.ofList errors)
+            | Error problems, errors -> Error(Array.ofList (errors @ problems))

@@ -1,0 +1,352 @@
+namespace Agent.Receiver
+
+open System
+open System.Globalization
+open System.Net
+open FsToolkit.ErrorHandling
+open Agent.Core
+
+/// Where the dashboard listens.
+type ListenAddress =
+    {
+        /// The address to bind; none stands for both loopback addresses, as `localhost` does.
+        Address: IPAddress voption
+        /// The port; 0 takes a free one.
+        Port: int
+    }
+
+    /// True when nobody but this machine can connect.
+    member listen.IsLoopback: bool =
+        match listen.Address with
+        | ValueNone -> true
+        | ValueSome address -> IPAddress.IsLoopback address
+
+/// Everything that `serve` can be told, checked.
+type ServeSettings =
+    {
+        /// Where it listens.
+        Listen: ListenAddress
+        /// The database's file.
+        Database: string
+        /// For so many days the minutes are kept.
+        RetentionDays: int
+        /// The file with the password that viewers log in with; empty for none.
+        ViewerPasswordFile: string
+        /// The header in which a proxy names the user that it let in; empty for none.
+        ProxyUserHeader: string
+    }
+
+/// What `register-server` can be told, checked. What is none stays as it is, or has its default.
+type RegisterSettings =
+    {
+        /// The database's file.
+        Database: string
+        /// The server's name in URLs.
+        Slug: string
+        /// What people call it.
+        Name: string voption
+        /// Its host name.
+        Hostname: string voption
+        /// What it is.
+        Description: string voption
+        /// Whether its samples are taken.
+        IsActive: bool voption
+        /// Make a new token.
+        RotateToken: bool
+    }
+
+/// Turns what the user gave into settings, or into all the errors at once.
+[<RequireQualifiedAccess>]
+module internal DashboardSettings =
+    [<Literal>]
+    let DefaultListen = "http://127.0.0.1:8000"
+
+    [<Literal>]
+    let DefaultDatabase = "ai-dashboard.db"
+
+    [<Literal>]
+    let DefaultRetentionDays = "14"
+
+    let private quoted (text: string) =
+        $"\"{Text.excerpt (ReadOnlySpan(Text.Encoding.UTF8.GetBytes text))}\""
+
+    let private refuse (given: Given) (reason: string) : Result<'a, ConfigError> =
+        Error
+            {
+                Origin = given.Origin
+                Message = $"{given.Origin}: {quoted given.Text} {reason}"
+            }
+
+    let private example = $"give a URL such as {DefaultListen}"
+
+    let private addressOf (given: Given) (uri: Uri) : Result<ListenAddress, ConfigError> =
+        let at address =
+            Ok { Address = address; Port = uri.Port }
+
+        match uri.DnsSafeHost with
+        | "localhost" -> at ValueNone
+        | host ->
+            match IPAddress.TryParse host with
+            | true, address -> at (ValueOption.ofObj address)
+            | _ -> refuse given $"names no address of this machine; use an IP address or localhost: {example}"
+
+    let private listenOf (given: Given) : Result<ListenAddress, ConfigError> =
+        // What other programs write for "all addresses" is no host name.
+        let text = given.Text.Trim().Replace("://*:", "://0.0.0.0:").Replace("://+:", "://0.0.0.0:")
+
+        match Uri.TryCreate(text, UriKind.Absolute) with
+        | true, NonNull uri when uri.Scheme = "http" && uri.Host <> "" ->
+            if uri.UserInfo <> "" then
+                Error
+                    {
+                        Origin = given.Origin
+                        Message = $"{given.Origin}: the URL must not contain a user name or password; {example}"
+                    }
+            elif uri.PathAndQuery <> "/" || uri.Fragment <> "" then
+                refuse given $"has a path; a reverse proxy can put the dashboard below one: {example}"
+            else
+                addressOf given uri
+        | true, NonNull uri when uri.Scheme = "https" ->
+            refuse given "asks for TLS, which a reverse proxy in front has to do; listen on http"
+        | _ -> refuse given $"is not a URL to listen on; {example}"
+
+    let private fileOf (given: Given) : Result<string, ConfigError> =
+        match given.Text.Trim() with
+        | path when path = "" || path.EndsWith '/' || path.Contains '\000' -> refuse given "is not the name of a file"
+        | path -> Ok path
+
+    let private daysOf (given: Given) : Result<int, ConfigError> =
+        match Int32.TryParse(given.Text.Trim(), NumberStyles.None, CultureInfo.InvariantCulture) with
+        | true, days when days >= 2 && days <= 3650 -> Ok days
+        | _ -> refuse given "is not a whole number of days, 2 to 3650"
+
+    let private headerOf (given: Given) : Result<string, ConfigError> =
+        let name = given.Text.Trim()
+
+        if
+            name <> ""
+            && name
+               |> Seq.forall (fun c -> Char.IsAsciiLetterOrDigit c || "!#$%&'*+-.^_`|~".Contains c)
+        then
+            Ok name
+        else
+            refuse given "is not the name of a header, such as X-Forwarded-User"
+
+    let private textOf (longest: int) (given: Given) : Result<string, ConfigError> =
+        let text = given.Text.Trim()
+
+        if text.Length <= longest && not (Seq.exists Char.IsControl text) then
+            Ok text
+        else
+            refuse given $"is not a text of at most {longest} characters without control characters"
+
+    let private switchOf (given: Given voption) = given.IsSome
+
+    let private optional (given: string -> Given voption) flag (fallback: 'a) check : Validation<'a, ConfigError> =
+        match given flag with
+        | ValueSome value -> Validation.ofResult (check value)
+        | ValueNone -> Ok fallback
+
+    /// The database's file.
+    let database (given: string -> Given voption) : Validation<string, ConfigError> =
+        optional given "--database" DefaultDatabase fileOf
+
+    /// The one word that a command takes beside its options.
+    let word (what: string) (words: string list) : Validation<string, ConfigError> =
+        match words with
+        | [ word ] -> Ok word
+        | [] ->
+            Error
+                [
+                    {
+                        Origin = what
+                        Message = $"Missing {what}"
+                    }
+                ]
+        | _ :: others ->
+            Error
+                [
+                    for other in others do
+                        {
+                            Origin = what
+                            Message = $"{quoted other} is one word too many: one {what} at a time"
+                        }
+                ]
+
+    let private slugOf (text: string) : Result<string, ConfigError> =
+        if Registration.isSlug text then
+            Ok text
+        else
+            refuse { Origin = "SLUG"; Text = text } "is not a server slug: 1 to 64 letters, digits, - or _"
+
+    /// A server's slug as the one word of a command.
+    let slug (words: string list) : Validation<string, ConfigError> =
+        word "SLUG" words |> Result.bind (slugOf >> Validation.ofResult)
+
+    /// What `backup` writes: its one word.
+    let file (words: string list) : Validation<string, ConfigError> =
+        word "FILE" words
+        |> Result.bind (fun text -> Validation.ofResult (fileOf { Origin = "FILE"; Text = text }))
+
+    /// Checks what `serve` was told.
+    let serve (given: string -> Given voption) : Result<ServeSettings, ConfigError list> =
+        let defaultListen =
+            {
+                Address = ValueSome IPAddress.Loopback
+                Port = 8000
+            }
+
+        validation {
+            let! listen = optional given "--listen" defaultListen listenOf
+            and! database = database given
+            and! days = optional given "--retention-days" (int DefaultRetentionDays) daysOf
+            and! passwordFile = optional given "--viewer-password-file" "" fileOf
+            and! header = optional given "--trust-proxy-user" "" headerOf
+
+            and! () =
+                match given "--viewer-password-file", given "--trust-proxy-user" with
+                | ValueSome _, ValueSome header ->
+                    Error
+                        [
+                            {
+                                Origin = header.Origin
+                                Message =
+                                    $"{header.Origin}: goes without --viewer-password-file: either the dashboard asks for a password, or the proxy in front does"
+                            }
+                        ]
+                | _ -> Ok()
+
+            and! () =
+                match given "--listen" with
+                | ValueSome at when (given "--viewer-password-file").IsNone && (given "--trust-proxy-user").IsNone ->
+                    match listenOf at with
+                    | Ok listen when not listen.IsLoopback ->
+                        Error
+                            [
+                                {
+                                    Origin = at.Origin
+                                    Message =
+                                        $"{at.Origin}: {quoted at.Text} lets other machines connect, and then everybody could look: "
+                                        + "give --viewer-password-file FILE, or --trust-proxy-user HEADER behind a proxy that logs users in"
+                                }
+                            ]
+                    | _ -> Ok()
+                | _ -> Ok()
+
+            return
+                {
+                    Listen = listen
+                    Database = database
+                    RetentionDays = days
+                    ViewerPasswordFile = passwordFile
+                    ProxyUserHeader = header
+                }
+        }
+
+    /// Checks what `register-server` was told.
+    let register (given: string -> Given voption) (words: string list) : Result<RegisterSettings, ConfigError list> =
+        let some check = check >> Result.map ValueSome
+
+        validation {
+            let! slug = slug words
+            and! database = database given
+            and! name = optional given "--name" ValueNone (some (textOf 120))
+            and! hostname = optional given "--hostname" ValueNone (some (textOf 255))
+            and! description = optional given "--description" ValueNone (some (textOf 1000))
+
+            and! isActive =
+                match given "--active", given "--inactive" with
+                | ValueSome _, ValueSome _ ->
+                    Error
+                        [
+                            {
+                                Origin = "--inactive"
+                                Message = "--active and --inactive exclude each other"
+                            }
+                        ]
+                | ValueSome _, ValueNone -> Ok(ValueSome true)
+                | ValueNone, ValueSome _ -> Ok(ValueSome false)
+                | ValueNone, ValueNone -> Ok ValueNone
+
+            return
+                {
+                    Database = database
+                    Slug = slug
+                    Name = name
+                    Hostname = hostname
+                    Description = description
+                    IsActive = isActive
+                    RotateToken = switchOf (given "--rotate-token")
+                }
+        }
+
+/// What registering a server comes to.
+[<RequireQualifiedAccess>]
+module Registering =
+    /// The registration that the settings ask for, from the one that is there, if one is.
+    [<CompiledName "Change">]
+    let change
+        (settings: RegisterSettings)
+        (known: Registration voption)
+        (id: int)
+        (tokenHash: byte[])
+        (now: DateTimeOffset)
+        : Registration =
+        let before =
+            known
+            |> ValueOption.defaultValue
+                {
+                    Id = id
+                    Slug = settings.Slug
+                    Name = settings.Slug
+                    Hostname = ""
+                    Description = ""
+                    IsActive = true
+                    CreatedAt = now
+                    TokenHash = tokenHash
+                }
+
+        { before with
+            Name = ValueOption.defaultValue before.Name settings.Name
+            Hostname = ValueOption.defaultValue before.Hostname settings.Hostname
+            Description = ValueOption.defaultValue before.Description settings.Description
+            IsActive = ValueOption.defaultValue before.IsActive settings.IsActive
+            TokenHash = tokenHash
+        }
+
+    /// The base URL for agents from the URL that the dashboard listened on last. One that stands for all addresses is no
+    /// address to send to.
+    let private hostOf (listen: string) =
+        if listen = "" then
+            DashboardSettings.DefaultListen
+        else
+            listen.TrimEnd('/').Replace("0.0.0.0", "DASHBOARD_HOST").Replace("[::]", "DASHBOARD_HOST")
+
+    /// What is printed: the token, which is empty unless it is new, and how to start the agent.
+    [<CompiledName "Told">]
+    let told (registration: Registration) (isNew: bool) (token: string) (listen: string) : string =
+        let slug = registration.Slug
+
+        let state =
+            if registration.IsActive then
+                ""
+            else
+                ", inactive: its samples are refused"
+
+        if token = "" then
+            $"Changed {slug}{state}; its token stays as it is (--rotate-token makes a new one).\n"
+        else
+            let verb = if isNew then "Registered" else "Changed"
+
+            String.concat
+                "\n"
+                [
+                    $"{verb} {slug}{state}."
+                    $"INGEST_TOKEN={token}"
+                    ""
+                    "The token is shown this once. On that server, with the line above pasted first, write it into a file and start the agent:"
+                    ""
+                    "  (umask 077; echo \"$INGEST_TOKEN\" > ingest-token)"
+                    $"  ai-dashboard-agent --host {hostOf listen} --server-slug {slug} --token-file ingest-token"
+                    ""
+                ]

@@ -1,0 +1,716 @@
+namespace Agent.Receiver
+
+open System
+open System.Buffers.Text
+open System.Collections.Generic
+open System.Globalization
+open System.Text
+open System.Text.Json
+open System.Text.Unicode
+open Agent.Core
+open Agent.Core.Gpu
+
+/// Why a request is refused: a constant sentence for each cause, and what varies.
+type Refusal =
+    {
+        /// Constant, so that it can be counted and recognised.
+        Error: string
+        /// Key, offending text, clocks; empty where there is nothing to add.
+        Detail: string
+    }
+
+/// A request body that can be stored.
+type Intake =
+    {
+        /// The sample.
+        Report: Report
+        /// The `agent` object as it was sent; empty when there is none.
+        Agent: ReadOnlyMemory<byte>
+        /// What was left out, a sentence each.
+        Warnings: string[]
+    }
+
+/// Reads request bodies leniently: what can be understood is taken, what cannot costs as little as possible, and is named.
+[<RequireQualifiedAccess>]
+module Intake =
+    /// The longest body, in bytes, whether it is compressed or not: 1 MiB.
+    let longestBody: int = int (Units.bytesOfMib (LanguagePrimitives.UInt64WithMeasure<Units.MiB> 1UL))
+
+    /// A sample may be this far ahead of the receiver's clock.
+    let furthestAhead: TimeSpan = TimeSpan.FromMinutes 5.0
+
+    /// Keys count microseconds from here.
+    let firstInstant: DateTimeOffset = DateTimeOffset(2000, 1, 1, 0, 0, 0, TimeSpan.Zero)
+
+    let private refusal error detail = { Error = error; Detail = detail }
+
+    let private notJson detail = refusal "Body is not JSON." detail
+
+    let private badSample detail = refusal "Sample cannot be read." detail
+
+    let private badInstant detail =
+        refusal "collected_at is no possible instant." detail
+
+    let private excerpt (text: ReadOnlySpan<byte>) = Text.excerpt text
+
+    let private utf8 (text: string) = Encoding.UTF8.GetBytes text
+
+    /// Names of one object's members, and which comes next when they come in our order, as they mostly do.
+    [<Sealed>]
+    type private Names(keys: string[]) =
+        let encoded = keys |> Array.map utf8
+
+        /// The position of the member that the reader stands on, -1 for one that is none of these. `next` is a guess.
+        member _.Find(reader: byref<Utf8JsonReader>, next: int) : int =
+            if next < encoded.Length && reader.ValueTextEquals(ReadOnlySpan encoded[next]) then
+                next
+            else
+                let mutable found = -1
+                let mutable index = 0
+
+                while found < 0 && index < encoded.Length do
+                    if reader.ValueTextEquals(ReadOnlySpan encoded[index]) then
+                        found <- index
+
+                    index <- index + 1
+
+                found
+
+        member _.Key(index: int) : string = keys[index]
+
+    /// One object's members: decimals, then whole numbers, then the others that it has.
+    let private namesOf (schema: Schema) (prefix: string) (others: string[]) =
+        let own (key: string) =
+            if prefix = "" then
+                key
+            elif key.StartsWith(prefix, StringComparison.Ordinal) then
+                key.Substring prefix.Length
+            else
+                ""
+
+        Names(
+            Array.concat
+                [
+                    schema.Decimals |> Array.map (fun (struct (key, _)) -> own key)
+                    schema.Wholes |> Array.map own
+                    others
+                ]
+        )
+
+    let private machineNames =
+        namesOf Schema.machine "" [| "collected_at"; "disks"; "gpus"; "fans"; "pressure" |]
+
+    let private pressureNames = namesOf Schema.machine "pressure_" [||]
+    let private diskNames = namesOf Schema.disk "" [| "device" |]
+    let private gpuNames = namesOf Schema.gpu "" [| "gpu_index"; "name"; "uuid" |]
+    let private fanNames = namesOf Schema.fan "" [| "label" |]
+    let private rootNames = Names [| "sample"; "agent" |]
+
+    let private throttleBits =
+        let table = Dictionary<string, int64>(StringComparer.Ordinal)
+
+        for bit in 0..62 do
+            table[(Throttle.reasonsOf (1UL <<< bit))[0]] <- 1L <<< bit
+
+        table
+
+    // ---- single values: 0 is good, 1 is null, 2 is bad; no closures, because the reader lives on the stack ---------------
+
+    [<Literal>]
+    let private Good = 0
+
+    [<Literal>]
+    let private Null = 1
+
+    [<Literal>]
+    let private Bad = 2
+
+    /// What was found in the place of something else, for a message.
+    let private found (reader: byref<Utf8JsonReader>) : string =
+        match reader.TokenType with
+        | JsonTokenType.StartObject -> "an object"
+        | JsonTokenType.StartArray -> "an array"
+        | JsonTokenType.True -> "true"
+        | JsonTokenType.False -> "false"
+        | JsonTokenType.Null -> "null"
+        | JsonTokenType.String -> "\"" + excerpt reader.ValueSpan + "\""
+        | _ -> excerpt reader.ValueSpan
+
+    let private trimmed (text: ReadOnlySpan<byte>) : ReadOnlySpan<byte> = text.Trim " \t\r\n"B
+
+    let private decimalIn (reader: byref<Utf8JsonReader>) (value: byref<float>) : int =
+        match reader.TokenType with
+        | JsonTokenType.Null -> Null
+        | JsonTokenType.Number ->
+            if reader.TryGetDouble &value && Double.IsFinite value then
+                Good
+            else
+                Bad
+        | JsonTokenType.String when not reader.ValueIsEscaped ->
+            let text = trimmed reader.ValueSpan
+            let mutable consumed = 0
+
+            if
+                Utf8Parser.TryParse(text, &value, &consumed)
+                && consumed = text.Length
+                && text.Length > 0
+                && Double.IsFinite value
+            then
+                Good
+            else
+                Bad
+        | _ -> Bad
+
+    /// A whole number; a fraction is cut off, as the deployed webapp does.
+    let private wholeIn (reader: byref<Utf8JsonReader>) (value: byref<int64>) : int =
+        let mutable number = 0.0
+
+        match reader.TokenType with
+        | JsonTokenType.Number when reader.TryGetInt64 &value -> if value >= 0L then Good else Bad
+        | JsonTokenType.String when
+            not reader.ValueIsEscaped
+            && Int64.TryParse(trimmed reader.ValueSpan, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, &value)
+            ->
+            if value >= 0L then Good else Bad
+        | _ ->
+            match decimalIn &reader &number with
+            // 2^63 as a float is the first that does not fit.
+            | Good when
+                number >= 0.0
+                && number < 9223372036854775808.0
+                && reader.ValueSpan.IndexOfAny(".eE"B) >= 0
+                ->
+                value <- int64 number
+                Good
+            | Good -> Bad
+            | other -> other
+
+    let private textIn (reader: byref<Utf8JsonReader>) (value: byref<string>) : int =
+        match reader.TokenType with
+        | JsonTokenType.Null -> Null
+        | JsonTokenType.String ->
+            // An escape such as \ud800 alone is valid JSON and no text.
+            try
+                value <- reader.GetString() |> Option.ofObj |> Option.defaultValue ""
+                Good
+            with :? InvalidOperationException ->
+                Bad
+        | _ -> Bad
+
+    let private offsetFormats =
+        [|
+            "yyyy-MM-dd'T'HH:mm:ss.FFFFFFFK"
+            "yyyy-MM-dd'T'HH:mm:ssK"
+            "yyyy-MM-dd' 'HH:mm:ss.FFFFFFFK"
+            "yyyy-MM-dd' 'HH:mm:ssK"
+        |]
+
+    /// RFC 3339; a blank may stand for the T, and an instant without offset is UTC. Cut to the microsecond.
+    [<CompiledName "InstantOf">]
+    let instantOf (text: string) : DateTimeOffset voption =
+        let text = text.Trim().ToUpperInvariant()
+
+        // More than seven digits of a fraction are more than .NET keeps.
+        let text =
+            match text.IndexOf '.' with
+            | -1 -> text
+            | point ->
+                let past =
+                    match text.AsSpan(point + 1).IndexOfAnyExceptInRange('0', '9') with
+                    | -1 -> text.Length
+                    | length -> point + 1 + length
+
+                if past - point > 8 then
+                    text.Remove(point + 8, past - point - 8)
+                else
+                    text
+
+        match
+            DateTimeOffset.TryParseExact(
+                text,
+                offsetFormats,
+                CultureInfo.InvariantCulture,
+                DateTimeStyles.AssumeUniversal ||| DateTimeStyles.AdjustToUniversal
+            )
+        with
+        | true, value -> ValueSome(value.AddTicks(-(value.Ticks % TimeSpan.TicksPerMicrosecond)))
+        | _ -> ValueNone
+
+    let private pathOf (list: string) (index: int) (key: string) =
+        if key = "" then
+            $"{list}[{index}]"
+        else
+            $"{list}[{index}].{key}"
+
+    // ---- the parts of a body ---------------------------------------------------------------------------------------------
+
+    /// What reading has come to; mutable, because the reader cannot be handed to closures.
+    [<Sealed; AllowNullLiteral>]
+    type private Progress() =
+        // Where the member that was read last stands. Put together only for messages: there are a hundred for each sample.
+        member val Place = "" with get, set
+        member val Position = -1 with get, set
+        member val Name = "" with get, set
+
+        member progress.StandAt(place: string, position: int, name: string) =
+            progress.Place <- place
+            progress.Position <- position
+            progress.Name <- name
+
+        /// The path of the member that was read last.
+        member progress.Key: string =
+            if progress.Position < 0 then
+                progress.Place + progress.Name
+            else
+                pathOf progress.Place progress.Position progress.Name
+
+        member val Refusal: Refusal voption = ValueNone with get, set
+        member val Warnings = ResizeArray<string>(0)
+        member val CollectedAt: DateTimeOffset voption = ValueNone with get, set
+        member val Machine = Schema.empty Schema.machine with get, set
+        member val Disks: DiskReport[] = [||] with get, set
+        member val Gpus: GpuReport[] = [||] with get, set
+        member val Fans: FanReport[] = [||] with get, set
+        member val HasSample = false with get, set
+        member val AgentStart = 0 with get, set
+        member val AgentEnd = 0 with get, set
+
+        member progress.Refuse(refusal: Refusal) =
+            if progress.Refusal.IsNone then
+                progress.Refusal <- ValueSome refusal
+
+    let private wanted = "a finite number"
+    let private wantedWhole = "a whole number from 0 to 9223372036854775807"
+
+    /// Reads one figure into its place. "" when it is good or null, else the sentence about it, without its path.
+    let private figure (reader: byref<Utf8JsonReader>) (schema: Schema) (figures: Figures) (index: int) : string =
+        let decimals = schema.Decimals.Length
+
+        if index < decimals then
+            let mutable value = 0.0
+
+            match decimalIn &reader &value with
+            | Good ->
+                figures.Decimals[index] <- value
+                ""
+            | Null ->
+                figures.Decimals[index] <- nan
+                ""
+            | _ -> $"expected {wanted}, found {found &reader}"
+        else
+            let mutable value = 0L
+
+            match wholeIn &reader &value with
+            | Good ->
+                figures.Wholes[index - decimals] <- value
+                ""
+            | Null ->
+                figures.Wholes[index - decimals] <- -1L
+                ""
+            | _ -> $"expected {wantedWhole}, found {found &reader}"
+
+    let private labelOf (text: string) : string =
+        let trimmed = text.Trim()
+
+        if trimmed.Length > Sample.LongestLabel then
+            // Not within a character of two units: half of one is no text.
+            let length =
+                if Char.IsHighSurrogate trimmed[Sample.LongestLabel - 1] then
+                    Sample.LongestLabel - 1
+                else
+                    Sample.LongestLabel
+
+            trimmed.Substring(0, length).TrimEnd()
+        else
+            trimmed
+
+    /// The reasons of one GPU as the driver's bits; what is unknown is left out and named.
+    let private throttleIn (reader: byref<Utf8JsonReader>) (progress: Progress) : int64 =
+        if reader.TokenType <> JsonTokenType.StartArray then
+            if reader.TokenType <> JsonTokenType.Null then
+                progress.Warnings.Add $"{progress.Key}: expected an array, found {found &reader}; left out"
+                reader.Skip()
+
+            -1L
+        else
+            let mutable mask = 0L
+            let mutable text = ""
+
+            while reader.Read() && reader.TokenType <> JsonTokenType.EndArray do
+                match textIn &reader &text with
+                | Good when throttleBits.ContainsKey(text.Trim()) -> mask <- mask ||| throttleBits[text.Trim()]
+                | _ ->
+                    progress.Warnings.Add $"{progress.Key}: {found &reader} is no known reason; left out"
+                    reader.Skip()
+
+            mask
+
+    /// One object of a list: its figures, and up to three texts. The sentence is empty when all of it is good.
+    let private entryIn
+        (reader: byref<Utf8JsonReader>)
+        (progress: Progress)
+        (list: string)
+        (position: int)
+        (names: Names)
+        (schema: Schema)
+        (texts: string[])
+        (index: byref<int64>)
+        (complaint: byref<string>)
+        : Figures =
+        let figures = Schema.empty schema
+        let own = schema.Decimals.Length + schema.Wholes.Length
+        let isGpu = obj.ReferenceEquals(schema, Schema.gpu)
+        let throttle = schema.Decimals.Length + Schema.gpuThrottle
+        let mutable next = 0
+        let mutable problem = ""
+
+        if reader.TokenType <> JsonTokenType.StartObject then
+            complaint <- $"{pathOf list position String.Empty}: expected an object, found {found &reader}"
+            reader.Skip()
+        else
+            while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
+                let member' = names.Find(&reader, next)
+                next <- member' + 1
+
+                if member' >= 0 then
+                    progress.StandAt(list, position, names.Key member')
+
+                reader.Read() |> ignore
+                problem <- ""
+
+                if member' < 0 then
+                    reader.Skip()
+                elif isGpu && member' = throttle then
+                    figures.Wholes[Schema.gpuThrottle] <- throttleIn &reader progress
+                elif member' < own then
+                    problem <- figure &reader schema figures member'
+                elif isGpu && member' = own then
+                    match wholeIn &reader &index with
+                    | Good when index <= int64 Int32.MaxValue -> ()
+                    | _ -> problem <- $"expected a GPU's index, found {found &reader}"
+                else
+                    let mutable text = ""
+
+                    match textIn &reader &text with
+                    | Good -> texts[member' - own] <- text
+                    | Null -> ()
+                    | _ -> problem <- $"expected a text, found {found &reader}"
+
+                if problem <> "" then
+                    if complaint = "" then
+                        complaint <- $"{progress.Key}: {problem}"
+
+                    reader.Skip()
+
+        figures
+
+    /// What stands where a list should: true when there are entries to read.
+    let private isList (reader: byref<Utf8JsonReader>) (progress: Progress) (list: string) : bool =
+        match reader.TokenType with
+        | JsonTokenType.StartArray -> true
+        | JsonTokenType.Null -> false
+        | _ ->
+            progress.Warnings.Add $"{list}: expected an array, found {found &reader}; left out"
+            reader.Skip()
+            false
+
+    /// More entries than this are no machine's.
+    [<Literal>]
+    let private MostEntries = 256
+
+    let private isThere (gpus: ResizeArray<GpuReport>) (index: int64) =
+        gpus.Exists(fun other -> int64 other.Index = index)
+
+    // The reader lives on the stack, so the three lists share `entryIn` and not a function that takes functions.
+    let private listIn (reader: byref<Utf8JsonReader>) (progress: Progress) (list: string) : unit =
+        if isList &reader progress list then
+            let disks = ResizeArray<DiskReport>()
+            let gpus = ResizeArray<GpuReport>()
+            let fans = ResizeArray<FanReport>()
+            let mutable position = 0
+
+            while reader.Read() && reader.TokenType <> JsonTokenType.EndArray do
+                let mutable complaint = ""
+                let mutable index = -1L
+                // A GPU's first text is in the place of its index, which is none.
+                let texts = [| ""; ""; "" |]
+
+                match list with
+                // Not read, so that a body full of them costs no more than its bytes.
+                | _ when position >= MostEntries ->
+                    complaint <- $"{pathOf list position String.Empty}: more than {MostEntries} entries"
+                    reader.Skip()
+                | "disks" ->
+                    let figures = entryIn &reader progress list position diskNames Schema.disk texts &index &complaint
+                    let device = labelOf texts[0]
+
+                    if complaint = "" && device = "" then
+                        complaint <- $"{pathOf list position String.Empty}: device is missing"
+
+                    if complaint = "" && disks.Exists(fun other -> other.Device = device) then
+                        complaint <- $"{pathOf list position String.Empty}: device \"{device}\" is there twice"
+
+                    if complaint = "" then
+                        disks.Add { Device = device; Figures = figures }
+                | "gpus" ->
+                    let figures = entryIn &reader progress list position gpuNames Schema.gpu texts &index &complaint
+
+                    if complaint = "" && index < 0L then
+                        complaint <- $"{pathOf list position String.Empty}: gpu_index is missing"
+
+                    if complaint = "" && isThere gpus index then
+                        complaint <- $"{pathOf list position String.Empty}: gpu_index {index} is there twice"
+
+                    if complaint = "" then
+                        gpus.Add
+                            {
+                                Index = int index
+                                Name = labelOf texts[1]
+                                Uuid = labelOf texts[2]
+                                Figures = figures
+                            }
+                | _ ->
+                    let figures = entryIn &reader progress list position fanNames Schema.fan texts &index &complaint
+                    let label = labelOf texts[0]
+
+                    if complaint = "" && label = "" then
+                        complaint <- $"{pathOf list position String.Empty}: label is missing"
+
+                    if complaint = "" && fans.Exists(fun other -> other.Label = label) then
+                        complaint <- $"{pathOf list position String.Empty}: label \"{label}\" is there twice"
+
+                    if complaint = "" then
+                        fans.Add { Label = label; Figures = figures }
+
+                if complaint <> "" && progress.Warnings.Count < 100 then
+                    progress.Warnings.Add(complaint + "; left out")
+
+                position <- position + 1
+
+            match list with
+            | "disks" -> progress.Disks <- disks.ToArray()
+            | "gpus" -> progress.Gpus <- gpus.ToArray()
+            | _ -> progress.Fans <- fans.ToArray()
+
+    /// Members of an object into the machine's figures; the first bad one is the refusal.
+    let private pressureIn (reader: byref<Utf8JsonReader>) (progress: Progress) : unit =
+        match reader.TokenType with
+        | JsonTokenType.Null -> ()
+        | JsonTokenType.StartObject ->
+            let mutable next = 0
+
+            while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
+                let index = pressureNames.Find(&reader, next)
+                next <- index + 1
+
+                if index >= 0 then
+                    progress.StandAt("pressure.", -1, pressureNames.Key index)
+
+                reader.Read() |> ignore
+
+                if index < 0 then
+                    reader.Skip()
+                else
+                    match figure &reader Schema.machine progress.Machine index with
+                    | "" -> ()
+                    | problem ->
+                        progress.Refuse(badSample $"{progress.Key}: {problem}")
+                        reader.Skip()
+        | _ ->
+            progress.Warnings.Add $"pressure: expected an object, found {found &reader}; left out"
+            reader.Skip()
+
+    let private machineDecimals = Schema.machine.Decimals.Length
+    let private machineOwn = machineDecimals + Schema.machine.Wholes.Length
+
+    let private instantIn (reader: byref<Utf8JsonReader>) (progress: Progress) : unit =
+        let mutable text = ""
+
+        match textIn &reader &text with
+        | Good ->
+            match instantOf text with
+            | ValueSome instant when instant >= firstInstant -> progress.CollectedAt <- ValueSome instant
+            | ValueSome _ ->
+                progress.Refuse(badInstant $"collected_at: \"{excerpt reader.ValueSpan}\" is before the year 2000; set the machine's clock")
+            | ValueNone ->
+                progress.Refuse(
+                    badInstant
+                        $"collected_at: expected an instant such as 2026-02-26T02:37:49.120000+00:00, found \"{excerpt reader.ValueSpan}\""
+                )
+        | _ ->
+            progress.Refuse(badInstant $"collected_at: expected a text with an instant, found {found &reader}")
+            reader.Skip()
+
+    /// One member of the sample, on whose name the reader stands; the position of the name that probably follows.
+    let private memberIn (reader: byref<Utf8JsonReader>) (progress: Progress) (next: int) : int =
+        let index = machineNames.Find(&reader, next)
+
+        if index >= 0 then
+            progress.StandAt("", -1, machineNames.Key index)
+
+        reader.Read() |> ignore
+
+        if index < 0 then
+            reader.Skip()
+        elif index < machineOwn then
+            match figure &reader Schema.machine progress.Machine index with
+            | "" -> ()
+            | problem ->
+                progress.Refuse(badSample $"{progress.Key}: {problem}")
+                reader.Skip()
+        else
+            match index - machineOwn with
+            | 0 -> instantIn &reader progress
+            | 4 -> pressureIn &reader progress
+            | _ -> listIn &reader progress progress.Key
+
+        index + 1
+
+    let private sampleIn (reader: byref<Utf8JsonReader>) (progress: Progress) : unit =
+        progress.HasSample <- true
+
+        if reader.TokenType <> JsonTokenType.StartObject then
+            progress.Refuse(refusal "Sample is not an object." $"sample: expected an object, found {found &reader}")
+            reader.Skip()
+        else
+            let mutable next = 0
+
+            while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
+                next <- memberIn &reader progress next
+
+    let private agentIn (reader: byref<Utf8JsonReader>) (progress: Progress) : unit =
+        match reader.TokenType with
+        | JsonTokenType.StartObject ->
+            progress.AgentStart <- int reader.TokenStartIndex
+            reader.Skip()
+            progress.AgentEnd <- int reader.BytesConsumed
+        | JsonTokenType.Null -> ()
+        | _ ->
+            progress.Warnings.Add $"agent: expected an object, found {found &reader}; left out"
+            reader.Skip()
+
+    /// True when the body's object has a member `sample`: else it is a bare sample. What is no JSON is found out by reading it.
+    let private hasSample (body: ReadOnlySpan<byte>) : bool =
+        let mutable reader = Utf8JsonReader body
+        let mutable answer = false
+
+        try
+            if reader.Read() && reader.TokenType = JsonTokenType.StartObject then
+                while not answer && reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
+                    answer <- rootNames.Find(&reader, 0) = 0
+
+                    if not answer then
+                        reader.Skip()
+        with :? JsonException ->
+            ()
+
+        answer
+
+    let private bodyIn (body: ReadOnlySpan<byte>) (progress: Progress) : unit =
+        let mutable reader = Utf8JsonReader body
+
+        if not (reader.Read()) || reader.TokenType <> JsonTokenType.StartObject then
+            progress.Refuse(refusal "Body is not a JSON object." $"expected an object, found {found &reader}")
+            reader.Skip()
+        elif hasSample body then
+            while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
+                let which = rootNames.Find(&reader, 0)
+
+                if which >= 0 then
+                    progress.StandAt("", -1, rootNames.Key which)
+
+                reader.Read() |> ignore
+
+                match which with
+                | 0 -> sampleIn &reader progress
+                | 1 -> agentIn &reader progress
+                | _ -> reader.Skip()
+        else
+            let mutable next = 0
+
+            while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
+                next <- memberIn &reader progress next
+
+        // Whatever follows the object is no JSON.
+        reader.Read() |> ignore
+
+    let private byteOrderMark = [| 0xEFuy; 0xBBuy; 0xBFuy |]
+
+    let private instantText (instant: DateTimeOffset) = Wire.instant instant
+
+    let private read (body: ReadOnlyMemory<byte>) (now: DateTimeOffset) : Result<Intake, Refusal> =
+        let progress = Progress()
+
+        let problem =
+            try
+                bodyIn body.Span progress
+                ValueNone
+            with
+            | :? JsonException as error ->
+                // The reader's message ends with where it stands.
+                let at = if progress.Key = "" then "" else progress.Key + ": "
+                ValueSome(notJson $"{at}{error.Message}")
+            // An escape that is no Unicode, in a name or a number's text.
+            | :? InvalidOperationException -> ValueSome(notJson $"{progress.Key}: text that is not Unicode")
+
+        match problem, progress.Refusal, progress.CollectedAt with
+        | ValueSome refusal, _, _
+        | _, ValueSome refusal, _ -> Error refusal
+        | _, _, ValueNone -> Error(badInstant "collected_at is missing")
+        | _, _, ValueSome instant when instant > now + furthestAhead ->
+            Error(
+                refusal
+                    "Sample is dated in the future."
+                    $"collected_at is {instantText instant}, the receiver's clock says {instantText now}; more than {furthestAhead.TotalMinutes} minutes ahead is refused: set the machine's clock"
+            )
+        | _, _, ValueSome instant ->
+            Ok
+                {
+                    Report =
+                        {
+                            CollectedAt = instant
+                            Machine = progress.Machine
+                            Disks = progress.Disks
+                            Gpus = progress.Gpus
+                            Fans = progress.Fans
+                        }
+                    Agent = body.Slice(progress.AgentStart, progress.AgentEnd - progress.AgentStart)
+                    Warnings = progress.Warnings.ToArray()
+                }
+
+    /// Reads one request body; `now` is the receiver's clock.
+    [<CompiledName "Read">]
+    let decode (body: ReadOnlyMemory<byte>) (now: DateTimeOffset) : Result<Intake, Refusal> =
+        let body =
+            if body.Span.StartsWith(ReadOnlySpan byteOrderMark) then
+                body.Slice byteOrderMark.Length
+            else
+                body
+
+        if not (Utf8.IsValid body.Span) then
+            Error(notJson "the body is not UTF-8")
+        else
+            read body now
+
+    /// The first members of an `agent` object, as JSON: so many are kept.
+    [<Literal>]
+    let private MostAgentKeys = 25
+
+    /// The `agent` object as it is kept: its first 25 members. None when it has more bytes than anyone would want to read.
+    [<CompiledName "KeptAgent">]
+    let keptAgent (agent: ReadOnlyMemory<byte>) : string voption =
+        if agent.IsEmpty || agent.Length > longestBody / 8 then
+            ValueNone
+        else
+            Decode.fromBytes
+                (fun _ element ->
+                    element.EnumerateObject()
+                    |> Seq.truncate MostAgentKeys
+                    |> Seq.map (fun entry -> entry.Name, (fun (writer: Utf8JsonWriter) -> entry.Value.WriteTo writer))
+                    |> Encode.object
+                    |> Encode.toString 0
+                    |> Ok)
+                agent
+            |> function
+                | Ok text -> ValueSome text
+                | Error _ -> ValueNone

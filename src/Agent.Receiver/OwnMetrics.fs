@@ -1,0 +1,93 @@
+namespace Agent.Receiver
+
+open System.Globalization
+open System.Text
+open Agent.Core
+
+/// What the dashboard measures about itself.
+type OwnFigures =
+    {
+        /// Its version.
+        Version: string
+        /// Requests with a sample, by the status that they were answered with.
+        Ingests: (struct (int * int64))[]
+        /// Samples that are on disk because of them.
+        Samples: int64
+        /// Upper bounds of commits' durations, in seconds.
+        CommitBounds: float[]
+        /// How many commits took at most as long as each bound, and in the last place all of them.
+        Commits: int64[]
+        /// How long all commits took together, in seconds.
+        CommitSeconds: float
+        /// Commits that failed.
+        FailedCommits: int64
+        /// Registered servers by their state.
+        Servers: (struct (string * int64))[]
+        /// Clients that listen to events.
+        Listeners: int64
+        /// The database's pages, in bytes.
+        DatabaseBytes: int64
+        /// The memory that the process occupies, in bytes.
+        ResidentBytes: int64
+    }
+
+/// The dashboard's own figures as Prometheus text (text/plain; version=0.0.4).
+[<RequireQualifiedAccess>]
+module OwnMetrics =
+    let private number (value: float) =
+        value.ToString("R", CultureInfo.InvariantCulture)
+
+    /// The text.
+    [<CompiledName "Text">]
+    let text (figures: OwnFigures) : string =
+        let output = StringBuilder()
+
+        let family name kind (help: string) (lines: (string * string) list) =
+            output.Append($"# HELP ai_dashboard_{name} {help}\n# TYPE ai_dashboard_{name} {kind}\n")
+            |> ignore
+
+            for suffix, value in lines do
+                output.Append($"ai_dashboard_{name}{suffix} {value}\n") |> ignore
+
+        family "build_info" "gauge" "1, with the version as a label." [ $"{{version=\"{figures.Version}\"}}", "1" ]
+
+        family
+            "ingest_requests_total"
+            "counter"
+            "Requests with a sample, by the status of the answer."
+            [
+                for struct (status, count) in figures.Ingests do
+                    $"{{status=\"{status}\"}}", string count
+            ]
+
+        family "samples_total" "counter" "Samples acknowledged, which are on disk." [ "", string figures.Samples ]
+
+        family
+            "commit_duration_seconds"
+            "histogram"
+            "Transactions of samples, from their beginning to the disk."
+            [
+                for index in 0 .. figures.CommitBounds.Length - 1 do
+                    $"_bucket{{le=\"{number figures.CommitBounds[index]}\"}}", string figures.Commits[index]
+
+                let all = string figures.Commits[figures.CommitBounds.Length]
+                "_bucket{le=\"+Inf\"}", all
+                "_sum", number figures.CommitSeconds
+                "_count", all
+            ]
+
+        family "failed_commits_total" "counter" "Transactions that the disk did not take." [ "", string figures.FailedCommits ]
+
+        family
+            "servers"
+            "gauge"
+            "Registered servers by state."
+            [
+                for struct (state, count) in figures.Servers do
+                    $"{{state=\"{state}\"}}", string count
+            ]
+
+        family "event_listeners" "gauge" "Clients that listen to events." [ "", string figures.Listeners ]
+        family "database_bytes" "gauge" "Size of the database without its log." [ "", string figures.DatabaseBytes ]
+        family "resident_memory_bytes" "gauge" "Memory that the process occupies." [ "", string figures.ResidentBytes ]
+        output.ToString()

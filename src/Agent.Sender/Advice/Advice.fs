@@ -1,0 +1,681 @@
+namespace Agent.Sender
+
+open System
+open System.Globalization
+open Agent.Core
+
+/// A destination of samples.
+type Destination =
+    /// The webapp's ingest API.
+    | Ingest = 0
+    /// A receiver of remote-write.
+    | RemoteWrite = 1
+
+/// A cause of trouble that the agent can find out by itself. What is wrong and what to do stand in `Advice.table`, so that
+/// nothing but the table has to look into this.
+[<RequireQualifiedAccess>]
+type Cause =
+    /// No base URL was given.
+    | HostMissing
+    /// No slug was given.
+    | SlugMissing
+    /// No token was given.
+    | TokenMissing
+    /// The token has white space or other characters that no token has.
+    | TokenMalformed
+    /// The token's file cannot be read.
+    | TokenUnreadable
+    /// Others can see the token.
+    | TokenExposed
+    /// Certificates are not verified.
+    | Unverified
+    /// The token goes over plain http to another machine.
+    | PlainHttp
+    /// A value was changed to make it usable.
+    | ValueChanged
+    /// 401 of the webapp.
+    | TokenRefused
+    /// 403 of the webapp.
+    | ServerDisabled
+    /// 401 or 403 of something else.
+    | AccessDenied
+    /// 404, whatever the reason.
+    | NotFound
+    /// 404, and the route is there.
+    | SlugUnknown
+    /// 404, and the route is not there.
+    | RouteMissing
+    /// 405.
+    | MethodRefused
+    /// 407, or the proxy does not let a connection through.
+    | ProxyRefuses
+    /// A 2xx that is not the webapp's.
+    | ForeignService
+    /// 401 or 403 of a receiver of remote-write.
+    | ReceiverDenies
+    /// 404 or 405, or a page, where a receiver of remote-write should be.
+    | ReceiverMissing
+    /// A receiver of remote-write refuses everything, and not for what the samples are.
+    | ReceiverRefuses
+    /// The file of headers for remote-write cannot be read or understood.
+    | HeadersUnusable
+    /// 3xx.
+    | Redirected
+    /// 400 or 422.
+    | SampleRefused
+    /// 413.
+    | SampleTooLarge
+    /// 429.
+    | TooManyRequests
+    /// 408 or 425.
+    | ServerImpatient
+    /// 502, 503 or 504.
+    | GatewayFailing
+    /// Any other 5xx.
+    | ServerFailing
+    /// Any other answer.
+    | UnexpectedAnswer
+    /// The name does not resolve.
+    | NameUnresolved
+    /// Nothing listens.
+    | ConnectionRefused
+    /// No route to the host.
+    | Unreachable
+    /// No connection in time.
+    | NoConnection
+    /// No answer in time.
+    | TimedOut
+    /// The connection broke.
+    | ConnectionBroken
+    /// Something answers, and it cannot be read.
+    | AnswerUnreadable
+    /// TLS: the certificate is out of date.
+    | CertificateExpired
+    /// TLS: the certificate is of the future.
+    | CertificateNotYetValid
+    /// TLS: nobody whom this machine trusts has issued the certificate.
+    | IssuerUnknown
+    /// TLS: the certificate is another host's.
+    | WrongHostName
+    /// TLS: the certificate is refused for something else.
+    | CertificateRefused
+    /// TLS: what listens does not speak it.
+    | NotTls
+    /// TLS: the server wants a client certificate.
+    | ClientCertificateWanted
+    /// TLS: the server does not accept the client certificate.
+    | ClientCertificateRefused
+    /// TLS: anything else.
+    | TlsFailed
+    /// This machine's clock and the webapp's differ.
+    | ClockSkewed
+    /// A needed source of readings is not there.
+    | SourceMissing
+    /// A source of readings cannot be read or understood.
+    | SourceUnreadable
+    /// No NVIDIA GPU in this machine.
+    | NoGpu
+    /// A GPU without a driver.
+    | GpuDriverMissing
+    /// A driver without its device nodes, as in a container.
+    | GpuNodesMissing
+    /// The device nodes, or the library, refuse.
+    | GpuNoPermission
+    /// The driver and its library are of two versions.
+    | GpuVersionMismatch
+    /// A driver without its library.
+    | GpuLibraryMissing
+    /// The library fails.
+    | GpuLibraryFailing
+    /// A call of the library does not return.
+    | GpuLibraryHanging
+    /// A GPU without nvidia-smi.
+    | GpuReaderMissing
+    /// nvidia-smi fails.
+    | GpuReaderFailing
+    /// nvidia-smi hangs.
+    | GpuReaderHanging
+    /// The driver shows no GPU though one is there.
+    | GpuHidden
+    /// A GPU has fallen off the bus.
+    | GpuLost
+    /// The driver does not tell everything.
+    | GpuFieldsUnreadable
+    /// `--disks` names disks that are not there.
+    | DisksUnmatched
+    /// No physical disk was found.
+    | NoDisks
+    /// Utilisation is a rate, and the first sample has none.
+    | FirstSample
+    /// The tracked disks have never been busy while others were.
+    | DisksIdle
+    /// The kernel does not count busy time.
+    | BusyTimeUncounted
+    /// `--interfaces` names interfaces that are not there.
+    | InterfacesUnmatched
+    /// There is no interface but the loopback.
+    | NoInterfaces
+    /// No directory keeps undelivered samples.
+    | NoSpool
+    /// The spool cannot be written to.
+    | SpoolUnusable
+    /// Another agent uses the spool.
+    | SpoolInUse
+    /// The file system of the spool is almost full.
+    | SpoolNearlyFull
+    /// Samples wait in the spool.
+    | SpoolBacklog
+    /// The agent runs in a container and reads the container's own /proc.
+    | InContainer
+    /// Other users' processes are hidden.
+    | ProcessesHidden
+    /// A check could not be made.
+    | NotChecked
+    /// A check was left out, as the user wants it.
+    | LeftOut
+
+/// What is to be said of a cause.
+type Remedy =
+    {
+        /// What it is about.
+        Cause: Cause
+        /// Its name for machines.
+        Key: string
+        /// What is wrong, a sentence.
+        Wrong: string
+        /// What to do about it, a sentence.
+        Fix: string
+    }
+
+/// Causes of trouble, and what to do about each.
+[<RequireQualifiedAccess>]
+module Advice =
+    /// This machine's clock may be off by so much.
+    let LargestSkew = TimeSpan.FromSeconds 5.0
+
+    /// Every cause once.
+    [<CompiledName "Table">]
+    let table: Remedy[] =
+        [|
+            Cause.HostMissing, "host-missing", "No base URL of the webapp is given.", "Give it with --host or AI_DASHBOARD_HOST."
+            Cause.SlugMissing,
+            "slug-missing",
+            "No slug of this server is given.",
+            "Give the one it is registered under with --server-slug or AI_DASHBOARD_SERVER_SLUG."
+            Cause.TokenMissing,
+            "token-missing",
+            "No ingest token is given.",
+            "Put the token that the registration printed into a file and name it with --token-file."
+            Cause.TokenMalformed,
+            "token-malformed",
+            "The token contains white space or characters that no token has.",
+            "Copy it again, alone and on one line, without the text around it."
+            Cause.TokenUnreadable,
+            "token-unreadable",
+            "The token's file cannot be read.",
+            "Correct --token-file, or let the agent's user read that file."
+            Cause.TokenExposed,
+            "token-exposed",
+            "Others on this machine can see the token.",
+            "Put it into a file with mode 600 and name that with --token-file."
+            Cause.Unverified,
+            "unverified",
+            "TLS certificates are not verified: anyone on the way can read the token.",
+            "Remove --insecure; for an issuer of your own give its certificate with --ca-file."
+            Cause.PlainHttp,
+            "plain-http",
+            "The token goes to the webapp without encryption: anyone on the way can read it.",
+            "Give an https:// address with --host; over a network of your own it may do as it is."
+            Cause.ValueChanged, "value-changed", "A value was changed to make it usable.", "Give a value within the limits."
+            Cause.TokenRefused,
+            "token-refused",
+            "The webapp refuses the token: it is wrong, or was rotated.",
+            "Run register_server SLUG --rotate-token at the webapp and give the agent the new token."
+            Cause.ServerDisabled,
+            "server-disabled",
+            "The webapp knows this server and has it disabled.",
+            "Enable the server at the webapp; the agent goes on by itself."
+            Cause.AccessDenied,
+            "access-denied",
+            "Something in front of the webapp denies access, or has replaced its answer.",
+            "Let the proxy or firewall pass POST requests to /api/ingest/ with the header X-Monitoring-Token."
+            Cause.NotFound,
+            "not-found",
+            "The ingest URL is not found: the base URL or the slug is wrong, or a proxy does not forward /api/ingest/.",
+            "Check --host and --server-slug, and what the proxy forwards."
+            Cause.SlugUnknown,
+            "slug-unknown",
+            "The webapp is there, and knows no server of this slug.",
+            "Correct --server-slug, or run register_server SLUG at the webapp."
+            Cause.RouteMissing,
+            "route-missing",
+            "There is no ingest API at this base URL: it is wrong, or a proxy does not forward /api/ingest/.",
+            "Correct --host, path prefix included, or have the proxy forward /api/ingest/."
+            Cause.MethodRefused,
+            "method-refused",
+            "What answers at this URL takes no POST: it is not the ingest API.",
+            "Correct --host, path prefix included, or have the proxy forward /api/ingest/."
+            Cause.ProxyRefuses,
+            "proxy-refuses",
+            "The proxy on the way does not let requests through, or asks for a login.",
+            "Correct HTTP_PROXY or HTTPS_PROXY, or name the webapp in NO_PROXY."
+            Cause.ForeignService,
+            "foreign-service",
+            "Something else than the webapp answers at this address, such as a captive portal or a login page.",
+            "Open the base URL in a browser from this network, log in there if it asks, or correct --host."
+            Cause.ReceiverDenies,
+            "receiver-denies",
+            "The receiver of remote-write denies access: credentials or tenant are missing or wrong.",
+            "Put the right headers, such as Authorization: Bearer … or X-Scope-OrgID: …, into --remote-write-header-file."
+            Cause.ReceiverMissing,
+            "receiver-missing",
+            "There is no receiver of remote-write at this URL, or it is switched off.",
+            "Correct --remote-write, path included, or start Prometheus with --web.enable-remote-write-receiver."
+            Cause.ReceiverRefuses,
+            "receiver-refuses",
+            "What answers refuses every request: most likely it takes remote-write at another path.",
+            "Correct the path in --remote-write (VictoriaMetrics says 400 to any it does not know), or look into its log."
+            Cause.HeadersUnusable,
+            "headers-unusable",
+            "The file of headers for remote-write cannot be used.",
+            "Correct --remote-write-header-file: one header a line as Name: value, readable for the agent's user."
+            Cause.Redirected,
+            "redirected",
+            "The base URL redirects, and redirects are not followed: they would carry the token along.",
+            "Give the URL that it redirects to as --host, most often https in place of http."
+            Cause.SampleRefused,
+            "sample-refused",
+            "The webapp refuses the sample for what is in it.",
+            "Compare the clocks and the versions of agent and webapp; the webapp's log says more."
+            Cause.SampleTooLarge,
+            "sample-too-large",
+            "The webapp or a proxy in front finds the sample too large.",
+            "Raise the proxy's limit of request bodies to 1 MiB, or track less with --disks and --interfaces."
+            Cause.TooManyRequests,
+            "too-many-requests",
+            "The webapp or a proxy in front limits how many requests it takes.",
+            "Give a longer --interval, or lift that limit."
+            Cause.ServerImpatient,
+            "server-impatient",
+            "The webapp or a proxy in front waited too long for the request.",
+            "Look for a slow or lossy network on the way; the agent tries again by itself."
+            Cause.GatewayFailing,
+            "gateway-failing",
+            "A proxy answers, and gets no good answer from the webapp behind it.",
+            "Start the webapp, or correct the proxy; the agent tries again by itself."
+            Cause.ServerFailing,
+            "server-failing",
+            "The webapp fails on its side.",
+            "Look into the webapp's log; the agent tries again by itself."
+            Cause.UnexpectedAnswer,
+            "unexpected-answer",
+            "The answer is none that the ingest API gives.",
+            "Check what listens at the base URL, and whether a proxy in between answers in its place."
+            Cause.NameUnresolved,
+            "name-unresolved",
+            "The webapp's host name does not resolve.",
+            "Correct --host, or this machine's DNS (/etc/resolv.conf, /etc/hosts)."
+            Cause.ConnectionRefused,
+            "connection-refused",
+            "Nothing listens at the webapp's address.",
+            "Start the webapp, or correct the port in --host."
+            Cause.Unreachable,
+            "unreachable",
+            "The webapp's address cannot be reached from here.",
+            "Check this machine's network and the firewalls on the way."
+            Cause.NoConnection,
+            "no-connection",
+            "No connection comes about in time.",
+            "Check for a firewall that drops packets, the port in --host, and whether that machine runs."
+            Cause.TimedOut,
+            "timed-out",
+            "There is no complete answer in time.",
+            "Check for an overloaded webapp or proxy; for a slow network give a longer --timeout."
+            Cause.ConnectionBroken,
+            "connection-broken",
+            "The connection breaks before the answer is complete.",
+            "Check that --host has the right scheme (http or https) and port, and what the proxy's log says."
+            Cause.AnswerUnreadable,
+            "answer-unreadable",
+            "What answers there does not speak HTTP/1.1 as it should, so it is unknown whether the sample arrived.",
+            "Check the scheme and the port in --host, and what a proxy or firewall in between makes of answers."
+            Cause.CertificateExpired,
+            "certificate-expired",
+            "The webapp's certificate has expired.",
+            "Renew it at the webapp; if it is valid, set this machine's clock."
+            Cause.CertificateNotYetValid,
+            "certificate-not-yet-valid",
+            "The webapp's certificate is not valid yet.",
+            "Set this machine's clock, most likely; else look at the certificate."
+            Cause.IssuerUnknown,
+            "issuer-unknown",
+            "The webapp's certificate is from an issuer whom this machine does not trust, or its chain is incomplete.",
+            "Give the issuer's certificate with --ca-file, or have the webapp send its intermediate certificates."
+            Cause.WrongHostName,
+            "wrong-host-name",
+            "The webapp's certificate is for another host name.",
+            "Use a name that the certificate has in --host, or renew the certificate with this one."
+            Cause.CertificateRefused,
+            "certificate-refused",
+            "The webapp's certificate is revoked, weak, or not made for servers.",
+            "Have the webapp use a new certificate, with an RSA key of 2048 bits or more and SHA-256."
+            Cause.NotTls,
+            "not-tls",
+            "What listens there does not speak TLS.",
+            "Give http in place of https in --host, or the port of https."
+            Cause.ClientCertificateWanted,
+            "client-certificate-wanted",
+            "The webapp, or a proxy in front, asks for a client certificate.",
+            "Give one with --client-cert and --client-key."
+            Cause.ClientCertificateRefused,
+            "client-certificate-refused",
+            "The webapp, or a proxy in front, does not accept the client certificate.",
+            "Check that --client-cert is in date and from an issuer that it trusts."
+            Cause.TlsFailed,
+            "tls-failed",
+            "TLS cannot be set up with what listens there.",
+            "Check its versions of TLS and its log, and whether it knows this host name."
+            Cause.ClockSkewed,
+            "clock-skewed",
+            "This machine's clock and the webapp's differ.",
+            "Synchronise both with NTP (timedatectl set-ntp true)."
+            Cause.SourceMissing,
+            "source-missing",
+            "A file that every Linux has is not there.",
+            "Correct --procfs, and take ProcSubset and similar restrictions out of the agent's unit."
+            Cause.SourceUnreadable,
+            "source-unreadable",
+            "A source cannot be read or understood; its fields are null.",
+            "Let the agent's user read it; if it is readable, report the text shown here."
+            Cause.NoGpu, "no-gpu", "No NVIDIA GPU is found.", "On a machine without one nothing; else check the slot and lspci."
+            Cause.GpuDriverMissing,
+            "gpu-driver-missing",
+            "The machine has an NVIDIA GPU, and no NVIDIA driver is loaded.",
+            "Install the driver, or load it with modprobe nvidia; dmesg says why it refuses (Secure Boot, nouveau)."
+            Cause.GpuNodesMissing,
+            "gpu-nodes-missing",
+            "The NVIDIA driver is loaded, and its device nodes are not here.",
+            "In a container or unit let /dev/nvidia* in (docker: --gpus all); on the machine itself run nvidia-smi once as root."
+            Cause.GpuNoPermission,
+            "gpu-no-permission",
+            "The agent may not use the GPUs.",
+            "Let its user, unit (DeviceAllow=) or container have /dev/nvidiactl and /dev/nvidia*."
+            Cause.GpuVersionMismatch,
+            "gpu-version-mismatch",
+            "The NVIDIA driver in the kernel and its library are of two versions.",
+            "After an update reload the driver or restart the machine; in a container use the library of its host."
+            Cause.GpuLibraryMissing,
+            "gpu-library-missing",
+            "The NVIDIA driver is loaded, and its library libnvidia-ml.so.1 cannot be loaded.",
+            "Install it (libnvidia-compute, nvidia-driver-libs), or name it with --nvml-library."
+            Cause.GpuLibraryFailing,
+            "gpu-library-failing",
+            "NVIDIA's library libnvidia-ml fails.",
+            "Run nvidia-smi as the agent's user, and look for NVRM and Xid in dmesg."
+            Cause.GpuLibraryHanging,
+            "gpu-library-hanging",
+            "A call of NVIDIA's library libnvidia-ml does not return.",
+            "Look for NVRM and Xid in dmesg: the driver hangs; reset the GPU, reload the driver or restart the machine."
+            Cause.GpuReaderMissing,
+            "gpu-reader-missing",
+            "The machine has an NVIDIA GPU, and nvidia-smi is not found.",
+            "Install the NVIDIA driver's utilities, or add their directory to the agent's PATH."
+            Cause.GpuReaderFailing,
+            "gpu-reader-failing",
+            "nvidia-smi fails.",
+            "Run nvidia-smi as the agent's user: mostly the driver is not loaded, or does not match its library."
+            Cause.GpuReaderHanging,
+            "gpu-reader-hanging",
+            "nvidia-smi does not come to an end.",
+            "Look for Xid errors in dmesg: a GPU or the driver hangs; reset the GPU or restart the machine."
+            Cause.GpuHidden,
+            "gpu-hidden",
+            "The machine has an NVIDIA GPU, and its driver shows none.",
+            "Check the driver with dmesg, and in a container or a unit whether /dev/nvidia* is passed in."
+            Cause.GpuLost,
+            "gpu-lost",
+            "A GPU has fallen off the bus, or wants to be reset.",
+            "Look for Xid 79 in dmesg; reset it with nvidia-smi --gpu-reset or restart the machine, and check power and seat."
+            Cause.GpuFieldsUnreadable,
+            "gpu-fields-unreadable",
+            "The NVIDIA driver does not tell everything; the missing fields are null.",
+            "Compare with nvidia-smi -q; a value that it shows and the agent lacks is worth a report."
+            Cause.DisksUnmatched, "disks-unmatched", "--disks names disks that this machine does not have.", "Give names that lsblk shows."
+            Cause.NoDisks,
+            "no-disks",
+            "No disk is found: no block device with hardware or a network below it.",
+            "Name the devices to track with --disks."
+            Cause.FirstSample,
+            "first-sample",
+            "Disk utilisation is counted between two samples, so the first one has none.",
+            "Wait for the second sample; with --once there is none, unless it is run again and again."
+            Cause.DisksIdle,
+            "disks-idle",
+            "The tracked disks have not been busy since the machine started, and others have.",
+            "Name the disks that hold the data with --disks (lsblk)."
+            Cause.BusyTimeUncounted,
+            "busy-time-uncounted",
+            "The kernel does not count how long these disks are busy, so their utilisation is not known.",
+            "Switch the counting on: echo 1 > /sys/block/NAME/queue/iostats."
+            Cause.InterfacesUnmatched,
+            "interfaces-unmatched",
+            "--interfaces names interfaces that this machine does not have.",
+            "Give names that `ip link` shows."
+            Cause.NoInterfaces,
+            "no-interfaces",
+            "There is no network interface but the loopback.",
+            "In a container bind the host's /proc and name it with --procfs."
+            Cause.NoSpool,
+            "no-spool",
+            "Undelivered samples wait in memory only, and are lost when the agent stops.",
+            "Give a directory with --spool."
+            Cause.SpoolUnusable, "spool-unusable", "The spool directory cannot be used.", "Create it, and let the agent's user write to it."
+            Cause.SpoolInUse,
+            "spool-in-use",
+            "An agent uses the spool directory at this moment.",
+            "If that is the service you diagnose, all is well; two agents need two directories."
+            Cause.SpoolNearlyFull,
+            "spool-nearly-full",
+            "The file system of the spool has less room than the spool may need.",
+            "Free some space there, or lower --spool-max-mb."
+            Cause.SpoolBacklog,
+            "spool-backlog",
+            "Samples wait in the spool for their delivery.",
+            "Mend what keeps them from the webapp; a running agent delivers them by itself."
+            Cause.InContainer,
+            "in-container",
+            "The agent runs in a container and reads the container's own files, which hide the host's network and processes.",
+            "Bind the host's /proc, /sys and / into it and name them with --procfs, --sysfs and --rootfs."
+            Cause.ProcessesHidden,
+            "processes-hidden",
+            "The processes of other users are hidden from the agent, so it counts only its own.",
+            "Take ProtectProc out of the agent's unit, or mount /proc without hidepid."
+            Cause.NotChecked, "not-checked", "This could not be checked.", "Mend what is wrong first."
+            Cause.LeftOut, "left-out", "With --dry-run nothing is sent.", "Run --doctor without --dry-run to check the whole way."
+        |]
+        |> Array.map (fun (cause, key, wrong, fix) ->
+            {
+                Cause = cause
+                Key = key
+                Wrong = wrong
+                Fix = fix
+            })
+
+    /// What the table says of a cause.
+    [<CompiledName "Of">]
+    let ofCause (cause: Cause) : Remedy =
+        table |> Array.find (fun remedy -> remedy.Cause = cause)
+
+    /// What the table says of the webapp, said of a receiver of remote-write.
+    let private ofReceiver (sentence: string) =
+        sentence
+            .Replace("webapp", "receiver")
+            .Replace("The base URL", "The URL")
+            .Replace("the base URL", "the URL")
+            .Replace("--host", "--remote-write")
+
+    /// The same for a cause on the way to a destination.
+    [<CompiledName "For">]
+    let forDestination (destination: Destination) (cause: Cause) : Remedy =
+        let remedy = ofCause cause
+
+        match destination with
+        | Destination.RemoteWrite ->
+            { remedy with
+                Wrong = ofReceiver remedy.Wrong
+                Fix = ofReceiver remedy.Fix
+            }
+        | _ -> remedy
+
+    /// What is wrong and what to do, on one line.
+    [<CompiledName "Line">]
+    let line (cause: Cause) : string =
+        let remedy = ofCause cause
+        $"{remedy.Wrong} {remedy.Fix}"
+
+    /// The same for a cause on the way to a destination.
+    [<CompiledName "LineFor">]
+    let lineFor (destination: Destination) (cause: Cause) : string =
+        let remedy = forDestination destination cause
+
+        match destination with
+        | Destination.RemoteWrite -> $"remote-write: {remedy.Wrong} {remedy.Fix}"
+        | _ -> line cause
+
+    /// True for a body as the webapp writes its errors.
+    let private isWebapp (body: ReadOnlyMemory<byte>) =
+        match Decode.fromBytes (Decode.field "ok" Decode.bool) body with
+        | Ok _ -> true
+        | Error _ -> false
+
+    let private ofAnswer (now: DateTimeOffset) (answer: Answer) : Cause voption =
+        match answer.Status with
+        | 401 when isWebapp answer.Body -> ValueSome Cause.TokenRefused
+        | 403 when isWebapp answer.Body -> ValueSome Cause.ServerDisabled
+        | 401
+        | 403 -> ValueSome Cause.AccessDenied
+        | 404 -> ValueSome Cause.NotFound
+        | 405 -> ValueSome Cause.MethodRefused
+        | 407 -> ValueSome Cause.ProxyRefuses
+        | 400
+        | 422 -> ValueSome Cause.SampleRefused
+        | 413 -> ValueSome Cause.SampleTooLarge
+        | 408
+        | 425 -> ValueSome Cause.ServerImpatient
+        | 429 -> ValueSome Cause.TooManyRequests
+        | 502
+        | 503
+        | 504 -> ValueSome Cause.GatewayFailing
+        | status when status >= 500 -> ValueSome Cause.ServerFailing
+        | status when status >= 300 && status <= 399 -> ValueSome Cause.Redirected
+        | status when status >= 200 && status <= 299 ->
+            match Delivery.ofAnswer now answer with
+            | Outcome.Delivered _ -> ValueNone
+            | _ when status = 200 && isWebapp answer.Body -> ValueSome Cause.UnexpectedAnswer
+            | _ -> ValueSome Cause.ForeignService
+        | _ -> ValueSome Cause.UnexpectedAnswer
+
+    let private ofTls (fault: TlsFault) : Cause =
+        match fault with
+        | TlsFault.Expired _ -> Cause.CertificateExpired
+        | TlsFault.NotYetValid _ -> Cause.CertificateNotYetValid
+        | TlsFault.UnknownIssuer _ -> Cause.IssuerUnknown
+        | TlsFault.WrongName _ -> Cause.WrongHostName
+        | TlsFault.Revoked _
+        | TlsFault.BadCertificate _ -> Cause.CertificateRefused
+        | TlsFault.NotTls -> Cause.NotTls
+        | TlsFault.ClientCertificateWanted -> Cause.ClientCertificateWanted
+        | TlsFault.ClientCertificateRefused _ -> Cause.ClientCertificateRefused
+        | TlsFault.Handshake _ -> Cause.TlsFailed
+
+    /// Why a request got no answer.
+    [<CompiledName "OfFailure">]
+    let ofFailure (failure: NetworkFailure) : Cause =
+        match failure with
+        | NetworkFailure.NameNotResolved _ -> Cause.NameUnresolved
+        | NetworkFailure.Refused _ -> Cause.ConnectionRefused
+        | NetworkFailure.Unreachable _ -> Cause.Unreachable
+        | NetworkFailure.NoConnection _ -> Cause.NoConnection
+        | NetworkFailure.TimedOut _ -> Cause.TimedOut
+        | NetworkFailure.Broken _ -> Cause.ConnectionBroken
+        | NetworkFailure.Unreadable _ -> Cause.AnswerUnreadable
+        | NetworkFailure.ProxyRefused _ -> Cause.ProxyRefuses
+        | NetworkFailure.Tls(fault, _) -> ofTls fault
+
+    /// Why a request did not deliver its sample; none when it did.
+    [<CompiledName "OfExchange">]
+    let ofExchange (now: DateTimeOffset) (exchange: Exchange) : Cause voption =
+        match exchange with
+        | Exchange.Answered answer -> ofAnswer now answer
+        | Exchange.Failed failure -> ValueSome(ofFailure failure)
+
+    /// Why a receiver of remote-write did not take a request; none when it did.
+    [<CompiledName "OfReceiver">]
+    let ofReceiverExchange (now: DateTimeOffset) (exchange: Exchange) : Cause voption =
+        match exchange, RemoteDelivery.ofProbe now exchange with
+        | _, ValueNone -> ValueNone
+        | Exchange.Failed failure, _ -> ValueSome(ofFailure failure)
+        | Exchange.Answered answer, _ ->
+            match answer.Status with
+            | 401
+            | 403 -> ValueSome Cause.ReceiverDenies
+            | 404
+            | 405 -> ValueSome Cause.ReceiverMissing
+            | 400
+            | 409
+            | 422 -> ValueSome Cause.ReceiverRefuses
+            | status when status >= 200 && status <= 299 -> ValueSome Cause.ReceiverMissing
+            | _ -> ofAnswer now answer
+
+    /// Why the ingest URL is not found, from the status and the `Allow` header (empty when absent) that a GET of the same
+    /// URL is answered with: docs/ingest-api.md, "Response".
+    [<CompiledName "OfRoute">]
+    let ofRoute (status: int) (allow: string) : Cause =
+        let allowsPost =
+            allow.Split(',', StringSplitOptions.TrimEntries)
+            |> Array.exists (fun name -> String.Equals(name, "POST", StringComparison.OrdinalIgnoreCase))
+
+        match status with
+        | 405 when allowsPost -> Cause.SlugUnknown
+        | 404 -> Cause.RouteMissing
+        | status when status >= 200 && status <= 299 -> Cause.RouteMissing
+        | _ -> Cause.NotFound
+
+    /// How far this machine's clock is ahead of the one that wrote the `Date` header; none when that is absent or garbled.
+    [<CompiledName "Skew">]
+    let skew (now: DateTimeOffset) (date: string) : TimeSpan voption =
+        if date = "" then
+            ValueNone
+        else
+            match DateTimeOffset.TryParseExact(date.Trim(), "r", CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal) with
+            | true, theirs -> ValueSome(now - theirs)
+            | _ -> ValueNone
+
+    /// `12.3 s ahead of the webapp's`, said of this machine's clock.
+    [<CompiledName "DescribeSkew">]
+    let describeSkew (skew: TimeSpan) : string =
+        let seconds = skew.Duration().TotalSeconds.ToString("0.0", CultureInfo.InvariantCulture)
+
+        if skew < TimeSpan.Zero then
+            $"{seconds} s behind the webapp's"
+        else
+            $"{seconds} s ahead of the webapp's"
+
+    /// Of a clock that differs from a destination's: what is wrong, what to do and by how much, on one line.
+    [<CompiledName "ClockLine">]
+    let clockLine (destination: Destination) (skew: TimeSpan) : string =
+        let difference = $"It is {describeSkew skew}."
+
+        match destination with
+        | Destination.RemoteWrite -> $"{lineFor destination Cause.ClockSkewed} {ofReceiver difference}"
+        | _ -> $"{line Cause.ClockSkewed} {difference}"
+
+    /// The clock's skew where the answer shows one of over 5 s; none for less and where nothing tells.
+    [<CompiledName "ClockOf">]
+    let clockOf (now: DateTimeOffset) (exchange: Exchange) : TimeSpan voption =
+        match exchange with
+        | Exchange.Answered answer ->
+            match skew now answer.Date with
+            | ValueSome skew when skew.Duration() > LargestSkew -> ValueSome skew
+            | _ -> ValueNone
+        | Exchange.Failed _ -> ValueNone

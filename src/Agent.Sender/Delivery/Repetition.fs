@@ -1,0 +1,260 @@
+namespace Agent.Sender
+
+open System
+open System.Text
+open Agent.Core
+
+/// Something to say that may come again and again, such as a failure.
+type Remark =
+    {
+        /// How much it matters.
+        Level: LogLevel
+        /// What happens. Up to its first colon it is the subject: the delivery, a source.
+        Message: string
+        /// What may differ from one time to the next, such as a waiting time; goes right behind the message.
+        Figures: string
+        /// Two remarks with equal keys say the same.
+        Key: string
+    }
+
+/// A line to print.
+type LogLine =
+    {
+        /// How grave it is.
+        Level: LogLevel
+        /// The whole line, without its end.
+        Text: string
+    }
+
+/// Which remarks are being repeated. Holds those of the last minute, in the order in which they first came.
+type Repetitions = private { Held: HeldRemark list }
+
+/// One remark that was printed, and how often it came since.
+and private HeldRemark =
+    {
+        Newest: Remark
+        PrintedAt: TimeSpan
+        Since: int
+        /// It was printed once more before its minute was over.
+        Early: bool
+    }
+
+/// Says a repeated remark at once when it is new, then once a minute with how often it came. Between them the count is
+/// told when the subject changes, though once a minute at most, so that what comes and goes is not printed each time.
+[<RequireQualifiedAccess>]
+module Repetition =
+    /// From one line about a remark to the next.
+    let Period = TimeSpan.FromMinutes 1.0
+
+    /// What a message says whatever figures it names: every number as one `#`, whatever its length and fraction. The status of an HTTP
+    /// answer stays: it says what happens.
+    [<CompiledName "Gist">]
+    let gist (message: string) : string =
+        let text = StringBuilder()
+        let mutable inNumber = false
+        let mutable inStatus = false
+
+        for index in 0 .. message.Length - 1 do
+            let c = message[index]
+
+            if Char.IsAsciiDigit c then
+                inStatus <-
+                    inStatus
+                    || (not inNumber
+                        && message.AsSpan(0, index).EndsWith("HTTP ", StringComparison.Ordinal))
+
+                if inStatus then
+                    text.Append c |> ignore
+                elif not inNumber then
+                    text.Append '#' |> ignore
+
+                inNumber <- true
+            else
+                // Of 0.4 and 12:30:05 the middle belongs to the number.
+                let inside =
+                    inNumber
+                    && not inStatus
+                    && (c = '.' || c = ':')
+                    && index + 1 < message.Length
+                    && Char.IsAsciiDigit message[index + 1]
+
+                if not inside then
+                    inNumber <- false
+                    inStatus <- false
+                    text.Append c |> ignore
+
+        text.ToString()
+
+    /// A remark that says the same only when its text is the same.
+    [<CompiledName "Exactly">]
+    let exactly (level: LogLevel) (message: string) : Remark =
+        {
+            Level = level
+            Message = message
+            Figures = ""
+            Key = message
+        }
+
+    /// A remark that says the same whatever numbers it names, in its message and behind it.
+    [<CompiledName "WithFigures">]
+    let withFigures (level: LogLevel) (message: string) (behind: string) : Remark =
+        {
+            Level = level
+            Message = message
+            Figures = behind
+            Key = gist message
+        }
+
+    /// Nothing was said yet.
+    [<CompiledName "None">]
+    let none: Repetitions = { Held = [] }
+
+    let private subjectOf (remark: Remark) =
+        match remark.Message.IndexOf ':' with
+        | -1 -> remark.Message
+        | colon -> remark.Message.Substring(0, colon)
+
+    let rec private anyOf (predicate: HeldRemark -> bool) (held: HeldRemark list) : bool =
+        match held with
+        | [] -> false
+        | first :: rest -> predicate first || anyOf predicate rest
+
+    /// True when the minute of a remark is over at `now`. Without that `due` changes nothing.
+    [<CompiledName "IsDue">]
+    let isDue (now: TimeSpan) (repetitions: Repetitions) : bool =
+        // F# compares two TimeSpans as any two values, in boxes; of ticks it makes one instruction.
+        anyOf (fun held -> (now - held.PrintedAt).Ticks >= Period.Ticks) repetitions.Held
+
+    /// True when there is a remark about this subject. Without one `over` does what `due` does.
+    [<CompiledName "Concern">]
+    let concern (subject: string) (repetitions: Repetitions) : bool =
+        anyOf (fun held -> held.Newest.Message.StartsWith(subject, StringComparison.Ordinal)) repetitions.Held
+
+    let private during (span: TimeSpan) =
+        let minutes = Math.Round span.TotalMinutes
+
+        if span < Period then
+            $"the last {max 1.0 (Math.Round span.TotalSeconds)} s"
+        elif minutes <= 1.0 then
+            "the last minute"
+        else
+            $"the last {minutes} minutes"
+
+    let private counted (now: TimeSpan) (held: HeldRemark) (text: string) : LogLine =
+        let times = if held.Since = 1 then "once" else $"{held.Since} times"
+
+        {
+            Level = held.Newest.Level
+            Text = $"{text} ({times} in {during (now - held.PrintedAt)})"
+        }
+
+    /// The ones that are not `isOver` stay as they are, the others are printed if they came again.
+    let private settle (isOver: HeldRemark -> bool) (line: HeldRemark -> LogLine) (next: HeldRemark -> HeldRemark voption) repetitions =
+        let lines =
+            repetitions.Held
+            |> List.filter (fun held -> held.Since > 0 && isOver held)
+            |> List.map line
+            |> Array.ofList
+
+        let held =
+            repetitions.Held
+            |> List.choose (fun held ->
+                if isOver held then
+                    ValueOption.toOption (next held)
+                else
+                    Some held)
+
+        struct ({ Held = held }, lines)
+
+    /// The lines whose minute is over at `now`. Remarks that did not come again in theirs are forgotten.
+    [<CompiledName "Due">]
+    let due (now: TimeSpan) (repetitions: Repetitions) : struct (Repetitions * LogLine[]) =
+        settle
+            (fun held -> now - held.PrintedAt >= Period)
+            (fun held -> counted now held (held.Newest.Message + held.Newest.Figures))
+            (fun held ->
+                if held.Since = 0 then
+                    ValueNone
+                else
+                    ValueSome
+                        { held with
+                            PrintedAt = now
+                            Since = 0
+                            Early = false
+                        })
+            repetitions
+
+    /// The lines to print because something changed about a subject: what was repeated is over, and the waiting times and
+    /// numbers that went with it are not of now.
+    let private changed (now: TimeSpan) (isAffected: Remark -> bool) (repetitions: Repetitions) =
+        settle
+            (fun held -> held.Since > 0 && not held.Early && isAffected held.Newest)
+            (fun held -> counted now held held.Newest.Message)
+            (fun held ->
+                ValueSome
+                    { held with
+                        PrintedAt = now
+                        Since = 0
+                        Early = true
+                    })
+            repetitions
+
+    /// The lines to print because all is well again with a subject, such as the delivery.
+    [<CompiledName "Over">]
+    let over (now: TimeSpan) (subject: string) (repetitions: Repetitions) : struct (Repetitions * LogLine[]) =
+        let struct (repetitions, dueLines) = due now repetitions
+
+        let struct (repetitions, lines) = changed now (fun remark -> subjectOf remark = subject) repetitions
+
+        struct (repetitions, Array.append dueLines lines)
+
+    /// The lines to print because of a remark at `now`: the remark itself if it is new.
+    [<CompiledName "Observe">]
+    let observe (now: TimeSpan) (remark: Remark) (repetitions: Repetitions) : struct (Repetitions * LogLine[]) =
+        let says (held: HeldRemark) =
+            held.Newest.Key = remark.Key && held.Newest.Level = remark.Level
+
+        let struct (repetitions, dueLines) = due now repetitions
+
+        if repetitions.Held |> List.exists says then
+            let again held =
+                if says held then
+                    { held with
+                        Newest = remark
+                        Since = held.Since + 1
+                    }
+                else
+                    held
+
+            struct ({
+                        Held = List.map again repetitions.Held
+                    },
+                    dueLines)
+        else
+            let subject = subjectOf remark
+
+            let struct (repetitions, lines) = changed now (fun other -> subjectOf other = subject) repetitions
+
+            let held =
+                {
+                    Newest = remark
+                    PrintedAt = now
+                    Since = 0
+                    Early = false
+                }
+
+            let line =
+                {
+                    Level = remark.Level
+                    Text = remark.Message + remark.Figures
+                }
+
+            struct ({ Held = repetitions.Held @ [ held ] }, Array.concat [ dueLines; lines; [| line |] ])
+
+    /// The lines to print before the end.
+    [<CompiledName "Finish">]
+    let finish (now: TimeSpan) (repetitions: Repetitions) : LogLine[] =
+        repetitions.Held
+        |> List.filter (fun held -> held.Since > 0)
+        |> List.map (fun held -> counted now held held.Newest.Message)
+        |> Array.ofList

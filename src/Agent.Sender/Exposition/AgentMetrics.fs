@@ -1,0 +1,134 @@
+/// What only this agent tells: what holds the machine back, and how the agent itself fares.
+[<RequireQualifiedAccess>]
+module internal Agent.Sender.AgentMetrics
+
+open System
+open Agent.Core
+open Agent.Core.Units
+
+let private labels =
+    [|
+        BottleneckLabel.MemoryPressure
+        BottleneckLabel.IoBound
+        BottleneckLabel.CpuBound
+        BottleneckLabel.GpuBound
+        BottleneckLabel.MixedCpuGpu
+        BottleneckLabel.MixedIoGpu
+        BottleneckLabel.Underutilized
+        BottleneckLabel.Idle
+        BottleneckLabel.Balanced
+        BottleneckLabel.Mixed
+    |]
+
+[<Literal>]
+let private StateSet = "ai_dashboard_bottleneck"
+
+let private bottleneck (sink: MetricSink) (reading: MachineReading) =
+    let verdict = Bottleneck.ofSample reading.Sample (Derived.from reading.Previous reading.Sample)
+
+    sink.Family(StateSet, MetricKind.StateSet, "What holds the machine back: 1 for the label that fits, 0 for the others.")
+
+    for label in labels do
+        sink.Label(StateSet, label.Name)
+        sink.Whole(if label = verdict.Label then 1UL else 0UL)
+
+    sink.Family("ai_dashboard_bottleneck_confidence_ratio", MetricKind.Gauge, "How sure the rule is that decided the bottleneck.")
+    sink.Value verdict.Confidence
+
+/// Tells what the sample says in its own way.
+let writeMachine (sink: MetricSink) (reading: MachineReading) : unit =
+    let sample = reading.Sample
+
+    let gauge name help (value: float voption) =
+        match value with
+        | ValueSome value ->
+            sink.Family(name, MetricKind.Gauge, help)
+            sink.Value value
+        | ValueNone -> ()
+
+    bottleneck sink reading
+    gauge "ai_dashboard_cpu_usage_ratio" "Busy CPU time over the CPU window." (ValueOption.map ratioOfPercent sample.CpuUsage)
+    gauge "ai_dashboard_cpu_frequency_hertz" "Mean clock of the CPUs." (ValueOption.map hertzOfMhz sample.CpuFrequency)
+    gauge "ai_dashboard_cpu_temperature_celsius" "Hottest CPU sensor." (ValueOption.map float sample.CpuTemperature)
+    gauge "ai_dashboard_cpu_cores" "CPU cores, not hyper-threads." (ValueOption.map float sample.CpuCountPhysical)
+    gauge "ai_dashboard_processes" "Processes." (ValueOption.map float sample.ProcessCount)
+
+    sink.Family("ai_dashboard_fan_speed_rpm", MetricKind.Gauge, "Speed of a fan, from hwmon or IPMI, in revolutions per minute.")
+
+    for fan in sample.Fans do
+        sink.Label("fan", fan.Label)
+        sink.Value(float fan.Speed)
+
+    gauge
+        "ai_dashboard_sample_timestamp_seconds"
+        "When the sample that is shown was taken, in seconds since 1970."
+        (ValueSome(float (secondsSinceEpoch sample.CollectedAt)))
+
+let private counted (sink: MetricSink) name help (value: int64) =
+    sink.Family(name, MetricKind.Counter, help)
+    sink.Whole(uint64 value)
+
+/// Tells how the agent fares.
+let writeAgent (sink: MetricSink) (state: AgentState) : unit =
+    sink.Family("ai_dashboard_build_info", MetricKind.Info, "The agent's version.")
+    sink.Label("version", state.Version)
+    sink.Whole 1UL
+
+    counted sink "ai_dashboard_samples_taken_total" "Samples taken since the agent started." state.Taken
+    counted sink "ai_dashboard_samples_skipped_total" "Samples that were due and not taken, because the machine was late." state.Skipped
+    counted sink "ai_dashboard_source_failures_total" "Readings of any source that failed." state.Failures
+
+    sink.Family("ai_dashboard_source_success", MetricKind.Gauge, "Whether the newest reading of a source is good.")
+
+    for source in state.Sources do
+        sink.Label("source", source.Source)
+        sink.Whole(if source.IsGood then 1UL else 0UL)
+
+    sink.Family("ai_dashboard_source_duration_seconds", MetricKind.Gauge, "What the newest reading of a source took.")
+
+    for source in state.Sources do
+        match source.Duration with
+        | ValueSome duration ->
+            sink.Label("source", source.Source)
+            sink.Value duration.TotalSeconds
+        | ValueNone -> ()
+
+    let each name kind help (value: DestinationState -> int64) =
+        sink.Family(name, kind, help)
+
+        for destination in state.Destinations do
+            sink.Label("destination", destination.Destination)
+            sink.Whole(uint64 (value destination))
+
+    each "ai_dashboard_backlog_samples" MetricKind.Gauge "Samples that wait for delivery." (fun d -> d.Waiting)
+    each "ai_dashboard_samples_delivered_total" MetricKind.Counter "Samples delivered." (fun d -> d.Delivered)
+
+    sink.Family("ai_dashboard_samples_dropped_total", MetricKind.Counter, "Samples that went without being delivered.")
+
+    for destination in state.Destinations do
+        let dropped reason (count: int64) =
+            sink.Label("destination", destination.Destination)
+            sink.Label("reason", reason)
+            sink.Whole(uint64 count)
+
+        dropped "no-room" destination.NoRoom
+        dropped "refused" destination.Refused
+        dropped "damaged" destination.Damaged
+
+    let eachKnown name help (value: DestinationState -> int64 voption) =
+        sink.Family(name, MetricKind.Counter, help)
+
+        for destination in state.Destinations do
+            match value destination with
+            | ValueSome count ->
+                sink.Label("destination", destination.Destination)
+                sink.Whole(uint64 count)
+            | ValueNone -> ()
+
+    eachKnown
+        "ai_dashboard_samples_unconfirmed_total"
+        "Samples most likely delivered: the answer got lost, and sent again they were refused as known."
+        (fun d -> d.Unconfirmed)
+
+    eachKnown "ai_dashboard_series_refused_total" "Series that the destination refused in samples whose other series it took." (fun d ->
+        d.RefusedSeries)

@@ -1,0 +1,105 @@
+namespace Agent.Sender
+
+open System
+open Agent.Core
+open Agent.Core.Sys
+
+/// The texts of a sample's kernel files as they were read, for what a sample does not carry; empty where a file could not
+/// be read.
+type KernelTexts =
+    {
+        /// /proc/stat
+        Stat: ReadOnlyMemory<byte>
+        /// /proc/meminfo
+        Memory: ReadOnlyMemory<byte>
+        /// /proc/diskstats
+        Disks: ReadOnlyMemory<byte>
+        /// /proc/net/dev
+        Network: ReadOnlyMemory<byte>
+    }
+
+    /// Nothing was read.
+    static member None: KernelTexts =
+        {
+            Stat = ReadOnlyMemory.Empty
+            Memory = ReadOnlyMemory.Empty
+            Disks = ReadOnlyMemory.Empty
+            Network = ReadOnlyMemory.Empty
+        }
+
+/// Everything that is known of the machine at one instant, for metrics.
+type MachineReading =
+    {
+        /// What was read.
+        Snapshot: Snapshot
+        /// What it amounts to.
+        Sample: Sample
+        /// The sample before it; none for the first.
+        Previous: Sample voption
+        /// The texts that the snapshot was read from.
+        Texts: KernelTexts
+        /// The sensors of hwmon by their places.
+        Sensors: Hwmon.PlacedSensor[]
+        /// The slow facts.
+        System: SystemInfo
+        /// uname's NIS domain name; empty where it cannot be read.
+        DomainName: string
+        /// The name that the agent goes by.
+        Hostname: string
+        /// The disks to tell of; empty for those that node_exporter tells of.
+        Disks: string[]
+        /// The interfaces to tell of; empty for all but the loopback.
+        Interfaces: string[]
+    }
+
+/// How one source of readings fares.
+[<Struct>]
+type SourceState =
+    {
+        /// Its short name, `gpu`.
+        Source: string
+        /// True when its newest reading is good.
+        IsGood: bool
+        /// What the newest reading took; none when it took none yet.
+        Duration: TimeSpan voption
+    }
+
+/// How delivery to one destination fares, in samples.
+[<Struct>]
+type DestinationState =
+    {
+        /// `ingest` or `remote-write`.
+        Destination: string
+        /// Waiting for delivery.
+        Waiting: int64
+        /// Delivered since the start.
+        Delivered: int64
+        /// Dropped because there was no room for newer ones.
+        NoRoom: int64
+        /// Refused by the destination for what they are.
+        Refused: int64
+        /// Damaged on the disk.
+        Damaged: int64
+        /// Most likely delivered: the acknowledgement got lost, and sent again they were refused as known. None where that
+        /// cannot be.
+        Unconfirmed: int64 voption
+        /// Series that the destination refused in samples that it took; none where it takes samples whole.
+        RefusedSeries: int64 voption
+    }
+
+/// How the agent itself fares.
+type AgentState =
+    {
+        /// Its version.
+        Version: string
+        /// Samples taken since the start.
+        Taken: int64
+        /// Samples that were due and not taken.
+        Skipped: int64
+        /// Readings of any source that failed.
+        Failures: int64
+        /// The sources.
+        Sources: SourceState[]
+        /// The destinations.
+        Destinations: DestinationState[]
+    }

@@ -1,0 +1,330 @@
+namespace Agent.Sender
+
+open System
+open System.Collections.Generic
+open System.Text
+open Agent.Core
+
+/// What became of one record.
+[<RequireQualifiedAccess>]
+type RecordFate =
+    /// The receiver has it.
+    | Delivered
+    /// An earlier request with it got no answer, and now the receiver says that it is past that instant: most likely it has
+    /// it.
+    | Unconfirmed
+    /// The receiver refuses it for what it is.
+    | Refused of reason: string
+
+    /// Calls the function for the case that this is.
+    member fate.Match(delivered: Func<'r>, unconfirmed: Func<'r>, refused: Func<string, 'r>) : 'r =
+        match fate with
+        | Delivered -> delivered.Invoke()
+        | Unconfirmed -> unconfirmed.Invoke()
+        | Refused reason -> refused.Invoke reason
+
+/// Where remote-write stands between two batches.
+[<Struct>]
+type RemoteState =
+    {
+        /// So many of the oldest records may have arrived already: their requests got no answer.
+        Doubtful: int
+        /// So many of the newest records were refused as a whole, one after the other.
+        Refusals: int
+    }
+
+/// What became of a batch of records.
+type RemoteOutcome =
+    {
+        /// Of the records at its beginning that are done with, one after the other.
+        Fates: RecordFate[]
+        /// Of the next one; delivered where there is none, or where it is simply to be sent.
+        Outcome: Outcome
+        /// Series in delivered records that the receiver will never take.
+        RefusedSeries: int
+        /// Its words for the last of them; empty for none.
+        Reason: string
+        /// Where things stand now.
+        State: RemoteState
+    }
+
+/// Decides what the answers of a remote-write receiver mean, and finds what it will not take.
+///
+/// Receivers refuse a whole request for one bad series, and Prometheus then stores nothing of it. So a request that is refused
+/// is halved: into records, oldest first, until one is alone, and that into series. What is refused alone is done with, and
+/// counted.
+[<RequireQualifiedAccess>]
+module RemoteDelivery =
+    /// Before the first batch. `leftOver` says that records of an earlier run wait: its last batch may have arrived.
+    [<CompiledName "Start">]
+    let start (leftOver: bool) : RemoteState =
+        {
+            Doubtful = if leftOver then RemoteWrite.MostRecords else 0
+            Refusals = 0
+        }
+
+    /// After so many requests a batch ends at the next record, so that nothing else waits for long.
+    [<Literal>]
+    let MostRequests = 100
+
+    /// So many pieces of one record are refused, and none accepted: then no other will be.
+    [<Literal>]
+    let HopelessAfter = 30
+
+    /// Of records that follow on one that was refused as a whole, every so manyth is taken apart as thoroughly; the others in
+    /// halves, which is enough to notice that the receiver takes samples again.
+    [<Literal>]
+    let ThoroughEvery = 16
+
+    /// So many requests are spent on one record before its pieces are no longer halved.
+    [<Literal>]
+    let MostHalvings = 128
+
+    /// What an answer is about.
+    [<RequireQualifiedAccess; Struct>]
+    type private Verdict =
+        | Taken
+        /// Something in it is refused; `isPast` when the words are that the receiver is past that instant, `isOfSamples` when
+        /// they are of samples at all.
+        | Refused of reason: string * isPast: bool * isOfSamples: bool
+        /// No verdict; `mayHaveArrived` when it may be stored all the same.
+        | Ended of outcome: Outcome * mayHaveArrived: bool
+
+    let private says (words: string list) (body: string) =
+        words
+        |> List.exists (fun word -> body.Contains(word, StringComparison.OrdinalIgnoreCase))
+
+    /// The words of Prometheus (storage/interface.go), Mimir, Cortex and Thanos for samples that come too late.
+    let private isPast =
+        says
+            [
+                "out of order"
+                "out-of-order"
+                "duplicate sample"
+                "duplicate-timestamp"
+                "out of bounds"
+                "too old"
+                "too-old"
+            ]
+
+    /// And for samples that are at fault in another way.
+    let private isOfSamples (body: string) =
+        isPast body
+        || says [ "too far in the future"; "too-far-in-future"; "in the future"; "conflict" ] body
+
+    let private described (answer: Answer) =
+        match Text.excerpt (answer.Body.Span.Trim(ReadOnlySpan " \r\n"B)) with
+        | "" -> $"HTTP {answer.Status}"
+        | words -> $"HTTP {answer.Status}: {words}"
+
+    // A page where a receiver would say nothing: a portal that asks for a login says 200 to everything.
+    let private isPage (answer: Answer) =
+        (Text.withoutMark answer.Body.Span).TrimStart(ReadOnlySpan " \r\n\t"B).StartsWith(ReadOnlySpan "<"B)
+
+    let private ofAnswer (now: DateTimeOffset) (answer: Answer) : Verdict =
+        let retry mayHaveArrived =
+            Verdict.Ended(Outcome.RetryAfter(Delivery.retryDelay now answer.Date answer.RetryAfter, described answer), mayHaveArrived)
+
+        match answer.Status with
+        | status when status >= 200 && status <= 299 && isPage answer ->
+            Verdict.Ended(Outcome.Hold $"HTTP {status} with a page: something else than a receiver answers at this address", false)
+        | status when status >= 200 && status <= 299 -> Verdict.Taken
+        // 409 is Thanos's word for samples out of order.
+        | 400
+        | 409
+        | 413
+        | 422 ->
+            let body = Encoding.UTF8.GetString answer.Body.Span
+            Verdict.Refused(described answer, isPast body, isOfSamples body)
+        | 408 -> retry true
+        | 425
+        | 429 -> retry false
+        | status when status >= 500 -> retry true
+        | status when status >= 300 && status <= 399 ->
+            let target =
+                if answer.Location = "" then
+                    "nowhere"
+                else
+                    Text.excerpt (ReadOnlySpan(Encoding.UTF8.GetBytes answer.Location))
+
+            Verdict.Ended(Outcome.Hold $"HTTP {status}: redirected to {target}; redirects are not followed, correct --remote-write", false)
+        | _ -> Verdict.Ended(Outcome.Hold(described answer), false)
+
+    let private ofExchange (now: DateTimeOffset) (exchange: Exchange) : Verdict =
+        match exchange with
+        | Exchange.Answered answer -> ofAnswer now answer
+        | Exchange.Failed failure ->
+            let mayHaveArrived =
+                match failure with
+                | NetworkFailure.TimedOut _
+                | NetworkFailure.Broken _
+                | NetworkFailure.Unreadable _ -> true
+                | _ -> false
+
+            Verdict.Ended(Delivery.ofFailure failure, mayHaveArrived)
+
+    /// What an answer to a request without series says of the destination: none when it takes it.
+    [<CompiledName "OfProbe">]
+    let ofProbe (now: DateTimeOffset) (exchange: Exchange) : string voption =
+        match ofExchange now exchange with
+        | Verdict.Taken -> ValueNone
+        | Verdict.Refused(reason, _, _)
+        | Verdict.Ended(Outcome.RetryAfter(_, reason), _)
+        | Verdict.Ended(Outcome.Hold reason, _)
+        | Verdict.Ended(Outcome.Reject reason, _) -> ValueSome reason
+        | Verdict.Ended(Outcome.Delivered _, _) -> ValueNone
+
+    /// What is known of one record after its series were sent in pieces.
+    [<RequireQualifiedAccess; Struct>]
+    type private Pieces =
+        /// So many series are refused.
+        | Done of refused: int
+        | Stopped of outcome: Outcome * mayHaveArrived: bool
+
+    /// Sends the series of a record that was refused as a whole, in ever smaller pieces, all of one size before the smaller
+    /// ones; after so many refusals without success it gives up. All are of one instant, so their order does not matter.
+    let private sendPieces (ask: byte[] -> Verdict) (hopelessAfter: int) (series: Series[]) : Pieces =
+        let pieces = Queue<struct (int * int)>()
+        let mutable accepted = 0
+        let mutable refused = 0
+        let mutable requests = 0
+        let mutable stopped = ValueNone
+
+        let halve (first: int) (past: int) =
+            let half = (first + past) / 2
+            pieces.Enqueue(struct (first, half))
+            pieces.Enqueue(struct (half, past))
+
+        if series.Length > 1 then
+            halve 0 series.Length
+        else
+            refused <- series.Length
+
+        while stopped.IsNone && pieces.Count > 0 do
+            let struct (first, past) = pieces.Dequeue()
+
+            if accepted = 0 && requests >= hopelessAfter then
+                refused <- refused + (past - first)
+            else
+                requests <- requests + 1
+
+                match ask (RemoteWrite.requestOf [| series[first .. past - 1] |]) with
+                | Verdict.Taken -> accepted <- accepted + (past - first)
+                | Verdict.Ended(outcome, mayHaveArrived) -> stopped <- ValueSome(Pieces.Stopped(outcome, mayHaveArrived))
+                | Verdict.Refused _ when past - first = 1 || requests > MostHalvings -> refused <- refused + (past - first)
+                | Verdict.Refused _ -> halve first past
+
+        match stopped with
+        | ValueSome pieces -> pieces
+        | ValueNone -> Pieces.Done refused
+
+    /// Sends records, oldest first, in one request where the receiver takes it. `send` makes one request of its argument, which
+    /// is compressed; `now` is the wall clock, for Retry-After.
+    ///
+    /// A receiver that takes nothing of a record, and does not say that the samples are at fault, is not the right one: then
+    /// the outcome is Reject, and the record is not done with.
+    [<CompiledName "Deliver">]
+    let deliver
+        (send: Func<ReadOnlyMemory<byte>, Exchange>)
+        (now: Func<DateTimeOffset>)
+        (state: RemoteState)
+        (records: ReadOnlyMemory<byte>[])
+        : RemoteOutcome =
+        let payloads = records |> Array.map (fun record -> Spool.payloadOf record.Span)
+
+        let series =
+            payloads
+            |> Array.map (fun payload -> lazy (payload |> ValueOption.bind WriteRequest.series |> ValueOption.defaultValue [||]))
+
+        let fates = List<RecordFate>()
+        let mutable refusals = state.Refusals
+        let mutable refusedSeries = 0
+        let mutable reason = ""
+        let mutable requests = 0
+        let mutable ended = ValueNone
+        let mutable arrivedUpTo = state.Doubtful
+
+        /// Sends something of the records before `past`.
+        let ask (past: int) (body: byte[]) =
+            requests <- requests + 1
+            let exchange = send.Invoke(ReadOnlyMemory body)
+
+            match exchange with
+            // The first of the two may have been stored.
+            | Exchange.Answered answer when answer.WasSentTwice -> arrivedUpTo <- max arrivedUpTo past
+            | _ -> ()
+
+            ofExchange (now.Invoke()) exchange
+
+        let stop (past: int) outcome mayHaveArrived =
+            ended <- ValueSome outcome
+
+            if mayHaveArrived then
+                arrivedUpTo <- max arrivedUpTo past
+
+        let refuse (index: int) (words: string) isPast isOfSamples =
+            refusals <- refusals + 1
+
+            if isPast && index < arrivedUpTo then
+                fates.Add RecordFate.Unconfirmed
+            elif isOfSamples then
+                fates.Add(RecordFate.Refused words)
+            else
+                stop index (Outcome.Reject words) false
+
+        /// A record that is refused alone.
+        let alone (index: int) (words: string) isPast isOfSamples =
+            let own = series[index].Value
+
+            let hopelessAfter = if refusals % ThoroughEvery = 0 then HopelessAfter else 2
+
+            match sendPieces (ask (index + 1)) hopelessAfter own with
+            | Pieces.Stopped(outcome, mayHaveArrived) -> stop (index + 1) outcome mayHaveArrived
+            | Pieces.Done refused when refused = own.Length -> refuse index words isPast isOfSamples
+            | Pieces.Done refused ->
+                refusals <- 0
+                fates.Add RecordFate.Delivered
+
+                // What it has already is not refused.
+                if not (isPast && index < arrivedUpTo) then
+                    refusedSeries <- refusedSeries + refused
+                    reason <- if refused > 0 then words else reason
+
+        let rec sendPart (first: int) (past: int) =
+            if ended.IsNone && past > first then
+                let body =
+                    match payloads[first] with
+                    | ValueSome payload when past - first = 1 -> payload
+                    | _ -> RemoteWrite.requestOf (seq { for i in first .. past - 1 -> series[i].Value })
+
+                match ask past body with
+                | Verdict.Taken ->
+                    refusals <- 0
+
+                    for _ in first .. past - 1 do
+                        fates.Add RecordFate.Delivered
+                | Verdict.Ended(outcome, mayHaveArrived) -> stop past outcome mayHaveArrived
+                | Verdict.Refused(words, isPast, isOfSamples) when past - first = 1 -> alone first words isPast isOfSamples
+                | Verdict.Refused _ ->
+                    let half = (first + past) / 2
+                    sendPart first half
+
+                    if requests >= MostRequests && ended.IsNone then
+                        // The rest is a batch of its own.
+                        ended <- ValueSome(Outcome.Delivered Delivery.noReceipt)
+                    else
+                        sendPart half past
+
+        sendPart 0 records.Length
+
+        {
+            Fates = fates.ToArray()
+            Outcome = ended |> ValueOption.defaultValue (Outcome.Delivered Delivery.noReceipt)
+            RefusedSeries = refusedSeries
+            Reason = reason
+            State =
+                {
+                    Doubtful = max 0 (arrivedUpTo - fates.Count)
+                    Refusals = refusals
+                }
+        }
