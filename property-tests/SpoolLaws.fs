@@ -9,6 +9,7 @@ open Agent.Core
 open Agent.Sender
 open Agent.Host
 open Agent.Host.Buffering
+open Agent.Shell
 open Agent.PropertyTests.Laws
 open Expecto
 open FsCheck

@@ -95,15 +95,16 @@ let private arrows =
             "Snappier"
         ]
         "src/Agent.Receiver/Agent.Receiver.fsproj", [ "Agent.Core" ], [ "Argu"; "FSharp.Core"; "FsToolkit.ErrorHandling" ]
+        "src/Agent.Shell/Agent.Shell.csproj", [ "Agent.Core" ], [ "FSharp.Core"; "Microsoft.CodeAnalysis.BannedApiAnalyzers" ]
         "src/Agent.Host/Agent.Host.csproj",
-        [ "Agent.Sender" ],
+        [ "Agent.Sender"; "Agent.Shell" ],
         [
             "FSharp.Core"
             "Microsoft.CodeAnalysis.BannedApiAnalyzers"
             "System.Reactive"
         ]
         "src/Agent.Dashboard/Agent.Dashboard.csproj",
-        [ "Agent.Receiver" ],
+        [ "Agent.Receiver"; "Agent.Shell" ],
         [
             "FSharp.Core"
             "Microsoft.CodeAnalysis.BannedApiAnalyzers"

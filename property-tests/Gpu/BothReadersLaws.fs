@@ -6,6 +6,7 @@ open System.Threading
 open Agent.Core.Gpu
 open Agent.Host
 open Agent.Host.Reading
+open Agent.Shell
 open Agent.PropertyTests.Generators
 open Agent.PropertyTests.Laws
 open Agent.Tests.Gpu

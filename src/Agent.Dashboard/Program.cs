@@ -3,7 +3,6 @@ using System.Reflection;
 using System.Text;
 using Agent.Receiver;
 using Agent.Dashboard.Commands;
-using Agent.Host;
 
 namespace Agent.Dashboard;
 

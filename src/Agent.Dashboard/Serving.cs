@@ -3,7 +3,6 @@ using Agent.Core;
 using Agent.Receiver;
 using Agent.Dashboard.Store;
 using Agent.Dashboard.Web;
-using Agent.Host;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;

@@ -1,4 +1,3 @@
-using Agent.Host;
 
 namespace Agent.Dashboard;
 

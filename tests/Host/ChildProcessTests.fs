@@ -9,6 +9,7 @@ open Agent.Core
 open Agent.Sender
 open Agent.Host
 open Agent.Host.Reading
+open Agent.Shell
 open Expecto
 
 let private seconds (value: float) = TimeSpan.FromSeconds value

@@ -6,6 +6,7 @@ open Agent.Core
 open Agent.Sender
 open Agent.Host
 open Agent.Host.Service
+open Agent.Shell
 open Expecto
 
 /// A machine whose two clocks are set by hand.

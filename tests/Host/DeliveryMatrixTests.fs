@@ -12,6 +12,7 @@ open System.Threading
 open Agent.Core
 open Agent.Host
 open Agent.Host.Posting
+open Agent.Shell
 open Agent.Tests.Host.DirectTransportTests
 open Agent.Tests.Host.VirtualClock
 open Expecto

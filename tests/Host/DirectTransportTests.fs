@@ -17,6 +17,7 @@ open Agent.Core
 open Agent.Sender
 open Agent.Host
 open Agent.Host.Posting
+open Agent.Shell
 open Expecto
 
 /// What a connection does with the requests that come over it.

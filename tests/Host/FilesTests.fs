@@ -11,6 +11,7 @@ open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.Host
 open Agent.Host.Reading
+open Agent.Shell
 open Agent.Tests
 open Agent.Tests.Host.VirtualClock
 open Expecto

@@ -10,6 +10,7 @@ open Agent.Core
 open Agent.Sender
 open Agent.Host
 open Agent.Host.Exporting
+open Agent.Shell
 open Agent.Tests.Exposition
 open Expecto
 

@@ -6,6 +6,7 @@ open System.Threading
 open Agent.Core
 open Agent.Host
 open Agent.Host.Reading
+open Agent.Shell
 open Expecto
 
 /// Mounts that answer at once with the length of their name, but for those whose names start with /hang, which answer once

@@ -12,6 +12,7 @@ open Agent.Core.Gpu
 open Agent.Core.Units
 open Agent.Host
 open Agent.Host.Reading
+open Agent.Shell
 open Agent.Tests
 open Agent.Tests.Gpu.NvmlStub
 open Expecto

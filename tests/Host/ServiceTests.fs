@@ -9,6 +9,7 @@ open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.Host
 open Agent.Host.Service
+open Agent.Shell
 open Agent.Tests
 open Agent.Tests.Host.VirtualClock
 open Expecto

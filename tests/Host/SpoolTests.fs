@@ -11,6 +11,7 @@ open Agent.Core
 open Agent.Sender
 open Agent.Host
 open Agent.Host.Buffering
+open Agent.Shell
 open Agent.Tests
 open Agent.Tests.EndToEnd.AgentProcess
 open Expecto

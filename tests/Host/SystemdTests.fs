@@ -6,6 +6,7 @@ open System.IO
 open Agent.Core
 open Agent.Sender
 open Agent.Host.Service
+open Agent.Shell
 open Agent.Tests.EndToEnd.AgentProcess
 open Agent.Tests.Host.Notifications
 open Agent.Tests.Host.ScheduledClock

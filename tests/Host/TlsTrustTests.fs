@@ -9,6 +9,7 @@ open System.Security.Cryptography.X509Certificates
 open Agent.Core
 open Agent.Host
 open Agent.Host.Posting
+open Agent.Shell
 open Expecto
 
 let private now = DateTimeOffset.UtcNow

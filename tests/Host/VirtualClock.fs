@@ -5,6 +5,7 @@ open System
 open System.Collections.Generic
 open System.Threading
 open Agent.Host
+open Agent.Shell
 open Expecto
 
 /// Noon of a day; where every virtual clock begins.

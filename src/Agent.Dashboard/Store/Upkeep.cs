@@ -1,5 +1,4 @@
 using Agent.Receiver;
-using Agent.Host;
 using Microsoft.Data.Sqlite;
 
 namespace Agent.Dashboard.Store;

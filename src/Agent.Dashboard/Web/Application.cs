@@ -1,6 +1,5 @@
 using Agent.Receiver;
 using Agent.Dashboard.Store;
-using Agent.Host;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.StaticWebAssets;
 using Microsoft.AspNetCore.Server.Kestrel.Core;

@@ -1,7 +1,6 @@
 using System.Text;
 using Agent.Receiver;
 using Agent.Dashboard.Store;
-using Agent.Host;
 
 namespace Agent.Dashboard.Web;
 

@@ -1,7 +1,6 @@
 using System.Security.Cryptography;
 using Agent.Receiver;
 using Agent.Dashboard.Store;
-using Agent.Host;
 
 namespace Agent.Dashboard.Web;
 

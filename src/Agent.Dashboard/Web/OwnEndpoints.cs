@@ -1,6 +1,5 @@
 using Agent.Receiver;
 using Agent.Dashboard.Store;
-using Agent.Host;
 using Microsoft.Data.Sqlite;
 
 namespace Agent.Dashboard.Web;

@@ -2,7 +2,6 @@ using System.Buffers;
 using System.Collections.Concurrent;
 using Agent.Receiver;
 using Agent.Dashboard.Store;
-using Agent.Host;
 
 namespace Agent.Dashboard.Web;
 

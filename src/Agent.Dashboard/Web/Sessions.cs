@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Text;
 using Agent.Receiver;
-using Agent.Host;
 
 namespace Agent.Dashboard.Web;
 

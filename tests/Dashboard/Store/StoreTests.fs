@@ -8,7 +8,7 @@ open System.Threading.Tasks
 open Agent.Receiver
 open Agent.Dashboard.Store
 open Agent.Dashboard.Tests.DashboardProcess
-open Agent.Host
+open Agent.Shell
 open Agent.Tests.EndToEnd.AgentProcess
 open Expecto
 open Microsoft.Data.Sqlite

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Agent.Host.Service;
+namespace Agent.Shell;
 
 /// <summary>
 /// Turns Ctrl-C and SIGTERM into two steps: stop in good order, and on a second signal stop at once. SIGUSR1 is for letting go of the

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Agent.Host;
+namespace Agent.Shell;
 
 /// <summary>What statx(2) says of a file: whose it is, what it is, and who may write to it.</summary>
 /// <param name="Owner">The user's number.</param>

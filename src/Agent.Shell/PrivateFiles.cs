@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
-namespace Agent.Host.Buffering;
+namespace Agent.Shell;
 
 /// <summary>Files and directories that nobody else may read.</summary>
 internal static partial class PrivateFiles

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Net.Sockets;
 using System.Text;
 
-namespace Agent.Host.Service;
+namespace Agent.Shell;
 
 /// <summary>
 /// Talks to systemd over the datagram socket in $NOTIFY_SOCKET, as sd_notify(3) does; without that variable it does

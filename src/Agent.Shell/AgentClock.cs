@@ -1,4 +1,4 @@
-namespace Agent.Host;
+namespace Agent.Shell;
 
 /// <summary>
 /// The agent's time: the wall clock for time stamps, a monotonic clock for everything that is measured or waited for.

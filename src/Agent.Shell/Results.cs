@@ -1,6 +1,6 @@
 using Microsoft.FSharp.Core;
 
-namespace Agent.Host;
+namespace Agent.Shell;
 
 /// <summary>Lets C# look into an F# result, and chain fallible steps as one LINQ expression.</summary>
 internal static class Results
