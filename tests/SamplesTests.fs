@@ -9,16 +9,10 @@ open Agent.Core
 open Agent.Core.Units
 open Expecto
 
-/// Exit code and standard output.
-let private run (arguments: string list) : int * string =
+/// Exit code and standard output of dotnet.
+let private dotnet (arguments: string list) : int * string =
     let start =
-        ProcessStartInfo(
-            "dotnet",
-            "fsi" :: "--quiet" :: arguments,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-            WorkingDirectory = Fixtures.root
-        )
+        ProcessStartInfo("dotnet", arguments, RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = Fixtures.root)
 
     use script =
         match Process.Start start with
@@ -33,6 +27,29 @@ let private run (arguments: string list) : int * string =
         printfn $"%s{errors.Result}"
 
     script.ExitCode, output
+
+let private run (arguments: string list) : int * string =
+    dotnet ("fsi" :: "--quiet" :: arguments)
+
+/// The examples of docs/embedding.md in one language, in their order.
+let private examples (language: string) : string list =
+    let guide = File.ReadAllText(Path.Combine(Fixtures.root, "docs", "embedding.md"))
+
+    Regex.Matches(guide, $"(?s)```{language}\n(.*?)```")
+    |> Seq.map _.Groups[1].Value
+    |> List.ofSeq
+
+/// Of what the tests themselves were built with.
+let private beside (assembly: string) =
+    Path.Combine(AppContext.BaseDirectory, assembly)
+
+let private withDirectory (test: string -> unit) =
+    let directory = Directory.CreateTempSubdirectory "agent-tests-"
+
+    try
+        test directory.FullName
+    finally
+        directory.Delete true
 
 let private labels =
     "memory-pressure|io-bound|cpu-bound|gpu-bound|mixed-cpu-gpu|mixed-io-gpu|underutilized|idle|balanced|mixed"
@@ -75,6 +92,56 @@ let tests =
 
                 for line in sample[2..] do
                     Expect.stringContains guide line "a line of the sample"
+
+            testCase "the other examples in F# run as they stand"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    let script = Path.Combine(directory, "Example.fsx")
+
+                    match examples "fsharp" with
+                    | [ _; oneFile ] ->
+                        let reference = beside "Agent.Core.dll"
+                        File.WriteAllText(script, $"#r \"{reference}\"\nopen System\nopen Agent.Core\n{oneFile}")
+                        let code, output = run [ script ]
+                        Expect.equal code 0 output
+                        Expect.isTrue (Regex.IsMatch(output, @"\A\d+ bytes\n\z")) output
+                    | other -> failtest $"{other.Length} examples, and two are expected")
+
+            testCase "the examples in C# compile and run as they stand"
+            <| fun () ->
+                withDirectory (fun directory ->
+                    match examples "csharp" with
+                    | [ whole; oneFile ] ->
+                        let usings = "using Agent.Core.Proc;\n"
+
+                        File.WriteAllText(Path.Combine(directory, "Program.cs"), usings + whole + oneFile + "Console.WriteLine(total);\n")
+
+                        let project = Path.Combine(directory, "Example.csproj")
+                        let core, library = beside "Agent.Core.dll", beside "FSharp.Core.dll"
+
+                        File.WriteAllText(
+                            project,
+                            $"""<Project Sdk="Microsoft.NET.Sdk">
+  <PropertyGroup>
+    <OutputType>Exe</OutputType>
+    <TargetFramework>net10.0</TargetFramework>
+    <Nullable>enable</Nullable>
+    <ImplicitUsings>enable</ImplicitUsings>
+    <TreatWarningsAsErrors>true</TreatWarningsAsErrors>
+    <InvariantGlobalization>true</InvariantGlobalization>
+  </PropertyGroup>
+  <ItemGroup>
+    <Reference Include="{core}" />
+    <Reference Include="{library}" />
+  </ItemGroup>
+</Project>
+"""
+                        )
+
+                        let code, output = dotnet [ "run"; "--project"; project ]
+                        Expect.equal code 0 output
+                        Expect.isTrue (Regex.IsMatch(output, @"\A\S.*\n\d+ bytes\n\z")) output
+                    | other -> failtest $"{other.Length} examples, and two are expected")
 
             testCase "a snapshot of files: what is there is read, what is not is absent"
             <| fun () ->
