@@ -325,11 +325,7 @@ let private gpuCases: (string * GpuFact * (Verdict * string)) list =
 
     [
         "two GPUs", twoGpus, good
-        "nobody is to ask",
-        { nothing with
-            Reader = GpuReader.Nobody
-        },
-        good
+        "nobody is to ask", { nothing with Reader = GpuReader.None }, good
         "one that does not tell all", withFaults [ SourceError.Absent "x" ], doubt "gpu-fields-unreadable"
         "one that is lost",
         withFaults
@@ -494,13 +490,7 @@ let private gpuWords =
 
                 Expect.equal (Diagnosis.gpuFinding bare) { Summary = "none"; Advice = "" } "none"
 
-                Expect.equal
-                    (Diagnosis.gpuFinding
-                        { nothing with
-                            Reader = GpuReader.Nobody
-                        })
-                    { Summary = "none"; Advice = "" }
-                    "not read"
+                Expect.equal (Diagnosis.gpuFinding { nothing with Reader = GpuReader.None }) { Summary = "none"; Advice = "" } "not read"
 
             testCase "what the line at the start says"
             <| fun () ->
@@ -514,7 +504,7 @@ let private gpuWords =
                 Expect.equal (says GpuReader.Auto (ValueSome 0)) "none on the PCI bus" "none"
                 Expect.equal (says GpuReader.Nvml (ValueSome 8)) "8 on the PCI bus" "eight"
                 Expect.equal (says GpuReader.NvidiaSmi ValueNone) "unknown" "no bus"
-                Expect.equal (says GpuReader.Nobody (ValueSome 8)) "not read" "nobody is to ask"
+                Expect.equal (says GpuReader.None (ValueSome 8)) "not read" "nobody is to ask"
 
             testCase "the version of the driver, in the words of its file, of the open module's, and of /sys/module"
             <| fun () ->

@@ -618,7 +618,7 @@ let private gpuTests =
                     "auto", GpuReader.Auto
                     "nvml", GpuReader.Nvml
                     "nvidia-smi", GpuReader.NvidiaSmi
-                    "none", GpuReader.Nobody
+                    "none", GpuReader.None
                     " NVML ", GpuReader.Nvml
                 ]
             bad "--gpu-source" "AI_DASHBOARD_GPU_SOURCE" "one of nvml, nvidia-smi, none, auto" [ "nvidia"; "smi"; "auto,nvml" ]

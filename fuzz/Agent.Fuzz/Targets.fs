@@ -403,9 +403,9 @@ let all: Target list =
                 let text = Encoding.UTF8.GetString input
                 Settings.headersOfText "headers" text |> told
                 Settings.tokenOfText "token" text |> told
-                Looking.passwordOf "password" text |> told
+                Access.passwordOf "password" text |> told
                 Layout.parse text |> told
-                Looking.isOwnHost text |> ignore
+                Access.isOwnHost text |> ignore
                 Registration.tokenIn "" text |> ignore)
             none
             none

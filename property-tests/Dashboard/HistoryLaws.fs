@@ -14,7 +14,7 @@ open FsCheck.FSharp
 
 let private answer (history: History) : JsonElement =
     let output = ArrayBufferWriter<byte>()
-    Answers.historyInto output "gpu-1" history
+    Responses.historyInto output "gpu-1" history
     use document = JsonDocument.Parse output.WrittenMemory
     document.RootElement.Clone()
 

@@ -120,18 +120,18 @@ let tests =
                     attempts
                     |> Array.fold
                         (fun (failures, tried) at ->
-                            if Looking.waitFor at failures = TimeSpan.Zero then
-                                Looking.failed at failures, at :: tried
+                            if Access.waitFor at failures = TimeSpan.Zero then
+                                Access.failed at failures, at :: tried
                             else
                                 failures, tried)
-                        (Looking.noFailures, [])
+                        (Access.noFailures, [])
 
                 let tried = List.rev tried |> Array.ofList
 
                 tried
                 |> Array.forall (fun first ->
                     tried
-                    |> Array.filter (fun at -> at >= first && at - first < Looking.window)
+                    |> Array.filter (fun at -> at >= first && at - first < Access.window)
                     |> Array.length
-                    |> fun count -> count <= Looking.MostFailures))
+                    |> fun count -> count <= Access.MostFailures))
         ]

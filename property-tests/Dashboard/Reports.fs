@@ -26,9 +26,13 @@ let private whole: Gen<int64> =
 let figures (schema: Schema) : Gen<Figures> =
     gen {
         let! decimals = Gen.arrayOfLength schema.Decimals.Length decimal
-        let! wholes = Gen.arrayOfLength schema.Wholes.Length whole
+        let! wholes = Gen.arrayOfLength schema.Integers.Length whole
 
-        return { Decimals = decimals; Wholes = wholes }
+        return
+            {
+                Decimals = decimals
+                Integers = wholes
+            }
     }
 
 let private labels: Gen<string[]> = upTo 3 word |> Gen.map Array.distinct

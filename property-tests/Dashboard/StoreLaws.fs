@@ -14,7 +14,7 @@ let private bits (value: float) = BitConverter.DoubleToInt64Bits value
 
 /// Equal to the last bit, NaN to NaN.
 let private sameFigures (one: Figures) (other: Figures) =
-    one.Wholes = other.Wholes
+    one.Integers = other.Integers
     && Array.forall2 (fun a b -> (Double.IsNaN a && Double.IsNaN b) || bits a = bits b) one.Decimals other.Decimals
 
 let private sameReport (one: Report) (other: Report) =
@@ -48,9 +48,13 @@ let private otherOrder (now: 'a[]) (unknown: int -> 'a) : Gen<'a[]> =
 let private otherSchema (schema: Schema) : Gen<Schema> =
     gen {
         let! decimals = otherOrder schema.Decimals (fun n -> struct ($"lost_decimal_{n}", 1000))
-        let! wholes = otherOrder schema.Wholes (fun n -> $"lost_whole_{n}")
+        let! wholes = otherOrder schema.Integers (fun n -> $"lost_whole_{n}")
 
-        return { Decimals = decimals; Wholes = wholes }
+        return
+            {
+                Decimals = decimals
+                Integers = wholes
+            }
     }
 
 /// A format of another version of this program.
@@ -246,7 +250,7 @@ let tests =
                             for index in 0 .. decimals - 1 do
                                 yield! unsignedBytes (uint64 (2L * number index) + 2UL)
 
-                            for index in 0 .. written.Wholes.Length - 1 do
+                            for index in 0 .. written.Integers.Length - 1 do
                                 yield! unsignedBytes (uint64 (number (decimals + index)) + 1UL)
                         |]
 
@@ -270,7 +274,7 @@ let tests =
                             float (number index) / float scale)
 
                     let whole name =
-                        written.Wholes
+                        written.Integers
                         |> Array.tryFindIndex ((=) name)
                         |> Option.map (fun index -> number (decimals + index))
 
@@ -282,9 +286,9 @@ let tests =
                             | Some value -> figure = value
                             | None -> Double.IsNaN figure)
                         figures.Decimals
-                    && Schema.gpu.Wholes
+                    && Schema.gpu.Integers
                        |> Array.map (whole >> Option.defaultValue -1L)
-                       |> same figures.Wholes)
+                       |> same figures.Integers)
 
             lawOf wholeCases "a layout is read back from its text" report (fun report ->
                 let layout = Layout.ofReport report

@@ -79,7 +79,7 @@ internal static class Serving
         var address = Address(app);
         writer.Remember(Setting.Listen, address).Wait();
         output.WriteLine($"{DashboardCli.ProgramName} {version} listens on {address}, database {settings.Database}");
-        _ = Rehearse(writer, readers, settings.RetentionDays, clock);
+        _ = WarmUp(writer, readers, settings.RetentionDays, clock);
         app.WaitForShutdown();
         output.WriteLine($"{DashboardCli.ProgramName} stopped; {writer.Figures.Samples} samples stored");
         return Success;
@@ -88,7 +88,7 @@ internal static class Serving
     /// <summary>
     /// Reads the longest history of one server and throws it away: whoever asks first would else wait for the code to be compiled.
     /// </summary>
-    private static Task Rehearse(Writer writer, Readers readers, int days, AgentClock clock) =>
+    private static Task WarmUp(Writer writer, Readers readers, int days, AgentClock clock) =>
         writer.Fleet.All.FirstOrDefault() is not { } server
             ? Task.CompletedTask
             : Task.Run(() => readers.Use(
@@ -96,7 +96,7 @@ internal static class Serving
                 {
                     var now = RowKey.Microseconds(clock.GetUtcNow());
                     var from = now - (days * MinutesPerDay * RowKey.MicrosecondsPerMinute);
-                    Answers.HistoryInto(new ArrayBufferWriter<byte>(), server.Registration.Slug, reader.Read(server.Id, from, now, now));
+                    Responses.HistoryInto(new ArrayBufferWriter<byte>(), server.Registration.Slug, reader.Read(server.Id, from, now, now));
                     return true;
                 },
                 CancellationToken.None));
@@ -112,7 +112,7 @@ internal static class Serving
 
         try
         {
-            return Looking.PasswordOf(path, File.ReadAllText(path)).Select(password => (Sessions?)new Sessions(password, clock));
+            return Access.PasswordOf(path, File.ReadAllText(path)).Select(password => (Sessions?)new Sessions(password, clock));
         }
         catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
         {

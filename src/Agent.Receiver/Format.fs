@@ -58,7 +58,7 @@ module Format =
             Encode.object
                 [|
                     "decimals", Encode.arrayOf (fun (struct (name, scale: int)) -> pair name (float scale)) schema.Decimals
-                    "wholes", Encode.arrayOf Encode.string schema.Wholes
+                    "wholes", Encode.arrayOf Encode.string schema.Integers
                 |]
 
         Encode.object
@@ -90,7 +90,7 @@ module Format =
                 Decimals =
                     get.Required.Field "decimals" (Decode.array scaledDecoder)
                     |> Array.map (fun (struct (name, scale)) -> struct (name, int scale))
-                Wholes = get.Required.Field "wholes" (Decode.array Decode.string)
+                Integers = get.Required.Field "wholes" (Decode.array Decode.string)
             })
 
     /// The format of such a text; the sentence says what is wrong with it.

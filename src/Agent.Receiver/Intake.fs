@@ -92,7 +92,7 @@ module Intake =
             Array.concat
                 [
                     schema.Decimals |> Array.map (fun (struct (key, _)) -> own key)
-                    schema.Wholes |> Array.map own
+                    schema.Integers |> Array.map own
                     others
                 ]
         )
@@ -302,10 +302,10 @@ module Intake =
 
             match wholeIn &reader &value with
             | Good ->
-                figures.Wholes[index - decimals] <- value
+                figures.Integers[index - decimals] <- value
                 ""
             | Null ->
-                figures.Wholes[index - decimals] <- -1L
+                figures.Integers[index - decimals] <- -1L
                 ""
             | _ -> $"expected {wantedWhole}, found {found &reader}"
 
@@ -358,7 +358,7 @@ module Intake =
         (complaint: byref<string>)
         : Figures =
         let figures = Schema.empty schema
-        let own = schema.Decimals.Length + schema.Wholes.Length
+        let own = schema.Decimals.Length + schema.Integers.Length
         let isGpu = obj.ReferenceEquals(schema, Schema.gpu)
         let throttle = schema.Decimals.Length + Schema.gpuThrottle
         let mutable next = 0
@@ -381,7 +381,7 @@ module Intake =
                 if member' < 0 then
                     reader.Skip()
                 elif isGpu && member' = throttle then
-                    figures.Wholes[Schema.gpuThrottle] <- throttleIn &reader progress
+                    figures.Integers[Schema.gpuThrottle] <- throttleIn &reader progress
                 elif member' < own then
                     problem <- figure &reader schema figures member'
                 elif isGpu && member' = own then
@@ -521,7 +521,7 @@ module Intake =
             reader.Skip()
 
     let private machineDecimals = Schema.machine.Decimals.Length
-    let private machineOwn = machineDecimals + Schema.machine.Wholes.Length
+    let private machineOwn = machineDecimals + Schema.machine.Integers.Length
 
     let private instantIn (reader: byref<Utf8JsonReader>) (progress: Progress) : unit =
         let mutable text = ""

@@ -138,7 +138,7 @@ type FigureOrder =
         /// The position of each decimal in the schema now; -1 where it is not kept any more.
         Decimals: int[]
         /// The position of each whole number.
-        Wholes: int[]
+        Integers: int[]
     }
 
 /// Reading figures in the order in which they were written.
@@ -153,7 +153,7 @@ module FigureOrder =
         {
             Scales = written.Decimals |> Array.map (fun (struct (_, scale)) -> scale)
             Decimals = written.Decimals |> Array.map (nameOf >> place decimals)
-            Wholes = written.Wholes |> Array.map (place now.Wholes)
+            Integers = written.Integers |> Array.map (place now.Integers)
         }
 
 /// The orders of a sample's disks, GPUs and fans.
@@ -286,7 +286,7 @@ module Packing =
     let decimalColumns: string[] = Schema.machine.Decimals |> Array.map keyOf
 
     /// The columns of a machine's whole numbers, whose cells come after those.
-    let wholeColumns: string[] = Schema.machine.Wholes
+    let wholeColumns: string[] = Schema.machine.Integers
 
     /// The number of cells of a row.
     let width: int = decimalColumns.Length + wholeColumns.Length
@@ -300,8 +300,8 @@ module Packing =
             let struct (_, scale) = Schema.machine.Decimals[index]
             cells[index] <- decimalCell scale machine.Decimals[index]
 
-        for index in 0 .. machine.Wholes.Length - 1 do
-            let value = machine.Wholes[index]
+        for index in 0 .. machine.Integers.Length - 1 do
+            let value = machine.Integers[index]
 
             cells[machine.Decimals.Length + index] <-
                 if value < 0L then
@@ -331,7 +331,7 @@ module Packing =
             let struct (_, scale) = schema.Decimals[index]
             packDecimal packer scale figures.Decimals[index]
 
-        for value in figures.Wholes do
+        for value in figures.Integers do
             packer.Unsigned(uint64 (value + 1L))
 
     let private nothing: byte[] = [||]
@@ -413,11 +413,11 @@ module Packing =
             if order.Decimals[index] >= 0 then
                 figures.Decimals[order.Decimals[index]] <- value
 
-        for index in 0 .. order.Wholes.Length - 1 do
+        for index in 0 .. order.Integers.Length - 1 do
             let value = int64 (unsigned bytes &position) - 1L
 
-            if order.Wholes[index] >= 0 then
-                figures.Wholes[order.Wholes[index]] <- value
+            if order.Integers[index] >= 0 then
+                figures.Integers[order.Integers[index]] <- value
 
         figures
 
@@ -438,9 +438,9 @@ module Packing =
             let struct (_, scale) = Schema.machine.Decimals[index]
             machine.Decimals[index] <- decimalOf scale cells[index]
 
-        for index in 0 .. machine.Wholes.Length - 1 do
+        for index in 0 .. machine.Integers.Length - 1 do
             let cell = cells[machine.Decimals.Length + index]
-            machine.Wholes[index] <- if cell.Kind = 1 then cell.Whole else -1L
+            machine.Integers[index] <- if cell.Kind = 1 then cell.Whole else -1L
 
         let mutable position = 0
         let diskReports = Array.zeroCreate layout.Disks.Length

@@ -12,7 +12,7 @@ type Figures =
         /// NaN where not known.
         Decimals: float[]
         /// -1 where not known.
-        Wholes: int64[]
+        Integers: int64[]
     }
 
     /// The decimal at a position of the schema.
@@ -22,7 +22,7 @@ type Figures =
 
     /// The whole number at a position of the schema.
     member figures.Whole(index: int) : int64 voption =
-        let value = figures.Wholes[index]
+        let value = figures.Integers[index]
         if value < 0L then ValueNone else ValueSome value
 
 /// What a thing can tell: keys of the ingest API, in the order in which figures are kept and stored. A decimal has a scale: with
@@ -32,7 +32,7 @@ type Schema =
         /// Keys and scales of the decimals.
         Decimals: (struct (string * int))[]
         /// Keys of the whole numbers.
-        Wholes: string[]
+        Integers: string[]
     }
 
 /// A disk's cumulative counters, as reported.
@@ -108,7 +108,7 @@ module Schema =
                     "pressure_memory_full_avg10", 100
                 |]
                 |> Array.map (fun (key, scale) -> struct (key, scale))
-            Wholes =
+            Integers =
                 [|
                     "cpu_count_logical"
                     "cpu_count_physical"
@@ -132,7 +132,7 @@ module Schema =
     let disk: Schema =
         {
             Decimals = [||]
-            Wholes =
+            Integers =
                 [|
                     "read_bytes_total"
                     "write_bytes_total"
@@ -156,28 +156,28 @@ module Schema =
                     "power_limit_w", 100
                 |]
                 |> Array.map (fun (key, scale) -> struct (key, scale))
-            Wholes = [| "memory_total_bytes"; "memory_used_bytes"; "throttle_reasons" |]
+            Integers = [| "memory_total_bytes"; "memory_used_bytes"; "throttle_reasons" |]
         }
 
     /// Of a fan.
     let fan: Schema =
         {
             Decimals = [||]
-            Wholes = [| "speed_rpm" |]
+            Integers = [| "speed_rpm" |]
         }
 
     /// Figures of which none is known yet.
     let empty (schema: Schema) : Figures =
         {
             Decimals = Array.create schema.Decimals.Length nan
-            Wholes = Array.create schema.Wholes.Length -1L
+            Integers = Array.create schema.Integers.Length -1L
         }
 
     let private decimalOf (schema: Schema) key =
         schema.Decimals |> Array.findIndex (fun (struct (name, _)) -> name = key)
 
     let private wholeOf (schema: Schema) key =
-        schema.Wholes |> Array.findIndex ((=) key)
+        schema.Integers |> Array.findIndex ((=) key)
 
     let internal cpuUsage = decimalOf machine "cpu_usage_percent"
     let internal cpuUser = decimalOf machine "cpu_user_percent"

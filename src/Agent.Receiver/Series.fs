@@ -49,7 +49,7 @@ module Series =
         | ValueNone -> nan
 
     let private wholeOrNan index (figures: Figures) =
-        let value = figures.Wholes[index]
+        let value = figures.Integers[index]
         if value < 0L then nan else float value
 
     let private reported index (machine: MachineFigures) = machine.Report.Machine.Decimals[index]
@@ -58,7 +58,7 @@ module Series =
 
     /// A rate of the machine, where the counter that it comes from is known.
     let private rateOf counter (rate: Derived -> float) (machine: MachineFigures) =
-        if machine.Report.Machine.Wholes[counter] < 0L then
+        if machine.Report.Machine.Integers[counter] < 0L then
             nan
         else
             rate machine.Derived
@@ -109,7 +109,7 @@ module Series =
         |]
 
     let private diskRate counter (rate: DiskRates -> float) (disk: DiskFigures) =
-        if disk.Counters.Wholes[counter] < 0L then
+        if disk.Counters.Integers[counter] < 0L then
             nan
         else
             rate disk.Rates
@@ -232,7 +232,7 @@ module Point =
         for position in 0 .. report.Gpus.Length - 1 do
             let figures = report.Gpus[position].Figures
             fill (Series.firstOfGpu layout position) Series.gpuRows figures
-            throttle[position] <- max 0L figures.Wholes[Schema.gpuThrottle]
+            throttle[position] <- max 0L figures.Integers[Schema.gpuThrottle]
 
         for position in 0 .. report.Fans.Length - 1 do
             fill (Series.firstOfFan layout position) Series.fanRows report.Fans[position].Figures

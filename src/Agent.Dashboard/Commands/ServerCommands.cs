@@ -27,7 +27,7 @@ internal sealed class ServerCommands(AgentClock clock, TextWriter output, TextWr
 
             foreach (var (registration, _) in servers.OrderBy(static server => server.Registration.Slug, StringComparer.Ordinal))
             {
-                output.WriteLine(Answers.Line(registration, Registrations.LastSample(connection, registration.Id)));
+                output.WriteLine(Responses.Line(registration, Registrations.LastSample(connection, registration.Id)));
             }
 
             if (servers.Count == 0)

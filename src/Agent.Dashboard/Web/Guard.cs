@@ -11,7 +11,7 @@ internal sealed class Guard(Sessions? sessions, string proxyUserHeader)
     public Task Handle(HttpContext context, RequestDelegate next)
     {
         var headers = context.Response.Headers;
-        headers.ContentSecurityPolicy = Looking.ContentSecurityPolicy;
+        headers.ContentSecurityPolicy = Access.ContentSecurityPolicy;
         headers.XContentTypeOptions = "nosniff";
         headers.XFrameOptions = "DENY";
         headers["Referrer-Policy"] = "no-referrer";
@@ -33,7 +33,7 @@ internal sealed class Guard(Sessions? sessions, string proxyUserHeader)
     private bool MayLook(HttpContext context) =>
         sessions is not null ? sessions.Has(context.Request)
         : proxyUserHeader.Length > 0 ? !string.IsNullOrWhiteSpace(context.Request.Headers[proxyUserHeader])
-        : Looking.IsOwnHost(context.Request.Host.Host);
+        : Access.IsOwnHost(context.Request.Host.Host);
 
     private Task Refuse(HttpContext context, PathString path)
     {

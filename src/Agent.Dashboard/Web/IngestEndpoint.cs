@@ -73,7 +73,7 @@ internal sealed class IngestEndpoint(Writer writer, IngestFigures figures, Agent
 
         if (!read.IsOk)
         {
-            await context.Json(StatusCodes.Status400BadRequest, Answers.Refused(read.ErrorValue));
+            await context.Json(StatusCodes.Status400BadRequest, Responses.Refused(read.ErrorValue));
             return;
         }
 
@@ -84,7 +84,7 @@ internal sealed class IngestEndpoint(Writer writer, IngestFigures figures, Agent
         await (result switch
         {
             IngestResult.Stored or IngestResult.Known =>
-                context.Json(StatusCodes.Status200OK, Answers.Accepted(server.Registration, job.Stored!, intake.Warnings)),
+                context.Json(StatusCodes.Status200OK, Responses.Accepted(server.Registration, job.Stored!, intake.Warnings)),
             IngestResult.Gone => context.Refuse(StatusCodes.Status404NotFound, UnknownServer),
             IngestResult.Disabled => context.Refuse(StatusCodes.Status403Forbidden, DisabledServer),
             IngestResult.WrongToken => context.Refuse(StatusCodes.Status401Unauthorized, InvalidToken),

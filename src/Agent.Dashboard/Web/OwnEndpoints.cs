@@ -16,7 +16,7 @@ internal sealed class OwnEndpoints(
         var reads = writes && await Reads(context.RequestAborted);
         await context.Json(
             reads ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable,
-            Answers.Health(version, writes, reads));
+            Responses.Health(version, writes, reads));
     }
 
     /// <summary>GET /metrics</summary>
@@ -24,7 +24,7 @@ internal sealed class OwnEndpoints(
     {
         var now = clock.GetUtcNow();
         var states = writer.Fleet.All
-            .GroupBy(server => Answers.StateName(server.View, now))
+            .GroupBy(server => Responses.StateName(server.View, now))
             .Select(static group => (group.Key, (long)group.Count()))
             .ToArray();
         var figures = new OwnFigures(

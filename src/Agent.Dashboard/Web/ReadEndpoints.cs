@@ -21,7 +21,7 @@ internal sealed class ReadEndpoints(Writer writer, Readers readers, string versi
 
     /// <summary>GET /api/</summary>
     public Task Root(HttpContext context) =>
-        context.Json(StatusCodes.Status200OK, Answers.Root(version, retentionDays, login, clock.GetUtcNow()));
+        context.Json(StatusCodes.Status200OK, Responses.Root(version, retentionDays, login, clock.GetUtcNow()));
 
     /// <summary>GET /api/servers/</summary>
     public async Task Servers(HttpContext context)
@@ -29,7 +29,7 @@ internal sealed class ReadEndpoints(Writer writer, Readers readers, string versi
         await writer.Refresh();
         var now = clock.GetUtcNow();
         var views = Fleet.All.Select(server => (server.View, server.SparkUntil(now))).ToArray();
-        await context.Json(StatusCodes.Status200OK, Answers.Servers(views, now));
+        await context.Json(StatusCodes.Status200OK, Responses.Servers(views, now));
     }
 
     /// <summary>GET /api/metrics/latest/?server=</summary>
@@ -37,7 +37,7 @@ internal sealed class ReadEndpoints(Writer writer, Readers readers, string versi
     {
         if (await Server(context) is { } server)
         {
-            await context.Json(StatusCodes.Status200OK, Answers.Latest(server.View, clock.GetUtcNow()));
+            await context.Json(StatusCodes.Status200OK, Responses.Latest(server.View, clock.GetUtcNow()));
         }
     }
 
@@ -53,7 +53,7 @@ internal sealed class ReadEndpoints(Writer writer, Readers readers, string versi
 
         if (!range.IsOk)
         {
-            await context.Json(StatusCodes.Status400BadRequest, Answers.Refused(range.ErrorValue));
+            await context.Json(StatusCodes.Status400BadRequest, Responses.Refused(range.ErrorValue));
             return;
         }
 
@@ -65,7 +65,7 @@ internal sealed class ReadEndpoints(Writer writer, Readers readers, string versi
             reader =>
             {
                 var output = outputs.TryTake(out var used) ? used : new ArrayBufferWriter<byte>(OutputBytes);
-                Answers.HistoryInto(output, server.Registration.Slug, reader.Read(server.Id, from, until, now));
+                Responses.HistoryInto(output, server.Registration.Slug, reader.Read(server.Id, from, until, now));
                 return output;
             },
             context.RequestAborted);

@@ -20,7 +20,7 @@ internal static class Replies
 
     /// <summary>Refuses, with a constant sentence and what varies.</summary>
     public static Task Refuse(this HttpContext context, int status, string error, string detail = "") =>
-        context.Json(status, Answers.Refused(new Refusal(error, detail)));
+        context.Json(status, Responses.Refused(new Refusal(error, detail)));
 
     /// <summary>Refuses a method, and says which ones there are.</summary>
     public static Task RefuseMethod(this HttpContext context, string allowed)

@@ -17,7 +17,7 @@ internal sealed class Sessions(string password, AgentClock clock)
 
     /// <summary>Whether a request belongs to a session.</summary>
     public bool Has(HttpRequest request) =>
-        request.Cookies[Looking.SessionCookie] is { Length: > 0 } token
+        request.Cookies[Access.SessionCookie] is { Length: > 0 } token
         && ends.TryGetValue(Key(token), out var end)
         && clock.Elapsed < end;
 
@@ -42,19 +42,19 @@ internal sealed class Sessions(string password, AgentClock clock)
             return;
         }
 
-        context.Response.Cookies.Append(Looking.SessionCookie, Open(), Cookie(context, Looking.session));
+        context.Response.Cookies.Append(Access.SessionCookie, Open(), Cookie(context, Access.session));
         Redirect(context, "/");
     }
 
     /// <summary>POST /logout</summary>
     public Task Logout(HttpContext context)
     {
-        if (context.Request.Cookies[Looking.SessionCookie] is { Length: > 0 } token)
+        if (context.Request.Cookies[Access.SessionCookie] is { Length: > 0 } token)
         {
             ends.TryRemove(Key(token), out _);
         }
 
-        context.Response.Cookies.Delete(Looking.SessionCookie, Cookie(context, TimeSpan.Zero));
+        context.Response.Cookies.Delete(Access.SessionCookie, Cookie(context, TimeSpan.Zero));
         Redirect(context, "/login");
         return Task.CompletedTask;
     }
@@ -104,7 +104,7 @@ internal sealed class Sessions(string password, AgentClock clock)
         }
 
         var token = Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)).TrimEnd('=').Replace('+', '-').Replace('/', '_');
-        ends[Key(token)] = clock.Elapsed + Looking.session;
+        ends[Key(token)] = clock.Elapsed + Access.session;
         return token;
     }
 
@@ -112,7 +112,7 @@ internal sealed class Sessions(string password, AgentClock clock)
     {
         lock (gate)
         {
-            return failures.TryGetValue(client, out var failed) ? Looking.WaitFor(clock.Elapsed, failed) : TimeSpan.Zero;
+            return failures.TryGetValue(client, out var failed) ? Access.WaitFor(clock.Elapsed, failed) : TimeSpan.Zero;
         }
     }
 
@@ -126,7 +126,7 @@ internal sealed class Sessions(string password, AgentClock clock)
                 failures.Clear();
             }
 
-            failures[client] = Looking.Failed(clock.Elapsed, failures.GetValueOrDefault(client, Looking.noFailures));
+            failures[client] = Access.Failed(clock.Elapsed, failures.GetValueOrDefault(client, Access.noFailures));
         }
     }
 }

@@ -127,7 +127,7 @@ internal sealed class NetworkChecks
     private Connection Connected(SslClientAuthenticationOptions? tls, CancellationToken limit)
     {
         var known = new HostAddresses(Next.IdnHost, (_, family) => [.. addresses.Where(address => address.AddressFamily == family)], clock);
-        var opening = Opening.Begin(Next, tls, known, clock);
+        var opening = ConnectAttempt.Begin(Next, tls, known, clock);
 
         try
         {

@@ -43,7 +43,7 @@ internal sealed class DirectTransport(
     private byte[] beginning = [];
     private RequestParts? begun;
     private Connection? connection;
-    private Opening? opening;
+    private ConnectAttempt? opening;
     private TimeSpan patience;
     private TimeSpan until;
     private int taken;
@@ -137,7 +137,7 @@ internal sealed class DirectTransport(
 
         if (opening is null)
         {
-            opening = Opening.Begin(endpoint, tls, addresses, clock);
+            opening = ConnectAttempt.Begin(endpoint, tls, addresses, clock);
             patience = clock.Elapsed + LongestOpening;
         }
 

@@ -94,7 +94,7 @@ internal sealed class ProxiedTransport : ITransport
             (addresses, addressed) = (new HostAddresses(proxy.Host, Dns.GetHostAddresses, clock), proxy.Host);
         }
 
-        var opening = Opening.Begin(new UriBuilder(Uri.UriSchemeHttp, proxy.Host, proxy.Port).Uri, null, addresses, clock);
+        var opening = ConnectAttempt.Begin(new UriBuilder(Uri.UriSchemeHttp, proxy.Host, proxy.Port).Uri, null, addresses, clock);
 
         try
         {

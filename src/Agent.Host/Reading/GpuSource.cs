@@ -99,7 +99,7 @@ internal sealed class GpuSource
     /// <summary>Starts reading.</summary>
     public void Start()
     {
-        if (settings.GpuReader == GpuReader.Nobody)
+        if (settings.GpuReader == GpuReader.None)
         {
             Tell(new([], []), null);
             return;
@@ -119,7 +119,7 @@ internal sealed class GpuSource
     /// <summary>Waits for the first answer until the given instant of the clock.</summary>
     public void WaitForFirst(TimeSpan until)
     {
-        if (settings.GpuReader != GpuReader.Nobody)
+        if (settings.GpuReader != GpuReader.None)
         {
             thread.WaitForFirst(until);
         }

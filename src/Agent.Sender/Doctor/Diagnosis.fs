@@ -576,7 +576,7 @@ module Diagnosis =
         let isAnswered = fact.Library = Nvml.State.Failed 18 || fact.Library = Nvml.State.Failed 4
         let isNowhere = not isThere && fact.Surroundings.Driver = "" && not isAnswered
 
-        if fact.Reader = GpuReader.Nobody then
+        if fact.Reader = GpuReader.None then
             ValueNone
         elif fact.Reading.Gpus.Length > 0 then
             gpuFault fact
@@ -593,14 +593,14 @@ module Diagnosis =
     let gpus (fact: GpuFact) : Row =
         match gpuTrouble fact with
         | ValueSome struct (verdict, cause, detail) -> trouble verdict "GPUs" cause detail
-        | ValueNone when fact.Reader = GpuReader.Nobody -> good "GPUs" "not read, as --gpu-source none says"
+        | ValueNone when fact.Reader = GpuReader.None -> good "GPUs" "not read, as --gpu-source none says"
         | ValueNone -> good "GPUs" $"{gpuNames fact} ({byWhom fact})"
 
     /// What the line at the start says of GPUs, before anybody has told of them.
     [<CompiledName "GpusInSight">]
     let gpusInSight (reader: GpuReader) (surroundings: GpuSurroundings) : string =
         match reader, surroundings.Devices with
-        | GpuReader.Nobody, _ -> "not read"
+        | GpuReader.None, _ -> "not read"
         | _, ValueNone -> "unknown"
         | _, ValueSome 0 -> "none on the PCI bus"
         | _, ValueSome count -> $"{count} on the PCI bus"

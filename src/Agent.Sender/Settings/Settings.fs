@@ -30,7 +30,7 @@ type GpuReader =
     /// nvidia-smi alone.
     | NvidiaSmi = 2
     /// Nobody.
-    | Nobody = 3
+    | None = 3
 
 /// An ingest token. It prints as stars everywhere but in the header it is made for.
 [<Sealed>]
@@ -415,7 +415,7 @@ module Settings =
         | "auto" -> Ok GpuReader.Auto
         | "nvml" -> Ok GpuReader.Nvml
         | "nvidia-smi" -> Ok GpuReader.NvidiaSmi
-        | "none" -> Ok GpuReader.Nobody
+        | "none" -> Ok GpuReader.None
         | _ -> Error(error given "one of nvml, nvidia-smi, none, auto")
 
     /// Mebibytes, from 1 to 2^20, which is a tebibyte.
@@ -679,7 +679,7 @@ module Settings =
                 match given "--nvml-library", given "--gpu-source" with
                 | ValueSome library, ValueSome source when
                     gpuReaderOf source = Ok GpuReader.NvidiaSmi
-                    || gpuReaderOf source = Ok GpuReader.Nobody
+                    || gpuReaderOf source = Ok GpuReader.None
                     ->
                     Error
                         [

@@ -196,20 +196,20 @@ let private accessTests =
         testCase "five wrong passwords within a minute, and the sixth waits for the first to be a minute old"
         <| fun () ->
             let after count =
-                Seq.fold (fun failures i -> Looking.failed (float i * second) failures) Looking.noFailures (seq { 0 .. count - 1 })
+                Seq.fold (fun failures i -> Access.failed (float i * second) failures) Access.noFailures (seq { 0 .. count - 1 })
 
-            Expect.equal (Looking.waitFor (4.0 * second) (after 4)) TimeSpan.Zero "four"
-            Expect.equal (Looking.waitFor (4.0 * second) (after 5)) (56.0 * second) "five"
-            Expect.equal (Looking.waitFor (60.0 * second - tick) (after 5)) tick "just before the minute is over"
-            Expect.equal (Looking.waitFor (60.0 * second) (after 5)) TimeSpan.Zero "over"
+            Expect.equal (Access.waitFor (4.0 * second) (after 4)) TimeSpan.Zero "four"
+            Expect.equal (Access.waitFor (4.0 * second) (after 5)) (56.0 * second) "five"
+            Expect.equal (Access.waitFor (60.0 * second - tick) (after 5)) tick "just before the minute is over"
+            Expect.equal (Access.waitFor (60.0 * second) (after 5)) TimeSpan.Zero "over"
 
         testCase "a password has eight characters or more"
         <| fun () ->
-            Expect.equal (Looking.passwordOf "p" "1234567\n").IsOk false "seven"
-            Expect.equal (Looking.passwordOf "p" "12345678\n").IsOk true "eight"
+            Expect.equal (Access.passwordOf "p" "1234567\n").IsOk false "seven"
+            Expect.equal (Access.passwordOf "p" "12345678\n").IsOk true "eight"
 
         testCase "a session lasts a week"
-        <| fun () -> Expect.equal Looking.session (TimeSpan.FromHours 168.0) "hours"
+        <| fun () -> Expect.equal Access.session (TimeSpan.FromHours 168.0) "hours"
 
         testCase "a slug has 1 to 64 characters"
         <| fun () ->

@@ -98,10 +98,10 @@ let tests =
                         $"{{{at},\"gpus\":[{{\"gpu_index\":0,\"throttle_reasons\":[\"sw_power_cap\",\"hw_thermal_slowdown\",\"magic\"]}}]}}"
 
                 // nvml.h: 0x4 software power cap, 0x40 hardware thermal.
-                Expect.equal intake.Report.Gpus[0].Figures.Wholes[2] 0x44L "bits"
+                Expect.equal intake.Report.Gpus[0].Figures.Integers[2] 0x44L "bits"
                 Expect.isTrue (Attention.isHot intake.Report) "hot"
                 Expect.equal intake.Warnings [| "gpus[0].throttle_reasons: \"magic\" is no known reason; left out" |] "warnings"
-                let text = Encode.toString 0 (Answers.sample intake.Report)
+                let text = Encode.toString 0 (Responses.sample intake.Report)
                 Expect.stringContains text "\"throttle_reasons\":[\"sw_power_cap\",\"hw_thermal_slowdown\"]" "names"
 
             testCase "a bare sample, numbers as text, and an agent's first 25 members"

@@ -38,7 +38,7 @@ let private answer (path: string) (slug: string) (server: int) (minutes: int) (u
         reader.Read(server, micro (until.AddMinutes(-(float minutes))), micro until, micro written)
 
     let output = ArrayBufferWriter<byte>()
-    Answers.historyInto output slug history
+    Responses.historyInto output slug history
     use document = JsonDocument.Parse output.WrittenMemory
     document.RootElement.Clone()
 
@@ -179,7 +179,7 @@ let tests =
                     Expect.equal (names format.Gpu).Length 8 "of a GPU"
 
                     Expect.equal
-                        format.GpuSample.Wholes
+                        format.GpuSample.Integers
                         [| "memory_total_bytes"; "memory_used_bytes"; "throttle_reasons" |]
                         "of a sample's GPU"
 

@@ -102,7 +102,7 @@ let drawn (store: Store) (minutes: float) (name: string) (figure: string) : floa
     let now = RowKey.microseconds store.Clock.Now
     let history = reader.Read(1, now - int64 (minutes * 60e6), now, now)
     let output = Buffers.ArrayBufferWriter<byte>()
-    Answers.historyInto output "gpu-1" history
+    Responses.historyInto output "gpu-1" history
     use document = Json.JsonDocument.Parse output.WrittenMemory
     let series = document.RootElement.GetProperty("series").GetProperty name
 

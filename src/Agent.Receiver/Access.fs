@@ -14,7 +14,7 @@ type FailedLogins =
 
 /// Who may look: the rules of log-ins and of host names.
 [<RequireQualifiedAccess>]
-module Looking =
+module Access =
     /// The shortest password that is accepted as one.
     [<Literal>]
     let ShortestPassword = 8

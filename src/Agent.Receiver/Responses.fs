@@ -48,7 +48,7 @@ type ServerView =
 
 /// The JSON that the dashboard answers with. The keys stand in docs/dashboard-api.md.
 [<RequireQualifiedAccess>]
-module Answers =
+module Responses =
     let private number (value: float<'u>) : JsonValue =
         Encode.float (Math.Round(float value, 3))
 
@@ -167,8 +167,8 @@ module Answers =
                 let struct (key, _) = schema.Decimals[index]
                 key, Encode.voption Encode.float (figures.Decimal index)
 
-            for index in 0 .. schema.Wholes.Length - 1 do
-                schema.Wholes[index], Encode.voption Encode.int64 (figures.Whole index)
+            for index in 0 .. schema.Integers.Length - 1 do
+                schema.Integers[index], Encode.voption Encode.int64 (figures.Whole index)
         |]
 
     let private reasons (bits: int64 voption) : JsonValue =

@@ -1,5 +1,5 @@
 /// Who may look: passwords, sessions, proxies, and the headers of every answer.
-module Agent.Dashboard.Tests.LookingTests
+module Agent.Dashboard.Tests.AccessTests
 
 open System
 open System.IO
@@ -62,7 +62,7 @@ let private refusedStart (options: string list) : string =
 [<Tests>]
 let tests =
     testList
-        "Looking"
+        "Access"
         [
             testCase "beyond this machine it does not start without a password or a proxy's header"
             <| fun () ->

@@ -13,7 +13,7 @@ namespace Agent.Host.Posting;
 /// but the request that needs the connection can stop waiting, and the next one takes up the wait. All addresses of the host
 /// are tried, each a little after the one before, and the first that takes the connection wins (RFC 8305).
 /// </summary>
-internal sealed class Opening
+internal sealed class ConnectAttempt
 {
     /// <summary>TLS builds chains of certificates on it; what is not used of it costs no memory.</summary>
     private const int StackSize = 1_000_000;
@@ -34,7 +34,7 @@ internal sealed class Opening
     private ExceptionDispatchInfo? failure;
     private bool isAbandoned;
 
-    private Opening(Uri endpoint, SslClientAuthenticationOptions? tls, HostAddresses addresses, AgentClock clock)
+    private ConnectAttempt(Uri endpoint, SslClientAuthenticationOptions? tls, HostAddresses addresses, AgentClock clock)
     {
         this.endpoint = endpoint;
         this.tls = tls;
@@ -44,9 +44,9 @@ internal sealed class Opening
     }
 
     /// <summary>Begins to open a connection.</summary>
-    public static Opening Begin(Uri endpoint, SslClientAuthenticationOptions? tls, HostAddresses addresses, AgentClock clock)
+    public static ConnectAttempt Begin(Uri endpoint, SslClientAuthenticationOptions? tls, HostAddresses addresses, AgentClock clock)
     {
-        var opening = new Opening(endpoint, tls, addresses, clock);
+        var opening = new ConnectAttempt(endpoint, tls, addresses, clock);
         Threads.Start(opening.Open, StackSize, "connecting");
         return opening;
     }
@@ -68,7 +68,7 @@ internal sealed class Opening
     /// </summary>
     public Connection Result(CancellationToken stop)
     {
-        using var end = stop.UnsafeRegister(static opening => ((Opening)opening!).Wake(), this);
+        using var end = stop.UnsafeRegister(static opening => ((ConnectAttempt)opening!).Wake(), this);
 
         lock (gate)
         {
@@ -110,7 +110,7 @@ internal sealed class Opening
         }
     }
 
-    private T Of<T>(Func<Opening, T> value)
+    private T Of<T>(Func<ConnectAttempt, T> value)
     {
         lock (gate)
         {
