@@ -45,6 +45,21 @@ type BottleneckLabel =
     /// The name that the webapp stores.
     override label.ToString() = label.Name
 
+    /// All of them. A label's code in the dashboard's database is its place here, from 0: new ones go to the end.
+    static member val All: BottleneckLabel[] =
+        [|
+            MemoryPressure
+            IoBound
+            CpuBound
+            GpuBound
+            MixedCpuGpu
+            MixedIoGpu
+            Underutilized
+            Idle
+            Balanced
+            Mixed
+        |]
+
 /// What the label is decided by.
 type BottleneckInputs =
     {

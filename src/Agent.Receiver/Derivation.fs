@@ -134,22 +134,7 @@ module Derivation =
             Bottleneck = Bottleneck.ofSample sample derived
         }
 
-    /// The labels in the order of their codes in the database: a label's code is its position, from 0. New ones go to the end.
-    let labels: BottleneckLabel[] =
-        [|
-            BottleneckLabel.MemoryPressure
-            BottleneckLabel.IoBound
-            BottleneckLabel.CpuBound
-            BottleneckLabel.GpuBound
-            BottleneckLabel.MixedCpuGpu
-            BottleneckLabel.MixedIoGpu
-            BottleneckLabel.Underutilized
-            BottleneckLabel.Idle
-            BottleneckLabel.Balanced
-            BottleneckLabel.Mixed
-        |]
-
     /// The code of a derivation's label.
     [<CompiledName "LabelCode">]
     let labelCode (derivation: Derivation) : int =
-        Array.IndexOf(labels, derivation.Bottleneck.Label)
+        Array.IndexOf(BottleneckLabel.All, derivation.Bottleneck.Label)

@@ -216,7 +216,7 @@ type private Mapping =
 /// Collects samples or minutes along an axis, in the order of time, and writes them as the answer.
 [<Sealed>]
 type History(axis: Axis) =
-    let labels = Derivation.labels.Length
+    let labels = BottleneckLabel.All.Length
     let mutable layout = Layout.empty
 
     // In steps of each figure's scale, as minutes are kept and answers are given.
@@ -471,7 +471,7 @@ type History(axis: Axis) =
             writer.WriteStartObject()
             writer.WriteString("from", History.Instant starts[first])
             writer.WriteString("to", History.Instant(history.EndOf last))
-            writer.WriteString("label", Derivation.labels[int label].Name)
+            writer.WriteString("label", BottleneckLabel.All[int label].Name)
 
             if axis.IsRaw then
                 writer.WriteString("reason", (Bottleneck.classify judged[last * labels + int label]).Reason)
@@ -491,7 +491,7 @@ type History(axis: Axis) =
 
         for label in 0 .. labels - 1 do
             if shares[label] > 0.0 then
-                writer.WriteNumber(Derivation.labels[label].Name, Math.Round(shares[label] / all * 1000.0) / 10.0)
+                writer.WriteNumber(BottleneckLabel.All[label].Name, Math.Round(shares[label] / all * 1000.0) / 10.0)
 
         writer.WriteEndObject()
 

@@ -94,7 +94,7 @@ type Rollup =
 type RollupBuilder(layout: Layout) =
     let spreads = Array.create (Series.slots layout) Spread.none
     let throttle = Array.zeroCreate layout.Gpus.Length
-    let seconds = Array.zeroCreate Derivation.labels.Length
+    let seconds = Array.zeroCreate BottleneckLabel.All.Length
     let mutable samples = 0
 
     /// The devices of all points.
@@ -172,7 +172,7 @@ module Rollup =
             Layout = Layout.empty
             Spreads = Array.create (Series.slots Layout.empty) Spread.none
             Throttle = [||]
-            LabelSeconds = Array.zeroCreate Derivation.labels.Length
+            LabelSeconds = Array.zeroCreate BottleneckLabel.All.Length
         }
 
     /// The same with room for the devices of another layout.
@@ -310,7 +310,7 @@ module Rollup =
     let unpack (stored: StoredLayout) (bytes: ReadOnlySpan<byte>) : Rollup =
         let read = Array.zeroCreate stored.Slots.Length
         let throttle = Array.zeroCreate stored.Layout.Gpus.Length
-        let seconds = Array.zeroCreate Derivation.labels.Length
+        let seconds = Array.zeroCreate BottleneckLabel.All.Length
         let samples = unpackInto read throttle seconds bytes
         let spreads = Array.create (Series.slots stored.Layout) Spread.none
 

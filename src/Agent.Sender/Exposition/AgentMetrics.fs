@@ -6,20 +6,6 @@ open System
 open Agent.Core
 open Agent.Core.Units
 
-let private labels =
-    [|
-        BottleneckLabel.MemoryPressure
-        BottleneckLabel.IoBound
-        BottleneckLabel.CpuBound
-        BottleneckLabel.GpuBound
-        BottleneckLabel.MixedCpuGpu
-        BottleneckLabel.MixedIoGpu
-        BottleneckLabel.Underutilized
-        BottleneckLabel.Idle
-        BottleneckLabel.Balanced
-        BottleneckLabel.Mixed
-    |]
-
 [<Literal>]
 let private StateSet = "ai_dashboard_bottleneck"
 
@@ -28,7 +14,7 @@ let private bottleneck (sink: MetricSink) (reading: MachineReading) =
 
     sink.Family(StateSet, MetricKind.StateSet, "What holds the machine back: 1 for the label that fits, 0 for the others.")
 
-    for label in labels do
+    for label in BottleneckLabel.All do
         sink.Label(StateSet, label.Name)
         sink.Whole(if label = verdict.Label then 1UL else 0UL)
 
