@@ -476,7 +476,7 @@ let private gpuWords =
                     {
                         Summary = "none, gpu-library-hanging"
                         Advice =
-                            "A call of NVIDIA's library libnvidia-ml does not return. Look for NVRM and Xid in dmesg: the driver hangs; reset "
+                            "A call to NVIDIA's library libnvidia-ml does not return. Look for NVRM and Xid in dmesg: the driver hangs; reset "
                             + "the GPU, reload the driver or restart the machine. (libnvidia-ml: a call has not returned for 10 s)"
                     }
                     "in the log"

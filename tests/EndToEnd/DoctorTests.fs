@@ -396,7 +396,7 @@ let adviserTests =
                 Expect.equal (count "GET") 1 "questions"
 
                 match advice agent.AllErrors with
-                | [ line ] -> Expect.stringStarts line "The webapp is there, and knows no server of this slug." "advice"
+                | [ line ] -> Expect.stringStarts line "The webapp is there, but knows no server with this slug." "advice"
                 | lines -> failtest $"expected one line, got %A{lines}"
 
             testCase "a clock that differs is told once, with how much, while samples are delivered"

@@ -254,7 +254,7 @@ let private libraryFaults =
                     run.Machine.Play(machineOf "nvml_lock 1\nnvml_hang nvmlDeviceGetUtilizationRates" 2)
                     run.Until "the last reading is too old" (fun taken -> taken.Gpus.IsEmpty)
                     run.WaitFor "WARNING libnvidia-ml cannot be read: a call has not returned for 15 s"
-                    run.WaitFor "advice: A call of NVIDIA's library libnvidia-ml does not return."
+                    run.WaitFor "advice: A call to NVIDIA's library libnvidia-ml does not return."
                     let meanwhile = run.Watch(2.0 * second)
                     Expect.isGreaterThan meanwhile.Length 2 "samples go on"
                     Expect.all meanwhile (fun taken -> taken.Gpus.IsEmpty) "no stale value"
@@ -295,7 +295,7 @@ let private libraryFaults =
                 reading (machineOf "init 18" 2) (fun run ->
                     run.Until "no GPUs" (fun taken -> taken.Gpus.IsEmpty)
                     run.WaitFor "WARNING libnvidia-ml cannot be read: LIB_RM_VERSION_MISMATCH"
-                    run.WaitFor "advice: The NVIDIA driver in the kernel and its library are of two versions."
+                    run.WaitFor "advice: The NVIDIA driver in the kernel and its library have different versions."
                     Expect.all (run.Watch second) (fun taken -> taken.Gpus.IsEmpty) "samples go on"
                     run.Machine.Play(machineOf "" 2)
                     run.Until "the versions match" (fun taken -> uses taken = healthy)

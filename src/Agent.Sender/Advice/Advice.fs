@@ -200,15 +200,15 @@ module Advice =
             Cause.HostMissing, "host-missing", "No base URL of the webapp is given.", "Give it with --host or AI_DASHBOARD_HOST."
             Cause.SlugMissing,
             "slug-missing",
-            "No slug of this server is given.",
+            "No server slug is given.",
             "Give the one it is registered under with --server-slug or AI_DASHBOARD_SERVER_SLUG."
             Cause.TokenMissing,
             "token-missing",
             "No ingest token is given.",
-            "Put the token that the registration printed into a file and name it with --token-file."
+            "Put the token that the registration printed into a file, and give that file with --token-file."
             Cause.TokenMalformed,
             "token-malformed",
-            "The token contains white space or characters that no token has.",
+            "The token contains white space or other characters that tokens do not have.",
             "Copy it again, alone and on one line, without the text around it."
             Cause.TokenUnreadable,
             "token-unreadable",
@@ -217,7 +217,7 @@ module Advice =
             Cause.TokenExposed,
             "token-exposed",
             "Others on this machine can see the token.",
-            "Put it into a file with mode 600 and name that with --token-file."
+            "Put it into a file with mode 600 and give that file with --token-file."
             Cause.Unverified,
             "unverified",
             "TLS certificates are not verified: anyone on the way can read the token.",
@@ -225,7 +225,7 @@ module Advice =
             Cause.PlainHttp,
             "plain-http",
             "The token goes to the webapp without encryption: anyone on the way can read it.",
-            "Give an https:// address with --host; over a network of your own it may do as it is."
+            "Give an https:// address with --host; on a network that you trust it may stay as it is."
             Cause.ValueChanged, "value-changed", "A value was changed to make it usable.", "Give a value within the limits."
             Cause.TokenRefused,
             "token-refused",
@@ -233,7 +233,7 @@ module Advice =
             "Run register_server SLUG --rotate-token at the webapp and give the agent the new token."
             Cause.ServerDisabled,
             "server-disabled",
-            "The webapp knows this server and has it disabled.",
+            "The webapp knows this server, but it is disabled there.",
             "Enable the server at the webapp; the agent goes on by itself."
             Cause.AccessDenied,
             "access-denied",
@@ -245,7 +245,7 @@ module Advice =
             "Check --host and --server-slug, and what the proxy forwards."
             Cause.SlugUnknown,
             "slug-unknown",
-            "The webapp is there, and knows no server of this slug.",
+            "The webapp is there, but knows no server with this slug.",
             "Correct --server-slug, or run register_server SLUG at the webapp."
             Cause.RouteMissing,
             "route-missing",
@@ -253,7 +253,7 @@ module Advice =
             "Correct --host, path prefix included, or have the proxy forward /api/ingest/."
             Cause.MethodRefused,
             "method-refused",
-            "What answers at this URL takes no POST: it is not the ingest API.",
+            "What answers at this URL does not accept POST: it is not the ingest API.",
             "Correct --host, path prefix included, or have the proxy forward /api/ingest/."
             Cause.ProxyRefuses,
             "proxy-refuses",
@@ -261,7 +261,7 @@ module Advice =
             "Correct HTTP_PROXY or HTTPS_PROXY, or name the webapp in NO_PROXY."
             Cause.ForeignService,
             "foreign-service",
-            "Something else than the webapp answers at this address, such as a captive portal or a login page.",
+            "Something other than the webapp answers at this address, such as a captive portal or a login page.",
             "Open the base URL in a browser from this network, log in there if it asks, or correct --host."
             Cause.ReceiverDenies,
             "receiver-denies",
@@ -289,27 +289,27 @@ module Advice =
             "Compare the clocks and the versions of agent and webapp; the webapp's log says more."
             Cause.SampleTooLarge,
             "sample-too-large",
-            "The webapp or a proxy in front finds the sample too large.",
+            "The webapp, or a proxy in front of it, says that the sample is too large.",
             "Raise the proxy's limit of request bodies to 1 MiB, or track less with --disks and --interfaces."
             Cause.TooManyRequests,
             "too-many-requests",
-            "The webapp or a proxy in front limits how many requests it takes.",
+            "The webapp, or a proxy in front of it, limits the rate of requests.",
             "Give a longer --interval, or lift that limit."
             Cause.ServerImpatient,
             "server-impatient",
-            "The webapp or a proxy in front waited too long for the request.",
+            "The webapp, or a proxy in front of it, gave up waiting for the request.",
             "Look for a slow or lossy network on the way; the agent tries again by itself."
             Cause.GatewayFailing,
             "gateway-failing",
-            "A proxy answers, and gets no good answer from the webapp behind it.",
+            "A proxy answers, but gets no good answer from the webapp behind it.",
             "Start the webapp, or correct the proxy; the agent tries again by itself."
             Cause.ServerFailing,
             "server-failing",
-            "The webapp fails on its side.",
-            "Look into the webapp's log; the agent tries again by itself."
+            "The webapp reports an internal error.",
+            "See the webapp's log; the agent tries again by itself."
             Cause.UnexpectedAnswer,
             "unexpected-answer",
-            "The answer is none that the ingest API gives.",
+            "This is not an answer that the ingest API gives.",
             "Check what listens at the base URL, and whether a proxy in between answers in its place."
             Cause.NameUnresolved,
             "name-unresolved",
@@ -325,11 +325,11 @@ module Advice =
             "Check this machine's network and the firewalls on the way."
             Cause.NoConnection,
             "no-connection",
-            "No connection comes about in time.",
+            "No connection could be made in time.",
             "Check for a firewall that drops packets, the port in --host, and whether that machine runs."
             Cause.TimedOut,
             "timed-out",
-            "There is no complete answer in time.",
+            "No complete answer arrived in time.",
             "Check for an overloaded webapp or proxy; for a slow network give a longer --timeout."
             Cause.ConnectionBroken,
             "connection-broken",
@@ -349,7 +349,7 @@ module Advice =
             "Set this machine's clock, most likely; else look at the certificate."
             Cause.IssuerUnknown,
             "issuer-unknown",
-            "The webapp's certificate is from an issuer whom this machine does not trust, or its chain is incomplete.",
+            "The webapp's certificate is from an issuer that this machine does not trust, or its chain is incomplete.",
             "Give the issuer's certificate with --ca-file, or have the webapp send its intermediate certificates."
             Cause.WrongHostName,
             "wrong-host-name",
@@ -390,11 +390,11 @@ module Advice =
             Cause.NoGpu, "no-gpu", "No NVIDIA GPU is found.", "On a machine without one nothing; else check the slot and lspci."
             Cause.GpuDriverMissing,
             "gpu-driver-missing",
-            "The machine has an NVIDIA GPU, and no NVIDIA driver is loaded.",
+            "The machine has an NVIDIA GPU, but no NVIDIA driver is loaded.",
             "Install the driver, or load it with modprobe nvidia; dmesg says why it refuses (Secure Boot, nouveau)."
             Cause.GpuNodesMissing,
             "gpu-nodes-missing",
-            "The NVIDIA driver is loaded, and its device nodes are not here.",
+            "The NVIDIA driver is loaded, but its device nodes are missing.",
             "In a container or unit let /dev/nvidia* in (docker: --gpus all); on the machine itself run nvidia-smi once as root."
             Cause.GpuNoPermission,
             "gpu-no-permission",
@@ -402,11 +402,11 @@ module Advice =
             "Let its user, unit (DeviceAllow=) or container have /dev/nvidiactl and /dev/nvidia*."
             Cause.GpuVersionMismatch,
             "gpu-version-mismatch",
-            "The NVIDIA driver in the kernel and its library are of two versions.",
+            "The NVIDIA driver in the kernel and its library have different versions.",
             "After an update reload the driver or restart the machine; in a container use the library of its host."
             Cause.GpuLibraryMissing,
             "gpu-library-missing",
-            "The NVIDIA driver is loaded, and its library libnvidia-ml.so.1 cannot be loaded.",
+            "The NVIDIA driver is loaded, but its library libnvidia-ml.so.1 cannot be.",
             "Install it (libnvidia-compute, nvidia-driver-libs), or name it with --nvml-library."
             Cause.GpuLibraryFailing,
             "gpu-library-failing",
@@ -414,11 +414,11 @@ module Advice =
             "Run nvidia-smi as the agent's user, and look for NVRM and Xid in dmesg."
             Cause.GpuLibraryHanging,
             "gpu-library-hanging",
-            "A call of NVIDIA's library libnvidia-ml does not return.",
+            "A call to NVIDIA's library libnvidia-ml does not return.",
             "Look for NVRM and Xid in dmesg: the driver hangs; reset the GPU, reload the driver or restart the machine."
             Cause.GpuReaderMissing,
             "gpu-reader-missing",
-            "The machine has an NVIDIA GPU, and nvidia-smi is not found.",
+            "The machine has an NVIDIA GPU, but nvidia-smi is not found.",
             "Install the NVIDIA driver's utilities, or add their directory to the agent's PATH."
             Cause.GpuReaderFailing,
             "gpu-reader-failing",
@@ -426,15 +426,15 @@ module Advice =
             "Run nvidia-smi as the agent's user: mostly the driver is not loaded, or does not match its library."
             Cause.GpuReaderHanging,
             "gpu-reader-hanging",
-            "nvidia-smi does not come to an end.",
+            "nvidia-smi does not end.",
             "Look for Xid errors in dmesg: a GPU or the driver hangs; reset the GPU or restart the machine."
             Cause.GpuHidden,
             "gpu-hidden",
-            "The machine has an NVIDIA GPU, and its driver shows none.",
+            "The machine has an NVIDIA GPU, but its driver shows none.",
             "Check the driver with dmesg, and in a container or a unit whether /dev/nvidia* is passed in."
             Cause.GpuLost,
             "gpu-lost",
-            "A GPU has fallen off the bus, or wants to be reset.",
+            "A GPU has fallen off the bus, or needs a reset.",
             "Look for Xid 79 in dmesg; reset it with nvidia-smi --gpu-reset or restart the machine, and check power and seat."
             Cause.GpuFieldsUnreadable,
             "gpu-fields-unreadable",
@@ -451,19 +451,19 @@ module Advice =
             "Wait for the second sample; with --once there is none, unless it is run again and again."
             Cause.DisksIdle,
             "disks-idle",
-            "The tracked disks have not been busy since the machine started, and others have.",
+            "The tracked disks have been idle since the machine started, while others were busy.",
             "Name the disks that hold the data with --disks (lsblk)."
             Cause.BusyTimeUncounted,
             "busy-time-uncounted",
             "The kernel does not count how long these disks are busy, so their utilisation is not known.",
-            "Switch the counting on: echo 1 > /sys/block/NAME/queue/iostats."
+            "Turn the counting on: echo 1 > /sys/block/NAME/queue/iostats."
             Cause.InterfacesUnmatched,
             "interfaces-unmatched",
             "--interfaces names interfaces that this machine does not have.",
             "Give names that `ip link` shows."
             Cause.NoInterfaces,
             "no-interfaces",
-            "There is no network interface but the loopback.",
+            "There is no network interface other than the loopback.",
             "In a container bind the host's /proc and name it with --procfs."
             Cause.NoSpool,
             "no-spool",
@@ -472,7 +472,7 @@ module Advice =
             Cause.SpoolUnusable, "spool-unusable", "The spool directory cannot be used.", "Create it, and let the agent's user write to it."
             Cause.SpoolInUse,
             "spool-in-use",
-            "An agent uses the spool directory at this moment.",
+            "An agent is using the spool directory right now.",
             "If that is the service you diagnose, all is well; two agents need two directories."
             Cause.SpoolNearlyFull,
             "spool-nearly-full",
@@ -480,8 +480,8 @@ module Advice =
             "Free some space there, or lower --spool-max-mb."
             Cause.SpoolBacklog,
             "spool-backlog",
-            "Samples wait in the spool for their delivery.",
-            "Mend what keeps them from the webapp; a running agent delivers them by itself."
+            "Samples are waiting in the spool to be delivered.",
+            "Fix what keeps them from the webapp; a running agent delivers them by itself."
             Cause.InContainer,
             "in-container",
             "The agent runs in a container and reads the container's own files, which hide the host's network and processes.",
