@@ -374,7 +374,7 @@ let adviserTests =
                     (advice agent.AllErrors |> List.map (fun line -> line.Substring(0, 24)))
                     [
                         "The webapp refuses the t"
-                        "The webapp fails on its "
+                        "The webapp reports an in"
                         "The webapp refuses the t"
                         "The webapp refuses the t"
                     ]
