@@ -255,7 +255,7 @@ let tests =
             law "a token is not printed either when its option is misspelt" (Gen.zip misspelt noise) (fun (argv, noise) ->
                 let text = shown (parse Map.empty (Array.append argv noise))
                 not (text.Contains marker) || failtestf "%s" text)
-            law "an option and its variable mean the same" choice (fun choice ->
+            lawOf wholeCases "an option and its variable mean the same" choice (fun choice ->
                 let argv = choice |> List.map (fun (flag, good, _) -> $"{flag}={good}") |> Array.ofList
 
                 let environment =
@@ -274,7 +274,7 @@ let tests =
                 let byFlags = parse Map.empty (Array.append addressee argv)
                 let byVariables = parse environment (Array.filter (isChosen >> not) addressee)
                 same (withoutOrigins (settingsOf byVariables)) (withoutOrigins (settingsOf byFlags)))
-            law "an option beats its variable, and an empty variable counts as unset" choice (fun choice ->
+            lawOf wholeCases "an option beats its variable, and an empty variable counts as unset" choice (fun choice ->
                 let argv =
                     Array.append addressee (choice |> List.map (fun (flag, good, _) -> $"{flag}={good}") |> Array.ofList)
 
@@ -292,7 +292,7 @@ let tests =
 
                 same (settingsOf (parse garbled argv)) expected
                 && same (settingsOf (parse empty argv)) expected)
-            law "of a repeated option the last wins" choice (fun choice ->
+            lawOf wholeCases "of a repeated option the last wins" choice (fun choice ->
                 let last = choice |> List.map (fun (flag, good, _) -> $"{flag}={good}") |> Array.ofList
 
                 let first =
@@ -351,9 +351,13 @@ let tests =
                          |> Array.map (fun (struct (key, value)) -> key, value)
                          |> Map.ofArray)
                         expected)
-            law "help and version win over everything that is merely missing" (Gen.elements [ "--help"; "-h"; "--version" ]) (fun word ->
-                match parse Map.empty [| "--quiet"; word |] with
-                | Ok(Command.Help _) -> word <> "--version"
-                | Ok Command.Version -> word = "--version"
-                | _ -> false)
+            lawOf
+                wholeCases
+                "help and version win over everything that is merely missing"
+                (Gen.elements [ "--help"; "-h"; "--version" ])
+                (fun word ->
+                    match parse Map.empty [| "--quiet"; word |] with
+                    | Ok(Command.Help _) -> word <> "--version"
+                    | Ok Command.Version -> word = "--version"
+                    | _ -> false)
         ]

@@ -192,7 +192,8 @@ let tests =
                 | Error error ->
                     (Decode.errorToString error).StartsWith('$')
                     || (Decode.errorToString error).StartsWith "not JSON")
-            lawShrinking
+            lawShrinkingOf
+                wholeCases
                 "a body with some damage decodes to Ok or an Error, never an exception"
                 shrinkBytes
                 (body
