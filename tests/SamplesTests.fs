@@ -43,14 +43,6 @@ let private examples (language: string) : string list =
 let private beside (assembly: string) =
     Path.Combine(AppContext.BaseDirectory, assembly)
 
-let private withDirectory (test: string -> unit) =
-    let directory = Directory.CreateTempSubdirectory "agent-tests-"
-
-    try
-        test directory.FullName
-    finally
-        directory.Delete true
-
 let private labels =
     "memory-pressure|io-bound|cpu-bound|gpu-bound|mixed-cpu-gpu|mixed-io-gpu|underutilized|idle|balanced|mixed"
 
@@ -95,7 +87,7 @@ let tests =
 
             testCase "the other examples in F# run as they stand"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let script = Path.Combine(directory, "Example.fsx")
 
                     match examples "fsharp" with
@@ -109,7 +101,7 @@ let tests =
 
             testCase "the examples in C# compile and run as they stand"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     match examples "csharp" with
                     | [ whole; oneFile ] ->
                         let usings = "using Agent.Core.Proc;\n"

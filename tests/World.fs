@@ -187,3 +187,12 @@ let forAnyUser (program: string) : string =
             File.Copy(file, Path.Combine(directory, string (Path.GetFileName file)))
 
         Path.Combine(directory, string (Path.GetFileName program))
+
+/// A directory of its own for one test.
+let withDirectory (test: string -> unit) : unit =
+    let directory = Directory.CreateTempSubdirectory "agent-tests-"
+
+    try
+        test directory.FullName
+    finally
+        directory.Delete true

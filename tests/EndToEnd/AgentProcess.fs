@@ -195,15 +195,6 @@ let runWith (variables: (string * string) list) (words: string list) : int * str
 /// What an agent that ends by itself printed, and its exit code.
 let run (words: string list) : int * string list * string list = runWith [] words
 
-/// A directory of its own for one test.
-let withDirectory (test: string -> unit) : unit =
-    let directory = Directory.CreateTempSubdirectory "agent-tests-"
-
-    try
-        test directory.FullName
-    finally
-        directory.Delete true
-
 /// A PATH that finds what lies in the directory first.
 let pathWith (directory: string) : string * string = "PATH", $"{directory}:{World.path ()}"
 

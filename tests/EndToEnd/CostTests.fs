@@ -94,7 +94,7 @@ let tests =
 
             testCase "with a spool and HTTP it has 15 MiB in memory at most"
             <| ofNativeExecutable (fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     use server = new IngestServer(stored)
                     use agent = start (targetOf server.Url @ [ "--interval=0.5"; "--quiet"; "--spool"; directory ])
                     eventually patience "ten samples" (fun () -> server.Requests.Length >= 10)
@@ -115,7 +115,7 @@ let tests =
 
             testCase "its memory does not grow with the samples that it has sent"
             <| ofNativeExecutable (fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     use server = new IngestServer(stored)
                     use agent = startWith fast (targetOf server.Url @ [ "--interval=0.5"; "--quiet"; "--spool"; directory ])
 

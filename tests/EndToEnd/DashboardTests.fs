@@ -73,7 +73,7 @@ let tests =
         [
             testCase "every expression of the dashboards is answered by a Prometheus that scrapes the agent"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     // Asked for first, so that nothing is started where it is missing.
                     program "prometheus" |> ignore
                     let csv = Path.Combine(directory, "answer.csv")

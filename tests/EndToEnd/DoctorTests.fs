@@ -9,6 +9,7 @@ open System.Net
 open System.Net.Sockets
 open System.Text.Json
 open System.Threading.Tasks
+open Agent.Tests
 open Agent.Tests.EndToEnd.AgentProcess
 open Agent.Tests.EndToEnd.IngestServer
 open Expecto
@@ -241,7 +242,7 @@ let tests =
 
             testCase "a token file with two words, and one that is not there"
             <| fun () ->
-                withDirectory
+                World.withDirectory
                 <| fun directory ->
                     let file = Path.Combine(directory, "token")
                     File.WriteAllText(file, "two words")
@@ -294,7 +295,7 @@ let tests =
 
             testCase "a GPU reader that hangs, and one that fails"
             <| fun () ->
-                withDirectory
+                World.withDirectory
                 <| fun directory ->
                     let device = Path.Combine(directory, "sys/bus/pci/devices/0000:01:00.0")
                     Directory.CreateDirectory device |> ignore
@@ -319,7 +320,7 @@ let tests =
 
             testCase "a spool that is a file, one that is in use, and one with a backlog"
             <| fun () ->
-                withDirectory
+                World.withDirectory
                 <| fun directory ->
                     let spoolOf path =
                         diagnosed [ "--dry-run"; "--spool"; path ] |> snd |> verdictOf "spool"

@@ -201,7 +201,7 @@ let private answers =
 
             testCase "401, then a new token in the file"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let path = file directory "token" (Token + "-of-yesterday\n")
                     File.SetUnixFileMode(path, UnixFileMode.UserRead ||| UnixFileMode.UserWrite)
                     let webapp = Webapp(refused 401 "Invalid ingest token.")
@@ -383,7 +383,7 @@ let private certificates =
             for index, name in List.indexed [ "expired"; "not yet valid"; "unknown issuer"; "wrong name" ] do
                 testCase $"{name}, then renewed"
                 <| fun () ->
-                    withDirectory (fun directory ->
+                    World.withDirectory (fun directory ->
                         let title, certificate, complaint = faults.Value[index]
                         let webapp = Webapp blackHole
                         webapp.Mend()
@@ -406,7 +406,7 @@ let private everythingIn (directory: string) : string =
 let private secrecy =
     testCase "the token is in nothing that the agent writes, even if the webapp repeats it"
     <| fun () ->
-        withDirectory (fun directory ->
+        World.withDirectory (fun directory ->
             let spool = Path.Combine(directory, "spool")
             let echo status : Reply = refused status $"No: {Token}"
 

@@ -3,6 +3,7 @@ module Agent.Tests.EndToEnd.GridTests
 
 open System
 open System.Threading
+open Agent.Tests
 open Agent.Tests.EndToEnd.AgentProcess
 open Agent.Tests.EndToEnd.IngestServer
 open Expecto
@@ -64,7 +65,7 @@ let tests =
 
             timed "a hanging nvidia-smi does not delay the samples"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let path = withProgram directory "nvidia-smi" "exec sleep 60"
                     use server = new IngestServer(stored)
                     use agent = startWith [ path ] (targetOf server.Url @ [ "--interval=0.5" ])

@@ -20,7 +20,7 @@ let tests =
                 ] do
                 testCase $"without {name} nothing but samples reaches the spool and the webapp"
                 <| fun () ->
-                    withDirectory (fun directory ->
+                    World.withDirectory (fun directory ->
                         use server = new IngestServer(stored)
 
                         let run (url: string) =
@@ -47,7 +47,7 @@ let tests =
 
             testCase "a link in the place of the spool's directory is not followed"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let elsewhere = Directory.CreateDirectory(Path.Combine(directory, "elsewhere")).FullName
                     let spool = Directory.CreateDirectory(Path.Combine(directory, "spool")).FullName
                     File.CreateSymbolicLink(Path.Combine(spool, "ingest"), elsewhere) |> ignore

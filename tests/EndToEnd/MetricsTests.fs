@@ -127,7 +127,7 @@ let tests =
 
             testCase "a token is wanted where one was given, and is in nothing that is printed"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let file = Path.Combine(directory, "token")
                     File.WriteAllText(file, Token + "\n")
                     File.SetUnixFileMode(file, UnixFileMode.UserRead)
@@ -183,7 +183,7 @@ let tests =
 
             testCase "promtool complains of borrowed names alone, and of nothing but their spelling"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     use agent = startAlone [ withGpus directory ] listen
                     let text = scrape (metricsOf agent)
                     let complaints = promtool text

@@ -81,7 +81,7 @@ let private finish (agent: AgentProcess) : unit =
 
 /// An outage in the middle. Each `using` is one life of the receiver, and what it has is looked at at its end.
 let private outage (life: string -> int -> (((unit -> int list)) -> unit) -> unit) : unit =
-    withDirectory (fun directory ->
+    World.withDirectory (fun directory ->
         let port = freePort ()
 
         use agent = startAlone [ writeTo port; "--listen=127.0.0.1:0"; $"--spool={directory}/spool" ]
@@ -145,7 +145,7 @@ let private losesOneAnswer (port: int) (isOpen: unit -> bool) (lost: ResizeArray
         }
 
 let private lostAnswer (configuration: string) (check: int -> int -> unit) : unit =
-    withDirectory (fun directory ->
+    World.withDirectory (fun directory ->
         let port = freePort ()
         use prometheus = receiver directory port configuration
         let mutable isOpen = false
@@ -210,7 +210,7 @@ let tests =
 
             testCase "a kill in the middle of an outage loses nothing that was taken, where there is a spool"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let port = freePort ()
                     let words = [ writeTo port; "--listen=127.0.0.1:0"; $"--spool={directory}/spool" ]
                     let mutable taken = 0
@@ -251,7 +251,7 @@ let tests =
 
             testCase "headers of the file reach the receiver, anew when it changes, and are in nothing that is printed or kept"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let file =
                         secretFile directory [ "# for the tests"; $"Authorization: Bearer {Token}"; "X-Scope-OrgID: team-a" ]
 
@@ -313,7 +313,7 @@ let tests =
 
             testCase "the webapp, a receiver and a scrape are served together, and each is told of"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     use webapp = new IngestServer(stored)
                     let port = freePort ()
                     use prometheus = receiver directory port plain
@@ -340,7 +340,7 @@ let tests =
 
             testCase "a path that VictoriaMetrics does not know loses nothing, and is advised about"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let port = freePort ()
                     use _ = new VictoriaMetrics(directory, port)
 
@@ -369,7 +369,7 @@ let tests =
 
             testCase "the configuration for many machines passes every sample on to where it is kept"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let port = freePort ()
                     let storage = freePort ()
                     use victoria = new VictoriaMetrics(directory, storage)
@@ -396,7 +396,7 @@ let tests =
 
             testCase "the doctor tells a receiver from what is none"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let port = freePort ()
                     let other = freePort ()
                     use _ = receiver directory port plain

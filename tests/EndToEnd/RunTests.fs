@@ -6,6 +6,7 @@ open System.Diagnostics
 open System.IO
 open System.Text.Json
 open System.Threading
+open Agent.Tests
 open Agent.Tests.EndToEnd.AgentProcess
 open Agent.Tests.EndToEnd.IngestServer
 open Expecto
@@ -155,7 +156,7 @@ let private output =
 
             testCase "a token in a file"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let path = Path.Combine(directory, "token")
                     File.WriteAllText(path, Token + "\n")
                     File.SetUnixFileMode(path, UnixFileMode.UserRead)
@@ -266,7 +267,7 @@ let private stops =
 
             testCase "SIGTERM while the first sample waits for a slow source ends it well under a second"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let path = withProgram directory "nvidia-smi" "exec sleep 20"
                     use server = new IngestServer(stored)
                     use agent = startWith [ path ] (targetOf server.Url)

@@ -37,7 +37,7 @@ let private openAndClose (pipe: string) : unit =
 
 /// A manager's socket and the variables that name it.
 let private withManager (watchdog: int) (test: string -> NotifySocket -> (string * string) list -> unit) : unit =
-    withDirectory (fun directory ->
+    World.withDirectory (fun directory ->
         let path = Path.Combine(directory, "notify")
         use socket = new NotifySocket(path)
         test directory socket [ "NOTIFY_SOCKET", path; "WATCHDOG_USEC", string watchdog ])

@@ -95,7 +95,7 @@ let private trees =
 
             testCase "sensors and fans of a workstation, without ipmitool being asked"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let path = withProgram directory "ipmitool" $"touch {directory}/asked; exit 1"
                     let sysfs = Fixtures.pathOf "intel-workstation/sys"
 
@@ -114,7 +114,7 @@ let private trees =
 
             testCase "a host's procfs bound into a container is read through process 1"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let proc = Path.Combine(directory, "proc")
                     Directory.CreateDirectory(Path.Combine(proc, "net")) |> ignore
                     Directory.CreateDirectory(Path.Combine(proc, "1", "net")) |> ignore
@@ -131,7 +131,7 @@ let private trees =
 
             testCase "devices by what /sys says of them: bytes that came in once count once, and disks have any name"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let write (path: string) (content: string) =
                         let path = Path.Combine(directory, path)
                         Directory.CreateDirectory(nonNull (Path.GetDirectoryName path)) |> ignore
@@ -246,7 +246,7 @@ let private trees =
 
             testCase "sources that fail cost their own fields, never the sample, and are told once"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     File.WriteAllText(Path.Combine(directory, "meminfo"), "MemTotal: x kB\n")
                     File.Copy(Path.Combine(machine, "proc", "loadavg"), Path.Combine(directory, "loadavg"))
                     use server = new IngestServer(stored)
@@ -306,7 +306,7 @@ let private programs =
         [
             testCase "nvidia-smi"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let path =
                         withProgram
                             directory
@@ -334,13 +334,13 @@ let private programs =
 
             testCase "a failing nvidia-smi with good rows keeps the rows"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let path = withProgram directory "nvidia-smi" $"cat {query}; exit 15"
                     dryRun [ path ] [] (fun sample _ _ -> Expect.equal (gpus sample) a100s "four boards"))
 
             testCase "a failing nvidia-smi costs the GPUs alone, and its words are told"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let failure = Fixtures.pathOf "nvidia-smi/driver-failure.txt"
                     let path = withProgram directory "nvidia-smi" $"cat {failure}; exit 9"
 
@@ -355,7 +355,7 @@ let private programs =
 
             testCase "a hanging nvidia-smi is killed, and delays the first sample by no more than 3 s"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let path = withProgram directory "nvidia-smi" $"echo $$ >> {directory}/pids; exec sleep 60"
                     let watch = Stopwatch.StartNew()
 
@@ -371,7 +371,7 @@ let private programs =
 
             testCase "a GPU that comes late is found"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let path = withProgram directory "other" "true"
                     use server = new IngestServer(stored)
 
@@ -394,7 +394,7 @@ let private programs =
 
             testCase "ipmitool, where sysfs has no fan"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let table = Fixtures.pathOf "ipmitool/supermicro.txt"
                     let path = withProgram directory "ipmitool" $"cat {table}"
                     let sysfs = Directory.CreateDirectory(Path.Combine(directory, "sys")).FullName

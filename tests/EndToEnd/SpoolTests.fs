@@ -109,7 +109,7 @@ let private kills =
         let count = if isSoak then 200 else 20
         let random = Random 1
 
-        withDirectory (fun directory ->
+        World.withDirectory (fun directory ->
             let webapp = Webapp()
 
             let reply: Reply =
@@ -166,7 +166,7 @@ let private outages =
         let wanted = if isSoak then 2000 else 200
         let random = Random 2
 
-        withDirectory (fun directory ->
+        World.withDirectory (fun directory ->
             let webapp = Webapp()
             let mutable lost = 0
             let mutable left = 0
@@ -263,7 +263,7 @@ let private backlog =
 
         use server = new IngestServer(reply)
 
-        withDirectory (fun small ->
+        World.withDirectory (fun small ->
             let words directory =
                 targetOf server.Url @ [ "--spool"; directory; "--once"; "--quiet" ]
 
@@ -277,7 +277,7 @@ let private backlog =
             order.Clear()
             instants.Clear()
 
-            withDirectory (fun directory ->
+            World.withDirectory (fun directory ->
                 writeBacklog directory body count
                 let watch = Stopwatch.StartNew()
                 let code, peak = runMeasured (words directory)
@@ -297,7 +297,7 @@ let private courses =
         [
             testCase "what a stop leaves is in the spool, told, and sent first by the next start"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     use down = new IngestServer(page 503)
 
                     let left =
@@ -327,7 +327,7 @@ let private courses =
 
             testCase "--once keeps what it cannot deliver, and sends the backlog first"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     use down = new IngestServer(page 503)
 
                     let once (server: IngestServer) =
@@ -353,7 +353,7 @@ let private courses =
 
             testCase "two agents on one directory: the second refuses with exit code 2 and one sentence"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     use server = new IngestServer(stored)
                     use first = startWith fast (words server directory)
                     eventually patience $"it runs; {first.Said}" (fun () -> server.Requests.Length >= 1)
@@ -371,14 +371,14 @@ let private courses =
 
             testCase "a dry run touches no spool"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let code, _, _ = run [ "--dry-run"; "--once"; "--spool"; directory ]
                     Expect.equal code 0 "exit code"
                     Expect.isEmpty (Directory.GetFileSystemEntries directory) "nothing there")
 
             testCase "a directory that may not be written: one warning, and delivery from memory"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     File.SetUnixFileMode(
                         directory,
                         UnixFileMode.UserRead

@@ -5,6 +5,7 @@ open System
 open System.Diagnostics
 open System.IO
 open System.Security.Cryptography.X509Certificates
+open Agent.Tests
 open Agent.Tests.EndToEnd.AgentProcess
 open Agent.Tests.EndToEnd.Certificates
 open Agent.Tests.EndToEnd.IngestServer
@@ -35,7 +36,7 @@ let private trust =
         [
             testCase "--ca-file may hold the root, an intermediate or the certificate itself, among others"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let other = authority "Another Root"
                     let middle = intermediate trusted.Value "Test Middle"
                     let leaf = certificateFor middle [ "localhost" ]
@@ -65,7 +66,7 @@ let private trust =
 
             testCase "the user's issuers come beside the system's"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     use server = showing stored good.Value
                     let system = file directory "system.pem" (pem trusted.Value)
                     let mine = file directory "mine.pem" (pem (authority "Another Root"))
@@ -77,7 +78,7 @@ let private trust =
 
             testCase "an issuer of the user does not excuse a wrong name or a wrong date"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let ca = [ "--ca-file"; file directory "root.pem" (pem trusted.Value) ]
                     use server = showing stored (certificateBetween -9.0 -2.0 trusted.Value [ "a.example"; "b.example" ])
                     let reason = reasonOf (targetOf (urlOf server) @ ca) []
@@ -90,7 +91,7 @@ let private trust =
 
             testCase "an address must stand in the certificate too"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     use server = showing stored good.Value
                     let ca = [ "--ca-file"; file directory "root.pem" (pem trusted.Value) ]
 
@@ -101,7 +102,7 @@ let private trust =
 
             testCase "an address that stands in the certificate is good, and a common name is not"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let ca = [ "--ca-file"; file directory "root.pem" (pem trusted.Value) ]
                     use server = showing stored (certificateFor trusted.Value [ "127.0.0.1" ])
                     let code, _, errors = run (targetOf server.Url @ ca @ [ "--once" ])
@@ -150,7 +151,7 @@ let private clients =
         [
             testCase "one that is required and given is accepted, key beside it or in the same file"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let mine = clientCertificate trusted.Value
                     let ca = [ "--ca-file"; file directory "root.pem" (pem trusted.Value) ]
 
@@ -169,7 +170,7 @@ let private clients =
 
             testCase "one that is required and not given is asked for"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     use server = server stored 0 (fun () -> good.Value) (asking "")
                     let ca = [ "--ca-file"; file directory "root.pem" (pem trusted.Value) ]
 
@@ -223,7 +224,7 @@ let private files =
 
             testCase "files that the agent's user may not read are errors at start"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     if Environment.UserName <> "root" then
                         Agent.Tests.Skip.because "setpriv needs root"
 
@@ -243,7 +244,7 @@ let private openSsl =
         [
             testCase "where the machine has none, whatever needs it is named in one sentence, and http works"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     // Files that the dynamic linker finds first, and cannot load.
                     for version in [ "3"; "1.1"; "1.0.2"; "1.0.0"; "10" ] do
                         file directory $"libssl.so.{version}" "none" |> ignore

@@ -13,14 +13,6 @@ open Agent.Tests
 open Agent.Tests.Host.VirtualClock
 open Expecto
 
-let private withDirectory (test: string -> unit) =
-    let directory = Directory.CreateTempSubdirectory "agent-tests-"
-
-    try
-        test directory.FullName
-    finally
-        directory.Delete true
-
 /// A /sys below a directory, made of files and links.
 type private Tree(top: string) =
     let at (path: string) =
@@ -63,7 +55,7 @@ let tests =
         [
             testCase "links as the kernel makes them"
             <| fun () ->
-                withDirectory (fun top ->
+                World.withDirectory (fun top ->
                     let sys = Tree top
                     sys.Port("eth0", 1)
                     sys.Port("eth1", 2)
@@ -100,7 +92,7 @@ let tests =
 
             testCase "an interface that came is looked at, the others only when all is"
             <| fun () ->
-                withDirectory (fun top ->
+                World.withDirectory (fun top ->
                     let sys = Tree top
                     sys.Port("eth0", 1)
                     let files = DeviceFiles top
@@ -115,7 +107,7 @@ let tests =
 
             testCase "all devices are looked at after a minute, and no sooner"
             <| fun () ->
-                withDirectory (fun top ->
+                World.withDirectory (fun top ->
                     let sys = Tree top
                     sys.Port("eth0", 1)
                     let clock = ManualClock()
@@ -150,7 +142,7 @@ let tests =
 
             testCase "a sample asks for another look exactly when a device came or went"
             <| fun () ->
-                withDirectory (fun proc ->
+                World.withDirectory (fun proc ->
                     for file in Directory.GetFiles(machine + "/proc") do
                         File.Copy(file, Path.Join(proc, Path.GetFileName file))
 

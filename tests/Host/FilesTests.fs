@@ -16,14 +16,6 @@ open Agent.Tests
 open Agent.Tests.Host.VirtualClock
 open Expecto
 
-let private withDirectory (test: string -> unit) =
-    let directory = Directory.CreateTempSubdirectory "agent-tests-"
-
-    try
-        test directory.FullName
-    finally
-        directory.Delete true
-
 let private text = TextParser<string>(fun bytes -> Ok(Encoding.UTF8.GetString bytes))
 
 let private kernelFile =
@@ -32,7 +24,7 @@ let private kernelFile =
         [
             testCase "it is read anew each time, and whole, however long"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let path = Path.Combine(directory, "f")
                     use file = new KernelFile(path, Func<_>(fun () -> TimeSpan.Zero))
                     let buffer = ReadBuffer()
@@ -58,7 +50,7 @@ let private kernelFile =
 
             testCase "an absent file is looked for again after a minute"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let path = Path.Combine(directory, "late", "f")
                     let mutable now = TimeSpan.FromHours 1.0
                     use file = new KernelFile(path, Func<_>(fun () -> now))
@@ -75,7 +67,7 @@ let private kernelFile =
 
             testCase "after an error it is opened again at the next reading"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let path = Path.Combine(directory, "f")
                     // A directory can be there and not be read.
                     Directory.CreateDirectory path |> ignore
@@ -92,7 +84,7 @@ let private kernelFile =
 
             testCase "an error while reading an open file opens it again"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     // /proc/self/mem opens, and reading its first page is an I/O error.
                     let path = Path.Combine(directory, "f")
                     File.CreateSymbolicLink(path, "/proc/self/mem") |> ignore
@@ -109,7 +101,7 @@ let private kernelFile =
 
             testCase "a garbled file says where, and is read again"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let path = Path.Combine(directory, "loadavg")
                     File.WriteAllText(path, "0.1 x 0.3 1/2 3\n")
                     use file = new KernelFile(path, Func<_>(fun () -> TimeSpan.Zero))
@@ -126,7 +118,7 @@ let private kernelFile =
 
             testCase "a file of /sys is its bytes, or the reason"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let path = Path.Combine(directory, "temp1_input")
                     let buffer = ReadBuffer()
                     Expect.equal (KernelFiles.ReadText(path, buffer).Content) (Error(SourceError.Absent path)) "absent"
@@ -143,7 +135,7 @@ let private procPaths =
         [
             testCase "the reader's own files in /proc, those of process 1 elsewhere"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     Expect.equal (ProcPaths.NetDev "/proc", ProcPaths.Mounts "/proc") ("/proc/net/dev", "/proc/self/mounts") "/proc"
 
                     Expect.equal
@@ -194,7 +186,7 @@ let private procFiles =
 
             testCase "ZFS's cache is read where it is, and not in a container that LXC gives a meminfo of its own"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let place = Directory.CreateDirectory(Path.Combine(directory, "spl/kstat/zfs"))
                     Directory.CreateDirectory(Path.Combine(directory, "self")) |> ignore
                     File.WriteAllText(Path.Combine(place.FullName, "arcstats"), "c_min 4 1\nsize 4 9\n")
@@ -215,7 +207,7 @@ let private procFiles =
 
             testCase "lines that cannot be read stand beside what the others say"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     File.WriteAllText(Path.Combine(directory, "diskstats"), "8 0 sda 1 2 3 4 5 6 7 8 9 10 11\n8 1 odd -1\n")
                     File.WriteAllText(Path.Combine(directory, "meminfo"), "MemTotal: 8 kB\nMemFree: 4 kB\nBuffers: x kB\n")
                     use files = new ProcFiles(directory, directory, ManualClock())
@@ -232,7 +224,7 @@ let private procFiles =
 
             testCase "an empty procfs is absent file by file"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     use files = new ProcFiles(directory, directory, ManualClock())
                     let snapshot = files.Read(ValueNone, Func<_>(fun () -> noReadings))
 
@@ -248,7 +240,7 @@ let private procFiles =
 
             testCase "CPUs that are plugged in show at the next reading"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let path = Path.Combine(directory, "stat")
                     use files = new ProcFiles(directory, directory, ManualClock())
 
@@ -263,7 +255,7 @@ let private procFiles =
 
             testCase "processes are the numeric names"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     for name in [ "1"; "42"; "4711"; "self"; "net"; "acpi"; "x1" ] do
                         Directory.CreateDirectory(Path.Combine(directory, name)) |> ignore
 
@@ -272,7 +264,7 @@ let private procFiles =
 
             testCase "ports of a fabric, which are looked for once a minute"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let counters = Path.Combine(directory, "class", "infiniband", "mlx5_0", "ports", "1", "counters")
                     let mutable now = TimeSpan.Zero
                     let fabric = FabricFiles(directory, Func<_>(fun () -> now))
@@ -321,7 +313,7 @@ let private sysFiles =
 
             testCase "which thermal zones are a CPU's is looked up at each sixtieth reading"
             <| fun () ->
-                withDirectory (fun sys ->
+                World.withDirectory (fun sys ->
                     let zone number kind =
                         let path = Path.Combine(sys, $"class/thermal/thermal_zone{number}")
                         Directory.CreateDirectory path |> ignore
@@ -364,7 +356,7 @@ let private sysFiles =
 
             testCase "a value of cpuinfo that cannot be read is reported with what can"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     File.WriteAllText(
                         Path.Combine(directory, "cpuinfo"),
                         "processor : 0\nmodel name : Own\ncpu MHz : 2000.0\ncore id : -1\n\n"
@@ -386,7 +378,7 @@ let private sysFiles =
 
             testCase "a cpuinfo that cannot be opened is reported, one that is absent is not"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     Expect.equal (SysFiles("/nowhere", directory).ReadCpuName().Faults) [||] "absent"
                     // A directory in its place cannot be read as a file, not even by root.
                     Directory.CreateDirectory(Path.Combine(directory, "cpuinfo")) |> ignore
@@ -394,7 +386,7 @@ let private sysFiles =
 
             testCase "file systems of a bound procfs lie under rootfs; one that is not there is left out, a bad line is reported"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     Directory.CreateDirectory(Path.Combine(directory, "1")) |> ignore
                     Directory.CreateDirectory(Path.Combine(directory, "root", "data")) |> ignore
                     File.WriteAllText(Path.Combine(directory, "filesystems"), "nodev\ttmpfs\n\text4\n")
@@ -419,7 +411,7 @@ let private sysFiles =
 
             testCase "sixteen faults of file systems are told"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     Directory.CreateDirectory(Path.Combine(directory, "self")) |> ignore
                     File.WriteAllText(Path.Combine(directory, "filesystems"), "\text4\n")
                     // A name that is too long for a path is an error of statvfs that is no absence.
@@ -461,7 +453,7 @@ let private sysFiles =
 let private nameOfThisProcess (status: string) =
     let mutable name = ""
 
-    withDirectory (fun directory ->
+    World.withDirectory (fun directory ->
         for folder, file, content in [ "self", "status", status; string Environment.ProcessId, "comm", "stranger\n" ] do
             let path = Directory.CreateDirectory(Path.Combine(directory, folder)).FullName
             File.WriteAllText(Path.Combine(path, file), content)

@@ -5,6 +5,7 @@ open System
 open System.IO
 open Agent.Core
 open Agent.Host.Posting
+open Agent.Tests
 open Agent.Tests.EndToEnd.AgentProcess
 open Expecto
 
@@ -31,7 +32,7 @@ let tests =
         [
             testCase "a changed file is read again, once it is good"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let path = write directory "A: 1\n" owner
                     let source = opened path
                     source.RefreshIfChanged()
@@ -53,7 +54,7 @@ let tests =
 
             testCase "one of the same length and time is found after a refusal"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let path = write directory "A: 1\n" owner
                     let source = opened path
                     let time = File.GetLastWriteTimeUtc path
@@ -67,7 +68,7 @@ let tests =
 
             testCase "others should not be able to read it"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let path = write directory "A: 1\n" owner
                     Expect.equal (opened path).Warning "" "private"
                     let path = write directory "A: 1\n" (owner ||| UnixFileMode.OtherRead)
@@ -79,7 +80,7 @@ let tests =
 
             testCase "a secret is masked whole and by its second word"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let path = write directory "Authorization: Bearer abcd1234\nX-Scope-OrgID: t1\n" owner
                     let form = RemoteWriteForm(Uri "http://p/w", opened path) :> IRequestForm
                     Expect.equal (List.ofSeq form.Parts.Secrets) [ "Bearer abcd1234"; "abcd1234" ] "secrets")

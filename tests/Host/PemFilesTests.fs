@@ -6,6 +6,7 @@ open System.IO
 open System.Security.Cryptography
 open Agent.Core
 open Agent.Host.Posting
+open Agent.Tests
 open Agent.Tests.EndToEnd.AgentProcess
 open Agent.Tests.EndToEnd.Certificates
 open Expecto
@@ -32,7 +33,7 @@ let tests =
         [
             testCase "a bundle may hold several certificates, keys and words between"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let text =
                         "# issuers\n"
                         + pem trusted.Value
@@ -46,7 +47,7 @@ let tests =
 
             testCase "what is wrong with a bundle is one sentence with flag and file"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let write = file directory
                     let words = write "words.pem" "nothing of the kind"
                     let empty = write "empty.pem" ""
@@ -70,7 +71,7 @@ let tests =
 
             testCase "a client's certificate comes with its key and its intermediates"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let mine = clientCertificate trusted.Value
                     let together = file directory "both.pem" (keyPem mine + pem mine + pem trusted.Value)
                     let certificate = file directory "certificate.pem" (pem mine)
@@ -86,7 +87,7 @@ let tests =
 
             testCase "what is wrong with a key is one sentence with flag and file"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let certificate = file directory "certificate.pem" (pem (clientCertificate trusted.Value))
                     let words = file directory "words.pem" "nothing of the kind"
                     let other = file directory "other.pem" (keyPem good.Value)

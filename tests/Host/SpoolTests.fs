@@ -70,7 +70,7 @@ let private files =
         [
             testCase "what is held can be read with any JSON tool and is private"
             <| fun () ->
-                withDirectory (fun parent ->
+                World.withDirectory (fun parent ->
                     let directory = Path.Combine(parent, "state", "ingest")
 
                     do
@@ -92,7 +92,7 @@ let private files =
 
             testCase "the newest is on disk and is delivered from the memory that it was encoded into"
             <| fun () ->
-                withDirectory (fun parent ->
+                World.withDirectory (fun parent ->
                     let directory = Path.Combine(parent, "ingest")
                     let spool, _ = openIn directory
                     use spool = spool
@@ -109,7 +109,7 @@ let private files =
 
             testCase "segments go when they are delivered, and numbers are not used again"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let spool, _ = openIn directory
                     add spool 30000 [ 1..9 ]
                     Expect.equal (segmentsIn directory).Length 3 "three of them"
@@ -125,7 +125,7 @@ let private files =
 
             testCase "one agent has the directory; when it ends, however it ends, another may"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let first, _ = openIn directory
                     add first 0 [ 1 ]
 
@@ -140,7 +140,7 @@ let private files =
 
             testCase "another version is left alone and told once"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let other = Path.Combine(directory, "000000000001.v2.ndjson")
                     File.WriteAllText(other, "whatever")
                     let spool, warnings = openIn directory
@@ -156,7 +156,7 @@ let private files =
 
             testCase "refused samples are kept with the reason once a later one is delivered, and not before"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let spool, _ = openIn directory
                     use spool = spool
                     add spool 0 [ 1; 2; 3 ]
@@ -181,7 +181,7 @@ let private files =
 
             testCase "a crash between a refusal and the next delivery sends the refused one again"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let first, _ = openIn directory
                     add first 0 [ 1; 2 ]
                     first.SetAside(Option.get (Option.ofObj first.Oldest), "HTTP 400")
@@ -197,7 +197,7 @@ let private damage =
         [
             testCase "a torn last line is set aside and counted, the rest is delivered"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let spool, _ = openIn directory
                     add spool 0 [ 1; 2 ]
                     spool.Dispose()
@@ -212,7 +212,7 @@ let private damage =
 
             testCase "a damaged line in the middle is set aside and counted, the rest is delivered"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let spool, _ = openIn directory
                     add spool 0 [ 1; 2; 3 ]
                     spool.Dispose()
@@ -230,7 +230,7 @@ let private damage =
 
             testCase "a damaged line between refused ones that are taken back counts once"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let spool, _ = openIn directory
                     add spool 0 [ 1; 2; 3; 4 ]
                     spool.Dispose()
@@ -249,7 +249,7 @@ let private damage =
 
             testCase "a segment that cannot be read costs that segment alone"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let spool, warnings = openIn directory
                     use spool = spool
                     add spool 30000 [ 1..9 ]
@@ -263,7 +263,7 @@ let private damage =
 
             testCase "a damaged position costs duplicates and no sample"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     for damage in
                         [
                             "nonsense"
@@ -297,7 +297,7 @@ let private tryRun (program: string) (arguments: string list) =
 
 /// A small file system of its own; the test is skipped where none can be mounted.
 let private withSmallDisk (bytes: int) (test: string -> unit) =
-    withDirectory (fun directory ->
+    World.withDirectory (fun directory ->
         match tryRun "mount" [ "-t"; "tmpfs"; "-o"; $"size={bytes}"; "tmpfs"; directory ] with
         | 0, _ ->
             try
@@ -312,7 +312,7 @@ let private room =
         [
             testCase "over the limit the oldest segment goes and is counted"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let spool, _ = openIn directory
                     use spool = spool
                     // 64 KiB a segment hold three of 30 kB; 1 MiB holds eleven segments and a half.
@@ -324,7 +324,7 @@ let private room =
 
             testCase "a sample that is delivered while its segment goes is not counted as lost"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let spool, _ = openIn directory
                     use spool = spool
                     add spool 30000 [ 1 ]
@@ -369,7 +369,7 @@ let private room =
 
             testCase "a directory that cannot be used: one warning, memory, and tried again every minute"
             <| fun () ->
-                withDirectory (fun parent ->
+                World.withDirectory (fun parent ->
                     let blocked = Path.Combine(parent, "file")
                     File.WriteAllText(blocked, "")
                     let directory = Path.Combine(blocked, "ingest")
@@ -397,7 +397,7 @@ let private room =
 
             testCase "memory does not grow with the backlog"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let spool, _ = opened directory (256L * mebibyte) 900 (AgentClock 1)
                     use spool = spool
                     let before = GC.GetTotalMemory true
@@ -419,7 +419,7 @@ let private batches =
         [
             testCase "a batch goes across segments, and what was removed of it is done with"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     do
                         let spool, _ = openIn directory
                         use spool = spool
@@ -437,7 +437,7 @@ let private batches =
 
             testCase "a batch ends before a damaged record, which goes when its turn comes"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     do
                         let spool, _ = openIn directory
                         use spool = spool
@@ -455,7 +455,7 @@ let private batches =
 
             testCase "those that have to go while a batch with them is sent are not lost"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     // Of a megabyte in segments of 64 KiB; each sample has 30 kB.
                     let spool, _ = openIn directory
                     use spool = spool
@@ -471,7 +471,7 @@ let private batches =
 
             testCase "a batch of what waits in memory, while the disk comes back"
             <| fun () ->
-                withDirectory (fun parent ->
+                World.withDirectory (fun parent ->
                     let blocked = Path.Combine(parent, "file")
                     File.WriteAllText(blocked, "")
                     let directory = Path.Combine(blocked, "stream")
@@ -490,7 +490,7 @@ let private batches =
 
             testCase "what is refused at once is kept aside with its reason, framed bytes as text"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let spool, _ = openIn directory
                     use spool = spool
                     let framed = Spool.frame (ReadOnlySpan "bytes"B)

@@ -7,6 +7,7 @@ open Agent.Core
 open Agent.Sender
 open Agent.Host.Service
 open Agent.Shell
+open Agent.Tests
 open Agent.Tests.EndToEnd.AgentProcess
 open Agent.Tests.Host.Notifications
 open Agent.Tests.Host.ScheduledClock
@@ -24,7 +25,7 @@ let private opened (variables: (string * string) list) : Systemd =
     Systemd.Open(Func<string, string | null> environment, pid)
 
 let private withSocket (test: string -> NotifySocket -> unit) : unit =
-    withDirectory (fun directory ->
+    World.withDirectory (fun directory ->
         let path = Path.Combine(directory, "notify")
         use socket = new NotifySocket(path)
         test path socket)
@@ -84,7 +85,7 @@ let private socketTests =
 
             testCase "a manager that does not listen for a while is not waited for"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let path = Path.Combine(directory, "notify")
 
                     use deaf =

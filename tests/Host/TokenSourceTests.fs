@@ -5,6 +5,7 @@ open System.IO
 open Agent.Core
 open Agent.Sender
 open Agent.Host.Posting
+open Agent.Tests
 open Agent.Tests.EndToEnd.AgentProcess
 // After AgentProcess, which has a targetOf too.
 open Agent.Tests.CommandLine
@@ -36,7 +37,7 @@ let private missing = "Missing --token (or AI_DASHBOARD_TOKEN)"
 let private order =
     testCase "--token, --token-file, the two variables, systemd's credential: the first that is given counts"
     <| fun () ->
-        withDirectory (fun directory ->
+        World.withDirectory (fun directory ->
             let write = write directory
 
             let all: ((string list * (string * string) list) * string) list =
@@ -60,14 +61,14 @@ let private files =
     [
         testCase "white space around the token is no part of it"
         <| fun () ->
-            withDirectory (fun directory ->
+            World.withDirectory (fun directory ->
                 for text in [ "s3cr3t"; "s3cr3t\n"; " s3cr3t\r\n\n"; "\ufeffs3cr3t\n" ] do
                     let path = write directory "token" text
                     Expect.equal ((source [ "--token-file"; path ] []).Current.Reveal()) "s3cr3t" text)
 
         testCase "a file that gives no token is an error without its content, which names flag and file"
         <| fun () ->
-            withDirectory (fun directory ->
+            World.withDirectory (fun directory ->
                 let garbled = "the token contains white space, control or non-ASCII characters"
 
                 for name, text, reason in
@@ -97,7 +98,7 @@ let private files =
 
         testCase "a credential that is missing or empty is a missing token, one that is garbled is told"
         <| fun () ->
-            withDirectory (fun directory ->
+            World.withDirectory (fun directory ->
                 let variables = [ "CREDENTIALS_DIRECTORY", directory ]
                 Expect.equal (sentence [] variables) missing "no file"
                 let path = write directory Settings.CredentialName ""
@@ -115,7 +116,7 @@ let private files =
 
         testCase "a file is read again on demand, and a bad one changes nothing"
         <| fun () ->
-            withDirectory (fun directory ->
+            World.withDirectory (fun directory ->
                 let path = write directory "token" "one"
                 let source = source [ "--token-file"; path ] []
                 Expect.isFalse (source.Refresh()) "the same"
@@ -153,7 +154,7 @@ let private warnings =
 
         testCase "a file that everybody can read is warned about"
         <| fun () ->
-            withDirectory (fun directory ->
+            World.withDirectory (fun directory ->
                 let path = write directory "token" "t"
                 let warning words variables = (source words variables).Warning
                 Expect.equal (warning [ "--token-file"; path ] []) "" "0600"
@@ -170,7 +171,7 @@ let private starts =
     [
         testCase "the agent ends with exit code 2 when a file gives no token, and names flag and file alone"
         <| fun () ->
-            withDirectory (fun directory ->
+            World.withDirectory (fun directory ->
                 let path = write directory "token" "top s3cr3t"
                 let variables = [ "AI_DASHBOARD_TOKEN", ""; "CREDENTIALS_DIRECTORY", directory ]
                 let expected = "the token contains white space, control or non-ASCII characters"

@@ -4,6 +4,7 @@ module Agent.Dashboard.Tests.CommandTests
 open System
 open System.IO
 open System.Text.Json
+open Agent.Tests
 open Agent.Tests.EndToEnd.AgentProcess
 open Agent.Dashboard.Tests.Bodies
 open Agent.Dashboard.Tests.DashboardProcess
@@ -12,7 +13,7 @@ open Agent.Dashboard.Tests.Shared
 open Expecto
 
 let private withDatabase (test: string -> unit) =
-    withDirectory (fun directory -> test (Path.Combine(directory, "dashboard.db")))
+    World.withDirectory (fun directory -> test (Path.Combine(directory, "dashboard.db")))
 
 /// Runs a command that has to succeed, and returns what it printed.
 let private succeed (words: string list) : string list =
@@ -207,7 +208,7 @@ let private whileServing =
 
             testCase "a backup while it serves is a whole database, from which a dashboard serves the same"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let database = Path.Combine(directory, "dashboard.db")
                     let copy = Path.Combine(directory, "copy.db")
                     let first = freshInstant ()
@@ -249,7 +250,7 @@ let private whileServing =
 
             testCase "a backup does not overwrite a file"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let database = Path.Combine(directory, "dashboard.db")
                     let copy = Path.Combine(directory, "copy.db")
                     register database "gpu-box-01" [] |> ignore
@@ -260,7 +261,7 @@ let private whileServing =
 
             testCase "a second dashboard on the same port says so and ends"
             <| fun () ->
-                withDirectory (fun directory ->
+                World.withDirectory (fun directory ->
                     let database = Path.Combine(directory, "dashboard.db")
                     use dashboard = new Dashboard(database, [])
 
