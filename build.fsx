@@ -163,6 +163,9 @@ let runTests name project arguments variables =
             "--colours"
             "0"
             "--fail-on-focused-tests"
+            // Most tests wait for a program or a time-out, and only the laws keep a core busy.
+            "--parallel-workers"
+            string (3 * Environment.ProcessorCount)
             "--junit-summary"
             results
         ]

@@ -500,5 +500,5 @@ let private doctor =
         ]
 
 let tests =
-    testSequenced
+    testSequencedGroup "GPUs"
     <| testList "GPUs" [ libraryFaults; programFaults; switching; doctor ]

@@ -432,5 +432,5 @@ let private courses =
 
 [<Tests>]
 let tests =
-    testSequenced
+    testSequencedGroup "spool of the agent"
     <| testList "EndToEnd" [ testList "spool" [ courses; kills; outages; backlog ] ]

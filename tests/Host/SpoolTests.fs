@@ -507,4 +507,11 @@ let private batches =
         ]
 
 [<Tests>]
-let tests = testSequenced <| testList "Host.Spool" [ files; damage; room; batches ]
+let tests =
+    testList
+        "Host.Spool"
+        [
+            yield! List.map (testSequencedGroup "Host.Spool") [ files; damage; batches ]
+            // One of these measures the memory of this process.
+            testSequenced room
+        ]
