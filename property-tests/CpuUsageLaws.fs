@@ -149,6 +149,11 @@ let tests =
                             Cpus = lines |> Array.choose id
                             Online = ValueNone
                             BootTime = ValueNone
+                            ContextSwitches = ValueNone
+                            Forks = ValueNone
+                            Interrupts = ValueNone
+                            Running = ValueNone
+                            Blocked = ValueNone
                         }
 
                     let line id times : Stat.CpuLine option = Some { Id = id; Times = times }
@@ -200,6 +205,11 @@ let tests =
                             Cpus = cpus |> Array.mapi (fun id cpu -> { Id = id; Times = ValueSome(pick cpu) })
                             Online = ValueSome 3
                             BootTime = ValueNone
+                            ContextSwitches = ValueNone
+                            Forks = ValueNone
+                            Interrupts = ValueNone
+                            Running = ValueNone
+                            Blocked = ValueNone
                         }
 
                     same (CpuUsage.since (statOf fst) (statOf snd)) (ValueSome(CpuUsage.between (fst total) (snd total))))

@@ -60,6 +60,7 @@ let private oneDisk: Gen<Sample * Sample> =
                             Writes = numbers[first + 2]
                             WrittenBytes = bytes 3
                             BusyTime = ValueSome(LanguagePrimitives.UInt64WithMeasure numbers[first + 4])
+                            Detail = ValueNone
                         }
                     |]
                 NetworkReceived = ValueSome(bytes 5)

@@ -80,6 +80,7 @@ let private multipath: Gen<DiskStats.DiskCounters[] * DiskStats.DiskCounters[] *
                 Writes = columns[2]
                 WrittenBytes = LanguagePrimitives.UInt64WithMeasure columns[3]
                 BusyTime = ValueSome(LanguagePrimitives.UInt64WithMeasure columns[4])
+                Detail = ValueNone
             }
 
         let ofPaths = columns |> Array.mapi (fun i columns -> disk $"nvme0c{i}n1" columns)
@@ -207,6 +208,7 @@ let private countersOf (links: Link list) : NetDev.InterfaceCounters[] =
                 Name = link.Name
                 Received = traffic link.Bytes
                 Sent = traffic 0UL
+                Detail = ValueNone
             }
     |]
 

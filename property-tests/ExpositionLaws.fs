@@ -53,7 +53,16 @@ let private deviceLine (before: string) (after: string) (columns: int) : Gen<str
 let private lines (line: Gen<string>) : Gen<ReadOnlyMemory<byte>> =
     upTo 4 line |> Gen.map (bytesOf >> ReadOnlyMemory)
 
-let private textsOf (text: Gen<ReadOnlyMemory<byte>> -> Gen<ReadOnlyMemory<byte>>) : Gen<KernelTexts> =
+/// The files of the kernel that metrics tell more of than a sample does.
+type private Texts =
+    {
+        Stat: ReadOnlyMemory<byte>
+        Memory: ReadOnlyMemory<byte>
+        Disks: ReadOnlyMemory<byte>
+        Network: ReadOnlyMemory<byte>
+    }
+
+let private textsOf (text: Gen<ReadOnlyMemory<byte>> -> Gen<ReadOnlyMemory<byte>>) : Gen<Texts> =
     gen {
         let! stat =
             text (
@@ -145,9 +154,27 @@ let private options: SampleOptions =
         CpuWindow = TimeSpan.Zero
     }
 
-let private readingOf texts (before: Snapshot voption) (snapshot: Snapshot) : Gen<MachineReading> =
+/// The reading of a machine whose files are these.
+let private withTexts (texts: Texts) (reading: MachineReading) : MachineReading =
+    let told (result: Result<Parsed<'value>, ParseError>) =
+        match result with
+        | Ok parsed -> Ok parsed.Value
+        | Error error -> Error(SourceError.Garbled error)
+
+    let cpus = "cpu 1 2 3 4\n"B
+
+    { reading with
+        MemoryText = texts.Memory
+        Snapshot =
+            { reading.Snapshot with
+                Stat = told (Proc.Stat.parse (ReadOnlySpan(Array.append cpus (texts.Stat.ToArray()))))
+                Disks = told (Proc.DiskStats.parse texts.Disks.Span)
+                Network = told (Proc.NetDev.parse (ReadOnlySpan(Array.append "Inter-|\n face |bytes\n"B (texts.Network.ToArray()))))
+            }
+    }
+
+let private readingOf (before: Snapshot voption) (snapshot: Snapshot) : Gen<MachineReading> =
     gen {
-        let! texts = textsOf texts
         let! sensors = upTo 4 sensor
         let! partitions = upTo 3 partition
         let! hostname = label
@@ -159,7 +186,7 @@ let private readingOf texts (before: Snapshot voption) (snapshot: Snapshot) : Ge
                 Snapshot = snapshot
                 Sample = Sample.build options before snapshot
                 Previous = before |> ValueOption.map (Sample.build options ValueNone)
-                Texts = texts
+                MemoryText = ReadOnlyMemory.Empty
                 Sensors = sensors
                 System =
                     { SystemInfo.unknown with
@@ -200,8 +227,8 @@ let textSamples (reading: MachineReading) : Sample list =
 let private asUtf8 (text: string) =
     Encoding.UTF8.GetString(Encoding.UTF8.GetBytes text)
 
-/// The same machine a little later: every number of the kernel's texts has grown or stayed.
-let private grown (reading: MachineReading) (by: uint64) : MachineReading =
+/// The same files a little later: every number has grown or stayed.
+let private grown (by: uint64) (texts: Texts) : Texts =
     let later (text: ReadOnlyMemory<byte>) =
         let lines = Encoding.Latin1.GetString(text.Span).Split '\n'
 
@@ -216,22 +243,21 @@ let private grown (reading: MachineReading) (by: uint64) : MachineReading =
         |> Encoding.Latin1.GetBytes
         |> ReadOnlyMemory
 
-    { reading with
-        Texts =
-            {
-                Stat = later reading.Texts.Stat
-                Memory = reading.Texts.Memory
-                Disks = later reading.Texts.Disks
-                Network = later reading.Texts.Network
-            }
+    { texts with
+        Stat = later texts.Stat
+        Disks = later texts.Disks
+        Network = later texts.Network
     }
 
-let private readingWith (texts: Gen<ReadOnlyMemory<byte>> -> Gen<ReadOnlyMemory<byte>>) : Gen<MachineReading> =
-    Gen.bind (fun (before, snapshot) -> readingOf texts before snapshot) pair
+let private machine: Gen<MachineReading> =
+    Gen.bind (fun (before, snapshot) -> readingOf before snapshot) pair
 
 /// Whatever the kernel's texts hold.
 let reading: Gen<MachineReading> =
-    readingWith (fun text -> Gen.frequency [ 8, text; 1, anyBytes |> Gen.map (fun bytes -> ReadOnlyMemory bytes.Content) ])
+    Gen.map2
+        withTexts
+        (textsOf (fun text -> Gen.frequency [ 8, text; 1, anyBytes |> Gen.map (fun bytes -> ReadOnlyMemory bytes.Content) ]))
+        machine
 
 let tests =
     testList
@@ -262,17 +288,17 @@ let tests =
             lawOf
                 (wholeCases / 20)
                 "counters do not fall while the kernel's do not"
-                (Gen.zip (readingWith id) counter)
-                (fun (reading, by) ->
+                (Gen.zip3 machine (textsOf id) counter)
+                (fun (reading, texts, by) ->
                     let counters reading =
                         readText (ReadOnlySpan(write ExpositionFormat.Text reading))
                         |> List.filter (fun family -> family.Type = "counter")
                         |> samples
                         |> List.map (fun sample -> (sample.Name, sample.Labels), sample.Value)
 
-                    let after = Map.ofList (counters (grown reading by))
+                    let after = Map.ofList (counters (withTexts (grown by texts) reading))
 
-                    counters reading
+                    counters (withTexts texts reading)
                     |> List.forall (fun (series, value) ->
                         match Map.tryFind series after with
                         | Some later -> later >= value

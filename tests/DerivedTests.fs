@@ -46,6 +46,7 @@ let private disk name reads readBytes writes writtenBytes busy : DiskStats.DiskC
         Writes = writes
         WrittenBytes = writtenBytes
         BusyTime = ValueSome busy
+        Detail = ValueNone
     }
 
 let private withDisks seconds disks = { sampleAt seconds with Disks = disks }
@@ -257,6 +258,7 @@ let tests =
                 let partition reads : DiskStats.DiskCounters =
                     { disk "hda1" reads 0UL<B> 0UL 0UL<B> 0UL<ms> with
                         BusyTime = ValueNone
+                        Detail = ValueNone
                     }
 
                 let derived =

@@ -25,6 +25,7 @@ let private disk name : DiskStats.DiskCounters =
         Writes = 0UL
         WrittenBytes = 0UL<B>
         BusyTime = ValueNone
+        Detail = ValueNone
     }
 
 let private namesOf (selection: Devices.Selection<DiskStats.DiskCounters>) =

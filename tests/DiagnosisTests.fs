@@ -257,6 +257,7 @@ let private disk name busy : DiskStats.DiskCounters =
         Writes = 1UL
         WrittenBytes = 1UL<B>
         BusyTime = busy
+        Detail = ValueNone
     }
 
 let private gpu: Gpu =

@@ -7,6 +7,7 @@ open System.IO
 open System.Text
 open System.Text.Json
 open System.Text.RegularExpressions
+open Agent.Core
 open Agent.Tests
 open Expecto
 
@@ -318,6 +319,10 @@ let tests =
                     if Regex.IsMatch(name, @"^src/Agent\.Core/(Proc|Sys)/\w+\.fs$") then
                         let short = name.Substring "src/Agent.Core/".Length
                         Expect.isTrue (page.Contains $"`{short}`") $"no `{short}`"
+
+                for source in Sources.all do
+                    let path = Path.TrimEndingDirectorySeparator(Path.Join("/proc", source.Path))
+                    Expect.isTrue (page.Contains $"`{path}`") source.Name
 
                 for source in [ "ipmitool"; "nvidia-smi"; "NVML"; "uname"; "statvfs" ] do
                     Expect.stringContains page source "sources that are no files"

@@ -77,6 +77,7 @@ let private disk name : DiskStats.DiskCounters =
         Writes = 3UL
         WrittenBytes = 4UL<B>
         BusyTime = ValueSome 5UL<ms>
+        Detail = ValueNone
     }
 
 let private traffic bytes : NetDev.Traffic =
@@ -92,6 +93,7 @@ let private link name received sent : NetDev.InterfaceCounters =
         Name = name
         Received = traffic received
         Sent = traffic sent
+        Detail = ValueNone
     }
 
 let private gpu index name : Gpu = { Gpu.OfIndex index with Name = name }
@@ -445,6 +447,7 @@ let private devices =
                         Writes = 9223372036854775807UL
                         WrittenBytes = 4UL<B>
                         BusyTime = ValueSome 9223372036854775809UL<ms>
+                        Detail = ValueNone
                     }
 
                 Expect.equal
@@ -457,6 +460,7 @@ let private devices =
                             Writes = 9223372036854775807UL
                             WrittenBytes = 4UL<B>
                             BusyTime = ValueSome 9223372036854775807UL<ms>
+                            Detail = ValueNone
                         }
                     |]
                     "disks"

@@ -83,10 +83,13 @@ let private itemsOf (assembly: Assembly) : string list =
                     for field in FSharpType.GetRecordFields t do
                         $"F:{nameOf t}.{field.Name}"
 
+                // What a delegate has is the runtime's.
+                let isDelegate = typeof<Delegate>.IsAssignableFrom t
+
                 for m in t.GetMethods visible do
                     let isOverride = m.GetBaseDefinition().DeclaringType <> m.DeclaringType
 
-                    if not (m.IsSpecialName || isMadeByCompiler m || isOverride) then
+                    if not (m.IsSpecialName || isMadeByCompiler m || isOverride || isDelegate) then
                         $"M:{nameOf t}.{m.Name}"
 
                 for p in t.GetProperties visible do

@@ -43,6 +43,11 @@ let private bootTime seconds =
             Cpus = [||]
             Online = ValueNone
             BootTime = seconds
+            ContextSwitches = ValueNone
+            Forks = ValueNone
+            Interrupts = ValueNone
+            Running = ValueNone
+            Blocked = ValueNone
         }
 
 [<Tests>]

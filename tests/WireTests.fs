@@ -55,6 +55,7 @@ let full: Sample =
                     Reads = 3UL
                     Writes = 4UL
                     BusyTime = ValueSome 5UL<ms>
+                    Detail = ValueNone
                 }
             |]
         Gpus =
@@ -191,6 +192,7 @@ let full: Sample =
                                     Errors = 22UL
                                     Dropped = 23UL
                                 }
+                            Detail = ValueNone
                         }
                     Kind = "physical"
                     Master = "bond0"

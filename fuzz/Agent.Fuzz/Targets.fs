@@ -259,31 +259,15 @@ let private none = "$."
 /// Every format.
 let all: Target list =
     [
-        target
-            "proc-stat"
-            (fun input ->
-                Stat.parse (ReadOnlySpan input) |> told
-                KernelColumns.numberAfter (ReadOnlySpan "ctxt"B) (ReadOnlySpan input) |> ignore)
-            @"(proc/stat|stat\.(before|after))$"
-            none
-            []
+        target "proc-stat" (fun input -> Stat.parse (ReadOnlySpan input) |> told) @"(proc/stat|stat\.(before|after))$" none []
         target "proc-meminfo" (fun input -> MemInfo.parse (ReadOnlySpan input) |> told) "proc/meminfo$" none []
         target
             "proc-diskstats"
-            (fun input ->
-                DiskStats.parse (ReadOnlySpan input) |> told
-                KernelColumns.disks (ReadOnlySpan input) |> ignore)
+            (fun input -> DiskStats.parse (ReadOnlySpan input) |> told)
             @"(proc/diskstats|diskstats\.(before|after))$"
             none
             []
-        target
-            "proc-net-dev"
-            (fun input ->
-                NetDev.parse (ReadOnlySpan input) |> told
-                KernelColumns.network (ReadOnlySpan input) |> ignore)
-            "proc/net/dev$"
-            none
-            []
+        target "proc-net-dev" (fun input -> NetDev.parse (ReadOnlySpan input) |> told) "proc/net/dev$" none []
         target
             "proc-cpuinfo"
             (fun input ->

@@ -37,6 +37,9 @@ let private row: Gen<DiskStats.DiskCounters * string> =
                     string number)
             |> String.concat " "
 
+        let milliseconds i =
+            LanguagePrimitives.UInt64WithMeasure numbers[i]
+
         let disk: DiskStats.DiskCounters =
             if columns = 7 then
                 {
@@ -46,6 +49,7 @@ let private row: Gen<DiskStats.DiskCounters * string> =
                     Writes = numbers[2]
                     WrittenBytes = sectors numbers[3]
                     BusyTime = ValueNone
+                    Detail = ValueNone
                 }
             else
                 {
@@ -54,7 +58,37 @@ let private row: Gen<DiskStats.DiskCounters * string> =
                     ReadBytes = sectors numbers[2]
                     Writes = numbers[4]
                     WrittenBytes = sectors numbers[6]
-                    BusyTime = ValueSome(LanguagePrimitives.UInt64WithMeasure numbers[9])
+                    BusyTime = ValueSome(milliseconds 9)
+                    Detail =
+                        ValueSome
+                            {
+                                ReadsMerged = numbers[1]
+                                ReadTime = milliseconds 3
+                                WritesMerged = numbers[5]
+                                WriteTime = milliseconds 7
+                                InFlight = uint64 (max 0 inProgress)
+                                WeightedTime = milliseconds 10
+                                Discards =
+                                    if columns < 18 then
+                                        ValueNone
+                                    else
+                                        ValueSome
+                                            {
+                                                Completed = numbers[11]
+                                                Merged = numbers[12]
+                                                Sectors = LanguagePrimitives.UInt64WithMeasure numbers[13]
+                                                Time = milliseconds 14
+                                            }
+                                Flushes =
+                                    if columns < 20 then
+                                        ValueNone
+                                    else
+                                        ValueSome
+                                            {
+                                                Completed = numbers[15]
+                                                Time = milliseconds 16
+                                            }
+                            }
                 }
 
         return disk, $" {259, 3} {0, 7} {device} {text}"

@@ -30,6 +30,18 @@ let private row: Gen<NetDev.InterfaceCounters * string> =
                 Name = name
                 Received = traffic numbers 0
                 Sent = traffic numbers 8
+                Detail =
+                    ValueSome
+                        {
+                            ReceiveFifo = numbers[4]
+                            ReceiveFrame = numbers[5]
+                            ReceiveCompressed = numbers[6]
+                            ReceiveMulticast = numbers[7]
+                            SendFifo = numbers[12]
+                            SendCollisions = numbers[13]
+                            SendCarrier = numbers[14]
+                            SendCompressed = numbers[15]
+                        }
             }
 
         return counters, $"{indent}{name}:{blank}{columns}"

@@ -60,6 +60,11 @@ let stat (most: int) : Gen<Stat.CpuStat> =
                 Cpus = cpus
                 Online = ValueSome cpus.Length
                 BootTime = boot |> ValueOption.map LanguagePrimitives.Int64WithMeasure
+                ContextSwitches = ValueNone
+                Forks = ValueNone
+                Interrupts = ValueNone
+                Running = ValueNone
+                Blocked = ValueNone
             }
     }
 
@@ -72,7 +77,23 @@ let private texts (columnCounts: int list) : Gen<Rendered<Stat.CpuStat>> =
         let! boot = maybe (Gen.choose64 (-1L, 4_000_000_000L))
 
         let! others =
-            upTo 2 (Gen.elements [ "ctxt 1990473"; "processes 2915"; "softirq 183433 0 21755"; "page 5741 1808" ])
+            upTo
+                3
+                (Gen.elements
+                    [
+                        "ctxt 1990473"
+                        "processes 2915"
+                        "procs_running 3"
+                        "procs_blocked 0"
+                        "softirq 183433 0 21755"
+                        "page 5741 1808"
+                    ])
+
+        let among line (number: uint64) =
+            if Array.contains line others then
+                ValueSome number
+            else
+                ValueNone
 
         let row (columns: uint64[]) =
             columns |> Array.map string |> String.concat " "
@@ -85,6 +106,11 @@ let private texts (columnCounts: int list) : Gen<Rendered<Stat.CpuStat>> =
                         Online = ValueSome ids.Length
                         Cpus = Array.map2 (fun id columns -> lineOf id (timesOf columns)) ids cpus
                         BootTime = boot |> ValueOption.map LanguagePrimitives.Int64WithMeasure
+                        ContextSwitches = among "ctxt 1990473" 1990473UL
+                        Forks = among "processes 2915" 2915UL
+                        Interrupts = ValueSome 114930548UL
+                        Running = among "procs_running 3" 3UL
+                        Blocked = among "procs_blocked 0" 0UL
                     }
                 Lines =
                     [|
@@ -105,7 +131,12 @@ let private format columnCounts =
     ParserLaws.formatOfLines (texts columnCounts) parse (fun part whole ->
         part.Total = whole.Total
         && part.Cpus = whole.Cpus
-        && ParserLaws.isUnknownOr whole.BootTime part.BootTime)
+        && ParserLaws.isUnknownOr whole.BootTime part.BootTime
+        && ParserLaws.isUnknownOr whole.ContextSwitches part.ContextSwitches
+        && ParserLaws.isUnknownOr whole.Forks part.Forks
+        && ParserLaws.isUnknownOr whole.Interrupts part.Interrupts
+        && ParserLaws.isUnknownOr whole.Running part.Running
+        && ParserLaws.isUnknownOr whole.Blocked part.Blocked)
 
 let tests =
     testList

@@ -211,6 +211,7 @@ module Sample =
             Writes = capped disk.Writes
             WrittenBytes = capped disk.WrittenBytes
             BusyTime = disk.BusyTime |> ValueOption.map capped
+            Detail = disk.Detail
         }
 
     let private cappedTraffic (traffic: NetDev.Traffic) : NetDev.Traffic =

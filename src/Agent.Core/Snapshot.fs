@@ -69,8 +69,226 @@ type Snapshot =
         Faults: ParseError[]
     }
 
-/// A parser as a value; a function value cannot take a span.
-type private TextParser<'value> = delegate of ReadOnlySpan<byte> -> Result<'value, ParseError>
+/// A parser as a value: a function value cannot take a span.
+type TextParser<'value> = delegate of ReadOnlySpan<byte> -> Result<'value, ParseError>
+
+/// What is read anew for every snapshot. Each source is known in one place, its row in `Sources`: readers, the watch over failing
+/// sources, the doctor and the success metrics go through the rows.
+[<AbstractClass>]
+type Source internal (name: string, what: string, path: string, isNeeded: bool) =
+    /// The name in metrics: `disks`.
+    member _.Name: string = name
+
+    /// What it gives, for people: `disk counters`.
+    member _.What: string = what
+
+    /// Where it lies below /proc: `net/dev`; empty for /proc itself.
+    member _.Path: string = path
+
+    /// False for what some machines lack: that it is absent is no fault.
+    member _.IsNeeded: bool = isNeeded
+
+    /// Why a snapshot lacks it; none where it has it.
+    abstract FailureIn: Snapshot -> SourceError voption
+
+    /// Reads it alone: how many values it gives, and which lines do not read as they should.
+    abstract Try: SourceReader -> Result<Parsed<int>, SourceError>
+
+/// One file below /proc.
+and [<Sealed>] FileSource<'value>
+    internal
+    (
+        name: string,
+        what: string,
+        path: string,
+        isNeeded: bool,
+        parse: TextParser<Parsed<'value>>,
+        ofSnapshot: Snapshot -> Result<'value, SourceError>,
+        count: 'value -> int
+    ) =
+    inherit Source(name, what, path, isNeeded)
+
+    /// Reads its text.
+    member _.Parse: TextParser<Parsed<'value>> = parse
+
+    override _.FailureIn snapshot =
+        match ofSnapshot snapshot with
+        | Ok _ -> ValueNone
+        | Error error -> ValueSome error
+
+    override source.Try reader =
+        reader.Read source
+        |> Result.map (fun parsed ->
+            {
+                Value = count parsed.Value
+                Faults = parsed.Faults
+                FaultCount = parsed.FaultCount
+            })
+
+/// The number of processes.
+and [<Sealed>] ProcessSource internal (name: string, what: string) =
+    inherit Source(name, what, "", true)
+
+    override _.FailureIn snapshot =
+        match snapshot.Processes with
+        | Ok _ -> ValueNone
+        | Error error -> ValueSome error
+
+    override _.Try reader =
+        reader.CountProcesses()
+        |> Result.map (fun _ ->
+            {
+                Value = 1
+                Faults = [||]
+                FaultCount = 0
+            })
+
+/// What a snapshot is read through: the outside.
+and [<AbstractClass>] SourceReader() =
+    /// Reads and parses one file.
+    abstract Read: source: FileSource<'value> -> Result<Parsed<'value>, SourceError>
+
+    /// Counts the processes.
+    abstract CountProcesses: unit -> Result<int, SourceError>
+
+    /// The ports of the RDMA fabric; empty without one.
+    abstract ReadInfiniband: unit -> Infiniband.Port[]
+
+    /// The newest readings of what is read beside.
+    abstract ReadSlow: unit -> SlowReadings
+
+/// The sources of a snapshot, a row each.
+[<RequireQualifiedAccess>]
+module Sources =
+    let private whole (parse: TextParser<'value>) : TextParser<Parsed<'value>> =
+        TextParser(fun text ->
+            parse.Invoke text
+            |> Result.map (fun value ->
+                {
+                    Value = value
+                    Faults = [||]
+                    FaultCount = 0
+                }))
+
+    let private pressure resource what ofSnapshot =
+        let path = "pressure/" + resource
+
+        FileSource<Pressure.Pressure>(
+            resource + "-pressure",
+            what,
+            path,
+            false,
+            whole (TextParser(fun text -> Pressure.parse ("/proc/" + path) text)),
+            ofSnapshot,
+            fun pressure -> if pressure.Full.IsSome then 4 else 2
+        )
+
+    let private present (values: 'value voption list) =
+        values |> List.filter ValueOption.isSome |> List.length
+
+    /// /proc/stat
+    [<CompiledName "Stat">]
+    let stat =
+        FileSource<Stat.CpuStat>("cpu", "CPU times", "stat", true, TextParser Stat.parse, _.Stat, fun stat -> (stat.Cpus.Length + 1) * 10)
+
+    /// /proc/meminfo
+    [<CompiledName "Memory">]
+    let memory =
+        FileSource<MemInfo.MemoryInfo>(
+            "memory",
+            "memory",
+            "meminfo",
+            true,
+            TextParser MemInfo.parse,
+            _.Memory,
+            fun memory ->
+                present
+                    [
+                        memory.Total
+                        memory.Free
+                        memory.Available
+                        memory.Buffers
+                        memory.Cached
+                        memory.SwapTotal
+                        memory.SwapFree
+                    ]
+        )
+
+    /// /proc/spl/kstat/zfs/arcstats
+    [<CompiledName "Arc">]
+    let arc =
+        FileSource<ArcStats.Arc>(
+            "zfs-arc",
+            "ZFS cache",
+            "spl/kstat/zfs/arcstats",
+            false,
+            whole (TextParser ArcStats.parse),
+            _.Arc,
+            fun _ -> 2
+        )
+
+    /// /proc/loadavg
+    [<CompiledName "Load">]
+    let load =
+        FileSource<LoadAvg.LoadAverage>("load", "load averages", "loadavg", true, whole (TextParser LoadAvg.parse), _.Load, (fun _ -> 3))
+
+    /// /proc/diskstats
+    [<CompiledName "Disks">]
+    let disks =
+        FileSource<DiskStats.DiskCounters[]>(
+            "disks",
+            "disk counters",
+            "diskstats",
+            true,
+            TextParser DiskStats.parse,
+            _.Disks,
+            Array.sumBy (fun disk -> 4 + present [ disk.BusyTime ])
+        )
+
+    /// /proc/net/dev
+    [<CompiledName "Network">]
+    let network =
+        FileSource<NetDev.InterfaceCounters[]>(
+            "network",
+            "network counters",
+            "net/dev",
+            true,
+            TextParser NetDev.parse,
+            _.Network,
+            fun interfaces -> interfaces.Length * 8
+        )
+
+    /// The number of processes.
+    [<CompiledName "Processes">]
+    let processes = ProcessSource("processes", "process count")
+
+    /// /proc/pressure/cpu
+    [<CompiledName "CpuPressure">]
+    let cpuPressure = pressure "cpu" "CPU pressure" _.CpuPressure
+
+    /// /proc/pressure/io
+    [<CompiledName "IoPressure">]
+    let ioPressure = pressure "io" "I/O pressure" _.IoPressure
+
+    /// /proc/pressure/memory
+    [<CompiledName "MemoryPressure">]
+    let memoryPressure = pressure "memory" "memory pressure" _.MemoryPressure
+
+    /// All of them, in the order in which they are told.
+    [<CompiledName "All">]
+    let all: Source[] =
+        [|
+            stat
+            memory
+            arc
+            load
+            disks
+            network
+            processes
+            cpuPressure
+            ioPressure
+            memoryPressure
+        |]
 
 /// Snapshots for programs that embed the core.
 [<RequireQualifiedAccess>]
@@ -85,54 +303,68 @@ module Snapshot =
             Devices = Devices.unknown
         }
 
-    let private parsed (read: Func<string, byte[] | null>) (name: string) (parse: TextParser<'value>) : Result<'value, SourceError> =
-        match read.Invoke name with
-        | null -> Error(SourceError.Absent("/proc/" + name))
-        | text -> parse.Invoke(ReadOnlySpan text) |> Result.mapError SourceError.Garbled
+    let private take (reader: SourceReader) (faults: byref<ParseError[]>) (source: FileSource<'value>) : Result<'value, SourceError> =
+        match reader.Read source with
+        | Ok parsed ->
+            if parsed.Faults.Length > 0 then
+                faults <- Array.append faults parsed.Faults
 
-    let private valueOf (result: Result<Parsed<'value>, SourceError>) : Result<'value, SourceError> =
-        match result with
-        | Ok parsed -> Ok parsed.Value
+            Ok parsed.Value
         | Error error -> Error error
 
-    let private faultsOf (result: Result<Parsed<'value>, SourceError>) : ParseError[] =
-        match result with
-        | Ok parsed -> parsed.Faults
-        | Error _ -> [||]
+    /// Everything at this instant.
+    [<CompiledName "Read">]
+    let read (at: DateTimeOffset) (window: CpuWindow voption) (reader: SourceReader) : Snapshot =
+        let mutable faults: ParseError[] = [||]
+        // The counters whose differences matter most come first, right after the time stamp.
+        let stat = take reader &faults Sources.stat
+        let disks = take reader &faults Sources.disks
+        let network = take reader &faults Sources.network
+        let memory = take reader &faults Sources.memory
+        let arc = take reader &faults Sources.arc
+        let load = take reader &faults Sources.load
+        let processes = reader.CountProcesses()
+        let cpuPressure = take reader &faults Sources.cpuPressure
+        let ioPressure = take reader &faults Sources.ioPressure
+        let memoryPressure = take reader &faults Sources.memoryPressure
+
+        {
+            At = at
+            Window = window
+            Stat = stat
+            Memory = memory
+            Arc = arc
+            Load = load
+            Disks = disks
+            Network = network
+            Processes = processes
+            CpuPressure = cpuPressure
+            IoPressure = ioPressure
+            MemoryPressure = memoryPressure
+            Infiniband = reader.ReadInfiniband()
+            Slow = reader.ReadSlow()
+            Faults = faults
+        }
 
     /// What the files below /proc say, read one after the other by `read`: it is given `stat`, `pressure/io` and the like,
     /// and returns the whole file, or null where there is none. The number of processes and what the agent reads beside
     /// the sampling (temperatures, fans, GPUs, what /sys says of the devices) are unknown in it; a caller who has them puts
     /// them in.
     [<CompiledName "OfFiles">]
-    let ofFiles (at: DateTimeOffset) (read: Func<string, byte[] | null>) : Snapshot =
-        let stat = parsed read "stat" (TextParser Stat.parse)
-        let disks = parsed read "diskstats" (TextParser DiskStats.parse)
-        let network = parsed read "net/dev" (TextParser NetDev.parse)
+    let ofFiles (at: DateTimeOffset) (files: Func<string, byte[] | null>) : Snapshot =
+        read
+            at
+            ValueNone
+            { new SourceReader() with
+                override _.Read source =
+                    match files.Invoke source.Path with
+                    | null -> Error(SourceError.Absent("/proc/" + source.Path))
+                    | text -> source.Parse.Invoke(ReadOnlySpan text) |> Result.mapError SourceError.Garbled
 
-        let memory = parsed read "meminfo" (TextParser MemInfo.parse)
-
-        let pressure resource =
-            let name = "pressure/" + resource
-            parsed read name (TextParser(fun text -> Pressure.parse ("/proc/" + name) text))
-
-        {
-            At = at
-            Window = ValueNone
-            Stat = valueOf stat
-            Memory = valueOf memory
-            Arc = parsed read "spl/kstat/zfs/arcstats" (TextParser ArcStats.parse)
-            Load = parsed read "loadavg" (TextParser LoadAvg.parse)
-            Disks = valueOf disks
-            Network = valueOf network
-            Processes = Error(SourceError.Absent "/proc")
-            CpuPressure = pressure "cpu"
-            IoPressure = pressure "io"
-            MemoryPressure = pressure "memory"
-            Infiniband = [||]
-            Slow = nothingSlow
-            Faults = Array.concat [| faultsOf stat; faultsOf disks; faultsOf network; faultsOf memory |]
-        }
+                override _.CountProcesses() = Error(SourceError.Absent "/proc")
+                override _.ReadInfiniband() = [||]
+                override _.ReadSlow() = nothingSlow
+            }
 
     let private haveSame (nameOf: 'device -> string) (one: Result<'device[], SourceError>) (other: Result<'device[], SourceError>) =
         match one, other with

@@ -406,6 +406,7 @@ let private dDisk: Decoder<DiskStats.DiskCounters> =
             Reads = get.Required.Field "read_count_total" dCounter
             Writes = get.Required.Field "write_count_total" dCounter
             BusyTime = optionalCounter get "busy_time_ms_total"
+            Detail = ValueNone
         })
 
 let private dComputeProcess: Decoder<ComputeProcess> =
@@ -519,6 +520,7 @@ let private dInterface: Decoder<InterfaceUse> =
                     Name = get.Required.Field "name" Decode.string
                     Received = traffic "rx"
                     Sent = traffic "tx"
+                    Detail = ValueNone
                 }
             Kind = optionalText get "kind"
             Master = optionalText get "master"

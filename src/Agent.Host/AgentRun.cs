@@ -88,7 +88,7 @@ internal sealed class AgentRun : IDisposable
         this.log = log;
         this.signals = signals;
         var record = endpoint is null && remote is null ? null : new ReadingRecord();
-        files = new ProcFiles(settings.ProcFs, settings.SysFs, clock, record);
+        files = new ProcFiles(settings.ProcFs, settings.SysFs, clock, SlowReadings, record);
         slow = new SlowSources(settings, clock, withMetrics: record is not null, log.Info, OnDefect);
         sampling = new SamplingScheduler(clock)
         {
@@ -116,7 +116,6 @@ internal sealed class AgentRun : IDisposable
 
         sampler = new Sampler(
             files,
-            SlowReadings,
             slow.Facts,
             settings,
             new Identity(version, settings.Hostname, RuntimeInformation.FrameworkDescription, Environment.ProcessId),
@@ -126,7 +125,7 @@ internal sealed class AgentRun : IDisposable
                 ? null
                 : (previous, sample, snapshot) =>
                 {
-                    metrics.Publish(previous, sample, snapshot, record.Texts, record.States(snapshot));
+                    metrics.Publish(previous, sample, snapshot, record.MemoryText, record.States(snapshot));
                     this.remote?.Take(metrics.Machine().Value, metrics.Agent());
                 },
             slow.RefreshDevices);

@@ -18,7 +18,6 @@ internal sealed record Identity(string Version, string Hostname, string Runtime,
 
 /// <summary>Takes one sample at a time: reads, builds, encodes. Runs on the sampling thread alone.</summary>
 /// <param name="files">The fast sources.</param>
-/// <param name="slow">The newest readings of the slow ones.</param>
 /// <param name="facts">The newest facts of the machine; the same object while they are the same.</param>
 /// <param name="settings">The user's choices.</param>
 /// <param name="identity">Who samples.</param>
@@ -28,7 +27,6 @@ internal sealed record Identity(string Version, string Hostname, string Runtime,
 /// <param name="devicesChanged">Called when a disk or an interface came or went.</param>
 internal sealed class Sampler(
     ProcFiles files,
-    Func<SlowReadings> slow,
     Func<SystemInfo> facts,
     Settings settings,
     Identity identity,
@@ -60,7 +58,7 @@ internal sealed class Sampler(
     /// <summary>The machine at this instant, as a request body; in a dry run as a whole line, or several of them.</summary>
     public EncodedSample Take()
     {
-        var snapshot = files.Read(Window(), slow);
+        var snapshot = files.Read(Window());
         var sample = SampleModule.Build(options, previous, snapshot);
         Newest = sample;
         watch.Observe(snapshot);

@@ -39,6 +39,7 @@ module Derivation =
             Writes = counterOrZero disk.Figures Schema.writeCount
             WrittenBytes = counterOrZero disk.Figures Schema.writeBytes
             BusyTime = counter disk.Figures Schema.busyTime
+            Detail = ValueNone
         }
 
     // Roll-ups are over what the GPUs report, and the core knows a GPU's share as used and total: any memory of which that share

@@ -108,7 +108,7 @@ let private localChecks =
         "load averages"
         "disk counters"
         "network counters"
-        "processes"
+        "process count"
         "GPUs"
         "disks"
         "interfaces"

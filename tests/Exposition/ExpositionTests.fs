@@ -127,23 +127,6 @@ let private nodeExporter =
                     ]
                     "uname"
 
-            testCase "a device with a column that is no number is left out; requests in flight below zero are none"
-            <| fun () ->
-                let rows =
-                    KernelColumns.disks (
-                        ReadOnlySpan
-                            "8 0 sda 1 2 3 4 5 6 7 8 -1 10 11\n8 16 sdb 1 2 3 -4 5 6 7 8 9 10 11\n8 32 sdc 1 2 3 4 5 6 7 8 9 10 11\n"B
-                    )
-
-                Expect.equal (rows |> Array.map (fun row -> row.Device, row.Columns[8])) [| "sda", 0UL; "sdc", 9UL |] "disks"
-
-                let interfaces =
-                    KernelColumns.network (
-                        ReadOnlySpan "a: 1 2 3 4 5 6 7 8 -1 10 11 12 13 14 15 16\nb: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"B
-                    )
-
-                Expect.equal (interfaces |> Array.map _.Device) [| "b" |] "interfaces"
-
             testCase "partitions, loop devices and ram disks are passed over, as there"
             <| fun () ->
                 for name in [ "ram0"; "loop12"; "fd0"; "sda1"; "hdb2"; "vda1"; "xvda15"; "nvme0n1p2" ] do

@@ -102,13 +102,7 @@ let machineWith (gpus: Gpu[]) : MachineReading =
         Snapshot = snapshot
         Sample = Sample.build options ValueNone snapshot
         Previous = ValueNone
-        Texts =
-            {
-                Stat = ReadOnlyMemory(file "stat")
-                Memory = ReadOnlyMemory(file "meminfo")
-                Disks = ReadOnlyMemory(file "diskstats")
-                Network = ReadOnlyMemory(file "net/dev")
-            }
+        MemoryText = ReadOnlyMemory(file "meminfo")
         Sensors = (Sys.Hwmon.parse (sysFiles "intel-workstation" "")).Placed
         System = system
         DomainName = "(none)"

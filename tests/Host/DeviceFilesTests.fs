@@ -151,11 +151,6 @@ let tests =
                     let netDev = Path.Join(proc, "net/dev")
                     File.WriteAllText(netDev, captured)
                     let clock = ManualClock()
-                    use files = new ProcFiles(proc, "/nowhere", clock)
-                    let settings = CommandLine.settingsWith []
-                    let log = Log(TextWriter.Null, TextWriter.Null, LogLevel.Debug, false, clock)
-                    let watch = SourceWatch(settings, Func<_>(fun () -> [||]), log)
-                    let mutable looks = 0
 
                     let readings: SlowReadings =
                         {
@@ -167,10 +162,15 @@ let tests =
                             Devices = Devices.unknown
                         }
 
+                    use files = new ProcFiles(proc, "/nowhere", clock, Func<_>(fun () -> readings))
+                    let settings = CommandLine.settingsWith []
+                    let log = Log(TextWriter.Null, TextWriter.Null, LogLevel.Debug, false, clock)
+                    let watch = SourceWatch(settings, Func<_>(fun () -> [||]), log)
+                    let mutable looks = 0
+
                     let sampler =
                         Sampler(
                             files,
-                            Func<_>(fun () -> readings),
                             Func<_>(fun () -> SystemInfo.unknown),
                             settings,
                             Identity("0.1.0", "", ".NET", 1),

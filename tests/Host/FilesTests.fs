@@ -136,10 +136,13 @@ let private procPaths =
             testCase "the reader's own files in /proc, those of process 1 elsewhere"
             <| fun () ->
                 World.withDirectory (fun directory ->
-                    Expect.equal (ProcPaths.NetDev "/proc", ProcPaths.Mounts "/proc") ("/proc/net/dev", "/proc/self/mounts") "/proc"
+                    Expect.equal
+                        (ProcPaths.Of("/proc", Sources.network), ProcPaths.Mounts "/proc")
+                        ("/proc/net/dev", "/proc/self/mounts")
+                        "/proc"
 
                     Expect.equal
-                        (ProcPaths.NetDev directory, ProcPaths.Mounts directory)
+                        (ProcPaths.Of(directory, Sources.network), ProcPaths.Mounts directory)
                         ($"{directory}/net/dev", $"{directory}/self/mounts")
                         "without a process 1"
 
@@ -148,7 +151,7 @@ let private procPaths =
                     File.WriteAllText(Path.Combine(directory, "1", "mounts"), "")
 
                     Expect.equal
-                        (ProcPaths.NetDev directory, ProcPaths.Mounts directory)
+                        (ProcPaths.Of(directory, Sources.network), ProcPaths.Mounts directory)
                         ($"{directory}/1/net/dev", $"{directory}/1/mounts")
                         "with one")
         ]
@@ -163,6 +166,10 @@ let private noReadings: SlowReadings =
         Devices = Devices.unknown
     }
 
+let private noWindow: CpuWindow voption = ValueNone
+
+let private nothingSlow = Func<_>(fun () -> noReadings)
+
 let private procFiles =
     testList
         "a whole reading"
@@ -172,8 +179,8 @@ let private procFiles =
                 let machine = Fixtures.pathOf "vm-2core-6.18/first"
                 let clock = ManualClock()
                 clock.Advance(TimeSpan.FromSeconds 7.0)
-                use files = new ProcFiles(machine + "/proc", machine + "/sys", clock)
-                let snapshot = files.Read(ValueNone, Func<_>(fun () -> noReadings))
+                use files = new ProcFiles(machine + "/proc", machine + "/sys", clock, nothingSlow)
+                let snapshot = files.Read(noWindow)
                 Expect.equal snapshot.At (noon.AddSeconds 7.0) "the clock's time"
                 Expect.equal (snapshot.Load |> Result.map _.One) (Ok 0.23) "load"
                 Expect.equal (snapshot.Memory |> Result.map _.Total) (Ok(ValueSome 25276514304UL<B>)) "memory"
@@ -193,10 +200,9 @@ let private procFiles =
 
                     let arcWith (mounts: string) =
                         File.WriteAllText(Path.Combine(directory, "self", "mounts"), mounts)
-                        use files = new ProcFiles(directory, directory, ManualClock())
+                        use files = new ProcFiles(directory, directory, ManualClock(), nothingSlow)
 
-                        files.Read(ValueNone, Func<_>(fun () -> noReadings)).Arc
-                        |> Result.map _.Reclaimable
+                        files.Read(noWindow).Arc |> Result.map _.Reclaimable
 
                     Expect.equal (arcWith "lxcfs /var/lib/lxcfs fuse.lxcfs rw 0 0\n") (Ok 8UL<B>) "a host of containers"
 
@@ -210,10 +216,10 @@ let private procFiles =
                 World.withDirectory (fun directory ->
                     File.WriteAllText(Path.Combine(directory, "diskstats"), "8 0 sda 1 2 3 4 5 6 7 8 9 10 11\n8 1 odd -1\n")
                     File.WriteAllText(Path.Combine(directory, "meminfo"), "MemTotal: 8 kB\nMemFree: 4 kB\nBuffers: x kB\n")
-                    use files = new ProcFiles(directory, directory, ManualClock())
+                    use files = new ProcFiles(directory, directory, ManualClock(), nothingSlow)
 
                     for _ in 1..2 do
-                        let snapshot = files.Read(ValueNone, Func<_>(fun () -> noReadings))
+                        let snapshot = files.Read(noWindow)
                         Expect.equal (snapshot.Disks |> Result.map (Array.map _.Device)) (Ok [| "sda" |]) "disks"
                         Expect.equal (snapshot.Memory |> Result.map _.Free) (Ok(ValueSome 4096UL<B>)) "memory"
 
@@ -225,8 +231,8 @@ let private procFiles =
             testCase "an empty procfs is absent file by file"
             <| fun () ->
                 World.withDirectory (fun directory ->
-                    use files = new ProcFiles(directory, directory, ManualClock())
-                    let snapshot = files.Read(ValueNone, Func<_>(fun () -> noReadings))
+                    use files = new ProcFiles(directory, directory, ManualClock(), nothingSlow)
+                    let snapshot = files.Read(noWindow)
 
                     let absent name =
                         SourceError.Absent $"{directory}/{name}"
@@ -242,7 +248,7 @@ let private procFiles =
             <| fun () ->
                 World.withDirectory (fun directory ->
                     let path = Path.Combine(directory, "stat")
-                    use files = new ProcFiles(directory, directory, ManualClock())
+                    use files = new ProcFiles(directory, directory, ManualClock(), nothingSlow)
 
                     let cpus () =
                         files.ReadStat()
@@ -259,8 +265,8 @@ let private procFiles =
                     for name in [ "1"; "42"; "4711"; "self"; "net"; "acpi"; "x1" ] do
                         Directory.CreateDirectory(Path.Combine(directory, name)) |> ignore
 
-                    use files = new ProcFiles(directory, directory, ManualClock())
-                    Expect.equal (files.Read(ValueNone, Func<_>(fun () -> noReadings)).Processes) (Ok 3) "1, 42 and 4711")
+                    use files = new ProcFiles(directory, directory, ManualClock(), nothingSlow)
+                    Expect.equal (files.Read(noWindow).Processes) (Ok 3) "1, 42 and 4711")
 
             testCase "ports of a fabric, which are looked for once a minute"
             <| fun () ->

@@ -88,7 +88,6 @@ let private rounded (span: TimeSpan) = Math.Round(span.TotalSeconds, 6)
 
 let private simulate (plan: Plan) : Outcomes =
     let clock = VirtualClock()
-    use files = new ProcFiles(plan.ProcFs, machine + "/sys", clock)
 
     let settings =
         { CommandLine.settingsWith [] with
@@ -104,10 +103,11 @@ let private simulate (plan: Plan) : Outcomes =
         clock.Work(seconds (plan.Sampling clock.Elapsed.TotalSeconds))
         noReadings
 
+    use files = new ProcFiles(plan.ProcFs, machine + "/sys", clock, Func<_> slow)
+
     let identity = Identity("0.1.0", "", ".NET", 1)
 
-    let sampler =
-        Sampler(files, Func<_> slow, Func<_>(fun () -> SystemInfo.unknown), settings, identity, watch, clock)
+    let sampler = Sampler(files, Func<_>(fun () -> SystemInfo.unknown), settings, identity, watch, clock)
 
     let mutable skipped = 0L
     let sampling = SamplingScheduler(clock, OnSkipped = Action<_>(fun count -> skipped <- skipped + count))

@@ -114,6 +114,7 @@ let private healthy: Snapshot =
                         Writes = 0UL
                         WrittenBytes = 0UL<B>
                         BusyTime = ValueSome 0UL<ms>
+                        Detail = ValueNone
                     }
                 |]
         Network = Ok [||]
@@ -218,7 +219,7 @@ let private watch =
                 Expect.equal
                     (observed LogLevel.Debug [] [ healthy, []; healthy, [] ])
                     ([
-                        "DEBUG no size of ZFS's cache: /proc/spl/kstat/zfs/arcstats does not exist"
+                        "DEBUG no ZFS cache: /proc/spl/kstat/zfs/arcstats does not exist"
                         "DEBUG no CPU pressure: /proc/gone does not exist"
                         "DEBUG no I/O pressure: /proc/gone does not exist"
                         "DEBUG no memory pressure: /proc/gone does not exist"

@@ -12,7 +12,11 @@ let private parse (text: byte[]) =
     DiskStats.parse (ReadOnlySpan text) |> Parsed.strict
 
 let private disk name (disks: DiskStats.DiskCounters[]) =
-    disks |> Array.find (fun disk -> disk.Device = name)
+    let found = disks |> Array.find (fun disk -> disk.Device = name)
+    { found with Detail = ValueNone }
+
+let private detail name (disks: DiskStats.DiskCounters[]) =
+    (disks |> Array.find (fun disk -> disk.Device = name)).Detail
 
 let private counters name reads readBytes writes writtenBytes busy : DiskStats.DiskCounters =
     {
@@ -22,6 +26,7 @@ let private counters name reads readBytes writes writtenBytes busy : DiskStats.D
         Writes = writes
         WrittenBytes = writtenBytes
         BusyTime = busy
+        Detail = ValueNone
     }
 
 [<Tests>]
@@ -36,6 +41,39 @@ let tests =
 
                 // 3587538 and 1271256 sectors
                 Expect.equal (disk "vda" disks) (counters "vda" 77272UL 1836819456UL<B> 5911UL 650883072UL<B> (ValueSome 29016UL<ms>)) "vda"
+
+            testCase "the columns that a sample does not carry are kept as well"
+            <| fun () ->
+                // 254 0 vda 77272 24269 3587538 42228 5911 14927 1271256 2808 0 29016 45408 3364 55 787744 366 83 4
+                Expect.equal
+                    (detail "vda" (want (parse (bytes "vm-2core-6.18/first/proc/diskstats"))))
+                    (ValueSome
+                        {
+                            ReadsMerged = 24269UL
+                            ReadTime = 42228UL<ms>
+                            WritesMerged = 14927UL
+                            WriteTime = 2808UL<ms>
+                            InFlight = 0UL
+                            WeightedTime = 45408UL<ms>
+                            Discards =
+                                ValueSome
+                                    {
+                                        Completed = 3364UL
+                                        Merged = 55UL
+                                        Sectors = 787744UL<sector>
+                                        Time = 366UL<ms>
+                                    }
+                            Flushes = ValueSome { Completed = 83UL; Time = 4UL<ms> }
+                        })
+                    "vda"
+
+                let older kernel name =
+                    (detail name (want (parse (bytes $"kernel-{kernel}/proc/diskstats")))).Value
+
+                Expect.isTrue (older "2.6" "hda").Discards.IsNone "no discards before 4.18"
+                Expect.isTrue (older "4.18" "sda").Discards.IsSome "discards since 4.18"
+                Expect.isTrue (older "4.18" "sda").Flushes.IsNone "no flushes before 5.5"
+                Expect.equal (older "5.4" "sda").InFlight 2UL "two in flight"
 
             testCase "fourteen columns of kernel 2.6"
             <| fun () ->
@@ -98,7 +136,7 @@ let tests =
             testCase "columns that a later kernel adds are ignored"
             <| fun () ->
                 let disks = want (parse "8 0 sda 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 new 19\n"B)
-                Expect.equal disks [| counters "sda" 1UL 1536UL<B> 5UL 3584UL<B> (ValueSome 10UL<ms>) |] "sda"
+                Expect.equal (disk "sda" disks) (counters "sda" 1UL 1536UL<B> 5UL 3584UL<B> (ValueSome 10UL<ms>)) "sda"
 
             testCase "names may hold slashes, dashes and digits"
             <| fun () ->
@@ -113,6 +151,7 @@ let tests =
             <| fun () ->
                 let disks = want (parse "8 0 sda 1 2 3 4 5 6 7 8 -1 10 11\n"B)
                 Expect.equal disks[0].BusyTime (ValueSome 10UL<ms>) "busy time"
+                Expect.equal (detail "sda" disks).Value.InFlight 0UL "in flight"
 
             testCase "a name with a byte that is not UTF-8 reads with a replacement character"
             <| fun () ->

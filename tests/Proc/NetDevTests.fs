@@ -34,11 +34,14 @@ let tests =
                 Expect.equal (interfaces |> Array.map (fun i -> i.Name)) [| "lo"; "ifb0"; "ifb1"; "eth0" |] "names"
 
                 Expect.equal
-                    interfaces[3]
+                    { interfaces[3] with
+                        Detail = ValueNone
+                    }
                     {
                         Name = "eth0"
                         Received = traffic 64950419UL<B> 1921UL 0UL 0UL
                         Sent = traffic 133488UL<B> 1393UL 0UL 0UL
+                        Detail = ValueNone
                     }
                     "eth0"
 
@@ -52,6 +55,18 @@ let tests =
                         Name = "eth0"
                         Received = traffic 123456789UL<B> 4001UL 1UL 2UL
                         Sent = traffic 987654321UL<B> 3002UL 11UL 12UL
+                        Detail =
+                            ValueSome
+                                {
+                                    ReceiveFifo = 3UL
+                                    ReceiveFrame = 4UL
+                                    ReceiveCompressed = 5UL
+                                    ReceiveMulticast = 6UL
+                                    SendFifo = 13UL
+                                    SendCollisions = 14UL
+                                    SendCarrier = 15UL
+                                    SendCompressed = 16UL
+                                }
                     }
                     "eth0"
 

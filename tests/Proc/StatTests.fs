@@ -77,6 +77,11 @@ let tests =
                     "cpu1"
 
                 Expect.equal stat.BootTime (ValueSome 1795471888L<s>) "btime"
+                Expect.equal stat.Interrupts (ValueSome 243571UL) "intr"
+                Expect.equal stat.ContextSwitches (ValueSome 459387UL) "ctxt"
+                Expect.equal stat.Forks (ValueSome 5653UL) "processes"
+                Expect.equal stat.Running (ValueSome 1UL) "procs_running"
+                Expect.equal stat.Blocked (ValueSome 0UL) "procs_blocked"
 
             testCase "four columns of kernel 2.4 leave the six others at 0"
             <| fun () ->

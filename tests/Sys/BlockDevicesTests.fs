@@ -16,6 +16,7 @@ let private disk name reads readBytes busy : DiskStats.DiskCounters =
         Writes = reads * 2UL
         WrittenBytes = readBytes * 2UL
         BusyTime = ValueSome busy
+        Detail = ValueNone
     }
 
 /// Devices by name, where their `device` leads ("" for no such link), and more files of them.

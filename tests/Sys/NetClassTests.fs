@@ -43,6 +43,7 @@ let private counted (table: NetClass.Table) (names: string list) : string list =
                 Name = name
                 Received = nothing
                 Sent = nothing
+                Detail = ValueNone
             }
             : NetDev.InterfaceCounters)
     |]

@@ -12,6 +12,52 @@ open Agent.Core.Units
 [<Literal>]
 let Source = "/proc/diskstats"
 
+/// Requests of one kind beside reads and writes: discards, since kernel 4.18.
+[<Struct>]
+type Discards =
+    {
+        /// Discards completed.
+        Completed: uint64
+        /// Discards merged.
+        Merged: uint64
+        /// Sectors discarded.
+        Sectors: uint64<sector>
+        /// Time that all discards took together.
+        Time: uint64<ms>
+    }
+
+/// Flush requests, since kernel 5.5.
+[<Struct>]
+type Flushes =
+    {
+        /// Flushes completed.
+        Completed: uint64
+        /// Time that all flushes took together.
+        Time: uint64<ms>
+    }
+
+/// The columns that a sample does not carry.
+[<Struct>]
+type DiskDetail =
+    {
+        /// Reads merged with others before they were queued.
+        ReadsMerged: uint64
+        /// Time that all reads took together, from the queue to the end.
+        ReadTime: uint64<ms>
+        /// Writes merged.
+        WritesMerged: uint64
+        /// Time that all writes took together.
+        WriteTime: uint64<ms>
+        /// Requests in flight. Old kernels let it fall below zero (RHBZ 1572337), which is then 0.
+        InFlight: uint64
+        /// Time weighted by the requests in flight: its growth over time is the mean length of the queue.
+        WeightedTime: uint64<ms>
+        /// Discards; none before kernel 4.18.
+        Discards: Discards voption
+        /// Flushes; none before kernel 5.5, and for partitions.
+        Flushes: Flushes voption
+    }
+
 /// The counters of one device or partition.
 type DiskCounters =
     {
@@ -28,32 +74,87 @@ type DiskCounters =
         /// "Time spent doing I/Os": wall time with at least one request in flight. None for the partitions of kernels
         /// before 2.6.25, which do not count it.
         BusyTime: uint64<ms> voption
+        /// The other columns; none for the partitions of kernels before 2.6.25, and where they were not kept.
+        Detail: DiskDetail voption
     }
+
+/// A whole number, or 0 for what is none; false where the line has ended.
+let private readInFlight (cursor: byref<Cursor>) (inFlight: byref<uint64>) : bool =
+    let field = cursor.Field()
+
+    if not (Text.tryUInt64 (field, &inFlight)) then
+        inFlight <- 0UL
+
+    not field.IsEmpty
+
+/// Reads the four columns that came with kernel 4.18.
+let private readDiscards (cursor: byref<Cursor>) : Discards voption =
+    let mutable completed = 0UL
+    let mutable merged = 0UL
+    let mutable sectors = 0UL
+    let mutable time = 0UL
+
+    if
+        cursor.UInt64 &completed
+        && cursor.UInt64 &merged
+        && cursor.UInt64 &sectors
+        && cursor.UInt64 &time
+    then
+        ValueSome
+            {
+                Completed = completed
+                Merged = merged
+                Sectors = LanguagePrimitives.UInt64WithMeasure sectors
+                Time = LanguagePrimitives.UInt64WithMeasure time
+            }
+    else
+        ValueNone
+
+/// Reads the two columns that came with kernel 5.5.
+let private readFlushes (cursor: byref<Cursor>) : Flushes voption =
+    let mutable completed = 0UL
+    let mutable time = 0UL
+
+    if cursor.UInt64 &completed && cursor.UInt64 &time then
+        ValueSome
+            {
+                Completed = completed
+                Time = LanguagePrimitives.UInt64WithMeasure time
+            }
+    else
+        ValueNone
 
 /// Reads a line of 14 or more columns; the cursor stands after the device's name.
 let private readLong (cursor: byref<Cursor>) (device: string) (disk: byref<DiskCounters>) : bool =
     let mutable reads = 0UL
+    let mutable readsMerged = 0UL
     let mutable readSectors = 0UL
+    let mutable readTime = 0UL
     let mutable writes = 0UL
+    let mutable writesMerged = 0UL
     let mutable writtenSectors = 0UL
+    let mutable writeTime = 0UL
+    let mutable inFlight = 0UL
     let mutable busy = 0UL
-    let mutable other = 0UL
+    let mutable weighted = 0UL
 
     let good =
         cursor.UInt64 &reads
-        && cursor.UInt64 &other // reads merged
+        && cursor.UInt64 &readsMerged
         && cursor.UInt64 &readSectors
-        && cursor.UInt64 &other // time spent reading
+        && cursor.UInt64 &readTime
         && cursor.UInt64 &writes
-        && cursor.UInt64 &other // writes merged
+        && cursor.UInt64 &writesMerged
         && cursor.UInt64 &writtenSectors
-        && cursor.UInt64 &other // time spent writing
-        // "I/Os in progress" has been seen negative on old kernels (RHBZ 1572337), so it is passed over unread.
-        && not (cursor.Field().IsEmpty)
+        && cursor.UInt64 &writeTime
+        && readInFlight &cursor &inFlight
         && cursor.UInt64 &busy
-        && cursor.UInt64 &other // weighted time
+        && cursor.UInt64 &weighted
 
     if good then
+        let discards = readDiscards &cursor
+        let flushes = readFlushes &cursor
+
         disk <-
             {
                 Device = device
@@ -62,6 +163,18 @@ let private readLong (cursor: byref<Cursor>) (device: string) (disk: byref<DiskC
                 Writes = writes
                 WrittenBytes = bytesOfSectors (LanguagePrimitives.UInt64WithMeasure writtenSectors)
                 BusyTime = ValueSome(LanguagePrimitives.UInt64WithMeasure busy)
+                Detail =
+                    ValueSome
+                        {
+                            ReadsMerged = readsMerged
+                            ReadTime = LanguagePrimitives.UInt64WithMeasure readTime
+                            WritesMerged = writesMerged
+                            WriteTime = LanguagePrimitives.UInt64WithMeasure writeTime
+                            InFlight = inFlight
+                            WeightedTime = LanguagePrimitives.UInt64WithMeasure weighted
+                            Discards = discards
+                            Flushes = flushes
+                        }
             }
 
     good
@@ -88,6 +201,7 @@ let private readShort (cursor: byref<Cursor>) (device: string) (disk: byref<Disk
                 Writes = writes
                 WrittenBytes = bytesOfSectors (LanguagePrimitives.UInt64WithMeasure writtenSectors)
                 BusyTime = ValueNone
+                Detail = ValueNone
             }
 
     good

@@ -26,6 +26,28 @@ type Traffic =
         Dropped: uint64
     }
 
+/// The columns that a sample does not carry.
+[<Struct>]
+type InterfaceDetail =
+    {
+        /// Received: FIFO buffer errors.
+        ReceiveFifo: uint64
+        /// Received: framing errors.
+        ReceiveFrame: uint64
+        /// Received: compressed packets.
+        ReceiveCompressed: uint64
+        /// Received: multicast frames.
+        ReceiveMulticast: uint64
+        /// Sent: FIFO buffer errors.
+        SendFifo: uint64
+        /// Sent: collisions.
+        SendCollisions: uint64
+        /// Sent: carrier losses.
+        SendCarrier: uint64
+        /// Sent: compressed packets.
+        SendCompressed: uint64
+    }
+
 /// The counters of one interface.
 type InterfaceCounters =
     {
@@ -35,6 +57,8 @@ type InterfaceCounters =
         Received: Traffic
         /// What went out.
         Sent: Traffic
+        /// The other columns; none where they were not kept.
+        Detail: InterfaceDetail voption
     }
 
 let private columns =
@@ -57,23 +81,36 @@ let private columns =
         "tx compressed"
     |]
 
-/// One direction has eight columns, of which the last four are read for their form only.
-let private readDirection (cursor: byref<Cursor>) (traffic: byref<Traffic>) : bool =
+/// The last four of the eight columns of one direction.
+[<Struct>]
+type private Rest =
+    {
+        First: uint64
+        Second: uint64
+        Third: uint64
+        Fourth: uint64
+    }
+
+/// Reads the eight columns of one direction.
+let private readDirection (cursor: byref<Cursor>) (traffic: byref<Traffic>) (rest: byref<Rest>) : bool =
     let mutable bytes = 0UL
     let mutable packets = 0UL
     let mutable errors = 0UL
     let mutable dropped = 0UL
-    let mutable other = 0UL
+    let mutable first = 0UL
+    let mutable second = 0UL
+    let mutable third = 0UL
+    let mutable fourth = 0UL
 
     let good =
         cursor.UInt64 &bytes
         && cursor.UInt64 &packets
         && cursor.UInt64 &errors
         && cursor.UInt64 &dropped
-        && cursor.UInt64 &other
-        && cursor.UInt64 &other
-        && cursor.UInt64 &other
-        && cursor.UInt64 &other
+        && cursor.UInt64 &first
+        && cursor.UInt64 &second
+        && cursor.UInt64 &third
+        && cursor.UInt64 &fourth
 
     if good then
         traffic <-
@@ -82,6 +119,14 @@ let private readDirection (cursor: byref<Cursor>) (traffic: byref<Traffic>) : bo
                 Packets = packets
                 Errors = errors
                 Dropped = dropped
+            }
+
+        rest <-
+            {
+                First = first
+                Second = second
+                Third = third
+                Fourth = fourth
             }
 
     good
@@ -104,6 +149,8 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<InterfaceCounters[]>, Parse
             let colon = cursor.Line.LastIndexOf ':'B
             let mutable received = Unchecked.defaultof<Traffic>
             let mutable sent = Unchecked.defaultof<Traffic>
+            let mutable ofReceived = Unchecked.defaultof<Rest>
+            let mutable ofSent = Unchecked.defaultof<Rest>
 
             if colon < 0 then
                 faults.Add(cursor.Bad("interface", "a name and a colon"))
@@ -113,12 +160,27 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<InterfaceCounters[]>, Parse
 
                 if name.Length = 0 then
                     faults.Add(cursor.Bad("interface", "a name before the colon"))
-                elif readDirection &cursor &received && readDirection &cursor &sent then
+                elif
+                    readDirection &cursor &received &ofReceived
+                    && readDirection &cursor &sent &ofSent
+                then
                     interfaces.Add
                         {
                             Name = name
                             Received = received
                             Sent = sent
+                            Detail =
+                                ValueSome
+                                    {
+                                        ReceiveFifo = ofReceived.First
+                                        ReceiveFrame = ofReceived.Second
+                                        ReceiveCompressed = ofReceived.Third
+                                        ReceiveMulticast = ofReceived.Fourth
+                                        SendFifo = ofSent.First
+                                        SendCollisions = ofSent.Second
+                                        SendCarrier = ofSent.Third
+                                        SendCompressed = ofSent.Fourth
+                                    }
                         }
                 else
                     faults.Add(cursor.Bad(columns[cursor.Fields - 1], "a whole number"))

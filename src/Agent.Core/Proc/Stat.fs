@@ -59,11 +59,26 @@ type CpuStat =
         Online: int voption
         /// `btime`: when the machine started, in seconds since 1970-01-01 UTC.
         BootTime: int64<s> voption
+        /// `ctxt`: context switches since boot; none where the kernel does not tell, as of all that follow.
+        ContextSwitches: uint64 voption
+        /// `processes`: forks since boot.
+        Forks: uint64 voption
+        /// `intr`: interrupts serviced since boot, all together.
+        Interrupts: uint64 voption
+        /// `procs_running`: tasks that run or could.
+        Running: uint64 voption
+        /// `procs_blocked`: tasks that wait for I/O.
+        Blocked: uint64 voption
     }
 
 // A byte literal in an expression is allocated each time; these are made once.
 let private cpuName = "cpu"B
 let private btimeName = "btime"B
+let private contextSwitchesName = "ctxt"B
+let private forksName = "processes"B
+let private interruptsName = "intr"B
+let private runningName = "procs_running"B
+let private blockedName = "procs_blocked"B
 
 let private columns =
     [|
@@ -135,7 +150,17 @@ let private tryCpuId (name: ReadOnlySpan<byte>) (id: byref<int>) : bool =
     else
         false
 
-/// Reads the `cpu` lines and `btime`; other lines are ignored. Only a text without any CPU is an error as a whole.
+/// The number behind the name of a line, which has one or is not told.
+let private numberOf (cursor: byref<Cursor>) (before: uint64 voption) : uint64 voption =
+    let mutable number = 0UL
+
+    if before.IsNone && cursor.UInt64 &number then
+        ValueSome number
+    else
+        before
+
+/// Reads the `cpu` lines, `btime` and the counters of the kernel; other lines are ignored. Only a text without any CPU is an
+/// error as a whole.
 [<CompiledName "Parse">]
 let parse (text: ReadOnlySpan<byte>) : Result<Parsed<CpuStat>, ParseError> =
     let mutable cursor = Cursor(Source, text)
@@ -143,6 +168,11 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<CpuStat>, ParseError> =
     let mutable total = ValueNone
     let cpus = ResizeArray<CpuLine>()
     let mutable bootTime = ValueNone
+    let mutable contextSwitches = ValueNone
+    let mutable forks = ValueNone
+    let mutable interrupts = ValueNone
+    let mutable running = ValueNone
+    let mutable blocked = ValueNone
     // A line of another kind behind the CPUs shows that there are no more of them.
     let mutable isWhole = false
     let mutable isNamed = true
@@ -185,6 +215,16 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<CpuStat>, ParseError> =
                     bootTime <- ValueSome(LanguagePrimitives.Int64WithMeasure seconds)
                 else
                     faults.Add(cursor.Bad("btime", "seconds since 1970"))
+            elif name.SequenceEqual(ReadOnlySpan contextSwitchesName) then
+                contextSwitches <- numberOf &cursor contextSwitches
+            elif name.SequenceEqual(ReadOnlySpan forksName) then
+                forks <- numberOf &cursor forks
+            elif name.SequenceEqual(ReadOnlySpan interruptsName) then
+                interrupts <- numberOf &cursor interrupts
+            elif name.SequenceEqual(ReadOnlySpan runningName) then
+                running <- numberOf &cursor running
+            elif name.SequenceEqual(ReadOnlySpan blockedName) then
+                blocked <- numberOf &cursor blocked
 
     // Of a line that was cut the start still tells whether it was one of a CPU.
     let torn = cursor.Line
@@ -209,5 +249,10 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<CpuStat>, ParseError> =
                         else
                             ValueNone
                     BootTime = bootTime
+                    ContextSwitches = contextSwitches
+                    Forks = forks
+                    Interrupts = interrupts
+                    Running = running
+                    Blocked = blocked
                 }
         )

@@ -22,8 +22,7 @@ internal sealed class MachineChecks : IDisposable
     private readonly Settings settings;
     private readonly AgentClock clock;
     private readonly ProcFiles files;
-    private readonly Source[] needed;
-    private readonly Source[] optional;
+    private readonly Check[] checks;
     private readonly Reading<SensorReading> sensors;
     private readonly Reading<FaultyReading<FSharpValueOption<double>>> frequency;
     private readonly Reading<FSharpResult<Hwmon.Fan[], SourceError>> ipmi;
@@ -40,7 +39,7 @@ internal sealed class MachineChecks : IDisposable
     {
         this.settings = settings;
         this.clock = clock;
-        files = new ProcFiles(settings.ProcFs, settings.SysFs, clock);
+        files = new ProcFiles(settings.ProcFs, settings.SysFs, clock, Readings);
 
         // The GPUs come first: nvidia-smi takes longest.
         var controller = new IpmiProcess(clock);
@@ -54,27 +53,15 @@ internal sealed class MachineChecks : IDisposable
         facts = new("system", clock, () => new SystemFacts(settings.ProcFs, NewSysFiles()).Read());
         partitions = new("partitions", clock, () => new PartitionFiles(settings.ProcFs, settings.RootFs, clock, withNetwork: false).Read());
         devices = new("devices", clock, () => new DeviceFiles(settings.SysFs).Read());
-        disks = new("disks", clock, () => Read(At("diskstats"), DiskStats.Parse));
-        network = new("network", clock, () => Read(ProcPaths.NetDev(settings.ProcFs), NetDev.Parse));
+        disks = new("disks", clock, () => Read(Sources.Disks));
+        network = new("network", clock, () => Read(Sources.Network));
 
-        needed =
+        checks =
         [
-            NewSource("CPU times", () => Lines(Read(At("stat"), Stat.Parse), Diagnosis.StatFields)),
-            NewSource("memory", () => Lines(Read(At("meminfo"), MemInfo.Parse), Diagnosis.MemoryFields)),
-            NewSource("load averages", () => Whole(Read(At("loadavg"), LoadAvg.Parse), Diagnosis.LoadFields)),
-            NewSource("disk counters", () => Lines(Late(disks), Diagnosis.DiskFields)),
-            NewSource("network counters", () => Lines(Late(network), Diagnosis.NetworkFields)),
-            NewSource("processes", () => Whole(CountProcesses(), static fields => fields)),
-        ];
-
-        optional =
-        [
-            NewSource("CPU pressure", () => Whole(Read(At("pressure/cpu"), PressureOf("cpu")), Diagnosis.PressureFields)),
-            NewSource("I/O pressure", () => Whole(Read(At("pressure/io"), PressureOf("io")), Diagnosis.PressureFields)),
-            NewSource("memory pressure", () => Whole(Read(At("pressure/memory"), PressureOf("memory")), Diagnosis.PressureFields)),
-            NewSource("ZFS cache", () => Whole(Read(At("spl/kstat/zfs/arcstats"), ArcStats.Parse), static _ => 2)),
-            NewSource("RDMA ports", () =>
-                Whole(Ok(new FabricFiles(settings.SysFs, () => clock.Elapsed).Read(new ReadBuffer()).Length * 2), static fields => fields)),
+            .. from source in Sources.All
+               orderby source.IsNeeded descending
+               select new Check(source.What, source.IsNeeded, new(source.Name, clock, () => Lines(Try(source)))),
+            new Check("RDMA ports", false, new("infiniband", clock, () => new(Ok(Alone().ReadInfiniband().Length * 2), []))),
         ];
 
         sample = new("sample", clock, () => Take(version));
@@ -88,8 +75,7 @@ internal sealed class MachineChecks : IDisposable
     /// <summary>What the sources came to.</summary>
     public IEnumerable<Row> Rows() =>
     [
-        .. needed.Select(source => RowOf(source, true)),
-        .. optional.Select(source => RowOf(source, false)),
+        .. checks.Select(RowOf),
         Timed(sensors, Diagnosis.Source("sensors", false, SensorFields(sensors.Wait(Limit, SensorReading.None)))),
         Timed(frequency, Diagnosis.Source("CPU clock", false, Fields(
             frequency.Wait(Limit, NoFrequency), static clock => clock.IsSome ? 1 : 0))),
@@ -126,11 +112,20 @@ internal sealed class MachineChecks : IDisposable
             ? FSharpResult<int, SourceError>.NewError(reading.Faults[0])
             : Ok(reading.Fans.Length + (reading.CpuTemperature.IsSome ? 1 : 0));
 
-    private static FSharpResult<T, SourceError> Read<T>(string path, TextParser<T> parse) =>
-        KernelFiles.ReadOnce(path, new ReadBuffer(), parse);
+    private FSharpResult<Parsed<T>, SourceError> Read<T>(FileSource<T> source)
+    {
+        using var own = Alone();
+        return own.Read(source);
+    }
 
-    private static TextParser<Pressure.Pressure> PressureOf(string resource) =>
-        text => Pressure.Parse($"/proc/pressure/{resource}", text);
+    private FSharpResult<Parsed<int>, SourceError> Try(Source source)
+    {
+        using var own = Alone();
+        return source.Try(own);
+    }
+
+    /// <summary>A reader for one check, whose thread may never come back from it.</summary>
+    private ProcFiles Alone() => new(settings.ProcFs, settings.SysFs, clock, Readings);
 
     private static Row Timed<T>(Reading<T> reading, Row row) => Diagnosis.Timed(reading.Duration, row);
 
@@ -140,13 +135,9 @@ internal sealed class MachineChecks : IDisposable
     private static FSharpResult<T, SourceError> Late<T>(Reading<FSharpResult<T, SourceError>> reading) =>
         reading.Wait(Limit, TooLate<T>());
 
-    private static FaultyReading<FSharpResult<int, SourceError>> Whole<T>(FSharpResult<T, SourceError> read, Func<T, int> count) =>
-        new(read.Select(count), []);
-
-    private static FaultyReading<FSharpResult<int, SourceError>> Lines<T>(
-        FSharpResult<Parsed<T>, SourceError> read, Func<T, int> count) =>
+    private static FaultyReading<FSharpResult<int, SourceError>> Lines(FSharpResult<Parsed<int>, SourceError> read) =>
         new(
-            read.Select(parsed => count(parsed.Value)),
+            read.Select(static parsed => parsed.Value),
             read.IsOk ? [.. read.ResultValue.Faults.Select(SourceError.NewGarbled)] : []);
 
     /// <summary>How many values there are, or the first fault.</summary>
@@ -154,23 +145,13 @@ internal sealed class MachineChecks : IDisposable
         read.Faults.Length > 0 ? FSharpResult<int, SourceError>.NewError(read.Faults[0]) : Ok(count(read.Value));
 
     // A line that cannot be read makes a source doubtful; only one that gives nothing is bad.
-    private static Row RowOf(Source source, bool isNeeded)
+    private static Row RowOf(Check check)
     {
-        var read = source.Reading.Wait(Limit, new(TooLate<int>(), []));
+        var read = check.Reading.Wait(Limit, new(TooLate<int>(), []));
 
-        return Timed(source.Reading, read is { Value.IsOk: true, Faults: [var fault, ..] }
-            ? Diagnosis.Source(source.Name, false, FSharpResult<int, SourceError>.NewError(fault))
-            : Diagnosis.Source(source.Name, isNeeded, read.Value));
-    }
-
-    private string At(string name) => Path.Join(settings.ProcFs, name);
-
-    private Source NewSource(string name, Func<FaultyReading<FSharpResult<int, SourceError>>> read) => new(name, new(name, clock, read));
-
-    private FSharpResult<int, SourceError> CountProcesses()
-    {
-        using var own = new ProcFiles(settings.ProcFs, settings.SysFs, clock);
-        return own.CountProcesses().Select(static _ => 1);
+        return Timed(check.Reading, read is { Value.IsOk: true, Faults: [var fault, ..] }
+            ? Diagnosis.Source(check.Name, false, FSharpResult<int, SourceError>.NewError(fault))
+            : Diagnosis.Source(check.Name, check.IsNeeded, read.Value));
     }
 
     private Devices.Known KnownDevices() => devices.Wait(Limit, Devices.Unknown);
@@ -184,7 +165,6 @@ internal sealed class MachineChecks : IDisposable
         var silence = new Log(TextWriter.Null, TextWriter.Null, LogLevel.Critical, quiet: true, clock);
         var sampler = new Sampler(
             files,
-            Readings,
             () => SystemInfoModule.WithPartitions(partitions.Wait(Limit, PartitionReading.None).OnDisk, [], Facts()),
             settings,
             new Identity(version, settings.Hostname, RuntimeInformation.FrameworkDescription, Environment.ProcessId),
@@ -215,5 +195,5 @@ internal sealed class MachineChecks : IDisposable
             devices: KnownDevices());
     }
 
-    private sealed record Source(string Name, Reading<FaultyReading<FSharpResult<int, SourceError>>> Reading);
+    private sealed record Check(string Name, bool IsNeeded, Reading<FaultyReading<FSharpResult<int, SourceError>>> Reading);
 }

@@ -34,10 +34,10 @@ internal sealed class MetricsSource(
     private long skipped;
 
     /// <summary>A sample was taken. Called on the sampling thread.</summary>
-    public void Publish(FSharpValueOption<Sample> previous, Sample sample, Snapshot snapshot, KernelTexts texts, SourceState[] sources)
+    public void Publish(FSharpValueOption<Sample> previous, Sample sample, Snapshot snapshot, ReadOnlyMemory<byte> memoryText, SourceState[] sources)
     {
         Interlocked.Increment(ref taken);
-        Volatile.Write(ref newest, new Taken(previous, sample, snapshot, texts, sources, clock.Elapsed));
+        Volatile.Write(ref newest, new Taken(previous, sample, snapshot, memoryText, sources, clock.Elapsed));
     }
 
     /// <summary>Samples were due and not taken.</summary>
@@ -60,7 +60,7 @@ internal sealed class MetricsSource(
             snapshot: last.Snapshot,
             sample: last.Sample,
             previous: last.Previous,
-            texts: last.Texts,
+            memoryText: last.MemoryText,
             sensors: sensors(),
             system: system,
             domainName: domainName,
@@ -82,7 +82,7 @@ internal sealed class MetricsSource(
         FSharpValueOption<Sample> Previous,
         Sample Sample,
         Snapshot Snapshot,
-        KernelTexts Texts,
+        ReadOnlyMemory<byte> MemoryText,
         SourceState[] Sources,
         TimeSpan At);
 }

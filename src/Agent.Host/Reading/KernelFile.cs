@@ -5,9 +5,6 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Agent.Host.Reading;
 
-/// <summary>A parser of the core.</summary>
-internal delegate FSharpResult<T, ParseError> TextParser<T>(ReadOnlySpan<byte> text);
-
 /// <summary>Memory that kernel files are read into; one for each thread that reads.</summary>
 internal sealed partial class ReadBuffer
 {

@@ -5,8 +5,8 @@ using Microsoft.FSharp.Core;
 
 namespace Agent.Host.Reading;
 
-/// <summary>The sources that are read at every sample, on the sampling thread.</summary>
-internal sealed class ProcFiles : IDisposable
+/// <summary>The sources that are read at every sample, on the sampling thread: the rows of <see cref="Sources"/>, each file kept open.</summary>
+internal sealed class ProcFiles : SourceReader, IDisposable
 {
     /// <summary>
     /// A line of diskstats has 20 numbers of up to 20 digits and a name of 31 bytes, one of net/dev less; the other files are one
@@ -17,95 +17,89 @@ internal sealed class ProcFiles : IDisposable
     private readonly string root;
     private readonly AgentClock clock;
     private readonly ReadBuffer buffer = new();
-    private readonly KernelFile stat;
-    private readonly KernelFile memory;
-    private readonly KernelFile arc;
-    private readonly KernelFile load;
-    private readonly KernelFile disks;
-    private readonly KernelFile network;
-    private readonly KernelFile cpuPressure;
-    private readonly KernelFile ioPressure;
-    private readonly KernelFile memoryPressure;
+    private readonly Dictionary<Source, KernelFile> files = [];
     private readonly FabricFiles fabric;
     private readonly ProcessCount processes;
+    private readonly Func<SlowReadings> slow;
     private readonly ReadingRecord? record;
-    private ParseError[] faults = [];
     private bool? isContained;
 
     /// <summary>Reads under the given roots, by default /proc and /sys; keeps a record where one is given.</summary>
-    public ProcFiles(string procfs, string sysfs, AgentClock clock, ReadingRecord? record = null)
+    public ProcFiles(string procfs, string sysfs, AgentClock clock, Func<SlowReadings> slow, ReadingRecord? record = null)
     {
         this.record = record;
+        this.slow = slow;
         root = procfs;
         this.clock = clock;
-        stat = FileAt("stat");
-        memory = FileAt("meminfo");
-        arc = FileAt("spl/kstat/zfs/arcstats");
-        load = FileAt("loadavg");
-        disks = FileAt("diskstats");
-        network = new KernelFile(ProcPaths.NetDev(procfs), Now, LongestRecord);
-        cpuPressure = FileAt("pressure/cpu");
-        ioPressure = FileAt("pressure/io");
-        memoryPressure = FileAt("pressure/memory");
         fabric = new FabricFiles(sysfs, Now);
         processes = ProcessCount.Of(procfs, Now);
+
+        foreach (var source in Sources.All)
+        {
+            files[source] = new KernelFile(ProcPaths.Of(procfs, source), Now, LongestRecord);
+        }
     }
 
     /// <summary>CPU times alone, for the opening of a CPU window.</summary>
-    public FSharpResult<Stat.CpuStat, SourceError> ReadStat() => stat.Read(buffer, Stat.Parse).Select(static read => read.Value);
+    public FSharpResult<Stat.CpuStat, SourceError> ReadStat() => ReadFile(Sources.Stat).Select(static read => read.Value);
 
     /// <summary>The disks alone, for the line at start.</summary>
-    public FSharpResult<DiskStats.DiskCounters[], SourceError> ReadDisks() => disks.Read(buffer, DiskStats.Parse).Select(static read => read.Value);
-
-    /// <summary>The processes alone.</summary>
-    public FSharpResult<int, SourceError> CountProcesses() => processes.Read();
+    public FSharpResult<DiskStats.DiskCounters[], SourceError> ReadDisks() => ReadFile(Sources.Disks).Select(static read => read.Value);
 
     /// <summary>The NIS domain name, which almost nobody has; empty where it cannot be read.</summary>
     public string ReadDomainName() => SysFile.Text(KernelFiles.ReadText(Path.Join(root, "sys/kernel/domainname"), buffer));
 
     /// <summary>Everything at this instant.</summary>
-    public Snapshot Read(FSharpValueOption<CpuWindow> window, Func<SlowReadings> slow)
-    {
-        // The counters whose differences matter most come first, right after the time stamp.
-        var at = clock.GetUtcNow();
-        faults = [];
-        var cpu = ReadLines(FastSource.Cpu, stat, Stat.Parse);
-        var diskCounters = ReadLines(FastSource.Disks, disks, DiskStats.Parse);
-        var interfaces = ReadLines(FastSource.Network, network, NetDev.Parse);
+    public Snapshot Read(FSharpValueOption<CpuWindow> window) => SnapshotModule.Read(clock.GetUtcNow(), window, this);
 
-        return new Snapshot(
-            at: at,
-            window: window,
-            stat: cpu,
-            memory: ReadLines(FastSource.Memory, memory, MemInfo.Parse),
-            arc: ReadArc(),
-            load: Read(FastSource.Load, load, LoadAvg.Parse),
-            disks: diskCounters,
-            network: interfaces,
-            processes: Processes(),
-            cpuPressure: Read(FastSource.CpuPressure, cpuPressure, static text => Pressure.Parse("/proc/pressure/cpu", text)),
-            ioPressure: Read(FastSource.IoPressure, ioPressure, static text => Pressure.Parse("/proc/pressure/io", text)),
-            memoryPressure: Read(FastSource.MemoryPressure, memoryPressure, static text => Pressure.Parse("/proc/pressure/memory", text)),
-            infiniband: fabric.Read(buffer),
-            slow: slow(),
-            faults: faults);
+    /// <inheritdoc/>
+    public override FSharpResult<Parsed<T>, SourceError> Read<T>(FileSource<T> source)
+    {
+        if (record is null)
+        {
+            return Checked(source, ReadFile(source));
+        }
+
+        var begin = clock.Elapsed;
+        var result = files[source].Read<Parsed<T>>(buffer, text =>
+        {
+            record.Keep(source, text);
+            return source.Parse(text);
+        });
+        record.Took(source, clock.Elapsed - begin);
+        return Checked(source, result);
     }
+
+    /// <inheritdoc/>
+    public override FSharpResult<int, SourceError> CountProcesses()
+    {
+        var begin = record is null ? default : clock.Elapsed;
+        var result = processes.Read();
+        record?.Took(Sources.Processes, clock.Elapsed - begin);
+        return result;
+    }
+
+    /// <inheritdoc/>
+    public override Infiniband.Port[] ReadInfiniband() => fabric.Read(buffer);
+
+    /// <inheritdoc/>
+    public override SlowReadings ReadSlow() => slow();
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (var file in (KernelFile[])[stat, memory, arc, load, disks, network, cpuPressure, ioPressure, memoryPressure])
+        foreach (var file in files.Values)
         {
             file.Dispose();
         }
     }
 
-    /// <summary>The cache of ZFS; absent in an LXC container, which sees its host's beside a memory of its own.</summary>
-    private FSharpResult<ArcStats.Arc, SourceError> ReadArc()
-    {
-        var read = Read(FastSource.Arc, arc, ArcStats.Parse);
+    private FSharpResult<Parsed<T>, SourceError> ReadFile<T>(FileSource<T> source) => files[source].Read(buffer, source.Parse);
 
-        if (!read.IsOk)
+    /// <summary>The cache of ZFS is absent in an LXC container, which sees its host's beside a memory of its own.</summary>
+    private FSharpResult<Parsed<T>, SourceError> Checked<T>(FileSource<T> source, FSharpResult<Parsed<T>, SourceError> read)
+    {
+        if (!ReferenceEquals(source, Sources.Arc) || !read.IsOk)
         {
             return read;
         }
@@ -114,56 +108,11 @@ internal sealed class ProcFiles : IDisposable
             .Match(static mounts => Mounts.HasContainedMemInfo(mounts.Value), static _ => false);
 
         return isContained.Value
-            ? FSharpResult<ArcStats.Arc, SourceError>.NewError(SourceError.NewAbsent(ArcStats.Source))
+            ? FSharpResult<Parsed<T>, SourceError>.NewError(SourceError.NewAbsent(ArcStats.Source))
             : read;
     }
 
-    private KernelFile FileAt(string name) => new(Path.Join(root, name), Now, LongestRecord);
-
     private TimeSpan Now() => clock.Elapsed;
-
-    /// <summary>The lines of a file that can be read; the faults of the others are kept aside.</summary>
-    private FSharpResult<T, SourceError> ReadLines<T>(FastSource source, KernelFile file, TextParser<Parsed<T>> parse)
-    {
-        var read = Read(source, file, parse);
-
-        if (!read.IsOk)
-        {
-            return FSharpResult<T, SourceError>.NewError(read.ErrorValue);
-        }
-
-        var parsed = read.ResultValue;
-
-        if (parsed.Faults.Length > 0)
-        {
-            faults = [.. faults, .. parsed.Faults];
-        }
-
-        return FSharpResult<T, SourceError>.NewOk(parsed.Value);
-    }
-
-    private FSharpResult<T, SourceError> Read<T>(FastSource source, KernelFile file, TextParser<T> parse) =>
-        record is null ? file.Read(buffer, parse) : Record(record, source, file, parse);
-
-    private FSharpResult<T, SourceError> Record<T>(ReadingRecord record, FastSource source, KernelFile file, TextParser<T> parse)
-    {
-        var begin = clock.Elapsed;
-        var result = file.Read(buffer, text =>
-        {
-            record.Keep(source, text);
-            return parse(text);
-        });
-        record.Took(source, clock.Elapsed - begin);
-        return result;
-    }
-
-    private FSharpResult<int, SourceError> Processes()
-    {
-        var begin = record is null ? default : clock.Elapsed;
-        var result = CountProcesses();
-        record?.Took(FastSource.Processes, clock.Elapsed - begin);
-        return result;
-    }
 }
 
 /// <summary>The counters of RDMA ports. Which ports there are is looked up once a minute.</summary>
@@ -198,8 +147,11 @@ internal sealed class FabricFiles(string sysfs, Func<TimeSpan> now)
 /// <summary>Where files lie that /proc keeps for each process.</summary>
 internal static class ProcPaths
 {
-    /// <summary>The interfaces of the machine.</summary>
-    public static string NetDev(string procfs) => OfFirstProcess(procfs, "net/dev", "net/dev");
+    /// <summary>A source of the machine.</summary>
+    public static string Of(string procfs, Source source) =>
+        source.Path.StartsWith("net/", StringComparison.Ordinal)
+            ? OfFirstProcess(procfs, source.Path, source.Path)
+            : Path.Join(procfs, source.Path);
 
     /// <summary>The mounts of the machine.</summary>
     public static string Mounts(string procfs) => OfFirstProcess(procfs, "mounts", "self/mounts");

@@ -14,8 +14,8 @@ namespace Agent.Host.Service;
 /// <param name="log">Where to say it.</param>
 internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFaults, Log log)
 {
-    // How each fast source failed at the last sample; empty for not at all.
-    private readonly string[] broken = [.. Enum.GetValues<FastSource>().Select(static _ => "")];
+    // How each source of the snapshot failed at the last sample; empty for not at all.
+    private readonly string[] broken = [.. Sources.All.Select(static _ => "")];
     private HashSet<string> slowBroken = new(StringComparer.Ordinal);
     private bool namesChecked;
 
@@ -25,16 +25,11 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
     /// <summary>Looks at one snapshot.</summary>
     public void Observe(Snapshot snapshot)
     {
-        Observe(FastSource.Cpu, "CPU times", snapshot.Stat, needed: true);
-        Observe(FastSource.Memory, "memory", snapshot.Memory, needed: true);
-        Observe(FastSource.Arc, "size of ZFS's cache", snapshot.Arc, needed: false);
-        Observe(FastSource.Load, "load averages", snapshot.Load, needed: true);
-        Observe(FastSource.Disks, "disk counters", snapshot.Disks, needed: true);
-        Observe(FastSource.Network, "network counters", snapshot.Network, needed: true);
-        Observe(FastSource.Processes, "process count", snapshot.Processes, needed: true);
-        Observe(FastSource.CpuPressure, "CPU pressure", snapshot.CpuPressure, needed: false);
-        Observe(FastSource.IoPressure, "I/O pressure", snapshot.IoPressure, needed: false);
-        Observe(FastSource.MemoryPressure, "memory pressure", snapshot.MemoryPressure, needed: false);
+        for (var i = 0; i < broken.Length; i++)
+        {
+            Observe(Sources.All[i], ref broken[i], Sources.All[i].FailureIn(snapshot));
+        }
+
         ObserveParts(snapshot.Faults);
 
         if (!namesChecked)
@@ -44,18 +39,16 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
         }
     }
 
-    private void Observe<T>(FastSource source, string what, FSharpResult<T, SourceError> reading, bool needed)
+    private void Observe(Source source, ref string before, FSharpValueOption<SourceError> failure)
     {
-        ref var before = ref broken[(int)source];
-
-        if (reading.IsOk && before.Length == 0)
+        if (failure.IsNone && before.Length == 0)
         {
             return;
         }
 
         // One state for each kind of failure: the raw text of a garbled file may differ at every sample.
-        var state = reading.IsOk ? "" : reading.ErrorValue.Match(_ => "absent", (_, reason) => Repetition.Gist(reason), _ => "garbled");
-        var isFault = state.Length > 0 && (needed || state != "absent");
+        var state = failure.IsNone ? "" : failure.Value.Match(_ => "absent", (_, reason) => Repetition.Gist(reason), _ => "garbled");
+        var isFault = state.Length > 0 && (source.IsNeeded || state != "absent");
         Failures += isFault ? 1 : 0;
 
         if (before == state)
@@ -67,15 +60,15 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
 
         if (isFault)
         {
-            log.Lost($"no {what}: {reading.ErrorValue}");
+            log.Lost($"no {source.What}: {failure.Value}");
         }
         else if (state.Length > 0)
         {
-            log.Debug($"no {what}: {reading.ErrorValue}");
+            log.Debug($"no {source.What}: {failure.Value}");
         }
         else
         {
-            log.Info($"{what}: can be read again");
+            log.Info($"{source.What}: can be read again");
         }
     }
 

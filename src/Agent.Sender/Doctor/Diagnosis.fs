@@ -398,44 +398,6 @@ module Diagnosis =
 
     // ---- Sources -----------------------------------------------------------------------------------------------------
 
-    /// Values in a reading of /proc/stat.
-    [<CompiledName "StatFields">]
-    let statFields (stat: Stat.CpuStat) : int = (stat.Cpus.Length + 1) * 10
-
-    let private present (values: 'a voption list) =
-        values |> List.filter ValueOption.isSome |> List.length
-
-    /// Values in a reading of /proc/meminfo.
-    [<CompiledName "MemoryFields">]
-    let memoryFields (memory: MemInfo.MemoryInfo) : int =
-        present
-            [
-                memory.Total
-                memory.Free
-                memory.Available
-                memory.Buffers
-                memory.Cached
-                memory.SwapTotal
-                memory.SwapFree
-            ]
-
-    /// Values in a reading of /proc/loadavg.
-    [<CompiledName "LoadFields">]
-    let loadFields (_: LoadAvg.LoadAverage) : int = 3
-
-    /// Values in a reading of /proc/diskstats.
-    [<CompiledName "DiskFields">]
-    let diskFields (disks: DiskStats.DiskCounters[]) : int =
-        disks |> Array.sumBy (fun disk -> 4 + present [ disk.BusyTime ])
-
-    /// Values in a reading of /proc/net/dev.
-    [<CompiledName "NetworkFields">]
-    let networkFields (interfaces: NetDev.InterfaceCounters[]) : int = interfaces.Length * 8
-
-    /// Values in a reading of a file of /proc/pressure.
-    [<CompiledName "PressureFields">]
-    let pressureFields (pressure: Pressure.Pressure) : int = if pressure.Full.IsSome then 4 else 2
-
     /// One source: how many values it gave, or why none. One that is not `needed` may be absent.
     [<CompiledName "Source">]
     let source (check: string) (needed: bool) (result: Result<int, SourceError>) : Row =

@@ -68,68 +68,78 @@ let private cpus (sink: MetricSink) (stat: Stat.CpuStat) =
             time cpu.Id "user" times.User
         | ValueNone -> ()
 
-let private ctxt = "ctxt"B
-let private processes = "processes"B
-let private intr = "intr"B
-let private running = "procs_running"B
-let private blocked = "procs_blocked"B
-
-let private kernel (sink: MetricSink) (text: ReadOnlyMemory<byte>) =
-    let numberAfter (word: byte[]) =
-        KernelColumns.numberAfter (ReadOnlySpan word) text.Span
-
-    whole sink "node_context_switches_total" MetricKind.Counter "Total number of context switches." (numberAfter ctxt)
-    whole sink "node_forks_total" MetricKind.Counter "Total number of forks." (numberAfter processes)
-    whole sink "node_intr_total" MetricKind.Counter "Total number of interrupts serviced." (numberAfter intr)
-
-    whole sink "node_procs_blocked" MetricKind.Gauge "Number of processes blocked waiting for I/O to complete." (numberAfter blocked)
-
-    whole sink "node_procs_running" MetricKind.Gauge "Number of processes in runnable state." (numberAfter running)
+let private kernel (sink: MetricSink) (stat: Stat.CpuStat) =
+    whole sink "node_context_switches_total" MetricKind.Counter "Total number of context switches." stat.ContextSwitches
+    whole sink "node_forks_total" MetricKind.Counter "Total number of forks." stat.Forks
+    whole sink "node_intr_total" MetricKind.Counter "Total number of interrupts serviced." stat.Interrupts
+    whole sink "node_procs_blocked" MetricKind.Gauge "Number of processes blocked waiting for I/O to complete." stat.Blocked
+    whole sink "node_procs_running" MetricKind.Gauge "Number of processes in runnable state." stat.Running
 
 // ---- Disks, /proc/diskstats --------------------------------------------------------------------------------------------
 
-[<RequireQualifiedAccess; Struct>]
-type private Unit =
-    | Count
-    | Sectors
-    | Milliseconds
+/// The one column that goes down as well.
+[<Literal>]
+let private InFlight = "io_now"
 
-[<Struct>]
+/// One column of /proc/diskstats: its name behind `node_disk_`, its help text, and a disk's value, whole or in milliseconds; none
+/// where the kernel does not count it.
+[<RequireQualifiedAccess>]
 type private DiskColumn =
-    {
-        Index: int
-        Name: string
-        Help: string
-        Unit: Unit
-    }
+    | Count of name: string * help: string * value: (DiskStats.DiskCounters -> DiskStats.DiskDetail -> uint64 voption)
+    | Time of name: string * help: string * value: (DiskStats.DiskCounters -> DiskStats.DiskDetail -> uint64<ms> voption)
 
+/// In the order of the columns.
 let private diskColumns =
+    let count name help value =
+        DiskColumn.Count(name, help, fun disk detail -> ValueSome(value disk detail))
+
+    let time name help value =
+        DiskColumn.Time(name, help, fun disk detail -> ValueSome(value disk detail))
+
+    let ofDiscards value (detail: DiskStats.DiskDetail) =
+        detail.Discards |> ValueOption.map value
+
+    let ofFlushes value (detail: DiskStats.DiskDetail) = detail.Flushes |> ValueOption.map value
+
     [|
-        0, "reads_completed_total", "The total number of reads completed successfully.", Unit.Count
-        1, "reads_merged_total", "The total number of reads merged.", Unit.Count
-        2, "read_bytes_total", "The total number of bytes read successfully.", Unit.Sectors
-        3, "read_time_seconds_total", "The total number of seconds spent by all reads.", Unit.Milliseconds
-        4, "writes_completed_total", "The total number of writes completed successfully.", Unit.Count
-        5, "writes_merged_total", "The number of writes merged.", Unit.Count
-        6, "written_bytes_total", "The total number of bytes written successfully.", Unit.Sectors
-        7, "write_time_seconds_total", "This is the total number of seconds spent by all writes.", Unit.Milliseconds
-        8, "io_now", "The number of I/Os currently in progress.", Unit.Count
-        9, "io_time_seconds_total", "Total seconds spent doing I/Os.", Unit.Milliseconds
-        10, "io_time_weighted_seconds_total", "The weighted # of seconds spent doing I/Os.", Unit.Milliseconds
-        11, "discards_completed_total", "The total number of discards completed successfully.", Unit.Count
-        12, "discards_merged_total", "The total number of discards merged.", Unit.Count
-        13, "discarded_sectors_total", "The total number of sectors discarded successfully.", Unit.Count
-        14, "discard_time_seconds_total", "This is the total number of seconds spent by all discards.", Unit.Milliseconds
-        15, "flush_requests_total", "The total number of flush requests completed successfully", Unit.Count
-        16, "flush_requests_time_seconds_total", "This is the total number of seconds spent by all flush requests.", Unit.Milliseconds
+        count "reads_completed_total" "The total number of reads completed successfully." (fun disk _ -> disk.Reads)
+        count "reads_merged_total" "The total number of reads merged." (fun _ detail -> detail.ReadsMerged)
+        count "read_bytes_total" "The total number of bytes read successfully." (fun disk _ -> uint64 disk.ReadBytes)
+        time "read_time_seconds_total" "The total number of seconds spent by all reads." (fun _ detail -> detail.ReadTime)
+        count "writes_completed_total" "The total number of writes completed successfully." (fun disk _ -> disk.Writes)
+        count "writes_merged_total" "The number of writes merged." (fun _ detail -> detail.WritesMerged)
+        count "written_bytes_total" "The total number of bytes written successfully." (fun disk _ -> uint64 disk.WrittenBytes)
+        time "write_time_seconds_total" "This is the total number of seconds spent by all writes." (fun _ detail -> detail.WriteTime)
+        count InFlight "The number of I/Os currently in progress." (fun _ detail -> detail.InFlight)
+        DiskColumn.Time("io_time_seconds_total", "Total seconds spent doing I/Os.", (fun disk _ -> disk.BusyTime))
+        time "io_time_weighted_seconds_total" "The weighted # of seconds spent doing I/Os." (fun _ detail -> detail.WeightedTime)
+        DiskColumn.Count(
+            "discards_completed_total",
+            "The total number of discards completed successfully.",
+            fun _ detail -> ofDiscards _.Completed detail
+        )
+        DiskColumn.Count("discards_merged_total", "The total number of discards merged.", (fun _ detail -> ofDiscards _.Merged detail))
+        DiskColumn.Count(
+            "discarded_sectors_total",
+            "The total number of sectors discarded successfully.",
+            fun _ detail -> ofDiscards (fun discards -> uint64 discards.Sectors) detail
+        )
+        DiskColumn.Time(
+            "discard_time_seconds_total",
+            "This is the total number of seconds spent by all discards.",
+            fun _ detail -> ofDiscards _.Time detail
+        )
+        DiskColumn.Count(
+            "flush_requests_total",
+            "The total number of flush requests completed successfully",
+            fun _ detail -> ofFlushes _.Completed detail
+        )
+        DiskColumn.Time(
+            "flush_requests_time_seconds_total",
+            "This is the total number of seconds spent by all flush requests.",
+            fun _ detail -> ofFlushes _.Time detail
+        )
     |]
-    |> Array.map (fun (index, name, help, unit) ->
-        {
-            Index = index
-            Name = "node_disk_" + name
-            Help = help
-            Unit = unit
-        })
 
 /// True for what node_exporter passes over unless told otherwise: ram disks, loop devices, floppies and partitions.
 let isPassedOver (device: string) : bool =
@@ -168,66 +178,79 @@ let private isWanted (names: string[]) (isDefault: string -> bool) (name: string
     else
         isDefault name
 
-let private disks (sink: MetricSink) (wanted: string[]) (text: ReadOnlySpan<byte>) =
-    let rows =
-        KernelColumns.disks text
-        |> Array.filter (fun row -> isWanted wanted (isPassedOver >> not) row.Device)
+let private disks (sink: MetricSink) (wanted: string[]) (all: DiskStats.DiskCounters[]) =
+    let told =
+        all
+        |> Array.filter (fun disk -> disk.Detail.IsSome && isWanted wanted (isPassedOver >> not) disk.Device)
+        |> Array.distinctBy _.Device
 
-    for column in diskColumns do
+    let tell name help (value: DiskStats.DiskCounters -> DiskStats.DiskDetail -> 'value voption) (write: 'value -> unit) =
         sink.Family(
-            column.Name,
-            (if column.Index = 8 then
+            "node_disk_" + name,
+            (if name = InFlight then
                  MetricKind.Gauge
              else
                  MetricKind.Counter),
-            column.Help
+            help
         )
 
-        for row in rows do
-            if column.Index < row.Columns.Length then
-                let value = row.Columns[column.Index]
-                sink.Label("device", row.Device)
+        for disk in told do
+            match value disk disk.Detail.Value with
+            | ValueSome value ->
+                sink.Label("device", disk.Device)
+                write value
+            | ValueNone -> ()
 
-                match column.Unit with
-                | Unit.Count -> sink.Whole value
-                | Unit.Sectors -> sink.Whole(uint64 (bytesOfSectors (LanguagePrimitives.UInt64WithMeasure value)))
-                | Unit.Milliseconds -> sink.Value(float (secondsOfMilliseconds (LanguagePrimitives.UInt64WithMeasure value)))
+    for column in diskColumns do
+        match column with
+        | DiskColumn.Count(name, help, value) -> tell name help value sink.Whole
+        | DiskColumn.Time(name, help, value) -> tell name help value (fun time -> sink.Value(float (secondsOfMilliseconds time)))
 
 // ---- Network, /proc/net/dev --------------------------------------------------------------------------------------------
 
+/// In the order of the columns.
 let private networkFamilies =
+    let received name (value: NetDev.Traffic -> uint64) =
+        struct ("receive_" + name, (fun (i: NetDev.InterfaceCounters) (_: NetDev.InterfaceDetail) -> value i.Received))
+
+    let sent name (value: NetDev.Traffic -> uint64) =
+        struct ("transmit_" + name, (fun (i: NetDev.InterfaceCounters) (_: NetDev.InterfaceDetail) -> value i.Sent))
+
+    let other name (value: NetDev.InterfaceDetail -> uint64) =
+        struct (name, (fun (_: NetDev.InterfaceCounters) (detail: NetDev.InterfaceDetail) -> value detail))
+
     [|
-        "receive_bytes"
-        "receive_packets"
-        "receive_errs"
-        "receive_drop"
-        "receive_fifo"
-        "receive_frame"
-        "receive_compressed"
-        "receive_multicast"
-        "transmit_bytes"
-        "transmit_packets"
-        "transmit_errs"
-        "transmit_drop"
-        "transmit_fifo"
-        "transmit_colls"
-        "transmit_carrier"
-        "transmit_compressed"
+        received "bytes" (fun traffic -> uint64 traffic.Bytes)
+        received "packets" _.Packets
+        received "errs" _.Errors
+        received "drop" _.Dropped
+        other "receive_fifo" _.ReceiveFifo
+        other "receive_frame" _.ReceiveFrame
+        other "receive_compressed" _.ReceiveCompressed
+        other "receive_multicast" _.ReceiveMulticast
+        sent "bytes" (fun traffic -> uint64 traffic.Bytes)
+        sent "packets" _.Packets
+        sent "errs" _.Errors
+        sent "drop" _.Dropped
+        other "transmit_fifo" _.SendFifo
+        other "transmit_colls" _.SendCollisions
+        other "transmit_carrier" _.SendCarrier
+        other "transmit_compressed" _.SendCompressed
     |]
-    |> Array.map (fun name -> struct ($"node_network_{name}_total", $"Network device statistic {name}."))
+    |> Array.map (fun struct (name, value) -> struct ($"node_network_{name}_total", $"Network device statistic {name}.", value))
 
-let private network (sink: MetricSink) (wanted: string[]) (text: ReadOnlySpan<byte>) =
-    let rows =
-        KernelColumns.network text
-        |> Array.filter (fun row -> isWanted wanted (fun name -> name <> "lo") row.Device)
+let private network (sink: MetricSink) (wanted: string[]) (all: NetDev.InterfaceCounters[]) =
+    let told =
+        all
+        |> Array.filter (fun i -> i.Detail.IsSome && isWanted wanted (fun name -> name <> "lo") i.Name)
+        |> Array.distinctBy _.Name
 
-    for i in 0 .. networkFamilies.Length - 1 do
-        let struct (name, help) = networkFamilies[i]
+    for struct (name, help, value) in networkFamilies do
         counter sink name help
 
-        for row in rows do
-            sink.Label("device", row.Device)
-            sink.Whole row.Columns[i]
+        for i in told do
+            sink.Label("device", i.Name)
+            sink.Whole(value i i.Detail.Value)
 
 // ---- Load, pressure, file systems, fabric, sensors, the machine ----------------------------------------------------------
 
@@ -372,11 +395,12 @@ let write (sink: MetricSink) (reading: MachineReading) : unit =
         | ValueNone -> ()
 
         cpus sink stat
-        kernel sink reading.Texts.Stat
+        kernel sink stat
     | Error _ -> ()
 
-    if snapshot.Disks.IsOk then
-        disks sink reading.Disks reading.Texts.Disks.Span
+    match snapshot.Disks with
+    | Ok all -> disks sink reading.Disks all
+    | Error _ -> ()
 
     filesystems sink (Array.append reading.System.Partitions reading.System.NetworkPartitions)
     sensors sink reading.Sensors
@@ -387,10 +411,11 @@ let write (sink: MetricSink) (reading: MachineReading) : unit =
     | Error _ -> ()
 
     if snapshot.Memory.IsOk then
-        MemoryFields.write sink reading.Texts.Memory.Span
+        MemoryFields.write sink reading.MemoryText.Span
 
-    if snapshot.Network.IsOk then
-        network sink reading.Interfaces reading.Texts.Network.Span
+    match snapshot.Network with
+    | Ok all -> network sink reading.Interfaces all
+    | Error _ -> ()
 
     pressure sink snapshot
     single sink "node_time_seconds" "System time in seconds since epoch (1970)." (float (secondsSinceEpoch snapshot.At))

@@ -4,29 +4,6 @@ open System
 open Agent.Core
 open Agent.Core.Sys
 
-/// The texts of a sample's kernel files as they were read, for what a sample does not carry; empty where a file could not
-/// be read.
-type KernelTexts =
-    {
-        /// /proc/stat
-        Stat: ReadOnlyMemory<byte>
-        /// /proc/meminfo
-        Memory: ReadOnlyMemory<byte>
-        /// /proc/diskstats
-        Disks: ReadOnlyMemory<byte>
-        /// /proc/net/dev
-        Network: ReadOnlyMemory<byte>
-    }
-
-    /// Nothing was read.
-    static member None: KernelTexts =
-        {
-            Stat = ReadOnlyMemory.Empty
-            Memory = ReadOnlyMemory.Empty
-            Disks = ReadOnlyMemory.Empty
-            Network = ReadOnlyMemory.Empty
-        }
-
 /// Everything that is known of the machine at one instant, for metrics.
 type MachineReading =
     {
@@ -36,8 +13,8 @@ type MachineReading =
         Sample: Sample
         /// The sample before it; none for the first.
         Previous: Sample voption
-        /// The texts that the snapshot was read from.
-        Texts: KernelTexts
+        /// /proc/meminfo as it was read, whose lines are told one by one; empty where it could not be read.
+        MemoryText: ReadOnlyMemory<byte>
         /// The sensors of hwmon by their places.
         Sensors: Hwmon.PlacedSensor[]
         /// The slow facts.
