@@ -1,54 +1,62 @@
 using System.Reactive.Concurrency;
 using System.Reactive.Linq;
 using Agent.Host.Buffering;
+using Agent.Host.Lanes;
+using Agent.Host.Sampling;
 
 namespace Agent.Host;
 
-/// <summary>The one observable of the agent: interval → sample → buffer → post.</summary>
+/// <summary>When something is due.</summary>
+internal enum Tick
+{
+    /// <summary>The CPU window of the next sample opens.</summary>
+    WindowOpens,
+
+    /// <summary>A sample.</summary>
+    Sample,
+}
+
+/// <summary>
+/// The one observable of the agent: interval → sample → buffer → post, by operators over Rx. What a network or a machine may do
+/// arrives as a value; an OnError is a defect.
+/// </summary>
 internal static class Pipeline
 {
-    /// <summary>
-    /// Samples on the grid of <paramref name="sampling"/>, the first one CPU window after the subscription; each goes
-    /// into the outbox and from there to the webapp. What a network or a machine may do arrives as a value; an OnError
-    /// is a defect.
-    /// </summary>
-    /// <param name="sampler">Takes the samples.</param>
-    /// <param name="buffer">Keeps one.</param>
-    /// <param name="poster">Delivers them.</param>
-    /// <param name="window">The CPU window; zero for none.</param>
-    /// <param name="interval">From one sample to the next.</param>
-    /// <param name="once">True for a single sample.</param>
-    /// <param name="sampling">The thread that samples.</param>
-    public static IObservable<Attempt> Run(
-        Sampler sampler,
-        Action<EncodedSample> buffer,
-        Poster poster,
-        TimeSpan window,
-        TimeSpan interval,
-        bool once,
-        IScheduler sampling) =>
-        poster.Deliver(Samples(sampler, window, interval, once, sampling).Do(buffer), once);
+    /// <summary>Each sample to each lane: kept there on the sampling thread, delivered on the lane's own.</summary>
+    /// <param name="samples">The samples.</param>
+    /// <param name="lanes">Where they go.</param>
+    public static IObservable<Attempt> ToEach(this IObservable<SampleTaken> samples, IReadOnlyList<ILane> lanes) =>
+        samples.Publish(taken => lanes.Select(lane => taken.Buffer(lane).Post(lane)).Merge());
 
-    /// <summary>The first part alone: interval → sample.</summary>
-    /// <param name="sampler">Takes the samples.</param>
+    /// <summary>When to sample: on a grid, the first time one CPU window after the subscription.</summary>
     /// <param name="window">The CPU window; zero for none.</param>
     /// <param name="interval">From one sample to the next.</param>
     /// <param name="once">True for a single sample.</param>
     /// <param name="sampling">The thread that samples.</param>
-    public static IObservable<EncodedSample> Samples(
-        Sampler sampler, TimeSpan window, TimeSpan interval, bool once, IScheduler sampling)
+    public static IObservable<Tick> Ticks(TimeSpan window, TimeSpan interval, bool once, IScheduler sampling)
     {
-        var samples = Ticks(window, interval, once, sampling).Select(_ => sampler.Take());
+        var samples = Grid(window).Select(static _ => Tick.Sample);
+        return window == TimeSpan.Zero ? samples : Grid(TimeSpan.Zero).Select(static _ => Tick.WindowOpens).Merge(samples);
 
-        return window == TimeSpan.Zero
-            ? samples
-            : Ticks(TimeSpan.Zero, interval, once, sampling)
-                .Do(_ => sampler.OpenWindow())
-                .IgnoreElements()
-                .Select(static _ => default(EncodedSample)!)
-                .Merge(samples);
+        IObservable<long> Grid(TimeSpan first) =>
+            once ? Observable.Timer(first, sampling) : Observable.Timer(first, interval, sampling);
     }
 
-    private static IObservable<long> Ticks(TimeSpan first, TimeSpan interval, bool once, IScheduler sampling) =>
-        once ? Observable.Timer(first, sampling) : Observable.Timer(first, interval, sampling);
+    /// <summary>A sample at each tick that asks for one.</summary>
+    public static IObservable<SampleTaken> Sample(this IObservable<Tick> ticks, Sampler sampler) =>
+        ticks.Select(tick =>
+            {
+                if (tick == Tick.Sample)
+                {
+                    return sampler.Take();
+                }
+
+                sampler.OpenWindow();
+                return null;
+            })
+            .OfType<SampleTaken>();
+
+    private static IObservable<EncodedSample> Buffer(this IObservable<SampleTaken> samples, ILane lane) => samples.Select(lane.Keep);
+
+    private static IObservable<Attempt> Post(this IObservable<EncodedSample> kept, ILane lane) => lane.Deliver(kept);
 }

@@ -8,7 +8,7 @@ using Agent.Host.Buffering;
 using Agent.Host.Diagnosing;
 using Agent.Host.Exporting;
 using Agent.Host.Posting;
-using Agent.Host.Reading;
+using Agent.Host.Sampling;
 using Agent.Host.Service;
 using Microsoft.FSharp.Core;
 
@@ -152,10 +152,10 @@ internal static class Program
 
             return endpoint is { IsOk: false }
                 ? Complain(errors, [endpoint.Value.ErrorValue.Message])
-                : (from outbox in OpenOutbox(settings, clock, log)
-                   from remote in OpenRemote(settings, secrets.Headers, clock, log)
-                   select (outbox, remote)).Match(
-                    opened => Run(settings, secrets, trust, opened.outbox, opened.remote, listening, clock, seams, log),
+                : (from ingest in OpenOutbox(settings.Target.IsSome && !settings.DryRun, settings, "ingest", clock, log)
+                   from remote in OpenOutbox(settings.RemoteWrite.IsSome, settings, "remote-write", clock, log)
+                   select (ingest, remote)).Match(
+                    opened => Run(settings, secrets, trust, opened.ingest, opened.remote, listening, clock, seams, log),
                     error => Complain(errors, [error.ToString()]));
         }
         catch (Exception defect)
@@ -174,60 +174,76 @@ internal static class Program
         Settings settings,
         Secrets secrets,
         TlsTrust trust,
-        IOutbox outbox,
-        RemoteParts? remote,
+        IOutbox? ingestOutbox,
+        IOutbox? remoteOutbox,
         MetricsEndpoint? endpoint,
         AgentClock clock,
         Seams seams,
         Log log)
     {
-        using (outbox)
+        using var signals = new Signals();
+        using var systemd = Systemd.Open(Environment.GetEnvironmentVariable, Environment.ProcessId);
+        var identity = new Identity(Version, settings.Hostname, RuntimeInformation.FrameworkDescription, Environment.ProcessId);
+        var parts = new RunParts(settings, identity, clock, log, signals, systemd);
+        using var agent = new AgentRun(parts, withMetrics: endpoint is not null || remoteOutbox is not null);
+
+        if (seams.BackToBack > 0)
         {
-            using var client = secrets.Token is null
-                ? null
-                : Client(new IngestForm(settings.Target.Value, secrets.Token), trust, settings, clock);
-            using var signals = new Signals();
-            using var systemd = Systemd.Open(Environment.GetEnvironmentVariable, Environment.ProcessId);
-            using var agent = new AgentRun(settings, client, outbox, Version, clock, log, signals, systemd, endpoint, secrets.ScrapeToken, remote);
-
-            if (seams.BackToBack > 0)
-            {
-                log.Result(agent.Measure(seams.BackToBack).ToString());
-                return Success;
-            }
-
-            return agent.Run() ? Success : Failure;
+            log.Result(agent.Measure(seams.BackToBack).ToString());
+            return Success;
         }
+
+        var ingest = ingestOutbox is null
+            ? null
+            : agent.AddIngest(ingestOutbox, Client(new IngestForm(settings.Target.Value, secrets.Token!), trust, settings, clock));
+
+        if (remoteOutbox is not null)
+        {
+            var form = new RemoteWriteForm(settings.RemoteWrite.Value.Endpoint, secrets.Headers);
+            agent.AddRemoteWrite(remoteOutbox, Client(form, TlsTrust.Open(settings, clock).ResultValue, settings, clock), secrets.Headers);
+        }
+
+        if (!settings.DryRun)
+        {
+            foreach (var line in StartLine.Of(settings, Version, endpoint?.Address.ToString(), agent.TrackedDisks()))
+            {
+                log.Routine(line);
+            }
+        }
+
+        if (endpoint is not null)
+        {
+            agent.Serve(endpoint, secrets.ScrapeToken);
+        }
+
+        agent.Run();
+
+        if (!settings.Once && !settings.DryRun)
+        {
+            log.Routine("Agent stopped.");
+        }
+
+        return settings.Once && ingest is { IsNewestDelivered: false } ? Failure : Success;
     }
 
     private static SampleClient Client(IRequestForm form, TlsTrust trust, Settings settings, AgentClock clock) =>
         new(form, trust, settings.Interval, settings.Timeout, $"{Cli.ProgramName}/{Version}", clock);
 
-    private static FSharpResult<IOutbox, SpoolError> OpenOutbox(Settings settings, AgentClock clock, Log log) =>
-        settings.Target.IsNone && !settings.DryRun
-            ? FSharpResult<IOutbox, SpoolError>.NewOk(new NoOutbox())
-            : OpenStream(settings, "ingest", clock, log);
+    // Where the first stream of a spool is in use by another agent, so is the second: nothing is open that would have to be closed.
+    private static FSharpResult<IOutbox?, SpoolError> OpenOutbox(
+        bool isWanted, Settings settings, string stream, AgentClock clock, Log log)
+    {
+        if (!isWanted)
+        {
+            return FSharpResult<IOutbox?, SpoolError>.NewOk(null);
+        }
 
-    // Where the webapp's stream is in use, so is this one: nothing was opened that needs to be closed.
-    private static FSharpResult<RemoteParts?, SpoolError> OpenRemote(
-        Settings settings, HeaderSource? headers, AgentClock clock, Log log) =>
-        settings.RemoteWrite.IsNone
-            ? FSharpResult<RemoteParts?, SpoolError>.NewOk(null)
-            : OpenStream(settings, "remote-write", clock, log).Select(outbox => (RemoteParts?)new RemoteParts(
-                outbox,
-                Client(
-                    new RemoteWriteForm(settings.RemoteWrite.Value.Endpoint, headers),
-                    TlsTrust.Open(settings, clock).ResultValue,
-                    settings,
-                    clock),
-                headers));
-
-    private static FSharpResult<IOutbox, SpoolError> OpenStream(Settings settings, string stream, AgentClock clock, Log log) =>
-        settings.DryRun || settings.Spool.Length == 0
-            ? FSharpResult<IOutbox, SpoolError>.NewOk(new Outbox(Outbox.DefaultCapacity))
+        return settings.Spool.Length == 0
+            ? FSharpResult<IOutbox?, SpoolError>.NewOk(new Outbox(Outbox.DefaultCapacity))
             : SpoolDirectory
                 .Open(Path.Join(settings.Spool, stream), (long)settings.SpoolLimit, Outbox.DefaultCapacity, clock, log.Warning)
-                .Select(static IOutbox (spool) => spool);
+                .Select(static IOutbox? (spool) => spool);
+    }
 
     private static IEnumerable<string> UnusableProxies(Settings settings)
     {

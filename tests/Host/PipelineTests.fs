@@ -9,6 +9,8 @@ open System.Threading
 open Agent.Core
 open Agent.Sender
 open Agent.Host
+open Agent.Host.Lanes
+open Agent.Host.Sampling
 open Agent.Host.Buffering
 open Agent.Host.Reading
 open Agent.Host.Service
@@ -97,7 +99,6 @@ let private simulate (plan: Plan) : Outcomes =
         }
 
     let log = Log(TextWriter.Null, TextWriter.Null, LogLevel.Debug, false, clock)
-    let watch = SourceWatch(settings, Func<_>(fun () -> [||]), log)
 
     let slow () =
         clock.Work(seconds (plan.Sampling clock.Elapsed.TotalSeconds))
@@ -107,7 +108,8 @@ let private simulate (plan: Plan) : Outcomes =
 
     let identity = Identity("0.1.0", "", ".NET", 1)
 
-    let sampler = Sampler(files, Func<_>(fun () -> SystemInfo.unknown), settings, identity, watch, clock)
+    let sampler = Sampler(files, settings, clock)
+    let encoder = SampleEncoder(Func<_>(fun () -> SystemInfo.unknown), settings, identity)
 
     let mutable skipped = 0L
     let sampling = SamplingScheduler(clock, OnSkipped = Action<_>(fun count -> skipped <- skipped + count))
@@ -118,7 +120,8 @@ let private simulate (plan: Plan) : Outcomes =
     let usage = List<float * float>()
     let tries = List<Try>()
 
-    let buffer (sample: EncodedSample) =
+    let keep (taken: SampleTaken) =
+        let sample = encoder.Line taken.Sample
         use document = JsonDocument.Parse sample.Body
 
         let collected =
@@ -131,6 +134,7 @@ let private simulate (plan: Plan) : Outcomes =
 
         usage.Add(figure "cpu_usage_percent", figure "cpu_user_percent")
         outbox.Add sample
+        sample
 
     let post (body: ReadOnlyMemory<byte>) : Outcome =
         use document = JsonDocument.Parse body
@@ -157,9 +161,15 @@ let private simulate (plan: Plan) : Outcomes =
     let mutable completed = false
     let mutable defect: exn option = None
 
+    let lane =
+        { new ILane with
+            member _.Keep taken = keep taken
+            member _.Deliver kept = poster.Deliver(kept, settings.Once)
+        }
+
     use _ =
         Pipeline
-            .Run(sampler, Action<_> buffer, poster, settings.CpuWindow, settings.Interval, settings.Once, sampling)
+            .ToEach(Pipeline.Sample(Pipeline.Ticks(settings.CpuWindow, settings.Interval, settings.Once, sampling), sampler), [| lane |])
             .Subscribe((fun (_: Attempt) -> ()), (fun error -> defect <- Some error), fun () -> completed <- true)
 
     clock.At(

@@ -4,6 +4,7 @@ module internal Agent.Tests.Host.ScheduledClock
 open System
 open System.Reactive.Concurrency
 open Agent.Host
+open Agent.Host.Sampling
 open Agent.Shell
 
 /// An agent's clock that shows the time of a virtual scheduler, from the new year of 2026 on.

@@ -8,6 +8,7 @@ open System.Reactive.Disposables
 open System.Reactive.Linq
 open System.Threading
 open Agent.Host
+open Agent.Host.Sampling
 open Agent.Shell
 open Agent.Tests.Host.VirtualClock
 open Expecto

@@ -5,6 +5,7 @@ open System
 open System.Collections.Generic
 open System.Threading
 open Agent.Host
+open Agent.Host.Sampling
 open Agent.Shell
 open Expecto
 

@@ -4,7 +4,7 @@ using Agent.Sender;
 using Agent.Core.Proc;
 using Agent.Core.Sys;
 using Agent.Host.Reading;
-using Agent.Host.Service;
+using Agent.Host.Sampling;
 using Microsoft.FSharp.Core;
 
 namespace Agent.Host.Diagnosing;
@@ -162,14 +162,11 @@ internal sealed class MachineChecks : IDisposable
 
     private ReadOnlyMemory<byte>? Take(string version)
     {
-        var silence = new Log(TextWriter.Null, TextWriter.Null, LogLevel.Critical, quiet: true, clock);
-        var sampler = new Sampler(
-            files,
+        var sampler = new Sampler(files, settings, clock);
+        var encoder = new SampleEncoder(
             () => SystemInfoModule.WithPartitions(partitions.Wait(Limit, PartitionReading.None).OnDisk, [], Facts()),
             settings,
-            new Identity(version, settings.Hostname, RuntimeInformation.FrameworkDescription, Environment.ProcessId),
-            new SourceWatch(settings, static () => [], silence),
-            clock);
+            new Identity(version, settings.Hostname, RuntimeInformation.FrameworkDescription, Environment.ProcessId));
 
         var gate = new object();
         sampler.OpenWindow();
@@ -179,7 +176,7 @@ internal sealed class MachineChecks : IDisposable
             clock.Wait(gate, settings.CpuWindow < LongestWindow ? settings.CpuWindow : LongestWindow);
         }
 
-        return sampler.Take().Body;
+        return encoder.Line(sampler.Take().Sample).Body;
     }
 
     private SlowReadings Readings()

@@ -1,6 +1,7 @@
 using Agent.Core;
 using Agent.Sender;
-using Agent.Core.Sys;
+using Agent.Host.Reading;
+using Agent.Host.Sampling;
 using Microsoft.FSharp.Core;
 
 namespace Agent.Host.Exporting;
@@ -11,9 +12,8 @@ namespace Agent.Host.Exporting;
 /// </summary>
 /// <param name="version">The agent's version.</param>
 /// <param name="settings">The user's choices.</param>
-/// <param name="facts">The newest facts of the machine.</param>
-/// <param name="sensors">The newest sensors.</param>
-/// <param name="slowSources">How the sources fare that are read beside the sampling.</param>
+/// <param name="slow">What is read beside the sampling.</param>
+/// <param name="record">What each source took; the sampling thread writes it.</param>
 /// <param name="failures">Readings of any source that failed.</param>
 /// <param name="destinations">How delivery fares.</param>
 /// <param name="domainName">The NIS domain name; empty where it cannot be read.</param>
@@ -21,68 +21,67 @@ namespace Agent.Host.Exporting;
 internal sealed class MetricsSource(
     string version,
     Settings settings,
-    Func<SystemInfo> facts,
-    Func<Hwmon.PlacedSensor[]> sensors,
-    Func<IEnumerable<SourceState>> slowSources,
+    SlowSources slow,
+    ReadingRecord record,
     Func<long> failures,
     Func<DestinationState[]> destinations,
     string domainName,
     AgentClock clock)
 {
-    private Taken? newest;
-    private long taken;
+    private Look? newest;
     private long skipped;
 
-    /// <summary>A sample was taken. Called on the sampling thread.</summary>
-    public void Publish(FSharpValueOption<Sample> previous, Sample sample, Snapshot snapshot, ReadOnlyMemory<byte> memoryText, SourceState[] sources)
-    {
-        Interlocked.Increment(ref taken);
-        Volatile.Write(ref newest, new Taken(previous, sample, snapshot, memoryText, sources, clock.Elapsed));
-    }
+    /// <summary>What metrics are made of right after a sample was taken. Called on the sampling thread.</summary>
+    public Look At(SampleTaken sample) => new(sample, record.MemoryText, record.States(sample.Snapshot), clock.Elapsed);
+
+    /// <summary>From now on this is the newest sample.</summary>
+    public void Publish(Look look) => Volatile.Write(ref newest, look);
 
     /// <summary>Samples were due and not taken.</summary>
     public void Skipped(long count) => Interlocked.Add(ref skipped, count);
 
     /// <summary>How old the newest sample is; infinite before the first.</summary>
-    public TimeSpan Age() => Volatile.Read(ref newest) is { } last ? clock.Elapsed - last.At : TimeSpan.MaxValue;
+    public TimeSpan Age() => Volatile.Read(ref newest) is { } last ? clock.Elapsed - last.TakenAt : TimeSpan.MaxValue;
 
     /// <summary>The newest reading of the machine; none before the first.</summary>
-    public FSharpValueOption<MachineReading> Machine()
+    public FSharpValueOption<MachineReading> Machine() => Volatile.Read(ref newest) is { } last
+        ? FSharpValueOption<MachineReading>.NewValueSome(Machine(last))
+        : FSharpValueOption<MachineReading>.None;
+
+    /// <summary>The reading of the machine at one sample.</summary>
+    public MachineReading Machine(Look look)
     {
-        if (Volatile.Read(ref newest) is not { } last)
-        {
-            return FSharpValueOption<MachineReading>.None;
-        }
+        var system = slow.Facts();
 
-        var system = facts();
-
-        return FSharpValueOption<MachineReading>.NewValueSome(new MachineReading(
-            snapshot: last.Snapshot,
-            sample: last.Sample,
-            previous: last.Previous,
-            memoryText: last.MemoryText,
-            sensors: sensors(),
+        return new MachineReading(
+            snapshot: look.Sample.Snapshot,
+            sample: look.Sample.Sample,
+            previous: look.Sample.Previous,
+            memoryText: look.MemoryText,
+            sensors: slow.Sensors(),
             system: system,
             domainName: domainName,
             hostname: settings.Hostname.Length > 0 ? settings.Hostname : system.Hostname,
             disks: settings.Disks,
-            interfaces: settings.Interfaces));
+            interfaces: settings.Interfaces);
     }
 
     /// <summary>How the agent fares at this moment.</summary>
-    public AgentState Agent() => new(
+    public AgentState Agent() => Agent(Volatile.Read(ref newest));
+
+    /// <summary>How the agent fares at one sample; null for before the first.</summary>
+    public AgentState Agent(Look? look) => new(
         version: version,
-        taken: Interlocked.Read(ref taken),
+        taken: look?.Sample.Number ?? 0,
         skipped: Interlocked.Read(ref skipped),
         failures: failures(),
-        sources: [.. Volatile.Read(ref newest)?.Sources ?? [], .. slowSources()],
+        sources: [.. look?.Sources ?? [], .. slow.States()],
         destinations: destinations());
 
-    private sealed record Taken(
-        FSharpValueOption<Sample> Previous,
-        Sample Sample,
-        Snapshot Snapshot,
-        ReadOnlyMemory<byte> MemoryText,
-        SourceState[] Sources,
-        TimeSpan At);
+    /// <summary>One sample and what else was seen with it.</summary>
+    /// <param name="Sample">The sample.</param>
+    /// <param name="MemoryText">/proc/meminfo as it was.</param>
+    /// <param name="Sources">How the sources of the snapshot fared.</param>
+    /// <param name="TakenAt">When it was taken, by the monotonic clock.</param>
+    internal sealed record Look(SampleTaken Sample, ReadOnlyMemory<byte> MemoryText, SourceState[] Sources, TimeSpan TakenAt);
 }

@@ -10,6 +10,9 @@ internal sealed class SlowSources
 {
     private static readonly TimeSpan Minute = TimeSpan.FromMinutes(1);
 
+    /// <summary>The first sample waits so long for what takes its time.</summary>
+    private static readonly TimeSpan FirstReadings = TimeSpan.FromSeconds(3);
+
     /// <summary>
     /// The clock of the CPUs costs one file for each, and a sleep in some drivers. Where there are no such files, as in most
     /// virtual machines, /proc/cpuinfo tells what is nearly always the same, and is read once a minute.
@@ -28,6 +31,7 @@ internal sealed class SlowSources
     private readonly SlowSource<Devices.Known> devices;
     private readonly AgentClock clock;
     private readonly Action<string> tell;
+    private bool isFirst = true;
     private (PartitionReading Partitions, SystemInfo Others, SystemInfo Facts) together =
         (PartitionReading.None, SystemInfoModule.Unknown, SystemInfoModule.Unknown);
 
@@ -99,10 +103,10 @@ internal sealed class SlowSources
         partitions.Stop();
     }
 
-    /// <summary>Waits until each source has told something, but no longer than the limit in all.</summary>
-    public void WaitForFirst(TimeSpan limit)
+    // Until each source has told something, but no longer than the limit in all.
+    private void WaitForFirst()
     {
-        var until = clock.Elapsed + limit;
+        var until = clock.Elapsed + FirstReadings;
         sensors.WaitForFirst(until);
         frequency.WaitForFirst(until);
         ipmiFans.WaitForFirst(until);
@@ -112,9 +116,15 @@ internal sealed class SlowSources
         partitions.WaitForFirst(until);
     }
 
-    /// <summary>The newest readings that a sample carries.</summary>
+    /// <summary>The newest readings that a sample carries; the first time after a wait for those that take long.</summary>
     public SlowReadings Newest()
     {
+        if (isFirst)
+        {
+            isFirst = false;
+            WaitForFirst();
+        }
+
         var sensed = sensors.Newest ?? SensorReading.None;
 
         return new SlowReadings(

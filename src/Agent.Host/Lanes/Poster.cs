@@ -6,7 +6,7 @@ using Agent.Core;
 using Agent.Sender;
 using Agent.Host.Buffering;
 
-namespace Agent.Host;
+namespace Agent.Host.Lanes;
 
 /// <summary>One attempt to deliver a sample, and what follows from it.</summary>
 internal sealed record Attempt(EncodedSample Sample, Outcome Outcome, DeliveryStep Step);

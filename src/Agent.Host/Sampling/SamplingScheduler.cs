@@ -2,7 +2,7 @@ using System.Reactive.Concurrency;
 using System.Reactive.Disposables;
 using Agent.Core;
 
-namespace Agent.Host;
+namespace Agent.Host.Sampling;
 
 /// <summary>
 /// An Rx scheduler on one thread that sleeps until the next work is due. Rx's own timers wake the thread pool, which

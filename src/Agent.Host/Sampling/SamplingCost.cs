@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace Agent.Host;
+namespace Agent.Host.Sampling;
 
 /// <summary>
 /// What samples cost that were taken back to back, without a network. Asked for by a variable that is in no help, so that

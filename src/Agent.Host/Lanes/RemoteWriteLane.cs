@@ -1,0 +1,151 @@
+using Agent.Core;
+using Agent.Sender;
+using Agent.Host.Buffering;
+using Agent.Host.Exporting;
+using Agent.Host.Posting;
+using Agent.Host.Sampling;
+using Agent.Host.Service;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Host.Lanes;
+
+/// <summary>
+/// Samples to receivers of remote-write: each becomes a record, many go in a request, and a receiver may take a part of them.
+/// </summary>
+internal sealed class RemoteWriteLane : Lane
+{
+    private readonly SampleClient client;
+    private readonly HeaderSource? headers;
+    private readonly MetricsSource metrics;
+    private readonly Adviser adviser;
+    private SeriesSet previous = SeriesSet.Empty;
+    private RemoteState state;
+    private Exchange? last;
+    private string toldProblem = "";
+    private long unconfirmed;
+    private long refusedSeries;
+
+    /// <summary>A lane that has not started yet; it disposes of the client and the outbox.</summary>
+    /// <param name="outbox">Keeps the records.</param>
+    /// <param name="client">Makes the requests.</param>
+    /// <param name="headers">The user's headers, which the client sends; null for none.</param>
+    /// <param name="metrics">What the records are made of.</param>
+    /// <param name="context">What all lanes share.</param>
+    public RemoteWriteLane(IOutbox outbox, SampleClient client, HeaderSource? headers, MetricsSource metrics, LaneContext context)
+        : base(Destination.RemoteWrite, "remote-write", "receiver", outbox, context)
+    {
+        this.client = client;
+        this.headers = headers;
+        this.metrics = metrics;
+        adviser = new Adviser(Destination.RemoteWrite, static () => default, context.Clock, context.Log, context.Signals.AtOnce);
+        state = RemoteDelivery.Start(outbox.Count > 0);
+    }
+
+    /// <inheritdoc/>
+    protected override Batching Batching => new(RemoteWrite.MostRecords, RemoteWrite.MostBytes, Post);
+
+    /// <inheritdoc/>
+    public override DestinationState State()
+    {
+        var common = base.State();
+
+        return new DestinationState(
+            common.Destination,
+            common.Waiting,
+            common.Delivered,
+            common.NoRoom,
+            common.Refused,
+            common.Damaged,
+            FSharpValueOption<long>.NewValueSome(Interlocked.Read(ref unconfirmed)),
+            FSharpValueOption<long>.NewValueSome(Interlocked.Read(ref refusedSeries)));
+    }
+
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        client.Dispose();
+        base.Dispose();
+    }
+
+    /// <inheritdoc/>
+    protected override EncodedSample Encode(SampleTaken taken)
+    {
+        var look = metrics.At(taken);
+        var reading = metrics.Machine(look);
+        var target = Context.Settings.Target;
+        var instance = target.IsSome ? target.Value.Slug : reading.Hostname;
+        (var record, previous) =
+            RemoteWrite.Record(RemoteWrite.MachineLabels(instance, Context.Settings.Labels), previous, reading, metrics.Agent(look));
+        return new EncodedSample(record);
+    }
+
+    private Posted Post(EncodedSample[] batch)
+    {
+        headers?.RefreshIfChanged();
+        var delivery = RemoteDelivery.Deliver(Send, Context.Clock.GetUtcNow, state, [.. batch.Select(static sample => sample.Body)]);
+        state = delivery.State;
+        TellHeaders();
+        Advise(delivery.Outcome);
+        Count(delivery);
+
+        return new Posted(
+            [.. delivery.Fates.Select(static fate => fate.Match(static () => "", static () => "", static reason => reason))],
+            delivery.Outcome);
+    }
+
+    private Exchange Send(ReadOnlyMemory<byte> body) => last = client.Post(body, Context.Signals.AtOnce);
+
+    // An answer that was worked around is none to be advised about.
+    private void Advise(Outcome outcome)
+    {
+        if (outcome.IsDelivered)
+        {
+            adviser.Clear();
+        }
+        else if (last is not null)
+        {
+            adviser.Consider(last);
+        }
+    }
+
+    private void Count(RemoteOutcome delivery)
+    {
+        var refused = delivery.Fates.Where(static fate => fate.IsRefused).ToArray();
+        var doubtful = delivery.Fates.Count(static fate => fate.IsUnconfirmed);
+        Interlocked.Add(ref unconfirmed, doubtful);
+        Interlocked.Add(ref refusedSeries, delivery.RefusedSeries);
+
+        if (delivery.RefusedSeries > 0)
+        {
+            Context.Log.Warning($"{Name}: series are refused: {delivery.Reason}", $"; {delivery.RefusedSeries} dropped");
+        }
+
+        if (refused.Length > 0)
+        {
+            var reason = refused[^1].Match(static () => "", static () => "", static reason => reason);
+            Context.Log.Warning($"{Name}: samples are refused: {reason}", $"; {refused.Length} dropped");
+        }
+
+        if (doubtful > 0)
+        {
+            Context.Log.Warning(
+                $"{Name}: sent again after an answer got lost, samples are refused as known", $"; {doubtful} are most likely there");
+        }
+
+        if (delivery.Fates.Length > refused.Length)
+        {
+            Delivered(delivery.Fates.Length - refused.Length - doubtful);
+        }
+    }
+
+    private void TellHeaders()
+    {
+        if (headers is not null && headers.Problem != toldProblem)
+        {
+            toldProblem = headers.Problem;
+            Context.Log.Warning(toldProblem.Length > 0
+                ? $"{toldProblem}; the headers of before are sent"
+                : $"{Context.Settings.RemoteWrite.Value.HeaderOrigin}: the file can be used again");
+        }
+    }
+}

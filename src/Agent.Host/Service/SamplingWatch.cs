@@ -1,0 +1,52 @@
+using Agent.Core;
+using Agent.Sender;
+using Agent.Host.Exporting;
+using Agent.Host.Reading;
+using Agent.Host.Sampling;
+
+namespace Agent.Host.Service;
+
+/// <summary>What the agent itself learns from each sample, before it goes anywhere. Runs on the sampling thread alone.</summary>
+/// <param name="sources">Says which sources fail.</param>
+/// <param name="slow">Looks for devices again when one came or went.</param>
+/// <param name="metrics">Counts the samples that were not taken; null where no metrics are exported.</param>
+/// <param name="service">Tells systemd.</param>
+/// <param name="clock">Watches the wall clock.</param>
+/// <param name="log">Where to say it.</param>
+internal sealed class SamplingWatch(
+    SourceWatch sources, SlowSources slow, MetricsSource? metrics, ServiceState service, ClockWatch clock, Log log)
+{
+    private int untilSettled = 2;
+    private long lateBy;
+
+    /// <summary>So many samples were due and not taken. The opening of the CPU window and the sample are two grids, which skip together.</summary>
+    public void Skipped(long samples) => lateBy = Math.Max(lateBy, samples);
+
+    /// <summary>Looks at a sample.</summary>
+    public void Observe(SampleTaken taken)
+    {
+        sources.Observe(taken.Snapshot);
+
+        if (taken.HasOtherDevices)
+        {
+            slow.RefreshDevices();
+        }
+
+        service.Sampled();
+        log.Due();
+
+        if (lateBy > 0)
+        {
+            log.Warning("sampling was late", $": {lateBy} sample(s) skipped");
+            metrics?.Skipped(lateBy);
+            lateBy = 0;
+        }
+
+        clock.Observe();
+
+        if (untilSettled > 0 && --untilSettled == 0)
+        {
+            StartUpMemory.GiveBack();
+        }
+    }
+}
