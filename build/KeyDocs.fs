@@ -101,8 +101,11 @@ let private shapeOf (key: Key) : (string * JsonValue) list =
     | KeyKind.Object table -> reference table
     | KeyKind.Objects table -> typed key "array" [ ("items", Encode.object (reference table)) ]
 
-let private objectOf (table: KeyTable) : (string * JsonValue) list =
-    let property (key: Key) =
+let private member' (name: string, value: JsonValue) : string =
+    $"\"{name}\": {Encode.toString 0 value}"
+
+let private property (key: Key) : string =
+    member' (
         key.Name,
         Encode.object
             [
@@ -112,26 +115,37 @@ let private objectOf (table: KeyTable) : (string * JsonValue) list =
                     "x-unit", Encode.string key.Unit
                 "x-of", Encode.string (whose key)
             ]
+    )
+
+/// An object of these members, a line each, which have the indentation of their own lines already.
+let private block (indentation: string) (members: string list) : string =
+    let lines = members |> List.map (fun text -> $"{indentation}  {text}")
+    "{\n" + String.concat ",\n" lines + $"\n{indentation}}}"
+
+let private objectOf (indentation: string) (table: KeyTable) : string list =
+    let properties = block (indentation + "  ") (table.Keys |> Array.map property |> List.ofArray)
 
     [
-        "type", Encode.string "object"
-        "properties", Encode.object (table.Keys |> Seq.map property)
-        "required", Encode.array (table.Keys |> Array.map (fun key -> Encode.string key.Name))
+        member' ("type", Encode.string "object")
+        $"\"properties\": {properties}"
+        member' ("required", Encode.array (table.Keys |> Array.map (fun key -> Encode.string key.Name)))
     ]
 
-/// The JSON schema of an object and of all objects below it.
+/// The JSON schema of an object and of all objects below it; a line for each key.
 let schema (root: KeyTable) : string =
-    Encode.object
+    let definition (table: KeyTable) =
+        let object' = block "    " (objectOf "    " table)
+        $"\"{table.Name}\": {object'}"
+
+    let definitions = block "  " (tablesOf root |> List.map definition)
+
+    block
+        ""
         [
-            "$schema", Encode.string "https://json-schema.org/draft/2020-12/schema"
-            "title", Encode.string "A request body of the ingest API, as the agent writes it"
-            "$comment", Encode.string "Written by `build.fsx -t Docs`. Keys that are not listed may come; ignore them."
-            yield! objectOf root
-            "$defs",
-            Encode.object (
-                tablesOf root
-                |> Seq.map (fun table -> table.Name, Encode.object (objectOf table))
-            )
+            member' ("$schema", Encode.string "https://json-schema.org/draft/2020-12/schema")
+            member' ("title", Encode.string "A request body of the ingest API, as the agent writes it")
+            member' ("$comment", Encode.string "Written by `build.fsx -t Docs`. Keys that are not listed may come; ignore them.")
+            yield! objectOf "" root
+            $"\"$defs\": {definitions}"
         ]
-    |> Encode.toString 2
-    |> fun text -> text + "\n"
+    + "\n"

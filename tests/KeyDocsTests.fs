@@ -229,8 +229,7 @@ let tests =
 
                 Expect.equal
                     (disk.GetProperty("properties").GetProperty("scratch_percent").GetRawText())
-                    ("{\n          \"type\": [\n            \"number\",\n            \"null\"\n          ],\n          \
-                      \"description\": \"a share made up for this test\",\n          \"x-unit\": \"%\",\n          \"x-of\": \"agent\"\n        }")
+                    """{"type":["number","null"],"description":"a share made up for this test","x-unit":"%","x-of":"agent"}"""
                     "in the schema"
 
                 Expect.contains (textsIn (disk.GetProperty "required")) "scratch_percent" "always there"

@@ -1,6 +1,7 @@
 namespace Agent.Core
 
 open System
+open System.Runtime.CompilerServices
 open System.Text
 open Agent.Core.Units
 
@@ -67,7 +68,7 @@ and [<NoEquality; NoComparison>] KeyTable =
     }
 
 /// How a unit is written. Its measure is that of the value, so that a row cannot name another unit than its value has.
-[<Struct>]
+[<Struct; NoEquality; NoComparison>]
 type internal UnitName<[<Measure>] 'u> = { Symbol: string }
 
 /// A key of the objects that are written of a 'T, and how its value is written.
@@ -150,6 +151,8 @@ module internal Row =
     let webapp = KeyOwner.Webapp
     let ours = KeyOwner.Ours
 
+    // Inlined, its arguments would each become a static field of the module of the rows.
+    [<MethodImpl(MethodImplOptions.NoInlining)>]
     let make owner name unit kind isNullable meaning (write: Action<JsonText, 'T>) : Row<'T> =
         {
             Key =

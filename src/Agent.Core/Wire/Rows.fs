@@ -276,7 +276,7 @@ let agent =
     )
 
 /// A request body whose agent is text already.
-[<Struct>]
+[<Struct; NoEquality; NoComparison>]
 type Body =
     {
         Sample: Sample
