@@ -436,7 +436,7 @@ let targets =
         "Publish", "the agent as one native executable and the dashboard as a folder, in artifacts/publish", plain publish
         "Package", "Publish, then a .deb, a .tar.gz and the core's NuGet package, in artifacts/package", plain package
         "TryPackage", "Package, then lintian, and the .deb in an empty Debian (as root)", plain tryPackage
-        "Docs", "Build, then the README's table of options, the manual page and the completions", plain docs
+        "Docs", "Build, then what is written about options and about the keys of a sample", plain docs
         "Demo", "Build, then dashboard and agent at work on this machine (--seconds, --gpus, --fleet)", demo
         "Soak", "Build, then all tests and properties at full length", plain soak
         "Fuzz", "Build, then every parser fuzzed by coverage (--seconds of each, 30 unless told otherwise)", fuzz

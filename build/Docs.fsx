@@ -1,13 +1,17 @@
-/// What the target Docs does: writes the README's table of options, the manual page and the completions of the shells.
+/// What the target Docs does: writes the README's table of options, the manual page, the completions of the shells, the tables of
+/// keys in docs/ingest-api.md and the JSON schema of a request body.
 
 // With the packages that the command line needs beside it.
 #r "../artifacts/bin/Agent.Host/debug/Agent.Core.dll"
 #r "../artifacts/bin/Agent.Host/debug/Agent.Sender.dll"
 #r "../artifacts/bin/Agent.Dashboard/debug/Agent.Receiver.dll"
+#load "Pages.fs"
 #load "OptionDocs.fs"
+#load "KeyDocs.fs"
 
 open System.IO
 open Agent.Build
+open Agent.Core
 
 let root = Path.GetDirectoryName __SOURCE_DIRECTORY__
 
@@ -19,7 +23,12 @@ let write (name: string) (text: string) =
         File.WriteAllText(path, text)
         printfn $"%s{name}"
 
-write "README.md" (OptionDocs.withTable (File.ReadAllText(Path.Combine(root, "README.md"))))
+let read (name: string) =
+    File.ReadAllText(Path.Combine(root, name))
+
+write "README.md" (OptionDocs.withTable (read "README.md"))
+write "docs/ingest-api.md" (Pages.withPart KeyDocs.pageMarks (KeyDocs.tables Wire.body) (read "docs/ingest-api.md"))
+write "docs/sample.schema.json" (KeyDocs.schema Wire.body)
 
 for name, text in OptionDocs.files do
     write name text

@@ -36,15 +36,7 @@ let table: string =
     |> fun text -> text.Replace("|  |", "| |")
 
 /// A text with the table put between its marks; the text as it is where they are missing.
-let withTable (readme: string) : string =
-    let first, last = tableMarks
-    let from = readme.IndexOf(first, StringComparison.Ordinal)
-    let upTo = readme.IndexOf(last, StringComparison.Ordinal)
-
-    if from < 0 || upTo < from then
-        readme
-    else
-        readme.Substring(0, from + first.Length) + table + readme.Substring upTo
+let withTable (readme: string) : string = Pages.withPart tableMarks table readme
 
 // ---- Manual page ---------------------------------------------------------------------------------------------------
 

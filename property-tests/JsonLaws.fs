@@ -251,27 +251,6 @@ let tests =
                         Gen.elements [ -0.0; 0.005; 1.005; 1e12; 9999999999.99; 10000000000.01 ]
                     ])
                 (fun value -> same (Encode.toString 0 (Encode.float value)) (value.ToString("R", CultureInfo.InvariantCulture)))
-            law
-                "members written straight are the object of them, whatever names were written before"
-                (Gen.zip (Gen.listOf (Gen.zip raggedText anyFloat)) (Gen.listOf (Gen.zip raggedText anyFloat)))
-                (fun (first, second) ->
-                    let names = MemberNames()
-
-                    let straight (members: (string * float) list) =
-                        let json = JsonText 0
-                        let mutable object' = JsonMembers(json, names)
-
-                        for name, value in members do
-                            object'.Number(name, value)
-
-                        object'.End()
-                        Encoding.UTF8.GetString json.Written.Span
-
-                    let plain members =
-                        Encode.toString 0 (Encode.object [ for name, value in members -> name, Encode.float value ])
-
-                    [ first; first; second; List.rev first; first ]
-                    |> List.forall (fun members -> straight members = plain members))
             law "a text written straight is the text that the class library writes" raggedText (fun text ->
                 let json = JsonText 0
                 json.Text text

@@ -5,7 +5,6 @@ open System
 open System.Diagnostics
 open System.IO
 open System.Text
-open System.Text.Json
 open System.Text.RegularExpressions
 open Agent.Core
 open Agent.Tests
@@ -302,14 +301,6 @@ let tests =
 
                     Expect.equal known mayKnow $"{project}: projects"
                     Expect.equal (List.sort used) mayUse $"{project}: packages"
-
-            testCase "docs/ingest-api.md tells of every key that is sent"
-            <| fun () ->
-                let page = files.Value |> List.find (fst >> (=) "docs/ingest-api.md") |> snd
-                use document = JsonDocument.Parse(WireTests.body WireTests.full WireTests.agent)
-
-                for key in WireTests.keysOf document.RootElement |> List.distinct do
-                    Expect.isTrue (page.Contains $"`{key}`") $"no `{key}`"
 
             testCase "docs/sources.md tells of every source that has a parser, and of every key that one sets"
             <| fun () ->

@@ -338,15 +338,6 @@ let all: Target list =
             ]
         target "ipmitool" (fun input -> Ipmi.parse (ReadOnlySpan input) |> told) @"ipmitool/.*\.txt$" none []
         target
-            "json-sample"
-            (fun input ->
-                match Decode.fromBytes Wire.decode (ReadOnlyMemory input) with
-                | Ok(sample, agent) -> Wire.encode sample agent |> Encode.toString 0 |> ignore
-                | Error error -> Decode.errorToString error |> ignore)
-            @"fuzz/json-sample/"
-            none
-            []
-        target
             "command-line"
             (fun input ->
                 let variables, words =
@@ -455,7 +446,7 @@ let all: Target list =
                 match Intake.decode (ReadOnlyMemory input) now with
                 | Ok taken -> Intake.keptAgent taken.Agent |> ignore
                 | Error refusal -> require "a refusal without a sentence" (refusal.Error <> ""))
-            @"fuzz/(receiver-intake|json-sample)/"
+            "fuzz/receiver-intake/"
             none
             [
                 """{"collected_at":"2026-11-28T11:59:58.5Z","cpu_usage_percent":12.5,"gpus":[{"index":0,"name":"A100","uuid":"GPU-1"}]}"""

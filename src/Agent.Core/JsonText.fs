@@ -5,7 +5,6 @@ open System.Buffers.Text
 open System.Text
 open System.Text.Encodings.Web
 open System.Text.Json
-open System.Threading
 
 /// How values look in JSON.
 [<RequireQualifiedAccess>]
@@ -100,47 +99,8 @@ module internal JsonForm =
         writePadded (day.Seconds, 17, 2, text)
         writePadded (int (day.Ticks % TimeSpan.TicksPerSecond / TimeSpan.TicksPerMicrosecond), 20, 6, text)
 
-/// The names that the members of one kind of object were found to have, each as it is written: `,"device":`. They are
-/// made ready when the first such object is written, and copied for those that follow.
-[<Sealed>]
-type MemberNames() =
-    let gate = obj ()
-    let mutable known: string[] = [||]
-    let mutable ends: int[] = [||]
-    let mutable text: byte[] = [||]
-
-    let form (index: int) (name: string) =
-        let encoded = JsonEncodedText.Encode(JsonForm.wellFormed name, JsonForm.escapes)
-
-        Array.concat
-            [
-                [| (if index = 0 then '{'B else ','B); '"'B |]
-                encoded.EncodedUtf8Bytes.ToArray()
-                "\":"B
-            ]
-
-    /// The name at this place as it is written, with what separates it from the member before.
-    member internal _.At(index: int, name: string) : ReadOnlySpan<byte> =
-        // Read before the others, which are written before it.
-        let names = Volatile.Read &known
-
-        if index < names.Length && Object.ReferenceEquals(names[index], name) then
-            let first = if index = 0 then 0 else ends[index - 1]
-            ReadOnlySpan(text, first, ends[index] - first)
-        else
-            let written = form index name
-
-            lock gate (fun () ->
-                if index = known.Length then
-                    text <- Array.append text written
-                    ends <- Array.append ends [| text.Length |]
-                    Volatile.Write(&known, Array.append known [| name |]))
-
-            ReadOnlySpan written
-
 /// JSON as UTF-8, written straight into memory that is used again: what is sent at every sample. The encoders of
-/// `Encode` build any value from values; this writes objects whose members are known when the program is written, with
-/// less code and without an object for each value.
+/// `Encode` build any value from values; this writes with less code and without an object for each value.
 [<Sealed>]
 type JsonText(capacity: int) =
     let mutable bytes: byte[] = Array.zeroCreate capacity
@@ -220,81 +180,81 @@ type JsonText(capacity: int) =
     member this.Bool(value: bool) : unit =
         this.Raw(ReadOnlySpan(if value then JsonForm.trueText else JsonForm.falseText))
 
-/// The members of an object while it is written, one after the other, always in the same order.
-[<Struct; NoEquality; NoComparison>]
-type JsonMembers =
-    val private json: JsonText
-    val private names: MemberNames
-    val mutable private count: int
-
-    /// Begins an object whose kind has these names.
-    new(json: JsonText, names: MemberNames) =
-        {
-            json = json
-            names = names
-            count = 0
-        }
-
-    /// The name of a member, whose value is to be written next.
-    member this.Name(name: string) : unit =
-        this.json.Raw(this.names.At(this.count, name))
-        this.count <- this.count + 1
-
-    /// A string.
-    member this.Text(name: string, value: string) : unit =
-        this.Name name
-        this.json.Text value
-
-    /// A whole number.
-    member this.Int(name: string, value: int) : unit =
-        this.Name name
-        this.json.Int64(int64 value)
-
     /// A whole number; null for none.
-    member this.IntOrNull(name: string, value: int voption) : unit =
-        this.Name name
-
+    member this.IntOrNull(value: int<'u> voption) : unit =
         match value with
-        | ValueSome value -> this.json.Int64(int64 value)
-        | ValueNone -> this.json.Null()
-
-    /// A number; null for NaN and the infinities.
-    member this.Number(name: string, value: float<'u>) : unit =
-        this.Name name
-        this.json.Float(float value)
+        | ValueSome value -> this.Int64(int64 value)
+        | ValueNone -> this.Null()
 
     /// A number; null for none, NaN and the infinities.
-    member this.NumberOrNull(name: string, value: float<'u> voption) : unit =
-        this.Name name
-
+    member this.NumberOrNull(value: float<'u> voption) : unit =
         match value with
-        | ValueSome value -> this.json.Float(float value)
-        | ValueNone -> this.json.Null()
+        | ValueSome value -> this.Float(float value)
+        | ValueNone -> this.Null()
 
     /// A counter, at most 2^63-1, which is the most that the ingest API takes.
-    member this.Counter(name: string, value: uint64<'u>) : unit =
-        this.Name name
-        this.json.Int64(Units.wireInteger value)
+    member this.Counter(value: uint64<'u>) : unit = this.Int64(Units.wireInteger value)
 
     /// The same; null for none.
-    member this.CounterOrNull(name: string, value: uint64<'u> voption) : unit =
-        this.Name name
-
+    member this.CounterOrNull(value: uint64<'u> voption) : unit =
         match value with
-        | ValueSome value -> this.json.Int64(Units.wireInteger value)
-        | ValueNone -> this.json.Null()
+        | ValueSome value -> this.Counter value
+        | ValueNone -> this.Null()
 
     /// true or false; null for none.
-    member this.BoolOrNull(name: string, value: bool voption) : unit =
-        this.Name name
-
+    member this.BoolOrNull(value: bool voption) : unit =
         match value with
-        | ValueSome value -> this.json.Bool value
-        | ValueNone -> this.json.Null()
+        | ValueSome value -> this.Bool value
+        | ValueNone -> this.Null()
 
-    /// Ends the object.
-    member this.End() : unit =
-        if this.count = 0 then
-            this.json.Mark '{'B
+    /// A string; null for an empty one.
+    member this.TextOrNull(value: string) : unit =
+        if value = "" then this.Null() else this.Text value
 
-        this.json.Mark '}'B
+    /// An instant; null for none.
+    member this.InstantOrNull(value: DateTimeOffset voption) : unit =
+        match value with
+        | ValueSome value -> this.Instant value
+        | ValueNone -> this.Null()
+
+    /// An array of what `write` writes of each entry.
+    member inline internal this.Array(values: 'a[], [<InlineIfLambda>] write: 'a -> unit) : unit =
+        this.Mark '['B
+
+        for i in 0 .. values.Length - 1 do
+            if i > 0 then
+                this.Mark ','B
+
+            write values[i]
+
+        this.Mark ']'B
+
+    /// An array of strings.
+    member this.Texts(values: string[]) : unit =
+        this.Array(values, (fun value -> this.Text value))
+
+    /// The same; null for none.
+    member this.TextsOrNull(values: string[] voption) : unit =
+        match values with
+        | ValueSome values -> this.Texts values
+        | ValueNone -> this.Null()
+
+    /// An array of numbers; null for each that is none, NaN or infinite.
+    member this.Numbers(values: float<'u> voption[]) : unit =
+        this.Array(values, (fun value -> this.NumberOrNull value))
+
+    /// An object whose members are strings.
+    member this.Labels(members: (struct (string * string))[]) : unit =
+        this.Mark '{'B
+
+        for i in 0 .. members.Length - 1 do
+            let struct (name, value) = members[i]
+
+            if i > 0 then
+                this.Mark ','B
+
+            this.Text name
+            this.Mark ':'B
+            this.Text value
+
+        this.Mark '}'B

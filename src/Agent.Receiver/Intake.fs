@@ -55,56 +55,86 @@ module Intake =
 
     let private utf8 (text: string) = Encoding.UTF8.GetBytes text
 
-    /// Names of one object's members, and which comes next when they come in our order, as they mostly do.
+    /// The keys of one kind of object, and what is kept of it: decimals, then whole numbers, then `others`. The agent writes its
+    /// members in the order of the table, so that the key that follows in the table is nearly always the one that is read next.
     [<Sealed>]
-    type private Names(keys: string[]) =
-        let encoded = keys |> Array.map utf8
+    type private Members(table: KeyTable, kept: string[]) =
+        let encoded = table.Keys |> Array.map (fun key -> utf8 key.Name)
+        let places = table.Keys |> Array.map (fun key -> Array.IndexOf(kept, key.Name))
 
-        /// The position of the member that the reader stands on, -1 for one that is none of these. `next` is a guess.
-        member _.Find(reader: byref<Utf8JsonReader>, next: int) : int =
-            if next < encoded.Length && reader.ValueTextEquals(ReadOnlySpan encoded[next]) then
-                next
+        /// Which of the kept ones the reader stands on the name of, -1 for none of them. `next` is a guess, and becomes the next.
+        member _.Find(reader: byref<Utf8JsonReader>, next: byref<int>) : int =
+            let mutable steps = 0
+
+            while steps < encoded.Length
+                  && not (reader.ValueTextEquals(ReadOnlySpan encoded[(next + steps) % encoded.Length])) do
+                steps <- steps + 1
+
+            if steps = encoded.Length then
+                -1
             else
-                let mutable found = -1
-                let mutable index = 0
+                let index = (next + steps) % encoded.Length
+                next <- index + 1
+                places[index]
 
-                while found < 0 && index < encoded.Length do
-                    if reader.ValueTextEquals(ReadOnlySpan encoded[index]) then
-                        found <- index
+        member _.Key(place: int) : string = kept[place]
 
-                    index <- index + 1
+        /// -1 for one that is not kept.
+        member _.Place(key: string) : int = Array.IndexOf(kept, key)
 
-                found
-
-        member _.Key(index: int) : string = keys[index]
-
-    /// One object's members: decimals, then whole numbers, then the others that it has.
-    let private namesOf (schema: Schema) (prefix: string) (others: string[]) =
+    /// The keys of a schema, those alone that begin with the prefix and without it, and the others that are kept.
+    let private membersOf (table: KeyTable) (schema: Schema) (prefix: string) (others: string[]) =
         let own (key: string) =
-            if prefix = "" then
-                key
-            elif key.StartsWith(prefix, StringComparison.Ordinal) then
+            if key.StartsWith(prefix, StringComparison.Ordinal) then
                 key.Substring prefix.Length
             else
                 ""
 
-        Names(
-            Array.concat
-                [
-                    schema.Decimals |> Array.map (fun (struct (key, _)) -> own key)
-                    schema.Integers |> Array.map own
-                    others
-                ]
-        )
+        let decimals = schema.Decimals |> Array.map (fun (struct (key, _)) -> own key)
+        Members(table, Array.concat [ decimals; Array.map own schema.Integers; others ])
 
-    let private machineNames =
-        namesOf Schema.machine "" [| "collected_at"; "disks"; "gpus"; "fans"; "pressure" |]
+    /// A list of the sample whose entries are kept.
+    type private EntryList =
+        {
+            Key: string
+            /// The key that tells its entries apart.
+            Identity: string
+            /// Whether that is a number.
+            IsNumbered: bool
+            Schema: Schema
+            /// What is kept of an entry: its figures, its identity and other texts.
+            Members: Members
+            /// The place of the reasons of a GPU, which are texts and kept as a figure.
+            Throttle: int
+        }
 
-    let private pressureNames = namesOf Schema.machine "pressure_" [||]
-    let private diskNames = namesOf Schema.disk "" [| "device" |]
-    let private gpuNames = namesOf Schema.gpu "" [| "gpu_index"; "name"; "uuid" |]
-    let private fanNames = namesOf Schema.fan "" [| "label" |]
-    let private rootNames = Names [| "sample"; "agent" |]
+    let private listOf key (table: KeyTable) (schema: Schema) (identity: string) (others: string[]) =
+        let members = membersOf table schema "" (Array.append [| identity |] others)
+
+        {
+            Key = key
+            Identity = identity
+            IsNumbered = table.Keys |> Array.exists (fun row -> row.Name = identity && row.Kind.IsInt)
+            Schema = schema
+            Members = members
+            Throttle = members.Place "throttle_reasons"
+        }
+
+    let private lists =
+        [|
+            listOf "disks" Rows.disk.Keys Schema.disk "device" [||]
+            listOf "gpus" Rows.gpu.Keys Schema.gpu "gpu_index" [| "name"; "uuid" |]
+            listOf "fans" Rows.fan.Keys Schema.fan "label" [||]
+        |]
+
+    /// What is kept of the sample beside figures.
+    let private parts = Array.append [| "collected_at"; "pressure" |] (lists |> Array.map _.Key)
+
+    let private machineMembers = membersOf Rows.sample.Keys Schema.machine "" parts
+
+    let private pressureMembers = membersOf Rows.pressure.Keys Schema.machine "pressure_" [||]
+
+    let private bodyMembers = Members(Wire.body, [| "sample"; "agent" |])
 
     let private throttleBits =
         let table = Dictionary<string, int64>(StringComparer.Ordinal)
@@ -236,13 +266,20 @@ module Intake =
         | true, value -> ValueSome(value.AddTicks(-(value.Ticks % TimeSpan.TicksPerMicrosecond)))
         | _ -> ValueNone
 
-    let private pathOf (list: string) (index: int) (key: string) =
-        if key = "" then
-            $"{list}[{index}]"
-        else
-            $"{list}[{index}].{key}"
+    let private placeOf (list: EntryList) (index: int) = $"{list.Key}[{index}]"
 
     // ---- the parts of a body ---------------------------------------------------------------------------------------------
+
+    /// An entry of one of the lists.
+    [<Struct>]
+    type private Entry =
+        {
+            /// A trimmed label, or a number; empty when it is missing.
+            Identity: string
+            /// The texts that are kept of it, its identity first where that is one.
+            Texts: string[]
+            Figures: Figures
+        }
 
     /// What reading has come to; mutable, because the reader cannot be handed to closures.
     [<Sealed; AllowNullLiteral>]
@@ -262,15 +299,14 @@ module Intake =
             if progress.Position < 0 then
                 progress.Place + progress.Name
             else
-                pathOf progress.Place progress.Position progress.Name
+                $"{progress.Place}[{progress.Position}].{progress.Name}"
 
         member val Refusal: Refusal voption = ValueNone with get, set
         member val Warnings = ResizeArray<string>(0)
         member val CollectedAt: DateTimeOffset voption = ValueNone with get, set
         member val Machine = Schema.empty Schema.machine with get, set
-        member val Disks: DiskReport[] = [||] with get, set
-        member val Gpus: GpuReport[] = [||] with get, set
-        member val Fans: FanReport[] = [||] with get, set
+        /// By the position in `lists`.
+        member val Entries: Entry[][] = Array.replicate lists.Length [||]
         member val HasSample = false with get, set
         member val AgentStart = 0 with get, set
         member val AgentEnd = 0 with get, set
@@ -345,46 +381,42 @@ module Intake =
 
             mask
 
-    /// One object of a list: its figures, and up to three texts. The sentence is empty when all of it is good.
+    /// One object of a list. The complaint is empty when all of it is good.
     let private entryIn
         (reader: byref<Utf8JsonReader>)
         (progress: Progress)
-        (list: string)
+        (list: EntryList)
         (position: int)
-        (names: Names)
-        (schema: Schema)
-        (texts: string[])
-        (index: byref<int64>)
         (complaint: byref<string>)
-        : Figures =
-        let figures = Schema.empty schema
-        let own = schema.Decimals.Length + schema.Integers.Length
-        let isGpu = obj.ReferenceEquals(schema, Schema.gpu)
-        let throttle = schema.Decimals.Length + Schema.gpuThrottle
+        : Entry =
+        let figures = Schema.empty list.Schema
+        let own = figures.Decimals.Length + figures.Integers.Length
+
+        let texts = [| ""; ""; "" |]
+        let mutable index = -1L
         let mutable next = 0
         let mutable problem = ""
 
         if reader.TokenType <> JsonTokenType.StartObject then
-            complaint <- $"{pathOf list position String.Empty}: expected an object, found {found &reader}"
+            complaint <- $"{placeOf list position}: expected an object, found {found &reader}"
             reader.Skip()
         else
             while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
-                let member' = names.Find(&reader, next)
-                next <- member' + 1
+                let place = list.Members.Find(&reader, &next)
 
-                if member' >= 0 then
-                    progress.StandAt(list, position, names.Key member')
+                if place >= 0 then
+                    progress.StandAt(list.Key, position, list.Members.Key place)
 
                 reader.Read() |> ignore
                 problem <- ""
 
-                if member' < 0 then
+                if place < 0 then
                     reader.Skip()
-                elif isGpu && member' = throttle then
+                elif place = list.Throttle then
                     figures.Integers[Schema.gpuThrottle] <- throttleIn &reader progress
-                elif member' < own then
-                    problem <- figure &reader schema figures member'
-                elif isGpu && member' = own then
+                elif place < own then
+                    problem <- figure &reader list.Schema figures place
+                elif list.IsNumbered && place = own then
                     match wholeIn &reader &index with
                     | Good when index <= int64 Int32.MaxValue -> ()
                     | _ -> problem <- $"expected a GPU's index, found {found &reader}"
@@ -392,7 +424,7 @@ module Intake =
                     let mutable text = ""
 
                     match textIn &reader &text with
-                    | Good -> texts[member' - own] <- text
+                    | Good -> texts[place - own] <- text
                     | Null -> ()
                     | _ -> problem <- $"expected a text, found {found &reader}"
 
@@ -402,7 +434,14 @@ module Intake =
 
                     reader.Skip()
 
-        figures
+        {
+            Identity =
+                if not list.IsNumbered then labelOf texts[0]
+                elif index < 0L then ""
+                else index.ToString CultureInfo.InvariantCulture
+            Texts = texts
+            Figures = figures
+        }
 
     /// What stands where a list should: true when there are entries to read.
     let private isList (reader: byref<Utf8JsonReader>) (progress: Progress) (list: string) : bool =
@@ -418,79 +457,39 @@ module Intake =
     [<Literal>]
     let private MostEntries = 256
 
-    let private isThere (gpus: ResizeArray<GpuReport>) (index: int64) =
-        gpus.Exists(fun other -> int64 other.Index = index)
+    let private listIn (reader: byref<Utf8JsonReader>) (progress: Progress) (which: int) : unit =
+        let list = lists[which]
 
-    // The reader lives on the stack, so the three lists share `entryIn` and not a function that takes functions.
-    let private listIn (reader: byref<Utf8JsonReader>) (progress: Progress) (list: string) : unit =
-        if isList &reader progress list then
-            let disks = ResizeArray<DiskReport>()
-            let gpus = ResizeArray<GpuReport>()
-            let fans = ResizeArray<FanReport>()
+        if isList &reader progress list.Key then
+            let entries = ResizeArray<Entry>()
             let mutable position = 0
 
             while reader.Read() && reader.TokenType <> JsonTokenType.EndArray do
                 let mutable complaint = ""
-                let mutable index = -1L
-                // A GPU's first text is in the place of its index, which is none.
-                let texts = [| ""; ""; "" |]
 
-                match list with
                 // Not read, so that a body full of them costs no more than its bytes.
-                | _ when position >= MostEntries ->
-                    complaint <- $"{pathOf list position String.Empty}: more than {MostEntries} entries"
+                if position >= MostEntries then
+                    complaint <- $"{placeOf list position}: more than {MostEntries} entries"
                     reader.Skip()
-                | "disks" ->
-                    let figures = entryIn &reader progress list position diskNames Schema.disk texts &index &complaint
-                    let device = labelOf texts[0]
+                else
+                    let entry = entryIn &reader progress list position &complaint
 
-                    if complaint = "" && device = "" then
-                        complaint <- $"{pathOf list position String.Empty}: device is missing"
-
-                    if complaint = "" && disks.Exists(fun other -> other.Device = device) then
-                        complaint <- $"{pathOf list position String.Empty}: device \"{device}\" is there twice"
-
-                    if complaint = "" then
-                        disks.Add { Device = device; Figures = figures }
-                | "gpus" ->
-                    let figures = entryIn &reader progress list position gpuNames Schema.gpu texts &index &complaint
-
-                    if complaint = "" && index < 0L then
-                        complaint <- $"{pathOf list position String.Empty}: gpu_index is missing"
-
-                    if complaint = "" && isThere gpus index then
-                        complaint <- $"{pathOf list position String.Empty}: gpu_index {index} is there twice"
-
-                    if complaint = "" then
-                        gpus.Add
-                            {
-                                Index = int index
-                                Name = labelOf texts[1]
-                                Uuid = labelOf texts[2]
-                                Figures = figures
-                            }
-                | _ ->
-                    let figures = entryIn &reader progress list position fanNames Schema.fan texts &index &complaint
-                    let label = labelOf texts[0]
-
-                    if complaint = "" && label = "" then
-                        complaint <- $"{pathOf list position String.Empty}: label is missing"
-
-                    if complaint = "" && fans.Exists(fun other -> other.Label = label) then
-                        complaint <- $"{pathOf list position String.Empty}: label \"{label}\" is there twice"
-
-                    if complaint = "" then
-                        fans.Add { Label = label; Figures = figures }
+                    if complaint <> "" then
+                        ()
+                    elif entry.Identity = "" then
+                        complaint <- $"{placeOf list position}: {list.Identity} is missing"
+                    elif entries.Exists(fun other -> other.Identity = entry.Identity) then
+                        let quote = if list.IsNumbered then "" else "\""
+                        complaint <- $"{placeOf list position}: {list.Identity} {quote}{entry.Identity}{quote} is there twice"
+                    else
+                        entries.Add entry
 
                 if complaint <> "" && progress.Warnings.Count < 100 then
                     progress.Warnings.Add(complaint + "; left out")
 
                 position <- position + 1
 
-            match list with
-            | "disks" -> progress.Disks <- disks.ToArray()
-            | "gpus" -> progress.Gpus <- gpus.ToArray()
-            | _ -> progress.Fans <- fans.ToArray()
+            progress.Entries[which] <- entries.ToArray()
 
     /// Members of an object into the machine's figures; the first bad one is the refusal.
     let private pressureIn (reader: byref<Utf8JsonReader>) (progress: Progress) : unit =
@@ -500,11 +499,10 @@ module Intake =
             let mutable next = 0
 
             while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
-                let index = pressureNames.Find(&reader, next)
-                next <- index + 1
+                let index = pressureMembers.Find(&reader, &next)
 
                 if index >= 0 then
-                    progress.StandAt("pressure.", -1, pressureNames.Key index)
+                    progress.StandAt("pressure.", -1, pressureMembers.Key index)
 
                 reader.Read() |> ignore
 
@@ -520,8 +518,7 @@ module Intake =
             progress.Warnings.Add $"pressure: expected an object, found {found &reader}; left out"
             reader.Skip()
 
-    let private machineDecimals = Schema.machine.Decimals.Length
-    let private machineOwn = machineDecimals + Schema.machine.Integers.Length
+    let private machineOwn = Schema.machine.Decimals.Length + Schema.machine.Integers.Length
 
     let private instantIn (reader: byref<Utf8JsonReader>) (progress: Progress) : unit =
         let mutable text = ""
@@ -541,12 +538,12 @@ module Intake =
             progress.Refuse(badInstant $"collected_at: expected a text with an instant, found {found &reader}")
             reader.Skip()
 
-    /// One member of the sample, on whose name the reader stands; the position of the name that probably follows.
-    let private memberIn (reader: byref<Utf8JsonReader>) (progress: Progress) (next: int) : int =
-        let index = machineNames.Find(&reader, next)
+    /// One member of the sample, on whose name the reader stands; `next` is the position of the name that probably follows.
+    let private memberIn (reader: byref<Utf8JsonReader>) (progress: Progress) (next: byref<int>) : unit =
+        let index = machineMembers.Find(&reader, &next)
 
         if index >= 0 then
-            progress.StandAt("", -1, machineNames.Key index)
+            progress.StandAt("", -1, machineMembers.Key index)
 
         reader.Read() |> ignore
 
@@ -561,10 +558,8 @@ module Intake =
         else
             match index - machineOwn with
             | 0 -> instantIn &reader progress
-            | 4 -> pressureIn &reader progress
-            | _ -> listIn &reader progress progress.Key
-
-        index + 1
+            | 1 -> pressureIn &reader progress
+            | part -> listIn &reader progress (part - 2)
 
     let private sampleIn (reader: byref<Utf8JsonReader>) (progress: Progress) : unit =
         progress.HasSample <- true
@@ -576,7 +571,7 @@ module Intake =
             let mutable next = 0
 
             while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
-                next <- memberIn &reader progress next
+                memberIn &reader progress &next
 
     let private agentIn (reader: byref<Utf8JsonReader>) (progress: Progress) : unit =
         match reader.TokenType with
@@ -593,11 +588,12 @@ module Intake =
     let private hasSample (body: ReadOnlySpan<byte>) : bool =
         let mutable reader = Utf8JsonReader body
         let mutable answer = false
+        let mutable next = 0
 
         try
             if reader.Read() && reader.TokenType = JsonTokenType.StartObject then
                 while not answer && reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
-                    answer <- rootNames.Find(&reader, 0) = 0
+                    answer <- bodyMembers.Find(&reader, &next) = 0
 
                     if not answer then
                         reader.Skip()
@@ -613,11 +609,13 @@ module Intake =
             progress.Refuse(refusal "Body is not a JSON object." $"expected an object, found {found &reader}")
             reader.Skip()
         elif hasSample body then
+            let mutable next = 0
+
             while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
-                let which = rootNames.Find(&reader, 0)
+                let which = bodyMembers.Find(&reader, &next)
 
                 if which >= 0 then
-                    progress.StandAt("", -1, rootNames.Key which)
+                    progress.StandAt("", -1, bodyMembers.Key which)
 
                 reader.Read() |> ignore
 
@@ -629,14 +627,12 @@ module Intake =
             let mutable next = 0
 
             while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
-                next <- memberIn &reader progress next
+                memberIn &reader progress &next
 
         // Whatever follows the object is no JSON.
         reader.Read() |> ignore
 
     let private byteOrderMark = [| 0xEFuy; 0xBBuy; 0xBFuy |]
-
-    let private instantText (instant: DateTimeOffset) = Wire.instant instant
 
     let private read (body: ReadOnlyMemory<byte>) (now: DateTimeOffset) : Result<Intake, Refusal> =
         let progress = Progress()
@@ -661,7 +657,7 @@ module Intake =
             Error(
                 refusal
                     "Sample is dated in the future."
-                    $"collected_at is {instantText instant}, the receiver's clock says {instantText now}; more than {furthestAhead.TotalMinutes} minutes ahead is refused: set the machine's clock"
+                    $"collected_at is {Wire.instant instant}, the receiver's clock says {Wire.instant now}; more than {furthestAhead.TotalMinutes} minutes ahead is refused: set the machine's clock"
             )
         | _, _, ValueSome instant ->
             Ok
@@ -670,9 +666,29 @@ module Intake =
                         {
                             CollectedAt = instant
                             Machine = progress.Machine
-                            Disks = progress.Disks
-                            Gpus = progress.Gpus
-                            Fans = progress.Fans
+                            Disks =
+                                progress.Entries[0]
+                                |> Array.map (fun disk ->
+                                    {
+                                        Device = disk.Identity
+                                        Figures = disk.Figures
+                                    })
+                            Gpus =
+                                progress.Entries[1]
+                                |> Array.map (fun gpu ->
+                                    {
+                                        Index = Int32.Parse(gpu.Identity, CultureInfo.InvariantCulture)
+                                        Name = labelOf gpu.Texts[1]
+                                        Uuid = labelOf gpu.Texts[2]
+                                        Figures = gpu.Figures
+                                    })
+                            Fans =
+                                progress.Entries[2]
+                                |> Array.map (fun fan ->
+                                    {
+                                        Label = fan.Identity
+                                        Figures = fan.Figures
+                                    })
                         }
                     Agent = body.Slice(progress.AgentStart, progress.AgentEnd - progress.AgentStart)
                     Warnings = progress.Warnings.ToArray()

@@ -171,6 +171,13 @@ module Responses =
                 schema.Integers[index], Encode.voption Encode.int64 (figures.Whole index)
         |]
 
+    /// An array of objects, from each entry and its position.
+    let private objects (members: int -> 'a -> (string * JsonValue)[]) (entries: 'a[]) : JsonValue =
+        Encode.seq (
+            entries
+            |> Seq.mapi (fun position entry -> Encode.object (members position entry))
+        )
+
     let private reasons (bits: int64 voption) : JsonValue =
         Encode.voption (fun bits -> Encode.seq (Seq.map Encode.string (Throttle.reasonsOf (uint64 bits)))) bits
 
@@ -191,32 +198,23 @@ module Responses =
                 "collected_at", instant report.CollectedAt
                 yield! machine
                 "disks",
-                Encode.seq (
-                    report.Disks
-                    |> Seq.map (fun disk ->
-                        Encode.object (Array.append [| "device", Encode.string disk.Device |] (figures Schema.disk disk.Figures)))
-                )
+                report.Disks
+                |> objects (fun _ disk -> Array.append [| "device", Encode.string disk.Device |] (figures Schema.disk disk.Figures))
                 "gpus",
-                Encode.seq (
-                    report.Gpus
-                    |> Seq.map (fun gpu ->
-                        Encode.object
-                            [|
-                                "gpu_index", Encode.int gpu.Index
-                                "name", Encode.string gpu.Name
-                                "uuid", Encode.string gpu.Uuid
-                                yield!
-                                    figures Schema.gpu gpu.Figures
-                                    |> Array.filter (fun (key, _) -> key <> "throttle_reasons")
-                                "throttle_reasons", reasons (gpu.Figures.Whole Schema.gpuThrottle)
-                            |])
-                )
+                report.Gpus
+                |> objects (fun _ gpu ->
+                    [|
+                        "gpu_index", Encode.int gpu.Index
+                        "name", Encode.string gpu.Name
+                        "uuid", Encode.string gpu.Uuid
+                        yield!
+                            figures Schema.gpu gpu.Figures
+                            |> Array.filter (fun (key, _) -> key <> "throttle_reasons")
+                        "throttle_reasons", reasons (gpu.Figures.Whole Schema.gpuThrottle)
+                    |])
                 "fans",
-                Encode.seq (
-                    report.Fans
-                    |> Seq.map (fun fan ->
-                        Encode.object (Array.append [| "label", Encode.string fan.Label |] (figures Schema.fan fan.Figures)))
-                )
+                report.Fans
+                |> objects (fun _ fan -> Array.append [| "label", Encode.string fan.Label |] (figures Schema.fan fan.Figures))
                 "pressure",
                 if hasPressure then
                     Encode.object (
@@ -319,11 +317,8 @@ module Responses =
                 [|
                     "now", instant now
                     "servers",
-                    Encode.seq (
-                        ordered
-                        |> Seq.map (fun (struct (view, line)) ->
-                            Encode.object (Array.append (serverMembers view now) [| "spark", spark line |]))
-                    )
+                    ordered
+                    |> objects (fun _ (struct (view, line)) -> Array.append (serverMembers view now) [| "spark", spark line |])
                 |]
         )
 
@@ -332,17 +327,15 @@ module Responses =
     let latest (view: ServerView) (now: DateTimeOffset) : byte[] =
         let disks (stored: StoredSample) =
             stored.Derivation.Derived.Disks
-            |> Seq.map (fun disk ->
-                Encode.object
-                    [|
-                        "device", Encode.string disk.Device
-                        "read_bytes_per_s", number disk.Read
-                        "write_bytes_per_s", number disk.Written
-                        "read_ops_per_s", number disk.ReadOps
-                        "write_ops_per_s", number disk.WriteOps
-                        "util_percent", number disk.Utilization
-                    |])
-            |> Encode.seq
+            |> objects (fun _ disk ->
+                [|
+                    "device", Encode.string disk.Device
+                    "read_bytes_per_s", number disk.Read
+                    "write_bytes_per_s", number disk.Written
+                    "read_ops_per_s", number disk.ReadOps
+                    "write_ops_per_s", number disk.WriteOps
+                    "util_percent", number disk.Utilization
+                |])
 
         bytes (
             Encode.object
@@ -420,36 +413,21 @@ module Responses =
                             yield! head
                             yield! all Series.machine 0 |> Array.filter (fun (key, _) -> not (known.Contains key))
                             "gpus",
-                            Encode.seq (
-                                stored.Report.Gpus
-                                |> Seq.mapi (fun position gpu ->
-                                    Encode.object
-                                        [|
-                                            "gpu_index", Encode.int gpu.Index
-                                            yield! all Series.gpu (Series.firstOfGpu layout position)
-                                            "throttle_reasons", reasons (gpu.Figures.Whole Schema.gpuThrottle)
-                                        |])
-                            )
+                            stored.Report.Gpus
+                            |> objects (fun position gpu ->
+                                [|
+                                    "gpu_index", Encode.int gpu.Index
+                                    yield! all Series.gpu (Series.firstOfGpu layout position)
+                                    "throttle_reasons", reasons (gpu.Figures.Whole Schema.gpuThrottle)
+                                |])
                             "disks",
-                            Encode.seq (
-                                stored.Report.Disks
-                                |> Seq.mapi (fun position disk ->
-                                    Encode.object
-                                        [|
-                                            "device", Encode.string disk.Device
-                                            yield! all Series.disk (Series.firstOfDisk position)
-                                        |])
-                            )
+                            stored.Report.Disks
+                            |> objects (fun position disk ->
+                                Array.append [| "device", Encode.string disk.Device |] (all Series.disk (Series.firstOfDisk position)))
                             "fans",
-                            Encode.seq (
-                                stored.Report.Fans
-                                |> Seq.mapi (fun position fan ->
-                                    Encode.object
-                                        [|
-                                            "label", Encode.string fan.Label
-                                            yield! all Series.fan (Series.firstOfFan layout position)
-                                        |])
-                            )
+                            stored.Report.Fans
+                            |> objects (fun position fan ->
+                                Array.append [| "label", Encode.string fan.Label |] (all Series.fan (Series.firstOfFan layout position)))
                         |]
                 |]
         )

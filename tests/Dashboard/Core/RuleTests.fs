@@ -112,6 +112,35 @@ let tests =
                 let kept = (Intake.keptAgent (ReadOnlyMemory(Encoding.UTF8.GetBytes $"{{{members}}}"))).Value
                 Expect.stringEnds kept "\"k25\":25}" "kept"
 
+            testCase "what the receiver keeps are keys of the ingest API, of the kinds that it keeps them as"
+            <| fun () ->
+                let pressure = "pressure_"
+
+                let kindOf (table: KeyTable) (key: string) =
+                    let table, name =
+                        if table.Name = Rows.sample.Keys.Name && key.StartsWith pressure then
+                            Rows.pressure.Keys, key.Substring pressure.Length
+                        else
+                            table, key
+
+                    match table.Keys |> Array.tryFind (fun row -> row.Name = name) with
+                    | Some row -> row.Kind
+                    | None -> failtest $"{table.Name} has no {name}"
+
+                for table, schema in
+                    [
+                        Rows.sample.Keys, Schema.machine
+                        Rows.disk.Keys, Schema.disk
+                        Rows.gpu.Keys, Schema.gpu
+                        Rows.fan.Keys, Schema.fan
+                    ] do
+                    for struct (key, _) in schema.Decimals do
+                        Expect.isTrue (kindOf table key).IsNumber key
+
+                    for key in schema.Integers do
+                        let kind = kindOf table key
+                        Expect.isTrue (kind.IsCounter || kind.IsInt || key = "throttle_reasons") key
+
             testCase "ranges are cut into at most 750 buckets, of lengths that people know"
             <| fun () ->
                 Expect.equal (step (Axis.ofSamples (noon - 900L * second) noon 450)) (0L, 450) "15 minutes: each sample"
