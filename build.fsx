@@ -356,7 +356,10 @@ let publishAgent (runtime: string) (tools: string list) =
         failwith $"The executable has %.1f{size} MiB, and %.0f{largestAgent} are the most."
 
 let publishDashboard runtime =
-    publishProject "Agent.Dashboard" "ai-dashboard" runtime (publishedDashboard runtime) [ "--self-contained" ]
+    let directory = publishedDashboard runtime
+    publishProject "Agent.Dashboard" "ai-dashboard" runtime directory [ "--self-contained" ]
+    // MapStaticAssets alone would read it. It has the time at which each file was checked out.
+    File.Delete(Path.Combine(directory, "ai-dashboard.staticwebassets.endpoints.json"))
 
 /// The other architecture, for which Debian and Ubuntu have a linker that runs here.
 let crossRuntime = "linux-arm64"
@@ -462,6 +465,10 @@ let package () =
                 directory
             ]
 
+    // In folders of its own: what Publish built has no symbols inside, and NuGet's targets would take it for up to date.
+    let own (kind: string) =
+        Path.Combine(artifacts, kind, "Agent.Core", "package") + "/"
+
     dotnet
         [
             "pack"
@@ -472,6 +479,8 @@ let package () =
             "-p:ContinuousIntegrationBuild=true"
             "-p:DebugType=embedded"
             "-p:EmbedAllSources=true"
+            $"""-p:IntermediateOutputPath=%s{own "obj"}"""
+            $"""-p:OutputPath=%s{own "bin"}"""
             "--output"
             directory
         ]

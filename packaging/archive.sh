@@ -10,4 +10,4 @@ target=$2
 # Neither the order of the directory, nor owner, umask, time or the name of the archive get into it.
 LC_ALL=C tar -C "$(dirname "$folder")" --format=gnu --sort=name --owner=0 --group=0 --numeric-owner \
   --mode=u+rwX,go+rX,go-w --mtime="@$SOURCE_DATE_EPOCH" -cf - "$(basename "$folder")" |
-  gzip -9n >"$target"
+  gzip -n >"$target"

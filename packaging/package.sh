@@ -89,7 +89,8 @@ fi
   echo "package.sh found no library that $name depends on" >&2
   exit 1
 }
-size=$(du -k -s --apparent-size "$stage" | cut -f1)
+# By Debian's rule, which does not depend on the file system: each file in whole KiB, and one for everything else.
+size=$(find "$stage" -type f -printf '%s\n' -o -printf '1\n' | awk '{ sum += int(($1 + 1023) / 1024) } END { print sum }')
 
 install -d -m 755 "$stage/DEBIAN"
 sed -e "s/@VERSION@/$debian/; s/@ARCHITECTURE@/$architecture/; s/@SIZE@/$size/; s/@MAINTAINER@/$maintainer/" \
@@ -98,7 +99,7 @@ printf '/etc/default/%s\n' $name >"$stage/DEBIAN/conffiles"
 install -m 755 "$here/deb/postinst" "$here/deb/prerm" "$here/deb/postrm" "$stage/DEBIAN/"
 (cd "$stage" && find . -path ./DEBIAN -prune -o -type f -printf '%P\0' | sort -z | xargs -0 md5sum) >"$work/md5sums"
 install -m 644 "$work/md5sums" "$stage/DEBIAN/md5sums"
-chmod 755 "$stage" "$stage/etc" "$stage/usr" "$stage/lib"
+find "$stage" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 dpkg-deb --root-owner-group -Zxz --build "$stage" "$target/${name}_${debian}_$architecture.deb" >/dev/null
 
 # ---- .tar.gz

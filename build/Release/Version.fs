@@ -90,15 +90,8 @@ let stamp (heading: Heading) (commit: Commit option) : Result<string, string> =
         | [ _ ], Some _ -> Ok heading.Number
         | tags, _ -> Error $"""This commit carries several versions' tags: {String.concat ", " tags}."""
 
-/// Whether it is a release, and not a build between two.
-let isRelease (version: string) : bool =
-    not (version.Contains '-' || version.Contains '+')
-
 /// The version as Debian writes it, where a pre-release comes before its release only with a tilde.
 let debian (version: string) : string =
     match version.IndexOf('-', StringComparison.Ordinal) with
     | -1 -> version
     | at -> $"{version.Substring(0, at)}~{version.Substring(at + 1)}"
-
-/// The version as NuGet names a package's file: without what stands behind the plus sign.
-let nuget (version: string) : string = (version.Split '+')[0]

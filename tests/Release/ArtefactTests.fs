@@ -4,6 +4,7 @@ module Agent.Tests.Release.ArtefactTests
 open System
 open System.IO
 open System.IO.Compression
+open System.Reflection.PortableExecutable
 open System.Text.Json
 open System.Text.RegularExpressions
 open System.Xml.Linq
@@ -18,6 +19,9 @@ let private folder =
     |> Option.filter (fun folder -> folder <> "")
 
 let private fileName (path: string) : string = Path.GetFileName path |> nonNull
+
+/// The version as NuGet names a package's file: without what stands behind the plus sign.
+let private withoutCommit (version: string) : string = Seq.head (version.Split '+')
 
 /// The version, as the names of the agent's archives have it.
 let private versionOf (folder: string) : string =
@@ -77,7 +81,7 @@ let private checks (folder: string) =
                         $"{name}.cdx.json"
                     for runtime in runtimes do
                         $"ai-dashboard-agent_{Version.debian version}_{architecture runtime}.deb"
-                    $"Agent.Core.{Version.nuget version}.nupkg"
+                    $"Agent.Core.{withoutCommit version}.nupkg"
                     "SHA256SUMS"
                  ]
                  |> List.sortWith (fun a b -> String.CompareOrdinal(a, b)))
@@ -197,9 +201,9 @@ let private checks (folder: string) =
                     let escaped = version.Replace("-", @"\-")
                     Expect.stringContains manual $"\"FunctionalAgent {escaped}\"" "manual page")
 
-        testCase "the NuGet package has its version inside"
+        testCase "the NuGet package has its version, and the symbols in its assembly"
         <| fun () ->
-            use package = ZipFile.OpenRead(Path.Combine(folder, $"Agent.Core.{Version.nuget version}.nupkg"))
+            use package = ZipFile.OpenRead(Path.Combine(folder, $"Agent.Core.{withoutCommit version}.nupkg"))
 
             use description = (package.GetEntry "Agent.Core.nuspec" |> nonNull).Open()
 
@@ -208,7 +212,14 @@ let private checks (folder: string) =
                 |> Seq.find (fun element -> element.Name.LocalName = "version")
                 |> _.Value
 
-            Expect.equal (Version.nuget stated) (Version.nuget version) "version"
+            Expect.equal (withoutCommit stated) (withoutCommit version) "version"
+
+            use assembly = new MemoryStream()
+            (use entry = (package.GetEntry "lib/net10.0/Agent.Core.dll" |> nonNull).Open() in entry.CopyTo assembly)
+            assembly.Position <- 0L
+            use image = new PEReader(assembly)
+
+            Expect.contains [ for entry in image.ReadDebugDirectory() -> entry.Type ] DebugDirectoryEntryType.EmbeddedPortablePdb "symbols"
     ]
 
 [<Tests>]

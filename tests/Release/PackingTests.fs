@@ -7,6 +7,7 @@ open System.Diagnostics
 open System.IO
 open System.IO.Compression
 open System.Text
+open System.Text.RegularExpressions
 open Agent.Build
 open Agent.Tests
 open Expecto
@@ -42,6 +43,30 @@ let succeed (variables: (string * string) list) (program: string) (arguments: st
 
 let private archive (folder: string) (target: string) : unit =
     succeed [ "SOURCE_DATE_EPOCH", string (time.ToUnixTimeSeconds()) ] "sh" [ "packaging/archive.sh"; folder; target ]
+    |> ignore
+
+/// Makes the agent's packages of some executable, with documents of a program that has nothing inside.
+let private package (umask: string) (runtime: string) (executable: string) (directory: string) (target: string) : unit =
+    let documents = Path.Combine(directory, "documents")
+
+    let written =
+        Documents.write
+            Fixtures.root
+            documents
+            {
+                Name = "ai-dashboard-agent"
+                Version = "1.2.3-dev"
+                Time = time
+                InstalledAs = "usr/bin/ai-dashboard-agent"
+                Components = []
+            }
+
+    Expect.equal written (Ok()) "documents"
+
+    let script =
+        $"umask {umask}; exec sh packaging/package.sh '{executable}' 1.2.3-dev 1.2.3~dev {runtime} '{documents}' '{target}'"
+
+    succeed [ "SOURCE_DATE_EPOCH", string (time.ToUnixTimeSeconds()) ] "sh" [ "-c"; script ]
     |> ignore
 
 let private put (path: string) (text: string) (mode: UnixFileMode) (written: DateTime) : unit =
@@ -106,6 +131,54 @@ let tests =
 
                     Expect.notEqual code 0 "exit code"
                     Expect.stringContains said "SOURCE_DATE_EPOCH" "the reason")
+
+            testCase "a .deb does not tell when and with which umask it was made"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    let make (name: string) (umask: string) =
+                        let target = Directory.CreateDirectory(Path.Combine(directory, name)).FullName
+                        package umask "linux-x64" "/bin/true" directory target
+                        Path.Combine(target, "ai-dashboard-agent_1.2.3~dev_amd64.deb")
+
+                    let first = make "first" "022"
+                    let second = make "second" "077"
+                    Expect.equal (File.ReadAllBytes first) (File.ReadAllBytes second) "bytes"
+
+                    let listed =
+                        succeed [ "TZ", "UTC"; "LC_ALL", "C.UTF-8" ] "dpkg-deb" [ "--contents"; first ]
+                        |> _.Split('\n', StringSplitOptions.RemoveEmptyEntries)
+
+                    Expect.isGreaterThan listed.Length 20 "files"
+                    Expect.all listed _.Contains(" 2030-01-31 12:30 ./", StringComparison.Ordinal) "times"
+                    Expect.all listed _.Contains("root/root", StringComparison.Ordinal) "owner")
+
+            testCase "a .deb for another architecture depends on the glibc that its executable asks for"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    // A library for arm64 stands in for the executable: SQLite's, which is in the dashboard's package of it.
+                    let assets = Path.Combine(Fixtures.root, "artifacts", "obj", "Agent.Dashboard", "project.assets.json")
+
+                    let sqlite =
+                        Components.graph (File.ReadAllText assets)
+                        |> List.find (fun package -> package.Id = "SQLitePCLRaw.lib.e_sqlite3")
+
+                    let library = Path.Combine(sqlite.Directory, "runtimes", "linux-arm64", "native", "libe_sqlite3.so")
+
+                    package "022" "linux-arm64" library directory directory
+
+                    let field name =
+                        (succeed
+                            []
+                            "dpkg-deb"
+                            [
+                                "--field"
+                                Path.Combine(directory, "ai-dashboard-agent_1.2.3~dev_arm64.deb")
+                                name
+                            ])
+                            .Trim()
+
+                    Expect.equal (field "Architecture") "arm64" "architecture"
+                    Expect.isTrue (Regex.IsMatch(field "Depends", @"^libc6 \(>= 2\.\d+\), init-system-helpers")) (field "Depends"))
 
             testCase "a NuGet package does not tell when it was packed, nor what NuGet drew by lot"
             <| fun () ->
