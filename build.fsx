@@ -5,12 +5,20 @@
 #r "nuget: Fake.Core.Process, 5.20.3"
 // FAKE's own dependencies ask for a version that not every feed still has, of which NuGet would warn at every run.
 #r "nuget: System.Reactive, 5.0.0"
+#load "build/Release/Version.fs"
+#load "build/Release/Components.fs"
+#load "build/Release/Notices.fs"
+#load "build/Release/Documents.fs"
+#load "build/Release/NuGetPackage.fs"
+#load "build/Release/Sbom.fs"
+#load "build/Release/Checksums.fs"
 
 open System
 open System.IO
 open System.Runtime.InteropServices
 open System.Text.RegularExpressions
 open System.Xml.Linq
+open Agent.Build
 open Fake.Core
 open Fake.Core.TargetOperators
 
@@ -32,11 +40,15 @@ let builtAgent = Path.Combine(artifacts, "bin", "Agent.Host", testConfiguration,
 let builtDashboard =
     Path.Combine(artifacts, "bin", "Agent.Dashboard", testConfiguration, "ai-dashboard")
 
-let publishDirectory = Path.Combine(artifacts, "publish", runtime)
-let publishedAgent = Path.Combine(publishDirectory, "ai-dashboard-agent")
+let publishDirectory (runtime: string) =
+    Path.Combine(artifacts, "publish", runtime)
+
+let publishedAgent runtime =
+    Path.Combine(publishDirectory runtime, "ai-dashboard-agent")
 
 /// A folder: the dashboard brings its runtime, SQLite and the page along.
-let publishedDashboard = Path.Combine(publishDirectory, "ai-dashboard")
+let publishedDashboard runtime =
+    Path.Combine(publishDirectory runtime, "ai-dashboard")
 
 // ---- Running tools ---------------------------------------------------------------------------------------------------
 
@@ -57,6 +69,22 @@ let run name arguments =
     | code -> failwith $"""`%s{name} %s{String.concat " " arguments}` failed with exit code %d{code}."""
 
 let dotnet arguments = run "dotnet" arguments
+
+/// What a tool prints, without the line end; none where it fails or is not there.
+let outputOf name arguments =
+    try
+        let result =
+            CreateProcess.fromRawCommand name arguments
+            |> CreateProcess.withWorkingDirectory root
+            |> CreateProcess.redirectOutput
+            |> Proc.run
+
+        if result.ExitCode = 0 then
+            Some(result.Result.Output.TrimEnd())
+        else
+            None
+    with _ ->
+        None
 
 /// CI=true promises that everything is installed that the tests use.
 let isCi () =
@@ -122,6 +150,50 @@ let checkFormat () =
 
 let build () =
     dotnet [ "build"; solution; "--no-restore" ]
+
+// ---- The version --------------------------------------------------------------------------------------------------------
+
+let lines (text: string) =
+    text.Split('\n', StringSplitOptions.RemoveEmptyEntries) |> List.ofArray
+
+/// None in a source tree without git.
+let commit =
+    lazy
+        (let versionTags (arguments: string list) =
+            outputOf "git" ("tag" :: "--list" :: "v[0-9]*" :: arguments)
+            |> Option.map lines
+            |> Option.defaultValue []
+
+         outputOf "git" [ "rev-parse"; "HEAD" ]
+         |> Option.map (fun hash ->
+             let tags = versionTags [ "--points-at"; "HEAD" ]
+
+             {
+                 Version.Hash = hash
+                 Version.Count =
+                     match outputOf "git" [ "rev-parse"; "--is-shallow-repository" ] with
+                     | Some "false" -> outputOf "git" [ "rev-list"; "--count"; "HEAD" ] |> Option.map int
+                     | _ -> None
+                 Version.IsDirty = outputOf "git" [ "status"; "--porcelain" ] <> Some ""
+                 Version.Tags = tags
+                 Version.EarlierTags = versionTags [ "--merged"; "HEAD" ] |> List.except tags
+             }))
+
+/// The version of all that is published.
+let version =
+    lazy
+        (Version.newest (File.ReadAllText(Path.Combine(root, "CHANGELOG.md")))
+         |> Result.bind (fun heading -> Version.stamp heading commit.Value)
+         |> function
+             | Ok version -> version
+             | Error reason -> failwith reason)
+
+/// The time of the commit, which is that of every file of a release; without git that of the changelog.
+let commitTime =
+    lazy
+        (match outputOf "git" [ "log"; "-1"; "--format=%ct" ] with
+         | Some seconds -> DateTimeOffset.FromUnixTimeSeconds(int64 seconds)
+         | None -> DateTimeOffset(File.GetLastWriteTimeUtc(Path.Combine(root, "CHANGELOG.md"))))
 
 // ---- Test, Soak ------------------------------------------------------------------------------------------------------
 
@@ -246,34 +318,51 @@ let linker () =
 /// The executable may have so many MiB.
 let largestAgent = 12.0
 
-let publishFor (runtime: string) (directory: string) (tools: string list) =
-    // A warning of any step, the linker included, is an error.
+/// A copy of the publish graph: the next restore of the project, for whatever platform, replaces NuGet's own.
+let graphOf program runtime =
+    Path.Combine(artifacts, "publish", $"%s{program}-%s{runtime}.assets.json")
+
+let publishProject project program runtime directory options =
     dotnet (
         [
             "publish"
-            "src/Agent.Host"
+            $"src/%s{project}"
             "--configuration"
             "Release"
             "--runtime"
             runtime
-            "-warnaserror"
+            $"-p:Version=%s{version.Value}"
+            // Paths of the machine that builds do not get into what it builds.
+            "-p:ContinuousIntegrationBuild=true"
             "--output"
             emptied directory
         ]
-        @ tools
+        @ options
     )
 
+    File.Copy(Path.Combine(artifacts, "obj", project, "project.assets.json"), graphOf program runtime, true)
+
+let publishAgent (runtime: string) (tools: string list) =
+    let directory = publishDirectory runtime
+    // A warning of any step, the linker included, is an error.
+    publishProject "Agent.Host" "ai-dashboard-agent" runtime directory ("-warnaserror" :: tools)
     let files = Directory.GetFiles directory |> Array.map Path.GetFileName |> Array.sort
 
     if files <> [| "ai-dashboard-agent"; "ai-dashboard-agent.dbg" |] then
         failwith $"Publish makes one executable and its symbols, and here are %A{files}."
 
-    let agent = Path.Combine(directory, "ai-dashboard-agent")
+    let agent = publishedAgent runtime
     let size = float (FileInfo agent).Length / 1048576.0
     Trace.log $"%s{agent}: %.1f{size} MiB"
 
     if size > largestAgent then
         failwith $"The executable has %.1f{size} MiB, and %.0f{largestAgent} are the most."
+
+let publishDashboard runtime =
+    let directory = publishedDashboard runtime
+    publishProject "Agent.Dashboard" "ai-dashboard" runtime directory [ "--self-contained" ]
+    // MapStaticAssets alone would read it. It has the time at which each file was checked out.
+    File.Delete(Path.Combine(directory, "ai-dashboard.staticwebassets.endpoints.json"))
 
 /// The other architecture, for which Debian and Ubuntu have a linker that runs here.
 let crossRuntime = "linux-arm64"
@@ -284,43 +373,104 @@ let crossTools =
         "aarch64-linux-gnu-objcopy", "ObjCopyName"
     ]
 
-let publish () =
-    publishFor runtime publishDirectory [ $"-p:CppCompilerAndLinker=%s{linker ()}" ]
-
-    if runtime <> crossRuntime then
-        if crossTools |> List.forall (fst >> onPath) then
-            publishFor
-                crossRuntime
-                (Path.Combine(artifacts, "publish", crossRuntime))
-                [ for tool, property in crossTools -> $"-p:%s{property}=%s{tool}" ]
-        else
-            Trace.log
-                $"%s{crossRuntime} is not made here, for want of a linker; on Debian and Ubuntu: apt-get install gcc-aarch64-linux-gnu"
-
-    dotnet
+/// What is published here, this machine's own platform first.
+let runtimes =
+    lazy
         [
-            "publish"
-            "src/Agent.Dashboard"
-            "--configuration"
-            "Release"
-            "--runtime"
             runtime
-            "--self-contained"
-            "--output"
-            publishedDashboard
+            if runtime <> crossRuntime && crossTools |> List.forall (fst >> onPath) then
+                crossRuntime
         ]
 
-let version =
-    XDocument.Load(Path.Combine(root, "Directory.Build.props")).Descendants(XName.Get "Version")
-    |> Seq.head
-    |> _.Value
+let publish () =
+    Trace.log $"version %s{version.Value}"
+
+    for target in runtimes.Value do
+        publishAgent
+            target
+            (if target = runtime then
+                 [ $"-p:CppCompilerAndLinker=%s{linker ()}" ]
+             else
+                 [ for tool, property in crossTools -> $"-p:%s{property}=%s{tool}" ])
+
+        publishDashboard target
+
+    if runtime <> crossRuntime && not (List.contains crossRuntime runtimes.Value) then
+        Trace.log $"%s{crossRuntime} is not made here, for want of a linker; on Debian and Ubuntu: apt-get install gcc-aarch64-linux-gnu"
 
 let packageDirectory = Path.Combine(artifacts, "package")
 
-/// The .deb and the .tar.gz of the published agent, and the NuGet package of the core with its symbols inside.
+/// What is inside a published program.
+let componentsOf program runtime =
+    match
+        graphOf program runtime
+        |> File.ReadAllText
+        |> Components.graph
+        |> Components.ofPackages
+    with
+    | Ok components -> components
+    | Error reasons -> failwith (String.concat " " reasons)
+
+/// Writes the documents that go with a program, the notices above all; returns their folder.
+let documentsFor program runtime =
+    let directory = emptied (Path.Combine(artifacts, "documents", $"%s{program}-%s{runtime}"))
+
+    let written =
+        Documents.write
+            root
+            directory
+            {
+                Name = program
+                Version = version.Value
+                Time = commitTime.Value
+                InstalledAs = $"usr/bin/%s{program}"
+                Components = componentsOf program runtime
+            }
+
+    match written with
+    | Ok() -> directory
+    | Error reasons -> failwith (String.concat " " reasons)
+
+/// A script of packaging/, with the time that all files get.
+let packaging script arguments =
+    let command =
+        toolIn root "sh" ($"packaging/%s{script}" :: arguments)
+        |> CreateProcess.setEnvironmentVariable "SOURCE_DATE_EPOCH" (string (commitTime.Value.ToUnixTimeSeconds()))
+
+    match exitCodeOf command with
+    | 0 -> ()
+    | code -> failwith $"packaging/%s{script} failed with exit code %d{code}."
+
+/// Of each platform that was published the agent's .deb and both programs' .tar.gz, and the NuGet package of the core with its
+/// symbols inside.
 let package () =
     let directory = emptied packageDirectory
-    run "sh" [ "packaging/package.sh"; publishedAgent; version; directory ]
+
+    for runtime in runtimes.Value do
+        packaging
+            "package.sh"
+            [
+                publishedAgent runtime
+                version.Value
+                Version.debian version.Value
+                runtime
+                documentsFor "ai-dashboard-agent" runtime
+                directory
+            ]
+
+        packaging
+            "package-dashboard.sh"
+            [
+                publishedDashboard runtime
+                version.Value
+                runtime
+                documentsFor "ai-dashboard" runtime
+                directory
+            ]
+
+    // In folders of its own: what Publish built has no symbols inside, and NuGet's targets would take it for up to date.
+    let own (kind: string) =
+        Path.Combine(artifacts, kind, "Agent.Core", "package") + "/"
 
     dotnet
         [
@@ -328,17 +478,94 @@ let package () =
             "src/Agent.Core.fsproj"
             "--configuration"
             "Release"
+            $"-p:Version=%s{version.Value}"
+            "-p:ContinuousIntegrationBuild=true"
             "-p:DebugType=embedded"
             "-p:EmbedAllSources=true"
+            $"""-p:IntermediateOutputPath=%s{own "obj"}"""
+            $"""-p:OutputPath=%s{own "bin"}"""
             "--output"
             directory
         ]
 
-/// Looks at the packages as Debian does, and installs the .deb in an empty Debian.
+    for file in Directory.GetFiles(directory, "*.nupkg") do
+        NuGetPackage.settle commitTime.Value file
+
+/// Looks at the packages as Debian does, and installs that of this machine's architecture in an empty Debian.
 let tryPackage () =
-    let deb = Directory.GetFiles(packageDirectory, "*.deb") |> Array.exactlyOne
-    run "lintian" [ "--fail-on"; "error"; deb ]
-    run "sh" [ "packaging/try-package.sh"; deb ]
+    let debs = Directory.GetFiles(packageDirectory, "*.deb")
+
+    for deb in debs do
+        run "lintian" [ "--fail-on"; "error,warning"; deb ]
+
+    let architecture = if runtime = "linux-arm64" then "arm64" else "amd64"
+    let own = debs |> Array.filter _.EndsWith($"_%s{architecture}.deb") |> Array.exactlyOne
+    run "sh" [ "packaging/try-package.sh"; own ]
+
+// ---- Release ---------------------------------------------------------------------------------------------------------------
+
+let releaseDirectory = Path.Combine(artifacts, "release")
+
+/// The bill of materials of a published program: what the CycloneDX tool finds in its publish graph, completed by what NuGet does
+/// not know of.
+let billOfMaterials project program runtime =
+    let directory = emptied (Path.Combine(artifacts, "sbom", $"%s{program}-%s{runtime}"))
+    let objects = Directory.CreateDirectory(Path.Combine(directory, "obj", project)).FullName
+    File.Copy(graphOf program runtime, Path.Combine(objects, "project.assets.json"))
+
+    dotnet
+        [
+            "CycloneDX"
+            $"src/%s{project}/%s{project}.csproj"
+            "--output"
+            directory
+            "--filename"
+            "found.json"
+            "--output-format"
+            "UnsafeJson"
+            "--runtime"
+            runtime
+            "--disable-package-restore"
+            "--base-intermediate-output-path"
+            directory
+            "--no-serial-number"
+            "--set-name"
+            program
+            "--set-version"
+            version.Value
+        ]
+
+    match
+        File.ReadAllText(Path.Combine(directory, "found.json"))
+        |> Sbom.complete commitTime.Value (componentsOf program runtime)
+    with
+    | Ok text -> text
+    | Error reasons -> failwith (String.concat " " reasons)
+
+/// All that a release consists of, in artifacts/release: the packages with their bills of materials and checksums.
+let release () =
+    match commit.Value with
+    | Some commit when commit.IsDirty && not (List.isEmpty commit.Tags) ->
+        failwith "The working tree differs from the commit that carries the tag: a release is built from the tag as it is."
+    | _ -> ()
+
+    let directory = emptied releaseDirectory
+
+    for file in Directory.GetFiles packageDirectory do
+        File.Copy(file, Path.Combine(directory, Path.GetFileName file))
+
+    for runtime in runtimes.Value do
+        for project, program in [ "Agent.Host", "ai-dashboard-agent"; "Agent.Dashboard", "ai-dashboard" ] do
+            let name = $"%s{program}-%s{version.Value}-%s{runtime}.cdx.json"
+            File.WriteAllText(Path.Combine(directory, name), billOfMaterials project program runtime)
+
+    File.WriteAllText(Path.Combine(directory, Checksums.FileName), Checksums.ofDirectory directory)
+
+    match exitCodeOf (toolIn directory "sha256sum" [ "--check"; "--quiet"; Checksums.FileName ]) with
+    | 0 -> ()
+    | _ -> failwith "The checksums are not those of the files."
+
+    Trace.log $"%s{version.Value} is in %s{directory}"
 
 // ---- Docs, Demo, Ci ---------------------------------------------------------------------------------------------------
 
@@ -388,8 +615,9 @@ let ci () =
 
     runAllTests
         [
-            ("AGENT_BINARY", publishedAgent)
-            ("DASHBOARD_BINARY", Path.Combine(publishedDashboard, "ai-dashboard"))
+            ("AGENT_BINARY", publishedAgent runtime)
+            ("RELEASE_DIRECTORY", releaseDirectory)
+            ("DASHBOARD_BINARY", Path.Combine(publishedDashboard runtime, "ai-dashboard"))
         ]
 
 // ---- The targets and the command line --------------------------------------------------------------------------------
@@ -434,13 +662,14 @@ let targets =
         "Build", "the solution, warnings being errors", plain build
         "Test", "CheckFormat, Build, all tests and properties", plain test
         "Publish", "the agent as one native executable and the dashboard as a folder, in artifacts/publish", plain publish
-        "Package", "Publish, then a .deb, a .tar.gz and the core's NuGet package, in artifacts/package", plain package
+        "Package", "Publish, then the .deb, the .tar.gz of both programs and the core's NuGet package, in artifacts/package", plain package
         "TryPackage", "Package, then lintian, and the .deb in an empty Debian (as root)", plain tryPackage
         "Docs", "Build, then what is written about options and about the keys of a sample", plain docs
+        "Release", "Package, then bills of materials and checksums, all of it in artifacts/release", plain release
         "Demo", "Build, then dashboard and agent at work on this machine (--seconds, --gpus, --fleet)", demo
         "Soak", "Build, then all tests and properties at full length", plain soak
         "Fuzz", "Build, then every parser fuzzed by coverage (--seconds of each, 30 unless told otherwise)", fuzz
-        "Ci", "CheckFormat, Build, TryPackage, 5 s of Fuzz, then all tests, the published programs in those that run one", plain ci
+        "Ci", "CheckFormat, Build, TryPackage, Release, 5 s of Fuzz, then all tests, the published programs in those that run one", plain ci
     ]
 
 /// These end with the closing line.
@@ -507,6 +736,7 @@ let declare options =
     "CheckFormat" ==> "Ci" |> ignore
     "Build" ==> "Ci" |> ignore
     "Restore" ==> "Publish" ==> "Package" ==> "TryPackage" ==> "Ci" |> ignore
+    "Package" ==> "Release" ==> "Ci" |> ignore
     "Build" ==> "Docs" |> ignore
     "Build" ==> "Demo" |> ignore
     "Build" ==> "Soak" |> ignore

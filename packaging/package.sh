@@ -1,27 +1,37 @@
 #!/bin/sh
-# Makes the .deb and the .tar.gz of a published agent: packaging/package.sh BINARY VERSION DIRECTORY. Needs dpkg-dev and gzip.
-# The same commit gives the same bytes: all times are that of the commit.
+# Makes the .deb and the .tar.gz of a published agent: packaging/package.sh BINARY VERSION DEBIAN_VERSION RUNTIME DOCUMENTS DIRECTORY.
+# RUNTIME is linux-x64 or linux-arm64; DOCUMENTS is what build/Release/Documents.fs wrote for it. Needs dpkg-dev, binutils and gzip.
+# SOURCE_DATE_EPOCH is the time that all files get, so that the same commit gives the same bytes.
 set -eu
+umask 022
 
 binary=$1
 version=$2
-target=$3
+debian=$3
+runtime=$4
+documents=$5
+target=$6
 here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
 name=ai-dashboard-agent
 
-for tool in dpkg-deb dpkg-shlibdeps dpkg-architecture gzip tar; do
+for tool in dpkg-deb dpkg-shlibdeps dpkg-architecture readelf gzip tar; do
   command -v "$tool" >/dev/null || {
     echo "Package needs $tool; on Debian and Ubuntu: apt-get install dpkg-dev gzip" >&2
     exit 1
   }
 done
 
-# A release has no git history with it; then the time is the changelog's.
-SOURCE_DATE_EPOCH=$(git -C "$root" log -1 --format=%ct 2>/dev/null || stat -c %Y "$root/CHANGELOG.md")
+: "${SOURCE_DATE_EPOCH:?package.sh needs SOURCE_DATE_EPOCH}"
 export SOURCE_DATE_EPOCH
 
-architecture=$(dpkg-architecture -qDEB_HOST_ARCH)
+case $runtime in
+  linux-x64) architecture=amd64 ;;
+  linux-arm64) architecture=arm64 ;;
+  *)
+    echo "package.sh knows no Debian architecture for $runtime" >&2
+    exit 1
+    ;;
+esac
 maintainer=maintainers@functional-agent.example
 mkdir -p "$target"
 target=$(cd "$target" && pwd)
@@ -38,54 +48,65 @@ put 755 "$binary" usr/bin/$name
 put 644 "$here/systemd/$name.service" lib/systemd/system/$name.service
 put 644 "$here/deb/default" etc/default/$name
 install -d -m 700 "$stage/etc/$name"
-put 644 "$here/man/$name.8" usr/share/man/man8/$name.8
+put 644 "$documents/$name.8" usr/share/man/man8/$name.8
 put 644 "$here/completions/$name.bash" usr/share/bash-completion/completions/$name
 put 644 "$here/completions/$name.zsh" usr/share/zsh/vendor-completions/_$name
 put 644 "$here/completions/$name.fish" usr/share/fish/vendor_completions.d/$name.fish
 put 644 "$here/deb/lintian-overrides" usr/share/lintian/overrides/$name
-put 644 "$root/CHANGELOG.md" usr/share/doc/$name/changelog
+put 644 "$documents/CHANGELOG.md" usr/share/doc/$name/changelog
+put 644 "$documents/README.md" usr/share/doc/$name/README.md
+put 644 "$documents/THIRD-PARTY-NOTICES.txt" usr/share/doc/$name/THIRD-PARTY-NOTICES.txt
+# Debian keeps licences in this file, that of the package included, and wants no LICENSE beside it.
+put 644 "$documents/copyright" usr/share/doc/$name/copyright
 
 {
-  printf 'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\n'
-  sed -n 's/^Copyright (c) /Copyright: /p' "$root/LICENSE"
-  printf 'License: Expat\n'
-  sed -n '/^Permission is hereby granted/,$p' "$root/LICENSE" | sed 's/^$/./; s/^/ /'
-} >"$work/copyright"
-put 644 "$work/copyright" usr/share/doc/$name/copyright
-
-{
-  printf '%s (%s) stable; urgency=medium\n\n' $name "$version"
+  printf '%s (%s) stable; urgency=medium\n\n' $name "$debian"
   printf '  * Release %s; what changed stands in changelog.gz.\n\n' "$version"
   printf ' -- FunctionalAgent contributors <%s>  %s\n' "$maintainer" "$(date -u -R -d "@$SOURCE_DATE_EPOCH")"
 } >"$work/changelog.Debian"
 put 644 "$work/changelog.Debian" usr/share/doc/$name/changelog.Debian
 
-gzip -9n "$stage/usr/share/man/man8/$name.8" "$stage/usr/share/doc/$name/changelog" "$stage/usr/share/doc/$name/changelog.Debian"
+gzip -9n "$stage/usr/share/man/man8/$name.8" "$stage/usr/share/doc/$name/changelog" "$stage/usr/share/doc/$name/changelog.Debian" \
+  "$stage/usr/share/doc/$name/README.md" "$stage/usr/share/doc/$name/THIRD-PARTY-NOTICES.txt"
 
 # The libraries that the executable is linked against, with the versions it needs.
-mkdir "$work/debian"
-printf 'Source: %s\n\nPackage: %s\nArchitecture: any\n' $name $name >"$work/debian/control"
-depends=$(cd "$work" && dpkg-shlibdeps -O "$stage/usr/bin/$name" 2>/dev/null | sed -n 's/^shlibs:Depends=//p')
-size=$(du -k -s --apparent-size "$stage" | cut -f1)
+if [ "$architecture" = "$(dpkg-architecture -qDEB_HOST_ARCH)" ]; then
+  mkdir "$work/debian"
+  printf 'Source: %s\n\nPackage: %s\nArchitecture: any\n' $name $name >"$work/debian/control"
+  depends=$(cd "$work" && dpkg-shlibdeps -O "$stage/usr/bin/$name" 2>/dev/null | sed -n 's/^shlibs:Depends=//p')
+else
+  # Debian's tool would need that architecture's libraries. All that the executable is linked against is of glibc.
+  others=$(readelf --dynamic "$stage/usr/bin/$name" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
+    grep -Ev '^(libc|libm|libdl|libpthread|librt|ld-linux-.*)\.so\.[0-9]+$' || true)
+  [ -z "$others" ] || {
+    echo "package.sh cannot tell which packages of $architecture have $others" >&2
+    exit 1
+  }
+  glibc=$(readelf --version-info "$stage/usr/bin/$name" | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -V | tail -n 1)
+  depends="libc6 (>= $glibc)"
+fi
+[ -n "$depends" ] || {
+  echo "package.sh found no library that $name depends on" >&2
+  exit 1
+}
+# By Debian's rule, which does not depend on the file system: each file in whole KiB, and one for everything else.
+size=$(find "$stage" -type f -printf '%s\n' -o -printf '1\n' | awk '{ sum += int(($1 + 1023) / 1024) } END { print sum }')
 
 install -d -m 755 "$stage/DEBIAN"
-sed -e "s/@VERSION@/$version/; s/@ARCHITECTURE@/$architecture/; s/@SIZE@/$size/; s/@MAINTAINER@/$maintainer/" \
+sed -e "s/@VERSION@/$debian/; s/@ARCHITECTURE@/$architecture/; s/@SIZE@/$size/; s/@MAINTAINER@/$maintainer/" \
   -e "s/@DEPENDS@/$depends, init-system-helpers (>= 1.54~)/" "$here/deb/control.in" >"$stage/DEBIAN/control"
 printf '/etc/default/%s\n' $name >"$stage/DEBIAN/conffiles"
 install -m 755 "$here/deb/postinst" "$here/deb/prerm" "$here/deb/postrm" "$stage/DEBIAN/"
 (cd "$stage" && find . -path ./DEBIAN -prune -o -type f -printf '%P\0' | sort -z | xargs -0 md5sum) >"$work/md5sums"
 install -m 644 "$work/md5sums" "$stage/DEBIAN/md5sums"
-chmod 755 "$stage" "$stage/etc" "$stage/usr" "$stage/lib"
-dpkg-deb --root-owner-group -Zxz --build "$stage" "$target/${name}_${version}_$architecture.deb" >/dev/null
+find "$stage" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+dpkg-deb --root-owner-group -Zxz --build "$stage" "$target/${name}_${debian}_$architecture.deb" >/dev/null
 
 # ---- .tar.gz
-folder=$name-$version-linux-$architecture
-mkdir -p "$work/$folder/completions"
-install -m 755 "$binary" "$work/$folder/$name"
-install -m 644 "$here/systemd/$name.service" "$here/man/$name.8" "$here/deb/default" "$root/README.md" "$root/CHANGELOG.md" \
-  "$root/LICENSE" "$work/$folder/"
-install -m 644 "$here/completions/"* "$work/$folder/completions/"
-tar -C "$work" --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -cf - "$folder" |
-  gzip -9n >"$target/$folder.tar.gz"
-
-printf '%s\n' "$target/${name}_${version}_$architecture.deb" "$target/$folder.tar.gz"
+folder=$work/$name-$version-$runtime
+mkdir -p "$folder/completions"
+install -m 755 "$binary" "$folder/$name"
+install -m 644 "$here/systemd/$name.service" "$here/deb/default" "$documents/$name.8" "$documents/README.md" "$documents/CHANGELOG.md" \
+  "$documents/LICENSE" "$documents/THIRD-PARTY-NOTICES.txt" "$folder/"
+install -m 644 "$here/completions/"* "$folder/completions/"
+sh "$here/archive.sh" "$folder" "$target/$(basename "$folder").tar.gz"

@@ -238,6 +238,44 @@ let tests =
 
                 Expect.equal skips [] "only Skip.fs skips"
 
+            testCase "the version stands in CHANGELOG.md and nowhere else"
+            <| fun () ->
+                let number =
+                    match
+                        files.Value
+                        |> List.find (fst >> (=) "CHANGELOG.md")
+                        |> snd
+                        |> Agent.Build.Version.newest
+                    with
+                    | Ok heading -> heading.Number
+                    | Error reason -> failtest reason
+
+                // What may name a version of others that happens to be the same.
+                let ofOthers =
+                    [
+                        "CHANGELOG.md"
+                        "paket.lock"
+                        "paket.dependencies"
+                        ".config/dotnet-tools.json"
+                        "docs/dependencies.md"
+                    ]
+
+                let mayNot (name: string) =
+                    not (
+                        List.contains name ofOthers
+                        || name.StartsWith("tests/fixtures/", StringComparison.Ordinal)
+                    )
+
+                Expect.equal (found (Regex $@"(?<![\d.]){Regex.Escape number}(?!\d)") mayNot) [] "literals"
+
+                let property =
+                    Regex @"<(Version|VersionPrefix|AssemblyVersion|FileVersion|InformationalVersion|PackageVersion)>\s*\d"
+
+                let isProject (name: string) =
+                    Regex.IsMatch(name, @"\.(props|targets|csproj|fsproj)$")
+
+                Expect.equal (found property isProject) [] "properties of projects"
+
             testCase "every source file is compiled"
             <| fun () ->
                 let projects =
