@@ -63,6 +63,10 @@ let private package (umask: string) (runtime: string) (executable: string) (dire
 
     Expect.equal written (Ok()) "documents"
 
+    // A machine without Debian's tools skips the test.
+    for tool in [ "dpkg-shlibdeps"; "readelf" ] do
+        succeed [] tool [ "--version" ] |> ignore
+
     let script =
         $"umask {umask}; exec sh packaging/package.sh '{executable}' 1.2.3-dev 1.2.3~dev {runtime} '{documents}' '{target}'"
 
