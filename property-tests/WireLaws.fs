@@ -6,11 +6,13 @@ open System.Buffers
 open System.Text
 open System.Text.Json
 open System.Text.Json.Nodes
+open Agent.Build
 open Agent.Core
 open Agent.Core.Units
 open Agent.PropertyTests.Generators
 open Agent.PropertyTests.Laws
 open Agent.PropertyTests.Snapshots
+open Agent.Tests
 open Expecto
 open FsCheck
 open FsCheck.FSharp
@@ -154,54 +156,10 @@ let private bytesOf (indented: bool) (sample: Sample, agent: AgentInfo) : byte[]
     Wire.write output indented sample agent
     output.WrittenSpan.ToArray()
 
-/// Where a value is not what its key says.
-let rec private oddities (path: string) (key: Key) (value: JsonElement) : string list =
-    let isInstant () =
-        DateTimeOffset.TryParse(value.GetString(), Globalization.CultureInfo.InvariantCulture)
-        |> fst
+let private schema = lazy (JsonDocument.Parse(KeyDocs.schema Wire.body).RootElement)
 
-    let all (isRight: JsonElement -> bool) =
-        value.EnumerateArray() |> Seq.forall isRight
-
-    let isText (value: JsonElement) = value.ValueKind = JsonValueKind.String
-
-    match value.ValueKind, key.Kind with
-    | JsonValueKind.Null, _ when key.IsNullable -> []
-    | JsonValueKind.Number, KeyKind.Number -> []
-    | JsonValueKind.Number, KeyKind.Int when fst (value.TryGetInt32()) -> []
-    | JsonValueKind.Number, KeyKind.Counter when fst (value.TryGetInt64()) && value.GetInt64() >= 0L -> []
-    | (JsonValueKind.True | JsonValueKind.False), KeyKind.Bool -> []
-    | JsonValueKind.String, KeyKind.Text -> []
-    | JsonValueKind.String, KeyKind.Instant when isInstant () -> []
-    | JsonValueKind.String, KeyKind.OneOf words when Array.contains (string (value.GetString())) words -> []
-    | JsonValueKind.Array, KeyKind.Texts when all isText -> []
-    | JsonValueKind.Array, KeyKind.Numbers when
-        all (fun entry -> entry.ValueKind = JsonValueKind.Number || entry.ValueKind = JsonValueKind.Null)
-        ->
-        []
-    | JsonValueKind.Object, KeyKind.Labels when value.EnumerateObject() |> Seq.forall (fun entry -> isText entry.Value) -> []
-    | JsonValueKind.Object, KeyKind.Object table -> odditiesOf path table value
-    | JsonValueKind.Array, KeyKind.Objects table ->
-        value.EnumerateArray()
-        |> Seq.mapi (fun index entry -> odditiesOf $"{path}[{index}]" table entry)
-        |> List.concat
-    | _ -> [ path ]
-
-/// The same of an object, whose members must be those of its rows in their order.
-and private odditiesOf (path: string) (table: KeyTable) (value: JsonElement) : string list =
-    if
-        value.ValueKind = JsonValueKind.Object
-        && [ for entry in value.EnumerateObject() -> entry.Name ] = [ for key in table.Keys -> key.Name ]
-    then
-        table.Keys
-        |> Seq.collect (fun key -> oddities $"{path}.{key.Name}" key (value.GetProperty key.Name))
-        |> List.ofSeq
-    else
-        [ path ]
-
-let private isAsItsRowsSay (json: byte[]) : bool =
-    use document = JsonDocument.Parse(ReadOnlyMemory json)
-    noneOf (odditiesOf "$" Wire.body document.RootElement)
+let private isAsSchemaSays (json: byte[]) : bool =
+    noneOf (JsonSchema.faultsOf schema.Value json)
 
 /// The value with one field after the other as the other value has it, where that makes a difference.
 let rec private crossings (kind: Type) (one: objnull) (other: objnull) : (string * objnull) list =
@@ -280,8 +238,7 @@ let tests =
                             lost Rows.interfaceAddress one.System.Interfaces other.System.Interfaces
                         ]
                 ))
-            lawOf wholeCases "a body has the members of its rows, of their kinds, and null only where they allow it" body (fun body ->
-                isAsItsRowsSay (bytesOf false body))
+            lawOf wholeCases "a body is as the JSON schema says" body (fun body -> isAsSchemaSays (bytesOf false body))
             lawOf wholeCases "indented and plain are the same body" body (fun body ->
                 let reread = JsonNode.Parse(ReadOnlySpan(bytesOf true body)) |> nonNull
                 JsonNode.DeepEquals(reread, JsonNode.Parse(ReadOnlySpan(bytesOf false body))))
@@ -293,7 +250,7 @@ let tests =
                 (Gen.zip wildSample agent)
                 (fun body ->
                     let json = bytesOf false body
-                    noneOf (JsonLaws.faultsOf json) && isAsItsRowsSay json)
+                    noneOf (JsonLaws.faultsOf json) && isAsSchemaSays json)
             lawOf wholeCases "a body is one line, and its agent has at most 25 keys" body (fun body ->
                 let json = bytesOf false body
                 use document = JsonDocument.Parse(ReadOnlyMemory json)

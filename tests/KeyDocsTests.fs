@@ -2,7 +2,6 @@
 module Agent.Tests.KeyDocsTests
 
 open System
-open System.Globalization
 open System.IO
 open System.Text
 open System.Text.Json
@@ -21,82 +20,10 @@ let private rewrite = "it is not what `dotnet fsi build.fsx -t Docs` writes"
 
 let private full = WireTests.body WireTests.full WireTests.agent
 
-let private textsIn (array: JsonElement) =
-    [ for entry in array.EnumerateArray() -> entry.ToString() ]
-
-/// What JSON Schema's words, as far as our schema uses them, say against a value: the path and the word of each fault.
-let rec private faults (root: JsonElement) (schema: JsonElement) (path: string) (value: JsonElement) : string list =
-    let isType (name: string) =
-        match name, value.ValueKind with
-        | "null", JsonValueKind.Null
-        | "string", JsonValueKind.String
-        | "number", JsonValueKind.Number
-        | "object", JsonValueKind.Object
-        | "array", JsonValueKind.Array
-        | "boolean", (JsonValueKind.True | JsonValueKind.False) -> true
-        | "integer", JsonValueKind.Number -> value.TryGetInt64() |> fst
-        | _ -> false
-
-    let isNumber = value.ValueKind = JsonValueKind.Number
-    let isObject = value.ValueKind = JsonValueKind.Object
-
-    [
-        for word in schema.EnumerateObject() do
-            let fails isFault =
-                if isFault then [ $"{path}: {word.Name}" ] else []
-
-            match word.Name with
-            | "$schema"
-            | "$comment"
-            | "$defs"
-            | "title"
-            | "description"
-            | "x-unit"
-            | "x-of" -> ()
-            | "type" when word.Value.ValueKind = JsonValueKind.Array -> yield! fails (not (textsIn word.Value |> List.exists isType))
-            | "type" -> yield! fails (not (isType (word.Value.ToString())))
-            | "minimum" -> yield! fails (isNumber && value.GetDecimal() < word.Value.GetDecimal())
-            | "maximum" -> yield! fails (isNumber && value.GetDecimal() > word.Value.GetDecimal())
-            | "enum" -> yield! fails (not (List.contains (value.ToString()) (textsIn word.Value)))
-            | "format" ->
-                yield!
-                    fails (
-                        value.ValueKind = JsonValueKind.String
-                        && not (fst (DateTimeOffset.TryParse(value.ToString(), CultureInfo.InvariantCulture)))
-                    )
-            | "$ref" ->
-                let name = (word.Value.ToString()).Substring "#/$defs/".Length
-                yield! faults root (root.GetProperty("$defs").GetProperty name) path value
-            | "anyOf" ->
-                yield!
-                    fails (
-                        word.Value.EnumerateArray()
-                        |> Seq.forall (fun one -> faults root one path value <> [])
-                    )
-            | "required" ->
-                for name in textsIn word.Value do
-                    yield! fails (isObject && not (fst (value.TryGetProperty name)))
-            | "properties" when isObject ->
-                for entry in value.EnumerateObject() do
-                    match word.Value.TryGetProperty entry.Name with
-                    | true, inner -> yield! faults root inner $"{path}.{entry.Name}" entry.Value
-                    | _ -> ()
-            | "additionalProperties" when isObject ->
-                for entry in value.EnumerateObject() do
-                    yield! faults root word.Value $"{path}.{entry.Name}" entry.Value
-            | "items" when value.ValueKind = JsonValueKind.Array ->
-                for index, entry in Seq.indexed (value.EnumerateArray()) do
-                    yield! faults root word.Value $"{path}[{index}]" entry
-            | "properties"
-            | "additionalProperties"
-            | "items" -> ()
-            | other -> failtest $"the test does not know the word {other}"
-    ]
+let private schema = lazy (JsonDocument.Parse(fileOf "docs/sample.schema.json"))
 
 let private faultsOf (body: string) : string list =
-    use schema = JsonDocument.Parse(fileOf "docs/sample.schema.json")
-    use value = JsonDocument.Parse body
-    faults schema.RootElement schema.RootElement "$" value.RootElement
+    JsonSchema.faultsOf schema.Value.RootElement (Encoding.UTF8.GetBytes body)
 
 /// The objects of a body that are written of each table.
 let rec private objectsOf (table: KeyTable) (value: JsonElement) : (string * JsonElement) list =
@@ -232,5 +159,5 @@ let tests =
                     """{"type":["number","null"],"description":"a share made up for this test","x-unit":"%","x-of":"agent"}"""
                     "in the schema"
 
-                Expect.contains (textsIn (disk.GetProperty "required")) "scratch_percent" "always there"
+                Expect.contains (JsonSchema.textsIn (disk.GetProperty "required")) "scratch_percent" "always there"
         ]

@@ -271,7 +271,6 @@ module Intake =
     // ---- the parts of a body ---------------------------------------------------------------------------------------------
 
     /// An entry of one of the lists.
-    [<Struct>]
     type private Entry =
         {
             /// A trimmed label, or a number; empty when it is missing.
