@@ -175,8 +175,7 @@ module Verdict =
     let private nothingSeen =
         Decision.starting $"Watching: a verdict needs {Figures.time Limits.start} of evidence."
 
-    let private notBegun =
-        Decision.starting "It began a moment ago and has not used its GPUs yet."
+    let private notBegun = Decision.starting "It began a moment ago and has not used its GPUs yet."
 
     let private remembered (jobs: JobMemory[]) (id: string) : JobMemory voption =
         match jobs |> Array.tryFind (fun memory -> String.Equals(memory.Id, id)) with
@@ -208,23 +207,44 @@ module Verdict =
                 // A clock that was set back leaves looks of the future, which are gone from the window.
                 From = if memory.From > at then at else memory.From
                 SeenFor = min Limits.longest (memory.SeenFor + length)
-                Gpus = Array.append memory.Gpus mine |> Array.distinct |> Array.truncate Limits.mostFaults
+                Gpus =
+                    Array.append memory.Gpus mine
+                    |> Array.distinct
+                    |> Array.truncate Limits.mostFaults
             }
 
-    /// A job that sets itself up is not judged by that: what counts begins with its first work on a GPU.
+    /// What counts begins with this look.
+    let private fromNow (newest: Evidence) (memory: JobMemory) : JobMemory =
+        { memory with
+            HasBegun = true
+            From = newest.At
+            SeenFor = Window.lengthOf newest
+        }
+
+    /// A job that sets itself up is not judged by that: what counts begins with its first work on a GPU. Nor is one that stood still by that, once
+    /// it works again.
     let private begun (scene: Scene) (newest: Evidence) (memory: JobMemory) : JobMemory =
-        if memory.HasBegun then
-            memory
-        else
+        let isAtWork =
             match scene.Busy with
-            | ValueSome busy when busy < Limits.begun && memory.SeenFor < Limits.warmUp -> memory
-            | ValueSome busy when busy < Limits.begun -> { memory with HasBegun = true }
-            | _ ->
-                { memory with
-                    HasBegun = true
-                    From = newest.At
-                    SeenFor = Window.lengthOf newest
-                }
+            | ValueSome busy -> busy >= Limits.begun
+            | ValueNone -> true
+
+        let stoodStill =
+            match memory.Still.Unused with
+            | ValueSome since -> Window.since since newest.At > Limits.window
+            | ValueNone -> false
+
+        if memory.HasBegun then
+            if stoodStill && isAtWork then
+                fromNow newest memory
+            else
+                memory
+        elif isAtWork then
+            fromNow newest memory
+        elif memory.SeenFor >= Limits.warmUp then
+            { memory with HasBegun = true }
+        else
+            memory
 
     /// The job over the looks that count.
     let private over (looks: Means.Part<Evidence>[]) (from: DateTimeOffset) (place: int) (job: Job) : Means.Part<Job>[] =
@@ -260,20 +280,14 @@ module Verdict =
         // The GPUs of a job that has just begun are judged by the same looks as the job.
         let gpus =
             if memory.From > looks[0].Item.At then
-                looks
-                |> Array.filter (fun look -> look.Item.At >= memory.From)
-                |> Window.gpus
+                looks |> Array.filter (fun look -> look.Item.At >= memory.From) |> Window.gpus
             else
                 gpus
 
         let scene = Scene.make isAnonymous gpus host mean
         let length = Window.lengthOf newest
 
-        let seen =
-            if isAnonymous then
-                Window.seen looks
-            else
-                Window.seen parts
+        let seen = if isAnonymous then Window.seen looks else Window.seen parts
 
         let still = Standstill.update scene newest.At seen memory.Still
 
@@ -357,11 +371,7 @@ module Verdict =
         let length = Window.lengthOf newest
         let seenFor = min Limits.longest (state.SeenFor + length)
 
-        let users =
-            if newest.Jobs.Length > 0 then
-                ValueNone
-            else
-                anonymous gpus
+        let users = if newest.Jobs.Length > 0 then ValueNone else anonymous gpus
 
         let jobs =
             match users with
@@ -387,8 +397,7 @@ module Verdict =
             if jobs.Length > 0 then
                 ValueNone
             else
-                let before =
-                    state.Host |> ValueOption.defaultWith (fun () -> Hold.first at nothingSeen)
+                let before = state.Host |> ValueOption.defaultWith (fun () -> Hold.first at nothingSeen)
 
                 if seenFor < Limits.start then
                     ValueSome before

@@ -47,10 +47,11 @@ let private noWaitClue (scene: Scene) =
     scene.Job.CpuWait
     |> Clue.share "wait for a CPU" Limits.cpuWait (fun wait -> -(Clue.ramp (0.6 * Limits.cpuWait) (2.0 * Limits.cpuWait) wait))
 
-let private quota (scene: Scene) (strength: float<percent>) : Finding =
+let private quota (scene: Scene) (part: float) (strength: float<percent>) : Finding =
     {
         Label = VerdictLabel.CpuQuota
         Strength = strength
+        Part = part
         Clues =
             Clue.share "throttled periods" Limits.cpuThrottled (Clue.ramp 0.0<percent> (2.0 * Limits.cpuThrottled)) scene.Job.CpuThrottled
             @ Clue.share
@@ -62,10 +63,11 @@ let private quota (scene: Scene) (strength: float<percent>) : Finding =
             @ (if isLimited scene then waitClue scene else [])
     }
 
-let private contended (scene: Scene) (strength: float<percent>) : Finding =
+let private contended (scene: Scene) (part: float) (strength: float<percent>) : Finding =
     {
         Label = VerdictLabel.CpuContended
         Strength = strength
+        Part = part
         Clues =
             waitClue scene
             @ Clue.share
@@ -78,20 +80,21 @@ let private contended (scene: Scene) (strength: float<percent>) : Finding =
     }
 
 /// What the CPU side of a stage is held by: its own work, its quota, or others. `own` is what it is where a CPU is free.
-let private ofStage (scene: Scene) (strength: float<percent>) (own: float<percent> -> Finding) : Finding list =
+let private ofStage (scene: Scene) (stage: Stage) (strength: float<percent>) (own: float<percent> -> Finding) : Finding list =
+    let part = stage.PartOf stage.CpuSide
     let wait = scene.Job.CpuWait |> ValueOption.defaultValue 0.0<percent>
 
     if isHeldByQuota scene then
-        [ quota scene strength ]
+        [ quota scene part strength ]
     elif wait >= Limits.cpuWait then
         [
-            contended scene strength
+            contended scene part strength
             own (strength * 0.9 * (Limits.cpuWait / wait))
         ]
     elif wait >= 0.4 * Limits.cpuWait then
         [
             own strength
-            contended scene (strength * 0.9 * (wait / Limits.cpuWait))
+            contended scene part (strength * 0.9 * (wait / Limits.cpuWait))
         ]
     else
         [ own strength ]
@@ -100,6 +103,7 @@ let private loader (scene: Scene) (stage: Stage) (strength: float<percent>) : Fi
     {
         Label = VerdictLabel.LoaderCpu
         Strength = strength
+        Part = stage.PartOf stage.CpuSide
         Clues =
             Clue.share
                 "loaders busy"
@@ -119,8 +123,7 @@ let private loader (scene: Scene) (stage: Stage) (strength: float<percent>) : Fi
     }
 
 let private mainThread (scene: Scene) (strength: float<percent>) : Finding =
-    let busiest =
-        scene.Job.MainThread |> ValueOption.orElse scene.Job.BusiestThread
+    let busiest = scene.Job.MainThread |> ValueOption.orElse scene.Job.BusiestThread
 
     let together =
         match busiest, scene.Busy with
@@ -130,6 +133,7 @@ let private mainThread (scene: Scene) (strength: float<percent>) : Finding =
     {
         Label = VerdictLabel.MainThread
         Strength = strength
+        Part = scene.Main.PartOf scene.Main.CpuSide
         Clues =
             Clue.share "main thread busy" Limits.busyThread (Clue.ramp 30.0<percent> 75.0<percent>) busiest
             @ Clue.share "main thread and GPU together" Limits.busyThread (Clue.ramp 75.0<percent> 95.0<percent>) together
@@ -151,6 +155,7 @@ let private lonelyThread (scene: Scene) : Finding list =
             {
                 Label = label
                 Strength = 0.75 * busy * scene.Feeding
+                Part = 1.0
                 Clues =
                     Clue.share
                         (if role.IsLoader then "busiest loader" else "busiest thread")
@@ -167,7 +172,7 @@ let private ofMachine (scene: Scene) : Finding list =
     let isUnknown = scene.Job.MainThread.IsNone && scene.Job.LoadersBusy.IsNone
 
     match host.CpuBusy, host.BusiestCpu with
-    | ValueSome busy, _ when isUnknown && busy >= Limits.hostCpuFull -> [ contended scene (busy * scene.Feeding) ]
+    | ValueSome busy, _ when isUnknown && busy >= Limits.hostCpuFull -> [ contended scene 1.0 (busy * scene.Feeding) ]
     | ValueSome busy, ValueSome one when
         isUnknown
         && scene.Job.BusiestThread.IsNone
@@ -182,11 +187,13 @@ let private ofMachine (scene: Scene) : Finding list =
             {
                 Label = VerdictLabel.MainThread
                 Strength = 0.8 * one * scene.Feeding
+                Part = 1.0
                 Clues = clues
             }
             {
                 Label = VerdictLabel.LoaderCpu
                 Strength = 0.7 * one * scene.Feeding
+                Part = 1.0
                 Clues = clues
             }
         ]
@@ -197,12 +204,12 @@ let find (scene: Scene) : Finding list =
     let loaders =
         match scene.Loaders with
         | ValueSome stage when stage.CpuSide > 0.0<percent> ->
-            ofStage scene (scene.Feeding * stage.StrengthOf stage.CpuSide) (loader scene stage)
+            ofStage scene stage (scene.Feeding * stage.StrengthOf stage.CpuSide) (loader scene stage)
         | _ -> []
 
     let main =
         if scene.Main.CpuSide > 0.0<percent> then
-            ofStage scene (scene.Main.StrengthOf scene.Main.CpuSide) (mainThread scene)
+            ofStage scene scene.Main (scene.Main.StrengthOf scene.Main.CpuSide) (mainThread scene)
         else
             []
 

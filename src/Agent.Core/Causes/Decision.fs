@@ -29,8 +29,9 @@ type internal Decided =
 /// From findings to one label.
 [<RequireQualifiedAccess>]
 module internal Decision =
-    // What a second label that is as strong takes from the confidence, and a limit that explains only half of the time.
-    let private closeDoubt, partDoubt = 0.15, 0.2
+    // What it takes from the confidence that a limit has only half of its stage's time, and that it explains only half of all. Both are
+    // figures of the limit itself, so that more room in it never makes its label more certain.
+    let private shareDoubt, partDoubt = 0.15, 0.2
 
     // Below 0.5 a verdict is a guess; a label of nothing is less than that.
     let private guess = 0.2
@@ -58,7 +59,7 @@ module internal Decision =
                 | _ -> ValueNone
 
             let doubt =
-                closeDoubt * Clue.ramp Limits.close 1.0 nearness
+                shareDoubt * Clue.ramp Limits.alone Limits.half first.Part
                 + partDoubt * Clue.ramp Limits.stage Limits.explains first.Strength
 
             ValueSome(first, second, Math.Max(0.05, Finding.confidence first - doubt))
@@ -95,7 +96,11 @@ module internal Decision =
         let busiestDisk =
             host.Disks
             |> Array.choose (fun disk -> ValueOption.toOption disk.Busy)
-            |> fun busy -> if busy.Length = 0 then ValueNone else ValueSome(Array.max busy)
+            |> fun busy ->
+                if busy.Length = 0 then
+                    ValueNone
+                else
+                    ValueSome(Array.max busy)
 
         let slowestMount =
             match StorageCauses.busiestMount host with
@@ -132,11 +137,7 @@ module internal Decision =
                 named "received" "B/s" (float Limits.trickle) (NetworkCauses.received scene)
 
             if not (isTold VerdictLabel.Memory) then
-                named
-                    "tasks that stall for memory"
-                    "%"
-                    (float Limits.memoryStall)
-                    (ValueOption.orElse host.MemoryStall job.MemoryStall)
+                named "tasks that stall for memory" "%" (float Limits.memoryStall) (ValueOption.orElse host.MemoryStall job.MemoryStall)
 
             if not (isTold VerdictLabel.Compute || isTold VerdictLabel.Communication) then
                 named "GPU busy" "%" (float Limits.saturated) scene.Busy
@@ -257,7 +258,8 @@ module internal Decision =
             Second = ValueNone
             Confidence = if isQuiet && not scene.IsAnonymous then 0.85 else 0.6
             Reason = $"It stopped: for {Figures.time time} utilisation has been at {Figures.percent busy}{power}, {rest}.{waitsFor}"
-            Fix = $"See where each rank stands: py-spy dump --pid {pid} (and its children); TORCH_NCCL_DUMP_ON_TIMEOUT=1 for the next run. Then restart it."
+            Fix =
+                $"See where each rank stands: py-spy dump --pid {pid} (and its children); TORCH_NCCL_DUMP_ON_TIMEOUT=1 for the next run. Then restart it."
             Evidence = stillWitnesses scene time Limits.hang
             RuledOut = [||]
             Since = since
@@ -271,8 +273,7 @@ module internal Decision =
         let memory =
             let held =
                 (0UL<B>, scene.Job.Gpus)
-                ||> Array.fold (fun sum gpu ->
-                    addSaturating sum (gpu.Memory |> ValueOption.defaultValue 0UL<B>))
+                ||> Array.fold (fun sum gpu -> addSaturating sum (gpu.Memory |> ValueOption.defaultValue 0UL<B>))
 
             if held > 0UL<B> then
                 $" and holds {Figures.number (float held / float (1UL <<< 30))} GiB of GPU memory"
@@ -294,8 +295,7 @@ module internal Decision =
             Label = VerdictLabel.HeldIdle
             Second = ValueNone
             Confidence = if scene.IsAnonymous then anonymous else 0.9
-            Reason =
-                $"It has used neither GPU nor CPU for {Figures.time time}{memory}: {Figures.number hours} GPU-hours so far on {many}."
+            Reason = $"It has used neither GPU nor CPU for {Figures.time time}{memory}: {Figures.number hours} GPU-hours so far on {many}."
             Fix = what
             Evidence = stillWitnesses scene time Limits.idle
             RuledOut = [||]
@@ -315,7 +315,8 @@ module internal Decision =
 
         match fault.Kind with
         | Faults.Kind.Driver problem ->
-            struct ($"No GPU can be read: {problem}", "See dmesg and nvidia-smi; reload the driver (modprobe nvidia), or restart the machine.")
+            struct ($"No GPU can be read: {problem}",
+                    "See dmesg and nvidia-smi; reload the driver (modprobe nvidia), or restart the machine.")
         | Faults.Kind.Lost ->
             struct ($"{gpu} is lost: the driver no longer answers for it",
                     "Drain the machine and restart it; dmesg | grep -i xid says what happened. If it comes back, have the board checked.")
@@ -323,7 +324,8 @@ module internal Decision =
             struct ($"{gpu} reported {count} uncorrected memory errors",
                     $"Restart the job; when the GPU is free, reset it (nvidia-smi --gpu-reset -i {fault.Gpu}) and look at nvidia-smi -q -d ECC,ROW_REMAPPER.")
         | Faults.Kind.RemapPending ->
-            struct ($"{gpu} has memory rows that wait to be remapped", $"When the GPU is free, reset it: nvidia-smi --gpu-reset -i {fault.Gpu}.")
+            struct ($"{gpu} has memory rows that wait to be remapped",
+                    $"When the GPU is free, reset it: nvidia-smi --gpu-reset -i {fault.Gpu}.")
         | Faults.Kind.Xid code ->
             let what =
                 match Xid.description code with
@@ -336,10 +338,13 @@ module internal Decision =
             | Xid.Action.RestartProgram ->
                 struct ($"{event}: an error of the program, the GPU itself is well",
                         "Restart the job; if it comes again, run it under compute-sanitizer or with CUDA_LAUNCH_BLOCKING=1.")
-            | Xid.Action.Reset -> struct ($"{event}: the GPU needs a reset", $"Drain the GPU and reset it: nvidia-smi --gpu-reset -i {fault.Gpu}.")
-            | Xid.Action.Reboot -> struct ($"{event}: a reset does not help", "Drain the machine and restart it; if it comes again, have the board checked.")
+            | Xid.Action.Reset ->
+                struct ($"{event}: the GPU needs a reset", $"Drain the GPU and reset it: nvidia-smi --gpu-reset -i {fault.Gpu}.")
+            | Xid.Action.Reboot ->
+                struct ($"{event}: a reset does not help", "Drain the machine and restart it; if it comes again, have the board checked.")
             | Xid.Action.Report
-            | Xid.Action.Nothing -> struct (event, "See dmesg | grep -i xid and NVIDIA's XID catalogue; nvidia-bug-report.sh collects what NVIDIA asks for.")
+            | Xid.Action.Nothing ->
+                struct (event, "See dmesg | grep -i xid and NVIDIA's XID catalogue; nvidia-bug-report.sh collects what NVIDIA asks for.")
 
     /// What is broken.
     let ofFaults (faults: Faults.Fault[]) : Decided voption =

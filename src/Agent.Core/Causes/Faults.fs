@@ -118,10 +118,7 @@ let private present (evidence: Evidence) : Fault list =
 
 /// How long a fault stays after it was last seen: events leave something behind; what comes and goes every few seconds is one fault.
 let private stays (fault: Fault) : float<s> =
-    if isEvent fault then
-        Limits.eventStays
-    else
-        Limits.change
+    if isEvent fault then Limits.eventStays else Limits.change
 
 /// What is wrong now: what is present, what happened lately, each since it was first seen; the worst first.
 let update (evidence: Evidence) (before: Fault[]) : Fault[] =

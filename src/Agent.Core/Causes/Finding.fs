@@ -15,6 +15,8 @@ type internal Finding =
         Label: VerdictLabel
         /// How much of the job's time it explains, or how occupied the stage is that it limits.
         Strength: float<percent>
+        /// Its part of what its stage does, 0 to 1; 1 where it is alone.
+        Part: float
         /// Who says so.
         Clues: Clue list
     }
@@ -116,6 +118,7 @@ module internal Finding =
             |> List.forall (fun known -> known.Witness.Name <> clue.Witness.Name)
 
         { stronger with
+            Part = max one.Part other.Part
             Clues = stronger.Clues @ List.filter isNew weaker.Clues
         }
 

@@ -75,10 +75,12 @@ let private mainThread (scene: Scene) : string =
     | 0 when not scene.IsAnonymous && not scene.IsHollow ->
         let many = workers scene |> ValueOption.defaultValue 2
         $"If it loads its data itself, set num_workers={many} and pin_memory=True; else see where it spends its time: py-spy dump --pid {pid}."
-    | _ when scene.IsHollow -> "Launch fewer, larger kernels: torch.compile(mode=\"reduce-overhead\") or CUDA graphs, or a larger batch size."
+    | _ when scene.IsHollow ->
+        "Launch fewer, larger kernels: torch.compile(mode=\"reduce-overhead\") or CUDA graphs, or a larger batch size."
     | _ when scene.IsAnonymous ->
         "See what the busy thread does: top -H, then py-spy dump --pid PID; more num_workers if it is a loader, torch.compile if it is the trainer."
-    | _ -> $"See where the main thread spends its time: py-spy record --pid {pid} -o trace.svg; move that into the loaders, or use torch.compile."
+    | _ ->
+        $"See where the main thread spends its time: py-spy record --pid {pid} -o trace.svg; move that into the loaders, or use torch.compile."
 
 let private throttled (scene: Scene) : string =
     match GpuCauses.slowest scene with
@@ -113,7 +115,10 @@ let private contended (scene: Scene) : string =
 
 let private diskRead (scene: Scene) : string =
     match StorageCauses.mostRead scene.Host with
-    | ValueSome disk when scene.Job.Read.IsSome && disk.Read > 2.0 * ValueOption.defaultValue 0.0<B / s> scene.Job.Read ->
+    | ValueSome disk when
+        scene.Job.Read.IsSome
+        && disk.Read > 2.0 * ValueOption.defaultValue 0.0<B / s> scene.Job.Read
+        ->
         $"Others read more from {disk.Device} than this job does: see who (iotop -o), or copy its data set to another disk."
     | _ ->
         "Read less often and in larger pieces: pack small files into shards (WebDataset, tar), keep the data set on local NVMe or in memory (/dev/shm), or raise prefetch_factor."
@@ -177,7 +182,8 @@ let ofJob (scene: Scene) (label: VerdictLabel) : string =
     match label with
     | VerdictLabel.Compute ->
         match scene.Sm, scene.Power with
-        | ValueSome sm, _ when sm < Limits.highSm -> "Only if it should be faster: a larger batch size, or torch.compile, fills the GPU better."
+        | ValueSome sm, _ when sm < Limits.highSm ->
+            "Only if it should be faster: a larger batch size, or torch.compile, fills the GPU better."
         | ValueNone, ValueSome power when power < Limits.highPower ->
             "Only if it should be faster: a larger batch size, or torch.compile, fills the GPU better."
         | _ -> ""
@@ -202,7 +208,8 @@ let ofJob (scene: Scene) (label: VerdictLabel) : string =
 /// What to try on a machine without GPU jobs.
 let ofHost (host: HostEvidence) (label: VerdictLabel) : string =
     match label with
-    | VerdictLabel.MainThread -> $"Let it use more of the {host.Cpus} CPUs: more parallel jobs (make -j, dotnet build -m), or split the work."
+    | VerdictLabel.MainThread ->
+        $"Let it use more of the {host.Cpus} CPUs: more parallel jobs (make -j, dotnet build -m), or split the work."
     | VerdictLabel.CpuContended -> "The hypervisor gives this machine's CPUs to others: ask for dedicated ones, or another host."
     | VerdictLabel.DiskRead -> "Keep what is read in memory or on faster storage; iotop -o says who reads."
     | VerdictLabel.DiskWrite -> "Write temporary files to memory (/dev/shm) or to faster storage; iotop -o says who writes."

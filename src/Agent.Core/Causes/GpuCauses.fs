@@ -96,6 +96,7 @@ let private compute (scene: Scene) (strength: float<percent>) : Finding =
     {
         Label = VerdictLabel.Compute
         Strength = strength
+        Part = scene.Main.PartOf scene.Main.Gpu
         Clues = busyClue scene @ powerClue scene @ smClue scene @ dramClue scene
     }
 
@@ -115,6 +116,7 @@ let private throttled (scene: Scene) (strength: float<percent>) (gpu: GpuEvidenc
     {
         Label = VerdictLabel.Throttled
         Strength = strength
+        Part = scene.Main.PartOf scene.Main.Gpu
         Clues =
             told
             @ Clue.share
@@ -167,6 +169,7 @@ let private communication (scene: Scene) (strength: float<percent>) : Finding =
     {
         Label = VerdictLabel.Communication
         Strength = strength
+        Part = scene.Main.PartOf scene.Main.Gpu
         Clues =
             Clue.share "GPU busy" Limits.saturated (Clue.ramp Limits.spreadBusiest Limits.saturated) scene.Busy
             @ Clue.share "GPU power" Limits.lowPower (fun power -> Clue.swing Limits.highPower Limits.lowPower power) scene.Power

@@ -77,8 +77,14 @@ module internal Hold =
         else
             let next = doubted held decided length
 
-            let isDue =
-                next.OtherFor >= Limits.change || next.UnsettledFor >= Limits.unsettled
+            // Between two labels there is often a moment that nothing explains, because the window has something of both.
+            let enough =
+                if decided.Label.IsUnknown then
+                    Limits.unsettled
+                else
+                    Limits.change
+
+            let isDue = next.OtherFor >= enough || next.UnsettledFor >= Limits.unsettled
 
             let isFree =
                 match held.Changed with

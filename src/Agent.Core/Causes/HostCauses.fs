@@ -39,6 +39,7 @@ let private compute (host: HostEvidence) : Finding list =
         [
             {
                 Label = VerdictLabel.Compute
+                Part = 1.0
                 Strength = Limits.ownShare * busy
                 Clues =
                     Clue.share "all CPUs" Limits.hostBusy (Clue.swing 40.0<percent> Limits.hostBusy) host.CpuBusy
@@ -65,6 +66,7 @@ let private oneThread (host: HostEvidence) : Finding list =
             [
                 {
                     Label = VerdictLabel.MainThread
+                    Part = 1.0
                     Strength = Limits.stage
                     Clues =
                         Clue.share "busiest CPU" Limits.hostOneCpu (Clue.ramp 40.0<percent> Limits.hostOneCpu) busiest
@@ -87,6 +89,7 @@ let private storage (host: HostEvidence) : Finding list =
         [
             {
                 Label = VerdictLabel.NetworkStorage
+                Part = 1.0
                 Strength = max share 60.0<percent>
                 Clues =
                     Clue.number
@@ -103,8 +106,7 @@ let private storage (host: HostEvidence) : Finding list =
             }
         ]
     | _, ValueSome read, ValueSome written when isStalling && read.Read + written.Written > 0.0<B / s> ->
-        let isReading =
-            (host.Disks |> Array.sumBy _.Read) >= (host.Disks |> Array.sumBy _.Written)
+        let isReading = (host.Disks |> Array.sumBy _.Read) >= (host.Disks |> Array.sumBy _.Written)
 
         let label, disk, latency =
             if isReading then
@@ -115,6 +117,7 @@ let private storage (host: HostEvidence) : Finding list =
         [
             {
                 Label = label
+                Part = 1.0
                 Strength = share
                 Clues = stallClue host @ diskClues disk latency
             }
@@ -127,6 +130,7 @@ let private network (host: HostEvidence) : Finding list =
         [
             {
                 Label = VerdictLabel.Network
+                Part = 1.0
                 Strength = full
                 Clues =
                     Clue.share
@@ -158,6 +162,7 @@ let private memory (host: HostEvidence) : Finding list =
         [
             {
                 Label = VerdictLabel.Memory
+                Part = 1.0
                 Strength = min 100.0<percent> (Limits.explains + 2.0 * stall)
                 Clues =
                     Clue.share
@@ -180,11 +185,8 @@ let private stolen (host: HostEvidence) : Finding list =
         [
             {
                 Label = VerdictLabel.CpuContended
-                Strength =
-                    min
-                        100.0<percent>
-                        ((host.CpuBusy |> ValueOption.defaultValue 0.0<percent>)
-                         + 2.0 * steal)
+                Part = 1.0
+                Strength = min 100.0<percent> ((host.CpuBusy |> ValueOption.defaultValue 0.0<percent>) + 2.0 * steal)
                 Clues =
                     Clue.share "taken by the hypervisor" Limits.steal (Clue.ramp 0.0<percent> (2.0 * Limits.steal)) host.Steal
                     @ Clue.share "tasks that stall for a CPU" Limits.hostCpuStall (Clue.ramp 0.0<percent> Limits.hostCpuStall) host.CpuStall
@@ -195,11 +197,17 @@ let private stolen (host: HostEvidence) : Finding list =
 let private idle (host: HostEvidence) : Finding list =
     let isWaiting = reaches Limits.ioStall host.IoStall || reaches Limits.iowait host.Iowait
 
+    let isWorking =
+        match coresUsed host with
+        | ValueSome used -> used >= ratioOfPercent Limits.hostOneCpu
+        | ValueNone -> false
+
     match host.CpuBusy with
-    | ValueSome busy when busy < Limits.hostIdle && not isWaiting ->
+    | ValueSome busy when busy < Limits.hostIdle && not isWaiting && not isWorking ->
         [
             {
                 Label = VerdictLabel.Idle
+                Part = 1.0
                 Strength = 100.0<percent> - busy - Limits.hostIdle
                 Clues =
                     Clue.share "all CPUs" Limits.hostIdle (fun busy -> Clue.ramp (1.5 * Limits.hostIdle) 0.0<percent> busy) host.CpuBusy

@@ -159,12 +159,9 @@ let find (scene: Scene) : Finding list =
             {
                 Label = VerdictLabel.Imbalance
                 Strength = if loadersAreFull then 90.0<percent> else 100.0<percent>
+                Part = 1.0
                 Clues =
-                    Clue.share
-                        $"difference between the GPUs, {name}"
-                        Limits.spread
-                        (Clue.ramp 0.0<percent> Limits.spread)
-                        (ValueSome gap)
+                    Clue.share $"difference between the GPUs, {name}" Limits.spread (Clue.ramp 0.0<percent> Limits.spread) (ValueSome gap)
                     @ Clue.share
                         $"{name} of the others"
                         Limits.spreadBusiest

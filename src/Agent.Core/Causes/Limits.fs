@@ -149,6 +149,9 @@ let hostCpuFull = 90.0<percent>
 /// Share of the machine's CPUs that others use before they are named.
 let othersUse = 25.0<percent>
 
+/// From this part of its stage's time on a limit is alone there, and down to the second figure it is one of two.
+let alone, half = 0.8, 0.5
+
 /// A second label is told from this share of the first one's strength on.
 let close = 0.65
 

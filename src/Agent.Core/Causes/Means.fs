@@ -18,8 +18,7 @@ type Part<'item> =
         Item: 'item
     }
 
-let private isValue (value: float) =
-    value >= 0.0 && value <= Limits.largest
+let private isValue (value: float) = value >= 0.0 && value <= Limits.largest
 
 /// A value that can be true.
 let known (value: float<'u> voption) : float<'u> voption =
@@ -220,8 +219,7 @@ let job (parts: Part<Job>[]) : Job =
         Gpus =
             (newest parts).Gpus
             |> Array.mapi (fun place mine ->
-                let seen =
-                    across parts _.Gpus place (fun other -> other.Index = mine.Index && other.Uuid = mine.Uuid)
+                let seen = across parts _.Gpus place (fun other -> other.Index = mine.Index && other.Uuid = mine.Uuid)
 
                 { mine with
                     SmShare = share seen _.SmShare

@@ -63,7 +63,8 @@ let find (scene: Scene) : Finding list =
 
     // Mounts of network storage get their data over the same links.
     let mounted =
-        scene.Host.NetworkMounts |> Array.sumBy (fun mount -> mount.Read + mount.Written)
+        scene.Host.NetworkMounts
+        |> Array.sumBy (fun mount -> mount.Read + mount.Written)
 
     let isStorage =
         match received with
@@ -76,11 +77,7 @@ let find (scene: Scene) : Finding list =
         let link =
             match full with
             | ValueSome(struct (link, full)) ->
-                Clue.share
-                    $"{link.Name} of its speed"
-                    Limits.linkFull
-                    (Clue.ramp (0.6 * Limits.linkFull) Limits.linkFull)
-                    (ValueSome full)
+                Clue.share $"{link.Name} of its speed" Limits.linkFull (Clue.ramp (0.6 * Limits.linkFull) Limits.linkFull) (ValueSome full)
             | ValueNone -> []
 
         let own = scene.Job.NetworkReceived.IsSome
@@ -90,7 +87,9 @@ let find (scene: Scene) : Finding list =
         let isExchange =
             scene.CanCommunicate
             && both >= Limits.movingNetwork
-            && both >= 0.5 * (scene.Host.Links |> Array.sumBy (fun link -> max link.Received link.Sent))
+            && both
+               >= 0.5
+                  * (scene.Host.Links |> Array.sumBy (fun link -> max link.Received link.Sent))
 
         [
             {
@@ -100,14 +99,16 @@ let find (scene: Scene) : Finding list =
                     else
                         VerdictLabel.Network
                 Strength = left
+                Part = 1.0
                 Clues =
                     // Bytes of the whole machine may be somebody else's.
                     Clue.bytes
-                        (if own then "bytes received" else "bytes received by the machine")
+                        (if own then
+                             "bytes received"
+                         else
+                             "bytes received by the machine")
                         Limits.trickle
-                        (fun bytes ->
-                            (if own then 1.0 else 0.45)
-                            * Clue.ramp 0.0<B / s> (5.0 * Limits.trickle) bytes)
+                        (fun bytes -> (if own then 1.0 else 0.45) * Clue.ramp 0.0<B / s> (5.0 * Limits.trickle) bytes)
                         received
                     @ link
                     @ Clue.share "loaders busy or blocked" Limits.asleep (Clue.swing Limits.asleep 20.0<percent>) loadersBusy

@@ -50,8 +50,7 @@ let private loaderCpu (scene: Scene) : string =
     $"{Figures.waiting scene} while {Figures.loadersWork scene}{busy}{each}."
 
 let private mainThread (scene: Scene) : string =
-    let busiest =
-        scene.Job.MainThread |> ValueOption.orElse scene.Job.BusiestThread
+    let busiest = scene.Job.MainThread |> ValueOption.orElse scene.Job.BusiestThread
 
     match busiest, scene.Busy with
     | ValueSome thread, ValueSome busy when not scene.IsHollow && thread + busy <= 115.0<percent> ->
@@ -244,15 +243,16 @@ let private imbalance (scene: Scene) : string =
             $"{found.Unused} of its {scene.Gpus.Length} GPUs do nothing (GPU {found.Gpu.Index} first); the others are busy {others} of the time."
         | Imbalance.Kind.LateInput ->
             $"GPU {found.Gpu.Index} is busy {own} of the time, the others {others} at low power: they wait for it inside a collective, and it waits for its data.{why}"
-        | Imbalance.Kind.MoreWork ->
-            $"GPU {found.Gpu.Index} is busy {own} of the time, the others only {others}: they wait for it.{why}"
+        | Imbalance.Kind.MoreWork -> $"GPU {found.Gpu.Index} is busy {own} of the time, the others only {others}: they wait for it.{why}"
         | Imbalance.Kind.Slower ->
             $"All GPUs are busy, but only GPU {found.Gpu.Index} works hard: {own} of its power limit, the others {others}. They wait for it inside a collective.{why}"
-        | Imbalance.Kind.LessWork -> $"GPU {found.Gpu.Index} is busy {own} of the time, the others {others}: it has less to do than they have.{why}"
+        | Imbalance.Kind.LessWork ->
+            $"GPU {found.Gpu.Index} is busy {own} of the time, the others {others}: it has less to do than they have.{why}"
 
 let private nothing (scene: Scene) (ruledOut: Witness[]) : string =
     let figures =
-        ruledOut |> Array.map (fun witness -> $"{witness.Name} {Figures.witness witness}")
+        ruledOut
+        |> Array.map (fun witness -> $"{witness.Name} {Figures.witness witness}")
 
     if figures.Length = 0 then
         $"{Figures.waiting scene}, and nothing that could explain it can be read."
@@ -284,11 +284,14 @@ let ofJob (scene: Scene) (label: VerdictLabel) (second: VerdictLabel voption) (r
 
 /// The reason of a machine's label where nobody uses GPUs.
 let ofHost (host: HostEvidence) (label: VerdictLabel) (second: VerdictLabel voption) (ruledOut: Witness[]) (evidence: Witness[]) : string =
-    let cpus =
-        share host.CpuBusy (fun busy -> $"The {host.Cpus} CPUs are busy {busy} of the time")
+    let cpus = share host.CpuBusy (fun busy -> $"The {host.Cpus} CPUs are busy {busy} of the time")
 
     let told =
-        Figures.listed (evidence |> Array.truncate 4 |> Array.map (fun witness -> $"{witness.Name} {Figures.witness witness}"))
+        Figures.listed (
+            evidence
+            |> Array.truncate 4
+            |> Array.map (fun witness -> $"{witness.Name} {Figures.witness witness}")
+        )
 
     let first =
         match label with
@@ -303,7 +306,8 @@ let ofHost (host: HostEvidence) (label: VerdictLabel) (second: VerdictLabel vopt
         | VerdictLabel.Idle -> $"{cpus}, and nothing waits for a disk."
         | VerdictLabel.Unknown when ruledOut.Length > 0 ->
             let figures =
-                ruledOut |> Array.map (fun witness -> $"{witness.Name} {Figures.witness witness}")
+                ruledOut
+                |> Array.map (fun witness -> $"{witness.Name} {Figures.witness witness}")
 
             $"Nothing is near its limit: {Figures.listed figures}."
         | VerdictLabel.Unknown -> "Nothing can be read that would say what the machine does."

@@ -25,8 +25,12 @@ type internal Stage =
     member stage.CpuSide = stage.Cpu + stage.Waiting + stage.Throttled
 
     /// How much of the time is accounted for.
-    member stage.Total: float<percent> =
-        min 100.0<percent> (stage.CpuSide + stage.Blocked + stage.Gpu)
+    member stage.Total: float<percent> = min 100.0<percent> (stage.CpuSide + stage.Blocked + stage.Gpu)
+
+    /// A part of everything that the stage does.
+    member stage.PartOf(part: float<percent>) : float =
+        let all = stage.CpuSide + stage.Blocked + stage.Gpu
+        if all > 0.0<percent> then min 1.0 (part / all) else 1.0
 
     /// How strong a limit a part is: all of the stage's occupation for the largest part, less for smaller ones.
     member stage.StrengthOf(part: float<percent>) : float<percent> =
@@ -97,10 +101,7 @@ type internal Scene =
 [<RequireQualifiedAccess>]
 module internal Scene =
     let private mean (values: float<'u> voption[]) : float<'u> voption =
-        match
-            values
-            |> Array.choose (fun value -> ValueOption.toOption (Means.known value))
-        with
+        match values |> Array.choose (fun value -> ValueOption.toOption (Means.known value)) with
         | [||] -> ValueNone
         | known -> ValueSome(Array.average known)
 
@@ -126,10 +127,7 @@ module internal Scene =
 
     /// The sum of what is known; none where nothing is.
     let total (values: float<'u> voption[]) : float<'u> voption =
-        match
-            values
-            |> Array.choose (fun value -> ValueOption.toOption (Means.known value))
-        with
+        match values |> Array.choose (fun value -> ValueOption.toOption (Means.known value)) with
         | [||] -> ValueNone
         | known -> ValueSome(Array.sum known)
 
@@ -176,8 +174,7 @@ module internal Scene =
 
         let throttled =
             match job.CpuThrottled with
-            | ValueSome throttled when throttled >= Limits.cpuThrottled ->
-                max 0.0<percent> (min throttled (left - waiting - blocked - gpu))
+            | ValueSome throttled when throttled >= Limits.cpuThrottled -> max 0.0<percent> (min throttled (left - waiting - blocked - gpu))
             | _ -> 0.0<percent>
 
         {
@@ -240,10 +237,7 @@ module internal Scene =
             | cpu, blocked -> ValueSome(stage job (orZero cpu) (orZero blocked) 0.0<percent>)
 
         let main =
-            let cpu =
-                job.MainThread
-                |> ValueOption.orElse (busiest job ThreadRole.Main)
-                |> orZero
+            let cpu = job.MainThread |> ValueOption.orElse (busiest job ThreadRole.Main) |> orZero
 
             let gpu = orZero busy
 

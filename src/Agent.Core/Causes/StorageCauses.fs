@@ -44,9 +44,7 @@ let limitUse (job: Job) : float<percent> voption =
 let private memoryShare (scene: Scene) : float<percent> voption =
     let job, host = scene.Job, scene.Host
 
-    let isSwapping =
-        reaches Limits.swapIn host.SwapIn
-        || reaches Limits.majorFaults job.MajorFaults
+    let isSwapping = reaches Limits.swapIn host.SwapIn || reaches Limits.majorFaults job.MajorFaults
 
     let isFull = reaches Limits.memoryFull (limitUse job)
 
@@ -66,7 +64,11 @@ let private memoryShare (scene: Scene) : float<percent> voption =
         && reaches Limits.swapInAlone host.SwapIn
     then
         ValueSome 50.0<percent>
-    elif job.MemoryStall.IsNone && isFull && reaches (5.0 * Limits.majorFaults) job.MajorFaults then
+    elif
+        job.MemoryStall.IsNone
+        && isFull
+        && reaches (5.0 * Limits.majorFaults) job.MajorFaults
+    then
         ValueSome 50.0<percent>
     elif job.OutOfMemoryKills > 0UL then
         ValueSome 50.0<percent>
@@ -79,6 +81,7 @@ let private memory (scene: Scene) (strength: float<percent>) : Finding =
     {
         Label = VerdictLabel.Memory
         Strength = strength
+        Part = 1.0
         Clues =
             Clue.share
                 "tasks that stall for memory"
@@ -126,14 +129,19 @@ let private diskClues (disk: DiskEvidence voption) (latency: DiskEvidence -> flo
         @ Clue.time $"latency of {disk.Device}" Limits.diskLatency (Clue.ramp 0.0<ms> Limits.diskLatency) (latency disk)
         @ Clue.note $"bytes of {disk.Device}" "B/s" (ValueSome(bytes disk))
 
-let private diskRead (scene: Scene) (blocked: Clue list) (strength: float<percent>) : Finding =
+let private diskRead (scene: Scene) (part: float) (blocked: Clue list) (strength: float<percent>) : Finding =
     {
         Label = VerdictLabel.DiskRead
         Strength = strength
-        Clues = blocked @ stallClue scene @ diskClues (mostRead scene.Host) _.ReadLatency _.Read @ scene.WaitClue
+        Part = part
+        Clues =
+            blocked
+            @ stallClue scene
+            @ diskClues (mostRead scene.Host) _.ReadLatency _.Read
+            @ scene.WaitClue
     }
 
-let private diskWrite (scene: Scene) (blocked: Clue list) (strength: float<percent>) : Finding =
+let private diskWrite (scene: Scene) (part: float) (blocked: Clue list) (strength: float<percent>) : Finding =
     let written =
         scene.Job.Written
         |> ValueOption.orElse (mostWritten scene.Host |> ValueOption.map _.Written)
@@ -141,6 +149,7 @@ let private diskWrite (scene: Scene) (blocked: Clue list) (strength: float<perce
     {
         Label = VerdictLabel.DiskWrite
         Strength = strength
+        Part = part
         Clues =
             blocked
             @ Clue.bytes "bytes written" Limits.diskBytes (Clue.ramp 0.0<B / s> (5.0 * Limits.diskBytes)) written
@@ -149,7 +158,7 @@ let private diskWrite (scene: Scene) (blocked: Clue list) (strength: float<perce
             @ scene.WaitClue
     }
 
-let private networkStorage (scene: Scene) (blocked: Clue list) (strength: float<percent>) : Finding =
+let private networkStorage (scene: Scene) (part: float) (blocked: Clue list) (strength: float<percent>) : Finding =
     let mount =
         match busiestMount scene.Host with
         | ValueNone -> []
@@ -169,6 +178,7 @@ let private networkStorage (scene: Scene) (blocked: Clue list) (strength: float<
     {
         Label = VerdictLabel.NetworkStorage
         Strength = strength
+        Part = part
         Clues = blocked @ mount @ scene.WaitClue
     }
 
@@ -214,7 +224,7 @@ let private blockedLoaders (scene: Scene) : Finding list =
         let strength = scene.Feeding * stage.StrengthOf stage.Blocked
 
         [
-            labelled scene on (blockedClue "loaders blocked" Limits.blocked stage.Blocked) strength
+            labelled scene on (stage.PartOf stage.Blocked) (blockedClue "loaders blocked" Limits.blocked stage.Blocked) strength
         ]
     | _ -> []
 
@@ -242,16 +252,20 @@ let private blockedMain (scene: Scene) : Finding list =
             let strength = min 100.0<percent> (Limits.burst * writing / largest * 100.0<percent>)
             let clue = blockedClue "main thread blocked" Limits.blockedWriting stage.Blocked
 
-            [ labelled scene on clue strength ]
+
+            [ labelled scene on (ratioOfPercent writing) clue strength ]
         elif stage.Blocked >= Limits.blocked then
             let clue = blockedClue "main thread blocked" Limits.blocked stage.Blocked
-            [ labelled scene on clue (stage.StrengthOf stage.Blocked) ]
+
+            [
+                labelled scene on (stage.PartOf stage.Blocked) clue (stage.StrengthOf stage.Blocked)
+            ]
         else
             []
 
 /// Where no thread's state is known: what nothing explains, and a mount or a disk that is really slow.
 let private byDevices (scene: Scene) : Finding list =
-    if scene.Job.Blocked.IsSome then
+    if scene.Job.Blocked.IsSome || scene.Job.MainBlocked.IsSome then
         []
     else
         let left = Scene.unexplained scene * scene.Feeding
@@ -270,7 +284,7 @@ let private byDevices (scene: Scene) : Finding list =
 
         let mounts =
             match busiestMount host with
-            | ValueSome mount when reaches (2.0 * Limits.mountOutstanding) mount.Outstanding -> [ networkStorage scene [] left ]
+            | ValueSome mount when reaches (2.0 * Limits.mountOutstanding) mount.Outstanding -> [ networkStorage scene 1.0 [] left ]
             | _ -> []
 
         let slow = host.Disks |> Array.filter isSlow
@@ -279,9 +293,9 @@ let private byDevices (scene: Scene) : Finding list =
             if not isStalling || slow.Length = 0 then
                 []
             elif (slow |> Array.sumBy _.Read) >= (slow |> Array.sumBy _.Written) then
-                [ diskRead scene iowait left ]
+                [ diskRead scene 1.0 iowait left ]
             else
-                [ diskWrite scene iowait left ]
+                [ diskWrite scene 1.0 iowait left ]
 
         mounts @ disks
 
@@ -303,8 +317,7 @@ let find (scene: Scene) : Finding list =
 
         // Reading back what was just evicted looks like a slow disk: where stalls for memory make up half of it, memory is the cause.
         if stall >= 0.5 * blocked then
-            let strength =
-                min 100.0<percent> (max strongest (stall + Scene.unexplained scene * scene.Feeding))
+            let strength = min 100.0<percent> (max strongest (stall + Scene.unexplained scene * scene.Feeding))
 
             memory scene strength
             :: (storage

@@ -68,7 +68,10 @@ let add (evidence: Evidence) (looks: Window) : Window =
         if recent.Length < Limits.mostLooks then
             recent
         else
-            recent |> Array.indexed |> Array.filter (fun (i, _) -> i % 2 = 1) |> Array.map snd
+            recent
+            |> Array.indexed
+            |> Array.filter (fun (i, _) -> i % 2 = 1)
+            |> Array.map snd
 
     Array.append kept [| canonical evidence |]
 
