@@ -271,3 +271,6 @@ let agrees = 0.5
 
 /// What no verdict exceeds.
 let surest = 0.95
+
+/// What no verdict exceeds that has only the machine's figures to go by, whoever agrees.
+let anonymous = 0.65

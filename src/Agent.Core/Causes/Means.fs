@@ -93,8 +93,10 @@ let private one (_: 'item) = 1.0
 
 /// What one device was in every look that has it, the newest last. Devices mostly keep their place.
 let across (looks: Part<'look>[]) (itemsOf: 'look -> 'item[]) (place: int) (isSame: 'item -> bool) : Part<'item>[] =
-    looks
-    |> Array.choose (fun look ->
+    let found = Array.zeroCreate looks.Length
+    let mutable count = 0
+
+    for look in looks do
         let items = itemsOf look.Item
 
         let at =
@@ -103,14 +105,19 @@ let across (looks: Part<'look>[]) (itemsOf: 'look -> 'item[]) (place: int) (isSa
             else
                 Array.FindIndex(items, Predicate isSame)
 
-        if at < 0 then
-            None
-        else
-            Some
+        if at >= 0 then
+            found[count] <-
                 {
                     Weight = look.Weight
                     Item = items[at]
-                })
+                }
+
+            count <- count + 1
+
+    if count = found.Length then
+        found
+    else
+        Array.sub found 0 count
 
 let private newest (parts: Part<'item>[]) = parts[parts.Length - 1].Item
 

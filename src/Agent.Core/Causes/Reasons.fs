@@ -192,7 +192,9 @@ let private memory (scene: Scene) : string =
         | _ -> ""
 
     let limit =
-        share (StorageCauses.limitUse scene.Job) (fun use' -> $"{use'} of the memory limit is in use")
+        match StorageCauses.limitUse scene.Job with
+        | ValueSome used when used >= Limits.memoryFull -> $"{Figures.percent used} of the memory limit is in use"
+        | _ -> ""
 
     let killed =
         if scene.Job.OutOfMemoryKills > 0UL then
