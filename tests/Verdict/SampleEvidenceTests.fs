@@ -163,7 +163,7 @@ let tests =
                 let same = evidence (withGpu 0.0 id) (withGpu 1.0 id)
                 Expect.equal (same.Gpus[0].Xid, same.Gpus[0].EccUncorrected) (ValueNone, 0UL) "nothing new"
 
-                let worse gpu =
+                let worse (gpu: Gpu) =
                     { gpu with
                         XidCount = ValueSome 3UL
                         XidLast = ValueSome 79
@@ -173,7 +173,7 @@ let tests =
                 let found = evidence (withGpu 0.0 id) (withGpu 1.0 worse)
                 Expect.equal (found.Gpus[0].Xid, found.Gpus[0].EccUncorrected) (ValueSome 79, 3UL) "new"
 
-                let never gpu =
+                let never (gpu: Gpu) =
                     { gpu with
                         XidCount = ValueNone
                         XidLast = ValueNone
@@ -186,7 +186,7 @@ let tests =
                 let silent (gpu: Gpu) = gpu.WithoutValues
                 Expect.isTrue (evidence (withGpu 0.0 id) (withGpu 1.0 silent)).Gpus[0].IsLost "lost"
 
-                let sleeping gpu = { silent gpu with IsSuspended = true }
+                let sleeping (gpu: Gpu) = { silent gpu with IsSuspended = true }
 
                 Expect.isFalse (evidence (withGpu 0.0 id) (withGpu 1.0 sleeping)).Gpus[0].IsLost "asleep"
 

@@ -325,6 +325,7 @@ let private partly =
 
                 let verdict = jobAfter (times 20 blind)
                 Expect.equal verdict.Label VerdictLabel.Network "label"
+                Expect.isLessThanOrEqual verdict.Confidence 0.7 "not sure"
                 Expect.isLessThan verdict.Confidence (jobAfter (times 20 (remoteData 1))).Confidence "confidence"
         ]
 

@@ -81,12 +81,18 @@ let find (scene: Scene) : Finding list =
             | ValueNone -> []
 
         let own = scene.Job.NetworkReceived.IsSome
+
+        // Bytes of the whole machine may be somebody else's, and loaders sleep for many reasons: two halves are no witness.
+        let trust = if own || full.IsSome then 1.0 else 0.45
         let both = Scene.bothWays scene.Host
 
         // Collectives send about what they receive; data only comes in.
         let isExchange =
             scene.CanCommunicate
             && both >= Limits.movingNetwork
+            && (match scene.Job.NetworkReceived with
+                | ValueSome bytes -> bytes >= Limits.movingNetwork
+                | ValueNone -> true)
             && both
                >= 0.5
                   * (scene.Host.Links |> Array.sumBy (fun link -> max link.Received link.Sent))
@@ -101,17 +107,20 @@ let find (scene: Scene) : Finding list =
                 Strength = left
                 Part = 1.0
                 Clues =
-                    // Bytes of the whole machine may be somebody else's.
                     Clue.bytes
                         (if own then
                              "bytes received"
                          else
                              "bytes received by the machine")
                         Limits.trickle
-                        (fun bytes -> (if own then 1.0 else 0.45) * Clue.ramp 0.0<B / s> (5.0 * Limits.trickle) bytes)
+                        (fun bytes -> trust * Clue.ramp 0.0<B / s> (5.0 * Limits.trickle) bytes)
                         received
                     @ link
-                    @ Clue.share "loaders busy or blocked" Limits.asleep (Clue.swing Limits.asleep 20.0<percent>) loadersBusy
+                    @ Clue.share
+                        "loaders busy or blocked"
+                        Limits.asleep
+                        (fun busy -> trust * Clue.swing Limits.asleep 20.0<percent> busy)
+                        loadersBusy
                     @ scene.WaitClue
             }
         ]
