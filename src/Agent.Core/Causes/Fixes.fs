@@ -45,10 +45,10 @@ let private cores (scene: Scene) : string =
 let private askForCores (scene: Scene) : string =
     match scene.Job.Owner.Kind with
     | Jobs.OwnerKind.Slurm -> $"submit it with --cpus-per-task={cores scene}"
-    | Jobs.OwnerKind.Pod -> $"raise resources.limits.cpu of the pod to {cores scene}"
+    | Jobs.OwnerKind.Pod -> $"increase resources.limits.cpu of the pod to {cores scene}"
     | Jobs.OwnerKind.Container -> $"start the container with --cpus={cores scene}"
-    | Jobs.OwnerKind.Unit -> $"raise CPUQuota= of {scene.Job.Owner.Value} (systemctl edit)"
-    | Jobs.OwnerKind.Session -> "raise the limit of its cgroup (cpu.max) or its affinity (taskset -p)"
+    | Jobs.OwnerKind.Unit -> $"increase CPUQuota= of {scene.Job.Owner.Value} (systemctl edit)"
+    | Jobs.OwnerKind.Session -> "increase the limit of its cgroup (cpu.max) or its affinity (taskset -p)"
 
 let private loaderCpu (scene: Scene) : string =
     match workers scene with
@@ -63,7 +63,7 @@ let private loaderCpu (scene: Scene) : string =
 
         $"Set {setWorkers scene many} (now {scene.Job.Loaders}; {left} left), with persistent_workers=True."
     | ValueNone when (Scene.spareCores scene).IsSome && CpuCauses.isLimited scene ->
-        $"No core of its allowance is left for more workers: {askForCores scene}, then raise num_workers."
+        $"No core of its allowance is left for more workers: {askForCores scene}, then increase num_workers."
     | ValueNone when (Scene.spareCores scene).IsSome ->
         "No core is left for more workers: make each sample cheaper (decode and resize once and store the result, or decode on the GPU with NVIDIA DALI)."
     | ValueNone -> "Raise num_workers, with persistent_workers=True, as far as there are cores."
@@ -121,7 +121,7 @@ let private diskRead (scene: Scene) : string =
         ->
         $"Others read more from {disk.Device} than this job does: see who (iotop -o), or copy its data set to another disk."
     | _ ->
-        "Read less often and in larger pieces: pack small files into shards (WebDataset, tar), keep the data set on local NVMe or in memory (/dev/shm), or raise prefetch_factor."
+        "Read less often and in larger pieces: pack small files into shards (WebDataset, tar), keep the data set on local NVMe or in memory (/dev/shm), or increase prefetch_factor."
 
 let private diskWrite (_: Scene) : string =
     "Write checkpoints in the background (torch.distributed.checkpoint.async_save), less often, or to a faster disk."
