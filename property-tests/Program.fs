@@ -28,6 +28,7 @@ let private tests =
             SampleLaws.tests
             DerivedLaws.tests
             BottleneckLaws.tests
+            VerdictLaws.tests
             SystemInfoLaws.tests
             JsonLaws.tests
             WireLaws.tests

@@ -1,5 +1,5 @@
-/// Runs a command and says at its end what held it back: the share of time of each bottleneck, the most memory in use
-/// and the busiest disk. The machine is sampled once a second, in this very process, with Agent.Core.
+/// Runs a command and says at its end what held it back: the share of time of each bottleneck and of each verdict, the
+/// most memory in use and the busiest disk. The machine is sampled once a second, in this very process, with Agent.Core.
 ///
 ///     dotnet build && dotnet fsi samples/BuildWatch.fsx dotnet build --no-incremental
 ///
@@ -38,6 +38,8 @@ type Moment =
         Sample: Sample
         Derived: Derived
         Bottleneck: Bottleneck
+        /// What the last half minute says, which is steadier than one sample.
+        Verdict: Verdict voption
     }
 
 /// Takes a sample at the start, then once an interval until told to stop, and one at the end.
@@ -45,26 +47,34 @@ type Watch() =
     let moments = ResizeArray<Moment>()
     let stop = new ManualResetEventSlim()
 
-    let rec loop (before: Snapshot) (sampleBefore: Sample) ends =
+    let rec loop (before: Snapshot) (sampleBefore: Sample) (state: VerdictState) ends =
         if not ends then
             let ends = stop.Wait interval
             let snapshot = Snapshot.ofFiles DateTimeOffset.UtcNow read
             let sample = Sample.build options (ValueSome before) snapshot
             let derived = Derived.from (ValueSome sampleBefore) sample
 
+            let state, verdict =
+                match SampleEvidence.ofSamples (ValueSome sampleBefore) sample with
+                | ValueSome evidence ->
+                    let state, verdicts = Verdict.decide state evidence
+                    state, ValueSome verdicts.Machine
+                | ValueNone -> state, ValueNone
+
             moments.Add
                 {
                     Sample = sample
                     Derived = derived
                     Bottleneck = Bottleneck.ofSample sample derived
+                    Verdict = verdict
                 }
 
-            loop snapshot sample ends
+            loop snapshot sample state ends
 
     let thread =
         Thread(fun () ->
             let first = Snapshot.ofFiles DateTimeOffset.UtcNow read
-            loop first (Sample.build options ValueNone first) false)
+            loop first (Sample.build options ValueNone first) VerdictState.Empty false)
 
     do thread.Start()
 
@@ -100,6 +110,31 @@ let bottleneckRows (moments: Moment list) =
         let bar = String('#', int (Math.Round(share / 5.0)))
         $"  %-16s{label} %5.1f{share} %%  %-20s{bar}  %s{reason}")
 
+/// The share of each verdict, the reason when it was last given, and what to try.
+let verdictRows (moments: Moment list) =
+    let told =
+        moments
+        |> List.choose (fun moment ->
+            match moment.Verdict with
+            | ValueSome verdict when not verdict.Label.IsStarting -> Some(weight moment, verdict)
+            | _ -> None)
+
+    match told with
+    | [] -> [ "    none: a verdict needs ten seconds" ]
+    | _ ->
+        let total = told |> List.sumBy fst
+
+        told
+        |> List.groupBy (fun (_, verdict) -> verdict.Label.Name)
+        |> List.map (fun (label, group) -> label, 100.0 * List.sumBy fst group / total, snd (List.last group))
+        |> List.sortByDescending (fun (_, share, _) -> share)
+        |> List.collect (fun (label, share, verdict) ->
+            [
+                $"    %-16s{label} %5.1f{share} %%  %s{verdict.Reason}"
+                if verdict.Fix <> "" then
+                    $"    %-16s{String.Empty}          %s{verdict.Fix}"
+            ])
+
 let memoryRow (moments: Moment list) =
     match moments |> List.choose (fun moment -> ValueOption.toOption moment.Sample.Memory) with
     | [] -> "unknown"
@@ -132,6 +167,8 @@ let report (command: string) (took: TimeSpan) (moments: Moment list) =
         ""
         $"""What held this build back: %s{command}, %s{took.ToString @"h\:mm\:ss"}, %d{moments.Length} samples"""
         yield! bottleneckRows moments
+        "  Verdicts, each over half a minute:"
+        yield! verdictRows moments
         $"  CPU              %s{cpuRow moments}"
         $"  Peak memory      %s{memoryRow moments}"
         $"  Busiest disk     %s{diskRow moments}"

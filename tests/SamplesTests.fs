@@ -74,6 +74,20 @@ let tests =
                 for row in [ "CPU"; "Peak memory"; "Busiest disk" ] do
                     Expect.isTrue (Regex.IsMatch(table, $@"(?m)^  {row}  +\S")) $"{row} in\n{table}"
 
+                Expect.stringContains table "Verdicts, each over half a minute:\n    none: a verdict needs ten seconds\n" "too short"
+
+            testCase "BuildWatch gives a command that lasts its verdicts, with their shares"
+            <| fun () ->
+                let code, output = run [ "samples/BuildWatch.fsx"; "sleep"; "13" ]
+                Expect.equal code 0 output
+                let names = VerdictLabel.All |> Array.map _.Name |> String.concat "|"
+
+                let shares =
+                    Regex.Matches(output, "(?m)^    (?:" + names + ") +([0-9.]+) %  [A-Z].*\\.$")
+                    |> Seq.map (fun found -> Double.Parse found.Groups[1].Value)
+
+                Expect.floatClose { absolute = 0.2; relative = 0.0 } (Seq.sum shares) 100.0 output
+
             testCase "BuildWatch without a command says how it is used"
             <| fun () -> Expect.equal (run [ "samples/BuildWatch.fsx" ]) (2, "") "exit code 2"
 
@@ -91,13 +105,15 @@ let tests =
                     let script = Path.Combine(directory, "Example.fsx")
 
                     match examples "fsharp" with
-                    | [ _; oneFile ] ->
+                    | [ whole; verdict; oneFile ] ->
                         let reference = beside "Agent.Core.dll"
-                        File.WriteAllText(script, $"#r \"{reference}\"\nopen System\nopen Agent.Core\n{oneFile}")
+                        // The samples that the verdict is about are those of the first example.
+                        let opened = whole.Substring(0, whole.IndexOf "let bottleneck")
+                        File.WriteAllText(script, $"#r \"{reference}\"\n{opened}\n{verdict}\n{oneFile}")
                         let code, output = run [ script ]
                         Expect.equal code 0 output
-                        Expect.isTrue (Regex.IsMatch(output, @"\A\d+ bytes\n\z")) output
-                    | other -> failtest $"{other.Length} examples, and two are expected")
+                        Expect.isTrue (Regex.IsMatch(output, @"\Astarting \(0%\): Watching: .*\.\n\d+ bytes\n\z")) output
+                    | other -> failtest $"{other.Length} examples, and three are expected")
 
             testCase "the examples in C# compile and run as they stand"
             <| fun () ->

@@ -1,0 +1,229 @@
+namespace Agent.Core
+
+open System
+open Agent.Core.Gpu
+open Agent.Core.Proc
+open Agent.Core.Units
+
+/// Evidence out of two samples, for whoever has nothing else: the dashboard for senders that send no verdict, and scripts. It has the machine and
+/// its GPUs but no jobs, so that a verdict over it cannot tell a loader from a main thread, nor whose bytes they are.
+[<RequireQualifiedAccess>]
+module SampleEvidence =
+    let private grown (before: uint64<'u> voption) (after: uint64<'u> voption) : uint64<'u> voption =
+        match before, after with
+        | ValueSome before, ValueSome after when after >= before -> ValueSome(after - before)
+        | _ -> ValueNone
+
+    let private rate (interval: float<s>) (before: uint64<'u> voption) (after: uint64<'u> voption) : float<'u / s> voption =
+        match grown before after with
+        | ValueSome grown -> ValueSome(LanguagePrimitives.FloatWithMeasure<'u>(float grown) / interval)
+        | ValueNone -> ValueNone
+
+    let private orZero (value: float<'u> voption) =
+        value |> ValueOption.defaultValue (LanguagePrimitives.FloatWithMeasure 0.0)
+
+    /// A stall's share of the interval, by its total; where that is unknown the kernel's own mean of the last ten seconds.
+    let private stall (interval: float<s>) (before: Pressure.Stall voption) (after: Pressure.Stall voption) : float<percent> voption =
+        match before, after with
+        | ValueSome before, ValueSome after when after.Total > before.Total ->
+            ValueSome(percentOf (secondsOfMicroseconds (after.Total - before.Total)) interval)
+        | _, ValueSome after -> ValueSome after.Avg10
+        | _ -> ValueNone
+
+    let private pressure (sample: Sample) (select: PressureUse -> Pressure.Stall voption) =
+        sample.Pressure |> ValueOption.bind select
+
+    let private tryFind (isSame: 'item -> bool) (items: 'item[]) : 'item voption =
+        match Array.tryFind isSame items with
+        | Some item -> ValueSome item
+        | None -> ValueNone
+
+    let private diskOf (current: Sample) (rates: DiskRates) : DiskEvidence =
+        {
+            Device = rates.Device
+            Busy =
+                match current.Disks |> tryFind (fun disk -> disk.Device = rates.Device) with
+                | ValueSome disk when disk.BusyTime.IsSome -> ValueSome rates.Utilization
+                | _ -> ValueNone
+            Queue = ValueNone
+            ReadLatency = ValueNone
+            WriteLatency = ValueNone
+            Read = rates.Read
+            Written = rates.Written
+        }
+
+    /// Devices of their own, each of whose bytes is counted once; without any, the totals as one link.
+    let private linksOf (interval: float<s>) (previous: Sample) (current: Sample) (derived: Derived) : LinkEvidence[] =
+        let interfaces =
+            current.Interfaces
+            |> Array.filter (fun one -> one.Kind = "physical")
+            |> Array.map (fun one ->
+                let before =
+                    previous.Interfaces
+                    |> tryFind (fun other -> other.Counters.Name = one.Counters.Name)
+                    |> ValueOption.map _.Counters
+
+                {
+                    Name = one.Counters.Name
+                    Received =
+                        rate interval (before |> ValueOption.map _.Received.Bytes) (ValueSome one.Counters.Received.Bytes)
+                        |> orZero
+                    Sent =
+                        rate interval (before |> ValueOption.map _.Sent.Bytes) (ValueSome one.Counters.Sent.Bytes)
+                        |> orZero
+                    Speed = ValueNone
+                    IsFabric = false
+                })
+
+        let totals =
+            if interfaces.Length > 0 || current.NetworkReceived.IsNone then
+                interfaces
+            else
+                [|
+                    {
+                        Name = "all interfaces"
+                        Received = derived.NetworkReceived
+                        Sent = derived.NetworkSent
+                        Speed = ValueNone
+                        IsFabric = false
+                    }
+                |]
+
+        let ports =
+            current.Infiniband
+            |> Array.map (fun (port: Sys.Infiniband.Port) ->
+                let before =
+                    previous.Infiniband
+                    |> tryFind (fun other -> other.Device = port.Device && other.Port = port.Port)
+
+                {
+                    Name = $"{port.Device}/{port.Port}"
+                    Received =
+                        rate interval (before |> ValueOption.bind (fun port -> port.Received)) port.Received
+                        |> orZero
+                    Sent =
+                        rate interval (before |> ValueOption.bind (fun port -> port.Sent)) port.Sent
+                        |> orZero
+                    Speed = ValueNone
+                    IsFabric = true
+                })
+
+        Array.append totals ports
+
+    /// A board that the driver knows but that answers nothing is lost; one that sleeps is not asked.
+    let private isSilent (gpu: Gpu) : bool =
+        not gpu.IsSuspended
+        && gpu.Uuid <> ""
+        && gpu.Utilization.IsNone
+        && gpu.MemoryTotal.IsNone
+        && gpu.Temperature.IsNone
+        && gpu.Power.IsNone
+
+    let private isSameGpu (one: Gpu) (other: Gpu) =
+        one.Index = other.Index && one.Uuid = other.Uuid
+
+    let private isHeld (processes: ComputeProcess[] voption) =
+        match processes with
+        | ValueSome processes -> processes.Length > 0
+        | ValueNone -> false
+
+    let private gpuOf (interval: float<s>) (previous: Sample) (gpu: Gpu) : GpuEvidence =
+        let before = previous.Gpus |> tryFind (isSameGpu gpu)
+        let counted count = ValueOption.bind count before
+
+        let nvlink =
+            match rate interval (counted _.NvlinkReceived) gpu.NvlinkReceived, rate interval (counted _.NvlinkSent) gpu.NvlinkSent with
+            | ValueSome received, ValueSome sent -> ValueSome(received + sent)
+            | one, ValueNone -> one
+            | ValueNone, other -> other
+
+        let happened =
+            match grown (counted _.XidCount) gpu.XidCount with
+            | ValueSome count -> count > 0UL
+            // The count is unknown before the first event.
+            | ValueNone -> before.IsSome && (counted _.XidCount).IsNone && gpu.XidCount.IsSome
+
+        {
+            Index = gpu.Index
+            Uuid = gpu.Uuid
+            IsLost = isSilent gpu
+            IsSuspended = gpu.IsSuspended
+            Busy = gpu.Utilization
+            MemoryBusy = gpu.MemoryUtilization
+            SmActivity = ValueNone
+            TensorActivity = ValueNone
+            DramActivity = ValueNone
+            Power = gpu.Power
+            PowerLimit = gpu.PowerLimit
+            ClockSm = gpu.ClockSm
+            ClockSmMax = ValueNone
+            Temperature = gpu.Temperature
+            ThrottleReasons = gpu.ThrottleReasons |> ValueOption.defaultValue [||]
+            PowerViolation = ValueNone
+            ThermalViolation = ValueNone
+            PcieReceived = gpu.PcieReceived
+            PcieSent = gpu.PcieSent
+            Nvlink = nvlink
+            MemoryUsed = gpu.MemoryUsed
+            MemoryTotal = gpu.MemoryTotal
+            Xid = if happened then gpu.XidLast else ValueNone
+            EccUncorrected =
+                grown (counted _.EccUncorrected) gpu.EccUncorrected
+                |> ValueOption.defaultValue 0UL
+            IsRemapPending = gpu.RemappedRowsPending |> ValueOption.defaultValue false
+            IsHeld =
+                isHeld gpu.ComputeProcesses
+                || (match gpu.MigDevices with
+                    | ValueSome devices -> devices |> Array.exists (fun device -> isHeld device.ComputeProcesses)
+                    | ValueNone -> false)
+        }
+
+    let private hostOf (interval: float<s>) (previous: Sample) (current: Sample) (derived: Derived) : HostEvidence =
+        let cores = current.CpuCores |> Array.choose (fun core -> ValueOption.toOption core)
+
+        let stalled select =
+            stall interval (pressure previous select) (pressure current select)
+
+        {
+            Cpus = current.CpuCountLogical |> ValueOption.defaultValue current.CpuCores.Length
+            CpuBusy = current.CpuUsage
+            BusiestCpu =
+                if cores.Length = 0 then
+                    ValueNone
+                else
+                    ValueSome(Array.max cores)
+            Iowait = current.CpuIowait
+            Steal = current.CpuSteal
+            Runnable = ValueNone
+            CpuStall = stalled _.CpuSome
+            IoStall = stalled _.IoSome
+            IoFullStall = stalled _.IoFull
+            MemoryStall = stalled _.MemorySome
+            MemoryFullStall = stalled _.MemoryFull
+            MemoryAvailable =
+                current.Memory
+                |> ValueOption.map (fun memory -> percentOf (float memory.Available) (float memory.Total))
+            SwapIn = ValueNone
+            SwapOut = ValueNone
+            Disks = derived.Disks |> Array.map (diskOf current)
+            Links = linksOf interval previous current derived
+            NetworkMounts = [||]
+            DriverProblem = ""
+        }
+
+    /// What happened between two samples; none without an earlier one.
+    [<CompiledName "OfSamples">]
+    let ofSamples (previous: Sample voption) (current: Sample) : Evidence voption =
+        let derived = Derived.from previous current
+
+        match previous, derived.Interval with
+        | ValueSome previous, ValueSome interval ->
+            ValueSome
+                {
+                    At = current.CollectedAt
+                    Length = interval
+                    Host = hostOf interval previous current derived
+                    Gpus = current.Gpus |> Array.map (gpuOf interval previous)
+                    Jobs = [||]
+                }
+        | _ -> ValueNone
