@@ -62,7 +62,7 @@ class Agent:
         self.receiver = Receiver()
         self.tree = None
         command = [
-            binary, "--quiet", "--interval", "1", "--host", self.receiver.url, "--server-slug", "lab", "--token", "lab",
+            binary, "--quiet", "--interval", "1", "--host", self.receiver.url, "--server-slug", "lab",
             "--gpu-source", "nvml", "--nvml-library", run.library, *place.options,
         ]  # fmt: skip
         binds = ["/proc/self/mountstats", run.mountstats] if run.mountstats else []
@@ -78,7 +78,7 @@ class Agent:
         if not as_root:
             command = ["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", *command]
         command = ["unshare", "--mount", "sh", "-c", BIND, "sh", *binds, "--", *command]
-        environment = {"PATH": os.environ["PATH"], "LANG": "C", "HOME": "/nonexistent"}
+        environment = {"PATH": os.environ["PATH"], "LANG": "C", "HOME": "/nonexistent", "AI_DASHBOARD_TOKEN": "lab"}
         if scale > 1:
             environment["AI_DASHBOARD_TEST_TIME_SCALE"] = str(scale)
         self.errors = os.path.join(run.directory, "agent.log")
@@ -163,6 +163,7 @@ class Rule:
     def __init__(self, program, work):
         self.program = program
         self.database = os.path.join(work, "rule.db")
+        self.lock = threading.Lock()
         self.process = subprocess.Popen(
             [program, "serve", "--listen", "http://127.0.0.1:0", "--database", self.database],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
@@ -177,9 +178,9 @@ class Rule:
 
     def words(self, slug, bodies):
         """The rule's word for each body."""
-        told = subprocess.run(
-            [self.program, "register-server", slug, "--database", self.database], capture_output=True, text=True, check=True
-        )
+        with self.lock:
+            command = [self.program, "register-server", slug, "--database", self.database]
+            told = subprocess.run(command, capture_output=True, text=True, check=True)
         token = re.search(r"INGEST_TOKEN=(\S+)", told.stdout).group(1)
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         words = []

@@ -15,12 +15,13 @@ OPEN = (NOT_THERE, "starting", "unknown")
 
 @dataclasses.dataclass
 class Said:
-    """One look: seconds since the start or the fault, our label and how sure, the rule's word, the job's user."""
+    """One look: seconds since the start or the fault, our label and how sure, the rule's word, the machine's label, the job's user."""
 
     at: float
     label: str
     confidence: float
     rule: str
+    machine: str = NOT_THERE
     uid: object = None
 
 
@@ -30,11 +31,12 @@ def said_of(bodies, words, job, origin, of_machine):
     for (at, body), word in zip(bodies, words, strict=True):
         sample = json.loads(body)["sample"]
         verdict, uid = sample.get("verdict"), None
+        machine = verdict["label"] if verdict else NOT_THERE
         if not of_machine:
             entry = _entry(sample.get("jobs") or [], job)
             verdict, uid = (entry.get("verdict"), entry.get("uid")) if entry else (None, None)
         label, confidence = (verdict["label"], verdict.get("confidence") or 0.0) if verdict else (NOT_THERE, 0.0)
-        found.append(Said(at - origin, label, confidence, word, uid))
+        found.append(Said(at - origin, label, confidence, word, machine, uid))
     return found
 
 

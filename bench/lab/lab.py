@@ -16,13 +16,13 @@ import time
 import report
 from agent import Agent, Rule
 from judge import judge, said_of
-from run import Place, Run
-from scenarios import SCENARIOS
+from run import Place, Run, prefer
+from scenarios import EXTRA, SCENARIOS
 from setup import doublings_of
 from truth import rule_is_right, truth_of
 
 FAULT_AT = 15.0
-WARM_UP = 1.3
+WARM_UP = 1.1
 DOUBTFUL = (1.15, 1.5)
 # Cores that others may use during a short run.
 QUIET = 0.3
@@ -78,7 +78,7 @@ class Lab:
             run.start()
             time.sleep(WARM_UP)
             before, begin = run.cpu(), time.monotonic()
-            time.sleep(scenario.measure)
+            time.sleep(self.options.measure or scenario.measure)
             after, end = run.cpu(), time.monotonic()
             rates = [run.rate(number, begin, end) for number in range(len(setup.jobs))]
             if not any(rates):
@@ -126,42 +126,41 @@ class Lab:
             }
         return gains
 
-    def attempt(self, scenario):
-        """One scenario; what goes wrong with it costs no other."""
-        try:
-            return self.run(scenario)
-        except (OSError, RuntimeError, KeyError, ValueError, subprocess.SubprocessError) as error:
-            return [report.Row(scenario.name, skipped=f"did not work: {type(error).__name__}: {error}")]
+    def run(self, group):
+        """Scenarios whose long runs are at the same time: a row for each of their jobs."""
+        missing = {scenario.name: self.place.missing(scenario.setup) for scenario in group}
+        with concurrent.futures.ThreadPoolExecutor(len(group)) as pool:
+            runs = {scenario.name: pool.submit(self.long_run, scenario) for scenario in group if not missing[scenario.name]}
+        for scenario in group:
+            if missing[scenario.name]:
+                yield report.Row(scenario.name, skipped=missing[scenario.name])
+                continue
+            try:
+                yield from self.rows(scenario, *runs[scenario.name].result())
+            except (OSError, RuntimeError, KeyError, ValueError, subprocess.SubprocessError) as error:
+                # What goes wrong with one scenario costs no other.
+                yield report.Row(scenario.name, skipped=f"did not work: {type(error).__name__}: {error}")
 
-    def run(self, scenario):
-        """One scenario: a row for each of its jobs."""
+    def rows(self, scenario, base, bodies, words, origin):
+        """A row for each of a scenario's jobs, after its long run."""
         setup = scenario.setup
-        if why := self.place.missing(setup):
-            return [report.Row(scenario.name, skipped=why)]
-        base, bodies, words, origin = self.long_run(scenario)
-        rows = []
         for number, job in enumerate(setup.jobs):
             self.disturbed = 0.0
             gains = self.gains(scenario, number, base)
             resource, labels = truth_of(setup, job, gains)
             # A fault of the machine's is told for the machine: the job may have ended of it.
             said = said_of(bodies, words, job, origin, of_machine=bool(setup.fault))
-            judgement = judge(said, labels, job.uid)
-            name = scenario.name if len(setup.jobs) == 1 else f"{scenario.name} ({number + 1})"
-            rows.append(
-                report.Row(
-                    name,
-                    gains=gains,
-                    rate=base[number],
-                    disturbed=self.disturbed,
-                    resource=resource,
-                    labels=labels,
-                    judgement=judgement,
-                    rule_share=sum(rule_is_right(labels, look.rule) for look in said) / max(1, len(said)),
-                    said=[dataclasses.astuple(look) for look in said],
-                )
+            yield report.Row(
+                scenario.name if len(setup.jobs) == 1 else f"{scenario.name} ({number + 1})",
+                gains=gains,
+                rate=base[number],
+                disturbed=self.disturbed,
+                resource=resource,
+                labels=labels,
+                judgement=judge(said, labels, job.uid),
+                rule_share=sum(rule_is_right(labels, look.rule) for look in said) / max(1, len(said)),
+                said=[dataclasses.astuple(look) for look in said],
             )
-        return rows
 
 
 def _fault(scenario):
@@ -179,7 +178,17 @@ def chosen(options):
         if unknown:
             raise SystemExit(f"lab: no scenario {', '.join(sorted(unknown))}; --list lists them")
         return [scenario for scenario in SCENARIOS if scenario.name in options.only]
-    return [scenario for scenario in SCENARIOS if scenario.is_quick or not options.quick]
+    if options.quick:
+        return [scenario for scenario in SCENARIOS if scenario.is_quick]
+    return [scenario for scenario in SCENARIOS if options.all or scenario.name not in EXTRA]
+
+
+def groups_of(scenarios):
+    """Those that may be at work at the same time come together, each with an agent and GPUs of its own."""
+    groups = {}
+    for scenario in scenarios:
+        groups.setdefault(scenario.group or scenario.name, []).append(scenario)
+    return groups.values()
 
 
 def parse():
@@ -189,7 +198,8 @@ def parse():
     parser.add_argument("--dashboard", default="artifacts/publish/linux-x64/ai-dashboard/ai-dashboard", help="gives the webapp's rule's word")
     parser.add_argument("--only", action="append", metavar="NAME", help="this scenario; may come more than once")
     parser.add_argument("--quick", action="store_true", help="six scenarios, as CI runs them")
-    parser.add_argument("--seconds", type=float, help="how long the agent looks at each (50; with --quick 46)")
+    parser.add_argument("--all", action="store_true", help="also those that are near relatives of others; ten minutes more")
+    parser.add_argument("--seconds", type=float, help="how long the agent looks at each (47; with --quick 30)")
     parser.add_argument("--results", help="where the page goes (bench/RESULTS-lab.md; with --only and --quick artifacts/lab/results.md)")
     parser.add_argument("--as-root", action="store_true", help="run the agent as root, and not as a user who may nothing")
     parser.add_argument("--truth-only", action="store_true", help="no agent: whether each scenario has a clear truth")
@@ -204,7 +214,8 @@ def main():
     if options.list:
         print("\n".join(scenario.name for scenario in SCENARIOS))
         return 0
-    options.seconds = options.seconds or (8 if options.truth_only else 46 if options.quick else 50)
+    options.measure = 2.0 if options.quick else 0.0
+    options.seconds = options.seconds or (8 if options.truth_only else 30 if options.quick else 47)
     scenarios = chosen(options)
     for program in [] if options.truth_only else [options.agent, options.dashboard]:
         if not os.access(program, os.X_OK):
@@ -212,12 +223,13 @@ def main():
     options.agent, options.dashboard = os.path.abspath(options.agent), os.path.abspath(options.dashboard)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.nice(options.nice)
+    prefer(os.getpid())
     lab = Lab(options)
     begun = time.monotonic()
     rows = []
     try:
-        for scenario in scenarios:
-            for row in lab.attempt(scenario):
+        for group in groups_of(scenarios):
+            for row in lab.run(group):
                 rows.append(row)
                 print(f"{time.monotonic() - begun:5.0f} s  {row.line()}", flush=True)
             with open(os.path.join(lab.place.work, "results.json"), "w", encoding="ascii") as file:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import fcntl
+import itertools
 import json
 import os
 import shutil
@@ -78,7 +79,7 @@ class Place:
         source = os.path.join(root, "tests", "nvml-stub", "nvml.c")
         subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-Wl,-z,nodelete", "-o", self.stub, source, "-lpthread"], check=True)
         self.namespace = ""
-        self.runs = 0
+        self.numbers = itertools.count(1)
 
     def _file(self, name, mebibytes):
         path = os.path.join(self.work, name)
@@ -143,8 +144,8 @@ class Run:
     def __init__(self, place, setup, name):
         self.place = place
         self.setup = setup
-        place.runs += 1
-        self.directory = os.path.join(place.work, f"{place.runs:03d}-{name}")
+        self.number = next(place.numbers)
+        self.directory = os.path.join(place.work, f"{self.number:03d}-{name}")
         os.makedirs(self.directory)
         self.library = os.path.join(self.directory, "libnvidia-ml.so.1")
         shutil.copy2(place.stub, self.library)
@@ -206,7 +207,7 @@ class Run:
             files["cached"] = (self.place.cached, os.O_RDONLY)
         if job.mount_count:
             files["mount"] = (os.path.join(self.mount, "data"), os.O_RDONLY)
-        group = Group(f"lab-{os.getpid()}-{self.place.runs}-{number}", job)
+        group = Group(f"lab-{os.getpid()}-{self.number}-{number}", job)
         self.groups.append(group)
         config = dataclasses.asdict(job) | {
             "gpus": [self.plays[index] for index in job.gpus],
@@ -230,6 +231,7 @@ class Run:
                 [*wrapper, sys.executable, os.path.join(HERE, script), *words],
                 stdin=subprocess.DEVNULL, stdout=stdout or errors, stderr=errors, start_new_session=True,
             )  # fmt: skip
+        prefer(process.pid)
         self.processes.append(process)
         return process
 
@@ -332,6 +334,14 @@ class Group:
                 time.sleep(0.02)
             with contextlib.suppress(OSError):
                 os.rmdir(os.path.dirname(directory))
+
+
+def prefer(pid):
+    """The priority of this process for the session of another, where the kernel shares CPUs between sessions first."""
+    path = f"/proc/{pid}/autogroup"
+    if os.nice(0) < 0 and os.path.exists(path):
+        with contextlib.suppress(OSError):
+            _write(path, str(os.nice(0)))
 
 
 def _write(path, text):
