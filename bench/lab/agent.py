@@ -18,6 +18,11 @@ ANSWER = b'{"ok": true, "server": {"slug": "lab"}, "snapshot": {"id": 1, "collec
 BIND = 'while [ "$1" != -- ]; do mount --bind "$2" "$(echo "$1" | sed "s:self:$$:")" || exit 9; shift 2; done; shift; exec "$@"'
 
 
+def gpu_options(run):
+    """How the agent sees the run's GPUs."""
+    return ["--gpu-source", "nvml", "--nvml-library", run.library]
+
+
 class Receiver:
     """Keeps each body with the instant at which it came."""
 
@@ -63,7 +68,7 @@ class Agent:
         self.tree = None
         command = [
             binary, "--quiet", "--interval", "1", "--host", self.receiver.url, "--server-slug", "lab",
-            "--gpu-source", "nvml", "--nvml-library", run.library, *place.options,
+            *([] if place.is_real else gpu_options(run)), *place.options,
         ]  # fmt: skip
         binds = ["/proc/self/mountstats", run.mountstats] if run.mountstats else []
         if run.setup.memory_text:
@@ -75,9 +80,10 @@ class Agent:
                 command += ["--procfs", self.tree.directory]
             else:
                 binds += ["/proc/meminfo", path]
-        if not as_root:
+        if not as_root and os.geteuid() == 0:
             command = ["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", *command]
-        command = ["unshare", "--mount", "sh", "-c", BIND, "sh", *binds, "--", *command]
+        if binds:
+            command = ["unshare", "--mount", "sh", "-c", BIND, "sh", *binds, "--", *command]
         environment = {"PATH": os.environ["PATH"], "LANG": "C", "HOME": "/nonexistent", "AI_DASHBOARD_TOKEN": "lab"}
         if scale > 1:
             environment["AI_DASHBOARD_TEST_TIME_SCALE"] = str(scale)

@@ -41,11 +41,10 @@ def said_of(bodies, words, job, origin, of_machine):
 
 
 def _entry(jobs, job):
-    """The entry that has the job's GPUs."""
-    for entry in jobs:
-        if {gpu.get("gpu_index") for gpu in entry.get("gpus") or []} & set(job.gpus):
-            return entry
-    return None
+    """The entry that has the job's GPUs; where several share one, that of the job's user."""
+    found = [entry for entry in jobs if {gpu.get("gpu_index") for gpu in entry.get("gpus") or []} & set(job.gpus)]
+    users = [entry for entry in found if entry.get("uid") == job.uid]
+    return next(iter((users if len(found) > 1 else []) + found), None)
 
 
 @dataclasses.dataclass

@@ -14,7 +14,7 @@ import sys
 import time
 
 import report
-from agent import Agent, Rule
+from agent import Agent, Rule, gpu_options
 from judge import judge, said_of
 from run import Place, Run, prefer
 from scenarios import EXTRA, SCENARIOS
@@ -34,7 +34,7 @@ class Lab:
     def __init__(self, options):
         self.options = options
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        self.place = Place(root)
+        self.place = Place(root, options.gpu)
         self.disturbed = 0.0
         self.rule = None if options.truth_only else Rule(options.dashboard, self.place.work)
 
@@ -203,9 +203,31 @@ def parse():
     parser.add_argument("--results", help="where the page goes (bench/RESULTS-lab.md; with --only and --quick artifacts/lab/results.md)")
     parser.add_argument("--as-root", action="store_true", help="run the agent as root, and not as a user who may nothing")
     parser.add_argument("--truth-only", action="store_true", help="no agent: whether each scenario has a clear truth")
+    parser.add_argument("--gpu", action="store_true", help="a real GPU, number 0, and the scenarios that it can play")
+    parser.add_argument("--hold", action="store_true", help="only start the scenario of --only, say how the agent sees it, and end after --seconds")
     parser.add_argument("--nice", type=int, default=0, help="priority of all that is started, -20 to 19; below 0 others hardly disturb it (0)")
     parser.add_argument("--list", action="store_true", help="list the scenarios and end")
     return parser.parse_args()
+
+
+def hold(options, scenario):
+    """Starts one scenario, for looking at it by hand."""
+    place = Place(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), options.gpu)
+    run = Run(place, scenario.setup, scenario.name)
+    try:
+        if why := place.missing(scenario.setup):
+            raise SystemExit(f"lab: {scenario.name} {why}")
+        run.start_around()
+        run.start()
+        print(" ".join(place.options if options.gpu else [*gpu_options(run), *place.options]), flush=True)
+        if _fault(scenario):
+            time.sleep(5)
+            run.go_wrong()
+        time.sleep(options.seconds)
+        return 0
+    finally:
+        run.stop()
+        place.close()
 
 
 def main():
@@ -217,11 +239,13 @@ def main():
     options.measure = 2.0 if options.quick else 0.0
     options.seconds = options.seconds or (8 if options.truth_only else 30 if options.quick else 47)
     scenarios = chosen(options)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if options.hold:
+        return hold(options, scenarios[0])
     for program in [] if options.truth_only else [options.agent, options.dashboard]:
         if not os.access(program, os.X_OK):
             raise SystemExit(f"lab: there is no program at '{program}': run `dotnet fsi build.fsx -t Publish` first")
     options.agent, options.dashboard = os.path.abspath(options.agent), os.path.abspath(options.dashboard)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.nice(options.nice)
     prefer(os.getpid())
     lab = Lab(options)
@@ -237,7 +261,7 @@ def main():
     finally:
         lab.close()
     score = report.Score(rows)
-    partial = options.only or options.quick or options.truth_only
+    partial = options.gpu or options.only or options.quick or options.truth_only
     path = options.results or (os.path.join(lab.place.work, "results.md") if partial else os.path.join(lab.place.root, "bench", "RESULTS-lab.md"))
     with open(path, "w", encoding="utf-8") as file:
         file.write(report.page(rows, score, options.seconds, time.monotonic() - begun))

@@ -60,8 +60,10 @@ mig_mode 0
 class Place:
     """What all runs share: the work directory, data files, the stub, a network of its own."""
 
-    def __init__(self, root):
+    def __init__(self, root, is_real=False):
         self.root = root
+        # Real GPUs in place of scripted ones.
+        self.is_real = is_real
         self.work = os.path.join(root, "artifacts", "lab")
         self.lock = open(self.work + ".lock", "w", encoding="ascii")  # Held as long as the lab runs.
         try:
@@ -75,11 +77,13 @@ class Place:
         os.makedirs(self.work)
         self.data = self._file("data", 1024)
         self.cached = self._file("cached", 160)
-        self.stub = os.path.join(self.work, "libnvidia-ml.so.1")
-        source = os.path.join(root, "tests", "nvml-stub", "nvml.c")
-        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-Wl,-z,nodelete", "-o", self.stub, source, "-lpthread"], check=True)
         self.namespace = ""
         self.numbers = itertools.count(1)
+        self.stub = os.path.join(self.work, "libnvidia-ml.so.1")
+        if is_real:
+            return
+        source = os.path.join(root, "tests", "nvml-stub", "nvml.c")
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-Wl,-z,nodelete", "-o", self.stub, source, "-lpthread"], check=True)
 
     def _file(self, name, mebibytes):
         path = os.path.join(self.work, name)
@@ -93,7 +97,9 @@ class Place:
 
     def missing(self, setup):
         """Why this machine cannot run a setup; empty when it can."""
-        if os.geteuid():
+        if self.is_real and not _runs_on_a_gpu(setup):
+            return "needs scripted GPUs"
+        if os.geteuid() and not self.is_real:
             return "needs root, for users, control groups and name spaces"
         if any(job.quota or job.cores or job.memory_limit for job in setup.jobs) and not all(
             os.path.exists(f"/sys/fs/cgroup/{name}/cgroup.procs") for name in ("cpu", "cpuset", "memory")
@@ -135,7 +141,14 @@ class Place:
     @property
     def options(self):
         """What the agent is told of this machine's network."""
-        return ["--interfaces", "lab0"] if self.namespace else []
+        return ["--interfaces", "lab0"] if self.namespace and not self.is_real else []
+
+
+def _runs_on_a_gpu(setup):
+    """Whether one real GPU can be what the setup needs, for a user who is not root, too."""
+    return not (setup.gpus > 1 or setup.gpu_lines or setup.fault or setup.memory_text) and not any(
+        job.ranks > 1 or job.fault not in ("", "idle") or job.quota or job.cores or job.memory_limit or job.mount_count or job.fetch_count for job in setup.jobs
+    )
 
 
 class Run:
@@ -148,7 +161,8 @@ class Run:
         self.directory = os.path.join(place.work, f"{self.number:03d}-{name}")
         os.makedirs(self.directory)
         self.library = os.path.join(self.directory, "libnvidia-ml.so.1")
-        shutil.copy2(place.stub, self.library)
+        if not place.is_real:
+            shutil.copy2(place.stub, self.library)
         self.plays = [os.path.join(self.directory, f"gpu{index}") for index in range(setup.gpus)]
         for path in self.plays:
             gpu.make_file(path)
@@ -211,8 +225,10 @@ class Run:
         self.groups.append(group)
         config = dataclasses.asdict(job) | {
             "gpus": [self.plays[index] for index in job.gpus],
+            "ordinals": job.gpus if self.place.is_real else [],
+            "uid": 0 if os.geteuid() else job.uid,
             "slot": number,
-            "gpu_memory": 40_000_000_000,
+            "gpu_memory": 1 << 30 if self.place.is_real else 40_000_000_000,
             "steps": self.steps[number],
             "stop_file": self.stop_file,
             "store": self.store,

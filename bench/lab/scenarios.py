@@ -96,6 +96,7 @@ SCENARIOS = [
     # Two jobs of two users: each has its own verdict.
     Scenario("two-jobs-loader-and-compute", Setup([Job(**LOADER), Job(gpus=[1], uid=20002, **COMPUTE)], gpus=2)),
     Scenario("two-jobs-network-and-main", Setup([Job(**REMOTE), Job(gpus=[1], uid=20002, **{**MAIN, "read_count": 0})], gpus=2, **STORE)),
+    Scenario("two-jobs-one-gpu", Setup([Job(**LOADER), Job(uid=20002, **MAIN)])),
     # Memory that is in use only by its looks.
     one("loader-zfs-cache", around={"memory_text": "zfs"}, **LOADER),
     one("network-huge-pages", is_light=True, around={"memory_text": "hugepages", **STORE}, **REMOTE),
@@ -118,4 +119,5 @@ EXTRA = {
     "network-beside-others",
     "compute-busy-disk",
     "main-thread-wide-quota",
+    "two-jobs-one-gpu",
 }

@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 
+from cuda import CudaGpu
 from gpu import Gpu
 
 MIB = 1 << 20
@@ -161,6 +162,7 @@ def train(job, rank, meeting, files, gpus, steps):
     """One rank, until it is ended."""
     loader = Loader(job, files) if job["workers"] else None
     for gpu in gpus:
+        gpu.spins = job["spin"]
         gpu.attach()
     kind = "slowed" if job["slowed"] > 1 or (rank in job["slow_ranks"] and job["slow"].get("slowed")) else "compute"
     step = 0
@@ -245,7 +247,8 @@ def main():
         files[name] = os.open(path, flags)
         if name == "cached":
             os.posix_fadvise(files[name], 0, 0, os.POSIX_FADV_RANDOM)
-    gpus = [Gpu(path, job["slot"], job["gpu_memory"]) for path in job["gpus"]]
+    gpus = [CudaGpu(ordinal, job["gpu_memory"]) for ordinal in job.get("ordinals", [])]
+    gpus = gpus or [Gpu(path, job["slot"], job["gpu_memory"]) for path in job["gpus"]]
     steps = Steps(job["steps"])
     if job["uid"]:
         os.setgroups([])
