@@ -66,7 +66,7 @@ SCENARIOS = [
     one("network", is_light=True, group="GPUs 1", is_quick=True, around=STORE, **REMOTE),
     one("network-far-store", is_light=True, around={"store_rate": 400 * MIB, "store_ms": 30}, workers=2, fetch_count=8, fetch_bytes=65536, gpu_ms=12),
     one("network-storage", is_light=True, around={"mount_rate": 20 * MIB}, workers=4, mount_count=8, gpu_ms=10, main_ms=2),
-    one("memory-limit", workers=2, cached_count=600, loader_ms=2, gpu_ms=8, memory_limit=110 * MIB),
+    one("memory-limit", workers=2, cached_count=1000, loader_ms=2, gpu_ms=8, memory_limit=70 * MIB),
     # Launcher and ranks, several GPUs.
     one("compute-four-gpus", is_light=True, group="GPUs 2", gpus=FOUR, gpu_ms=90, main_ms=6, loader_ms=8),
     one("compute-four-ranks", is_light=True, group="GPUs 2", **RANKS, gpu_ms=140, main_ms=5, loader_ms=5, communication_ms=15),
@@ -89,9 +89,9 @@ SCENARIOS = [
     one("main-thread-wide-quota", quota=1.8, **MAIN),
     one("compute-wide-quota", is_light=True, group="GPUs 2", quota=1.5, **COMPUTE),
     # Turns: 3 s at the GPU's limit, 3 s at the loader's.
-    one("alternating-loader", measure=14, phase_steps=100, phases=[{"steps": [0, 60], "gpu_ms": 45, "loader_ms": 5},
+    one("alternating-loader", measure=8, phase_steps=100, phases=[{"steps": [0, 60], "gpu_ms": 45, "loader_ms": 5},
         {"steps": [60, 100], "loader_ms": 110}], gpu_ms=15, main_ms=2),  # fmt: skip
-    one("alternating-compute", measure=14, phase_steps=92, phases=[{"steps": [0, 60], "gpu_ms": 85},
+    one("alternating-compute", measure=8, phase_steps=92, phases=[{"steps": [0, 60], "gpu_ms": 85},
         {"steps": [60, 92], "gpu_ms": 30, "loader_ms": 70}], main_ms=2),  # fmt: skip
     # Two jobs of two users: each has its own verdict.
     Scenario("two-jobs-loader-and-compute", Setup([Job(**LOADER), Job(gpus=[1], uid=20002, **COMPUTE)], gpus=2)),
