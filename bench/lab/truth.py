@@ -52,9 +52,12 @@ def label_of_fault(setup, job):
 
 def truth_of(setup, job, gains):
     """The resource that holds the job back and the labels that say so; None where no gain is clear."""
-    if not gains or max(gains.values()) < CLEAR:
+    # More workers help with whatever workers wait for; they name the loader only where its CPU work counts as well.
+    if gains.get("loader", 0) < 1.15:
+        gains = {name: gain for name, gain in gains.items() if name != "workers"}
+    best = max(gains.values(), default=0)
+    if best < CLEAR:
         return None, ()
-    best = max(gains.values())
     close = [name for name, gain in gains.items() if gain >= max(CLEAR, CLOSE * best)]
     removals = [name for name in REMOVALS if name in close]
     name = removals[0] if removals else max(close, key=gains.get)
