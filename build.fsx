@@ -620,6 +620,14 @@ let ci () =
             ("DASHBOARD_BINARY", Path.Combine(publishedDashboard runtime, "ai-dashboard"))
         ]
 
+/// The lab: bench/lab. `options` are those of bench/lab/lab.py.
+let labWith (options: string list) =
+    if
+        exitCodeOf (toolIn root "python3" (Path.Combine("bench", "lab", "lab.py") :: options))
+        <> 0
+    then
+        failwith "The verdict is below its bar, or the lab did not run."
+
 // ---- The targets and the command line --------------------------------------------------------------------------------
 
 type Options =
@@ -627,6 +635,8 @@ type Options =
         Target: string
         /// Options of single targets, each with its whole number above 0.
         Numbers: (string * int) list
+        /// Options of Lab, as bench/lab/lab.py takes them.
+        Lab: string list
         /// Whether to say at the end what held the build back.
         Watch: bool
     }
@@ -651,6 +661,8 @@ let fuzz (options: Options) =
     |> Option.defaultValue 30
     |> fuzzFor
 
+let lab (options: Options) = labWith options.Lab
+
 let plain action (_: Options) : unit = action ()
 
 let targets =
@@ -667,6 +679,7 @@ let targets =
         "Docs", "Build, then what is written about options and about the keys of a sample", plain docs
         "Release", "Package, then bills of materials and checksums, all of it in artifacts/release", plain release
         "Demo", "Build, then dashboard and agent at work on this machine (--seconds, --gpus, --fleet)", demo
+        "Lab", "Publish, then trainers of known limits with the agent beside them, as root (--only NAME, --quick; about 45 min)", lab
         "Soak", "Build, then all tests and properties at full length", plain soak
         "Fuzz", "Build, then every parser fuzzed by coverage (--seconds of each, 30 unless told otherwise)", fuzz
         "Ci", "CheckFormat, Build, TryPackage, Release, 5 s of Fuzz, then all tests, the published programs in those that run one", plain ci
@@ -681,6 +694,7 @@ let help =
         "dotnet fsi build.fsx -t <Target> [--watch]"
         "dotnet fsi build.fsx -t Demo [--seconds N] [--gpus N] [--fleet N] [--watch]"
         "dotnet fsi build.fsx -t Fuzz [--seconds N]"
+        "dotnet fsi build.fsx -t Lab [--quick] [--only NAME]..."
         ""
         for name, purpose, _ in targets do
             $"  %-12s{name} %s{purpose}"
@@ -695,6 +709,18 @@ let rec parse (options: Options) arguments =
     | ("-h" | "--help") :: _ -> Ok { options with Target = "Help" }
     | ("-t" | "--target") :: name :: rest -> parse { options with Target = name } rest
     | "--watch" :: rest -> parse { options with Watch = true } rest
+    | "--quick" :: rest ->
+        parse
+            { options with
+                Lab = options.Lab @ [ "--quick" ]
+            }
+            rest
+    | "--only" :: name :: rest ->
+        parse
+            { options with
+                Lab = options.Lab @ [ "--only"; name ]
+            }
+            rest
     | option :: number :: rest when isNumberOption option ->
         match Int32.TryParse number with
         | true, value when value > 0 ->
@@ -704,7 +730,7 @@ let rec parse (options: Options) arguments =
                 }
                 rest
         | _ -> Error $"%s{option} takes a whole number above 0, not '%s{number}'."
-    | [ option ] when option = "-t" || option = "--target" || isNumberOption option -> Error $"%s{option} needs a value."
+    | [ option ] when List.contains option [ "-t"; "--target"; "--only" ] || isNumberOption option -> Error $"%s{option} needs a value."
     | other :: _ -> Error $"Unknown option '%s{other}'."
 
 /// The options with the target's name as it is written above.
@@ -720,6 +746,7 @@ let check (options: Options) =
 
     match "Help" :: [ for name, _, _ in targets -> name ] |> List.tryFind named with
     | None -> Error $"Unknown target '%s{options.Target}'."
+    | Some name when name <> "Lab" && not (List.isEmpty options.Lab) -> Error $"%s{List.head options.Lab} goes with Lab only."
     | Some name ->
         match strange name with
         | Some(option, targets) -> Error $"""%s{option} goes with %s{String.concat " and " targets} only."""
@@ -740,6 +767,7 @@ let declare options =
     "Build" ==> "Docs" |> ignore
     "Build" ==> "Demo" |> ignore
     "Build" ==> "Soak" |> ignore
+    "Publish" ==> "Lab" |> ignore
     "Build" ==> "Fuzz" |> ignore
     // What takes longer comes later.
     "CheckFormat" ?=> "Build" |> ignore
@@ -765,6 +793,7 @@ let executeWatched (options: Options) =
         [
             for name, number in options.Numbers do
                 yield! [ name; string number ]
+            yield! options.Lab
         ]
 
     exitCodeOf (
@@ -817,6 +846,7 @@ match
         {
             Target = "Help"
             Numbers = []
+            Lab = []
             Watch = false
         }
     |> Result.bind check

@@ -202,6 +202,51 @@ let private readings =
 
                         Expect.equal source.State (Nvml.State.Opened 2) "state"))
 
+            testCase "a GPU that a program plays is busy, hungry and held while the program works, and idle once it has ended"
+            <| fun () ->
+                withMachine (machineOf "" 1) (fun machine ->
+                    let file = Path.Combine(machine.Directory, "gpu0")
+                    // A piece that began long ago and has no end: 500 thousandths of the power, 300 of the memory's activity.
+                    let played = Array.zeroCreate<byte>(8 * (32 + 1024 * 32))
+
+                    let put (at: int) (value: uint64) =
+                        Array.blit (BitConverter.GetBytes value) 0 played at 8
+
+                    put 0 (uint64 Environment.ProcessId)
+                    put 8 1000UL
+                    put 16 1UL
+                    put 32 1UL
+                    Array.blit (BitConverter.GetBytes 500us) 0 played 48 2
+                    Array.blit (BitConverter.GetBytes 300us) 0 played 54 2
+                    File.WriteAllBytes(file, played)
+                    machine.Play(machineOf "" 1 + $"play {file}\n")
+
+                    withReader machine (fun source ->
+                        let busy = (whole source).Gpus[0]
+                        Expect.equal busy.Utilization (ValueSome 100.0<percent>) "busy"
+                        Expect.equal busy.MemoryUtilization (ValueSome 30.0<percent>) "its memory"
+                        // Half of 700 W.
+                        Expect.equal busy.Power (ValueSome 350.0<W>) "power"
+                        Expect.equal busy.MemoryUsed (ValueSome 16452158440UL<B>) "1000 bytes more"
+
+                        Expect.equal
+                            (busy.ComputeProcesses |> ValueOption.map (Array.map _.Pid))
+                            (ValueSome [| Environment.ProcessId |])
+                            "who computes"
+
+                        use stream = File.OpenWrite file
+                        stream.Write(ReadOnlySpan(Array.zeroCreate<byte> 8))
+                        stream.Flush()
+
+                        let idle =
+                            until source "idle" (fun reading ->
+                                reading.Gpus[0].ComputeProcesses = ValueSome [||]
+                                && reading.Gpus[0].Utilization = ValueSome 0.0<percent>)
+
+                        // 12 % of 700 W.
+                        Expect.equal idle.Gpus[0].Power (ValueSome 84.0<W>) "what an idle one draws"
+                        Expect.equal idle.Gpus[0].ThrottleReasons (ValueSome [| "gpu_idle" |]) "why it is slow"))
+
             testCase "a call that fails costs its own field, for every call"
             <| fun () ->
                 withMachine (machineOf "" 1) (fun machine ->

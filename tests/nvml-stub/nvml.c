@@ -1,6 +1,7 @@
 /* A libnvidia-ml.so.1 without a driver: plays the machine of machine.txt. See README.md. */
 #define _GNU_SOURCE
 #include "../scripted-machine/machine.h"
+#include "play.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
