@@ -37,6 +37,25 @@ let tests =
                 // 3587538 and 1271256 sectors
                 Expect.equal (disk "vda" disks) (counters "vda" 77272UL 1836819456UL<B> 5911UL 650883072UL<B> (ValueSome 29016UL<ms>)) "vda"
 
+            testCase "all columns: how long requests took, and how many waited"
+            <| fun () ->
+                let text = "   8       0 sda 10 1 20 300 40 2 80 500 0 600 800\n   8       1 sda1 1 2 3 4\n"B
+
+                let lines = (want (DiskStats.parseLines (ReadOnlySpan text))).Value
+
+                Expect.equal
+                    lines[0].Times
+                    (ValueSome
+                        {
+                            Reading = 300UL<ms>
+                            Writing = 500UL<ms>
+                            Weighted = 800UL<ms>
+                        })
+                    "times"
+
+                Expect.equal (lines[0].Disk.Device, lines[0].Disk.BusyTime) ("sda", ValueSome 600UL<ms>) "counters"
+                Expect.equal lines[1].Times ValueNone "an old partition"
+
             testCase "fourteen columns of kernel 2.6"
             <| fun () ->
                 let disks = want (parse (bytes "kernel-2.6/proc/diskstats"))

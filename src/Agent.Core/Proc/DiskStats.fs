@@ -30,28 +30,52 @@ type DiskCounters =
         BusyTime: uint64<ms> voption
     }
 
+/// How long requests of one device took since it appeared; what a sample does not carry.
+[<Struct>]
+type DiskTimes =
+    {
+        /// Of all reads together, from queue to end.
+        Reading: uint64<ms>
+        /// Of all writes together.
+        Writing: uint64<ms>
+        /// "Weighted time": requests in flight, times the time that they were.
+        Weighted: uint64<ms>
+    }
+
+/// Everything that one line says.
+type DiskLine =
+    {
+        /// The counters.
+        Disk: DiskCounters
+        /// How long requests took; none for the partitions of kernels before 2.6.25.
+        Times: DiskTimes voption
+    }
+
 /// Reads a line of 14 or more columns; the cursor stands after the device's name.
-let private readLong (cursor: byref<Cursor>) (device: string) (disk: byref<DiskCounters>) : bool =
+let private readLong (cursor: byref<Cursor>) (device: string) (disk: byref<DiskCounters>) (times: byref<DiskTimes voption>) : bool =
     let mutable reads = 0UL
     let mutable readSectors = 0UL
     let mutable writes = 0UL
     let mutable writtenSectors = 0UL
     let mutable busy = 0UL
+    let mutable reading = 0UL
+    let mutable writing = 0UL
+    let mutable weighted = 0UL
     let mutable other = 0UL
 
     let good =
         cursor.UInt64 &reads
         && cursor.UInt64 &other // reads merged
         && cursor.UInt64 &readSectors
-        && cursor.UInt64 &other // time spent reading
+        && cursor.UInt64 &reading
         && cursor.UInt64 &writes
         && cursor.UInt64 &other // writes merged
         && cursor.UInt64 &writtenSectors
-        && cursor.UInt64 &other // time spent writing
+        && cursor.UInt64 &writing
         // "I/Os in progress" has been seen negative on old kernels (RHBZ 1572337), so it is passed over unread.
         && not (cursor.Field().IsEmpty)
         && cursor.UInt64 &busy
-        && cursor.UInt64 &other // weighted time
+        && cursor.UInt64 &weighted
 
     if good then
         disk <-
@@ -63,6 +87,14 @@ let private readLong (cursor: byref<Cursor>) (device: string) (disk: byref<DiskC
                 WrittenBytes = bytesOfSectors (LanguagePrimitives.UInt64WithMeasure writtenSectors)
                 BusyTime = ValueSome(LanguagePrimitives.UInt64WithMeasure busy)
             }
+
+        times <-
+            ValueSome
+                {
+                    Reading = LanguagePrimitives.UInt64WithMeasure reading
+                    Writing = LanguagePrimitives.UInt64WithMeasure writing
+                    Weighted = LanguagePrimitives.UInt64WithMeasure weighted
+                }
 
     good
 
@@ -135,16 +167,16 @@ let private shortCounters =
     |]
 
 /// Reads a line of 14 or more columns, as every device and partition has had one since 2.6.25; false for any other.
-let private tryRead (cursor: byref<Cursor>) (disk: byref<DiskCounters>) : bool =
+let private tryRead (cursor: byref<Cursor>) (disk: byref<DiskCounters>) (times: byref<DiskTimes voption>) : bool =
     let mutable number = 0UL
 
     cursor.UInt64 &number
     && cursor.UInt64 &number
     && (let device = cursor.Field()
-        not device.IsEmpty && readLong &cursor (Text.toString device) &disk)
+        not device.IsEmpty && readLong &cursor (Text.toString device) &disk &times)
 
 /// Reads a line that is not of that form: an older one, or one with a fault, which is told.
-let private readOther (cursor: byref<Cursor>) (disk: byref<DiskCounters>) : ParseError voption =
+let private readOther (cursor: byref<Cursor>) (disk: byref<DiskCounters>) (times: byref<DiskTimes voption>) : ParseError voption =
     let columns = countFields cursor.Line
     let names = if columns = 7 then shortCounters else counters
     let mutable number = 0UL
@@ -160,33 +192,42 @@ let private readOther (cursor: byref<Cursor>) (disk: byref<DiskCounters>) : Pars
             if columns = 7 then
                 readShort &cursor device &disk
             else
-                readLong &cursor device &disk
+                readLong &cursor device &disk &times
 
         if good then
             ValueNone
         else
             ValueSome(cursor.Bad(names[cursor.Fields - 1], "a whole number"))
 
-/// Reads every device and partition in the order of the text. An empty text is a machine without block devices.
-[<CompiledName "Parse">]
-let parse (text: ReadOnlySpan<byte>) : Result<Parsed<DiskCounters[]>, ParseError> =
+/// A parsed line, made into what the caller wants of it; a closure cannot hold the cursor.
+let private read (text: ReadOnlySpan<byte>) (keep: DiskCounters -> DiskTimes voption -> 'line) : Result<Parsed<'line[]>, ParseError> =
     let mutable cursor = Cursor(Source, text)
     let mutable faults = LineFaults()
-    let disks = ResizeArray<DiskCounters>()
+    let lines = ResizeArray<'line>()
 
     while cursor.NextLine() do
         let mutable again = cursor
         let mutable disk = Unchecked.defaultof<DiskCounters>
+        let mutable times = ValueNone
 
         let fault =
-            if tryRead &cursor &disk then
+            if tryRead &cursor &disk &times then
                 ValueNone
             else
-                readOther &again &disk
+                readOther &again &disk &times
 
         match fault with
         | ValueSome fault -> faults.Add fault
-        | ValueNone -> disks.Add disk
+        | ValueNone -> lines.Add(keep disk times)
 
     faults.AddTorn &cursor
-    faults.AroundAny disks
+    faults.AroundAny lines
+
+/// Reads every device and partition in the order of the text. An empty text is a machine without block devices.
+[<CompiledName "Parse">]
+let parse (text: ReadOnlySpan<byte>) : Result<Parsed<DiskCounters[]>, ParseError> = read text (fun disk _ -> disk)
+
+/// The same with all columns, for rates of what a sample does not carry.
+[<CompiledName "ParseLines">]
+let parseLines (text: ReadOnlySpan<byte>) : Result<Parsed<DiskLine[]>, ParseError> =
+    read text (fun disk times -> { Disk = disk; Times = times })

@@ -38,3 +38,60 @@ let pidNamespaces (text: ReadOnlySpan<byte>) : Result<int voption, ParseError> =
     | ValueSome error -> Error error
     | ValueNone when not cursor.AtEnd || text.IsEmpty -> Error(cursor.NoLine "NSpid")
     | ValueNone -> Ok found
+
+/// Who a process is and what its main thread did.
+[<Struct>]
+type Status =
+    {
+        /// The real user.
+        Uid: int
+        /// Times that its main thread gave up the CPU to wait; none where the kernel does not count, as before 2.6.23.
+        VoluntarySwitches: uint64 voption
+        /// Times that the CPU was taken from it.
+        InvoluntarySwitches: uint64 voption
+    }
+
+let private uidName = "Uid:"B
+let private voluntaryName = "voluntary_ctxt_switches:"B
+let private involuntaryName = "nonvoluntary_ctxt_switches:"B
+
+/// Reads the lines `Uid`, `voluntary_ctxt_switches` and `nonvoluntary_ctxt_switches`. The kernel escapes line ends in a process's
+/// name, so no name can look like one of them.
+[<CompiledName "Parse">]
+let parse (text: ReadOnlySpan<byte>) : Result<Status, ParseError> =
+    let mutable cursor = Cursor(Source, text)
+    let mutable uid = ValueNone
+    let mutable voluntary = ValueNone
+    let mutable involuntary = ValueNone
+    let mutable failure = ValueNone
+
+    while failure.IsNone && cursor.NextLine() do
+        let name = cursor.Field()
+        let mutable number = 0UL
+
+        if name.SequenceEqual(ReadOnlySpan uidName) then
+            if cursor.UInt64 &number && number <= uint64 Int32.MaxValue then
+                uid <- ValueSome(int number)
+            else
+                failure <- ValueSome(cursor.Bad("Uid", "the number of a user"))
+        elif name.SequenceEqual(ReadOnlySpan voluntaryName) then
+            if cursor.UInt64 &number then
+                voluntary <- ValueSome number
+            else
+                failure <- ValueSome(cursor.Bad("voluntary_ctxt_switches", "a whole number"))
+        elif name.SequenceEqual(ReadOnlySpan involuntaryName) then
+            if cursor.UInt64 &number then
+                involuntary <- ValueSome number
+            else
+                failure <- ValueSome(cursor.Bad("nonvoluntary_ctxt_switches", "a whole number"))
+
+    match failure, uid with
+    | ValueSome error, _ -> Error error
+    | ValueNone, ValueSome uid when cursor.AtEnd ->
+        Ok
+            {
+                Uid = uid
+                VoluntarySwitches = voluntary
+                InvoluntarySwitches = involuntary
+            }
+    | ValueNone, _ -> Error(cursor.NoLine "Uid")
