@@ -37,6 +37,7 @@ put() { # put MODE SOURCE PATH
 put 755 "$binary" usr/bin/$name
 put 644 "$here/systemd/$name.service" lib/systemd/system/$name.service
 put 644 "$here/deb/default" etc/default/$name
+put 644 "$here/systemd/$name.service.d/jobs.conf" usr/share/doc/$name/examples/jobs.conf
 install -d -m 700 "$stage/etc/$name"
 put 644 "$here/man/$name.8" usr/share/man/man8/$name.8
 put 644 "$here/completions/$name.bash" usr/share/bash-completion/completions/$name
@@ -82,7 +83,7 @@ dpkg-deb --root-owner-group -Zxz --build "$stage" "$target/${name}_${version}_$a
 folder=$name-$version-linux-$architecture
 mkdir -p "$work/$folder/completions"
 install -m 755 "$binary" "$work/$folder/$name"
-install -m 644 "$here/systemd/$name.service" "$here/man/$name.8" "$here/deb/default" "$root/README.md" "$root/CHANGELOG.md" \
+install -m 644 "$here/systemd/$name.service" "$here/systemd/$name.service.d/jobs.conf" "$here/man/$name.8" "$here/deb/default" "$root/README.md" "$root/CHANGELOG.md" \
   "$root/LICENSE" "$work/$folder/"
 install -m 644 "$here/completions/"* "$work/$folder/completions/"
 tar -C "$work" --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -cf - "$folder" |
