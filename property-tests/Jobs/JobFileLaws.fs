@@ -118,6 +118,7 @@ let private statusTexts: Gen<Rendered<ProcessStatus.Status>> =
     gen {
         let! name = comm
         let! uid = Gen.choose (0, Int32.MaxValue)
+        let! cpus = maybe (Gen.choose (1, 200))
         let! voluntary = maybe counter
         let! involuntary = maybe counter
 
@@ -126,6 +127,7 @@ let private statusTexts: Gen<Rendered<ProcessStatus.Status>> =
                 Value =
                     {
                         Uid = uid
+                        CpusAllowed = cpus
                         VoluntarySwitches = voluntary
                         InvoluntarySwitches = involuntary
                     }
@@ -133,6 +135,11 @@ let private statusTexts: Gen<Rendered<ProcessStatus.Status>> =
                     [|
                         $"Name:\t{name}"
                         $"Uid:\t{uid}\t0\t0\t0"
+
+                        match cpus with
+                        | ValueSome 1 -> "Cpus_allowed_list:\t5"
+                        | ValueSome count -> $"Cpus_allowed_list:\t0,2-{count}"
+                        | ValueNone -> ()
 
                         match voluntary with
                         | ValueSome count -> $"voluntary_ctxt_switches:\t{count}"
@@ -148,6 +155,7 @@ let private statusTexts: Gen<Rendered<ProcessStatus.Status>> =
 let private statusFormat =
     ParserLaws.format statusTexts (fun text -> ProcessStatus.parse text.Span) (fun part whole ->
         part.Uid = whole.Uid
+        && isPart part.CpusAllowed whole.CpusAllowed
         && isPart part.VoluntarySwitches whole.VoluntarySwitches
         && isPart part.InvoluntarySwitches whole.InvoluntarySwitches)
 
@@ -505,6 +513,20 @@ let tests =
                 [
                     yield! ParserLaws.all statusFormat
                     ParserLaws.unknownLines statusFormat (fun _ -> 1) phrase
+                ]
+            testList
+                "ProcessChildren"
+                [
+                    lawShrinking "any bytes give Ok or a located Error, never an exception" shrinkBytes anyBytes (fun bytes ->
+                        match ProcessChildren.parse (ReadOnlySpan bytes.Content) with
+                        | Ok children -> children |> Array.forall (fun pid -> pid >= 0)
+                        | Error error -> noneOf (ParserLaws.complaints error))
+                    law "children are what was given, and a text that is cut within a number is an error" (upTo 6 pid) (fun children ->
+                        let text = Encoding.UTF8.GetBytes(String.concat "" (children |> Array.map (fun pid -> $"{pid} ")))
+
+                        same (ProcessChildren.parse (ReadOnlySpan text)) (Ok children)
+                        && (text.Length = 0
+                            || Result.isError (ProcessChildren.parse (ReadOnlySpan(text, 0, text.Length - 1)))))
                 ]
             testList "ProcessIo" (ParserLaws.all ioFormat)
             testList "VmStat" (ParserLaws.all vmFormat)

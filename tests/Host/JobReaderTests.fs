@@ -409,9 +409,9 @@ let tests =
                     let clock = ManualClock()
                     let mutable spent = TimeSpan.Zero
 
-                    // Each piece of work takes 5 ms.
+                    // Each piece of work takes 1.5 ms, by a clock that is read before and after it.
                     let cost () =
-                        spent <- spent + TimeSpan.FromMilliseconds 5.0
+                        spent <- spent + TimeSpan.FromMilliseconds 1.5
                         spent
 
                     use watch = watchOf machine.Settings clock (fun () -> gpus [ [ 40 ] ]) false (Some cost)
@@ -423,11 +423,36 @@ let tests =
                         work <- spent
                         clock.Advance reading.Next
 
-                    let share = work / clock.Elapsed / 2.0
-                    Expect.isLessThan share 0.0045 "the work done"
+                    Expect.isLessThan (work / clock.Elapsed / 2.0) 0.002 "the work done"
                     let told = watch.Read().Value.Cost
-                    Expect.isLessThanOrEqual told.Share 0.00401 "what it says of itself"
-                    Expect.isGreaterThan told.LookPeriod (seconds 5.0) "rarer than every 2 s")
+                    Expect.isLessThanOrEqual told.Share 0.002 "what it says of itself"
+                    Expect.isGreaterThan told.LookPeriod (seconds 2.4) "rarer than every 2 s"
+                    Expect.isGreaterThan told.StatePeriod (seconds 2.0) "rarer than every 0.5 s")
+
+            testCase "a worker that takes another's place is found at once, and not only at the next search"
+            <| fun () ->
+                withMachine (fun machine ->
+                    let clock = ManualClock()
+                    use watch = watchOf machine.Settings clock (fun () -> gpus [ [ 40 ] ]) false None
+
+                    let look step worker =
+                        machine.Process(40, 1, 0, "python", 'S', step, 0L, "/", [ "python" ])
+                        machine.Process(worker, 40, 0, "python", 'S', step * 100, 0L, "/", [ "python" ])
+                        machine.Write("proc/40/task/40/children", $"{worker} ")
+                        machine.Write($"proc/{worker}/task/{worker}/children", "")
+                        let reading = watch.Read().Value
+                        clock.Advance(seconds 2.0)
+                        reading
+
+                    for step in 0..3 do
+                        look step 50 |> ignore
+
+                    look 4 51 |> ignore
+                    look 5 51 |> ignore
+                    let reading = look 6 51
+                    let job = Array.exactlyOne (evidenceOf reading).Jobs
+                    Expect.equal job.LoadersBusy (ValueSome 50.0<percent>) "the new worker's"
+                    Expect.equal reading.Access.Children (Nullable true) "by the kernel's file")
 
             testCase "GPUs that went away are lost, unless the kernel no longer lists them"
             <| fun () ->

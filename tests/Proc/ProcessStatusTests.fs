@@ -40,6 +40,7 @@ let tests =
                     (Ok
                         {
                             Uid = 0
+                            CpusAllowed = ValueSome 2
                             VoluntarySwitches = ValueSome 26UL
                             InvoluntarySwitches = ValueSome 17UL
                         })
@@ -52,6 +53,7 @@ let tests =
                     (Ok
                         {
                             Uid = 1000
+                            CpusAllowed = ValueNone
                             VoluntarySwitches = ValueNone
                             InvoluntarySwitches = ValueNone
                         })
@@ -60,5 +62,11 @@ let tests =
             testCase "a status without a user is an error, as is a user that is no number"
             <| fun () ->
                 Expect.equal (located (status "Name:\tx\n"B)) ("/proc/PID/status", 2, "Uid", "") "none"
+
+                Expect.equal
+                    (located (status "Uid:\t1\nCpus_allowed_list:\tff\n"B))
+                    ("/proc/PID/status", 2, "Cpus_allowed_list", "ff")
+                    "a mask"
+
                 Expect.equal (located (status "Uid:\tana\n"B)) ("/proc/PID/status", 1, "Uid", "ana") "a name"
         ]

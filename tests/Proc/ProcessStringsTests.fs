@@ -34,4 +34,13 @@ let tests =
                     // The last one was cut.
                     [| "4711"; ""; "" |]
                     "values"
+
+            testCase "the children of a thread, with a blank behind each"
+            <| fun () ->
+                let children (text: byte[]) =
+                    ProcessChildren.parse (ReadOnlySpan text)
+
+                Expect.equal (children "12 345 "B) (Ok [| 12; 345 |]) "two"
+                Expect.equal (children [||]) (Ok [||]) "none"
+                Expect.equal (located (children "12 34"B)) ("/proc/PID/task/TID/children", 1, "child", "34") "cut"
         ]

@@ -6,6 +6,7 @@ module Agent.Core.Sys.CgroupCpu
 
 open System
 open Agent.Core
+open Agent.Core.Proc
 open Agent.Core.Units
 
 /// What `cpu.stat` counts. What a version or a controller that is off does not tell is none.
@@ -142,42 +143,7 @@ let parseList (source: string) (text: ReadOnlySpan<byte>) : Result<int voption, 
     if not (cursor.NextLine()) then
         Error(cursor.NoLine "CPUs")
     else
-        let list = cursor.Field()
-        let mutable rest = list
-        let mutable count = 0L
-        let mutable good = true
-
-        while good && not rest.IsEmpty do
-            let comma = rest.IndexOf ','B
-            let part = if comma < 0 then rest else rest.Slice(0, comma)
-
-            rest <-
-                if comma < 0 then
-                    ReadOnlySpan<byte>.Empty
-                else
-                    rest.Slice(comma + 1)
-
-            let hyphen = part.IndexOf '-'B
-            let mutable first = 0UL
-            let mutable last = 0UL
-
-            if hyphen < 0 then
-                good <- Text.tryUInt64 (part, &first)
-                last <- first
-            else
-                good <-
-                    Text.tryUInt64 (part.Slice(0, hyphen), &first)
-                    && Text.tryUInt64 (part.Slice(hyphen + 1), &last)
-
-            // No machine has more CPUs than that, and their sum must not overflow.
-            good <- good && first <= last && last < 1000000UL && not (comma >= 0 && rest.IsEmpty)
-
-            if good then
-                count <- count + int64 (last - first) + 1L
-
-        if not good || count > 1000000L then
-            Error(cursor.Bad("CPUs", "a list of CPUs such as 0-3,8"))
-        elif count = 0L then
-            Ok ValueNone
-        else
-            Ok(ValueSome(int count))
+        match ProcessStatus.countOfList (cursor.Field()) with
+        | -1 -> Error(cursor.Bad("CPUs", "a list of CPUs such as 0-3,8"))
+        | 0 -> Ok ValueNone
+        | count -> Ok(ValueSome count)

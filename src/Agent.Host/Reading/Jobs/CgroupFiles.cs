@@ -14,7 +14,10 @@ internal sealed class CgroupFiles(string sysfs, SmallFiles files)
     private readonly string root = Path.Join(sysfs, "fs/cgroup");
 
     /// <summary>The files of a job's groups. Which group has a quota or a limit is found here, so it is to be called again now and then.</summary>
-    public JobCgroup Find(Belonging belonging, ProcessCgroup.Membership[] memberships)
+    /// <param name="belonging">Who the job belongs to.</param>
+    /// <param name="memberships">The groups of a process of it.</param>
+    /// <param name="affinity">How many CPUs that process may run on by itself; null when unknown.</param>
+    public JobCgroup Find(Belonging belonging, ProcessCgroup.Membership[] memberships, int? affinity)
     {
         var unified = ProcessCgroup.Unified(memberships);
         var two = unified.IsSome && UnifiedRoot() is { } top ? new Place(top, Inside(unified.Value.Path)) : null;
@@ -45,13 +48,7 @@ internal sealed class CgroupFiles(string sysfs, SmallFiles files)
 
         return new JobCgroup(
             files,
-            cpuLimit: (quota.Cpus, set) switch
-            {
-                ({ } cpus, { IsSome: true, Value: var count }) => Math.Min(cpus, count),
-                ({ } cpus, _) => cpus,
-                (_, { IsSome: true, Value: var count }) => count,
-                _ => null,
-            },
+            cpuLimit: Least(quota.Cpus, set.IsSome ? set.Value : null, affinity),
             memoryLimit: limits.Length > 0 ? limits.Min() : null,
             cpuStat: quota.Directory is null ? null : quota.Directory + "/cpu.stat",
             memory: FirstThere(own + "/memory.current", memory + "/memory.usage_in_bytes"),
@@ -142,6 +139,18 @@ internal sealed class CgroupFiles(string sysfs, SmallFiles files)
         }
 
         return smallest;
+    }
+
+    private static double? Least(params ReadOnlySpan<double?> limits)
+    {
+        double? least = null;
+
+        foreach (var limit in limits)
+        {
+            least = limit is { } known && !(known >= least) ? known : least;
+        }
+
+        return least;
     }
 
     private FSharpValueOption<double> QuotaOf(string directory) =>

@@ -33,13 +33,22 @@ internal readonly record struct LeftOut(int Jobs, int Processes, int Threads, in
 /// <param name="LookPeriod">From one to the next.</param>
 /// <param name="State">One look at the states of threads.</param>
 /// <param name="StatePeriod">From one to the next.</param>
-/// <param name="Search">One search for processes and for threads worth watching.</param>
-/// <param name="SearchPeriod">From one to the next.</param>
+/// <param name="Search">One search for processes.</param>
+/// <param name="SearchPeriod">From one to the next; half of it where processes come and go.</param>
+/// <param name="Scan">One look through all threads for those worth watching.</param>
+/// <param name="ScanPeriod">From one to the next.</param>
 internal readonly record struct JobCost(
-    TimeSpan Look, TimeSpan LookPeriod, TimeSpan State, TimeSpan StatePeriod, TimeSpan Search, TimeSpan SearchPeriod)
+    TimeSpan Look,
+    TimeSpan LookPeriod,
+    TimeSpan State,
+    TimeSpan StatePeriod,
+    TimeSpan Search,
+    TimeSpan SearchPeriod,
+    TimeSpan Scan,
+    TimeSpan ScanPeriod)
 {
     /// <summary>CPU time in each second, as a share of one CPU.</summary>
-    public double Share => Of(Look, LookPeriod) + Of(State, StatePeriod) + Of(Search, SearchPeriod);
+    public double Share => Of(Look, LookPeriod) + Of(State, StatePeriod) + Of(Search, SearchPeriod) + Of(Scan, ScanPeriod);
 
     private static double Of(TimeSpan cost, TimeSpan period) => period > TimeSpan.Zero ? cost / period : 0;
 }

@@ -1,6 +1,7 @@
 using Agent.Core;
 using Agent.Core.Gpu;
 using Agent.Core.Jobs;
+using Agent.Core.Proc;
 using Agent.Sender;
 using Microsoft.FSharp.Core;
 
@@ -14,9 +15,12 @@ namespace Agent.Host.Reading.Jobs;
 internal sealed class JobWatch : IDisposable
 {
     /// <summary>CPU time that each kind of work may take, as a share of one CPU: 2 ms a second together.</summary>
-    private const double ForLooks = 0.0007;
-    private const double ForStates = 0.0008;
-    private const double ForSearches = 0.0005;
+    private const double ForLooks = 0.0006;
+    private const double ForStates = 0.0007;
+    private const double ForScans = 0.0003;
+
+    /// <summary>Half of what is left, because a search may come in half the time when processes came or went.</summary>
+    private const double ForSearches = 0.0002;
 
     private static readonly TimeSpan StatePeriod = TimeSpan.FromSeconds(0.5);
     private static readonly TimeSpan LookPeriod = TimeSpan.FromSeconds(2);
@@ -40,7 +44,8 @@ internal sealed class JobWatch : IDisposable
     private readonly LostGpus lost;
     private readonly Pace states = new(ForStates, StatePeriod, TimeSpan.FromSeconds(2.5));
     private readonly Pace looks = new(ForLooks, LookPeriod, TimeSpan.FromSeconds(10));
-    private readonly Pace searches = new(ForSearches, SearchPeriod, TimeSpan.FromMinutes(2));
+    private readonly Pace scans = new(ForScans, SearchPeriod, TimeSpan.FromMinutes(1));
+    private readonly Pace searches = new(ForSearches, SearchPeriod, TimeSpan.FromMinutes(1));
     private readonly Dictionary<int, WatchedProcess> watched = [];
     private readonly Dictionary<string, (JobCgroup Cgroup, TimeSpan At)> limits = [];
     private Dictionary<int, KnownProcess> known = [];
@@ -51,6 +56,9 @@ internal sealed class JobWatch : IDisposable
     private TimeSpan? podsAt;
     private LeftOut leftOut;
     private TimeSpan nextSearch;
+    private TimeSpan mayNextSearch;
+    private bool hasChanged;
+    private TimeSpan nextScan;
     private TimeSpan nextLook;
     private TimeSpan nextState;
     private Look? before;
@@ -99,16 +107,24 @@ internal sealed class JobWatch : IDisposable
             }
         }
 
-        if (held.Length > 0 && (now >= nextSearch || HaveChanged(held)))
+        if (held.Length > 0 && (now >= nextSearch || (now >= mayNextSearch && (hasChanged || HaveChanged(held)))))
         {
             Timed(searches, () => Search(held, now));
+            hasChanged = false;
             nextSearch = now + searches.Period;
+            mayNextSearch = now + Longest(LookPeriod, searches.Period / 2);
         }
 
         if (now >= nextLook)
         {
             Timed(looks, () => LookAtAll(told));
             nextLook = now + looks.Period;
+
+            if (now >= nextScan && sampled.Any(static process => process.HasThreads))
+            {
+                Timed(scans, () => Scan(now));
+            }
+
             nextState = now + states.Period;
         }
         else if (sampled.Length > 0 && now >= nextState)
@@ -162,7 +178,8 @@ internal sealed class JobWatch : IDisposable
         limits.Clear();
         table.Clear();
         known = [];
-        (groups, holdings, sampled, leftOut, nextSearch) = ([], [], [], default, TimeSpan.Zero);
+        (groups, holdings, sampled, leftOut) = ([], [], [], default);
+        (nextSearch, mayNextSearch, nextScan, hasChanged) = (TimeSpan.Zero, TimeSpan.Zero, TimeSpan.Zero, false);
     }
 
     private void Search(Holding[] held, TimeSpan now)
@@ -189,14 +206,6 @@ internal sealed class JobWatch : IDisposable
 
         sampled = [.. groups.SelectMany(static job => job.Drivers.Concat(job.Loaders)).Select(one => watched[one.Pid])];
 
-        foreach (var process in sampled)
-        {
-            if (process.HasThreads && (process.Unexplained > 0 || groups.Any(group => IsDriver(group, process))))
-            {
-                process.Scan(now);
-            }
-        }
-
         foreach (var id in limits.Keys.Except(groups.Select(static group => group.Id)).ToArray())
         {
             limits[id].Cgroup.Dispose();
@@ -205,6 +214,27 @@ internal sealed class JobWatch : IDisposable
 
         leftOut = new(all.Length - groups.Length, table.LeftOut, sampled.Sum(static process => process.ThreadsLeftOut), table.Unseen);
     }
+
+    /// <summary>
+    /// Looks through the threads of those that hold GPUs, and of loaders whose main thread does not explain what they use. A first time says what
+    /// threads used since they started; the second, soon after, what they use now.
+    /// </summary>
+    private void Scan(TimeSpan now)
+    {
+        var scanned = sampled
+            .Where(process => process.HasThreads && (process.Unexplained > 0 || groups.Any(group => IsDriver(group, process))))
+            .ToArray();
+
+        foreach (var process in scanned)
+        {
+            process.Scan(now);
+        }
+
+        var isFresh = scanned.Any(static process => process.Scans == 1);
+        nextScan = now + (isFresh ? LookPeriod : scans.Period);
+    }
+
+    private static TimeSpan Longest(TimeSpan one, TimeSpan other) => one > other ? one : other;
 
     private static bool IsDriver(JobGroup group, WatchedProcess process) =>
         group.Drivers.Any(driver => driver.Pid == process.Pid);
@@ -234,7 +264,7 @@ internal sealed class JobWatch : IDisposable
             detail: settings.JobDetail,
             jobs: [.. groups.Select(group => Count(group, faults))]);
 
-        ScanAgain();
+        hasChanged |= groups.SelectMany(static job => job.Drivers).Any(driver => watched[driver.Pid].HasNewChildren());
 
         if (leftOut.Unseen > 0)
         {
@@ -255,20 +285,8 @@ internal sealed class JobWatch : IDisposable
                 table.HasChildren,
                 cgroups.Versions),
             leftOut,
-            new JobCost(looks.Cost, looks.Period, states.Cost, states.Period, searches.Cost, searches.Period));
+            new JobCost(looks.Cost, looks.Period, states.Cost, states.Period, searches.Cost, searches.Period, scans.Cost, scans.Period));
         before = look;
-    }
-
-    /// <summary>A first scan of threads says what they used since they started; the second, soon after, what they use now.</summary>
-    private void ScanAgain()
-    {
-        var isFresh = sampled.Any(process =>
-            process.Scans == 1 || (process.Scans == 0 && process.HasThreads && groups.Any(group => IsDriver(group, process))));
-
-        if (isFresh && nextSearch > clock.Elapsed + LookPeriod)
-        {
-            nextSearch = clock.Elapsed + LookPeriod;
-        }
     }
 
     private JobCounters Count(JobGroup group, List<SourceError> faults)
@@ -281,6 +299,11 @@ internal sealed class JobWatch : IDisposable
             if (watched.TryGetValue(one.Pid, out var process) && process.Count(withIo: !cgroup.TellsIo) is { IsSome: true, Value: var counted })
             {
                 counters.Add(counted);
+            }
+            else
+            {
+                // It ended, and another may have taken its place.
+                hasChanged = true;
             }
         }
 
@@ -301,7 +324,9 @@ internal sealed class JobWatch : IDisposable
 
         found.Cgroup?.Dispose();
         var driver = known[group.Drivers[0].Pid];
-        var cgroup = cgroups.Find(driver.Process.Belonging, driver.Memberships);
+        var affinity = files.Read($"{procfs}/{driver.Process.Pid}/status", ProcessStatus.Parse)
+            .Match(static read => read.CpusAllowed, static _ => FSharpValueOption<int>.None);
+        var cgroup = cgroups.Find(driver.Process.Belonging, driver.Memberships, affinity.IsSome ? affinity.Value : null);
         limits[group.Id] = (cgroup, clock.Elapsed);
         return cgroup;
     }

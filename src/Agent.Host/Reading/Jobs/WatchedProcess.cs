@@ -102,6 +102,7 @@ internal sealed class WatchedProcess(TreeProcess facts, string procfs, ulong pag
 
     private readonly string directory = $"{procfs}/{facts.Pid}";
     private readonly KeptFile stat = new($"{procfs}/{facts.Pid}/stat", files);
+    private readonly KeptFile children = new($"{procfs}/{facts.Pid}/task/{facts.Pid}/children", files);
     private readonly KeptFile io = new($"{procfs}/{facts.Pid}/io", files);
     private readonly WatchedThread main = new($"{procfs}/{facts.Pid}/task/{facts.Pid}", facts.Pid, files);
     private readonly List<WatchedThread> others = [];
@@ -109,6 +110,8 @@ internal sealed class WatchedProcess(TreeProcess facts, string procfs, ulong pag
     private TimeSpan? scannedAt;
     private ulong cpuBefore;
     private ulong mainBefore;
+    private int[]? childrenBefore;
+    private bool hasChildren = true;
 
     /// <summary>Its number.</summary>
     public int Pid => facts.Pid;
@@ -185,6 +188,20 @@ internal sealed class WatchedProcess(TreeProcess facts, string procfs, ulong pag
             watched: [.. watched]));
     }
 
+    /// <summary>True when its main thread started or lost a process since it was asked last; false where the kernel does not tell.</summary>
+    public bool HasNewChildren()
+    {
+        if (!hasChildren || children.Read(ProcessChildren.Parse) is not { IsOk: true, ResultValue: var now })
+        {
+            hasChildren = false;
+            return false;
+        }
+
+        var isNew = childrenBefore is not null && !now.AsSpan().SequenceEqual(childrenBefore);
+        childrenBefore = now;
+        return isNew;
+    }
+
     /// <summary>Looks through all threads for those that are worth watching.</summary>
     public void Scan(TimeSpan now)
     {
@@ -225,6 +242,7 @@ internal sealed class WatchedProcess(TreeProcess facts, string procfs, ulong pag
     public void Dispose()
     {
         stat.Dispose();
+        children.Dispose();
         io.Dispose();
         main.Dispose();
         others.ForEach(static thread => thread.Dispose());
