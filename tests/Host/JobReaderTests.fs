@@ -370,6 +370,19 @@ let tests =
                     clock.Advance(seconds 2.0)
                     Expect.isNull (watch.Read().Value).Evidence "gone")
 
+            testCase "a trainer may run on fewer CPUs than the machine has"
+            <| fun () ->
+                withMachine (fun machine ->
+                    let clock = ManualClock()
+                    use watch = watchOf machine.Settings clock (fun () -> gpus [ [ 60 ] ]) false None
+                    trainer machine 1 1 'S'
+                    machine.Write("proc/stat", "cpu  1 1 1 1\ncpu0 1 1 1 1\ncpu1 1 1 1 1\ncpu2 1 1 1 1\ncpu3 1 1 1 1\nctxt 1\n")
+                    machine.Write("proc/60/status", "Name:\tpython\nUid:\t1001\t0\t0\t0\nCpus_allowed_list:\t0,2-3\n")
+                    watch.Read() |> ignore
+                    clock.Advance(seconds 2.0)
+                    let job = Array.exactlyOne (evidenceOf (watch.Read().Value)).Jobs
+                    Expect.equal job.CpuCoresAllowed (ValueSome 3.0) "by its affinity")
+
             testCase "two users are two jobs, and a PID that is not in this /proc is told of"
             <| fun () ->
                 withMachine (fun machine ->
@@ -378,6 +391,8 @@ let tests =
                     let evidence = twoLooks machine clock watch
                     Expect.equal (evidence.Jobs |> Array.map _.Uid) [| 1000; 1001 |] "users"
                     clock.Advance(seconds 2.0)
+                    Expect.equal (watch.Read().Value).LeftOut.Unseen 0 "it may just have ended"
+                    clock.Advance(seconds 10.0)
                     let reading = watch.Read().Value
                     Expect.equal reading.LeftOut.Unseen 1 "unseen"
                     Expect.exists reading.Faults (fun fault -> (string fault).Contains "--pid=host") "what to do")

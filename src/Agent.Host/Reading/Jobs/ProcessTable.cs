@@ -33,20 +33,23 @@ internal sealed class ProcessTable(string procfs, SmallFiles files)
     /// <summary>From one full reading of all parents to the next; between them only processes that came are asked.</summary>
     private const int ListingsPerReading = 6;
 
+    /// <summary>The driver may name a process for some seconds after it ended.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(8);
+
     private static readonly TimeSpan Young = TimeSpan.FromSeconds(30);
 
     private static readonly string[] SlurmVariables = ["SLURM_JOB_ID", "SLURM_JOB_NAME"];
 
     private readonly Dictionary<int, Entry> known = [];
+    private Dictionary<int, TimeSpan> missingSince = [];
     private Dictionary<int, int> parents = [];
     private int listings;
     private int byListing;
-    private string[] podDirectories = [];
 
     /// <summary>Processes that were left out in the newest search, because there were so many.</summary>
     public int LeftOut { get; private set; }
 
-    /// <summary>Holders that are not in this /proc.</summary>
+    /// <summary>Holders that are not in this /proc, and were not some seconds before.</summary>
     public int Unseen { get; private set; }
 
     /// <summary>Whether the kernel tells each thread's children; null before that was needed.</summary>
@@ -62,16 +65,23 @@ internal sealed class ProcessTable(string procfs, SmallFiles files)
     public Dictionary<int, KnownProcess> Find(IEnumerable<int> holders, TimeSpan now, Func<string[]> pods)
     {
         var found = new Dictionary<int, KnownProcess>();
+        var missing = new Dictionary<int, TimeSpan>();
         LeftOut = 0;
-        Unseen = 0;
 
         foreach (var holder in holders.Distinct())
         {
-            if (found.Count >= MostProcesses || !AddWithAncestors(holder, isHolder: true, found, now, pods))
+            if (found.Count >= MostProcesses)
             {
-                (LeftOut, Unseen) = found.Count >= MostProcesses ? (LeftOut + 1, Unseen) : (LeftOut, Unseen + 1);
+                LeftOut++;
+            }
+            else if (!AddWithAncestors(holder, found, now, pods))
+            {
+                missing[holder] = missingSince.GetValueOrDefault(holder, now);
             }
         }
+
+        missingSince = missing;
+        Unseen = missing.Values.Count(since => now - since >= Patience);
 
         var table = ProcessTree.Index([.. found.Values.Select(static one => one.Process)]);
 
@@ -107,13 +117,14 @@ internal sealed class ProcessTable(string procfs, SmallFiles files)
     public void Clear()
     {
         known.Clear();
+        missingSince = [];
         parents = [];
         listings = 0;
     }
 
-    private bool AddWithAncestors(int pid, bool isHolder, Dictionary<int, KnownProcess> found, TimeSpan now, Func<string[]> pods)
+    private bool AddWithAncestors(int pid, Dictionary<int, KnownProcess> found, TimeSpan now, Func<string[]> pods)
     {
-        if (Get(pid, isHolder, now, pods) is not { } holder)
+        if (Get(pid, isHolder: true, now, pods) is not { } holder)
         {
             return false;
         }
@@ -187,8 +198,7 @@ internal sealed class ProcessTable(string procfs, SmallFiles files)
 
         if (belonging.Owner.Kind.IsPod)
         {
-            podDirectories = pods();
-            belonging = BelongingModule.WithPodName(podDirectories, belonging);
+            belonging = BelongingModule.WithPodName(pods(), belonging);
         }
 
         return new KnownProcess(
