@@ -15,9 +15,9 @@ namespace Agent.Host.Reading.Jobs;
 internal sealed class JobWatch : IDisposable
 {
     /// <summary>CPU time that each kind of work may take, as a share of one CPU: 2 ms a second together.</summary>
-    private const double ForLooks = 0.0006;
-    private const double ForStates = 0.0007;
-    private const double ForScans = 0.0003;
+    private const double ForLooks = 0.0009;
+    private const double ForStates = 0.0005;
+    private const double ForScans = 0.0002;
 
     /// <summary>Half of what is left, because a search may come in half the time when processes came or went.</summary>
     private const double ForSearches = 0.0002;
@@ -156,6 +156,10 @@ internal sealed class JobWatch : IDisposable
     private bool HaveChanged(Holding[] held) =>
         !held.Select(static one => one.Pid).ToHashSet().SetEquals(holdings.Select(static one => one.Pid));
 
+    /// <summary>True for a process whose own file was read at the newest look.</summary>
+    private bool IsAlive(int pid, ulong startedAt) =>
+        watched.TryGetValue(pid, out var process) && process.StartedAt == startedAt && process.IsAlive;
+
     /// <summary>Forgets all processes.</summary>
     private void Rest()
     {
@@ -185,7 +189,7 @@ internal sealed class JobWatch : IDisposable
     private void Search(Holding[] held, TimeSpan now)
     {
         holdings = held;
-        known = table.Find(held.Select(static one => one.Pid), now, Pods);
+        known = table.Find(held.Select(static one => one.Pid), now, Pods, IsAlive);
         var all = Grouping.Group([.. known.Values.Select(static one => one.Process)], held);
         groups = [.. all.Take(Grouping.MostJobs)];
         var wanted = groups.SelectMany(static group => group.Processes).ToDictionary(static one => one.Pid);

@@ -42,6 +42,7 @@ internal sealed class ProcessTable(string procfs, SmallFiles files)
 
     private readonly Dictionary<int, Entry> known = [];
     private Dictionary<int, TimeSpan> missingSince = [];
+    private Func<int, ulong, bool> isAlive = static (_, _) => false;
     private Dictionary<int, int> parents = [];
     private int listings;
     private int byListing;
@@ -62,8 +63,11 @@ internal sealed class ProcessTable(string procfs, SmallFiles files)
     /// <param name="holders">The processes that hold GPUs.</param>
     /// <param name="now">The time.</param>
     /// <param name="pods">The names of the directories in /var/log/pods; asked where there is a pod.</param>
-    public Dictionary<int, KnownProcess> Find(IEnumerable<int> holders, TimeSpan now, Func<string[]> pods)
+    /// <param name="isWatched">True for a process, by its number and start, that is known to live; it is not asked again.</param>
+    public Dictionary<int, KnownProcess> Find(
+        IEnumerable<int> holders, TimeSpan now, Func<string[]> pods, Func<int, ulong, bool> isWatched)
     {
+        isAlive = isWatched;
         var found = new Dictionary<int, KnownProcess>();
         var missing = new Dictionary<int, TimeSpan>();
         LeftOut = 0;
@@ -149,15 +153,20 @@ internal sealed class ProcessTable(string procfs, SmallFiles files)
     /// <summary>A process as it is now; null when it is not there.</summary>
     private KnownProcess? Get(int pid, bool isHolder, TimeSpan now, Func<string[]> pods)
     {
+        var isKnown = known.TryGetValue(pid, out var entry) && entry.IsGrown && (entry.IsHolder || !isHolder);
+
+        if (isKnown && isAlive(pid, entry!.Known.Process.StartedAt))
+        {
+            return entry.Known;
+        }
+
         if (files.Read($"{procfs}/{pid}/stat", ProcessStat.Parse) is not { IsOk: true, ResultValue: var stat })
         {
             return null;
         }
 
-        if (known.TryGetValue(pid, out var entry)
-            && entry.IsGrown
-            && (entry.IsHolder || !isHolder)
-            && entry.Known.Process.StartedAt == stat.StartedAt
+        if (isKnown
+            && entry!.Known.Process.StartedAt == stat.StartedAt
             && entry.Known.Process.Parent == stat.Parent)
         {
             return entry.Known;

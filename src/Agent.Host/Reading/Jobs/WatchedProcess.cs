@@ -125,6 +125,9 @@ internal sealed class WatchedProcess(TreeProcess facts, string procfs, ulong pag
     /// <summary>True while the kernel counts how long it runs and waits.</summary>
     public bool HasSchedule => main.HasSchedule;
 
+    /// <summary>True when it was there at its newest count.</summary>
+    public bool IsAlive { get; private set; }
+
     /// <summary>Threads that were not looked through, because it has so many.</summary>
     public int ThreadsLeftOut { get; private set; }
 
@@ -153,8 +156,9 @@ internal sealed class WatchedProcess(TreeProcess facts, string procfs, ulong pag
     public FSharpValueOption<ProcessCounters> Count(bool withIo)
     {
         var whole = stat.Read(ProcessStat.Parse);
+        IsAlive = whole.IsOk && whole.ResultValue.StartedAt == facts.StartedAt;
 
-        if (!whole.IsOk || whole.ResultValue.StartedAt != facts.StartedAt)
+        if (!IsAlive)
         {
             return FSharpValueOption<ProcessCounters>.None;
         }
