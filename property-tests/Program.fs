@@ -15,6 +15,8 @@ let private tests =
             Proc.MountsLaws.tests
             Proc.SmallFileLaws.tests
             Sys.SensorLaws.tests
+            Jobs.JobFileLaws.tests
+            Jobs.JobLaws.tests
             Gpu.NvidiaSmiLaws.tests
             Gpu.NvidiaSmiStreamLaws.tests
             Gpu.NvmlLaws.tests

@@ -111,4 +111,27 @@ let tests =
                     Expect.equal (valuesOf key) [] key
 
                 Expect.equal (valuesOf "ProtectHome") [ "read-only" ] "file systems below /home"
+
+            testCase "with the drop-in for jobs it has two capabilities and is as strict as before in all else"
+            <| fun () ->
+                let dropIn =
+                    Path.Combine(Fixtures.root, "packaging", "systemd", "ai-dashboard-agent.service.d", "jobs.conf")
+
+                let lines =
+                    File.ReadAllLines dropIn
+                    |> Array.filter (fun line -> line <> "" && not (line.StartsWith '#'))
+
+                Expect.equal
+                    lines
+                    [|
+                        "[Service]"
+                        "CapabilityBoundingSet=CAP_SYS_PTRACE CAP_DAC_READ_SEARCH"
+                        "AmbientCapabilities=CAP_SYS_PTRACE CAP_DAC_READ_SEARCH"
+                    |]
+                    "what it sets"
+
+                Expect.stringContains
+                    (File.ReadAllText(Path.Combine(Fixtures.root, "packaging", "package.sh")))
+                    "examples/jobs.conf"
+                    "it is shipped where it does nothing"
         ]

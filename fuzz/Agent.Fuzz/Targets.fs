@@ -260,6 +260,60 @@ let private none = "$."
 let all: Target list =
     [
         target "proc-stat" (fun input -> Stat.parse (ReadOnlySpan input) |> told) @"(proc/stat|stat\.(before|after))$" none []
+        target
+            "proc-process"
+            (fun input ->
+                let text = ReadOnlySpan input
+                ProcessStat.parse text |> told
+                ProcessStat.stateOf text |> told
+                SchedStat.parse text |> told
+                ProcessStatus.parse text |> told
+                ProcessIo.parse text |> told
+                ProcessChildren.parse text |> told
+                let arguments = ProcessStrings.arguments text
+                ProcessStrings.variables [| "SLURM_JOB_ID" |] text |> ignore
+                let shown = Jobs.CommandLine.masked arguments
+
+                require
+                    "a command line is one bounded line"
+                    (shown.Length <= Jobs.CommandLine.Longest
+                     && not (Seq.exists Char.IsControl shown)))
+            "jobs/(stat|schedstat|status|io|cmdline)$"
+            none
+            []
+        target
+            "proc-cgroup"
+            (fun input ->
+                match ProcessCgroup.parse (ReadOnlySpan input) with
+                | Ok parsed ->
+                    let belonging = Jobs.Belonging.ofCgroups parsed.Value 1
+
+                    for membership in parsed.Value do
+                        Jobs.Belonging.level belonging membership.Path |> ignore
+                | error -> told error)
+            "jobs/cgroup-v[12]$"
+            none
+            []
+        target
+            "cgroup-files"
+            (fun input ->
+                let text = ReadOnlySpan input
+                CgroupCpu.parseStat "cpu.stat" text |> told
+                CgroupCpu.parseMax "cpu.max" text |> told
+                CgroupCpu.parseList "cpuset" text |> told
+                CgroupMemory.parseLimit "memory.max" text |> told
+                CgroupMemory.parseUsage "memory.current" text |> told
+                CgroupMemory.parseKills "memory.events" text |> told
+                CgroupMemory.parseMajorFaults "memory.stat" text |> told
+                CgroupIo.parseStat "io.stat" text |> told
+                CgroupIo.parseServiceBytes "blkio" text |> told)
+            @"jobs/(cpu\.stat-v[12]|memory\.(events|oom_control)|io\.stat|blkio\.throttle)$"
+            none
+            [ "max 100000\n"; "0-3,8\n" ]
+        target "proc-mountstats" (fun input -> MountStats.parse (ReadOnlySpan input) |> told) "jobs/mountstats$" none []
+        target "lustre-stats" (fun input -> Lustre.parse "stats" (ReadOnlySpan input) |> told) "jobs/llite-stats$" none []
+        target "proc-vmstat" (fun input -> VmStat.parse (ReadOnlySpan input) |> told) "jobs/vmstat$" none []
+        target "passwd" (fun input -> Jobs.Users.parse (ReadOnlySpan input) |> told) "jobs/passwd$" none []
         target "proc-meminfo" (fun input -> MemInfo.parse (ReadOnlySpan input) |> told) "proc/meminfo$" none []
         target
             "proc-diskstats"

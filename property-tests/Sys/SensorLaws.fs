@@ -141,13 +141,16 @@ let private chips: Gen<SysText[] * Hwmon.Temperature[] * Hwmon.Fan[]> =
             [|
                 for name, _, fans in found do
                     for label, value in fans do
-                        {
-                            Label =
-                                if label <> "" then label
-                                elif name <> "" then name
-                                else "fan"
-                            Speed = LanguagePrimitives.Int32WithMeasure value
-                        }
+                        let fan: Hwmon.Fan =
+                            {
+                                Label =
+                                    if label <> "" then label
+                                    elif name <> "" then name
+                                    else "fan"
+                                Speed = LanguagePrimitives.Int32WithMeasure value
+                            }
+
+                        fan
             |]
 
         return files, temperatures, fans

@@ -62,6 +62,7 @@ type internal AgentArgument =
     | [<EqualsAssignmentOrSpaced>] Interfaces of names: string option
     | [<EqualsAssignmentOrSpaced>] Gpu_Source of reader: string option
     | [<EqualsAssignmentOrSpaced>] Nvml_Library of path: string option
+    | [<EqualsAssignmentOrSpaced>] Job_Detail of detail: string option
     | [<EqualsAssignmentOrSpaced>] Procfs of directory: string option
     | [<EqualsAssignmentOrSpaced>] Sysfs of directory: string option
     | [<EqualsAssignmentOrSpaced>] Rootfs of directory: string option
@@ -99,6 +100,11 @@ type internal AgentArgument =
         | Interfaces _ -> row sampling "all but lo" "comma-separated network interfaces to track"
         | Gpu_Source _ -> row sampling "auto" "who is asked about GPUs: nvml, nvidia-smi, none, or auto: nvml if it works, else nvidia-smi"
         | Nvml_Library _ -> row sampling "libnvidia-ml.so.1 where the dynamic linker finds it" "file of NVIDIA's library"
+        | Job_Detail _ ->
+            row
+                sampling
+                "names"
+                "how much is told of the command lines of jobs: full, with what looks like a secret masked; names of program and script; none"
         | Procfs _ -> row sampling "/proc" "directory to read in place of /proc, in a container that sees its host's"
         | Sysfs _ -> row sampling "/sys" "the same for /sys"
         | Rootfs _ -> row sampling "/" "directory under which mount points are looked up"

@@ -24,6 +24,12 @@ let tests =
                     let load = want (parse (bytes $"vm-2core-6.18/{instant}/proc/loadavg"))
                     Expect.equal [| load.One; load.Five; load.Fifteen |] said "1, 5 and 15 minutes"
 
+            testCase "the fourth field tells how many tasks can run"
+            <| fun () ->
+                let runnable (text: byte[]) = LoadAvg.runnable (ReadOnlySpan text)
+                Expect.equal (runnable "0.10 0.20 0.30 7/389 12345\n"B) (Ok 7) "seven"
+                Expect.equal (located (runnable "0.10 0.20 0.30 x/389 1\n"B)) ("/proc/loadavg", 1, "runnable tasks", "x/389") "no number"
+
             testCase "the first capture reads 0.23, 0.17 and 0.07"
             <| fun () ->
                 let load = want (parse (bytes "vm-2core-6.18/first/proc/loadavg"))

@@ -8,6 +8,8 @@ open Expecto
 let private parse (text: byte[]) =
     ProcessStatus.pidNamespaces (ReadOnlySpan text)
 
+let private status (text: byte[]) = ProcessStatus.parse (ReadOnlySpan text)
+
 [<Tests>]
 let tests =
     testList
@@ -30,4 +32,41 @@ let tests =
                 Expect.equal (located (parse "Name:\tagent\nNSpid:\t7\tx\n"B)) ("/proc/PID/status", 2, "NSpid", "x") "place"
 
                 Expect.equal (located (parse "NSpid:\n"B)) ("/proc/PID/status", 1, "NSpid", "") "nothing"
+
+            testCase "the captured text tells the user and how often the CPU was given up and taken"
+            <| fun () ->
+                Expect.equal
+                    (status (bytes "jobs/status"))
+                    (Ok
+                        {
+                            Uid = 0
+                            CpusAllowed = ValueSome 2
+                            VoluntarySwitches = ValueSome 26UL
+                            InvoluntarySwitches = ValueSome 17UL
+                        })
+                    "status"
+
+            testCase "of the four numbers of a user the first is the real one"
+            <| fun () ->
+                Expect.equal
+                    (status "Name:\tx\nUid:\t1000\t0\t0\t0\n"B)
+                    (Ok
+                        {
+                            Uid = 1000
+                            CpusAllowed = ValueNone
+                            VoluntarySwitches = ValueNone
+                            InvoluntarySwitches = ValueNone
+                        })
+                    "uid"
+
+            testCase "a status without a user is an error, as is a user that is no number"
+            <| fun () ->
+                Expect.equal (located (status "Name:\tx\n"B)) ("/proc/PID/status", 2, "Uid", "") "none"
+
+                Expect.equal
+                    (located (status "Uid:\t1\nCpus_allowed_list:\tff\n"B))
+                    ("/proc/PID/status", 2, "Cpus_allowed_list", "ff")
+                    "a mask"
+
+                Expect.equal (located (status "Uid:\tana\n"B)) ("/proc/PID/status", 1, "Uid", "ana") "a name"
         ]

@@ -29,6 +29,7 @@ let private disk read busy : DiskStats.DiskCounters =
         Writes = 0UL
         WrittenBytes = 0UL<B>
         BusyTime = busy
+        Detail = ValueNone
     }
 
 let private networkInterface name kind (received: uint64<B>) : InterfaceUse =
@@ -46,6 +47,7 @@ let private networkInterface name kind (received: uint64<B>) : InterfaceUse =
                 Name = name
                 Received = traffic received
                 Sent = traffic 0UL<B>
+                Detail = ValueNone
             }
         Kind = kind
         Master = ""

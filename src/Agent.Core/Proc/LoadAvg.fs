@@ -44,3 +44,27 @@ let parse (text: ReadOnlySpan<byte>) : Result<LoadAverage, ParseError> =
                 Five = five
                 Fifteen = fifteen
             }
+
+/// The fourth field, `runnable/all`: how many tasks run or are ready to, this instant.
+[<CompiledName "Runnable">]
+let runnable (text: ReadOnlySpan<byte>) : Result<int, ParseError> =
+    let mutable cursor = Cursor(Source, text)
+    let mutable number = 0UL
+
+    if not (cursor.NextLine()) then
+        Error(cursor.NoLine "runnable tasks")
+    else
+        cursor.SkipField()
+        cursor.SkipField()
+        cursor.SkipField()
+        let field = cursor.Field()
+        let slash = field.IndexOf '/'B
+
+        if
+            slash > 0
+            && Text.tryUInt64 (field.Slice(0, slash), &number)
+            && number <= uint64 Int32.MaxValue
+        then
+            Ok(int number)
+        else
+            Error(cursor.Bad("runnable tasks", "two numbers with a slash between"))

@@ -15,14 +15,13 @@ internal sealed class ProcessNames(string procFs)
     private readonly ReadBuffer buffer = new();
     private string? root;
 
-    /// <summary>The name; empty for a process that is not there, as one outside this container.</summary>
-    public string Of(int pid)
-    {
-        root ??= IsOfAnotherNamespace() ? "/proc" : procFs;
+    /// <summary>The /proc that numbers processes as the driver does.</summary>
+    public string Root => root ??= IsOfAnotherNamespace() ? "/proc" : procFs;
 
-        return KernelFiles.ReadText(Path.Join(root, pid.ToString(CultureInfo.InvariantCulture), "comm"), buffer)
+    /// <summary>The name; empty for a process that is not there, as one outside this container.</summary>
+    public string Of(int pid) =>
+        KernelFiles.ReadText(Path.Join(Root, pid.ToString(CultureInfo.InvariantCulture), "comm"), buffer)
             .Content.Match(static text => ComputeProcessModule.NameOf(text.Span), static _ => "");
-    }
 
     /// <summary>This process as the given /proc shows it has a number in that namespace, and one in each below it down to its own.</summary>
     private bool IsOfAnotherNamespace() =>

@@ -5,6 +5,7 @@ open System.Collections.Generic
 open System.Globalization
 open System.Net
 open Agent.Core
+open Agent.Core.Jobs
 open FsToolkit.ErrorHandling
 open Agent.Core.Units
 
@@ -130,6 +131,8 @@ type Settings =
         GpuReader: GpuReader
         /// The file of libnvidia-ml; empty for where the dynamic linker finds it.
         NvmlLibrary: string
+        /// How much of the command lines of jobs is told.
+        JobDetail: JobDetail
         /// No TLS verification.
         Insecure: bool
         /// PEM certificates of issuers to trust beside the system's; empty for none.
@@ -418,6 +421,13 @@ module Settings =
         | "none" -> Ok GpuReader.None
         | _ -> Error(error given "one of nvml, nvidia-smi, none, auto")
 
+    let private jobDetailOf (given: Given) : Result<JobDetail, ConfigError> =
+        match given.Text.Trim().ToLowerInvariant() with
+        | "full" -> Ok JobDetail.Full
+        | "names" -> Ok JobDetail.Names
+        | "none" -> Ok JobDetail.None
+        | _ -> Error(error given "one of full, names, none")
+
     /// Mebibytes, from 1 to 2^20, which is a tebibyte.
     let private mebibytesOf (given: Given) : Result<uint64<B>, ConfigError> =
         match UInt64.TryParse(given.Text.Trim(), NumberStyles.None, CultureInfo.InvariantCulture) with
@@ -638,6 +648,7 @@ module Settings =
             and! insecure = optional "--insecure" false switchOf
             and! gpuReader = optional "--gpu-source" GpuReader.Auto gpuReaderOf
             and! nvmlLibrary = optional "--nvml-library" "" fileOf
+            and! jobDetail = optional "--job-detail" JobDetail.Names jobDetailOf
             and! procFs = optional "--procfs" "/proc" pathOf
             and! sysFs = optional "--sysfs" "/sys" pathOf
             and! rootFs = optional "--rootfs" "/" pathOf
@@ -783,6 +794,7 @@ module Settings =
                         |> ValueOption.defaultValue (if quiet then LogLevel.Warning else LogLevel.Info)
                     GpuReader = gpuReader
                     NvmlLibrary = nvmlLibrary
+                    JobDetail = jobDetail
                     Insecure = insecure
                     CaFile = caFile
                     ClientCertificate = clientCertificate

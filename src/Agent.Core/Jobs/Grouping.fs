@@ -1,0 +1,195 @@
+namespace Agent.Core.Jobs
+
+open System
+open System.Collections.Generic
+open Agent.Core.Gpu
+open Agent.Core.Units
+
+/// A process and a GPU that it holds.
+[<Struct>]
+type Holding =
+    {
+        /// The process.
+        Pid: int
+        /// The GPU or the MIG instance, with the memory that this process holds there.
+        Gpu: JobGpu
+    }
+
+/// The processes of one job.
+type JobGroup =
+    {
+        /// Stays the same for the job's life.
+        Id: string
+        /// Who it belongs to.
+        Owner: Owner
+        /// The user.
+        Uid: int
+        /// The topmost process; of several the one that started first.
+        Root: TreeProcess
+        /// Those that hold GPUs, by number.
+        Drivers: TreeProcess[]
+        /// Those below them that hold none: workers that load data.
+        Loaders: TreeProcess[]
+        /// All others: launchers, helpers.
+        Others: TreeProcess[]
+        /// The GPUs, by index.
+        Gpus: JobGpu[]
+    }
+
+    /// All processes.
+    member group.Processes: TreeProcess[] = Array.concat [| group.Drivers; group.Loaders; group.Others |]
+
+/// Which processes and GPUs are one job.
+[<RequireQualifiedAccess>]
+module Grouping =
+    /// So many jobs are told.
+    [<Literal>]
+    let MostJobs = 64
+
+    let private holdingsIn (index: int) (uuid: string) (processes: ComputeProcess[] voption) : Holding[] =
+        match processes with
+        | ValueNone -> [||]
+        | ValueSome processes ->
+            processes
+            // 0 is what the driver tells of a process outside of this PID namespace.
+            |> Array.filter (fun one -> one.Pid > 0)
+            |> Array.map (fun one ->
+                {
+                    Pid = one.Pid
+                    Gpu =
+                        {
+                            Index = index
+                            Uuid = uuid
+                            Memory = one.MemoryUsed
+                            SmShare = ValueNone
+                        }
+                })
+
+    /// Who holds what, by the lists of GPUs and of their MIG instances. A board that is divided may list the processes of its instances too; they
+    /// count there.
+    [<CompiledName "Holdings">]
+    let holdings (gpus: Gpu[]) : Holding[] =
+        gpus
+        |> Array.collect (fun gpu ->
+            let inside =
+                match gpu.MigDevices with
+                | ValueSome devices ->
+                    devices
+                    |> Array.collect (fun device -> holdingsIn gpu.Index device.Uuid device.ComputeProcesses)
+                | ValueNone -> [||]
+
+            let whole =
+                holdingsIn gpu.Index gpu.Uuid gpu.ComputeProcesses
+                |> Array.filter (fun one -> inside |> Array.forall (fun other -> other.Pid <> one.Pid))
+
+            Array.append whole inside)
+
+    /// So much of a container's id is enough to know it by, as Docker shows it.
+    [<Literal>]
+    let private ShortId = 12
+
+    /// What processes of one job have in common. Never two users: a container may have several.
+    let private keyOf (table: IReadOnlyDictionary<int, TreeProcess>) (one: TreeProcess) : string =
+        let belonging = one.Belonging
+
+        if belonging.IsOneJob then
+            let value =
+                match belonging.Owner.Kind with
+                | OwnerKind.Container when belonging.Owner.Name = "" && belonging.Owner.Value.Length > ShortId ->
+                    belonging.Owner.Value.Substring(0, ShortId)
+                | _ -> belonging.Owner.Value
+
+            $"{belonging.Owner.Kind.Name}-{value}-{one.Uid}"
+        else
+            let top = ProcessTree.top table one
+            $"process-{top.Pid}-{uint64 top.StartedAt}"
+
+    let private addMemory (one: uint64<B> voption) (other: uint64<B> voption) : uint64<B> voption =
+        match one, other with
+        | ValueSome one, ValueSome other -> ValueSome(addSaturating one other)
+        // A part that is not known makes the sum unknown.
+        | _ -> ValueNone
+
+    let private gpusOf (holdings: Holding[]) : JobGpu[] =
+        holdings
+        |> Array.groupBy (fun one -> struct (one.Gpu.Index, one.Gpu.Uuid))
+        |> Array.map (fun (_, parts) ->
+            { parts[0].Gpu with
+                Memory = parts |> Array.map _.Gpu.Memory |> Array.reduce addMemory
+            })
+        |> Array.sortWith (fun one other ->
+            match compare one.Index other.Index with
+            | 0 -> String.CompareOrdinal(one.Uuid, other.Uuid)
+            | order -> order)
+
+    let private firstGpu (group: JobGroup) = group.Gpus[0].Index
+
+    /// The jobs, by their first GPU and then their ids; `Holding`s of processes that are not among these are nobody's. Ranks of one launcher are one
+    /// job, as are all processes and GPUs of one user in one Slurm job, pod, container or service.
+    [<CompiledName "Group">]
+    let group (processes: TreeProcess[]) (holdings: Holding[]) : JobGroup[] =
+        let table = ProcessTree.index processes
+        let processes = table.Values |> Seq.sortBy _.Pid |> Array.ofSeq
+        let holders = HashSet<int>(holdings |> Seq.map _.Pid)
+
+        let keys = Dictionary<int, string>()
+
+        for one in processes do
+            keys[one.Pid] <- keyOf table one
+
+        let wanted =
+            HashSet<string>(
+                processes
+                |> Seq.filter (fun one -> holders.Contains one.Pid)
+                |> Seq.map (fun one -> keys[one.Pid])
+            )
+
+        processes
+        |> Array.filter (fun one -> wanted.Contains keys[one.Pid])
+        |> Array.groupBy (fun one -> keys[one.Pid])
+        |> Array.map (fun (key, members) ->
+            let isLoader (one: TreeProcess) =
+                not (CommandLine.isHelper one.Arguments)
+                && ProcessTree.ancestors table one
+                   |> Array.exists (fun above -> holders.Contains above.Pid)
+
+            let drivers, others = members |> Array.partition (fun one -> holders.Contains one.Pid)
+            let loaders, others = others |> Array.partition isLoader
+
+            {
+                Id = key
+                Owner = drivers[0].Belonging.Owner
+                Uid = drivers[0].Uid
+                Root =
+                    drivers
+                    |> Array.map (ProcessTree.top table)
+                    |> Array.minBy (fun top -> struct (top.StartedAt, top.Pid))
+                Drivers = drivers
+                Loaders = loaders
+                Others = others
+                Gpus =
+                    holdings
+                    |> Array.filter (fun one -> drivers |> Array.exists (fun driver -> driver.Pid = one.Pid))
+                    |> gpusOf
+            })
+        |> Array.sortWith (fun one other ->
+            match compare (firstGpu one) (firstGpu other) with
+            | 0 -> String.CompareOrdinal(one.Id, other.Id)
+            | order -> order)
+
+    /// What a job is called: by its owner, else by its first process that holds a GPU. Empty when nothing may be told.
+    [<CompiledName "NameOf">]
+    let nameOf (detail: JobDetail) (group: JobGroup) : string =
+        if group.Owner.Name <> "" then
+            group.Owner.Name
+        elif detail = JobDetail.None then
+            ""
+        else
+            match CommandLine.nameOf group.Drivers[0].Arguments with
+            | "" -> group.Drivers[0].Name
+            | name -> name
+
+    /// The command line of its first process that holds a GPU, as far as it may be told.
+    [<CompiledName "CommandOf">]
+    let commandOf (detail: JobDetail) (group: JobGroup) : string =
+        CommandLine.ofDetail detail group.Drivers[0].Arguments
