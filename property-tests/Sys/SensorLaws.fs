@@ -142,7 +142,7 @@ let private chips: Gen<SysText[] * Hwmon.Temperature[] * Hwmon.Fan[]> =
                 for name, _, fans in found do
                     for label, value in fans do
                         {
-                            Label =
+                            Hwmon.Label =
                                 if label <> "" then label
                                 elif name <> "" then name
                                 else "fan"
