@@ -142,11 +142,11 @@ let private chips: Gen<SysText[] * Hwmon.Temperature[] * Hwmon.Fan[]> =
                 for name, _, fans in found do
                     for label, value in fans do
                         {
-                            Hwmon.Label =
+                            Hwmon.Fan.Label =
                                 if label <> "" then label
                                 elif name <> "" then name
                                 else "fan"
-                            Speed = LanguagePrimitives.Int32WithMeasure value
+                            Hwmon.Fan.Speed = LanguagePrimitives.Int32WithMeasure value
                         }
             |]
 
