@@ -141,16 +141,13 @@ let private chips: Gen<SysText[] * Hwmon.Temperature[] * Hwmon.Fan[]> =
             [|
                 for name, _, fans in found do
                     for label, value in fans do
-                        let fan: Hwmon.Fan =
-                            {
-                                Label =
-                                    if label <> "" then label
-                                    elif name <> "" then name
-                                    else "fan"
-                                Speed = LanguagePrimitives.Int32WithMeasure value
-                            }
-
-                        fan
+                        {
+                            Hwmon.Fan.Label =
+                                if label <> "" then label
+                                elif name <> "" then name
+                                else "fan"
+                            Hwmon.Fan.Speed = LanguagePrimitives.Int32WithMeasure value
+                        }
             |]
 
         return files, temperatures, fans

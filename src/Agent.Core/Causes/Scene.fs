@@ -172,9 +172,16 @@ module internal Scene =
             | ValueSome _ -> left
             | ValueNone -> 0.0<percent>
 
+        // A job that is throttled now and then, and uses little of its allowance, is not held by it.
+        let isFarBelow =
+            match job.CpuCores, job.CpuCoresAllowed with
+            | ValueSome used, ValueSome allowed when allowed > 0.0 -> used / allowed * 100.0<percent> < Limits.allowanceTouched
+            | _ -> false
+
         let throttled =
             match job.CpuThrottled with
-            | ValueSome throttled when throttled >= Limits.cpuThrottled -> max 0.0<percent> (min throttled (left - waiting - blocked - gpu))
+            | ValueSome throttled when throttled >= Limits.cpuThrottled && not isFarBelow ->
+                max 0.0<percent> (min throttled (left - waiting - blocked - gpu))
             | _ -> 0.0<percent>
 
         {
