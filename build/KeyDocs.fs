@@ -128,7 +128,14 @@ let private objectOf (indentation: string) (table: KeyTable) : string list =
     [
         member' ("type", Encode.string "object")
         $"\"properties\": {properties}"
-        member' ("required", Encode.array (table.Keys |> Array.map (fun key -> Encode.string key.Name)))
+        member' (
+            "required",
+            Encode.array (
+                table.Keys
+                |> Array.filter (fun key -> not key.IsOptional)
+                |> Array.map (fun key -> Encode.string key.Name)
+            )
+        )
     ]
 
 /// The JSON schema of an object and of all objects below it; a line for each key.

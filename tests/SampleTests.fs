@@ -37,6 +37,7 @@ let private nothing: Snapshot =
                 Fans = [||]
                 Gpus = [||]
                 Devices = Devices.unknown
+                Jobs = ValueNone
             }
         Faults = [||]
     }

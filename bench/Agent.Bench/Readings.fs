@@ -59,6 +59,7 @@ let snapshot (size: Machine.Size) (at: DateTimeOffset) : Snapshot =
                 Fans = sensors.Fans
                 Gpus = (good (NvidiaSmi.parse (ReadOnlySpan(Machine.nvidiaSmi size)))).Gpus
                 Devices = Devices.unknown
+                Jobs = ValueNone
             }
     }
 

@@ -107,6 +107,8 @@ type Sample =
         Interfaces: InterfaceUse[]
         /// The ports of the RDMA fabric.
         Infiniband: Infiniband.Port[]
+        /// Who uses the GPUs, and what holds them back; none while nobody does.
+        Jobs: JobReport voption
     }
 
 /// How samples are built, from the user's settings.
@@ -462,4 +464,5 @@ module Sample =
                         Received = port.Received |> ValueOption.map capped
                         Sent = port.Sent |> ValueOption.map capped
                     })
+            Jobs = current.Slow.Jobs
         }

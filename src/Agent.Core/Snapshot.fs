@@ -32,6 +32,8 @@ type SlowReadings =
         Gpus: Gpu[]
         /// Which of the devices are disks, and what the network interfaces are.
         Devices: Devices.Known
+        /// Who uses the GPUs, and what holds them back; none while nobody does.
+        Jobs: JobReport voption
     }
 
 /// Everything read at one instant. Each source has a result of its own: one that fails costs its own fields.
@@ -301,6 +303,7 @@ module Snapshot =
             Fans = [||]
             Gpus = [||]
             Devices = Devices.unknown
+            Jobs = ValueNone
         }
 
     let private take (reader: SourceReader) (faults: byref<ParseError[]>) (source: FileSource<'value>) : Result<'value, SourceError> =

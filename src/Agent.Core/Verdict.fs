@@ -26,6 +26,24 @@ type Verdict =
         RuledOut: Witness[]
     }
 
+/// A job, and what holds it back.
+type JudgedJob =
+    {
+        /// What it is and did.
+        Job: Job
+        /// What holds it back.
+        Verdict: Verdict
+    }
+
+/// The jobs of a machine, and what holds each of them and the machine back.
+type JobReport =
+    {
+        /// The jobs, at most 64.
+        Jobs: JudgedJob[]
+        /// Of the worst job; of the GPUs where they are in use and no job is known.
+        Machine: Verdict
+    }
+
 /// The verdicts of one look.
 type Verdicts =
     {
@@ -207,3 +225,20 @@ module Verdict =
             Host = hostHeld
         },
         verdicts
+
+    /// The same with the jobs beside their verdicts.
+    [<CompiledName "Report">]
+    let report (state: VerdictState) (evidence: Evidence) : VerdictState * JobReport =
+        let state, verdicts = decide state evidence
+
+        let judge index (job: Job) : JudgedJob =
+            let struct (_, verdict) = verdicts.Jobs[index]
+            { Job = job; Verdict = verdict }
+
+        let report: JobReport =
+            {
+                Jobs = evidence.Jobs |> Array.mapi judge
+                Machine = verdicts.Machine
+            }
+
+        state, report

@@ -45,7 +45,7 @@ internal sealed class AgentRun : IDisposable
         this.parts = parts;
         var (settings, identity, clock, log, _, systemd) = parts;
         var record = withMetrics ? new ReadingRecord() : null;
-        slow = new SlowSources(settings, clock, withMetrics, log.Info, OnDefect);
+        slow = new SlowSources(settings, clock, withMetrics, tell: log.Info, onDefect: OnDefect);
         gpus = new GpuWatch(slow, settings.DryRun, log);
         files = new ProcFiles(settings.ProcFs, settings.SysFs, clock, SlowReadings, record);
         sampler = new Sampler(files, settings, clock);

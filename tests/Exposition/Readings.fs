@@ -88,6 +88,7 @@ let machineWith (gpus: Gpu[]) : MachineReading =
                         |]
                     Gpus = gpus
                     Devices = Devices.unknown
+                    Jobs = ValueNone
                 }
         }
 

@@ -161,6 +161,7 @@ let tests =
                             Fans = [||]
                             Gpus = [||]
                             Devices = Devices.unknown
+                            Jobs = ValueNone
                         }
 
                     use files = new ProcFiles(proc, "/nowhere", clock, Func<_>(fun () -> readings))

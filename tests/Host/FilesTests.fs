@@ -164,6 +164,7 @@ let private noReadings: SlowReadings =
         Fans = [||]
         Gpus = [||]
         Devices = Devices.unknown
+        Jobs = ValueNone
     }
 
 let private noWindow: CpuWindow voption = ValueNone

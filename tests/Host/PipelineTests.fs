@@ -30,6 +30,7 @@ let private noReadings: SlowReadings =
         Fans = [||]
         Gpus = [||]
         Devices = Devices.unknown
+        Jobs = ValueNone
     }
 
 /// What a test may change of a run.

@@ -131,6 +131,7 @@ let private healthy: Snapshot =
                 Fans = [||]
                 Gpus = [||]
                 Devices = Devices.unknown
+                Jobs = ValueNone
             }
         Faults = [||]
     }

@@ -56,6 +56,9 @@ type ThreadRole =
         | Loader -> "loader"
         | Other -> "other"
 
+    /// All of them.
+    static member val All: ThreadRole[] = [| Main; Loader; Other |]
+
 /// What blocked threads wait for.
 [<RequireQualifiedAccess>]
 type BlockedOn =
@@ -72,6 +75,9 @@ type BlockedOn =
         | DiskRead -> "disk-read"
         | DiskWrite -> "disk-write"
         | NetworkStorage -> "network-storage"
+
+    /// All of them.
+    static member val All: BlockedOn[] = [| DiskRead; DiskWrite; NetworkStorage |]
 
 /// A GPU of a job.
 type JobGpu =

@@ -52,6 +52,8 @@ and [<NoEquality; NoComparison>] Key =
         Kind: KeyKind
         /// Whether it can be null, which says that the value is not known.
         IsNullable: bool
+        /// Whether it can be missing, where there is nothing that it could say.
+        IsOptional: bool
         /// Whose it is.
         Owner: KeyOwner
         /// What it means, as a part of a sentence.
@@ -76,6 +78,8 @@ type internal UnitName<[<Measure>] 'u> = { Symbol: string }
 type internal Row<'T> =
     {
         Key: Key
+        /// Whether an object has it; null for one that is always there.
+        IsPresent: Predicate<'T> | null
         /// A delegate, whose call looks at no types, and which boxes nothing.
         Write: Action<JsonText, 'T>
     }
@@ -86,6 +90,7 @@ type internal Row<'T> =
 type internal Table<'T>(name: string, rows: Row<'T>[]) =
     // Apart from the rows, and the names in one piece: what is written every second lies close together.
     let writers = rows |> Array.map _.Write
+    let present = rows |> Array.map _.IsPresent
 
     let names =
         rows
@@ -109,8 +114,14 @@ type internal Table<'T>(name: string, rows: Row<'T>[]) =
     /// Writes an object.
     member _.Write(json: JsonText, value: 'T) : unit =
         for index in 0 .. writers.Length - 1 do
-            json.Raw(ReadOnlySpan(text, ends[index], ends[index + 1] - ends[index]))
-            writers[index].Invoke(json, value)
+            let isPresent =
+                match present[index] with
+                | null -> true
+                | condition -> condition.Invoke value
+
+            if isPresent then
+                json.Raw(ReadOnlySpan(text, ends[index], ends[index + 1] - ends[index]))
+                writers[index].Invoke(json, value)
 
         json.Mark '}'B
 
@@ -161,10 +172,19 @@ module internal Row =
                     Unit = unit
                     Kind = kind
                     IsNullable = isNullable
+                    IsOptional = false
                     Owner = owner
                     Meaning = meaning
                 }
+            IsPresent = null
             Write = write
+        }
+
+    /// A key that an object has only where the condition holds; never the first of its object.
+    let optional (condition: Predicate<'T>) (row: Row<'T>) : Row<'T> =
+        { row with
+            Key = { row.Key with IsOptional = true }
+            IsPresent = condition
         }
 
     let inline number owner name (unit: UnitName<'u>) meaning ([<InlineIfLambda>] get: 'T -> float<'u>) : Row<'T> =

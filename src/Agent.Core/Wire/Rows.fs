@@ -210,6 +210,18 @@ let sample =
             objectOrNull ours "pressure" pressure "stalls; null where the kernel does not count them" _.Pressure
             objects ours "network_interfaces" networkInterface "the tracked interfaces; their counters are cumulative" _.Interfaces
             objects ours "infiniband" infinibandPort "the ports of the RDMA fabric" _.Infiniband
+            optional
+                (Predicate _.Jobs.IsSome)
+                (objects ours "jobs" JobRows.job "who uses the GPUs, and what holds each of them back; missing while nobody does" (fun s ->
+                    s.Jobs.Value.Jobs))
+            optional
+                (Predicate _.Jobs.IsSome)
+                (object'
+                    ours
+                    "verdict"
+                    JobRows.verdict
+                    "what holds the machine back: that of its worst job; missing while nobody uses a GPU"
+                    (fun s -> s.Jobs.Value.Machine))
         |]
     )
 

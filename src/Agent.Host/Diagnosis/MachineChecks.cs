@@ -189,7 +189,8 @@ internal sealed class MachineChecks : IDisposable
             physicalCores: Facts().CpuCountPhysical,
             fans: sensed.Fans.Length > 0 ? sensed.Fans : Late(ipmi).Match(static fans => fans, static _ => []),
             gpus: Gpus().Reading.Gpus,
-            devices: KnownDevices());
+            devices: KnownDevices(),
+            jobs: FSharpValueOption<JobReport>.None);
     }
 
     private sealed record Check(string Name, bool IsNeeded, Reading<FaultyReading<FSharpResult<int, SourceError>>> Reading);

@@ -1,6 +1,7 @@
 using Agent.Core;
 using Agent.Sender;
 using Agent.Core.Sys;
+using Agent.Host.Reading.Jobs;
 using Microsoft.FSharp.Core;
 
 namespace Agent.Host.Reading;
@@ -29,6 +30,7 @@ internal sealed class SlowSources
     private readonly SlowSource<FaultyReading<SystemInfo>> facts;
     private readonly SlowSource<PartitionReading> partitions;
     private readonly SlowSource<Devices.Known> devices;
+    private readonly JobReader jobs;
     private readonly AgentClock clock;
     private readonly Action<string> tell;
     private bool isFirst = true;
@@ -42,10 +44,16 @@ internal sealed class SlowSources
     /// <param name="settings">What to read.</param>
     /// <param name="clock">The monotonic clock.</param>
     /// <param name="withMetrics">Whether anybody wants metrics.</param>
+    /// <param name="watchesHost">Whether a machine whose GPUs nobody uses is judged as well.</param>
     /// <param name="tell">Takes what a user may want to know once.</param>
     /// <param name="onDefect">Takes what the thread of a source threw; without it such a defect ends the program.</param>
     public SlowSources(
-        Settings settings, AgentClock clock, bool withMetrics, Action<string>? tell = null, Action<string, Exception>? onDefect = null)
+        Settings settings,
+        AgentClock clock,
+        bool withMetrics,
+        bool watchesHost = false,
+        Action<string>? tell = null,
+        Action<string, Exception>? onDefect = null)
     {
         this.clock = clock;
         this.tell = tell ?? (static _ => { });
@@ -74,6 +82,7 @@ internal sealed class SlowSources
         gpus = new(settings, longestAge, clock, onDefect);
         facts = new("system", clock, Timeout.InfiniteTimeSpan, () => new(systemFacts.Read(), Minute), onDefect);
         devices = new("devices", clock, Timeout.InfiniteTimeSpan, new DeviceSource(settings.SysFs, clock).Read, onDefect);
+        jobs = new(settings, clock, JobInputs, watchesHost, onDefect);
         partitions = new("partitions", clock, Minute * 3, () => new(partitionFiles.Read(), Minute), onDefect);
 
         SysFiles NewSysFiles() => new(settings.SysFs, settings.ProcFs);
@@ -89,6 +98,7 @@ internal sealed class SlowSources
         facts.Start();
         devices.Start();
         partitions.Start();
+        jobs.Start();
     }
 
     /// <summary>Ends all sources without waiting for one that hangs.</summary>
@@ -101,6 +111,7 @@ internal sealed class SlowSources
         facts.Stop();
         devices.Stop();
         partitions.Stop();
+        jobs.Stop();
     }
 
     // Until each source has told something, but no longer than the limit in all.
@@ -133,7 +144,8 @@ internal sealed class SlowSources
             physicalCores: Facts().CpuCountPhysical,
             fans: sensed.Fans.Length > 0 ? sensed.Fans : ipmiFans.Newest?.Fans ?? [],
             gpus: gpus.Newest?.Gpus ?? [],
-            devices: devices.Newest ?? Devices.Unknown);
+            devices: devices.Newest ?? Devices.Unknown,
+            jobs: jobs.Report);
     }
 
     /// <summary>The newest facts of the machine; the same object until one of them is read anew.</summary>
@@ -173,7 +185,11 @@ internal sealed class SlowSources
             gpus.Faults,
             frequency.Last?.Faults ?? [],
             facts.Last?.Faults ?? [],
-            partitions.Last?.Faults ?? []);
+            partitions.Last?.Faults ?? [],
+            jobs.Faults);
+
+    /// <summary>All that is known of jobs, however old.</summary>
+    public JobReading Jobs => jobs.Last;
 
     /// <summary>The newest sensors of hwmon.</summary>
     public Hwmon.PlacedSensor[] Sensors() => (sensors.Newest ?? SensorReading.None).Placed;
@@ -187,6 +203,7 @@ internal sealed class SlowSources
         yield return StateOf(gpus.Name, gpus.Newest is not null && gpus.Faults.Length == 0, gpus.Took);
         yield return StateOf(facts, static reading => reading.Faults.Length == 0);
         yield return StateOf(partitions, static reading => reading.Faults.Length == 0);
+        yield return StateOf(jobs.Name, jobs.Faults.Length == 0, jobs.Took);
     }
 
     // A reading that is too old to be told is no good one.
@@ -229,6 +246,11 @@ internal sealed class SlowSources
             return new(FanReading.None, Timeout.InfiniteTimeSpan);
         }
     }
+
+    private JobInputs JobInputs() => new(
+        gpus.Newest,
+        gpus.Newest is { Gpus.Length: > 0 } ? "" : gpus.Finding is { Advice.Length: > 0 } finding ? finding.Summary : "",
+        devices.Newest ?? Devices.Unknown);
 
     private static TimeSpan Longest(TimeSpan one, TimeSpan other) => one > other ? one : other;
 

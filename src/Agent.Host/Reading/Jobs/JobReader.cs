@@ -1,6 +1,7 @@
 using Agent.Core;
 using Agent.Core.Jobs;
 using Agent.Sender;
+using Microsoft.FSharp.Core;
 
 namespace Agent.Host.Reading.Jobs;
 
@@ -11,6 +12,9 @@ namespace Agent.Host.Reading.Jobs;
 internal sealed class JobReader
 {
     private readonly SlowSource<JobReading> thread;
+    private VerdictState state = VerdictState.Empty;
+    private Evidence? judged;
+    private JobReport? report;
 
     /// <summary>Nothing is read before <see cref="Start"/>.</summary>
     /// <param name="settings">Where /proc, /sys and / are, and how much may be told.</param>
@@ -22,7 +26,8 @@ internal sealed class JobReader
         Settings settings, AgentClock clock, Func<JobInputs> inputs, bool watchesHost, Action<string, Exception>? onDefect = null)
     {
         JobWatch? watch = null;
-        thread = new("jobs", clock, LongestAge, () => (watch ??= new JobWatch(settings, clock, inputs, watchesHost)).Read(), onDefect);
+        thread = new(
+            "jobs", clock, LongestAge, () => Judged((watch ??= new JobWatch(settings, clock, inputs, watchesHost)).Read()), onDefect);
     }
 
     /// <summary>Looks are at most ten seconds apart; evidence that is older than three of them is none.</summary>
@@ -33,6 +38,11 @@ internal sealed class JobReader
 
     /// <summary>What the newest interval showed; null before the second look, while nobody uses a GPU, and when reading hangs.</summary>
     public Evidence? Newest => thread.Newest?.Evidence;
+
+    /// <summary>The jobs and what holds them back, likewise.</summary>
+    public FSharpValueOption<JobReport> Report => thread.Newest?.Report is { } known
+        ? FSharpValueOption<JobReport>.NewValueSome(known)
+        : FSharpValueOption<JobReport>.None;
 
     /// <summary>All of the newest reading, however old.</summary>
     public JobReading Last => thread.Last ?? JobReading.None;
@@ -53,4 +63,20 @@ internal sealed class JobReader
 
     /// <summary>Waits for the first reading until the given instant of the clock.</summary>
     public void WaitForFirst(TimeSpan until) => thread.WaitForFirst(until);
+
+    // On the reader's thread. The same evidence is judged once; without any, what was seen before is over.
+    private SlowReading<JobReading> Judged(SlowReading<JobReading> read)
+    {
+        if (read.Value.Evidence is not { } evidence)
+        {
+            (state, judged, report) = (VerdictState.Empty, null, null);
+        }
+        else if (!ReferenceEquals(evidence, judged))
+        {
+            judged = evidence;
+            (state, report) = VerdictModule.Report(state, evidence);
+        }
+
+        return read with { Value = read.Value with { Report = report } };
+    }
 }

@@ -59,7 +59,9 @@ internal readonly record struct JobCost(
 /// <param name="Access">How much can be read.</param>
 /// <param name="LeftOut">What was left out.</param>
 /// <param name="Cost">What it costs.</param>
-internal sealed record JobReading(Evidence? Evidence, SourceError[] Faults, JobAccess Access, LeftOut LeftOut, JobCost Cost)
+/// <param name="Report">The jobs and what holds each of them back; null without evidence.</param>
+internal sealed record JobReading(
+    Evidence? Evidence, SourceError[] Faults, JobAccess Access, LeftOut LeftOut, JobCost Cost, JobReport? Report = null)
 {
     /// <summary>A machine whose GPUs nobody uses.</summary>
     public static readonly JobReading None = new(null, [], JobAccess.Unknown, default, default);
