@@ -115,6 +115,7 @@ let private slow: Gen<SlowReadings> =
                 Fans = fans
                 Gpus = gpus
                 Devices = devices
+                Jobs = ValueNone
             }
     }
 

@@ -364,6 +364,11 @@ let private evidenceOf (number: Gen<float>) : Gen<Evidence> =
 
 let private well = evidenceOf usual
 
+/// What is said of such a machine.
+let report: Gen<JobReport> =
+    well
+    |> Gen.map (fun evidence -> snd (Verdict.report VerdictState.Empty evidence))
+
 /// The same with faults, lengths and instants that cannot be.
 let private wild: Gen<Evidence> =
     gen {

@@ -110,6 +110,10 @@ let private agent: Gen<AgentInfo> =
             }
     }
 
+/// Samples of machines with and without jobs.
+let private sample: Gen<Sample> =
+    Gen.map2 (fun sample report -> { sample with Jobs = report }) sample (maybe VerdictLaws.report)
+
 let private body = Gen.zip sample agent
 
 /// A sample that no source could give: numbers that JSON does not have, and counters beyond the webapp's.
@@ -207,6 +211,11 @@ let private processesOf (sample: Sample) =
     sample.Gpus
     |> Array.collect (fun gpu -> gpu.ComputeProcesses |> ValueOption.defaultValue [||])
 
+let private jobsOf (sample: Sample) =
+    match sample.Jobs with
+    | ValueSome report -> report.Jobs
+    | ValueNone -> [||]
+
 let private migDevicesOf (sample: Sample) =
     sample.Gpus
     |> Array.collect (fun gpu -> gpu.MigDevices |> ValueOption.defaultValue [||])
@@ -227,6 +236,7 @@ let tests =
                             lost Rows.fan one.Fans other.Fans
                             lost Rows.networkInterface one.Interfaces other.Interfaces
                             lost Rows.infinibandPort one.Infiniband other.Infiniband
+                            lost JobRows.job (jobsOf one) (jobsOf other)
                         ]
                 ))
             lawOf (wholeCases / 10) "agents that differ in a field are written differently" (Gen.two agent) (fun (one, other) ->

@@ -36,6 +36,7 @@ let sampleAt (seconds: float) : Sample =
         Pressure = ValueNone
         Interfaces = [||]
         Infiniband = [||]
+        Jobs = ValueNone
     }
 
 let private disk name reads readBytes writes writtenBytes busy : DiskStats.DiskCounters =

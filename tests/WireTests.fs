@@ -10,6 +10,34 @@ open Agent.Core.Gpu
 open Agent.Core.Units
 open Expecto
 
+let private verdict: Verdict =
+    {
+        Label = VerdictLabel.LoaderCpu
+        Second = ValueSome VerdictLabel.DiskRead
+        Since = DateTimeOffset(2026, 2, 26, 2, 30, 0, TimeSpan.Zero)
+        Confidence = 0.9
+        Reason = "the loader is at 99 % of a core"
+        Fix = "num_workers=8"
+        Evidence =
+            [|
+                {
+                    Name = "loaders"
+                    Value = 99.0
+                    Limit = ValueSome 90.0
+                    Unit = "%"
+                }
+            |]
+        RuledOut =
+            [|
+                {
+                    Name = "disk"
+                    Value = 3.0
+                    Limit = ValueNone
+                    Unit = "%"
+                }
+            |]
+    }
+
 /// A sample in which every source told everything.
 let full: Sample =
     {
@@ -210,6 +238,18 @@ let full: Sample =
                     Sent = ValueSome 800UL<B>
                 }
             |]
+        Jobs =
+            ValueSome
+                {
+                    Jobs =
+                        [|
+                            {
+                                Job = VerdictTraces.healthyJob 1
+                                Verdict = verdict
+                            }
+                        |]
+                    Machine = verdict
+                }
     }
 
 /// A sample of which every source failed.
@@ -238,6 +278,7 @@ let failed: Sample =
         Pressure = ValueNone
         Interfaces = [||]
         Infiniband = [||]
+        Jobs = ValueNone
     }
 
 /// An agent that knows everything.
@@ -331,7 +372,25 @@ let private fullText =
         """"memory_some_total_us":4,"memory_full_total_us":5},"network_interfaces":[{"name":"eth0","kind":"physical","master":"bond0","""
         """"rx_bytes_total":1001,"tx_bytes_total":1002,"rx_packets_total":11,"tx_packets_total":21,"rx_errors_total":12,"""
         """"tx_errors_total":22,"rx_dropped_total":13,"tx_dropped_total":23}],"infiniband":[{"device":"mlx5_0","port":1,"""
-        """"rx_bytes_total":400,"tx_bytes_total":800}]},"agent":{"version":"0.1.0","hostname":"node-7","""
+        """"rx_bytes_total":400,"tx_bytes_total":800}],"""
+        """"jobs":[{"id":"slurm-4711","owner":{"kind":"slurm","value":"4711","namespace":null,"name":null},"""
+        """"user":"alice","uid":1001,"name":"train.py","command":"python train.py","root_pid":4242,"""
+        """"started_at":"2026-02-26T09:00:00.000000+00:00","gpus":[{"gpu_index":0,"uuid":"GPU-0","""
+        """"memory_bytes":60000000000,"sm_percent":90}],"processes":5,"threads":40,"loaders":4,"cpu_cores_used":1.5,"""
+        """"cpu_cores_allowed":32,"busiest_thread_percent":35,"busiest_thread_of":"main","main_thread_percent":35,"""
+        """"loaders_busy_percent":25,"cpu_wait_percent":1,"cpu_throttled_percent":0,"blocked_percent":2,"""
+        """"main_blocked_percent":0,"blocked_on":null,"read_bytes_per_s":5000000,"write_bytes_per_s":100000,"""
+        """"network_rx_bytes_per_s":10000,"memory_bytes":40000000000,"memory_limit_bytes":200000000000,"""
+        """"memory_stall_percent":0,"io_stall_percent":1,"major_faults_per_s":1,"out_of_memory_kills":0,"""
+        """"gpu_busy_percent":null,"gpu_least_busy_percent":null,"gpu_power_percent":null,"""
+        """"verdict":{"label":"loader-cpu","second":"disk-read","since":"2026-02-26T02:30:00.000000+00:00","""
+        """"confidence":0.9,"reason":"the loader is at 99 % of a core","fix":"num_workers=8","""
+        """"evidence":[{"name":"loaders","value":99,"limit":90,"unit":"%"}],"ruled_out":[{"name":"disk","value":3,"""
+        """"limit":null,"unit":"%"}]}}],"verdict":{"label":"loader-cpu","second":"disk-read","""
+        """"since":"2026-02-26T02:30:00.000000+00:00","confidence":0.9,"reason":"the loader is at 99 % of a core","""
+        """"fix":"num_workers=8","evidence":[{"name":"loaders","value":99,"limit":90,"unit":"%"}],"""
+        """"ruled_out":[{"name":"disk","value":3,"limit":null,"unit":"%"}]}"""
+        """},"agent":{"version":"0.1.0","hostname":"node-7","""
         """"platform":"Linux-6.1.0-18-amd64-x86_64-with-glibc2.36","pid":4711,"labels":{"rack":"r1","größe":"\"x\""},"""
         """"disk_filters":["/dev/nvme0n1"],"runtime":".NET 10.0.1","system_info":{"os_name":"Linux","""
         """"os_release":"6.1.0-18-amd64","os_version":"#1 SMP","machine":"x86_64","processor":"AMD EPYC 9654","""

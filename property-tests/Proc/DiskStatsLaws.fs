@@ -116,6 +116,6 @@ let tests =
         "Proc.DiskStats"
         [
             yield! ParserLaws.all format
-            ParserLaws.extraColumns format (fun _ line -> isLong line) word
+            ParserLaws.extraColumns format (fun _ line -> isLong line) (Gen.map (fun column -> "new" + column) word)
             yield! ParserLaws.badLines texts parse 0 (fun line -> ValueSome(line.Replace(" ", " -")))
         ]

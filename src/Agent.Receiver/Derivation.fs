@@ -122,6 +122,7 @@ module Derivation =
             Pressure = ValueNone
             Interfaces = [||]
             Infiniband = [||]
+            Jobs = ValueNone
         }
 
     /// Rates, roll-ups and the verdict of a sample, from the one before it in time.

@@ -26,20 +26,21 @@ let known (value: float<'u> voption) : float<'u> voption =
     | ValueSome number when isValue (float number) -> value
     | _ -> ValueNone
 
-/// The mean of a figure.
+/// The mean of a figure. It is moved by each part in turn, so that the mean of what stays the same is exactly that: a sum divided by its
+/// weights would waver around a limit that the figure happens to lie on.
 let figure (parts: Part<'item>[]) (of': 'item -> float<'u> voption) : float<'u> voption =
-    let mutable sum = 0.0
+    let mutable mean = 0.0
     let mutable weight = 0.0
 
     for part in parts do
         match of' part.Item with
-        | ValueSome value when isValue (float value) ->
-            sum <- sum + float value * part.Weight
+        | ValueSome value when isValue (float value) && part.Weight > 0.0 ->
             weight <- weight + part.Weight
+            mean <- mean + (float value - mean) * (part.Weight / weight)
         | _ -> ()
 
     if weight > 0.0 then
-        ValueSome(LanguagePrimitives.FloatWithMeasure(sum / weight))
+        ValueSome(LanguagePrimitives.FloatWithMeasure mean)
     else
         ValueNone
 

@@ -99,6 +99,7 @@ let job =
                 _.Job.CpuWait
             numberOrNull ours "cpu_throttled_percent" percent "periods of its CPU quota in which it was throttled" _.Job.CpuThrottled
             numberOrNull ours "blocked_percent" percent "looks at which a loader or main thread was in uninterruptible sleep" _.Job.Blocked
+            numberOrNull ours "main_blocked_percent" percent "the same of the threads that drive a GPU" _.Job.MainBlocked
             oneOfOrNull ours "blocked_on" blocked "what for" (fun j ->
                 match j.Job.BlockedOn with
                 | ValueSome on -> on.Name
@@ -110,6 +111,14 @@ let job =
             counterOrNull ours "memory_limit_bytes" bytes "its memory limit; null without one" _.Job.MemoryLimit
             numberOrNull ours "memory_stall_percent" percent "time in which some of it stalled for memory" _.Job.MemoryStall
             numberOrNull ours "io_stall_percent" percent "time in which some of it stalled for I/O" _.Job.IoStall
+            numberOrNull ours "major_faults_per_s" none "page faults a second that needed a disk" (fun j ->
+                j.Job.MajorFaults |> ValueOption.map (fun rate -> float rate))
+            counter
+                ours
+                "out_of_memory_kills"
+                none
+                "its processes that the kernel killed for want of memory, in the interval"
+                _.Job.OutOfMemoryKills
             numberOrNull ours "gpu_busy_percent" percent "mean utilisation of its GPUs" _.Job.GpuBusy
             numberOrNull ours "gpu_least_busy_percent" percent "utilisation of the least busy one" _.Job.GpuLeastBusy
             numberOrNull ours "gpu_power_percent" percent "mean power of its GPUs, of their limits" _.Job.GpuPower
