@@ -30,7 +30,9 @@ internal sealed class SlowSources
     private readonly SlowSource<FaultyReading<SystemInfo>> facts;
     private readonly SlowSource<PartitionReading> partitions;
     private readonly SlowSource<Devices.Known> devices;
-    private readonly JobReader jobs;
+    private readonly bool watchesHost;
+    private readonly Func<JobReader> newJobs;
+    private JobReader? jobs;
     private readonly AgentClock clock;
     private readonly Action<string> tell;
     private bool isFirst = true;
@@ -82,7 +84,8 @@ internal sealed class SlowSources
         gpus = new(settings, longestAge, clock, onDefect);
         facts = new("system", clock, Timeout.InfiniteTimeSpan, () => new(systemFacts.Read(), Minute), onDefect);
         devices = new("devices", clock, Timeout.InfiniteTimeSpan, new DeviceSource(settings.SysFs, clock).Read, onDefect);
-        jobs = new(settings, clock, JobInputs, watchesHost, onDefect);
+        this.watchesHost = watchesHost;
+        newJobs = () => new JobReader(settings, clock, JobInputs, watchesHost, onDefect);
         partitions = new("partitions", clock, Minute * 3, () => new(partitionFiles.Read(), Minute), onDefect);
 
         SysFiles NewSysFiles() => new(settings.SysFs, settings.ProcFs);
@@ -98,7 +101,11 @@ internal sealed class SlowSources
         facts.Start();
         devices.Start();
         partitions.Start();
-        jobs.Start();
+
+        if (watchesHost)
+        {
+            StartJobs();
+        }
     }
 
     /// <summary>Ends all sources without waiting for one that hangs.</summary>
@@ -111,7 +118,7 @@ internal sealed class SlowSources
         facts.Stop();
         devices.Stop();
         partitions.Stop();
-        jobs.Stop();
+        jobs?.Stop();
     }
 
     // Until each source has told something, but no longer than the limit in all.
@@ -136,6 +143,12 @@ internal sealed class SlowSources
             WaitForFirst();
         }
 
+        // A machine without GPUs has no thread for jobs.
+        if (jobs is null && gpus.Newest is { Gpus.Length: > 0 })
+        {
+            StartJobs();
+        }
+
         var sensed = sensors.Newest ?? SensorReading.None;
 
         return new SlowReadings(
@@ -145,7 +158,7 @@ internal sealed class SlowSources
             fans: sensed.Fans.Length > 0 ? sensed.Fans : ipmiFans.Newest?.Fans ?? [],
             gpus: gpus.Newest?.Gpus ?? [],
             devices: devices.Newest ?? Devices.Unknown,
-            jobs: jobs.Report);
+            jobs: jobs?.Report ?? FSharpValueOption<JobReport>.None);
     }
 
     /// <summary>The newest facts of the machine; the same object until one of them is read anew.</summary>
@@ -186,10 +199,10 @@ internal sealed class SlowSources
             frequency.Last?.Faults ?? [],
             facts.Last?.Faults ?? [],
             partitions.Last?.Faults ?? [],
-            jobs.Faults);
+            jobs?.Faults ?? []);
 
     /// <summary>All that is known of jobs, however old.</summary>
-    public JobReading Jobs => jobs.Last;
+    public JobReading Jobs => jobs?.Last ?? JobReading.None;
 
     /// <summary>The newest sensors of hwmon.</summary>
     public Hwmon.PlacedSensor[] Sensors() => (sensors.Newest ?? SensorReading.None).Placed;
@@ -203,7 +216,11 @@ internal sealed class SlowSources
         yield return StateOf(gpus.Name, gpus.Newest is not null && gpus.Faults.Length == 0, gpus.Took);
         yield return StateOf(facts, static reading => reading.Faults.Length == 0);
         yield return StateOf(partitions, static reading => reading.Faults.Length == 0);
-        yield return StateOf(jobs.Name, jobs.Faults.Length == 0, jobs.Took);
+
+        if (jobs is not null)
+        {
+            yield return StateOf(jobs.Name, jobs.Faults.Length == 0, jobs.Took);
+        }
     }
 
     // A reading that is too old to be told is no good one.
@@ -245,6 +262,13 @@ internal sealed class SlowSources
 
             return new(FanReading.None, Timeout.InfiniteTimeSpan);
         }
+    }
+
+    private void StartJobs()
+    {
+        var reader = newJobs();
+        reader.Start();
+        jobs = reader;
     }
 
     private JobInputs JobInputs() => new(

@@ -12,6 +12,9 @@ internal static unsafe partial class StartUpMemory
     /// <summary>PF_R of elf(5), without PF_W and PF_X.</summary>
     private const uint ReadOnly = 4;
 
+    /// <summary>PF_R and PF_X of elf(5).</summary>
+    private const uint ReadOnlyCode = 5;
+
     /// <summary>A little more than the heap's own budget, so that a collection comes right away.</summary>
     private const int Budget = 800 * 1024;
 
@@ -24,13 +27,13 @@ internal static unsafe partial class StartUpMemory
     private const ulong OfTheFile = 1UL << 61;
 
     /// <summary>
-    /// Compacts the heap, whose first megabytes the reading of the command line has filled, and forgets the constant data of
+    /// Compacts the heap, whose first megabytes the reading of the command line has filled, and forgets the code and the constant data of
     /// the executable, most of which is looked at once. What is needed of that again is mapped again.
     /// </summary>
     public static void GiveBack()
     {
         GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
-        _ = IteratePrograms(&ForgetConstants, 0);
+        _ = IteratePrograms(&ForgetProgram, 0);
         TouchBudget();
     }
 
@@ -48,7 +51,7 @@ internal static unsafe partial class StartUpMemory
 
     /// <summary>Looks at the first entry, which is the executable itself, and ends the iteration.</summary>
     [UnmanagedCallersOnly]
-    private static int ForgetConstants(ProgramInfo* program, nuint size, nint context)
+    private static int ForgetProgram(ProgramInfo* program, nuint size, nint context)
     {
         var page = (ulong)Environment.SystemPageSize;
 
@@ -62,7 +65,7 @@ internal static unsafe partial class StartUpMemory
                 var first = (program->Base + segment.Address + page - 1) / page;
                 var past = (program->Base + segment.Address + segment.Size) / page;
 
-                if (segment is { Type: Loadable, Flags: ReadOnly } && first < past)
+                if (segment is { Type: Loadable, Flags: ReadOnly or ReadOnlyCode } && first < past)
                 {
                     ForgetPages(pages, first, past, page);
                 }
