@@ -8,6 +8,7 @@ internal class AgentClock : TimeProvider
 {
     private readonly int scale;
     private readonly long origin;
+    private DateTimeOffset? zero;
 
     /// <summary>A clock that runs <paramref name="scale"/> times as fast as time, from zero.</summary>
     public AgentClock(int scale = 1)
@@ -21,6 +22,12 @@ internal class AgentClock : TimeProvider
 
     /// <summary>How long this clock has been running.</summary>
     public virtual TimeSpan Elapsed => GetElapsedTime(0);
+
+    /// <summary>
+    /// Time stamps whose differences are durations of this clock: the wall clock as it was at the first of them, and on from there. For what
+    /// is judged over minutes, which must not take a wall clock that is set for time that has passed.
+    /// </summary>
+    public DateTimeOffset SteadyNow => (zero ??= GetUtcNow() - Elapsed) + Elapsed;
 
     /// <inheritdoc/>
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>

@@ -257,7 +257,7 @@ internal sealed class JobWatch : IDisposable
         var gpus = told.Gpus?.Gpus ?? [];
 
         var look = new Look(
-            at: clock.GetUtcNow(),
+            at: clock.SteadyNow,
             clock: clock.Elapsed,
             pageSize: pageSize,
             host: host.Read(faults),
