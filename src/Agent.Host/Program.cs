@@ -70,6 +70,14 @@ internal static class Program
 
         var trust = TlsTrust.Open(settings, clock);
 
+        if (settings.Why.IsSome)
+        {
+            using var signals = new Signals();
+            return MissingDirectories(settings).ToArray() is { Length: > 0 } missingRoots
+                ? Complain(errors, missingRoots)
+                : new Diagnosing.Why(settings, clock, signals).Run(output, errors);
+        }
+
         if (settings.Doctor)
         {
             return trust.Match(

@@ -73,6 +73,8 @@ type internal AgentArgument =
     | Once
     | Dry_Run
     | Doctor
+    | Why
+    | [<EqualsAssignmentOrSpaced>] Seconds of seconds: string option
     | Json
     | Quiet
     | [<EqualsAssignmentOrSpaced>] Log_Level of level: string option
@@ -122,7 +124,13 @@ type internal AgentArgument =
         | Once -> row running "" "send one sample and exit: 0 if it was accepted, else 1"
         | Dry_Run -> row running "" "print request bodies instead of sending them; needs no host, slug or token"
         | Doctor -> row running "" "check everything once, say what is wrong and how to mend it, and exit: 0, or 1 if something is"
-        | Json -> row running "" "with --doctor: print JSON"
+        | Why ->
+            row
+                running
+                ""
+                "watch, say who uses the GPUs and what holds each job back, and exit: 0 if nothing does, 3 if something does, else 1"
+        | Seconds _ -> row running "30, from 20 to 600" "with --why: how long to watch"
+        | Json -> row running "" "with --doctor or --why: print JSON"
         | Quiet -> row running "" "no routine lines on standard output"
         | Log_Level _ -> row running "INFO, or WARNING with --quiet" "DEBUG, INFO, WARNING, ERROR or CRITICAL"
         | Version -> row running "" "print the version and exit"

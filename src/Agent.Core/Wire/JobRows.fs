@@ -125,3 +125,13 @@ let job =
             object' ours "verdict" verdict "what holds it back" _.Verdict
         |]
     )
+
+/// A report by itself.
+let report =
+    Table<JobReport>(
+        "report",
+        [|
+            objects ours "jobs" job "who uses the GPUs, and what holds each of them back" _.Jobs
+            object' ours "verdict" verdict "what holds the machine back" _.Machine
+        |]
+    )

@@ -29,6 +29,13 @@ let agentText (agent: AgentInfo) : ReadOnlyMemory<byte> =
     Rows.agent.Write(json, agent)
     json.Written
 
+/// The jobs of a machine and the machine's verdict on one line, by the keys that a sample has for them.
+[<CompiledName "ReportText">]
+let reportText (report: JobReport) : string =
+    let json = JsonText InitialCapacity
+    JobRows.report.Write(json, report)
+    Encoding.UTF8.GetString json.Written.Span
+
 /// Writes one request body as UTF-8 on one line, its `agent` member being a text of `AgentText`.
 [<CompiledName "WriteWithAgent">]
 let writeWithAgent (json: JsonText) (sample: Sample) (agent: ReadOnlyMemory<byte>) : unit =

@@ -153,6 +153,8 @@ type Settings =
         ListenToken: TokenOrigin voption
         /// Check everything once and say what is wrong.
         Doctor: bool
+        /// Watch for so long and say what holds jobs back; none for an ordinary run.
+        Why: TimeSpan voption
         /// Have the diagnosis as JSON.
         Json: bool
         /// Print request bodies instead of sending them.
@@ -404,6 +406,15 @@ module Settings =
             else
                 Error(error given "a time-out above 0 and up to 600 seconds"))
 
+    /// A verdict wants ten seconds of evidence, and the first of it takes a few.
+    let private watchOf (given: Given) : Result<TimeSpan, ConfigError> =
+        secondsOf given
+        |> Result.bind (fun seconds ->
+            if seconds >= 20.0 && seconds <= 600.0 then
+                Ok(TimeSpan.FromSeconds seconds)
+            else
+                Error(error given "from 20 to 600 seconds"))
+
     let private levelOf (given: Given) : Result<LogLevel, ConfigError> =
         match given.Text.Trim().ToUpperInvariant() with
         | "DEBUG" -> Ok LogLevel.Debug
@@ -609,6 +620,7 @@ module Settings =
         // Where metrics are the purpose, a webapp is one more; half a webapp is a mistake all the same.
         let needsNoWebapp =
             isSet "--dry-run"
+            || isSet "--why"
             || (((given "--listen").IsSome || (given "--remote-write").IsSome)
                 && (given "--host").IsNone
                 && (given "--server-slug").IsNone
@@ -668,6 +680,8 @@ module Settings =
                     |> Result.map (fun path -> ValueSome(TokenOrigin.File(path, file.Origin))))
 
             and! doctor = optional "--doctor" false switchOf
+            and! why = optional "--why" false switchOf
+            and! watchFor = optional "--seconds" (TimeSpan.FromSeconds 30.0) watchOf
             and! json = optional "--json" false switchOf
 
             and! () =
@@ -734,8 +748,18 @@ module Settings =
 
             and! () =
                 match given "--json" with
-                | ValueSome json when isSet "--json" && not (isSet "--doctor") ->
-                    Error [ errorWithoutText json "only --doctor prints JSON of its own" ]
+                | ValueSome json when isSet "--json" && not (isSet "--doctor" || isSet "--why") ->
+                    Error [ errorWithoutText json "only --doctor and --why print JSON of their own" ]
+                | _ -> Ok()
+
+            and! () =
+                match given "--seconds", given "--doctor" with
+                | ValueSome seconds, _ when not (isSet "--why") -> Error [ errorWithoutText seconds "only --why watches for some time; add --why, or leave it out" ]
+                | _, ValueSome doctor when isSet "--why" && isSet "--doctor" ->
+                    Error
+                        [
+                            errorWithoutText doctor "--why and --doctor answer different questions; leave one of them out"
+                        ]
                 | _ -> Ok()
 
             let warnings = ResizeArray<string>()
@@ -820,6 +844,7 @@ module Settings =
                     Listen = listen
                     ListenToken = listenToken
                     Doctor = doctor
+                    Why = if why then ValueSome watchFor else ValueNone
                     Json = json
                     DryRun = dryRun
                     ProcFs = procFs

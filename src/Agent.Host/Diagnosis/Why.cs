@@ -1,0 +1,114 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using Agent.Core;
+using Agent.Sender;
+using Agent.Host.Reading;
+using Agent.Host.Service;
+
+namespace Agent.Host.Diagnosing;
+
+/// <summary>Watches the jobs of this machine for a while and says what holds each of them back. Nothing is sent anywhere.</summary>
+internal sealed partial class Why(Settings settings, AgentClock clock, Signals signals)
+{
+    /// <summary>TIOCGWINSZ of ioctl_tty(2), as most architectures have it.</summary>
+    private const nuint GetWindowSize = 0x5413;
+
+    private const int StandardOutput = 1;
+    private const int StandardError = 2;
+    private const int DefaultWidth = 100;
+
+    private static readonly TimeSpan Step = TimeSpan.FromSeconds(1);
+
+    /// <summary>Watches and prints; the exit code.</summary>
+    public int Run(TextWriter output, TextWriter errors)
+    {
+        var slow = new SlowSources(settings, clock, withMetrics: false, watchesHost: true);
+        slow.Start();
+        Watch(errors, slow);
+        var report = slow.Newest().Jobs;
+        slow.Stop();
+
+        if (report.IsNone)
+        {
+            errors.WriteLine($"{Cli.ProgramName}: too little was seen to say anything; look for longer with --seconds");
+            return Agent.Sender.Why.Failed;
+        }
+
+        output.Write(settings.Json ? Agent.Sender.Why.Json(report.Value) + "\n" : Text(report.Value));
+        return Agent.Sender.Why.ExitCode(report.Value);
+    }
+
+    /// <summary>Waits, and says for how long yet to somebody at a terminal.</summary>
+    private void Watch(TextWriter errors, SlowSources slow)
+    {
+        var until = clock.Elapsed + settings.Why.Value;
+        var isShown = IsTerminal(StandardError) && !settings.Quiet;
+        var gate = new object();
+
+        while (clock.Elapsed < until && !signals.Orderly.IsCancellationRequested)
+        {
+            // Whoever asks for the newest readings has the jobs read.
+            _ = slow.Newest();
+
+            if (isShown)
+            {
+                errors.Write($"\rwatching for {(until - clock.Elapsed).TotalSeconds.ToString("0", CultureInfo.InvariantCulture)} s … ");
+            }
+
+            lock (gate)
+            {
+                clock.Wait(gate, Step);
+            }
+        }
+
+        if (isShown)
+        {
+            errors.Write("\r\x1b[K");
+        }
+    }
+
+    private string Text(JobReport report)
+    {
+        var isColoured = IsTerminal(StandardOutput) && Environment.GetEnvironmentVariable("NO_COLOR") is null or "";
+        return string.Concat(Agent.Sender.Why.Lines(Width(), clock.SteadyNow, report).Select(line => Painted(line, isColoured) + "\n"));
+    }
+
+    // Control characters of what others name things go first; those of the colour come after.
+    private static string Painted(WhyLine line, bool isColoured)
+    {
+        var text = Log.OneLine(line.Text);
+
+        if (!isColoured || line.Colour == 0)
+        {
+            return text;
+        }
+
+        var begin = text.TakeWhile(static c => c == ' ').Count();
+        var end = text.AsSpan(begin).IndexOfAny(' ', ',') is var length and >= 0 ? begin + length : text.Length;
+        return $"{text[..begin]}\x1b[{line.Colour}m{text[begin..end]}\x1b[0m{text[end..]}";
+    }
+
+    private static int Width()
+    {
+        var size = default(WindowSize);
+        return Ioctl(StandardOutput, GetWindowSize, ref size) == 0 && size.Columns > 0 ? size.Columns : DefaultWidth;
+    }
+
+    private static bool IsTerminal(int descriptor) => IsATerminal(descriptor) == 1;
+
+    [LibraryImport("libc", EntryPoint = "isatty")]
+    private static partial int IsATerminal(int descriptor);
+
+    [LibraryImport("libc", EntryPoint = "ioctl")]
+    private static partial int Ioctl(int descriptor, nuint request, ref WindowSize size);
+
+    /// <summary>winsize of ioctl_tty(2).</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    private struct WindowSize
+    {
+        public ushort Rows;
+        public ushort Columns;
+        public ushort Width;
+        public ushort Height;
+    }
+}
