@@ -756,7 +756,7 @@ let private diagnosisTests =
                 Expect.equal (settings.Doctor, settings.Json) (true, true) "both"
                 Expect.isTrue (settingsOf required [ "AI_DASHBOARD_DOCTOR", "1"; "AI_DASHBOARD_JSON", "on" ]).Json "variables"
                 Expect.isFalse (settingsOf required [ "AI_DASHBOARD_JSON", "0" ]).Json "switched off it is no matter"
-                let sentence = "only --doctor prints JSON of its own"
+                let sentence = "only --doctor and --why print JSON of their own"
                 Expect.equal (errorsWith [ "--json" ]) [ $"--json: {sentence}" ] "flag"
                 Expect.equal (errorsOf required [ "AI_DASHBOARD_JSON", "1" ]) [ $"AI_DASHBOARD_JSON: {sentence}" ] "variable"
 

@@ -3,9 +3,9 @@ module Agent.Tests.WhyTests
 
 open System
 open System.Text.Json
+open Agent.Sender
 open Agent.Core
 open Agent.Core.Jobs
-open Agent.Sender
 open Agent.Tests.VerdictTraces
 open Expecto
 
@@ -80,7 +80,8 @@ let tests =
                 Expect.all narrow (fun line -> line.Length <= 50) "width"
 
                 let words (lines: string list) =
-                    lines |> List.collect (fun line -> List.ofArray (line.Split(' ', StringSplitOptions.RemoveEmptyEntries)))
+                    lines
+                    |> List.collect (fun line -> List.ofArray (line.Split(' ', StringSplitOptions.RemoveEmptyEntries)))
 
                 Expect.equal (words narrow) (words wide) "words"
 
@@ -93,7 +94,12 @@ let tests =
 
             testCase "the label alone is coloured: green, yellow and red"
             <| fun () ->
-                for label, colour in [ VerdictLabel.Compute, 32; VerdictLabel.DiskRead, 33; VerdictLabel.GpuFault, 31 ] do
+                for label, colour in
+                    [
+                        VerdictLabel.Compute, 32
+                        VerdictLabel.DiskRead, 33
+                        VerdictLabel.GpuFault, 31
+                    ] do
                     Expect.equal
                         (Why.lines 100 now (report [ judged label ] label)
                          |> Array.choose (fun line -> if line.Colour = 0 then None else Some line.Colour))
@@ -114,7 +120,9 @@ let tests =
 
             testCase "the JSON has the keys of a sample"
             <| fun () ->
-                use document = JsonDocument.Parse(Why.json (report [ judged VerdictLabel.LoaderCpu ] VerdictLabel.LoaderCpu))
+                use document =
+                    JsonDocument.Parse(Why.json (report [ judged VerdictLabel.LoaderCpu ] VerdictLabel.LoaderCpu))
+
                 let job = document.RootElement.GetProperty("jobs")[0]
                 Expect.equal (job.GetProperty("verdict").GetProperty("label").GetString()) "loader-cpu" "the job's"
                 Expect.equal (document.RootElement.GetProperty("verdict").GetProperty("label").GetString()) "loader-cpu" "the machine's"

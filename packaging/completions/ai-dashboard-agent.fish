@@ -30,7 +30,9 @@ complete -c ai-dashboard-agent -l remote-write-header-file -d 'file with headers
 complete -c ai-dashboard-agent -l once -d 'send one sample and exit: 0 if it was accepted, else 1' -f
 complete -c ai-dashboard-agent -l dry-run -d 'print request bodies instead of sending them; needs no host, slug or token' -f
 complete -c ai-dashboard-agent -l doctor -d 'check everything once, say what is wrong and how to mend it, and exit: 0, or 1 if something is' -f
-complete -c ai-dashboard-agent -l json -d 'with --doctor: print JSON' -f
+complete -c ai-dashboard-agent -l why -d 'watch, say who uses the GPUs and what holds each job back, and exit: 0 if nothing does, 3 if something does, else 1' -f
+complete -c ai-dashboard-agent -l seconds -d 'with --why: how long to watch' -x
+complete -c ai-dashboard-agent -l json -d 'with --doctor or --why: print JSON' -f
 complete -c ai-dashboard-agent -l quiet -d 'no routine lines on standard output' -f
 complete -c ai-dashboard-agent -l log-level -d 'DEBUG, INFO, WARNING, ERROR or CRITICAL' -x -a 'DEBUG INFO WARNING ERROR CRITICAL'
 complete -c ai-dashboard-agent -l version -d 'print the version and exit' -f

@@ -31,7 +31,9 @@ _arguments \
   '--once[send one sample and exit 0 if it was accepted, else 1]' \
   '--dry-run[print request bodies instead of sending them; needs no host, slug or token]' \
   '--doctor[check everything once, say what is wrong and how to mend it, and exit 0, or 1 if something is]' \
-  '--json[with --doctor print JSON]' \
+  '--why[watch, say who uses the GPUs and what holds each job back, and exit 0 if nothing does, 3 if something does, else 1]' \
+  '--seconds[with --why how long to watch]:SECONDS: ' \
+  '--json[with --doctor or --why print JSON]' \
   '--quiet[no routine lines on standard output]' \
   '--log-level[DEBUG, INFO, WARNING, ERROR or CRITICAL]:LEVEL:(DEBUG INFO WARNING ERROR CRITICAL)' \
   '--version[print the version and exit]' \

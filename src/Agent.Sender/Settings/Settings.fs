@@ -754,7 +754,11 @@ module Settings =
 
             and! () =
                 match given "--seconds", given "--doctor" with
-                | ValueSome seconds, _ when not (isSet "--why") -> Error [ errorWithoutText seconds "only --why watches for some time; add --why, or leave it out" ]
+                | ValueSome seconds, _ when not (isSet "--why") ->
+                    Error
+                        [
+                            errorWithoutText seconds "only --why watches for some time; add --why, or leave it out"
+                        ]
                 | _, ValueSome doctor when isSet "--why" && isSet "--doctor" ->
                     Error
                         [
