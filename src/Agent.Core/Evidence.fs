@@ -5,6 +5,7 @@ open Agent.Core.Jobs
 open Agent.Core.Units
 
 /// What one disk did over an interval.
+[<NoComparison>]
 type DiskEvidence =
     {
         /// The kernel's name.
@@ -24,6 +25,7 @@ type DiskEvidence =
     }
 
 /// What one interface did.
+[<NoComparison>]
 type LinkEvidence =
     {
         /// The kernel's name, or `mlx5_0/1` for a port of InfiniBand.
@@ -39,6 +41,7 @@ type LinkEvidence =
     }
 
 /// What one mount of network storage did.
+[<NoComparison>]
 type NetworkMountEvidence =
     {
         /// Where it is mounted.
@@ -60,6 +63,7 @@ type NetworkMountEvidence =
     }
 
 /// What one GPU did.
+[<NoComparison>]
 type GpuEvidence =
     {
         /// The driver's index.
@@ -117,6 +121,7 @@ type GpuEvidence =
     }
 
 /// What the machine did beside its jobs.
+[<NoComparison>]
 type HostEvidence =
     {
         /// CPUs on-line.
@@ -158,6 +163,7 @@ type HostEvidence =
     }
 
 /// What was seen over one interval: from the look before to this one.
+[<NoComparison>]
 type Evidence =
     {
         /// The end of the interval.

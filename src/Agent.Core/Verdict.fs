@@ -6,6 +6,7 @@ open Agent.Core.Jobs
 open Agent.Core.Units
 
 /// A label, how sure, and why.
+[<NoComparison>]
 type Verdict =
     {
         /// What holds it back.
@@ -27,6 +28,7 @@ type Verdict =
     }
 
 /// A job, and what holds it back.
+[<NoComparison>]
 type JudgedJob =
     {
         /// What it is and did.
@@ -36,6 +38,7 @@ type JudgedJob =
     }
 
 /// The jobs of a machine, and what holds each of them and the machine back.
+[<NoComparison>]
 type JobReport =
     {
         /// The jobs, at most 64.
@@ -45,6 +48,7 @@ type JobReport =
     }
 
 /// The verdicts of one look.
+[<NoComparison>]
 type Verdicts =
     {
         /// That of the worst job, or of the host where nobody uses GPUs.
@@ -55,6 +59,7 @@ type Verdicts =
 
 /// What decide remembers from one look to the next: the window, and of each job what was said. It is bounded: at most 64 looks, and only jobs
 /// of the last half minute.
+[<NoComparison>]
 type VerdictState =
     internal
         {

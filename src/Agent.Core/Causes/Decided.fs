@@ -4,6 +4,7 @@ open System
 open Agent.Core
 
 /// What the window says at one look, before it is held against what was said before.
+[<NoComparison>]
 type internal Decided =
     {
         /// What holds it back.

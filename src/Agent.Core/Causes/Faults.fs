@@ -21,6 +21,7 @@ type Kind =
     | RemapPending
 
 /// A fault of one GPU, or of all.
+[<NoComparison>]
 type Fault =
     {
         /// What is wrong.

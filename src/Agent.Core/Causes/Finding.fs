@@ -9,6 +9,7 @@ open Agent.Core.Units
 type internal Clue = { Witness: Witness; Pull: float }
 
 /// A label that something speaks for.
+[<NoComparison>]
 type internal Finding =
     {
         /// What would hold the job back.

@@ -5,6 +5,7 @@ open Agent.Core
 open Agent.Core.Units
 
 /// What is shown of one job, and what would be shown instead.
+[<NoComparison>]
 type internal Held =
     {
         /// What is shown.

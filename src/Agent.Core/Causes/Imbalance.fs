@@ -21,6 +21,7 @@ type Kind =
     | LessWork
 
 /// What was found.
+[<NoComparison>]
 type Found =
     {
         /// How it shows.

@@ -6,6 +6,7 @@ open Agent.Core.Jobs
 open Agent.Core.Units
 
 /// What is remembered of one job from look to look.
+[<NoComparison>]
 type internal JobMemory =
     {
         /// Its id; empty for GPUs that nobody knows the users of.

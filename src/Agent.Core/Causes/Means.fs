@@ -10,6 +10,7 @@ open Agent.Core.Units
 
 /// The part that one look has in a mean.
 [<Struct>]
+[<NoComparison>]
 type Part<'item> =
     {
         /// Its length.

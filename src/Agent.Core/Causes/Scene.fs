@@ -7,6 +7,7 @@ open Agent.Core.Units
 
 /// What one stage of a job does with its time. The main thread and the GPU that it waits for are one stage, the loaders another: in
 /// one stage the parts share the time, between stages the most occupied one is the limit.
+[<NoComparison>]
 type internal Stage =
     {
         /// On a CPU.
@@ -42,6 +43,7 @@ type internal Stage =
             0.0<percent>
 
 /// Everything that decides about one job, over the window.
+[<NoComparison>]
 type internal Scene =
     {
         /// The job.

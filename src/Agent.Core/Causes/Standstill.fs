@@ -7,6 +7,7 @@ open Agent.Core
 open Agent.Core.Units
 
 /// Since when a job stands still, in each of three ways.
+[<NoComparison>]
 type Still =
     {
         /// Utilisation pinned high at low power, and either no CPU time and no bytes, or nothing that moves between GPUs.

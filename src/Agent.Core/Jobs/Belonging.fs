@@ -4,6 +4,7 @@ open System
 open Agent.Core.Proc
 
 /// Who a process belongs to, and where that can be seen.
+[<NoComparison>]
 type Belonging =
     {
         /// The owner.

@@ -7,6 +7,7 @@ open Agent.Core.Units
 
 /// A process and a GPU that it holds.
 [<Struct>]
+[<NoComparison>]
 type Holding =
     {
         /// The process.
@@ -16,6 +17,7 @@ type Holding =
     }
 
 /// The processes of one job.
+[<NoComparison>]
 type JobGroup =
     {
         /// Stays the same for the job's life.

@@ -27,6 +27,7 @@ type OwnerKind =
         | Session -> "session"
 
 /// Who a job belongs to.
+[<NoComparison>]
 type Owner =
     {
         /// What kind of thing it is.
@@ -80,6 +81,7 @@ type BlockedOn =
     static member val All: BlockedOn[] = [| DiskRead; DiskWrite; NetworkStorage |]
 
 /// A GPU of a job.
+[<NoComparison>]
 type JobGpu =
     {
         /// The driver's index.
@@ -94,6 +96,7 @@ type JobGpu =
 
 /// A set of processes that share GPUs for one purpose, and what it did over one interval. Shares are of the interval; what could not be
 /// read is none.
+[<NoComparison>]
 type Job =
     {
         /// Stays the same for the job's life: its owner where that is one for all, else its root process and start.

@@ -10,6 +10,7 @@ open Agent.Core.Units
 
 /// A thread between two looks.
 [<Struct>]
+[<NoComparison>]
 type private Thread =
     {
         Role: ThreadRole

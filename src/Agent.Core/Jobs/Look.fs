@@ -9,6 +9,7 @@ open Agent.Core.Units
 
 /// The counters of one thread.
 [<Struct>]
+[<NoComparison>]
 type ThreadCounters =
     {
         /// Its number.
@@ -28,6 +29,7 @@ type ThreadCounters =
     }
 
 /// The counters of one process.
+[<NoComparison>]
 type ProcessCounters =
     {
         /// Its number.
@@ -51,6 +53,7 @@ type ProcessCounters =
     }
 
 /// The counters of a job's control groups. What there is none of is none.
+[<NoComparison>]
 type CgroupCounters =
     {
         /// CPUs that it may use: the smallest quota and cpuset of its group and those above; none without either.
@@ -88,6 +91,7 @@ type CgroupCounters =
         }
 
 /// One job at one look.
+[<NoComparison>]
 type JobCounters =
     {
         /// Its processes and GPUs.
@@ -103,6 +107,7 @@ type JobCounters =
     }
 
 /// One mount of network storage.
+[<NoComparison>]
 type NetworkMountCounters =
     {
         /// Where it is mounted.
@@ -149,6 +154,7 @@ type NetworkMountCounters =
         }
 
 /// The machine at one look. What could not be read is none or empty.
+[<NoComparison>]
 type HostCounters =
     {
         /// /proc/stat
@@ -182,6 +188,7 @@ type HostCounters =
     }
 
 /// Everything that was counted at one instant.
+[<NoComparison>]
 type Look =
     {
         /// When, UTC.

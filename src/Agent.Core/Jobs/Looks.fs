@@ -28,6 +28,7 @@ let between (before: Look) (after: Look) : Evidence =
 
 /// A thread's CPU time at two instants.
 [<Struct>]
+[<NoComparison>]
 type ThreadCpu =
     {
         /// Its number.

@@ -5,6 +5,7 @@ open System.Collections.Generic
 open Agent.Core.Units
 
 /// A process, as far as it decides what it belongs to.
+[<NoComparison>]
 type TreeProcess =
     {
         /// Its number.

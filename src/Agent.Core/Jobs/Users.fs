@@ -11,6 +11,7 @@ let Source = "/etc/passwd"
 
 /// One user.
 [<Struct>]
+[<NoComparison>]
 type User =
     {
         /// The number.
