@@ -2,6 +2,7 @@ namespace Agent.Core
 
 open System
 open Agent.Core.Gpu
+open Agent.Core.Jobs
 open Agent.Core.Proc
 open Agent.Core.Units
 
@@ -9,15 +10,8 @@ open Agent.Core.Units
 /// its GPUs but no jobs, so that a verdict over it cannot tell a loader from a main thread, nor whose bytes they are.
 [<RequireQualifiedAccess>]
 module SampleEvidence =
-    let private grown (before: uint64<'u> voption) (after: uint64<'u> voption) : uint64<'u> voption =
-        match before, after with
-        | ValueSome before, ValueSome after when after >= before -> ValueSome(after - before)
-        | _ -> ValueNone
-
     let private rate (interval: float<s>) (before: uint64<'u> voption) (after: uint64<'u> voption) : float<'u / s> voption =
-        match grown before after with
-        | ValueSome grown -> ValueSome(LanguagePrimitives.FloatWithMeasure<'u>(float grown) / interval)
-        | ValueNone -> ValueNone
+        Rates.grownBoth before after |> Rates.perSecond interval
 
     let private orZero (value: float<'u> voption) =
         value |> ValueOption.defaultValue (LanguagePrimitives.FloatWithMeasure 0.0)
@@ -122,61 +116,8 @@ module SampleEvidence =
     let private isSameGpu (one: Gpu) (other: Gpu) =
         one.Index = other.Index && one.Uuid = other.Uuid
 
-    let private isHeld (processes: ComputeProcess[] voption) =
-        match processes with
-        | ValueSome processes -> processes.Length > 0
-        | ValueNone -> false
-
     let private gpuOf (interval: float<s>) (previous: Sample) (gpu: Gpu) : GpuEvidence =
-        let before = previous.Gpus |> tryFind (isSameGpu gpu)
-        let counted count = ValueOption.bind count before
-
-        let nvlink =
-            match rate interval (counted _.NvlinkReceived) gpu.NvlinkReceived, rate interval (counted _.NvlinkSent) gpu.NvlinkSent with
-            | ValueSome received, ValueSome sent -> ValueSome(received + sent)
-            | one, ValueNone -> one
-            | ValueNone, other -> other
-
-        let happened =
-            match grown (counted _.XidCount) gpu.XidCount with
-            | ValueSome count -> count > 0UL
-            // The count is unknown before the first event.
-            | ValueNone -> before.IsSome && (counted _.XidCount).IsNone && gpu.XidCount.IsSome
-
-        {
-            Index = gpu.Index
-            Uuid = gpu.Uuid
-            IsLost = isSilent gpu
-            IsSuspended = gpu.IsSuspended
-            Busy = gpu.Utilization
-            MemoryBusy = gpu.MemoryUtilization
-            SmActivity = ValueNone
-            TensorActivity = ValueNone
-            DramActivity = ValueNone
-            Power = gpu.Power
-            PowerLimit = gpu.PowerLimit
-            ClockSm = gpu.ClockSm
-            ClockSmMax = ValueNone
-            Temperature = gpu.Temperature
-            ThrottleReasons = gpu.ThrottleReasons |> ValueOption.defaultValue [||]
-            PowerViolation = ValueNone
-            ThermalViolation = ValueNone
-            PcieReceived = gpu.PcieReceived
-            PcieSent = gpu.PcieSent
-            Nvlink = nvlink
-            MemoryUsed = gpu.MemoryUsed
-            MemoryTotal = gpu.MemoryTotal
-            Xid = if happened then gpu.XidLast else ValueNone
-            EccUncorrected =
-                grown (counted _.EccUncorrected) gpu.EccUncorrected
-                |> ValueOption.defaultValue 0UL
-            IsRemapPending = gpu.RemappedRowsPending |> ValueOption.defaultValue false
-            IsHeld =
-                isHeld gpu.ComputeProcesses
-                || (match gpu.MigDevices with
-                    | ValueSome devices -> devices |> Array.exists (fun device -> isHeld device.ComputeProcesses)
-                    | ValueNone -> false)
-        }
+        GpuLooks.evidence interval (isSilent gpu) (previous.Gpus |> tryFind (isSameGpu gpu)) gpu
 
     let private hostOf (interval: float<s>) (previous: Sample) (current: Sample) (derived: Derived) : HostEvidence =
         let cores = current.CpuCores |> Array.choose (fun core -> ValueOption.toOption core)

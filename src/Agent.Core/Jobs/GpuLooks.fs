@@ -30,7 +30,8 @@ let private isHeld (gpu: Gpu) : bool =
         | ValueSome devices -> devices |> Array.exists (fun device -> holds device.ComputeProcesses)
         | ValueNone -> false)
 
-let private evidence (length: float<s>) (isLost: bool) (before: Gpu voption) (gpu: Gpu) : GpuEvidence =
+/// What one GPU did over an interval, from the reading before it to this one.
+let internal evidence (length: float<s>) (isLost: bool) (before: Gpu voption) (gpu: Gpu) : GpuEvidence =
     let counter (part: Gpu -> uint64<'u> voption) : float<'u> voption =
         Rates.grownBoth (before |> ValueOption.bind part) (part gpu)
 
