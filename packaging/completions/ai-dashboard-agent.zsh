@@ -20,7 +20,7 @@ _arguments \
   '--interfaces[comma-separated network interfaces to track]:NAMES: ' \
   '--gpu-source[who is asked about GPUs nvml, nvidia-smi, none, or auto nvml if it works, else nvidia-smi]:READER:(auto nvml nvidia-smi none)' \
   '--nvml-library[file of NVIDIAs library]:PATH:_files' \
-  '--job-detail[how much is told of the command lines of jobs full, with what looks like a secret masked; names of program and script; none]:DETAIL: ' \
+  '--job-detail[how much of the command lines of jobs is reported full, with what looks like a secret masked; names of program and script; none]:DETAIL: ' \
   '--procfs[directory to read in place of /proc, in a container that sees its hosts]:DIRECTORY:_files -/' \
   '--sysfs[the same for /sys]:DIRECTORY:_files -/' \
   '--rootfs[directory under which mount points are looked up]:DIRECTORY:_files -/' \

@@ -106,7 +106,7 @@ type internal AgentArgument =
             row
                 sampling
                 "names"
-                "how much is told of the command lines of jobs: full, with what looks like a secret masked; names of program and script; none"
+                "how much of the command lines of jobs is reported: full, with what looks like a secret masked; names of program and script; none"
         | Procfs _ -> row sampling "/proc" "directory to read in place of /proc, in a container that sees its host's"
         | Sysfs _ -> row sampling "/sys" "the same for /sys"
         | Rootfs _ -> row sampling "/" "directory under which mount points are looked up"
