@@ -77,6 +77,8 @@ let private look (seconds: float) : Look =
         Host = host
         Devices = Devices.unknown
         Gpus = [||]
+        DiskNames = [||]
+        InterfaceNames = [||]
         LostGpus = [||]
         DriverProblem = ""
         Detail = JobDetail.Names
@@ -431,6 +433,51 @@ let tests =
                         }
                     |]
                     "mount"
+
+            testCase "only the interfaces and disks that the user named, and these whatever they are"
+            <| fun () ->
+                let traffic bytes : NetDev.Traffic =
+                    {
+                        Bytes = bytes
+                        Packets = 0UL
+                        Errors = 0UL
+                        Dropped = 0UL
+                    }
+
+                let interfaceNamed name bytes : NetDev.InterfaceCounters =
+                    {
+                        Name = name
+                        Received = traffic bytes
+                        Sent = traffic 0UL<B>
+                        Detail = ValueNone
+                    }
+
+                let disk device : DiskStats.DiskCounters =
+                    {
+                        Device = device
+                        Reads = 0UL
+                        ReadBytes = 0UL<B>
+                        Writes = 0UL
+                        WrittenBytes = 0UL<B>
+                        BusyTime = ValueNone
+                        Detail = ValueNone
+                    }
+
+                let seen seconds bytes =
+                    { look seconds with
+                        InterfaceNames = [| "veth0" |]
+                        DiskNames = [| "loop0" |]
+                        Host =
+                            { host with
+                                Interfaces = [| interfaceNamed "eth0" bytes; interfaceNamed "veth0" (2UL * bytes) |]
+                                Disks = [| disk "loop0"; disk "nvme0n1" |]
+                            }
+                    }
+
+                let evidence = (Looks.between (seen 0.0 0UL<B>) (seen 1.0 500UL<B>)).Host
+
+                Expect.equal (evidence.Links |> Array.map (fun link -> link.Name, link.Received)) [| "veth0", 1000.0<B / s> |] "links"
+                Expect.equal (evidence.Disks |> Array.map _.Device) [| "loop0" |] "disks"
 
             testCase "GPUs: new events count, and one that went away is lost"
             <| fun () ->

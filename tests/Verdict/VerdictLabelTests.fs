@@ -210,6 +210,30 @@ let private words =
                     "The 4 GPUs are busy 99% of the time at 20% of the power limit: most of it waits inside collectives, and 80 GB/s go over NVLink."
                     "reason"
 
+            testCase "at 40 % of their power GPUs wait for each other where bytes go between them, and compute where none go"
+            <| fun () ->
+                let at (nvlink: float<B / s>) =
+                    collectives 4
+                    |> fun look ->
+                        { look with
+                            Jobs =
+                                look.Jobs
+                                |> Array.map (fun job ->
+                                    { job with
+                                        GpuPower = ValueSome 40.0<percent>
+                                    })
+                            Gpus =
+                                look.Gpus
+                                |> Array.map (fun gpu ->
+                                    { gpu with
+                                        Power = ValueSome 280.0<W>
+                                        Nvlink = ValueSome nvlink
+                                    })
+                        }
+
+                Expect.equal (jobAfter (times 20 (at 20e9<B / s>))).Label VerdictLabel.Communication "moving"
+                Expect.equal (jobAfter (times 20 (at 1e6<B / s>))).Label VerdictLabel.Compute "quiet"
+
             testCase "a straggler is named"
             <| fun () ->
                 Expect.stringContains

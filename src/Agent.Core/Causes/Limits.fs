@@ -72,11 +72,18 @@ let waits = 20.0<percent>
 /// A busy GPU below this share of its power limit does not compute. Prototype: 20 % while it communicated; an idle H100 draws 10 %.
 let lowPower = 35.0<percent>
 
+/// The same where bytes go from GPU to GPU meanwhile: halfway between the 20 to 25 % of waiting in a collective and the 70 % and more of
+/// computing, so that about half of the time or more goes into the collectives.
+let lowPowerMoving = 45.0<percent>
+
 /// From here on power says that it computes.
 let highPower = 50.0<percent>
 
 /// The same by GPM's SM activity: collectives occupy up to 24 of 132 multiprocessors, 18 %.
 let lowSm = 25.0<percent>
+
+/// The same where bytes go from GPU to GPU meanwhile, as for power.
+let lowSmMoving = 40.0<percent>
 
 /// From here on SM activity says that it computes.
 let highSm = 50.0<percent>

@@ -215,6 +215,16 @@ module internal Scene =
         let power = job.GpuPower |> ValueOption.orElse (mine |> Array.map powerShare |> mean)
         let dram = mine |> Array.map _.DramActivity |> mean
 
+        // Bytes that collectives would move. PCIe carries batches as well, and proves nothing.
+        let moves =
+            bothWays host >= Limits.movingNetwork
+            || (match mine |> Array.map _.Nvlink |> total with
+                | ValueSome nvlink -> nvlink >= Limits.movingBus
+                | ValueNone -> false)
+
+        let lowSm = if moves then Limits.lowSmMoving else Limits.lowSm
+        let lowPower = if moves then Limits.lowPowerMoving else Limits.lowPower
+
         // GPM's word counts more than power's: small kernels draw little as well.
         let isHollow =
             match busy with
@@ -222,20 +232,15 @@ module internal Scene =
                 match sm, power with
                 | ValueSome sm, ValueSome power when power >= Limits.highPower -> false
                 | ValueSome sm, _ ->
-                    sm <= Limits.lowSm
+                    sm <= lowSm
                     && (match dram with
                         | ValueSome dram -> dram < Limits.highDram
                         | ValueNone -> true)
-                | ValueNone, ValueSome power -> power <= Limits.lowPower
+                | ValueNone, ValueSome power -> power <= lowPower
                 | ValueNone, ValueNone -> false
             | _ -> false
 
-        let canCommunicate =
-            job.Gpus.Length >= 2
-            || bothWays host >= Limits.movingNetwork
-            || (match mine |> Array.map _.Nvlink |> total with
-                | ValueSome nvlink -> nvlink >= Limits.movingBus
-                | ValueNone -> false)
+        let canCommunicate = job.Gpus.Length >= 2 || moves
 
         let loaders =
             let cpu = job.LoadersBusy |> ValueOption.orElse (busiest job ThreadRole.Loader)

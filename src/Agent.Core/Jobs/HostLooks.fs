@@ -46,7 +46,7 @@ let private disk (length: float<s>) (now: DiskStats.DiskCounters) (earlier: Disk
 
 let private disks (length: float<s>) (before: Look) (after: Look) : DiskEvidence[] =
     let tracked (look: Look) =
-        (Devices.selectDisks look.Devices.Blocks [||] look.Host.Disks).Tracked
+        (Devices.selectDisks look.Devices.Blocks look.DiskNames look.Host.Disks).Tracked
 
     let earlier = tracked before
 
@@ -78,8 +78,8 @@ let portName (port: Infiniband.Port) : string = $"{port.Device}/{port.Port}"
 
 let private links (length: float<s>) (before: Look) (after: Look) : LinkEvidence[] =
     let tracked =
-        (Devices.selectInterfaces [||] after.Host.Interfaces).Tracked
-        |> Devices.counted after.Devices.Interfaces [||]
+        (Devices.selectInterfaces after.InterfaceNames after.Host.Interfaces).Tracked
+        |> Devices.counted after.Devices.Interfaces after.InterfaceNames
 
     let interfaces =
         tracked

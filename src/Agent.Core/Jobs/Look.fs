@@ -201,6 +201,10 @@ type Look =
         Host: HostCounters
         /// What its devices are.
         Devices: Devices.Known
+        /// The disks that the user named (`--disks`); empty for all.
+        DiskNames: string[]
+        /// The interfaces that the user named (`--interfaces`); empty for those that carry what enters and leaves the machine.
+        InterfaceNames: string[]
         /// The GPUs by the newest reading.
         Gpus: Gpu[]
         /// GPUs that were there before, and are not now though nobody took them out.

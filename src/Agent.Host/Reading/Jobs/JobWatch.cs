@@ -262,6 +262,8 @@ internal sealed class JobWatch : IDisposable
             pageSize: pageSize,
             host: host.Read(faults),
             devices: told.Devices,
+            diskNames: settings.Disks,
+            interfaceNames: settings.Interfaces,
             gpus: gpus,
             lostGpus: lost.Find(told.Gpus),
             driverProblem: told.DriverProblem,
