@@ -12,31 +12,8 @@ open Expecto
 
 /// A sample that knows nothing but when it was taken.
 let sampleAt (seconds: float) : Sample =
-    {
+    { Sample.Empty with
         CollectedAt = DateTimeOffset(2026, 2, 26, 12, 0, 0, TimeSpan.Zero).AddSeconds seconds
-        CpuUsage = ValueNone
-        CpuUser = ValueNone
-        CpuSystem = ValueNone
-        CpuIowait = ValueNone
-        CpuSteal = ValueNone
-        CpuCores = [||]
-        Load = ValueNone
-        CpuFrequency = ValueNone
-        CpuTemperature = ValueNone
-        CpuCountLogical = ValueNone
-        CpuCountPhysical = ValueNone
-        Memory = ValueNone
-        Swap = ValueNone
-        NetworkReceived = ValueNone
-        NetworkSent = ValueNone
-        ProcessCount = ValueNone
-        Disks = [||]
-        Gpus = [||]
-        Fans = [||]
-        Pressure = ValueNone
-        Interfaces = [||]
-        Infiniband = [||]
-        Jobs = ValueNone
     }
 
 let private disk name reads readBytes writes writtenBytes busy : DiskStats.DiskCounters =

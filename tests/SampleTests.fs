@@ -9,38 +9,10 @@ open Agent.Core.Units
 open Agent.Tests.Fixtures
 open Expecto
 
-let private absent: Result<'a, SourceError> = Error(SourceError.Absent "gone")
-
 let private noon = DateTimeOffset(2026, 2, 26, 12, 0, 0, TimeSpan.Zero)
 
 /// A reading of which every source failed.
-let private nothing: Snapshot =
-    {
-        At = noon
-        Window = ValueNone
-        Stat = absent
-        Memory = absent
-        Arc = absent
-        Load = absent
-        Disks = absent
-        Network = absent
-        Processes = absent
-        CpuPressure = absent
-        IoPressure = absent
-        MemoryPressure = absent
-        Infiniband = [||]
-        Slow =
-            {
-                CpuTemperature = ValueNone
-                CpuFrequency = ValueNone
-                PhysicalCores = ValueNone
-                Fans = [||]
-                Gpus = [||]
-                Devices = Devices.unknown
-                Jobs = ValueNone
-            }
-        Faults = [||]
-    }
+let private nothing: Snapshot = { Snapshot.empty with At = noon }
 
 let private options: SampleOptions =
     {

@@ -254,31 +254,8 @@ let full: Sample =
 
 /// A sample of which every source failed.
 let failed: Sample =
-    {
+    { Sample.Empty with
         CollectedAt = DateTimeOffset(2026, 2, 26, 2, 37, 49, TimeSpan.Zero)
-        CpuUsage = ValueNone
-        CpuUser = ValueNone
-        CpuSystem = ValueNone
-        CpuIowait = ValueNone
-        CpuSteal = ValueNone
-        CpuCores = [||]
-        Load = ValueNone
-        CpuFrequency = ValueNone
-        CpuTemperature = ValueNone
-        CpuCountLogical = ValueNone
-        CpuCountPhysical = ValueNone
-        Memory = ValueNone
-        Swap = ValueNone
-        NetworkReceived = ValueNone
-        NetworkSent = ValueNone
-        ProcessCount = ValueNone
-        Disks = [||]
-        Gpus = [||]
-        Fans = [||]
-        Pressure = ValueNone
-        Interfaces = [||]
-        Infiniband = [||]
-        Jobs = ValueNone
     }
 
 /// An agent that knows everything.

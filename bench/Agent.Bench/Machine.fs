@@ -280,6 +280,23 @@ let ipmi: byte[] =
                 $"FAN{n, -13}| {0x41 + n:X}h | ok  | 29.{n} | {5600 + n * 20} RPM"
         ]
 
+/// The files below /proc, by their paths there.
+let procFiles (size: Size) : (string * byte[]) list =
+    [
+        "stat", stat size
+        "meminfo", memInfo
+        "loadavg", loadAvg
+        "diskstats", diskStats size
+        "net/dev", netDev size
+        "cpuinfo", cpuInfo size
+        "uptime", uptime
+        "filesystems", filesystems
+        "self/mounts", mounts size
+        "pressure/cpu", pressure
+        "pressure/io", pressure
+        "pressure/memory", pressure
+    ]
+
 /// Writes the machine's `proc` and `sys` below a directory, in the place of any that are there.
 let writeTree (directory: string) (size: Size) : unit =
     let put (path: string) (content: byte[]) =
@@ -297,18 +314,8 @@ let writeTree (directory: string) (size: Size) : unit =
         if Directory.Exists path then
             Directory.Delete(path, true)
 
-    put "proc/stat" (stat size)
-    put "proc/meminfo" memInfo
-    put "proc/loadavg" loadAvg
-    put "proc/diskstats" (diskStats size)
-    put "proc/net/dev" (netDev size)
-    put "proc/cpuinfo" (cpuInfo size)
-    put "proc/uptime" uptime
-    put "proc/filesystems" filesystems
-    put "proc/self/mounts" (mounts size)
-
-    for name in [ "cpu"; "io"; "memory" ] do
-        put $"proc/pressure/{name}" pressure
+    for path, content in procFiles size do
+        put $"proc/{path}" content
 
     // From 2 on: process 1's own net and mounts would be read in place of these.
     for pid in 2 .. size.Processes + 1 do

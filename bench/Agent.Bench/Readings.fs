@@ -27,39 +27,27 @@ let good (result: Result<'value, 'error>) : 'value =
     | Ok value -> value
     | Error error -> failwith $"a generated text is refused: {error}"
 
-let private source (result: Result<'value, ParseError>) : Result<'value, SourceError> = Ok(good result)
-
 /// Everything that is read of the machine at one instant.
 let snapshot (size: Machine.Size) (at: DateTimeOffset) : Snapshot =
-    let pressure name =
-        source (Pressure.parse $"/proc/pressure/{name}" (ReadOnlySpan Machine.pressure))
-
     let sensors = Hwmon.parse (sysTexts size "class/hwmon" "")
 
-    {
-        At = at
-        Window = ValueNone
-        Stat = source (Stat.parse (ReadOnlySpan(Machine.stat size)) |> Parsed.strict)
-        Memory = source (MemInfo.parse (ReadOnlySpan Machine.memInfo) |> Parsed.strict)
-        Arc = Error(SourceError.Absent "/proc/spl/kstat/zfs/arcstats")
-        Load = source (LoadAvg.parse (ReadOnlySpan Machine.loadAvg))
-        Disks = source (DiskStats.parse (ReadOnlySpan(Machine.diskStats size)) |> Parsed.strict)
-        Network = source (NetDev.parse (ReadOnlySpan(Machine.netDev size)) |> Parsed.strict)
+    let texts = dict (Machine.procFiles size)
+
+    let file path : byte[] | null =
+        match texts.TryGetValue path with
+        | true, text -> text
+        | _ -> null
+
+    { Snapshot.ofFiles at file with
         Processes = Ok size.Processes
-        CpuPressure = pressure "cpu"
-        IoPressure = pressure "io"
-        MemoryPressure = pressure "memory"
         Infiniband = Infiniband.parse (sysTexts size "class/infiniband" "")
-        Faults = [||]
         Slow =
-            {
+            { SlowReadings.None with
                 CpuTemperature = CpuTemperature.from sensors.Temperatures [||]
                 CpuFrequency = CpuFreq.meanClock (sysTexts size "devices/system/cpu" "scaling_cur_freq")
                 PhysicalCores = Topology.physicalCores (sysTexts size "devices/system/cpu" "core_cpus_list")
                 Fans = sensors.Fans
                 Gpus = (good (NvidiaSmi.parse (ReadOnlySpan(Machine.nvidiaSmi size)))).Gpus
-                Devices = Devices.unknown
-                Jobs = ValueNone
             }
     }
 

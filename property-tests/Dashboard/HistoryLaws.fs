@@ -32,7 +32,7 @@ let private within (axis: Axis) (points: (struct (Layout * Point))[]) =
 let private collectInto (history: History) (points: (struct (Layout * Point))[]) =
     // A verdict is asked for only where a run ends; which one does not matter here.
     let sample =
-        Derivation.sampleOf
+        Derivation.measure
             {
                 CollectedAt = RowKey.instant 0L
                 Machine = Schema.empty Schema.machine
@@ -41,7 +41,7 @@ let private collectInto (history: History) (points: (struct (Layout * Point))[])
                 Fans = [||]
             }
 
-    let inputs = Bottleneck.inputsOf sample (Derived.from ValueNone sample)
+    let inputs = Bottleneck.inputsOf sample.Sample (Derived.from ValueNone sample.Sample)
 
     for struct (layout, point) in points do
         history.Add(layout, point, inputs)

@@ -98,7 +98,7 @@ let tests =
             lawOf wholeCases "a receiver derives from two samples what the agent would" Snapshots.samples (fun (before, sample) ->
                 let received (sample: Sample) =
                     match read (encoded sample) with
-                    | Ok intake -> Derivation.sampleOf intake.Report
+                    | Ok intake -> (Derivation.measure intake.Report).Sample
                     | Error refusal -> failtestf "%A" refusal
 
                 let start = now.AddHours -1.0

@@ -84,8 +84,8 @@ let points: Gen<(struct (Layout * Point))[]> =
         let! reports = times |> Array.map reportAt |> Gen.sequenceToArray
 
         let derive (before, _) (report: Report) =
-            let derivation = Derivation.between before (Derivation.sampleOf report)
-            ValueSome derivation.Sample, ValueSome(struct (report, derivation))
+            let derivation = Derivation.between before (Derivation.measure report)
+            ValueSome derivation.Measured, ValueSome(struct (report, derivation))
 
         return
             reports
@@ -93,5 +93,5 @@ let points: Gen<(struct (Layout * Point))[]> =
             |> Array.choose (fun (_, derived) -> ValueOption.toOption derived)
             |> Array.map (fun (struct (report, derivation)) ->
                 let layout = Layout.ofReport report
-                struct (layout, Point.ofReport layout report derivation.Derived (Derivation.labelCode derivation)))
+                struct (layout, Point.ofReport layout report derivation.Rates (Derivation.labelCode derivation)))
     }

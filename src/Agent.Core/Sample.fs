@@ -111,6 +111,35 @@ type Sample =
         Jobs: JobReport voption
     }
 
+    /// A sample of the first instant of 1970 that knows nothing.
+    static member Empty: Sample =
+        {
+            CollectedAt = DateTimeOffset.UnixEpoch
+            CpuUsage = ValueNone
+            CpuUser = ValueNone
+            CpuSystem = ValueNone
+            CpuIowait = ValueNone
+            CpuSteal = ValueNone
+            CpuCores = [||]
+            Load = ValueNone
+            CpuFrequency = ValueNone
+            CpuTemperature = ValueNone
+            CpuCountLogical = ValueNone
+            CpuCountPhysical = ValueNone
+            Memory = ValueNone
+            Swap = ValueNone
+            NetworkReceived = ValueNone
+            NetworkSent = ValueNone
+            ProcessCount = ValueNone
+            Disks = [||]
+            Gpus = [||]
+            Fans = [||]
+            Pressure = ValueNone
+            Interfaces = [||]
+            Infiniband = [||]
+            Jobs = ValueNone
+        }
+
 /// How samples are built, from the user's settings.
 type SampleOptions =
     {

@@ -36,6 +36,18 @@ type SlowReadings =
         Jobs: JobReport voption
     }
 
+    /// Nothing was read.
+    static member None: SlowReadings =
+        {
+            CpuTemperature = ValueNone
+            CpuFrequency = ValueNone
+            PhysicalCores = ValueNone
+            Fans = [||]
+            Gpus = [||]
+            Devices = Devices.unknown
+            Jobs = ValueNone
+        }
+
 /// Everything read at one instant. Each source has a result of its own: one that fails costs its own fields.
 type Snapshot =
     {
@@ -295,17 +307,6 @@ module Sources =
 /// Snapshots for programs that embed the core.
 [<RequireQualifiedAccess>]
 module Snapshot =
-    let private nothingSlow: SlowReadings =
-        {
-            CpuTemperature = ValueNone
-            CpuFrequency = ValueNone
-            PhysicalCores = ValueNone
-            Fans = [||]
-            Gpus = [||]
-            Devices = Devices.unknown
-            Jobs = ValueNone
-        }
-
     let private take (reader: SourceReader) (faults: byref<ParseError[]>) (source: FileSource<'value>) : Result<'value, SourceError> =
         match reader.Read source with
         | Ok parsed ->
@@ -366,8 +367,12 @@ module Snapshot =
 
                 override _.CountProcesses() = Error(SourceError.Absent "/proc")
                 override _.ReadInfiniband() = [||]
-                override _.ReadSlow() = nothingSlow
+                override _.ReadSlow() = SlowReadings.None
             }
+
+    /// A snapshot of the first instant of 1970 in which every source is absent.
+    [<CompiledName "Empty">]
+    let empty: Snapshot = ofFiles DateTimeOffset.UnixEpoch (Func<_, _>(fun _ -> null))
 
     let private haveSame (nameOf: 'device -> string) (one: Result<'device[], SourceError>) (other: Result<'device[], SourceError>) =
         match one, other with

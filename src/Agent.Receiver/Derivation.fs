@@ -7,13 +7,32 @@ open Agent.Core.Proc
 open Agent.Core.Sys
 open Agent.Core.Units
 
-/// A report with what it says together with the report before it.
-type Derivation =
+/// What rates follow from.
+type Measured =
     {
         /// The report as the agent's own code knows samples.
         Sample: Sample
-        /// Rates and roll-ups.
+        /// Its figures of the machine.
+        Machine: Figures
+    }
+
+/// What a report and the report before it say together.
+type Rates =
+    {
+        /// Rates and roll-ups, by the agent's own code.
         Derived: Derived
+        /// How much each whole number of the machine grew in a second, by its position in `Schema.machine`; NaN where one of the two is not
+        /// known, and for a counter that fell.
+        Growth: float[]
+    }
+
+/// A report with what it says together with the report before it.
+type Derivation =
+    {
+        /// What the rates of the next report follow from.
+        Measured: Measured
+        /// What this one and the one before say together.
+        Rates: Rates
         /// What holds the machine back.
         Bottleneck: Bottleneck
     }
@@ -65,23 +84,16 @@ module Derivation =
 
     /// What rates, roll-ups and verdicts need of a report. What it does not know and they cannot do without counts as 0, as
     /// derived values are defined.
-    [<CompiledName "SampleOf">]
-    let sampleOf (report: Report) : Sample =
+    let private sampleOf (report: Report) : Sample =
         let machine = report.Machine
 
-        {
+        { Sample.Empty with
             CollectedAt = report.CollectedAt
             CpuUsage = number machine Schema.cpuUsage
             CpuUser = number machine Schema.cpuUser
             CpuSystem = number machine Schema.cpuSystem
             CpuIowait = number machine Schema.cpuIowait
             CpuSteal = number machine Schema.cpuSteal
-            CpuCores = [||]
-            Load = ValueNone
-            CpuFrequency = ValueNone
-            CpuTemperature = ValueNone
-            CpuCountLogical = ValueNone
-            CpuCountPhysical = ValueNone
             Memory =
                 number machine Schema.memoryPercent
                 |> ValueOption.map (fun share ->
@@ -103,7 +115,6 @@ module Derivation =
                     : SwapUse)
             NetworkReceived = counter machine Schema.networkReceived
             NetworkSent = counter machine Schema.networkSent
-            ProcessCount = ValueNone
             Disks = report.Disks |> Array.map diskOf
             Gpus = report.Gpus |> Array.map gpuOf
             Fans =
@@ -119,21 +130,44 @@ module Derivation =
                             : Hwmon.Fan
                         )
                     | ValueNone -> None)
-            Pressure = ValueNone
-            Interfaces = [||]
-            Infiniband = [||]
-            Jobs = ValueNone
         }
 
-    /// Rates, roll-ups and the verdict of a sample, from the one before it in time.
-    [<CompiledName "Between">]
-    let between (previous: Sample voption) (sample: Sample) : Derivation =
-        let derived = Derived.from previous sample
+    /// What the rates of a report and of the one after it follow from.
+    [<CompiledName "Measure">]
+    let measure (report: Report) : Measured =
+        {
+            Sample = sampleOf report
+            Machine = report.Machine
+        }
+
+    let private growth (interval: float<s>) (before: int64) (after: int64) =
+        if before >= 0L && after >= before then
+            float (after - before) / float interval
+        else
+            nan
+
+    /// Rates and roll-ups of a report, from the one before it in time.
+    [<CompiledName "RatesOf">]
+    let ratesOf (previous: Measured voption) (current: Measured) : Rates =
+        let derived = Derived.from (previous |> ValueOption.map _.Sample) current.Sample
 
         {
-            Sample = sample
             Derived = derived
-            Bottleneck = Bottleneck.ofSample sample derived
+            Growth =
+                match previous, derived.Interval with
+                | ValueSome previous, ValueSome interval -> Array.map2 (growth interval) previous.Machine.Integers current.Machine.Integers
+                | _ -> Array.create current.Machine.Integers.Length nan
+        }
+
+    /// The same with the verdict.
+    [<CompiledName "Between">]
+    let between (previous: Measured voption) (current: Measured) : Derivation =
+        let rates = ratesOf previous current
+
+        {
+            Measured = current
+            Rates = rates
+            Bottleneck = Bottleneck.ofSample current.Sample rates.Derived
         }
 
     /// The code of a derivation's label.

@@ -84,7 +84,13 @@ type Report =
 /// What is kept of a sample. Positions are named where code asks for single figures.
 [<RequireQualifiedAccess>]
 module Schema =
-    /// Of the machine as a whole; the keys below `pressure` are those with that word in front.
+    /// Every whole number of an object.
+    let private wholesOf (prefix: string) (table: KeyTable) : string[] =
+        table.Keys
+        |> Array.filter (fun key -> key.Kind.IsCounter || key.Kind.IsInt)
+        |> Array.map (fun key -> prefix + key.Name)
+
+    /// Of the machine as a whole: decimals that are kept, and every whole number; the keys below `pressure` are those with that word in front.
     let machine: Schema =
         {
             Decimals =
@@ -108,24 +114,7 @@ module Schema =
                     "pressure_memory_full_avg10", 100
                 |]
                 |> Array.map (fun (key, scale) -> struct (key, scale))
-            Integers =
-                [|
-                    "cpu_count_logical"
-                    "cpu_count_physical"
-                    "memory_total_bytes"
-                    "memory_used_bytes"
-                    "memory_available_bytes"
-                    "swap_total_bytes"
-                    "swap_used_bytes"
-                    "network_rx_bytes_total"
-                    "network_tx_bytes_total"
-                    "process_count"
-                    "pressure_cpu_some_total_us"
-                    "pressure_io_some_total_us"
-                    "pressure_io_full_total_us"
-                    "pressure_memory_some_total_us"
-                    "pressure_memory_full_total_us"
-                |]
+            Integers = Array.append (wholesOf "" Rows.sample.Keys) (wholesOf "pressure_" Rows.pressure.Keys)
         }
 
     /// Of a disk.

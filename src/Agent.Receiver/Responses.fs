@@ -93,11 +93,8 @@ module Responses =
 
     /// The members of Summary.
     let private summary (stored: StoredSample) : (string * JsonValue)[] =
-        let {
-                Derived = derived
-                Bottleneck = bottleneck
-            } =
-            stored.Derivation
+        let derived = stored.Derivation.Rates.Derived
+        let bottleneck = stored.Derivation.Bottleneck
 
         let decimal index =
             numberOrNull (stored.Report.Machine.Decimal index)
@@ -135,11 +132,8 @@ module Responses =
     /// The answer to a sample that is on disk.
     [<CompiledName "Accepted">]
     let accepted (server: Registration) (stored: StoredSample) (warnings: string[]) : byte[] =
-        let {
-                Derived = derived
-                Bottleneck = bottleneck
-            } =
-            stored.Derivation
+        let derived = stored.Derivation.Rates.Derived
+        let bottleneck = stored.Derivation.Bottleneck
 
         bytes (
             Encode.object
@@ -326,7 +320,7 @@ module Responses =
     [<CompiledName "Latest">]
     let latest (view: ServerView) (now: DateTimeOffset) : byte[] =
         let disks (stored: StoredSample) =
-            stored.Derivation.Derived.Disks
+            stored.Derivation.Rates.Derived.Disks
             |> objects (fun _ disk ->
                 [|
                     "device", Encode.string disk.Device

@@ -19,7 +19,7 @@ type internal Series<'T> = { Kind: SeriesKind; Of: 'T -> float }
 
 /// What the series of a machine follow from.
 [<Struct>]
-type internal MachineFigures = { Report: Report; Derived: Derived }
+type internal MachineFigures = { Report: Report; Rates: Rates }
 
 /// What the series of a disk follow from: its counters, and its rates since the sample before.
 [<Struct>]
@@ -61,13 +61,18 @@ module Series =
         if machine.Report.Machine.Integers[counter] < 0L then
             nan
         else
-            rate machine.Derived
+            rate machine.Rates.Derived
+
+    /// How much a counter of the machine grows in a second.
+    let private growthOf (counter: string) : MachineFigures -> float =
+        let index = Array.IndexOf(Schema.machine.Integers, counter)
+        fun machine -> machine.Rates.Growth[index]
 
     let private ofDisks (figure: Derived -> float) (machine: MachineFigures) =
         if machine.Report.Disks.Length = 0 then
             nan
         else
-            figure machine.Derived
+            figure machine.Rates.Derived
 
     /// The use of the busiest GPU.
     [<Literal>]
@@ -98,9 +103,9 @@ module Series =
             series "disk_util_percent" "%" 100.0 (ofDisks (fun derived -> float derived.DiskUtilization))
             series "disk_read_bytes_per_s" "B/s" 1.0 (ofDisks (fun derived -> float derived.DiskRead))
             series "disk_write_bytes_per_s" "B/s" 1.0 (ofDisks (fun derived -> float derived.DiskWritten))
-            series TopGpu "%" 100.0 (fun machine -> orNan machine.Derived.TopGpuUtilization)
+            series TopGpu "%" 100.0 (fun machine -> orNan machine.Rates.Derived.TopGpuUtilization)
             series "process_count" "" 10.0 (counted Schema.processCount)
-            series "fan_max_rpm" "RPM" 1.0 (fun machine -> orNan machine.Derived.FastestFan)
+            series "fan_max_rpm" "RPM" 1.0 (fun machine -> orNan machine.Rates.Derived.FastestFan)
             series "pressure_cpu_some" "%" 100.0 (reported Schema.pressureCpuSome)
             series "pressure_io_some" "%" 100.0 (reported Schema.pressureIoSome)
             series "pressure_io_full" "%" 100.0 (reported Schema.pressureIoFull)
@@ -203,16 +208,16 @@ module Point =
     [<Literal>]
     let LongestCover = 60.0
 
-    /// What a report and what was derived from it look like in charts.
+    /// What a report and its rates look like in charts.
     [<CompiledName "Of">]
-    let ofReport (layout: Layout) (report: Report) (derived: Derived) (label: int) : Point =
+    let ofReport (layout: Layout) (report: Report) (rates: Rates) (label: int) : Point =
         let values = Array.zeroCreate (Series.slots layout)
 
         let fill first (rows: Series<'T>[]) (from: 'T) =
             for offset in 0 .. rows.Length - 1 do
                 values[first + offset] <- rows[offset].Of from
 
-        fill 0 Series.machineRows { Report = report; Derived = derived }
+        fill 0 Series.machineRows { Report = report; Rates = rates }
 
         for position in 0 .. report.Disks.Length - 1 do
             fill
@@ -220,7 +225,7 @@ module Point =
                 Series.diskRows
                 {
                     Counters = report.Disks[position].Figures
-                    Rates = derived.Disks[position]
+                    Rates = rates.Derived.Disks[position]
                 }
 
         let throttle =
@@ -243,7 +248,7 @@ module Point =
             Throttle = throttle
             Label = label
             Covers =
-                match derived.Interval with
+                match rates.Derived.Interval with
                 | ValueSome interval -> min (float interval) LongestCover
                 | ValueNone -> 0.0
         }

@@ -3,6 +3,7 @@ module Agent.Tests.Exposition.Readings
 
 open System
 open System.Buffers
+open System.IO
 open Agent.Core
 open Agent.Sender
 open Agent.Core.Gpu
@@ -13,9 +14,6 @@ open Agent.Tests.Fixtures
 
 /// The instant of all readings: 2026-02-26 12:00:00.25 UTC is 1772107200.25 (date -d … +%s).
 let at = DateTimeOffset(2026, 2, 26, 12, 0, 0, 250, TimeSpan.Zero)
-
-let private source (parsed: Result<'a, ParseError>) : Result<'a, SourceError> =
-    Result.mapError SourceError.Garbled parsed
 
 let private system: SystemInfo =
     { SystemInfo.unknown with
@@ -52,30 +50,16 @@ let private system: SystemInfo =
 
 /// The machine below `vm-2core-6.18/first`, with these GPUs.
 let machineWith (gpus: Gpu[]) : MachineReading =
-    let file name =
-        bytes ("vm-2core-6.18/first/proc/" + name)
-
-    let pressure name =
-        source (Pressure.parse ("/proc/pressure/" + name) (ReadOnlySpan(file ("pressure/" + name))))
+    let file path : byte[] | null =
+        let name = pathOf ("vm-2core-6.18/first/proc/" + path)
+        if File.Exists name then File.ReadAllBytes name else null
 
     let snapshot: Snapshot =
-        {
-            At = at
-            Window = ValueNone
-            Stat = source (Stat.parse (ReadOnlySpan(file "stat")) |> Parsed.strict)
-            Memory = source (MemInfo.parse (ReadOnlySpan(file "meminfo")) |> Parsed.strict)
-            Arc = Error(SourceError.Absent "/proc/spl/kstat/zfs/arcstats")
-            Load = source (LoadAvg.parse (ReadOnlySpan(file "loadavg")))
-            Disks = source (DiskStats.parse (ReadOnlySpan(file "diskstats")) |> Parsed.strict)
-            Network = source (NetDev.parse (ReadOnlySpan(file "net/dev")) |> Parsed.strict)
+        { Snapshot.ofFiles at file with
             Processes = Ok 123
-            CpuPressure = pressure "cpu"
-            IoPressure = pressure "io"
-            MemoryPressure = pressure "memory"
             Infiniband = Sys.Infiniband.parse (sysFiles "infiniband" "_data")
-            Faults = [||]
             Slow =
-                {
+                { SlowReadings.None with
                     CpuTemperature = ValueSome 61.0<degC>
                     CpuFrequency = ValueSome 2300.0<MHz>
                     PhysicalCores = ValueSome 2
@@ -87,8 +71,6 @@ let machineWith (gpus: Gpu[]) : MachineReading =
                             }
                         |]
                     Gpus = gpus
-                    Devices = Devices.unknown
-                    Jobs = ValueNone
                 }
         }
 

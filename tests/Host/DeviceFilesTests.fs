@@ -153,18 +153,7 @@ let tests =
                     File.WriteAllText(netDev, captured)
                     let clock = ManualClock()
 
-                    let readings: SlowReadings =
-                        {
-                            CpuTemperature = ValueNone
-                            CpuFrequency = ValueNone
-                            PhysicalCores = ValueNone
-                            Fans = [||]
-                            Gpus = [||]
-                            Devices = Devices.unknown
-                            Jobs = ValueNone
-                        }
-
-                    use files = new ProcFiles(proc, "/nowhere", clock, Func<_>(fun () -> readings))
+                    use files = new ProcFiles(proc, "/nowhere", clock, Func<_>(fun () -> SlowReadings.None))
                     let sampler = Sampler(files, CommandLine.settingsWith [], clock)
                     let take () = sampler.Take().HasOtherDevices
 

@@ -156,20 +156,9 @@ let private procPaths =
                         "with one")
         ]
 
-let private noReadings: SlowReadings =
-    {
-        CpuTemperature = ValueNone
-        CpuFrequency = ValueNone
-        PhysicalCores = ValueNone
-        Fans = [||]
-        Gpus = [||]
-        Devices = Devices.unknown
-        Jobs = ValueNone
-    }
-
 let private noWindow: CpuWindow voption = ValueNone
 
-let private nothingSlow = Func<_>(fun () -> noReadings)
+let private nothingSlow = Func<_>(fun () -> SlowReadings.None)
 
 let private procFiles =
     testList

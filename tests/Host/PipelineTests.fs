@@ -22,17 +22,6 @@ let private seconds (value: float) = TimeSpan.FromSeconds value
 
 let private machine = Fixtures.pathOf "vm-2core-6.18/first"
 
-let private noReadings: SlowReadings =
-    {
-        CpuTemperature = ValueNone
-        CpuFrequency = ValueNone
-        PhysicalCores = ValueNone
-        Fans = [||]
-        Gpus = [||]
-        Devices = Devices.unknown
-        Jobs = ValueNone
-    }
-
 /// What a test may change of a run.
 type private Plan =
     {
@@ -103,7 +92,7 @@ let private simulate (plan: Plan) : Outcomes =
 
     let slow () =
         clock.Work(seconds (plan.Sampling clock.Elapsed.TotalSeconds))
-        noReadings
+        SlowReadings.None
 
     use files = new ProcFiles(plan.ProcFs, machine + "/sys", clock, Func<_> slow)
 

@@ -42,7 +42,7 @@ internal sealed class IngestJob(
     public Report Report { get; } = report;
 
     /// <summary>The same as rates are derived from it; made before it comes to the writer's thread, which is the bottleneck.</summary>
-    public Sample Sample { get; } = DerivationModule.SampleOf(report);
+    public Measured Measured { get; } = DerivationModule.Measure(report);
 
     /// <summary>By the receiver's clock.</summary>
     public DateTimeOffset ReceivedAt { get; } = receivedAt;
@@ -89,7 +89,7 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
         }
 
         var derivation = DerivationModule.Between(
-            Maybe.Of(previous?.Stored.Derivation.Sample), job.Sample);
+            Maybe.Of(previous?.Stored.Derivation.Measured), job.Measured);
         var layout = LayoutOf(server, job.Report);
         var delay = (long)Math.Round((job.ReceivedAt - job.Report.CollectedAt).TotalMilliseconds);
         var label = DerivationModule.LabelCode(derivation);
@@ -108,7 +108,7 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
             server,
             job.Key,
             layout.Layout,
-            PointModule.Of(layout.Layout, job.Report, derivation.Derived, label),
+            PointModule.Of(layout.Layout, job.Report, derivation.Rates, label),
             (previous?.Key, next?.Key));
 
         if (next is not null)
@@ -133,8 +133,8 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
                 row.ReceivedAt,
                 row.Report,
                 DerivationModule.Between(
-                    Maybe.Of(before is null ? null : DerivationModule.SampleOf(before.Report)),
-                    DerivationModule.SampleOf(row.Report))),
+                    Maybe.Of(before is null ? null : DerivationModule.Measure(before.Report)),
+                    DerivationModule.Measure(row.Report))),
             row.Layout);
 
     /// <summary>The neighbours in time of a sample that is new; false for one that is stored already.</summary>
@@ -187,7 +187,7 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
     private void Reconsider(LiveServer server, HeldSample previous, HeldSample sample)
     {
         var derivation = DerivationModule.Between(
-            Maybe.Of(previous.Stored.Derivation.Sample), sample.Stored.Derivation.Sample);
+            Maybe.Of(previous.Stored.Derivation.Measured), sample.Stored.Derivation.Measured);
         rows.Relabel(sample.Key, DerivationModule.LabelCode(derivation));
         server.Replace(sample with
         {

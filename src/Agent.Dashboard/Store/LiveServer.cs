@@ -203,7 +203,7 @@ internal sealed class LiveServer
         return new ServerView(
             registration,
             lastSeen,
-            newest.Derivation.Derived.Interval,
+            newest.Derivation.Rates.Derived.Interval,
             agent,
             FSharpValueOption<StoredSample>.NewValueSome(newest));
     }

@@ -19,15 +19,15 @@ internal sealed record SampleRow(long Key, long DelayMilliseconds, int Label, La
 
 /// <summary>A row with what is derived from it and the row before it in time.</summary>
 /// <param name="Row">As it was read.</param>
-/// <param name="Sample">The same as rates are derived from it.</param>
-/// <param name="Derived">Its rates and roll-ups.</param>
-internal readonly record struct DerivedRow(SampleRow Row, Sample Sample, Derived Derived)
+/// <param name="Measured">The same as rates follow from it.</param>
+/// <param name="Rates">Its rates and roll-ups.</param>
+internal readonly record struct DerivedRow(SampleRow Row, Measured Measured, Rates Rates)
 {
     /// <summary>What there is to chart of it.</summary>
-    public Point Point => PointModule.Of(Row.Layout, Row.Report, Derived, Row.Label);
+    public Point Point => PointModule.Of(Row.Layout, Row.Report, Rates, Row.Label);
 
     /// <summary>What its label was decided by.</summary>
-    public BottleneckInputs Inputs => BottleneckModule.InputsOf(Sample, Derived);
+    public BottleneckInputs Inputs => BottleneckModule.InputsOf(Measured.Sample, Rates.Derived);
 }
 
 /// <summary>Reads and writes rows of samples over one connection.</summary>
@@ -118,13 +118,13 @@ internal sealed class SampleRows : IDisposable
     /// <summary>The same rows with what is derived from each and its neighbour.</summary>
     public IEnumerable<DerivedRow> Derived(long first, long past)
     {
-        var previous = Maybe.Of(Before(first) is { } neighbour ? DerivationModule.SampleOf(neighbour.Report) : null);
+        var previous = Maybe.Of(Before(first) is { } neighbour ? DerivationModule.Measure(neighbour.Report) : null);
 
         foreach (var row in Range(first, past))
         {
-            var sample = DerivationModule.SampleOf(row.Report);
-            yield return new DerivedRow(row, sample, DerivedModule.From(previous, sample));
-            previous = Maybe.Of(sample);
+            var measured = DerivationModule.Measure(row.Report);
+            yield return new DerivedRow(row, measured, DerivationModule.RatesOf(previous, measured));
+            previous = Maybe.Of(measured);
         }
     }
 

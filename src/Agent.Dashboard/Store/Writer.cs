@@ -269,7 +269,7 @@ internal sealed class Writer : IDisposable
     private static void Spark(LiveServer server, StoredSample stored)
     {
         var cpu = stored.Report.Machine.Decimal(0);
-        var gpu = stored.Derivation.Derived.TopGpuUtilization;
+        var gpu = stored.Derivation.Rates.Derived.TopGpuUtilization;
         server.Spark(
             RowKey.MinuteAt(RowKey.TimeOf(stored.Id)),
             cpu.IsValueSome ? cpu.Value : double.NaN,

@@ -108,7 +108,7 @@ internal sealed class EventsEndpoint(Hub hub, Writer writer, AgentClock clock)
 
         var stored = sample.Stored;
         var point = PointModule.Of(
-            sample.Layout, stored.Report, stored.Derivation.Derived, DerivationModule.LabelCode(stored.Derivation));
+            sample.Layout, stored.Report, stored.Derivation.Rates, DerivationModule.LabelCode(stored.Derivation));
         var data = Responses.SampleEvent(server.Registration.Slug, stored, sample.Layout, point);
         return [.. Encoding.ASCII.GetBytes($"event: sample\nid: {stored.Id}\ndata: "), .. data, (byte)'\n', (byte)'\n'];
     }

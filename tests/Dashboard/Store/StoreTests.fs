@@ -89,7 +89,7 @@ type Store(path: string, clock: SetClock) =
 
 let private bytesReadPerSecond (server: LiveServer) =
     server.View.Latest
-    |> ValueOption.map (fun stored -> float stored.Derivation.Derived.DiskRead)
+    |> ValueOption.map (fun stored -> float stored.Derivation.Rates.Derived.DiskRead)
 
 let withStore (test: Store -> unit) : unit =
     use place = new TemporaryDirectory()
@@ -205,7 +205,7 @@ let tests =
                     store.Stored(noon.AddSeconds -2.0, 10.0, 4000L)
                     Expect.equal (bytesReadPerSecond store.Server) (ValueSome 1000.0) "4,000 bytes in 4 s"
                     let late, _ = store.Post(noon.AddSeconds -4.0, 10.0, 1000L)
-                    Expect.equal (float late.Derivation.Derived.DiskRead) 500.0 "1,000 bytes in 2 s"
+                    Expect.equal (float late.Derivation.Rates.Derived.DiskRead) 500.0 "1,000 bytes in 2 s"
                     Expect.equal (bytesReadPerSecond store.Server) (ValueSome 1500.0) "3,000 bytes in 2 s")
 
             testCase "the same for one that comes later than any that is held in memory"
@@ -218,7 +218,7 @@ let tests =
 
                     Expect.equal (greatest store 5.0 "disk_read_bytes_per_s") 1000.0 "10,000 bytes in 10 s"
                     let late, _ = store.Post(noon.AddSeconds -95.0, 10.0, 2000L)
-                    Expect.equal (float late.Derivation.Derived.DiskRead) 400.0 "2,000 bytes in 5 s"
+                    Expect.equal (float late.Derivation.Rates.Derived.DiskRead) 400.0 "2,000 bytes in 5 s"
                     Expect.equal (greatest store 5.0 "disk_read_bytes_per_s") 1600.0 "8,000 bytes in 5 s")
 
             testCase "minutes keep the peak of one sample"
