@@ -182,7 +182,7 @@ let private linesOf (bytes: ReadOnlySpan<byte>) : string list =
 /// Reads the text format 0.0.4; throws for anything that it forbids.
 let readText (bytes: ReadOnlySpan<byte>) : Family list =
     let isOfFamily family kind name =
-        List.contains kind [ "counter"; "gauge" ] && name = family
+        List.contains kind [ "counter"; "gauge"; "untyped" ] && name = family
 
     families (linesOf bytes) isOfFamily (unescaped false)
 

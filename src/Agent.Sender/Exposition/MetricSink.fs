@@ -13,6 +13,8 @@ type MetricKind =
     | Counter
     /// Goes up and down.
     | Gauge
+    /// What the name's owner gives no kind.
+    | Untyped
     /// Always 1; what it says is in its labels. Its name ends in `_info`.
     | Info
     /// One of several states is 1, the others are 0. The label has the name of the family.
@@ -106,7 +108,9 @@ type internal TextSink(output: IBufferWriter<byte>, format: ExpositionFormat) =
     let typeName () =
         match format, kind with
         | ExpositionFormat.OpenMetrics, MetricKind.Counter when not (isTotal ()) -> "unknown"
+        | ExpositionFormat.OpenMetrics, MetricKind.Untyped -> "unknown"
         | _, MetricKind.Counter -> "counter"
+        | _, MetricKind.Untyped -> "untyped"
         | ExpositionFormat.OpenMetrics, MetricKind.Info -> "info"
         | ExpositionFormat.OpenMetrics, MetricKind.StateSet -> "stateset"
         | _ -> "gauge"
