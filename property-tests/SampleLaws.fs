@@ -145,6 +145,7 @@ let private sources: (string * (SourceError -> Snapshot -> Snapshot) * (Sample -
                 NetworkSent = ValueNone
                 Interfaces = [||]
             })
+        "/proc/net/snmp", (fun error snapshot -> { snapshot with Tcp = Error error }), (fun sample -> { sample with Tcp = ValueNone })
         "processes",
         (fun error snapshot ->
             { snapshot with

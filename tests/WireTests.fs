@@ -76,6 +76,12 @@ let full: Sample =
                 }
         NetworkReceived = ValueSome 1001UL<B>
         NetworkSent = ValueSome 1002UL<B>
+        Tcp =
+            ValueSome
+                {
+                    Sent = ValueSome 4196996UL
+                    Retransmitted = ValueSome 1859UL
+                }
         ProcessCount = ValueSome 131
         Disks =
             [|
@@ -348,7 +354,8 @@ let private fullText =
         """"memory_some_avg10":3,"memory_full_avg10":4,"cpu_some_total_us":1,"io_some_total_us":2,"io_full_total_us":3,"""
         """"memory_some_total_us":4,"memory_full_total_us":5},"network_interfaces":[{"name":"eth0","kind":"physical","master":"bond0","""
         """"rx_bytes_total":1001,"tx_bytes_total":1002,"rx_packets_total":11,"tx_packets_total":21,"rx_errors_total":12,"""
-        """"tx_errors_total":22,"rx_dropped_total":13,"tx_dropped_total":23}],"infiniband":[{"device":"mlx5_0","port":1,"""
+        """"tx_errors_total":22,"rx_dropped_total":13,"tx_dropped_total":23}],"""
+        """"tcp_segments_sent_total":4196996,"tcp_segments_retransmitted_total":1859,"infiniband":[{"device":"mlx5_0","port":1,"""
         """"rx_bytes_total":400,"tx_bytes_total":800}],"""
         """"jobs":[{"id":"slurm-4711","owner":{"kind":"slurm","value":"4711","namespace":null,"name":null},"""
         """"user":"alice","uid":1001,"name":"train.py","command":"python train.py","root_pid":4242,"""
@@ -387,7 +394,8 @@ let private failedText =
         """"memory_total_bytes":null,"memory_used_bytes":null,"memory_available_bytes":null,"memory_percent":null,"""
         """"swap_total_bytes":null,"swap_used_bytes":null,"swap_percent":null,"network_rx_bytes_total":null,"""
         """"network_tx_bytes_total":null,"process_count":null,"disks":[],"gpus":[],"fans":[],"cpu_steal_percent":null,"""
-        """"cpu_cores_percent":[],"pressure":null,"network_interfaces":[],"infiniband":[]},"agent":{"version":"0.1.0","""
+        """"cpu_cores_percent":[],"pressure":null,"network_interfaces":[],"tcp_segments_sent_total":null,"""
+        """"tcp_segments_retransmitted_total":null,"infiniband":[]},"agent":{"version":"0.1.0","""
         """"hostname":"","platform":"--","pid":1,"labels":{},"disk_filters":[],"runtime":".NET 10.0.1","""
         """"system_info":{"os_name":"","os_release":"","os_version":"","machine":"","processor":"","cpu_model":"","""
         """"hostname":"","cpu_count_logical":null,"cpu_count_physical":null,"memory_total_bytes":null,"""

@@ -40,6 +40,47 @@ let private uptimeTexts: Gen<Rendered<float>> =
 let private uptimeFormat =
     ParserLaws.format uptimeTexts (fun text -> Uptime.parse text.Span |> Result.map float) (=)
 
+/// TCP's counters at any positions, among others whose values need not be numbers of ours, and after another protocol.
+let private snmpTexts: Gen<Rendered<Snmp.Tcp>> =
+    gen {
+        let! sent = maybe anyUInt64
+        let! retransmitted = maybe anyUInt64
+        let! others = upTo 6 (Gen.elements [ "-1"; "0"; "4711" ])
+
+        let named name (value: uint64 voption) =
+            value |> ValueOption.toList |> List.map (fun value -> name, string value)
+
+        let! columns =
+            [
+                yield! named "OutSegs" sent
+                yield! named "RetransSegs" retransmitted
+                yield! others |> Seq.mapi (fun index value -> $"Other{index}", value)
+            ]
+            |> List.toArray
+            |> Gen.shuffle
+
+        return
+            {
+                Value =
+                    {
+                        Sent = sent
+                        Retransmitted = retransmitted
+                    }
+                Lines =
+                    [|
+                        "Ip: OutSegs RetransSegs"
+                        "Ip: 1 2"
+                        String.concat " " [ "Tcp:"; yield! Array.map fst columns ]
+                        String.concat " " [ "Tcp:"; yield! Array.map snd columns ]
+                    |]
+            }
+    }
+
+/// What the file may say.
+let tcp: Gen<Snmp.Tcp> = snmpTexts |> Gen.map (fun text -> text.Value)
+
+let private snmpFormat = ParserLaws.format snmpTexts (fun text -> Snmp.parse text.Span) (=)
+
 /// In how many namespaces a process has a number, among lines of which one, its name, is of its own making.
 let private statusTexts: Gen<Rendered<int voption>> =
     Gen.map3
@@ -145,6 +186,12 @@ let tests =
                     yield! ParserLaws.all uptimeFormat
                     ParserLaws.extraColumns uptimeFormat (fun _ _ -> true) word
                     ParserLaws.unknownLines uptimeFormat (fun _ -> 1) phrase
+                ]
+            testList
+                "Snmp"
+                [
+                    yield! ParserLaws.all snmpFormat
+                    ParserLaws.extraColumns snmpFormat (fun _ _ -> true) word
                 ]
             testList
                 "ProcessStatus"

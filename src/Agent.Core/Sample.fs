@@ -93,6 +93,8 @@ type Sample =
         NetworkReceived: uint64<B> voption
         /// Bytes that went out, likewise.
         NetworkSent: uint64<B> voption
+        /// TCP segments of the whole machine.
+        Tcp: Snmp.Tcp voption
         /// Processes.
         ProcessCount: int voption
         /// The tracked disks.
@@ -130,6 +132,7 @@ type Sample =
             Swap = ValueNone
             NetworkReceived = ValueNone
             NetworkSent = ValueNone
+            Tcp = ValueNone
             ProcessCount = ValueNone
             Disks = [||]
             Gpus = [||]
@@ -465,6 +468,14 @@ module Sample =
             Swap = memory |> ValueOption.bind swapOf
             NetworkReceived = totalOf (fun i -> i.Received)
             NetworkSent = totalOf (fun i -> i.Sent)
+            Tcp =
+                toVoption current.Tcp
+                |> ValueOption.map (fun tcp ->
+                    {
+                        Sent = cappedOrNone tcp.Sent
+                        Retransmitted = cappedOrNone tcp.Retransmitted
+                    }
+                    : Snmp.Tcp)
             ProcessCount = toVoption current.Processes
             Disks = disks |> Array.map cappedDisk |> distinctBy (fun disk -> disk.Device)
             Gpus =

@@ -67,6 +67,8 @@ type Snapshot =
         Disks: Result<DiskStats.DiskCounters[], SourceError>
         /// /proc/net/dev
         Network: Result<NetDev.InterfaceCounters[], SourceError>
+        /// /proc/net/snmp; absent from a kernel without IPv4.
+        Tcp: Result<Snmp.Tcp, SourceError>
         /// Numeric directories of /proc.
         Processes: Result<int, SourceError>
         /// /proc/pressure/cpu
@@ -272,6 +274,19 @@ module Sources =
             fun interfaces -> interfaces.Length * 8
         )
 
+    /// /proc/net/snmp
+    [<CompiledName "Tcp">]
+    let tcp =
+        FileSource<Snmp.Tcp>(
+            "tcp",
+            "TCP counters",
+            "net/snmp",
+            false,
+            whole (TextParser Snmp.parse),
+            _.Tcp,
+            fun tcp -> present [ tcp.Sent; tcp.Retransmitted ]
+        )
+
     /// The number of processes.
     [<CompiledName "Processes">]
     let processes = ProcessSource("processes", "process count")
@@ -298,6 +313,7 @@ module Sources =
             load
             disks
             network
+            tcp
             processes
             cpuPressure
             ioPressure
@@ -324,6 +340,7 @@ module Snapshot =
         let stat = take reader &faults Sources.stat
         let disks = take reader &faults Sources.disks
         let network = take reader &faults Sources.network
+        let tcp = take reader &faults Sources.tcp
         let memory = take reader &faults Sources.memory
         let arc = take reader &faults Sources.arc
         let load = take reader &faults Sources.load
@@ -341,6 +358,7 @@ module Snapshot =
             Load = load
             Disks = disks
             Network = network
+            Tcp = tcp
             Processes = processes
             CpuPressure = cpuPressure
             IoPressure = ioPressure

@@ -209,6 +209,10 @@ let sample =
             numbers ours "cpu_cores_percent" percent "busy share of each CPU since the previous sample, as in /proc/stat" _.CpuCores
             objectOrNull ours "pressure" pressure "stalls; null where the kernel does not count them" _.Pressure
             objects ours "network_interfaces" networkInterface "the tracked interfaces; their counters are cumulative" _.Interfaces
+            counterOrNull ours "tcp_segments_sent_total" none "TCP segments sent, without those that were sent again" (fun s ->
+                s.Tcp |> ValueOption.bind _.Sent)
+            counterOrNull ours "tcp_segments_retransmitted_total" none "TCP segments sent again for want of an answer" (fun s ->
+                s.Tcp |> ValueOption.bind _.Retransmitted)
             objects ours "infiniband" infinibandPort "the ports of the RDMA fabric" _.Infiniband
             optional
                 (Predicate _.Jobs.IsSome)

@@ -252,6 +252,12 @@ let private network (sink: MetricSink) (wanted: string[]) (all: NetDev.Interface
             sink.Label("device", i.Name)
             sink.Whole(value i i.Detail.Value)
 
+// ---- TCP, /proc/net/snmp -----------------------------------------------------------------------------------------------
+
+let private tcp (sink: MetricSink) (tcp: Snmp.Tcp) =
+    whole sink "node_netstat_Tcp_OutSegs" MetricKind.Untyped "Statistic TcpOutSegs." tcp.Sent
+    whole sink "node_netstat_Tcp_RetransSegs" MetricKind.Untyped "Statistic TcpRetransSegs." tcp.Retransmitted
+
 // ---- Load, pressure, file systems, fabric, sensors, the machine ----------------------------------------------------------
 
 let private load (sink: MetricSink) (load: LoadAvg.LoadAverage) =
@@ -415,6 +421,10 @@ let write (sink: MetricSink) (reading: MachineReading) : unit =
 
     match snapshot.Network with
     | Ok all -> network sink reading.Interfaces all
+    | Error _ -> ()
+
+    match snapshot.Tcp with
+    | Ok counters -> tcp sink counters
     | Error _ -> ()
 
     pressure sink snapshot

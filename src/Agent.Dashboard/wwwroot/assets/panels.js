@@ -121,6 +121,15 @@ export const panels = () => [
         format: format.rate,
         sources: (record) => [one(record, "network_rx_bytes_per_s", "received", 1), one(record, "network_tx_bytes_per_s", "sent", 2)],
       }),
+      chart({
+        id: "tcp-retransmits",
+        title: "TCP retransmits",
+        note: "segments per second",
+        least: 10,
+        optional: true,
+        format: format.whole,
+        sources: (record) => [one(record, "tcp_retransmits_per_s", "sent again", 3)],
+      }),
     ],
   ],
   [
