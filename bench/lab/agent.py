@@ -20,7 +20,7 @@ BIND = 'while [ "$1" != -- ]; do mount --bind "$2" "$(echo "$1" | sed "s:self:$$
 
 def gpu_options(run):
     """How the agent sees the run's GPUs."""
-    return ["--gpu-source", "nvml", "--nvml-library", run.library]
+    return ["--gpu-source", "nvml", "--nvml-library", run.library, *(["--sysfs", run.sysfs] if run.sysfs else [])]
 
 
 class Receiver:

@@ -169,6 +169,8 @@ class Run:
         self.stop_file = os.path.join(self.directory, "stop")
         self.mountstats = os.path.join(self.directory, "mountstats") if any(job.mount_count for job in setup.jobs) else ""
         self.mount = os.path.join(self.directory, "mount")
+        # What fails has to be there for the kernel: a GPU that it does not list either was taken out.
+        self.sysfs = self._sysfs() if setup.fault else ""
         self.store = None
         self.processes = []
         self.groups = []
@@ -176,6 +178,20 @@ class Run:
         self.trainers = []
         self.begun = 0.0
         self._machine("")
+
+    def _sysfs(self):
+        """A /sys of links to the real one, whose PCI devices are the run's GPUs."""
+        directory = os.path.join(self.directory, "sys")
+        os.makedirs(directory)
+        for name in os.listdir("/sys"):
+            if name != "bus":
+                os.symlink(f"/sys/{name}", os.path.join(directory, name))
+        for index in range(self.setup.gpus):
+            device = os.path.join(directory, "bus", "pci", "devices", f"0000:{index + 1:02x}:00.0")
+            os.makedirs(device)
+            _write(os.path.join(device, "vendor"), "0x10de\n")
+            _write(os.path.join(device, "class"), "0x030200\n")
+        return directory
 
     def _machine(self, fault):
         """machine.txt, replaced in one step."""

@@ -120,6 +120,12 @@ class Loader:
         worker.take()
         worker.ask()
 
+    def end(self):
+        """Ends the workers."""
+        for worker in self.workers:
+            os.kill(worker.pid, signal.SIGKILL)
+            os.waitpid(worker.pid, 0)
+
 
 class Meeting:
     """The ranks' collective operation: each says when it is ready, and learns when the last one is."""
@@ -175,7 +181,7 @@ def train(job, rank, meeting, files, gpus, steps):
             for gpu in gpus:
                 gpu.wait(job["spin"])
         if job["fault"] and rank not in job["spared_ranks"] and os.path.exists(job["stop_file"]):
-            _stand_still(job, gpus)
+            _stand_still(job, gpus, loader)
         for gpu in gpus:
             gpu.launch(kind, milliseconds_of(job, "gpu_ms", rank, step) / 1000)
         if meeting or job["communication_ms"]:
@@ -208,13 +214,15 @@ def _checkpoint(file, size):
     os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _stand_still(job, gpus):
-    """What a fault does to a trainer: it ends, or it waits for ever."""
+def _stand_still(job, gpus, loader):
+    """What a fault does to a trainer: it ends, or it waits for ever; one that is done with training has no workers any more."""
     if job["fault"] == "end":
         raise SystemExit("the GPU is lost")
     if job["fault"] == "hang":
         for gpu in gpus:
             gpu.begin("hung")
+    elif loader:
+        loader.end()
     while True:
         time.sleep(3600)
 

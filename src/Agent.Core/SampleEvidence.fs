@@ -104,20 +104,11 @@ module SampleEvidence =
 
         Array.append totals ports
 
-    /// A board that the driver knows but that answers nothing is lost; one that sleeps is not asked.
-    let private isSilent (gpu: Gpu) : bool =
-        not gpu.IsSuspended
-        && gpu.Uuid <> ""
-        && gpu.Utilization.IsNone
-        && gpu.MemoryTotal.IsNone
-        && gpu.Temperature.IsNone
-        && gpu.Power.IsNone
-
     let private isSameGpu (one: Gpu) (other: Gpu) =
         one.Index = other.Index && one.Uuid = other.Uuid
 
     let private gpuOf (interval: float<s>) (previous: Sample) (gpu: Gpu) : GpuEvidence =
-        GpuLooks.evidence interval (isSilent gpu) (previous.Gpus |> tryFind (isSameGpu gpu)) gpu
+        GpuLooks.evidence interval false (previous.Gpus |> tryFind (isSameGpu gpu)) gpu
 
     let private hostOf (interval: float<s>) (previous: Sample) (current: Sample) (derived: Derived) : HostEvidence =
         let cores = current.CpuCores |> Array.choose (fun core -> ValueOption.toOption core)

@@ -88,6 +88,7 @@ module Series =
             series "cpu_user_percent" "%" 100.0 (reported Schema.cpuUser)
             series "cpu_system_percent" "%" 100.0 (reported Schema.cpuSystem)
             series "cpu_iowait_percent" "%" 100.0 (reported Schema.cpuIowait)
+            series "cpu_steal_percent" "%" 100.0 (reported Schema.cpuSteal)
             series "cpu_load_1" "" 100.0 (reported Schema.load1)
             series "cpu_load_5" "" 100.0 (reported Schema.load5)
             series "cpu_load_15" "" 100.0 (reported Schema.load15)

@@ -90,7 +90,7 @@ let private watchOf settings (clock: AgentClock) (told: unit -> GpuReading | nul
         settings,
         clock,
         Func<_>(fun () -> JobInputs(told (), "", Devices.unknown)),
-        watchesHost,
+        (fun () -> watchesHost),
         (match cost with
          | Some cost -> Func<_> cost
          | None -> Func<_>(fun () -> TimeSpan.Zero))
@@ -368,7 +368,43 @@ let tests =
                     Expect.equal (evidenceOf (watch.Read().Value)).Jobs.Length 1 "still there"
                     told <- gpus [ [] ]
                     clock.Advance(seconds 2.0)
-                    Expect.isNull (watch.Read().Value).Evidence "gone")
+                    Expect.equal (evidenceOf (watch.Read().Value)).Jobs [||] "gone, and the GPU is looked at once more"
+                    clock.Advance(seconds 2.0)
+                    Expect.isNull (watch.Read().Value).Evidence "nothing is left to look at")
+
+            testCase "a GPU that fails takes its users with it, and is seen all the same, for as long as the watch goes on"
+            <| fun () ->
+                withMachine (fun machine ->
+                    let clock = ManualClock()
+                    let mutable told: GpuReading | null = gpus [ [ 40 ] ]
+                    let mutable isWatching = false
+
+                    use watch =
+                        new JobWatch(
+                            machine.Settings,
+                            clock,
+                            Func<_>(fun () -> JobInputs(told, "", Devices.unknown)),
+                            (fun () -> isWatching),
+                            Func<_>(fun () -> TimeSpan.Zero)
+                        )
+
+                    twoLooks machine clock watch |> ignore
+                    let healthy = gpus [ [] ]
+
+                    told <-
+                        { healthy with
+                            Gpus = healthy.Gpus |> Array.map _.WithoutValues
+                        }
+
+                    for _ in 1..3 do
+                        clock.Advance(seconds 2.0)
+                        let evidence = evidenceOf (watch.Read().Value)
+                        Expect.equal (evidence.Jobs.Length, evidence.Gpus[0].IsLost) (0, true) "lost"
+                        isWatching <- true
+
+                    isWatching <- false
+                    clock.Advance(seconds 2.0)
+                    Expect.isNull (watch.Read().Value).Evidence "over")
 
             testCase "a trainer may run on fewer CPUs than the machine has"
             <| fun () ->

@@ -63,11 +63,18 @@ module internal Decision =
             | ValueNone -> false)
 
     let private causes (scene: Scene) : Finding list =
+        let network = NetworkCauses.find scene
+
+        let starved =
+            match network with
+            | finding :: _ when finding.Label.IsNetwork && scene.Main.CpuSide < Limits.asleep -> finding.Strength
+            | _ -> 0.0<percent>
+
         GpuCauses.find scene
-        @ Imbalance.find scene
+        @ Imbalance.find starved scene
         @ CpuCauses.find scene
         @ StorageCauses.find scene
-        @ NetworkCauses.find scene
+        @ network
 
     let private ofCauses (scene: Scene) : Decided =
         match choose (causes scene) with

@@ -142,8 +142,9 @@ let look (scene: Scene) : Found voption =
     else
         byBusy scene |> ValueOption.orElseWith (fun () -> byPower scene)
 
-/// As a label.
-let find (scene: Scene) : Finding list =
+/// As a label. `starved` is how strong it is that data comes in too slowly over the network: that holds all ranks back, the one that gets its
+/// data last a little more than the others.
+let find (starved: float<percent>) (scene: Scene) : Finding list =
     match look scene with
     | ValueNone -> []
     | ValueSome found ->
@@ -159,7 +160,13 @@ let find (scene: Scene) : Finding list =
         [
             {
                 Label = VerdictLabel.Imbalance
-                Strength = if loadersAreFull then 90.0<percent> else 100.0<percent>
+                Strength =
+                    if found.Kind.IsLateInput && starved >= Limits.explains then
+                        0.9 * starved
+                    elif loadersAreFull then
+                        90.0<percent>
+                    else
+                        100.0<percent>
                 Part = 1.0
                 Clues =
                     Clue.share $"difference between the GPUs, {name}" Limits.spread (Clue.ramp 0.0<percent> Limits.spread) (ValueSome gap)

@@ -36,9 +36,20 @@ let received (scene: Scene) : float<B / s> voption =
         |> Array.sumBy _.Received
         |> ValueSome
 
+/// What nothing else accounts for. Ranks that wait inside a collective for one whose data is late look busy: only that one's GPU tells how
+/// much work there is.
+let private unexplained (scene: Scene) : float<percent> =
+    match Imbalance.look scene with
+    | ValueSome found when found.Kind.IsLateInput ->
+        Scene.unexplained
+            { scene with
+                Main = { scene.Main with Gpu = found.Own }
+            }
+    | _ -> Scene.unexplained scene
+
 /// Everything that the network can be.
 let find (scene: Scene) : Finding list =
-    let left = Scene.unexplained scene * scene.Feeding
+    let left = unexplained scene * scene.Feeding
     let received = received scene
 
     let loadersBusy =

@@ -19,6 +19,15 @@ let missing (known: Gpu[]) (newest: Gpu[]) : Gpu[] =
     |> Array.filter (fun gpu -> newest |> Array.forall (fun other -> keyOf other <> keyOf gpu))
     |> Array.distinctBy keyOf
 
+/// A board that the driver knows but that answers nothing is lost, or wants a reset; one that sleeps is not asked.
+let private isSilent (gpu: Gpu) : bool =
+    not gpu.IsSuspended
+    && gpu.Uuid <> ""
+    && gpu.Utilization.IsNone
+    && gpu.MemoryTotal.IsNone
+    && gpu.Temperature.IsNone
+    && gpu.Power.IsNone
+
 let private isHeld (gpu: Gpu) : bool =
     let holds processes =
         match processes with
@@ -44,7 +53,7 @@ let internal evidence (length: float<s>) (isLost: bool) (before: Gpu voption) (g
     {
         Index = gpu.Index
         Uuid = gpu.Uuid
-        IsLost = isLost
+        IsLost = isLost || isSilent gpu
         IsSuspended = gpu.IsSuspended
         Busy = gpu.Utilization
         MemoryBusy = gpu.MemoryUtilization

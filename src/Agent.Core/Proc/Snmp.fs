@@ -11,7 +11,7 @@ open Agent.Core
 let Source = "/proc/net/snmp"
 
 /// Segments of all TCP connections of the machine since boot.
-[<Struct>]
+[<NoComparison>]
 type Tcp =
     {
         /// Sent, but for those that only repeat what was sent before (tcpOutSegs).

@@ -216,15 +216,19 @@ let sample =
             objects ours "infiniband" infinibandPort "the ports of the RDMA fabric" _.Infiniband
             optional
                 (Predicate _.Jobs.IsSome)
-                (objects ours "jobs" JobRows.job "who uses the GPUs, and what holds each of them back; missing while nobody does" (fun s ->
-                    s.Jobs.Value.Jobs))
+                (objects
+                    ours
+                    "jobs"
+                    JobRows.job
+                    "who uses the GPUs, and what holds each of them back; missing while nobody does and all are well"
+                    (fun s -> s.Jobs.Value.Jobs))
             optional
                 (Predicate _.Jobs.IsSome)
                 (object'
                     ours
                     "verdict"
                     JobRows.verdict
-                    "what holds the machine back: that of its worst job; missing while nobody uses a GPU"
+                    "what holds the machine back: that of its worst job, or a faulty GPU; missing while nobody uses one and all are well"
                     (fun s -> s.Jobs.Value.Machine))
         |]
     )

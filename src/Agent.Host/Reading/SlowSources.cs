@@ -272,7 +272,8 @@ internal sealed class SlowSources
     }
 
     private JobInputs JobInputs() => new(
-        gpus.Newest,
+        // While the driver may be replaced nothing is known of them, which is no fault.
+        gpus.IsReleased ? null : gpus.Newest,
         gpus.Newest is { Gpus.Length: > 0 } ? "" : gpus.Finding is { Advice.Length: > 0 } finding ? finding.Summary : "",
         devices.Newest ?? Devices.Unknown);
 

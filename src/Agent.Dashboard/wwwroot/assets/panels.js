@@ -47,6 +47,7 @@ export const panels = () => [
         sources: (record) => [
           one(record, "cpu_usage_percent", "used", 0),
           one(record, "cpu_iowait_percent", "I/O wait", 3),
+          one(record, "cpu_steal_percent", "stolen", 4, { off: true }),
           one(record, "cpu_user_percent", "user", 1, { off: true }),
           one(record, "cpu_system_percent", "system", 2, { off: true }),
         ],

@@ -7,11 +7,12 @@ namespace Agent.Host.Reading.Jobs;
 
 /// <summary>
 /// The jobs on this machine and what each of them does, read on a thread of its own. On a machine whose GPUs nobody uses it reads nothing but what
-/// other sources tell, unless the machine itself is to be judged.
+/// other sources tell, unless the machine itself is to be judged, or a GPU is out of order.
 /// </summary>
 internal sealed class JobReader
 {
     private readonly SlowSource<JobReading> thread;
+    private readonly bool watchesHost;
     private VerdictState state = VerdictState.Empty;
     private Evidence? judged;
     private JobReport? report;
@@ -25,9 +26,10 @@ internal sealed class JobReader
     public JobReader(
         Settings settings, AgentClock clock, Func<JobInputs> inputs, bool watchesHost, Action<string, Exception>? onDefect = null)
     {
+        this.watchesHost = watchesHost;
         JobWatch? watch = null;
         thread = new(
-            "jobs", clock, LongestAge, () => Judged((watch ??= new JobWatch(settings, clock, inputs, watchesHost)).Read()), onDefect);
+            "jobs", clock, LongestAge, () => Judged((watch ??= new JobWatch(settings, clock, inputs, () => watchesHost || HasFault)).Read()), onDefect);
     }
 
     /// <summary>Looks are at most ten seconds apart; evidence that is older than three of them is none.</summary>
@@ -64,6 +66,8 @@ internal sealed class JobReader
     /// <summary>Waits for the first reading until the given instant of the clock.</summary>
     public void WaitForFirst(TimeSpan until) => thread.WaitForFirst(until);
 
+    private bool HasFault => report is { Machine.Label.IsGpuFault: true };
+
     // On the reader's thread. The same evidence is judged once; without any, what was seen before is over.
     private SlowReading<JobReading> Judged(SlowReading<JobReading> read)
     {
@@ -75,6 +79,12 @@ internal sealed class JobReader
         {
             judged = evidence;
             (state, report) = VerdictModule.Report(state, evidence);
+        }
+
+        // Where nobody uses a GPU, only what is wrong with one is told.
+        if (report is { Jobs.Length: 0 } && !watchesHost && !HasFault)
+        {
+            report = null;
         }
 
         return read with { Value = read.Value with { Report = report } };

@@ -32,7 +32,7 @@ internal sealed class JobWatch : IDisposable
     private readonly Settings settings;
     private readonly AgentClock clock;
     private readonly Func<JobInputs> inputs;
-    private readonly bool watchesHost;
+    private readonly Func<bool> watchesMachine;
     private readonly Func<TimeSpan> cost;
     private readonly string procfs;
     private readonly ulong pageSize = (ulong)Environment.SystemPageSize;
@@ -61,6 +61,7 @@ internal sealed class JobWatch : IDisposable
     private TimeSpan nextScan;
     private TimeSpan nextLook;
     private TimeSpan nextState;
+    private bool isLeft;
     private Look? before;
     private JobReading reading = JobReading.None;
 
@@ -68,14 +69,14 @@ internal sealed class JobWatch : IDisposable
     /// <param name="settings">Where /proc, /sys and / are, and how much may be told.</param>
     /// <param name="clock">The monotonic clock.</param>
     /// <param name="inputs">What other sources told last.</param>
-    /// <param name="watchesHost">True where a machine is watched whose GPUs nobody uses; else it costs nothing there.</param>
+    /// <param name="watchesMachine">True while a machine is watched whose GPUs nobody uses; else it costs nothing there.</param>
     /// <param name="cost">The CPU time of this thread; another one for tests.</param>
-    public JobWatch(Settings settings, AgentClock clock, Func<JobInputs> inputs, bool watchesHost, Func<TimeSpan>? cost = null)
+    public JobWatch(Settings settings, AgentClock clock, Func<JobInputs> inputs, Func<bool> watchesMachine, Func<TimeSpan>? cost = null)
     {
         this.settings = settings;
         this.clock = clock;
         this.inputs = inputs;
-        this.watchesHost = watchesHost;
+        this.watchesMachine = watchesMachine;
         this.cost = cost ?? (static () => ThreadCost.Now);
         // The driver numbers processes as the agent's own PID namespace does.
         procfs = new ProcessNames(settings.ProcFs).Root;
@@ -97,9 +98,11 @@ internal sealed class JobWatch : IDisposable
 
         if (held.Length == 0)
         {
+            // A GPU that fails takes its users with it: when the last one goes, what it leaves behind is looked at once.
+            isLeft |= holdings.Length > 0;
             Rest();
 
-            if (!watchesHost)
+            if (!isLeft && told.DriverProblem.Length == 0 && !watchesMachine())
             {
                 before = null;
                 reading = JobReading.None;
@@ -118,6 +121,7 @@ internal sealed class JobWatch : IDisposable
         if (now >= nextLook)
         {
             Timed(looks, () => LookAtAll(told));
+            isLeft = false;
             nextLook = now + looks.Period;
 
             if (now >= nextScan && sampled.Any(static process => process.HasThreads))
