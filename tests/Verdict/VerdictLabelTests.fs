@@ -234,6 +234,41 @@ let private words =
                 Expect.equal (jobAfter (times 20 (at 20e9<B / s>))).Label VerdictLabel.Communication "moving"
                 Expect.equal (jobAfter (times 20 (at 1e6<B / s>))).Label VerdictLabel.Compute "quiet"
 
+            testCase "ranks that wait for each other while their data comes over the network starve, whoever of them comes last"
+            <| fun () ->
+                let starving (busy: float<percent> list) =
+                    let look = remoteData 4
+
+                    { look with
+                        Gpus =
+                            look.Gpus
+                            |> Array.map (fun gpu ->
+                                { gpu with
+                                    Busy = ValueSome busy[gpu.Index]
+                                    Power = ValueSome 165.0<W>
+                                })
+                        Jobs =
+                            look.Jobs
+                            |> Array.map (fun job ->
+                                { job with
+                                    GpuBusy = ValueSome(List.average busy)
+                                    GpuPower = ValueSome 24.0<percent>
+                                })
+                    }
+
+                let verdict =
+                    jobAfter (times 20 (starving [ 65.0<percent>; 45.0<percent>; 70.0<percent>; 13.0<percent> ]))
+
+                Expect.equal (verdict.Label, verdict.Second) (VerdictLabel.Network, ValueSome VerdictLabel.Imbalance) "they starve"
+
+                let quiet =
+                    { starving [ 65.0<percent>; 66.0<percent>; 70.0<percent>; 13.0<percent> ] with
+                        Host = quietHost
+                    }
+                    |> job (fun job -> { job with NetworkReceived = ValueNone })
+
+                Expect.equal (jobAfter (times 20 quiet)).Label VerdictLabel.Imbalance "no data comes in: one is behind"
+
             testCase "a straggler is named"
             <| fun () ->
                 Expect.stringContains

@@ -67,7 +67,12 @@ module internal Decision =
 
         let starved =
             match network with
-            | finding :: _ when finding.Label.IsNetwork && scene.Main.CpuSide < Limits.asleep -> finding.Strength
+            | finding :: _ when
+                finding.Label.IsNetwork
+                && scene.Main.CpuSide < Limits.asleep
+                && (Imbalance.workOfWaiting scene).IsSome
+                ->
+                finding.Strength
             | _ -> 0.0<percent>
 
         GpuCauses.find scene

@@ -82,30 +82,44 @@ let private make (kind: Kind) (struct (gpu, own): struct (GpuEvidence * float<pe
         Unused = count
     }
 
+let private differ (all: struct (GpuEvidence * float<percent>)[]) : bool =
+    let last = all.Length - 1
+
+    all.Length >= 2
+    && valueOf all[last] - valueOf all[0] >= Limits.spread
+    && valueOf all[last] >= Limits.spreadBusiest
+
+/// Busy, but at a power at which nothing is computed.
+let private waitInside (gpus: struct (GpuEvidence * float<percent>)[]) : bool =
+    match meanPower gpus with
+    | ValueSome power -> power <= Limits.lowPower
+    | ValueNone -> false
+
+/// How much work there is for ranks that wait for each other: inside a collective they look busy, and only the one that comes last does not wait
+/// there. None where they do not differ, or do compute.
+let workOfWaiting (scene: Scene) : float<percent> voption =
+    let all = figures scene _.Busy
+
+    if differ all && waitInside all[1..] then
+        ValueSome(valueOf all[0])
+    else
+        ValueNone
+
 /// By how busy they are.
 let private byBusy (scene: Scene) : Found voption =
     let all = figures scene _.Busy
     let last = all.Length - 1
 
-    if
-        all.Length < 2
-        || valueOf all[last] - valueOf all[0] < Limits.spread
-        || valueOf all[last] < Limits.spreadBusiest
-    then
+    if not (differ all) then
         ValueNone
     else
         let idle = all |> Array.filter (fun figure -> valueOf figure <= unused)
         let rest = all[1..]
         let lower = all[.. last - 1]
 
-        let waitsInside (others: struct (GpuEvidence * float<percent>)[]) =
-            match meanPower others with
-            | ValueSome power -> power <= Limits.lowPower
-            | ValueNone -> false
-
         if idle.Length > 0 then
             ValueSome(make Kind.Unused idle[0] all[idle.Length ..] idle.Length)
-        elif waitsInside rest && (all.Length = 2 || isGroup rest) then
+        elif waitInside rest && (all.Length = 2 || isGroup rest) then
             ValueSome(make Kind.LateInput all[0] rest 0)
         elif all.Length = 2 || isGroup lower then
             ValueSome(make Kind.MoreWork all[last] lower 0)
@@ -142,8 +156,8 @@ let look (scene: Scene) : Found voption =
     else
         byBusy scene |> ValueOption.orElseWith (fun () -> byPower scene)
 
-/// As a label. `starved` is how strong it is that data comes in too slowly over the network: that holds all ranks back, the one that gets its
-/// data last a little more than the others.
+/// As a label. `starved` is how strong it is that ranks wait for data that comes in too slowly over the network: that holds all of them back,
+/// some a little more than others.
 let find (starved: float<percent>) (scene: Scene) : Finding list =
     match look scene with
     | ValueNone -> []
@@ -161,12 +175,9 @@ let find (starved: float<percent>) (scene: Scene) : Finding list =
             {
                 Label = VerdictLabel.Imbalance
                 Strength =
-                    if found.Kind.IsLateInput && starved >= Limits.explains then
-                        0.9 * starved
-                    elif loadersAreFull then
-                        90.0<percent>
-                    else
-                        100.0<percent>
+                    if starved >= Limits.explains then 0.9 * starved
+                    elif loadersAreFull then 90.0<percent>
+                    else 100.0<percent>
                 Part = 1.0
                 Clues =
                     Clue.share $"difference between the GPUs, {name}" Limits.spread (Clue.ramp 0.0<percent> Limits.spread) (ValueSome gap)

@@ -36,16 +36,15 @@ let received (scene: Scene) : float<B / s> voption =
         |> Array.sumBy _.Received
         |> ValueSome
 
-/// What nothing else accounts for. Ranks that wait inside a collective for one whose data is late look busy: only that one's GPU tells how
-/// much work there is.
+/// What nothing else accounts for.
 let private unexplained (scene: Scene) : float<percent> =
-    match Imbalance.look scene with
-    | ValueSome found when found.Kind.IsLateInput ->
+    match Imbalance.workOfWaiting scene with
+    | ValueSome work ->
         Scene.unexplained
             { scene with
-                Main = { scene.Main with Gpu = found.Own }
+                Main = { scene.Main with Gpu = work }
             }
-    | _ -> Scene.unexplained scene
+    | ValueNone -> Scene.unexplained scene
 
 /// Everything that the network can be.
 let find (scene: Scene) : Finding list =
