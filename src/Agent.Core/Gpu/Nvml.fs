@@ -83,9 +83,13 @@ type Costly =
         NvlinkReceived: Field
         /// Field 138 of all links, KiB.
         NvlinkSent: Field
-        /// nvmlDeviceGetComputeRunningProcesses, as `processes` reads it.
+        /// nvmlDeviceGetMaxClockInfo of the multiprocessors, MHz.
+        ClockSmMax: Call<uint32>
+        /// nvmlDeviceGetComputeRunningProcesses and nvmlDeviceGetMPSComputeRunningProcesses, as `processes` and `computing` read them.
         Processes: Call<ComputeProcess[]>
-        /// The same of each MIG instance, by the index that its handle was asked for with.
+        /// nvmlDeviceGetGraphicsRunningProcesses, likewise.
+        GraphicsProcesses: Call<ComputeProcess[]>
+        /// Those that compute on each MIG instance, by the index that its handle was asked for with.
         MigProcesses: (struct (int * Call<ComputeProcess[]>))[]
     }
 
@@ -384,6 +388,29 @@ let processes (buffer: ReadOnlySpan<byte>) (count: int) (expected: int) : Comput
 
     ComputeProcess.limited (found.ToArray())
 
+/// Those that compute: what nvmlDeviceGetComputeRunningProcesses gave, and beside it the clients of MPS. Whether the list is known is the first
+/// call's to say: most boards have no MPS, and many libraries do not know the second.
+[<CompiledName "Computing">]
+let computing (processes: Call<ComputeProcess[]>) (clients: Call<ComputeProcess[]>) : Call<ComputeProcess[]> =
+    if processes.Code <> 0 || clients.Code <> 0 then
+        processes
+    else
+        { processes with
+            Value = ComputeProcess.limited (ComputeProcess.together processes.Value clients.Value)
+        }
+
+/// Those that draw and do not compute as well.
+[<CompiledName "Drawing">]
+let drawing (computing: Call<ComputeProcess[]>) (graphics: Call<ComputeProcess[]>) : Call<ComputeProcess[]> =
+    if graphics.Code <> 0 || computing.Code <> 0 then
+        graphics
+    else
+        { graphics with
+            Value =
+                graphics.Value
+                |> Array.filter (fun one -> computing.Value |> Array.forall (fun other -> other.Pid <> one.Pid))
+        }
+
 /// The processes with their names, which `nameOf` finds; empty for one that is unknown.
 [<CompiledName "Named">]
 let named (nameOf: Func<int, string>) (processes: ComputeProcess[]) : ComputeProcess[] =
@@ -396,7 +423,8 @@ let named (nameOf: Func<int, string>) (processes: ComputeProcess[]) : ComputePro
 // ---- From calls to GPUs ----------------------------------------------------------------------------------------------
 
 /// True for codes that say that this board or driver does not have the value, which is no fault.
-let private isAbsence (code: int) =
+[<CompiledName "IsAbsence">]
+let isAbsence (code: int) : bool =
     match code with
     | 3
     | 13
@@ -506,10 +534,10 @@ let private watts (complaints: Complaints) query (call: Call<uint32>) : float<W>
     | ValueSome value -> ValueSome(wattsOfMilli (LanguagePrimitives.UInt32WithMeasure value))
     | ValueNone -> ValueNone
 
-/// The number in a field value, whatever its type; none for a negative one and for all ones.
-let private fieldNumber (complaints: Complaints) query (field: Field) : uint64 voption =
+/// The number in a field value, whatever its type; none for a negative one, for all ones, and where there is no value.
+[<CompiledName "NumberOf">]
+let numberOf (field: Field) : uint64 voption =
     if field.Return <> 0 then
-        complaints.Add(query, field.Return)
         ValueNone
     else
         // nvmlValueType_t
@@ -528,6 +556,12 @@ let private fieldNumber (complaints: Complaints) query (field: Field) : uint64 v
         | 5 when int32 field.Bits >= 0 -> ValueSome(uint64 (int32 field.Bits))
         | 6 -> ValueSome(uint64 (uint16 field.Bits))
         | _ -> ValueNone
+
+let private fieldNumber (complaints: Complaints) query (field: Field) : uint64 voption =
+    if field.Return <> 0 then
+        complaints.Add(query, field.Return)
+
+    numberOf field
 
 let private pcieRate (complaints: Complaints) query (call: Call<uint32>) : float<B / s> voption =
     match number complaints query call with
@@ -549,7 +583,9 @@ let private nothingCostly: Costly =
         PcieSent = failed NotSupported
         NvlinkReceived = failedField NotSupported
         NvlinkSent = failedField NotSupported
+        ClockSmMax = failed NotSupported
         Processes = failed NotSupported
+        GraphicsProcesses = failed NotSupported
         MigProcesses = [||]
     }
 
@@ -563,12 +599,13 @@ let private xidCount (xid: Xid voption) : uint64 voption =
     | ValueSome events -> ValueSome events.Count
     | ValueNone -> ValueNone
 
-let private processesOf (complaints: Complaints) (call: Call<ComputeProcess[]>) : ComputeProcess[] voption =
+let private processesOf (complaints: Complaints) query (call: Call<ComputeProcess[]>) : ComputeProcess[] voption =
     if call.Code = 0 then
         ValueSome call.Value
     else
-        complaints.Add("processes", call.Code)
+        complaints.Add(query, call.Code)
         ValueNone
+
 
 let private migDeviceOf (complaints: Complaints) (costly: Costly) (mig: Mig) : MigDevice =
     {
@@ -584,7 +621,7 @@ let private migDeviceOf (complaints: Complaints) (costly: Costly) (mig: Mig) : M
                 costly.MigProcesses
                 |> Array.tryFind (fun (struct (index, _)) -> index = mig.Index)
             with
-            | Some(struct (_, call)) -> processesOf complaints call
+            | Some(struct (_, call)) -> processesOf complaints "processes" call
             | None -> ValueNone
         XidLast = xidLast mig.Xid
         XidCount = xidCount mig.Xid
@@ -666,6 +703,7 @@ let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
                 counter complaints "throttle reasons" device.ThrottleReasons
                 |> ValueOption.map Throttle.reasonsOf
             ClockSm = measure complaints "SM clock" Plausible.smClock device.ClockSm
+            ClockSmMax = measure complaints "highest SM clock" Plausible.smClock costly.ClockSmMax
             ClockMemory = measure complaints "memory clock" Plausible.memoryClock device.ClockMemory
             PcieReceived = pcieRate complaints "PCIe throughput received" costly.PcieReceived
             PcieSent = pcieRate complaints "PCIe throughput sent" costly.PcieSent
@@ -697,7 +735,8 @@ let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
                     |> possible complaints "memory temperature" Plausible.temperature
                 | ValueNone -> ValueNone
             MigMode = migMode
-            ComputeProcesses = processesOf complaints costly.Processes
+            ComputeProcesses = processesOf complaints "processes" costly.Processes
+            GraphicsProcesses = processesOf complaints "graphics processes" costly.GraphicsProcesses
             MigDevices = migDevices
         }
 

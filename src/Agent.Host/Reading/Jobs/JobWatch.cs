@@ -263,6 +263,7 @@ internal sealed class JobWatch : IDisposable
             host: host.Read(faults),
             devices: told.Devices,
             gpus: gpus,
+            work: told.Work,
             lostGpus: lost.Find(told.Gpus),
             driverProblem: told.DriverProblem,
             detail: settings.JobDetail,
