@@ -642,22 +642,20 @@ let tests =
                 let server = holding 10 (ValueSome 30UL<B>)
                 let client = holding 11 (ValueSome 500UL<B>)
 
+                let computing first second = (Nvml.computing first second).Value
+
                 Expect.equal
-                    (Nvml.computing (got [| server; holding 11 ValueNone |]) (got [| client; holding 12 (ValueSome 40UL<B>) |]))
-                    (got [| client; holding 12 (ValueSome 40UL<B>); server |])
+                    (computing (got [| server; holding 11 ValueNone |]) (got [| client; holding 12 (ValueSome 40UL<B>) |]))
+                    [| client; holding 12 (ValueSome 40UL<B>); server |]
                     "most memory first"
 
-                Expect.equal
-                    (Nvml.computing (got [| client |]) (got [| holding 11 (ValueSome 500UL<B>) |]))
-                    (got [| client |])
-                    "counted once"
-
-                Expect.equal (Nvml.computing (got [| server |]) (failed 3)) (got [| server |]) "a board without MPS"
+                Expect.equal (computing (got [| client |]) (got [| holding 11 (ValueSome 500UL<B>) |])) [| client |] "counted once"
+                Expect.equal (computing (got [| server |]) (failed 3)) [| server |] "a board without MPS"
                 Expect.equal (Nvml.computing (failed 4) (got [| client |])).Code 4 "without the first list nothing is known"
 
                 Expect.equal
-                    (Nvml.drawing (got [| server |]) (got [| server; holding 99 (ValueSome 8UL<B>) |]))
-                    (got [| holding 99 (ValueSome 8UL<B>) |])
+                    (Nvml.drawing (got [| server |]) (got [| server; holding 99 (ValueSome 8UL<B>) |])).Value
+                    [| holding 99 (ValueSome 8UL<B>) |]
                     "who computes and draws, computes"
 
             testCase "processes get their names"

@@ -153,7 +153,7 @@ let private gpmTests =
                 withMachine idle (fun machine ->
                     withReader machine (fun source ->
                         pause source 800
-                        Expect.equal source.Work [||] "nothing"
+                        Expect.isEmpty source.Work "nothing"
                         Expect.isFalse (machine.Calls |> List.exists (fun (_, call, _) -> call.StartsWith "nvmlGpm")) "not asked"
                         Expect.isEmpty (calls machine "nvmlDeviceGetProcessUtilization") "nor that"
                         machine.Play whole
@@ -247,7 +247,7 @@ let private gpmTests =
                         let watch = Stopwatch.StartNew()
                         Expect.isNotNull (source.Read()) "a reading"
                         Expect.isLessThan watch.Elapsed (seconds 2.0) "at once"
-                        Expect.equal source.Work [||] "what is too old is not told"
+                        Expect.isEmpty source.Work "what is too old is not told"
                         machine.Play whole
                         until source "back" _.SmActivity.IsSome |> ignore
                         Expect.equal source.Hanging [||] "over"))

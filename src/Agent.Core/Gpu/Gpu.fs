@@ -97,6 +97,7 @@ module Plausible =
         value >= 0.0<MHz> && value <= fastestMemory
 
 /// A process that computes on a GPU.
+[<NoComparison>]
 type ComputeProcess =
     {
         /// In the numbering of the agent's own PID namespace: the driver leaves out what is not in it, or tells 0.
@@ -170,6 +171,7 @@ type MigMode =
     | Enabled
 
 /// A MIG instance: a part of a board with memory and multiprocessors of its own. NVML tells no utilisation for it.
+[<NoComparison>]
 type MigDevice =
     {
         /// Within its board, from 0.
@@ -195,6 +197,7 @@ type MigDevice =
     }
 
 /// One GPU at one reading. What the board or the driver does not tell is none, never 0.
+[<NoComparison>]
 type Gpu =
     {
         /// The driver's index, from 0.
@@ -339,6 +342,7 @@ type Gpu =
         | _ -> ValueNone
 
 /// All GPUs of the machine at one reading.
+[<NoComparison>]
 type GpuReading =
     {
         /// In the order of the driver.

@@ -4,7 +4,7 @@ open Agent.Core
 open Agent.Core.Units
 
 /// What a process did on a GPU.
-[<Struct; NoComparison>]
+[<NoEquality; NoComparison>]
 type ProcessShare =
     {
         /// Its number, as `ComputeProcess` has it.
@@ -14,7 +14,7 @@ type ProcessShare =
     }
 
 /// What a MIG instance did.
-[<Struct; NoComparison>]
+[<NoEquality; NoComparison>]
 type InstanceWork =
     {
         /// `MIG-…`.
@@ -24,7 +24,7 @@ type InstanceWork =
     }
 
 /// What one GPU did over the time between two readings, as jobs are judged by it. It is read beside the sampling, and only while somebody uses the GPU.
-[<NoComparison>]
+[<NoEquality; NoComparison>]
 type GpuWork =
     {
         /// The driver's index.
@@ -54,7 +54,7 @@ type GpuWork =
     }
 
 /// All GPUs that are in use.
-[<NoComparison>]
+[<NoEquality; NoComparison>]
 type GpuWorkReading =
     {
         /// In the order of the driver.

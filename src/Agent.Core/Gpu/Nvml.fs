@@ -14,7 +14,7 @@ open Agent.Core.Units
 let Source = "libnvidia-ml"
 
 /// What one call gave: its return code, and its value if that code is 0.
-[<Struct>]
+[<Struct; NoEquality; NoComparison>]
 type Call<'value> =
     {
         /// nvmlReturn_t.
@@ -24,7 +24,7 @@ type Call<'value> =
     }
 
 /// What nvmlDeviceGetFieldValues gave for one field.
-[<Struct>]
+[<Struct; NoEquality; NoComparison>]
 type Field =
     {
         /// nvmlFieldValue_t.nvmlReturn, or what the call as a whole returned.
@@ -36,7 +36,7 @@ type Field =
     }
 
 /// XID events of one device since the agent started.
-[<Struct>]
+[<Struct; NoEquality; NoComparison>]
 type Xid =
     {
         /// nvmlEventData_t.eventData of the newest; meaningful once there was one.
@@ -46,6 +46,7 @@ type Xid =
     }
 
 /// What the calls for one MIG instance gave.
+[<NoEquality; NoComparison>]
 type Mig =
     {
         /// The index that the handle was asked for with.
@@ -67,6 +68,7 @@ type Mig =
     }
 
 /// What the calls for one device gave that take long, and so are made now and then.
+[<NoEquality; NoComparison>]
 type Costly =
     {
         /// nvmlDeviceGetTotalEccErrors, uncorrected, aggregate.
@@ -94,6 +96,7 @@ type Costly =
     }
 
 /// What the calls for one device gave.
+[<NoEquality; NoComparison>]
 type Device =
     {
         /// The index that the handle was asked for with.
@@ -159,6 +162,7 @@ type Device =
     }
 
 /// What stays the same of a device.
+[<NoComparison>]
 type Identity =
     {
         /// nvmlDeviceGetName; empty when unknown.
@@ -170,7 +174,7 @@ type Identity =
     }
 
 /// How far the library was opened.
-[<RequireQualifiedAccess>]
+[<RequireQualifiedAccess; NoComparison>]
 type State =
     /// Nobody has tried yet, or nobody wants it.
     | NotTried

@@ -19,7 +19,7 @@ let metrics: uint32[] = [| 2u; 5u; 10u; 20u; 21u; 60u; 61u |]
 let violationFields: uint32[] = [| 74u; 75u; 269u; 270u |]
 
 /// What the calls for one GPU gave.
-[<NoComparison>]
+[<NoEquality; NoComparison>]
 type Calls =
     {
         /// The index that its handle was asked for with.
@@ -194,6 +194,17 @@ let private workOf (calls: Calls) : GpuWork =
                 })
     }
 
+let private worse (one: int) (other: int) : int = if isFault one then one else other
+
+/// The first code that is worth telling, else another.
+let private faultOf (gpm: Nvml.Call<float>[]) : int =
+    let mutable code = 0
+
+    for metric in gpm do
+        code <- worse code metric.Code
+
+    code
+
 let private faultsOf (calls: Calls) : SourceError[] =
     let found = ResizeArray<SourceError>()
 
@@ -201,19 +212,18 @@ let private faultsOf (calls: Calls) : SourceError[] =
         if isFault code then
             found.Add(SourceError.Unreadable($"{Nvml.Source} GPU {calls.Board} {query}", Nvml.nameOf code))
 
-    // Metrics that one call cannot give fail for one reason.
-    let tellGpm (gpm: Nvml.Call<float>[]) =
-        match gpm |> Array.tryFind (fun one -> isFault one.Code) with
-        | Some one -> tell "GPM" one.Code
-        | None -> ()
+    // Metrics that one call cannot give fail for one reason, and so do the fields of one.
+    tell "GPM" (faultOf calls.Gpm)
 
-    tellGpm calls.Gpm
-    calls.InstanceGpm |> Array.iter (fun (struct (_, gpm)) -> tellGpm gpm)
+    for struct (_, gpm) in calls.InstanceGpm do
+        tell "GPM" (faultOf gpm)
 
-    match calls.Violations |> Array.tryFind (fun one -> isFault one.Return) with
-    | Some one -> tell "violation times" one.Return
-    | None -> ()
+    let mutable violation = 0
 
+    for field in calls.Violations do
+        violation <- worse violation field.Return
+
+    tell "violation times" violation
     tell "process utilization" calls.Shares.Code
     found.ToArray()
 

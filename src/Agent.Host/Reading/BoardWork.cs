@@ -5,13 +5,16 @@ namespace Agent.Host.Reading;
 /// <summary>Who uses a GPU, as far as its readings differ by that.</summary>
 /// <param name="Whole">Somebody uses it, and it is not divided.</param>
 /// <param name="Instances">The MIG instances that somebody uses: the GPU instance of each, and its UUID.</param>
-internal sealed record BoardUsers(bool Whole, (int GpuInstance, string Uuid)[] Instances)
+internal sealed record BoardUsers(bool Whole, BoardUsers.Instance[] Instances)
 {
     /// <summary>Nobody.</summary>
     public static readonly BoardUsers None = new(false, []);
 
     /// <summary>True when there is somebody.</summary>
     public bool Any => Whole || Instances.Length > 0;
+
+    /// <summary>A MIG instance.</summary>
+    internal sealed record Instance(int GpuInstance, string Uuid);
 }
 
 /// <summary>
@@ -26,7 +29,6 @@ internal sealed record BoardUsers(bool Whole, (int GpuInstance, string Uuid)[] I
 internal sealed class BoardWork(NvmlWorkCalls calls, nint device, int index, string uuid, AgentClock clock)
 {
     private const int NotSupported = 3;
-    private const int NoPermission = 4;
     private const int NotFound = 6;
 
     /// <summary>
@@ -72,9 +74,9 @@ internal sealed class BoardWork(NvmlWorkCalls calls, nint device, int index, str
 
         for (var i = 0; i < instances.Length; i++)
         {
-            var (instance, name) = users.Instances[i];
-            var part = parts.TryGetValue(instance, out var known) ? known : parts[instance] = new(calls);
-            instances[i] = (name, part.Read(device, instance, clock.Elapsed));
+            var used = users.Instances[i];
+            var part = parts.TryGetValue(used.GpuInstance, out var known) ? known : parts[used.GpuInstance] = new(calls);
+            instances[i] = (used.Uuid, part.Read(device, used.GpuInstance, clock.Elapsed));
         }
 
         var (before, beforeAt) = (violations, violationsAt);
@@ -113,7 +115,7 @@ internal sealed class BoardWork(NvmlWorkCalls calls, nint device, int index, str
         if (hasFields)
         {
             var fields = calls.ViolationFields(device);
-            hasFields = !Array.TrueForAll(fields, static field => IsRefusal(field.Return));
+            hasFields = !AreRefused(fields);
 
             if (hasFields)
             {
@@ -127,7 +129,7 @@ internal sealed class BoardWork(NvmlWorkCalls calls, nint device, int index, str
         }
 
         Nvml.Field[] status = [calls.ViolationStatus(device, 0), calls.ViolationStatus(device, 1)];
-        hasStatus = !Array.TrueForAll(status, static field => IsRefusal(field.Return));
+        hasStatus = !AreRefused(status);
         return hasStatus ? status : [];
     }
 
@@ -139,7 +141,7 @@ internal sealed class BoardWork(NvmlWorkCalls calls, nint device, int index, str
 
         if (code is not (0 or NotFound))
         {
-            hasShares = !IsRefusal(code);
+            hasShares = !GpmSamples.IsRefusal(code);
             return new(code, []);
         }
 
@@ -159,5 +161,16 @@ internal sealed class BoardWork(NvmlWorkCalls calls, nint device, int index, str
         return new(isOfNow && hasToldShares ? 0 : NotSupported, shares);
     }
 
-    private static bool IsRefusal(int code) => code == NoPermission || Nvml.IsAbsence(code);
+    private static bool AreRefused(Nvml.Field[] fields)
+    {
+        foreach (var field in fields)
+        {
+            if (!GpmSamples.IsRefusal(field.Return))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
 }

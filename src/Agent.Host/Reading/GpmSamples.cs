@@ -57,7 +57,7 @@ internal sealed class GpmSamples(NvmlWorkCalls calls)
         (older, newer, takenAt) = (newer, older, now);
 
         // Of all metrics alike: what the call as a whole returned.
-        if (metrics.Length > 0 && Array.TrueForAll(metrics, static metric => IsRefusal(metric.Code)))
+        if (metrics.Length > 0 && AreRefused(metrics))
         {
             return Failed(metrics[0].Code);
         }
@@ -93,5 +93,19 @@ internal sealed class GpmSamples(NvmlWorkCalls calls)
         return told = [new(code, 0)];
     }
 
-    private static bool IsRefusal(int code) => code == NoPermission || Nvml.IsAbsence(code);
+    private static bool AreRefused(Nvml.Call<double>[] metrics)
+    {
+        foreach (var metric in metrics)
+        {
+            if (!IsRefusal(metric.Code))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>True for a code by which the driver says that it never will.</summary>
+    internal static bool IsRefusal(int code) => code == NoPermission || Nvml.IsAbsence(code);
 }

@@ -156,7 +156,7 @@ internal sealed class NvmlBoard(
             ? Nvml.Drawing(processes, Noted(library.GraphicsProcesses(device, ref buffer)))
             : new(NotSupported, []);
         var migProcesses = new List<ValueTuple<int, Nvml.Call<ComputeProcess[]>>>();
-        var used = new List<(int, string)>();
+        var used = new List<BoardUsers.Instance>();
         var isDivided = false;
 
         // What an instance runs is told without the right to ask for the whole board.
@@ -171,7 +171,7 @@ internal sealed class NvmlBoard(
 
                 if (own.Value.Length > 0 && instance.GpuInstance.Code == 0)
                 {
-                    used.Add(((int)instance.GpuInstance.Value, instance.Uuid.Value));
+                    used.Add(new((int)instance.GpuInstance.Value, instance.Uuid.Value));
                 }
             }
         }
