@@ -20,6 +20,7 @@ let private tests =
             Gpu.NvidiaSmiLaws.tests
             Gpu.NvidiaSmiStreamLaws.tests
             Gpu.NvmlLaws.tests
+            Gpu.NvmlWorkLaws.tests
             Gpu.GpuLaws.tests
             Gpu.BothReadersLaws.tests
             IpmiLaws.tests

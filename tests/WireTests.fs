@@ -116,6 +116,7 @@ let full: Sample =
                     PowerLimit = ValueSome 700.0<W>
                     ThrottleReasons = ValueSome [| "sw_power_cap"; "sw_thermal_slowdown" |]
                     ClockSm = ValueSome 1980.0<MHz>
+                    ClockSmMax = ValueNone
                     ClockMemory = ValueSome 2619.0<MHz>
                     PcieReceived = ValueSome 2048.0<B / s>
                     PcieSent = ValueSome 1024.0<B / s>
@@ -147,6 +148,7 @@ let full: Sample =
                                     Name = ""
                                 }
                             |]
+                    GraphicsProcesses = ValueNone
                     MigDevices =
                         ValueSome
                             [|

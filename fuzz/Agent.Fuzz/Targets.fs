@@ -252,6 +252,21 @@ let private nvmlProcesses (input: byte[]) : unit =
         Nvml.processes (ReadOnlySpan buffer) (int input[0] % (most + 1)) expected
         |> ignore
 
+        let count = int input[0] % (buffer.Length / NvmlWork.ProcessSampleBytes + 1)
+        let since = uint64 input[1]
+
+        let struct (newest, shares) = NvmlWork.shares (ReadOnlySpan buffer) count since
+
+        require "the newest time is not before the one that was seen" (newest >= since)
+
+        require
+            "shares are of a process, and within 0-100"
+            (shares
+             |> Array.forall (fun one ->
+                 one.Process > 0
+                 && one.Share >= 0.0<Units.percent>
+                 && one.Share <= 100.0<Units.percent>))
+
 // ---- The table -------------------------------------------------------------------------------------------------------
 
 let private none = "$."

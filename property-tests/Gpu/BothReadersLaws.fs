@@ -36,6 +36,7 @@ let private numbers =
         "management_limit_mw", 10UL, 100_000
         "throttle", 1UL, 511
         "clock_sm", 1UL, 3000
+        "clock_sm_max", 1UL, 3000
         "clock_memory", 1UL, 3000
         "pcie_link_gen", 1UL, 6
         "pcie_link_width", 1UL, 16
@@ -114,6 +115,7 @@ let private common (driver: string) (gpu: Gpu) : Gpu =
         Energy = ValueNone
         NvlinkReceived = ValueNone
         NvlinkSent = ValueNone
+        GraphicsProcesses = ValueNone
         MigDevices = ValueNone
         // From driver 510 on.
         MemoryReserved =

@@ -158,6 +158,7 @@ let private columns: Column[] =
                 ThrottleReasons = ValueOption.map Throttle.reasonsOf mask
             })
         column "clocks.current.sm" "MHz" (whole 4000) (fun value gpu -> { gpu with ClockSm = measured value })
+        column "clocks.max.sm" "MHz" (whole 4000) (fun value gpu -> { gpu with ClockSmMax = measured value })
         column "clocks.current.memory" "MHz" (whole 20000) (fun value gpu ->
             { gpu with
                 ClockMemory = measured value

@@ -71,6 +71,8 @@ let private costly: Gen<Nvml.Costly> =
         let! sent = call number
         let! nvlinkReceived = field
         let! nvlinkSent = field
+        let! clockSmMax = call number
+        let! graphics = call (upTo 2 process')
         let! processes = call (upTo 3 process')
         let! ofInstance = call (upTo 3 process')
 
@@ -83,6 +85,11 @@ let private costly: Gen<Nvml.Costly> =
                 PcieSent = sent
                 NvlinkReceived = nvlinkReceived
                 NvlinkSent = nvlinkSent
+                ClockSmMax = clockSmMax
+                GraphicsProcesses =
+                    { graphics with
+                        Value = ComputeProcess.limited (Array.ofSeq graphics.Value)
+                    }
                 Processes =
                     { processes with
                         Value = ComputeProcess.limited (Array.ofSeq processes.Value)
@@ -310,6 +317,12 @@ let private withCostly (costly: Nvml.Costly voption) (gpu: Gpu) : Gpu =
             PcieSent = rate costly.PcieSent
             NvlinkReceived = kibibytes costly.NvlinkReceived
             NvlinkSent = kibibytes costly.NvlinkSent
+            ClockSmMax = whole costly.ClockSmMax |> between 0.0 5000.0
+            GraphicsProcesses =
+                if costly.GraphicsProcesses.Code = 0 then
+                    ValueSome costly.GraphicsProcesses.Value
+                else
+                    ValueNone
             ComputeProcesses =
                 if costly.Processes.Code = 0 then
                     ValueSome costly.Processes.Value

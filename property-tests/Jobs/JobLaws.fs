@@ -77,6 +77,7 @@ let private holdings: Gen<Holding[]> =
                          Memory = ValueNone
                          SmShare = ValueNone
                      }
+                 IsGraphics = false
              }))
 
 let private machine = Gen.zip processes holdings
@@ -192,6 +193,7 @@ let private group: JobGroup =
                     Memory = ValueNone
                     SmShare = ValueNone
                 }
+            IsGraphics = false
         }
 
     (Grouping.group [| one 1 0; one 2 1; one 3 1 |] [| holding |])[0]
@@ -255,6 +257,7 @@ let private look: Gen<Look> =
                 Gpus = [||]
                 DiskNames = [||]
                 InterfaceNames = [||]
+                Work = [||]
                 LostGpus = [||]
                 DriverProblem = ""
                 Detail = JobDetail.Names

@@ -108,7 +108,7 @@ module SampleEvidence =
         one.Index = other.Index && one.Uuid = other.Uuid
 
     let private gpuOf (interval: float<s>) (previous: Sample) (gpu: Gpu) : GpuEvidence =
-        GpuLooks.evidence interval false (previous.Gpus |> tryFind (isSameGpu gpu)) gpu
+        GpuLooks.evidence interval false ValueNone (previous.Gpus |> tryFind (isSameGpu gpu)) gpu
 
     let private hostOf (interval: float<s>) (previous: Sample) (current: Sample) (derived: Derived) : HostEvidence =
         let cores = current.CpuCores |> Array.choose (fun core -> ValueOption.toOption core)

@@ -48,6 +48,7 @@ let private geforce =
         MemoryReserved = ValueSome 419430400UL<B>
         FanSpeed = ValueSome 38.0<percent>
         PowerLimit = ValueSome 250.0<W>
+        ClockSmMax = ValueSome 2145.0<MHz>
         PcieLinkWidth = ValueSome 16
         Decoder = ValueSome 0.0<percent>
     }
@@ -61,6 +62,7 @@ let private h100 =
         // 479 MiB.
         MemoryReserved = ValueSome 502267904UL<B>
         PowerLimit = ValueSome 700.0<W>
+        ClockSmMax = ValueSome 1980.0<MHz>
         ClockMemory = ValueSome 2619.0<MHz>
         PcieLinkGeneration = ValueSome 5
         PcieLinkWidth = ValueSome 16

@@ -543,7 +543,7 @@ let tests =
                         + "count,pci.bus_id,memory.free,memory.reserved,enforced.power.limit,clocks_event_reasons.active,clocks.current.sm,clocks.current.memory,"
                         + "pcie.link.gen.current,pcie.link.width.current,ecc.errors.uncorrected.aggregate.total,"
                         + "ecc.errors.corrected.aggregate.total,remapped_rows.pending,utilization.encoder,utilization.decoder,"
-                        + "temperature.memory,mig.mode.current"
+                        + "temperature.memory,mig.mode.current,clocks.max.sm"
                         "--format=csv,nounits"
                     |]
                     "arguments"
@@ -566,7 +566,7 @@ let tests =
                 let place = Array.IndexOf(NvidiaSmiQuery.fields NvidiaSmiQuery.full, "clocks_event_reasons.active")
                 Expect.equal ((NvidiaSmiQuery.fields older)[place]) "clocks_throttle_reasons.active" "the former name"
                 let oldest = without "clocks_throttle_reasons.active" older
-                Expect.equal (NvidiaSmiQuery.fields oldest).Length 27 "neither"
+                Expect.equal (NvidiaSmiQuery.fields oldest).Length 28 "neither"
                 Expect.isTrue (NvidiaSmiQuery.without "index" oldest).IsNone "nothing goes without the index"
 
             testCase "each message in the place of a table has its cause"

@@ -148,6 +148,7 @@ let gpuLines (index: int) : string =
             "management_limit_mw 650000"
             "throttle 0x4"
             "clock_sm 1980"
+            "clock_sm_max 1980"
             "clock_memory 2619"
             "pcie_rx_kib 1048576"
             "pcie_tx_kib 2097152"

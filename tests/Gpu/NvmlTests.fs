@@ -31,6 +31,8 @@ let private costly: Nvml.Costly =
         PcieSent = got 0u
         NvlinkReceived = field 3 73786976294838206UL
         NvlinkSent = field 3 1UL
+        ClockSmMax = got 2100u
+        GraphicsProcesses = got [||]
         Processes =
             got
                 [|
@@ -97,6 +99,7 @@ let private gpu: Gpu =
         PowerLimit = ValueSome 150.0<W>
         ThrottleReasons = ValueSome [| "sw_power_cap"; "hw_power_brake_slowdown" |]
         ClockSm = ValueSome 1980.0<MHz>
+        ClockSmMax = ValueSome 2100.0<MHz>
         ClockMemory = ValueSome 2619.0<MHz>
         // 4194303 and 73786976294838206 times 1024.
         PcieReceived = ValueSome 4294966272.0<B / s>
@@ -125,6 +128,7 @@ let private gpu: Gpu =
                         Name = "python"
                     }
                 |]
+        GraphicsProcesses = ValueSome [||]
         MigDevices = ValueSome [||]
     }
 
@@ -468,7 +472,9 @@ let tests =
                                     PcieSent = ValueNone
                                     NvlinkReceived = ValueNone
                                     NvlinkSent = ValueNone
+                                    ClockSmMax = ValueNone
                                     ComputeProcesses = ValueNone
+                                    GraphicsProcesses = ValueNone
                                 }
                             |]
                         Faults = [||]
@@ -623,6 +629,34 @@ let tests =
 
                 let found = Nvml.processes (ReadOnlySpan buffer) 40 24
                 Expect.equal (found |> Array.map _.Pid) [| for i in 39..-1..8 -> 100 + i |] "most first"
+
+            testCase "clients of MPS compute as well, and who is on both lists is there once, with the memory that one of them tells"
+            <| fun () ->
+                let holding pid memory : ComputeProcess =
+                    {
+                        Pid = pid
+                        MemoryUsed = memory
+                        Name = ""
+                    }
+
+                let server = holding 10 (ValueSome 30UL<B>)
+                let client = holding 11 (ValueSome 500UL<B>)
+
+                let computing first second = (Nvml.computing first second).Value
+
+                Expect.equal
+                    (computing (got [| server; holding 11 ValueNone |]) (got [| client; holding 12 (ValueSome 40UL<B>) |]))
+                    [| client; holding 12 (ValueSome 40UL<B>); server |]
+                    "most memory first"
+
+                Expect.equal (computing (got [| client |]) (got [| holding 11 (ValueSome 500UL<B>) |])) [| client |] "counted once"
+                Expect.equal (computing (got [| server |]) (failed 3)) [| server |] "a board without MPS"
+                Expect.equal (Nvml.computing (failed 4) (got [| client |])).Code 4 "without the first list nothing is known"
+
+                Expect.equal
+                    (Nvml.drawing (got [| server |]) (got [| server; holding 99 (ValueSome 8UL<B>) |])).Value
+                    [| holding 99 (ValueSome 8UL<B>) |]
+                    "who computes and draws, computes"
 
             testCase "processes get their names"
             <| fun () ->

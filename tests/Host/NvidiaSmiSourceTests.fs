@@ -113,6 +113,7 @@ let private inOrder =
                             PowerLimit = ValueSome 700.0<W>
                             ThrottleReasons = ValueSome [| "sw_power_cap" |]
                             ClockSm = ValueSome 1980.0<MHz>
+                            ClockSmMax = ValueSome 1980.0<MHz>
                             ClockMemory = ValueSome 2619.0<MHz>
                             PcieLinkGeneration = ValueSome 5
                             PcieLinkWidth = ValueSome 16

@@ -80,6 +80,7 @@ let private gpu (index: int) : Gpu =
         PowerLimit = ValueSome 700.0<W>
         ThrottleReasons = ValueSome [| "sw_power_cap" |]
         ClockSm = ValueSome 1980.0<MHz>
+        ClockSmMax = ValueSome 1980.0<MHz>
         ClockMemory = ValueSome 2619.0<MHz>
         // 1 and 2 GiB.
         PcieReceived = ValueSome 1073741824.0<B / s>
@@ -107,6 +108,8 @@ let private gpu (index: int) : Gpu =
                         Name = "pt_main_thread"
                     }
                 |]
+        // Nobody watches jobs.
+        GraphicsProcesses = ValueNone
         MigDevices = ValueSome [||]
     }
 
@@ -119,10 +122,13 @@ let private whole (source: NvmlSource) : GpuReading =
 /// The names of the functions that the reader looks for, by its source.
 let private functions: Lazy<string list> =
     lazy
-        (Path.Combine(Fixtures.root, "src", "Agent.Host", "Reading", "NvmlLibrary.cs")
-         |> File.ReadAllText
-         |> fun text -> Regex.Matches(text, "\"(nvml[A-Za-z0-9_]+)\"")
-         |> Seq.map _.Groups[1].Value
+        ([ "NvmlLibrary.cs"; "NvmlWorkCalls.cs" ]
+         |> Seq.collect (fun file ->
+             Path.Combine(Fixtures.root, "src", "Agent.Host", "Reading", file)
+             |> File.ReadAllText
+             |> fun text -> Regex.Matches(text, "\"(nvml[A-Za-z0-9_]+)\"")
+             |> Seq.map _.Groups[1].Value)
+         |> Seq.distinct
          |> List.ofSeq)
 
 let private offset<'t> (field: string) = int (Marshal.OffsetOf<'t> field)
@@ -171,6 +177,29 @@ let private layouts =
             ]
             [ 0; 4; 8; 16; 24; 28; 32 ]
             "nvmlFieldValue_t"
+
+        Expect.equal (Marshal.SizeOf<NvmlGpmSupport>(), offset<NvmlGpmSupport> "IsSupportedDevice") (8, 4) "nvmlGpmSupport_t"
+        Expect.equal (NvmlGpmSupport.Version1, NvmlGpmMetricsGet.Version1) (1u, 1u) "versions of GPM"
+        Expect.equal (Marshal.SizeOf<NvmlGpmMetric>()) 40 "nvmlGpmMetric_t"
+
+        Expect.equal
+            [
+                for field in [ "MetricId"; "NvmlReturn"; "Value"; "ShortName"; "LongName"; "Unit" ] -> offset<NvmlGpmMetric> field
+            ]
+            [ 0; 4; 8; 16; 24; 32 ]
+            "nvmlGpmMetric_t"
+
+        // Where its metrics begin; 333 of them are 13320 bytes.
+        Expect.equal (Marshal.SizeOf<NvmlGpmMetricsGet>(), NvmlGpmMetricsGet.Bytes) (24, 13344) "nvmlGpmMetricsGet_t"
+
+        Expect.equal
+            [
+                for field in [ "Version"; "NumMetrics"; "Sample1"; "Sample2" ] -> offset<NvmlGpmMetricsGet> field
+            ]
+            [ 0; 4; 8; 16 ]
+            "nvmlGpmMetricsGet_t"
+
+        Expect.equal (Marshal.SizeOf<NvmlViolationTime>(), offset<NvmlViolationTime> "ViolationTime") (16, 8) "nvmlViolationTime_t"
 
 /// What the library of a real machine exports, where the captures lie beside this clone.
 let private names =
@@ -282,6 +311,7 @@ let private readings =
                                     ThrottleReasons = ValueNone
                                 }
                                 "clock_sm", { gpu 0 with ClockSm = ValueNone }
+                                "clock_sm_max", { gpu 0 with ClockSmMax = ValueNone }
                                 "clock_memory", { gpu 0 with ClockMemory = ValueNone }
                                 "pcie_link_gen",
                                 { gpu 0 with

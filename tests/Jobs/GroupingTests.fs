@@ -45,6 +45,7 @@ let holds index pid : Holding =
                 Memory = ValueSome 10UL<B>
                 SmShare = ValueNone
             }
+        IsGraphics = false
     }
 
 let private pids (processes: TreeProcess[]) = processes |> Array.map _.Pid
@@ -186,4 +187,38 @@ let tests =
                      |> Array.map (fun holding -> holding.Pid, holding.Gpu.Index, holding.Gpu.Uuid))
                     [| 8, 3, "GPU-3"; 7, 3, "MIG-a" |]
                     "holdings"
+
+            testCase "who only draws is part of the job that it belongs to, and makes none: a display server is no job"
+            <| fun () ->
+                let process' pid : ComputeProcess =
+                    {
+                        Pid = pid
+                        MemoryUsed = ValueSome 5UL<B>
+                        Name = ""
+                    }
+
+                let gpu index computing drawing =
+                    { Gpu.OfIndex index with
+                        Uuid = $"GPU-{index}"
+                        ComputeProcesses = ValueSome(Array.map process' computing)
+                        GraphicsProcesses = ValueSome(Array.map process' drawing)
+                    }
+
+                Expect.equal (Grouping.holdings [| gpu 0 [||] [| 30 |] |]) [||] "where nobody computes there is nobody"
+                let holdings = Grouping.holdings [| gpu 0 [| 10 |] [| 30 |]; gpu 1 [||] [| 11 |] |]
+
+                Expect.equal (holdings |> Array.map (fun one -> one.Pid, one.IsGraphics)) [| 10, false; 30, true; 11, true |] "holdings"
+
+                let jobs =
+                    Grouping.group
+                        [|
+                            one 10 1 10 "python"
+                            // A simulator that draws what the trainer learns from.
+                            one 11 10 10 "simulator"
+                            one 30 1 30 "Xorg"
+                        |]
+                        holdings
+
+                Expect.equal (jobs |> Array.map (fun job -> pids job.Drivers)) [| [| 10; 11 |] |] "one job"
+                Expect.equal (jobs[0].Gpus |> Array.map _.Index) [| 0; 1 |] "and its GPUs"
         ]

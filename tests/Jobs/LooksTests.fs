@@ -79,6 +79,7 @@ let private look (seconds: float) : Look =
         Gpus = [||]
         DiskNames = [||]
         InterfaceNames = [||]
+        Work = [||]
         LostGpus = [||]
         DriverProblem = ""
         Detail = JobDetail.Names
@@ -521,6 +522,157 @@ let tests =
                         .Gpus[0].Xid
                     ValueNone
                     "nothing new"
+
+            testCase "what the driver tells of a GPU's work is its evidence, and the shares of its processes are the job's"
+            <| fun () ->
+                let gpu =
+                    { Gpu.OfIndex 0 with
+                        Uuid = "GPU-0"
+                        ClockSmMax = ValueSome 1980.0<MHz>
+                        PcieReceived = ValueSome 7.0<B / s>
+                        ComputeProcesses =
+                            ValueSome
+                                [|
+                                    for pid in [ 40; 60 ] ->
+                                        {
+                                            Pid = pid
+                                            MemoryUsed = ValueNone
+                                            Name = ""
+                                        }
+                                |]
+                    }
+
+                let work: GpuWork =
+                    {
+                        GpuIndex = 0
+                        GpuUuid = "GPU-0"
+                        SmActivity = ValueSome 88.0<percent>
+                        TensorActivity = ValueSome 45.0<percent>
+                        DramActivity = ValueSome 30.0<percent>
+                        PcieIn = ValueSome 1.0<B / s>
+                        PcieOut = ValueSome 2.0<B / s>
+                        NvlinkBoth = ValueSome 3.0<B / s>
+                        PowerViolation = ValueSome 12.0<percent>
+                        ThermalViolation = ValueSome 5.0<percent>
+                        Shares = ValueSome [| { Process = 40; Share = 61.0<percent> } |]
+                        Instances = [||]
+                    }
+
+                let seen (gpus: Gpu[]) (all: GpuWork[]) =
+                    Looks.between
+                        { look 0.0 with Gpus = gpus }
+                        { look 2.0 with
+                            Gpus = gpus
+                            Work = all
+                            Jobs = [| job [||] |]
+                        }
+
+                let evidence = seen [| gpu |] [| work |]
+                let known = evidence.Gpus[0]
+                Expect.equal known.SmActivity (ValueSome 88.0<percent>) "multiprocessors"
+                Expect.equal known.TensorActivity (ValueSome 45.0<percent>) "tensor cores"
+                Expect.equal known.DramActivity (ValueSome 30.0<percent>) "memory"
+                Expect.equal (known.PowerViolation, known.ThermalViolation) (ValueSome 12.0<percent>, ValueSome 5.0<percent>) "slowed"
+                Expect.equal known.ClockSmMax (ValueSome 1980.0<MHz>) "clock"
+                Expect.equal known.PcieReceived (ValueSome 7.0<B / s>) "the driver's own counter comes first"
+                Expect.equal (known.PcieSent, known.Nvlink) (ValueSome 2.0<B / s>, ValueSome 3.0<B / s>) "else GPM's"
+                Expect.equal evidence.Jobs[0].Gpus[0].SmShare (ValueSome 61.0<percent>) "the job's process 40"
+
+                let share (all: GpuWork[]) =
+                    (seen [| gpu |] all).Jobs[0].Gpus[0].SmShare
+
+                Expect.equal (share [||]) ValueNone "nothing told"
+                Expect.equal (share [| { work with Shares = ValueNone } |]) ValueNone "no shares told"
+
+                Expect.equal
+                    (share
+                        [|
+                            { work with
+                                Shares = ValueSome [| { Process = 60; Share = 90.0<percent> } |]
+                            }
+                        |])
+                    (ValueSome 0.0<percent>)
+                    "the other process did it all"
+
+                Expect.equal
+                    (share
+                        [|
+                            { work with
+                                Shares = ValueSome [| { Process = 99; Share = 90.0<percent> } |]
+                            }
+                        |])
+                    ValueNone
+                    "one that is not on the list may stand for it"
+
+                let other = seen [| { gpu with Uuid = "GPU-1" } |] [| work |]
+                Expect.equal other.Gpus[0].SmActivity ValueNone "another GPU at its place"
+
+            testCase "a MIG instance's activity is its job's, where that is alone on its GPU instance"
+            <| fun () ->
+                let device index uuid gpuInstance pids : MigDevice =
+                    {
+                        Index = index
+                        Name = ""
+                        Uuid = uuid
+                        GpuInstance = ValueSome gpuInstance
+                        ComputeInstance = ValueSome index
+                        MemoryTotal = ValueNone
+                        MemoryUsed = ValueNone
+                        ComputeProcesses =
+                            ValueSome
+                                [|
+                                    for pid in pids ->
+                                        {
+                                            Pid = pid
+                                            MemoryUsed = ValueNone
+                                            Name = ""
+                                        }
+                                |]
+                        XidLast = ValueNone
+                        XidCount = ValueNone
+                    }
+
+                let share (others: MigDevice list) =
+                    let gpu =
+                        { Gpu.OfIndex 0 with
+                            Uuid = "GPU-whole"
+                            MigDevices = ValueSome [| device 0 "GPU-0" 1 [ 40 ]; yield! others |]
+                        }
+
+                    let work: GpuWork =
+                        {
+                            GpuIndex = 0
+                            GpuUuid = "GPU-whole"
+                            SmActivity = ValueSome 88.0<percent>
+                            TensorActivity = ValueNone
+                            DramActivity = ValueNone
+                            PcieIn = ValueNone
+                            PcieOut = ValueNone
+                            NvlinkBoth = ValueNone
+                            PowerViolation = ValueNone
+                            ThermalViolation = ValueNone
+                            Shares = ValueNone
+                            Instances =
+                                [|
+                                    {
+                                        Instance = "GPU-0"
+                                        Activity = ValueSome 70.0<percent>
+                                    }
+                                |]
+                        }
+
+                    (Looks.between
+                        (look 0.0)
+                        { look 2.0 with
+                            Gpus = [| gpu |]
+                            Work = [| work |]
+                            Jobs = [| job [||] |]
+                        })
+                        .Jobs[0].Gpus[0].SmShare
+
+                Expect.equal (share []) (ValueSome 70.0<percent>) "alone"
+                Expect.equal (share [ device 1 "MIG-b" 2 [ 60 ] ]) (ValueSome 70.0<percent>) "somebody on another GPU instance"
+                Expect.equal (share [ device 1 "MIG-b" 1 [ 60 ] ]) ValueNone "somebody on a compute instance beside it"
 
             testCase "the threads worth watching are those that work and those that are blocked"
             <| fun () ->

@@ -51,6 +51,7 @@ static const struct field gpu_fields[] = {
     {"clocks_event_reasons.active", "throttle", MASK, NULL, 535, 9999},
     {"clocks_throttle_reasons.active", "throttle", MASK, NULL, 0, 535},
     {"clocks.current.sm", "clock_sm", NUMBER, "MHz", 0, 9999},
+    {"clocks.max.sm", "clock_sm_max", NUMBER, "MHz", 0, 9999},
     {"clocks.current.memory", "clock_memory", NUMBER, "MHz", 0, 9999},
     {"pcie.link.gen.current", "pcie_link_gen", NUMBER, NULL, 0, 9999},
     {"pcie.link.width.current", "pcie_link_width", NUMBER, NULL, 0, 9999},

@@ -19,6 +19,11 @@ typedef struct { unsigned version; unsigned long long total, reserved, free, use
 typedef struct { unsigned pid; unsigned long long usedGpuMemory; unsigned gpuInstanceId, computeInstanceId; } process_t;
 typedef struct { device_t device; unsigned long long eventType, eventData; unsigned gpuInstanceId, computeInstanceId; } event_t;
 typedef struct { unsigned version, sensor; int temperature; } temperature_t;
+typedef struct { unsigned metricId; int nvmlReturn; double value; struct { char *shortName, *longName, *unit; } metricInfo; } gpm_metric_t;
+typedef struct { unsigned version, numMetrics; struct gpm_sample *sample1, *sample2; gpm_metric_t metrics[333]; } gpm_get_t;
+typedef struct { unsigned version, isSupportedDevice; } gpm_support_t;
+typedef struct { unsigned long long referenceTime, violationTime; } violation_t;
+typedef struct { unsigned pid; unsigned long long timeStamp; unsigned smUtil, memUtil, encUtil, decUtil; } process_sample_t;
 typedef struct { char legacy[16]; unsigned domain, bus, device, id, subsystem; char busId[32]; } pci_t;
 typedef struct { unsigned fieldId, scopeId; long long timestamp, latencyUsec; unsigned valueType; int nvmlReturn; unsigned long long value; } field_t;
 
@@ -32,6 +37,25 @@ _Static_assert(sizeof(event_t) == 32, "nvmlEventData_t");
 _Static_assert(sizeof(field_t) == 40, "nvmlFieldValue_t");
 _Static_assert(sizeof(temperature_t) == 12, "nvmlTemperature_t");
 _Static_assert(sizeof(pci_t) == 68, "nvmlPciInfo_t");
+_Static_assert(sizeof(gpm_metric_t) == 40, "nvmlGpmMetric_t");
+_Static_assert(sizeof(gpm_get_t) == 13344, "nvmlGpmMetricsGet_t");
+_Static_assert(sizeof(gpm_support_t) == 8, "nvmlGpmSupport_t");
+_Static_assert(sizeof(violation_t) == 16, "nvmlViolationTime_t");
+_Static_assert(sizeof(process_sample_t) == 32, "nvmlProcessUtilizationSample_t");
+LAYOUT(gpm_metric_t, nvmlReturn, 4);
+LAYOUT(gpm_metric_t, value, 8);
+LAYOUT(gpm_metric_t, metricInfo, 16);
+LAYOUT(gpm_get_t, numMetrics, 4);
+LAYOUT(gpm_get_t, sample1, 8);
+LAYOUT(gpm_get_t, sample2, 16);
+LAYOUT(gpm_get_t, metrics, 24);
+LAYOUT(gpm_support_t, isSupportedDevice, 4);
+LAYOUT(violation_t, violationTime, 8);
+LAYOUT(process_sample_t, timeStamp, 8);
+LAYOUT(process_sample_t, smUtil, 16);
+LAYOUT(process_sample_t, memUtil, 20);
+LAYOUT(process_sample_t, encUtil, 24);
+LAYOUT(process_sample_t, decUtil, 28);
 LAYOUT(pci_t, busId, 36);
 LAYOUT(utilization_t, memory, 4);
 LAYOUT(memory_t, free, 8);
@@ -432,6 +456,35 @@ int nvmlDeviceGetClockInfo(device_t device, unsigned type, unsigned *clock)
     return small("nvmlDeviceGetClockInfo", device, type == 1 ? "clock_sm" : type == 2 ? "clock_memory" : "?", clock);
 }
 
+int nvmlDeviceGetMaxClockInfo(device_t device, unsigned type, unsigned *clock)
+{
+    return small("nvmlDeviceGetMaxClockInfo", device, type == 1 ? "clock_sm_max" : "?", clock);
+}
+
+/* A counter of nanoseconds that grows by so many per cent of the time, as it passes for this machine. */
+static struct machine_value slowed(device_t device, const char *key)
+{
+    struct machine_value share = machine_value(gpu_of(device), key);
+
+    share.number = play_now() / 100 * share.number;
+    return share;
+}
+
+int nvmlDeviceGetViolationStatus(device_t device, unsigned policy, violation_t *violation)
+{
+    int code = begin("nvmlDeviceGetViolationStatus", device);
+
+    if (code == SUCCESS) {
+        struct machine_value found = slowed(device, policy == 0 ? "violation_power" : policy == 1 ? "violation_thermal" : "?");
+
+        code = found.code;
+        if (code == SUCCESS)
+            *violation = (violation_t){play_now() / 1000, found.number};
+    }
+
+    return leave(code);
+}
+
 int nvmlDeviceGetTotalEnergyConsumption(device_t device, unsigned long long *energy)
 {
     return number("nvmlDeviceGetTotalEnergyConsumption", device, "energy_mj", energy);
@@ -456,7 +509,16 @@ int nvmlDeviceGetFieldValues(device_t device, int count, field_t *fields)
     for (int i = 0; code == SUCCESS && i < count; i++) {
         field_t *field = &fields[i];
         const char *key = field->fieldId == 82 ? "memory_temperature" : field->fieldId == 138 ? "nvlink_tx_kib" : field->fieldId == 139 ? "nvlink_rx_kib" : "?";
-        struct machine_value found = machine_value(gpu_of(device), key);
+        const char *violation = field->fieldId == 74 ? "violation_power" : field->fieldId == 75 ? "violation_thermal"
+            : field->fieldId == 269 ? "violation_sw_thermal" : field->fieldId == 270 ? "violation_hw_thermal" : NULL;
+        struct machine_value found = violation ? slowed(device, violation) : machine_value(gpu_of(device), key);
+
+        if (violation) {
+            field->nvmlReturn = found.code;
+            field->valueType = 3;
+            field->value = found.number;
+            continue;
+        }
 
         /* The counters of single links are not scripted, only their sum. */
         field->nvmlReturn = field->fieldId != 82 && field->scopeId != ~0u ? NOT_SUPPORTED : found.code;
@@ -539,21 +601,25 @@ int nvmlDeviceGetPcieThroughput(device_t device, unsigned counter, unsigned *val
 
 static int running(const char *name, device_t device, unsigned *count, unsigned char *entries, unsigned size)
 {
+    const char *one = strstr(name, "MPS") ? "mps_process" : strstr(name, "Graphics") ? "graphics_process" : "process";
+    char all[32];
     unsigned room = *count;
     int code = begin(name, device);
 
-    if (code == SUCCESS && !mig_of(device) && machine_text(gpu_of(device), "processes", 0))
-        code = machine_value(gpu_of(device), "processes").code;
+    snprintf(all, sizeof all, "%ses", one);
+    if (code == SUCCESS && !mig_of(device) && machine_text(gpu_of(device), all, 0))
+        code = machine_value(gpu_of(device), all).code;
 
     if (code == SUCCESS) {
         const char *text;
 
         size = size == 16 ? size : (unsigned)machine_number(&machine.all, "nvml_process_bytes", size);
 
-        char key[32] = "process";
+        char key[32];
 
+        snprintf(key, sizeof key, "%s", one);
         if (mig_of(device))
-            snprintf(key, sizeof key, "mig_process_%d", mig_of(device) - 1);
+            snprintf(key, sizeof key, *one == 'p' ? "mig_process_%d" : "?", mig_of(device) - 1);
 
         for (*count = 0; (text = machine_text(gpu_of(device), key, (int)*count)); ++*count) {
             unsigned pid = (unsigned)machine_word(&text).number;
@@ -576,6 +642,165 @@ static int running(const char *name, device_t device, unsigned *count, unsigned 
 RUNNING(nvmlDeviceGetComputeRunningProcesses, 16)
 RUNNING(nvmlDeviceGetComputeRunningProcesses_v2, 24)
 RUNNING(nvmlDeviceGetComputeRunningProcesses_v3, 24)
+RUNNING(nvmlDeviceGetMPSComputeRunningProcesses, 16)
+RUNNING(nvmlDeviceGetMPSComputeRunningProcesses_v2, 24)
+RUNNING(nvmlDeviceGetMPSComputeRunningProcesses_v3, 24)
+RUNNING(nvmlDeviceGetGraphicsRunningProcesses, 16)
+RUNNING(nvmlDeviceGetGraphicsRunningProcesses_v2, 24)
+RUNNING(nvmlDeviceGetGraphicsRunningProcesses_v3, 24)
+
+/* Microseconds since 1970, less what the clock was set back by. */
+static unsigned long long stamp(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000 - machine_number(&machine.all, "nvml_clock_back_s", 0) * 1000000;
+}
+
+static void put_sample(process_sample_t *samples, unsigned room, unsigned *count, process_sample_t sample)
+{
+    if (*count < room)
+        samples[*count] = sample;
+    ++*count;
+}
+
+/* Every call finds new samples of those that work, but not before the time that the caller has seen. */
+int nvmlDeviceGetProcessUtilization(device_t device, process_sample_t *samples, unsigned *count, unsigned long long since)
+{
+    unsigned room = samples ? *count : 0, found = 0;
+    int code = begin("nvmlDeviceGetProcessUtilization", device);
+
+    if (code == SUCCESS && (mig_of(device) || !machine_text(gpu_of(device), "process_utilization", 0)))
+        code = NOT_SUPPORTED;
+
+    if (code == SUCCESS) {
+        const struct play_file *file = play_open(gpu_of(device));
+        unsigned long long now = stamp();
+        const char *text;
+
+        for (int s = 0; file && s < PLAY_SLOTS; s++)
+            if (play_is_there(&file->slots[s]) && now > since) {
+                unsigned share = (play_busy(&file->slots[s], 1000) + 5) / 10;
+
+                if (share)
+                    put_sample(samples, room, &found, (process_sample_t){file->slots[s].pid, now, share, 0, 0, 0});
+            }
+
+        for (int i = 0; !file && (text = machine_text(gpu_of(device), "process_utilization", i)); i++) {
+            struct machine_value pid = machine_word(&text);
+            struct machine_value share = machine_word(&text);
+
+            if (pid.code)
+                code = pid.code;
+            else if (*text)
+                put_sample(samples, room, &found, (process_sample_t){(unsigned)pid.number, machine_word(&text).number, (unsigned)share.number, 0, 0, 0});
+            else if (pid.number && now > since)
+                put_sample(samples, room, &found, (process_sample_t){(unsigned)pid.number, now, (unsigned)share.number, 1, 2, 3});
+        }
+
+        if (code == SUCCESS)
+            code = !found ? NOT_FOUND : found > room ? INSUFFICIENT_SIZE : SUCCESS;
+        *count = found;
+    }
+
+    return leave(code);
+}
+
+/* What a sample keeps: of which GPU and GPU instance it is, and when it was taken. */
+struct gpm_sample { device_t device; long instance; uint64_t at; };
+
+int nvmlGpmQueryDeviceSupport(device_t device, gpm_support_t *support)
+{
+    int code = begin("nvmlGpmQueryDeviceSupport", device);
+
+    if (code == SUCCESS)
+        code = support->version == 1 ? SUCCESS : 25;
+    if (code == SUCCESS && machine_text(gpu_of(device), "gpm", 0))
+        code = machine_value(gpu_of(device), "gpm").code;
+    if (code == SUCCESS)
+        support->isSupportedDevice = (unsigned)machine_number(gpu_of(device), "gpm", machine_text(gpu_of(device), "gpm_sm", 0) != NULL);
+    return leave(code);
+}
+
+int nvmlGpmSampleAlloc(struct gpm_sample **sample)
+{
+    enter("nvmlGpmSampleAlloc", -1);
+    *sample = calloc(1, sizeof **sample);
+    return leave(SUCCESS);
+}
+
+int nvmlGpmSampleFree(struct gpm_sample *sample)
+{
+    enter("nvmlGpmSampleFree", -1);
+    free(sample);
+    return leave(sample ? SUCCESS : INVALID_ARGUMENT);
+}
+
+static int sample_of(const char *name, device_t device, long instance, struct gpm_sample *sample)
+{
+    int code = begin(name, device);
+
+    if (code == SUCCESS)
+        code = (int)machine_number(gpu_of(device), "nvml_no_gpm_sample", 0);
+    /* A board that is divided has no sample of its own, and one that is not has no instances. */
+    if (code == SUCCESS && (instance < 0) == (machine_number(gpu_of(device), "mig_mode", 0) != 0))
+        code = NOT_SUPPORTED;
+    if (code == SUCCESS)
+        *sample = (struct gpm_sample){device, instance, play_now()};
+    return leave(code);
+}
+
+int nvmlGpmSampleGet(device_t device, struct gpm_sample *sample) { return sample_of("nvmlGpmSampleGet", device, -1, sample); }
+
+int nvmlGpmMigSampleGet(device_t device, unsigned instance, struct gpm_sample *sample)
+{
+    return sample_of("nvmlGpmMigSampleGet", device, instance, sample);
+}
+
+static const char *gpm_key(unsigned metric)
+{
+    switch (metric) {
+    case 2: return "gpm_sm";
+    case 5: return "gpm_tensor";
+    case 10: return "gpm_dram";
+    case 20: return "gpm_pcie_tx_mib";
+    case 21: return "gpm_pcie_rx_mib";
+    case 60: return "gpm_nvlink_rx_mib";
+    case 61: return "gpm_nvlink_tx_mib";
+    default: return "?";
+    }
+}
+
+int nvmlGpmMetricsGet(gpm_get_t *get)
+{
+    int code;
+
+    enter("nvmlGpmMetricsGet", get->sample1 && get->sample1->device ? index_of(get->sample1->device) : -1);
+    code = get->version != 1 ? 25
+        : !get->sample1 || !get->sample2 || !get->sample1->device || get->sample1->device != get->sample2->device
+            || get->sample1->instance != get->sample2->instance || get->sample1->at >= get->sample2->at ? INVALID_ARGUMENT
+        : SUCCESS;
+
+    if (code == SUCCESS) {
+        play_gpm_ms = (unsigned)((get->sample2->at - get->sample1->at) / 1000000);
+        play_gpm_ms += !play_gpm_ms;
+    }
+
+    for (unsigned i = 0; code == SUCCESS && i < get->numMetrics; i++) {
+        gpm_metric_t *metric = &get->metrics[i];
+        char key[64];
+        struct machine_value found;
+
+        /* Of an instance: gpm_sm_9 for GPU instance 9. */
+        snprintf(key, sizeof key, get->sample1->instance < 0 ? "%s" : "%s_%ld", gpm_key(metric->metricId), get->sample1->instance);
+        found = machine_value(gpu_of(get->sample1->device), key);
+        metric->nvmlReturn = found.code;
+        metric->value = (double)found.number;
+    }
+
+    return leave(code);
+}
 
 int nvmlEventSetCreate(struct event_set **set)
 {

@@ -134,6 +134,32 @@ static inline struct play_means play_means(const struct play_file *file, unsigne
     return means;
 }
 
+/* Share of the last milliseconds in which one process worked, in thousandths. */
+static inline unsigned play_busy(const struct play_slot *slot, unsigned milliseconds)
+{
+    uint64_t length = (uint64_t)milliseconds * 1000000, now = play_now(), from = now - length, busy = 0, seen = now;
+    uint64_t written = __atomic_load_n(&slot->written, __ATOMIC_ACQUIRE);
+
+    for (uint64_t n = written; n > 0 && written - n < PLAY_PIECES; n--) {
+        const struct play_piece *piece = &slot->pieces[(n - 1) % PLAY_PIECES];
+        uint64_t end = piece->end && piece->end < seen ? piece->end : seen;
+        uint64_t begin = piece->begin > from ? piece->begin : from;
+
+        if (piece->end && piece->end <= from)
+            break;
+        /* Newest first: what a later piece covers counts once. */
+        if (begin < end) {
+            busy += end - begin;
+            seen = begin;
+        }
+    }
+
+    return (unsigned)(busy * 1000 / length);
+}
+
+/* GPM is over the time between two samples, which whoever asks for metrics sets here; a second for everybody else. */
+static unsigned play_gpm_ms = 1000;
+
 /* Utilisation is over a sixth of a second, the shortest that NVML documents; power over a second, as on Ampere and newer. */
 enum { PLAY_UTILIZATION_MS = 167, PLAY_POWER_MS = 1000 };
 
@@ -164,11 +190,11 @@ static inline struct machine_value play_value(const struct machine_section *gpu,
         for (int s = 0; s < PLAY_SLOTS; s++)
             value.number += play_is_there(&file->slots[s]) ? file->slots[s].memory : 0;
     else if (!strcmp(key, "gpm_sm"))
-        value.number = (play_means(file, PLAY_POWER_MS).sm + 5) / 10;
+        value.number = (play_means(file, play_gpm_ms).sm + 5) / 10;
     else if (!strcmp(key, "gpm_tensor"))
-        value.number = (play_means(file, PLAY_POWER_MS).tensor + 5) / 10;
+        value.number = (play_means(file, play_gpm_ms).tensor + 5) / 10;
     else if (!strcmp(key, "gpm_dram"))
-        value.number = (play_means(file, PLAY_POWER_MS).dram + 5) / 10;
+        value.number = (play_means(file, play_gpm_ms).dram + 5) / 10;
     return value;
 }
 

@@ -97,6 +97,7 @@ module Plausible =
         value >= 0.0<MHz> && value <= fastestMemory
 
 /// A process that computes on a GPU.
+[<NoComparison>]
 type ComputeProcess =
     {
         /// In the numbering of the agent's own PID namespace: the driver leaves out what is not in it, or tells 0.
@@ -113,6 +114,27 @@ module ComputeProcess =
     /// The longest list that a sample carries.
     [<Literal>]
     let Most = 32
+
+    /// Two lists as one. A process that is in both is one, and its memory counts once: as the first list tells it, unless only the second does.
+    [<CompiledName "Together">]
+    let together (first: ComputeProcess[]) (second: ComputeProcess[]) : ComputeProcess[] =
+        let isIn (processes: ComputeProcess[]) (one: ComputeProcess) =
+            processes |> Array.exists (fun other -> other.Pid = one.Pid)
+
+        if second.Length = 0 then
+            first
+        else
+            let known =
+                first
+                |> Array.map (fun one ->
+                    match second |> Array.tryFind (fun other -> other.Pid = one.Pid) with
+                    | Some other when one.MemoryUsed.IsNone ->
+                        { one with
+                            MemoryUsed = other.MemoryUsed
+                        }
+                    | _ -> one)
+
+            Array.append known (second |> Array.filter (fun one -> not (isIn first one)))
 
     /// The text of `/proc/PID/comm`.
     [<CompiledName "NameOf">]
@@ -149,6 +171,7 @@ type MigMode =
     | Enabled
 
 /// A MIG instance: a part of a board with memory and multiprocessors of its own. NVML tells no utilisation for it.
+[<NoComparison>]
 type MigDevice =
     {
         /// Within its board, from 0.
@@ -174,6 +197,7 @@ type MigDevice =
     }
 
 /// One GPU at one reading. What the board or the driver does not tell is none, never 0.
+[<NoComparison>]
 type Gpu =
     {
         /// The driver's index, from 0.
@@ -213,6 +237,8 @@ type Gpu =
         ThrottleReasons: string[] voption
         /// The clock of the multiprocessors.
         ClockSm: float<MHz> voption
+        /// The highest clock that the multiprocessors can have. Not part of a sample.
+        ClockSmMax: float<MHz> voption
         /// The clock of the memory.
         ClockMemory: float<MHz> voption
         /// Received over PCIe, over the 20 ms that NVML samples.
@@ -247,8 +273,10 @@ type Gpu =
         MemoryTemperature: float<degC> voption
         /// Whether the board is divided; none on boards that cannot be.
         MigMode: MigMode voption
-        /// Who computes on it, most memory first, at most 32; empty when nobody does.
+        /// Who computes on it, clients of MPS among them, most memory first, at most 32; empty when nobody does.
         ComputeProcesses: ComputeProcess[] voption
+        /// Who draws with it and computes nothing, such as a display server, likewise. Not part of a sample.
+        GraphicsProcesses: ComputeProcess[] voption
         /// The MIG instances; empty when there are none.
         MigDevices: MigDevice[] voption
     }
@@ -274,6 +302,7 @@ type Gpu =
             PowerLimit = ValueNone
             ThrottleReasons = ValueNone
             ClockSm = ValueNone
+            ClockSmMax = ValueNone
             ClockMemory = ValueNone
             PcieReceived = ValueNone
             PcieSent = ValueNone
@@ -292,6 +321,7 @@ type Gpu =
             MemoryTemperature = ValueNone
             MigMode = ValueNone
             ComputeProcesses = ValueNone
+            GraphicsProcesses = ValueNone
             MigDevices = ValueNone
         }
 
@@ -312,6 +342,7 @@ type Gpu =
         | _ -> ValueNone
 
 /// All GPUs of the machine at one reading.
+[<NoComparison>]
 type GpuReading =
     {
         /// In the order of the driver.

@@ -273,6 +273,7 @@ let private gpuOf (row: Row) (index: int) : Gpu =
         PowerLimit = powerLimit
         ThrottleReasons = row.Mask("clocks_event_reasons.active") |> ValueOption.map Throttle.reasonsOf
         ClockSm = row.Measure("clocks.current.sm", "MHz", Plausible.smClock)
+        ClockSmMax = row.Measure("clocks.max.sm", "MHz", Plausible.smClock)
         ClockMemory = row.Measure("clocks.current.memory", "MHz", Plausible.memoryClock)
         PcieReceived = ValueNone
         PcieSent = ValueNone
@@ -293,6 +294,7 @@ let private gpuOf (row: Row) (index: int) : Gpu =
             row.Either("mig.mode.current", "Enabled", "Disabled")
             |> ValueOption.map (fun divided -> if divided then MigMode.Enabled else MigMode.Disabled)
         ComputeProcesses = ValueNone
+        GraphicsProcesses = ValueNone
         MigDevices = ValueNone
     }
 

@@ -155,6 +155,7 @@ module NvidiaSmiQuery =
                         "utilization.decoder"
                         "temperature.memory"
                         "mig.mode.current"
+                        "clocks.max.sm"
                     |]
         }
 

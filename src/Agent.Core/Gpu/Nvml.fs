@@ -14,7 +14,7 @@ open Agent.Core.Units
 let Source = "libnvidia-ml"
 
 /// What one call gave: its return code, and its value if that code is 0.
-[<Struct>]
+[<Struct; NoEquality; NoComparison>]
 type Call<'value> =
     {
         /// nvmlReturn_t.
@@ -24,7 +24,7 @@ type Call<'value> =
     }
 
 /// What nvmlDeviceGetFieldValues gave for one field.
-[<Struct>]
+[<Struct; NoEquality; NoComparison>]
 type Field =
     {
         /// nvmlFieldValue_t.nvmlReturn, or what the call as a whole returned.
@@ -36,7 +36,7 @@ type Field =
     }
 
 /// XID events of one device since the agent started.
-[<Struct>]
+[<Struct; NoEquality; NoComparison>]
 type Xid =
     {
         /// nvmlEventData_t.eventData of the newest; meaningful once there was one.
@@ -46,6 +46,7 @@ type Xid =
     }
 
 /// What the calls for one MIG instance gave.
+[<NoEquality; NoComparison>]
 type Mig =
     {
         /// The index that the handle was asked for with.
@@ -67,6 +68,7 @@ type Mig =
     }
 
 /// What the calls for one device gave that take long, and so are made now and then.
+[<NoEquality; NoComparison>]
 type Costly =
     {
         /// nvmlDeviceGetTotalEccErrors, uncorrected, aggregate.
@@ -83,13 +85,18 @@ type Costly =
         NvlinkReceived: Field
         /// Field 138 of all links, KiB.
         NvlinkSent: Field
-        /// nvmlDeviceGetComputeRunningProcesses, as `processes` reads it.
+        /// nvmlDeviceGetMaxClockInfo of the multiprocessors, MHz.
+        ClockSmMax: Call<uint32>
+        /// nvmlDeviceGetComputeRunningProcesses and nvmlDeviceGetMPSComputeRunningProcesses, as `processes` and `computing` read them.
         Processes: Call<ComputeProcess[]>
-        /// The same of each MIG instance, by the index that its handle was asked for with.
+        /// nvmlDeviceGetGraphicsRunningProcesses, likewise.
+        GraphicsProcesses: Call<ComputeProcess[]>
+        /// Those that compute on each MIG instance, by the index that its handle was asked for with.
         MigProcesses: (struct (int * Call<ComputeProcess[]>))[]
     }
 
 /// What the calls for one device gave.
+[<NoEquality; NoComparison>]
 type Device =
     {
         /// The index that the handle was asked for with.
@@ -155,6 +162,7 @@ type Device =
     }
 
 /// What stays the same of a device.
+[<NoComparison>]
 type Identity =
     {
         /// nvmlDeviceGetName; empty when unknown.
@@ -166,7 +174,7 @@ type Identity =
     }
 
 /// How far the library was opened.
-[<RequireQualifiedAccess>]
+[<RequireQualifiedAccess; NoComparison>]
 type State =
     /// Nobody has tried yet, or nobody wants it.
     | NotTried
@@ -384,6 +392,29 @@ let processes (buffer: ReadOnlySpan<byte>) (count: int) (expected: int) : Comput
 
     ComputeProcess.limited (found.ToArray())
 
+/// Those that compute: what nvmlDeviceGetComputeRunningProcesses gave, and beside it the clients of MPS. Whether the list is known is the first
+/// call's to say: most boards have no MPS, and many libraries do not know the second.
+[<CompiledName "Computing">]
+let computing (processes: Call<ComputeProcess[]>) (clients: Call<ComputeProcess[]>) : Call<ComputeProcess[]> =
+    if processes.Code <> 0 || clients.Code <> 0 then
+        processes
+    else
+        { processes with
+            Value = ComputeProcess.limited (ComputeProcess.together processes.Value clients.Value)
+        }
+
+/// Those that draw and do not compute as well.
+[<CompiledName "Drawing">]
+let drawing (computing: Call<ComputeProcess[]>) (graphics: Call<ComputeProcess[]>) : Call<ComputeProcess[]> =
+    if graphics.Code <> 0 || computing.Code <> 0 then
+        graphics
+    else
+        { graphics with
+            Value =
+                graphics.Value
+                |> Array.filter (fun one -> computing.Value |> Array.forall (fun other -> other.Pid <> one.Pid))
+        }
+
 /// The processes with their names, which `nameOf` finds; empty for one that is unknown.
 [<CompiledName "Named">]
 let named (nameOf: Func<int, string>) (processes: ComputeProcess[]) : ComputeProcess[] =
@@ -396,7 +427,8 @@ let named (nameOf: Func<int, string>) (processes: ComputeProcess[]) : ComputePro
 // ---- From calls to GPUs ----------------------------------------------------------------------------------------------
 
 /// True for codes that say that this board or driver does not have the value, which is no fault.
-let private isAbsence (code: int) =
+[<CompiledName "IsAbsence">]
+let isAbsence (code: int) : bool =
     match code with
     | 3
     | 13
@@ -506,10 +538,10 @@ let private watts (complaints: Complaints) query (call: Call<uint32>) : float<W>
     | ValueSome value -> ValueSome(wattsOfMilli (LanguagePrimitives.UInt32WithMeasure value))
     | ValueNone -> ValueNone
 
-/// The number in a field value, whatever its type; none for a negative one and for all ones.
-let private fieldNumber (complaints: Complaints) query (field: Field) : uint64 voption =
+/// The number in a field value, whatever its type; none for a negative one, for all ones, and where there is no value.
+[<CompiledName "NumberOf">]
+let numberOf (field: Field) : uint64 voption =
     if field.Return <> 0 then
-        complaints.Add(query, field.Return)
         ValueNone
     else
         // nvmlValueType_t
@@ -528,6 +560,12 @@ let private fieldNumber (complaints: Complaints) query (field: Field) : uint64 v
         | 5 when int32 field.Bits >= 0 -> ValueSome(uint64 (int32 field.Bits))
         | 6 -> ValueSome(uint64 (uint16 field.Bits))
         | _ -> ValueNone
+
+let private fieldNumber (complaints: Complaints) query (field: Field) : uint64 voption =
+    if field.Return <> 0 then
+        complaints.Add(query, field.Return)
+
+    numberOf field
 
 let private pcieRate (complaints: Complaints) query (call: Call<uint32>) : float<B / s> voption =
     match number complaints query call with
@@ -549,7 +587,9 @@ let private nothingCostly: Costly =
         PcieSent = failed NotSupported
         NvlinkReceived = failedField NotSupported
         NvlinkSent = failedField NotSupported
+        ClockSmMax = failed NotSupported
         Processes = failed NotSupported
+        GraphicsProcesses = failed NotSupported
         MigProcesses = [||]
     }
 
@@ -563,12 +603,13 @@ let private xidCount (xid: Xid voption) : uint64 voption =
     | ValueSome events -> ValueSome events.Count
     | ValueNone -> ValueNone
 
-let private processesOf (complaints: Complaints) (call: Call<ComputeProcess[]>) : ComputeProcess[] voption =
+let private processesOf (complaints: Complaints) query (call: Call<ComputeProcess[]>) : ComputeProcess[] voption =
     if call.Code = 0 then
         ValueSome call.Value
     else
-        complaints.Add("processes", call.Code)
+        complaints.Add(query, call.Code)
         ValueNone
+
 
 let private migDeviceOf (complaints: Complaints) (costly: Costly) (mig: Mig) : MigDevice =
     {
@@ -584,7 +625,7 @@ let private migDeviceOf (complaints: Complaints) (costly: Costly) (mig: Mig) : M
                 costly.MigProcesses
                 |> Array.tryFind (fun (struct (index, _)) -> index = mig.Index)
             with
-            | Some(struct (_, call)) -> processesOf complaints call
+            | Some(struct (_, call)) -> processesOf complaints "processes" call
             | None -> ValueNone
         XidLast = xidLast mig.Xid
         XidCount = xidCount mig.Xid
@@ -666,6 +707,7 @@ let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
                 counter complaints "throttle reasons" device.ThrottleReasons
                 |> ValueOption.map Throttle.reasonsOf
             ClockSm = measure complaints "SM clock" Plausible.smClock device.ClockSm
+            ClockSmMax = measure complaints "highest SM clock" Plausible.smClock costly.ClockSmMax
             ClockMemory = measure complaints "memory clock" Plausible.memoryClock device.ClockMemory
             PcieReceived = pcieRate complaints "PCIe throughput received" costly.PcieReceived
             PcieSent = pcieRate complaints "PCIe throughput sent" costly.PcieSent
@@ -697,7 +739,8 @@ let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
                     |> possible complaints "memory temperature" Plausible.temperature
                 | ValueNone -> ValueNone
             MigMode = migMode
-            ComputeProcesses = processesOf complaints costly.Processes
+            ComputeProcesses = processesOf complaints "processes" costly.Processes
+            GraphicsProcesses = processesOf complaints "graphics processes" costly.GraphicsProcesses
             MigDevices = migDevices
         }
 

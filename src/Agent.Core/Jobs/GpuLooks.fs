@@ -28,6 +28,12 @@ let private isSilent (gpu: Gpu) : bool =
     && gpu.Temperature.IsNone
     && gpu.Power.IsNone
 
+/// GPM's word where nothing else is known.
+let private orElse (work: GpuWork voption) (part: GpuWork -> float<B / s> voption) (known: float<B / s> voption) =
+    match known with
+    | ValueNone -> work |> ValueOption.bind part
+    | known -> known
+
 let private isHeld (gpu: Gpu) : bool =
     let holds processes =
         match processes with
@@ -35,12 +41,13 @@ let private isHeld (gpu: Gpu) : bool =
         | ValueNone -> false
 
     holds gpu.ComputeProcesses
+    || holds gpu.GraphicsProcesses
     || (match gpu.MigDevices with
         | ValueSome devices -> devices |> Array.exists (fun device -> holds device.ComputeProcesses)
         | ValueNone -> false)
 
-/// What one GPU did over an interval, from the reading before it to this one.
-let internal evidence (length: float<s>) (isLost: bool) (before: Gpu voption) (gpu: Gpu) : GpuEvidence =
+/// What one GPU did over an interval, from the reading before it to this one, and by its driver's own means where those are known.
+let internal evidence (length: float<s>) (isLost: bool) (work: GpuWork voption) (before: Gpu voption) (gpu: Gpu) : GpuEvidence =
     let counter (part: Gpu -> uint64<'u> voption) : float<'u> voption =
         Rates.grownBoth (before |> ValueOption.bind part) (part gpu)
 
@@ -57,22 +64,23 @@ let internal evidence (length: float<s>) (isLost: bool) (before: Gpu voption) (g
         IsSuspended = gpu.IsSuspended
         Busy = gpu.Utilization
         MemoryBusy = gpu.MemoryUtilization
-        SmActivity = ValueNone
-        TensorActivity = ValueNone
-        DramActivity = ValueNone
+        SmActivity = work |> ValueOption.bind _.SmActivity
+        TensorActivity = work |> ValueOption.bind _.TensorActivity
+        DramActivity = work |> ValueOption.bind _.DramActivity
         Power = gpu.Power
         PowerLimit = gpu.PowerLimit
         ClockSm = gpu.ClockSm
-        ClockSmMax = ValueNone
+        ClockSmMax = gpu.ClockSmMax
         Temperature = gpu.Temperature
         ThrottleReasons = gpu.ThrottleReasons |> ValueOption.defaultValue [||]
-        PowerViolation = ValueNone
-        ThermalViolation = ValueNone
-        PcieReceived = gpu.PcieReceived
-        PcieSent = gpu.PcieSent
+        PowerViolation = work |> ValueOption.bind _.PowerViolation
+        ThermalViolation = work |> ValueOption.bind _.ThermalViolation
+        PcieReceived = gpu.PcieReceived |> orElse work _.PcieIn
+        PcieSent = gpu.PcieSent |> orElse work _.PcieOut
         Nvlink =
             Rates.total [ counter _.NvlinkReceived; counter _.NvlinkSent ]
             |> Rates.perSecond length
+            |> orElse work _.NvlinkBoth
         MemoryUsed = gpu.MemoryUsed
         MemoryTotal = gpu.MemoryTotal
         Xid = if newXid then gpu.XidLast else ValueNone
@@ -90,7 +98,8 @@ let internal between (length: float<s>) (before: Look) (after: Look) : GpuEviden
         before.Gpus |> Rates.find keyOf (keyOf gpu)
 
     Array.append
-        (after.Gpus |> Array.map (fun gpu -> evidence length false (earlier gpu) gpu))
+        (after.Gpus
+         |> Array.map (fun gpu -> evidence length false (GpuWork.ofGpu gpu after.Work) (earlier gpu) gpu))
         (after.LostGpus
-         |> Array.map (fun gpu -> evidence length true ValueNone gpu.WithoutValues))
+         |> Array.map (fun gpu -> evidence length true ValueNone ValueNone gpu.WithoutValues))
     |> Array.sortWith (fun one other -> compare struct (one.Index, one.IsLost) struct (other.Index, other.IsLost))

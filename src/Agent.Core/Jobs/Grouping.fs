@@ -14,6 +14,8 @@ type Holding =
         Pid: int
         /// The GPU or the MIG instance, with the memory that this process holds there.
         Gpu: JobGpu
+        /// True for one that draws and computes nothing. It belongs to the job that it is part of, but makes none: a display server is no job.
+        IsGraphics: bool
     }
 
 /// The processes of one job.
@@ -48,7 +50,7 @@ module Grouping =
     [<Literal>]
     let MostJobs = 64
 
-    let private holdingsIn (index: int) (uuid: string) (processes: ComputeProcess[] voption) : Holding[] =
+    let private holdingsIn (isGraphics: bool) (index: int) (uuid: string) (processes: ComputeProcess[] voption) : Holding[] =
         match processes with
         | ValueNone -> [||]
         | ValueSome processes ->
@@ -65,10 +67,11 @@ module Grouping =
                             Memory = one.MemoryUsed
                             SmShare = ValueNone
                         }
+                    IsGraphics = isGraphics
                 })
 
     /// Who holds what, by the lists of GPUs and of their MIG instances. A board that is divided may list the processes of its instances too; they
-    /// count there.
+    /// count there. Where nobody computes there is nobody.
     [<CompiledName "Holdings">]
     let holdings (gpus: Gpu[]) : Holding[] =
         gpus
@@ -77,14 +80,17 @@ module Grouping =
                 match gpu.MigDevices with
                 | ValueSome devices ->
                     devices
-                    |> Array.collect (fun device -> holdingsIn gpu.Index device.Uuid device.ComputeProcesses)
+                    |> Array.collect (fun device -> holdingsIn false gpu.Index device.Uuid device.ComputeProcesses)
                 | ValueNone -> [||]
 
             let whole =
-                holdingsIn gpu.Index gpu.Uuid gpu.ComputeProcesses
+                Array.append
+                    (holdingsIn false gpu.Index gpu.Uuid gpu.ComputeProcesses)
+                    (holdingsIn true gpu.Index gpu.Uuid gpu.GraphicsProcesses)
                 |> Array.filter (fun one -> inside |> Array.forall (fun other -> other.Pid <> one.Pid))
 
             Array.append whole inside)
+        |> fun all -> if all |> Array.forall _.IsGraphics then [||] else all
 
     /// So much of a container's id is enough to know it by, as Docker shows it.
     [<Literal>]
@@ -134,6 +140,8 @@ module Grouping =
         let processes = table.Values |> Seq.sortBy _.Pid |> Array.ofSeq
         let holders = HashSet<int>(holdings |> Seq.map _.Pid)
 
+        let computing = HashSet<int>(holdings |> Seq.filter (fun one -> not one.IsGraphics) |> Seq.map _.Pid)
+
         let keys = Dictionary<int, string>()
 
         for one in processes do
@@ -142,7 +150,7 @@ module Grouping =
         let wanted =
             HashSet<string>(
                 processes
-                |> Seq.filter (fun one -> holders.Contains one.Pid)
+                |> Seq.filter (fun one -> computing.Contains one.Pid)
                 |> Seq.map (fun one -> keys[one.Pid])
             )
 

@@ -295,7 +295,7 @@ let between (length: float<s>) (host: HostEvidence) (look: Look) (before: JobCou
                 else
                     ValueNone
             | ValueNone -> ValueNone
-        Gpus = group.Gpus
+        Gpus = GpuShares.ofJob look group
         Processes = group.Drivers.Length + group.Loaders.Length + group.Others.Length
         Threads = after.Processes |> Array.sumBy _.Threads
         Loaders = loaderShares.Length

@@ -207,6 +207,8 @@ type Look =
         InterfaceNames: string[]
         /// The GPUs by the newest reading.
         Gpus: Gpu[]
+        /// What those in use did, as far as their driver tells.
+        Work: GpuWork[]
         /// GPUs that were there before, and are not now though nobody took them out.
         LostGpus: Gpu[]
         /// Why no GPU can be read; empty while all is well.

@@ -58,6 +58,12 @@ internal sealed class GpuSource
     /// <summary>The newest reading that is young enough; null while there is none.</summary>
     public GpuReading? Newest => program is { } asked ? asked.Newest : thread.Newest;
 
+    /// <summary>What jobs did on the GPUs in use; nothing before <see cref="WatchWork"/>, nor from nvidia-smi, which does not tell it.</summary>
+    public GpuWork[] Work => program is null && !isReleased ? library?.Work ?? [] : [];
+
+    /// <summary>From now on what jobs do on GPUs is read as well.</summary>
+    public void WatchWork() => library?.WatchWork();
+
     /// <summary>The name that metrics tell its state by.</summary>
     public string Name => thread.Name;
 
@@ -74,6 +80,7 @@ internal sealed class GpuSource
     public SourceError[] Faults => SourceErrors.Together(
         Hanging is { Length: > 0 } hanging ? [SourceError.NewUnreadable(Nvml.Source, hanging)] : [],
         library?.Hanging ?? [],
+        library?.WorkFaults ?? [],
         (program is { } asked ? asked.Faults : thread.Last?.Faults) ?? []);
 
     /// <summary>Says so when a call of the library has not returned for too long.</summary>

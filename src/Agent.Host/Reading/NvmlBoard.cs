@@ -20,6 +20,7 @@ internal sealed class NvmlBoard(
     Nvml.Identity identity,
     AgentClock clock)
 {
+    private const int NotSupported = 3;
     private const uint MemoryTemperatureField = 82;
     private const uint NvlinkSentField = 138;
     private const uint NvlinkReceivedField = 139;
@@ -37,6 +38,8 @@ internal sealed class NvmlBoard(
     private int refusal;
     private int call;
     private MigInstance[] migInstances = [];
+    private volatile BoardUsers users = BoardUsers.None;
+    private BoardWork? work;
     private TimeSpan migUntil;
 
     /// <summary>Who it is.</summary>
@@ -59,6 +62,24 @@ internal sealed class NvmlBoard(
 
     /// <summary>The code after which only a new opening helps; 0 while there was none.</summary>
     public int Lost => lost;
+
+    /// <summary>True when somebody used it at the newest costly reading.</summary>
+    public bool IsUsed => users.Any;
+
+    /// <summary>What jobs did on it since the reading before; null while nobody uses it, and while it may not be asked. For one thread at a time.</summary>
+    public NvmlWork.Calls? ReadWork()
+    {
+        if (!Answers || !users.Any)
+        {
+            FreeWork();
+            return null;
+        }
+
+        return (work ??= new(library.Work, handle.Value, index, identity.Uuid, clock)).Read(users);
+    }
+
+    /// <summary>Gives back what readings of jobs hold. No other thread may be in <see cref="ReadWork"/>.</summary>
+    public void FreeWork() => work?.Free();
 
     /// <summary>What changes from second to second, with what the other threads found.</summary>
     public Nvml.Device Read(FSharpValueOption<Nvml.Costly> costly, XidCounts xids)
@@ -124,21 +145,38 @@ internal sealed class NvmlBoard(
     }
 
     /// <summary>What takes long: 20 ms for each direction of PCIe, and a file for each process.</summary>
-    public Nvml.Costly ReadCostly(ref byte[] buffer, Func<int, string> nameOf)
+    /// <param name="buffer">For lists of processes; is made larger when they do not fit.</param>
+    /// <param name="nameOf">Finds the name of a process.</param>
+    /// <param name="withGraphics">Whether those that only draw are wanted as well.</param>
+    public Nvml.Costly ReadCostly(ref byte[] buffer, Func<int, string> nameOf, bool withGraphics)
     {
         var device = handle.Value;
         var processes = Noted(library.Processes(device, ref buffer));
+        var graphics = withGraphics
+            ? Nvml.Drawing(processes, Noted(library.GraphicsProcesses(device, ref buffer)))
+            : new(NotSupported, []);
         var migProcesses = new List<ValueTuple<int, Nvml.Call<ComputeProcess[]>>>();
+        var used = new List<BoardUsers.Instance>();
+        var isDivided = false;
 
         // What an instance runs is told without the right to ask for the whole board.
         if (Noted(library.MigMode(device)) is { Code: 0, Value: not 0 })
         {
+            isDivided = true;
+
             foreach (var instance in FindMig(device))
             {
                 var own = library.Processes(instance.Handle, ref buffer);
                 migProcesses.Add((instance.Index, new(own.Code, Nvml.Named(nameOf, own.Value))));
+
+                if (own.Value.Length > 0 && instance.GpuInstance.Code == 0)
+                {
+                    used.Add(new((int)instance.GpuInstance.Value, instance.Uuid.Value));
+                }
             }
         }
+
+        users = new(!isDivided && processes.Value.Length > 0, [.. used]);
 
         return new(
             eccUncorrected: Noted(library.EccErrors(device, uncorrected: true)),
@@ -148,7 +186,9 @@ internal sealed class NvmlBoard(
             pcieSent: Noted(library.PcieThroughput(device, received: false)),
             nvlinkReceived: Noted(library.Field(device, NvlinkReceivedField, AllLinks)),
             nvlinkSent: Noted(library.Field(device, NvlinkSentField, AllLinks)),
+            clockSmMax: Noted(library.ClockSmMax(device)),
             processes: new(processes.Code, Nvml.Named(nameOf, processes.Value)),
+            graphicsProcesses: new(graphics.Code, Nvml.Named(nameOf, graphics.Value)),
             migProcesses: [.. migProcesses]);
     }
 

@@ -43,6 +43,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     private readonly delegate* unmanaged<nint, uint*, int> managementLimit;
     private readonly delegate* unmanaged<nint, ulong*, int> throttleReasons;
     private readonly delegate* unmanaged<nint, uint, uint*, int> clock;
+    private readonly delegate* unmanaged<nint, uint, uint*, int> maxClock;
     private readonly delegate* unmanaged<nint, uint*, int> linkGeneration;
     private readonly delegate* unmanaged<nint, uint*, int> linkWidth;
     private readonly delegate* unmanaged<nint, ulong*, int> energy;
@@ -57,8 +58,9 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     private readonly delegate* unmanaged<nint, uint, uint, ulong*, int> eccErrors;
     private readonly delegate* unmanaged<nint, uint*, uint*, uint*, uint*, int> remappedRows;
     private readonly delegate* unmanaged<nint, uint, uint*, int> pcieThroughput;
-    private readonly delegate* unmanaged<nint, uint*, byte*, int> processes;
-    private readonly int processEntry;
+    private readonly ProcessList computing;
+    private readonly ProcessList clients;
+    private readonly ProcessList drawing;
     private readonly delegate* unmanaged<nint*, int> createEvents;
     private readonly delegate* unmanaged<nint, int> freeEvents;
     private readonly delegate* unmanaged<nint, ulong, nint, int> registerEvents;
@@ -87,6 +89,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
         throttleReasons = (delegate* unmanaged<nint, ulong*, int>)Find(
             "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons");
         clock = (delegate* unmanaged<nint, uint, uint*, int>)Find("nvmlDeviceGetClockInfo");
+        maxClock = (delegate* unmanaged<nint, uint, uint*, int>)Find("nvmlDeviceGetMaxClockInfo");
         linkGeneration = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetCurrPcieLinkGeneration");
         linkWidth = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetCurrPcieLinkWidth");
         energy = (delegate* unmanaged<nint, ulong*, int>)Find("nvmlDeviceGetTotalEnergyConsumption");
@@ -101,17 +104,23 @@ internal sealed unsafe class NvmlLibrary : IDisposable
         eccErrors = (delegate* unmanaged<nint, uint, uint, ulong*, int>)Find("nvmlDeviceGetTotalEccErrors");
         remappedRows = (delegate* unmanaged<nint, uint*, uint*, uint*, uint*, int>)Find("nvmlDeviceGetRemappedRows");
         pcieThroughput = (delegate* unmanaged<nint, uint, uint*, int>)Find("nvmlDeviceGetPcieThroughput");
-        processes = (delegate* unmanaged<nint, uint*, byte*, int>)Find(
-            "nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2");
-        processEntry = processes is null ? 16 : 24;
-        processes = processes is null
-            ? (delegate* unmanaged<nint, uint*, byte*, int>)Find("nvmlDeviceGetComputeRunningProcesses")
-            : processes;
+        computing = new(
+            Find("nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2"),
+            Find("nvmlDeviceGetComputeRunningProcesses"));
+        clients = new(
+            Find("nvmlDeviceGetMPSComputeRunningProcesses_v3", "nvmlDeviceGetMPSComputeRunningProcesses_v2"),
+            Find("nvmlDeviceGetMPSComputeRunningProcesses"));
+        drawing = new(
+            Find("nvmlDeviceGetGraphicsRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses_v2"),
+            Find("nvmlDeviceGetGraphicsRunningProcesses"));
         createEvents = (delegate* unmanaged<nint*, int>)Find("nvmlEventSetCreate");
         freeEvents = (delegate* unmanaged<nint, int>)Find("nvmlEventSetFree");
         registerEvents = (delegate* unmanaged<nint, ulong, nint, int>)Find("nvmlDeviceRegisterEvents");
         waitForEvent = (delegate* unmanaged<nint, NvmlEventData*, uint, int>)Find("nvmlEventSetWait_v2", "nvmlEventSetWait");
     }
+
+    /// <summary>What tells of jobs, looked up at its first use. For the one thread that reads it.</summary>
+    public NvmlWorkCalls Work => field ??= new(library);
 
     /// <summary>What was loaded.</summary>
     public string Path { get; }
@@ -238,6 +247,9 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     /// <summary>nvmlDeviceGetClockInfo of NVML_CLOCK_MEM.</summary>
     public Nvml.Call<uint> ClockMemory(nint device) => Number(clock, device, 2);
 
+    /// <summary>nvmlDeviceGetMaxClockInfo of NVML_CLOCK_SM.</summary>
+    public Nvml.Call<uint> ClockSmMax(nint device) => Number(maxClock, device, 1);
+
     /// <summary>nvmlDeviceGetCurrPcieLinkGeneration.</summary>
     public Nvml.Call<uint> PcieLinkGeneration(nint device) => Number(linkGeneration, device);
 
@@ -298,12 +310,18 @@ internal sealed unsafe class NvmlLibrary : IDisposable
         return new(code == Success ? value.NvmlReturn : code, (int)value.ValueType, value.Value);
     }
 
-    /// <summary>nvmlDeviceGetComputeRunningProcesses, its newest version that there is.</summary>
+    /// <summary>nvmlDeviceGetComputeRunningProcesses, its newest version that there is, with what nvmlDeviceGetMPSComputeRunningProcesses adds.</summary>
     /// <param name="device">Whose processes.</param>
     /// <param name="buffer">Is made larger when there are more processes than fit.</param>
-    public Nvml.Call<ComputeProcess[]> Processes(nint device, ref byte[] buffer)
+    public Nvml.Call<ComputeProcess[]> Processes(nint device, ref byte[] buffer) =>
+        Nvml.Computing(ListOf(computing, device, ref buffer), ListOf(clients, device, ref buffer));
+
+    /// <summary>nvmlDeviceGetGraphicsRunningProcesses, likewise.</summary>
+    public Nvml.Call<ComputeProcess[]> GraphicsProcesses(nint device, ref byte[] buffer) => ListOf(drawing, device, ref buffer);
+
+    private static Nvml.Call<ComputeProcess[]> ListOf(ProcessList list, nint device, ref byte[] buffer)
     {
-        while (processes is not null)
+        while (list.IsThere)
         {
             buffer.AsSpan().Fill(Nvml.Untouched);
             var room = (uint)(buffer.Length / Nvml.LargestProcessEntry);
@@ -312,7 +330,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
 
             fixed (byte* entries = buffer)
             {
-                code = processes(device, &found, entries);
+                code = list.Get(device, &found, entries);
             }
 
             // There may be more again when it is asked again.
@@ -322,7 +340,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
                 continue;
             }
 
-            return new(code, code == Success ? Nvml.Processes(buffer, (int)Math.Min(found, room), processEntry) : []);
+            return new(code, code == Success ? Nvml.Processes(buffer, (int)Math.Min(found, room), list.Entry) : []);
         }
 
         return new(FunctionNotFound, []);
@@ -392,7 +410,10 @@ internal sealed unsafe class NvmlLibrary : IDisposable
         return new(function is null ? FunctionNotFound : function(device, &value), value);
     }
 
-    private void* Find(params ReadOnlySpan<string> names)
+    private void* Find(params ReadOnlySpan<string> names) => Find(library, names);
+
+    /// <summary>The first function of these names that a library has; null without any.</summary>
+    internal static void* Find(nint library, params ReadOnlySpan<string> names)
     {
         foreach (var candidate in names)
         {
@@ -403,5 +424,23 @@ internal sealed unsafe class NvmlLibrary : IDisposable
         }
 
         return null;
+    }
+
+    /// <summary>A function that lists processes.</summary>
+    /// <param name="newer">Its second or third version, whose entries have 24 bytes; null without one.</param>
+    /// <param name="oldest">Its first version, whose entries have 16.</param>
+    private readonly struct ProcessList(void* newer, void* oldest)
+    {
+        private readonly delegate* unmanaged<nint, uint*, byte*, int> function =
+            (delegate* unmanaged<nint, uint*, byte*, int>)(newer is null ? oldest : newer);
+
+        /// <summary>False where the library has no version of it.</summary>
+        public bool IsThere => function is not null;
+
+        /// <summary>The length of an entry.</summary>
+        public int Entry { get; } = newer is null ? 16 : 24;
+
+        /// <summary>Calls it.</summary>
+        public int Get(nint device, uint* count, byte* entries) => function(device, count, entries);
     }
 }

@@ -124,6 +124,11 @@ internal sealed class NvmlSession
             }
         }
 
+        foreach (var board in Boards)
+        {
+            board.FreeWork();
+        }
+
         library.Shutdown();
         library.Dispose();
         return true;

@@ -14,6 +14,9 @@ internal sealed class NvmlSource
     /// <summary>From one round of costly queries to the next, at least.</summary>
     private static readonly TimeSpan CostlyPeriod = TimeSpan.FromSeconds(5);
 
+    /// <summary>From one reading of what jobs do to the next.</summary>
+    private static readonly TimeSpan WorkPeriod = TimeSpan.FromSeconds(2);
+
     /// <summary>An installation of the driver is noticed after this time.</summary>
     private static readonly TimeSpan LookAgain = TimeSpan.FromSeconds(30);
 
@@ -29,14 +32,18 @@ internal sealed class NvmlSource
     private readonly Action<string, Exception>? onDefect;
     private readonly string path;
     private readonly string procFs;
+    private readonly TimeSpan longestAge;
     private readonly TimeSpan longestCostlyAge;
     private readonly AgentClock clock;
     private readonly SlowSource<CostlyReading> costly;
+    private readonly SlowSource<GpuWorkReading> work;
     private readonly RuntimePower power;
     private readonly XidCounts xids = new();
     private readonly ProcessNames names;
     private readonly object gate = new();
     private CostlyReading newestCostly = CostlyReading.None;
+    private volatile bool isWorkWatched;
+    private bool isUsed;
     private byte[] processBuffer = new byte[64 * Nvml.LargestProcessEntry];
     private NvmlSession? session;
     private Nvml.Identity[] identities = [];
@@ -64,6 +71,7 @@ internal sealed class NvmlSource
     {
         this.path = path;
         this.procFs = procFs;
+        this.longestAge = longestAge;
         names = new(procFs);
         power = new(sysFs);
         this.clock = clock;
@@ -72,6 +80,7 @@ internal sealed class NvmlSource
         // Twice the period, because the newest reading is always almost one period old.
         longestCostlyAge = longestAge > period * 2 ? longestAge : period * 2;
         costly = new("gpu costly", clock, longestCostlyAge, () => ReadCostly(period), onDefect);
+        work = new("gpu work", clock, longestAge, ReadWork, onDefect);
         this.onDefect = onDefect;
     }
 
@@ -84,6 +93,12 @@ internal sealed class NvmlSource
     /// <summary>True once the library was open.</summary>
     public bool WasOpen => everOpened;
 
+    /// <summary>What jobs did on the GPUs in use; nothing before <see cref="WatchWork"/>.</summary>
+    public GpuWork[] Work => work.Newest?.Work ?? [];
+
+    /// <summary>What could not be read of that.</summary>
+    public SourceError[] WorkFaults => work.Newest?.Faults ?? [];
+
     /// <summary>What calls that do not return keep from being told or mended.</summary>
     public SourceError[] Hanging => SourceErrors.Together(
         costly.IsOverdue
@@ -91,6 +106,9 @@ internal sealed class NvmlSource
                 SourceError.NewUnreadable(
                     $"{Nvml.Source} (PCIe, NVLink, ECC, processes)", $"no answer for {longestCostlyAge.TotalSeconds:0.#} s"),
             ]
+            : [],
+        isWorkWatched && work.IsOverdue
+            ? [SourceError.NewUnreadable($"{Nvml.Source} (GPM, violation times, process utilization)", $"no answer for {longestAge.TotalSeconds:0.#} s")]
             : [],
         isStuck
             ? [
@@ -145,6 +163,19 @@ internal sealed class NvmlSource
         return Nvml.Interpret(devices);
     }
 
+    /// <summary>
+    /// From now on what jobs do is read as well, on a thread of its own, while somebody uses a GPU: GPM, violation times, the utilisation of
+    /// processes, and who only draws.
+    /// </summary>
+    public void WatchWork()
+    {
+        if (!isWorkWatched)
+        {
+            isWorkWatched = true;
+            work.Start();
+        }
+    }
+
     /// <summary>Closes the library as soon as no call is under way, so that a GPU can be reset or divided; the next reading opens it.</summary>
     public void Release()
     {
@@ -166,6 +197,7 @@ internal sealed class NvmlSource
     public void Stop()
     {
         costly.Stop();
+        work.Stop();
 
         lock (gate)
         {
@@ -281,12 +313,55 @@ internal sealed class NvmlSource
             {
                 if (board.Answers && !open.IsLeaving)
                 {
-                    read[board.Key] = (board.ReadCostly(ref processBuffer, names.Of), clock.Elapsed);
+                    read[board.Key] = (board.ReadCostly(ref processBuffer, names.Of, isWorkWatched), clock.Elapsed);
                 }
             }
 
             newestCostly = new(read);
+            var wasUsed = isUsed;
+            isUsed = Array.Exists(open.Boards, static board => board.IsUsed);
+
+            if (isUsed && !wasUsed)
+            {
+                work.Refresh();
+            }
+
             return new(newestCostly, period);
+        }
+        finally
+        {
+            open.Leave();
+        }
+    }
+
+    private SlowReading<GpuWorkReading> ReadWork()
+    {
+        NvmlSession? open;
+
+        lock (gate)
+        {
+            open = session;
+        }
+
+        if (open is null || !open.TryEnter())
+        {
+            return new(GpuWorkReading.None, WorkPeriod);
+        }
+
+        try
+        {
+            var read = new List<NvmlWork.Calls>();
+
+            foreach (var board in open.Boards)
+            {
+                if (!open.IsLeaving && board.ReadWork() is { } calls)
+                {
+                    read.Add(calls);
+                }
+            }
+
+            // Nothing changes for a machine that nobody uses before the next costly reading, which says so.
+            return read.Count == 0 ? new(GpuWorkReading.None, CostlyPeriod) : new(NvmlWork.Interpret([.. read]), WorkPeriod);
         }
         finally
         {

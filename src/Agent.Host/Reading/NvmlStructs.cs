@@ -126,3 +126,74 @@ internal struct NvmlFieldValue
     /// <summary>A union of eight bytes.</summary>
     public ulong Value;
 }
+
+/// <summary>nvmlGpmSupport_t.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct NvmlGpmSupport
+{
+    /// <summary>NVML_GPM_SUPPORT_VERSION, a plain number.</summary>
+    public const uint Version1 = 1;
+
+    /// <summary>Which layout this is.</summary>
+    public uint Version;
+
+    /// <summary>1 where GPM can be read.</summary>
+    public uint IsSupportedDevice;
+}
+
+/// <summary>nvmlGpmMetric_t.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct NvmlGpmMetric
+{
+    /// <summary>nvmlGpmMetricId_t: what is asked for.</summary>
+    public uint MetricId;
+
+    /// <summary>nvmlReturn_t of this metric.</summary>
+    public int NvmlReturn;
+
+    /// <summary>In the metric's unit.</summary>
+    public double Value;
+
+    /// <summary>The library's text, or null.</summary>
+    public nint ShortName;
+
+    /// <summary>Likewise.</summary>
+    public nint LongName;
+
+    /// <summary>Likewise.</summary>
+    public nint Unit;
+}
+
+/// <summary>nvmlGpmMetricsGet_t without the metrics, which follow it.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct NvmlGpmMetricsGet
+{
+    /// <summary>NVML_GPM_METRICS_GET_VERSION, a plain number that stayed the same while the list of metrics grew.</summary>
+    public const uint Version1 = 1;
+
+    /// <summary>24 bytes, and 40 for each of 333 metrics: NVML_GPM_METRIC_MAX of CUDA 13, 98 in the first version.</summary>
+    public const int Bytes = 24 + (40 * 333);
+
+    /// <summary>Which layout this is.</summary>
+    public uint Version;
+
+    /// <summary>How many metrics follow.</summary>
+    public uint NumMetrics;
+
+    /// <summary>The older sample.</summary>
+    public nint Sample1;
+
+    /// <summary>The newer sample.</summary>
+    public nint Sample2;
+}
+
+/// <summary>nvmlViolationTime_t.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct NvmlViolationTime
+{
+    /// <summary>Microseconds.</summary>
+    public ulong ReferenceTime;
+
+    /// <summary>Nanoseconds.</summary>
+    public ulong ViolationTime;
+}

@@ -266,6 +266,7 @@ internal sealed class SlowSources
 
     private void StartJobs()
     {
+        gpus.WatchWork();
         var reader = newJobs();
         reader.Start();
         jobs = reader;
@@ -275,7 +276,10 @@ internal sealed class SlowSources
         // While the driver may be replaced nothing is known of them, which is no fault.
         gpus.IsReleased ? null : gpus.Newest,
         gpus.Newest is { Gpus.Length: > 0 } ? "" : gpus.Finding is { Advice.Length: > 0 } finding ? finding.Summary : "",
-        devices.Newest ?? Devices.Unknown);
+        devices.Newest ?? Devices.Unknown)
+    {
+        Work = gpus.Work,
+    };
 
     private static TimeSpan Longest(TimeSpan one, TimeSpan other) => one > other ? one : other;
 

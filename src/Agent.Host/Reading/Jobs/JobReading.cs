@@ -7,7 +7,11 @@ namespace Agent.Host.Reading.Jobs;
 /// <param name="Gpus">The newest reading; null while there is none.</param>
 /// <param name="DriverProblem">Why no GPU can be read; empty while all is well.</param>
 /// <param name="Devices">What the machine's devices are.</param>
-internal sealed record JobInputs(GpuReading? Gpus, string DriverProblem, Devices.Known Devices);
+internal sealed record JobInputs(GpuReading? Gpus, string DriverProblem, Devices.Known Devices)
+{
+    /// <summary>What those in use did, as far as their driver tells.</summary>
+    public GpuWork[] Work { get; init; } = [];
+}
 
 /// <summary>How much of processes can be read. Null for what was not needed yet.</summary>
 /// <param name="Io">/proc/PID/io, of other users' processes with CAP_SYS_PTRACE only.</param>

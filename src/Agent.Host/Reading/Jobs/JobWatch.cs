@@ -269,6 +269,7 @@ internal sealed class JobWatch : IDisposable
             diskNames: settings.Disks,
             interfaceNames: settings.Interfaces,
             gpus: gpus,
+            work: told.Work,
             lostGpus: lost.Find(told.Gpus),
             driverProblem: told.DriverProblem,
             detail: settings.JobDetail,

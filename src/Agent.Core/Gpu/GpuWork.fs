@@ -1,0 +1,97 @@
+namespace Agent.Core.Gpu
+
+open Agent.Core
+open Agent.Core.Units
+
+/// What a process did on a GPU.
+[<NoEquality; NoComparison>]
+type ProcessShare =
+    {
+        /// Its number, as `ComputeProcess` has it.
+        Process: int
+        /// Its share of the multiprocessors' time.
+        Share: float<percent>
+    }
+
+/// What a MIG instance did.
+[<NoEquality; NoComparison>]
+type InstanceWork =
+    {
+        /// `MIG-…`.
+        Instance: string
+        /// Share of its multiprocessors' time in which they had work.
+        Activity: float<percent> voption
+    }
+
+/// What one GPU did over the time between two readings, as jobs are judged by it. It is read beside the sampling, and only while somebody uses the GPU.
+[<NoEquality; NoComparison>]
+type GpuWork =
+    {
+        /// The driver's index.
+        GpuIndex: int
+        /// `GPU-…`; empty when unknown.
+        GpuUuid: string
+        /// Share of the multiprocessors' time in which they had work (GPM); of a board that is divided the mean of the instances in use.
+        SmActivity: float<percent> voption
+        /// Share of the tensor cores' time, likewise.
+        TensorActivity: float<percent> voption
+        /// Share of the memory's bandwidth, likewise.
+        DramActivity: float<percent> voption
+        /// Received over PCIe (GPM).
+        PcieIn: float<B / s> voption
+        /// Sent over PCIe (GPM).
+        PcieOut: float<B / s> voption
+        /// Over NVLink, both ways (GPM).
+        NvlinkBoth: float<B / s> voption
+        /// Share of the time slowed for the power limit.
+        PowerViolation: float<percent> voption
+        /// Share of the time slowed for heat.
+        ThermalViolation: float<percent> voption
+        /// The processes that did something; none where the driver does not tell.
+        Shares: ProcessShare[] voption
+        /// The MIG instances in use.
+        Instances: InstanceWork[]
+    }
+
+/// All GPUs that are in use.
+[<NoEquality; NoComparison>]
+type GpuWorkReading =
+    {
+        /// In the order of the driver.
+        Work: GpuWork[]
+        /// What could not be read; each costs its own field.
+        Faults: SourceError[]
+    }
+
+    /// Nobody uses a GPU, or nothing tells what it does.
+    static member val None: GpuWorkReading = { Work = [||]; Faults = [||] }
+
+/// Finding what belongs to a GPU.
+[<RequireQualifiedAccess>]
+module GpuWork =
+    /// What this GPU did; none when that is not known.
+    [<CompiledName "Of">]
+    let ofGpu (gpu: Gpu) (all: GpuWork[]) : GpuWork voption =
+        // An index may come to mean another GPU when one is lost.
+        match
+            all
+            |> Array.tryFind (fun work ->
+                if gpu.Uuid <> "" || work.GpuUuid <> "" then
+                    work.GpuUuid = gpu.Uuid
+                else
+                    work.GpuIndex = gpu.Index)
+        with
+        | Some work -> ValueSome work
+        | None -> ValueNone
+
+    /// The share of a process that is on the list of its GPU. One of which the driver says nothing did nothing, if all that it does tell of are on
+    /// that list too: one that is not may stand for it, as the server of MPS does for its clients, or have its number in another PID namespace.
+    [<CompiledName "ShareOf">]
+    let shareOf (listed: int[]) (pid: int) (work: GpuWork) : float<percent> voption =
+        match work.Shares with
+        | ValueNone -> ValueNone
+        | ValueSome shares ->
+            match shares |> Array.tryFind (fun one -> one.Process = pid) with
+            | Some one -> ValueSome one.Share
+            | None when shares |> Array.forall (fun one -> Array.contains one.Process listed) -> ValueSome 0.0<percent>
+            | None -> ValueNone
