@@ -18,6 +18,7 @@ let tests =
             TlsTests.tests
             FaultTests.tests
             GpuTests.tests
+            SlurmTests.tests
             CostTests.tests
             MetricsTests.tests
             RemoteWriteTests.tests
