@@ -10,23 +10,6 @@ open Agent.Tests
 open Agent.Tests.EndToEnd.AgentProcess
 open Expecto
 
-let private everything =
-    UnixFileMode.UserRead
-    ||| UnixFileMode.UserWrite
-    ||| UnixFileMode.UserExecute
-    ||| UnixFileMode.GroupRead
-    ||| UnixFileMode.GroupWrite
-    ||| UnixFileMode.GroupExecute
-    ||| UnixFileMode.OtherRead
-    ||| UnixFileMode.OtherWrite
-    ||| UnixFileMode.OtherExecute
-
-/// A folder that any user may write to.
-let openFolder (path: string) : string =
-    Directory.CreateDirectory path |> ignore
-    File.SetUnixFileMode(path, everything)
-    path
-
 /// Starts of daemons, jobs and their ends, each at most.
 let private patience = TimeSpan.FromSeconds 60.0
 
@@ -79,7 +62,7 @@ type Submitted =
 type Cluster(directory: string, tracking: string) =
     // Slurm names the cgroups after the node where several run on one machine.
     let node = $"agenttest{Environment.ProcessId}{tracking}"
-    let pidFolder = openFolder (Path.Combine(directory, "pids"))
+    let pidFolder = World.openFolder (Path.Combine(directory, "pids"))
     let configuration = Path.Combine(directory, "slurm.conf")
     let usesCgroups = (tracking = "cgroup")
     let mutable daemons: ProgramProcess list = []

@@ -135,7 +135,7 @@ let private withCluster (tracking: string) (test: string -> Submitted -> Submitt
             // The first user's job holds two GPUs, by two processes, with the other's between them.
             machine.Play(heldBy [ first.Pids[0]; second.Pids[0]; first.Pids[1] ])
             // The agent may run as somebody else.
-            openFolder machine.Directory |> ignore
+            World.openFolder machine.Directory |> ignore
             test machine.Library first second))
 
 let private job (submitted: Submitted) user ownerName name gpus loaders processes =
