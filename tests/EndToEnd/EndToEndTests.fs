@@ -19,6 +19,7 @@ let tests =
             FaultTests.tests
             GpuTests.tests
             SlurmTests.tests
+            WhyTests.tests
             CostTests.tests
             MetricsTests.tests
             RemoteWriteTests.tests
