@@ -368,6 +368,13 @@ let tests =
                     Expect.stringContains asNobody.Finding "io, environ cannot" "what nobody may read"
                     Expect.stringContains asNobody.Fix "jobs.conf" "what to do"
 
+                    // With nobody at the GPUs, what could be read of somebody is said.
+                    machine.Play((machineOf "" 1).Replace("process 4711 ", "# "))
+                    let _, output, _ = run words
+                    let idle = jobs output
+                    Expect.equal (idle.Verdict, idle.Cause) ("ok", "") idle.Finding
+                    Expect.stringStarts idle.Finding "nobody uses the GPUs now; control groups" "nobody"
+
                     // The number of no process, for the kernel gives none so high.
                     machine.Play(busy 4_194_305)
                     let _, output, _ = run words

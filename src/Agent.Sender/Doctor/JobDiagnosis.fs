@@ -1,7 +1,7 @@
 namespace Agent.Sender
 
 /// How much can be read of the processes that use the GPUs.
-[<NoComparison>]
+[<NoEquality; NoComparison>]
 type JobFact =
     {
         /// True where a GPU is read.
