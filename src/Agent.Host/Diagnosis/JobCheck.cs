@@ -33,43 +33,75 @@ internal sealed class JobCheck(Settings settings)
     public JobFact Look(Gpu[] gpus)
     {
         var procfs = new ProcessNames(settings.ProcFs).Root;
-        var named = Grouping.Holdings(gpus).Select(static one => one.Pid).Distinct().ToArray();
-        var seen = named.Where(pid => File.Exists($"{procfs}/{pid}/stat")).ToArray();
-        // Of a process outside of the agent's PID namespace some drivers give the number 0.
-        var nameless = gpus.Sum(static gpu => gpu.ComputeProcesses is { IsSome: true, Value: var all } ? all.Count(static one => one.Pid <= 0) : 0);
-        string[] tried = [.. seen.Take(MostProcesses).Select(pid => $"{procfs}/{pid}")];
-        string[] toldBy = seen.Length > 0 ? tried : [$"{procfs}/{Environment.ProcessId}"];
+        var named = new HashSet<int>();
+        var seen = new List<string>();
+
+        foreach (var one in Grouping.Holdings(gpus))
+        {
+            if (named.Add(one.Pid) && File.Exists($"{procfs}/{one.Pid}/stat"))
+            {
+                seen.Add($"{procfs}/{one.Pid}");
+            }
+        }
+
+        var holders = named.Count + Nameless(gpus);
+        string[] tried = [.. seen.Take(MostProcesses)];
+        string[] toldBy = tried.Length > 0 ? tried : [$"{procfs}/{Environment.ProcessId}"];
+        var mayReadAnybodys = tried.Length == 0 && MayReadAnybodys();
 
         return new JobFact(
             hasGpus: gpus.Length > 0,
-            holders: named.Length + nameless,
-            unseen: named.Length - seen.Length + nameless,
+            holders: holders,
+            unseen: holders - seen.Count,
             isBusy: gpus.Any(static gpu => gpu.Utilization is { IsSome: true, Value: > 0 }),
             isApart: new FileInfo("/proc/self/ns/pid").LinkTarget is { } space && space != FirstNamespace,
-            environment: seen.Length > 0 ? CanRead(tried, "environ") : MayReadAnybodys(),
-            io: seen.Length > 0 ? CanRead(tried, "io") : MayReadAnybodys(),
-            schedule: CanRead(toldBy, "schedstat"),
-            children: CanRead([.. toldBy.Select(static process => $"{process}/task/{Path.GetFileName(process)}")], "children"),
+            environment: mayReadAnybodys || CanRead(tried, static process => process + "/environ"),
+            io: mayReadAnybodys || CanRead(tried, static process => process + "/io"),
+            schedule: CanRead(toldBy, static process => process + "/schedstat"),
+            children: CanRead(toldBy, static process => $"{process}/task/{Path.GetFileName(process)}/children"),
             cgroups: new CgroupFiles(settings.SysFs, files).Versions);
     }
 
-    /// <summary>True for an agent that may look into every process and open every file.</summary>
-    private bool MayReadAnybodys()
+    /// <summary>Of a process outside of the agent's PID namespace some drivers give the number 0.</summary>
+    private static int Nameless(Gpu[] gpus)
     {
-        var held = files.Read("/proc/self/status", ProcessStatus.Capabilities)
-            .Match(static read => read.IsSome ? read.Value : 0, static _ => 0UL);
+        var count = 0;
 
-        return (held & SysPtrace) != 0 && (held & (DacOverride | DacReadSearch)) != 0;
+        foreach (var gpu in gpus)
+        {
+            if (gpu.ComputeProcesses is { IsSome: true, Value: var processes })
+            {
+                count += processes.Count(static one => one.Pid <= 0);
+            }
+        }
+
+        return count;
     }
 
-    /// <summary>True when one of the files can be read and none is refused; a process may have ended meanwhile.</summary>
-    private bool CanRead(string[] directories, string name)
-    {
-        FSharpResult<int, SourceError>[] read =
-        [
-            .. directories.Select(directory => files.Read($"{directory}/{name}", static text => FSharpResult<int, ParseError>.NewOk(text.Length))),
-        ];
+    /// <summary>True for an agent that may look into every process and open every file.</summary>
+    private bool MayReadAnybodys() =>
+        files.Read("/proc/self/status", ProcessStatus.Capabilities) is { IsOk: true, ResultValue: { IsSome: true, Value: var held } }
+        && (held & SysPtrace) != 0
+        && (held & (DacOverride | DacReadSearch)) != 0;
 
-        return read.Any(static one => one.IsOk) && read.All(static one => one.IsOk || one.ErrorValue.IsAbsent);
+    /// <summary>True when one of the files can be read and none is refused; a process may have ended meanwhile.</summary>
+    private bool CanRead(string[] processes, Func<string, string> file)
+    {
+        var canRead = false;
+
+        foreach (var process in processes)
+        {
+            // What they say is of no matter here, and a type that other readers use costs the executable nothing.
+            var read = files.Read(file(process), static _ => FSharpResult<string[], ParseError>.NewOk([]));
+
+            if (!read.IsOk && !read.ErrorValue.IsAbsent)
+            {
+                return false;
+            }
+
+            canRead |= read.IsOk;
+        }
+
+        return canRead;
     }
 }
