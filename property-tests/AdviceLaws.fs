@@ -101,6 +101,6 @@ let tests =
             lawOf wholeCases "any exchange is a row that is good or says what to do, on one line" exchange (fun exchange ->
                 let row = Diagnosis.ingest now exchange ValueNone
 
-                (row.Verdict = Verdict.Good) = (row.Fix = "")
+                (row.Result = CheckResult.Good) = (row.Fix = "")
                 && not (Seq.exists Char.IsControl row.Finding))
         ]

@@ -17,6 +17,7 @@ let private tests =
             Sys.SensorLaws.tests
             Jobs.JobFileLaws.tests
             Jobs.JobLaws.tests
+            Jobs.SlurmStepLaws.tests
             Gpu.NvidiaSmiLaws.tests
             Gpu.NvidiaSmiStreamLaws.tests
             Gpu.NvmlLaws.tests

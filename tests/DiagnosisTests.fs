@@ -13,16 +13,16 @@ open Expecto
 
 let private now = DateTimeOffset(2026, 2, 26, 12, 0, 0, TimeSpan.Zero)
 
-/// What is judged of a row: its verdict and its cause.
-let private judged (row: Row) = row.Verdict, row.Cause
+/// What is judged of a row: its result and its cause.
+let private judged (row: Row) = row.Result, row.Cause
 
-let private expect (verdict: Verdict, cause: string) (row: Row) =
-    Expect.equal (judged row) (verdict, cause) row.Finding
-    Expect.equal (row.Fix = "") (verdict = Verdict.Good) "a fix for what is not good, and none for what is"
+let private expect (result: CheckResult, cause: string) (row: Row) =
+    Expect.equal (judged row) (result, cause) row.Finding
+    Expect.equal (row.Fix = "") (result = CheckResult.Good) "a fix for what is not good, and none for what is"
 
-let private good = Verdict.Good, ""
-let private doubt cause = Verdict.Doubtful, cause
-let private bad cause = Verdict.Bad, cause
+let private good = CheckResult.Good, ""
+let private doubt cause = CheckResult.Doubtful, cause
+let private bad cause = CheckResult.Bad, cause
 
 let private doctor = settingsOf [ "--doctor" ] []
 let private full = settingsWith [ "--doctor" ]
@@ -320,7 +320,7 @@ let private failed failure =
     NvidiaSmiState.Failed(failure, "nvidia-smi cannot be read: exit code 9")
 
 /// Each case of a machine whose GPUs cannot be read, or not all of it.
-let private gpuCases: (string * GpuFact * (Verdict * string)) list =
+let private gpuCases: (string * GpuFact * (CheckResult * string)) list =
     let bare = surrounded (ValueSome 0) "" GpuNodes.Missing nothing
     let missing = NvidiaSmiState.Missing
 
@@ -663,6 +663,94 @@ let private surroundingTests =
                 <| fun () -> Diagnosis.container fact |> expect expected
         ]
 
+let private held: JobFact =
+    {
+        HasGpus = true
+        Holders = 2
+        Unseen = 0
+        IsBusy = true
+        IsApart = false
+        Environment = true
+        Io = true
+        Schedule = true
+        Children = true
+        Cgroups = "1 and 2"
+    }
+
+let private jobTests =
+    testList
+        "jobs"
+        [
+            for name, fact, expected, finding in
+                [
+                    "all is told",
+                    held,
+                    good,
+                    "2 processes use GPUs; control groups of version 1 and 2, schedstat, children, io, environ can be read"
+                    "a machine without GPUs says so, and nothing else",
+                    { held with
+                        HasGpus = false
+                        Io = false
+                        Environment = false
+                        Cgroups = ""
+                    },
+                    good,
+                    "none without GPUs"
+                    "nobody uses the GPUs",
+                    { held with
+                        Holders = 0
+                        IsBusy = false
+                        IsApart = true
+                        Cgroups = "2"
+                    },
+                    good,
+                    "nobody uses the GPUs now; control groups of version 2, schedstat, children, io, environ can be read"
+                    "what the kernel lacks costs nobody anything that could be mended",
+                    { held with
+                        Holders = 1
+                        Schedule = false
+                        Children = false
+                        Cgroups = ""
+                    },
+                    good,
+                    "1 process uses GPUs; io, environ can be read, control groups, schedstat, children cannot"
+                    "a service without the drop-in",
+                    { held with
+                        Io = false
+                        Environment = false
+                        Cgroups = "2"
+                    },
+                    doubt "jobs-in-part",
+                    "2 processes use GPUs; control groups of version 2, schedstat, children can be read, io, environ cannot"
+                    "processes of another PID namespace, or hidden ones",
+                    { held with Unseen = 1 },
+                    doubt "jobs-hidden",
+                    "1 of 2 processes that the driver names"
+                    "a container without the host's processes, whose driver names none",
+                    { held with
+                        Holders = 0
+                        IsApart = true
+                    },
+                    doubt "jobs-hidden",
+                    "GPUs are at work, and the driver names no process"
+                    "a GPU at work for something that is no compute process, on the host",
+                    { held with Holders = 0 },
+                    good,
+                    "nobody uses the GPUs now; control groups of version 1 and 2, schedstat, children, io, environ can be read"
+                ] do
+                testCase name
+                <| fun () ->
+                    let row = JobDiagnosis.jobs fact
+                    expect expected row
+                    Expect.stringContains row.Finding finding "what was found"
+
+            testCase "the fixes name the drop-in, and a container's option"
+            <| fun () ->
+                Expect.stringContains (JobDiagnosis.jobs { held with Io = false }).Fix "jobs.conf" "the drop-in"
+                Expect.stringContains (JobDiagnosis.jobs { held with Unseen = 1 }).Fix "--pid=host" "Docker and Podman"
+                Expect.stringContains (JobDiagnosis.jobs { held with Unseen = 1 }).Fix "hostPID" "Kubernetes"
+        ]
+
 let private report: Row[] =
     [|
         Diagnosis.dns "" "h" (Ok [| "10.0.0.1" |])
@@ -720,4 +808,13 @@ let private reportTests =
 
 [<Tests>]
 let tests =
-    testList "Diagnosis" [ configurationTests; wayTests; machineTests; surroundingTests; reportTests ]
+    testList
+        "Diagnosis"
+        [
+            configurationTests
+            wayTests
+            machineTests
+            surroundingTests
+            jobTests
+            reportTests
+        ]

@@ -85,6 +85,26 @@ let tests =
 
                 Expect.equal (words narrow) (words wide) "words"
 
+            testCase "one process, one GPU, one loader"
+            <| fun () ->
+                let alone processes loaders =
+                    let judged = judged VerdictLabel.Compute
+
+                    { judged with
+                        Job =
+                            { judged.Job with
+                                Gpus = judged.Job.Gpus[..0]
+                                Processes = processes
+                                Loaders = loaders
+                            }
+                    }
+
+                let heading processes loaders =
+                    (linesOf 120 (report [ alone processes loaders ] VerdictLabel.Compute)).Head
+
+                Expect.stringContains (heading 1 0) "): GPU 0, 1 process, running" "alone"
+                Expect.stringContains (heading 2 1) "): GPU 0, 2 processes, 1 of them loads data, running" "with a loader"
+
             testCase "a fault that is no job's is told behind the jobs; without jobs the machine stands alone"
             <| fun () ->
                 let both = linesOf 120 (report [ judged VerdictLabel.Compute ] VerdictLabel.GpuFault)

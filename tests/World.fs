@@ -188,6 +188,25 @@ let forAnyUser (program: string) : string =
 
         Path.Combine(directory, string (Path.GetFileName program))
 
+/// Makes a folder that any user may write to, if it is not there, and returns its path.
+let openFolder (path: string) : string =
+    Directory.CreateDirectory path |> ignore
+
+    File.SetUnixFileMode(
+        path,
+        UnixFileMode.UserRead
+        ||| UnixFileMode.UserWrite
+        ||| UnixFileMode.UserExecute
+        ||| UnixFileMode.GroupRead
+        ||| UnixFileMode.GroupWrite
+        ||| UnixFileMode.GroupExecute
+        ||| UnixFileMode.OtherRead
+        ||| UnixFileMode.OtherWrite
+        ||| UnixFileMode.OtherExecute
+    )
+
+    path
+
 /// A directory of its own for one test.
 let withDirectory (test: string -> unit) : unit =
     let directory = Directory.CreateTempSubdirectory "agent-tests-"

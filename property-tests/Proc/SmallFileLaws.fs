@@ -109,6 +109,31 @@ let private statusTexts: Gen<Rendered<int voption>> =
 let private statusFormat =
     ParserLaws.format statusTexts (fun text -> ProcessStatus.pidNamespaces text.Span) (fun part whole -> ParserLaws.isUnknownOr whole part)
 
+/// What a process may do, likewise.
+let private capabilityTexts: Gen<Rendered<uint64 voption>> =
+    Gen.map3
+        (fun name bits hasLine ->
+            {
+                Value = if hasLine then ValueSome bits else ValueNone
+                Lines =
+                    [|
+                        yield "Name:\t" + name
+                        yield "CapInh:\t0000000000000000"
+
+                        if hasLine then
+                            yield "CapEff:\t" + bits.ToString "x16"
+
+                        yield "CapBnd:\t000001ffffffffff"
+                    |]
+            })
+        word
+        counter
+        (Gen.elements [ true; false ])
+
+let private capabilityFormat =
+    ParserLaws.format capabilityTexts (fun text -> ProcessStatus.capabilities text.Span) (fun part whole ->
+        ParserLaws.isUnknownOr whole part)
+
 let private stall: Gen<Pressure.Stall * string> =
     Gen.zip (hundredths 10_000) counter
     |> Gen.map (fun (struct (average, text), total) ->
@@ -198,6 +223,10 @@ let tests =
                 [
                     yield! ParserLaws.all statusFormat
                     ParserLaws.unknownLines statusFormat (fun _ -> 0) phrase
+                    yield!
+                        ParserLaws.all capabilityFormat
+                        |> List.map (fun one -> testList "capabilities" [ one ])
+                    testList "capabilities" [ ParserLaws.unknownLines capabilityFormat (fun _ -> 0) phrase ]
                 ]
             testList
                 "Pressure"

@@ -12,6 +12,7 @@ open System.Threading.Tasks
 open Agent.Tests
 open Agent.Tests.EndToEnd.AgentProcess
 open Agent.Tests.EndToEnd.IngestServer
+open Agent.Tests.Gpu.NvmlStub
 open Expecto
 
 /// One entry of the JSON.
@@ -110,6 +111,7 @@ let private localChecks =
         "network counters"
         "process count"
         "GPUs"
+        "jobs"
         "disks"
         "interfaces"
         "spool"
@@ -312,6 +314,72 @@ let tests =
                     Expect.equal (gpusWith "exec sleep 60") ("error", "gpu-reader-hanging") "hanging"
                     // The machine of this test has a device and no driver, and that is why nvidia-smi fails.
                     Expect.equal (gpusWith "echo no driver; exit 9") ("error", "gpu-driver-missing") "failing"
+
+            testCase "jobs: none without GPUs; of a GPU's user all for root, less for anybody else; and one that is not there"
+            <| fun () ->
+                let jobs (output: string list) =
+                    parsed output |> List.find (fst >> (=) "jobs") |> snd
+
+                let _, output, _ = run [ "--doctor"; "--json"; "--dry-run"; "--gpu-source=none" ]
+                Expect.equal (jobs output).Finding "none without GPUs" "without GPUs"
+
+                let busy (pid: int) =
+                    (machineOf "" 1).Replace("process 4711 ", $"process {pid} ")
+
+                withMachine (busy Environment.ProcessId) (fun machine ->
+                    let words =
+                        [
+                            "--doctor"
+                            "--json"
+                            "--dry-run"
+                            "--gpu-source=nvml"
+                            "--nvml-library"
+                            machine.Library
+                        ]
+
+                    let _, output, _ = run words
+                    let asRoot = jobs output
+                    Expect.equal (asRoot.Verdict, asRoot.Cause) ("ok", "") asRoot.Finding
+                    Expect.stringStarts asRoot.Finding "1 process uses GPUs; control groups of version " "what there is"
+                    Expect.stringContains asRoot.Finding "io, environ can be read" "what root reads"
+
+                    World.openFolder machine.Directory |> ignore
+
+                    use nobody =
+                        new ProgramProcess(
+                            "/usr/bin/setpriv",
+                            [
+                                "--reuid=65534"
+                                "--regid=65534"
+                                "--clear-groups"
+                                World.forAnyUser binary.Value
+                            ]
+                            @ words,
+                            World.environment ()
+                        )
+
+                    nobody.WaitForEnd patience |> ignore
+
+                    if nobody.Errors |> List.exists _.StartsWith("setpriv:") then
+                        Skip.because "setpriv needs root"
+
+                    let asNobody = jobs nobody.Output
+                    Expect.equal (asNobody.Verdict, asNobody.Cause) ("warning", "jobs-in-part") asNobody.Finding
+                    Expect.stringContains asNobody.Finding "io, environ cannot" "what nobody may read"
+                    Expect.stringContains asNobody.Fix "jobs.conf" "what to do"
+
+                    // With nobody at the GPUs, what could be read of somebody is said.
+                    machine.Play((machineOf "" 1).Replace("process 4711 ", "# "))
+                    let _, output, _ = run words
+                    let idle = jobs output
+                    Expect.equal (idle.Verdict, idle.Cause) ("ok", "") idle.Finding
+                    Expect.stringStarts idle.Finding "nobody uses the GPUs now; control groups" "nobody"
+
+                    // The number of no process, for the kernel gives none so high.
+                    machine.Play(busy 4_194_305)
+                    let _, output, _ = run words
+                    let hidden = jobs output
+                    Expect.equal (hidden.Verdict, hidden.Cause) ("warning", "jobs-hidden") hidden.Finding)
 
             testCase "disks that are not there, with those that are"
             <| fun () ->

@@ -18,6 +18,8 @@ let tests =
             TlsTests.tests
             FaultTests.tests
             GpuTests.tests
+            SlurmTests.tests
+            WhyTests.tests
             CostTests.tests
             MetricsTests.tests
             RemoteWriteTests.tests

@@ -33,6 +33,17 @@ let tests =
 
                 Expect.equal (located (parse "NSpid:\n"B)) ("/proc/PID/status", 1, "NSpid", "") "nothing"
 
+            testCase "the effective capabilities, of a captured text, of a service without any, and where there is no line"
+            <| fun () ->
+                let capabilities (text: byte[]) =
+                    ProcessStatus.capabilities (ReadOnlySpan text)
+
+                // All 41 of this kernel but CAP_SYS_RESOURCE, which is number 24.
+                Expect.equal (capabilities (bytes "jobs/status")) (Ok(ValueSome(0x1FF_FFFF_FFFFUL - 0x100_0000UL))) "captured"
+                Expect.equal (capabilities "Name:\tagent\nCapEff:\t0000000000080004\n"B) (Ok(ValueSome 0x80004UL)) "two of them"
+                Expect.equal (capabilities "Name:\tCapEff: 1\nUid:\t0\n"B) (Ok ValueNone) "no line"
+                Expect.equal (located (capabilities "CapEff:\tfull\n"B)) ("/proc/PID/status", 1, "CapEff", "full") "a word"
+
             testCase "the captured text tells the user and how often the CPU was given up and taken"
             <| fun () ->
                 Expect.equal

@@ -62,7 +62,8 @@ module Belonging =
         text.Length >= 32
         && text |> Seq.forall (fun c -> Char.IsAsciiHexDigit c || c = '-' || c = '_')
 
-    /// `/kubepods/burstable/pod<uid>/…` with cgroupfs, `kubepods-burstable-pod<uid with _>.slice` with systemd, `kubelet-` before it in kind.
+    /// `/kubepods/burstable/pod<uid>/…` with cgroupfs, `kubepods-burstable-pod<uid with _>.slice` with systemd, `kubelet-` before it in kind, and
+    /// `:cri-containerd:<id>` behind it where only containerd uses cgroupfs.
     let private pod (parts: string[]) : Belonging option =
         if
             not (
@@ -74,11 +75,13 @@ module Belonging =
         else
             parts
             |> Array.tryPick (fun part ->
+                let slice = part.Split(':', 2)[0]
+
                 let name =
-                    if endsWith ".slice" part then
-                        part.Substring(0, part.Length - ".slice".Length)
+                    if endsWith ".slice" slice then
+                        slice.Substring(0, slice.Length - ".slice".Length)
                     else
-                        part
+                        slice
 
                 let at =
                     if startsWith "pod" name then
@@ -132,13 +135,17 @@ module Belonging =
             else
                 None)
 
-    /// `libpod-conmon-<id>.scope` holds the program that watches the container.
+    /// `libpod-conmon-<id>.scope` holds the program that watches the container, and a pod of Podman's is no container.
     let private container (parts: string[]) : Belonging option =
         parts
         |> Array.tryPick (fun part ->
             match idIn part with
             | "" -> None
-            | _ when part.Contains("conmon", StringComparison.Ordinal) -> None
+            | _ when
+                part.Contains("conmon", StringComparison.Ordinal)
+                || part.Contains("libpod_pod_", StringComparison.Ordinal)
+                ->
+                None
             | id -> belonging OwnerKind.Container id "" part true)
         |> Option.orElseWith (fun () -> lxc parts)
 
@@ -161,6 +168,7 @@ module Belonging =
             "getty@"
             "serial-getty@"
             "slurmd.service"
+            "slurmstepd.scope"
             "gdm"
             "sddm"
             "lightdm"
@@ -207,7 +215,8 @@ module Belonging =
     [<CompiledName "WithSlurmJob">]
     let withSlurmJob (job: string) (name: string) (belonging: Belonging) : Belonging =
         match belonging.Owner.Kind with
-        | OwnerKind.Slurm ->
+        // A name taken along from another job's environment is not this one's.
+        | OwnerKind.Slurm when job = belonging.Owner.Value ->
             { belonging with
                 Owner = { belonging.Owner with Name = name }
             }

@@ -39,6 +39,37 @@ let pidNamespaces (text: ReadOnlySpan<byte>) : Result<int voption, ParseError> =
     | ValueNone when not cursor.AtEnd || text.IsEmpty -> Error(cursor.NoLine "NSpid")
     | ValueNone -> Ok found
 
+let private capabilitiesName = "CapEff:"B
+
+/// What the process may do beyond its user: its effective capabilities, a bit for each by its number in capabilities(7). None where the line
+/// `CapEff` is missing.
+[<CompiledName "Capabilities">]
+let capabilities (text: ReadOnlySpan<byte>) : Result<uint64 voption, ParseError> =
+    let mutable cursor = Cursor(Source, text)
+    let mutable found = ValueNone
+    let mutable failure = ValueNone
+
+    while failure.IsNone && cursor.NextLine() do
+        if cursor.Field().SequenceEqual(ReadOnlySpan capabilitiesName) then
+            let mutable bits = 0UL
+
+            if
+                UInt64.TryParse(
+                    cursor.Field(),
+                    Globalization.NumberStyles.AllowHexSpecifier,
+                    Globalization.CultureInfo.InvariantCulture,
+                    &bits
+                )
+            then
+                found <- ValueSome bits
+            else
+                failure <- ValueSome(cursor.Bad("CapEff", "a mask in hexadecimal"))
+
+    match failure with
+    | ValueSome error -> Error error
+    | ValueNone when not cursor.AtEnd || text.IsEmpty -> Error(cursor.NoLine "CapEff")
+    | ValueNone -> Ok found
+
 /// Who a process is and what its main thread did.
 [<Struct>]
 type Status =

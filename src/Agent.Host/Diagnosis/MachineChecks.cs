@@ -27,6 +27,7 @@ internal sealed class MachineChecks : IDisposable
     private readonly Reading<FaultyReading<FSharpValueOption<double>>> frequency;
     private readonly Reading<FSharpResult<Hwmon.Fan[], SourceError>> ipmi;
     private readonly Reading<GpuFact> gpus;
+    private readonly Reading<JobFact> jobs;
     private readonly Reading<FaultyReading<SystemInfo>> facts;
     private readonly Reading<PartitionReading> partitions;
     private readonly Reading<Devices.Known> devices;
@@ -44,6 +45,7 @@ internal sealed class MachineChecks : IDisposable
         // The GPUs come first: nvidia-smi takes longest.
         var controller = new IpmiProcess(clock);
         gpus = new("gpu", clock, () => new GpuCheck(settings, clock).Read());
+        jobs = new("jobs", clock, () => new JobCheck(settings).Look(Gpus().Reading.Gpus));
         sensors = new("sensors", clock, () => NewSysFiles().ReadSensors());
         ipmi = new("ipmi", clock, () =>
             sensors.Wait(Limit, SensorReading.None).Fans.Length > 0
@@ -84,6 +86,7 @@ internal sealed class MachineChecks : IDisposable
             ? Fields(new FaultyReading<Partition[]>(found.OnDisk, found.Faults), static all => all.Length * 7)
             : TooLate<int>())),
         Timed(gpus, Diagnosis.Gpus(Gpus())),
+        Jobs(),
         Timed(disks, Diagnosis.Disks(KnownDevices().Blocks, settings.Disks, Late(disks).Select(static read => read.Value))),
         Timed(network, Diagnosis.Interfaces(KnownDevices().Interfaces, settings.Interfaces, Late(network).Select(static read => read.Value))),
     ];
@@ -155,6 +158,11 @@ internal sealed class MachineChecks : IDisposable
     }
 
     private Devices.Known KnownDevices() => devices.Wait(Limit, Devices.Unknown);
+
+    // It waits for the GPUs first, so its time would tell nothing.
+    private Row Jobs() => jobs.Wait(Limit + LongestWindow, null!) is { } fact
+        ? JobDiagnosis.Jobs(fact)
+        : Diagnosis.NotChecked("jobs", $"no end within {(Limit + LongestWindow).TotalSeconds:0.#} s");
 
     private SystemInfo Facts() => facts.Wait(Limit, null!)?.Value ?? SystemInfoModule.Unknown;
 

@@ -169,6 +169,10 @@ type Cause =
     | InContainer
     /// Other users' processes are hidden.
     | ProcessesHidden
+    /// Processes that use the GPUs cannot be seen.
+    | JobsHidden
+    /// Some of what processes do may not be read.
+    | JobsInPart
     /// A check could not be made.
     | NotChecked
     /// A check was left out, as the user wants it.
@@ -490,6 +494,14 @@ module Advice =
             "processes-hidden",
             "The processes of other users are hidden from the agent, so it counts only its own.",
             "Take ProtectProc out of the agent's unit, or mount /proc without hidepid."
+            Cause.JobsHidden,
+            "jobs-hidden",
+            "Processes that use the GPUs cannot be seen, so nobody is told who uses them and what holds their jobs back.",
+            "Give a container the host's processes (--pid=host, in Kubernetes hostPID: true); elsewhere mount /proc without hidepid."
+            Cause.JobsInPart,
+            "jobs-in-part",
+            "Of other users' jobs, bytes read and written (io) or the names of Slurm jobs (environ) may not be read; the rest is told.",
+            "Nothing, if that will do; else give the service the drop-in jobs.conf, which says how, or a container --cap-add=SYS_PTRACE."
             Cause.NotChecked, "not-checked", "This could not be checked.", "Mend what is wrong first."
             Cause.LeftOut, "left-out", "With --dry-run nothing is sent.", "Run --doctor without --dry-run to check the whole way."
         |]

@@ -11,7 +11,7 @@ open Agent.Core.Units
 
 /// What a check came to.
 [<RequireQualifiedAccess>]
-type Verdict =
+type CheckResult =
     /// As it should be.
     | Good
     /// Worth a look.
@@ -25,7 +25,7 @@ type Row =
         /// What was checked.
         Check: string
         /// What it came to.
-        Verdict: Verdict
+        Result: CheckResult
         /// What was found.
         Finding: string
         /// What to do; empty for what is good.
@@ -148,7 +148,7 @@ type ContainerFact =
         SeesFirstProcess: bool
     }
 
-/// What each check of `--doctor` amounts to. The host gathers facts; these are the verdicts and the words.
+/// What each check of `--doctor` amounts to. The host gathers facts; these are the results and the words.
 [<RequireQualifiedAccess>]
 module Diagnosis =
     // ---- Rows --------------------------------------------------------------------------------------------------------
@@ -156,22 +156,22 @@ module Diagnosis =
     let private oneLine (text: string) =
         String.map (fun c -> if Char.IsControl c then ' ' else c) text
 
-    let private good (check: string) (finding: string) : Row =
+    let internal good (check: string) (finding: string) : Row =
         {
             Check = check
-            Verdict = Verdict.Good
+            Result = CheckResult.Good
             Finding = oneLine finding
             Fix = ""
             Cause = ""
             Duration = ValueNone
         }
 
-    let private trouble (verdict: Verdict) (check: string) (cause: Cause) (detail: string) : Row =
+    let private trouble (result: CheckResult) (check: string) (cause: Cause) (detail: string) : Row =
         let remedy = Advice.ofCause cause
 
         {
             Check = check
-            Verdict = verdict
+            Result = result
             Finding =
                 if detail = "" then
                     remedy.Wrong
@@ -182,8 +182,8 @@ module Diagnosis =
             Duration = ValueNone
         }
 
-    let private doubtful = trouble Verdict.Doubtful
-    let private bad = trouble Verdict.Bad
+    let internal doubtful = trouble CheckResult.Doubtful
+    let private bad = trouble CheckResult.Bad
 
     /// The row with the time that its check took.
     [<CompiledName "Timed">]
@@ -498,12 +498,12 @@ module Diagnosis =
         | SourceError.Garbled _ -> false
 
     /// What is wrong with GPUs that are there.
-    let private gpuFault (fact: GpuFact) : struct (Verdict * Cause * string) voption =
+    let private gpuFault (fact: GpuFact) : struct (CheckResult * Cause * string) voption =
         match Array.tryFind isLoss fact.Reading.Faults, Array.filter (isReload >> not) fact.Reading.Faults with
-        | Some loss, _ -> ValueSome(Verdict.Bad, Cause.GpuLost, string loss)
-        | None, _ when fact.Hanging <> "" -> ValueSome(Verdict.Bad, Cause.GpuLibraryHanging, fact.Hanging)
+        | Some loss, _ -> ValueSome(CheckResult.Bad, Cause.GpuLost, string loss)
+        | None, _ when fact.Hanging <> "" -> ValueSome(CheckResult.Bad, Cause.GpuLibraryHanging, fact.Hanging)
         | None, [||] -> ValueNone
-        | None, faults -> ValueSome(Verdict.Doubtful, Cause.GpuFieldsUnreadable, string faults[0])
+        | None, faults -> ValueSome(CheckResult.Doubtful, Cause.GpuFieldsUnreadable, string faults[0])
 
     /// Why nothing that was asked works, in the order in which one thing needs the other.
     let private gpuObstacle (fact: GpuFact) : Cause voption =
@@ -532,7 +532,7 @@ module Diagnosis =
         | _ -> ValueNone
 
     /// What is wrong with the GPUs, and how much that is known; none when nothing is.
-    let private gpuTrouble (fact: GpuFact) : struct (Verdict * Cause * string) voption =
+    let private gpuTrouble (fact: GpuFact) : struct (CheckResult * Cause * string) voption =
         let isThere = fact.Surroundings.Devices |> ValueOption.exists (fun count -> count > 0)
         // Only a driver in the kernel has a version, or refuses.
         let isAnswered = fact.Library = Nvml.State.Failed 18 || fact.Library = Nvml.State.Failed 4
@@ -543,18 +543,18 @@ module Diagnosis =
         elif fact.Reading.Gpus.Length > 0 then
             gpuFault fact
         elif isNowhere && fact.Hanging = "" then
-            ValueSome(Verdict.Doubtful, Cause.NoGpu, gpuDetail fact)
+            ValueSome(CheckResult.Doubtful, Cause.NoGpu, gpuDetail fact)
         else
             match gpuObstacle fact with
-            | ValueSome cause -> ValueSome(Verdict.Bad, cause, gpuDetail fact)
-            | ValueNone when isThere -> ValueSome(Verdict.Bad, Cause.GpuHidden, gpuDetail fact)
-            | ValueNone -> ValueSome(Verdict.Doubtful, Cause.NoGpu, gpuDetail fact)
+            | ValueSome cause -> ValueSome(CheckResult.Bad, cause, gpuDetail fact)
+            | ValueNone when isThere -> ValueSome(CheckResult.Bad, Cause.GpuHidden, gpuDetail fact)
+            | ValueNone -> ValueSome(CheckResult.Doubtful, Cause.NoGpu, gpuDetail fact)
 
     /// Whether GPUs can be read, and if not, why.
     [<CompiledName "Gpus">]
     let gpus (fact: GpuFact) : Row =
         match gpuTrouble fact with
-        | ValueSome struct (verdict, cause, detail) -> trouble verdict "GPUs" cause detail
+        | ValueSome struct (result, cause, detail) -> trouble result "GPUs" cause detail
         | ValueNone when fact.Reader = GpuReader.None -> good "GPUs" "not read, as --gpu-source none says"
         | ValueNone -> good "GPUs" $"{gpuNames fact} ({byWhom fact})"
 
@@ -719,22 +719,22 @@ module Diagnosis =
     /// False when anything is wrong; a doubt does not count.
     [<CompiledName "IsHealthy">]
     let isHealthy (rows: Row[]) : bool =
-        rows |> Array.forall (fun row -> row.Verdict <> Verdict.Bad)
+        rows |> Array.forall (fun row -> row.Result <> CheckResult.Bad)
 
-    let private markOf (verdict: Verdict) =
-        match verdict with
-        | Verdict.Good -> "✓"
-        | Verdict.Doubtful -> "!"
-        | Verdict.Bad -> "✗"
+    let private markOf (result: CheckResult) =
+        match result with
+        | CheckResult.Good -> "✓"
+        | CheckResult.Doubtful -> "!"
+        | CheckResult.Bad -> "✗"
 
-    let private wordOf (verdict: Verdict) =
-        match verdict with
-        | Verdict.Good -> "ok"
-        | Verdict.Doubtful -> "warning"
-        | Verdict.Bad -> "error"
+    let private wordOf (result: CheckResult) =
+        match result with
+        | CheckResult.Good -> "ok"
+        | CheckResult.Doubtful -> "warning"
+        | CheckResult.Bad -> "error"
 
-    let private count (verdict: Verdict) (rows: Row[]) =
-        rows |> Array.filter (fun row -> row.Verdict = verdict) |> Array.length
+    let private count (result: CheckResult) (rows: Row[]) =
+        rows |> Array.filter (fun row -> row.Result = result) |> Array.length
 
     let private milliseconds (duration: TimeSpan) =
         duration.TotalMilliseconds.ToString((if duration.TotalMilliseconds < 10.0 then "0.0" else "0"), CultureInfo.InvariantCulture)
@@ -752,14 +752,14 @@ module Diagnosis =
                 | ValueSome duration -> milliseconds duration + " ms"
                 | ValueNone -> ""
 
-            text.Append($"{markOf row.Verdict} {row.Check.PadRight width} {time.PadLeft 8}  {row.Finding}\n")
+            text.Append($"{markOf row.Result} {row.Check.PadRight width} {time.PadLeft 8}  {row.Finding}\n")
             |> ignore
 
             if row.Fix <> "" then
                 text.Append(' ', width + 13).Append($"→ {row.Fix}\n") |> ignore
 
-        let wrong = count Verdict.Bad rows
-        let doubts = count Verdict.Doubtful rows
+        let wrong = count CheckResult.Bad rows
+        let doubts = count CheckResult.Doubtful rows
 
         text.Append($"\n{wrong} wrong (✗), {doubts} to look at (!), {rows.Length - wrong - doubts} good (✓)\n").ToString()
 
@@ -767,7 +767,7 @@ module Diagnosis =
         Encode.object
             [|
                 "check", Encode.string row.Check
-                "verdict", Encode.string (wordOf row.Verdict)
+                "verdict", Encode.string (wordOf row.Result)
                 "cause",
                 (if row.Cause = "" then
                      Encode.nil

@@ -167,12 +167,13 @@ module Why =
             | _ -> ""
 
         let loaders =
-            if job.Loaders = 0 then
-                ""
-            else
-                $", {job.Loaders} of them load data"
+            match job.Loaders with
+            | 0 -> ""
+            | 1 -> ", 1 of them loads data"
+            | count -> $", {count} of them load data"
 
-        $"{name} of {user}{ownerOf job.Owner}: {noun} {gpus}, {job.Processes} processes{loaders}{since}"
+        let processes = if job.Processes = 1 then "process" else "processes"
+        $"{name} of {user}{ownerOf job.Owner}: {noun} {gpus}, {job.Processes} {processes}{loaders}{since}"
 
     /// The report for people.
     [<CompiledName "Lines">]

@@ -87,6 +87,7 @@ internal sealed class ProcessTable(string procfs, SmallFiles files)
         missingSince = missing;
         Unseen = missing.Values.Count(since => now - since >= Patience);
 
+        AssignSlurmJobs(found);
         var table = ProcessTree.Index([.. found.Values.Select(static one => one.Process)]);
 
         // What only stands above a job's topmost process, as the shell that started it, is no part of it, and neither are its other children.
@@ -109,6 +110,8 @@ internal sealed class ProcessTable(string procfs, SmallFiles files)
             }
         }
 
+        AssignSlurmJobs(found);
+
         foreach (var gone in known.Keys.Where(pid => !found.ContainsKey(pid)).ToArray())
         {
             known.Remove(gone);
@@ -124,6 +127,18 @@ internal sealed class ProcessTable(string procfs, SmallFiles files)
         missingSince = [];
         parents = [];
         listings = 0;
+    }
+
+    /// <summary>What only processes above or beside one tell: the Slurm job that it is part of.</summary>
+    private static void AssignSlurmJobs(Dictionary<int, KnownProcess> found)
+    {
+        foreach (var one in SlurmSteps.Assign([.. found.Values.Select(static one => one.Process)]))
+        {
+            if (!ReferenceEquals(found[one.Pid].Process, one))
+            {
+                found[one.Pid] = found[one.Pid] with { Process = one };
+            }
+        }
     }
 
     private bool AddWithAncestors(int pid, Dictionary<int, KnownProcess> found, TimeSpan now, Func<string[]> pods)

@@ -1,0 +1,190 @@
+/// Jobs of a real Slurm that hold scripted GPUs: the agent tells each by its number, user and name.
+module Agent.Tests.EndToEnd.SlurmTests
+
+open System
+open System.IO
+open System.Text.Json
+open Agent.Tests
+open Agent.Tests.EndToEnd.AgentProcess
+open Agent.Tests.EndToEnd.IngestServer
+open Agent.Tests.EndToEnd.SlurmCluster
+open Agent.Tests.Gpu
+open Agent.Tests.Gpu.NvmlStub
+open Expecto
+
+/// A trainer in the batch script itself, with a loader and a second rank.
+let private batch =
+    [
+        "sleep 150 &"
+        "loader=$!"
+        "sleep 150 &"
+        "echo $$ $! $loader > $PIDS.new"
+        "mv $PIDS.new $PIDS"
+        "wait"
+    ]
+
+/// A trainer in a step of its own, which srun has started.
+let private step =
+    [
+        "exec srun --ntasks=1 sh -c 'sleep 150 & echo $$ $! > $PIDS.new; mv $PIDS.new $PIDS; wait'"
+    ]
+
+/// The same machine, its GPUs held by these processes.
+let private heldBy (holders: int list) : string =
+    holders
+    |> List.mapi (fun index pid -> (gpuLines index).Replace("process 4711 ", $"process {pid} "))
+    |> String.concat ""
+
+/// What a sample tells of one job.
+type private Told =
+    {
+        Kind: string
+        Value: string
+        OwnerName: string
+        Name: string
+        User: string
+        Gpus: int list
+        Loaders: int
+        Processes: int
+    }
+
+let private textOf (element: JsonElement) (name: string) : string =
+    string (element.GetProperty(name).GetString())
+
+let private jobsOf (request: Request) : Told list =
+    use document = JsonDocument.Parse(ReadOnlyMemory request.Body)
+
+    match document.RootElement.GetProperty("sample").TryGetProperty "jobs" with
+    | true, jobs when jobs.ValueKind = JsonValueKind.Array ->
+        [
+            for job in jobs.EnumerateArray() ->
+                let owner = job.GetProperty "owner"
+
+                {
+                    Kind = textOf owner "kind"
+                    Value = textOf owner "value"
+                    OwnerName = textOf owner "name"
+                    Name = textOf job "name"
+                    User = textOf job "user"
+                    Gpus =
+                        [
+                            for gpu in job.GetProperty("gpus").EnumerateArray() -> gpu.GetProperty("gpu_index").GetInt32()
+                        ]
+                    Loaders = job.GetProperty("loaders").GetInt32()
+                    Processes = job.GetProperty("processes").GetInt32()
+                }
+        ]
+    | _ -> []
+
+/// Every duration of the agent is divided by ten: samples come 0.5 s apart.
+let private words (server: IngestServer) (library: string) =
+    targetOf server.Url
+    @ [
+        "--interval=5"
+        "--timeout=100"
+        "--gpu-source=nvml"
+        "--nvml-library"
+        library
+    ]
+
+let private environment =
+    ("AI_DASHBOARD_TOKEN", Token)
+    :: ("AI_DASHBOARD_TEST_TIME_SCALE", "10")
+    :: World.environment ()
+
+/// The jobs of every sample that has two, until one of them is as expected.
+let private seen (library: string) (asNobody: bool) (expected: Told list) : unit =
+    use server = new IngestServer(stored)
+
+    use agent =
+        if asNobody then
+            new ProgramProcess(
+                "/usr/bin/setpriv",
+                [
+                    "--reuid=65534"
+                    "--regid=65534"
+                    "--clear-groups"
+                    World.forAnyUser binary.Value
+                ]
+                @ words server library,
+                environment
+            )
+        else
+            new ProgramProcess(binary.Value, words server library, environment)
+
+    eventually (TimeSpan.FromSeconds 60.0) $"{expected}; {agent.Said}" (fun () ->
+        match List.tryLast server.Requests with
+        | Some newest -> jobsOf newest = expected
+        | None -> false)
+
+    agent.Signal SigTerm
+    Expect.equal (agent.WaitForEnd patience) 0 $"exit code; {agent.Said}"
+
+    // Whatever was told on the way there, no job ever had another's user, number or GPU.
+    for told in server.Requests |> List.collect jobsOf do
+        for one in expected do
+            if told.User = one.User || told.Value = one.Value then
+                Expect.equal (told.Kind, told.Value, told.User, told.Gpus) (one.Kind, one.Value, one.User, one.Gpus) "never mixed"
+
+let private withCluster (tracking: string) (test: string -> Submitted -> Submitted -> unit) : unit =
+    World.withDirectory (fun directory ->
+        withMachine (machineOf "" 3) (fun machine ->
+            use cluster = new Cluster(directory, tracking)
+            let first = cluster.Submit("games", "train-bert", batch)
+            let second = cluster.Submit("www-data", "train-gpt", step)
+            // The first user's job holds two GPUs, by two processes, with the other's between them.
+            machine.Play(heldBy [ first.Pids[0]; second.Pids[0]; first.Pids[1] ])
+            // The agent may run as somebody else.
+            World.openFolder machine.Directory |> ignore
+            test machine.Library first second))
+
+let private job (submitted: Submitted) user ownerName name gpus loaders processes =
+    {
+        Kind = "slurm"
+        Value = submitted.Id
+        OwnerName = ownerName
+        Name = name
+        User = user
+        Gpus = gpus
+        Loaders = loaders
+        Processes = processes
+    }
+
+let tests =
+    testList
+        "Slurm"
+        [
+            testCase "without control groups: root knows numbers and names, nobody knows the numbers"
+            <| fun () ->
+                withCluster "linuxproc" (fun library first second ->
+                    seen
+                        library
+                        false
+                        [
+                            job first "games" "train-bert" "train-bert" [ 0; 2 ] 1 3
+                            job second "www-data" "train-gpt" "train-gpt" [ 1 ] 1 2
+                        ]
+
+                    seen
+                        library
+                        true
+                        [
+                            job first "games" "" "sh slurm_script" [ 0; 2 ] 1 3
+                            job second "www-data" "" "sh" [ 1 ] 1 2
+                        ])
+
+            testCase "with control groups, of version 1, nobody knows the numbers too"
+            <| fun () ->
+                if not (Directory.Exists "/sys/fs/cgroup/freezer") then
+                    Skip.always "this machine has no control groups of version 1, which Slurm's plugin needs without systemd"
+
+                withCluster "cgroup" (fun library first second ->
+                    seen
+                        library
+                        true
+                        [
+                            job first "games" "" "sh slurm_script" [ 0; 2 ] 1 3
+                            job second "www-data" "" "sh" [ 1 ] 1 2
+                        ])
+        ]
+    |> testSequenced
