@@ -693,8 +693,9 @@ let private reportTests =
                 empty |> expect good
                 Expect.equal empty.Finding "/run/jobs names no GPU at present" "none runs"
 
-                row (Error(SourceError.Unreadable("/run/jobs", "there is no such directory")))
-                |> expect (doubt "source-unreadable")
+                let missing = row (Error(SourceError.Unreadable("/run/jobs", "there is no such directory")))
+                missing |> expect (doubt "source-unreadable")
+                Expect.equal missing.Finding "/run/jobs cannot be read: there is no such directory" "why"
 
             testCase "a table for people"
             <| fun () ->

@@ -594,7 +594,7 @@ let tests =
                 "GpuJobFiles"
                 [
                     lawShrinking "any bytes are some ids, each once, and each can be a label" shrinkBytes anyBytes (fun bytes ->
-                        let parsed = GpuJobFiles.parse "0" 0 ValueNone (ReadOnlySpan bytes.Content)
+                        let parsed = GpuJobFiles.parse "0" (GpuJobFiles.named "0").Value (ReadOnlySpan bytes.Content)
                         let jobs = parsed.Value.Jobs
 
                         jobs.Length <= GpuJobFiles.MostJobs
@@ -605,7 +605,7 @@ let tests =
                                && id.Length <= GpuJobFiles.LongestId
                                && not (String.exists Char.IsControl id)))
                     law "ids are what was given" (upTo 6 word) (fun given ->
-                        let parsed = GpuJobFiles.parse "0" 0 ValueNone (ReadOnlySpan(bytesOf given))
+                        let parsed = GpuJobFiles.parse "0" (GpuJobFiles.named "0").Value (ReadOnlySpan(bytesOf given))
                         same (parsed.Value.Jobs, parsed.FaultCount) (Array.distinct given, 0))
                 ]
             testList

@@ -12,7 +12,9 @@ open Expecto
 let private read (directory: string) =
     let reading = GpuJobDirectory(directory).Read()
 
-    [ for file in reading.Value -> file.Gpu, file.Instance, List.ofArray file.Jobs ], [ for fault in reading.Faults -> string fault ]
+    // A directory has no order of its own.
+    let files = [ for file in reading.Value -> file.Gpu, file.Instance, List.ofArray file.Jobs ]
+    List.sort files, List.sort [ for fault in reading.Faults -> string fault ]
 
 [<Tests>]
 let tests =
@@ -36,8 +38,8 @@ let tests =
                         (read directory)
                         ([
                             0, ValueNone, [ "4711" ]
-                            10, ValueNone, [ "4711"; "4712" ]
                             2, ValueSome 3, [ "4713" ]
+                            10, ValueNone, [ "4711"; "4712" ]
                          ],
                          [])
                         "files")

@@ -9,15 +9,19 @@ open Agent.Core.Jobs
 open Agent.Tests
 open Expecto
 
-let private parse (text: byte[]) =
-    GpuJobFiles.parse "/run/jobs/0" 0 ValueNone (ReadOnlySpan text)
-
 let private file gpu instance jobs : GpuJobFile =
     {
         Gpu = gpu
         Instance = instance
         Jobs = jobs
     }
+
+let private parse (text: byte[]) =
+    GpuJobFiles.parse "/run/jobs/0" (file 0 ValueNone [||]) (ReadOnlySpan text)
+
+let private named (name: string) =
+    GpuJobFiles.named name
+    |> ValueOption.map (fun file -> file.Gpu, file.Instance, file.Jobs)
 
 /// A trainer of Slurm's job 4711 on these GPUs, or, with another owner, of nobody's.
 let private job kind (uuids: string list) : Job =
@@ -53,12 +57,12 @@ let tests =
             <| fun () ->
                 for name, expected in
                     [
-                        "0", ValueSome(struct (0, ValueNone))
-                        "12", ValueSome(struct (12, ValueNone))
-                        "2.0", ValueSome(struct (2, ValueSome 0))
-                        "3.10", ValueSome(struct (3, ValueSome 10))
+                        "0", ValueSome(0, ValueNone, [||])
+                        "12", ValueSome(12, ValueNone, [||])
+                        "2.0", ValueSome(2, ValueSome 0, [||])
+                        "3.10", ValueSome(3, ValueSome 10, [||])
                     ] do
-                    Expect.equal (GpuJobFiles.placeOf name) expected name
+                    Expect.equal (named name) expected name
 
                 for name in
                     [
@@ -79,7 +83,7 @@ let tests =
                         "99999999999999999999"
                         "٣"
                     ] do
-                    Expect.equal (GpuJobFiles.placeOf name) ValueNone $"\"{name}\""
+                    Expect.equal (named name) ValueNone $"\"{name}\""
 
             testCase "each line is a job, each job counts once, and the last line needs no line end"
             <| fun () ->

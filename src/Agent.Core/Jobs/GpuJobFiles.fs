@@ -6,7 +6,7 @@ open Agent.Core
 open Agent.Core.Gpu
 
 /// The jobs that a scheduler runs on one GPU, by its own file.
-[<NoComparison>]
+[<NoEquality; NoComparison>]
 type GpuJobFile =
     {
         /// The driver's index of the GPU.
@@ -44,15 +44,27 @@ module GpuJobFiles =
         else
             ValueNone
 
-    /// The GPU, and the MIG GPU instance, that a file of this name is about; none for any other file.
-    [<CompiledName "PlaceOf">]
-    let placeOf (name: string) : (struct (int * int voption)) voption =
-        match name.IndexOf '.' with
-        | -1 -> number name |> ValueOption.map (fun gpu -> struct (gpu, ValueNone))
-        | point ->
-            match number (name.Substring(0, point)), number (name.Substring(point + 1)) with
-            | ValueSome gpu, ValueSome instance -> ValueSome(struct (gpu, ValueSome instance))
-            | _ -> ValueNone
+    /// A file of this name before it is read; none where the name is that of no GPU.
+    [<CompiledName "Named">]
+    let named (name: string) : GpuJobFile voption =
+        let point = name.IndexOf '.'
+        let gpu = number (if point < 0 then name else name.Substring(0, point))
+
+        let instance =
+            if point < 0 then
+                ValueNone
+            else
+                number (name.Substring(point + 1))
+
+        if gpu.IsNone || (point >= 0 && instance.IsNone) then
+            ValueNone
+        else
+            ValueSome
+                {
+                    Gpu = gpu.Value
+                    Instance = instance
+                    Jobs = [||]
+                }
 
     let private strict = UTF8Encoding(false, true)
 
@@ -70,7 +82,7 @@ module GpuJobFiles =
 
     /// Reads the ids. A blank line is none, a line that cannot be an id costs itself, and the last line needs no line end.
     [<CompiledName "Parse">]
-    let parse (path: string) (gpu: int) (instance: int voption) (text: ReadOnlySpan<byte>) : Parsed<GpuJobFile> =
+    let parse (path: string) (file: GpuJobFile) (text: ReadOnlySpan<byte>) : Parsed<GpuJobFile> =
         let mutable faults = LineFaults()
         let mutable rest = text.Slice(0, min text.Length LongestFile)
         let mutable number = 0
@@ -108,12 +120,7 @@ module GpuJobFiles =
         if text.Length > LongestFile then
             faults.Add(bad 0 "more" "at most 4096 bytes")
 
-        faults.Around
-            {
-                Gpu = gpu
-                Instance = instance
-                Jobs = jobs.ToArray()
-            }
+        faults.Around { file with Jobs = jobs.ToArray() }
 
     let private jobsAt (gpu: int) (instance: int voption) (files: GpuJobFile[]) : string[] voption =
         let mutable found = ValueNone

@@ -57,7 +57,7 @@ internal sealed class MachineChecks : IDisposable
         partitions = new("partitions", clock, () => new PartitionFiles(settings.ProcFs, settings.RootFs, clock, withNetwork: false).Read());
         devices = new("devices", clock, () => new DeviceFiles(settings.SysFs).Read());
         gpuJobs = settings.GpuJobDirectory.Length > 0
-            ? new("gpu jobs", clock, () => new GpuJobDirectory(settings.GpuJobDirectory).Read())
+            ? new("gpu-jobs", clock, () => new GpuJobDirectory(settings.GpuJobDirectory).Read())
             : null;
         disks = new("disks", clock, () => Read(Sources.Disks));
         network = new("network", clock, () => Read(Sources.Network));

@@ -93,7 +93,7 @@ internal sealed class SlowSources
         if (withMetrics && settings.GpuJobDirectory.Length > 0)
         {
             var jobFiles = new GpuJobDirectory(settings.GpuJobDirectory);
-            gpuJobs = new("gpu jobs", clock, GpuJobPeriod * 3, () => new(jobFiles.Read(), GpuJobPeriod), onDefect);
+            gpuJobs = new("gpu-jobs", clock, GpuJobPeriod * 3, () => new(jobFiles.Read(), GpuJobPeriod), onDefect);
         }
 
         this.watchesHost = watchesHost;

@@ -15,7 +15,12 @@ let private plural (count: int) (thing: string) =
 [<CompiledName "Row">]
 let row (directory: string) (found: Result<GpuJobFile[], SourceError>) : Row =
     match found with
-    | Error error -> Diagnosis.source Check false (Error error)
+    | Error error ->
+        { Diagnosis.source Check false (Error error) with
+            Finding = string error
+            Fix =
+                "Have the scheduler's prolog write a file for each GPU there, with the id of a job on each line, that the agent's user may read; docs/prometheus.md has an example."
+        }
     | Ok files ->
         let jobs = files |> Array.collect _.Jobs |> Array.distinct
 

@@ -14,7 +14,7 @@ let private text (number: int) =
     number.ToString CultureInfo.InvariantCulture
 
 // Every figure has these, so they are made once for each GPU and not for each figure.
-[<Struct>]
+[<NoEquality; NoComparison>]
 type private Board =
     {
         Gpu: Gpu
@@ -22,6 +22,17 @@ type private Board =
         Device: string
         /// The scheduler's jobs; one empty id where there is none.
         Jobs: string[]
+    }
+
+/// A MIG instance on its board, once for each of its jobs.
+[<NoEquality; NoComparison>]
+type private Instance =
+    {
+        Device: MigDevice
+        Board: string
+        Index: string
+        /// The scheduler's job; empty where there is none.
+        Job: string
     }
 
 let private noJob = [| "" |]
@@ -166,23 +177,28 @@ let write (sink: MetricSink) (hostname: string) (files: GpuJobFile[]) (gpus: Gpu
                 | ValueSome devices ->
                     for device in devices do
                         for job in orNoJob (GpuJobFiles.ofInstance files board.Gpu.Index device) do
-                            struct (board.Index, device, job)
+                            {
+                                Device = device
+                                Board = board.Index
+                                Index = text device.Index
+                                Job = job
+                            }
                 | ValueNone -> ()
         |]
-        |> Array.distinctBy (fun (struct (board, device, job)) -> struct (board, device.Index, device.Uuid, job))
+        |> Array.distinctBy (fun instance -> String.Join('\n', instance.Board, instance.Index, instance.Device.Uuid, instance.Job))
 
     let mig name kind help (value: MigDevice -> uint64 voption) =
         sink.Family("ai_dashboard_gpu_mig_" + name, kind, help)
 
-        for struct (board, device, job) in instances do
-            match value device with
+        for instance in instances do
+            match value instance.Device with
             | ValueSome value ->
-                sink.Label("gpu", board)
-                sink.Label("mig", text device.Index)
-                sink.Label("UUID", device.Uuid)
+                sink.Label("gpu", instance.Board)
+                sink.Label("mig", instance.Index)
+                sink.Label("UUID", instance.Device.Uuid)
 
-                if job <> "" then
-                    sink.Label("hpc_job", job)
+                if instance.Job <> "" then
+                    sink.Label("hpc_job", instance.Job)
 
                 sink.Whole value
             | ValueNone -> ()

@@ -32,14 +32,7 @@ internal sealed class GpuJobDirectory(string directory)
 
         try
         {
-            var names = Directory.EnumerateFiles(directory)
-                .Take(MostNames)
-                .Select(static path => Path.GetFileName(path))
-                .Where(static name => GpuJobFiles.PlaceOf(name).IsSome)
-                .Order(StringComparer.Ordinal)
-                .Take(MostFiles);
-
-            foreach (var name in names)
+            foreach (var name in Names())
             {
                 Add(name, files, faults);
             }
@@ -51,13 +44,33 @@ internal sealed class GpuJobDirectory(string directory)
                 : error is UnauthorizedAccessException ? "permission denied; let the agent's user list it and read its files" : error.Message));
         }
 
-        return new([.. files], [.. faults.Take(MostFaults)]);
+        return new([.. files], faults.Count > MostFaults ? [.. faults.GetRange(0, MostFaults)] : [.. faults]);
+    }
+
+    private List<string> Names()
+    {
+        var names = new List<string>();
+        var seen = 0;
+
+        foreach (var path in Directory.EnumerateFiles(directory))
+        {
+            if (Path.GetFileName(path) is var name && GpuJobFiles.Named(name).IsSome)
+            {
+                names.Add(name);
+            }
+
+            if (++seen == MostNames || names.Count == MostFiles)
+            {
+                break;
+            }
+        }
+
+        return names;
     }
 
     private void Add(string name, List<GpuJobFile> files, List<SourceError> faults)
     {
         var path = Path.Join(directory, name);
-        var (gpu, instance) = GpuJobFiles.PlaceOf(name).Value;
 
         try
         {
@@ -75,9 +88,13 @@ internal sealed class GpuJobDirectory(string directory)
                 length += count;
             }
 
-            var parsed = GpuJobFiles.Parse(path, gpu, instance, buffer.AsSpan(0, length));
+            var parsed = GpuJobFiles.Parse(path, GpuJobFiles.Named(name).Value, buffer.AsSpan(0, length));
             files.Add(parsed.Value);
-            faults.AddRange(parsed.Faults.Select(SourceError.NewGarbled));
+
+            foreach (var fault in parsed.Faults)
+            {
+                faults.Add(SourceError.NewGarbled(fault));
+            }
         }
         catch (Exception error) when (KernelFiles.IsOfTheFile(error))
         {
