@@ -198,6 +198,8 @@ let private readingOf (before: Snapshot voption) (snapshot: Snapshot) : Gen<Mach
                 Hostname = hostname
                 Disks = [||]
                 Interfaces = [||]
+                Accounts = JobAccounts.Empty
+                GpuJobs = [||]
             }
     }
 

@@ -42,6 +42,7 @@ let private tests =
             SpoolLaws.tests
             AdviceLaws.tests
             ExpositionLaws.tests
+            JobAccountLaws.tests
             RemoteWriteLaws.tests
             CliLaws.tests
             RepetitionLaws.tests

@@ -763,6 +763,28 @@ let private reportTests =
     testList
         "report"
         [
+            testCase "a scheduler's job directory"
+            <| fun () ->
+                let file gpu jobs : Agent.Core.Jobs.GpuJobFile =
+                    {
+                        Gpu = gpu
+                        Instance = ValueNone
+                        Jobs = jobs
+                    }
+
+                let row files = GpuJobCheck.row "/run/jobs" files
+                let two = row (Ok [| file 0 [| "1"; "2" |]; file 1 [| "2" |] |])
+                two |> expect good
+                Expect.equal two.Finding "/run/jobs names 2 jobs on 2 GPUs" "jobs that share, and share out"
+                Expect.equal (row (Ok [| file 3 [| "9" |] |])).Finding "/run/jobs names 1 job on 1 GPU" "one"
+                let empty = row (Ok [||])
+                empty |> expect good
+                Expect.equal empty.Finding "/run/jobs names no GPU at present" "none runs"
+
+                let missing = row (Error(SourceError.Unreadable("/run/jobs", "there is no such directory")))
+                missing |> expect (doubt "source-unreadable")
+                Expect.equal missing.Finding "/run/jobs cannot be read: there is no such directory" "why"
+
             testCase "a table for people"
             <| fun () ->
                 Expect.equal

@@ -621,6 +621,27 @@ let private gpuTests =
                     "none", GpuReader.None
                     " NVML ", GpuReader.Nvml
                 ]
+            testCase "a scheduler's job directory goes with metrics, and without any it is warned of"
+            <| fun () ->
+                let settings = settingsOf [ "--listen=127.0.0.1:9835"; "--gpu-job-directory"; "/run/jobs/" ] []
+                Expect.equal settings.GpuJobDirectory "/run/jobs" "directory"
+                Expect.equal settings.Warnings [||] "served"
+
+                let settings =
+                    settingsOf [ "--remote-write=http://h/w" ] [ "AI_DASHBOARD_GPU_JOB_DIRECTORY", "/run/jobs" ]
+
+                Expect.equal (settings.GpuJobDirectory, settings.Warnings) ("/run/jobs", [||]) "pushed"
+                let settings = settingsWith [ "--gpu-job-directory=/run/jobs" ]
+
+                Expect.equal
+                    settings.Warnings
+                    [|
+                        "--gpu-job-directory: only metrics have the scheduler's jobs, and there are none without --listen or --remote-write"
+                    |]
+                    "neither"
+
+                Expect.equal (settingsWith []).GpuJobDirectory "" "default"
+
             bad "--gpu-source" "AI_DASHBOARD_GPU_SOURCE" "one of nvml, nvidia-smi, none, auto" [ "nvidia"; "smi"; "auto,nvml" ]
             good
                 "--nvml-library"

@@ -329,6 +329,14 @@ let all: Target list =
         target "lustre-stats" (fun input -> Lustre.parse "stats" (ReadOnlySpan input) |> told) "jobs/llite-stats$" none []
         target "proc-vmstat" (fun input -> VmStat.parse (ReadOnlySpan input) |> told) "jobs/vmstat$" none []
         target "passwd" (fun input -> Jobs.Users.parse (ReadOnlySpan input) |> told) "jobs/passwd$" none []
+        target
+            "gpu-jobs"
+            (fun input ->
+                let parsed = Jobs.GpuJobFiles.parse "0" (Jobs.GpuJobFiles.named "0").Value (ReadOnlySpan input)
+                require "an id that is none" (parsed.Value.Jobs |> Array.forall (fun id -> id <> "")))
+            none
+            none
+            [ "4711\n4712_3\n" ]
         target "proc-meminfo" (fun input -> MemInfo.parse (ReadOnlySpan input) |> told) "proc/meminfo$" none []
         target
             "proc-diskstats"

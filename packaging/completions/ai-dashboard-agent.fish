@@ -20,6 +20,7 @@ complete -c ai-dashboard-agent -l interfaces -d 'comma-separated network interfa
 complete -c ai-dashboard-agent -l gpu-source -d 'who is asked about GPUs: nvml, nvidia-smi, none, or auto: nvml if it works, else nvidia-smi' -x -a 'auto nvml nvidia-smi none'
 complete -c ai-dashboard-agent -l nvml-library -d 'file of NVIDIAs library' -r -F
 complete -c ai-dashboard-agent -l job-detail -d 'how much of the command lines of jobs is reported: full, with what looks like a secret masked; names of program and script; none' -x
+complete -c ai-dashboard-agent -l gpu-job-directory -d 'directory in which a scheduler names the jobs of each GPU, as for dcgm-exporter: a file 0, 1 or 2.0 each; metrics then have them as hpc_job' -x -a '(__fish_complete_directories)'
 complete -c ai-dashboard-agent -l procfs -d 'directory to read in place of /proc, in a container that sees its hosts' -x -a '(__fish_complete_directories)'
 complete -c ai-dashboard-agent -l sysfs -d 'the same for /sys' -x -a '(__fish_complete_directories)'
 complete -c ai-dashboard-agent -l rootfs -d 'directory under which mount points are looked up' -x -a '(__fish_complete_directories)'

@@ -21,6 +21,7 @@ _arguments \
   '--gpu-source[who is asked about GPUs nvml, nvidia-smi, none, or auto nvml if it works, else nvidia-smi]:READER:(auto nvml nvidia-smi none)' \
   '--nvml-library[file of NVIDIAs library]:PATH:_files' \
   '--job-detail[how much of the command lines of jobs is reported full, with what looks like a secret masked; names of program and script; none]:DETAIL: ' \
+  '--gpu-job-directory[directory in which a scheduler names the jobs of each GPU, as for dcgm-exporter a file 0, 1 or 2.0 each; metrics then have them as hpc_job]:DIRECTORY:_files -/' \
   '--procfs[directory to read in place of /proc, in a container that sees its hosts]:DIRECTORY:_files -/' \
   '--sysfs[the same for /sys]:DIRECTORY:_files -/' \
   '--rootfs[directory under which mount points are looked up]:DIRECTORY:_files -/' \

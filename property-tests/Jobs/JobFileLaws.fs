@@ -591,6 +591,24 @@ let tests =
                  ])
             testList "Lustre" (ParserLaws.all lustreFormat)
             testList
+                "GpuJobFiles"
+                [
+                    lawShrinking "any bytes are some ids, each once, and each can be a label" shrinkBytes anyBytes (fun bytes ->
+                        let parsed = GpuJobFiles.parse "0" (GpuJobFiles.named "0").Value (ReadOnlySpan bytes.Content)
+                        let jobs = parsed.Value.Jobs
+
+                        jobs.Length <= GpuJobFiles.MostJobs
+                        && Array.distinct jobs = jobs
+                        && jobs
+                           |> Array.forall (fun id ->
+                               id <> ""
+                               && id.Length <= GpuJobFiles.LongestId
+                               && not (String.exists Char.IsControl id)))
+                    law "ids are what was given" (upTo 6 word) (fun given ->
+                        let parsed = GpuJobFiles.parse "0" (GpuJobFiles.named "0").Value (ReadOnlySpan(bytesOf given))
+                        same (parsed.Value.Jobs, parsed.FaultCount) (Array.distinct given, 0))
+                ]
+            testList
                 "Users"
                 [
                     yield! ParserLaws.all (ParserLaws.formatOfLines users parseUsers ParserLaws.isStart)

@@ -63,6 +63,7 @@ type internal AgentArgument =
     | [<EqualsAssignmentOrSpaced>] Gpu_Source of reader: string option
     | [<EqualsAssignmentOrSpaced>] Nvml_Library of path: string option
     | [<EqualsAssignmentOrSpaced>] Job_Detail of detail: string option
+    | [<EqualsAssignmentOrSpaced>] Gpu_Job_Directory of directory: string option
     | [<EqualsAssignmentOrSpaced>] Procfs of directory: string option
     | [<EqualsAssignmentOrSpaced>] Sysfs of directory: string option
     | [<EqualsAssignmentOrSpaced>] Rootfs of directory: string option
@@ -107,6 +108,11 @@ type internal AgentArgument =
                 sampling
                 "names"
                 "how much of the command lines of jobs is reported: full, with what looks like a secret masked; names of program and script; none"
+        | Gpu_Job_Directory _ ->
+            row
+                sampling
+                ""
+                "directory in which a scheduler names the jobs of each GPU, as for dcgm-exporter: a file 0, 1 or 2.0 each; metrics then have them as hpc_job"
         | Procfs _ -> row sampling "/proc" "directory to read in place of /proc, in a container that sees its host's"
         | Sysfs _ -> row sampling "/sys" "the same for /sys"
         | Rootfs _ -> row sampling "/" "directory under which mount points are looked up"

@@ -12,6 +12,7 @@ open Agent.Tests
 open Agent.Tests.EndToEnd.AgentProcess
 open Agent.Tests.EndToEnd.IngestServer
 open Agent.Tests.EndToEnd.Prometheus
+open Agent.Tests.Gpu.NvmlStub
 open Expecto
 
 /// Where an agent says that its metrics are.
@@ -210,4 +211,128 @@ let tests =
                             ]
 
                     Expect.equal (Set.difference kinds allowed) Set.empty "of borrowed names")
+
+            testCase "two jobs of two users, by the scheduler's numbers, and what is left of one that ended"
+            <| fun () ->
+                if not Environment.IsPrivilegedProcess then
+                    Skip.because "only root can start a process of another user"
+
+                World.withDirectory (fun directory ->
+                    let sleeper (user: string) =
+                        let words = [ "--reuid"; user; "--clear-groups"; "--pdeathsig"; "KILL"; "sleep"; "600" ]
+                        Process.Start(program "setpriv", words)
+
+                    use mine = sleeper "0"
+                    use others = sleeper "65534"
+
+                    let machine (isOtherThere: bool) =
+                        let ofGpu index (text: string) (pid: int) =
+                            let lines = gpuLines index
+                            lines.Replace("process 4711 16452157440 python", text.Replace("PID", string pid))
+
+                        ofGpu 0 "process PID 1000000000 sleep" mine.Id
+                        + ofGpu 1 (if isOtherThere then "process PID 2000000000 sleep" else "") others.Id
+
+                    let jobs = Path.Combine(directory, "jobs")
+
+                    try
+                        withMachine ("\n" + machine true) (fun stub ->
+                            use agent =
+                                startAlone
+                                    [ "AI_DASHBOARD_TEST_TIME_SCALE", "10" ]
+                                    [
+                                        "--listen=127.0.0.1:0"
+                                        "--interval=5"
+                                        "--cpu-sample-interval=0"
+                                        "--gpu-source=nvml"
+                                        $"--nvml-library={stub.Library}"
+                                        $"--gpu-job-directory={jobs}"
+                                    ]
+
+                            let url = metricsOf agent
+                            let mutable text = ""
+
+                            let samples () =
+                                text <- fetch url
+
+                                if text = "" then
+                                    []
+                                else
+                                    PrometheusText.readText (ReadOnlySpan(Fixtures.utf8 text))
+                                    |> List.collect (fun family -> family.Samples)
+
+                            let label name (sample: PrometheusText.Sample) =
+                                sample.Labels |> List.tryFind (fst >> (=) name) |> Option.map snd
+
+                            let of' name samples =
+                                samples
+                                |> List.filter (fun (sample: PrometheusText.Sample) -> sample.Name = name)
+
+                            let owner uid samples =
+                                of' "ai_dashboard_job_info" samples
+                                |> List.tryFind (fun sample -> label "uid" sample = Some uid)
+
+                            let until what isSo =
+                                eventually (TimeSpan.FromSeconds 60.0) $"{what}; {agent.Said}; {text}" (fun () -> isSo (samples ()))
+
+                            until "two jobs, and time that they used" (fun samples ->
+                                (owner "0" samples).IsSome
+                                && (owner "65534" samples).IsSome
+                                && (of' "ai_dashboard_job_gpu_seconds_total" samples
+                                    |> List.filter (fun sample -> sample.Value > 0.0)
+                                    |> List.distinctBy (label "job")
+                                    |> List.length)
+                                    =
+                                    2)
+
+                            let seen = samples ()
+                            let idOf uid = label "job" (owner uid seen).Value
+
+                            for uid, gpu, memory in [ "0", "0", 1e9; "65534", "1", 2e9 ] do
+                                match
+                                    of' "ai_dashboard_job_gpu_memory_bytes" seen
+                                    |> List.filter (fun sample -> label "job" sample = idOf uid)
+                                with
+                                | [ sample ] ->
+                                    Expect.equal (label "gpu" sample) (Some gpu) "its GPU alone"
+                                    Expect.equal sample.Value memory "its memory alone"
+                                | samples -> failtest $"{samples.Length} GPUs of user {uid}"
+
+                            Expect.equal
+                                (promtool text
+                                 |> List.filter (fun line -> line.StartsWith("ai_dashboard_", StringComparison.Ordinal)))
+                                []
+                                "promtool"
+
+                            let missing =
+                                agent.AllErrors
+                                |> List.filter (fun line -> line.Contains "there is no such directory")
+
+                            Expect.equal missing.Length 1 "the missing directory is told once"
+
+                            Directory.CreateDirectory jobs |> ignore
+                            File.WriteAllText(Path.Combine(jobs, "0"), "4711\n")
+                            File.WriteAllText(Path.Combine(jobs, "1"), "4712\n")
+
+                            until "the scheduler's numbers" (fun samples ->
+                                of' "DCGM_FI_DEV_GPU_UTIL" samples |> List.map (label "hpc_job") = [ Some "4711"; Some "4712" ]
+                                && (owner "65534" samples |> Option.bind (label "hpc_job")) = Some "4712")
+
+                            let total uid samples =
+                                of' "ai_dashboard_job_gpu_seconds_total" samples
+                                |> List.filter (fun sample -> label "job" sample = idOf uid)
+                                |> List.sumBy (fun sample -> sample.Value)
+
+                            let before = total "0" (samples ())
+                            others.Kill()
+                            others.WaitForExit()
+                            stub.Play("\n" + machine false)
+                            until "the job that ended has left" (fun samples -> (owner "65534" samples).IsNone)
+                            until "the other goes on" (fun samples -> total "0" samples > before)
+
+                            Expect.isFalse (text.Contains((idOf "65534").Value)) "nothing of it is left")
+                    finally
+                        for sleeper in [ mine; others ] do
+                            if not sleeper.HasExited then
+                                sleeper.Kill())
         ]

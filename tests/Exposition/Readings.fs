@@ -92,6 +92,8 @@ let machineWith (gpus: Gpu[]) : MachineReading =
         Hostname = "gpu-box-01"
         Disks = [||]
         Interfaces = [||]
+        Accounts = JobAccounts.Empty
+        GpuJobs = [||]
     }
 
 /// A board of which everything is known.

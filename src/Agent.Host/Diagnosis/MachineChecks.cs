@@ -1,9 +1,11 @@
 using System.Runtime.InteropServices;
 using Agent.Core;
+using Agent.Core.Jobs;
 using Agent.Sender;
 using Agent.Core.Proc;
 using Agent.Core.Sys;
 using Agent.Host.Reading;
+using Agent.Host.Reading.Jobs;
 using Agent.Host.Sampling;
 using Microsoft.FSharp.Core;
 
@@ -31,6 +33,7 @@ internal sealed class MachineChecks : IDisposable
     private readonly Reading<FaultyReading<SystemInfo>> facts;
     private readonly Reading<PartitionReading> partitions;
     private readonly Reading<Devices.Known> devices;
+    private readonly Reading<FaultyReading<GpuJobFile[]>>? gpuJobs;
     private readonly Reading<FSharpResult<Parsed<DiskStats.DiskCounters[]>, SourceError>> disks;
     private readonly Reading<FSharpResult<Parsed<NetDev.InterfaceCounters[]>, SourceError>> network;
     private readonly Reading<ReadOnlyMemory<byte>?> sample;
@@ -55,6 +58,9 @@ internal sealed class MachineChecks : IDisposable
         facts = new("system", clock, () => new SystemFacts(settings.ProcFs, NewSysFiles()).Read());
         partitions = new("partitions", clock, () => new PartitionFiles(settings.ProcFs, settings.RootFs, clock, withNetwork: false).Read());
         devices = new("devices", clock, () => new DeviceFiles(settings.SysFs).Read());
+        gpuJobs = settings.GpuJobDirectory.Length > 0
+            ? new("gpu-jobs", clock, () => new GpuJobDirectory(settings.GpuJobDirectory).Read())
+            : null;
         disks = new("disks", clock, () => Read(Sources.Disks));
         network = new("network", clock, () => Read(Sources.Network));
 
@@ -87,6 +93,7 @@ internal sealed class MachineChecks : IDisposable
             : TooLate<int>())),
         Timed(gpus, Diagnosis.Gpus(Gpus())),
         Jobs(),
+        .. GpuJobs(),
         Timed(disks, Diagnosis.Disks(KnownDevices().Blocks, settings.Disks, Late(disks).Select(static read => read.Value))),
         Timed(network, Diagnosis.Interfaces(KnownDevices().Interfaces, settings.Interfaces, Late(network).Select(static read => read.Value))),
     ];
@@ -109,6 +116,18 @@ internal sealed class MachineChecks : IDisposable
         failed: FSharpResult<Hwmon.Fan[], SourceError>.NewError);
 
     private static FSharpResult<int, SourceError> Ok(int fields) => FSharpResult<int, SourceError>.NewOk(fields);
+
+    /// <summary>The scheduler's jobs by GPU, where the user wants them.</summary>
+    private Row[] GpuJobs()
+    {
+        if (gpuJobs is null)
+        {
+            return [];
+        }
+
+        var found = gpuJobs.Wait(Limit, null!) is { } read ? Sound(read) : TooLate<GpuJobFile[]>();
+        return [Timed(gpuJobs, GpuJobCheck.Row(settings.GpuJobDirectory, found))];
+    }
 
     private static FSharpResult<int, SourceError> SensorFields(SensorReading reading) =>
         reading.Faults.Length > 0
@@ -144,8 +163,11 @@ internal sealed class MachineChecks : IDisposable
             read.IsOk ? [.. read.ResultValue.Faults.Select(SourceError.NewGarbled)] : []);
 
     /// <summary>How many values there are, or the first fault.</summary>
-    private static FSharpResult<int, SourceError> Fields<T>(FaultyReading<T> read, Func<T, int> count) =>
-        read.Faults.Length > 0 ? FSharpResult<int, SourceError>.NewError(read.Faults[0]) : Ok(count(read.Value));
+    private static FSharpResult<int, SourceError> Fields<T>(FaultyReading<T> read, Func<T, int> count) => Sound(read).Select(count);
+
+    /// <summary>What was read where nothing is wrong with it, else the first fault.</summary>
+    private static FSharpResult<T, SourceError> Sound<T>(FaultyReading<T> read) =>
+        read.Faults.Length > 0 ? FSharpResult<T, SourceError>.NewError(read.Faults[0]) : FSharpResult<T, SourceError>.NewOk(read.Value);
 
     // A line that cannot be read makes a source doubtful; only one that gives nothing is bad.
     private static Row RowOf(Check check)

@@ -30,9 +30,30 @@ internal sealed class MetricsSource(
 {
     private Look? newest;
     private long skipped;
+    private long scrapes;
+    private JobAccounts accounts = JobAccounts.Empty;
+    private long accounted;
 
-    /// <summary>What metrics are made of right after a sample was taken. Called on the sampling thread.</summary>
-    public Look At(SampleTaken sample) => new(sample, record.MemoryText, record.States(sample.Snapshot), clock.Elapsed);
+    /// <summary>What metrics are made of right after a sample was taken. Called on the sampling thread, by each destination.</summary>
+    public Look At(SampleTaken sample)
+    {
+        var now = clock.Elapsed;
+
+        if (sample.Number != accounted)
+        {
+            accounted = sample.Number;
+            // Where nobody scrapes, each sample is pushed, which collects as much.
+            accounts = JobAccountsModule.After(
+                now,
+                settings.Listen.IsSome ? Interlocked.Read(ref scrapes) : sample.Number,
+                slow.GpuJobs(),
+                sample.Sample.Gpus,
+                sample.Sample.Jobs,
+                accounts);
+        }
+
+        return new(sample, record.MemoryText, record.States(sample.Snapshot), accounts, now);
+    }
 
     /// <summary>From now on this is the newest sample.</summary>
     public void Publish(Look look) => Volatile.Write(ref newest, look);
@@ -43,10 +64,15 @@ internal sealed class MetricsSource(
     /// <summary>How old the newest sample is; infinite before the first.</summary>
     public TimeSpan Age() => Volatile.Read(ref newest) is { } last ? clock.Elapsed - last.TakenAt : TimeSpan.MaxValue;
 
-    /// <summary>The newest reading of the machine; none before the first.</summary>
-    public FSharpValueOption<MachineReading> Machine() => Volatile.Read(ref newest) is { } last
-        ? FSharpValueOption<MachineReading>.NewValueSome(Machine(last))
-        : FSharpValueOption<MachineReading>.None;
+    /// <summary>The newest reading of the machine, for a scrape; none before the first.</summary>
+    public FSharpValueOption<MachineReading> Machine()
+    {
+        Interlocked.Increment(ref scrapes);
+
+        return Volatile.Read(ref newest) is { } last
+            ? FSharpValueOption<MachineReading>.NewValueSome(Machine(last))
+            : FSharpValueOption<MachineReading>.None;
+    }
 
     /// <summary>The reading of the machine at one sample.</summary>
     public MachineReading Machine(Look look)
@@ -63,7 +89,9 @@ internal sealed class MetricsSource(
             domainName: domainName,
             hostname: settings.Hostname.Length > 0 ? settings.Hostname : system.Hostname,
             disks: settings.Disks,
-            interfaces: settings.Interfaces);
+            interfaces: settings.Interfaces,
+            accounts: look.Accounts,
+            gpuJobs: slow.GpuJobs());
     }
 
     /// <summary>How the agent fares at this moment.</summary>
@@ -82,6 +110,8 @@ internal sealed class MetricsSource(
     /// <param name="Sample">The sample.</param>
     /// <param name="MemoryText">/proc/meminfo as it was.</param>
     /// <param name="Sources">How the sources of the snapshot fared.</param>
+    /// <param name="Accounts">What the GPU time of jobs went into, this sample included.</param>
     /// <param name="TakenAt">When it was taken, by the monotonic clock.</param>
-    internal sealed record Look(SampleTaken Sample, ReadOnlyMemory<byte> MemoryText, SourceState[] Sources, TimeSpan TakenAt);
+    internal sealed record Look(
+        SampleTaken Sample, ReadOnlyMemory<byte> MemoryText, SourceState[] Sources, JobAccounts Accounts, TimeSpan TakenAt);
 }

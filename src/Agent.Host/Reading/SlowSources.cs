@@ -1,4 +1,5 @@
 using Agent.Core;
+using Agent.Core.Jobs;
 using Agent.Sender;
 using Agent.Core.Sys;
 using Agent.Host.Reading.Jobs;
@@ -23,6 +24,9 @@ internal sealed class SlowSources
     /// <summary>ipmitool talks to a slow controller over a slow bus.</summary>
     private static readonly TimeSpan IpmiPeriod = TimeSpan.FromSeconds(10);
 
+    /// <summary>A scheduler writes the files of a job before it starts.</summary>
+    private static readonly TimeSpan GpuJobPeriod = TimeSpan.FromSeconds(5);
+
     private readonly SlowSource<SensorReading> sensors;
     private readonly SlowSource<FaultyReading<FSharpValueOption<double>>> frequency;
     private readonly SlowSource<FanReading> ipmiFans;
@@ -30,6 +34,7 @@ internal sealed class SlowSources
     private readonly SlowSource<FaultyReading<SystemInfo>> facts;
     private readonly SlowSource<PartitionReading> partitions;
     private readonly SlowSource<Devices.Known> devices;
+    private readonly SlowSource<FaultyReading<GpuJobFile[]>>? gpuJobs;
     private readonly bool watchesHost;
     private readonly Func<JobReader> newJobs;
     private JobReader? jobs;
@@ -84,6 +89,13 @@ internal sealed class SlowSources
         gpus = new(settings, longestAge, clock, onDefect);
         facts = new("system", clock, Timeout.InfiniteTimeSpan, () => new(systemFacts.Read(), Minute), onDefect);
         devices = new("devices", clock, Timeout.InfiniteTimeSpan, new DeviceSource(settings.SysFs, clock).Read, onDefect);
+
+        if (withMetrics && settings.GpuJobDirectory.Length > 0)
+        {
+            var jobFiles = new GpuJobDirectory(settings.GpuJobDirectory);
+            gpuJobs = new("gpu-jobs", clock, GpuJobPeriod * 3, () => new(jobFiles.Read(), GpuJobPeriod), onDefect);
+        }
+
         this.watchesHost = watchesHost;
         newJobs = () => new JobReader(settings, clock, JobInputs, watchesHost, onDefect);
         partitions = new("partitions", clock, Minute * 3, () => new(partitionFiles.Read(), Minute), onDefect);
@@ -101,6 +113,7 @@ internal sealed class SlowSources
         facts.Start();
         devices.Start();
         partitions.Start();
+        gpuJobs?.Start();
 
         if (watchesHost)
         {
@@ -118,6 +131,7 @@ internal sealed class SlowSources
         facts.Stop();
         devices.Stop();
         partitions.Stop();
+        gpuJobs?.Stop();
         jobs?.Stop();
     }
 
@@ -199,10 +213,14 @@ internal sealed class SlowSources
             frequency.Last?.Faults ?? [],
             facts.Last?.Faults ?? [],
             partitions.Last?.Faults ?? [],
+            GpuJobFaults(),
             jobs?.Faults ?? []);
 
     /// <summary>All that is known of jobs, however old.</summary>
     public JobReading Jobs => jobs?.Last ?? JobReading.None;
+
+    /// <summary>The scheduler's jobs by GPU; empty without their directory.</summary>
+    public GpuJobFile[] GpuJobs() => gpuJobs?.Newest?.Value ?? [];
 
     /// <summary>The newest sensors of hwmon.</summary>
     public Hwmon.PlacedSensor[] Sensors() => (sensors.Newest ?? SensorReading.None).Placed;
@@ -216,6 +234,11 @@ internal sealed class SlowSources
         yield return StateOf(gpus.Name, gpus.Newest is not null && gpus.Faults.Length == 0, gpus.Took);
         yield return StateOf(facts, static reading => reading.Faults.Length == 0);
         yield return StateOf(partitions, static reading => reading.Faults.Length == 0);
+
+        if (gpuJobs is not null)
+        {
+            yield return StateOf(gpuJobs.Name, GpuJobFaults().Length == 0 && gpuJobs.Newest is not null, gpuJobs.Took);
+        }
 
         if (jobs is not null)
         {
@@ -263,6 +286,11 @@ internal sealed class SlowSources
             return new(FanReading.None, Timeout.InfiniteTimeSpan);
         }
     }
+
+    private SourceError[] GpuJobFaults() =>
+        gpuJobs is null ? []
+        : gpuJobs.IsOverdue ? [SourceError.NewUnreadable("--gpu-job-directory", "it does not answer; until it does metrics have no hpc_job")]
+        : gpuJobs.Last?.Faults ?? [];
 
     private void StartJobs()
     {

@@ -15,7 +15,8 @@ module Exposition =
         match reading with
         | ValueSome reading ->
             NodeMetrics.write sink reading
-            GpuMetrics.write sink reading.Hostname reading.Sample.Gpus
+            GpuMetrics.write sink reading.Hostname reading.GpuJobs reading.Sample.Gpus
+            JobMetrics.write sink reading.Sample.Jobs reading.Accounts
             AgentMetrics.writeMachine sink reading
         | ValueNone -> ()
 

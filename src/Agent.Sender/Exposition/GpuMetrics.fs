@@ -7,25 +7,44 @@ open System
 open System.Globalization
 open Agent.Core
 open Agent.Core.Gpu
+open Agent.Core.Jobs
 open Agent.Core.Units
 
 let private text (number: int) =
     number.ToString CultureInfo.InvariantCulture
 
 // Every figure has these, so they are made once for each GPU and not for each figure.
-[<Struct>]
+[<NoEquality; NoComparison>]
 type private Board =
     {
         Gpu: Gpu
         Index: string
         Device: string
+        /// The scheduler's jobs; one empty id where there is none.
+        Jobs: string[]
     }
+
+/// A MIG instance on its board, once for each of its jobs.
+[<NoEquality; NoComparison>]
+type private Instance =
+    {
+        Device: MigDevice
+        Board: string
+        Index: string
+        /// The scheduler's job; empty where there is none.
+        Job: string
+    }
+
+let private noJob = [| "" |]
+
+let private orNoJob (jobs: string[]) = if jobs.Length = 0 then noJob else jobs
 
 /// Whole mebibytes, as DCGM counts them.
 let private mib (bytes: uint64<B>) = Math.Floor(float (mibOfBytes bytes))
 
-/// Tells everything of the GPUs that is known.
-let write (sink: MetricSink) (hostname: string) (gpus: Gpu[]) : unit =
+/// Tells everything of the GPUs that is known. As dcgm-exporter does it, the series of a GPU with several jobs of the scheduler are told once for
+/// each, in the label `hpc_job`.
+let write (sink: MetricSink) (hostname: string) (files: GpuJobFile[]) (gpus: Gpu[]) : unit =
     let boards =
         gpus
         |> Array.map (fun gpu ->
@@ -33,6 +52,7 @@ let write (sink: MetricSink) (hostname: string) (gpus: Gpu[]) : unit =
                 Gpu = gpu
                 Index = text gpu.Index
                 Device = "nvidia" + text gpu.Index
+                Jobs = orNoJob (GpuJobFiles.ofGpu files gpu.Index)
             })
 
     let dcgm name kind help (value: Gpu -> float voption) =
@@ -41,12 +61,17 @@ let write (sink: MetricSink) (hostname: string) (gpus: Gpu[]) : unit =
         for board in boards do
             match value board.Gpu with
             | ValueSome value ->
-                sink.Label("gpu", board.Index)
-                sink.Label("UUID", board.Gpu.Uuid)
-                sink.Label("device", board.Device)
-                sink.Label("modelName", board.Gpu.Name)
-                sink.Label("Hostname", hostname)
-                sink.Value value
+                for job in board.Jobs do
+                    sink.Label("gpu", board.Index)
+                    sink.Label("UUID", board.Gpu.Uuid)
+                    sink.Label("device", board.Device)
+                    sink.Label("modelName", board.Gpu.Name)
+                    sink.Label("Hostname", hostname)
+
+                    if job <> "" then
+                        sink.Label("hpc_job", job)
+
+                    sink.Value value
             | ValueNone -> ()
 
     let gauge name help value = dcgm name MetricKind.Gauge help value
@@ -151,20 +176,30 @@ let write (sink: MetricSink) (hostname: string) (gpus: Gpu[]) : unit =
                 match board.Gpu.MigDevices with
                 | ValueSome devices ->
                     for device in devices do
-                        struct (board.Index, device)
+                        for job in orNoJob (GpuJobFiles.ofInstance files board.Gpu.Index device) do
+                            {
+                                Device = device
+                                Board = board.Index
+                                Index = text device.Index
+                                Job = job
+                            }
                 | ValueNone -> ()
         |]
-        |> Array.distinctBy (fun (struct (board, device)) -> struct (board, device.Index, device.Uuid))
+        |> Array.distinctBy (fun instance -> String.Join('\n', instance.Board, instance.Index, instance.Device.Uuid, instance.Job))
 
     let mig name kind help (value: MigDevice -> uint64 voption) =
         sink.Family("ai_dashboard_gpu_mig_" + name, kind, help)
 
-        for struct (board, device) in instances do
-            match value device with
+        for instance in instances do
+            match value instance.Device with
             | ValueSome value ->
-                sink.Label("gpu", board)
-                sink.Label("mig", text device.Index)
-                sink.Label("UUID", device.Uuid)
+                sink.Label("gpu", instance.Board)
+                sink.Label("mig", instance.Index)
+                sink.Label("UUID", instance.Device.Uuid)
+
+                if instance.Job <> "" then
+                    sink.Label("hpc_job", instance.Job)
+
                 sink.Whole value
             | ValueNone -> ()
 

@@ -2,6 +2,7 @@ namespace Agent.Sender
 
 open System
 open Agent.Core
+open Agent.Core.Jobs
 open Agent.Core.Sys
 
 /// Everything that is known of the machine at one instant, for metrics.
@@ -27,6 +28,10 @@ type MachineReading =
         Disks: string[]
         /// The interfaces to tell of; empty for all but the loopback.
         Interfaces: string[]
+        /// What the GPU time of jobs went into, this sample included.
+        Accounts: JobAccounts
+        /// The scheduler's jobs by GPU; empty without `--gpu-job-directory`.
+        GpuJobs: GpuJobFile[]
     }
 
 /// How one source of readings fares.

@@ -133,6 +133,8 @@ type Settings =
         NvmlLibrary: string
         /// How much of the command lines of jobs is told.
         JobDetail: JobDetail
+        /// The directory in which a scheduler says which jobs run on which GPU; empty for none.
+        GpuJobDirectory: string
         /// No TLS verification.
         Insecure: bool
         /// PEM certificates of issuers to trust beside the system's; empty for none.
@@ -661,6 +663,7 @@ module Settings =
             and! gpuReader = optional "--gpu-source" GpuReader.Auto gpuReaderOf
             and! nvmlLibrary = optional "--nvml-library" "" fileOf
             and! jobDetail = optional "--job-detail" JobDetail.Names jobDetailOf
+            and! gpuJobDirectory = optional "--gpu-job-directory" "" pathOf
             and! procFs = optional "--procfs" "/proc" pathOf
             and! sysFs = optional "--sysfs" "/sys" pathOf
             and! rootFs = optional "--rootfs" "/" pathOf
@@ -790,6 +793,12 @@ module Settings =
                 else
                     max 0.0 window
 
+            match given "--gpu-job-directory" with
+            | ValueSome directory when listen.IsNone && receiver.IsNone ->
+                warnings.Add
+                    $"{directory.Origin}: only metrics have the scheduler's jobs, and there are none without --listen or --remote-write"
+            | _ -> ()
+
             let target =
                 match host, slug, token with
                 | ValueSome host, ValueSome slug, ValueSome token ->
@@ -823,6 +832,7 @@ module Settings =
                     GpuReader = gpuReader
                     NvmlLibrary = nvmlLibrary
                     JobDetail = jobDetail
+                    GpuJobDirectory = gpuJobDirectory
                     Insecure = insecure
                     CaFile = caFile
                     ClientCertificate = clientCertificate

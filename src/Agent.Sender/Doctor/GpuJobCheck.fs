@@ -1,0 +1,35 @@
+/// The diagnosis of `--gpu-job-directory`.
+[<RequireQualifiedAccess>]
+module Agent.Sender.GpuJobCheck
+
+open Agent.Core
+open Agent.Core.Jobs
+
+[<Literal>]
+let private Check = "GPU job files"
+
+let private plural (count: int) (thing: string) =
+    if count = 1 then $"1 {thing}" else $"{count} {thing}s"
+
+/// What the directory holds, or the first thing that is wrong with it.
+[<CompiledName "Row">]
+let row (directory: string) (found: Result<GpuJobFile[], SourceError>) : Row =
+    match found with
+    | Error error ->
+        { Diagnosis.source Check false (Error error) with
+            Finding = string error
+            Fix =
+                "Have the scheduler's prolog write a file for each GPU there, with the id of a job on each line, that the agent's user may read; docs/prometheus.md has an example."
+        }
+    | Ok files ->
+        let jobs = files |> Array.collect _.Jobs |> Array.distinct
+
+        let finding =
+            if files.Length = 0 then
+                $"{directory} names no GPU at present"
+            else
+                $"""{directory} names {plural jobs.Length "job"} on {plural files.Length "GPU"}"""
+
+        { Diagnosis.source Check false (Ok 1) with
+            Finding = finding
+        }

@@ -1,0 +1,175 @@
+/// Who uses the GPUs, what each job does, and what holds it back. Nothing where nobody uses any.
+[<RequireQualifiedAccess>]
+module internal Agent.Sender.JobMetrics
+
+open System
+open System.Globalization
+open Agent.Core
+open Agent.Core.Jobs
+open Agent.Core.Units
+
+/// One family with a sample for each job.
+[<NoEquality; NoComparison>]
+type private JobRow =
+    {
+        /// The family's name without `ai_dashboard_job_`.
+        Name: string
+        /// What it means, with its unit where the name has none.
+        Help: string
+        /// The figure; none where it is unknown.
+        Of: Job -> float voption
+    }
+
+let private row name help of' = { Name = name; Help = help; Of = of' }
+
+let private share (value: float<percent> voption) = ValueOption.map ratioOfPercent value
+let private rate (value: float<B / s> voption) = ValueOption.map float value
+let private bytes (value: uint64<B> voption) = ValueOption.map float value
+let private count (value: int) = ValueSome(float value)
+
+/// Every figure of a job, in the order of the text.
+let private rows =
+    [|
+        row "start_time_seconds" "When the topmost process of a job started, in seconds since 1970." (fun job ->
+            job.StartedAt |> ValueOption.map (fun at -> float (secondsSinceEpoch at)))
+        row "gpus" "GPUs and MIG instances that a job holds." (fun job -> count job.Gpus.Length)
+        row "processes" "Processes of a job." (fun job -> count job.Processes)
+        row "threads" "Threads of a job." (fun job -> count job.Threads)
+        row "loaders" "Data loader workers of a job." (fun job -> count job.Loaders)
+        row "cpu_cores" "CPU time that a job uses, over time: 2.5 is two and a half cores." _.CpuCores
+        row "cpu_cores_allowed" "CPU cores that a job may use, by cpuset and quota." _.CpuCoresAllowed
+        row "busiest_thread_ratio" "CPU time of the busiest thread of a job, of one core." (fun job -> share job.BusiestThread)
+        row "main_thread_ratio" "CPU time of the busiest thread of a job that drives a GPU, of one core." (fun job -> share job.MainThread)
+        row "loaders_busy_ratio" "Mean CPU time of the data loaders of a job, each of one core." (fun job -> share job.LoadersBusy)
+        row "cpu_wait_ratio" "Time that threads of a job waited for a CPU, of the time that they ran or waited." (fun job ->
+            share job.CpuWait)
+        row "cpu_throttled_ratio" "Periods of its CPU quota in which a job was throttled, of all." (fun job -> share job.CpuThrottled)
+        row "blocked_ratio" "Looks at which a loader or main thread of a job was in uninterruptible sleep, of all." (fun job ->
+            share job.Blocked)
+        row "main_blocked_ratio" "The same of the threads that drive a GPU." (fun job -> share job.MainBlocked)
+        row "read_bytes_per_second" "Read by a job from disks and network storage." (fun job -> rate job.Read)
+        row "written_bytes_per_second" "Written by a job to disks and network storage." (fun job -> rate job.Written)
+        row "network_receive_bytes_per_second" "Received by a job over sockets." (fun job -> rate job.NetworkReceived)
+        row "memory_bytes" "Memory of a job's control group, else of its processes." (fun job -> bytes job.Memory)
+        row "memory_limit_bytes" "The memory limit of a job's control group." (fun job -> bytes job.MemoryLimit)
+        row "memory_stall_ratio" "Time in which some task of a job stalled for memory." (fun job -> share job.MemoryStall)
+        row "io_stall_ratio" "Time in which some task of a job stalled for I/O." (fun job -> share job.IoStall)
+        row "major_faults_per_second" "Page faults of a job that needed a disk." (fun job ->
+            job.MajorFaults |> ValueOption.map (fun faults -> float faults))
+        row "gpu_busy_ratio" "Mean utilisation of a job's GPUs." (fun job -> share job.GpuBusy)
+        row "gpu_least_busy_ratio" "Utilisation of the least busy GPU of a job." (fun job -> share job.GpuLeastBusy)
+        row "gpu_power_ratio" "Mean power of a job's GPUs, each of its limit." (fun job -> share job.GpuPower)
+    |]
+
+/// The labels that a job may have: a machine alone is idle, a job holds a GPU.
+let private jobLabels = VerdictLabel.All |> Array.filter (fun label -> not label.IsIdle)
+
+let private optional (sink: MetricSink) (name: string) (value: string) =
+    if value <> "" then
+        sink.Label(name, value)
+
+let private info (sink: MetricSink) (accounts: JobAccount[]) =
+    sink.Family("ai_dashboard_job_info", MetricKind.Info, "Whose a job is and what it is called.")
+
+    for account in accounts do
+        let job = account.Job
+        sink.Label("job", job.Id)
+        sink.Label("owner_kind", job.Owner.Kind.Name)
+        optional sink "owner" job.Owner.Value
+        optional sink "namespace" job.Owner.Namespace
+        optional sink "owner_name" job.Owner.Name
+        optional sink "user" job.User
+        sink.Label("uid", job.Uid.ToString CultureInfo.InvariantCulture)
+        optional sink "name" job.Name
+        optional sink "hpc_job" account.SchedulerId
+        sink.Whole 1UL
+
+let private gpuSeconds (sink: MetricSink) (accounts: JobAccount[]) =
+    sink.Family(
+        "ai_dashboard_job_gpu_seconds_total",
+        MetricKind.Counter,
+        "Time in which a job held GPUs, times their number, by what held it back meanwhile."
+    )
+
+    for account in accounts do
+        for i in 0 .. VerdictLabel.All.Length - 1 do
+            let label = VerdictLabel.All[i]
+
+            if not label.IsIdle then
+                sink.Label("job", account.Job.Id)
+                sink.Label("label", label.Name)
+                sink.Value(float account.Seconds[i])
+
+let private gpus (sink: MetricSink) (running: JobAccount[]) =
+    let tell name kind help (value: JobGpu -> float voption) =
+        sink.Family("ai_dashboard_job_" + name, kind, help)
+
+        for account in running do
+            for gpu in account.Job.Gpus do
+                match value gpu with
+                | ValueSome value ->
+                    sink.Label("job", account.Job.Id)
+                    sink.Label("gpu", gpu.Index.ToString CultureInfo.InvariantCulture)
+                    sink.Label("UUID", gpu.Uuid)
+                    optional sink "hpc_job" account.SchedulerId
+                    sink.Value value
+                | ValueNone -> ()
+
+    tell "gpu_info" MetricKind.Info "Which GPUs and MIG instances a job holds." (fun _ -> ValueSome 1.0)
+    tell "gpu_memory_bytes" MetricKind.Gauge "Device memory that a job holds on a GPU." (fun gpu -> bytes gpu.Memory)
+
+    tell "sm_percent" MetricKind.Gauge "Share of the multiprocessors' time on a GPU that a job used (in %)." (fun gpu ->
+        ValueOption.map float gpu.SmShare)
+
+let private isSame (one: VerdictLabel) (other: VerdictLabel) = String.Equals(one.Name, other.Name)
+
+let private verdicts (sink: MetricSink) (report: JobReport) =
+    sink.Family("ai_dashboard_job_verdict", MetricKind.Gauge, "What holds a job back: 1 for the label that holds, 0 for the others.")
+
+    for judged in report.Jobs do
+        for label in jobLabels do
+            sink.Label("job", judged.Job.Id)
+            sink.Label("label", label.Name)
+            sink.Whole(if isSame label judged.Verdict.Label then 1UL else 0UL)
+
+    sink.Family("ai_dashboard_job_verdict_confidence", MetricKind.Gauge, "How sure a job's verdict is, 0 to 1.")
+
+    for judged in report.Jobs do
+        sink.Label("job", judged.Job.Id)
+        sink.Value judged.Verdict.Confidence
+
+    sink.Family(
+        "ai_dashboard_verdict",
+        MetricKind.Gauge,
+        "What holds the machine back, which is its worst job: 1 for the label that holds, 0 for the others."
+    )
+
+    for label in VerdictLabel.All do
+        sink.Label("label", label.Name)
+        sink.Whole(if isSame label report.Machine.Label then 1UL else 0UL)
+
+    sink.Family("ai_dashboard_verdict_confidence", MetricKind.Gauge, "How sure the machine's verdict is, 0 to 1.")
+    sink.Value report.Machine.Confidence
+
+/// Tells everything of the jobs of one sample, and of those that ended lately what their GPU time went into.
+let write (sink: MetricSink) (report: JobReport voption) (accounts: JobAccounts) : unit =
+    let shown = JobAccounts.shown accounts
+    info sink shown
+
+    match report with
+    | ValueSome report ->
+        for row in rows do
+            sink.Family("ai_dashboard_job_" + row.Name, MetricKind.Gauge, row.Help)
+
+            for judged in report.Jobs do
+                match row.Of judged.Job with
+                | ValueSome value ->
+                    sink.Label("job", judged.Job.Id)
+                    sink.Value value
+                | ValueNone -> ()
+
+        gpus sink (shown |> Array.filter _.IsRunning)
+        verdicts sink report
+    | ValueNone -> ()
+
+    gpuSeconds sink shown
