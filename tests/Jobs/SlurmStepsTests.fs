@@ -172,6 +172,7 @@ let tests =
                                 Memory = ValueNone
                                 SmShare = ValueNone
                             }
+                        IsGraphics = false
                     }
 
                 let groups = Grouping.group (SlurmSteps.assign processes) [| holding 11 0; holding 12 1; holding 21 2 |]
