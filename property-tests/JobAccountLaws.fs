@@ -62,6 +62,7 @@ let private job (id: string) (name: string) (gpus: int) : Job =
         MemoryStall = ValueNone
         IoStall = ValueNone
         MajorFaults = ValueNone
+        Refaults = ValueNone
         OutOfMemoryKills = 0UL
         GpuBusy = ValueNone
         GpuLeastBusy = ValueNone

@@ -281,6 +281,7 @@ let private jobOf (number: Gen<float>) (id: string) (gpus: int list) : Gen<Job> 
                 MemoryStall = stall
                 IoStall = stall
                 MajorFaults = faults |> ValueOption.map LanguagePrimitives.FloatWithMeasure
+                Refaults = read
                 OutOfMemoryKills = 0UL
                 GpuBusy = gpuBusy
                 GpuLeastBusy = ValueNone

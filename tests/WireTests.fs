@@ -367,7 +367,7 @@ let private fullText =
         """"loaders_busy_percent":25,"cpu_wait_percent":1,"cpu_throttled_percent":0,"blocked_percent":2,"""
         """"main_blocked_percent":0,"blocked_on":null,"read_bytes_per_s":5000000,"write_bytes_per_s":100000,"""
         """"network_rx_bytes_per_s":10000,"memory_bytes":40000000000,"memory_limit_bytes":200000000000,"""
-        """"memory_stall_percent":0,"io_stall_percent":1,"major_faults_per_s":1,"out_of_memory_kills":0,"""
+        """"memory_stall_percent":0,"io_stall_percent":1,"refault_bytes_per_s":null,"major_faults_per_s":1,"out_of_memory_kills":0,"""
         """"gpu_busy_percent":null,"gpu_least_busy_percent":null,"gpu_power_percent":null,"""
         """"verdict":{"label":"loader-cpu","second":"disk-read","since":"2026-02-26T02:30:00.000000+00:00","""
         """"confidence":0.9,"reason":"the loader is at 99 % of a core","fix":"num_workers=8","""

@@ -61,7 +61,7 @@ SCENARIOS = [
     one("cpuset-of-one-core", workers=4, loader_ms=50, main_ms=1, gpu_ms=10, cores=1),
     one("disk-read", workers=2, read_bytes=8 * MIB, read_count=16, gpu_ms=12, main_ms=2),
     one("disk-read-small", workers=1, read_bytes=4096, read_count=2000, gpu_ms=12, main_ms=2),
-    one("checkpoints", measure=12, checkpoint_bytes=1024 * MIB, checkpoint_steps=20, gpu_ms=33, main_ms=2),
+    one("checkpoints", measure=12, checkpoint_bytes=1024 * MIB, checkpoint_steps=20, gpu_ms=12, main_ms=2),
     one("writes-every-step", checkpoint_bytes=96 * MIB, gpu_ms=25, main_ms=2),
     one("network", is_light=True, group="GPUs 1", is_quick=True, around=STORE, **REMOTE),
     one("network-far-store", is_light=True, around={"store_rate": 400 * MIB, "store_ms": 30}, workers=2, fetch_count=8, fetch_bytes=65536, gpu_ms=12),

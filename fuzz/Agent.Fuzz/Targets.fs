@@ -319,7 +319,7 @@ let all: Target list =
                 CgroupMemory.parseLimit "memory.max" text |> told
                 CgroupMemory.parseUsage "memory.current" text |> told
                 CgroupMemory.parseKills "memory.events" text |> told
-                CgroupMemory.parseMajorFaults "memory.stat" text |> told
+                CgroupMemory.parseRefaults "memory.stat" text |> told
                 CgroupIo.parseStat "io.stat" text |> told
                 CgroupIo.parseServiceBytes "blkio" text |> told)
             @"jobs/(cpu\.stat-v[12]|memory\.(events|oom_control)|io\.stat|blkio\.throttle)$"

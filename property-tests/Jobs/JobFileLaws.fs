@@ -404,6 +404,17 @@ let private killFormat =
         (fun text -> CgroupMemory.parseKills "memory.events" text.Span)
         (fun part whole -> ParserLaws.isUnknownOr whole part)
 
+let private refaultFormat =
+    ParserLaws.format
+        (counter
+         |> Gen.map (fun pages ->
+             {
+                 Value = ValueSome(LanguagePrimitives.UInt64WithMeasure<page> pages)
+                 Lines = [| "anon 0"; $"workingset_refault_file {pages}"; "pgmajfault 0" |]
+             }))
+        (fun text -> CgroupMemory.parseRefaults "memory.stat" text.Span)
+        (fun part whole -> ParserLaws.isUnknownOr whole part)
+
 // ---- network storage --------------------------------------------------------------------------------------------------
 
 let private nfsMount: Gen<MountStats.NfsMount * string[]> =
@@ -564,6 +575,7 @@ let tests =
                     testList "limit" (ParserLaws.all limitFormat)
                     testList "usage" (ParserLaws.all usageFormat)
                     testList "events" (ParserLaws.all killFormat)
+                    testList "memory.stat" (ParserLaws.all refaultFormat)
                     testList
                         "io.stat"
                         [

@@ -264,6 +264,7 @@ let tests =
                         Memory = ValueSome 5000UL<B>
                         MemoryLimit = ValueSome 9000UL<B>
                         Kills = ValueSome kills
+                        Refaulted = ValueSome(kills * 8192UL<B>)
                         // A volume over a disk: the same bytes twice.
                         Io = ValueSome [| device "253:0" read; device "8:0" read |]
                         MemoryPressure = pressure stall 0UL<us>
@@ -278,6 +279,7 @@ let tests =
                 Expect.equal job.CpuCoresAllowed (ValueSome 1.5) "quota"
                 Expect.equal job.Read (ValueSome 2000.0<B / s>) "each byte once"
                 Expect.equal job.MemoryStall (ValueSome 25.0<percent>) "half a second of two"
+                Expect.equal job.Refaults (ValueSome 4096.0<B / s>) "8192 bytes in 2 s"
                 Expect.equal (job.Memory, job.MemoryLimit) (ValueSome 5000UL<B>, ValueSome 9000UL<B>) "memory"
                 Expect.equal job.OutOfMemoryKills 1UL "one killed"
 

@@ -112,13 +112,21 @@ let tests =
                 Expect.equal (kills (bytes "jobs/memory.oom_control")) (Ok(ValueSome 3UL)) "v1"
                 Expect.equal (kills "oom_kill_disable 0\nunder_oom 0\n"B) (Ok ValueNone) "before 4.13"
 
-            testCase "major faults of a group and all below it"
+            testCase "pages that were evicted and read again, of a group and all below it"
             <| fun () ->
-                let faults (text: byte[]) =
-                    CgroupMemory.parseMajorFaults "memory.stat" (ReadOnlySpan text)
+                let refaults (text: byte[]) =
+                    CgroupMemory.parseRefaults "memory.stat" (ReadOnlySpan text)
 
-                Expect.equal (faults "anon 1\npgmajfault 7\n"B) (Ok(ValueSome 7UL)) "v2"
-                Expect.equal (faults "pgmajfault 1\ntotal_pgmajfault 9\n"B) (Ok(ValueSome 9UL)) "v1"
+                let twice = "workingset_refault_anon 1\nworkingset_refault_file 7\n"B
+                Expect.equal (refaults twice) (Ok(ValueSome 7UL<page>)) "v2"
+                Expect.equal (refaults (Array.append twice "total_workingset_refault_file 9\n"B)) (Ok(ValueSome 9UL<page>)) "v1"
+                Expect.equal (refaults "anon 1\nworkingset_refault 5\n"B) (Ok(ValueSome 5UL<page>)) "before 5.9"
+                Expect.equal (refaults "cache 1\n"B) (Ok ValueNone) "before 4.20"
+
+                Expect.equal
+                    (located (refaults "workingset_refault_file x\n"B))
+                    ("memory.stat", 1, "workingset_refault_file", "x")
+                    "no number"
 
             testCase "io.stat by device; a device without figures is left out"
             <| fun () ->

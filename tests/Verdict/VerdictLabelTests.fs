@@ -269,6 +269,47 @@ let private words =
 
                 Expect.equal (jobAfter (times 20 quiet)).Label VerdictLabel.Imbalance "no data comes in: one is behind"
 
+            testCase "a job whose memory is full and that reads anew what was evicted lacks memory, though its loaders look busy"
+            <| fun () ->
+                let look (refaults: float<B / s>) =
+                    reading 1
+                    |> job (fun job ->
+                        { job with
+                            LoadersBusy = ValueSome 42.0<percent>
+                            Blocked = ValueSome 10.0<percent>
+                            Memory = ValueSome 70_000_000UL<B>
+                            MemoryLimit = ValueSome 70_000_000UL<B>
+                            MemoryStall = ValueNone
+                            Refaults = ValueSome refaults
+                        })
+
+                Expect.equal (jobAfter (times 20 (look 300e6<B / s>))).Label VerdictLabel.Memory "it reads anew"
+                Expect.notEqual (jobAfter (times 20 (look 1e6<B / s>))).Label VerdictLabel.Memory "it reads what it has not read before"
+
+            testCase "checkpoints of which only the disk tells are writes as well"
+            <| fun () ->
+                let look =
+                    checkpoints 1
+                    |> job (fun job ->
+                        { job with
+                            Written = ValueNone
+                            MainThread = ValueSome 40.0<percent>
+                        })
+
+                let host =
+                    { quietHost with
+                        IoStall = ValueSome 30.0<percent>
+                        Disks =
+                            [|
+                                { quietDisk with
+                                    Busy = ValueSome 45.0<percent>
+                                    Written = 620e6<B / s>
+                                }
+                            |]
+                    }
+
+                Expect.equal (jobAfter (times 20 { look with Host = host })).Label VerdictLabel.DiskWrite "the disk's bytes are the job's"
+
             testCase "a straggler is named"
             <| fun () ->
                 Expect.stringContains

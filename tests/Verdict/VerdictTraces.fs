@@ -140,6 +140,7 @@ let healthyJob (gpus: int) : Job =
         MemoryStall = ValueSome 0.0<percent>
         IoStall = ValueSome 1.0<percent>
         MajorFaults = ValueSome 1.0< / s>
+        Refaults = ValueNone
         OutOfMemoryKills = 0UL
         GpuBusy = ValueNone
         GpuLeastBusy = ValueNone

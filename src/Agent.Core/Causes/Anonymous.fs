@@ -64,6 +64,7 @@ let jobOf (gpus: GpuEvidence[]) : Job voption =
                 MemoryStall = ValueNone
                 IoStall = ValueNone
                 MajorFaults = ValueNone
+                Refaults = ValueNone
                 OutOfMemoryKills = 0UL
                 GpuBusy = ValueNone
                 GpuLeastBusy = ValueNone

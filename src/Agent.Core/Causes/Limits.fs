@@ -219,6 +219,9 @@ let asleep = 60.0<percent>
 
 // ---- Memory ---------------------------------------------------------------------------------------------------------
 
+/// Bytes a second of files that a job whose memory is full reads anew after they were evicted: what it works on does not fit.
+let refaults = 10e6<B / s>
+
 /// Share of the time in which tasks stalled for memory, by PSI.
 let memoryStall = 10.0<percent>
 

@@ -218,6 +218,7 @@ let job (parts: Part<Job>[]) : Job =
         NetworkReceived = figure parts _.NetworkReceived
         MemoryStall = share parts _.MemoryStall
         IoStall = share parts _.IoStall
+        Refaults = figure parts _.Refaults
         MajorFaults = figure parts _.MajorFaults
         OutOfMemoryKills =
             (0UL, parts)

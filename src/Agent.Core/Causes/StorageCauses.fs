@@ -53,7 +53,10 @@ let private memoryShare (scene: Scene) : float<percent> voption =
         | ValueSome available -> available < Limits.memoryAvailable
         | ValueNone -> false
 
-    if reaches Limits.memoryStall job.MemoryStall then
+    // Waiting for what was evicted counts as waiting for a disk, and evicting as work: stalls are the smaller part of it.
+    if isFull && reaches Limits.refaults job.Refaults then
+        ValueSome(max 50.0<percent> (job.MemoryStall |> ValueOption.defaultValue 0.0<percent>))
+    elif reaches Limits.memoryStall job.MemoryStall then
         job.MemoryStall
     elif reaches Limits.memoryStall host.MemoryStall && isSwapping then
         host.MemoryStall
@@ -97,6 +100,7 @@ let private memory (scene: Scene) (strength: float<percent>) : Finding =
                        (fun faults -> Clue.ramp 0.0 (2.0 * float Limits.majorFaults) faults)
                        (ValueSome(float faults))
                | ValueNone -> [])
+            @ Clue.bytes "evicted and read again" Limits.refaults (Clue.ramp 0.0<B / s> (2.0 * Limits.refaults)) job.Refaults
             @ Clue.share "use of its memory limit" Limits.memoryFull (Clue.ramp 80.0<percent> Limits.memoryFull) (limitUse job)
             @ (if job.OutOfMemoryKills > 0UL then
                    Clue.number "killed for want of memory" 1.0 (min 1.0) (ValueSome(float job.OutOfMemoryKills))
@@ -234,7 +238,12 @@ let private blockedMain (scene: Scene) : Finding list =
     match waitedFor scene with
     | ValueNone -> []
     | ValueSome on ->
-        let written = scene.Job.Written |> ValueOption.defaultValue 0.0<B / s>
+        // Where only root may see what the job writes, the machine's disks stand in for it.
+        let written =
+            match scene.Job.Written with
+            | ValueSome written -> written
+            | ValueNone -> scene.Host.Disks |> Array.sumBy _.Written
+
         let read = scene.Job.Read |> ValueOption.defaultValue 0.0<B / s>
 
         let isWriting =

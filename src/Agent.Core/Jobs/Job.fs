@@ -159,6 +159,8 @@ type Job =
         MemoryStall: float<percent> voption
         /// The same for I/O (cgroup io.pressure, some).
         IoStall: float<percent> voption
+        /// Bytes of files that were read anew after they had been evicted from its memory (cgroup memory.stat); none without a cgroup of its own.
+        Refaults: float<B / s> voption
         /// Major page faults a second, all processes.
         MajorFaults: float</ s> voption
         /// Times that the kernel killed one of its processes for want of memory, in this interval.

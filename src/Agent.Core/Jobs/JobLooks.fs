@@ -338,6 +338,9 @@ let between (length: float<s>) (host: HostEvidence) (look: Look) (before: JobCou
         MemoryLimit = after.Cgroup.MemoryLimit
         MemoryStall = Rates.stall length false earlierCgroup.MemoryPressure after.Cgroup.MemoryPressure
         IoStall = Rates.stall length false earlierCgroup.IoPressure after.Cgroup.IoPressure
+        Refaults =
+            Rates.grownBoth earlierCgroup.Refaulted after.Cgroup.Refaulted
+            |> Rates.perSecond length
         MajorFaults = growthOf (fun one -> ValueSome one.MajorFaults) |> Rates.perSecond length
         OutOfMemoryKills =
             match Rates.grownBoth earlierCgroup.Kills after.Cgroup.Kills with

@@ -66,6 +66,8 @@ type CgroupCounters =
         MemoryLimit: uint64<B> voption
         /// Processes killed for want of memory.
         Kills: uint64 voption
+        /// Read anew from files after it had been evicted from memory.
+        Refaulted: uint64<B> voption
         /// By device.
         Io: CgroupIo.DeviceBytes[] voption
         /// Stalls for a CPU.
@@ -84,6 +86,7 @@ type CgroupCounters =
             Memory = ValueNone
             MemoryLimit = ValueNone
             Kills = ValueNone
+            Refaulted = ValueNone
             Io = ValueNone
             CpuPressure = ValueNone
             IoPressure = ValueNone

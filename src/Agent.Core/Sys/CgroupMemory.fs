@@ -64,8 +64,14 @@ let private numberOf (name: byte[]) (field: string) (source: string) (text: Read
     | ValueNone -> Ok found
 
 let private killName = "oom_kill"B
-let private faultName = "pgmajfault"B
-let private totalFaultName = "total_pgmajfault"B
+
+// Version 1 counts what is below the group under names of their own; before kernel 5.9 files and anonymous memory were counted together.
+let private refaultNames =
+    [|
+        "total_workingset_refault_file"B
+        "workingset_refault_file"B
+        "workingset_refault"B
+    |]
 
 /// Reads `memory.events`, or `memory.oom_control` of version 1: how many processes of the group were killed for want of memory. None before
 /// kernel 4.13.
@@ -73,9 +79,21 @@ let private totalFaultName = "total_pgmajfault"B
 let parseKills (source: string) (text: ReadOnlySpan<byte>) : Result<uint64 voption, ParseError> =
     numberOf killName "oom_kill" source text
 
-/// Reads `memory.stat`: the major page faults of the group and all below it. Version 1 calls them `total_pgmajfault`.
-[<CompiledName "ParseMajorFaults">]
-let parseMajorFaults (source: string) (text: ReadOnlySpan<byte>) : Result<uint64 voption, ParseError> =
-    match numberOf totalFaultName "total_pgmajfault" source text with
-    | Ok ValueNone -> numberOf faultName "pgmajfault" source text
-    | found -> found
+/// Reads `memory.stat`: pages of files that the group and all below it read anew after they had been evicted. None where the kernel does not
+/// count them, before 4.20.
+[<CompiledName "ParseRefaults">]
+let parseRefaults (source: string) (text: ReadOnlySpan<byte>) : Result<uint64<page> voption, ParseError> =
+    let mutable found = Ok ValueNone
+    let mutable place = 0
+
+    while place < refaultNames.Length
+          && (match found with
+              | Ok ValueNone -> true
+              | _ -> false) do
+        found <- numberOf refaultNames[place] "workingset_refault_file" source text
+        place <- place + 1
+
+    found
+    |> Result.map (fun pages ->
+        pages
+        |> ValueOption.map (fun pages -> LanguagePrimitives.UInt64WithMeasure pages))

@@ -111,6 +111,12 @@ let job =
             counterOrNull ours "memory_limit_bytes" bytes "its memory limit; null without one" _.Job.MemoryLimit
             numberOrNull ours "memory_stall_percent" percent "time in which some of it stalled for memory" _.Job.MemoryStall
             numberOrNull ours "io_stall_percent" percent "time in which some of it stalled for I/O" _.Job.IoStall
+            numberOrNull
+                ours
+                "refault_bytes_per_s"
+                bytesPerSecond
+                "read anew from files after it had been evicted from memory"
+                _.Job.Refaults
             numberOrNull ours "major_faults_per_s" none "page faults a second that needed a disk" (fun j ->
                 j.Job.MajorFaults |> ValueOption.map (fun rate -> float rate))
             counter

@@ -53,6 +53,7 @@ internal sealed class CgroupFiles(string sysfs, SmallFiles files)
             cpuStat: quota.Directory is null ? null : quota.Directory + "/cpu.stat",
             memory: FirstThere(own + "/memory.current", memory + "/memory.usage_in_bytes"),
             kills: FirstThere(own + "/memory.events", memory + "/memory.oom_control"),
+            memoryStat: FirstThere(own + "/memory.stat", memory + "/memory.stat"),
             ioStat: FirstThere(own + "/io.stat"),
             serviceBytes: FirstThere(
                 blocks + "/blkio.throttle.io_service_bytes_recursive", blocks + "/blkio.throttle.io_service_bytes"),
@@ -191,6 +192,7 @@ internal sealed class JobCgroup : IDisposable
     private readonly Figure? cpuStat;
     private readonly Figure? memory;
     private readonly Figure? kills;
+    private readonly Figure? memoryStat;
     private readonly Figure? ioStat;
     private readonly Figure? serviceBytes;
     private readonly Figure? cpuPressure;
@@ -205,6 +207,7 @@ internal sealed class JobCgroup : IDisposable
         string? cpuStat,
         string? memory,
         string? kills,
+        string? memoryStat,
         string? ioStat,
         string? serviceBytes,
         string? cpuPressure,
@@ -216,6 +219,7 @@ internal sealed class JobCgroup : IDisposable
         this.cpuStat = Of(cpuStat);
         this.memory = Of(memory);
         this.kills = Of(kills);
+        this.memoryStat = Of(memoryStat);
         this.ioStat = Of(ioStat);
         this.serviceBytes = Of(serviceBytes);
         this.cpuPressure = Of(cpuPressure);
@@ -240,6 +244,9 @@ internal sealed class JobCgroup : IDisposable
             memory: Value(memory, CgroupMemory.ParseUsage, faults),
             memoryLimit: memoryLimit is { } bytes ? FSharpValueOption<ulong>.NewValueSome(bytes) : FSharpValueOption<ulong>.None,
             kills: Value(kills, CgroupMemory.ParseKills, faults) is { IsSome: true, Value: var count } ? count : FSharpValueOption<ulong>.None,
+            refaulted: Value(memoryStat, CgroupMemory.ParseRefaults, faults) is { IsSome: true, Value: { IsSome: true, Value: var pages } }
+                ? FSharpValueOption<ulong>.NewValueSome(unchecked(pages * (ulong)Environment.SystemPageSize))
+                : FSharpValueOption<ulong>.None,
             io: devices.IsSome
                 ? FSharpValueOption<CgroupIo.DeviceBytes[]>.NewValueSome(devices.Value.Value)
                 : FSharpValueOption<CgroupIo.DeviceBytes[]>.None,
@@ -251,7 +258,7 @@ internal sealed class JobCgroup : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (var figure in (Figure?[])[cpuStat, memory, kills, ioStat, serviceBytes, cpuPressure, ioPressure, memoryPressure])
+        foreach (var figure in (Figure?[])[cpuStat, memory, kills, memoryStat, ioStat, serviceBytes, cpuPressure, ioPressure, memoryPressure])
         {
             figure?.File.Dispose();
         }
