@@ -61,6 +61,7 @@ type BottleneckLabel =
         |]
 
 /// What the label is decided by.
+[<NoComparison>]
 type BottleneckInputs =
     {
         /// CPU usage.
@@ -80,6 +81,7 @@ type BottleneckInputs =
     }
 
 /// A label and why.
+[<NoComparison>]
 type Bottleneck =
     {
         /// What holds the machine back.

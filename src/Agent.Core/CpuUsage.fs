@@ -6,7 +6,7 @@ open Agent.Core.Proc
 open Agent.Core.Units
 
 /// Shares of the time that passed, each within 0-100.
-[<Struct>]
+[<Struct; NoComparison>]
 type Usage =
     {
         /// Neither idle nor waiting for I/O.
@@ -26,7 +26,7 @@ type Usage =
 let sinceBoot: Stat.CpuTimes = Unchecked.defaultof<Stat.CpuTimes>
 
 /// How much each kind of time grew, in ticks.
-[<Struct>]
+[<Struct; NoComparison>]
 type private Growth =
     {
         Busy: float

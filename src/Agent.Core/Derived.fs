@@ -6,6 +6,7 @@ open Agent.Core.Proc
 open Agent.Core.Units
 
 /// What one disk did between two samples.
+[<NoComparison>]
 type DiskRates =
     {
         /// The kernel's name.
@@ -23,6 +24,7 @@ type DiskRates =
     }
 
 /// What two samples say together. Every rate is 0 for a first sample and for one that is not later than the one before.
+[<NoComparison>]
 type Derived =
     {
         /// From the sample before to this one; none when this one is not later.

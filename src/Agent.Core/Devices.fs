@@ -8,6 +8,7 @@ open Agent.Core.Sys
 open Agent.Core.Units
 
 /// What /sys says of the machine's devices.
+[<NoComparison>]
 type Known =
     {
         /// Of block devices.
@@ -49,7 +50,7 @@ let normalizeDisks (names: string[]) : string[] =
     |> Array.distinct
 
 /// The chosen devices and the names that the user gave and the machine does not have.
-[<Struct>]
+[<Struct; NoComparison>]
 type Selection<'device> =
     {
         /// In the user's order, or sorted by name.

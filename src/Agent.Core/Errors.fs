@@ -3,6 +3,7 @@ namespace Agent.Core
 open System
 
 /// A text that does not read as its format says. Line numbers count from 1; 0 means the text as a whole.
+[<NoComparison>]
 type ParseError =
     {
         /// The file or command the text came from, such as `/proc/stat`.
@@ -29,7 +30,7 @@ type ParseError =
 
 /// What a text of many lines says. A line that does not read as its format says costs what that line would have said,
 /// and is reported beside the value.
-[<Struct>]
+[<Struct; NoComparison>]
 type Parsed<'value> =
     {
         /// What the other lines say.
@@ -82,7 +83,7 @@ type SourceError =
         | Garbled error -> string error
 
 /// One configuration value as the user gave it.
-[<Struct>]
+[<Struct; NoComparison>]
 type Given =
     {
         /// The flag or variable that carried it.
@@ -92,6 +93,7 @@ type Given =
     }
 
 /// One configuration value that cannot be used.
+[<NoComparison>]
 type ConfigError =
     {
         /// The flag or environment variable that carried it, or the pair that could: `--host (or AI_DASHBOARD_HOST)`.
@@ -104,6 +106,7 @@ type ConfigError =
     override error.ToString() = error.Message
 
 /// A file of /sys that was read, or why not.
+[<NoComparison>]
 type SysText =
     {
         /// Where it lies, root included.

@@ -8,6 +8,7 @@ open Agent.Core.Sys
 open Agent.Core.Units
 
 /// Memory in use.
+[<NoComparison>]
 type MemoryUse =
     {
         /// All of it.
@@ -21,6 +22,7 @@ type MemoryUse =
     }
 
 /// Swap in use; all zero on a machine without swap.
+[<NoComparison>]
 type SwapUse =
     {
         /// All of it.
@@ -32,6 +34,7 @@ type SwapUse =
     }
 
 /// Time that tasks stalled for want of CPU, I/O or memory. Shares are of the last ten seconds.
+[<NoComparison>]
 type PressureUse =
     {
         /// /proc/pressure/cpu, some.
@@ -47,6 +50,7 @@ type PressureUse =
     }
 
 /// A network interface and what it is.
+[<NoComparison>]
 type InterfaceUse =
     {
         /// Its name and its counters.
@@ -59,6 +63,7 @@ type InterfaceUse =
 
 /// What the agent claims about the machine at one instant. Percentages have one decimal, counters are at most 2^63-1,
 /// devices, GPU indexes and fan labels are unique. What a failed source would have said is none.
+[<NoComparison>]
 type Sample =
     {
         /// When the counters were read, UTC, to the microsecond.
@@ -144,6 +149,7 @@ type Sample =
         }
 
 /// How samples are built, from the user's settings.
+[<NoComparison>]
 type SampleOptions =
     {
         /// The disks to track; empty for all disks of the machine.

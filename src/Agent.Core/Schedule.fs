@@ -6,7 +6,7 @@ module Agent.Core.Schedule
 open System
 
 /// The next instant at which something is due.
-[<Struct>]
+[<Struct; NoComparison>]
 type Next =
     {
         /// How long after the grid's origin.

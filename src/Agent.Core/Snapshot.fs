@@ -7,7 +7,7 @@ open Agent.Core.Sys
 open Agent.Core.Units
 
 /// A reading of /proc/stat that opened the CPU window of a sample.
-[<Struct>]
+[<Struct; NoComparison>]
 type CpuWindow =
     {
         /// How long before the sample it was read.
@@ -18,6 +18,7 @@ type CpuWindow =
 
 /// The newest readings of the sources that are read beside the sampling, because they may be slow. None and empty stand
 /// for a machine without them and for readings that are too old to be told as the present.
+[<NoComparison>]
 type SlowReadings =
     {
         /// Of the CPU; of several the hottest.
@@ -49,6 +50,7 @@ type SlowReadings =
         }
 
 /// Everything read at one instant. Each source has a result of its own: one that fails costs its own fields.
+[<NoComparison>]
 type Snapshot =
     {
         /// When the counters were read, UTC.

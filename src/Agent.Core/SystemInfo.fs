@@ -4,6 +4,7 @@ open System
 open Agent.Core.Units
 
 /// One mounted file system that occupies a disk, and how full it is.
+[<NoComparison>]
 type Partition =
     {
         /// `/dev/nvme0n1p2`.
@@ -23,6 +24,7 @@ type Partition =
     }
 
 /// The addresses of one network interface.
+[<NoComparison>]
 type InterfaceAddress =
     {
         /// `eth0`.
@@ -34,6 +36,7 @@ type InterfaceAddress =
     }
 
 /// The machine's slow facts, refreshed once a minute.
+[<NoComparison>]
 type SystemInfo =
     {
         /// uname -s
@@ -76,6 +79,7 @@ type SystemInfo =
         $"{info.OsName}-{info.OsRelease}-{info.Machine}{libc}"
 
 /// Who sends: the `agent` object beside each sample.
+[<NoComparison>]
 type AgentInfo =
     {
         /// The agent's version.

@@ -93,6 +93,7 @@ type VerdictLabel =
         |]
 
 /// A figure that speaks for or against a label.
+[<NoComparison>]
 type Witness =
     {
         /// What was measured, as `busiest loader thread`.

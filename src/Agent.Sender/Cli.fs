@@ -8,7 +8,7 @@ open Agent
 open Agent.Core
 
 /// What is known of an option beside its name and the name of its value.
-[<Struct>]
+[<Struct; NoComparison>]
 type internal OptionRow =
     {
         /// The heading of `--help` that it stands under.
@@ -145,6 +145,7 @@ type internal AgentArgument =
         member argument.Usage = argument.Row.Meaning
 
 /// One option as `--help` shows it, for manuals and completions.
+[<NoComparison>]
 type OptionDescription =
     {
         /// `--interval`
@@ -204,7 +205,7 @@ let describe () : OptionDescription[] =
         })
 
 /// What argv comes to.
-[<Struct>]
+[<Struct; NoComparison>]
 type private Words =
     {
         /// The good flags, each with its value, the last one first.

@@ -431,6 +431,7 @@ let parse (text: ReadOnlySpan<byte>) : Result<GpuReading, ParseError> =
             }
 
 /// Who computes on which GPU.
+[<NoComparison>]
 type ProcessReading =
     {
         /// Each with the UUID of its GPU.

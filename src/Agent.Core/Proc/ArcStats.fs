@@ -13,7 +13,7 @@ open Agent.Core.Units
 let Source = "/proc/spl/kstat/zfs/arcstats"
 
 /// How large the cache is.
-[<Struct>]
+[<Struct; NoComparison>]
 type Arc =
     {
         /// `size`: what it takes now.

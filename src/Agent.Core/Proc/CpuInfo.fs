@@ -13,7 +13,7 @@ open Agent.Core.Units
 let Source = "/proc/cpuinfo"
 
 /// One logical CPU.
-[<Struct>]
+[<Struct; NoComparison>]
 type Processor =
     {
         /// Its clock at this moment: `cpu MHz`, on POWER `clock`, on s390 `cpu MHz dynamic`.
@@ -29,6 +29,7 @@ type Processor =
     }
 
 /// What the text says.
+[<NoComparison>]
 type CpuInfo =
     {
         /// The first `model name`, none on architectures that give none.

@@ -13,7 +13,7 @@ open Agent.Core.Units
 let Source = "/proc/diskstats"
 
 /// Requests of one kind beside reads and writes: discards, since kernel 4.18.
-[<Struct>]
+[<Struct; NoComparison>]
 type Discards =
     {
         /// Discards completed.
@@ -27,7 +27,7 @@ type Discards =
     }
 
 /// Flush requests, since kernel 5.5.
-[<Struct>]
+[<Struct; NoComparison>]
 type Flushes =
     {
         /// Flushes completed.
@@ -37,7 +37,7 @@ type Flushes =
     }
 
 /// The columns that a sample does not carry.
-[<Struct>]
+[<Struct; NoComparison>]
 type DiskDetail =
     {
         /// Reads merged with others before they were queued.
@@ -59,6 +59,7 @@ type DiskDetail =
     }
 
 /// The counters of one device or partition.
+[<NoComparison>]
 type DiskCounters =
     {
         /// The kernel's name, `nvme0n1`.

@@ -11,6 +11,7 @@ open Agent.Core
 let Source = "/proc/loadavg"
 
 /// Mean numbers of tasks that run or wait uninterruptibly.
+[<NoComparison>]
 type LoadAverage =
     {
         /// Over the last minute.

@@ -12,6 +12,7 @@ open Agent.Core.Units
 let Source = "/proc/meminfo"
 
 /// The lines that matter here. Each is none where the kernel lacks it and where it does not read as it should.
+[<NoComparison>]
 type MemoryInfo =
     {
         /// `MemTotal`: usable memory.

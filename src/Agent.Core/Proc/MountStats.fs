@@ -13,6 +13,7 @@ open Agent.Core.Units
 let Source = "/proc/self/mountstats"
 
 /// One mount of NFS since it was mounted.
+[<NoComparison>]
 type NfsMount =
     {
         /// `server:/export`.

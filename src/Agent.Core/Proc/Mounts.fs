@@ -13,6 +13,7 @@ open Agent.Core
 let Source = "/proc/self/mounts"
 
 /// Where a mount stands among the others, which /proc/self/mountinfo alone tells.
+[<NoComparison>]
 type MountPlace =
     {
         /// The mount's number.
@@ -26,6 +27,7 @@ type MountPlace =
     }
 
 /// One mounted file system.
+[<NoComparison>]
 type Mount =
     {
         /// The device or remote name, `/dev/nvme0n1p2`.

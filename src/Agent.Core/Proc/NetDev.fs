@@ -13,7 +13,7 @@ open Agent.Core.Units
 let Source = "/proc/net/dev"
 
 /// The counters of one direction.
-[<Struct>]
+[<Struct; NoComparison>]
 type Traffic =
     {
         /// Bytes.
@@ -27,7 +27,7 @@ type Traffic =
     }
 
 /// The columns that a sample does not carry.
-[<Struct>]
+[<Struct; NoComparison>]
 type InterfaceDetail =
     {
         /// Received: FIFO buffer errors.
@@ -49,6 +49,7 @@ type InterfaceDetail =
     }
 
 /// The counters of one interface.
+[<NoComparison>]
 type InterfaceCounters =
     {
         /// The kernel's name, `eth0`.
@@ -82,7 +83,7 @@ let private columns =
     |]
 
 /// The last four of the eight columns of one direction.
-[<Struct>]
+[<Struct; NoComparison>]
 type private Rest =
     {
         First: uint64

@@ -8,7 +8,7 @@ open Agent.Core
 open Agent.Core.Units
 
 /// One line.
-[<Struct>]
+[<Struct; NoComparison>]
 type Stall =
     {
         /// Share of the last ten seconds.
@@ -18,6 +18,7 @@ type Stall =
     }
 
 /// One file.
+[<NoComparison>]
 type Pressure =
     {
         /// At least one task was stalled.

@@ -11,6 +11,7 @@ open Agent.Core
 let Source = "/proc/PID/cgroup"
 
 /// One line.
+[<NoComparison>]
 type Membership =
     {
         /// The hierarchy's number; 0 is version 2.

@@ -12,7 +12,7 @@ open Agent.Core.Units
 let Source = "/proc/PID/io"
 
 /// One process, its ended threads included.
-[<Struct>]
+[<Struct; NoComparison>]
 type ProcessIo =
     {
         /// Fetched from storage.

@@ -13,7 +13,7 @@ open Agent.Core.Units
 let Source = "/proc/PID/stat"
 
 /// One process, or one thread.
-[<Struct>]
+[<Struct; NoComparison>]
 type ProcessStat =
     {
         /// Its number; that of the thread for a thread.

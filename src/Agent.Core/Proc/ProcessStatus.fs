@@ -71,7 +71,7 @@ let capabilities (text: ReadOnlySpan<byte>) : Result<uint64 voption, ParseError>
     | ValueNone -> Ok found
 
 /// Who a process is and what its main thread did.
-[<Struct>]
+[<Struct; NoComparison>]
 type Status =
     {
         /// The real user.

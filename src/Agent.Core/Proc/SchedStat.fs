@@ -13,7 +13,7 @@ open Agent.Core.Units
 let Source = "/proc/PID/schedstat"
 
 /// One thread.
-[<Struct>]
+[<Struct; NoComparison>]
 type SchedStat =
     {
         /// On a CPU.

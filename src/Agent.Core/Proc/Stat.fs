@@ -13,7 +13,7 @@ open Agent.Core.Units
 let Source = "/proc/stat"
 
 /// The time that one CPU, or all of them together, spent in each state. Columns the kernel does not have are 0.
-[<Struct>]
+[<Struct; NoComparison>]
 type CpuTimes =
     {
         /// Normal user code, `Guest` included.
@@ -39,7 +39,7 @@ type CpuTimes =
     }
 
 /// One `cpuN` line.
-[<Struct>]
+[<Struct; NoComparison>]
 type CpuLine =
     {
         /// The N; CPUs that are off-line leave gaps.
@@ -49,6 +49,7 @@ type CpuLine =
     }
 
 /// What one reading says.
+[<NoComparison>]
 type CpuStat =
     {
         /// The `cpu` line: all CPUs together, those that are off-line included; none where it cannot be read.

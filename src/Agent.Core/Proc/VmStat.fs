@@ -12,7 +12,7 @@ open Agent.Core.Units
 let Source = "/proc/vmstat"
 
 /// The events that tell of a want of memory.
-[<Struct>]
+[<Struct; NoComparison>]
 type VmStat =
     {
         /// Came back from swap.

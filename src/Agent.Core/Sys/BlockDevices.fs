@@ -10,6 +10,7 @@ open Agent.Core.Proc
 open Agent.Core.Units
 
 /// What /sys says of the machine's block devices.
+[<NoComparison>]
 type Table =
     {
         /// Every whole device by its name in /proc/diskstats, and whether it is a disk. For what is not in it names decide: a

@@ -10,7 +10,7 @@ open Agent.Core.Proc
 open Agent.Core.Units
 
 /// What `cpu.stat` counts. What a version or a controller that is off does not tell is none.
-[<Struct>]
+[<Struct; NoComparison>]
 type CpuStat =
     {
         /// CPU time of the group and all below it; version 2 only.

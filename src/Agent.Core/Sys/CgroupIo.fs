@@ -9,7 +9,7 @@ open Agent.Core
 open Agent.Core.Units
 
 /// One device.
-[<Struct>]
+[<Struct; NoComparison>]
 type DeviceBytes =
     {
         /// `major:minor`.

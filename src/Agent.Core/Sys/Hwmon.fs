@@ -10,6 +10,7 @@ open Agent.Core
 open Agent.Core.Units
 
 /// One temperature sensor.
+[<NoComparison>]
 type Temperature =
     {
         /// The chip's directory, which tells two chips of one name apart.
@@ -23,6 +24,7 @@ type Temperature =
     }
 
 /// One fan.
+[<NoComparison>]
 type Fan =
     {
         /// `fan*_label`, else the name of its chip.
@@ -40,6 +42,7 @@ type Quantity =
     | FanSpeed
 
 /// One sensor by its place below /sys, which stays the same where labels are missing or repeat.
+[<NoComparison>]
 type PlacedSensor =
     {
         /// The chip by its device, `platform_coretemp_0`, as node_exporter names it; by its `name` where /sys does not tell
@@ -58,6 +61,7 @@ type PlacedSensor =
     }
 
 /// All sensors of the machine at one reading.
+[<NoComparison>]
 type Sensors =
     {
         /// Every sensor that measures, in the order of the files.

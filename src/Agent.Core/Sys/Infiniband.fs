@@ -9,6 +9,7 @@ open Agent.Core
 open Agent.Core.Units
 
 /// One port of one adapter.
+[<NoComparison>]
 type Port =
     {
         /// The adapter, `mlx5_0`.

@@ -9,7 +9,7 @@ open Agent.Core
 open Agent.Core.Units
 
 /// One mount since it was mounted, or since the figures were reset.
-[<Struct>]
+[<Struct; NoComparison>]
 type LliteStats =
     {
         /// Reads, writes and operations on names and metadata.

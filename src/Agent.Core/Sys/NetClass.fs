@@ -23,7 +23,7 @@ type Layer =
     | Never
 
 /// What an interface is.
-[<Struct>]
+[<Struct; NoComparison>]
 type Interface =
     {
         /// `physical`, `bond`, `bridge`, `vlan`, `veth`, `tun` and the like: the kernel's word where it has one.

@@ -9,6 +9,7 @@ open Agent.Core
 open Agent.Core.Units
 
 /// One zone that measures.
+[<NoComparison>]
 type Zone =
     {
         /// What it is the zone of, in the words of its driver: `x86_pkg_temp`, `cpu-thermal`, `PMIC-Die`.

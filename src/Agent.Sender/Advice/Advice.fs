@@ -179,6 +179,7 @@ type Cause =
     | LeftOut
 
 /// What is to be said of a cause.
+[<NoComparison>]
 type Remedy =
     {
         /// What it is about.

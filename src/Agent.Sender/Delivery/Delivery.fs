@@ -94,6 +94,7 @@ type TlsFault =
         | Handshake detail -> $"handshake: {shown detail}"
 
 /// One certificate of the chain that a server showed.
+[<NoComparison>]
 type CertificateLink =
     {
         /// Whose it is.
@@ -109,6 +110,7 @@ type CertificateLink =
     }
 
 /// What was seen of a server's certificate that was not accepted.
+[<NoComparison>]
 type CertificateFacts =
     {
         /// The host that was asked for.
@@ -292,6 +294,7 @@ type NetworkFailure =
             |> (+) "TLS failed: "
 
 /// The answer to a request.
+[<NoComparison>]
 type Answer =
     {
         /// The HTTP status.
@@ -324,6 +327,7 @@ type Exchange =
 
 /// What the webapp says of a sample it stored, each value in the webapp's own spelling; empty when it is left out or
 /// null.
+[<NoComparison>]
 type Receipt =
     {
         /// As it was sent.
@@ -381,7 +385,7 @@ type DeliveryStep =
         | TakeBack delay -> takeBack.Invoke delay
 
 /// Where delivery stands between two attempts.
-[<Struct>]
+[<Struct; NoComparison>]
 type DeliveryState =
     {
         /// Attempts in a row that ended in a retry.

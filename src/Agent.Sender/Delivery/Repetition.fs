@@ -5,6 +5,7 @@ open System.Text
 open Agent.Core
 
 /// Something to say that may come again and again, such as a failure.
+[<NoComparison>]
 type Remark =
     {
         /// How much it matters.
@@ -18,6 +19,7 @@ type Remark =
     }
 
 /// A line to print.
+[<NoComparison>]
 type LogLine =
     {
         /// How grave it is.

@@ -20,6 +20,7 @@ type CheckResult =
     | Bad
 
 /// One line of a diagnosis.
+[<NoComparison>]
 type Row =
     {
         /// What was checked.
@@ -37,6 +38,7 @@ type Row =
     }
 
 /// What a TLS handshake without any verification showed.
+[<NoComparison>]
 type TlsFact =
     {
         /// `Tls13`.
@@ -66,6 +68,7 @@ type GpuNodes =
     | Usable
 
 /// What a machine shows of its GPUs without being asked by a driver's program.
+[<NoComparison>]
 type GpuSurroundings =
     {
         /// Display devices of NVIDIA on the PCI bus; none when the bus cannot be looked at.
@@ -91,6 +94,7 @@ type NvidiaSmiState =
     | Told
 
 /// What tells whether GPUs can be read.
+[<NoComparison>]
 type GpuFact =
     {
         /// Who was to be asked.
@@ -108,6 +112,7 @@ type GpuFact =
     }
 
 /// What a running agent says of the GPUs.
+[<NoComparison>]
 type GpuFinding =
     {
         /// Which there are, or why there are none; a few words.
@@ -117,6 +122,7 @@ type GpuFinding =
     }
 
 /// What tells whether the spool can be used.
+[<NoComparison>]
 type SpoolFact =
     {
         /// The directory; empty for none.
@@ -136,6 +142,7 @@ type SpoolFact =
     }
 
 /// What tells whether the agent sees the machine or only a container.
+[<NoComparison>]
 type ContainerFact =
     {
         /// The text of /proc/self/cgroup and /proc/1/cgroup; empty when they cannot be read.

@@ -8,6 +8,7 @@ open Agent.Core.Jobs
 open Agent.Core.Units
 
 /// One line of what `--why` prints.
+[<NoComparison>]
 type WhyLine =
     {
         /// The line, without its end.

@@ -8,7 +8,7 @@ open System.Text
 open Agent.Core
 open Agent.Core.Units
 
-[<Struct>]
+[<Struct; NoComparison>]
 type private Field =
     {
         Key: byte[]

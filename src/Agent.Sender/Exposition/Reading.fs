@@ -6,6 +6,7 @@ open Agent.Core.Jobs
 open Agent.Core.Sys
 
 /// Everything that is known of the machine at one instant, for metrics.
+[<NoComparison>]
 type MachineReading =
     {
         /// What was read.
@@ -35,7 +36,7 @@ type MachineReading =
     }
 
 /// How one source of readings fares.
-[<Struct>]
+[<Struct; NoComparison>]
 type SourceState =
     {
         /// Its short name, `gpu`.
@@ -47,7 +48,7 @@ type SourceState =
     }
 
 /// How delivery to one destination fares, in samples.
-[<Struct>]
+[<Struct; NoComparison>]
 type DestinationState =
     {
         /// `ingest` or `remote-write`.
@@ -70,6 +71,7 @@ type DestinationState =
     }
 
 /// How the agent itself fares.
+[<NoComparison>]
 type AgentState =
     {
         /// Its version.

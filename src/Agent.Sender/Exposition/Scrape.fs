@@ -15,6 +15,7 @@ type ScrapePath =
     | Other
 
 /// A request that was read to its end.
+[<NoComparison>]
 type ScrapeRequest =
     {
         /// Bytes that it takes up.

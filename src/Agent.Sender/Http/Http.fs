@@ -17,6 +17,7 @@ type BodyEnd =
     | WithConnection
 
 /// What stands before the body of an answer: RFC 9112, sections 4 and 5. A header that is absent is empty.
+[<NoComparison>]
 type AnswerHead =
     {
         /// The HTTP status.

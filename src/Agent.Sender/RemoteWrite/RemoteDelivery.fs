@@ -24,7 +24,7 @@ type RecordFate =
         | Refused reason -> refused.Invoke reason
 
 /// Where remote-write stands between two batches.
-[<Struct>]
+[<Struct; NoComparison>]
 type RemoteState =
     {
         /// So many of the oldest records may have arrived already: their requests got no answer.
@@ -34,6 +34,7 @@ type RemoteState =
     }
 
 /// What became of a batch of records.
+[<NoComparison>]
 type RemoteOutcome =
     {
         /// Of the records at its beginning that are done with, one after the other.

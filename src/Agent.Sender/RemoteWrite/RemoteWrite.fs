@@ -10,7 +10,7 @@ open Snappier
 open Agent.Core.Units
 
 /// One series as a request carries it: two pieces of a prometheus.TimeSeries message, each with its tags.
-[<Struct>]
+[<Struct; NoComparison>]
 type internal Series =
     {
         /// Its `labels` fields, by which it is told from others.

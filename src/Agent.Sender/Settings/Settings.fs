@@ -70,6 +70,7 @@ type TokenOrigin =
         | Credential path -> credential.Invoke path
 
 /// Where samples go.
+[<NoComparison>]
 type Target =
     {
         /// `{host}/api/ingest/servers/{slug}/metrics/`
@@ -83,6 +84,7 @@ type Target =
     }
 
 /// Where series go by remote-write.
+[<NoComparison>]
 type RemoteWriteTarget =
     {
         /// The receiver's URL.
@@ -97,6 +99,7 @@ type RemoteWriteTarget =
     member target.Shown: string = target.Endpoint.GetLeftPart UriPartial.Path
 
 /// Everything that a user can choose, checked.
+[<NoComparison>]
 type Settings =
     {
         /// Where samples go; none for a dry run that names nobody.

@@ -65,7 +65,7 @@ module Spool =
             | Other -> other.Invoke()
 
     /// What a piece of a segment holds.
-    [<Struct>]
+    [<Struct; NoComparison>]
     type Tally =
         {
             /// Records that end within it.
