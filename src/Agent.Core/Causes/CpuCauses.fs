@@ -208,8 +208,13 @@ let find (scene: Scene) : Finding list =
         | _ -> []
 
     let main =
-        if scene.Main.CpuSide > 0.0<percent> then
-            ofStage scene scene.Main (scene.Main.StrengthOf scene.Main.CpuSide) (mainThread scene)
+        // Copying what it writes is the disk's.
+        let own =
+            scene.Main.CpuSide
+            - (StorageCauses.copying scene |> ValueOption.defaultValue 0.0<percent>)
+
+        if own > 0.0<percent> then
+            ofStage scene scene.Main (scene.Main.StrengthOf own) (mainThread scene)
         else
             []
 

@@ -232,45 +232,48 @@ let private blockedLoaders (scene: Scene) : Finding list =
         ]
     | _ -> []
 
+/// Copying into the page cache, which is CPU time of the thread that writes: none where the main thread does not wait for writes as well.
+let copying (scene: Scene) : float<percent> voption =
+    // Where only root may see what the job moves, the machine's disks stand in for it.
+    let bytes (own: float<B / s> voption) (ofDisk: DiskEvidence -> float<B / s>) =
+        match own with
+        | ValueSome bytes -> bytes
+        | ValueNone -> scene.Host.Disks |> Array.sumBy ofDisk
+
+    let written = bytes scene.Job.Written _.Written
+
+    let isWriting =
+        match waitedFor scene with
+        | ValueSome BlockedOn.DiskWrite -> true
+        | ValueSome BlockedOn.NetworkStorage -> written > bytes scene.Job.Read _.Read
+        | _ -> false
+
+    if isWriting && scene.Main.Blocked >= Limits.blockedWriting then
+        ValueSome(min scene.Main.Cpu (written / Limits.copyRate * 100.0<percent>))
+    else
+        ValueNone
+
+/// A main thread that waits: for its checkpoints, or for what it reads itself.
 let private blockedMain (scene: Scene) : Finding list =
     let stage = scene.Main
 
-    match waitedFor scene with
-    | ValueNone -> []
-    | ValueSome on ->
-        // Where only root may see what the job writes, the machine's disks stand in for it.
-        let written =
-            match scene.Job.Written with
-            | ValueSome written -> written
-            | ValueNone -> scene.Host.Disks |> Array.sumBy _.Written
+    match waitedFor scene, copying scene with
+    | ValueSome on, ValueSome copying ->
+        // What nothing else accounts for is the same burst.
+        let rest = 100.0<percent> - stage.Total
+        let writing = min 100.0<percent> (stage.Blocked + copying + rest)
+        let largest = max stage.Gpu (max (stage.CpuSide - copying) writing)
+        let strength = min 100.0<percent> (Limits.burst * writing / largest * 100.0<percent>)
+        let clue = blockedClue "main thread blocked" Limits.blockedWriting stage.Blocked
 
-        let read = scene.Job.Read |> ValueOption.defaultValue 0.0<B / s>
+        [ labelled scene on (ratioOfPercent writing) clue strength ]
+    | ValueSome on, ValueNone when stage.Blocked >= Limits.blocked ->
+        let clue = blockedClue "main thread blocked" Limits.blocked stage.Blocked
 
-        let isWriting =
-            match on with
-            | BlockedOn.DiskWrite -> true
-            | BlockedOn.DiskRead -> false
-            | BlockedOn.NetworkStorage -> written > read
-
-        if isWriting && stage.Blocked >= Limits.blockedWriting then
-            // Copying into the page cache is CPU time of the same thread, and what nothing else accounts for is the same burst.
-            let copying = min stage.Cpu (written / Limits.copyRate * 100.0<percent>)
-            let rest = 100.0<percent> - stage.Total
-            let writing = min 100.0<percent> (stage.Blocked + copying + rest)
-            let largest = max stage.Gpu (max (stage.CpuSide - copying) writing)
-            let strength = min 100.0<percent> (Limits.burst * writing / largest * 100.0<percent>)
-            let clue = blockedClue "main thread blocked" Limits.blockedWriting stage.Blocked
-
-
-            [ labelled scene on (ratioOfPercent writing) clue strength ]
-        elif stage.Blocked >= Limits.blocked then
-            let clue = blockedClue "main thread blocked" Limits.blocked stage.Blocked
-
-            [
-                labelled scene on (stage.PartOf stage.Blocked) clue (stage.StrengthOf stage.Blocked)
-            ]
-        else
-            []
+        [
+            labelled scene on (stage.PartOf stage.Blocked) clue (stage.StrengthOf stage.Blocked)
+        ]
+    | _ -> []
 
 /// Where no thread's state is known: what nothing explains, and a mount or a disk that is really slow.
 let private byDevices (scene: Scene) : Finding list =
