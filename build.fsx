@@ -606,20 +606,6 @@ let smokeBenchmarks () =
 
     dotnet [ executable; "smoke" ]
 
-/// The demo, so that a new user does not find it broken, some fuzzing, and all tests, those that run a program on the
-/// published ones.
-let ci () =
-    demoWith [ "--seconds"; "3" ]
-    smokeBenchmarks ()
-    fuzzFor 5
-
-    runAllTests
-        [
-            ("AGENT_BINARY", publishedAgent runtime)
-            ("RELEASE_DIRECTORY", releaseDirectory)
-            ("DASHBOARD_BINARY", Path.Combine(publishedDashboard runtime, "ai-dashboard"))
-        ]
-
 /// The lab: bench/lab. `options` are those of bench/lab/lab.py.
 let labWith (options: string list) =
     if
@@ -627,6 +613,21 @@ let labWith (options: string list) =
         <> 0
     then
         failwith "The verdict is below its bar, or the lab did not run."
+
+/// The demo, so that a new user does not find it broken, some fuzzing, six scenarios of the lab, and all tests, those that run a program on the
+/// published ones.
+let ci () =
+    demoWith [ "--seconds"; "3" ]
+    smokeBenchmarks ()
+    fuzzFor 5
+    labWith [ "--quick"; "--nice"; "-20" ]
+
+    runAllTests
+        [
+            ("AGENT_BINARY", publishedAgent runtime)
+            ("RELEASE_DIRECTORY", releaseDirectory)
+            ("DASHBOARD_BINARY", Path.Combine(publishedDashboard runtime, "ai-dashboard"))
+        ]
 
 // ---- The targets and the command line --------------------------------------------------------------------------------
 
@@ -682,7 +683,7 @@ let targets =
         "Lab", "Publish, then trainers of known limits with the agent beside them, as root (--only NAME, --quick; about 45 min)", lab
         "Soak", "Build, then all tests and properties at full length", plain soak
         "Fuzz", "Build, then every parser fuzzed by coverage (--seconds of each, 30 unless told otherwise)", fuzz
-        "Ci", "CheckFormat, Build, TryPackage, Release, 5 s of Fuzz, then all tests, the published programs in those that run one", plain ci
+        "Ci", "CheckFormat, Build, TryPackage, Release, 5 s of Fuzz, the Lab's short run, then all tests, the published programs in those that run one", plain ci
     ]
 
 /// These end with the closing line.

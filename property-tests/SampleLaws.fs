@@ -145,7 +145,13 @@ let private sources: (string * (SourceError -> Snapshot -> Snapshot) * (Sample -
                 NetworkSent = ValueNone
                 Interfaces = [||]
             })
-        "/proc/net/snmp", (fun error snapshot -> { snapshot with Tcp = Error error }), (fun sample -> { sample with Tcp = ValueNone })
+        "/proc/net/snmp",
+        (fun error snapshot -> { snapshot with Tcp = Error error }),
+        (fun sample ->
+            { sample with
+                TcpSent = ValueNone
+                TcpRetransmitted = ValueNone
+            })
         "processes",
         (fun error snapshot ->
             { snapshot with

@@ -169,10 +169,10 @@ let private isAsSchemaSays (json: byte[]) : bool =
 let rec private crossings (kind: Type) (one: objnull) (other: objnull) : (string * objnull) list =
     if FSharpType.IsRecord kind then
         [
-            // Columns of the kernel's files that only metrics tell are not in the JSON.
+            // Columns of the kernel's files that only metrics tell, and who only draws on a GPU, are not in the JSON.
             for index, field in
                 Seq.indexed (FSharpType.GetRecordFields kind)
-                |> Seq.filter (fun (_, field) -> field.Name <> "Detail") do
+                |> Seq.filter (fun (_, field) -> field.Name <> "Detail" && field.Name <> "GraphicsProcesses") do
                 let mixed = FSharpValue.GetRecordFields(nonNull one)
 
                 for name, value in crossings field.PropertyType mixed[index] (FSharpValue.GetRecordField(nonNull other, field)) do

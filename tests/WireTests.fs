@@ -76,12 +76,8 @@ let full: Sample =
                 }
         NetworkReceived = ValueSome 1001UL<B>
         NetworkSent = ValueSome 1002UL<B>
-        Tcp =
-            ValueSome
-                {
-                    Sent = ValueSome 4196996UL
-                    Retransmitted = ValueSome 1859UL
-                }
+        TcpSent = ValueSome 4196996UL
+        TcpRetransmitted = ValueSome 1859UL
         ProcessCount = ValueSome 131
         Disks =
             [|
@@ -334,7 +330,7 @@ let private fullText =
         """"utilization_gpu_percent":97,"utilization_memory_percent":11,"memory_total_bytes":3000,"""
         """"memory_used_bytes":1000,"memory_percent":33.3,"memory_free_bytes":1900,"memory_reserved_bytes":100,"memory_is_host":false,"""
         """"temperature_c":53,"fan_speed_percent":30,"power_w":433.78,"""
-        """"power_limit_w":700,"throttle_reasons":["sw_power_cap","sw_thermal_slowdown"],"clock_sm_mhz":1980,"""
+        """"power_limit_w":700,"throttle_reasons":["sw_power_cap","sw_thermal_slowdown"],"clock_sm_mhz":1980,"clock_sm_max_mhz":null,"""
         """"clock_memory_mhz":2619,"pcie_rx_bytes_per_s":2048,"pcie_tx_bytes_per_s":1024,"pcie_link_gen":5,"""
         """"pcie_link_width":16,"ecc_uncorrected_total":1,"ecc_corrected_total":2,"remapped_rows_pending":true,"""
         """"xid_last":79,"xid_count":3,"energy_mj_total":987654321,"encoder_percent":4,"decoder_percent":5.5,"""
@@ -346,7 +342,7 @@ let private fullText =
         """"compute_processes":[{"pid":13,"memory_used_bytes":5,"name":"train"}],"xid_last":31,"xid_count":1}]},"""
         """{"gpu_index":1,"name":"","uuid":"","pci_bus_id":"","suspended":false,"utilization_gpu_percent":null,"utilization_memory_percent":null,"""
         """"memory_total_bytes":null,"memory_used_bytes":null,"memory_percent":null,"memory_free_bytes":null,"memory_reserved_bytes":null,"memory_is_host":false,"temperature_c":null,"""
-        """"fan_speed_percent":null,"power_w":null,"power_limit_w":null,"throttle_reasons":null,"clock_sm_mhz":null,"""
+        """"fan_speed_percent":null,"power_w":null,"power_limit_w":null,"throttle_reasons":null,"clock_sm_mhz":null,"clock_sm_max_mhz":null,"""
         """"clock_memory_mhz":null,"pcie_rx_bytes_per_s":null,"pcie_tx_bytes_per_s":null,"pcie_link_gen":null,"""
         """"pcie_link_width":null,"ecc_uncorrected_total":null,"ecc_corrected_total":null,"""
         """"remapped_rows_pending":null,"xid_last":null,"xid_count":null,"energy_mj_total":null,"""

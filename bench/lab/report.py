@@ -95,6 +95,11 @@ class Score:
             and not (self.sure_and_wrong or self.restless or self.mixed_up)
         )
 
+    @property
+    def is_sound(self):
+        """What a short run can ask for beside others on the machine: one miss at most, and nothing wrong that it is sure of."""
+        return len(self.clear) > 1 and self.right >= len(self.clear) - 1 and not (self.sure_and_wrong or self.mixed_up)
+
     def lines(self):
         """In words."""
         count = len(self.clear)

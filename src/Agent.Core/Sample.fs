@@ -98,8 +98,10 @@ type Sample =
         NetworkReceived: uint64<B> voption
         /// Bytes that went out, likewise.
         NetworkSent: uint64<B> voption
-        /// TCP segments of the whole machine.
-        Tcp: Snmp.Tcp voption
+        /// TCP segments sent, without those that were sent again.
+        TcpSent: uint64 voption
+        /// TCP segments sent again, because no answer came in time.
+        TcpRetransmitted: uint64 voption
         /// Processes.
         ProcessCount: int voption
         /// The tracked disks.
@@ -137,7 +139,8 @@ type Sample =
             Swap = ValueNone
             NetworkReceived = ValueNone
             NetworkSent = ValueNone
-            Tcp = ValueNone
+            TcpSent = ValueNone
+            TcpRetransmitted = ValueNone
             ProcessCount = ValueNone
             Disks = [||]
             Gpus = [||]
@@ -406,6 +409,7 @@ module Sample =
         let memory = toVoption current.Memory
         let memoryUse = memory |> ValueOption.bind (memoryOf (toVoption current.Arc))
         let load = toVoption current.Load
+        let tcp = toVoption current.Tcp
         let window = usableWindow options current.Window
 
         let statBefore = previous |> ValueOption.bind (fun snapshot -> toVoption snapshot.Stat)
@@ -474,14 +478,8 @@ module Sample =
             Swap = memory |> ValueOption.bind swapOf
             NetworkReceived = totalOf (fun i -> i.Received)
             NetworkSent = totalOf (fun i -> i.Sent)
-            Tcp =
-                toVoption current.Tcp
-                |> ValueOption.map (fun tcp ->
-                    {
-                        Sent = cappedOrNone tcp.Sent
-                        Retransmitted = cappedOrNone tcp.Retransmitted
-                    }
-                    : Snmp.Tcp)
+            TcpSent = tcp |> ValueOption.bind (fun tcp -> cappedOrNone tcp.Sent)
+            TcpRetransmitted = tcp |> ValueOption.bind (fun tcp -> cappedOrNone tcp.Retransmitted)
             ProcessCount = toVoption current.Processes
             Disks = disks |> Array.map cappedDisk |> distinctBy (fun disk -> disk.Device)
             Gpus =

@@ -326,7 +326,7 @@ let private programs =
                         "arguments"
 
                     // One sample needs no program that goes on.
-                    Expect.stringEnds asked[0] ",mig.mode.current --format=csv,nounits" "arguments"
+                    Expect.stringEnds asked[0] ",mig.mode.current,clocks.max.sm --format=csv,nounits" "arguments"
 
                     let environment = File.ReadAllLines(Path.Combine(directory, "environment"))
                     Expect.isFalse (environment |> Array.exists _.Contains("AI_DASHBOARD")) "no secret in its environment"

@@ -86,6 +86,7 @@ let gpu =
                  `display_clock_setting`; a bit without a name is `bit_9`; empty when nothing does"
                 _.ThrottleReasons
             numberOrNull ours "clock_sm_mhz" megahertz "clock of the multiprocessors at this moment" _.ClockSm
+            numberOrNull ours "clock_sm_max_mhz" megahertz "highest clock of the multiprocessors" _.ClockSmMax
             numberOrNull ours "clock_memory_mhz" megahertz "clock of the memory at this moment" _.ClockMemory
             numberOrNull ours "pcie_rx_bytes_per_s" bytesPerSecond "received over PCIe, sampled over 20 ms" _.PcieReceived
             numberOrNull ours "pcie_tx_bytes_per_s" bytesPerSecond "sent over PCIe, sampled over 20 ms" _.PcieSent
@@ -209,10 +210,8 @@ let sample =
             numbers ours "cpu_cores_percent" percent "busy share of each CPU since the previous sample, as in /proc/stat" _.CpuCores
             objectOrNull ours "pressure" pressure "stalls; null where the kernel does not count them" _.Pressure
             objects ours "network_interfaces" networkInterface "the tracked interfaces; their counters are cumulative" _.Interfaces
-            counterOrNull ours "tcp_segments_sent_total" none "TCP segments sent, without those that were sent again" (fun s ->
-                s.Tcp |> ValueOption.bind _.Sent)
-            counterOrNull ours "tcp_segments_retransmitted_total" none "TCP segments sent again for want of an answer" (fun s ->
-                s.Tcp |> ValueOption.bind _.Retransmitted)
+            counterOrNull ours "tcp_segments_sent_total" none "TCP segments sent, without those that were sent again" _.TcpSent
+            counterOrNull ours "tcp_segments_retransmitted_total" none "TCP segments sent again for want of an answer" _.TcpRetransmitted
             objects ours "infiniband" infinibandPort "the ports of the RDMA fabric" _.Infiniband
             optional
                 (Predicate _.Jobs.IsSome)

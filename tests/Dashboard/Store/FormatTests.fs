@@ -147,7 +147,7 @@ let tests =
 
                 // Six samples of 0.1 and one more.
                 Expect.floatClose { absolute = 0.011; relative = 0.0 } (at "mean" minute) ((6.0 * before + 100.0) / 7.0) "their mean"
-                Expect.equal (store.Ask "SELECT count(*) FROM format") 1L "nothing was added to the format of 0.1"
+                Expect.equal (store.Ask "SELECT count(*) FROM format") 2L "that of 0.1, and that of today, which has series more"
 
             testCase "the first format is what release 0.1 wrote, as it is named in the database"
             <| fun () ->
