@@ -683,7 +683,9 @@ let targets =
         "Lab", "Publish, then trainers of known limits with the agent beside them, as root (--only NAME, --quick; about 45 min)", lab
         "Soak", "Build, then all tests and properties at full length", plain soak
         "Fuzz", "Build, then every parser fuzzed by coverage (--seconds of each, 30 unless told otherwise)", fuzz
-        "Ci", "CheckFormat, Build, TryPackage, Release, 5 s of Fuzz, the Lab's short run, then all tests, the published programs in those that run one", plain ci
+        "Ci",
+        "CheckFormat, Build, TryPackage, Release, 5 s of Fuzz, the Lab's short run, then all tests, the published programs in those that run one",
+        plain ci
     ]
 
 /// These end with the closing line.
