@@ -619,7 +619,7 @@ let labWith (options: string list) =
 let ci () =
     demoWith [ "--seconds"; "3" ]
     smokeBenchmarks ()
-    fuzzFor 5
+    fuzzFor 3
     labWith [ "--quick"; "--nice"; "-20" ]
 
     runAllTests
@@ -684,7 +684,7 @@ let targets =
         "Soak", "Build, then all tests and properties at full length", plain soak
         "Fuzz", "Build, then every parser fuzzed by coverage (--seconds of each, 30 unless told otherwise)", fuzz
         "Ci",
-        "CheckFormat, Build, TryPackage, Release, 5 s of Fuzz, the Lab's short run, then all tests, the published programs in those that run one",
+        "CheckFormat, Build, TryPackage, Release, 3 s of Fuzz, the Lab's short run, then all tests, the published programs in those that run one",
         plain ci
     ]
 

@@ -16,18 +16,15 @@ let private isSoak = variable "AGENT_TEST_LEVEL" = "soak"
 
 let private isCi = variable "CI" = "true"
 
-/// Cases of each law of a parser, and of all laws that say nothing else: 10,000 in soak runs, 4,000 in CI, else 1,000. Each run has a seed
+/// Cases of each law of a parser, and of all laws that say nothing else: 10,000 in soak runs, 2,000 in CI, else 1,000. Each run has a seed
 /// of its own, so that they add up.
 let cases: int =
     if isSoak then 10_000
-    elif isCi then 4_000
-    else 1_000
-
-/// Cases of the laws of what is made of whole samples, which take longer: 10,000 in soak runs, 2,000 in CI, else 1,000.
-let wholeCases: int =
-    if isSoak then 10_000
     elif isCi then 2_000
     else 1_000
+
+/// Cases of the laws of what is made of whole samples, which take longer: 10,000 in soak runs, else 1,000.
+let wholeCases: int = if isSoak then 10_000 else 1_000
 
 /// Where every law starts: fresh for each run, or the one to replay from AGENT_TEST_SEED="n,m".
 let seed: struct (uint64 * uint64) =
