@@ -105,6 +105,24 @@ let private words =
                     "Set num_workers=4 in each of the 8 ranks (now 8; 20 cores are left), with persistent_workers=True."
                     "fix"
 
+            testCase "of two cores one is left although other programs take a little of it"
+            <| fun () ->
+                let two =
+                    { oneLoader 1 with
+                        Host =
+                            { quietHost with
+                                Cpus = 2
+                                CpuBusy = ValueSome 64.0<percent>
+                            }
+                    }
+                    |> job (fun job ->
+                        { job with
+                            CpuCores = ValueSome 1.05
+                            CpuCoresAllowed = ValueSome 2.0
+                        })
+
+                Expect.stringStarts (jobAfter (times 20 two)).Fix "Set num_workers=2 (now 1; 1 core is left)" "fix"
+
             testCase "no core left: says so"
             <| fun () ->
                 let full =

@@ -15,11 +15,16 @@ let private ranks (scene: Scene) : int =
     else
         1
 
+/// Whole cores that are free. Some of a core is always taken by something, so that a little more than half of one counts.
+let private freeCores (scene: Scene) : int voption =
+    Scene.spareCores scene
+    |> ValueOption.map (fun spare -> int (Math.Floor(min 10000.0 spare + 0.4)))
+
 /// How many workers would feed the GPU, as far as there are cores for them: those of now, times what the GPU could take, at most four times as
 /// many; none where no core is left.
 let workers (scene: Scene) : int voption =
-    match Scene.spareCores scene with
-    | ValueSome spare when spare >= 1.0 && scene.Job.Loaders < 100000 ->
+    match freeCores scene with
+    | ValueSome free when free >= 1 && scene.Job.Loaders < 100000 ->
         let now = max 1 scene.Job.Loaders
 
         let factor =
@@ -28,8 +33,7 @@ let workers (scene: Scene) : int voption =
             | _ -> 2.0
 
         let wanted = int (Math.Ceiling(float now * factor))
-        let possible = now + int (min 10000.0 (Math.Floor spare))
-        ValueSome(max (now + 1) (min wanted possible))
+        ValueSome(max (now + 1) (min wanted (now + free)))
     | _ -> ValueNone
 
 let private setWorkers (scene: Scene) (many: int) : string =
@@ -53,13 +57,10 @@ let private askForCores (scene: Scene) : string =
 let private loaderCpu (scene: Scene) : string =
     match workers scene with
     | ValueSome many ->
-        let spare = Scene.spareCores scene |> ValueOption.defaultValue 0.0
-
         let left =
-            if spare < 2.0 then
-                "1 core is"
-            else
-                $"{int (Math.Floor spare)} cores are"
+            match freeCores scene with
+            | ValueSome free when free > 1 -> $"{free} cores are"
+            | _ -> "1 core is"
 
         $"Set {setWorkers scene many} (now {scene.Job.Loaders}; {left} left), with persistent_workers=True."
     | ValueNone when (Scene.spareCores scene).IsSome && CpuCauses.isLimited scene ->
