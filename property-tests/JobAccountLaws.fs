@@ -24,7 +24,7 @@ let private gpu index : JobGpu =
     }
 
 let private job (id: string) (name: string) (gpus: int) : Job =
-    {
+    { Job.Unknown with
         Id = id
         Owner =
             {
@@ -36,37 +36,15 @@ let private job (id: string) (name: string) (gpus: int) : Job =
         User = name
         Uid = 1000
         Name = name
-        Command = ""
         RootPid = 1
-        StartedAt = ValueNone
         Gpus = Array.init gpus gpu
         Processes = 1
         Threads = 2
         Loaders = 3
         CpuCores = ValueSome 1.5
-        CpuCoresAllowed = ValueNone
         BusiestThread = ValueSome 3.0<percent>
-        BusiestThreadRole = ValueNone
-        MainThread = ValueNone
-        LoadersBusy = ValueNone
-        CpuWait = ValueNone
-        CpuThrottled = ValueNone
-        Blocked = ValueNone
-        MainBlocked = ValueNone
-        BlockedOn = ValueNone
         Read = ValueSome(LanguagePrimitives.FloatWithMeasure nan)
         Written = ValueSome(LanguagePrimitives.FloatWithMeasure infinity)
-        NetworkReceived = ValueNone
-        Memory = ValueNone
-        MemoryLimit = ValueNone
-        MemoryStall = ValueNone
-        IoStall = ValueNone
-        MajorFaults = ValueNone
-        Refaults = ValueNone
-        OutOfMemoryKills = 0UL
-        GpuBusy = ValueNone
-        GpuLeastBusy = ValueNone
-        GpuPower = ValueNone
     }
 
 let private verdict (label: VerdictLabel) : Agent.Core.Verdict =

@@ -36,7 +36,7 @@ let private alices: Job =
 
 /// Of another user, in a pod, on a MIG instance, and of an odd name; little of it is known.
 let private bobs: Job =
-    { VerdictTraces.healthyJob 1 with
+    { Job.Unknown with
         Id = "process-77-100"
         Owner =
             {
@@ -45,10 +45,8 @@ let private bobs: Job =
                 Namespace = "ml"
                 Name = "trainer-0"
             }
-        User = ""
         Uid = 1002
         Name = "a\\b \"c\"\nd — é"
-        StartedAt = ValueNone
         Gpus =
             [|
                 {
@@ -60,25 +58,6 @@ let private bobs: Job =
             |]
         Processes = 1
         Threads = 7
-        Loaders = 0
-        CpuCores = ValueNone
-        CpuCoresAllowed = ValueNone
-        BusiestThread = ValueNone
-        BusiestThreadRole = ValueNone
-        MainThread = ValueNone
-        LoadersBusy = ValueNone
-        CpuWait = ValueNone
-        CpuThrottled = ValueNone
-        Blocked = ValueNone
-        MainBlocked = ValueNone
-        Read = ValueNone
-        Written = ValueNone
-        NetworkReceived = ValueNone
-        Memory = ValueNone
-        MemoryLimit = ValueNone
-        MemoryStall = ValueNone
-        IoStall = ValueNone
-        MajorFaults = ValueNone
     }
 
 /// A report of these jobs; the machine's verdict is that of the first.

@@ -18,21 +18,7 @@ let jobOf (gpus: GpuEvidence[]) : Job voption =
     | [||] -> ValueNone
     | used ->
         ValueSome
-            {
-                Id = ""
-                Owner =
-                    {
-                        Kind = OwnerKind.Session
-                        Value = ""
-                        Namespace = ""
-                        Name = ""
-                    }
-                User = ""
-                Uid = -1
-                Name = ""
-                Command = ""
-                RootPid = 0
-                StartedAt = ValueNone
+            { Job.Unknown with
                 Gpus =
                     used
                     |> Array.map (fun gpu ->
@@ -42,31 +28,4 @@ let jobOf (gpus: GpuEvidence[]) : Job voption =
                             Memory = gpu.MemoryUsed
                             SmShare = ValueNone
                         })
-                Processes = 0
-                Threads = 0
-                Loaders = 0
-                CpuCores = ValueNone
-                CpuCoresAllowed = ValueNone
-                BusiestThread = ValueNone
-                BusiestThreadRole = ValueNone
-                MainThread = ValueNone
-                LoadersBusy = ValueNone
-                CpuWait = ValueNone
-                CpuThrottled = ValueNone
-                Blocked = ValueNone
-                MainBlocked = ValueNone
-                BlockedOn = ValueNone
-                Read = ValueNone
-                Written = ValueNone
-                NetworkReceived = ValueNone
-                Memory = ValueNone
-                MemoryLimit = ValueNone
-                MemoryStall = ValueNone
-                IoStall = ValueNone
-                MajorFaults = ValueNone
-                Refaults = ValueNone
-                OutOfMemoryKills = 0UL
-                GpuBusy = ValueNone
-                GpuLeastBusy = ValueNone
-                GpuPower = ValueNone
             }

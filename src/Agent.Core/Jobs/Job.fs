@@ -172,3 +172,50 @@ type Job =
         /// Mean power of its GPUs, each as a share of its limit.
         GpuPower: float<percent> voption
     }
+
+    /// A job of which nothing is known.
+    static member val Unknown: Job =
+        {
+            Id = ""
+            Owner =
+                {
+                    Kind = OwnerKind.Session
+                    Value = ""
+                    Namespace = ""
+                    Name = ""
+                }
+            User = ""
+            Uid = -1
+            Name = ""
+            Command = ""
+            RootPid = 0
+            StartedAt = ValueNone
+            Gpus = [||]
+            Processes = 0
+            Threads = 0
+            Loaders = 0
+            CpuCores = ValueNone
+            CpuCoresAllowed = ValueNone
+            BusiestThread = ValueNone
+            BusiestThreadRole = ValueNone
+            MainThread = ValueNone
+            LoadersBusy = ValueNone
+            CpuWait = ValueNone
+            CpuThrottled = ValueNone
+            Blocked = ValueNone
+            MainBlocked = ValueNone
+            BlockedOn = ValueNone
+            Read = ValueNone
+            Written = ValueNone
+            NetworkReceived = ValueNone
+            Memory = ValueNone
+            MemoryLimit = ValueNone
+            MemoryStall = ValueNone
+            IoStall = ValueNone
+            MajorFaults = ValueNone
+            Refaults = ValueNone
+            OutOfMemoryKills = 0UL
+            GpuBusy = ValueNone
+            GpuLeastBusy = ValueNone
+            GpuPower = ValueNone
+        }
