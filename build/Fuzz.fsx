@@ -6,6 +6,7 @@
 open System
 open System.Diagnostics
 open System.IO
+open System.Text.RegularExpressions
 open System.Threading
 open System.Threading.Tasks
 
@@ -99,6 +100,14 @@ let failureOf (target: string) (input: string) : string =
         |> Array.truncate 3
         |> String.concat " "
 
+/// Without the colours of a terminal.
+let lastLineOf (output: string) : string =
+    Regex.Replace(output, "\u001b\\[[0-9;?]*[A-Za-z]", "").Split '\n'
+    |> Array.map _.Trim()
+    |> Array.filter (fun line -> line <> "" && not (line.StartsWith "Location"))
+    |> Array.tryLast
+    |> Option.defaultValue "it printed nothing."
+
 let fuzz (target: string) : Result =
     let seeds = Directory.CreateDirectory(Path.Combine(directory, "in", target)).FullName
 
@@ -159,7 +168,7 @@ let fuzz (target: string) : Result =
                     input, $"no end within %d{endlessMilliseconds} ms"
                 if code <> 0 then
                     let last = Path.Combine(findings, "default", ".cur_input")
-                    last, $"afl-fuzz ended with exit code %d{code}: see %s{target}.log"
+                    last, $"afl-fuzz ended with exit code %d{code}: %s{lastLineOf output} See %s{target}.log."
             ]
     }
 

@@ -76,6 +76,12 @@ let main arguments =
         Fuzzer.Run(fun (stream: Stream) ->
             use copy = new MemoryStream()
             stream.CopyTo copy
+
+            // The first input is sometimes read before afl-fuzz has written it, and afl-fuzz gives up when its first run leaves
+            // no trace, as the shortest targets do with nothing to read.
+            if copy.Length = 0L then
+                NativePtr.write Trace.SharedMem 1uy
+
             run (copy.ToArray()))
 
         0
