@@ -91,7 +91,7 @@ module SampleEvidence =
                     |> tryFind (fun other -> other.Device = port.Device && other.Port = port.Port)
 
                 {
-                    Name = $"{port.Device}/{port.Port}"
+                    Name = HostLooks.portName port
                     Received =
                         rate interval (before |> ValueOption.bind (fun port -> port.Received)) port.Received
                         |> orZero

@@ -206,6 +206,23 @@ type internal Cursor =
             this.fields <- 0
             true
 
+    /// Moves to the next line whose first field is this, and past that field; false where there is none, or where the text is torn.
+    member this.FindLine(name: byte[]) : bool =
+        let isWhole = this.text.EndsWith '\n'B
+        let mutable isFound = false
+
+        while not isFound && this.NextLine() do
+            isFound <- isWhole && this.Field().SequenceEqual(ReadOnlySpan name)
+
+        isFound
+
+    /// What a text without the line that was looked for deserves: nothing, or the error of a text that is empty or torn.
+    member this.Missing(field: string) : Result<'value voption, ParseError> =
+        if this.AtEnd && not this.text.IsEmpty then
+            Ok ValueNone
+        else
+            Error(this.NoLine field)
+
     /// True when nothing is left after the last complete line.
     member this.AtEnd: bool = this.next = this.text.Length
 

@@ -1,6 +1,4 @@
 using System.Globalization;
-using System.Reflection;
-using System.Text;
 using Agent.Receiver;
 using Agent.Dashboard.Commands;
 
@@ -9,36 +7,30 @@ namespace Agent.Dashboard;
 /// <summary>The composition root: command line → command → exit code.</summary>
 internal static class Program
 {
-    private const int Success = 0;
-    private const int UsageError = 2;
-
     /// <summary>For tests of retention and of clocks that differ, and in no help.</summary>
     private const string ClockOffsetVariable = "DASHBOARD_TEST_CLOCK_OFFSET";
 
-    private static readonly string Version =
-        typeof(Program).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "0";
-
     private static int Main(string[] argv)
     {
-        using var output = Writer(Console.OpenStandardOutput());
-        using var errors = Writer(Console.OpenStandardError());
+        using var program = new CommandLineProgram(
+            DashboardCli.ProgramName, typeof(Program).Assembly, Console.OpenStandardOutput(), Console.OpenStandardError());
 
         return DashboardCli.Parse(argv).Match(
             command => command.Match(
-                help: text => Print(output, text),
-                version: () => Print(output, $"{DashboardCli.ProgramName} {Version}\n"),
-                serve: settings => Serving.Run(settings, Version, Clock(errors), output, errors),
-                register: settings => Servers(output, errors).Register(settings),
-                list: database => Servers(output, errors).List(database),
-                remove: (database, slug) => Servers(output, errors).Remove(database, slug),
-                backup: (database, file) => BackupCommand.Run(database, file, Clock(errors), output, errors)),
-            problems => Complain(errors, problems.Select(static problem => problem.Message)));
+                help: program.Print,
+                version: () => program.Print($"{program.Name} {program.Version}\n"),
+                serve: settings => Serving.Run(settings, Clock(program), program),
+                register: settings => Servers(program).Register(settings),
+                list: database => Servers(program).List(database),
+                remove: (database, slug) => Servers(program).Remove(database, slug),
+                backup: (database, file) => BackupCommand.Run(database, file, Clock(program), program)),
+            problems => program.Refuse(problems.Select(static problem => problem.Message)));
     }
 
-    private static ServerCommands Servers(TextWriter output, TextWriter errors) => new(Clock(errors), output, errors);
+    private static ServerCommands Servers(CommandLineProgram program) => new(Clock(program), program);
 
     /// <summary>The real clock, or with the variable that tests set one that is so many seconds ahead.</summary>
-    private static AgentClock Clock(TextWriter errors)
+    private static AgentClock Clock(CommandLineProgram program)
     {
         var text = Environment.GetEnvironmentVariable(ClockOffsetVariable);
 
@@ -47,26 +39,7 @@ internal static class Program
             return new AgentClock();
         }
 
-        errors.WriteLine($"{DashboardCli.ProgramName}: {ClockOffsetVariable} is set: the clock is {text} s ahead");
+        program.Complain($"{ClockOffsetVariable} is set: the clock is {text} s ahead");
         return new ShiftedClock(TimeSpan.FromSeconds(seconds));
-    }
-
-    private static StreamWriter Writer(Stream stream) =>
-        new(stream, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false)) { AutoFlush = true };
-
-    private static int Print(TextWriter output, string text)
-    {
-        output.Write(text);
-        return Success;
-    }
-
-    private static int Complain(TextWriter errors, IEnumerable<string> problems)
-    {
-        foreach (var problem in problems)
-        {
-            errors.WriteLine($"{DashboardCli.ProgramName}: {problem}");
-        }
-
-        return UsageError;
     }
 }

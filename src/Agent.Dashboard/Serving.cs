@@ -14,57 +14,32 @@ namespace Agent.Dashboard;
 /// <summary>The command <c>serve</c>: receives samples, stores them and shows the page until a signal ends it.</summary>
 internal static class Serving
 {
-    private const int Success = 0;
-    private const int Failure = 1;
-    private const int UsageError = 2;
     private const long MinutesPerDay = 24 * 60;
 
     /// <summary>Runs until SIGTERM or Ctrl-C; the exit code.</summary>
-    public static int Run(ServeSettings settings, string version, AgentClock clock, TextWriter output, TextWriter errors)
-    {
-        void Complain(string sentence)
-        {
-            lock (errors)
-            {
-                errors.WriteLine($"{DashboardCli.ProgramName}: {sentence}");
-            }
-        }
-
-        int Fail(int code, string sentence)
-        {
-            Complain(sentence);
-            return code;
-        }
-
-        return OpenSessions(settings, clock).Match(
+    public static int Run(ServeSettings settings, AgentClock clock, CommandLineProgram program) =>
+        OpenSessions(settings, clock).Match(
             sessions => Database.OpenForWriting(settings.Database, clock).Match(
                 connection =>
                 {
                     try
                     {
-                        return Run(settings, version, connection, sessions, clock, output, Complain);
+                        return Run(settings, connection, sessions, clock, program);
                     }
                     catch (SqliteException failure)
                     {
-                        return Fail(Failure, $"--database: \"{settings.Database}\" cannot be used: {failure.Message}");
+                        return program.Fail($"--database: \"{settings.Database}\" cannot be used: {failure.Message}");
                     }
                 },
-                sentence => Fail(Failure, sentence)),
-            error => Fail(UsageError, error.Message));
-    }
+                program.Fail),
+            error => program.Refuse([error.Message]));
 
     private static int Run(
-        ServeSettings settings,
-        string version,
-        SqliteConnection connection,
-        Sessions? sessions,
-        AgentClock clock,
-        TextWriter output,
-        Action<string> complain)
+        ServeSettings settings, SqliteConnection connection, Sessions? sessions, AgentClock clock, CommandLineProgram program)
     {
-        using var writer = new Writer(connection, settings.RetentionDays, clock, complain);
+        using var writer = new Writer(connection, settings.RetentionDays, clock, program.Complain);
         using var readers = new Readers(settings.Database);
-        var app = Application.Build(settings, sessions, writer, readers, version, clock, complain);
+        var app = Application.Build(settings, sessions, writer, readers, program.Version, clock, program.Complain);
 
         try
         {
@@ -72,17 +47,16 @@ internal static class Serving
         }
         catch (Exception taken) when (taken is IOException or AddressInUseException or System.Net.Sockets.SocketException)
         {
-            complain($"--listen: {taken.Message}");
-            return Failure;
+            return program.Fail($"--listen: {taken.Message}");
         }
 
         var address = Address(app);
         writer.Remember(Setting.Listen, address).Wait();
-        output.WriteLine($"{DashboardCli.ProgramName} {version} listens on {address}, database {settings.Database}");
+        program.Output.WriteLine($"{program.Name} {program.Version} listens on {address}, database {settings.Database}");
         _ = WarmUp(writer, readers, settings.RetentionDays, clock);
         app.WaitForShutdown();
-        output.WriteLine($"{DashboardCli.ProgramName} stopped; {writer.Figures.Samples} samples stored");
-        return Success;
+        program.Output.WriteLine($"{program.Name} stopped; {writer.Figures.Samples} samples stored");
+        return ExitCode.Success;
     }
 
     /// <summary>

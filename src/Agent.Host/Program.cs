@@ -1,7 +1,5 @@
 using System.Reactive.Concurrency;
-using System.Reflection;
 using System.Runtime.InteropServices;
-using System.Text;
 using Agent.Core;
 using Agent.Sender;
 using Agent.Host.Buffering;
@@ -17,10 +15,6 @@ namespace Agent.Host;
 /// <summary>The composition root: settings → run mode → exit code.</summary>
 internal static class Program
 {
-    private const int Success = 0;
-    private const int Failure = 1;
-    private const int UsageError = 2;
-
     /// <summary>Divides every duration. For tests of what takes long, and in no help.</summary>
     private const string TimeScaleVariable = "AI_DASHBOARD_TEST_TIME_SCALE";
 
@@ -29,35 +23,35 @@ internal static class Program
 
     private const int MostBackToBack = 1_000_000;
 
-    private static readonly string Version =
-        typeof(Program).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "0";
-
-    private static readonly bool IsJournal = Journal.HasStandardError(Environment.GetEnvironmentVariable);
-
     private static int Main(string[] argv)
     {
         StandardDescriptors.Ensure();
-        using var output = Writer(StandardStream.Output);
-        using var errors = Writer(StandardStream.Errors);
+        var isJournal = Journal.HasStandardError(Environment.GetEnvironmentVariable);
+        using var program = new CommandLineProgram(
+            Cli.ProgramName,
+            typeof(Program).Assembly,
+            StandardStream.Output,
+            StandardStream.Errors,
+            isJournal ? Journal.Prefix(LogLevel.Error) : "");
 
         return Cli.Parse(argv, Environment.GetEnvironmentVariable).Match(
             command => command.Match(
-                help: text => Print(output, text),
-                version: () => Print(output, $"{Cli.ProgramName} {Version}\n"),
-                run: settings => Run(settings, output, errors)),
-            problems => Complain(errors, problems.Select(static problem => problem.Message)));
+                help: program.Print,
+                version: () => program.Print($"{program.Name} {program.Version}\n"),
+                run: settings => Run(settings, program, isJournal)),
+            problems => program.Refuse(problems.Select(static problem => problem.Message)));
     }
 
-    private static int Run(Settings settings, TextWriter output, TextWriter errors)
+    private static int Run(Settings settings, CommandLineProgram program, bool isJournal)
     {
         if (NumberIn(TimeScaleVariable, 1, 1000) is not { } scale)
         {
-            return Complain(errors, [$"{TimeScaleVariable} is not a whole number from 1 to 1000"]);
+            return program.Refuse([$"{TimeScaleVariable} is not a whole number from 1 to 1000"]);
         }
 
         if (NumberIn(BackToBackVariable, 0, MostBackToBack) is not { } samples || (samples > 0 && !settings.DryRun))
         {
-            return Complain(errors, [$"{BackToBackVariable} is not a whole number up to {MostBackToBack} beside --dry-run"]);
+            return program.Refuse([$"{BackToBackVariable} is not a whole number up to {MostBackToBack} beside --dry-run"]);
         }
 
         var clock = new AgentClock(scale);
@@ -65,7 +59,7 @@ internal static class Program
         // Before anything touches a certificate.
         if (OpenSsl.Problems(settings) is { Length: > 0 } missing)
         {
-            return Complain(errors, missing);
+            return program.Refuse(missing);
         }
 
         var trust = TlsTrust.Open(settings, clock);
@@ -74,15 +68,15 @@ internal static class Program
         {
             using var signals = new Signals();
             return MissingDirectories(settings).ToArray() is { Length: > 0 } missingRoots
-                ? Complain(errors, missingRoots)
-                : new Diagnosing.Why(settings, clock, signals).Run(output, errors);
+                ? program.Refuse(missingRoots)
+                : new Diagnosing.Why(settings, clock, signals).Run(program.Output, program.Errors);
         }
 
         if (settings.Doctor)
         {
             return trust.Match(
-                good => new Doctor(settings, good, Version, clock).Run(output) ? Success : Failure,
-                bad => Complain(errors, bad.Select(static problem => problem.Message)));
+                good => new Doctor(settings, good, program.Version, clock).Run(program.Output) ? ExitCode.Success : ExitCode.Failure,
+                bad => program.Refuse(bad.Select(static problem => problem.Message)));
         }
 
         FSharpResult<TokenSource, ConfigError>? token = settings.DryRun || settings.Target.IsNone ? null : TokenSource.Open(settings.Target.Value.Token);
@@ -103,13 +97,15 @@ internal static class Program
         ];
 
         return problems.Length > 0
-            ? Complain(errors, problems)
+            ? program.Refuse(problems)
             : Run(
                 settings,
                 new Secrets(token?.ResultValue, scrapeToken?.ResultValue, headers?.ResultValue),
                 trust.ResultValue,
                 clock,
-                new Seams(scale, samples), output, errors);
+                new Seams(scale, samples),
+                program,
+                new Log(program.Output, program.Errors, settings.LogLevel, settings.Quiet, clock, isJournal));
     }
 
     private static int Run(
@@ -118,11 +114,9 @@ internal static class Program
         TlsTrust trust,
         AgentClock clock,
         Seams seams,
-        TextWriter output,
-        TextWriter errors)
+        CommandLineProgram program,
+        Log log)
     {
-        var log = new Log(output, errors, settings.LogLevel, settings.Quiet, clock, IsJournal);
-
         foreach (var warning in settings.Warnings)
         {
             log.Warning(warning);
@@ -159,18 +153,18 @@ internal static class Program
             using var listening = endpoint is { IsOk: true } ? endpoint.Value.ResultValue : null;
 
             return endpoint is { IsOk: false }
-                ? Complain(errors, [endpoint.Value.ErrorValue.Message])
+                ? program.Refuse([endpoint.Value.ErrorValue.Message])
                 : (from ingest in OpenOutbox(settings.Target.IsSome && !settings.DryRun, settings, "ingest", clock, log)
                    from remote in OpenOutbox(settings.RemoteWrite.IsSome, settings, "remote-write", clock, log)
                    select (ingest, remote)).Match(
-                    opened => Run(settings, secrets, trust, opened.ingest, opened.remote, listening, clock, seams, log),
-                    error => Complain(errors, [error.ToString()]));
+                    opened => Run(settings, secrets, trust, opened.ingest, opened.remote, listening, clock, seams, program.Version, log),
+                    error => program.Refuse([error.ToString()]));
         }
         catch (Exception defect)
         {
             log.Critical($"a defect of the agent ended it: {defect.GetType().Name}: {defect.Message}");
             log.Debug(defect.ToString());
-            return Failure;
+            return ExitCode.Failure;
         }
         finally
         {
@@ -187,33 +181,34 @@ internal static class Program
         MetricsEndpoint? endpoint,
         AgentClock clock,
         Seams seams,
+        string version,
         Log log)
     {
         using var signals = new Signals();
         using var systemd = Systemd.Open(Environment.GetEnvironmentVariable, Environment.ProcessId);
-        var identity = new Identity(Version, settings.Hostname, RuntimeInformation.FrameworkDescription, Environment.ProcessId);
+        var identity = new Identity(version, settings.Hostname, RuntimeInformation.FrameworkDescription, Environment.ProcessId);
         var parts = new RunParts(settings, identity, clock, log, signals, systemd);
         using var agent = new AgentRun(parts, withMetrics: endpoint is not null || remoteOutbox is not null);
 
         if (seams.BackToBack > 0)
         {
             log.Result(agent.Measure(seams.BackToBack).ToString());
-            return Success;
+            return ExitCode.Success;
         }
 
         var ingest = ingestOutbox is null
             ? null
-            : agent.AddIngest(ingestOutbox, Client(new IngestForm(settings.Target.Value, secrets.Token!), trust, settings, clock));
+            : agent.AddIngest(ingestOutbox, Client(new IngestTemplate(settings.Target.Value, secrets.Token!), trust, settings, version, clock));
 
         if (remoteOutbox is not null)
         {
-            var form = new RemoteWriteForm(settings.RemoteWrite.Value.Endpoint, secrets.Headers);
-            agent.AddRemoteWrite(remoteOutbox, Client(form, TlsTrust.Open(settings, clock).ResultValue, settings, clock), secrets.Headers);
+            var template = new RemoteWriteTemplate(settings.RemoteWrite.Value.Endpoint, secrets.Headers);
+            agent.AddRemoteWrite(remoteOutbox, Client(template, TlsTrust.Open(settings, clock).ResultValue, settings, version, clock), secrets.Headers);
         }
 
         if (!settings.DryRun)
         {
-            foreach (var line in StartLine.Of(settings, Version, endpoint?.Address.ToString(), agent.TrackedDisks()))
+            foreach (var line in StartLine.Of(settings, version, endpoint?.Address.ToString(), agent.TrackedDisks()))
             {
                 log.Routine(line);
             }
@@ -231,11 +226,11 @@ internal static class Program
             log.Routine("Agent stopped.");
         }
 
-        return settings.Once && ingest is { IsNewestDelivered: false } ? Failure : Success;
+        return settings.Once && ingest is { IsNewestDelivered: false } ? ExitCode.Failure : ExitCode.Success;
     }
 
-    private static SampleClient Client(IRequestForm form, TlsTrust trust, Settings settings, AgentClock clock) =>
-        new(form, trust, settings.Interval, settings.Timeout, $"{Cli.ProgramName}/{Version}", clock);
+    private static SampleClient Client(IRequestTemplate template, TlsTrust trust, Settings settings, string version, AgentClock clock) =>
+        new(template, trust, settings.Interval, settings.Timeout, $"{Cli.ProgramName}/{version}", clock);
 
     // Where the first stream of a spool is in use by another agent, so is the second: nothing is open that would have to be closed.
     private static FSharpResult<IOutbox?, SpoolError> OpenOutbox(
@@ -285,25 +280,6 @@ internal static class Program
             var text when int.TryParse(text, out var number) && number >= lowest && number <= highest => number,
             _ => null,
         };
-
-    private static StreamWriter Writer(Stream stream) =>
-        new(stream, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false)) { AutoFlush = true };
-
-    private static int Print(TextWriter output, string text)
-    {
-        output.Write(text);
-        return Success;
-    }
-
-    private static int Complain(TextWriter errors, IEnumerable<string> problems)
-    {
-        foreach (var problem in problems)
-        {
-            errors.WriteLine($"{(IsJournal ? Journal.Prefix(LogLevel.Error) : "")}{Cli.ProgramName}: {problem}");
-        }
-
-        return UsageError;
-    }
 
     /// <summary>What is in no log, error or file.</summary>
     /// <param name="Token">The token to send to the webapp; null where nothing is sent there.</param>

@@ -54,6 +54,28 @@ let private withGpus (change: GpuEvidence -> GpuEvidence) (look: Evidence) =
 
 let private withHost (change: HostEvidence -> HostEvidence) (look: Evidence) = { look with Host = change look.Host }
 
+let private withDisks (change: DiskEvidence -> DiskEvidence) =
+    withHost (fun host ->
+        { host with
+            Disks = host.Disks |> Array.map change
+        })
+
+let private withMount (mount: NetworkMountEvidence) =
+    withHost (fun host ->
+        { host with
+            NetworkMounts = [| mount |]
+        })
+
+/// Nobody could see what its threads waited in.
+let private withoutStates =
+    withJob (fun job ->
+        { job with
+            Blocked = ValueNone
+            MainBlocked = ValueNone
+        })
+
+let private finds (find: Scene -> Finding list) (label: VerdictLabel) (look: Evidence) = look |> sceneOf |> find |> tells label
+
 let private isHollow (change: GpuEvidence -> GpuEvidence) =
     (compute 2 |> withGpus change |> sceneOf).IsHollow
 
@@ -180,39 +202,30 @@ let private cpus =
                 let scene = oneLoader 1 |> withJob (fun job -> { job with CpuWait = share wait }) |> sceneOf
                 (Finding.ranked (CpuCauses.find scene)).Head.Label = VerdictLabel.CpuContended)
             from "throttled periods" 20.0 (fun throttled ->
-                let scene =
-                    quota 1
-                    |> withJob (fun job ->
-                        { job with
-                            CpuThrottled = share throttled
-                        })
-                    |> sceneOf
-
-                tells VerdictLabel.CpuQuota (CpuCauses.find scene))
+                quota 1
+                |> withJob (fun job ->
+                    { job with
+                        CpuThrottled = share throttled
+                    })
+                |> finds CpuCauses.find VerdictLabel.CpuQuota)
             from "use of an allowance, threads waiting" 90.0 (fun used ->
-                let scene =
-                    quota 1
-                    |> withJob (fun job ->
-                        { job with
-                            CpuThrottled = ValueSome 0.0<percent>
-                            CpuWait = ValueSome 15.0<percent>
-                            CpuCores = ValueSome(used / 10.0)
-                            CpuCoresAllowed = ValueSome 10.0
-                        })
-                    |> sceneOf
-
-                tells VerdictLabel.CpuQuota (CpuCauses.find scene))
+                quota 1
+                |> withJob (fun job ->
+                    { job with
+                        CpuThrottled = ValueSome 0.0<percent>
+                        CpuWait = ValueSome 15.0<percent>
+                        CpuCores = ValueSome(used / 10.0)
+                        CpuCoresAllowed = ValueSome 10.0
+                    })
+                |> finds CpuCauses.find VerdictLabel.CpuQuota)
             from "use of an allowance, throttled" 60.0 (fun used ->
-                let scene =
-                    quota 1
-                    |> withJob (fun job ->
-                        { job with
-                            CpuCores = ValueSome(used / 10.0)
-                            CpuCoresAllowed = ValueSome 10.0
-                        })
-                    |> sceneOf
-
-                tells VerdictLabel.CpuQuota (CpuCauses.find scene))
+                quota 1
+                |> withJob (fun job ->
+                    { job with
+                        CpuCores = ValueSome(used / 10.0)
+                        CpuCoresAllowed = ValueSome 10.0
+                    })
+                |> finds CpuCauses.find VerdictLabel.CpuQuota)
             below "an allowance that is less than the machine" 31.5 (fun allowed ->
                 compute 1
                 |> withJob (fun job ->
@@ -223,17 +236,14 @@ let private cpus =
                 |> CpuCauses.isLimited)
 
             from "one busy thread of another kind" 90.0 (fun busy ->
-                let scene =
-                    remoteData 1
-                    |> withJob (fun job ->
-                        { job with
-                            BusiestThread = share busy
-                            BusiestThreadRole = ValueSome ThreadRole.Other
-                            MainThread = ValueSome 0.0<percent>
-                        })
-                    |> sceneOf
-
-                tells VerdictLabel.MainThread (CpuCauses.find scene))
+                remoteData 1
+                |> withJob (fun job ->
+                    { job with
+                        BusiestThread = share busy
+                        BusiestThreadRole = ValueSome ThreadRole.Other
+                        MainThread = ValueSome 0.0<percent>
+                    })
+                |> finds CpuCauses.find VerdictLabel.MainThread)
             testCase "GPUs that wait less than a fifth of the time weigh what feeds them less"
             <| fun () ->
                 let feeding busy =
@@ -270,217 +280,132 @@ let private storage =
         [
             from "blocked loaders" 20.0 (fun blocked ->
                 // With four loaders and one main thread that is never blocked.
-                let scene =
-                    reading 1
-                    |> withJob (fun job ->
-                        { job with
-                            Blocked = share (blocked * 4.0 / 5.0)
-                        })
-                    |> sceneOf
-
-                tells VerdictLabel.DiskRead (StorageCauses.find scene))
+                reading 1
+                |> withJob (fun job ->
+                    { job with
+                        Blocked = share (blocked * 4.0 / 5.0)
+                    })
+                |> finds StorageCauses.find VerdictLabel.DiskRead)
             from "a main thread that is blocked while it writes" 8.0 (fun blocked ->
-                let scene =
-                    checkpoints 1
-                    |> withJob (fun job ->
-                        { job with
-                            MainBlocked = share blocked
-                            Blocked = ValueSome 0.0<percent>
-                        })
-                    |> sceneOf
-
-                tells VerdictLabel.DiskWrite (StorageCauses.find scene))
+                checkpoints 1
+                |> withJob (fun job ->
+                    { job with
+                        MainBlocked = share blocked
+                        Blocked = ValueSome 0.0<percent>
+                    })
+                |> finds StorageCauses.find VerdictLabel.DiskWrite)
             from "a main thread that is blocked while it reads" 20.0 (fun blocked ->
-                let scene =
-                    reading 1
-                    |> withJob (fun job ->
-                        { job with
-                            Loaders = 0
-                            LoadersBusy = ValueNone
-                            MainBlocked = share blocked
-                            Blocked = share blocked
-                        })
-                    |> sceneOf
-
-                tells VerdictLabel.DiskRead (StorageCauses.find scene))
+                reading 1
+                |> withJob (fun job ->
+                    { job with
+                        Loaders = 0
+                        LoadersBusy = ValueNone
+                        MainBlocked = share blocked
+                        Blocked = share blocked
+                    })
+                |> finds StorageCauses.find VerdictLabel.DiskRead)
             from "a busy disk, where no state is known" 80.0 (fun busy ->
-                let scene =
-                    reading 1
-                    |> withHost (fun host ->
-                        { host with
-                            Disks = host.Disks |> Array.map (fun disk -> { disk with Busy = share busy })
-                        })
-                    |> withJob (fun job ->
-                        { job with
-                            Blocked = ValueNone
-                            MainBlocked = ValueNone
-                        })
-                    |> sceneOf
-
-                tells VerdictLabel.DiskRead (StorageCauses.find scene))
+                reading 1
+                |> withDisks (fun disk -> { disk with Busy = share busy })
+                |> withoutStates
+                |> finds StorageCauses.find VerdictLabel.DiskRead)
             from "its queue" 2.0 (fun queue ->
-                let scene =
-                    reading 1
-                    |> withHost (fun host ->
-                        { host with
-                            Disks =
-                                host.Disks
-                                |> Array.map (fun disk ->
-                                    { disk with
-                                        Queue = ValueSome queue
-                                        ReadLatency = ValueSome 1.0<ms>
-                                    })
-                        })
-                    |> withJob (fun job ->
-                        { job with
-                            Blocked = ValueNone
-                            MainBlocked = ValueNone
-                        })
-                    |> sceneOf
-
-                tells VerdictLabel.DiskRead (StorageCauses.find scene))
+                reading 1
+                |> withDisks (fun disk ->
+                    { disk with
+                        Queue = ValueSome queue
+                        ReadLatency = ValueSome 1.0<ms>
+                    })
+                |> withoutStates
+                |> finds StorageCauses.find VerdictLabel.DiskRead)
             from "its latency" 5.0 (fun latency ->
-                let scene =
-                    reading 1
-                    |> withHost (fun host ->
-                        { host with
-                            Disks =
-                                host.Disks
-                                |> Array.map (fun disk ->
-                                    { disk with
-                                        Queue = ValueSome 0.5
-                                        ReadLatency = ValueSome(LanguagePrimitives.FloatWithMeasure latency)
-                                    })
-                        })
-                    |> withJob (fun job ->
-                        { job with
-                            Blocked = ValueNone
-                            MainBlocked = ValueNone
-                        })
-                    |> sceneOf
-
-                tells VerdictLabel.DiskRead (StorageCauses.find scene))
+                reading 1
+                |> withDisks (fun disk ->
+                    { disk with
+                        Queue = ValueSome 0.5
+                        ReadLatency = ValueSome(LanguagePrimitives.FloatWithMeasure latency)
+                    })
+                |> withoutStates
+                |> finds StorageCauses.find VerdictLabel.DiskRead)
             from "stalls for I/O, where no state is known" 20.0 (fun stall ->
-                let scene =
-                    reading 1
-                    |> withHost (fun host ->
-                        { host with
-                            IoStall = share stall
-                            Iowait = ValueSome 0.0<percent>
-                        })
-                    |> withJob (fun job ->
-                        { job with
-                            Blocked = ValueNone
-                            MainBlocked = ValueNone
-                        })
-                    |> sceneOf
-
-                tells VerdictLabel.DiskRead (StorageCauses.find scene))
+                reading 1
+                |> withHost (fun host ->
+                    { host with
+                        IoStall = share stall
+                        Iowait = ValueSome 0.0<percent>
+                    })
+                |> withoutStates
+                |> finds StorageCauses.find VerdictLabel.DiskRead)
             from "operations that wait, where the reader cannot tell what for" 0.5 (fun outstanding ->
-                let scene =
-                    remoteFiles 1
-                    |> withHost (fun host ->
-                        { host with
-                            NetworkMounts =
-                                [|
-                                    { nfs with
-                                        Outstanding = ValueSome outstanding
-                                    }
-                                |]
-                        })
-                    |> withJob (fun job ->
-                        { job with
-                            BlockedOn = ValueNone
-                            Read = ValueSome 0.0<B / s>
-                        })
-                    |> sceneOf
-
-                tells VerdictLabel.NetworkStorage (StorageCauses.find scene))
+                remoteFiles 1
+                |> withMount
+                    { nfs with
+                        Outstanding = ValueSome outstanding
+                    }
+                |> withJob (fun job ->
+                    { job with
+                        BlockedOn = ValueNone
+                        Read = ValueSome 0.0<B / s>
+                    })
+                |> finds StorageCauses.find VerdictLabel.NetworkStorage)
             from "operations that wait, where no state is known" 1.0 (fun outstanding ->
-                let scene =
-                    remoteFiles 1
-                    |> withHost (fun host ->
-                        { host with
-                            NetworkMounts =
-                                [|
-                                    { nfs with
-                                        Outstanding = ValueSome outstanding
-                                    }
-                                |]
-                        })
-                    |> withJob (fun job ->
-                        { job with
-                            Blocked = ValueNone
-                            MainBlocked = ValueNone
-                        })
-                    |> sceneOf
-
-                tells VerdictLabel.NetworkStorage (StorageCauses.find scene))
+                remoteFiles 1
+                |> withMount
+                    { nfs with
+                        Outstanding = ValueSome outstanding
+                    }
+                |> withoutStates
+                |> finds StorageCauses.find VerdictLabel.NetworkStorage)
             from "stalls of the job for memory" 10.0 (fun stall ->
-                let scene =
-                    swapping 1
-                    |> withJob (fun job -> { job with MemoryStall = share stall })
-                    |> withHost (fun host ->
-                        { host with
-                            MemoryStall = ValueSome 0.0<percent>
-                        })
-                    |> sceneOf
-
-                tells VerdictLabel.Memory (StorageCauses.find scene))
+                swapping 1
+                |> withJob (fun job -> { job with MemoryStall = share stall })
+                |> withHost (fun host ->
+                    { host with
+                        MemoryStall = ValueSome 0.0<percent>
+                    })
+                |> finds StorageCauses.find VerdictLabel.Memory)
             from "bytes that come back from swap, beside stalls of the machine" 1e6 (fun bytes ->
-                let scene =
-                    swapping 1
-                    |> withJob (fun job ->
-                        { job with
-                            MemoryStall = ValueNone
-                            MajorFaults = ValueNone
-                        })
-                    |> withHost (fun host ->
-                        { host with
-                            SwapIn = ValueSome(rate bytes)
-                        })
-                    |> sceneOf
-
-                tells VerdictLabel.Memory (StorageCauses.find scene))
+                swapping 1
+                |> withJob (fun job ->
+                    { job with
+                        MemoryStall = ValueNone
+                        MajorFaults = ValueNone
+                    })
+                |> withHost (fun host ->
+                    { host with
+                        SwapIn = ValueSome(rate bytes)
+                    })
+                |> finds StorageCauses.find VerdictLabel.Memory)
             from "major faults beside stalls of the machine" 100.0 (fun faults ->
-                let scene =
-                    swapping 1
-                    |> withJob (fun job ->
-                        { job with
-                            MemoryStall = ValueNone
-                            MajorFaults = ValueSome(LanguagePrimitives.FloatWithMeasure faults)
-                        })
-                    |> withHost (fun host ->
-                        { host with
-                            SwapIn = ValueSome 0.0<B / s>
-                        })
-                    |> sceneOf
-
-                tells VerdictLabel.Memory (StorageCauses.find scene))
+                swapping 1
+                |> withJob (fun job ->
+                    { job with
+                        MemoryStall = ValueNone
+                        MajorFaults = ValueSome(LanguagePrimitives.FloatWithMeasure faults)
+                    })
+                |> withHost (fun host ->
+                    { host with
+                        SwapIn = ValueSome 0.0<B / s>
+                    })
+                |> finds StorageCauses.find VerdictLabel.Memory)
             from "swapping without PSI" 10e6 (fun bytes ->
-                let scene =
-                    swapping 1
-                    |> withJob (fun job -> { job with MemoryStall = ValueNone })
-                    |> withHost (fun host ->
-                        { host with
-                            MemoryStall = ValueNone
-                            SwapIn = ValueSome(rate bytes)
-                        })
-                    |> sceneOf
-
-                tells VerdictLabel.Memory (StorageCauses.find scene))
+                swapping 1
+                |> withJob (fun job -> { job with MemoryStall = ValueNone })
+                |> withHost (fun host ->
+                    { host with
+                        MemoryStall = ValueNone
+                        SwapIn = ValueSome(rate bytes)
+                    })
+                |> finds StorageCauses.find VerdictLabel.Memory)
             below "memory available, without PSI" 10.0 (fun available ->
-                let scene =
-                    swapping 1
-                    |> withJob (fun job -> { job with MemoryStall = ValueNone })
-                    |> withHost (fun host ->
-                        { host with
-                            MemoryStall = ValueNone
-                            MemoryAvailable = share available
-                        })
-                    |> sceneOf
-
-                tells VerdictLabel.Memory (StorageCauses.find scene))
+                swapping 1
+                |> withJob (fun job -> { job with MemoryStall = ValueNone })
+                |> withHost (fun host ->
+                    { host with
+                        MemoryStall = ValueNone
+                        MemoryAvailable = share available
+                    })
+                |> finds StorageCauses.find VerdictLabel.Memory)
         ]
 
 let private network =
@@ -493,9 +418,7 @@ let private network =
                     { job with
                         NetworkReceived = ValueSome(rate bytes)
                     })
-                |> sceneOf
-                |> NetworkCauses.find
-                |> tells VerdictLabel.Network)
+                |> finds NetworkCauses.find VerdictLabel.Network)
             below "loaders that sleep" 60.0 (fun busy ->
                 remoteData 1
                 |> withJob (fun job ->
@@ -503,9 +426,7 @@ let private network =
                         LoadersBusy = share busy
                         CpuWait = ValueSome 0.0<percent>
                     })
-                |> sceneOf
-                |> NetworkCauses.find
-                |> tells VerdictLabel.Network)
+                |> finds NetworkCauses.find VerdictLabel.Network)
             from "a full link" 85.0 (fun full ->
                 let link =
                     { quietLink with
@@ -518,9 +439,7 @@ let private network =
                         NetworkReceived = ValueSome 0.0<B / s>
                     })
                 |> withHost (fun host -> { host with Links = [| link |] })
-                |> sceneOf
-                |> NetworkCauses.find
-                |> tells VerdictLabel.Network)
+                |> finds NetworkCauses.find VerdictLabel.Network)
         ]
 
 let private still =

@@ -21,14 +21,15 @@ let number (value: float) : string =
     else
         fixed' "0.##" (Math.Round(value, 1))
 
-let private scaled (value: float) (unit: string) : string =
-    if value >= 1e9 then $"{number (value / 1e9)} G{unit}"
-    elif value >= 1e6 then $"{number (value / 1e6)} M{unit}"
-    elif value >= 1e3 then $"{number (value / 1e3)} k{unit}"
+/// `628 MB/s`, with the number as it is to be written.
+let scaled (number: float -> string) (value: float) (unit: string) : string =
+    if abs value >= 1e9 then $"{number (value / 1e9)} G{unit}"
+    elif abs value >= 1e6 then $"{number (value / 1e6)} M{unit}"
+    elif abs value >= 1e3 then $"{number (value / 1e3)} k{unit}"
     else $"{number value} {unit}"
 
 /// `628 MB/s`
-let bytes (value: float<B / s>) : string = scaled (float value) "B/s"
+let bytes (value: float<B / s>) : string = scaled number (float value) "B/s"
 
 /// `3 ms`
 let milliseconds (value: float<ms>) : string = $"{number (float value)} ms"

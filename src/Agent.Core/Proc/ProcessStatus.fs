@@ -18,26 +18,20 @@ let private namespacesName = "NSpid:"B
 [<CompiledName "PidNamespaces">]
 let pidNamespaces (text: ReadOnlySpan<byte>) : Result<int voption, ParseError> =
     let mutable cursor = Cursor(Source, text)
-    let mutable found = ValueNone
-    let mutable failure = ValueNone
 
-    while failure.IsNone && cursor.NextLine() do
-        if cursor.Field().SequenceEqual(ReadOnlySpan namespacesName) then
-            let mutable count = 0
-            let mutable pid = 0UL
+    if cursor.FindLine namespacesName then
+        let mutable count = 0
+        let mutable pid = 0UL
 
-            while cursor.UInt64 &pid do
-                count <- count + 1
+        while cursor.UInt64 &pid do
+            count <- count + 1
 
-            if count > 0 && cursor.Last.IsEmpty then
-                found <- ValueSome count
-            else
-                failure <- ValueSome(cursor.Bad("NSpid", "the numbers of a process"))
-
-    match failure with
-    | ValueSome error -> Error error
-    | ValueNone when not cursor.AtEnd || text.IsEmpty -> Error(cursor.NoLine "NSpid")
-    | ValueNone -> Ok found
+        if count > 0 && cursor.Last.IsEmpty then
+            Ok(ValueSome count)
+        else
+            Error(cursor.Bad("NSpid", "the numbers of a process"))
+    else
+        cursor.Missing "NSpid"
 
 let private capabilitiesName = "CapEff:"B
 
@@ -46,29 +40,18 @@ let private capabilitiesName = "CapEff:"B
 [<CompiledName "Capabilities">]
 let capabilities (text: ReadOnlySpan<byte>) : Result<uint64 voption, ParseError> =
     let mutable cursor = Cursor(Source, text)
-    let mutable found = ValueNone
-    let mutable failure = ValueNone
 
-    while failure.IsNone && cursor.NextLine() do
-        if cursor.Field().SequenceEqual(ReadOnlySpan capabilitiesName) then
-            let mutable bits = 0UL
+    if cursor.FindLine capabilitiesName then
+        let mutable bits = 0UL
 
-            if
-                UInt64.TryParse(
-                    cursor.Field(),
-                    Globalization.NumberStyles.AllowHexSpecifier,
-                    Globalization.CultureInfo.InvariantCulture,
-                    &bits
-                )
-            then
-                found <- ValueSome bits
-            else
-                failure <- ValueSome(cursor.Bad("CapEff", "a mask in hexadecimal"))
-
-    match failure with
-    | ValueSome error -> Error error
-    | ValueNone when not cursor.AtEnd || text.IsEmpty -> Error(cursor.NoLine "CapEff")
-    | ValueNone -> Ok found
+        if
+            UInt64.TryParse(cursor.Field(), Globalization.NumberStyles.AllowHexSpecifier, Globalization.CultureInfo.InvariantCulture, &bits)
+        then
+            Ok(ValueSome bits)
+        else
+            Error(cursor.Bad("CapEff", "a mask in hexadecimal"))
+    else
+        cursor.Missing "CapEff"
 
 /// Who a process is and what its main thread did.
 [<Struct; NoComparison>]

@@ -46,22 +46,11 @@ let parseLimit (source: string) (text: ReadOnlySpan<byte>) : Result<uint64<B> vo
 /// The number behind a name, in lines of a name and a number; none where there is no such line.
 let private numberOf (name: byte[]) (field: string) (source: string) (text: ReadOnlySpan<byte>) : Result<uint64 voption, ParseError> =
     let mutable cursor = Cursor(source, text)
-    let mutable found = ValueNone
-    let mutable failure = ValueNone
+    let mutable number = 0UL
 
-    while failure.IsNone && cursor.NextLine() do
-        if cursor.Field().SequenceEqual(ReadOnlySpan name) then
-            let mutable number = 0UL
-
-            if cursor.UInt64 &number then
-                found <- ValueSome number
-            else
-                failure <- ValueSome(cursor.Bad(field, "a whole number"))
-
-    match failure with
-    | ValueSome error -> Error error
-    | ValueNone when not cursor.AtEnd || text.IsEmpty -> Error(cursor.NoLine field)
-    | ValueNone -> Ok found
+    if not (cursor.FindLine name) then cursor.Missing field
+    elif cursor.UInt64 &number then Ok(ValueSome number)
+    else Error(cursor.Bad(field, "a whole number"))
 
 let private killName = "oom_kill"B
 

@@ -7,16 +7,12 @@ namespace Agent.Dashboard.Commands;
 /// <summary>The command <c>backup</c>: one instant of the database as a file of its own, while others go on writing.</summary>
 internal static class BackupCommand
 {
-    private const int Success = 0;
-    private const int Failure = 1;
-
     /// <summary>Writes it; the exit code.</summary>
-    public static int Run(string database, string file, AgentClock clock, TextWriter output, TextWriter errors)
+    public static int Run(string database, string file, AgentClock clock, CommandLineProgram program)
     {
         if (Path.Exists(file))
         {
-            errors.WriteLine($"{DashboardCli.ProgramName}: \"{file}\" is there already; name a new file");
-            return Failure;
+            return program.Fail($"\"{file}\" is there already; name a new file");
         }
 
         return CommandRun.With(
@@ -24,10 +20,9 @@ internal static class BackupCommand
             connection =>
             {
                 Write(connection, file);
-                output.WriteLine($"Wrote {file}, {new FileInfo(file).Length} bytes.");
-                return Success;
+                return program.Print($"Wrote {file}, {new FileInfo(file).Length} bytes.\n");
             },
-            errors);
+            program);
     }
 
     private static void Write(SqliteConnection connection, string file)

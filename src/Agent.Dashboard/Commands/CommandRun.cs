@@ -1,4 +1,3 @@
-using Agent.Receiver;
 using Microsoft.Data.Sqlite;
 using Microsoft.FSharp.Core;
 
@@ -7,19 +6,10 @@ namespace Agent.Dashboard.Commands;
 /// <summary>What all commands have in common.</summary>
 internal static class CommandRun
 {
-    private const int Failure = 1;
-
     /// <summary>Runs a command on a database that was opened; whatever the database does not do is one sentence.</summary>
     public static int With(
-        FSharpResult<SqliteConnection, string> opened, Func<SqliteConnection, int> work, TextWriter errors)
-    {
-        int Fail(string sentence)
-        {
-            errors.WriteLine($"{DashboardCli.ProgramName}: {sentence}");
-            return Failure;
-        }
-
-        return opened.Match(
+        FSharpResult<SqliteConnection, string> opened, Func<SqliteConnection, int> work, CommandLineProgram program) =>
+        opened.Match(
             connection =>
             {
                 using (connection)
@@ -30,10 +20,9 @@ internal static class CommandRun
                     }
                     catch (Exception failure) when (failure is SqliteException or IOException or UnauthorizedAccessException)
                     {
-                        return Fail(failure.Message);
+                        return program.Fail(failure.Message);
                     }
                 }
             },
-            Fail);
-    }
+            program.Fail);
 }

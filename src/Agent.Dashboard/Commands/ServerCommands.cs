@@ -5,18 +5,14 @@ using Microsoft.Data.Sqlite;
 namespace Agent.Dashboard.Commands;
 
 /// <summary>The commands about servers. They work beside a dashboard that serves.</summary>
-internal sealed class ServerCommands(AgentClock clock, TextWriter output, TextWriter errors)
+internal sealed class ServerCommands(AgentClock clock, CommandLineProgram program)
 {
-    private const int Success = 0;
-    private const int Failure = 1;
-
     /// <summary>register-server</summary>
     public int Register(RegisterSettings settings) =>
         With(Database.OpenForWriting(settings.Database, clock), connection =>
         {
             var (text, isGood) = Database.Transact(connection, clock, () => Register(connection, settings));
-            (isGood ? output : errors).Write(text);
-            return isGood ? Success : Failure;
+            return isGood ? program.Print(text) : program.Fail(text);
         });
 
     /// <summary>list-servers</summary>
@@ -27,15 +23,15 @@ internal sealed class ServerCommands(AgentClock clock, TextWriter output, TextWr
 
             foreach (var (registration, _) in servers.OrderBy(static server => server.Registration.Slug, StringComparer.Ordinal))
             {
-                output.WriteLine(Responses.Line(registration, Registrations.LastSample(connection, registration.Id)));
+                program.Output.WriteLine(Responses.Line(registration, Registrations.LastSample(connection, registration.Id)));
             }
 
             if (servers.Count == 0)
             {
-                errors.WriteLine($"{DashboardCli.ProgramName}: no server is registered; register-server SLUG adds one");
+                program.Complain("no server is registered; register-server SLUG adds one");
             }
 
-            return Success;
+            return ExitCode.Success;
         });
 
     /// <summary>remove-server</summary>
@@ -53,14 +49,9 @@ internal sealed class ServerCommands(AgentClock clock, TextWriter output, TextWr
                 return true;
             });
 
-            if (isRemoved)
-            {
-                output.WriteLine($"Removed {slug} and its samples.");
-                return Success;
-            }
-
-            errors.WriteLine($"{DashboardCli.ProgramName}: no server is called \"{slug}\"; list-servers tells which there are");
-            return Failure;
+            return isRemoved
+                ? program.Print($"Removed {slug} and its samples.\n")
+                : program.Fail($"no server is called \"{slug}\"; list-servers tells which there are");
         });
 
     private (string Text, bool IsGood) Register(SqliteConnection connection, RegisterSettings settings)
@@ -70,7 +61,7 @@ internal sealed class ServerCommands(AgentClock clock, TextWriter output, TextWr
         if ((known?.Id ?? Registrations.FreeId(connection)) is not { } id)
         {
             return (
-                $"{DashboardCli.ProgramName}: {RegistrationModule.MostServers} servers are registered, which is as many as there can be; remove-server makes room\n",
+                $"{RegistrationModule.MostServers} servers are registered, which is as many as there can be; remove-server makes room",
                 false);
         }
 
@@ -86,5 +77,5 @@ internal sealed class ServerCommands(AgentClock clock, TextWriter output, TextWr
     }
 
     private int With(Microsoft.FSharp.Core.FSharpResult<SqliteConnection, string> opened, Func<SqliteConnection, int> work) =>
-        CommandRun.With(opened, work, errors);
+        CommandRun.With(opened, work, program);
 }

@@ -124,7 +124,7 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, string version, 
     private Row Probe(RemoteWriteTarget receiver, HeaderSource? headers)
     {
         using var client = new SampleClient(
-            new RemoteWriteForm(receiver.Endpoint, headers),
+            new RemoteWriteTemplate(receiver.Endpoint, headers),
             TlsTrust.Open(settings, clock).ResultValue,
             settings.Interval,
             Limit,
@@ -159,7 +159,7 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, string version, 
     private (Row Row, FSharpValueOption<Exchange> Exchange) Post(TokenSource token, ReadOnlyMemory<byte> sample)
     {
         using var client = new SampleClient(
-            new IngestForm(settings.Target.Value, token), trust, settings.Interval, Limit, UserAgent, clock);
+            new IngestTemplate(settings.Target.Value, token), trust, settings.Interval, Limit, UserAgent, clock);
 
         var begin = clock.Elapsed;
         var exchange = client.Post(sample, CancellationToken.None);

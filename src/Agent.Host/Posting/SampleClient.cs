@@ -19,7 +19,7 @@ internal sealed partial class SampleClient : IDisposable
     /// <summary>One that is idle for longer may have been forgotten by what lies in between.</summary>
     private static readonly TimeSpan LongestIdle = TimeSpan.FromMinutes(1);
 
-    private readonly IRequestForm form;
+    private readonly IRequestTemplate template;
     private readonly TlsTrust trust;
     private readonly Failures failures;
     private readonly ITransport transport;
@@ -30,19 +30,19 @@ internal sealed partial class SampleClient : IDisposable
 
     /// <summary>A client for one destination, which has the trust for itself.</summary>
     public SampleClient(
-        IRequestForm form, TlsTrust trust, TimeSpan interval, TimeSpan timeout, string userAgent, AgentClock clock)
+        IRequestTemplate template, TlsTrust trust, TimeSpan interval, TimeSpan timeout, string userAgent, AgentClock clock)
     {
-        this.form = form;
+        this.template = template;
         this.trust = trust;
         this.timeout = timeout;
         this.clock = clock;
         limit = new TimeLimit(timeout, clock);
-        var proxy = ProxyFor(form.Endpoint);
-        failures = new Failures(form.Endpoint, proxy?.Address);
+        var proxy = ProxyFor(template.Endpoint);
+        failures = new Failures(template.Endpoint, proxy?.Address);
         var lifetime = interval < LongestIdle ? ConnectionLifetime : LongestIdle;
         transport = proxy is null
-            ? new DirectTransport(form.Endpoint, TlsOptions(), lifetime, userAgent, clock)
-            : new ProxiedTransport(form.Endpoint, proxy, trust, clock.ToReal(lifetime), userAgent, clock);
+            ? new DirectTransport(template.Endpoint, TlsOptions(), lifetime, userAgent, clock)
+            : new ProxiedTransport(template.Endpoint, proxy, trust, clock.ToReal(lifetime), userAgent, clock);
     }
 
     /// <summary>
@@ -53,7 +53,7 @@ internal sealed partial class SampleClient : IDisposable
     {
         var exchange = Send(body, stop);
         var isRefused = exchange.Match(static answer => answer.Status == (int)HttpStatusCode.Unauthorized, static _ => false);
-        return isRefused && form.Refresh() ? Send(body, stop) : exchange;
+        return isRefused && template.Refresh() ? Send(body, stop) : exchange;
     }
 
     private Exchange Send(ReadOnlyMemory<byte> body, CancellationToken stop)
@@ -63,7 +63,7 @@ internal sealed partial class SampleClient : IDisposable
 
         try
         {
-            var parts = form.Parts;
+            var parts = template.Parts;
             var answer = AnswerOf(transport.Post(parts, body, either), parts);
             wasAnswered = true;
             return Exchange.NewAnswered(answer);
@@ -105,13 +105,13 @@ internal sealed partial class SampleClient : IDisposable
 
     private SslClientAuthenticationOptions? TlsOptions()
     {
-        if (form.Endpoint.Scheme != Uri.UriSchemeHttps)
+        if (template.Endpoint.Scheme != Uri.UriSchemeHttps)
         {
             return null;
         }
 
         var options = trust.Options();
-        options.TargetHost = form.Endpoint.IdnHost;
+        options.TargetHost = template.Endpoint.IdnHost;
         return options;
     }
 

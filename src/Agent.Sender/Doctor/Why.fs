@@ -4,6 +4,7 @@ open System
 open System.Globalization
 open System.Text
 open Agent.Core
+open Agent.Core.Causes
 open Agent.Core.Jobs
 open Agent.Core.Units
 
@@ -66,17 +67,11 @@ module Why =
 
         value.ToString(format, CultureInfo.InvariantCulture)
 
-    let private scaled (value: float) (unit: string) =
-        if abs value >= 1e9 then $"{number (value / 1e9)} G{unit}"
-        elif abs value >= 1e6 then $"{number (value / 1e6)} M{unit}"
-        elif abs value >= 1e3 then $"{number (value / 1e3)} k{unit}"
-        else $"{number value} {unit}"
-
     let private figure (value: float) (unit: string) =
         match unit with
         | "" -> number value
         | "B"
-        | "B/s" -> scaled value unit
+        | "B/s" -> Figures.scaled number value unit
         | _ -> $"{number value} {unit}"
 
     let private witness (w: Witness) =

@@ -20,8 +20,15 @@ type private Board =
         Gpu: Gpu
         Index: string
         Device: string
-        /// The scheduler's jobs; one empty id where there is none.
-        Jobs: string[]
+    }
+
+/// A GPU, once for each of the scheduler's jobs on it.
+[<NoEquality; NoComparison>]
+type private Holding =
+    {
+        Board: Board
+        /// Empty where there is no job.
+        Job: string
     }
 
 /// A MIG instance on its board, once for each of its jobs.
@@ -52,27 +59,30 @@ let write (sink: MetricSink) (hostname: string) (files: GpuJobFile[]) (gpus: Gpu
                 Gpu = gpu
                 Index = text gpu.Index
                 Device = "nvidia" + text gpu.Index
-                Jobs = orNoJob (GpuJobFiles.ofGpu files gpu.Index)
             })
 
+    let holdings =
+        [|
+            for board in boards do
+                for job in orNoJob (GpuJobFiles.ofGpu files board.Gpu.Index) do
+                    { Board = board; Job = job }
+        |]
+
+    let labelJob (job: string) =
+        if job <> "" then
+            sink.Label("hpc_job", job)
+
+    let labelHolding (holding: Holding) =
+        let board = holding.Board
+        sink.Label("gpu", board.Index)
+        sink.Label("UUID", board.Gpu.Uuid)
+        sink.Label("device", board.Device)
+        sink.Label("modelName", board.Gpu.Name)
+        sink.Label("Hostname", hostname)
+        labelJob holding.Job
+
     let dcgm name kind help (value: Gpu -> float voption) =
-        sink.Family(name, kind, help)
-
-        for board in boards do
-            match value board.Gpu with
-            | ValueSome value ->
-                for job in board.Jobs do
-                    sink.Label("gpu", board.Index)
-                    sink.Label("UUID", board.Gpu.Uuid)
-                    sink.Label("device", board.Device)
-                    sink.Label("modelName", board.Gpu.Name)
-                    sink.Label("Hostname", hostname)
-
-                    if job <> "" then
-                        sink.Label("hpc_job", job)
-
-                    sink.Value value
-            | ValueNone -> ()
+        sink.Each(name, kind, help, holdings, labelHolding, (fun holding -> value holding.Board.Gpu))
 
     let gauge name help value = dcgm name MetricKind.Gauge help value
 
@@ -108,16 +118,12 @@ let write (sink: MetricSink) (hostname: string) (files: GpuJobFile[]) (gpus: Gpu
     counter "DCGM_FI_DEV_ECC_SBE_AGG_TOTAL" "Total number of single-bit persistent ECC errors." (fun gpu -> count gpu.EccCorrected)
     counter "DCGM_FI_DEV_ECC_DBE_AGG_TOTAL" "Total number of double-bit persistent ECC errors." (fun gpu -> count gpu.EccUncorrected)
 
-    let own name kind help (value: Gpu -> float voption) =
-        sink.Family("ai_dashboard_gpu_" + name, kind, help)
+    let labelBoard (board: Board) =
+        sink.Label("gpu", board.Index)
+        sink.Label("UUID", board.Gpu.Uuid)
 
-        for board in boards do
-            match value board.Gpu with
-            | ValueSome value ->
-                sink.Label("gpu", board.Index)
-                sink.Label("UUID", board.Gpu.Uuid)
-                sink.Value value
-            | ValueNone -> ()
+    let own name kind help (value: Gpu -> float voption) =
+        sink.Each("ai_dashboard_gpu_" + name, kind, help, boards, labelBoard, (fun board -> value board.Gpu))
 
     let ownGauge name help value = own name MetricKind.Gauge help value
     let ownCounter name help value = own name MetricKind.Counter help value
@@ -163,8 +169,7 @@ let write (sink: MetricSink) (hostname: string) (files: GpuJobFile[]) (gpus: Gpu
         match board.Gpu.ThrottleReasons with
         | ValueSome reasons ->
             for reason in reasons do
-                sink.Label("gpu", board.Index)
-                sink.Label("UUID", board.Gpu.Uuid)
+                labelBoard board
                 sink.Label("reason", reason)
                 sink.Whole 1UL
         | ValueNone -> ()
@@ -187,29 +192,20 @@ let write (sink: MetricSink) (hostname: string) (files: GpuJobFile[]) (gpus: Gpu
         |]
         |> Array.distinctBy (fun instance -> String.Join('\n', instance.Board, instance.Index, instance.Device.Uuid, instance.Job))
 
-    let mig name kind help (value: MigDevice -> uint64 voption) =
-        sink.Family("ai_dashboard_gpu_mig_" + name, kind, help)
+    let labelInstance (instance: Instance) =
+        sink.Label("gpu", instance.Board)
+        sink.Label("mig", instance.Index)
+        sink.Label("UUID", instance.Device.Uuid)
+        labelJob instance.Job
 
-        for instance in instances do
-            match value instance.Device with
-            | ValueSome value ->
-                sink.Label("gpu", instance.Board)
-                sink.Label("mig", instance.Index)
-                sink.Label("UUID", instance.Device.Uuid)
+    let mig name kind help (value: MigDevice -> float voption) =
+        sink.Each("ai_dashboard_gpu_mig_" + name, kind, help, instances, labelInstance, (fun instance -> value instance.Device))
 
-                if instance.Job <> "" then
-                    sink.Label("hpc_job", instance.Job)
-
-                sink.Whole value
-            | ValueNone -> ()
-
-    let bytesOf (value: uint64<B> voption) = ValueOption.map uint64 value
-
-    mig "memory_size_bytes" MetricKind.Gauge "All memory of a MIG instance." (fun device -> bytesOf device.MemoryTotal)
-    mig "memory_used_bytes" MetricKind.Gauge "Memory in use of a MIG instance." (fun device -> bytesOf device.MemoryUsed)
+    mig "memory_size_bytes" MetricKind.Gauge "All memory of a MIG instance." (fun device -> bytes device.MemoryTotal)
+    mig "memory_used_bytes" MetricKind.Gauge "Memory in use of a MIG instance." (fun device -> bytes device.MemoryUsed)
 
     mig "compute_processes" MetricKind.Gauge "Processes that compute on a MIG instance, 32 at most." (fun device ->
         device.ComputeProcesses
-        |> ValueOption.map (fun processes -> uint64 processes.Length))
+        |> ValueOption.map (fun processes -> float processes.Length))
 
-    mig "xid_events_total" MetricKind.Counter "XID events of a MIG instance since the agent started." (fun device -> device.XidCount)
+    mig "xid_events_total" MetricKind.Counter "XID events of a MIG instance since the agent started." (fun device -> count device.XidCount)

@@ -100,20 +100,26 @@ let private gpuSeconds (sink: MetricSink) (accounts: JobAccount[]) =
                 sink.Label("label", label.Name)
                 sink.Value(float account.Seconds[i])
 
-let private gpus (sink: MetricSink) (running: JobAccount[]) =
-    let tell name kind help (value: JobGpu -> float voption) =
-        sink.Family("ai_dashboard_job_" + name, kind, help)
+/// A GPU or MIG instance that a job holds.
+[<NoEquality; NoComparison>]
+type private Held = { Account: JobAccount; Gpu: JobGpu }
 
-        for account in running do
-            for gpu in account.Job.Gpus do
-                match value gpu with
-                | ValueSome value ->
-                    sink.Label("job", account.Job.Id)
-                    sink.Label("gpu", gpu.Index.ToString CultureInfo.InvariantCulture)
-                    sink.Label("UUID", gpu.Uuid)
-                    optional sink "hpc_job" account.SchedulerId
-                    sink.Value value
-                | ValueNone -> ()
+let private gpus (sink: MetricSink) (running: JobAccount[]) =
+    let held =
+        [|
+            for account in running do
+                for gpu in account.Job.Gpus do
+                    { Account = account; Gpu = gpu }
+        |]
+
+    let label (held: Held) =
+        sink.Label("job", held.Account.Job.Id)
+        sink.Label("gpu", held.Gpu.Index.ToString CultureInfo.InvariantCulture)
+        sink.Label("UUID", held.Gpu.Uuid)
+        optional sink "hpc_job" held.Account.SchedulerId
+
+    let tell name kind help (value: JobGpu -> float voption) =
+        sink.Each("ai_dashboard_job_" + name, kind, help, held, label, (fun held -> value held.Gpu))
 
     tell "gpu_info" MetricKind.Info "Which GPUs and MIG instances a job holds." (fun _ -> ValueSome 1.0)
     tell "gpu_memory_bytes" MetricKind.Gauge "Device memory that a job holds on a GPU." (fun gpu -> bytes gpu.Memory)
@@ -158,15 +164,10 @@ let write (sink: MetricSink) (report: JobReport voption) (accounts: JobAccounts)
 
     match report with
     | ValueSome report ->
-        for row in rows do
-            sink.Family("ai_dashboard_job_" + row.Name, MetricKind.Gauge, row.Help)
+        let label (judged: JudgedJob) = sink.Label("job", judged.Job.Id)
 
-            for judged in report.Jobs do
-                match row.Of judged.Job with
-                | ValueSome value ->
-                    sink.Label("job", judged.Job.Id)
-                    sink.Value value
-                | ValueNone -> ()
+        for row in rows do
+            sink.Each("ai_dashboard_job_" + row.Name, MetricKind.Gauge, row.Help, report.Jobs, label, (fun judged -> row.Of judged.Job))
 
         gpus sink (shown |> Array.filter _.IsRunning)
         verdicts sink report

@@ -33,6 +33,19 @@ type MetricSink() =
     /// The value of a sample, a whole number.
     abstract Whole: value: uint64 -> unit
 
+    /// A family with one sample for each thing whose figure is known.
+    member sink.Each
+        (name: string, kind: MetricKind, help: string, things: 'thing[], label: 'thing -> unit, value: 'thing -> float voption)
+        : unit =
+        sink.Family(name, kind, help)
+
+        for thing in things do
+            match value thing with
+            | ValueSome value ->
+                label thing
+                sink.Value value
+            | ValueNone -> ()
+
 /// The two text formats of Prometheus.
 [<RequireQualifiedAccess; Struct>]
 type ExpositionFormat =

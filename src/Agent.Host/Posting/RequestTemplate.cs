@@ -22,7 +22,7 @@ internal sealed class RequestParts((string Name, string Value)[] headers, string
 }
 
 /// <summary>Where bodies go, and what goes with them. Used by one thread at a time.</summary>
-internal interface IRequestForm
+internal interface IRequestTemplate
 {
     /// <summary>Where they go.</summary>
     Uri Endpoint { get; }
@@ -35,7 +35,7 @@ internal interface IRequestForm
 }
 
 /// <summary>A sample for the webapp.</summary>
-internal sealed class IngestForm(Target target, TokenSource token) : IRequestForm
+internal sealed class IngestTemplate(Target target, TokenSource token) : IRequestTemplate
 {
     private const string Json = "application/json";
 
@@ -76,7 +76,7 @@ internal sealed class IngestForm(Target target, TokenSource token) : IRequestFor
 /// <summary>Series for a remote-write receiver.</summary>
 /// <param name="endpoint">Where it takes them.</param>
 /// <param name="source">The user's own headers: tenants and tokens; null for none.</param>
-internal sealed class RemoteWriteForm(Uri endpoint, HeaderSource? source) : IRequestForm
+internal sealed class RemoteWriteTemplate(Uri endpoint, HeaderSource? source) : IRequestTemplate
 {
     /// <summary>Tenants may be short names; a shorter value is no secret.</summary>
     private const int ShortestSecret = 4;
