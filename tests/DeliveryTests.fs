@@ -183,12 +183,12 @@ let private failureTests =
                         NetworkFailure.Broken "reset by peer", later "the connection broke: reset by peer"
                         NetworkFailure.Unreadable "its headers are too long", later "the answer cannot be read: its headers are too long"
                         NetworkFailure.NoConnection("10.0.0.1:80", seconds 5.0), later "no connection to 10.0.0.1:80 within 5 s"
-                        NetworkFailure.ProxyRefused("p:3128", "407"), later "the proxy p:3128 does not let it through: HTTP 407"
-                        NetworkFailure.ProxyRefused("p:3128", ""), later "the proxy p:3128 does not let it through"
+                        NetworkFailure.ProxyRefused("p:3128", "407"), later "the proxy p:3128 does not let the request through: HTTP 407"
+                        NetworkFailure.ProxyRefused("p:3128", ""), later "the proxy p:3128 does not let the request through"
                         NetworkFailure.Tls(TlsFault.ClientCertificateWanted, [| TlsFault.Revoked "a" |]),
                         Outcome.Hold(
-                            "TLS failed: client certificate wanted: the server asks for one, and none was given; "
-                            + "certificate revoked: that of a"
+                            "TLS failed: client certificate required: the server asks for one, and none was given; "
+                            + "certificate revoked: the certificate of a"
                         )
                         NetworkFailure.Tls(TlsFault.NotTls, [||]), Outcome.Hold $"TLS failed: {TlsFault.NotTls}"
                     ] do
@@ -239,23 +239,23 @@ let private tlsTests =
                 for facts, expected in
                     [
                         at (noon.AddDays 31.0) |> withProblems 0 [ "NotTimeValid" ],
-                        "certificate expired: that of h was valid until 2026-03-28 12:00:00 UTC, this machine's clock says 2026-03-29 12:00:00 UTC"
+                        "certificate expired: the certificate of h was valid until 2026-03-28 12:00:00 UTC, this machine's clock says 2026-03-29 12:00:00 UTC"
                         at (noon.AddDays 31.0) |> withProblems 1 [ "NotTimeValid" ],
-                        "certificate expired: that of Middle was valid until 2026-03-28 12:00:00 UTC, this machine's clock says 2026-03-29 12:00:00 UTC"
+                        "certificate expired: the certificate of Middle was valid until 2026-03-28 12:00:00 UTC, this machine's clock says 2026-03-29 12:00:00 UTC"
                         at (noon.AddYears -50) |> withProblems 0 [ "NotTimeValid" ],
-                        "certificate not yet valid: that of h is valid from 2026-01-27 12:00:00 UTC, this machine's clock says 1976-02-26 12:00:00 UTC"
+                        "certificate not yet valid: the certificate of h is valid from 2026-01-27 12:00:00 UTC, this machine's clock says 1976-02-26 12:00:00 UTC"
                         facts |> withProblems 2 [ "UntrustedRoot" ],
-                        "unknown issuer: the certificate of h goes back to Root, which is not trusted here"
+                        "unknown issuer: the certificate of h chains up to Root, which is not trusted here"
                         facts |> withProblems 1 [ "PartialChain" ],
-                        "unknown issuer: the certificate of h goes back to Root, which is not trusted here"
-                        facts |> withProblems 0 [ "Revoked" ], "certificate revoked: that of h"
+                        "unknown issuer: the certificate of h chains up to Root, which is not trusted here"
+                        facts |> withProblems 0 [ "Revoked" ], "certificate revoked: the certificate of h"
                         facts |> withProblems 1 [ "InvalidBasicConstraints" ],
-                        "certificate refused: that of Middle: a signer of it must not sign certificates"
-                        facts |> withProblems 0 [ "NotValidForUsage" ], "certificate refused: that of h: it is not made for servers"
+                        "certificate refused: the certificate of Middle: one of its issuers must not sign certificates"
+                        facts |> withProblems 0 [ "NotValidForUsage" ], "certificate refused: the certificate of h: it is not a server certificate"
                         facts |> withProblems 1 [ "HasWeakSignature" ],
-                        "certificate refused: that of Middle: it is signed with SHA-1 or an older hash"
-                        facts |> withProblems 0 [ "HasWeakKey" ], "certificate refused: that of h: its RSA key has fewer than 2048 bits"
-                        facts |> withProblems 0 [ "SomethingNew" ], "certificate refused: that of h: SomethingNew"
+                        "certificate refused: the certificate of Middle: it is signed with SHA-1 or an older hash"
+                        facts |> withProblems 0 [ "HasWeakKey" ], "certificate refused: the certificate of h: its RSA key has fewer than 2048 bits"
+                        facts |> withProblems 0 [ "SomethingNew" ], "certificate refused: the certificate of h: SomethingNew"
                         { facts with
                             IsForHost = false
                             Names = [||]
@@ -266,7 +266,7 @@ let private tlsTests =
                             Names = [| for n in 1..7 -> $"{n}.example" |]
                         },
                         "wrong host name: the certificate is for 1.example, 2.example, 3.example, 4.example, 5.example and 2 more, not for h.example"
-                        facts, "certificate refused: that of h: it is not accepted"
+                        facts, "certificate refused: the certificate of h: it is not accepted"
                         { facts with Chain = [||] }, "handshake: the server shows no certificate, or its chain cannot be built"
                     ] do
                     Expect.equal (said facts) [ expected ] expected
@@ -327,11 +327,11 @@ let private tlsTests =
                         openSsl "sslv3 alert bad certificate", TlsFault.ClientCertificateRefused "sslv3 alert bad certificate"
                         openSsl "tlsv1 alert unknown ca", TlsFault.ClientCertificateRefused "tlsv1 alert unknown ca"
                         openSsl "tlsv1 alert protocol version",
-                        TlsFault.Handshake "the server offers no version of TLS that is accepted here"
+                        TlsFault.Handshake "the server offers no TLS version that is accepted here"
                         openSsl "ssl/tls alert handshake failure",
-                        TlsFault.Handshake "the server refuses it; it may want other ciphers or a client certificate"
+                        TlsFault.Handshake "the server rejects it; it may require other ciphers or a client certificate"
                         openSsl "dh key too small", TlsFault.Handshake "dh key too small"
-                        "", TlsFault.Handshake "it was broken off"
+                        "", TlsFault.Handshake "it was aborted"
                     ] do
                     Expect.equal (Tls.ofHandshake words) expected words
         ]

@@ -450,14 +450,14 @@ let private gpuWords =
                     "(1 NVIDIA device on the PCI bus, driver 570.86.15, /dev/nvidiactl: permission denied, libnvidia-ml: UNKNOWN, "
                     + "nvidia-smi cannot be read: exit code 9)"
 
-                Expect.equal (Diagnosis.gpus fact).Finding ("The agent may not use the GPUs. " + detail) "doctor"
+                Expect.equal (Diagnosis.gpus fact).Finding ("The agent has no permission to use the GPUs. " + detail) "doctor"
 
                 Expect.equal
                     (Diagnosis.gpuFinding fact)
                     {
                         Summary = "none, gpu-no-permission"
                         Advice =
-                            "The agent may not use the GPUs. Let its user, unit (DeviceAllow=) or container have /dev/nvidiactl and "
+                            "The agent has no permission to use the GPUs. Give its user, unit (DeviceAllow=) or container access to /dev/nvidiactl and "
                             + "/dev/nvidia*. "
                             + detail
                     }
@@ -575,7 +575,7 @@ let private machineTests =
                 Expect.equal (Diagnosis.diskAdvice Sys.BlockDevices.unknown [||] busy) "" "nothing amiss"
                 Expect.equal (Diagnosis.diskAdvice Sys.BlockDevices.unknown [| "sdb" |] busy) "" "told elsewhere"
                 let line = Diagnosis.diskAdvice Sys.BlockDevices.unknown [||] [| disk "loop0" ValueNone |]
-                Expect.stringStarts line "No disk is found" "no disks"
+                Expect.stringStarts line "No disk was found" "no disks"
                 Expect.stringEnds line "(there are loop0)" "those that exist"
 
             testCase "disks of another name are told with those that exist"
@@ -695,7 +695,7 @@ let private jobTests =
                         Cgroups = ""
                     },
                     good,
-                    "none without GPUs"
+                    "none, because there are no GPUs"
                     "nobody uses the GPUs",
                     { held with
                         Holders = 0
@@ -704,7 +704,7 @@ let private jobTests =
                         Cgroups = "2"
                     },
                     good,
-                    "nobody uses the GPUs now; control groups of version 2, schedstat, children, io, environ can be read"
+                    "no process uses the GPUs now; control groups of version 2, schedstat, children, io, environ can be read"
                     "what the kernel lacks costs nobody anything that could be mended",
                     { held with
                         Holders = 1
@@ -725,18 +725,18 @@ let private jobTests =
                     "processes of another PID namespace, or hidden ones",
                     { held with Unseen = 1 },
                     doubt "jobs-hidden",
-                    "1 of 2 processes that the driver names"
+                    "1 of 2 processes that the driver reports"
                     "a container without the host's processes, whose driver names none",
                     { held with
                         Holders = 0
                         IsApart = true
                     },
                     doubt "jobs-hidden",
-                    "GPUs are at work, and the driver names no process"
+                    "GPUs are busy, but the driver reports no process"
                     "a GPU at work for something that is no compute process, on the host",
                     { held with Holders = 0 },
                     good,
-                    "nobody uses the GPUs now; control groups of version 1 and 2, schedstat, children, io, environ can be read"
+                    "no process uses the GPUs now; control groups of version 1 and 2, schedstat, children, io, environ can be read"
                 ] do
                 testCase name
                 <| fun () ->
@@ -775,11 +775,11 @@ let private reportTests =
                 let row files = GpuJobCheck.row "/run/jobs" files
                 let two = row (Ok [| file 0 [| "1"; "2" |]; file 1 [| "2" |] |])
                 two |> expect good
-                Expect.equal two.Finding "/run/jobs names 2 jobs on 2 GPUs" "jobs that share, and share out"
-                Expect.equal (row (Ok [| file 3 [| "9" |] |])).Finding "/run/jobs names 1 job on 1 GPU" "one"
+                Expect.equal two.Finding "/run/jobs lists 2 jobs on 2 GPUs" "jobs that share, and share out"
+                Expect.equal (row (Ok [| file 3 [| "9" |] |])).Finding "/run/jobs lists 1 job on 1 GPU" "one"
                 let empty = row (Ok [||])
                 empty |> expect good
-                Expect.equal empty.Finding "/run/jobs names no GPU at present" "none runs"
+                Expect.equal empty.Finding "/run/jobs has no files for GPUs at present" "none runs"
 
                 let missing = row (Error(SourceError.Unreadable("/run/jobs", "there is no such directory")))
                 missing |> expect (doubt "source-unreadable")
@@ -791,7 +791,7 @@ let private reportTests =
                     (Diagnosis.table report)
                     ("✓ DNS     1.3 ms  h is 10.0.0.1\n"
                      + "! clock           This could not be checked. (no answer)\n"
-                     + "                  → Mend what is wrong first.\n"
+                     + "                  → Fix what is wrong first.\n"
                      + "✗ spool           The spool directory cannot be used. (/spool: read-only)\n"
                      + "                  → Create it, and let the agent's user write to it.\n"
                      + "\n1 wrong (✗), 1 to look at (!), 1 good (✓)\n")

@@ -598,7 +598,7 @@ let private fileTests =
                 Expect.equal (key [ "--client-cert=/c"; "--client-key= /k " ] []) "/k" "flags"
                 Expect.equal (key [] [ "AI_DASHBOARD_CLIENT_CERT", "/c"; "AI_DASHBOARD_CLIENT_KEY", "/k" ]) "/k" "variables"
                 Expect.equal (key [ "--client-cert=/c" ] []) "" "in the same file"
-                let sentence = "a private key goes with a certificate; give --client-cert too"
+                let sentence = "a private key needs a certificate; set --client-cert too"
                 Expect.equal (errorsWith [ "--client-key=/k" ]) [ $"--client-key: {sentence}" ] "flag"
 
                 Expect.equal (errorsOf required [ "AI_DASHBOARD_CLIENT_KEY", "/k" ]) [ $"AI_DASHBOARD_CLIENT_KEY: {sentence}" ] "variable"
@@ -636,7 +636,7 @@ let private gpuTests =
                 Expect.equal
                     settings.Warnings
                     [|
-                        "--gpu-job-directory: only metrics have the scheduler's jobs, and there are none without --listen or --remote-write"
+                        "--gpu-job-directory: only metrics show the scheduler's jobs, and there are no metrics without --listen or --remote-write"
                     |]
                     "neither"
 
@@ -777,7 +777,7 @@ let private diagnosisTests =
                 Expect.equal (settings.Doctor, settings.Json) (true, true) "both"
                 Expect.isTrue (settingsOf required [ "AI_DASHBOARD_DOCTOR", "1"; "AI_DASHBOARD_JSON", "on" ]).Json "variables"
                 Expect.isFalse (settingsOf required [ "AI_DASHBOARD_JSON", "0" ]).Json "switched off it is no matter"
-                let sentence = "only --doctor and --why print JSON of their own"
+                let sentence = "only --doctor and --why print a report as JSON"
                 Expect.equal (errorsWith [ "--json" ]) [ $"--json: {sentence}" ] "flag"
                 Expect.equal (errorsOf required [ "AI_DASHBOARD_JSON", "1" ]) [ $"AI_DASHBOARD_JSON: {sentence}" ] "variable"
 
@@ -967,7 +967,7 @@ let private listenTests =
                     Expect.equal
                         (errorsOf [ "--listen"; address ] [])
                         [
-                            $"--listen: \"{address}\" is not an address of this machine alone, and others may read the metrics there; give --listen-token-file too"
+                            $"--listen: \"{address}\" is not a loopback address, so others can read the metrics there; set --listen-token-file too"
                         ]
                         address
 
@@ -1005,7 +1005,7 @@ let private listenTests =
                 for flag in [ "--once"; "--dry-run" ] do
                     Expect.equal
                         (errorsWith [ "--listen=127.0.0.1:9835"; flag ])
-                        [ "--listen: --once and --dry-run serve nobody; leave one of them out" ]
+                        [ "--listen: --once and --dry-run serve no metrics; leave one of them out" ]
                         flag
         ]
 
@@ -1088,7 +1088,7 @@ let private remoteWriteTests =
                 Expect.equal
                     (errorsWith [ "--remote-write-header-file=/h" ])
                     [
-                        "--remote-write-header-file: there is nobody to send headers to without --remote-write"
+                        "--remote-write-header-file: the headers have no receiver without --remote-write"
                     ]
                     "headers alone"
 
@@ -1096,7 +1096,7 @@ let private remoteWriteTests =
                     Expect.equal
                         (errorsWith [ "--remote-write=http://p/w"; flag ])
                         [
-                            "--remote-write: --once and --dry-run are about the webapp alone; leave one of them out"
+                            "--remote-write: --once and --dry-run only concern the webapp; leave one of them out"
                         ]
                         flag
 
@@ -1119,12 +1119,12 @@ let private remoteWriteTests =
                         "A: b\ns3cr3t", "file: line 2 is not a header of the form Name: value"
                         ": s3cr3t", "file: line 1 is not a header of the form Name: value"
                         "A b: s3cr3t", "file: line 1 is not a header of the form Name: value"
-                        "A:", "file: line 1 gives A no value"
-                        "A: s3cr3té", "file: line 1 gives A a value with control or non-ASCII characters"
-                        "A: s3\tcr3t", "file: line 1 gives A a value with control or non-ASCII characters"
-                        "content-type: text/plain", "file: line 1 gives content-type, which the agent sets itself; take it out"
+                        "A:", "file: line 1 has no value for A"
+                        "A: s3cr3té", "file: line 1 has a value with control or non-ASCII characters for A"
+                        "A: s3\tcr3t", "file: line 1 has a value with control or non-ASCII characters for A"
+                        "content-type: text/plain", "file: line 1 sets content-type, which the agent sets itself; remove it"
                         "X-Prometheus-Remote-Write-Version: 2.0.0",
-                        "file: line 1 gives X-Prometheus-Remote-Write-Version, which the agent sets itself; take it out"
+                        "file: line 1 sets X-Prometheus-Remote-Write-Version, which the agent sets itself; remove it"
                         "A: x\na: s3cr3t", "file: the header A is given twice"
                     ] do
                     Expect.equal (headers text) (Error message) text

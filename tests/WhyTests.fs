@@ -110,7 +110,7 @@ let tests =
                 let both = linesOf 120 (report [ judged VerdictLabel.Compute ] VerdictLabel.GpuFault)
                 Expect.contains both "The machine:" "a fault of the machine"
                 Expect.contains both "  gpu-fault, 92 % sure, for 40 seconds" "its label"
-                Expect.equal (linesOf 120 (report [] VerdictLabel.Idle)).Head "No job on a GPU was seen. The machine:" "nobody"
+                Expect.equal (linesOf 120 (report [] VerdictLabel.Idle)).Head "No job on a GPU was found. The machine:" "nobody"
 
             testCase "the label alone is coloured: green, yellow and red"
             <| fun () ->

@@ -33,7 +33,7 @@ type SwapUse =
         Percent: float<percent>
     }
 
-/// Time that tasks stalled for want of CPU, I/O or memory. Shares are of the last ten seconds.
+/// Time that tasks stalled for lack of CPU, I/O or memory. Shares are of the last ten seconds.
 [<NoComparison>]
 type PressureUse =
     {

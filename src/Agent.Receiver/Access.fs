@@ -66,8 +66,8 @@ module Access =
         let firstLine = (text.Trim().Split '\n')[0]
 
         match firstLine.Trim() with
-        | "" -> error "holds no password in its first line"
-        | password when password.Length < ShortestPassword -> error $"holds a password of less than {ShortestPassword} characters"
+        | "" -> error "has no password in its first line"
+        | password when password.Length < ShortestPassword -> error $"has a password of fewer than {ShortestPassword} characters"
         | password -> Ok password
 
     /// True for a `Host` header that is an IP address or `localhost`: with any other, a page from elsewhere may have made its own

@@ -10,7 +10,7 @@ open Agent.Core
 type internal OptionRow = (struct (string * string))
 
 let private madeIfMissing: OptionRow =
-    DashboardSettings.DefaultDatabase, "the database's file; made if it is not there"
+    DashboardSettings.DefaultDatabase, "database file; created if it does not exist"
 
 /// The options of a command: the one list of them, by cases and rows.
 type internal ICommandArgument =
@@ -34,8 +34,8 @@ type internal ServeArgument =
             | Listen _ -> DashboardSettings.DefaultListen, "where to listen; no other address is ever bound"
             | Database _ -> madeIfMissing
             | Retention_Days _ -> DashboardSettings.DefaultRetentionDays, "days for which minutes are kept"
-            | Viewer_Password_File _ -> "", "file with the password to look with; needed to listen beyond this machine"
-            | Trust_Proxy_User _ -> "", "header in which a proxy in front names the user that it let in"
+            | Viewer_Password_File _ -> "", "file with the viewers' password; required to listen on other than loopback addresses"
+            | Trust_Proxy_User _ -> "", "header in which a reverse proxy passes the user that it has logged in"
 
 [<RequireQualifiedAccess>]
 type internal RegisterArgument =
@@ -53,11 +53,11 @@ type internal RegisterArgument =
         member argument.Row =
             match argument with
             | Database _ -> madeIfMissing
-            | Name _ -> "the slug", "what people call the server"
+            | Name _ -> "the slug", "display name of the server"
             | Hostname _ -> "", "the server's host name"
-            | Description _ -> "", "what it is"
+            | Description _ -> "", "description of the server"
             | Rotate_Token -> "", "make a new token; the old one is refused from then on"
-            | Active -> "", "take its samples, which is the default"
+            | Active -> "", "accept its samples, which is the default"
             | Inactive -> "", "refuse its samples with 403"
 
 [<RequireQualifiedAccess>]
@@ -69,7 +69,7 @@ type internal PlainArgument =
 
         member argument.Row =
             match argument with
-            | Database _ -> DashboardSettings.DefaultDatabase, "the database's file"
+            | Database _ -> DashboardSettings.DefaultDatabase, "database file"
 
 /// What the command line asks for.
 [<RequireQualifiedAccess>]
@@ -166,7 +166,7 @@ let private verbs: Verb list =
         verb<PlainArgument> "remove-server" "SLUG" "removes a server and all its samples" (fun given words ->
             both (DashboardSettings.database given) (DashboardSettings.slug words)
             |> Result.map DashboardCommand.Remove)
-        verb<PlainArgument> "backup" "FILE" "copies the database into a new file, while it is in use or not" (fun given words ->
+        verb<PlainArgument> "backup" "FILE" "copies the database into a new file, even while it is in use" (fun given words ->
             both (DashboardSettings.database given) (DashboardSettings.file words)
             |> Result.map DashboardCommand.Backup)
     ]
@@ -182,7 +182,7 @@ let usage () : string =
         |> String.concat "\n"
 
     $"USAGE: {ProgramName} COMMAND [options]\n\nCOMMANDS:\n\n{commands}\n\n"
-    + $"`{ProgramName} COMMAND --help` lists the options of one. `--version` prints the version. No environment variable is read.\n"
+    + $"`{ProgramName} COMMAND --help` lists the options of a command. `--version` prints the version. No environment variable is read.\n"
 
 let private quoted (text: string) =
     $"\"{Text.excerpt (ReadOnlySpan(Text.Encoding.UTF8.GetBytes text))}\""

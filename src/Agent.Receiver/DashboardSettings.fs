@@ -107,7 +107,7 @@ module internal DashboardSettings =
             else
                 addressOf given uri
         | true, NonNull uri when uri.Scheme = "https" ->
-            refuse given "asks for TLS, which a reverse proxy in front has to do; listen on http"
+            refuse given "asks for TLS, which is a reverse proxy's job; listen on http"
         | _ -> refuse given $"is not a URL to listen on; {example}"
 
     let private fileOf (given: Given) : Result<string, ConfigError> =
@@ -211,7 +211,7 @@ module internal DashboardSettings =
                             {
                                 Origin = header.Origin
                                 Message =
-                                    $"{header.Origin}: goes without --viewer-password-file: either the dashboard asks for a password, or the proxy in front does"
+                                    $"{header.Origin}: cannot be combined with --viewer-password-file: either the dashboard asks for a password, or the proxy in front does"
                             }
                         ]
                 | _ -> Ok()
@@ -226,7 +226,7 @@ module internal DashboardSettings =
                                 {
                                     Origin = at.Origin
                                     Message =
-                                        $"{at.Origin}: {quoted at.Text} lets other machines connect, and then everybody could look: "
+                                        $"{at.Origin}: {quoted at.Text} lets other machines connect, and everybody could see the dashboard: "
                                         + "give --viewer-password-file FILE, or --trust-proxy-user HEADER behind a proxy that logs users in"
                                 }
                             ]
@@ -344,7 +344,7 @@ module Registering =
                     $"{verb} {slug}{state}."
                     $"INGEST_TOKEN={token}"
                     ""
-                    "The token is shown this once. On that server, with the line above pasted first, write it into a file and start the agent:"
+                    "The token is shown only once. On that server, paste the line above, then write the token into a file and start the agent:"
                     ""
                     "  (umask 077; echo \"$INGEST_TOKEN\" > ingest-token)"
                     $"  ai-dashboard-agent --host {hostOf listen} --server-slug {slug} --token-file ingest-token"

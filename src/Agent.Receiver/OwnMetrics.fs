@@ -76,7 +76,7 @@ module OwnMetrics =
                 "_count", all
             ]
 
-        family "failed_commits_total" "counter" "Transactions that the disk did not take." [ "", string figures.FailedCommits ]
+        family "failed_commits_total" "counter" "Transactions that could not be written to the disk." [ "", string figures.FailedCommits ]
 
         family
             "servers"
@@ -89,5 +89,5 @@ module OwnMetrics =
 
         family "event_listeners" "gauge" "Clients that listen to events." [ "", string figures.Listeners ]
         family "database_bytes" "gauge" "Size of the database without its log." [ "", string figures.DatabaseBytes ]
-        family "resident_memory_bytes" "gauge" "Memory that the process occupies." [ "", string figures.ResidentBytes ]
+        family "resident_memory_bytes" "gauge" "Memory that the process uses." [ "", string figures.ResidentBytes ]
         output.ToString()

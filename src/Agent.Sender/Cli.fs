@@ -23,13 +23,13 @@ type internal OptionRow =
 let private webapp = "The webapp"
 
 [<Literal>]
-let private sampling = "What is read"
+let private sampling = "Sampling"
 
 [<Literal>]
 let private prometheus = "Prometheus"
 
 [<Literal>]
-let private running = "How it runs"
+let private running = "Operation"
 
 let private row group standard meaning =
     {
@@ -85,56 +85,56 @@ type internal AgentArgument =
         match argument with
         | Host _ ->
             row webapp "required" "base URL of the webapp, http or https, such as http://dashboard-host:8000; a path prefix is allowed"
-        | Server_Slug _ -> row webapp "required" "slug of this server at the webapp"
-        | Token _ -> row webapp "required" "ingest token of this server. Shown by ps; the file and the variable are not"
-        | Token_File _ -> row webapp "" "file that holds the token; read again when the webapp refuses it"
+        | Server_Slug _ -> row webapp "required" "slug of this server in the webapp"
+        | Token _ -> row webapp "required" "ingest token of this server; visible in ps, unlike the file and the variable"
+        | Token_File _ -> row webapp "" "file that contains the token; read again when the webapp refuses the token"
         | Hostname _ -> row webapp "the machine's name" "host name to send as metadata"
-        | Label _ -> row webapp "" "metadata of the form key=value; repeatable. Its variable takes several, separated by commas"
+        | Label _ -> row webapp "" "metadata of the form key=value; repeatable; the variable takes several, separated by commas"
         | Timeout _ -> row webapp "5, at most 600" "seconds for one whole request, from connecting to the end of the answer"
         | Insecure -> row webapp "" "do not verify TLS certificates; for testing only"
-        | Ca_File _ -> row webapp "" "PEM certificates of issuers to trust beside the system's"
-        | Client_Cert _ -> row webapp "" "PEM certificate to show to the webapp"
+        | Ca_File _ -> row webapp "" "PEM certificates of issuers to trust in addition to the system's"
+        | Client_Cert _ -> row webapp "" "PEM certificate to present to the webapp"
         | Client_Key _ -> row webapp "in the same file" "PEM private key of that certificate"
         | Spool _ -> row webapp "$STATE_DIRECTORY, else in memory" "directory that keeps undelivered samples"
-        | Spool_Max_Mb _ -> row webapp "256" "megabytes that may wait there for each destination; over it the oldest go"
+        | Spool_Max_Mb _ -> row webapp "256" "limit in megabytes for each destination; beyond it the oldest samples are dropped"
         | Interval _ -> row sampling "2, at least 0.5, at most a day" "seconds from one sample to the next"
         | Cpu_Sample_Interval _ -> row sampling "0.2" "seconds over which CPU usage is measured; 0: since the previous sample"
         | Disks _ -> row sampling "all physical disks" "comma-separated block devices to track"
         | Interfaces _ -> row sampling "all but lo" "comma-separated network interfaces to track"
-        | Gpu_Source _ -> row sampling "auto" "who is asked about GPUs: nvml, nvidia-smi, none, or auto: nvml if it works, else nvidia-smi"
-        | Nvml_Library _ -> row sampling "libnvidia-ml.so.1 where the dynamic linker finds it" "file of NVIDIA's library"
+        | Gpu_Source _ -> row sampling "auto" "how GPUs are read: nvml, nvidia-smi, none, or auto: nvml if it works, else nvidia-smi"
+        | Nvml_Library _ -> row sampling "libnvidia-ml.so.1 where the dynamic linker finds it" "path of NVIDIA's library"
         | Job_Detail _ ->
             row
                 sampling
                 "names"
-                "how much of the command lines of jobs is reported: full, with what looks like a secret masked; names of program and script; none"
+                "how much of the command lines of jobs is reported: full, with apparent secrets masked; names, of program and script; or none"
         | Gpu_Job_Directory _ ->
             row
                 sampling
                 ""
-                "directory in which a scheduler names the jobs of each GPU, as for dcgm-exporter: a file 0, 1 or 2.0 each; metrics then have them as hpc_job"
-        | Procfs _ -> row sampling "/proc" "directory to read in place of /proc, in a container that sees its host's"
+                "directory in which a scheduler lists the jobs of each GPU, as for dcgm-exporter, in files named 0, 1 or 2.0; they become the label hpc_job of metrics"
+        | Procfs _ -> row sampling "/proc" "directory to read instead of /proc, for a container that has the host's mounted"
         | Sysfs _ -> row sampling "/sys" "the same for /sys"
         | Rootfs _ -> row sampling "/" "directory under which mount points are looked up"
         | Listen _ ->
-            row prometheus "" "IP address and port at which Prometheus finds /metrics, such as 127.0.0.1:9835; --host is optional then"
+            row prometheus "" "IP address and port at which /metrics is served to Prometheus, such as 127.0.0.1:9835; --host is optional then"
         | Listen_Token_File _ ->
-            row prometheus "" "file with the bearer token of those who may read the metrics; needed beyond this machine"
+            row prometheus "" "file with the bearer token that readers of the metrics must send; required on other than loopback addresses"
         | Remote_Write _ ->
             row
                 prometheus
                 ""
                 "URL of a receiver of Prometheus remote-write, such as http://prometheus:9090/api/v1/write; --host is optional then"
         | Remote_Write_Header_File _ ->
-            row prometheus "" "file with headers for it, one a line as Name: value: tenants and tokens; read again when it changes"
+            row prometheus "" "file with headers for it, such as tenants and tokens, one per line as Name: value; read again when it changes"
         | Once -> row running "" "send one sample and exit: 0 if it was accepted, else 1"
         | Dry_Run -> row running "" "print request bodies instead of sending them; needs no host, slug or token"
-        | Doctor -> row running "" "check everything once, say what is wrong and how to mend it, and exit: 0, or 1 if something is"
+        | Doctor -> row running "" "check everything once, say what is wrong and how to fix it, and exit: 0, or 1 if something is wrong"
         | Why ->
             row
                 running
                 ""
-                "watch, say who uses the GPUs and what holds each job back, and exit: 0 if nothing does, 3 if something does, else 1"
+                "watch, say who uses the GPUs and what holds each job back, and exit: 0 if nothing is held back, 3 if something is, else 1"
         | Seconds _ -> row running "30, from 20 to 600" "with --why: how long to watch"
         | Json -> row running "" "with --doctor or --why: print JSON"
         | Quiet -> row running "" "no routine lines on standard output"
@@ -329,8 +329,8 @@ let usage () : string =
         ""
         yield!
             CommandLine.paragraph (
-                "Every option but --help and --version has an environment variable: AI_DASHBOARD_ and its name in capitals with _ for -, "
-                + "such as AI_DASHBOARD_SERVER_SLUG. An option beats its variable; an empty variable counts as unset."
+                "Every option except --help and --version has an environment variable: AI_DASHBOARD_ and its name in capitals with _ for -, "
+                + "such as AI_DASHBOARD_SERVER_SLUG. An option overrides its variable; an empty variable counts as unset."
             )
         ""
     ]

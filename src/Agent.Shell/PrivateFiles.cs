@@ -93,7 +93,7 @@ internal static partial class PrivateFiles
     public static void CheckDirectory(string path)
     {
         if (FileStatus.Of(path, follow: false) is { } status
-            && (!status.IsDirectory ? "is a link or no directory; name a directory of the agent's own"
+            && (!status.IsDirectory ? "is a link or not a directory; use a directory that belongs to the agent"
                 : status.Owner != FileStatus.CurrentUser ? Foreign
                 : "") is { Length: > 0 } reason)
         {
@@ -138,7 +138,7 @@ internal static partial class PrivateFiles
 
     private static string Refusal(FileStatus? status) =>
         status is not { } known ? ""
-        : !known.IsRegular ? "is no ordinary file"
+        : !known.IsRegular ? "is not a regular file"
         : known.Owner != FileStatus.CurrentUser ? Foreign
         : "";
 
@@ -150,7 +150,7 @@ internal static partial class PrivateFiles
         {
             NotThere => new FileNotFoundException($"Could not find file '{path}'.", path),
             NoPermission or NotAllowed => new UnauthorizedAccessException($"Access to the path '{path}' is denied."),
-            TooManyLinks => new IOException($"\"{path}\" is a link; the spool follows none"),
+            TooManyLinks => new IOException($"\"{path}\" is a link, which the spool does not follow"),
             _ => new IOException($"{reason} : '{path}'", error),
         };
     }

@@ -96,7 +96,7 @@ let tests =
                 let file = place.File "password"
                 Expect.stringContains (refusedStart [ "--viewer-password-file"; file ]) "cannot be read" "missing"
                 File.WriteAllText(file, " \n")
-                Expect.stringContains (refusedStart [ "--viewer-password-file"; file ]) "holds no password" "empty"
+                Expect.stringContains (refusedStart [ "--viewer-password-file"; file ]) "has no password" "empty"
                 File.WriteAllText(file, "s3cret\n")
                 let sentence = refusedStart [ "--viewer-password-file"; file ]
                 Expect.stringContains sentence "less than 8 characters" "short"

@@ -315,13 +315,13 @@ let tests =
                     // The machine of this test has a device and no driver, and that is why nvidia-smi fails.
                     Expect.equal (gpusWith "echo no driver; exit 9") ("error", "gpu-driver-missing") "failing"
 
-            testCase "jobs: none without GPUs; of a GPU's user all for root, less for anybody else; and one that is not there"
+            testCase "jobs: none, because there are no GPUs; of a GPU's user all for root, less for anybody else; and one that is not there"
             <| fun () ->
                 let jobs (output: string list) =
                     parsed output |> List.find (fst >> (=) "jobs") |> snd
 
                 let _, output, _ = run [ "--doctor"; "--json"; "--dry-run"; "--gpu-source=none" ]
-                Expect.equal (jobs output).Finding "none without GPUs" "without GPUs"
+                Expect.equal (jobs output).Finding "none, because there are no GPUs" "without GPUs"
 
                 let busy (pid: int) =
                     (machineOf "" 1).Replace("process 4711 ", $"process {pid} ")
@@ -373,7 +373,7 @@ let tests =
                     let _, output, _ = run words
                     let idle = jobs output
                     Expect.equal (idle.Verdict, idle.Cause) ("ok", "") idle.Finding
-                    Expect.stringStarts idle.Finding "nobody uses the GPUs now; control groups" "nobody"
+                    Expect.stringStarts idle.Finding "no process uses the GPUs now; control groups" "nobody"
 
                     // The number of no process, for the kernel gives none so high.
                     machine.Play(busy 4_194_305)
@@ -465,7 +465,7 @@ let adviserTests =
                 Expect.equal (count "GET") 1 "questions"
 
                 match advice agent.AllErrors with
-                | [ line ] -> Expect.stringStarts line "The webapp is there, but knows no server with this slug." "advice"
+                | [ line ] -> Expect.stringStarts line "The webapp answers, but it has no server with this slug." "advice"
                 | lines -> failtest $"expected one line, got %A{lines}"
 
             testCase "a clock that differs is told once, with how much, while samples are delivered"

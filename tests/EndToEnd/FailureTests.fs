@@ -108,7 +108,7 @@ let private attempts =
                 | [ line ] ->
                     Expect.stringContains
                         line
-                        " WARNING not delivered: the answer cannot be read: what came back is not HTTP/1.1"
+                        " WARNING not delivered: the answer cannot be read: it is not HTTP/1.1"
                         "the reason"
                 | lines -> failtest $"expected one line, got %A{lines}"
 

@@ -348,7 +348,7 @@ let private network =
 
                 Expect.equal
                     (reasonOf [ "https_proxy", proxy.Url ] (targetOf "https://monitoring.example"))
-                    $"the proxy {authority} does not let it through: HTTP 403"
+                    $"the proxy {authority} does not let the request through: HTTP 403"
                     "refuses"
 
                 let port = freePort ()
@@ -365,13 +365,13 @@ let private certificates =
             [
                 "TLS expired",
                 certificateBetween -90.0 -1.0 trusted.Value [ "localhost" ],
-                "certificate expired: that of monitoring was valid until "
+                "certificate expired: the certificate of monitoring was valid until "
                 "TLS not yet valid",
                 certificateBetween 1.0 90.0 trusted.Value [ "localhost" ],
-                "certificate not yet valid: that of monitoring is valid from "
+                "certificate not yet valid: the certificate of monitoring is valid from "
                 "TLS unknown issuer",
                 certificateFor (authority "Another Root") [ "localhost" ],
-                "unknown issuer: the certificate of monitoring goes back to Another Root, which is not trusted here"
+                "unknown issuer: the certificate of monitoring chains up to Another Root, which is not trusted here"
                 "TLS wrong name",
                 certificateFor trusted.Value [ "other.example" ],
                 "wrong host name: the certificate is for other.example, not for localhost"

@@ -303,7 +303,7 @@ let tests =
                             (header "Authorization" request, header "X-Scope-OrgID" request) = ($"Bearer {Token}2", "team-b")))
 
                     secretFile directory [ "Host: elsewhere" ] |> ignore
-                    agent.WaitForError "line 1 gives Host, which the agent sets itself; take it out; the headers of before are sent"
+                    agent.WaitForError "line 1 sets Host, which the agent sets itself; remove it; the previous headers are sent"
                     Volatile.Write(&isBad, true)
                     agent.WaitForError "remote-write not delivered: HTTP 400: no: "
 
@@ -356,7 +356,7 @@ let tests =
                     eventually limit "advice" (fun () ->
                         agent.AllErrors
                         |> List.exists (fun line ->
-                            line.Contains "advice: remote-write: What answers refuses every request"
+                            line.Contains "advice: remote-write: The service at this URL refuses every request"
                             && line.Contains "Correct the path in --remote-write"))
 
                     agent.WaitForError "the third refusal in a row for this reason, all are kept"
@@ -408,10 +408,10 @@ let tests =
 
                     for address, finding in
                         [
-                            $"http://127.0.0.1:{port}/api/v1/write", "takes requests; that it keeps samples, only a query there can show"
-                            $"http://127.0.0.1:{other}/api/v1/write", "takes requests; that it keeps samples, only a query there can show"
+                            $"http://127.0.0.1:{port}/api/v1/write", "accepts requests; only a query there can show that it stores samples"
+                            $"http://127.0.0.1:{other}/api/v1/write", "accepts requests; only a query there can show that it stores samples"
                             $"http://127.0.0.1:{port}/api/v1/wrong", "There is no receiver of remote-write at this URL"
-                            $"http://127.0.0.1:{other}/api/v1/wrong", "What answers refuses every request"
+                            $"http://127.0.0.1:{other}/api/v1/wrong", "The service at this URL refuses every request"
                             $"http://127.0.0.1:{freePort ()}/api/v1/write", "Nothing listens at the receiver's address."
                         ] do
                         Expect.stringContains (doctor address) finding address)

@@ -61,7 +61,7 @@ let private trust =
 
                     Expect.stringStarts
                         (reasonOf (targetOf (urlOf server) @ [ "--ca-file"; path ]) [])
-                        "TLS failed: unknown issuer: the certificate of monitoring goes back to Test Middle, which is not trusted here"
+                        "TLS failed: unknown issuer: the certificate of monitoring chains up to Test Middle, which is not trusted here"
                         "the intermediate is missing")
 
             testCase "the user's issuers come beside the system's"
@@ -86,7 +86,7 @@ let private trust =
                     Expect.stringStarts
                         reason
                         ("TLS failed: wrong host name: the certificate is for a.example, b.example, not for localhost; "
-                         + $"certificate expired: that of monitoring was valid until {date -2.0}, this machine's clock says 20")
+                         + $"certificate expired: the certificate of monitoring was valid until {date -2.0}, this machine's clock says 20")
                         "both are told")
 
             testCase "an address must stand in the certificate too"
@@ -128,7 +128,7 @@ let private trust =
 
                 Expect.stringContains
                     (reasonOf (targetOf (urlOf server)) [])
-                    "unknown issuer: localhost signed its certificate itself, and it is not trusted here"
+                    "unknown issuer: localhost has a self-signed certificate, which is not trusted here"
                     "the reason"
 
             testCase "plain HTTP where TLS is expected"
@@ -137,7 +137,7 @@ let private trust =
 
                 Expect.equal
                     (reasonOf (targetOf ((urlOf server).Replace("http:", "https:"))) [])
-                    "TLS failed: no TLS: what answers there does not speak it, or there is a proxy in between"
+                    "TLS failed: no TLS: the server does not speak it, or there is a proxy in between"
                     "the reason"
         ]
 
@@ -176,7 +176,7 @@ let private clients =
 
                     Expect.equal
                         (reasonOf (targetOf (urlOf server) @ ca) [])
-                        "TLS failed: client certificate wanted: the server asks for one, and none was given"
+                        "TLS failed: client certificate required: the server asks for one, and none was given"
                         "the reason")
         ]
 
@@ -234,7 +234,7 @@ let private files =
 
                     Expect.equal
                         (runAs 65534 [ "--dry-run"; "--once"; "--ca-file"; path ])
-                        (2, $"ai-dashboard-agent: --ca-file: \"{path}\" cannot be read: this user has no permission to\n")
+                        (2, $"ai-dashboard-agent: --ca-file: \"{path}\" cannot be read: permission denied\n")
                         "the sentence")
         ]
 

@@ -187,7 +187,7 @@ let tests =
                     Expect.equal
                         agent.Errors
                         [
-                            "ai-dashboard-agent: too little was seen to say anything; look for longer with --seconds"
+                            "ai-dashboard-agent: not enough was seen for a verdict; watch longer with --seconds"
                         ]
                         "why")
 

@@ -384,7 +384,7 @@ let private answers =
 
                 Expect.equal
                     (outcome 200 "<!doctype html>")
-                    (Outcome.Hold "HTTP 200 with a page: something else than a receiver answers at this address")
+                    (Outcome.Hold "HTTP 200 with a page: something other than a receiver answers at this address")
                     "a portal"
 
             testCase "an outage in the middle of halving has the record sent again"

@@ -449,7 +449,7 @@ let tests =
                 Expect.equal
                     (faults reading
                      |> Array.map (fun (source, line, field, _) -> source, line, field))
-                    [| "nvidia-smi", 0, "words beside the rows" |]
+                    [| "nvidia-smi", 0, "text among the rows" |]
                     "told once"
 
             testCase "a value that is no number costs its own field and is told"
@@ -500,7 +500,7 @@ let tests =
                     [| "memory.used"; "power.draw"; "utilization.gpu" |]
                     "told"
 
-            testCase "words beside the rows are the same fault wherever they stand"
+            testCase "text among the rows is the same fault wherever they stand"
             <| fun () ->
                 let words = "WARNING: infoROM is corrupted at gpu 0000:B3:00.0\n"
                 let row = "0, A, GPU-a, 5, 1, 2, 1, 40, 5, 6.0, 7.0\n"

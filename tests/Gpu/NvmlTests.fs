@@ -270,7 +270,7 @@ let tests =
                     Expect.equal
                         reading.Faults
                         [|
-                            SourceError.Unreadable($"libnvidia-ml GPU 2 {what}", "the driver tells an impossible value")
+                            SourceError.Unreadable($"libnvidia-ml GPU 2 {what}", "the driver reports an impossible value")
                         |]
                         what
 
@@ -385,7 +385,7 @@ let tests =
                 Expect.equal
                     reading.Faults
                     [|
-                        SourceError.Unreadable("libnvidia-ml GPU 2 name (and what else it is refused)", "NO_PERMISSION")
+                        SourceError.Unreadable("libnvidia-ml GPU 2 name (and other queries that are refused)", "NO_PERMISSION")
                         SourceError.Unreadable("libnvidia-ml GPU 2 temperature", "UNKNOWN")
                     |]
                     "faults"
@@ -545,7 +545,7 @@ let tests =
                     reading.Faults
                     [|
                         SourceError.Unreadable("libnvidia-ml GPU 2 MIG memory", "UNKNOWN")
-                        SourceError.Unreadable("libnvidia-ml GPU 2 processes (and what else it is refused)", "NO_PERMISSION")
+                        SourceError.Unreadable("libnvidia-ml GPU 2 processes (and other queries that are refused)", "NO_PERMISSION")
                     |]
                     "faults"
 

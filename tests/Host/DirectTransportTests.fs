@@ -169,7 +169,7 @@ let private failureWith (script: Script) : NetworkFailure =
 let private failures: (string * Script * NetworkFailure) list =
     let broken = NetworkFailure.Broken
     let incomplete = broken "it was closed before the answer was complete"
-    let foreign = NetworkFailure.Unreadable "what came back is not HTTP/1.1"
+    let foreign = NetworkFailure.Unreadable "it is not HTTP/1.1"
 
     [
         "closed before the answer", answers [ "" ], incomplete

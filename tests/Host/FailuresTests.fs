@@ -40,7 +40,7 @@ let private cases =
         "closed in the body",
         (HttpIOException(HttpRequestError.ResponseEnded, "x") :> exn),
         broken "it was closed before the answer was complete"
-        "no HTTP", request HttpRequestError.InvalidResponse null, NetworkFailure.Unreadable "what came back is not HTTP/1.1"
+        "no HTTP", request HttpRequestError.InvalidResponse null, NetworkFailure.Unreadable "it is not HTTP/1.1"
         "endless headers", request HttpRequestError.ConfigurationLimitExceeded null, NetworkFailure.Unreadable "its headers are too long"
         "a handshake that ends",
         request HttpRequestError.SecureConnectionError (IOException "Received an unexpected EOF or 0 bytes."),
@@ -49,7 +49,7 @@ let private cases =
         request
             HttpRequestError.SecureConnectionError
             (AuthenticationException("Authentication failed.", Exception "error:0A00042E:SSL routines::tlsv1 alert protocol version")),
-        NetworkFailure.Tls(TlsFault.Handshake "the server offers no version of TLS that is accepted here", [||])
+        NetworkFailure.Tls(TlsFault.Handshake "the server offers no TLS version that is accepted here", [||])
         "an alert after the handshake",
         request HttpRequestError.Unknown (IOException("x", Exception "error:0A00045C:SSL routines::tlsv13 alert certificate required")),
         NetworkFailure.Tls(TlsFault.ClientCertificateWanted, [||])

@@ -43,7 +43,7 @@ let tests =
                     Expect.equal
                         (shown source, source.Problem)
                         ([ "A", "1" ], $"--remote-write-header-file: {path}: line 2 is not a header of the form Name: value")
-                        "the headers of before"
+                        "the previous headers"
 
                     File.Delete path
                     source.RefreshIfChanged()

@@ -262,7 +262,7 @@ let tests =
                     client.Send(get "/metrics" "Authorization: Bearer old\r\n")
                     startsWith "HTTP/1.1 401 " (client.Answer()))
 
-            testCase "when no sample was taken lately it is not healthy"
+            testCase "when no sample was taken recently it is not healthy"
             <| fun () ->
                 serving (AgentClock()) (TimeSpan.FromMinutes 1L) "" "" (fun address ->
                     use client = new Client(address)

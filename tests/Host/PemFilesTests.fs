@@ -59,8 +59,8 @@ let tests =
                         [
                             "/no/where.pem", "\"/no/where.pem\" does not exist"
                             directory, $"\"{directory}\" is a directory"
-                            words, $"\"{words}\" holds no PEM certificate"
-                            empty, $"\"{empty}\" holds no PEM certificate"
+                            words, $"\"{words}\" contains no PEM certificate"
+                            empty, $"\"{empty}\" contains no PEM certificate"
                             damaged, $"the certificate in \"{damaged}\" is damaged"
                             cut, $"the certificate in \"{cut}\" is damaged"
                             second, $"of the 2 certificates in \"{second}\" number 2 or a later one is damaged"
@@ -95,17 +95,17 @@ let tests =
                     let locked = file directory "locked.pem" (locked ())
 
                     let mismatch path =
-                        $"--client-key: the private key in \"{path}\" is damaged or belongs to another certificate than that in \"{certificate}\""
+                        $"--client-key: the private key in \"{path}\" is damaged or does not belong to the certificate in \"{certificate}\""
 
                     for keyPath, expected in
                         [
-                            "", $"--client-cert: \"{certificate}\" holds no PEM private key; give it with --client-key"
-                            words, $"--client-key: \"{words}\" holds no PEM private key"
+                            "", $"--client-cert: \"{certificate}\" contains no PEM private key; give it with --client-key"
+                            words, $"--client-key: \"{words}\" contains no PEM private key"
                             "/no/key", "--client-key: \"/no/key\" does not exist"
                             other, mismatch other
                             damaged, mismatch damaged
                             locked,
-                            $"--client-key: the private key in \"{locked}\" has a passphrase, which nobody could type; store it without"
+                            $"--client-key: the private key in \"{locked}\" has a passphrase, and nobody is there to type it; store the key without one"
                         ] do
                         Expect.equal (sentence (identity certificate keyPath)) expected keyPath)
         ]

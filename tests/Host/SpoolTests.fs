@@ -151,7 +151,7 @@ let private files =
 
                     Expect.equal
                         (List.ofSeq warnings)
-                        [ $"{other} is of another version of the spool's format and is left alone" ]
+                        [ $"{other} is in another version of the spool's format and is left alone" ]
                         "one line")
 
             testCase "refused samples are kept with the reason once a later one is delivered, and not before"

@@ -155,7 +155,7 @@ let tests =
                 let small = { strong with Bits = 2040 }
 
                 let fault name =
-                    [ $"certificate refused: that of {name}: its RSA key has fewer than 2048 bits" ]
+                    [ $"certificate refused: the certificate of {name}: its RSA key has fewer than 2048 bits" ]
 
                 let own = certificate small (Some root.Value) "h" host
                 Expect.equal (judge [ root.Value ] "h.example" own []) (fault "h") "the server's"
@@ -172,7 +172,7 @@ let tests =
 
                 let fault name =
                     [
-                        $"certificate refused: that of {name}: it is signed with SHA-1 or an older hash"
+                        $"certificate refused: the certificate of {name}: it is signed with SHA-1 or an older hash"
                     ]
 
                 for padding in [ RSASignaturePadding.Pkcs1; RSASignaturePadding.Pss ] do

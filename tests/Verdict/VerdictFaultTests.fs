@@ -167,7 +167,7 @@ let private xids =
                 let trace = times 30 (compute 1) @ [ hit ]
                 let verdict = jobAfter trace
                 Expect.equal verdict.Label VerdictLabel.GpuFault "label"
-                Expect.stringContains verdict.Reason "an error of the program, the GPU itself is well" "reason"
+                Expect.stringContains verdict.Reason "an error of the program, the GPU itself is fine" "reason"
                 Expect.stringContains verdict.Fix "compute-sanitizer" "fix"
 
                 let next =

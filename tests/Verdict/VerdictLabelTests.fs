@@ -185,13 +185,13 @@ let private words =
             <| fun () ->
                 Expect.equal
                     (jobAfter (times 20 (reading 1))).Reason
-                    "Its loaders wait in 97% of all looks for reads of 1.3 GB/s; nvme0n1 is busy 100% of the time, with 7.5 requests, 6 ms each."
+                    "Its loaders wait in 97% of all observations for reads of 1.3 GB/s; nvme0n1 is busy 100% of the time, with 7.5 requests, 6 ms each."
                     "reason"
 
             testCase "checkpoints: the fix is to write in the background"
             <| fun () ->
                 let verdict = jobAfter (times 20 (checkpoints 1))
-                Expect.stringStarts verdict.Reason "Its main thread waits in 17% of all looks for writes of 628 MB/s" "reason"
+                Expect.stringStarts verdict.Reason "Its main thread waits in 17% of all observations for writes of 628 MB/s" "reason"
                 Expect.stringContains verdict.Fix "async_save" "fix"
                 Expect.equal verdict.Second (ValueSome VerdictLabel.Compute) "the GPU is close behind"
 

@@ -12,12 +12,12 @@ let private text (fault: Faults.Fault) : struct (string * string) =
         struct ($"No GPU can be read: {problem}", "See dmesg and nvidia-smi; reload the driver (modprobe nvidia), or restart the machine.")
     | Faults.Kind.Lost ->
         struct ($"{gpu} is lost: the driver no longer answers for it",
-                "Drain the machine and restart it; dmesg | grep -i xid says what happened. If it comes back, have the board checked.")
+                "Drain the machine and restart it; dmesg | grep -i xid says what happened. If it happens again, have the board checked.")
     | Faults.Kind.Ecc count ->
         struct ($"{gpu} reported {count} uncorrected memory errors",
                 $"Restart the job; when the GPU is free, reset it (nvidia-smi --gpu-reset -i {fault.Gpu}) and look at nvidia-smi -q -d ECC,ROW_REMAPPER.")
     | Faults.Kind.RemapPending ->
-        struct ($"{gpu} has memory rows that wait to be remapped", $"When the GPU is free, reset it: nvidia-smi --gpu-reset -i {fault.Gpu}.")
+        struct ($"{gpu} has memory rows waiting to be remapped", $"When the GPU is free, reset it: nvidia-smi --gpu-reset -i {fault.Gpu}.")
     | Faults.Kind.Xid code ->
         let what =
             match Xid.description code with
@@ -28,12 +28,12 @@ let private text (fault: Faults.Fault) : struct (string * string) =
 
         match Xid.action code with
         | Xid.Action.RestartProgram ->
-            struct ($"{event}: an error of the program, the GPU itself is well",
-                    "Restart the job; if it comes again, run it under compute-sanitizer or with CUDA_LAUNCH_BLOCKING=1.")
+            struct ($"{event}: an error of the program, the GPU itself is fine",
+                    "Restart the job; if it happens again, run it under compute-sanitizer or with CUDA_LAUNCH_BLOCKING=1.")
         | Xid.Action.Reset ->
             struct ($"{event}: the GPU needs a reset", $"Drain the GPU and reset it: nvidia-smi --gpu-reset -i {fault.Gpu}.")
         | Xid.Action.Reboot ->
-            struct ($"{event}: a reset does not help", "Drain the machine and restart it; if it comes again, have the board checked.")
+            struct ($"{event}: a reset does not help", "Drain the machine and restart it; if it happens again, have the board checked.")
         | Xid.Action.Report
         | Xid.Action.Nothing ->
             struct (event, "See dmesg | grep -i xid and NVIDIA's XID catalogue; nvidia-bug-report.sh collects what NVIDIA asks for.")

@@ -171,7 +171,7 @@ let private imbalance (scene: Scene) : string =
         let used = max 1 (scene.Gpus.Length - found.Unused)
         $"Start one rank for each GPU (torchrun --nproc-per-node={scene.Gpus.Length}), or ask for only {used}."
     | ValueSome found when not found.Slowed.IsNo ->
-        $"Look at GPU {found.Gpu.Index}: nvidia-smi -i {found.Gpu.Index} -q -d PERFORMANCE,TEMPERATURE,CLOCK; until it is well, leave it out (CUDA_VISIBLE_DEVICES)."
+        $"Look at GPU {found.Gpu.Index}: nvidia-smi -i {found.Gpu.Index} -q -d PERFORMANCE,TEMPERATURE,CLOCK; until it is fixed, leave it out (CUDA_VISIBLE_DEVICES)."
     | ValueSome found when found.Kind.IsLateInput ->
         $"See what the rank of GPU {found.Gpu.Index} waits for: py-spy dump of its process; its loaders may have fewer cores or a slower disk than the others."
     | ValueSome found ->

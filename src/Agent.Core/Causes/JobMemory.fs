@@ -41,7 +41,7 @@ module internal JobMemory =
     let nothingSeen =
         Decision.starting $"Watching: a verdict needs {Figures.time Limits.start} of evidence."
 
-    let private notBegun = Decision.starting "It began a moment ago and has not used its GPUs yet."
+    let private notBegun = Decision.starting "It has just started and has not used its GPUs yet."
 
     let private remembered (jobs: JobMemory[]) (id: string) : JobMemory voption =
         match jobs |> Array.tryFind (fun memory -> String.Equals(memory.Id, id)) with

@@ -99,8 +99,8 @@ let private quota (scene: Scene) : string =
 let private blocked (scene: Scene) : string =
     match scene.Loaders with
     | ValueSome stage when stage.Blocked >= Limits.blocked && stage.Blocked >= scene.Main.Blocked ->
-        $"Its loaders wait in {Figures.percent stage.Blocked} of all looks"
-    | _ when scene.Job.MainBlocked.IsSome -> $"Its main thread waits in {Figures.percent scene.Main.Blocked} of all looks"
+        $"Its loaders wait in {Figures.percent stage.Blocked} of all observations"
+    | _ when scene.Job.MainBlocked.IsSome -> $"Its main thread waits in {Figures.percent scene.Main.Blocked} of all observations"
     | _ -> Figures.waiting scene
 
 let private disk (scene: Scene) (disk: DiskEvidence voption) (latency: DiskEvidence -> float<ms> voption) (rate: string) : string =
@@ -198,7 +198,7 @@ let private memory (scene: Scene) : string =
 
     let killed =
         if scene.Job.OutOfMemoryKills > 0UL then
-            "the kernel killed a process for want of memory"
+            "the kernel killed a process for lack of memory"
         else
             ""
 
@@ -312,7 +312,7 @@ let ofHost (host: HostEvidence) (label: VerdictLabel) (second: VerdictLabel vopt
                 |> Array.map (fun witness -> $"{witness.Name} {Figures.witness witness}")
 
             $"Nothing is near its limit: {Figures.listed figures}."
-        | VerdictLabel.Unknown -> "Nothing can be read that would say what the machine does."
+        | VerdictLabel.Unknown -> "Nothing that shows what the machine does can be read."
         | _ -> $"{told}."
 
     let first = first.Substring(0, 1).ToUpperInvariant() + first.Substring 1

@@ -103,7 +103,7 @@ let private memory (scene: Scene) (strength: float<percent>) : Finding =
             @ Clue.bytes "evicted and read again" Limits.refaults (Clue.ramp 0.0<B / s> (2.0 * Limits.refaults)) job.Refaults
             @ Clue.share "use of its memory limit" Limits.memoryFull (Clue.ramp 80.0<percent> Limits.memoryFull) (limitUse job)
             @ (if job.OutOfMemoryKills > 0UL then
-                   Clue.number "killed for want of memory" 1.0 (min 1.0) (ValueSome(float job.OutOfMemoryKills))
+                   Clue.number "killed for lack of memory" 1.0 (min 1.0) (ValueSome(float job.OutOfMemoryKills))
                else
                    [])
             @ (match host.MemoryAvailable with

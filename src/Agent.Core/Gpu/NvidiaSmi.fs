@@ -145,7 +145,7 @@ type private Row(line: int, columns: Columns, text: ReadOnlySpan<byte>, starts: 
     member row.Measure<[<Measure>] 'u>(column: string, unit: string, isPossible: float<'u> -> bool) : float<'u> voption =
         match row.Decimal(column, unit, Double.NegativeInfinity) with
         | ValueSome number when not (isPossible (LanguagePrimitives.FloatWithMeasure<'u> number)) ->
-            row.Garbled(column, row.Cell column, "a value that a board can have")
+            row.Garbled(column, row.Cell column, "a plausible value")
             ValueNone
         | ValueSome number -> ValueSome(LanguagePrimitives.FloatWithMeasure<'u> number)
         | ValueNone -> ValueNone
@@ -305,9 +305,9 @@ let private remark (text: ReadOnlySpan<byte>) : Line =
             {
                 Source = Source
                 Line = 0
-                Field = "words beside the rows"
+                Field = "text among the rows"
                 Raw = Text.excerpt text
-                Expected = "rows alone"
+                Expected = "rows only"
             }
     )
 

@@ -473,13 +473,13 @@ type private Complaints() =
             // As for the board of a container that was given one MIG instance: one reason for all that it is refused.
             if not isForbidden then
                 isForbidden <- true
-                found.Add(SourceError.Unreadable($"{Source} GPU {device} {query} (and what else it is refused)", nameOf code))
+                found.Add(SourceError.Unreadable($"{Source} GPU {device} {query} (and other queries that are refused)", nameOf code))
         elif not (isAbsence code) then
             found.Add(SourceError.Unreadable($"{Source} GPU {device} {query}", nameOf code))
 
     /// A value that no board can have.
     member _.Impossible(query: string) =
-        found.Add(SourceError.Unreadable($"{Source} GPU {device} {query}", "the driver tells an impossible value"))
+        found.Add(SourceError.Unreadable($"{Source} GPU {device} {query}", "the driver reports an impossible value"))
 
 let private text (complaints: Complaints) query (call: Call<string>) : string =
     if call.Code = 0 then

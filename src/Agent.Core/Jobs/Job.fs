@@ -155,7 +155,7 @@ type Job =
         Memory: uint64<B> voption
         /// The memory limit of its cgroup; none without one.
         MemoryLimit: uint64<B> voption
-        /// Share of the time in which some task stalled for want of memory (cgroup memory.pressure, some).
+        /// Share of the time in which some task stalled for lack of memory (cgroup memory.pressure, some).
         MemoryStall: float<percent> voption
         /// The same for I/O (cgroup io.pressure, some).
         IoStall: float<percent> voption
@@ -163,7 +163,7 @@ type Job =
         Refaults: float<B / s> voption
         /// Major page faults a second, all processes.
         MajorFaults: float</ s> voption
-        /// Times that the kernel killed one of its processes for want of memory, in this interval.
+        /// Times that the kernel killed one of its processes for lack of memory, in this interval.
         OutOfMemoryKills: uint64
         /// Mean utilisation of its GPUs.
         GpuBusy: float<percent> voption

@@ -64,7 +64,7 @@ type CgroupCounters =
         Memory: uint64<B> voption
         /// The smallest limit of that group and those above.
         MemoryLimit: uint64<B> voption
-        /// Processes killed for want of memory.
+        /// Processes killed for lack of memory.
         Kills: uint64 voption
         /// Read anew from files after it had been evicted from memory.
         Refaulted: uint64<B> voption

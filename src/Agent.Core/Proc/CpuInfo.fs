@@ -41,7 +41,7 @@ type CpuInfo =
         Processors: Processor[]
     }
 
-/// The slowest clock that is believed. Less is what virtual machines and sleeping drivers print for want of one.
+/// The slowest clock that is believed. Less is what virtual machines and sleeping drivers print instead of one.
 let internal slowestClock = 1.0<MHz>
 
 /// The fastest clock that is believed, twice what any processor has reached.

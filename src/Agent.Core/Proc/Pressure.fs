@@ -1,4 +1,4 @@
-/// `/proc/pressure/{cpu,io,memory}`: the share of time in which tasks stalled for want of a resource.
+/// `/proc/pressure/{cpu,io,memory}`: the share of time in which tasks stalled for lack of a resource.
 /// See Documentation/accounting/psi.rst. Since kernel 4.20; the `full` line of `cpu` since 5.13.
 [<RequireQualifiedAccess>]
 module Agent.Core.Proc.Pressure

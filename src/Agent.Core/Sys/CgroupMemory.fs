@@ -62,7 +62,7 @@ let private refaultNames =
         "workingset_refault"B
     |]
 
-/// Reads `memory.events`, or `memory.oom_control` of version 1: how many processes of the group were killed for want of memory. None before
+/// Reads `memory.events`, or `memory.oom_control` of version 1: how many processes of the group were killed for lack of memory. None before
 /// kernel 4.13.
 [<CompiledName "ParseKills">]
 let parseKills (source: string) (text: ReadOnlySpan<byte>) : Result<uint64 voption, ParseError> =

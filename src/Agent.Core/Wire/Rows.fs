@@ -26,9 +26,9 @@ let computeProcess =
     Table<ComputeProcess>(
         "compute_process",
         [|
-            integer ours "pid" none "its number in the agent's own PID namespace" _.Pid
-            counterOrNull ours "memory_used_bytes" bytes "device memory that it holds; null where the driver does not tell" _.MemoryUsed
-            text ours "name" "`/proc/PID/comm`, or the file name that the driver tells; empty when unknown" _.Name
+            integer ours "pid" none "its PID in the agent's own PID namespace" _.Pid
+            counterOrNull ours "memory_used_bytes" bytes "device memory that it holds; null where the driver does not report it" _.MemoryUsed
+            text ours "name" "`/proc/PID/comm`, or the file name that the driver reports; empty when unknown" _.Name
         |]
     )
 
@@ -36,16 +36,16 @@ let migDevice =
     Table<MigDevice>(
         "mig_device",
         [|
-            integer ours "mig_index" none "within its board, from 0" _.Index
+            integer ours "mig_index" none "its index within its board, from 0" _.Index
             text ours "name" "`NVIDIA H100 80GB HBM3 MIG 3g.40gb`; empty when unknown" _.Name
             text ours "uuid" "`MIG-…`; empty when unknown" _.Uuid
             integerOrNull ours "gpu_instance_id" none "the GPU instance it belongs to" _.GpuInstance
             integerOrNull ours "compute_instance_id" none "the compute instance within it" _.ComputeInstance
             counterOrNull ours "memory_total_bytes" bytes "its memory" _.MemoryTotal
             counterOrNull ours "memory_used_bytes" bytes "its memory in use" _.MemoryUsed
-            objectsOrNull ours "compute_processes" computeProcess "who computes on it, as on a whole GPU" _.ComputeProcesses
+            objectsOrNull ours "compute_processes" computeProcess "the processes that compute on it, as on a whole GPU" _.ComputeProcesses
             integerOrNull ours "xid_last" none "code of the newest XID event of its GPU instance" _.XidLast
-            counterOrNull ours "xid_count" none "how many came since the agent started" _.XidCount
+            counterOrNull ours "xid_count" none "XID events of its GPU instance since the agent started" _.XidCount
         |]
     )
 
@@ -64,20 +64,20 @@ let gpu =
             integer webapp "gpu_index" none "the driver's index, unique within the sample" _.Index
             text webapp "name" "`NVIDIA H100 80GB HBM3`; empty when unknown" _.Name
             text webapp "uuid" "`GPU-…`; empty when unknown" _.Uuid
-            text ours "pci_bus_id" "its place on the PCI bus, as in `/sys/bus/pci/devices`; stays with the board" _.PciBusId
-            flag ours "suspended" "the kernel has let it fall asleep; its readings are null, as asking would wake it" _.IsSuspended
+            text ours "pci_bus_id" "its address on the PCI bus, as in `/sys/bus/pci/devices`; stays with the board" _.PciBusId
+            flag ours "suspended" "the kernel has suspended it; its readings are null, because any query would wake it" _.IsSuspended
             numberOrNull webapp "utilization_gpu_percent" percent "share of the last sample period in which a kernel ran" _.Utilization
-            numberOrNull webapp "utilization_memory_percent" percent "share in which device memory was read or written" _.MemoryUtilization
+            numberOrNull webapp "utilization_memory_percent" percent "share of the same period in which device memory was read or written" _.MemoryUtilization
             counterOrNull webapp "memory_total_bytes" bytes "device memory" _.MemoryTotal
             counterOrNull webapp "memory_used_bytes" bytes "device memory in use, without what the driver reserves" _.MemoryUsed
-            numberOrNull webapp "memory_percent" percent "used of total" (fun gpu -> ValueOption.map roundToTenth gpu.MemoryPercent)
+            numberOrNull webapp "memory_percent" percent "used as a share of total" (fun gpu -> ValueOption.map roundToTenth gpu.MemoryPercent)
             counterOrNull ours "memory_free_bytes" bytes "memory that can be allocated" _.MemoryFree
             counterOrNull ours "memory_reserved_bytes" bytes "what the driver keeps for itself" _.MemoryReserved
             flag ours "memory_is_host" "it has no memory of its own (Grace, Jetson); its memory figures are the machine's" _.IsMemoryShared
-            numberOrNull webapp "temperature_c" celsius "of the die" _.Temperature
-            numberOrNull webapp "fan_speed_percent" percent "the speed at which the fan is driven; null where the server cools" _.FanSpeed
-            numberOrNull webapp "power_w" watts "what the board draws" _.Power
-            numberOrNull webapp "power_limit_w" watts "the limit that is in force" _.PowerLimit
+            numberOrNull webapp "temperature_c" celsius "temperature of the die" _.Temperature
+            numberOrNull webapp "fan_speed_percent" percent "the speed that the fan is set to; null where the server does the cooling" _.FanSpeed
+            numberOrNull webapp "power_w" watts "power draw of the board" _.Power
+            numberOrNull webapp "power_limit_w" watts "the power limit in force" _.PowerLimit
             textsOrNull
                 ours
                 "throttle_reasons"
@@ -85,13 +85,13 @@ let gpu =
                  `hw_slowdown`, `sync_boost`, `sw_thermal_slowdown`, `hw_thermal_slowdown`, `hw_power_brake_slowdown`, \
                  `display_clock_setting`; a bit without a name is `bit_9`; empty when nothing does"
                 _.ThrottleReasons
-            numberOrNull ours "clock_sm_mhz" megahertz "clock of the multiprocessors at this moment" _.ClockSm
+            numberOrNull ours "clock_sm_mhz" megahertz "current clock of the multiprocessors" _.ClockSm
             numberOrNull ours "clock_sm_max_mhz" megahertz "highest clock of the multiprocessors" _.ClockSmMax
-            numberOrNull ours "clock_memory_mhz" megahertz "clock of the memory at this moment" _.ClockMemory
+            numberOrNull ours "clock_memory_mhz" megahertz "current clock of the memory" _.ClockMemory
             numberOrNull ours "pcie_rx_bytes_per_s" bytesPerSecond "received over PCIe, sampled over 20 ms" _.PcieReceived
             numberOrNull ours "pcie_tx_bytes_per_s" bytesPerSecond "sent over PCIe, sampled over 20 ms" _.PcieSent
-            integerOrNull ours "pcie_link_gen" none "generation of the PCIe link now; an idle board may step down" _.PcieLinkGeneration
-            integerOrNull ours "pcie_link_width" none "lanes of the PCIe link now" _.PcieLinkWidth
+            integerOrNull ours "pcie_link_gen" none "current generation of the PCIe link; an idle board may step down" _.PcieLinkGeneration
+            integerOrNull ours "pcie_link_width" none "current lanes of the PCIe link" _.PcieLinkWidth
             counterOrNull ours "ecc_uncorrected_total" none "memory errors not corrected, over the life of the board" _.EccUncorrected
             counterOrNull ours "ecc_corrected_total" none "memory errors corrected, over the life of the board" _.EccCorrected
             flagOrNull ours "remapped_rows_pending" "memory rows wait for a reset to be replaced" _.RemappedRowsPending
@@ -103,8 +103,8 @@ let gpu =
             counterOrNull ours "nvlink_rx_bytes_total" bytes "payload received over all NVLinks" _.NvlinkReceived
             counterOrNull ours "nvlink_tx_bytes_total" bytes "payload sent over all NVLinks" _.NvlinkSent
             numberOrNull ours "memory_temperature_c" celsius "the memory's own sensor" _.MemoryTemperature
-            oneOfOrNull ours "mig_mode" migModes "whether the board is divided; null where it cannot be" migMode
-            objectsOrNull ours "compute_processes" computeProcess "who computes on it; at most 32, most memory first" _.ComputeProcesses
+            oneOfOrNull ours "mig_mode" migModes "whether the board is partitioned; null where it cannot be" migMode
+            objectsOrNull ours "compute_processes" computeProcess "the processes that compute on it; at most 32, most memory first" _.ComputeProcesses
             objectsOrNull ours "mig_devices" migDevice "its MIG instances" _.MigDevices
         |]
     )
@@ -151,8 +151,8 @@ let networkInterface =
             counter ours "tx_packets_total" none "packets sent" _.Counters.Sent.Packets
             counter ours "rx_errors_total" none "errors while receiving" _.Counters.Received.Errors
             counter ours "tx_errors_total" none "errors while sending" _.Counters.Sent.Errors
-            counter ours "rx_dropped_total" none "packets that came in and were dropped" _.Counters.Received.Dropped
-            counter ours "tx_dropped_total" none "packets that were to be sent and were dropped" _.Counters.Sent.Dropped
+            counter ours "rx_dropped_total" none "incoming packets that were dropped" _.Counters.Received.Dropped
+            counter ours "tx_dropped_total" none "outgoing packets that were dropped" _.Counters.Sent.Dropped
         |]
     )
 
@@ -184,17 +184,17 @@ let sample =
                 webapp
                 "cpu_temperature_c"
                 celsius
-                "of the CPU by its most trusted sensor, of several CPUs the hottest; null where no sensor is known to be one's"
+                "of the CPU, by its most trusted sensor; of the hottest of several CPUs; null where no sensor is known to be a CPU's"
                 _.CpuTemperature
-            integerOrNull webapp "cpu_count_logical" none "CPUs on-line" _.CpuCountLogical
+            integerOrNull webapp "cpu_count_logical" none "CPUs online" _.CpuCountLogical
             integerOrNull webapp "cpu_count_physical" none "cores" _.CpuCountPhysical
             counterOrNull webapp "memory_total_bytes" bytes "all memory" (fun s -> s.Memory |> ValueOption.map _.Total)
             counterOrNull webapp "memory_used_bytes" bytes "total less available" (fun s -> s.Memory |> ValueOption.map _.Used)
             counterOrNull webapp "memory_available_bytes" bytes "usable without swapping" (fun s -> s.Memory |> ValueOption.map _.Available)
-            numberOrNull webapp "memory_percent" percent "used of total" (fun s -> s.Memory |> ValueOption.map _.Percent)
+            numberOrNull webapp "memory_percent" percent "used as a share of total" (fun s -> s.Memory |> ValueOption.map _.Percent)
             counterOrNull webapp "swap_total_bytes" bytes "all swap" (fun s -> s.Swap |> ValueOption.map _.Total)
             counterOrNull webapp "swap_used_bytes" bytes "swap in use" (fun s -> s.Swap |> ValueOption.map _.Used)
-            numberOrNull webapp "swap_percent" percent "used of total; 0 without swap" (fun s -> s.Swap |> ValueOption.map _.Percent)
+            numberOrNull webapp "swap_percent" percent "used as a share of total; 0 without swap" (fun s -> s.Swap |> ValueOption.map _.Percent)
             counterOrNull
                 webapp
                 "network_rx_bytes_total"
@@ -208,10 +208,10 @@ let sample =
             objects webapp "fans" fan "the fans" _.Fans
             numberOrNull ours "cpu_steal_percent" percent "time taken by the hypervisor since the previous sample" _.CpuSteal
             numbers ours "cpu_cores_percent" percent "busy share of each CPU since the previous sample, as in /proc/stat" _.CpuCores
-            objectOrNull ours "pressure" pressure "stalls; null where the kernel does not count them" _.Pressure
+            objectOrNull ours "pressure" pressure "pressure stall information; null where the kernel does not record it" _.Pressure
             objects ours "network_interfaces" networkInterface "the tracked interfaces; their counters are cumulative" _.Interfaces
-            counterOrNull ours "tcp_segments_sent_total" none "TCP segments sent, without those that were sent again" _.TcpSent
-            counterOrNull ours "tcp_segments_retransmitted_total" none "TCP segments sent again for want of an answer" _.TcpRetransmitted
+            counterOrNull ours "tcp_segments_sent_total" none "TCP segments sent, without retransmissions" _.TcpSent
+            counterOrNull ours "tcp_segments_retransmitted_total" none "TCP segments retransmitted because no acknowledgement came" _.TcpRetransmitted
             objects ours "infiniband" infinibandPort "the ports of the RDMA fabric" _.Infiniband
             optional
                 (Predicate _.Jobs.IsSome)
@@ -219,7 +219,7 @@ let sample =
                     ours
                     "jobs"
                     JobRows.job
-                    "who uses the GPUs, and what holds each of them back; missing while nobody does and all are well"
+                    "the jobs that use the GPUs, and what holds each back; missing while no job uses one and all GPUs are healthy"
                     (fun s -> s.Jobs.Value.Jobs))
             optional
                 (Predicate _.Jobs.IsSome)
@@ -227,7 +227,7 @@ let sample =
                     ours
                     "verdict"
                     JobRows.verdict
-                    "what holds the machine back: that of its worst job, or a faulty GPU; missing while nobody uses one and all are well"
+                    "what holds the machine back: that of its worst job, or a faulty GPU; missing while no job uses a GPU and all are healthy"
                     (fun s -> s.Jobs.Value.Machine))
         |]
     )
@@ -242,7 +242,7 @@ let partition =
             counter webapp "total_bytes" bytes "all blocks" _.Total
             counter webapp "used_bytes" bytes "total less free blocks" _.Used
             counter webapp "free_bytes" bytes "what ordinary users can still write" _.Free
-            number webapp "percent" percent "used of used and free, as df(1) shows it" _.Percent
+            number webapp "percent" percent "used as a share of used and free, as in df(1)" _.Percent
         |]
     )
 
@@ -267,12 +267,12 @@ let systemInfo =
             text webapp "processor" "the same as `cpu_model`" _.CpuModel
             text webapp "cpu_model" "the model's name in /proc/cpuinfo; empty when unknown" _.CpuModel
             text webapp "hostname" "the machine's own name" _.Hostname
-            integerOrNull webapp "cpu_count_logical" none "CPUs on-line" _.CpuCountLogical
+            integerOrNull webapp "cpu_count_logical" none "CPUs online" _.CpuCountLogical
             integerOrNull webapp "cpu_count_physical" none "cores" _.CpuCountPhysical
             counterOrNull webapp "memory_total_bytes" bytes "all memory" _.MemoryTotal
             counterOrNull webapp "swap_total_bytes" bytes "all swap" _.SwapTotal
             instantOrNull webapp "boot_time" "when the machine started" _.BootTime
-            numberOrNull webapp "uptime_seconds" seconds "for how long it has been up" _.Uptime
+            numberOrNull webapp "uptime_seconds" seconds "time since it started" _.Uptime
             text webapp "platform_full" "`Linux-6.1.0-18-amd64-x86_64-with-glibc2.36`, as Python's platform.platform() writes it" _.Platform
             objects webapp "partitions" partition "file systems on disks" _.Partitions
             objects webapp "interfaces" interfaceAddress "network interfaces" _.Interfaces
@@ -289,7 +289,7 @@ let agent =
             integer webapp "pid" none "its process id" _.Pid
             labels webapp "labels" "the user's labels" _.Labels
             texts webapp "disk_filters" "`--disks` as the user gave them" _.DiskFilters
-            text ours "runtime" "what it runs on, `.NET 10.0.1`" _.Runtime
+            text ours "runtime" "its runtime, `.NET 10.0.1`" _.Runtime
             object' webapp "system_info" systemInfo "the machine's slow facts" _.System
         |]
     )
@@ -307,6 +307,6 @@ let body =
         "body",
         [|
             object' webapp "sample" sample "the machine at one instant" _.Sample
-            written webapp "agent" agent "who sends it" _.Agent
+            written webapp "agent" agent "the sender" _.Agent
         |]
     )

@@ -12,7 +12,7 @@ internal static class BackupCommand
     {
         if (Path.Exists(file))
         {
-            return program.Fail($"\"{file}\" is there already; name a new file");
+            return program.Fail($"\"{file}\" already exists; choose a new file");
         }
 
         return CommandRun.With(

@@ -51,7 +51,7 @@ internal sealed class ServerCommands(AgentClock clock, CommandLineProgram progra
 
             return isRemoved
                 ? program.Print($"Removed {slug} and its samples.\n")
-                : program.Fail($"no server is called \"{slug}\"; list-servers tells which there are");
+                : program.Fail($"there is no server \"{slug}\"; list-servers lists them all");
         });
 
     private (string Text, bool IsGood) Register(SqliteConnection connection, RegisterSettings settings)
@@ -61,7 +61,7 @@ internal sealed class ServerCommands(AgentClock clock, CommandLineProgram progra
         if ((known?.Id ?? Registrations.FreeId(connection)) is not { } id)
         {
             return (
-                $"{RegistrationModule.MostServers} servers are registered, which is as many as there can be; remove-server makes room",
+                $"{RegistrationModule.MostServers} servers are registered, which is the maximum; remove-server makes room",
                 false);
         }
 

@@ -28,7 +28,7 @@ internal static class Database
     public static FSharpResult<SqliteConnection, string> OpenExisting(string path, AgentClock clock) =>
         File.Exists(path)
             ? Open(path, SqliteOpenMode.ReadWrite, clock)
-            : Error($"--database: \"{path}\" is not there; register-server and serve make it");
+            : Error($"--database: \"{path}\" does not exist; register-server and serve create it");
 
     /// <summary>A connection that only reads a database which was opened for writing before.</summary>
     /// <exception cref="SqliteException">It cannot be opened.</exception>
@@ -131,12 +131,12 @@ internal static class Database
     {
         if (Path.GetDirectoryName(Path.GetFullPath(path)) is { Length: > 0 } directory && !Directory.Exists(directory))
         {
-            return Error($"--database: the directory \"{directory}\" is not there; make it first");
+            return Error($"--database: the directory \"{directory}\" does not exist; create it first");
         }
 
         if (Directory.Exists(path))
         {
-            return Error($"--database: \"{path}\" is a directory; name a file");
+            return Error($"--database: \"{path}\" is a directory; choose a file");
         }
 
         SqliteConnection? connection = null;
@@ -182,7 +182,7 @@ internal static class Database
         var tables = Scalar(connection, "SELECT count(*) FROM sqlite_schema");
 
         return owner != Migrations.ApplicationId && (owner != 0 || tables > 0)
-            ? $"--database: \"{path}\" is another program's database; name another file"
+            ? $"--database: \"{path}\" is another program's database; choose another file"
             : version > Migrations.Steps.Length
                 ? $"--database: \"{path}\" was written by a newer {DashboardCli.ProgramName} (format {version}, this one knows {Migrations.Steps.Length}); use that one"
                 : null;

@@ -42,7 +42,7 @@ internal sealed class Guard(Sessions? sessions, string proxyUserHeader)
             return context.Refuse(
                 StatusCodes.Status403Forbidden,
                 "Host is not this machine.",
-                $"\"{context.Request.Host.Host}\": without a password only an IP address or localhost is answered; behind a proxy give --trust-proxy-user");
+                $"\"{context.Request.Host.Host}\": without a password only an IP address or localhost is accepted as host; behind a proxy set --trust-proxy-user");
         }
 
         var isPage = HttpMethods.IsGet(context.Request.Method)
@@ -60,6 +60,6 @@ internal sealed class Guard(Sessions? sessions, string proxyUserHeader)
         return context.Refuse(
             StatusCodes.Status401Unauthorized,
             "Log in first.",
-            sessions is not null ? "POST the password to /login" : $"the proxy in front names no user in {proxyUserHeader}");
+            sessions is not null ? "POST the password to /login" : $"the proxy in front sent no user in {proxyUserHeader}");
     }
 }

@@ -85,7 +85,7 @@ internal sealed class ReadEndpoints(Writer writer, Readers readers, string versi
 
         if (slug.Length == 0)
         {
-            await context.Refuse(StatusCodes.Status400BadRequest, "The query cannot be read.", "server: missing; name one by its slug");
+            await context.Refuse(StatusCodes.Status400BadRequest, "The query cannot be read.", "server: missing; give a server's slug");
             return null;
         }
 

@@ -90,7 +90,7 @@ internal sealed class BodyPool
     }
 }
 
-/// <summary>Samples that went without being delivered.</summary>
+/// <summary>Samples that were dropped without being delivered.</summary>
 /// <param name="Overflowed">Because there was no room for newer ones.</param>
 /// <param name="Refused">Because they were refused for what they are.</param>
 /// <param name="Damaged">Because their bytes did not survive on the disk.</param>

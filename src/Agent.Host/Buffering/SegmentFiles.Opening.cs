@@ -75,7 +75,7 @@ internal sealed partial class SegmentFiles
 
             if (isOther)
             {
-                warn($"{path} is of another version of the spool's format and is left alone");
+                warn($"{path} is in another version of the spool's format and is left alone");
             }
         }
 
@@ -125,6 +125,6 @@ internal sealed partial class SegmentFiles
         keep.Damaged(torn.AsSpan(0, count));
         file.SetLength(segment.Size);
         Torn++;
-        warn($"{segment.Path} ended in a record that was not completely written; it is kept in {keep.DamagedDirectory}");
+        warn($"{segment.Path} ended in an incompletely written record; it is kept in {keep.DamagedDirectory}");
     }
 }

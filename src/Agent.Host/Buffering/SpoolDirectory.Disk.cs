@@ -34,7 +34,7 @@ internal sealed partial class SpoolDirectory
 
         if (failed.Length > 0 && !syncFails)
         {
-            warn($"{failed[0]} may not survive a loss of power: the disk does not confirm what was written");
+            warn($"{failed[0]} may not survive a power failure: the disk does not confirm what was written");
         }
 
         syncFails = failed.Length > 0 || (syncFails && paths.Length == 0);

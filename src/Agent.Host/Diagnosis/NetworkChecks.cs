@@ -102,7 +102,7 @@ internal sealed class NetworkChecks
     public Row Tls(Settings settings, DateTimeOffset now, FSharpValueOption<Exchange> exchange) =>
         handshake is { } result
             ? Diagnosis.Timed(handshakeTook, Diagnosis.Tls(settings, now, result, exchange))
-            : Diagnosis.NotChecked("TLS", "a proxy is in between; see ingest");
+            : Diagnosis.NotChecked("TLS", "the connection goes through a proxy; see ingest");
 
     private TlsFact FactOf(SslStream stream, SslPolicyErrors errors)
     {

@@ -30,7 +30,7 @@ internal sealed partial class Why(Settings settings, AgentClock clock, Signals s
 
         if (report.IsNone)
         {
-            errors.WriteLine($"{Cli.ProgramName}: too little was seen to say anything; look for longer with --seconds");
+            errors.WriteLine($"{Cli.ProgramName}: not enough was seen for a verdict; watch longer with --seconds");
             return Agent.Sender.Why.Failed;
         }
 

@@ -56,7 +56,7 @@ internal sealed class MetricsEndpoint : IDisposable
             {
                 SocketError.AddressAlreadyInUse => "another program listens there already; choose another port",
                 SocketError.AddressNotAvailable => "this machine does not have that address; ip address shows those it has",
-                SocketError.AccessDenied => "this user may not listen there; ports below 1024 are root's",
+                SocketError.AccessDenied => "this user may not listen there; ports below 1024 are reserved for root",
                 SocketError.AddressFamilyNotSupported => "this machine does not speak IPv6; give an IPv4 address",
                 _ => error.Message,
             };

@@ -55,7 +55,7 @@ internal sealed class ScrapeAnswers(
         {
             return Scrape.IsHealthy(interval, age())
                 ? Sentence(200, "ok", request.IsHead, request.KeepsAlive)
-                : Sentence(503, "no sample was taken lately", request.IsHead, request.KeepsAlive);
+                : Sentence(503, "no sample was taken recently", request.IsHead, request.KeepsAlive);
         }
 
         if (!IsAllowed(request))

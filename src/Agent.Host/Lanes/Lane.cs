@@ -193,7 +193,7 @@ internal abstract class Lane : ILane, IDisposable
         {
             overflowing = true;
             Context.Log.Warning(
-                $"{Prefix("", ": ")}{Outbox.Limit} wait for delivery, which is the most that is held: from now on the oldest are dropped for new ones");
+                $"{Prefix("", ": ")}{Outbox.Limit} are waiting for delivery, which is the maximum: from now on the oldest are dropped for new ones");
         }
 
         lost = overflowed;
@@ -205,7 +205,7 @@ internal abstract class Lane : ILane, IDisposable
         {
             overflowing = false;
             Context.Log.Warning(
-                $"{Prefix("", ": ")}the backlog is delivered; {Outbox.Dropped.Overflowed} samples were dropped for lack of room");
+                $"{Prefix("", ": ")}the backlog has been delivered; {Outbox.Dropped.Overflowed} samples were dropped for lack of room");
         }
     }
 

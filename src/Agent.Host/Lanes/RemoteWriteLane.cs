@@ -129,7 +129,7 @@ internal sealed class RemoteWriteLane : Lane
         if (doubtful > 0)
         {
             Context.Log.Warning(
-                $"{Name}: sent again after an answer got lost, samples are refused as known", $"; {doubtful} are most likely there");
+                $"{Name}: samples sent again after a lost answer are refused as duplicates", $"; {doubtful} have most likely arrived");
         }
 
         if (delivery.Fates.Length > refused.Length)
@@ -144,7 +144,7 @@ internal sealed class RemoteWriteLane : Lane
         {
             toldProblem = headers.Problem;
             Context.Log.Warning(toldProblem.Length > 0
-                ? $"{toldProblem}; the headers of before are sent"
+                ? $"{toldProblem}; the previous headers are sent"
                 : $"{Context.Settings.RemoteWrite.Value.HeaderOrigin}: the file can be used again");
         }
     }

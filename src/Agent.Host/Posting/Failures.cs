@@ -36,7 +36,7 @@ internal sealed class Failures(Uri target, Uri? proxy)
             HttpRequestError.SecureConnectionError when causes.Any(static cause => cause is IOException or SocketException) =>
                 NetworkFailure.NewBroken("it was closed during the TLS handshake"),
             HttpRequestError.SecureConnectionError => Tls(causes.Last(static cause => cause is AuthenticationException or HttpRequestException).Message),
-            HttpRequestError.InvalidResponse => NetworkFailure.NewUnreadable("what came back is not HTTP/1.1"),
+            HttpRequestError.InvalidResponse => NetworkFailure.NewUnreadable("it is not HTTP/1.1"),
             HttpRequestError.ConfigurationLimitExceeded => NetworkFailure.NewUnreadable("its headers are too long"),
             _ when socket is { } code => OfSocket(code, words),
             HttpRequestError.ResponseEnded => NetworkFailure.NewBroken("it was closed before the answer was complete"),

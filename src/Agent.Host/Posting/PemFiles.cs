@@ -51,20 +51,20 @@ internal static class PemFiles
 
         return expected switch
         {
-            0 => Failed<X509Certificate2Collection>(flag, $"\"{path}\" holds no PEM certificate"),
+            0 => Failed<X509Certificate2Collection>(flag, $"\"{path}\" contains no PEM certificate"),
             1 when certificates.Count < 1 => Failed<X509Certificate2Collection>(flag, $"the certificate in \"{path}\" is damaged"),
             _ when certificates.Count < expected => Failed<X509Certificate2Collection>(
-                flag, $"of the {expected} certificates in \"{path}\" number {certificates.Count + 1} or a later one is damaged"),
+                flag, $"of the {expected} certificates in \"{path}\", number {certificates.Count + 1} or a later one is damaged"),
             _ => FSharpResult<X509Certificate2Collection, ConfigError>.NewOk(certificates),
         };
     }
 
     private static FSharpResult<string, ConfigError> KeyIn(string flag, string path, string text, string hint) =>
         text.Contains("BEGIN ENCRYPTED PRIVATE KEY-----") || text.Contains("Proc-Type: 4,ENCRYPTED")
-            ? Failed<string>(flag, $"the private key in \"{path}\" has a passphrase, which nobody could type; store it without")
+            ? Failed<string>(flag, $"the private key in \"{path}\" has a passphrase, and nobody is there to type it; store the key without one")
             : text.Contains("PRIVATE KEY-----")
                 ? FSharpResult<string, ConfigError>.NewOk(text)
-                : Failed<string>(flag, $"\"{path}\" holds no PEM private key{hint}");
+                : Failed<string>(flag, $"\"{path}\" contains no PEM private key{hint}");
 
     private static FSharpResult<X509Certificate2, ConfigError> Together(
         string certificate, string key, string path, string keyFlag, string keyPath)
@@ -76,7 +76,7 @@ internal static class PemFiles
         catch (Exception error) when (error is CryptographicException or ArgumentException or NotSupportedException)
         {
             return Failed<X509Certificate2>(
-                keyFlag, $"the private key in \"{keyPath}\" is damaged or belongs to another certificate than that in \"{path}\"");
+                keyFlag, $"the private key in \"{keyPath}\" is damaged or does not belong to the certificate in \"{path}\"");
         }
     }
 

@@ -82,7 +82,7 @@ internal sealed partial class SampleClient : IDisposable
         }
         catch (InvalidDataException)
         {
-            return Exchange.NewFailed(NetworkFailure.NewUnreadable("the answer is not the gzip that it says it is"));
+            return Exchange.NewFailed(NetworkFailure.NewUnreadable("the answer claims to be gzip, but is not"));
         }
         finally
         {

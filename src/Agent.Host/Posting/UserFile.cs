@@ -39,7 +39,7 @@ internal static class UserFile
         }
         catch (UnauthorizedAccessException)
         {
-            return Failed("cannot be read: this user has no permission to");
+            return Failed("cannot be read: permission denied");
         }
         catch (IOException error)
         {

@@ -39,7 +39,7 @@ internal sealed class GpuWatch(SlowSources slow, bool isDryRun, Log log)
     {
         slow.AreGpusReleased = !slow.AreGpusReleased;
         log.Info(slow.AreGpusReleased
-            ? "SIGUSR1: the GPUs are let go of and have no values until the next SIGUSR1"
+            ? "SIGUSR1: the GPUs are released and have no values until the next SIGUSR1"
             : "SIGUSR1: the GPUs are read again");
     }
 }

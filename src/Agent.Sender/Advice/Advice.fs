@@ -202,15 +202,15 @@ module Advice =
     [<CompiledName "Table">]
     let table: Remedy[] =
         [|
-            Cause.HostMissing, "host-missing", "No base URL of the webapp is given.", "Give it with --host or AI_DASHBOARD_HOST."
+            Cause.HostMissing, "host-missing", "No base URL of the webapp is given.", "Set it with --host or AI_DASHBOARD_HOST."
             Cause.SlugMissing,
             "slug-missing",
             "No server slug is given.",
-            "Give the one it is registered under with --server-slug or AI_DASHBOARD_SERVER_SLUG."
+            "Set the slug that this server is registered under with --server-slug or AI_DASHBOARD_SERVER_SLUG."
             Cause.TokenMissing,
             "token-missing",
             "No ingest token is given.",
-            "Put the token that the registration printed into a file, and give that file with --token-file."
+            "Put the token that the registration printed into a file, and pass that file with --token-file."
             Cause.TokenMalformed,
             "token-malformed",
             "The token contains white space or other characters that tokens do not have.",
@@ -221,17 +221,17 @@ module Advice =
             "Correct --token-file, or let the agent's user read that file."
             Cause.TokenExposed,
             "token-exposed",
-            "Others on this machine can see the token.",
-            "Put it into a file with mode 600 and give that file with --token-file."
+            "Other users of this machine can see the token.",
+            "Put it into a file with mode 600 and pass that file with --token-file."
             Cause.Unverified,
             "unverified",
-            "TLS certificates are not verified: anyone on the way can read the token.",
-            "Remove --insecure; for an issuer of your own give its certificate with --ca-file."
+            "TLS certificates are not verified: anyone on the network path can read the token.",
+            "Remove --insecure; if you have your own issuer, pass its certificate with --ca-file."
             Cause.PlainHttp,
             "plain-http",
-            "The token goes to the webapp without encryption: anyone on the way can read it.",
-            "Give an https:// address with --host; on a network that you trust it may stay as it is."
-            Cause.ValueChanged, "value-changed", "A value was changed to make it usable.", "Give a value within the limits."
+            "The token is sent to the webapp without encryption: anyone on the network path can read it.",
+            "Use an https:// address in --host; on a trusted network you can leave it as it is."
+            Cause.ValueChanged, "value-changed", "A value was changed to make it usable.", "Use a value within the limits."
             Cause.TokenRefused,
             "token-refused",
             "The webapp refuses the token: it is wrong, or was rotated.",
@@ -239,7 +239,7 @@ module Advice =
             Cause.ServerDisabled,
             "server-disabled",
             "The webapp knows this server, but it is disabled there.",
-            "Enable the server at the webapp; the agent goes on by itself."
+            "Enable the server at the webapp; the agent then carries on by itself."
             Cause.AccessDenied,
             "access-denied",
             "Something in front of the webapp denies access, or has replaced its answer.",
@@ -250,7 +250,7 @@ module Advice =
             "Check --host and --server-slug, and what the proxy forwards."
             Cause.SlugUnknown,
             "slug-unknown",
-            "The webapp is there, but knows no server with this slug.",
+            "The webapp answers, but it has no server with this slug.",
             "Correct --server-slug, or run register_server SLUG at the webapp."
             Cause.RouteMissing,
             "route-missing",
@@ -258,11 +258,11 @@ module Advice =
             "Correct --host, path prefix included, or have the proxy forward /api/ingest/."
             Cause.MethodRefused,
             "method-refused",
-            "What answers at this URL does not accept POST: it is not the ingest API.",
+            "The service at this URL does not accept POST: it is not the ingest API.",
             "Correct --host, path prefix included, or have the proxy forward /api/ingest/."
             Cause.ProxyRefuses,
             "proxy-refuses",
-            "The proxy on the way does not let requests through, or asks for a login.",
+            "The proxy does not let requests through, or asks for a login.",
             "Correct HTTP_PROXY or HTTPS_PROXY, or name the webapp in NO_PROXY."
             Cause.ForeignService,
             "foreign-service",
@@ -278,44 +278,44 @@ module Advice =
             "Correct --remote-write, path included, or start Prometheus with --web.enable-remote-write-receiver."
             Cause.ReceiverRefuses,
             "receiver-refuses",
-            "What answers refuses every request: most likely it takes remote-write at another path.",
-            "Correct the path in --remote-write (VictoriaMetrics says 400 to any it does not know), or look into its log."
+            "The service at this URL refuses every request: most likely it accepts remote-write at a different path.",
+            "Correct the path in --remote-write (VictoriaMetrics answers 400 to paths that it does not know), or check the receiver's log."
             Cause.HeadersUnusable,
             "headers-unusable",
             "The file of headers for remote-write cannot be used.",
-            "Correct --remote-write-header-file: one header a line as Name: value, readable for the agent's user."
+            "Correct --remote-write-header-file: one header per line as Name: value, readable by the agent's user."
             Cause.Redirected,
             "redirected",
-            "The base URL redirects, and redirects are not followed: they would carry the token along.",
-            "Give the URL that it redirects to as --host, most often https in place of http."
+            "The base URL redirects, and redirects are not followed, because they would pass on the token.",
+            "Use the URL that it redirects to as --host, usually https instead of http."
             Cause.SampleRefused,
             "sample-refused",
-            "The webapp refuses the sample for what is in it.",
+            "The webapp refuses the sample because of its content.",
             "Compare the clocks and the versions of agent and webapp; the webapp's log says more."
             Cause.SampleTooLarge,
             "sample-too-large",
             "The webapp, or a proxy in front of it, says that the sample is too large.",
-            "Raise the proxy's limit of request bodies to 1 MiB, or track less with --disks and --interfaces."
+            "Raise the proxy's limit for request bodies to 1 MiB, or track less with --disks and --interfaces."
             Cause.TooManyRequests,
             "too-many-requests",
             "The webapp, or a proxy in front of it, limits the rate of requests.",
-            "Give a longer --interval, or lift that limit."
+            "Set a longer --interval, or raise that limit."
             Cause.ServerImpatient,
             "server-impatient",
             "The webapp, or a proxy in front of it, gave up waiting for the request.",
-            "Look for a slow or lossy network on the way; the agent tries again by itself."
+            "Check for a slow or lossy network; the agent retries by itself."
             Cause.GatewayFailing,
             "gateway-failing",
-            "A proxy answers, but gets no good answer from the webapp behind it.",
-            "Start the webapp, or correct the proxy; the agent tries again by itself."
+            "A proxy answers, but gets no valid answer from the webapp behind it.",
+            "Start the webapp, or correct the proxy; the agent retries by itself."
             Cause.ServerFailing,
             "server-failing",
             "The webapp reports an internal error.",
-            "See the webapp's log; the agent tries again by itself."
+            "See the webapp's log; the agent retries by itself."
             Cause.UnexpectedAnswer,
             "unexpected-answer",
-            "This is not an answer that the ingest API gives.",
-            "Check what listens at the base URL, and whether a proxy in between answers in its place."
+            "This is not a valid answer of the ingest API.",
+            "Check what listens at the base URL, and whether a proxy in between answers instead."
             Cause.NameUnresolved,
             "name-unresolved",
             "The webapp's host name does not resolve.",
@@ -327,23 +327,23 @@ module Advice =
             Cause.Unreachable,
             "unreachable",
             "The webapp's address cannot be reached from here.",
-            "Check this machine's network and the firewalls on the way."
+            "Check this machine's network and the firewalls in between."
             Cause.NoConnection,
             "no-connection",
             "No connection could be made in time.",
-            "Check for a firewall that drops packets, the port in --host, and whether that machine runs."
+            "Check for a firewall that drops packets, the port in --host, and whether that machine is running."
             Cause.TimedOut,
             "timed-out",
             "No complete answer arrived in time.",
-            "Check for an overloaded webapp or proxy; for a slow network give a longer --timeout."
+            "Check for an overloaded webapp or proxy; on a slow network set a longer --timeout."
             Cause.ConnectionBroken,
             "connection-broken",
             "The connection breaks before the answer is complete.",
             "Check that --host has the right scheme (http or https) and port, and what the proxy's log says."
             Cause.AnswerUnreadable,
             "answer-unreadable",
-            "What answers there does not speak HTTP/1.1 as it should, so it is unknown whether the sample arrived.",
-            "Check the scheme and the port in --host, and what a proxy or firewall in between makes of answers."
+            "The answer is not valid HTTP/1.1, so it is unknown whether the sample arrived.",
+            "Check the scheme and the port in --host, and whether a proxy or firewall in between changes answers."
             Cause.CertificateExpired,
             "certificate-expired",
             "The webapp's certificate has expired.",
@@ -351,68 +351,68 @@ module Advice =
             Cause.CertificateNotYetValid,
             "certificate-not-yet-valid",
             "The webapp's certificate is not valid yet.",
-            "Set this machine's clock, most likely; else look at the certificate."
+            "Most likely this machine's clock is wrong: set it. Otherwise check the certificate."
             Cause.IssuerUnknown,
             "issuer-unknown",
             "The webapp's certificate is from an issuer that this machine does not trust, or its chain is incomplete.",
-            "Give the issuer's certificate with --ca-file, or have the webapp send its intermediate certificates."
+            "Pass the issuer's certificate with --ca-file, or have the webapp send its intermediate certificates."
             Cause.WrongHostName,
             "wrong-host-name",
             "The webapp's certificate is for another host name.",
-            "Use a name that the certificate has in --host, or renew the certificate with this one."
+            "Use a name from the certificate in --host, or have the certificate issued for this one."
             Cause.CertificateRefused,
             "certificate-refused",
-            "The webapp's certificate is revoked, weak, or not made for servers.",
+            "The webapp's certificate is revoked, weak, or not a server certificate.",
             "Have the webapp use a new certificate, with an RSA key of 2048 bits or more and SHA-256."
             Cause.NotTls,
             "not-tls",
-            "What listens there does not speak TLS.",
-            "Give http in place of https in --host, or the port of https."
+            "The service at this address does not speak TLS.",
+            "Use http instead of https in --host, or the port that serves https."
             Cause.ClientCertificateWanted,
             "client-certificate-wanted",
             "The webapp, or a proxy in front, asks for a client certificate.",
-            "Give one with --client-cert and --client-key."
+            "Pass one with --client-cert and --client-key."
             Cause.ClientCertificateRefused,
             "client-certificate-refused",
             "The webapp, or a proxy in front, does not accept the client certificate.",
-            "Check that --client-cert is in date and from an issuer that it trusts."
+            "Check that --client-cert has not expired and is from an issuer that the server trusts."
             Cause.TlsFailed,
             "tls-failed",
-            "TLS cannot be set up with what listens there.",
-            "Check its versions of TLS and its log, and whether it knows this host name."
+            "TLS cannot be set up with the service at this address.",
+            "Check its TLS versions and its log, and whether it knows this host name."
             Cause.ClockSkewed,
             "clock-skewed",
             "This machine's clock and the webapp's differ.",
             "Synchronise both with NTP (timedatectl set-ntp true)."
             Cause.SourceMissing,
             "source-missing",
-            "A file that every Linux has is not there.",
-            "Correct --procfs, and take ProcSubset and similar restrictions out of the agent's unit."
+            "A file that every Linux has is missing.",
+            "Correct --procfs, and remove ProcSubset and similar restrictions from the agent's unit."
             Cause.SourceUnreadable,
             "source-unreadable",
             "A source cannot be read or understood; its fields are null.",
             "Let the agent's user read it; if it is readable, report the text shown here."
-            Cause.NoGpu, "no-gpu", "No NVIDIA GPU is found.", "On a machine without one nothing; else check the slot and lspci."
+            Cause.NoGpu, "no-gpu", "No NVIDIA GPU was found.", "On a machine without a GPU there is nothing to do; otherwise check the slot and lspci."
             Cause.GpuDriverMissing,
             "gpu-driver-missing",
             "The machine has an NVIDIA GPU, but no NVIDIA driver is loaded.",
-            "Install the driver, or load it with modprobe nvidia; dmesg says why it refuses (Secure Boot, nouveau)."
+            "Install the driver, or load it with modprobe nvidia; dmesg says why that fails (Secure Boot, nouveau)."
             Cause.GpuNodesMissing,
             "gpu-nodes-missing",
             "The NVIDIA driver is loaded, but its device nodes are missing.",
-            "In a container or unit let /dev/nvidia* in (docker: --gpus all); on the machine itself run nvidia-smi once as root."
+            "In a container or unit allow /dev/nvidia* (docker: --gpus all); on the machine itself run nvidia-smi once as root."
             Cause.GpuNoPermission,
             "gpu-no-permission",
-            "The agent may not use the GPUs.",
-            "Let its user, unit (DeviceAllow=) or container have /dev/nvidiactl and /dev/nvidia*."
+            "The agent has no permission to use the GPUs.",
+            "Give its user, unit (DeviceAllow=) or container access to /dev/nvidiactl and /dev/nvidia*."
             Cause.GpuVersionMismatch,
             "gpu-version-mismatch",
             "The NVIDIA driver in the kernel and its library have different versions.",
-            "After an update reload the driver or restart the machine; in a container use the library of its host."
+            "After an update reload the driver or restart the machine; in a container use the host's library."
             Cause.GpuLibraryMissing,
             "gpu-library-missing",
-            "The NVIDIA driver is loaded, but its library libnvidia-ml.so.1 cannot be.",
-            "Install it (libnvidia-compute, nvidia-driver-libs), or name it with --nvml-library."
+            "The NVIDIA driver is loaded, but its library libnvidia-ml.so.1 cannot be loaded.",
+            "Install it (libnvidia-compute, nvidia-driver-libs), or pass its path with --nvml-library."
             Cause.GpuLibraryFailing,
             "gpu-library-failing",
             "NVIDIA's library libnvidia-ml fails.",
@@ -428,10 +428,10 @@ module Advice =
             Cause.GpuReaderFailing,
             "gpu-reader-failing",
             "nvidia-smi fails.",
-            "Run nvidia-smi as the agent's user: mostly the driver is not loaded, or does not match its library."
+            "Run nvidia-smi as the agent's user: usually the driver is not loaded, or does not match its library."
             Cause.GpuReaderHanging,
             "gpu-reader-hanging",
-            "nvidia-smi does not end.",
+            "nvidia-smi does not finish.",
             "Look for Xid errors in dmesg: a GPU or the driver hangs; reset the GPU or restart the machine."
             Cause.GpuHidden,
             "gpu-hidden",
@@ -443,45 +443,45 @@ module Advice =
             "Look for Xid 79 in dmesg; reset it with nvidia-smi --gpu-reset or restart the machine, and check power and seat."
             Cause.GpuFieldsUnreadable,
             "gpu-fields-unreadable",
-            "The NVIDIA driver does not tell everything; the missing fields are null.",
-            "Compare with nvidia-smi -q; a value that it shows and the agent lacks is worth a report."
-            Cause.DisksUnmatched, "disks-unmatched", "--disks names disks that this machine does not have.", "Give names that lsblk shows."
+            "The NVIDIA driver does not report everything; the missing fields are null.",
+            "Compare with nvidia-smi -q; please report values that it shows and the agent does not."
+            Cause.DisksUnmatched, "disks-unmatched", "--disks names disks that this machine does not have.", "Use names that lsblk shows."
             Cause.NoDisks,
             "no-disks",
-            "No disk is found: no block device with hardware or a network below it.",
-            "Name the devices to track with --disks."
+            "No disk was found: no block device is backed by hardware or a network.",
+            "List the devices to track with --disks."
             Cause.FirstSample,
             "first-sample",
-            "Disk utilisation is counted between two samples, so the first one has none.",
-            "Wait for the second sample; with --once there is none, unless it is run again and again."
+            "Disk utilisation is measured between two samples, so the first one has none.",
+            "Wait for the second sample; with --once there is none, unless it is run repeatedly."
             Cause.DisksIdle,
             "disks-idle",
             "The tracked disks have been idle since the machine started, while others were busy.",
-            "Name the disks that hold the data with --disks (lsblk)."
+            "List the disks that hold the data with --disks (lsblk)."
             Cause.BusyTimeUncounted,
             "busy-time-uncounted",
             "The kernel does not count how long these disks are busy, so their utilisation is not known.",
-            "Turn the counting on: echo 1 > /sys/block/NAME/queue/iostats."
+            "Turn counting on: echo 1 > /sys/block/NAME/queue/iostats."
             Cause.InterfacesUnmatched,
             "interfaces-unmatched",
             "--interfaces names interfaces that this machine does not have.",
-            "Give names that `ip link` shows."
+            "Use names that `ip link` shows."
             Cause.NoInterfaces,
             "no-interfaces",
             "There is no network interface other than the loopback.",
-            "In a container bind the host's /proc and name it with --procfs."
+            "In a container mount the host's /proc and pass it with --procfs."
             Cause.NoSpool,
             "no-spool",
             "Undelivered samples wait in memory only, and are lost when the agent stops.",
-            "Give a directory with --spool."
+            "Set a directory with --spool."
             Cause.SpoolUnusable, "spool-unusable", "The spool directory cannot be used.", "Create it, and let the agent's user write to it."
             Cause.SpoolInUse,
             "spool-in-use",
             "An agent is using the spool directory right now.",
-            "If that is the service you diagnose, all is well; two agents need two directories."
+            "If that is the service you are diagnosing, all is well; two agents need two directories."
             Cause.SpoolNearlyFull,
             "spool-nearly-full",
-            "The file system of the spool has less room than the spool may need.",
+            "The file system of the spool has less space than the spool may need.",
             "Free some space there, or lower --spool-max-mb."
             Cause.SpoolBacklog,
             "spool-backlog",
@@ -490,21 +490,21 @@ module Advice =
             Cause.InContainer,
             "in-container",
             "The agent runs in a container and reads the container's own files, which hide the host's network and processes.",
-            "Bind the host's /proc, /sys and / into it and name them with --procfs, --sysfs and --rootfs."
+            "Mount the host's /proc, /sys and / into it and pass them with --procfs, --sysfs and --rootfs."
             Cause.ProcessesHidden,
             "processes-hidden",
             "The processes of other users are hidden from the agent, so it counts only its own.",
-            "Take ProtectProc out of the agent's unit, or mount /proc without hidepid."
+            "Remove ProtectProc from the agent's unit, or mount /proc without hidepid."
             Cause.JobsHidden,
             "jobs-hidden",
-            "Processes that use the GPUs cannot be seen, so nobody is told who uses them and what holds their jobs back.",
-            "Give a container the host's processes (--pid=host, in Kubernetes hostPID: true); elsewhere mount /proc without hidepid."
+            "Processes that use the GPUs cannot be seen, so it is unknown who uses them and what holds their jobs back.",
+            "Give a container the host's PID namespace (--pid=host, in Kubernetes hostPID: true); elsewhere mount /proc without hidepid."
             Cause.JobsInPart,
             "jobs-in-part",
-            "Of other users' jobs, bytes read and written (io) or the names of Slurm jobs (environ) may not be read; the rest is told.",
-            "Nothing, if that will do; else give the service the drop-in jobs.conf, which says how, or a container --cap-add=SYS_PTRACE."
-            Cause.NotChecked, "not-checked", "This could not be checked.", "Mend what is wrong first."
-            Cause.LeftOut, "left-out", "With --dry-run nothing is sent.", "Run --doctor without --dry-run to check the whole way."
+            "For other users' jobs, bytes read and written (io) or the names of Slurm jobs (environ) cannot be read; everything else is reported.",
+            "If that is enough, do nothing; otherwise install the drop-in jobs.conf, which says how, or start the container with --cap-add=SYS_PTRACE."
+            Cause.NotChecked, "not-checked", "This could not be checked.", "Fix what is wrong first."
+            Cause.LeftOut, "left-out", "With --dry-run nothing is sent.", "Run --doctor without --dry-run to check everything."
         |]
         |> Array.map (fun (cause, key, wrong, fix) ->
             {

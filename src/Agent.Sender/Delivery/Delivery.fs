@@ -67,13 +67,13 @@ type TlsFault =
 
         match fault with
         | Expired(subject, notAfter, now) ->
-            $"certificate expired: that of {shown subject} was valid until {instant notAfter}, this machine's clock says {instant now}"
+            $"certificate expired: the certificate of {shown subject} was valid until {instant notAfter}, this machine's clock says {instant now}"
         | NotYetValid(subject, notBefore, now) ->
-            $"certificate not yet valid: that of {shown subject} is valid from {instant notBefore}, this machine's clock says {instant now}"
+            $"certificate not yet valid: the certificate of {shown subject} is valid from {instant notBefore}, this machine's clock says {instant now}"
         | UnknownIssuer(subject, issuer) when subject = issuer ->
-            $"unknown issuer: {shown subject} signed its certificate itself, and it is not trusted here"
+            $"unknown issuer: {shown subject} has a self-signed certificate, which is not trusted here"
         | UnknownIssuer(subject, issuer) ->
-            $"unknown issuer: the certificate of {shown subject} goes back to {shown issuer}, which is not trusted here"
+            $"unknown issuer: the certificate of {shown subject} chains up to {shown issuer}, which is not trusted here"
         | WrongName(host, [||]) ->
             $"wrong host name: the certificate has no subject alternative name, so it is not for {shown host} (a common name does not count)"
         | WrongName(host, names) ->
@@ -86,10 +86,10 @@ type TlsFault =
                     ""
 
             $"wrong host name: the certificate is for {first}{rest}, not for {shown host}"
-        | Revoked subject -> $"certificate revoked: that of {shown subject}"
-        | BadCertificate(subject, problem) -> $"certificate refused: that of {shown subject}: {shown problem}"
-        | NotTls -> "no TLS: what answers there does not speak it, or there is a proxy in between"
-        | ClientCertificateWanted -> "client certificate wanted: the server asks for one, and none was given"
+        | Revoked subject -> $"certificate revoked: the certificate of {shown subject}"
+        | BadCertificate(subject, problem) -> $"certificate refused: the certificate of {shown subject}: {shown problem}"
+        | NotTls -> "no TLS: the server does not speak it, or there is a proxy in between"
+        | ClientCertificateWanted -> "client certificate required: the server asks for one, and none was given"
         | ClientCertificateRefused detail -> $"client certificate refused by the server: {shown detail}"
         | Handshake detail -> $"handshake: {shown detail}"
 
@@ -174,8 +174,8 @@ module Tls =
     let private problemText (problem: string) =
         match problem with
         | "NotSignatureValid" -> "its signature is wrong"
-        | "NotValidForUsage" -> "it is not made for servers"
-        | "InvalidBasicConstraints" -> "a signer of it must not sign certificates"
+        | "NotValidForUsage" -> "it is not a server certificate"
+        | "InvalidBasicConstraints" -> "one of its issuers must not sign certificates"
         | "HasWeakSignature" -> "it is signed with SHA-1 or an older hash"
         | "HasWeakKey" -> $"its RSA key has fewer than {SmallestRsaKey} bits"
         | "ExplicitDistrust" -> "this machine is told not to trust it"
@@ -240,13 +240,13 @@ module Tls =
         elif has "alert" && (has "certificate" || has "unknown ca" || has "access denied") then
             TlsFault.ClientCertificateRefused reason
         elif has "protocol version" || has "unsupported protocol" then
-            TlsFault.Handshake "the server offers no version of TLS that is accepted here"
+            TlsFault.Handshake "the server offers no TLS version that is accepted here"
         elif has "handshake failure" then
-            TlsFault.Handshake "the server refuses it; it may want other ciphers or a client certificate"
+            TlsFault.Handshake "the server rejects it; it may require other ciphers or a client certificate"
         elif has "unrecognized name" then
             TlsFault.Handshake "the server does not know this host name"
         elif reason = "" then
-            TlsFault.Handshake "it was broken off"
+            TlsFault.Handshake "it was aborted"
         else
             TlsFault.Handshake reason
 
@@ -285,8 +285,8 @@ type NetworkFailure =
         | TimedOut limit -> $"no complete answer within {seconds limit} s"
         | Broken detail -> $"the connection broke: {detail}"
         | Unreadable detail -> $"the answer cannot be read: {detail}"
-        | ProxyRefused(proxy, "") -> $"the proxy {proxy} does not let it through"
-        | ProxyRefused(proxy, status) -> $"the proxy {proxy} does not let it through: HTTP {status}"
+        | ProxyRefused(proxy, "") -> $"the proxy {proxy} does not let the request through"
+        | ProxyRefused(proxy, status) -> $"the proxy {proxy} does not let the request through: HTTP {status}"
         | Tls(fault, others) ->
             Array.append [| fault |] others
             |> Array.map string

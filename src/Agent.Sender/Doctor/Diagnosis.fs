@@ -251,7 +251,7 @@ module Diagnosis =
 
     let private tokenRow (settings: Settings) (token: Result<string, ConfigError> voption) =
         match token with
-        | ValueSome(Ok "") -> good "token" "given, and in one piece"
+        | ValueSome(Ok "") -> good "token" "given and well-formed"
         | ValueSome(Ok warning) -> doubtful "token" Cause.TokenExposed warning
         | ValueSome(Error error) when error = Settings.missingToken -> bad "token" Cause.TokenMissing ""
         // The words of Settings; all others are about the file.
@@ -260,7 +260,7 @@ module Diagnosis =
         | ValueSome(Error error) -> bad "token" Cause.TokenUnreadable error.Message
         | ValueNone when isMissing settings "--token" -> absent settings "token" Cause.TokenMissing ""
         | ValueNone when needsNone settings -> leftOut "token"
-        | ValueNone -> notChecked "token" "it is given; host or slug are not"
+        | ValueNone -> notChecked "token" "the token is given, host or slug are not"
 
     /// What the user chose. `token` is what opening it came to: a warning or nothing, or an error; none when host or slug
     /// are missing as well.
@@ -345,7 +345,7 @@ module Diagnosis =
             match certificateFault now fact with
             | ValueSome _ when settings.Insecure -> good "TLS" described
             // Who else is trusted, only a real request can tell.
-            | ValueSome Cause.IssuerUnknown when settings.CaFile <> "" -> notChecked "TLS" $"against --ca-file; {described}"
+            | ValueSome Cause.IssuerUnknown when settings.CaFile <> "" -> notChecked "TLS" $"only a real request uses --ca-file; {described}"
             | ValueSome cause -> bad "TLS" cause described
             | ValueNone -> good "TLS" described
         | _, Error failure -> ofFailure "TLS" failure
@@ -386,7 +386,7 @@ module Diagnosis =
     [<CompiledName "Headers">]
     let headers (opened: Result<string, ConfigError>) : Row =
         match opened with
-        | Ok "" -> good "headers" "given, and in one piece"
+        | Ok "" -> good "headers" "given and well-formed"
         | Ok warning -> doubtful "headers" Cause.TokenExposed warning
         | Error error -> bad "headers" Cause.HeadersUnusable error.Message
 
@@ -401,7 +401,7 @@ module Diagnosis =
                 Finding = oneLine $"{remedy.Wrong} ({reason})"
                 Fix = remedy.Fix
             }
-        | _ -> good "remote-write" $"{url} takes requests; that it keeps samples, only a query there can show"
+        | _ -> good "remote-write" $"{url} accepts requests; only a query there can show that it stores samples"
 
     // ---- Sources -----------------------------------------------------------------------------------------------------
 
@@ -409,7 +409,7 @@ module Diagnosis =
     [<CompiledName "Source">]
     let source (check: string) (needed: bool) (result: Result<int, SourceError>) : Row =
         match result with
-        | Ok 0 when needed -> doubtful check Cause.SourceUnreadable "it holds no value"
+        | Ok 0 when needed -> doubtful check Cause.SourceUnreadable "it has no values"
         | Ok 0 -> good check "this machine has none"
         | Ok fields -> good check (plural fields "field")
         | Error(SourceError.Absent path) when needed -> bad check Cause.SourceMissing path
@@ -460,7 +460,7 @@ module Diagnosis =
                 match surroundings.Devices with
                 | ValueSome count -> $"""{plural count "NVIDIA device"} on the PCI bus"""
                 | ValueNone when isUnseen -> ()
-                | ValueNone -> "the PCI bus cannot be looked at"
+                | ValueNone -> "the PCI bus cannot be read"
 
                 if isUnseen then
                     ()
@@ -562,7 +562,7 @@ module Diagnosis =
     let gpus (fact: GpuFact) : Row =
         match gpuTrouble fact with
         | ValueSome struct (result, cause, detail) -> trouble result "GPUs" cause detail
-        | ValueNone when fact.Reader = GpuReader.None -> good "GPUs" "not read, as --gpu-source none says"
+        | ValueNone when fact.Reader = GpuReader.None -> good "GPUs" "not read, because of --gpu-source none"
         | ValueNone -> good "GPUs" $"{gpuNames fact} ({byWhom fact})"
 
     /// What the line at the start says of GPUs, before anybody has told of them.
@@ -611,7 +611,7 @@ module Diagnosis =
 
         let others =
             if all.Length = 0 then
-                "there is none at all"
+                "there are none at all"
             else
                 $"there are {namesOf all}"
 
@@ -677,11 +677,11 @@ module Diagnosis =
     /// Whether undelivered samples can be kept.
     [<CompiledName "SpoolDirectory">]
     let spoolDirectory (fact: SpoolFact) : Row =
-        let waiting = $"{mebibytes fact.Backlog} wait"
+        let waiting = $"{mebibytes fact.Backlog} waiting"
 
         let room =
             match fact.Free with
-            | ValueSome free -> $"{mebibytes free} free of at most {mebibytes fact.Limit} needed"
+            | ValueSome free -> $"{mebibytes free} free, at most {mebibytes fact.Limit} needed"
             | ValueNone -> $"at most {mebibytes fact.Limit} needed"
 
         if fact.Path = "" then
@@ -693,11 +693,11 @@ module Diagnosis =
         elif fact.Free |> ValueOption.exists (fun free -> free + fact.Backlog < fact.Limit) then
             doubtful "spool" Cause.SpoolNearlyFull $"{fact.Path}: {room}"
         elif fact.OtherVersions > 0 then
-            doubtful "spool" Cause.SpoolBacklog $"""{fact.Path}: {plural fact.OtherVersions "segment"} of another version of the agent"""
+            doubtful "spool" Cause.SpoolBacklog $"""{fact.Path}: {plural fact.OtherVersions "segment"} from another version of the agent"""
         elif fact.Backlog > 0UL<B> then
             doubtful "spool" Cause.SpoolBacklog $"{fact.Path}: {waiting}"
         else
-            good "spool" $"{fact.Path}: nothing waits, {room}"
+            good "spool" $"{fact.Path}: nothing is waiting, {room}"
 
     let private managers = [ "docker"; "kubepods"; "containerd"; "libpod"; "lxc"; "machine.slice" ]
 

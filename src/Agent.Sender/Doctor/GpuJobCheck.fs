@@ -19,16 +19,16 @@ let row (directory: string) (found: Result<GpuJobFile[], SourceError>) : Row =
         { Diagnosis.source Check false (Error error) with
             Finding = string error
             Fix =
-                "Have the scheduler's prolog write a file for each GPU there, with the id of a job on each line, that the agent's user may read; docs/prometheus.md has an example."
+                "Have the scheduler's prolog write one file per GPU there, with one job id per line, readable by the agent's user; docs/prometheus.md has an example."
         }
     | Ok files ->
         let jobs = files |> Array.collect _.Jobs |> Array.distinct
 
         let finding =
             if files.Length = 0 then
-                $"{directory} names no GPU at present"
+                $"{directory} has no files for GPUs at present"
             else
-                $"""{directory} names {plural jobs.Length "job"} on {plural files.Length "GPU"}"""
+                $"""{directory} lists {plural jobs.Length "job"} on {plural files.Length "GPU"}"""
 
         { Diagnosis.source Check false (Ok 1) with
             Finding = finding

@@ -31,7 +31,7 @@ type JobFact =
 module JobDiagnosis =
     let private holders (count: int) =
         match count with
-        | 0 -> "nobody uses the GPUs now"
+        | 0 -> "no process uses the GPUs now"
         | 1 -> "1 process uses GPUs"
         | count -> $"{count} processes use GPUs"
 
@@ -65,12 +65,12 @@ module JobDiagnosis =
     [<CompiledName "Jobs">]
     let jobs (fact: JobFact) : Row =
         if not fact.HasGpus then
-            Diagnosis.good "jobs" "none without GPUs"
+            Diagnosis.good "jobs" "none, because there are no GPUs"
         elif fact.Unseen > 0 then
-            Diagnosis.doubtful "jobs" Cause.JobsHidden $"{fact.Unseen} of {fact.Holders} processes that the driver names"
+            Diagnosis.doubtful "jobs" Cause.JobsHidden $"{fact.Unseen} of {fact.Holders} processes that the driver reports"
         // Of processes outside of a container the driver may say nothing at all.
         elif fact.Holders = 0 && fact.IsBusy && fact.IsApart then
-            Diagnosis.doubtful "jobs" Cause.JobsHidden "GPUs are at work, and the driver names no process"
+            Diagnosis.doubtful "jobs" Cause.JobsHidden "GPUs are busy, but the driver reports no process"
         elif not (fact.Io && fact.Environment) then
             Diagnosis.doubtful "jobs" Cause.JobsInPart $"{holders fact.Holders}; {reach fact}"
         else

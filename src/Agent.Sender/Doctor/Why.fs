@@ -178,7 +178,7 @@ module Why =
 
         [|
             if report.Jobs.Length = 0 then
-                plain "No job on a GPU was seen. The machine:"
+                plain "No job on a GPU was found. The machine:"
                 yield! verdictLines width now report.Machine
             else
                 for index, judged in Array.indexed report.Jobs do

@@ -70,7 +70,7 @@ let writeAgent (sink: MetricSink) (state: AgentState) : unit =
         sink.Label("source", source.Source)
         sink.Whole(if source.IsGood then 1UL else 0UL)
 
-    sink.Family("ai_dashboard_source_duration_seconds", MetricKind.Gauge, "What the newest reading of a source took.")
+    sink.Family("ai_dashboard_source_duration_seconds", MetricKind.Gauge, "How long the newest reading of a source took.")
 
     for source in state.Sources do
         match source.Duration with
@@ -89,7 +89,7 @@ let writeAgent (sink: MetricSink) (state: AgentState) : unit =
     each "ai_dashboard_backlog_samples" MetricKind.Gauge "Samples that wait for delivery." (fun d -> d.Waiting)
     each "ai_dashboard_samples_delivered_total" MetricKind.Counter "Samples delivered." (fun d -> d.Delivered)
 
-    sink.Family("ai_dashboard_samples_dropped_total", MetricKind.Counter, "Samples that went without being delivered.")
+    sink.Family("ai_dashboard_samples_dropped_total", MetricKind.Counter, "Samples that were dropped without being delivered.")
 
     for destination in state.Destinations do
         let dropped reason (count: int64) =
@@ -113,8 +113,8 @@ let writeAgent (sink: MetricSink) (state: AgentState) : unit =
 
     eachKnown
         "ai_dashboard_samples_unconfirmed_total"
-        "Samples most likely delivered: the answer got lost, and sent again they were refused as known."
+        "Samples most likely delivered: the answer was lost, and sent again they were refused as duplicates."
         (fun d -> d.Unconfirmed)
 
-    eachKnown "ai_dashboard_series_refused_total" "Series that the destination refused in samples whose other series it took." (fun d ->
+    eachKnown "ai_dashboard_series_refused_total" "Series that the destination refused in samples whose other series it accepted." (fun d ->
         d.RefusedSeries)

@@ -111,14 +111,14 @@ module Scrape =
                      505
                  else
                      400),
-                "HTTP/1.1 is spoken here"
+                "only HTTP/1.1 and HTTP/1.0 are supported"
             )
         | [| "GET" | "HEAD" as verb; target; version |] ->
             let length' = header "Content-Length" headers
 
             // What follows a request with a body could not be told from the body.
             if (length' <> "" && length' <> "0") || header "Transfer-Encoding" headers <> "" then
-                ScrapeInput.Bad(400, "a request for metrics has no body")
+                ScrapeInput.Bad(400, "a request for metrics must not have a body")
             else
                 ScrapeInput.Request
                     {
@@ -133,8 +133,8 @@ module Scrape =
                             else
                                 hasToken "Connection" "keep-alive"
                     }
-        | [| _; _; _ |] -> ScrapeInput.Bad(405, "GET and HEAD are answered here")
-        | _ -> ScrapeInput.Bad(400, "this is not HTTP")
+        | [| _; _; _ |] -> ScrapeInput.Bad(405, "only GET and HEAD are allowed")
+        | _ -> ScrapeInput.Bad(400, "this is not an HTTP request")
 
     /// Makes sense of what has arrived on a connection since its last request.
     [<CompiledName "Read">]

@@ -128,7 +128,7 @@ module RemoteDelivery =
 
         match answer.Status with
         | status when status >= 200 && status <= 299 && isPage answer ->
-            Verdict.Ended(Outcome.Hold $"HTTP {status} with a page: something else than a receiver answers at this address", false)
+            Verdict.Ended(Outcome.Hold $"HTTP {status} with a page: something other than a receiver answers at this address", false)
         | status when status >= 200 && status <= 299 -> Verdict.Taken
         // 409 is Thanos's word for samples out of order.
         | 400

@@ -140,7 +140,7 @@ type Settings =
         GpuJobDirectory: string
         /// No TLS verification.
         Insecure: bool
-        /// PEM certificates of issuers to trust beside the system's; empty for none.
+        /// PEM certificates of issuers to trust in addition to the system's; empty for none.
         CaFile: string
         /// PEM certificate to show to the webapp; empty for none.
         ClientCertificate: string
@@ -310,11 +310,11 @@ module Settings =
         if not isToken then
             Error "is not a header of the form Name: value"
         elif ownHeaders.Contains name then
-            Error $"gives {name}, which the agent sets itself; take it out"
+            Error $"sets {name}, which the agent sets itself; remove it"
         elif value = "" then
-            Error $"gives {name} no value"
+            Error $"has no value for {name}"
         elif value |> String.exists (fun c -> c < ' ' || c > '~') then
-            Error $"gives {name} a value with control or non-ASCII characters"
+            Error $"has a value with control or non-ASCII characters for {name}"
         else
             Ok(struct (name, Secret value))
 
@@ -702,7 +702,7 @@ module Settings =
                 | ValueSome key, ValueNone ->
                     Error
                         [
-                            errorWithoutText key "a private key goes with a certificate; give --client-cert too"
+                            errorWithoutText key "a private key needs a certificate; set --client-cert too"
                         ]
                 | _ -> Ok()
 
@@ -724,7 +724,7 @@ module Settings =
                 | ValueSome listen, _ when isSet "--once" || isSet "--dry-run" ->
                     Error
                         [
-                            errorWithoutText listen "--once and --dry-run serve nobody; leave one of them out"
+                            errorWithoutText listen "--once and --dry-run serve no metrics; leave one of them out"
                         ]
                 | ValueSome listen, ValueNone ->
                     match listenOf listen with
@@ -733,7 +733,7 @@ module Settings =
                             [
                                 error
                                     listen
-                                    "an address of this machine alone, and others may read the metrics there; give --listen-token-file too"
+                                    "a loopback address, so others can read the metrics there; set --listen-token-file too"
                             ]
                     | _ -> Ok()
                 | _ -> Ok()
@@ -743,19 +743,19 @@ module Settings =
                 | ValueNone, ValueSome file ->
                     Error
                         [
-                            errorWithoutText file "there is nobody to send headers to without --remote-write"
+                            errorWithoutText file "the headers have no receiver without --remote-write"
                         ]
                 | ValueSome url, _ when isSet "--once" || isSet "--dry-run" ->
                     Error
                         [
-                            errorWithoutText url "--once and --dry-run are about the webapp alone; leave one of them out"
+                            errorWithoutText url "--once and --dry-run only concern the webapp; leave one of them out"
                         ]
                 | _ -> Ok()
 
             and! () =
                 match given "--json" with
                 | ValueSome json when isSet "--json" && not (isSet "--doctor" || isSet "--why") ->
-                    Error [ errorWithoutText json "only --doctor and --why print JSON of their own" ]
+                    Error [ errorWithoutText json "only --doctor and --why print a report as JSON" ]
                 | _ -> Ok()
 
             and! () =
@@ -763,7 +763,7 @@ module Settings =
                 | ValueSome seconds, _ when not (isSet "--why") ->
                     Error
                         [
-                            errorWithoutText seconds "only --why watches for some time; add --why, or leave it out"
+                            errorWithoutText seconds "only --why watches for a while; add --why, or leave it out"
                         ]
                 | _, ValueSome doctor when isSet "--why" && isSet "--doctor" ->
                     Error
@@ -799,7 +799,7 @@ module Settings =
             match given "--gpu-job-directory" with
             | ValueSome directory when listen.IsNone && receiver.IsNone ->
                 warnings.Add
-                    $"{directory.Origin}: only metrics have the scheduler's jobs, and there are none without --listen or --remote-write"
+                    $"{directory.Origin}: only metrics show the scheduler's jobs, and there are no metrics without --listen or --remote-write"
             | _ -> ()
 
             let target =

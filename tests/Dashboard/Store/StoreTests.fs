@@ -148,7 +148,7 @@ let tests =
                 File.WriteAllText(path, String('x', 5000))
                 Expect.stringContains (refusal path) path "the sentence"
                 Expect.equal (File.ReadAllText path) (String('x', 5000)) "its text"
-                Expect.stringContains (refusal (place.File "no/such/a.db")) "is not there; make it first" "the sentence"
+                Expect.stringContains (refusal (place.File "no/such/a.db")) "does not exist; create it first" "the sentence"
 
             testCase "a database of a newer format is refused"
             <| fun () ->
