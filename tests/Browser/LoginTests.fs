@@ -27,7 +27,7 @@ let tests =
                         page.See "#password"
                         Expect.stringContains page.Page.Url "/login" "sent to the log-in"
                         enter page "wrong"
-                        page.See "text=That is not the password."
+                        page.See "text=Wrong password."
                         enter page password
                         page.See ".machine-head"
                         Expect.stringEnds page.Page.Url "/servers/gpu-box-01" "back where it was meant to go"

@@ -21,7 +21,7 @@ async function answer(path, signal) {
   } catch (reason) {
     if (signal?.aborted) throw reason;
     if (limit.aborted) throw new ApiError(0, "The dashboard does not answer.", `${path} took longer than ${LIMIT / 1000} seconds.`);
-    throw new ApiError(0, "The dashboard cannot be reached.", "Is ai-dashboard running, and the network up? This page tries again by itself.");
+    throw new ApiError(0, "The dashboard cannot be reached.", "Is ai-dashboard running, and the network up? This page retries by itself.");
   }
 }
 
@@ -40,7 +40,7 @@ export async function get(path, signal) {
   throw new ApiError(
     response.status,
     body?.error ?? `The dashboard answered with status ${response.status}.`,
-    body?.detail ?? (response.ok ? "The answer is not JSON: does a proxy in front answer in its place?" : ""),
+    body?.detail ?? (response.ok ? "The answer is not JSON: is a proxy in front answering instead?" : ""),
   );
 }
 

@@ -17,8 +17,8 @@ function what(server) {
 }
 
 const SENTENCES = {
-  never: "Registered, and no sample has come yet. Start its agent with the token that was printed at registration.",
-  disabled: "Disabled: samples of this machine are refused.",
+  never: "Registered, but no sample has arrived yet. Start its agent with the token that was printed at registration.",
+  disabled: "Disabled: samples from this machine are refused.",
 };
 
 function reasonOf(server) {

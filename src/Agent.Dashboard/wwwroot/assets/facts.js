@@ -25,7 +25,7 @@ function factsOf(server, sample) {
     fact("CPU", [info.cpu_model, cores.join(", ")].filter(Boolean).join(" · ")),
     fact("Memory", info.memory_total_bytes ? `${format.bytes(info.memory_total_bytes)}${info.swap_total_bytes ? `, swap ${format.bytes(info.swap_total_bytes)}` : ""}` : null),
     fact("System", [info.os_name, info.os_release, info.machine].filter(Boolean).join(" ")),
-    fact("Up for", booted === null ? null : format.span(booted)),
+    fact("Uptime", booted === null ? null : format.span(booted)),
     fact("Agent", agent.version ? `${agent.version}${server.expected_interval_seconds ? `, every ${format.plain(Math.round(server.expected_interval_seconds * 10) / 10)} s` : ""}` : null),
     fact("Labels", labels.join(" ")),
     fact("Address", info.interfaces?.map((one) => one.ipv4 && `${one.name} ${one.ipv4}`).filter((text) => text && !text.startsWith("lo ")).slice(0, 3).join(", ")),
@@ -45,7 +45,7 @@ export function head(slug) {
   const element = h(
     "header",
     { class: "machine-head" },
-    h("nav", { "aria-label": "Where this is" }, h("a", { href: "/" }, "Fleet"), h("span", { "aria-hidden": "true" }, "/"), h("span", { "aria-current": "page" }, slug)),
+    h("nav", { "aria-label": "Breadcrumb" }, h("a", { href: "/" }, "Fleet"), h("span", { "aria-hidden": "true" }, "/"), h("span", { "aria-current": "page" }, slug)),
     h("div", { class: "head-row" }, h("div", {}, name, under), h("div", { class: "head-state" }, h("div", {}, label, age), reason)),
     about,
   );
@@ -54,9 +54,9 @@ export function head(slug) {
     setPill(label, shownAs(current));
     element.dataset.state = current.state;
     const said = {
-      never: "Registered, and no sample has come yet.",
-      disabled: "Disabled: samples of this machine are refused.",
-      stale: `No sample for ${format.span(current.age_seconds)}. Is the agent running? ai-dashboard-agent --doctor tells.`,
+      never: "Registered, but no sample has arrived yet.",
+      disabled: "Disabled: samples from this machine are refused.",
+      stale: `No sample for ${format.span(current.age_seconds)}. Is the agent running? ai-dashboard-agent --doctor finds out.`,
     };
     write(reason, said[current.state] ?? current.latest?.reason ?? "");
     write(age, format.ago(current.age_seconds));

@@ -109,7 +109,7 @@ function arrange() {
   nothing.hidden = shown > 0 || cards.size === 0;
   if (!nothing.hidden) {
     nothing.replaceChildren(
-      h("p", {}, words.length > 0 ? `No machine matches “${search.value.trim()}”${chosen === "all" ? "" : ` among those that are ${nameOf(chosen)}`}.` : "No machine is in this state now."),
+      h("p", {}, words.length > 0 ? `No machine matches “${search.value.trim()}”${chosen === "all" ? "" : ` among those in state ${nameOf(chosen)}`}.` : "No machine is in this state right now."),
       h("button", { class: "button", type: "button", onclick: reset }, "Show all"),
     );
   }

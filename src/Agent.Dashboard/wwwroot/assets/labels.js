@@ -3,16 +3,16 @@
 import { h } from "./dom.js";
 
 export const LABELS = {
-  "memory-pressure": "Memory is short: pages are swapped or about to be",
+  "memory-pressure": "Memory is running out: pages are being swapped or soon will be",
   "io-bound": "The GPUs wait for the disks",
   "cpu-bound": "The GPUs wait for the CPU",
-  underutilized: "The GPUs have room; check data loader and batch size",
+  underutilized: "The GPUs are not fully used; check data loader and batch size",
   "mixed-cpu-gpu": "CPU and GPUs are both busy",
   "mixed-io-gpu": "Disks and GPUs are both busy",
-  mixed: "Several parts are busy at once",
-  balanced: "No part is near its limit",
+  mixed: "Several components are busy at once",
+  balanced: "No component is near its limit",
   "gpu-bound": "The GPUs are saturated: as it should be",
-  idle: "Nothing runs",
+  idle: "Nothing is running",
 };
 
 const STATES = { stale: "stale", never: "never seen", disabled: "disabled" };

@@ -39,7 +39,7 @@ export function strip() {
   const reading = h("p", { class: "strip-reading" });
   return {
     id: "bottleneck",
-    title: "Where did the time go",
+    title: "Where the time went",
     level: "h2",
     wide: true,
     height: 74,
@@ -48,7 +48,7 @@ export function strip() {
     draw(record, view) {
       return {
         series: [rectangles([{ runs: record.runs }], view, (run) => colourOf(run.label))],
-        empty: record.runs.length === 0 ? "No samples in this stretch of time" : null,
+        empty: record.runs.length === 0 ? "No samples in this time range" : null,
         axis: { type: "value", min: 0, max: 1, interval: 1, splitLine: { show: false }, axisLabel: { show: false } },
       };
     },

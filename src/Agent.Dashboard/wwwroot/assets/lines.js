@@ -127,7 +127,7 @@ export function lines(spec) {
       });
       return {
         series,
-        empty: none ? (record.time.length === 0 ? "No samples in this stretch of time" : (spec.missing ?? "Not reported by this machine")) : null,
+        empty: none ? (record.time.length === 0 ? "No samples in this time range" : (spec.missing ?? "Not reported by this machine")) : null,
         axis: { type: "value", ...axis, axisLabel: { formatter: (value) => spec.format(value) } },
       };
     },

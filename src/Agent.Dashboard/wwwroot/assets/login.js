@@ -15,7 +15,7 @@ async function send(form) {
   if (answer === null) return { message: "The dashboard cannot be reached.", advice: "Is it running? Try again." };
   // The redirect after the right password, which a script may not look into.
   if (answer.type === "opaqueredirect") return null;
-  if (answer.status === 401) return { message: "That is not the password.", advice: "Ask whoever runs this dashboard." };
+  if (answer.status === 401) return { message: "Wrong password.", advice: "Ask whoever runs this dashboard." };
   const said = await answer.json().catch(() => ({}));
   return { message: said.error ?? `The dashboard answered with status ${answer.status}.`, advice: said.detail ?? "" };
 }

@@ -50,7 +50,7 @@ gpuSection.append(gpus.element);
 const help = h(
   "p",
   { id: "keys", class: "hint" },
-  "Drag across a chart to look closer; double-click goes back. With the keyboard: arrows move the cursor, + and − zoom, Page Up and Page Down move in time, Escape goes back.",
+  "Drag across a chart to zoom in; double-click to go back. With the keyboard: arrows move the cursor, + and − zoom, Page Up and Page Down move in time, Escape goes back.",
 );
 
 const nothingHere = h("div", { class: "notice quiet", hidden: true });
@@ -64,7 +64,7 @@ function sayIfEmpty() {
   nothingHere.hidden = record.time.length > 0 || !(last > 0);
   if (nothingHere.hidden) return;
   nothingHere.replaceChildren(
-    h("div", {}, h("strong", {}, "No samples in this stretch of time."), h("p", {}, `The newest is from ${instant(last)}.`)),
+    h("div", {}, h("strong", {}, "No samples in this time range."), h("p", {}, `The newest is from ${instant(last)}.`)),
     h("span", { class: "spring" }),
     h("button", { class: "button", type: "button", onclick: () => view.show(last - 3540000, last + 60000) }, "Show the hour before it"),
   );

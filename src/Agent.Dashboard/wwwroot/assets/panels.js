@@ -129,7 +129,7 @@ export const panels = () => [
         least: 10,
         optional: true,
         format: format.whole,
-        sources: (record) => [one(record, "tcp_retransmits_per_s", "sent again", 3)],
+        sources: (record) => [one(record, "tcp_retransmits_per_s", "retransmitted", 3)],
       }),
     ],
   ],

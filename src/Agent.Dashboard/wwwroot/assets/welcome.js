@@ -36,7 +36,7 @@ export const startAgent = (slug) =>
     "section",
     { class: "card welcome" },
     h("h2", {}, "Start its agent"),
-    h("p", {}, "On the machine itself, with the token that its registration printed in a file. A lost token is replaced with ai-dashboard register-server --rotate-token."),
+    h("p", {}, "Run this on the machine itself, with the token that its registration printed in a file. A lost token is replaced with ai-dashboard register-server --rotate-token."),
     command(agentCommand(slug), "starts its agent"),
     h("p", { class: "waiting", role: "status" }, h("span", { class: "dot" }), "The charts appear with the first sample."),
   );
@@ -47,14 +47,14 @@ export const welcome = () =>
     "section",
     { class: "card welcome" },
     h("h1", {}, "No machine reports here yet"),
-    h("p", {}, "Two commands bring the first one: register it here, then start its agent with the token that the registration prints."),
+    h("p", {}, "Two commands add the first one: register it here, then start its agent with the token that the registration prints."),
     h(
       "ol",
       { class: "steps" },
-      step("Register a machine", "On this host, with the dashboard's database. It prints the machine's token, once.", "ai-dashboard register-server gpu-box-01", "registers a machine"),
+      step("Register a machine", "Run this on this host, with the dashboard's database. It prints the machine's token, once.", "ai-dashboard register-server gpu-box-01", "registers a machine"),
       step(
         "Start its agent",
-        "On the machine itself, with the token in a file that only the agent can read.",
+        "Run this on the machine itself, with the token in a file that only the agent can read.",
         agentCommand("gpu-box-01"),
         "starts an agent",
       ),
