@@ -76,7 +76,7 @@ type BottleneckInputs =
         Disk: float<percent>
         /// Read and written together, all disks.
         DiskThroughput: float<MiB / s>
-        /// Utilisation of the busiest GPU; none when no GPU tells.
+        /// Utilisation of the busiest GPU; none if no GPU reports it.
         Gpu: float<percent> voption
     }
 

@@ -47,13 +47,13 @@ type Derived =
         NetworkReceived: float<B / s>
         /// Bytes sent per second.
         NetworkSent: float<B / s>
-        /// Of the busiest GPU; none when no GPU tells.
+        /// Of the busiest GPU; none if no GPU reports it.
         TopGpuUtilization: float<percent> voption
-        /// Mean over the GPUs that tell.
+        /// Mean over the GPUs that report it.
         MeanGpuUtilization: float<percent> voption
-        /// Of the fullest GPU; none when no GPU tells.
+        /// Of the fullest GPU; none if no GPU reports it.
         TopGpuMemory: float<percent> voption
-        /// Mean over the GPUs that tell.
+        /// Mean over the GPUs that report it.
         MeanGpuMemory: float<percent> voption
         /// The fastest fan; none without fans.
         FastestFan: float<rpm> voption

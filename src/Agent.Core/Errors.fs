@@ -2,7 +2,7 @@ namespace Agent.Core
 
 open System
 
-/// A text that does not read as its format says. Line numbers count from 1; 0 means the text as a whole.
+/// A malformed text. Line numbers count from 1; 0 means the text as a whole.
 [<NoComparison>]
 type ParseError =
     {
@@ -14,7 +14,7 @@ type ParseError =
         Field: string
         /// The offending text, control characters escaped, cut after 80 characters.
         Raw: string
-        /// What would have been read: "a whole number", "a line end".
+        /// What was expected: "a whole number", "a line end".
         Expected: string
     }
 
@@ -28,28 +28,26 @@ type ParseError =
 
         $"{place}, field {error.Field}: expected {error.Expected}, found \"{error.Raw}\""
 
-/// What a text of many lines says. A line that does not read as its format says costs what that line would have said,
-/// and is reported beside the value.
+/// The content of a text of many lines. A malformed line costs only its own values, and is reported next to the value.
 [<Struct; NoComparison>]
 type Parsed<'value> =
     {
-        /// What the other lines say.
+        /// The content of the well-formed lines.
         Value: 'value
-        /// What is wrong with the first eight such lines, in their order; empty for a sound text.
+        /// What is wrong with the first eight malformed lines, in their order; empty for a well-formed text.
         Faults: ParseError[]
-        /// How many there are in all.
+        /// How many malformed lines there are in all.
         FaultCount: int
     }
 
 /// Texts that are read line by line.
 [<RequireQualifiedAccess>]
 module Parsed =
-    /// So many faults of one text are kept; the rest are counted.
+    /// How many faults of one text are kept; the rest are counted.
     [<Literal>]
     let MostFaults = 8
 
-    /// The value of a text in which every line reads as it should; else the first fault. For a caller who would rather
-    /// have nothing than a part.
+    /// The value of a text in which every line is well-formed; else the first fault. For callers who want all or nothing.
     [<CompiledName "Strict">]
     let strict (result: Result<Parsed<'value>, ParseError>) : Result<'value, ParseError> =
         match result with
@@ -57,7 +55,7 @@ module Parsed =
         | Ok parsed -> Ok parsed.Value
         | Error error -> Error error
 
-/// Why a source of readings gave none. Absent, unreadable and garbled are three different things: an absent source is
+/// Why a source has no reading. Absent, unreadable and garbled are three different things: an absent source means
 /// a machine without that feature, the other two are faults.
 [<RequireQualifiedAccess>]
 type SourceError =
@@ -82,7 +80,7 @@ type SourceError =
         | Unreadable(path, reason) -> $"{path} cannot be read: {reason}"
         | Garbled error -> string error
 
-/// One configuration value as the user gave it.
+/// A configuration value as the user gave it.
 [<Struct; NoComparison>]
 type Given =
     {
@@ -92,7 +90,7 @@ type Given =
         Text: string
     }
 
-/// One configuration value that cannot be used.
+/// A configuration value that cannot be used.
 [<NoComparison>]
 type ConfigError =
     {
@@ -109,8 +107,8 @@ type ConfigError =
 [<NoComparison>]
 type SysText =
     {
-        /// Where it lies, root included.
+        /// Its path, root included.
         Path: string
-        /// Its bytes, or the reason for having none.
+        /// Its bytes, or why there are none.
         Content: Result<ReadOnlyMemory<byte>, SourceError>
     }

@@ -116,7 +116,7 @@ type Sample =
         Interfaces: InterfaceUse[]
         /// The ports of the RDMA fabric.
         Infiniband: Infiniband.Port[]
-        /// Who uses the GPUs, and what holds them back; none while nobody does.
+        /// Who uses the GPUs, and what holds them back; none while no job does.
         Jobs: JobReport voption
     }
 

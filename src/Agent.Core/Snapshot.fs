@@ -17,7 +17,7 @@ type CpuWindow =
     }
 
 /// The newest readings of the sources that are read beside the sampling, because they may be slow. None and empty stand
-/// for a machine without them and for readings that are too old to be told as the present.
+/// for a machine without them and for readings that are too old to count as current.
 [<NoComparison>]
 type SlowReadings =
     {
@@ -33,7 +33,7 @@ type SlowReadings =
         Gpus: Gpu[]
         /// Which of the devices are disks, and what the network interfaces are.
         Devices: Devices.Known
-        /// Who uses the GPUs, and what holds them back; none while nobody does.
+        /// Who uses the GPUs, and what holds them back; none while no job does.
         Jobs: JobReport voption
     }
 
@@ -90,7 +90,7 @@ type Snapshot =
 /// A parser as a value: a function value cannot take a span.
 type TextParser<'value> = delegate of ReadOnlySpan<byte> -> Result<'value, ParseError>
 
-/// What is read anew for every snapshot. Each source is known in one place, its row in `Sources`: readers, the watch over failing
+/// What is read for every snapshot. Each source is known in one place, its row in `Sources`: readers, the watch over failing
 /// sources, the doctor and the success metrics go through the rows.
 [<AbstractClass>]
 type Source internal (name: string, what: string, path: string, isNeeded: bool) =

@@ -51,7 +51,7 @@ type JobReport =
 [<NoComparison>]
 type Verdicts =
     {
-        /// That of the worst job, or of the host where nobody uses GPUs.
+        /// That of the worst job, or of the host where no GPUs are in use.
         Machine: Verdict
         /// One for each job, in the order of the evidence: the job's id and its verdict.
         Jobs: struct (string * Verdict)[]

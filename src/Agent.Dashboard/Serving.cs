@@ -60,7 +60,7 @@ internal static class Serving
     }
 
     /// <summary>
-    /// Reads the longest history of one server and throws it away: whoever asks first would else wait for the code to be compiled.
+    /// Reads the longest history of one server and throws it away: the first caller would otherwise wait for the code to be compiled.
     /// </summary>
     private static Task WarmUp(Writer writer, Readers readers, int days, AgentClock clock) =>
         writer.Fleet.All.FirstOrDefault() is not { } server

@@ -70,7 +70,7 @@ module Attention =
         | BottleneckLabel.Balanced -> 0
         | BottleneckLabel.Idle -> -10
 
-    /// 0 is fine; the higher, the sooner somebody should look. What is below 0 does nothing.
+    /// 0 is fine; a higher number is more urgent. What is below 0 does nothing.
     [<CompiledName "Of">]
     let score (state: ServerState) (label: BottleneckLabel voption) (hot: bool) : int =
         match state, label with

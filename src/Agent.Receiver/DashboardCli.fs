@@ -1,4 +1,4 @@
-/// The command line of `ai-dashboard`: an Argu union for each command, and what argv amounts to.
+/// The command line of `ai-dashboard`: an Argu union for each command, and the meaning of argv.
 module Agent.Receiver.DashboardCli
 
 open System
@@ -207,7 +207,7 @@ let private usageOf (verb: Verb) : string =
 
 let private isHelp (word: string) = word = "--help" || word = "-h"
 
-/// What `argv` amounts to: a command, or every error in it. Of a repeated option the last wins.
+/// The meaning of `argv`: a command, or every error in it. If an option is repeated the last one wins.
 [<CompiledName "Parse">]
 let parse (argv: string[]) : Result<DashboardCommand, ConfigError[]> =
     match List.ofArray argv with

@@ -21,14 +21,14 @@ type ListenAddress =
         | ValueNone -> true
         | ValueSome address -> IPAddress.IsLoopback address
 
-/// Everything that `serve` can be told, checked.
+/// All settings of `serve`, checked.
 type ServeSettings =
     {
         /// Where it listens.
         Listen: ListenAddress
         /// The database's file.
         Database: string
-        /// For so many days the minutes are kept.
+        /// How many days minutes are kept.
         RetentionDays: int
         /// The file with the password that viewers log in with; empty for none.
         ViewerPasswordFile: string
@@ -36,7 +36,7 @@ type ServeSettings =
         ProxyUserHeader: string
     }
 
-/// What `register-server` can be told, checked. What is none stays as it is, or has its default.
+/// The settings of `register-server`, checked. None means unchanged, or the default.
 type RegisterSettings =
     {
         /// The database's file.
@@ -188,7 +188,7 @@ module internal DashboardSettings =
         word "FILE" words
         |> Result.bind (fun text -> Validation.ofResult (fileOf { Origin = "FILE"; Text = text }))
 
-    /// Checks what `serve` was told.
+    /// Checks the settings of `serve`.
     let serve (given: string -> Given voption) : Result<ServeSettings, ConfigError list> =
         let defaultListen =
             {
@@ -243,7 +243,7 @@ module internal DashboardSettings =
                 }
         }
 
-    /// Checks what `register-server` was told.
+    /// Checks the settings of `register-server`.
     let register (given: string -> Given voption) (words: string list) : Result<RegisterSettings, ConfigError list> =
         let some check = check >> Result.map ValueSome
 

@@ -28,7 +28,7 @@ type Axis =
 /// Choosing an axis. Peaks survive: a bucket of several samples has their least and their greatest.
 [<RequireQualifiedAccess>]
 module Axis =
-    /// Samples are kept for so long.
+    /// How long samples are kept.
     [<Literal>]
     let RawHours = 48
 

@@ -10,11 +10,11 @@ type Registration =
         Id: int
         /// Its name in URLs.
         Slug: string
-        /// What people call it; the slug where nobody said.
+        /// Its display name; the slug if none was given.
         Name: string
         /// The host name as its registration says it; empty when it does not.
         Hostname: string
-        /// What it is, in the words of whoever registered it.
+        /// Its description, from whoever registered it.
         Description: string
         /// Whether its samples are taken.
         IsActive: bool

@@ -238,7 +238,7 @@ module Responses =
                 |]
         )
 
-    /// How soon somebody should look at a server.
+    /// How urgently a server needs attention.
     [<CompiledName "AttentionOf">]
     let attention (view: ServerView) (now: DateTimeOffset) : int =
         let label =
@@ -431,7 +431,7 @@ module Responses =
     let historyInto (output: IBufferWriter<byte>) (server: string) (history: History) : unit =
         Encode.writeTo output false (fun writer -> history.Write(writer, server))
 
-    /// What is told about a server on a line of its own, in columns.
+    /// What is printed about a server on its line, in columns.
     [<CompiledName "Line">]
     let line (registration: Registration) (lastSample: DateTimeOffset voption) : string =
         let active = if registration.IsActive then "active" else "inactive"

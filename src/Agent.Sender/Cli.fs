@@ -1,4 +1,4 @@
-/// The command line: one Argu union, and what argv and the environment amount to.
+/// The command line: one Argu union, and the meaning of argv and the environment.
 module Agent.Sender.Cli
 
 open System
@@ -204,7 +204,7 @@ let describe () : OptionDescription[] =
             Meaning = row.Meaning
         })
 
-/// What argv comes to.
+/// The meaning of argv.
 [<Struct; NoComparison>]
 type private Words =
     {
@@ -336,8 +336,8 @@ let usage () : string =
     ]
     |> String.concat "\n"
 
-/// What `argv` and the environment amount to: a command, or every error in them. Options beat variables, variables
-/// beat defaults; of a repeated option the last wins, labels add up. `environment` gives a variable's text or null.
+/// The meaning of `argv` and the environment: a command, or every error in them. Options beat variables, variables
+/// beat defaults; if an option is repeated the last one wins, labels add up. `environment` gives a variable's text or null.
 [<CompiledName "Parse">]
 let parse (argv: string[]) (environment: Func<string, string | null>) : Result<Command, ConfigError[]> =
     let isHelp word = word = "--help" || word = "-h"

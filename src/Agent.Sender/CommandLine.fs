@@ -1,4 +1,4 @@
-/// Argu, asked softly: by itself it stops at the first word that it does not know, or option that lacks its value, and repeats
+/// Argu, used so that it never rejects anything: by default it stops at the first word that it does not know, or option that lacks its value, and repeats
 /// it. Unions for this have an optional text for each value, so that nothing makes Argu stop.
 [<RequireQualifiedAccess>]
 module internal Agent.CommandLine
@@ -30,7 +30,7 @@ type Parser<'argument when 'argument :> IArgParserTemplate>(programName: string)
     let parser =
         lazy ArgumentParser.Create<'argument>(programName = programName, usageStringCharacterWidth = 80, errorHandler = ExceptionExiter())
 
-    /// By the case's tag: the case, the option's name, and that of its value, which is empty for a switch. Argu tells the cases:
+    /// By the case's tag: the case, the option's name, and that of its value, which is empty for a switch. The cases come from Argu:
     /// FSharpType would ask the AOT compiler to keep all of a type that it does not know.
     let options: Lazy<struct (UnionCaseInfo * string * string)[]> =
         lazy

@@ -27,7 +27,7 @@ internal sealed class Systemd : IDisposable
     /// <summary>True when somebody listens, as far as one can know.</summary>
     public bool IsListening => address is not null;
 
-    /// <summary>systemd ends the agent if it hears nothing for so long; null if it does not watch.</summary>
+    /// <summary>systemd ends the agent if it hears nothing for this long; null if it does not watch.</summary>
     public TimeSpan? Watchdog { get; }
 
     /// <summary>What the environment says of a service manager.</summary>

@@ -179,7 +179,7 @@ let private ofMachine (scene: Scene) : Finding list =
         && one >= Limits.hostOneCpu
         && host.Cpus >= 2
         ->
-        // It cannot be told whether a main thread or a loader is what one CPU is full of; the first is met more often.
+        // It cannot be determined whether a main thread or a loader is what one CPU is full of; the first is met more often.
         let clues =
             Clue.share "busiest CPU" Limits.hostOneCpu (Clue.ramp 70.0<percent> Limits.hostOneCpu) (ValueSome one)
 

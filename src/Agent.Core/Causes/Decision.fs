@@ -122,7 +122,7 @@ module internal Decision =
         | Standstill.Kind.Held time -> StandstillWords.heldIdle scene still.Unused time
         | Standstill.Kind.No -> ofCauses scene
 
-    /// What holds a machine back whose GPUs nobody uses.
+    /// What holds a machine back whose GPUs are not in use.
     let ofHost (host: HostEvidence) : Decided =
         let chosen = choose (HostCauses.find host)
 

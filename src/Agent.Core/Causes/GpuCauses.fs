@@ -19,7 +19,7 @@ type Slowed =
     | Hardware
     /// It is held to its power limit, well below its clock.
     | PowerCap
-    /// Its clock is low for no reason that it tells.
+    /// Its clock is low for no reason that it reports.
     | Clock
 
 let private has (gpu: GpuEvidence) (reason: string) =

@@ -1,4 +1,4 @@
-/// What holds back a machine whose GPUs nobody uses: a build, a data preparation, or nothing.
+/// What holds back a machine whose GPUs are not in use: a build, a data preparation, or nothing.
 [<RequireQualifiedAccess>]
 module internal Agent.Core.Causes.HostCauses
 

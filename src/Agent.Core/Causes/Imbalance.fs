@@ -28,7 +28,7 @@ type Found =
         Kind: Kind
         /// The GPU in question; for unused ones the first that does nothing.
         Gpu: GpuEvidence
-        /// What slows it; `No` when nothing that it tells.
+        /// What slows it; `No` when it reports nothing.
         Slowed: GpuCauses.Slowed
         /// Its figure.
         Own: float<percent>

@@ -219,7 +219,7 @@ let asleep = 60.0<percent>
 
 // ---- Memory ---------------------------------------------------------------------------------------------------------
 
-/// Bytes a second of files that a job whose memory is full reads anew after they were evicted: what it works on does not fit.
+/// Bytes a second of files that a job whose memory is full reads again after they were evicted: what it works on does not fit.
 let refaults = 10e6<B / s>
 
 /// Share of the time in which tasks stalled for memory, by PSI.
@@ -242,7 +242,7 @@ let memoryAvailable = 10.0<percent>
 
 // ---- Standing still -------------------------------------------------------------------------------------------------
 
-/// Utilisation that is none: drivers tell 1 % now and then.
+/// Utilisation that counts as none: drivers occasionally report 1 %.
 let gpuStill = 1.0<percent>
 
 /// Utilisation that is pinned.

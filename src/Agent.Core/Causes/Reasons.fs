@@ -284,7 +284,7 @@ let ofJob (scene: Scene) (label: VerdictLabel) (second: VerdictLabel voption) (r
     | ValueSome second -> $"{first} Close behind: {second.Name}."
     | ValueNone -> first
 
-/// The reason of a machine's label where nobody uses GPUs.
+/// The reason of a machine's label where no GPUs are in use.
 let ofHost (host: HostEvidence) (label: VerdictLabel) (second: VerdictLabel voption) (ruledOut: Witness[]) (evidence: Witness[]) : string =
     let cpus = share host.CpuBusy (fun busy -> $"The {host.Cpus} CPUs are busy {busy} of the time")
 

@@ -66,7 +66,7 @@ let ofJob (scene: Scene) (isTold: VerdictLabel -> bool) : Witness[] =
     |> Array.choose id
     |> Array.filter below
 
-/// The same of a machine whose GPUs nobody uses.
+/// The same for a machine whose GPUs are not in use.
 let ofHost (host: HostEvidence) (isTold: VerdictLabel -> bool) : Witness[] =
     [|
         if not (isTold VerdictLabel.Compute || isTold VerdictLabel.Idle) then

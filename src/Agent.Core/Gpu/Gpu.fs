@@ -100,11 +100,11 @@ module Plausible =
 [<NoComparison>]
 type ComputeProcess =
     {
-        /// In the numbering of the agent's own PID namespace: the driver leaves out what is not in it, or tells 0.
+        /// In the numbering of the agent's own PID namespace: the driver leaves out what is not in it, or reports 0.
         Pid: int
-        /// Device memory that it holds; none where the driver does not tell (MIG without a permission, WSL).
+        /// Device memory that it holds; none where the driver does not say (MIG without a permission, WSL).
         MemoryUsed: uint64<B> voption
-        /// `/proc/PID/comm`, or the file name that the driver tells; empty when unknown.
+        /// `/proc/PID/comm`, or the file name that the driver reports; empty when unknown.
         Name: string
     }
 
@@ -170,7 +170,7 @@ type MigMode =
     /// Divided, or ready to be.
     | Enabled
 
-/// A MIG instance: a part of a board with memory and multiprocessors of its own. NVML tells no utilisation for it.
+/// A MIG instance: a part of a board with memory and multiprocessors of its own. NVML reports no utilisation for it.
 [<NoComparison>]
 type MigDevice =
     {
@@ -186,9 +186,9 @@ type MigDevice =
         ComputeInstance: int voption
         /// Its memory.
         MemoryTotal: uint64<B> voption
-        /// Its memory in use, without what the driver reserves where it tells them apart.
+        /// Its memory in use, without what the driver reserves where it distinguishes them.
         MemoryUsed: uint64<B> voption
-        /// Who computes on it, as on a whole GPU; none where the driver does not tell.
+        /// The processes that compute on it, as on a whole GPU; none where the driver does not say.
         ComputeProcesses: ComputeProcess[] voption
         /// The code of the newest XID event of its GPU instance since the agent started; none before the first.
         XidLast: int voption
@@ -217,7 +217,7 @@ type Gpu =
         MemoryUtilization: float<percent> voption
         /// Device memory.
         MemoryTotal: uint64<B> voption
-        /// Device memory in use, without what the driver reserves where it tells them apart.
+        /// Device memory in use, without what the driver reserves where it distinguishes them.
         MemoryUsed: uint64<B> voption
         /// Device memory that can be allocated.
         MemoryFree: uint64<B> voption
@@ -273,7 +273,7 @@ type Gpu =
         MemoryTemperature: float<degC> voption
         /// Whether the board is divided; none on boards that cannot be.
         MigMode: MigMode voption
-        /// Who computes on it, clients of MPS among them, most memory first, at most 32; empty when nobody does.
+        /// The processes that compute on it, clients of MPS among them, most memory first, at most 32; empty when there are none.
         ComputeProcesses: ComputeProcess[] voption
         /// Who draws with it and computes nothing, such as a display server, likewise. Not part of a sample.
         GraphicsProcesses: ComputeProcess[] voption

@@ -47,7 +47,7 @@ type GpuWork =
         PowerViolation: float<percent> voption
         /// Share of the time slowed for heat.
         ThermalViolation: float<percent> voption
-        /// The processes that did something; none where the driver does not tell.
+        /// The processes that did something; none where the driver does not say.
         Shares: ProcessShare[] voption
         /// The MIG instances in use.
         Instances: InstanceWork[]

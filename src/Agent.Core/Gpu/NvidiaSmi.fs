@@ -440,7 +440,7 @@ type ProcessReading =
         Faults: SourceError[]
     }
 
-/// The file name of `/usr/bin/python3.11 train.py`: the driver tells a path, and at times the arguments, which may hold secrets.
+/// The file name of `/usr/bin/python3.11 train.py`: the driver reports a path, and at times the arguments, which may hold secrets.
 let private fileName (path: string) : string =
     let program = path.Split(' ', 2)[0]
     program.Substring(program.LastIndexOf '/' + 1)

@@ -171,7 +171,7 @@ module NvidiaSmiQuery =
     let fields (query: NvidiaSmiQuery) : string[] = query.Fields
 
     /// The query without a field that the driver does not know, or with that field's former name. None when the field is
-    /// not part of it or a GPU cannot be told from another without it.
+    /// not part of it or a GPU cannot be distinguished from another without it.
     [<CompiledName "Without">]
     let without (field: string) (query: NvidiaSmiQuery) : NvidiaSmiQuery voption =
         match Array.IndexOf(query.Fields, field) with

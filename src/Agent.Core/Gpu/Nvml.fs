@@ -63,7 +63,7 @@ type Mig =
         MemoryTotal: Call<uint64>
         /// nvmlMemory_t.used or nvmlMemory_v2_t.used, bytes.
         MemoryUsed: Call<uint64>
-        /// Events of its GPU instance; none where the device tells no events.
+        /// Events of its GPU instance; none where the device reports no events.
         Xid: Xid voption
     }
 
@@ -157,7 +157,7 @@ type Device =
         MigDevices: Mig[]
         /// The newest results of the calls that take long; none when there are none, or none that are new enough.
         Costly: Costly voption
-        /// None where the device tells no events.
+        /// None where the device reports no events.
         Xid: Xid voption
     }
 
@@ -176,13 +176,13 @@ type Identity =
 /// How far the library was opened.
 [<RequireQualifiedAccess; NoComparison>]
 type State =
-    /// Nobody has tried yet, or nobody wants it.
+    /// It was not tried yet, or is not wanted.
     | NotTried
     /// It could not be loaded; the words are the dynamic linker's.
     | NotLoaded of problem: string
     /// Its initialisation failed.
     | Failed of code: int
-    /// It has told how many devices there are.
+    /// It has reported the number of devices.
     | Opened of devices: int
 
     /// Calls the function for the case that this is.

@@ -21,7 +21,7 @@ type GpuJobFile =
 /// point between (`0`, `1`, `2.0`), and in it the id of a job on each line. A scheduler's prolog writes them and its epilog removes them.
 [<RequireQualifiedAccess>]
 module GpuJobFiles =
-    /// So many jobs of one GPU are told; each of them is a copy of the GPU's series.
+    /// The most jobs of one GPU that are reported; each of them is a copy of the GPU's series.
     [<Literal>]
     let MostJobs = 16
 

@@ -28,7 +28,7 @@ let private ofBoard (work: GpuWork) (gpu: Gpu) (drivers: int[]) : float<percent>
 
         sum
 
-/// What the instance did, where nobody else computes on it or on another part of its GPU instance: the driver tells no shares of processes there.
+/// What the instance did, where nobody else computes on it or on another part of its GPU instance: the driver reports no shares of processes there.
 let private ofInstance (work: GpuWork) (gpu: Gpu) (uuid: string) (drivers: int[]) : float<percent> voption =
     let devices = gpu.MigDevices |> ValueOption.defaultValue [||]
 
@@ -44,7 +44,7 @@ let private ofInstance (work: GpuWork) (gpu: Gpu) (uuid: string) (drivers: int[]
         if isAlone then instance.Activity else ValueNone
     | _ -> ValueNone
 
-/// The GPUs of a job, each with the share that it had of it; none where the driver does not tell.
+/// The GPUs of a job, each with the share that it had of it; none where the driver does not say.
 let ofJob (look: Look) (group: JobGroup) : JobGpu[] =
     if look.Work.Length = 0 then
         group.Gpus

@@ -46,7 +46,7 @@ type JobGroup =
 /// Which processes and GPUs are one job.
 [<RequireQualifiedAccess>]
 module Grouping =
-    /// So many jobs are told.
+    /// The most jobs that are reported.
     [<Literal>]
     let MostJobs = 64
 
@@ -187,7 +187,7 @@ module Grouping =
             | 0 -> String.CompareOrdinal(one.Id, other.Id)
             | order -> order)
 
-    /// What a job is called: by its owner, else by its first process that holds a GPU. Empty when nothing may be told.
+    /// What a job is called: by its owner, else by its first process that holds a GPU. Empty when nothing may be reported.
     [<CompiledName "NameOf">]
     let nameOf (detail: JobDetail) (group: JobGroup) : string =
         if group.Owner.Name <> "" then
@@ -199,7 +199,7 @@ module Grouping =
             | "" -> group.Drivers[0].Name
             | name -> name
 
-    /// The command line of its first process that holds a GPU, as far as it may be told.
+    /// The command line of its first process that holds a GPU, as far as it may be reported.
     [<CompiledName "CommandOf">]
     let commandOf (detail: JobDetail) (group: JobGroup) : string =
         CommandLine.ofDetail detail group.Drivers[0].Arguments

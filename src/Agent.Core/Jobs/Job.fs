@@ -149,7 +149,7 @@ type Job =
         Read: float<B / s> voption
         /// Bytes written to them.
         Written: float<B / s> voption
-        /// Bytes that came in over sockets; none where nothing tells (then the host's interfaces stand in for it).
+        /// Bytes that came in over sockets; none where it is not known (then the host's interfaces stand in for it).
         NetworkReceived: float<B / s> voption
         /// Memory of its cgroup, else the resident sets of its processes.
         Memory: uint64<B> voption
@@ -159,7 +159,7 @@ type Job =
         MemoryStall: float<percent> voption
         /// The same for I/O (cgroup io.pressure, some).
         IoStall: float<percent> voption
-        /// Bytes of files that were read anew after they had been evicted from its memory (cgroup memory.stat); none without a cgroup of its own.
+        /// Bytes of files that were read again after they had been evicted from its memory (cgroup memory.stat); none without a cgroup of its own.
         Refaults: float<B / s> voption
         /// Major page faults a second, all processes.
         MajorFaults: float</ s> voption

@@ -119,7 +119,7 @@ type NetworkMountCounters =
         Kind: string
         /// Operations.
         Operations: uint64
-        /// From requests on the wire to answers, all together; none where nothing tells.
+        /// From requests on the wire to answers, all together; none where it is not known.
         RoundTrip: uint64<us> voption
         /// From the begin of operations to their end, all together.
         Execution: uint64<us> voption
@@ -216,7 +216,7 @@ type Look =
         LostGpus: Gpu[]
         /// Why no GPU can be read; empty while all is well.
         DriverProblem: string
-        /// How much of command lines may be told.
+        /// How much of command lines may be reported.
         Detail: JobDetail
         /// The jobs.
         Jobs: JobCounters[]

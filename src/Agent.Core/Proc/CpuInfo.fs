@@ -209,7 +209,7 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<CpuInfo>, ParseError> =
                     else
                         field
 
-                // Unknown is what x86 prints when the frequency of a CPU cannot be told.
+                // Unknown is what x86 prints when the frequency of a CPU cannot be determined.
                 if isUnknown then
                     ()
                 elif Text.tryDecimal (number, &clock) && clock >= 0.0 then

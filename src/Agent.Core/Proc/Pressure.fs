@@ -23,7 +23,7 @@ type Pressure =
     {
         /// At least one task was stalled.
         Some: Stall
-        /// Every task that was not idle was stalled at once; none where the kernel does not tell.
+        /// Every task that was not idle was stalled at once; none where the kernel does not say.
         Full: Stall voption
     }
 

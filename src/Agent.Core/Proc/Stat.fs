@@ -60,7 +60,7 @@ type CpuStat =
         Online: int voption
         /// `btime`: when the machine started, in seconds since 1970-01-01 UTC.
         BootTime: int64<s> voption
-        /// `ctxt`: context switches since boot; none where the kernel does not tell, as of all that follow.
+        /// `ctxt`: context switches since boot; none where the kernel does not say, as of all that follow.
         ContextSwitches: uint64 voption
         /// `processes`: forks since boot.
         Forks: uint64 voption

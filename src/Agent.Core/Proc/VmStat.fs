@@ -11,7 +11,7 @@ open Agent.Core.Units
 [<Literal>]
 let Source = "/proc/vmstat"
 
-/// The events that tell of a want of memory.
+/// The events that indicate a lack of memory.
 [<Struct; NoComparison>]
 type VmStat =
     {

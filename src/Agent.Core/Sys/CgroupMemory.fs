@@ -68,7 +68,7 @@ let private refaultNames =
 let parseKills (source: string) (text: ReadOnlySpan<byte>) : Result<uint64 voption, ParseError> =
     numberOf killName "oom_kill" source text
 
-/// Reads `memory.stat`: pages of files that the group and all below it read anew after they had been evicted. None where the kernel does not
+/// Reads `memory.stat`: pages of files that the group and all below it read again after they had been evicted. None where the kernel does not
 /// count them, before 4.20.
 [<CompiledName "ParseRefaults">]
 let parseRefaults (source: string) (text: ReadOnlySpan<byte>) : Result<uint64<page> voption, ParseError> =

@@ -54,7 +54,7 @@ and [<NoEquality; NoComparison>] Key =
         IsNullable: bool
         /// Whether it can be missing, where there is nothing that it could say.
         IsOptional: bool
-        /// Whose it is.
+        /// Its subject.
         Owner: KeyOwner
         /// What it means, as a part of a sentence.
         Meaning: string

@@ -308,7 +308,7 @@ internal sealed class Writer : IDisposable
         return good && hasMore;
     }
 
-    /// <summary>Runs a transaction. One that fails is given up, and what is held in memory is read anew.</summary>
+    /// <summary>Runs a transaction. One that fails is given up, and what is held in memory is read again.</summary>
     private bool Try(Action transaction)
     {
         try

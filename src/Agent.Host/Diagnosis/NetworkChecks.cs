@@ -35,7 +35,7 @@ internal sealed class NetworkChecks
     /// <summary>True once the name has resolved.</summary>
     public bool IsResolved => addresses.Length > 0;
 
-    /// <summary>True once a connection has come about.</summary>
+    /// <summary>True once a connection has been made.</summary>
     public bool IsConnected { get; private set; }
 
     private Uri Next => proxy ?? url;

@@ -7,7 +7,7 @@ using Microsoft.FSharp.Core;
 namespace Agent.Host.Exporting;
 
 /// <summary>
-/// What metrics are made of: the newest reading, which the sampling leaves here, and how the agent fares. Safe for all
+/// What metrics are made of: the newest reading, which the sampling leaves here, and the state of the agent. Safe for all
 /// threads.
 /// </summary>
 /// <param name="version">The agent's version.</param>
@@ -15,7 +15,7 @@ namespace Agent.Host.Exporting;
 /// <param name="slow">What is read beside the sampling.</param>
 /// <param name="record">What each source took; the sampling thread writes it.</param>
 /// <param name="failures">Readings of any source that failed.</param>
-/// <param name="destinations">How delivery fares.</param>
+/// <param name="destinations">The state of delivery.</param>
 /// <param name="domainName">The NIS domain name; empty where it cannot be read.</param>
 /// <param name="clock">The monotonic clock.</param>
 internal sealed class MetricsSource(
@@ -94,10 +94,10 @@ internal sealed class MetricsSource(
             gpuJobs: slow.GpuJobs());
     }
 
-    /// <summary>How the agent fares at this moment.</summary>
+    /// <summary>The state of the agent at this moment.</summary>
     public AgentState Agent() => Agent(Volatile.Read(ref newest));
 
-    /// <summary>How the agent fares at one sample; null for before the first.</summary>
+    /// <summary>The state of the agent at one sample; null for before the first.</summary>
     public AgentState Agent(Look? look) => new(
         version: version,
         taken: look?.Sample.Number ?? 0,
@@ -109,7 +109,7 @@ internal sealed class MetricsSource(
     /// <summary>One sample and what else was seen with it.</summary>
     /// <param name="Sample">The sample.</param>
     /// <param name="MemoryText">/proc/meminfo as it was.</param>
-    /// <param name="Sources">How the sources of the snapshot fared.</param>
+    /// <param name="Sources">The outcome of each source of the snapshot.</param>
     /// <param name="Accounts">What the GPU time of jobs went into, this sample included.</param>
     /// <param name="TakenAt">When it was taken, by the monotonic clock.</param>
     internal sealed record Look(

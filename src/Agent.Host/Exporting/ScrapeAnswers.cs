@@ -8,7 +8,7 @@ namespace Agent.Host.Exporting;
 
 /// <summary>Answers the requests of the metrics endpoint, on its thread alone.</summary>
 /// <param name="machine">The newest reading of the machine; none before the first.</param>
-/// <param name="agent">How the agent fares at this moment.</param>
+/// <param name="agent">The state of the agent at this moment.</param>
 /// <param name="age">How old the newest reading is; infinite before the first.</param>
 /// <param name="interval">From one sample to the next.</param>
 /// <param name="token">The token that clients must show; null where none is wanted.</param>

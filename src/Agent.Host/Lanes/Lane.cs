@@ -76,7 +76,7 @@ internal abstract class Lane : ILane, IDisposable
     /// <summary>How every failure to deliver begins: those of the webapp, which everybody has, go without a name.</summary>
     private string NotDelivered => Prefix("", " ") + "not delivered";
 
-    /// <summary>How delivery fares.</summary>
+    /// <summary>The state of delivery.</summary>
     public virtual DestinationState State()
     {
         var dropped = Outbox.Dropped;

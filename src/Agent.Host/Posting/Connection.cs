@@ -53,7 +53,7 @@ internal sealed class Connection : IDisposable
     }
 
     /// <summary>
-    /// True unless the other side has closed it meanwhile, as far as that can be told. What arrives unasked for on a plain
+    /// True unless the other side has closed it meanwhile, as far as that can be determined. What arrives unasked for on a plain
     /// connection is a farewell or no answer to anything; under TLS it may be a ticket for the next connection.
     /// </summary>
     public bool IsOpen()

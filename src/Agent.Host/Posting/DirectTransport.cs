@@ -208,7 +208,7 @@ internal sealed class DirectTransport(
         }
     }
 
-    /// <summary>An address whose connections come to nothing is tried last the next time.</summary>
+    /// <summary>An address whose connections yield no answer is tried last the next time.</summary>
     private void Remember(Connection used, bool isGood)
     {
         lock (addresses.Gate)

@@ -9,7 +9,7 @@ namespace Agent.Host.Posting;
 internal delegate IPAddress[] LookUp(string host, AddressFamily family);
 
 /// <summary>
-/// The addresses of one host: asks for them anew for each connection, each family by itself so that one whose name server does
+/// The addresses of one host: asks for them again for each connection, each family by itself so that one whose name server does
 /// not answer costs the other nothing, and remembers which of them are good. Everything but <see cref="Gate"/> is used under that.
 /// </summary>
 /// <param name="host">A name, or an address.</param>
@@ -108,7 +108,7 @@ internal sealed class HostAddresses(string host, LookUp lookUp, AgentClock clock
     /// <summary>The address gave an answer.</summary>
     public void Answered(IPAddress address) => failed.Remove(address);
 
-    /// <summary>The address took no connection, or one that came to nothing.</summary>
+    /// <summary>The address took no connection, or one that yielded no answer.</summary>
     public void Failed(IPAddress address)
     {
         failed.Remove(address);

@@ -4,7 +4,7 @@ namespace Agent.Host.Posting;
 
 /// <summary>
 /// A request body of known length, so that it is never sent in chunks, which the webapp would read as empty. It knows
-/// whether a connection has come about that it could be written to.
+/// whether a connection has been made that it could be written to.
 /// </summary>
 /// <param name="body">The body.</param>
 internal sealed class SampleContent(ReadOnlyMemory<byte> body) : HttpContent

@@ -16,7 +16,7 @@ namespace Agent.Host.Service;
 internal sealed class Adviser(
     Destination destination, Func<FSharpValueOption<Cause>> askForRoute, AgentClock clock, Log log, CancellationToken stop)
 {
-    /// <summary>A 404 that lasts is asked about so often at most.</summary>
+    /// <summary>The shortest time between two questions about a 404 that lasts.</summary>
     private static readonly TimeSpan AskAgain = TimeSpan.FromMinutes(10);
 
     private Cause? current;

@@ -7,7 +7,7 @@ namespace Agent.Host.Service;
 
 /// <summary>
 /// What the agent says: routine lines on stdout, everything else on stderr, one line each. Warnings and errors that
-/// repeat are told at once, then once a minute with their number. Safe for all threads. A stream that cannot be written
+/// repeat are printed at once, then once a minute with their number. Safe for all threads. A stream that cannot be written
 /// to, such as a full disk, costs its line and never the agent.
 /// </summary>
 /// <param name="output">Where routine lines go.</param>
@@ -81,7 +81,7 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
         }
     }
 
-    /// <summary>For whoever looks for a fault.</summary>
+    /// <summary>For debugging.</summary>
     public void Debug(string message) => At(LogLevel.Debug, message);
 
     /// <summary>What a user wants to know.</summary>

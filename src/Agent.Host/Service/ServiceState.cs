@@ -15,7 +15,7 @@ namespace Agent.Host.Service;
 /// <param name="clock">The monotonic clock.</param>
 internal sealed class ServiceState(Systemd systemd, TimeSpan interval, Func<long> waiting, AgentClock clock)
 {
-    /// <summary>A status that differs in its numbers only is told so often at most.</summary>
+    /// <summary>The shortest time between two statuses that differ only in their numbers.</summary>
     public static readonly TimeSpan StatusInterval = TimeSpan.FromSeconds(5);
 
     private readonly Lock gate = new();

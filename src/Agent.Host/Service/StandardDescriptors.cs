@@ -22,7 +22,7 @@ internal static partial class StandardDescriptors
 
     /// <summary>
     /// Where one of them is closed, or was when the program began and has been given to something else since, the program is
-    /// started anew in its own place with /dev/null there. What was handed over at the start is never marked to be closed at
+    /// started again in its own place with /dev/null there. What was handed over at the start is never marked to be closed at
     /// the next, and what the runtime opens always is: so the two are told apart. Returns where all are in order, which
     /// costs three system calls, and where nothing can be done.
     /// </summary>

@@ -11,8 +11,8 @@ type Destination =
     /// A receiver of remote-write.
     | RemoteWrite = 1
 
-/// A cause of trouble that the agent can find out by itself. What is wrong and what to do stand in `Advice.table`, so that
-/// nothing but the table has to look into this.
+/// A cause of trouble that the agent can identify by itself. `Advice.table` says what is wrong and what to do, so nothing else
+/// needs to inspect this.
 [<RequireQualifiedAccess>]
 type Cause =
     /// No base URL was given.
@@ -33,11 +33,11 @@ type Cause =
     | PlainHttp
     /// A value was changed to make it usable.
     | ValueChanged
-    /// 401 of the webapp.
+    /// 401 from the webapp.
     | TokenRefused
-    /// 403 of the webapp.
+    /// 403 from the webapp.
     | ServerDisabled
-    /// 401 or 403 of something else.
+    /// 401 or 403 from something else.
     | AccessDenied
     /// 404, whatever the reason.
     | NotFound
@@ -49,13 +49,13 @@ type Cause =
     | MethodRefused
     /// 407, or the proxy does not let a connection through.
     | ProxyRefuses
-    /// A 2xx that is not the webapp's.
+    /// A 2xx that does not come from the webapp.
     | ForeignService
-    /// 401 or 403 of a receiver of remote-write.
+    /// 401 or 403 from a remote-write receiver.
     | ReceiverDenies
     /// 404 or 405, or a page, where a receiver of remote-write should be.
     | ReceiverMissing
-    /// A receiver of remote-write refuses everything, and not for what the samples are.
+    /// A remote-write receiver refuses everything, for a reason that is not about the samples.
     | ReceiverRefuses
     /// The file of headers for remote-write cannot be read or understood.
     | HeadersUnusable
@@ -87,21 +87,21 @@ type Cause =
     | TimedOut
     /// The connection broke.
     | ConnectionBroken
-    /// Something answers, and it cannot be read.
+    /// Something answers, but the answer cannot be read.
     | AnswerUnreadable
-    /// TLS: the certificate is out of date.
+    /// TLS: the certificate has expired.
     | CertificateExpired
-    /// TLS: the certificate is of the future.
+    /// TLS: the certificate is not valid yet.
     | CertificateNotYetValid
-    /// TLS: nobody whom this machine trusts has issued the certificate.
+    /// TLS: the issuer of the certificate is not trusted by this machine.
     | IssuerUnknown
-    /// TLS: the certificate is another host's.
+    /// TLS: the certificate is for another host.
     | WrongHostName
-    /// TLS: the certificate is refused for something else.
+    /// TLS: the certificate is refused for another reason.
     | CertificateRefused
-    /// TLS: what listens does not speak it.
+    /// TLS: the server does not speak it.
     | NotTls
-    /// TLS: the server wants a client certificate.
+    /// TLS: the server requires a client certificate.
     | ClientCertificateWanted
     /// TLS: the server does not accept the client certificate.
     | ClientCertificateRefused
@@ -109,7 +109,7 @@ type Cause =
     | TlsFailed
     /// This machine's clock and the webapp's differ.
     | ClockSkewed
-    /// A needed source of readings is not there.
+    /// A required source of readings is missing.
     | SourceMissing
     /// A source of readings cannot be read or understood.
     | SourceUnreadable
@@ -119,9 +119,9 @@ type Cause =
     | GpuDriverMissing
     /// A driver without its device nodes, as in a container.
     | GpuNodesMissing
-    /// The device nodes, or the library, refuse.
+    /// The device nodes, or the library, deny access.
     | GpuNoPermission
-    /// The driver and its library are of two versions.
+    /// The driver and its library have different versions.
     | GpuVersionMismatch
     /// A driver without its library.
     | GpuLibraryMissing
@@ -135,13 +135,13 @@ type Cause =
     | GpuReaderFailing
     /// nvidia-smi hangs.
     | GpuReaderHanging
-    /// The driver shows no GPU though one is there.
+    /// The driver shows no GPU although there is one.
     | GpuHidden
     /// A GPU has fallen off the bus.
     | GpuLost
-    /// The driver does not tell everything.
+    /// The driver does not report everything.
     | GpuFieldsUnreadable
-    /// `--disks` names disks that are not there.
+    /// `--disks` names disks that do not exist.
     | DisksUnmatched
     /// No physical disk was found.
     | NoDisks
@@ -151,7 +151,7 @@ type Cause =
     | DisksIdle
     /// The kernel does not count busy time.
     | BusyTimeUncounted
-    /// `--interfaces` names interfaces that are not there.
+    /// `--interfaces` names interfaces that do not exist.
     | InterfacesUnmatched
     /// There is no interface but the loopback.
     | NoInterfaces
@@ -171,20 +171,20 @@ type Cause =
     | ProcessesHidden
     /// Processes that use the GPUs cannot be seen.
     | JobsHidden
-    /// Some of what processes do may not be read.
+    /// Some of what processes do cannot be read.
     | JobsInPart
     /// A check could not be made.
     | NotChecked
-    /// A check was left out, as the user wants it.
+    /// A check was left out on the user's request.
     | LeftOut
 
-/// What is to be said of a cause.
+/// What is said about a cause.
 [<NoComparison>]
 type Remedy =
     {
-        /// What it is about.
+        /// The cause.
         Cause: Cause
-        /// Its name for machines.
+        /// Its machine-readable name.
         Key: string
         /// What is wrong, a sentence.
         Wrong: string
@@ -192,10 +192,10 @@ type Remedy =
         Fix: string
     }
 
-/// Causes of trouble, and what to do about each.
+/// Causes of trouble, and what to do about each of them.
 [<RequireQualifiedAccess>]
 module Advice =
-    /// This machine's clock may be off by so much.
+    /// How far this machine's clock may be off.
     let LargestSkew = TimeSpan.FromSeconds 5.0
 
     /// Every cause once.
@@ -519,7 +519,7 @@ module Advice =
     let ofCause (cause: Cause) : Remedy =
         table |> Array.find (fun remedy -> remedy.Cause = cause)
 
-    /// What the table says of the webapp, said of a receiver of remote-write.
+    /// The table's sentence about the webapp, reworded for a remote-write receiver.
     let private ofReceiver (sentence: string) =
         sentence
             .Replace("webapp", "receiver")
@@ -683,7 +683,7 @@ module Advice =
         | Destination.RemoteWrite -> $"{lineFor destination Cause.ClockSkewed} {ofReceiver difference}"
         | _ -> $"{line Cause.ClockSkewed} {difference}"
 
-    /// The clock's skew where the answer shows one of over 5 s; none for less and where nothing tells.
+    /// The clock's skew where the answer shows one of over 5 s; none for less and where it is not known.
     [<CompiledName "ClockOf">]
     let clockOf (now: DateTimeOffset) (exchange: Exchange) : TimeSpan voption =
         match exchange with

@@ -6,28 +6,28 @@ open System.Text
 open System.Text.Json
 open Agent.Core
 
-/// One thing that is wrong with TLS, in the way of a request.
+/// One thing that is wrong with TLS and prevents a request.
 [<RequireQualifiedAccess>]
 type TlsFault =
-    /// A certificate is past its time.
+    /// A certificate has expired.
     | Expired of subject: string * notAfter: DateTimeOffset * now: DateTimeOffset
-    /// The time of a certificate is still to come: it is new, or a clock is wrong.
+    /// A certificate is not valid yet: it is new, or a clock is wrong.
     | NotYetValid of subject: string * notBefore: DateTimeOffset * now: DateTimeOffset
-    /// Nobody who is trusted here vouches for the certificate.
+    /// No issuer that is trusted here has signed the certificate.
     | UnknownIssuer of subject: string * issuer: string
     /// The certificate belongs to other hosts.
     | WrongName of host: string * names: string[]
-    /// Its issuer has taken it back.
+    /// Its issuer has revoked it.
     | Revoked of subject: string
-    /// Something else about a certificate.
+    /// Something else is wrong with a certificate.
     | BadCertificate of subject: string * problem: string
-    /// What answers there does not speak TLS.
+    /// The server does not speak TLS.
     | NotTls
     /// The server asks for a client certificate, and none was given.
     | ClientCertificateWanted
     /// The server does not accept the client certificate.
     | ClientCertificateRefused of detail: string
-    /// The two sides do not come to terms.
+    /// The two sides do not agree.
     | Handshake of detail: string
 
     /// Calls the function for the case that this is.
@@ -97,9 +97,9 @@ type TlsFault =
 [<NoComparison>]
 type CertificateLink =
     {
-        /// Whose it is.
+        /// Its subject.
         Subject: string
-        /// Who signed it.
+        /// Its issuer.
         Issuer: string
         /// Its first instant.
         NotBefore: DateTimeOffset
@@ -109,7 +109,7 @@ type CertificateLink =
         Problems: string[]
     }
 
-/// What was seen of a server's certificate that was not accepted.
+/// What is known about a server's certificate that was not accepted.
 [<NoComparison>]
 type CertificateFacts =
     {
@@ -117,7 +117,7 @@ type CertificateFacts =
         Host: string
         /// True when the certificate is for that host.
         IsForHost: bool
-        /// The hosts and addresses that it is for.
+        /// The hosts and addresses that it is valid for.
         Names: string[]
         /// From the server's own certificate to its root; empty when it showed none.
         Chain: CertificateLink[]
@@ -125,7 +125,7 @@ type CertificateFacts =
         Now: DateTimeOffset
     }
 
-/// Says which of the many TLS failures one is.
+/// Classifies TLS failures.
 [<RequireQualifiedAccess>]
 module Tls =
     /// Bits of the smallest RSA key that is accepted, as browsers and the CA/Browser Forum's baseline requirements have it.
@@ -259,13 +259,13 @@ type NetworkFailure =
     | Refused of address: string
     /// No route to the host or the network.
     | Unreachable of address: string
-    /// No connection came about within the time-out.
+    /// No connection was made within the time-out.
     | NoConnection of address: string * limit: TimeSpan
     /// The whole request took longer than the time-out.
     | TimedOut of limit: TimeSpan
     /// The connection broke before the answer was complete.
     | Broken of detail: string
-    /// Something answers, and it cannot be read.
+    /// Something answers, but the answer cannot be read.
     | Unreadable of detail: string
     /// The proxy does not let the request through.
     | ProxyRefused of proxy: string * status: string
@@ -349,7 +349,7 @@ type Outcome =
     | Delivered of receipt: Receipt
     /// Try the same sample again: after the delay that the server asked for, else with exponential back-off.
     | RetryAfter of delay: TimeSpan voption * reason: string
-    /// Keep everything and probe with one sample now and then, until somebody mends the cause.
+    /// Keep everything and probe with one sample now and then, until somebody fixes the cause.
     | Hold of reason: string
     /// This one sample is refused for what it is.
     | Reject of reason: string

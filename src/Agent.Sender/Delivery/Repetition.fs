@@ -4,7 +4,7 @@ open System
 open System.Text
 open Agent.Core
 
-/// Something to say that may come again and again, such as a failure.
+/// Something to log that may repeat, such as a failure.
 [<NoComparison>]
 type Remark =
     {
@@ -12,7 +12,7 @@ type Remark =
         Level: LogLevel
         /// What happens. Up to its first colon it is the subject: the delivery, a source.
         Message: string
-        /// What may differ from one time to the next, such as a waiting time; goes right behind the message.
+        /// What may differ from one time to the next, such as a waiting time; printed directly after the message.
         Figures: string
         /// Two remarks with equal keys say the same.
         Key: string
@@ -22,7 +22,7 @@ type Remark =
 [<NoComparison>]
 type LogLine =
     {
-        /// How grave it is.
+        /// Its severity.
         Level: LogLevel
         /// The whole line, without its end.
         Text: string

@@ -9,7 +9,7 @@ open Agent.Core.Proc
 open Agent.Core.Sys
 open Agent.Core.Units
 
-/// What a check came to.
+/// The outcome of a check.
 [<RequireQualifiedAccess>]
 type CheckResult =
     /// As it should be.
@@ -25,7 +25,7 @@ type Row =
     {
         /// What was checked.
         Check: string
-        /// What it came to.
+        /// The outcome.
         Result: CheckResult
         /// What was found.
         Finding: string
@@ -79,10 +79,10 @@ type GpuSurroundings =
         Nodes: GpuNodes
     }
 
-/// What nvidia-smi came to.
+/// The outcome of asking nvidia-smi.
 [<RequireQualifiedAccess>]
 type NvidiaSmiState =
-    /// Nobody asked it.
+    /// It was not asked.
     | NotAsked
     /// It is not installed.
     | Missing
@@ -90,22 +90,22 @@ type NvidiaSmiState =
     | Hung
     /// It failed; the words are its own.
     | Failed of failure: NvidiaSmiFailure * words: string
-    /// It has told what there is.
+    /// It has reported the GPUs.
     | Told
 
-/// What tells whether GPUs can be read.
+/// The facts that decide whether GPUs can be read.
 [<NoComparison>]
 type GpuFact =
     {
-        /// Who was to be asked.
+        /// The reader that was chosen.
         Reader: GpuReader
         /// What there is to be seen without asking.
         Surroundings: GpuSurroundings
         /// How far the library was opened.
         Library: Nvml.State
-        /// What came of nvidia-smi.
+        /// The outcome of asking nvidia-smi.
         NvidiaSmi: NvidiaSmiState
-        /// The GPUs, from whoever told.
+        /// The GPUs, from whichever reader reported them.
         Reading: GpuReading
         /// What does not return from the library, as a sentence; empty when everything does.
         Hanging: string
@@ -121,7 +121,7 @@ type GpuFinding =
         Advice: string
     }
 
-/// What tells whether the spool can be used.
+/// The facts that decide whether the spool can be used.
 [<NoComparison>]
 type SpoolFact =
     {
@@ -131,7 +131,7 @@ type SpoolFact =
         Problem: string
         /// Free space there.
         Free: uint64<B> voption
-        /// So much may be kept there.
+        /// How much may be kept there.
         Limit: uint64<B>
         /// What waits for delivery.
         Backlog: uint64<B>
@@ -141,7 +141,7 @@ type SpoolFact =
         OtherVersions: int
     }
 
-/// What tells whether the agent sees the machine or only a container.
+/// The facts that decide whether the agent sees the machine or only a container.
 [<NoComparison>]
 type ContainerFact =
     {
@@ -296,7 +296,7 @@ module Diagnosis =
         | Error(NetworkFailure.NameNotResolved _ as failure) -> ofFailure "DNS" failure
         | Error failure -> bad "DNS" Cause.NameUnresolved (string failure)
 
-    /// Whether a connection comes about. `proxy` is the one that requests go through; empty for none.
+    /// Whether a connection can be made. `proxy` is the one that requests go through; empty for none.
     [<CompiledName "Tcp">]
     let tcp (proxy: string) (result: Result<string, NetworkFailure>) : Row =
         match result with
@@ -565,7 +565,7 @@ module Diagnosis =
         | ValueNone when fact.Reader = GpuReader.None -> good "GPUs" "not read, because of --gpu-source none"
         | ValueNone -> good "GPUs" $"{gpuNames fact} ({byWhom fact})"
 
-    /// What the line at the start says of GPUs, before anybody has told of them.
+    /// What the line at the start says of GPUs, before they are known.
     [<CompiledName "GpusInSight">]
     let gpusInSight (reader: GpuReader) (surroundings: GpuSurroundings) : string =
         match reader, surroundings.Devices with
@@ -599,7 +599,7 @@ module Diagnosis =
     let private isBusy (disk: DiskStats.DiskCounters) =
         disk.BusyTime |> ValueOption.exists (fun time -> time > 0UL<ms>)
 
-    /// Why the utilisation of disks cannot be told, and of which; none when it can.
+    /// Why the utilisation of disks cannot be determined, and of which; none when it can.
     let private diskFault (blocks: BlockDevices.Table) (wanted: string[]) (all: DiskStats.DiskCounters[]) : (Cause * string) voption =
         let namesOf (disks: DiskStats.DiskCounters[]) =
             list (disks |> Seq.map (fun disk -> disk.Device))
@@ -626,7 +626,7 @@ module Diagnosis =
         else
             ValueNone
 
-    /// Which disks are tracked, and whether their utilisation can be told.
+    /// Which disks are tracked, and whether their utilisation can be determined.
     [<CompiledName "Disks">]
     let disks (blocks: BlockDevices.Table) (wanted: string[]) (found: Result<DiskStats.DiskCounters[], SourceError>) : Row =
         match found with
@@ -641,7 +641,7 @@ module Diagnosis =
                 good "disks" $"{names}. {(Advice.ofCause Cause.FirstSample).Wrong}"
 
     /// What a running agent says of the disks, on one line; empty when nothing is amiss, and of names that do not match,
-    /// which are told by themselves.
+    /// which are reported separately.
     [<CompiledName "DiskAdvice">]
     let diskAdvice (blocks: BlockDevices.Table) (wanted: string[]) (all: DiskStats.DiskCounters[]) : string =
         match diskFault blocks wanted all with

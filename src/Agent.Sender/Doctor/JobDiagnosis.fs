@@ -61,7 +61,7 @@ module JobDiagnosis =
         | "", cannot -> $"{cannot} cannot be read"
         | can, cannot -> $"{can} can be read, {cannot} cannot"
 
-    /// Whether jobs can be told, and how much of them.
+    /// Whether jobs can be read, and how much of them.
     [<CompiledName "Jobs">]
     let jobs (fact: JobFact) : Row =
         if not fact.HasGpus then

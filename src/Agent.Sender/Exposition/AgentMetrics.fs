@@ -1,4 +1,4 @@
-/// What only this agent tells: what holds the machine back, and how the agent itself fares.
+/// What only this agent reports: what holds the machine back, and the state of the agent itself.
 [<RequireQualifiedAccess>]
 module internal Agent.Sender.AgentMetrics
 
@@ -54,7 +54,7 @@ let private counted (sink: MetricSink) name help (value: int64) =
     sink.Family(name, MetricKind.Counter, help)
     sink.Whole(uint64 value)
 
-/// Tells how the agent fares.
+/// Writes the state of the agent.
 let writeAgent (sink: MetricSink) (state: AgentState) : unit =
     sink.Family("ai_dashboard_build_info", MetricKind.Info, "The agent's version.")
     sink.Label("version", state.Version)

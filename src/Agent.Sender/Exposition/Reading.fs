@@ -11,11 +11,11 @@ type MachineReading =
     {
         /// What was read.
         Snapshot: Snapshot
-        /// What it amounts to.
+        /// The sample made from it.
         Sample: Sample
         /// The sample before it; none for the first.
         Previous: Sample voption
-        /// /proc/meminfo as it was read, whose lines are told one by one; empty where it could not be read.
+        /// /proc/meminfo as it was read, whose lines are exported one by one; empty where it could not be read.
         MemoryText: ReadOnlyMemory<byte>
         /// The sensors of hwmon by their places.
         Sensors: Hwmon.PlacedSensor[]
@@ -25,9 +25,9 @@ type MachineReading =
         DomainName: string
         /// The name that the agent goes by.
         Hostname: string
-        /// The disks to tell of; empty for those that node_exporter tells of.
+        /// The disks to export; empty for those that node_exporter exports.
         Disks: string[]
-        /// The interfaces to tell of; empty for all but the loopback.
+        /// The interfaces to export; empty for all but the loopback.
         Interfaces: string[]
         /// What the GPU time of jobs went into, this sample included.
         Accounts: JobAccounts
@@ -35,7 +35,7 @@ type MachineReading =
         GpuJobs: GpuJobFile[]
     }
 
-/// How one source of readings fares.
+/// The state of one source of readings.
 [<Struct; NoComparison>]
 type SourceState =
     {
@@ -47,7 +47,7 @@ type SourceState =
         Duration: TimeSpan voption
     }
 
-/// How delivery to one destination fares, in samples.
+/// The state of delivery to one destination, in samples.
 [<Struct; NoComparison>]
 type DestinationState =
     {
@@ -70,7 +70,7 @@ type DestinationState =
         RefusedSeries: int64 voption
     }
 
-/// How the agent itself fares.
+/// The state of the agent itself.
 [<NoComparison>]
 type AgentState =
     {

@@ -6,7 +6,7 @@ open System.Globalization
 open System.Text
 open Agent.Core
 
-/// How the end of an answer's body is told: RFC 9112, section 6.3.
+/// How the end of an answer's body is found: RFC 9112, section 6.3.
 [<Struct; RequireQualifiedAccess>]
 type BodyEnd =
     /// It is so many bytes long.
@@ -109,7 +109,7 @@ module AnswerHead =
 
         number
 
-    /// The length that a header tells, which may be repeated between commas (RFC 9110, section 8.6); -1 when it is no number
+    /// The length in a header, which may be repeated between commas (RFC 9110, section 8.6); -1 when it is no number
     /// or there are several that differ.
     let private lengthOf (text: ReadOnlySpan<byte>) : int64 =
         let mutable rest = text

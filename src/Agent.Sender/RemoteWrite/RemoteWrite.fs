@@ -13,13 +13,13 @@ open Agent.Core.Units
 [<Struct; NoComparison>]
 type internal Series =
     {
-        /// Its `labels` fields, by which it is told from others.
+        /// Its `labels` fields, which distinguish it from others.
         Labels: ReadOnlyMemory<byte>
         /// Its `samples` fields: one sample, with its time.
         Samples: ReadOnlyMemory<byte>
     }
 
-/// Series are told apart by the bytes of their labels.
+/// Series are distinguished by the bytes of their labels.
 [<Sealed>]
 type internal ByContent private () =
     /// The only one.
@@ -194,10 +194,10 @@ type internal SeriesSink(machine: (struct (string * string))[], milliseconds: in
 
         found
 
-    /// What was gathered, in the order in which it was told.
+    /// What was gathered, in the order in which it was added.
     member _.Series: List<Series> = order
 
-    /// True when this series was told.
+    /// True when this series was added.
     member _.Has(labels: ReadOnlyMemory<byte>) : bool = series.ContainsKey labels
 
     override _.Family(name, _, _) =
@@ -250,7 +250,7 @@ module RemoteWrite =
     [<Literal>]
     let ContentEncoding = "snappy"
 
-    /// The header that tells the version of the protocol.
+    /// The header with the version of the protocol.
     [<Literal>]
     let VersionHeader = "X-Prometheus-Remote-Write-Version"
 
@@ -280,7 +280,7 @@ module RemoteWrite =
         && not (name.StartsWith("__", StringComparison.Ordinal))
         && name |> String.forall (fun c -> Char.IsAsciiLetterOrDigit c || c = '_')
 
-    /// The labels that tell this machine's series from those of others: `job` and `instance`, which a scrape would add, and
+    /// The labels that distinguish this machine's series from those of others: `job` and `instance`, which a scrape would add, and
     /// those of the user whose keys can be names of labels. `instance` is the name that the machine goes by.
     [<CompiledName "MachineLabels">]
     let machineLabels (instance: string) (labels: (struct (string * string))[]) : (struct (string * string))[] =

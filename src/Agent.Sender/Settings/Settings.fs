@@ -9,7 +9,7 @@ open Agent.Core.Jobs
 open FsToolkit.ErrorHandling
 open Agent.Core.Units
 
-/// How much the agent says.
+/// How much the agent logs.
 type LogLevel =
     /// Everything.
     | Debug = 0
@@ -22,7 +22,7 @@ type LogLevel =
     /// What ends the agent.
     | Critical = 4
 
-/// Who tells about the GPUs.
+/// How GPUs are read.
 type GpuReader =
     /// The library where it loads, else nvidia-smi.
     | Auto = 0
@@ -49,7 +49,7 @@ type Secret(value: string) =
     override _.GetHashCode() =
         value.GetHashCode(StringComparison.Ordinal)
 
-    /// Stars.
+    /// Stars in place of the token.
     override _.ToString() = "***"
 
 /// Where the ingest token comes from.
@@ -57,7 +57,7 @@ type Secret(value: string) =
 type TokenOrigin =
     /// The user gave the token itself.
     | Given of token: Secret * origin: string
-    /// It stands in a file, which is read again when the webapp refuses it.
+    /// It is in a file, which is read again when the webapp refuses the token.
     | File of path: string * origin: string
     /// systemd may have put it into its directory of credentials, or not.
     | Credential of path: string
@@ -102,13 +102,13 @@ type RemoteWriteTarget =
 [<NoComparison>]
 type Settings =
     {
-        /// Where samples go; none for a dry run that names nobody.
+        /// Where samples go; none for a dry run without a target.
         Target: Target voption
         /// The webapp's base URL where it is known, for a diagnosis without the rest of the target.
         BaseUrl: Uri voption
-        /// What a diagnosis lacks of host, slug and token, a sentence each; empty otherwise.
+        /// Which of host, slug and token a diagnosis lacks, a sentence each; empty otherwise.
         Missing: string[]
-        /// The name to go by; empty for the machine's own.
+        /// The host name to send; empty for the machine's own.
         Hostname: string
         /// From one sample to the next.
         Interval: TimeSpan
@@ -130,11 +130,11 @@ type Settings =
         Quiet: bool
         /// What goes to stderr.
         LogLevel: LogLevel
-        /// Who is asked about the GPUs.
+        /// How GPUs are read.
         GpuReader: GpuReader
         /// The file of libnvidia-ml; empty for where the dynamic linker finds it.
         NvmlLibrary: string
-        /// How much of the command lines of jobs is told.
+        /// How much of the command lines of jobs is reported.
         JobDetail: JobDetail
         /// The directory in which a scheduler says which jobs run on which GPU; empty for none.
         GpuJobDirectory: string
@@ -148,19 +148,19 @@ type Settings =
         ClientKey: string
         /// The directory in which undelivered samples are kept; empty to keep them in memory.
         Spool: string
-        /// So much may be kept there.
+        /// How much may be kept there.
         SpoolLimit: uint64<B>
         /// Where series go by remote-write; none where they do not.
         RemoteWrite: RemoteWriteTarget voption
         /// Where metrics are served; none where they are not.
         Listen: IPEndPoint voption
-        /// The token that clients of the metrics must show; none where any client may have them.
+        /// The token that clients of the metrics must send; none where any client may read them.
         ListenToken: TokenOrigin voption
         /// Check everything once and say what is wrong.
         Doctor: bool
-        /// Watch for so long and say what holds jobs back; none for an ordinary run.
+        /// How long to watch before saying what holds jobs back; none for an ordinary run.
         Why: TimeSpan voption
-        /// Have the diagnosis as JSON.
+        /// Print the report as JSON.
         Json: bool
         /// Print request bodies instead of sending them.
         DryRun: bool
