@@ -13,13 +13,13 @@ type BottleneckLabel =
     | IoBound
     /// The CPUs cannot keep up.
     | CpuBound
-    /// The GPUs are saturated, which is what training wants.
+    /// The GPUs are saturated, as they should be in training.
     | GpuBound
     /// CPUs and GPUs are both near their limit.
     | MixedCpuGpu
     /// Disks and GPUs are both near their limit.
     | MixedIoGpu
-    /// The GPUs wait and no other resource says why.
+    /// The GPUs wait, and no other resource explains it.
     | Underutilized
     /// Nothing runs.
     | Idle
@@ -60,7 +60,7 @@ type BottleneckLabel =
             Mixed
         |]
 
-/// What the label is decided by.
+/// The figures that decide the label.
 [<NoComparison>]
 type BottleneckInputs =
     {
@@ -92,7 +92,7 @@ type Bottleneck =
         Reason: string
     }
 
-/// Decides what holds the machine back: rules in order, the first that fits wins. The rules are those of the webapp;
+/// Decides what holds the machine back: the first rule that applies wins. The rules are those of the webapp;
 /// docs/sources.md lists them.
 [<RequireQualifiedAccess>]
 module Bottleneck =

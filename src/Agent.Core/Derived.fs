@@ -23,7 +23,7 @@ type DiskRates =
         Utilization: float<percent>
     }
 
-/// What two samples say together. Every rate is 0 for a first sample and for one that is not later than the one before.
+/// What follows from two samples. Every rate is 0 for a first sample and for one that is not later than its predecessor.
 [<NoComparison>]
 type Derived =
     {

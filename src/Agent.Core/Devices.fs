@@ -1,4 +1,4 @@
-/// Which block devices and network interfaces are tracked: what is found, or what the user names.
+/// Which block devices and network interfaces are tracked: those that exist, or those that the user names.
 [<RequireQualifiedAccess>]
 module Agent.Core.Devices
 
@@ -41,7 +41,7 @@ let rec private withoutDirectory (name: string) : string =
     else
         trimmed
 
-/// The names as /proc/diskstats writes them: blanks and `/dev/` removed, repeats and empty names dropped, order kept.
+/// The names as in /proc/diskstats: blanks and `/dev/` removed, repeats and empty names dropped, order kept.
 [<CompiledName "NormalizeDisks">]
 let normalizeDisks (names: string[]) : string[] =
     names

@@ -34,7 +34,7 @@ type LinkEvidence =
         Received: float<B / s>
         /// Bytes sent.
         Sent: float<B / s>
-        /// What it can carry each way; none when unknown.
+        /// Its speed in each direction; none when unknown.
         Speed: float<B / s> voption
         /// True for a port of an RDMA fabric, whose bytes no interface counts.
         IsFabric: bool
@@ -52,7 +52,7 @@ type NetworkMountEvidence =
         Operations: float</ s>
         /// Mean time from a request on the wire to its answer.
         RoundTrip: float<ms> voption
-        /// Mean time from an operation's begin to its end, waiting on the client included.
+        /// Mean time from the start of an operation to its end, waiting on the client included.
         Execution: float<ms> voption
         /// Operations that waited or were under way, mean over the time (operations a second × execution time).
         Outstanding: float voption
@@ -94,7 +94,7 @@ type GpuEvidence =
         ClockSmMax: float<MHz> voption
         /// Of the die.
         Temperature: float<degC> voption
-        /// Why it is slower than it could be, by nvidia-smi's names.
+        /// Why it is slower than it could be, under nvidia-smi's names.
         ThrottleReasons: string[]
         /// Share of the time slowed for the power limit (violation times).
         PowerViolation: float<percent> voption
@@ -114,17 +114,17 @@ type GpuEvidence =
         Xid: int voption
         /// Uncorrected memory errors in the interval.
         EccUncorrected: uint64
-        /// True while rows wait to be remapped, which a reset does.
+        /// True while memory rows wait to be remapped, which a reset does.
         IsRemapPending: bool
         /// True when a process holds it: NVML's lists, compute, MPS or graphics.
         IsHeld: bool
     }
 
-/// What the machine did beside its jobs.
+/// What the machine as a whole did.
 [<NoComparison>]
 type HostEvidence =
     {
-        /// CPUs on-line.
+        /// CPUs online.
         Cpus: int
         /// Busy share of all CPUs.
         CpuBusy: float<percent> voption
@@ -146,11 +146,11 @@ type HostEvidence =
         MemoryStall: float<percent> voption
         /// All tasks at once stalled for memory.
         MemoryFullStall: float<percent> voption
-        /// Memory that programs can have, as a share of all; ZFS's cache and idle huge pages count as available.
+        /// Memory that programs can allocate, as a share of all; ZFS's cache and idle huge pages count as available.
         MemoryAvailable: float<percent> voption
-        /// Bytes that came back from swap.
+        /// Bytes read from swap.
         SwapIn: float<B / s> voption
-        /// Bytes that went to swap.
+        /// Bytes written to swap.
         SwapOut: float<B / s> voption
         /// Disks.
         Disks: DiskEvidence[]
@@ -162,7 +162,7 @@ type HostEvidence =
         DriverProblem: string
     }
 
-/// What was seen over one interval: from the look before to this one.
+/// What was seen over one interval: from the previous observation to this one.
 [<NoComparison>]
 type Evidence =
     {

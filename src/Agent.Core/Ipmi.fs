@@ -51,7 +51,7 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<Sys.Hwmon.Fan[]>, ParseErro
     faults.AddTorn &cursor
     Ok(faults.Around(fans.ToArray()))
 
-/// What a run of ipmitool told.
+/// The result of a run of ipmitool.
 [<RequireQualifiedAccess>]
 type Answer =
     /// Fans, and what was wrong with the rest.
@@ -60,7 +60,7 @@ type Answer =
     | NoController
     /// Its device may not be opened.
     | NotAllowed
-    /// Nothing came of it.
+    /// It failed.
     | Failed of error: SourceError
 
     /// Calls the function for the case that this is.

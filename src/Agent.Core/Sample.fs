@@ -15,7 +15,7 @@ type MemoryUse =
         Total: uint64<B>
         /// Total less what is available.
         Used: uint64<B>
-        /// What programs could get without swapping.
+        /// What programs can allocate without swapping.
         Available: uint64<B>
         /// Used as a share of the total, one decimal.
         Percent: float<percent>
@@ -61,8 +61,8 @@ type InterfaceUse =
         Master: string
     }
 
-/// What the agent claims about the machine at one instant. Percentages have one decimal, counters are at most 2^63-1,
-/// devices, GPU indexes and fan labels are unique. What a failed source would have said is none.
+/// What the agent reports about the machine at one instant. Percentages have one decimal, counters are at most 2^63-1,
+/// devices, GPU indexes and fan labels are unique. Values of a failed source are none.
 [<NoComparison>]
 type Sample =
     {
@@ -84,9 +84,9 @@ type Sample =
         Load: LoadAvg.LoadAverage voption
         /// Mean clock.
         CpuFrequency: float<MHz> voption
-        /// Of the CPU; of several the hottest.
+        /// Temperature of the CPU; of several, the hottest.
         CpuTemperature: float<degC> voption
-        /// CPUs that are on-line.
+        /// CPUs that are online.
         CpuCountLogical: int voption
         /// Cores.
         CpuCountPhysical: int voption
@@ -94,13 +94,13 @@ type Sample =
         Memory: MemoryUse voption
         /// Swap.
         Swap: SwapUse voption
-        /// Bytes that came in, each once; over the interfaces of the user, all that came in over them.
+        /// Bytes received, each counted once; with interfaces chosen by the user, all that those received.
         NetworkReceived: uint64<B> voption
-        /// Bytes that went out, likewise.
+        /// Bytes sent, likewise.
         NetworkSent: uint64<B> voption
-        /// TCP segments sent, without those that were sent again.
+        /// TCP segments sent, without retransmissions.
         TcpSent: uint64 voption
-        /// TCP segments sent again, because no answer came in time.
+        /// TCP segments retransmitted because no acknowledgement came in time.
         TcpRetransmitted: uint64 voption
         /// Processes.
         ProcessCount: int voption
@@ -110,7 +110,7 @@ type Sample =
         Gpus: Gpu[]
         /// Fans.
         Fans: Hwmon.Fan[]
-        /// Stalls; none where the kernel does not count them.
+        /// Pressure stall information; none where the kernel does not record it.
         Pressure: PressureUse voption
         /// The tracked interfaces, whether the totals count them or not.
         Interfaces: InterfaceUse[]
@@ -120,7 +120,7 @@ type Sample =
         Jobs: JobReport voption
     }
 
-    /// A sample of the first instant of 1970 that knows nothing.
+    /// A sample of the first instant of 1970 in which nothing is known.
     static member Empty: Sample =
         {
             CollectedAt = DateTimeOffset.UnixEpoch
@@ -314,7 +314,7 @@ module Sample =
             XidCount = cappedOrNone device.XidCount
         }
 
-    /// A board without memory of its own computes in the host's.
+    /// A board without memory of its own uses the host's.
     let private withHostMemory (memory: MemoryUse voption) (gpu: Gpu) : Gpu =
         match memory with
         | ValueSome memory when gpu.IsMemoryShared ->
@@ -402,7 +402,7 @@ module Sample =
         | ValueSome window when window.Length >= options.CpuWindow / 2.0 -> ValueSome window.Stat
         | _ -> ValueNone
 
-    /// What the machine looks like at `current`, with `previous` the reading of the sample before it.
+    /// The sample made from `current`, with `previous` the reading of the sample before it.
     [<CompiledName "Build">]
     let build (options: SampleOptions) (previous: Snapshot voption) (current: Snapshot) : Sample =
         let stat = toVoption current.Stat

@@ -16,12 +16,12 @@ type CpuWindow =
         Stat: Stat.CpuStat
     }
 
-/// The newest readings of the sources that are read beside the sampling, because they may be slow. None and empty stand
+/// The newest readings of the sources that are read in parallel with sampling, because they may be slow. None and empty stand
 /// for a machine without them and for readings that are too old to count as current.
 [<NoComparison>]
 type SlowReadings =
     {
-        /// Of the CPU; of several the hottest.
+        /// Temperature of the CPU; of several, the hottest.
         CpuTemperature: float<degC> voption
         /// The mean clock of the CPUs.
         CpuFrequency: float<MHz> voption
@@ -49,7 +49,7 @@ type SlowReadings =
             Jobs = ValueNone
         }
 
-/// Everything read at one instant. Each source has a result of its own: one that fails costs its own fields.
+/// Everything read at one instant. Each source has its own result: one that fails costs only its own fields.
 [<NoComparison>]
 type Snapshot =
     {
@@ -161,7 +161,7 @@ and [<Sealed>] ProcessSource internal (name: string, what: string) =
                 FaultCount = 0
             })
 
-/// What a snapshot is read through: the outside.
+/// How a snapshot reads from the outside world.
 and [<AbstractClass>] SourceReader() =
     /// Reads and parses one file.
     abstract Read: source: FileSource<'value> -> Result<Parsed<'value>, SourceError>
@@ -172,7 +172,7 @@ and [<AbstractClass>] SourceReader() =
     /// The ports of the RDMA fabric; empty without one.
     abstract ReadInfiniband: unit -> Infiniband.Port[]
 
-    /// The newest readings of what is read beside.
+    /// The newest readings of the sources that are read in parallel.
     abstract ReadSlow: unit -> SlowReadings
 
 /// The sources of a snapshot, a row each.
@@ -305,7 +305,7 @@ module Sources =
     [<CompiledName "MemoryPressure">]
     let memoryPressure = pressure "memory" "memory pressure" _.MemoryPressure
 
-    /// All of them, in the order in which they are told.
+    /// All of them, in the order in which they are reported.
     [<CompiledName "All">]
     let all: Source[] =
         [|
@@ -370,7 +370,7 @@ module Snapshot =
             Faults = faults
         }
 
-    /// What the files below /proc say, read one after the other by `read`: it is given `stat`, `pressure/io` and the like,
+    /// A snapshot of the files below /proc, read one after the other by `read`: it is given `stat`, `pressure/io` and the like,
     /// and returns the whole file, or null where there is none. The number of processes and what the agent reads beside
     /// the sampling (temperatures, fans, GPUs, what /sys says of the devices) are unknown in it; a caller who has them puts
     /// them in.

@@ -53,7 +53,7 @@ type SystemInfo =
         CpuModel: string
         /// The machine's own name.
         Hostname: string
-        /// CPUs that are on-line.
+        /// CPUs that are online.
         CpuCountLogical: int voption
         /// Cores.
         CpuCountPhysical: int voption
@@ -63,11 +63,11 @@ type SystemInfo =
         SwapTotal: uint64<B> voption
         /// When the machine started.
         BootTime: DateTimeOffset voption
-        /// For how long it has been up.
+        /// Time since it started.
         Uptime: float<s> voption
         /// File systems on disks.
         Partitions: Partition[]
-        /// File systems that another machine holds; not part of a sample.
+        /// Network file systems; not part of a sample.
         NetworkPartitions: Partition[]
         /// Network interfaces.
         Interfaces: InterfaceAddress[]
@@ -78,7 +78,7 @@ type SystemInfo =
         let libc = if info.LibC = "" then "" else "-with-" + info.LibC
         $"{info.OsName}-{info.OsRelease}-{info.Machine}{libc}"
 
-/// Who sends: the `agent` object beside each sample.
+/// The sender: the `agent` object of each request body.
 [<NoComparison>]
 type AgentInfo =
     {
@@ -92,7 +92,7 @@ type AgentInfo =
         Labels: (struct (string * string))[]
         /// `--disks` as the user gave them.
         DiskFilters: string[]
-        /// What it runs on, `.NET 10.0.1`.
+        /// Its runtime, `.NET 10.0.1`.
         Runtime: string
         /// The machine.
         System: SystemInfo
@@ -146,7 +146,7 @@ module SystemInfo =
             ValueSome(DateTimeOffset.FromUnixTimeSeconds(int64 seconds))
         | _ -> ValueNone
 
-    /// The facts of a machine that has not told any yet.
+    /// The facts of a machine before any are known.
     [<CompiledName "Unknown">]
     let unknown: SystemInfo =
         {

@@ -34,7 +34,7 @@ module internal Text =
 
         result.ToString()
 
-    /// So many characters of a text are shown in a message.
+    /// How many characters of a text are shown in a message.
     [<Literal>]
     let ExcerptLength = 80
 
@@ -307,7 +307,7 @@ type internal Cursor =
     /// The next field as a decimal number; false when it is none or missing.
     member this.Decimal(value: byref<float>) : bool = Text.tryDecimal (this.Field(), &value)
 
-    /// The error that the last field, or the lack of one, deserves.
+    /// The error for the last field, or for its absence.
     member this.Bad(field: string, expected: string) : ParseError =
         {
             Source = this.source
@@ -327,7 +327,7 @@ type internal Cursor =
                  "a line end after the last line")
         )
 
-/// The lines of one text that do not read as they should. Allocates nothing while there are none.
+/// The malformed lines of one text. Allocates nothing while there are none.
 [<Struct; NoEquality; NoComparison>]
 type internal LineFaults =
     val mutable private kept: ResizeArray<ParseError> | null

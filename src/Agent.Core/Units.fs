@@ -40,7 +40,7 @@ type us
 [<Measure>]
 type ns
 
-/// Pages of memory, whose size the kernel tells.
+/// Pages of memory, whose size the kernel reports.
 [<Measure>]
 type page
 

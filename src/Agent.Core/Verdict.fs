@@ -5,7 +5,7 @@ open Agent.Core.Causes
 open Agent.Core.Jobs
 open Agent.Core.Units
 
-/// A label, how sure, and why.
+/// A label, its confidence, and the reason.
 [<NoComparison>]
 type Verdict =
     {
@@ -21,7 +21,7 @@ type Verdict =
         Reason: string
         /// One concrete thing to try, with its command or parameter; empty where nothing needs to be done.
         Fix: string
-        /// The figures that decided, the weightiest first.
+        /// The figures that decided, the most important first.
         Evidence: Witness[]
         /// What was looked at and is not the limit, with its figure.
         RuledOut: Witness[]
@@ -47,7 +47,7 @@ type JobReport =
         Machine: Verdict
     }
 
-/// The verdicts of one look.
+/// The verdicts of one observation.
 [<NoComparison>]
 type Verdicts =
     {
@@ -57,7 +57,7 @@ type Verdicts =
         Jobs: struct (string * Verdict)[]
     }
 
-/// What decide remembers from one look to the next: the window, and of each job what was said. It is bounded: at most 64 looks, and only jobs
+/// What decide remembers from one observation to the next: the window, and the verdict of each job. It is bounded: at most 64 observations, and only jobs
 /// of the last half minute.
 [<NoComparison>]
 type VerdictState =
@@ -80,10 +80,10 @@ type VerdictState =
             Host = ValueNone
         }
 
-/// Deciding what holds each job, and the machine, back. docs/verdict.md says what decides each label.
+/// Decides what holds each job, and the machine, back. docs/verdict.md says what decides each label.
 [<RequireQualifiedAccess>]
 module Verdict =
-    /// While another label was decided lately, the one that is kept is not sure.
+    /// If another label was decided recently, the confidence of the kept one is limited.
     let private shown (held: Held) : Verdict =
         {
             Label = held.Shown.Label
@@ -103,7 +103,7 @@ module Verdict =
             RuledOut = held.Shown.RuledOut
         }
 
-    /// From the worst: what is broken, what stopped, what is wasted, what is held back.
+    /// From the worst on: what is broken, what stopped, what is wasted, what is held back.
     let private severity (label: VerdictLabel) : int =
         match label with
         | VerdictLabel.GpuFault -> 0
@@ -117,7 +117,7 @@ module Verdict =
     let private place (label: VerdictLabel) =
         Array.FindIndex(VerdictLabel.All, (fun other -> other.Name = label.Name))
 
-    /// Of jobs that are equally bad the one with the most GPUs, which wastes most.
+    /// Among jobs that are equally bad the one with the most GPUs, which wastes most.
     let private worse (one: Job) (first: Verdict) (other: Job) (second: Verdict) : int =
         match compare (severity first.Label) (severity second.Label) with
         | 0 ->
@@ -151,7 +151,7 @@ module Verdict =
 
     let private ofFault (decided: Decided) (at: DateTimeOffset) : Verdict = Hold.first at decided |> shown
 
-    /// The verdicts after one look more. Looks come in the order of time; one interval's evidence is given once.
+    /// The verdicts after one more observation. Observations are passed in time order, and the evidence of an interval only once.
     [<CompiledName "Decide">]
     let decide (state: VerdictState) (evidence: Evidence) : VerdictState * Verdicts =
         let window = Window.add evidence state.Looks

@@ -3,7 +3,7 @@ namespace Agent.Core
 /// What holds a job, or the machine, back.
 [<RequireQualifiedAccess>]
 type VerdictLabel =
-    /// Its own work on the GPU (on a machine without GPU jobs: on the CPUs), which is what one wants.
+    /// Its own work on the GPU (on a machine without GPU jobs: on the CPUs), as it should be.
     | Compute
     /// A slowed GPU.
     | Throttled
@@ -19,7 +19,7 @@ type VerdictLabel =
     | DiskRead
     /// Writes to local disks.
     | DiskWrite
-    /// NFS, Lustre and their like.
+    /// NFS, Lustre and the like.
     | NetworkStorage
     /// Data over sockets, or a full link.
     | Network
@@ -31,7 +31,7 @@ type VerdictLabel =
     | Imbalance
     /// Nothing: it stopped.
     | Hang
-    /// Nobody: memory is held and nothing runs.
+    /// Nothing: memory is held, but nothing runs.
     | HeldIdle
     /// A lost GPU, a driver that went away, a fault that the board reports.
     | GpuFault
@@ -100,7 +100,7 @@ type Witness =
         Name: string
         /// The figure.
         Value: float
-        /// The limit that it is held against; none where it only informs.
+        /// The limit that it is compared with; none for a figure that only informs.
         Limit: float voption
         /// `%`, `B/s`, `ms`, or empty for a plain number.
         Unit: string

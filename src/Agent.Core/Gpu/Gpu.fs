@@ -32,7 +32,7 @@ module Throttle =
     let private alone = Array.init 64 (fun bit -> [| nameOf bit |])
 
     /// The reasons of a mask by nvidia-smi's names, lowest bit first; a bit that has no name yet is `bit_12`. The
-    /// array is shared: whoever gets it leaves it as it is.
+    /// array is shared: callers must not change it.
     [<CompiledName "ReasonsOf">]
     let reasonsOf (mask: uint64) : string[] =
         match BitOperations.PopCount mask with
@@ -48,7 +48,7 @@ module Throttle =
 
             reasons
 
-/// What a board can tell at all. Drivers and boards that are ill tell impossible numbers, such as 255 % or 4,294,967,291 °C; those are
+/// What a board can report at all. Faulty drivers and boards report impossible numbers, such as 255 % or 4,294,967,291 °C; those are
 /// not values, and are never cut down to something that looks like one.
 [<RequireQualifiedAccess>]
 module Plausible =
@@ -58,10 +58,10 @@ module Plausible =
     /// In per cent of what the board's makers call its noise limit, which nvmlDeviceGetFanSpeed allows to be exceeded.
     let private fastestFan = 200.0<percent>
 
-    /// Watts. No board that there is draws half of it.
+    /// Watts. No existing board draws half of it.
     let private mostPower = 5000.0<W>
 
-    /// Averages over a second stay close to the limit that is in force.
+    /// Averages over a second stay close to the limit in force.
     let private mostOverLimit = 2.0
 
     /// Megahertz: of multiprocessors, and of memory.
@@ -78,7 +78,7 @@ module Plausible =
     let fan (value: float<percent>) =
         value >= 0.0<percent> && value <= fastestFan
 
-    /// What a board draws whose limit may be known.
+    /// The power draw of a board whose limit may be known.
     let power (limit: float<W> voption) (value: float<W>) =
         value >= 0.0<W>
         && value <= mostPower
@@ -86,7 +86,7 @@ module Plausible =
             | ValueSome limit -> value <= limit * mostOverLimit
             | ValueNone -> true)
 
-    /// A limit of what a board draws.
+    /// A board's power limit.
     let powerLimit (value: float<W>) = value > 0.0<W> && value <= mostPower
 
     /// The clock of the multiprocessors.
@@ -108,14 +108,14 @@ type ComputeProcess =
         Name: string
     }
 
-/// The lists of processes that GPUs carry.
+/// The lists of processes on GPUs.
 [<RequireQualifiedAccess>]
 module ComputeProcess =
     /// The longest list that a sample carries.
     [<Literal>]
     let Most = 32
 
-    /// Two lists as one. A process that is in both is one, and its memory counts once: as the first list tells it, unless only the second does.
+    /// Merges two lists. A process that is in both appears once, and so does its memory: from the first list, unless only the second has it.
     [<CompiledName "Together">]
     let together (first: ComputeProcess[]) (second: ComputeProcess[]) : ComputeProcess[] =
         let isIn (processes: ComputeProcess[]) (one: ComputeProcess) =
@@ -153,8 +153,8 @@ module ComputeProcess =
         from + 1 >= processes.Length
         || (order processes[from] processes[from + 1] <= 0 && isOrdered processes (from + 1))
 
-    /// Most memory first, those of unknown memory last, equal ones by their number; at most 32. A list that is so
-    /// already is given back as it is.
+    /// Most memory first, those of unknown memory last, equal ones by their PID; at most 32. A list that is already in this form is
+    /// returned as it is.
     [<CompiledName "Limited">]
     let limited (processes: ComputeProcess[]) : ComputeProcess[] =
         if processes.Length <= Most && isOrdered processes 0 then
@@ -162,12 +162,12 @@ module ComputeProcess =
         else
             processes |> Array.sortWith order |> Array.truncate Most
 
-/// Whether a board is divided into MIG instances.
+/// Whether a board is partitioned into MIG instances.
 [<RequireQualifiedAccess; Struct>]
 type MigMode =
-    /// Whole.
+    /// Not partitioned.
     | Disabled
-    /// Divided, or ready to be.
+    /// Partitioned, or ready to be.
     | Enabled
 
 /// A MIG instance: a part of a board with memory and multiprocessors of its own. NVML reports no utilisation for it.
@@ -196,7 +196,7 @@ type MigDevice =
         XidCount: uint64 voption
     }
 
-/// One GPU at one reading. What the board or the driver does not tell is none, never 0.
+/// One GPU at one reading. What the board or the driver does not report is none, never 0.
 [<NoComparison>]
 type Gpu =
     {
@@ -206,10 +206,10 @@ type Gpu =
         Name: string
         /// `GPU-…`; empty when unknown.
         Uuid: string
-        /// Where it is plugged in, as `00000000:65:00.0`; empty when unknown. Unlike the index it stays the same from one start of the
-        /// driver to the next, and identifies a GPU that does not tell its UUID.
+        /// Its PCI address, as `00000000:65:00.0`; empty when unknown. Unlike the index it stays the same from one start of the
+        /// driver to the next, and identifies a GPU that does not report its UUID.
         PciBusId: string
-        /// True while the kernel has suspended the board (runtime power management); it is not asked then, because that would wake it.
+        /// True while the kernel has suspended the board (runtime power management); it is not queried then, because that would wake it.
         IsSuspended: bool
         /// Share of the last sample period in which a kernel ran.
         Utilization: float<percent> voption
@@ -221,19 +221,19 @@ type Gpu =
         MemoryUsed: uint64<B> voption
         /// Device memory that can be allocated.
         MemoryFree: uint64<B> voption
-        /// Device memory that the driver keeps for itself; none where it does not tell it apart.
+        /// Device memory that the driver keeps for itself; none where it does not report it separately.
         MemoryReserved: uint64<B> voption
         /// True on a board without memory of its own (GB10, Jetson): in a sample the host's memory stands in for it.
         IsMemoryShared: bool
         /// The GPU's die.
         Temperature: float<degC> voption
-        /// The speed the fan is driven at; none on boards that are cooled by the server.
+        /// The speed that the fan is set to; none on boards that are cooled by the server.
         FanSpeed: float<percent> voption
-        /// What the board draws.
+        /// The power draw of the board.
         Power: float<W> voption
-        /// The limit that is in force.
+        /// The power limit in force.
         PowerLimit: float<W> voption
-        /// What slows the clocks down, by nvidia-smi's names; empty when nothing does.
+        /// What slows the clocks down, under nvidia-smi's names; empty when nothing does.
         ThrottleReasons: string[] voption
         /// The clock of the multiprocessors.
         ClockSm: float<MHz> voption
@@ -271,11 +271,11 @@ type Gpu =
         NvlinkSent: uint64<B> voption
         /// The memory's own sensor, on boards with HBM.
         MemoryTemperature: float<degC> voption
-        /// Whether the board is divided; none on boards that cannot be.
+        /// Whether the board is partitioned; none on boards that cannot be.
         MigMode: MigMode voption
         /// The processes that compute on it, clients of MPS among them, most memory first, at most 32; empty when there are none.
         ComputeProcesses: ComputeProcess[] voption
-        /// Who draws with it and computes nothing, such as a display server, likewise. Not part of a sample.
+        /// Processes that use it for graphics only, such as a display server; likewise. Not part of a sample.
         GraphicsProcesses: ComputeProcess[] voption
         /// The MIG instances; empty when there are none.
         MigDevices: MigDevice[] voption
@@ -325,7 +325,7 @@ type Gpu =
             MigDevices = ValueNone
         }
 
-    /// The same GPU when it is not asked anything: who it is, and its events so far.
+    /// The same GPU when it is not queried: its identity, and its events so far.
     member gpu.WithoutValues: Gpu =
         { Gpu.OfIndex gpu.Index with
             Name = gpu.Name

@@ -23,7 +23,7 @@ type InstanceWork =
         Activity: float<percent> voption
     }
 
-/// What one GPU did over the time between two readings, as jobs are judged by it. It is read beside the sampling, and only while somebody uses the GPU.
+/// What one GPU did between two readings, for judging jobs. Read in parallel with sampling, and only while the GPU is in use.
 [<NoEquality; NoComparison>]
 type GpuWork =
     {
@@ -31,7 +31,7 @@ type GpuWork =
         GpuIndex: int
         /// `GPU-…`; empty when unknown.
         GpuUuid: string
-        /// Share of the multiprocessors' time in which they had work (GPM); of a board that is divided the mean of the instances in use.
+        /// Share of the multiprocessors' time in which they had work (GPM); for a partitioned board the mean of the instances in use.
         SmActivity: float<percent> voption
         /// Share of the tensor cores' time, likewise.
         TensorActivity: float<percent> voption
@@ -63,7 +63,7 @@ type GpuWorkReading =
         Faults: SourceError[]
     }
 
-    /// Nobody uses a GPU, or nothing tells what it does.
+    /// No GPU is in use, or nothing is known about what it does.
     static member val None: GpuWorkReading = { Work = [||]; Faults = [||] }
 
 /// Finding what belongs to a GPU.
@@ -84,8 +84,8 @@ module GpuWork =
         | Some work -> ValueSome work
         | None -> ValueNone
 
-    /// The share of a process that is on the list of its GPU. One of which the driver says nothing did nothing, if all that it does tell of are on
-    /// that list too: one that is not may stand for it, as the server of MPS does for its clients, or have its number in another PID namespace.
+    /// The share of a process that is on the list of its GPU. A process without an entry did nothing if all entries are for processes on
+    /// that list too: another one may stand for it, as the MPS server does for its clients, or have its PID in another PID namespace.
     [<CompiledName "ShareOf">]
     let shareOf (listed: int[]) (pid: int) (work: GpuWork) : float<percent> voption =
         match work.Shares with

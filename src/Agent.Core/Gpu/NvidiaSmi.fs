@@ -141,7 +141,7 @@ type private Row(line: int, columns: Columns, text: ReadOnlySpan<byte>, starts: 
 
     member row.Number(column: string, unit: string) : float voption = row.Decimal(column, unit, 0.0)
 
-    /// A value that a board can have; another is a fault, and none.
+    /// A plausible value; any other is a fault, and none.
     member row.Measure<[<Measure>] 'u>(column: string, unit: string, isPossible: float<'u> -> bool) : float<'u> voption =
         match row.Decimal(column, unit, Double.NegativeInfinity) with
         | ValueSome number when not (isPossible (LanguagePrimitives.FloatWithMeasure<'u> number)) ->
@@ -430,7 +430,7 @@ let parse (text: ReadOnlySpan<byte>) : Result<GpuReading, ParseError> =
                 Faults = faults.ToArray()
             }
 
-/// Who computes on which GPU.
+/// Which processes compute on which GPU.
 [<NoComparison>]
 type ProcessReading =
     {

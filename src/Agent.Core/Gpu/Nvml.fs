@@ -304,7 +304,7 @@ let private failedField (code: int) : Field =
         Bits = 0UL
     }
 
-/// A device whose handle cannot be had.
+/// A device without a handle.
 [<CompiledName "Unreachable">]
 let unreachable (index: int) (identity: Identity) (code: int) (xid: Xid voption) : Device =
     {
@@ -340,7 +340,7 @@ let unreachable (index: int) (identity: Identity) (code: int) (xid: Xid voption)
         Xid = xid
     }
 
-/// A device that the kernel has suspended: nothing was asked, and nothing is wrong.
+/// A device that the kernel has suspended: nothing was queried, and nothing is wrong.
 [<CompiledName "Suspended">]
 let suspended (index: int) (identity: Identity) (xid: Xid voption) : Device =
     { unreachable index identity 0 xid with
@@ -508,7 +508,7 @@ let private counter<[<Measure>] 'u> (complaints: Complaints) query (call: Call<u
         complaints.Add(query, call.Code)
         ValueNone
 
-/// A value that a board can have; another is told, and is none.
+/// A plausible value; any other is reported as a fault, and is none.
 let private possible (complaints: Complaints) query (isPossible: float<'u> -> bool) (value: float<'u> voption) : float<'u> voption =
     match value with
     | ValueSome known when not (isPossible known) ->

@@ -3,7 +3,7 @@ namespace Agent.Core.Jobs
 open System
 open Agent.Core.Units
 
-/// What kind of thing started a job, and by whose rules its processes are one.
+/// What started a job, and groups its processes.
 [<RequireQualifiedAccess>]
 type OwnerKind =
     /// A job of Slurm; the value is its number.
@@ -67,7 +67,7 @@ type BlockedOn =
     | DiskRead
     /// Writes to local disks.
     | DiskWrite
-    /// NFS, Lustre and their like.
+    /// NFS, Lustre and the like.
     | NetworkStorage
 
     /// The name in the sample's JSON.
@@ -99,7 +99,7 @@ type JobGpu =
 [<NoComparison>]
 type Job =
     {
-        /// Stays the same for the job's life: its owner where that is one for all, else its root process and start.
+        /// Stays the same for the job's life: its owner if all processes have the same one, else its root process and start.
         Id: string
         /// Who it belongs to.
         Owner: Owner
@@ -123,7 +123,7 @@ type Job =
         Threads: int
         /// Data loader workers among them.
         Loaders: int
-        /// CPU time over time: 2.5 is two and a half cores.
+        /// CPU time per elapsed time: 2.5 is two and a half cores.
         CpuCores: float voption
         /// The cores that it may use: cpuset and quota, at most the machine's.
         CpuCoresAllowed: float voption
@@ -139,9 +139,9 @@ type Job =
         CpuWait: float<percent> voption
         /// Share of the periods of its CPU quota in which it was throttled (cgroup cpu.stat).
         CpuThrottled: float<percent> voption
-        /// Looks at which a loader or main thread was in uninterruptible sleep, as a share of all looks at them.
+        /// Observations in which a loader or main thread was in uninterruptible sleep, as a share of all observations of them.
         Blocked: float<percent> voption
-        /// The same of the main threads alone.
+        /// The same for the main threads alone.
         MainBlocked: float<percent> voption
         /// What the blocked ones wait for.
         BlockedOn: BlockedOn voption
@@ -149,7 +149,7 @@ type Job =
         Read: float<B / s> voption
         /// Bytes written to them.
         Written: float<B / s> voption
-        /// Bytes that came in over sockets; none where it is not known (then the host's interfaces stand in for it).
+        /// Bytes received over sockets; none where it is not known (then the host's interfaces stand in for it).
         NetworkReceived: float<B / s> voption
         /// Memory of its cgroup, else the resident sets of its processes.
         Memory: uint64<B> voption

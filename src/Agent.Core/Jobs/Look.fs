@@ -186,7 +186,7 @@ type HostCounters =
         Ports: Infiniband.Port[]
         /// What ports can carry, as `mlx5_0/1`.
         PortSpeeds: (struct (string * float<B / s>))[]
-        /// NFS, Lustre and their like.
+        /// NFS, Lustre and the like.
         NetworkMounts: NetworkMountCounters[]
     }
 

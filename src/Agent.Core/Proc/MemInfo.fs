@@ -151,7 +151,7 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<MemoryInfo>, ParseError> =
                 }
         )
 
-/// What programs could get without swapping. Kernels before 3.14 do not say: then free memory, buffers and page
+/// What programs can allocate without swapping. Kernels before 3.14 do not say: then free memory, buffers and page
 /// cache. Containers under LXC may claim more than they have: then free memory alone. None when the text lacks the
 /// lines to tell.
 [<CompiledName "Available">]

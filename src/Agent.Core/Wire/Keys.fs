@@ -5,12 +5,12 @@ open System.Runtime.CompilerServices
 open System.Text
 open Agent.Core.Units
 
-/// Whose key it is.
+/// Who defines a key.
 [<RequireQualifiedAccess>]
 type KeyOwner =
-    /// One of the webapp's contract.
+    /// The webapp's contract.
     | Webapp
-    /// One that the agent adds; the webapp ignores it.
+    /// The agent; the webapp ignores the key.
     | Ours
 
 /// What the value of a key looks like in JSON.
@@ -52,7 +52,7 @@ and [<NoEquality; NoComparison>] Key =
         Kind: KeyKind
         /// Whether it can be null, which says that the value is not known.
         IsNullable: bool
-        /// Whether it can be missing, where there is nothing that it could say.
+        /// Whether it can be missing, when there is nothing to report.
         IsOptional: bool
         /// Its subject.
         Owner: KeyOwner
@@ -69,7 +69,7 @@ and [<NoEquality; NoComparison>] KeyTable =
         Keys: Key[]
     }
 
-/// How a unit is written. Its measure is that of the value, so that a row cannot name another unit than its value has.
+/// How a unit is written. It has the same unit of measure as the value, so that a row cannot name a different one.
 [<Struct; NoEquality; NoComparison>]
 type internal UnitName<[<Measure>] 'u> = { Symbol: string }
 
