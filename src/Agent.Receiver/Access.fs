@@ -4,7 +4,7 @@ open System
 open System.Net
 open Agent.Core
 
-/// Log-ins that failed of late, the newest first: instants of a monotonic clock.
+/// Recent failed logins, the newest first: instants of a monotonic clock.
 [<Struct>]
 type FailedLogins =
     {
@@ -12,14 +12,14 @@ type FailedLogins =
         Times: TimeSpan list
     }
 
-/// Who may look: the rules of log-ins and of host names.
+/// Who may see the dashboard: the rules for logins and host names.
 [<RequireQualifiedAccess>]
 module Access =
     /// The shortest password that is accepted as one.
     [<Literal>]
     let ShortestPassword = 8
 
-    /// So many wrong passwords within the window, and the next attempts are refused unread.
+    /// After this many wrong passwords within the window the next attempts are refused unread.
     [<Literal>]
     let MostFailures = 5
 
@@ -29,7 +29,7 @@ module Access =
     /// How long a session lasts.
     let session: TimeSpan = TimeSpan.FromDays 7.0
 
-    /// The path that every page of the session belongs to.
+    /// The name of the session's cookie.
     [<Literal>]
     let SessionCookie = "ai-dashboard-session"
 
@@ -71,7 +71,7 @@ module Access =
         | password -> Ok password
 
     /// True for a `Host` header that is an IP address or `localhost`: with any other, a page from elsewhere may have made its own
-    /// name mean this machine, and could read what only this machine should.
+    /// name resolve to this machine, and could read what only this machine should.
     [<CompiledName "IsOwnHost">]
     let isOwnHost (host: string) : bool =
         match host.Trim('[', ']') with

@@ -3,12 +3,12 @@ namespace Agent.Receiver
 open System
 open Agent.Core
 
-/// How a server is.
+/// The state of a server.
 [<RequireQualifiedAccess>]
 type ServerState =
     /// Its last sample is recent.
     | Live
-    /// Samples came, and no more.
+    /// Samples came, but have stopped.
     | Stale
     /// No sample ever came.
     | Never
@@ -23,7 +23,7 @@ type ServerState =
         | Never -> "never"
         | Disabled -> "disabled"
 
-/// What to look at first.
+/// What needs attention first.
 [<RequireQualifiedAccess>]
 module Attention =
     /// A server is stale after this much silence, or five of its intervals, whichever is longer.
@@ -36,7 +36,7 @@ module Attention =
         | ValueSome seconds when seconds > 0.0 && seconds < 864000.0 -> max shortestStale (TimeSpan.FromSeconds(5.0 * seconds))
         | _ -> shortestStale
 
-    /// How a server is whose last sample arrived then.
+    /// The state of a server whose last sample arrived then.
     [<CompiledName "StateOf">]
     let stateOf (isActive: bool) (lastSeen: DateTimeOffset voption) (interval: float voption) (now: DateTimeOffset) : ServerState =
         match lastSeen with

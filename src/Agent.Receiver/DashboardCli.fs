@@ -6,7 +6,7 @@ open Argu
 open Agent
 open Agent.Core
 
-/// What is known of an option beside its name and the name of its value: its default, or empty, and what it does.
+/// What is known of an option in addition to its name and the name of its value: its default, or empty, and what it does.
 type internal OptionRow = (struct (string * string))
 
 let private madeIfMissing: OptionRow =

@@ -32,7 +32,7 @@ type ServeSettings =
         RetentionDays: int
         /// The file with the password that viewers log in with; empty for none.
         ViewerPasswordFile: string
-        /// The header in which a proxy names the user that it let in; empty for none.
+        /// The header in which a proxy passes the user that it has logged in; empty for none.
         ProxyUserHeader: string
     }
 
@@ -49,7 +49,7 @@ type RegisterSettings =
         Hostname: string voption
         /// What it is.
         Description: string voption
-        /// Whether its samples are taken.
+        /// Whether its samples are accepted.
         IsActive: bool voption
         /// Make a new token.
         RotateToken: bool
@@ -280,7 +280,7 @@ module internal DashboardSettings =
                 }
         }
 
-/// What registering a server comes to.
+/// The result of registering a server.
 [<RequireQualifiedAccess>]
 module Registering =
     /// The registration that the settings ask for, from the one that is there, if one is.

@@ -16,7 +16,7 @@ type Measured =
         Machine: Figures
     }
 
-/// What a report and the report before it say together.
+/// What follows from a report and the report before it.
 type Rates =
     {
         /// Rates and roll-ups, by the agent's own code.

@@ -4,7 +4,7 @@ open System
 open System.Text.Json
 open Agent.Core
 
-/// A name and the steps in which its figure is kept: 10 keeps tenths.
+/// A name and the scale in which its figure is stored: 10 keeps tenths.
 type Scaled = (struct (string * float))
 
 /// The order in which the figures of stored rows lie, as names. Each layout of the database names the format that its rows were written

@@ -16,7 +16,7 @@ type Registration =
         Hostname: string
         /// Its description, from whoever registered it.
         Description: string
-        /// Whether its samples are taken.
+        /// Whether its samples are accepted.
         IsActive: bool
         /// When it was registered.
         CreatedAt: DateTimeOffset
@@ -27,7 +27,7 @@ type Registration =
 /// The rules for names and tokens of servers.
 [<RequireQualifiedAccess>]
 module Registration =
-    /// So many servers a database can tell apart: their number is part of the key of each sample.
+    /// The most servers in a database: their number is part of the key of each sample.
     [<Literal>]
     let MostServers = 4095
 
@@ -38,7 +38,7 @@ module Registration =
         && text.Length <= 64
         && text |> Seq.forall (fun c -> Char.IsAsciiLetterOrDigit c || c = '-' || c = '_')
 
-    /// A token as it is shown once and sent with each sample, from 32 random bytes: base64 in the alphabet of URLs, 43
+    /// A token as it is shown once and sent with each sample, made from 32 random bytes: base64 in the alphabet of URLs, 43
     /// characters, so that no shell or header need quote it.
     [<CompiledName "TokenOf">]
     let tokenOf (random: byte[]) : string =

@@ -25,7 +25,7 @@ type Figures =
         let value = figures.Integers[index]
         if value < 0L then ValueNone else ValueSome value
 
-/// What a thing can tell: keys of the ingest API, in the order in which figures are kept and stored. A decimal has a scale: with
+/// What a thing can report: keys of the ingest API, in the order in which figures are kept and stored. A decimal has a scale: with
 /// scale 10 the database keeps 37.4 as 374.
 type Schema =
     {

@@ -222,7 +222,7 @@ module Responses =
     let private stateOf (view: ServerView) now =
         Attention.stateOf view.Registration.IsActive view.LastSeen view.Interval now
 
-    /// How a server is, by its name in answers.
+    /// The name of a server's state in answers.
     [<CompiledName "StateName">]
     let stateName (view: ServerView) (now: DateTimeOffset) : string = string (stateOf view now)
 

@@ -3,7 +3,7 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Agent.Shell;
 
-/// <summary>Files and directories that nobody else may read.</summary>
+/// <summary>Files and directories that only their owner may read.</summary>
 internal static partial class PrivateFiles
 {
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;

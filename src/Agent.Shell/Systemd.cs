@@ -24,7 +24,7 @@ internal sealed class Systemd : IDisposable
         }
     }
 
-    /// <summary>True when somebody listens, as far as one can know.</summary>
+    /// <summary>True when something listens, as far as can be known.</summary>
     public bool IsListening => address is not null;
 
     /// <summary>systemd ends the agent if it hears nothing for this long; null if it does not watch.</summary>

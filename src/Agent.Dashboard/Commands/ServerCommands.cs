@@ -4,7 +4,7 @@ using Microsoft.Data.Sqlite;
 
 namespace Agent.Dashboard.Commands;
 
-/// <summary>The commands about servers. They work beside a dashboard that serves.</summary>
+/// <summary>The commands about servers. They work while a dashboard serves.</summary>
 internal sealed class ServerCommands(AgentClock clock, CommandLineProgram program)
 {
     /// <summary>register-server</summary>

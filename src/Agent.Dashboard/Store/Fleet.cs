@@ -15,7 +15,7 @@ internal sealed class Fleet
     /// <summary>The server of that slug, or null.</summary>
     public LiveServer? Find(string slug) => bySlug.GetValueOrDefault(slug);
 
-    /// <summary>Reads the registrations anew; those of servers that are new here. Gone ones are dropped.</summary>
+    /// <summary>Reads the registrations again and returns those of new servers. Removed ones are dropped.</summary>
     public List<LiveServer> Reload(SqliteConnection connection)
     {
         var added = new List<LiveServer>();

@@ -69,7 +69,7 @@ internal sealed class IngestJob(
     public bool HasTokenOf(Registration registration) =>
         CryptographicOperations.FixedTimeEquals(tokenHash, registration.TokenHash);
 
-    /// <summary>Tells whoever waits.</summary>
+    /// <summary>Notifies those who wait.</summary>
     public void Finish() => done.TrySetResult(Result);
 }
 
@@ -183,7 +183,7 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
         return true;
     }
 
-    /// <summary>Derives a sample anew that has another one before it now.</summary>
+    /// <summary>Derives a sample again that now has a different predecessor.</summary>
     private void Reconsider(LiveServer server, HeldSample previous, HeldSample sample)
     {
         var derivation = DerivationModule.Between(

@@ -128,7 +128,7 @@ internal sealed class LiveServer
         }
     }
 
-    /// <summary>Forgets the samples, to read them anew.</summary>
+    /// <summary>Forgets the samples, to read them again.</summary>
     public void Forget()
     {
         recent.Clear();
@@ -137,7 +137,7 @@ internal sealed class LiveServer
         OpenMinutes.Clear();
     }
 
-    /// <summary>Shows what has come to be on disk.</summary>
+    /// <summary>Shows what is now on disk.</summary>
     public void Publish() => view = Current();
 
     /// <summary>Remembers the greatest CPU and GPU use of a minute; NaN where not known.</summary>

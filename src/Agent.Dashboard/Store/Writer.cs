@@ -42,7 +42,7 @@ internal sealed class Writer : IDisposable
 
     /// <summary>Takes the connection over, and reads what there is.</summary>
     /// <param name="connection">Open for writing.</param>
-    /// <param name="retentionDays">For so many days minutes are kept.</param>
+    /// <param name="retentionDays">How many days minutes are kept.</param>
     /// <param name="clock">The receiver's.</param>
     /// <param name="complain">Takes a sentence about what went wrong.</param>
     public Writer(SqliteConnection connection, int retentionDays, AgentClock clock, Action<string> complain)
@@ -69,10 +69,10 @@ internal sealed class Writer : IDisposable
     /// <summary>The figures about what the writer does.</summary>
     public WriterFigures Figures { get; } = new();
 
-    /// <summary>Is told of each sample once it is on disk, on the writer's thread.</summary>
+    /// <summary>Called for each sample once it is on disk, on the writer's thread.</summary>
     public Action<LiveServer, HeldSample>? OnStored { get; set; }
 
-    /// <summary>Is told when the registrations have changed, on the writer's thread.</summary>
+    /// <summary>Called when the registrations have changed, on the writer's thread.</summary>
     public Action? OnRegistrations { get; set; }
 
     /// <summary>True while the last transaction succeeded.</summary>
@@ -402,7 +402,7 @@ internal sealed class Writer : IDisposable
         }
     }
 
-    /// <summary>What somebody waits for who brings no sample.</summary>
+    /// <summary>A request to the writer that carries no sample.</summary>
     private sealed record Request(Action Work)
     {
         public TaskCompletionSource<bool> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);

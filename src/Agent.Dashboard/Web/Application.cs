@@ -114,7 +114,7 @@ internal static class Application
                 ? handle(context)
                 : context.RefuseMethod("GET, HEAD"));
 
-    /// <summary>What goes wrong costs its request and nothing else, and is told.</summary>
+    /// <summary>An error costs only its own request, and is logged.</summary>
     private static async Task Survive(HttpContext context, RequestDelegate next, Action<string> complain)
     {
         try

@@ -4,7 +4,7 @@ using Agent.Dashboard.Store;
 
 namespace Agent.Dashboard.Web;
 
-/// <summary>What those who listen are told: a sample, or, without one, that registrations have changed.</summary>
+/// <summary>A message to listeners: a sample, or, without one, that registrations have changed.</summary>
 internal readonly record struct News(LiveServer? Server, HeldSample? Sample);
 
 /// <summary>Somebody who listens. Whoever is too slow loses what is oldest, and can see that.</summary>
@@ -26,7 +26,7 @@ internal sealed class Listener
     /// <summary>The slug of the only server that matters, or null.</summary>
     public string? Server { get; }
 
-    /// <summary>What there is to tell.</summary>
+    /// <summary>The messages.</summary>
     public Channel<News> News { get; }
 
     /// <summary>Whether something was lost since this was asked last.</summary>
@@ -41,7 +41,7 @@ internal sealed class Hub
     /// <summary>How many listen.</summary>
     public int Count => listeners.Count;
 
-    /// <summary>Adds somebody who listens.</summary>
+    /// <summary>Adds a listener.</summary>
     public Listener Listen(string? server)
     {
         var listener = new Listener(server);

@@ -5,7 +5,7 @@ using Agent.Dashboard.Store;
 
 namespace Agent.Dashboard.Web;
 
-/// <summary>What the page, and whoever else may look, can ask for. docs/dashboard-api.md.</summary>
+/// <summary>What the page and other clients can ask for. docs/dashboard-api.md.</summary>
 internal sealed class ReadEndpoints(Writer writer, Readers readers, string version, int retentionDays, bool login, AgentClock clock)
 {
     private const string UnknownServer = "Unknown server.";

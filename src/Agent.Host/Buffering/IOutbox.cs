@@ -7,7 +7,7 @@ namespace Agent.Host.Buffering;
 /// <param name="body">One line: UTF-8 JSON for the webapp, a record of <see cref="Core.RemoteWrite"/> for its receivers.</param>
 internal sealed class EncodedSample(ReadOnlyMemory<byte> body)
 {
-    /// <summary>What becomes of a sample that nobody is to receive.</summary>
+    /// <summary>Stands for a sample that is sent nowhere.</summary>
     public static readonly EncodedSample None = new(default);
 
     private readonly BodyPool? pool;

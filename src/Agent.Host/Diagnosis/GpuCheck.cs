@@ -5,7 +5,7 @@ using Agent.Host.Reading;
 
 namespace Agent.Host.Diagnosing;
 
-/// <summary>One reading of the GPUs by whoever tells, and all that says why there are none.</summary>
+/// <summary>One reading of the GPUs by whichever reader works, and everything that explains why there are none.</summary>
 internal sealed class GpuCheck(Settings settings, AgentClock clock)
 {
     /// <summary>The costly queries that go with a reading of the library.</summary>

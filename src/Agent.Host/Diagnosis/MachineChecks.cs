@@ -80,7 +80,7 @@ internal sealed class MachineChecks : IDisposable
     /// <summary>A sample of this machine as a request body; null when some source kept it up.</summary>
     public ReadOnlyMemory<byte>? Sample() => sample.Wait(Limit + LongestWindow, null);
 
-    /// <summary>What the sources came to.</summary>
+    /// <summary>The outcome of each source.</summary>
     public IEnumerable<Row> Rows() =>
     [
         .. checks.Select(RowOf),

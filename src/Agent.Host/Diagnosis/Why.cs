@@ -38,7 +38,7 @@ internal sealed partial class Why(Settings settings, AgentClock clock, Signals s
         return Agent.Sender.Why.ExitCode(report.Value);
     }
 
-    /// <summary>Waits, and says for how long yet to somebody at a terminal.</summary>
+    /// <summary>Waits, and shows the remaining time on a terminal.</summary>
     private void Watch(TextWriter errors, SlowSources slow)
     {
         var until = clock.Elapsed + settings.Why.Value;

@@ -25,7 +25,7 @@ internal sealed class ScrapeAnswers(
 {
     private const string PlainText = "text/plain; charset=utf-8";
 
-    /// <summary>A wrong token makes the file be read so often at most.</summary>
+    /// <summary>The shortest time between two readings of the file because of a wrong token.</summary>
     private static readonly TimeSpan RefreshPeriod = TimeSpan.FromSeconds(1);
 
     private readonly ArrayBufferWriter<byte> body = new(16 * 1024);

@@ -15,7 +15,7 @@ internal interface ILane
     /// <summary>Encodes a sample for this destination and keeps it. Called on the sampling thread.</summary>
     EncodedSample Keep(SampleTaken taken);
 
-    /// <summary>Delivers what is kept, told by each arrival; an exception is a defect and arrives as OnError.</summary>
+    /// <summary>Delivers what is kept, triggered by each arrival; an exception is a defect and arrives as OnError.</summary>
     IObservable<Attempt> Deliver(IObservable<EncodedSample> kept);
 }
 

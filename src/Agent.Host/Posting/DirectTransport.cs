@@ -110,7 +110,7 @@ internal sealed class DirectTransport(
         }
     }
 
-    /// <summary>A fresh connection; without one the request is told of as what it is: sent, and not answered.</summary>
+    /// <summary>A new connection; without one the request is reported as what it is: sent, and not answered.</summary>
     private Connection ConnectAgain(Exception gone, CancellationToken stop)
     {
         try

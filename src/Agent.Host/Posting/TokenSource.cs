@@ -21,7 +21,7 @@ internal sealed class TokenSource
     /// <summary>The token to send now.</summary>
     public Secret Current => Volatile.Read(ref current);
 
-    /// <summary>What a user should know of where the token lies; empty when there is nothing to say.</summary>
+    /// <summary>A warning about where the token is stored; empty when there is nothing to say.</summary>
     public string Warning
     {
         get

@@ -154,7 +154,7 @@ module Tls =
 
     /// What is weak about a certificate, spelled as a problem of a link: the object identifier of its signature's algorithm (for
     /// RSASSA-PSS that of its hash), and the bits of its RSA key, 0 for another kind. Of an anchor of trust, a root above all, the
-    /// signature says nothing: it is trusted for itself.
+    /// signature does not matter: it is trusted in itself.
     [<CompiledName "Weaknesses">]
     let weaknesses (isAnchor: bool) (signature: string) (rsaBits: int) : string[] =
         [|
@@ -189,7 +189,7 @@ module Tls =
         | "Revoked" -> TlsFault.Revoked link.Subject
         | other -> TlsFault.BadCertificate(link.Subject, problemText other)
 
-    /// The kind of a fault, and its rank: who answers comes first, then when, then on whose word.
+    /// The kind of a fault, and its rank: wrong name first, then validity period, then issuer.
     let private rank (fault: TlsFault) =
         match fault with
         | TlsFault.WrongName _ -> 0
@@ -220,7 +220,7 @@ module Tls =
         | [||], chain -> [| TlsFault.BadCertificate(chain[0].Subject, "it is not accepted") |]
         | faults, _ -> faults |> Array.distinctBy rank |> Array.sortBy rank
 
-    /// What OpenSSL's words for a failed handshake mean. They end in a reason such as "tlsv1 alert protocol version".
+    /// What OpenSSL's message about a failed handshake means. They end in a reason such as "tlsv1 alert protocol version".
     [<CompiledName "OfHandshake">]
     let ofHandshake (words: string) : TlsFault =
         let has (part: string) =
@@ -311,10 +311,10 @@ type Answer =
         WasSentTwice: bool
     }
 
-/// What came of a request.
+/// The outcome of a request.
 [<RequireQualifiedAccess>]
 type Exchange =
-    /// An answer, whoever gave it.
+    /// An answer, from any server.
     | Answered of answer: Answer
     /// None.
     | Failed of failure: NetworkFailure
@@ -325,7 +325,7 @@ type Exchange =
         | Answered answer -> answered.Invoke answer
         | Failed failure -> failed.Invoke failure
 
-/// What the webapp says of a sample it stored, each value in the webapp's own spelling; empty when it is left out or
+/// What the webapp says about a sample that it stored, each value as the webapp wrote it; empty when it is left out or
 /// null.
 [<NoComparison>]
 type Receipt =
@@ -342,7 +342,7 @@ type Receipt =
         DiskUtilization: string
     }
 
-/// What became of one attempt to deliver a sample.
+/// The outcome of one attempt to deliver a sample.
 [<RequireQualifiedAccess>]
 type Outcome =
     /// The webapp has it.
@@ -351,7 +351,7 @@ type Outcome =
     | RetryAfter of delay: TimeSpan voption * reason: string
     /// Keep everything and probe with one sample now and then, until somebody fixes the cause.
     | Hold of reason: string
-    /// This one sample is refused for what it is.
+    /// This one sample is refused because of its content.
     | Reject of reason: string
 
     /// Calls the function for the case that this is.
@@ -367,7 +367,7 @@ type Outcome =
 /// What to do after an attempt.
 [<RequireQualifiedAccess>]
 type DeliveryStep =
-    /// The sample is done with; send the next.
+    /// The sample is finished; send the next.
     | Next
     /// Keep the sample at the head of the queue and try again after the delay.
     | Wait of delay: TimeSpan
@@ -396,19 +396,19 @@ type DeliveryState =
         Refusal: string
     }
 
-/// Decides what an HTTP exchange means, and what follows from it.
+/// Decides what an HTTP exchange means, and what to do next.
 [<RequireQualifiedAccess>]
 module Delivery =
     /// The longest wait between two attempts of the back-off.
     let LongestBackOff = TimeSpan.FromSeconds 60.0
 
-    /// The longest wait that a server's Retry-After is granted.
+    /// The longest wait that a server's Retry-After can cause.
     let LongestRetryAfter = TimeSpan.FromMinutes 10.0
 
     /// The wait between two probes while delivery is held.
     let ProbeInterval = TimeSpan.FromSeconds 30.0
 
-    /// So many refusals in a row for one reason are a fault of the deployment, not of the samples.
+    /// From this many refusals in a row for one reason on, the deployment is at fault, not the samples.
     [<Literal>]
     let RefusalsInARow = 3
 
@@ -501,7 +501,7 @@ module Delivery =
             }
 
     /// The receipt, or none where `ok` is false; an error for a body that is not the webapp's. An answer comes with every
-    /// sample, so it is read in one pass without a tree of its values. Of a member that stands twice the last one counts.
+    /// sample, so it is read in one pass without a tree of its values. If a member appears twice, the last one counts.
     let private receiptOf (body: ReadOnlySpan<byte>) : Result<Receipt voption, unit> =
         let mutable ok = ValueNone
         let mutable receipt = noReceipt
@@ -537,7 +537,7 @@ module Delivery =
         with :? JsonException ->
             Error()
 
-    /// The webapp's own words: `error` of a JSON object, else nothing.
+    /// The webapp's error message: `error` of a JSON object, else nothing.
     let private errorText (body: ReadOnlyMemory<byte>) : string =
         match Decode.fromBytes (Decode.field "error" Decode.string) body with
         | Ok text -> text.Trim()
@@ -553,7 +553,7 @@ module Delivery =
         if year > now.Year + 50 then year - 100 else year
 
     /// An HTTP date of RFC 9110, 5.6.7, in any of its three forms: `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT` and
-    /// `Sun Nov  6 08:49:37 1994`. The day of the week is not looked at: it says nothing that the rest does not. None for any other text.
+    /// `Sun Nov  6 08:49:37 1994`. The day of the week is ignored, because it follows from the rest. None for any other text.
     [<CompiledName "HttpDate">]
     let httpDate (now: DateTimeOffset) (text: string) : DateTimeOffset voption =
         let words = text.Replace('-', ' ').Split([| ' ' |], StringSplitOptions.RemoveEmptyEntries)
@@ -644,7 +644,7 @@ module Delivery =
         | NetworkFailure.Tls _ -> Outcome.Hold(string failure)
         | _ -> Outcome.RetryAfter(ValueNone, string failure)
 
-    /// What a request means, whatever came of it.
+    /// What the outcome of a request means.
     [<CompiledName "OfExchange">]
     let ofExchange (now: DateTimeOffset) (exchange: Exchange) : Outcome =
         match exchange with

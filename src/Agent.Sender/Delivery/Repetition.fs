@@ -8,13 +8,13 @@ open Agent.Core
 [<NoComparison>]
 type Remark =
     {
-        /// How much it matters.
+        /// Its severity.
         Level: LogLevel
         /// What happens. Up to its first colon it is the subject: the delivery, a source.
         Message: string
         /// What may differ from one time to the next, such as a waiting time; printed directly after the message.
         Figures: string
-        /// Two remarks with equal keys say the same.
+        /// Remarks with equal keys are the same remark.
         Key: string
     }
 
@@ -31,7 +31,7 @@ type LogLine =
 /// Which remarks are being repeated. Holds those of the last minute, in the order in which they first came.
 type Repetitions = private { Held: HeldRemark list }
 
-/// One remark that was printed, and how often it came since.
+/// One remark that was printed, and how often it has come since.
 and private HeldRemark =
     {
         Newest: Remark
@@ -41,14 +41,14 @@ and private HeldRemark =
         Early: bool
     }
 
-/// Says a repeated remark at once when it is new, then once a minute with how often it came. Between them the count is
-/// told when the subject changes, though once a minute at most, so that what comes and goes is not printed each time.
+/// Prints a remark at once when it is new, then once a minute with the number of repetitions. In between, the count is
+/// printed when the subject changes, though once a minute at most, so that what comes and goes is not printed each time.
 [<RequireQualifiedAccess>]
 module Repetition =
     /// From one line about a remark to the next.
     let Period = TimeSpan.FromMinutes 1.0
 
-    /// What a message says whatever figures it names: every number as one `#`, whatever its length and fraction. The status of an HTTP
+    /// A message without its figures: every number becomes one `#`, whatever its length and fraction. The status of an HTTP
     /// answer stays: it says what happens.
     [<CompiledName "Gist">]
     let gist (message: string) : string =

@@ -14,7 +14,7 @@ open Agent.Core.Units
 type CheckResult =
     /// As it should be.
     | Good
-    /// Worth a look.
+    /// Worth checking.
     | Doubtful
     /// Wrong: samples are not delivered, or lack what they should have.
     | Bad
@@ -62,12 +62,12 @@ type TlsFact =
 type GpuNodes =
     /// Not here.
     | Missing
-    /// Here, and closed to the agent.
+    /// Present, but not accessible to the agent.
     | Denied of path: string
     /// As they should be.
     | Usable
 
-/// What a machine shows of its GPUs without being asked by a driver's program.
+/// What a machine shows of its GPUs without the driver's programs.
 [<NoComparison>]
 type GpuSurroundings =
     {
@@ -88,7 +88,7 @@ type NvidiaSmiState =
     | Missing
     /// It had to be killed.
     | Hung
-    /// It failed; the words are its own.
+    /// It failed, with this message.
     | Failed of failure: NvidiaSmiFailure * words: string
     /// It has reported the GPUs.
     | Told
@@ -99,7 +99,7 @@ type GpuFact =
     {
         /// The reader that was chosen.
         Reader: GpuReader
-        /// What there is to be seen without asking.
+        /// What can be seen without asking the driver.
         Surroundings: GpuSurroundings
         /// How far the library was opened.
         Library: Nvml.State
@@ -107,7 +107,7 @@ type GpuFact =
         NvidiaSmi: NvidiaSmiState
         /// The GPUs, from whichever reader reported them.
         Reading: GpuReading
-        /// What does not return from the library, as a sentence; empty when everything does.
+        /// Which call to the library does not return, as a sentence; empty when all do.
         Hanging: string
     }
 
@@ -155,7 +155,7 @@ type ContainerFact =
         SeesFirstProcess: bool
     }
 
-/// What each check of `--doctor` amounts to. The host gathers facts; these are the results and the words.
+/// The outcome of each check of `--doctor`. The host gathers facts; these are the results and their texts.
 [<RequireQualifiedAccess>]
 module Diagnosis =
     // ---- Rows --------------------------------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ module Diagnosis =
         | ValueNone when needsNone settings -> leftOut "token"
         | ValueNone -> notChecked "token" "the token is given, host or slug are not"
 
-    /// What the user chose. `token` is what opening it came to: a warning or nothing, or an error; none when host or slug
+    /// What the user chose. `token` is the result of opening it: a warning or nothing, or an error; none when host or slug
     /// are missing as well.
     [<CompiledName "Configuration">]
     let configuration (settings: Settings) (token: Result<string, ConfigError> voption) : Row[] =
@@ -308,7 +308,7 @@ module Diagnosis =
     let private day (instant: DateTimeOffset) =
         instant.ToUniversalTime().ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)
 
-    /// What is wrong with a certificate, as far as it shows in it.
+    /// What is wrong with a certificate, as far as the certificate shows it.
     let private certificateFault (now: DateTimeOffset) (fact: TlsFact) : Cause voption =
         if now > fact.NotAfter then
             ValueSome Cause.CertificateExpired
@@ -321,7 +321,7 @@ module Diagnosis =
         else
             ValueNone
 
-    /// Whether TLS can be set up. What the real request came to decides; `exchange` is none when there was none, and then
+    /// Whether TLS can be set up. The outcome of the real request decides; `exchange` is none when there was none, and then
     /// the certificate alone is judged.
     [<CompiledName "Tls">]
     let tls (settings: Settings) (now: DateTimeOffset) (handshake: Result<TlsFact, NetworkFailure>) (exchange: Exchange voption) : Row =
@@ -350,7 +350,7 @@ module Diagnosis =
             | ValueNone -> good "TLS" described
         | _, Error failure -> ofFailure "TLS" failure
 
-    /// What the webapp made of a real sample. `route` is why the URL is not found, when that was found out.
+    /// The webapp's reaction to a real sample. `route` is why the URL is not found, when that was found out.
     [<CompiledName "Ingest">]
     let ingest (now: DateTimeOffset) (exchange: Exchange) (route: Cause voption) : Row =
         let reason =
@@ -365,7 +365,7 @@ module Diagnosis =
         | ValueSome Cause.NotFound -> bad "ingest" (ValueOption.defaultValue Cause.NotFound route) reason
         | ValueSome cause -> bad "ingest" cause reason
 
-    /// A receiver that refuses the future does so from here on.
+    /// From this skew on, a receiver that refuses samples from the future does so.
     let private harmfulSkew = TimeSpan.FromMinutes 5.0
 
     /// This machine's clock against the `Date` of the answer.
@@ -390,7 +390,7 @@ module Diagnosis =
         | Ok warning -> doubtful "headers" Cause.TokenExposed warning
         | Error error -> bad "headers" Cause.HeadersUnusable error.Message
 
-    /// What a receiver of remote-write made of a request without samples, which changes nothing there. `url` is shown.
+    /// A remote-write receiver's reaction to a request without samples, which changes nothing there. `url` is shown.
     [<CompiledName "RemoteWrite">]
     let remoteWrite (url: string) (now: DateTimeOffset) (exchange: Exchange) : Row =
         match RemoteDelivery.ofProbe now exchange, Advice.ofReceiverExchange now exchange with
@@ -640,7 +640,7 @@ module Diagnosis =
                 let names = list (tracked |> Seq.map (fun disk -> disk.Device))
                 good "disks" $"{names}. {(Advice.ofCause Cause.FirstSample).Wrong}"
 
-    /// What a running agent says of the disks, on one line; empty when nothing is amiss, and of names that do not match,
+    /// What a running agent says of the disks, on one line; empty when nothing is wrong, and for names that do not match,
     /// which are reported separately.
     [<CompiledName "DiskAdvice">]
     let diskAdvice (blocks: BlockDevices.Table) (wanted: string[]) (all: DiskStats.DiskCounters[]) : string =
@@ -723,7 +723,7 @@ module Diagnosis =
 
     // ---- The report --------------------------------------------------------------------------------------------------
 
-    /// False when anything is wrong; a doubt does not count.
+    /// False when anything is wrong; warnings do not count.
     [<CompiledName "IsHealthy">]
     let isHealthy (rows: Row[]) : bool =
         rows |> Array.forall (fun row -> row.Result <> CheckResult.Bad)
@@ -746,7 +746,7 @@ module Diagnosis =
     let private milliseconds (duration: TimeSpan) =
         duration.TotalMilliseconds.ToString((if duration.TotalMilliseconds < 10.0 then "0.0" else "0"), CultureInfo.InvariantCulture)
 
-    /// The rows for people: mark, check, time and finding, and below each that is not good what to do.
+    /// The rows as text: mark, check, time and finding, and below each that is not good what to do.
     [<CompiledName "Table">]
     let table (rows: Row[]) : string =
         let width = rows |> Array.fold (fun widest (row: Row) -> max widest row.Check.Length) 0
@@ -787,7 +787,7 @@ module Diagnosis =
                 |> Encode.voption (fun duration -> Encode.float (Math.Round(duration.TotalMilliseconds, 1)))
             |]
 
-    /// The rows for machines.
+    /// The rows as JSON.
     [<CompiledName "ToJson">]
     let toJson (version: string) (rows: Row[]) : string =
         Encode.object

@@ -21,7 +21,7 @@ let private bottleneck (sink: MetricSink) (reading: MachineReading) =
     sink.Family("ai_dashboard_bottleneck_confidence_ratio", MetricKind.Gauge, "How sure the rule is that decided the bottleneck.")
     sink.Value verdict.Confidence
 
-/// Tells what the sample says in its own way.
+/// Writes the figures of the sample that no other exporter has.
 let writeMachine (sink: MetricSink) (reading: MachineReading) : unit =
     let sample = reading.Sample
 

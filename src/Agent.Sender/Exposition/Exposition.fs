@@ -8,7 +8,7 @@ open Agent.Core
 /// Metrics: what a machine and its agent say, as metric families for Prometheus.
 [<RequireQualifiedAccess>]
 module Exposition =
-    /// Tells a sink of everything that is known; of the machine nothing before its first sample. What is not known is
+    /// Writes everything that is known to a sink; about the machine nothing before its first sample. What is not known is
     /// absent, never 0 or NaN.
     [<CompiledName "Tell">]
     let tell (sink: MetricSink) (reading: MachineReading voption) (state: AgentState) : unit =
@@ -49,7 +49,7 @@ module Exposition =
             | _ -> None)
         |> Option.defaultValue ""
 
-    /// The format that an Accept header (RFC 9110, 12.5.1) asks for: OpenMetrics where it is named and weighs at least as
+    /// The format that an Accept header (RFC 9110, 12.5.1) asks for: OpenMetrics if it is listed and weighs at least as
     /// much as plain text, else the text format, which everybody reads.
     [<CompiledName "FormatFor">]
     let formatFor (accept: string) : ExpositionFormat =

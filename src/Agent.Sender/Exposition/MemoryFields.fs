@@ -31,7 +31,7 @@ let private fieldOf (key: string) (isBytes: bool) =
     }
 
 /// In the kernel's order (fs/proc/meminfo.c, then hugetlb and the architecture), so that each is found where the one before
-/// it ends. A line that is not here is told too; its name is made each time.
+/// it ends. A line that is not listed is exported too; its name is made each time.
 let private known =
     let bytes =
         [|
@@ -122,7 +122,7 @@ let private isName (key: string) =
     key
     |> String.forall (fun c -> Char.IsAsciiLetterOrDigit c || c = '_' || c = '(' || c = ')')
 
-/// Tells every line that is a whole number, in kB or without a unit.
+/// Writes every line that is a whole number, in kB or without a unit.
 let write (sink: MetricSink) (text: ReadOnlySpan<byte>) : unit =
     let mutable cursor = Cursor("", text)
     let mutable next = 0

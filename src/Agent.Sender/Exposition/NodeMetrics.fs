@@ -390,7 +390,7 @@ let private uname (sink: MetricSink) (system: SystemInfo) (domain: string) =
         sink.Label("version", system.OsVersion)
         sink.Whole 1UL
 
-/// Tells everything of the host that is known.
+/// Writes everything that is known about the host.
 let write (sink: MetricSink) (reading: MachineReading) : unit =
     let snapshot = reading.Snapshot
 

@@ -59,14 +59,14 @@ type DestinationState =
         Delivered: int64
         /// Dropped because there was no room for newer ones.
         NoRoom: int64
-        /// Refused by the destination for what they are.
+        /// Refused by the destination because of their content.
         Refused: int64
         /// Damaged on the disk.
         Damaged: int64
-        /// Most likely delivered: the acknowledgement got lost, and sent again they were refused as known. None where that
+        /// Most likely delivered: the acknowledgement was lost, and sent again they were refused as duplicates. None where that
         /// cannot be.
         Unconfirmed: int64 voption
-        /// Series that the destination refused in samples that it took; none where it takes samples whole.
+        /// Series that the destination refused in samples that it accepted; none where it only accepts whole samples.
         RefusedSeries: int64 voption
     }
 

@@ -11,7 +11,7 @@ type ScrapePath =
     | Metrics
     /// Whether samples are being taken.
     | Health
-    /// Something that is not there.
+    /// An unknown path.
     | Other
 
 /// A request that was read to its end.
@@ -26,20 +26,20 @@ type ScrapeRequest =
         Path: ScrapePath
         /// The format that the client prefers.
         Format: ExpositionFormat
-        /// What stands behind `Authorization: Bearer`; empty when absent.
+        /// What follows `Authorization: Bearer`; empty when absent.
         Bearer: string
         /// True when the connection stays open after the answer.
         KeepsAlive: bool
     }
 
-/// What the bytes of a connection amount to so far.
+/// What the bytes of a connection contain so far.
 [<RequireQualifiedAccess>]
 type ScrapeInput =
     /// A request that has not arrived whole.
     | Incomplete
     /// A request.
     | Request of request: ScrapeRequest
-    /// No request that can be answered; the connection ends after this status.
+    /// Not a request that can be answered; the connection ends after this status.
     | Bad of status: int * reason: string
 
     /// Calls the function for the case that this is.
@@ -49,7 +49,7 @@ type ScrapeInput =
         | Request request' -> request.Invoke request'
         | Bad(status, reason) -> bad.Invoke(status, reason)
 
-/// The HTTP of the metrics endpoint (RFC 9112), as much as scrapers speak: GET and HEAD without a body, one after the other
+/// The HTTP of the metrics endpoint (RFC 9112), as far as scrapers use it: GET and HEAD without a body, one after the other
 /// on a connection.
 [<RequireQualifiedAccess>]
 module Scrape =
@@ -145,7 +145,7 @@ module Scrape =
         // One byte a character, so that nothing a client sends is no text.
         | length -> requestOf (length + endOfHead.Length) (Encoding.Latin1.GetString(received.Slice(0, length)))
 
-    /// True when the client shows the token. How long that takes does not tell how much of it is right.
+    /// True when the client sends the token. How long that takes does not reveal how much of it is right.
     [<CompiledName "IsAllowed">]
     let isAllowed (token: Secret) (bearer: string) : bool =
         let wanted = token.Reveal()

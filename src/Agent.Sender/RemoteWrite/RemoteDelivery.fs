@@ -5,7 +5,7 @@ open System.Collections.Generic
 open System.Text
 open Agent.Core
 
-/// What became of one record.
+/// The fate of one record.
 [<RequireQualifiedAccess>]
 type RecordFate =
     /// The receiver has it.
@@ -13,7 +13,7 @@ type RecordFate =
     /// An earlier request with it got no answer, and now the receiver says that it is past that instant: most likely it has
     /// it.
     | Unconfirmed
-    /// The receiver refuses it for what it is.
+    /// The receiver refuses it because of its content.
     | Refused of reason: string
 
     /// Calls the function for the case that this is.
@@ -27,32 +27,32 @@ type RecordFate =
 [<Struct; NoComparison>]
 type RemoteState =
     {
-        /// So many of the oldest records may have arrived already: their requests got no answer.
+        /// How many of the oldest records may have arrived already: their requests got no answer.
         Doubtful: int
-        /// So many of the newest records were refused as a whole, one after the other.
+        /// How many of the newest records were refused as a whole, one after the other.
         Refusals: int
     }
 
-/// What became of a batch of records.
+/// The outcome of a batch of records.
 [<NoComparison>]
 type RemoteOutcome =
     {
-        /// Of the records at its beginning that are done with, one after the other.
+        /// The fates of the records at its beginning that are finished, in order.
         Fates: RecordFate[]
-        /// Of the next one; delivered where there is none, or where it is simply to be sent.
+        /// The outcome of the next one; delivered where there is none, or where it can simply be sent.
         Outcome: Outcome
-        /// Series in delivered records that the receiver will never take.
+        /// Series in delivered records that the receiver will never accept.
         RefusedSeries: int
-        /// Its words for the last of them; empty for none.
+        /// Its message about the last of them; empty for none.
         Reason: string
-        /// Where things stand now.
+        /// The new state.
         State: RemoteState
     }
 
-/// Decides what the answers of a remote-write receiver mean, and finds what it will not take.
+/// Decides what the answers of a remote-write receiver mean, and finds what it will not accept.
 ///
 /// Receivers refuse a whole request for one bad series, and Prometheus then stores nothing of it. So a request that is refused
-/// is halved: into records, oldest first, until one is alone, and that into series. What is refused alone is done with, and
+/// is halved: into single records, oldest first, and those into series. What is refused on its own is finished, and
 /// counted.
 [<RequireQualifiedAccess>]
 module RemoteDelivery =
@@ -64,20 +64,20 @@ module RemoteDelivery =
             Refusals = 0
         }
 
-    /// After so many requests a batch ends at the next record, so that nothing else waits for long.
+    /// After this many requests a batch ends at the next record, so that nothing else waits for long.
     [<Literal>]
     let MostRequests = 100
 
-    /// So many pieces of one record are refused, and none accepted: then no other will be.
+    /// After this many refused pieces of one record, with none accepted, no other will be.
     [<Literal>]
     let HopelessAfter = 30
 
-    /// Of records that follow on one that was refused as a whole, every so manyth is taken apart as thoroughly; the others in
+    /// Of the records after one that was refused as a whole, one in this many is split as thoroughly; the others in
     /// halves, which is enough to notice that the receiver takes samples again.
     [<Literal>]
     let ThoroughEvery = 16
 
-    /// So many requests are spent on one record before its pieces are no longer halved.
+    /// After this many requests for one record its pieces are no longer halved.
     [<Literal>]
     let MostHalvings = 128
 
@@ -95,7 +95,7 @@ module RemoteDelivery =
         words
         |> List.exists (fun word -> body.Contains(word, StringComparison.OrdinalIgnoreCase))
 
-    /// The words of Prometheus (storage/interface.go), Mimir, Cortex and Thanos for samples that come too late.
+    /// The messages of Prometheus (storage/interface.go), Mimir, Cortex and Thanos about samples that come too late.
     let private isPast =
         says
             [
@@ -108,7 +108,7 @@ module RemoteDelivery =
                 "too-old"
             ]
 
-    /// And for samples that are at fault in another way.
+    /// And about samples with another fault.
     let private isOfSamples (body: string) =
         isPast body
         || says [ "too far in the future"; "too-far-in-future"; "in the future"; "conflict" ] body
@@ -164,7 +164,7 @@ module RemoteDelivery =
 
             Verdict.Ended(Delivery.ofFailure failure, mayHaveArrived)
 
-    /// What an answer to a request without series says of the destination: none when it takes it.
+    /// What an answer to a request without series says about the destination: none when it accepts it.
     [<CompiledName "OfProbe">]
     let ofProbe (now: DateTimeOffset) (exchange: Exchange) : string voption =
         match ofExchange now exchange with
@@ -222,8 +222,8 @@ module RemoteDelivery =
     /// Sends records, oldest first, in one request where the receiver takes it. `send` makes one request of its argument, which
     /// is compressed; `now` is the wall clock, for Retry-After.
     ///
-    /// A receiver that takes nothing of a record, and does not say that the samples are at fault, is not the right one: then
-    /// the outcome is Reject, and the record is not done with.
+    /// A receiver that accepts nothing of a record, and does not say that the samples are at fault, is the wrong one: then
+    /// the outcome is Reject, and the record is not finished.
     [<CompiledName "Deliver">]
     let deliver
         (send: Func<ReadOnlyMemory<byte>, Exchange>)

@@ -87,7 +87,7 @@ module internal WriteRequest =
         output.WriteInt64 milliseconds
         bytes
 
-    /// The whole message, compressed in Snappy's block format as the specification wants it. Series with several pieces of
+    /// The whole message, compressed in Snappy's block format as the specification requires. Series with several pieces of
     /// samples have them in the order given.
     let compressed (series: IReadOnlyCollection<struct (ReadOnlyMemory<byte> * List<ReadOnlyMemory<byte>>)>) : byte[] =
         let contentOf (labels: ReadOnlyMemory<byte>) (samples: List<ReadOnlyMemory<byte>>) =
@@ -166,7 +166,7 @@ module internal WriteRequest =
         | :? OverflowException -> ValueNone
 
 /// Gathers the series of one instant: each with the family's name, the labels of its sample and those of the machine, sorted
-/// by name, without empty ones, as the specification has them.
+/// by name, without empty ones, as the specification requires.
 [<Sealed>]
 type internal SeriesSink(machine: (struct (string * string))[], milliseconds: int64) =
     inherit MetricSink()
@@ -258,11 +258,11 @@ module RemoteWrite =
     [<Literal>]
     let Version = "0.1.0"
 
-    /// So many records go into one request at most.
+    /// The most records in one request.
     [<Literal>]
     let MostRecords = 100
 
-    /// And so many bytes of them, as they lie in the spool.
+    /// And the most bytes of them, as stored in the spool.
     [<Literal>]
     let MostBytes = 262144
 
@@ -315,7 +315,7 @@ module RemoteWrite =
         WriteRequest.compressed order
 
     /// Everything that is known at one instant as a record for the spool, and its series. Series of the record before that are
-    /// gone end with it, as the specification wants it.
+    /// gone end with it, as the specification requires.
     [<CompiledName "Record">]
     let record
         (machine: (struct (string * string))[])

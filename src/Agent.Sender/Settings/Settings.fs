@@ -33,7 +33,7 @@ type GpuReader =
     /// Nobody.
     | None = 3
 
-/// An ingest token. It prints as stars everywhere but in the header it is made for.
+/// An ingest token. It prints as stars everywhere except in the header it is made for.
 [<Sealed>]
 type Secret(value: string) =
     /// The token itself; for the request header only.
@@ -69,7 +69,7 @@ type TokenOrigin =
         | File(path, origin) -> file.Invoke(path, origin)
         | Credential path -> credential.Invoke path
 
-/// Where samples go.
+/// The webapp that samples are sent to.
 [<NoComparison>]
 type Target =
     {
@@ -83,7 +83,7 @@ type Target =
         Token: TokenOrigin
     }
 
-/// Where series go by remote-write.
+/// The receiver that series are sent to by remote-write.
 [<NoComparison>]
 type RemoteWriteTarget =
     {
@@ -142,9 +142,9 @@ type Settings =
         Insecure: bool
         /// PEM certificates of issuers to trust in addition to the system's; empty for none.
         CaFile: string
-        /// PEM certificate to show to the webapp; empty for none.
+        /// PEM certificate to present to the webapp; empty for none.
         ClientCertificate: string
-        /// PEM private key that goes with it; empty when it stands in the same file.
+        /// Its PEM private key; empty when it is in the same file.
         ClientKey: string
         /// The directory in which undelivered samples are kept; empty to keep them in memory.
         Spool: string
@@ -385,7 +385,7 @@ module Settings =
     [<Literal>]
     let CredentialName = "ingest-token"
 
-    /// What is said when nothing gives a token.
+    /// The error when no token is given.
     [<CompiledName "MissingToken">]
     let missingToken: ConfigError = missing "--token"
 
@@ -411,7 +411,7 @@ module Settings =
             else
                 Error(error given "a time-out above 0 and up to 600 seconds"))
 
-    /// A verdict wants ten seconds of evidence, and the first of it takes a few.
+    /// A verdict needs ten seconds of evidence, and the first evidence takes a few.
     let private watchOf (given: Given) : Result<TimeSpan, ConfigError> =
         secondsOf given
         |> Result.bind (fun seconds ->
