@@ -349,14 +349,14 @@ let publishAgent (runtime: string) (tools: string list) =
     let files = Directory.GetFiles directory |> Array.map Path.GetFileName |> Array.sort
 
     if files <> [| "ai-dashboard-agent"; "ai-dashboard-agent.dbg" |] then
-        failwith $"Publish makes one executable and its symbols, and here are %A{files}."
+        failwith $"Publish must produce one executable and its symbols, but produced %A{files}."
 
     let agent = publishedAgent runtime
     let size = float (FileInfo agent).Length / 1048576.0
     Trace.log $"%s{agent}: %.1f{size} MiB"
 
     if size > largestAgent then
-        failwith $"The executable has %.1f{size} MiB, and %.0f{largestAgent} are the most."
+        failwith $"The executable is %.1f{size} MiB; the limit is %.0f{largestAgent} MiB."
 
 let publishDashboard runtime =
     let directory = publishedDashboard runtime
@@ -396,7 +396,7 @@ let publish () =
         publishDashboard target
 
     if runtime <> crossRuntime && not (List.contains crossRuntime runtimes.Value) then
-        Trace.log $"%s{crossRuntime} is not made here, for want of a linker; on Debian and Ubuntu: apt-get install gcc-aarch64-linux-gnu"
+        Trace.log $"%s{crossRuntime} is not built, because there is no linker for it; on Debian and Ubuntu: apt-get install gcc-aarch64-linux-gnu"
 
 let packageDirectory = Path.Combine(artifacts, "package")
 
@@ -612,7 +612,7 @@ let labWith (options: string list) =
         exitCodeOf (toolIn root "python3" (Path.Combine("bench", "lab", "lab.py") :: options))
         <> 0
     then
-        failwith "The verdict is below its bar, or the lab did not run."
+        failwith "The verdict is below its bar, or the lab failed."
 
 /// The demo, so that a new user does not find it broken, some fuzzing, six scenarios of the lab, and all tests, those that run a program on the
 /// published ones.
@@ -668,21 +668,21 @@ let plain action (_: Options) : unit = action ()
 
 let targets =
     [
-        "Restore", "the tools and the packages", plain restore
-        "Lock", "paket.lock anew from paket.dependencies", plain lock
+        "Restore", "restores the tools and the packages", plain restore
+        "Lock", "resolves paket.lock again from paket.dependencies", plain lock
         "Format", "formats all F# and C# files", plain format
         "CheckFormat", "fails if Format would change a file", plain checkFormat
-        "Build", "the solution, warnings being errors", plain build
+        "Build", "builds the solution; warnings are errors", plain build
         "Test", "CheckFormat, Build, all tests and properties", plain test
-        "Publish", "the agent as one native executable and the dashboard as a folder, in artifacts/publish", plain publish
+        "Publish", "builds the agent as one native executable and the dashboard as a folder, in artifacts/publish", plain publish
         "Package", "Publish, then the .deb, the .tar.gz of both programs and the core's NuGet package, in artifacts/package", plain package
         "TryPackage", "Package, then lintian, and the .deb in an empty Debian (as root)", plain tryPackage
-        "Docs", "Build, then what is written about options and about the keys of a sample", plain docs
-        "Release", "Package, then bills of materials and checksums, all of it in artifacts/release", plain release
-        "Demo", "Build, then dashboard and agent at work on this machine (--seconds, --gpus, --fleet)", demo
-        "Lab", "Publish, then trainers of known limits with the agent beside them, as root (--only NAME, --quick; about 45 min)", lab
+        "Docs", "Build, then generates the documentation of the options and of the keys of a sample", plain docs
+        "Release", "Package, then bills of materials and checksums, all in artifacts/release", plain release
+        "Demo", "Build, then runs dashboard and agent on this machine (--seconds, --gpus, --fleet)", demo
+        "Lab", "Publish, then runs trainers with known limits and the agent watching them, as root (--only NAME, --quick; about 45 min)", lab
         "Soak", "Build, then all tests and properties at full length", plain soak
-        "Fuzz", "Build, then every parser fuzzed by coverage (--seconds of each, 30 unless told otherwise)", fuzz
+        "Fuzz", "Build, then fuzzes every parser, guided by coverage (--seconds for each, default 30)", fuzz
         "Ci",
         "CheckFormat, Build, TryPackage, Release, 3 s of Fuzz, the Lab's short run, then all tests, the published programs in those that run one",
         plain ci
@@ -702,7 +702,7 @@ let help =
         for name, purpose, _ in targets do
             $"  %-12s{name} %s{purpose}"
         ""
-        "  --watch      samples this machine meanwhile and says at the end what held the build back"
+        "  --watch      samples this machine during the build and says at the end what held it back"
     ]
     |> String.concat "\n"
 

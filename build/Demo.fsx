@@ -138,7 +138,7 @@ let private watch options (interruption: Interruption) (dashboard: Process) http
             if not (interruption.Wait milliseconds) && not (until ()) then
                 // It may have been quicker to see the Ctrl-C.
                 if (agent.HasExited || dashboard.HasExited) && not (interruption.Wait 1000) then
-                    failwith $"""The %s{if agent.HasExited then "agent" else "dashboard"} ended by itself."""
+                    failwith $"""The %s{if agent.HasExited then "agent" else "dashboard"} exited by itself."""
 
                 wait milliseconds until
 

@@ -305,7 +305,7 @@ let ofPackage (package: Package) : Result<Component, string> =
             | _ -> ofFile @"^licen[cs]e(\.\w+)?$"
 
         match licence with
-        | None -> Error $"{name} states no licence that is known here."
+        | None -> Error $"{name} states no known licence."
         | Some(licence, licenceText) ->
             Ok
                 {
@@ -375,7 +375,7 @@ let private insides (package: Package) : Result<Component, string> list =
     | [] when bringsMore package ->
         [
             Error
-                $"{package.Id} {package.Version} contains machine code or scripts: build/Release/Components.fs must say whose they are (bundled)."
+                $"{package.Id} {package.Version} contains machine code or scripts: build/Release/Components.fs must list their origin (bundled)."
         ]
     | rows -> rows |> List.map (ofBundled package)
 

@@ -76,8 +76,8 @@ let thirdParty
         [
             $"Third-party notices of {program} {version}"
             ""
-            $"{program} itself is under the MIT License, see LICENSE. Inside it is the work of others, listed here with its"
-            "licence. The texts of the licences, and what these components themselves say of others, follow below."
+            $"{program} itself is under the MIT License, see LICENSE. It contains components by others, which are listed here with their"
+            "licences. The texts of the licences, and the components' own notices, follow below."
             ""
             yield! components |> List.collect entry
             ""
@@ -160,8 +160,8 @@ let debianCopyright
             $"Copyright: {ownCopyright licence}"
             yield! components |> List.map lineOf
             $"""License: {licences |> List.map debianName |> String.concat " and "}"""
-            "Comment: The executable contains the components that are named above. THIRD-PARTY-NOTICES.txt.gz beside this file"
-            " has their notices in full, with what the .NET runtime itself says of the work of others inside it."
+            "Comment: The executable contains the components listed above. THIRD-PARTY-NOTICES.txt.gz next to this file"
+            " has their notices in full, including the .NET runtime's own third-party notices."
             yield! licences |> List.collect licenceStanza
             ""
         ]

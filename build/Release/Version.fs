@@ -77,7 +77,7 @@ let stamp (heading: Heading) (commit: Commit option) : Result<string, string> =
         match commit.Tags, heading.Date with
         | [], _ when List.contains tag commit.EarlierTags ->
             Error
-                $"{tag} is out already, and this commit comes after it: begin the next version with a new heading at the top of CHANGELOG.md, '## X.Y.Z - unreleased'."
+                $"{tag} is already released, and this commit comes after it: start the next version with a new heading at the top of CHANGELOG.md, '## X.Y.Z - unreleased'."
         | [], _ ->
             let count = commit.Count |> Option.map (sprintf ".%d") |> Option.defaultValue ""
             Ok $"{heading.Number}-dev{count}+{metadata}"

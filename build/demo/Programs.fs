@@ -115,7 +115,7 @@ type Dashboard =
         match found.Task.Result with
         | "" ->
             running.WaitForExit()
-            failwith $"The dashboard ended at once, with exit code %d{running.ExitCode}."
+            failwith $"The dashboard exited at once, with exit code %d{running.ExitCode}."
         | address -> running, address.TrimEnd '/'
 
 /// Shows an address in the browser where there is a desktop with one.

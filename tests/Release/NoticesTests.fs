@@ -168,7 +168,7 @@ let private packages =
                         ] do
                         Expect.equal
                             (ofPackages [ package directory id metadata files ])
-                            (Error [ $"{id} 1.2.3 states no licence that is known here." ])
+                            (Error [ $"{id} 1.2.3 states no known licence." ])
                             id)
 
             testCase "a package with machine code or scripts of which nobody said whose they are is an error"

@@ -115,7 +115,7 @@ let tests =
                                 })
                     )
 
-                Expect.stringContains reason "v1.4.0 is out already" "the reason"
+                Expect.stringContains reason "v1.4.0 is already released" "the reason"
                 Expect.stringContains reason "CHANGELOG.md" "the remedy"
 
             testCase "Debian sorts a pre-release before its release"
