@@ -501,8 +501,8 @@ module Advice =
             "Give a container the host's PID namespace (--pid=host, in Kubernetes hostPID: true); elsewhere mount /proc without hidepid."
             Cause.JobsInPart,
             "jobs-in-part",
-            "For other users' jobs, bytes read and written (io) or the names of Slurm jobs (environ) cannot be read; everything else is reported.",
-            "If that is enough, do nothing; otherwise install the drop-in jobs.conf, which says how, or start the container with --cap-add=SYS_PTRACE."
+            "For other users' jobs, bytes read and written (io) or the names of Slurm jobs (environ) cannot be read; all else is reported.",
+            "If that is enough, do nothing; else install the drop-in jobs.conf, which says how, or give the container --cap-add=SYS_PTRACE."
             Cause.NotChecked, "not-checked", "This could not be checked.", "Fix what is wrong first."
             Cause.LeftOut, "left-out", "With --dry-run nothing is sent.", "Run --doctor without --dry-run to check everything."
         |]
