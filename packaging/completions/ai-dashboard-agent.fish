@@ -8,8 +8,8 @@ complete -c ai-dashboard-agent -l hostname -d 'host name to send as metadata' -x
 complete -c ai-dashboard-agent -l label -d 'metadata of the form key=value; repeatable; the variable takes several, separated by commas' -x
 complete -c ai-dashboard-agent -l timeout -d 'seconds for one whole request, from connecting to the end of the answer' -x
 complete -c ai-dashboard-agent -l insecure -d 'do not verify TLS certificates; for testing only' -f
-complete -c ai-dashboard-agent -l ca-file -d 'PEM certificates of issuers to trust beside the systems' -r -F
-complete -c ai-dashboard-agent -l client-cert -d 'PEM certificate to show to the webapp' -r -F
+complete -c ai-dashboard-agent -l ca-file -d 'PEM certificates of issuers to trust in addition to the systems' -r -F
+complete -c ai-dashboard-agent -l client-cert -d 'PEM certificate to present to the webapp' -r -F
 complete -c ai-dashboard-agent -l client-key -d 'PEM private key of that certificate' -r -F
 complete -c ai-dashboard-agent -l spool -d 'directory that keeps undelivered samples' -x -a '(__fish_complete_directories)'
 complete -c ai-dashboard-agent -l spool-max-mb -d 'limit in megabytes for each destination; beyond it the oldest samples are dropped' -x
@@ -18,10 +18,10 @@ complete -c ai-dashboard-agent -l cpu-sample-interval -d 'seconds over which CPU
 complete -c ai-dashboard-agent -l disks -d 'comma-separated block devices to track' -x
 complete -c ai-dashboard-agent -l interfaces -d 'comma-separated network interfaces to track' -x
 complete -c ai-dashboard-agent -l gpu-source -d 'how GPUs are read: nvml, nvidia-smi, none, or auto: nvml if it works, else nvidia-smi' -x -a 'auto nvml nvidia-smi none'
-complete -c ai-dashboard-agent -l nvml-library -d 'file of NVIDIAs library' -r -F
+complete -c ai-dashboard-agent -l nvml-library -d 'path of NVIDIAs library' -r -F
 complete -c ai-dashboard-agent -l job-detail -d 'how much of the command lines of jobs is reported: full, with apparent secrets masked; names, of program and script; or none' -x
 complete -c ai-dashboard-agent -l gpu-job-directory -d 'directory in which a scheduler lists the jobs of each GPU, as for dcgm-exporter, in files named 0, 1 or 2.0; they become the label hpc_job of metrics' -x -a '(__fish_complete_directories)'
-complete -c ai-dashboard-agent -l procfs -d 'directory to read in place of /proc, in a container that sees its hosts' -x -a '(__fish_complete_directories)'
+complete -c ai-dashboard-agent -l procfs -d 'directory to read instead of /proc, for a container that has the hosts mounted' -x -a '(__fish_complete_directories)'
 complete -c ai-dashboard-agent -l sysfs -d 'the same for /sys' -x -a '(__fish_complete_directories)'
 complete -c ai-dashboard-agent -l rootfs -d 'directory under which mount points are looked up' -x -a '(__fish_complete_directories)'
 complete -c ai-dashboard-agent -l listen -d 'IP address and port at which /metrics is served to Prometheus, such as 127.0.0.1:9835; --host is optional then' -x
@@ -30,7 +30,7 @@ complete -c ai-dashboard-agent -l remote-write -d 'URL of a receiver of Promethe
 complete -c ai-dashboard-agent -l remote-write-header-file -d 'file with headers for it, such as tenants and tokens, one per line as Name: value; read again when it changes' -r -F
 complete -c ai-dashboard-agent -l once -d 'send one sample and exit: 0 if it was accepted, else 1' -f
 complete -c ai-dashboard-agent -l dry-run -d 'print request bodies instead of sending them; needs no host, slug or token' -f
-complete -c ai-dashboard-agent -l doctor -d 'check everything once, say what is wrong and how to mend it, and exit: 0, or 1 if something is' -f
+complete -c ai-dashboard-agent -l doctor -d 'check everything once, say what is wrong and how to fix it, and exit: 0, or 1 if something is wrong' -f
 complete -c ai-dashboard-agent -l why -d 'watch, say who uses the GPUs and what holds each job back, and exit: 0 if nothing is held back, 3 if something is, else 1' -f
 complete -c ai-dashboard-agent -l seconds -d 'with --why: how long to watch' -x
 complete -c ai-dashboard-agent -l json -d 'with --doctor or --why: print JSON' -f
