@@ -396,7 +396,8 @@ let publish () =
         publishDashboard target
 
     if runtime <> crossRuntime && not (List.contains crossRuntime runtimes.Value) then
-        Trace.log $"%s{crossRuntime} is not built, because there is no linker for it; on Debian and Ubuntu: apt-get install gcc-aarch64-linux-gnu"
+        Trace.log
+            $"%s{crossRuntime} is not built, because there is no linker for it; on Debian and Ubuntu: apt-get install gcc-aarch64-linux-gnu"
 
 let packageDirectory = Path.Combine(artifacts, "package")
 
@@ -680,7 +681,9 @@ let targets =
         "Docs", "Build, then generates the documentation of the options and of the keys of a sample", plain docs
         "Release", "Package, then bills of materials and checksums, all in artifacts/release", plain release
         "Demo", "Build, then runs dashboard and agent on this machine (--seconds, --gpus, --fleet)", demo
-        "Lab", "Publish, then runs trainers with known limits and the agent watching them, as root (--only NAME, --quick; about 45 min)", lab
+        "Lab",
+        "Publish, then runs trainers with known limits and the agent watching them, as root (--only NAME, --quick; about 45 min)",
+        lab
         "Soak", "Build, then all tests and properties at full length", plain soak
         "Fuzz", "Build, then fuzzes every parser, guided by coverage (--seconds for each, default 30)", fuzz
         "Ci",

@@ -251,10 +251,12 @@ let private tlsTests =
                         facts |> withProblems 0 [ "Revoked" ], "certificate revoked: the certificate of h"
                         facts |> withProblems 1 [ "InvalidBasicConstraints" ],
                         "certificate refused: the certificate of Middle: one of its issuers must not sign certificates"
-                        facts |> withProblems 0 [ "NotValidForUsage" ], "certificate refused: the certificate of h: it is not a server certificate"
+                        facts |> withProblems 0 [ "NotValidForUsage" ],
+                        "certificate refused: the certificate of h: it is not a server certificate"
                         facts |> withProblems 1 [ "HasWeakSignature" ],
                         "certificate refused: the certificate of Middle: it is signed with SHA-1 or an older hash"
-                        facts |> withProblems 0 [ "HasWeakKey" ], "certificate refused: the certificate of h: its RSA key has fewer than 2048 bits"
+                        facts |> withProblems 0 [ "HasWeakKey" ],
+                        "certificate refused: the certificate of h: its RSA key has fewer than 2048 bits"
                         facts |> withProblems 0 [ "SomethingNew" ], "certificate refused: the certificate of h: SomethingNew"
                         { facts with
                             IsForHost = false
@@ -326,8 +328,7 @@ let private tlsTests =
                         openSsl "tlsv13 alert certificate required", TlsFault.ClientCertificateWanted
                         openSsl "sslv3 alert bad certificate", TlsFault.ClientCertificateRefused "sslv3 alert bad certificate"
                         openSsl "tlsv1 alert unknown ca", TlsFault.ClientCertificateRefused "tlsv1 alert unknown ca"
-                        openSsl "tlsv1 alert protocol version",
-                        TlsFault.Handshake "the server offers no TLS version that is accepted here"
+                        openSsl "tlsv1 alert protocol version", TlsFault.Handshake "the server offers no TLS version that is accepted here"
                         openSsl "ssl/tls alert handshake failure",
                         TlsFault.Handshake "the server rejects it; it may require other ciphers or a client certificate"
                         openSsl "dh key too small", TlsFault.Handshake "dh key too small"

@@ -106,8 +106,7 @@ module internal DashboardSettings =
                 refuse given $"has a path; a reverse proxy can put the dashboard below one: {example}"
             else
                 addressOf given uri
-        | true, NonNull uri when uri.Scheme = "https" ->
-            refuse given "asks for TLS, which is a reverse proxy's job; listen on http"
+        | true, NonNull uri when uri.Scheme = "https" -> refuse given "asks for TLS, which is a reverse proxy's job; listen on http"
         | _ -> refuse given $"is not a URL to listen on; {example}"
 
     let private fileOf (given: Given) : Result<string, ConfigError> =

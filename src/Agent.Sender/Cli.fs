@@ -117,7 +117,10 @@ type internal AgentArgument =
         | Sysfs _ -> row sampling "/sys" "the same for /sys"
         | Rootfs _ -> row sampling "/" "directory under which mount points are looked up"
         | Listen _ ->
-            row prometheus "" "IP address and port at which /metrics is served to Prometheus, such as 127.0.0.1:9835; --host is optional then"
+            row
+                prometheus
+                ""
+                "IP address and port at which /metrics is served to Prometheus, such as 127.0.0.1:9835; --host is optional then"
         | Listen_Token_File _ ->
             row prometheus "" "file with the bearer token that readers of the metrics must send; required on other than loopback addresses"
         | Remote_Write _ ->
@@ -126,7 +129,10 @@ type internal AgentArgument =
                 ""
                 "URL of a receiver of Prometheus remote-write, such as http://prometheus:9090/api/v1/write; --host is optional then"
         | Remote_Write_Header_File _ ->
-            row prometheus "" "file with headers for it, such as tenants and tokens, one per line as Name: value; read again when it changes"
+            row
+                prometheus
+                ""
+                "file with headers for it, such as tenants and tokens, one per line as Name: value; read again when it changes"
         | Once -> row running "" "send one sample and exit: 0 if it was accepted, else 1"
         | Dry_Run -> row running "" "print request bodies instead of sending them; needs no host, slug or token"
         | Doctor -> row running "" "check everything once, say what is wrong and how to fix it, and exit: 0, or 1 if something is wrong"

@@ -106,10 +106,7 @@ let private attempts =
 
                 match errors with
                 | [ line ] ->
-                    Expect.stringContains
-                        line
-                        " WARNING not delivered: the answer cannot be read: it is not HTTP/1.1"
-                        "the reason"
+                    Expect.stringContains line " WARNING not delivered: the answer cannot be read: it is not HTTP/1.1" "the reason"
                 | lines -> failtest $"expected one line, got %A{lines}"
 
             for name, reply in [ "no answer", blackHole; "an answer that drips", drip ] do

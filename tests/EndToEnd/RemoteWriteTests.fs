@@ -409,7 +409,8 @@ let tests =
                     for address, finding in
                         [
                             $"http://127.0.0.1:{port}/api/v1/write", "accepts requests; only a query there can show that it stores samples"
-                            $"http://127.0.0.1:{other}/api/v1/write", "accepts requests; only a query there can show that it stores samples"
+                            $"http://127.0.0.1:{other}/api/v1/write",
+                            "accepts requests; only a query there can show that it stores samples"
                             $"http://127.0.0.1:{port}/api/v1/wrong", "There is no receiver of remote-write at this URL"
                             $"http://127.0.0.1:{other}/api/v1/wrong", "The service at this URL refuses every request"
                             $"http://127.0.0.1:{freePort ()}/api/v1/write", "Nothing listens at the receiver's address."

@@ -155,7 +155,9 @@ let tests =
                 let small = { strong with Bits = 2040 }
 
                 let fault name =
-                    [ $"certificate refused: the certificate of {name}: its RSA key has fewer than 2048 bits" ]
+                    [
+                        $"certificate refused: the certificate of {name}: its RSA key has fewer than 2048 bits"
+                    ]
 
                 let own = certificate small (Some root.Value) "h" host
                 Expect.equal (judge [ root.Value ] "h.example" own []) (fault "h") "the server's"

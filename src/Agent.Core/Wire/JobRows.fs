@@ -98,7 +98,12 @@ let job =
                 "time that its threads waited for a CPU, of the time that they ran or waited"
                 _.Job.CpuWait
             numberOrNull ours "cpu_throttled_percent" percent "periods of its CPU quota in which it was throttled" _.Job.CpuThrottled
-            numberOrNull ours "blocked_percent" percent "observations in which a loader or main thread was in uninterruptible sleep" _.Job.Blocked
+            numberOrNull
+                ours
+                "blocked_percent"
+                percent
+                "observations in which a loader or main thread was in uninterruptible sleep"
+                _.Job.Blocked
             numberOrNull ours "main_blocked_percent" percent "the same for the threads that drive a GPU" _.Job.MainBlocked
             oneOfOrNull ours "blocked_on" blocked "what they waited for" (fun j ->
                 match j.Job.BlockedOn with
@@ -111,12 +116,7 @@ let job =
             counterOrNull ours "memory_limit_bytes" bytes "its memory limit; null without one" _.Job.MemoryLimit
             numberOrNull ours "memory_stall_percent" percent "time in which some of its tasks stalled for memory" _.Job.MemoryStall
             numberOrNull ours "io_stall_percent" percent "time in which some of its tasks stalled for I/O" _.Job.IoStall
-            numberOrNull
-                ours
-                "refault_bytes_per_s"
-                bytesPerSecond
-                "read again from files after it was evicted from memory"
-                _.Job.Refaults
+            numberOrNull ours "refault_bytes_per_s" bytesPerSecond "read again from files after it was evicted from memory" _.Job.Refaults
             numberOrNull ours "major_faults_per_s" none "page faults a second that needed a disk" (fun j ->
                 j.Job.MajorFaults |> ValueOption.map (fun rate -> float rate))
             counter

@@ -27,7 +27,12 @@ let computeProcess =
         "compute_process",
         [|
             integer ours "pid" none "its PID in the agent's own PID namespace" _.Pid
-            counterOrNull ours "memory_used_bytes" bytes "device memory that it holds; null where the driver does not report it" _.MemoryUsed
+            counterOrNull
+                ours
+                "memory_used_bytes"
+                bytes
+                "device memory that it holds; null where the driver does not report it"
+                _.MemoryUsed
             text ours "name" "`/proc/PID/comm`, or the file name that the driver reports; empty when unknown" _.Name
         |]
     )
@@ -67,15 +72,26 @@ let gpu =
             text ours "pci_bus_id" "its address on the PCI bus, as in `/sys/bus/pci/devices`; stays with the board" _.PciBusId
             flag ours "suspended" "the kernel has suspended it; its readings are null, because any query would wake it" _.IsSuspended
             numberOrNull webapp "utilization_gpu_percent" percent "share of the last sample period in which a kernel ran" _.Utilization
-            numberOrNull webapp "utilization_memory_percent" percent "share of the same period in which device memory was read or written" _.MemoryUtilization
+            numberOrNull
+                webapp
+                "utilization_memory_percent"
+                percent
+                "share of the same period in which device memory was read or written"
+                _.MemoryUtilization
             counterOrNull webapp "memory_total_bytes" bytes "device memory" _.MemoryTotal
             counterOrNull webapp "memory_used_bytes" bytes "device memory in use, without what the driver reserves" _.MemoryUsed
-            numberOrNull webapp "memory_percent" percent "used as a share of total" (fun gpu -> ValueOption.map roundToTenth gpu.MemoryPercent)
+            numberOrNull webapp "memory_percent" percent "used as a share of total" (fun gpu ->
+                ValueOption.map roundToTenth gpu.MemoryPercent)
             counterOrNull ours "memory_free_bytes" bytes "memory that can be allocated" _.MemoryFree
             counterOrNull ours "memory_reserved_bytes" bytes "what the driver keeps for itself" _.MemoryReserved
             flag ours "memory_is_host" "it has no memory of its own (Grace, Jetson); its memory figures are the machine's" _.IsMemoryShared
             numberOrNull webapp "temperature_c" celsius "temperature of the die" _.Temperature
-            numberOrNull webapp "fan_speed_percent" percent "the speed that the fan is set to; null where the server does the cooling" _.FanSpeed
+            numberOrNull
+                webapp
+                "fan_speed_percent"
+                percent
+                "the speed that the fan is set to; null where the server does the cooling"
+                _.FanSpeed
             numberOrNull webapp "power_w" watts "power draw of the board" _.Power
             numberOrNull webapp "power_limit_w" watts "the power limit in force" _.PowerLimit
             textsOrNull
@@ -104,7 +120,12 @@ let gpu =
             counterOrNull ours "nvlink_tx_bytes_total" bytes "payload sent over all NVLinks" _.NvlinkSent
             numberOrNull ours "memory_temperature_c" celsius "the memory's own sensor" _.MemoryTemperature
             oneOfOrNull ours "mig_mode" migModes "whether the board is partitioned; null where it cannot be" migMode
-            objectsOrNull ours "compute_processes" computeProcess "the processes that compute on it; at most 32, most memory first" _.ComputeProcesses
+            objectsOrNull
+                ours
+                "compute_processes"
+                computeProcess
+                "the processes that compute on it; at most 32, most memory first"
+                _.ComputeProcesses
             objectsOrNull ours "mig_devices" migDevice "its MIG instances" _.MigDevices
         |]
     )
@@ -194,7 +215,8 @@ let sample =
             numberOrNull webapp "memory_percent" percent "used as a share of total" (fun s -> s.Memory |> ValueOption.map _.Percent)
             counterOrNull webapp "swap_total_bytes" bytes "all swap" (fun s -> s.Swap |> ValueOption.map _.Total)
             counterOrNull webapp "swap_used_bytes" bytes "swap in use" (fun s -> s.Swap |> ValueOption.map _.Used)
-            numberOrNull webapp "swap_percent" percent "used as a share of total; 0 without swap" (fun s -> s.Swap |> ValueOption.map _.Percent)
+            numberOrNull webapp "swap_percent" percent "used as a share of total; 0 without swap" (fun s ->
+                s.Swap |> ValueOption.map _.Percent)
             counterOrNull
                 webapp
                 "network_rx_bytes_total"
@@ -211,7 +233,12 @@ let sample =
             objectOrNull ours "pressure" pressure "pressure stall information; null where the kernel does not record it" _.Pressure
             objects ours "network_interfaces" networkInterface "the tracked interfaces; their counters are cumulative" _.Interfaces
             counterOrNull ours "tcp_segments_sent_total" none "TCP segments sent, without retransmissions" _.TcpSent
-            counterOrNull ours "tcp_segments_retransmitted_total" none "TCP segments retransmitted because no acknowledgement came" _.TcpRetransmitted
+            counterOrNull
+                ours
+                "tcp_segments_retransmitted_total"
+                none
+                "TCP segments retransmitted because no acknowledgement came"
+                _.TcpRetransmitted
             objects ours "infiniband" infinibandPort "the ports of the RDMA fabric" _.Infiniband
             optional
                 (Predicate _.Jobs.IsSome)

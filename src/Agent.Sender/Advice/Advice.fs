@@ -299,7 +299,7 @@ module Advice =
             Cause.TooManyRequests,
             "too-many-requests",
             "The webapp, or a proxy in front of it, limits the rate of requests.",
-            "Set a longer --interval, or raise that limit."
+            "Set a longer --interval, or increase that limit."
             Cause.ServerImpatient,
             "server-impatient",
             "The webapp, or a proxy in front of it, gave up waiting for the request.",
@@ -392,7 +392,10 @@ module Advice =
             "source-unreadable",
             "A source cannot be read or understood; its fields are null.",
             "Let the agent's user read it; if it is readable, report the text shown here."
-            Cause.NoGpu, "no-gpu", "No NVIDIA GPU was found.", "On a machine without a GPU there is nothing to do; otherwise check the slot and lspci."
+            Cause.NoGpu,
+            "no-gpu",
+            "No NVIDIA GPU was found.",
+            "On a machine without a GPU there is nothing to do; otherwise check the slot and lspci."
             Cause.GpuDriverMissing,
             "gpu-driver-missing",
             "The machine has an NVIDIA GPU, but no NVIDIA driver is loaded.",

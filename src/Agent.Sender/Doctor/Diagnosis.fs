@@ -345,7 +345,8 @@ module Diagnosis =
             match certificateFault now fact with
             | ValueSome _ when settings.Insecure -> good "TLS" described
             // Who else is trusted, only a real request can tell.
-            | ValueSome Cause.IssuerUnknown when settings.CaFile <> "" -> notChecked "TLS" $"only a real request uses --ca-file; {described}"
+            | ValueSome Cause.IssuerUnknown when settings.CaFile <> "" ->
+                notChecked "TLS" $"only a real request uses --ca-file; {described}"
             | ValueSome cause -> bad "TLS" cause described
             | ValueNone -> good "TLS" described
         | _, Error failure -> ofFailure "TLS" failure

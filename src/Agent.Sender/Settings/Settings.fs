@@ -731,20 +731,14 @@ module Settings =
                     | Ok address when not (IPAddress.IsLoopback address.Address) ->
                         Error
                             [
-                                error
-                                    listen
-                                    "a loopback address, so others can read the metrics there; set --listen-token-file too"
+                                error listen "a loopback address, so others can read the metrics there; set --listen-token-file too"
                             ]
                     | _ -> Ok()
                 | _ -> Ok()
 
             and! () =
                 match given "--remote-write", given "--remote-write-header-file" with
-                | ValueNone, ValueSome file ->
-                    Error
-                        [
-                            errorWithoutText file "the headers have no receiver without --remote-write"
-                        ]
+                | ValueNone, ValueSome file -> Error [ errorWithoutText file "the headers have no receiver without --remote-write" ]
                 | ValueSome url, _ when isSet "--once" || isSet "--dry-run" ->
                     Error
                         [
