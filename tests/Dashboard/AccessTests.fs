@@ -99,7 +99,7 @@ let tests =
                 Expect.stringContains (refusedStart [ "--viewer-password-file"; file ]) "has no password" "empty"
                 File.WriteAllText(file, "s3cret\n")
                 let sentence = refusedStart [ "--viewer-password-file"; file ]
-                Expect.stringContains sentence "less than 8 characters" "short"
+                Expect.stringContains sentence "fewer than 8 characters" "short"
                 Expect.isFalse (sentence.Contains "s3cret") "the password"
 
             testCase "without a session nothing is shown, and with one everything"
