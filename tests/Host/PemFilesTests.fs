@@ -63,7 +63,7 @@ let tests =
                             empty, $"\"{empty}\" contains no PEM certificate"
                             damaged, $"the certificate in \"{damaged}\" is damaged"
                             cut, $"the certificate in \"{cut}\" is damaged"
-                            second, $"of the 2 certificates in \"{second}\" number 2 or a later one is damaged"
+                            second, $"of the 2 certificates in \"{second}\", number 2 or a later one is damaged"
                             "/dev/zero", "\"/dev/zero\" is longer than 4 MiB"
                         ] do
                         Expect.equal (sentence (bundle path)) $"--ca-file: {reason}" path
