@@ -16,7 +16,13 @@ namespace Agent.Host.Service;
 internal sealed class SamplingWatch(
     SourceWatch sources, SlowSources slow, MetricsSource? metrics, ServiceState service, ClockWatch clock, Log log)
 {
-    private int untilSettled = 2;
+    /// <summary>The start is over, and its garbage with it.</summary>
+    private const int Started = 2;
+
+    /// <summary>What runs once after the start has run: the first delivery, the first look at devices, the first jobs.</summary>
+    private const int Settled = 60;
+
+    private int samples;
     private long lateBy;
 
     /// <summary>So many samples were due and not taken. The opening of the CPU window and the sample are two grids, which skip together.</summary>
@@ -44,9 +50,14 @@ internal sealed class SamplingWatch(
 
         clock.Observe();
 
-        if (untilSettled > 0 && --untilSettled == 0)
+        switch (samples < Settled ? ++samples : 0)
         {
-            StartUpMemory.GiveBack();
+            case Started:
+                StartUpMemory.GiveBack();
+                break;
+            case Settled:
+                StartUpMemory.ForgetFile();
+                break;
         }
     }
 }

@@ -33,9 +33,12 @@ internal static unsafe partial class StartUpMemory
     public static void GiveBack()
     {
         GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
-        _ = IteratePrograms(&ForgetProgram, 0);
+        ForgetFile();
         TouchBudget();
     }
+
+    /// <summary>Forgets the code and the constant data of the executable that were looked at up to now.</summary>
+    public static void ForgetFile() => _ = IteratePrograms(&ForgetProgram, 0);
 
     /// <summary>
     /// Has the kernel give the heap at once what it will grow by between two collections. One page after the other, as
