@@ -264,7 +264,8 @@ let runTests name project arguments variables =
     elif exitCode <> 0 && not (ran |> List.exists _.Outcome.IsFailed) then
         failwith $"%s{name} ended with exit code %d{exitCode}, though no test failed."
 
-/// One project after the other, because the tests of the host measure time; the second one runs even if the first fails.
+/// One project after the other, because some tests measure time: those of a part first, then those of the whole programs. All of them
+/// run even if one fails.
 let runAllTests variables =
     let attempt project =
         try
@@ -275,7 +276,12 @@ let runAllTests variables =
 
     let complaints =
         [
-            "Agent.Tests"
+            "Agent.Core.Tests"
+            "Agent.Sender.Tests"
+            "Agent.Receiver.Tests"
+            "Agent.Host.Tests"
+            "Agent.Repository.Tests"
+            "Agent.EndToEnd.Tests"
             "Agent.PropertyTests"
             "Agent.Dashboard.Tests"
             "Agent.Browser.Tests"

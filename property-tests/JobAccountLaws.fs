@@ -9,8 +9,8 @@ open Agent.Core.Units
 open Agent.PropertyTests.Generators
 open Agent.PropertyTests.Laws
 open Agent.Sender
-open Agent.Tests
-open Agent.Tests.PrometheusText
+open Agent.TestSupport
+open Agent.TestSupport.PrometheusText
 open Expecto
 open FsCheck
 open FsCheck.FSharp

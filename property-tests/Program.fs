@@ -1,6 +1,7 @@
 module Agent.PropertyTests.Program
 
 open System
+open Agent.TestSupport
 open Expecto
 
 let private tests =
@@ -57,6 +58,7 @@ let private tests =
 
 [<EntryPoint>]
 let main arguments =
+    World.enter ()
     let struct (n, m) = Laws.seed
     printfn $"Laws: %d{Laws.cases} cases each, AGENT_TEST_SEED=\"{n},{m}\""
     let exitCode = runTestsWithCLIArgs [] arguments tests

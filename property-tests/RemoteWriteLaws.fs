@@ -6,7 +6,7 @@ open Agent.Core
 open Agent.Sender
 open Agent.PropertyTests.Generators
 open Agent.PropertyTests.Laws
-open Agent.Tests.RemoteWriteText
+open Agent.TestSupport.RemoteWriteText
 open Expecto
 open FsCheck
 open FsCheck.FSharp

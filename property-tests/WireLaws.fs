@@ -12,7 +12,7 @@ open Agent.Core.Units
 open Agent.PropertyTests.Generators
 open Agent.PropertyTests.Laws
 open Agent.PropertyTests.Snapshots
-open Agent.Tests
+open Agent.TestSupport
 open Expecto
 open FsCheck
 open FsCheck.FSharp

@@ -9,8 +9,8 @@ open Agent.Host.Reading
 open Agent.Shell
 open Agent.PropertyTests.Generators
 open Agent.PropertyTests.Laws
-open Agent.Tests.Gpu
-open Agent.Tests.Gpu.NvmlStub
+open Agent.TestSupport.Gpu
+open Agent.TestSupport.Gpu.NvmlStub
 open Expecto
 open FsCheck
 open FsCheck.FSharp

@@ -5,8 +5,8 @@ open System
 open System.Collections.Concurrent
 open System.IO
 open System.Threading.Tasks
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
 open Expecto
 open Microsoft.Playwright
 

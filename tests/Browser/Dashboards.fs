@@ -5,7 +5,7 @@ open System
 open System.IO
 open System.Net.Http
 open System.Threading
-open Agent.Dashboard.Tests.DashboardProcess
+open Agent.TestSupport.DashboardProcess
 open Demo
 
 /// What finds the card of a machine. Until the list is there, cards without a machine keep its place.

@@ -3,8 +3,7 @@ module Agent.Browser.Tests.LiveTests
 open System
 open Agent.Browser.Tests.Browser
 open Agent.Browser.Tests.Dashboards
-open Agent.Dashboard.Tests
-open Agent.Tests.EndToEnd
+open Agent.TestSupport
 open Expecto
 
 /// Samples on screen in the CPU chart.
@@ -68,8 +67,8 @@ let tests =
                         page.Allow "net::ERR_"
                         page.Go "/"
                         page.See ".link-state[data-state=live]"
-                        dashboard.Process.Signal AgentProcess.SigTerm
-                        dashboard.Process.WaitForEnd AgentProcess.patience |> ignore
+                        dashboard.Process.Signal ProgramProcess.SigTerm
+                        dashboard.Process.WaitForEnd Waiting.patience |> ignore
                         page.Until("document.querySelector('.link-state[data-state]').dataset.state === 'lost'", 30000f)
                         let port = Uri(dashboard.Url).Port
 

@@ -1,7 +1,6 @@
 module Agent.Browser.Tests.Program
 
-open Expecto
+open Agent.TestSupport
 
 [<EntryPoint>]
-let main arguments =
-    runTestsInAssemblyWithCLIArgs [] arguments
+let main arguments = Runner.run arguments

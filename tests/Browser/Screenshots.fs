@@ -7,7 +7,7 @@ open System.Net.Http
 open System.Threading
 open Agent.Browser.Tests.Browser
 open Agent.Browser.Tests.Dashboards
-open Agent.Tests
+open Agent.TestSupport
 open Demo
 open Expecto
 open Microsoft.Playwright

@@ -1,14 +1,15 @@
 /// What the agent costs the machine that it watches: memory, garbage, threads.
-module Agent.Tests.EndToEnd.CostTests
+module Agent.EndToEnd.Tests.CostTests
 
 open System
 open System.Globalization
 open System.IO
 open System.Text.Json
 open System.Text.RegularExpressions
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
-open Agent.Tests.EndToEnd.IngestServer
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
+open Agent.TestSupport.AgentProcess
+open Agent.EndToEnd.Tests.IngestServer
 open Expecto
 
 /// The number of a line such as `VmRSS:   13824 kB`.

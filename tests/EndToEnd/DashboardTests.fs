@@ -1,12 +1,14 @@
 /// What widely used dashboards ask for, asked of a real Prometheus that has scraped the agent.
-module Agent.Tests.EndToEnd.DashboardTests
+module Agent.EndToEnd.Tests.DashboardTests
 
 open System
 open System.IO
 open System.Text.RegularExpressions
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
-open Agent.Tests.EndToEnd.Prometheus
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
+open Agent.TestSupport.ProgramProcess
+open Agent.TestSupport.AgentProcess
+open Agent.EndToEnd.Tests.Prometheus
 open Expecto
 
 /// Expressions as Node Exporter Full (grafana.com dashboard 1860) has them, variables filled in.

@@ -1,5 +1,5 @@
 /// `--doctor`, run by the real agent against a real server.
-module Agent.Tests.EndToEnd.DoctorTests
+module Agent.EndToEnd.Tests.DoctorTests
 
 open System
 open System.Diagnostics
@@ -9,10 +9,12 @@ open System.Net
 open System.Net.Sockets
 open System.Text.Json
 open System.Threading.Tasks
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
-open Agent.Tests.EndToEnd.IngestServer
-open Agent.Tests.Gpu.NvmlStub
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
+open Agent.TestSupport.ProgramProcess
+open Agent.TestSupport.AgentProcess
+open Agent.EndToEnd.Tests.IngestServer
+open Agent.TestSupport.Gpu.NvmlStub
 open Expecto
 
 /// One entry of the JSON.

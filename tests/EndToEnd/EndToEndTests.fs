@@ -1,4 +1,4 @@
-module Agent.Tests.EndToEnd.EndToEndTests
+module Agent.EndToEnd.Tests.EndToEndTests
 
 open Expecto
 

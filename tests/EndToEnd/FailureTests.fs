@@ -1,5 +1,5 @@
 /// Everything that can go wrong between the agent and the webapp.
-module Agent.Tests.EndToEnd.FailureTests
+module Agent.EndToEnd.Tests.FailureTests
 
 open System
 open System.Collections.Concurrent
@@ -8,8 +8,10 @@ open System.IO
 open System.Net
 open System.Net.Sockets
 open System.Threading
-open Agent.Tests.EndToEnd.AgentProcess
-open Agent.Tests.EndToEnd.IngestServer
+open Agent.TestSupport.Waiting
+open Agent.TestSupport.ProgramProcess
+open Agent.TestSupport.AgentProcess
+open Agent.EndToEnd.Tests.IngestServer
 open Expecto
 
 /// A port of the loopback on which nothing listens.

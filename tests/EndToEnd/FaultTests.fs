@@ -1,5 +1,5 @@
 /// The table of faults: for each what the agent prints, that no sample is lost, and that it recovers by itself.
-module Agent.Tests.EndToEnd.FaultTests
+module Agent.EndToEnd.Tests.FaultTests
 
 open System
 open System.Collections.Concurrent
@@ -12,10 +12,13 @@ open System.Net.Sockets
 open System.Security.Cryptography.X509Certificates
 open System.Text
 open System.Threading
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
-open Agent.Tests.EndToEnd.Certificates
-open Agent.Tests.EndToEnd.IngestServer
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
+open Agent.TestSupport.ProgramProcess
+open Agent.TestSupport.AgentProcess
+open Agent.TestSupport.Certificates
+open Agent.EndToEnd.Tests.TlsServers
+open Agent.EndToEnd.Tests.IngestServer
 open Expecto
 
 /// Every duration of the agent is divided by this: samples come 0.5 s apart, probes 0.75 s, the time-out is 1 s.

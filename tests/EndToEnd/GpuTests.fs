@@ -1,5 +1,5 @@
 /// GPUs as a running agent reads them: from the stub of libnvidia-ml and the fake nvidia-smi, in good order and in trouble.
-module Agent.Tests.EndToEnd.GpuTests
+module Agent.EndToEnd.Tests.GpuTests
 
 open System
 open System.Diagnostics
@@ -7,11 +7,13 @@ open System.Globalization
 open System.IO
 open System.Text.Json
 open System.Threading
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
-open Agent.Tests.EndToEnd.IngestServer
-open Agent.Tests.Gpu
-open Agent.Tests.Gpu.NvmlStub
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
+open Agent.TestSupport.ProgramProcess
+open Agent.TestSupport.AgentProcess
+open Agent.EndToEnd.Tests.IngestServer
+open Agent.TestSupport.Gpu
+open Agent.TestSupport.Gpu.NvmlStub
 open Expecto
 
 /// Every duration of the agent is divided by this: samples come 0.5 s apart, and what is 15 s old is too old after 1.5 s.

@@ -1,11 +1,13 @@
 /// The sampling grid in real time. These run alone.
-module Agent.Tests.EndToEnd.GridTests
+module Agent.EndToEnd.Tests.GridTests
 
 open System
 open System.Threading
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
-open Agent.Tests.EndToEnd.IngestServer
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
+open Agent.TestSupport.ProgramProcess
+open Agent.TestSupport.AgentProcess
+open Agent.EndToEnd.Tests.IngestServer
 open Expecto
 
 /// How far each sample lies behind its point of the grid that the first one anchors, in seconds.

@@ -1,10 +1,12 @@
 /// What the agent does with what others left to it: standard streams that are closed, links in the place of its files.
-module Agent.Tests.EndToEnd.HygieneTests
+module Agent.EndToEnd.Tests.HygieneTests
 
 open System.IO
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
-open Agent.Tests.EndToEnd.IngestServer
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
+open Agent.TestSupport.ProgramProcess
+open Agent.TestSupport.AgentProcess
+open Agent.EndToEnd.Tests.IngestServer
 open Expecto
 
 let tests =

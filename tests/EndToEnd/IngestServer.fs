@@ -1,5 +1,5 @@
 /// A real HTTP server on the loopback that plays the webapp, and keeps what it was sent.
-module Agent.Tests.EndToEnd.IngestServer
+module Agent.EndToEnd.Tests.IngestServer
 
 open System
 open System.Collections.Concurrent

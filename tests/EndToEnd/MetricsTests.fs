@@ -1,5 +1,5 @@
 /// The metrics of a running agent, looked at by the tools that are to read them.
-module Agent.Tests.EndToEnd.MetricsTests
+module Agent.EndToEnd.Tests.MetricsTests
 
 open System
 open System.Diagnostics
@@ -8,11 +8,13 @@ open System.Net
 open System.Net.Http
 open System.Net.Sockets
 open System.Text.RegularExpressions
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
-open Agent.Tests.EndToEnd.IngestServer
-open Agent.Tests.EndToEnd.Prometheus
-open Agent.Tests.Gpu.NvmlStub
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
+open Agent.TestSupport.ProgramProcess
+open Agent.TestSupport.AgentProcess
+open Agent.EndToEnd.Tests.IngestServer
+open Agent.EndToEnd.Tests.Prometheus
+open Agent.TestSupport.Gpu.NvmlStub
 open Expecto
 
 /// Where an agent says that its metrics are.

@@ -1,14 +1,16 @@
 /// The agent with a looping nvidia-smi, whose end must never be later than its own.
-module Agent.Tests.EndToEnd.NvidiaSmiTests
+module Agent.EndToEnd.Tests.NvidiaSmiTests
 
 open System
 open System.IO
 open System.Text.Json
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
-open Agent.Tests.EndToEnd.IngestServer
-open Agent.Tests.Gpu
-open Agent.Tests.Gpu.NvmlStub
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
+open Agent.TestSupport.ProgramProcess
+open Agent.TestSupport.AgentProcess
+open Agent.EndToEnd.Tests.IngestServer
+open Agent.TestSupport.Gpu
+open Agent.TestSupport.Gpu.NvmlStub
 open Expecto
 
 [<Literal>]

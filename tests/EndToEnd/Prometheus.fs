@@ -1,5 +1,5 @@
 /// A real Prometheus of the machine's own packages, started for one test on the loopback interface.
-module Agent.Tests.EndToEnd.Prometheus
+module Agent.EndToEnd.Tests.Prometheus
 
 open System
 open System.Diagnostics
@@ -8,8 +8,9 @@ open System.Net
 open System.Net.Http
 open System.Net.Sockets
 open System.Text.Json
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
+open Agent.TestSupport.ProgramProcess
 open Expecto
 
 /// The full path of a program; the test is skipped, and fails in CI, where it is not installed.

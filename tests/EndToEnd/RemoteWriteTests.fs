@@ -1,6 +1,6 @@
 /// Remote-write into real receivers, with outages, kills and lost answers in the middle: every sample must be there when it
 /// is over, once.
-module Agent.Tests.EndToEnd.RemoteWriteTests
+module Agent.EndToEnd.Tests.RemoteWriteTests
 
 open System
 open System.IO
@@ -10,10 +10,12 @@ open System.Text.RegularExpressions
 open System.Threading
 open System.Threading.Tasks
 open Microsoft.AspNetCore.Http
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
-open Agent.Tests.EndToEnd.IngestServer
-open Agent.Tests.EndToEnd.Prometheus
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
+open Agent.TestSupport.ProgramProcess
+open Agent.TestSupport.AgentProcess
+open Agent.EndToEnd.Tests.IngestServer
+open Agent.EndToEnd.Tests.Prometheus
 open Expecto
 
 let private limit = TimeSpan.FromSeconds 90.0

@@ -1,13 +1,15 @@
 /// What goes over the wire, byte for byte.
-module Agent.Tests.EndToEnd.RequestTests
+module Agent.EndToEnd.Tests.RequestTests
 
 open System
 open System.Text
 open System.Text.Json
 open System.Text.RegularExpressions
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
-open Agent.Tests.EndToEnd.IngestServer
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
+open Agent.TestSupport.ProgramProcess
+open Agent.TestSupport.AgentProcess
+open Agent.EndToEnd.Tests.IngestServer
 open Expecto
 
 let private version =
@@ -76,7 +78,14 @@ let tests =
                     use document = JsonDocument.Parse text
                     Expect.equal (members document.RootElement) [ "sample"; "agent" ] "two members"
                     // Nobody uses a GPU here.
-                    use golden = JsonDocument.Parse(WireTests.body { WireTests.full with Jobs = ValueNone } WireTests.agent)
+                    use golden =
+                        JsonDocument.Parse(
+                            GoldenSample.body
+                                { GoldenSample.full with
+                                    Jobs = ValueNone
+                                }
+                                GoldenSample.agent
+                        )
 
                     for part in [ "sample"; "agent" ] do
                         Expect.equal

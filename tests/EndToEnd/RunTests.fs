@@ -1,14 +1,16 @@
 /// How a run begins and ends, and what it prints where.
-module Agent.Tests.EndToEnd.RunTests
+module Agent.EndToEnd.Tests.RunTests
 
 open System
 open System.Diagnostics
 open System.IO
 open System.Text.Json
 open System.Threading
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
-open Agent.Tests.EndToEnd.IngestServer
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
+open Agent.TestSupport.ProgramProcess
+open Agent.TestSupport.AgentProcess
+open Agent.EndToEnd.Tests.IngestServer
 open Expecto
 
 let private parses (text: string) =

@@ -1,15 +1,17 @@
 /// The agent as a service of systemd: what it tells the manager, what it writes to the journal.
-module Agent.Tests.EndToEnd.ServiceTests
+module Agent.EndToEnd.Tests.ServiceTests
 
 open System
 open System.Diagnostics
 open System.IO
 open System.Runtime.InteropServices
 open System.Threading
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
-open Agent.Tests.EndToEnd.IngestServer
-open Agent.Tests.Host.Notifications
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
+open Agent.TestSupport.ProgramProcess
+open Agent.TestSupport.AgentProcess
+open Agent.EndToEnd.Tests.IngestServer
+open Agent.TestSupport.Notifications
 open Expecto
 
 [<DllImport("libc", EntryPoint = "mkfifo", SetLastError = true)>]

@@ -1,13 +1,14 @@
 /// A Slurm of one node on the loopback: Debian's slurmctld and slurmd, with a configuration, ports and folders of their own.
-module Agent.Tests.EndToEnd.SlurmCluster
+module Agent.EndToEnd.Tests.SlurmCluster
 
 open System
 open System.IO
 open System.Net
 open System.Net.Sockets
 open System.Threading
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
+open Agent.TestSupport.ProgramProcess
 open Expecto
 
 /// Starts of daemons, jobs and their ends, each at most.

@@ -1,15 +1,17 @@
 /// Jobs of a real Slurm that hold scripted GPUs: the agent tells each by its number, user and name.
-module Agent.Tests.EndToEnd.SlurmTests
+module Agent.EndToEnd.Tests.SlurmTests
 
 open System
 open System.IO
 open System.Text.Json
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
-open Agent.Tests.EndToEnd.IngestServer
-open Agent.Tests.EndToEnd.SlurmCluster
-open Agent.Tests.Gpu
-open Agent.Tests.Gpu.NvmlStub
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
+open Agent.TestSupport.ProgramProcess
+open Agent.TestSupport.AgentProcess
+open Agent.EndToEnd.Tests.IngestServer
+open Agent.EndToEnd.Tests.SlurmCluster
+open Agent.TestSupport.Gpu
+open Agent.TestSupport.Gpu.NvmlStub
 open Expecto
 
 /// A trainer in the batch script itself, with a loader and a second rank.

@@ -1,5 +1,5 @@
 /// What the agent reads, from trees and programs made for the purpose.
-module Agent.Tests.EndToEnd.SourceTests
+module Agent.EndToEnd.Tests.SourceTests
 
 open System
 open System.Diagnostics
@@ -7,9 +7,11 @@ open System.IO
 open System.Text
 open System.Text.Json
 open System.Threading
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
-open Agent.Tests.EndToEnd.IngestServer
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
+open Agent.TestSupport.ProgramProcess
+open Agent.TestSupport.AgentProcess
+open Agent.EndToEnd.Tests.IngestServer
 open Expecto
 
 /// The sample and the agent object of a dry run, and what it complained about.

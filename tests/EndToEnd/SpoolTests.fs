@@ -1,5 +1,5 @@
 /// The agent with a spool: outages, kills, restarts.
-module Agent.Tests.EndToEnd.SpoolTests
+module Agent.EndToEnd.Tests.SpoolTests
 
 open System
 open System.Collections.Generic
@@ -12,9 +12,11 @@ open System.Text.RegularExpressions
 open System.Threading
 open Agent.Core
 open Agent.Sender
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
-open Agent.Tests.EndToEnd.IngestServer
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
+open Agent.TestSupport.ProgramProcess
+open Agent.TestSupport.AgentProcess
+open Agent.EndToEnd.Tests.IngestServer
 open Expecto
 
 let private isSoak = Environment.GetEnvironmentVariable "AGENT_TEST_LEVEL" = "soak"

@@ -1,14 +1,15 @@
 /// Which certificates the agent accepts and shows, and what it says of those it does not.
-module Agent.Tests.EndToEnd.TlsTests
+module Agent.EndToEnd.Tests.TlsTests
 
 open System
 open System.Diagnostics
 open System.IO
 open System.Security.Cryptography.X509Certificates
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
-open Agent.Tests.EndToEnd.Certificates
-open Agent.Tests.EndToEnd.IngestServer
+open Agent.TestSupport
+open Agent.TestSupport.AgentProcess
+open Agent.TestSupport.Certificates
+open Agent.EndToEnd.Tests.TlsServers
+open Agent.EndToEnd.Tests.IngestServer
 open Expecto
 open Microsoft.AspNetCore.Server.Kestrel.Https
 
@@ -187,7 +188,7 @@ let private runAs (user: int) (words: string list) : int * string =
             "--reuid"
             string user
             "--clear-groups"
-            Agent.Tests.World.forAnyUser binary.Value
+            Agent.TestSupport.World.forAnyUser binary.Value
         ]
         @ words
 
@@ -226,7 +227,7 @@ let private files =
             <| fun () ->
                 World.withDirectory (fun directory ->
                     if Environment.UserName <> "root" then
-                        Agent.Tests.Skip.because "setpriv needs root"
+                        Agent.TestSupport.Skip.because "setpriv needs root"
 
                     let path = file directory "ca.pem" (pem trusted.Value)
                     File.SetUnixFileMode(path, UnixFileMode.UserRead)

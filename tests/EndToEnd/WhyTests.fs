@@ -1,14 +1,16 @@
 /// `--why`, run by the real agent beside a real process that holds a scripted GPU.
-module Agent.Tests.EndToEnd.WhyTests
+module Agent.EndToEnd.Tests.WhyTests
 
 open System
 open System.Diagnostics
 open System.IO
 open System.Text.Json
 open System.Threading
-open Agent.Tests
-open Agent.Tests.EndToEnd.AgentProcess
-open Agent.Tests.Gpu.NvmlStub
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
+open Agent.TestSupport.ProgramProcess
+open Agent.TestSupport.AgentProcess
+open Agent.TestSupport.Gpu.NvmlStub
 open Expecto
 
 /// Every duration of the agent is divided by this: the shortest watch, 20 s, takes four.

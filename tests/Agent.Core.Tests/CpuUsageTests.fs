@@ -1,0 +1,216 @@
+module Agent.Core.Tests.CpuUsageTests
+
+open System
+open System.Globalization
+open Agent.Core
+open Agent.Core.Proc
+open Agent.Core.Units
+open Agent.TestSupport.Fixtures
+open Expecto
+
+let private stat (name: string) =
+    want (Stat.parse (ReadOnlySpan(bytes name)) |> Parsed.strict)
+
+/// A text whose garbled lines are passed over.
+let private linesOf (text: string) =
+    (want (Stat.parse (ReadOnlySpan(utf8 text)))).Value
+
+let private idleFor ticks : Stat.CpuTimes =
+    { CpuUsage.sinceBoot with Idle = ticks }
+
+/// The figures of mpstat's average for `all`, `0` or `1`: usr, nice, sys, iowait, irq, soft, steal, guest, gnice, idle.
+let private mpstat (cpu: string) =
+    words "vm-2core-6.18/window/mpstat.txt"
+    |> Array.find (fun row -> row[0] = "Average:" && row[1] = cpu)
+    |> Array.skip 2
+    |> Array.map (fun word -> Double.Parse(word, CultureInfo.InvariantCulture))
+
+// /proc/stat was read by cat just before and just after mpstat's own two readings, a few ticks of 600 apart.
+let private close: Accuracy = { absolute = 1.0; relative = 0.0 }
+
+[<Tests>]
+let tests =
+    testList
+        "CpuUsage"
+        [
+            testCase "over the captured window it says what mpstat says"
+            <| fun () ->
+                let before = stat "vm-2core-6.18/window/stat.before"
+                let after = stat "vm-2core-6.18/window/stat.after"
+                let usage = CpuUsage.between before.Total.Value after.Total.Value
+                let said = mpstat "all"
+                Expect.floatClose close (float usage.User) said[0] "user"
+                Expect.floatClose close (float usage.System) said[2] "system"
+                Expect.floatClose close (float usage.Iowait) said[3] "iowait"
+                Expect.floatClose close (float usage.Steal) said[6] "steal"
+                Expect.floatClose close (float usage.Busy) (100.0 - said[9] - said[3]) "busy is neither idle nor iowait"
+
+                let cores = CpuUsage.cores (ValueSome before) after
+                Expect.hasLength cores 2 "CPUs"
+
+                for cpu in 0..1 do
+                    let said = mpstat (string cpu)
+                    Expect.floatClose close (float cores[cpu].Value) (100.0 - said[9] - said[3]) $"cpu{cpu}"
+
+            testCase "over the captured window, by hand"
+            <| fun () ->
+                let before = stat "vm-2core-6.18/window/stat.before"
+                let after = stat "vm-2core-6.18/window/stat.after"
+                let usage = CpuUsage.between before.Total.Value after.Total.Value
+                // user 254, system 17, idle 279, iowait 1, softirq 1, steal 109: 661 ticks, 381 of them busy
+                Expect.floatClose Accuracy.high (float usage.Busy) 57.639939485627835 "381 / 661"
+                Expect.floatClose Accuracy.high (float usage.User) 38.426626323751890 "254 / 661"
+                Expect.floatClose Accuracy.high (float usage.System) 2.571860816944024 "17 / 661"
+                Expect.floatClose Accuracy.high (float usage.Iowait) 0.151285930408472 "1 / 661"
+                Expect.floatClose Accuracy.high (float usage.Steal) 16.490166414523450 "109 / 661"
+
+            testCase "every column but idle and iowait is busy"
+            <| fun () ->
+                let usage =
+                    CpuUsage.between
+                        CpuUsage.sinceBoot
+                        {
+                            User = 10UL<tick>
+                            Nice = 5UL<tick>
+                            System = 20UL<tick>
+                            Idle = 40UL<tick>
+                            Iowait = 10UL<tick>
+                            Irq = 3UL<tick>
+                            Softirq = 4UL<tick>
+                            Steal = 8UL<tick>
+                            Guest = 9UL<tick>
+                            GuestNice = 5UL<tick>
+                        }
+
+                Expect.equal usage.Busy 50.0<percent> "guest time is inside user and nice"
+                Expect.equal usage.User 10.0<percent> "user without nice"
+                Expect.equal usage.System 20.0<percent> "system without interrupts"
+                Expect.equal usage.Iowait 10.0<percent> "iowait"
+                Expect.equal usage.Steal 8.0<percent> "steal"
+
+            testCase "iowait that goes backwards counts 0"
+            <| fun () ->
+                let before =
+                    { idleFor 100UL<tick> with
+                        Iowait = 50UL<tick>
+                    }
+
+                let after =
+                    { idleFor 175UL<tick> with
+                        Iowait = 10UL<tick>
+                        User = 25UL<tick>
+                    }
+
+                let usage = CpuUsage.between before after
+                Expect.equal usage.Iowait 0.0<percent> "iowait"
+                Expect.equal usage.Busy 25.0<percent> "25 of 25 + 75"
+
+            testCase "no time at all is 0 everywhere"
+            <| fun () ->
+                let usage = CpuUsage.between (idleFor 100UL<tick>) (idleFor 100UL<tick>)
+
+                Expect.equal
+                    [ usage.Busy; usage.User; usage.System; usage.Iowait; usage.Steal ]
+                    [ 0.0<percent>; 0.0<percent>; 0.0<percent>; 0.0<percent>; 0.0<percent> ]
+                    "zero"
+
+            testCase "counters near 2^64 keep their difference"
+            <| fun () ->
+                let usage =
+                    CpuUsage.between
+                        { idleFor 18446744073709551000UL<tick> with
+                            User = 18446744073709551000UL<tick>
+                        }
+                        { idleFor 18446744073709551300UL<tick> with
+                            User = 18446744073709551100UL<tick>
+                        }
+
+                Expect.equal usage.Busy 25.0<percent> "100 of 400"
+
+            testCase "a CPU that was plugged in has no share yet, and its neighbours keep their own past"
+            <| fun () ->
+                let cores = CpuUsage.cores (ValueSome(stat "hotplug/before/proc/stat")) (stat "hotplug/after/proc/stat")
+
+                // cpu0: 75 of 100; cpu2: 95 of 200
+                Expect.equal cores [| ValueSome 75.0<percent>; ValueNone; ValueSome 47.5<percent> |] "cpu0, cpu1, cpu2"
+
+            testCase "while a CPU comes or goes the usage is that of the others"
+            <| fun () ->
+                let before, after = stat "hotplug/before/proc/stat", stat "hotplug/after/proc/stat"
+                // cpu0 and cpu2: 75 + 95 of 100 + 200; the line of all says 210 of 400
+                Expect.floatClose Accuracy.high (float (CpuUsage.since before after).Value.Busy) 56.666666666666664 "170 of 300"
+
+                let less =
+                    { after with
+                        Cpus = Array.removeAt 1 after.Cpus
+                        Total = ValueSome(idleFor 5UL<tick>)
+                    }
+
+                // cpu1 went; the other two did nothing at all
+                Expect.equal (CpuUsage.since after less).Value.Busy 0.0<percent> "cpu0 and cpu2"
+
+            testCase "a CPU that was unplugged is no longer told"
+            <| fun () ->
+                let before = stat "hotplug/after/proc/stat"
+
+                let after =
+                    { before with
+                        Cpus = [| before.Cpus[2] |]
+                    }
+
+                Expect.equal (CpuUsage.cores (ValueSome before) after) [| ValueSome 0.0<percent> |] "cpu2 did nothing"
+
+            testCase "without an earlier reading every CPU counts since boot"
+            <| fun () ->
+                Expect.equal
+                    (CpuUsage.cores ValueNone (stat "hotplug/before/proc/stat"))
+                    [| ValueSome 15.0<percent>; ValueSome 15.0<percent> |]
+                    "1500 of 10000"
+
+            testCase "a CPU that comes back with its idle time reset has no share, and the machine that of the other"
+            <| fun () ->
+                // Both did 20 of 100; the idle time of cpu1 began anew, and with it that of the line of all fell.
+                let before = linesOf "cpu  200 0 0 90000 0\ncpu0 100 0 0 45000 0\ncpu1 100 0 0 45000 0\nctxt 1\n"
+                let after = linesOf "cpu  240 0 0 45160 0\ncpu0 120 0 0 45080 0\ncpu1 120 0 0 80 0\nctxt 1\n"
+                Expect.equal (CpuUsage.cores (ValueSome before) after) [| ValueSome 20.0<percent>; ValueNone |] "cores"
+                Expect.equal (CpuUsage.since before after).Value.Busy 20.0<percent> "20 of 100"
+
+            testCase "the only CPU coming back leaves the usage unknown"
+            <| fun () ->
+                let before = linesOf "cpu  100 0 0 45000 0\ncpu0 100 0 0 45000 0\nctxt 1\n"
+                let after = linesOf "cpu  120 0 0 80 0\ncpu0 120 0 0 80 0\nctxt 1\n"
+                Expect.isTrue (CpuUsage.since before after).IsNone "unknown, neither 0 nor 100"
+
+            testCase "a machine that was moved, whose steal time falls, has no usage for that interval"
+            <| fun () ->
+                let before = linesOf "cpu  100 0 0 900 0 0 0 50\ncpu0 100 0 0 900 0 0 0 50\nctxt 1\n"
+                let after = linesOf "cpu  110 0 0 990 0 0 0 3\ncpu0 110 0 0 990 0 0 0 3\nctxt 1\n"
+                Expect.isTrue (CpuUsage.since before after).IsNone "unknown"
+
+            testCase "iowait may fall by as much as idle grew and one tick"
+            <| fun () ->
+                let before =
+                    { idleFor 100UL<tick> with
+                        Iowait = 50UL<tick>
+                    }
+
+                let after iowait =
+                    { idleFor 120UL<tick> with
+                        Iowait = iowait
+                    }
+
+                Expect.isTrue (CpuUsage.isContinued before (after 29UL<tick>)) "21 with 20 of idle"
+                Expect.isFalse (CpuUsage.isContinued before (after 28UL<tick>)) "22 with 20 of idle"
+
+            testCase "without a line of all CPUs their sum counts, since boot too"
+            <| fun () ->
+                let before = linesOf "cpu  ?\ncpu0 10 0 0 90\ncpu1 30 0 0 70\nctxt 1\n"
+                let after = linesOf "cpu  ?\ncpu0 20 0 0 180\ncpu1 60 0 0 140\nctxt 1\n"
+                Expect.equal (CpuUsage.since before after).Value.Busy 20.0<percent> "40 of 200"
+                Expect.equal (CpuUsage.untilNow before).Value.Busy 20.0<percent> "40 of 200"
+
+            testCase "with the line of all CPUs alone it counts"
+            <| fun () ->
+                let before, after = linesOf "cpu  10 0 0 90\nctxt 1\n", linesOf "cpu  20 0 0 130\nctxt 1\n"
+                Expect.equal (CpuUsage.since before after).Value.Busy 20.0<percent> "10 of 50"
+        ]

@@ -1,0 +1,756 @@
+module Agent.Core.Tests.Gpu.NvmlTests
+
+open System
+open Agent.Core
+open Agent.Core.Gpu
+open Agent.Core.Units
+open Expecto
+
+let private got value : Nvml.Call<'a> = { Code = 0; Value = value }
+
+let private failed code : Nvml.Call<'a> =
+    {
+        Code = code
+        Value = Unchecked.defaultof<'a>
+    }
+
+let private field kind bits : Nvml.Field =
+    {
+        Return = 0
+        ValueType = kind
+        Bits = bits
+    }
+
+let private costly: Nvml.Costly =
+    {
+        EccUncorrected = got 2UL
+        EccCorrected = got 17UL
+        RemappedRowsPending = got 1u
+        PcieReceived = got 4194303u
+        PcieSent = got 0u
+        NvlinkReceived = field 3 73786976294838206UL
+        NvlinkSent = field 3 1UL
+        ClockSmMax = got 2100u
+        GraphicsProcesses = got [||]
+        Processes =
+            got
+                [|
+                    {
+                        Pid = 11345
+                        MemoryUsed = ValueSome 16452157440UL<B>
+                        Name = "python"
+                    }
+                |]
+        MigProcesses = [||]
+    }
+
+let private healthy: Nvml.Device =
+    {
+        Index = 2
+        Handle = 0
+        Name = got "NVIDIA A10"
+        Uuid = got "GPU-a"
+        PciBusId = got "00000000:65:00.0"
+        IsSuspended = false
+        Utilization = got 37u
+        MemoryUtilization = got 12u
+        MemoryTotal = got 24146608128UL
+        MemoryUsed = got 1048576UL
+        MemoryFree = got 24000000000UL
+        MemoryReserved = got 145559552UL
+        Temperature = got 45
+        FanSpeed = got 30u
+        Power = got 61234u
+        EnforcedPowerLimit = got 150000u
+        ManagementPowerLimit = got 250000u
+        ThrottleReasons = got 0x84UL
+        ClockSm = got 1980u
+        ClockMemory = got 2619u
+        PcieLinkGeneration = got 5u
+        PcieLinkWidth = got 16u
+        Energy = got 123456789012UL
+        Encoder = got 3u
+        Decoder = got 4u
+        MemoryTemperature = field 1 0xdeadbeef00000030UL
+        MigMode = got 0u
+        MigDevices = [||]
+        Costly = ValueSome costly
+        Xid = ValueSome { Last = 79UL; Count = 3UL }
+    }
+
+let private gpu: Gpu =
+    {
+        Index = 2
+        Name = "NVIDIA A10"
+        Uuid = "GPU-a"
+        PciBusId = "00000000:65:00.0"
+        IsSuspended = false
+        Utilization = ValueSome 37.0<percent>
+        MemoryUtilization = ValueSome 12.0<percent>
+        MemoryTotal = ValueSome 24146608128UL<B>
+        MemoryUsed = ValueSome 1048576UL<B>
+        MemoryFree = ValueSome 24000000000UL<B>
+        MemoryReserved = ValueSome 145559552UL<B>
+        IsMemoryShared = false
+        Temperature = ValueSome 45.0<degC>
+        FanSpeed = ValueSome 30.0<percent>
+        Power = ValueSome 61.234<W>
+        PowerLimit = ValueSome 150.0<W>
+        ThrottleReasons = ValueSome [| "sw_power_cap"; "hw_power_brake_slowdown" |]
+        ClockSm = ValueSome 1980.0<MHz>
+        ClockSmMax = ValueSome 2100.0<MHz>
+        ClockMemory = ValueSome 2619.0<MHz>
+        // 4194303 and 73786976294838206 times 1024.
+        PcieReceived = ValueSome 4294966272.0<B / s>
+        PcieSent = ValueSome 0.0<B / s>
+        PcieLinkGeneration = ValueSome 5
+        PcieLinkWidth = ValueSome 16
+        EccUncorrected = ValueSome 2UL
+        EccCorrected = ValueSome 17UL
+        RemappedRowsPending = ValueSome true
+        XidLast = ValueSome 79
+        XidCount = ValueSome 3UL
+        Energy = ValueSome 123456789012UL<mJ>
+        Encoder = ValueSome 3.0<percent>
+        Decoder = ValueSome 4.0<percent>
+        // More than 64 bits hold.
+        NvlinkReceived = ValueSome 18446744073709551615UL<B>
+        NvlinkSent = ValueSome 1024UL<B>
+        MemoryTemperature = ValueSome 48.0<degC>
+        MigMode = ValueSome MigMode.Disabled
+        ComputeProcesses =
+            ValueSome
+                [|
+                    {
+                        Pid = 11345
+                        MemoryUsed = ValueSome 16452157440UL<B>
+                        Name = "python"
+                    }
+                |]
+        GraphicsProcesses = ValueSome [||]
+        MigDevices = ValueSome [||]
+    }
+
+/// What nvmlDeviceGetComputeRunningProcesses leaves in a buffer: entries of so many bytes, the memory at 8.
+let private entriesOf (bytes: int) (entries: (uint32 * uint64) list) : byte[] =
+    let buffer = Array.create (16 * 32) Nvml.Untouched
+
+    entries
+    |> List.iteri (fun i (pid, memory) ->
+        let entry = Span(buffer, i * bytes, bytes)
+        entry.Clear()
+        BitConverter.TryWriteBytes(entry, pid) |> ignore
+        BitConverter.TryWriteBytes(entry.Slice 8, memory) |> ignore
+
+        if bytes >= 24 then
+            // No MIG.
+            BitConverter.TryWriteBytes(entry.Slice 16, UInt64.MaxValue) |> ignore)
+
+    buffer
+
+let private pids (found: ComputeProcess[]) =
+    found |> Array.map (fun found -> found.Pid, found.MemoryUsed)
+
+[<Tests>]
+let tests =
+    testList
+        "Gpu.Nvml"
+        [
+            testCase "milliwatts become watts, bytes and per cent stay"
+            <| fun () -> Expect.equal (Nvml.interpret [| healthy |]) { Gpus = [| gpu |]; Faults = [||] } "GPU"
+
+            testCase "all ones mean not available in 32 and in 64 bits"
+            <| fun () ->
+                let reading =
+                    Nvml.interpret
+                        [|
+                            { healthy with
+                                Utilization = got 4294967295u
+                                MemoryUsed = got 18446744073709551615UL
+                                Power = got 4294967295u
+                            }
+                        |]
+
+                Expect.equal
+                    reading
+                    {
+                        Gpus =
+                            [|
+                                { gpu with
+                                    Utilization = ValueNone
+                                    MemoryUsed = ValueNone
+                                    Power = ValueNone
+                                }
+                            |]
+                        Faults = [||]
+                    }
+                    "absent, no fault"
+
+            testCase "one below all ones is a number"
+            <| fun () ->
+                let reading =
+                    Nvml.interpret
+                        [|
+                            { healthy with
+                                MemoryTotal = got 18446744073709551614UL
+                            }
+                        |]
+
+                Expect.equal reading.Gpus[0].MemoryTotal (ValueSome 18446744073709551614UL<B>) "bytes"
+
+            testCase "NOT_SUPPORTED and FUNCTION_NOT_FOUND are absence, not faults"
+            <| fun () ->
+                let reading =
+                    Nvml.interpret
+                        [|
+                            { healthy with
+                                Utilization = failed 3
+                                MemoryUtilization = failed 3
+                                FanSpeed = failed 13
+                            }
+                        |]
+
+                Expect.equal
+                    reading
+                    {
+                        Gpus =
+                            [|
+                                { gpu with
+                                    Utilization = ValueNone
+                                    MemoryUtilization = ValueNone
+                                    FanSpeed = ValueNone
+                                }
+                            |]
+                        Faults = [||]
+                    }
+                    "a MIG parent without a fan"
+
+            testCase "values that no board can have are none, are told, and are never cut down to something that looks right"
+            <| fun () ->
+                for what, device, expected in
+                    [
+                        "temperature", { healthy with Temperature = got -51 }, { gpu with Temperature = ValueNone }
+                        "temperature", { healthy with Temperature = got 126 }, { gpu with Temperature = ValueNone }
+                        "utilization", { healthy with Utilization = got 101u }, { gpu with Utilization = ValueNone }
+                        "memory utilization",
+                        { healthy with
+                            MemoryUtilization = got 255u
+                        },
+                        { gpu with
+                            MemoryUtilization = ValueNone
+                        }
+                        "fan speed", { healthy with FanSpeed = got 201u }, { gpu with FanSpeed = ValueNone }
+                        // More than twice the limit of 150 W.
+                        "power", { healthy with Power = got 300001u }, { gpu with Power = ValueNone }
+                        "SM clock", { healthy with ClockSm = got 5001u }, { gpu with ClockSm = ValueNone }
+                        "memory clock",
+                        { healthy with
+                            ClockMemory = got 40001u
+                        },
+                        { gpu with ClockMemory = ValueNone }
+                        "used memory",
+                        { healthy with
+                            MemoryUsed = got 24146608129UL
+                        },
+                        { gpu with MemoryUsed = ValueNone }
+                        "encoder", { healthy with Encoder = got 101u }, { gpu with Encoder = ValueNone }
+                        // -60 as nvmlDeviceGetFieldValues tells it.
+                        "memory temperature",
+                        { healthy with
+                            MemoryTemperature = field 1 4294967236UL
+                        },
+                        { gpu with
+                            MemoryTemperature = ValueNone
+                        }
+                    ] do
+                    let reading = Nvml.interpret [| device |]
+                    Expect.equal reading.Gpus [| expected |] what
+
+                    Expect.equal
+                        reading.Faults
+                        [|
+                            SourceError.Unreadable($"libnvidia-ml GPU 2 {what}", "the driver reports an impossible value")
+                        |]
+                        what
+
+            testCase "the last values that a board can have"
+            <| fun () ->
+                let reading =
+                    Nvml.interpret
+                        [|
+                            { healthy with
+                                Temperature = got -50
+                                Utilization = got 100u
+                                FanSpeed = got 200u
+                                Power = got 300000u
+                                ClockSm = got 5000u
+                                ClockMemory = got 40000u
+                                MemoryUsed = got 24146608128UL
+                                MemoryTemperature = field 1 125UL
+                            }
+                        |]
+
+                Expect.equal reading.Faults [||] "no fault"
+                Expect.equal reading.Gpus[0].Temperature (ValueSome -50.0<degC>) "below zero"
+                Expect.equal reading.Gpus[0].Power (ValueSome 300.0<W>) "twice the limit"
+                Expect.equal reading.Gpus[0].MemoryTemperature (ValueSome 125.0<degC>) "hot"
+
+                let noLimit =
+                    { healthy with
+                        EnforcedPowerLimit = failed 3
+                        ManagementPowerLimit = got 0u
+                    }
+
+                let power milliwatts =
+                    (Nvml.interpret [| { noLimit with Power = got milliwatts } |]).Gpus[0].Power
+
+                Expect.equal (power 5000000u) (ValueSome 5000.0<W>) "without a limit"
+                Expect.equal (power 5000001u) ValueNone "beyond any board"
+                Expect.equal (Nvml.interpret [| noLimit |]).Gpus[0].PowerLimit ValueNone "0 is no limit"
+
+            testCase "a board without memory of its own is marked, one that refuses to tell is not"
+            <| fun () ->
+                for code, isShared in [ 3, true; 4, false; 999, false; 13, false ] do
+                    let reading =
+                        Nvml.interpret
+                            [|
+                                { healthy with
+                                    MemoryTotal = failed code
+                                }
+                            |]
+
+                    Expect.equal reading.Gpus[0].IsMemoryShared isShared (string code)
+
+            testCase "a suspended board is known by its name and no fault"
+            <| fun () ->
+                let identity: Nvml.Identity =
+                    {
+                        Name = "NVIDIA A10"
+                        Uuid = "GPU-a"
+                        PciBusId = "00000000:65:00.0"
+                    }
+
+                let reading = Nvml.interpret [| Nvml.suspended 2 identity ValueNone |]
+                Expect.equal reading.Faults [||] "no fault"
+
+                Expect.equal
+                    reading.Gpus
+                    [|
+                        { Gpu.OfIndex 2 with
+                            Name = "NVIDIA A10"
+                            Uuid = "GPU-a"
+                            PciBusId = "00000000:65:00.0"
+                            IsSuspended = true
+                        }
+                    |]
+                    "who it is"
+
+            testCase "a session is at an end when two calls are refused that answered, or all are"
+            <| fun () ->
+                Expect.isFalse (Nvml.hasEndedSession 0b111u 0b011u 0b100u) "one call alone"
+                Expect.isTrue (Nvml.hasEndedSession 0b111u 0b001u 0b110u) "two that answered"
+                Expect.isFalse (Nvml.hasEndedSession 0b001u 0b001u 0b110u) "two that never answered"
+                Expect.isTrue (Nvml.hasEndedSession 0u 0u 0b1u) "nothing answers"
+                Expect.isFalse (Nvml.hasEndedSession 0u 0u 0u) "nothing was refused: a board that supports nothing"
+                Expect.equal ([ 17; 999; 15; 3; 0 ] |> List.map Nvml.mayEndSession) [ true; true; false; false; false ] "codes"
+
+            testCase "process 0 is nobody"
+            <| fun () ->
+                let found = Nvml.processes (ReadOnlySpan(entriesOf 24 [ 0u, 5UL; 7u, 4UL; 0u, 3UL ])) 3 24
+
+                Expect.equal (found |> Array.map _.Pid) [| 7 |] "one"
+
+            testCase "any other code costs its own field and is told"
+            <| fun () ->
+                let reading =
+                    Nvml.interpret
+                        [|
+                            { healthy with
+                                Temperature = failed 999
+                                Name = failed 4
+                            }
+                        |]
+
+                Expect.equal
+                    reading.Gpus
+                    [|
+                        { gpu with
+                            Name = ""
+                            Temperature = ValueNone
+                        }
+                    |]
+                    "the rest"
+
+                Expect.equal
+                    reading.Faults
+                    [|
+                        SourceError.Unreadable("libnvidia-ml GPU 2 name (and other queries that are refused)", "NO_PERMISSION")
+                        SourceError.Unreadable("libnvidia-ml GPU 2 temperature", "UNKNOWN")
+                    |]
+                    "faults"
+
+            testCase "a lost GPU costs nothing of its neighbour, and is told once"
+            <| fun () ->
+                let lost =
+                    Nvml.unreachable
+                        0
+                        {
+                            Name = "NVIDIA H100"
+                            Uuid = "GPU-lost"
+                            PciBusId = ""
+                        }
+                        15
+                        (ValueSome { Last = 79UL; Count = 1UL })
+
+                let reading = Nvml.interpret [| lost; healthy |]
+                Expect.equal reading.Gpus[1] gpu "the neighbour"
+
+                Expect.equal
+                    reading.Gpus[0]
+                    { Gpu.OfIndex 0 with
+                        Name = "NVIDIA H100"
+                        Uuid = "GPU-lost"
+                        XidLast = ValueSome 79
+                        XidCount = ValueSome 1UL
+                    }
+                    "who it is, and what happened to it"
+
+                Expect.equal reading.Faults [| SourceError.Unreadable("libnvidia-ml GPU 0", "GPU_IS_LOST") |] "one fault"
+
+            testCase "a GPU that is lost in the middle of a reading keeps what it had told, and is told once"
+            <| fun () ->
+                let reading =
+                    Nvml.interpret
+                        [|
+                            { healthy with
+                                Power = failed 15
+                                EnforcedPowerLimit = failed 15
+                                ManagementPowerLimit = failed 15
+                                Energy = failed 15
+                            }
+                        |]
+
+                Expect.equal
+                    reading.Gpus
+                    [|
+                        { gpu with
+                            Power = ValueNone
+                            PowerLimit = ValueNone
+                            Energy = ValueNone
+                        }
+                    |]
+                    "the rest"
+
+                Expect.equal reading.Faults [| SourceError.Unreadable("libnvidia-ml GPU 2", "GPU_IS_LOST") |] "one fault"
+
+            testCase "a GPU that wants a reset is told once as well"
+            <| fun () ->
+                let reading =
+                    Nvml.interpret
+                        [|
+                            { healthy with
+                                Utilization = failed 16
+                                MemoryUtilization = failed 16
+                            }
+                        |]
+
+                Expect.equal reading.Faults [| SourceError.Unreadable("libnvidia-ml GPU 2", "RESET_REQUIRED") |] "one fault"
+
+            testCase "without the costly calls their fields are absent, and no fault"
+            <| fun () ->
+                Expect.equal
+                    (Nvml.interpret [| { healthy with Costly = ValueNone } |])
+                    {
+                        Gpus =
+                            [|
+                                { gpu with
+                                    EccUncorrected = ValueNone
+                                    EccCorrected = ValueNone
+                                    RemappedRowsPending = ValueNone
+                                    PcieReceived = ValueNone
+                                    PcieSent = ValueNone
+                                    NvlinkReceived = ValueNone
+                                    NvlinkSent = ValueNone
+                                    ClockSmMax = ValueNone
+                                    ComputeProcesses = ValueNone
+                                    GraphicsProcesses = ValueNone
+                                }
+                            |]
+                        Faults = [||]
+                    }
+                    "GPU"
+
+            testCase "no XID is not the same as nobody who tells"
+            <| fun () ->
+                let xid events =
+                    let gpu = (Nvml.interpret [| { healthy with Xid = events } |]).Gpus[0]
+                    gpu.XidLast, gpu.XidCount
+
+                Expect.equal (xid ValueNone) (ValueNone, ValueNone) "nobody tells"
+                Expect.equal (xid (ValueSome { Last = 0UL; Count = 0UL })) (ValueNone, ValueSome 0UL) "none"
+                Expect.equal (xid (ValueSome { Last = 13UL; Count = 2UL })) (ValueSome 13, ValueSome 2UL) "two"
+
+            testCase "MIG instances, and boards that cannot be divided"
+            <| fun () ->
+                let instance: Nvml.Mig =
+                    {
+                        Index = 1
+                        Name = got "NVIDIA H100 80GB HBM3 MIG 1g.10gb"
+                        Uuid = got "MIG-a"
+                        GpuInstance = got 9u
+                        ComputeInstance = got 0u
+                        MemoryTotal = got 10468982784UL
+                        MemoryUsed = failed 999
+                        Xid = ValueSome { Last = 31UL; Count = 2UL }
+                    }
+
+                let reading =
+                    Nvml.interpret
+                        [|
+                            { healthy with
+                                MigMode = got 1u
+                                MigDevices = [| instance |]
+                                Costly =
+                                    ValueSome
+                                        { costly with
+                                            Processes = failed 4
+                                            MigProcesses = [| struct (1, costly.Processes) |]
+                                        }
+                            }
+                        |]
+
+                Expect.equal reading.Gpus[0].MigMode (ValueSome MigMode.Enabled) "mode"
+
+                Expect.equal
+                    reading.Gpus[0].MigDevices
+                    (ValueSome
+                        [|
+                            {
+                                Index = 1
+                                Name = "NVIDIA H100 80GB HBM3 MIG 1g.10gb"
+                                Uuid = "MIG-a"
+                                GpuInstance = ValueSome 9
+                                ComputeInstance = ValueSome 0
+                                MemoryTotal = ValueSome 10468982784UL<B>
+                                MemoryUsed = ValueNone
+                                ComputeProcesses = gpu.ComputeProcesses
+                                XidLast = ValueSome 31
+                                XidCount = ValueSome 2UL
+                            }
+                        |])
+                    "instances"
+
+                Expect.equal
+                    reading.Faults
+                    [|
+                        SourceError.Unreadable("libnvidia-ml GPU 2 MIG memory", "UNKNOWN")
+                        SourceError.Unreadable("libnvidia-ml GPU 2 processes (and other queries that are refused)", "NO_PERMISSION")
+                    |]
+                    "faults"
+
+                let whole = (Nvml.interpret [| { healthy with MigMode = failed 3 } |]).Gpus[0]
+                Expect.equal (whole.MigMode, whole.MigDevices) (ValueNone, ValueNone) "a GeForce"
+
+            testCase "field values of every type that nvml.h has, and their absent ones"
+            <| fun () ->
+                let temperature kind bits =
+                    (Nvml.interpret
+                        [|
+                            { healthy with
+                                MemoryTemperature = field kind bits
+                            }
+                        |])
+                        .Gpus[0].MemoryTemperature
+
+                for kind, bits in
+                    [
+                        // The double 48.0, then whole numbers below what is not theirs.
+                        0, 0x4048000000000000UL
+                        1, 0xffffffff00000030UL
+                        2, 48UL
+                        3, 48UL
+                        4, 48UL
+                        5, 0xffffffff00000030UL
+                        6, 0xffffffffffff0030UL
+                    ] do
+                    Expect.equal (temperature kind bits) (ValueSome 48.0<degC>) $"type {kind}"
+
+                for kind, bits in
+                    [
+                        0, 0x7ff8000000000000UL
+                        0, 0xc048000000000000UL
+                        1, 0xffffffffUL
+                        2, UInt64.MaxValue
+                        3, UInt64.MaxValue
+                        4, UInt64.MaxValue
+                        5, 0xffffffffUL
+                        77, 48UL
+                    ] do
+                    Expect.equal (temperature kind bits) ValueNone $"type {kind}, {bits:x}"
+
+            testCase "processes of every driver's entry are read, whatever its length was said to be"
+            <| fun () ->
+                let entries = [ 4711u, 1048576UL; 815u, 16452157440UL; 7u, UInt64.MaxValue ]
+
+                for bytes in [ 16; 24; 32 ] do
+                    for expected in [ 16; 24 ] do
+                        Expect.equal
+                            (pids (Nvml.processes (ReadOnlySpan(entriesOf bytes entries)) 3 expected))
+                            [|
+                                815, ValueSome 16452157440UL<B>
+                                4711, ValueSome 1048576UL<B>
+                                7, ValueNone
+                            |]
+                            $"{bytes} bytes"
+
+            testCase "a buffer that was cleared as a whole is read by the length that the call has"
+            <| fun () ->
+                let buffer = entriesOf 24 [ 4711u, 1048576UL; 815u, 2097152UL ]
+                Array.Clear(buffer, 48, buffer.Length - 48)
+
+                Expect.equal
+                    (pids (Nvml.processes (ReadOnlySpan buffer) 2 24))
+                    [| 815, ValueSome 2097152UL<B>; 4711, ValueSome 1048576UL<B> |]
+                    "both"
+
+            testCase "no process, no entries"
+            <| fun () -> Expect.equal (Nvml.processes (ReadOnlySpan(entriesOf 24 [])) 0 24) [||] "none"
+
+            testCase "the 32 with most memory are kept"
+            <| fun () ->
+                let buffer = Array.create (40 * 32) Nvml.Untouched
+
+                for i in 0..39 do
+                    let entry = Span(buffer, i * 24, 24)
+                    entry.Clear()
+                    BitConverter.TryWriteBytes(entry, 100 + i) |> ignore
+                    BitConverter.TryWriteBytes(entry.Slice 8, uint64 i) |> ignore
+
+                let found = Nvml.processes (ReadOnlySpan buffer) 40 24
+                Expect.equal (found |> Array.map _.Pid) [| for i in 39..-1..8 -> 100 + i |] "most first"
+
+            testCase "clients of MPS compute as well, and who is on both lists is there once, with the memory that one of them tells"
+            <| fun () ->
+                let holding pid memory : ComputeProcess =
+                    {
+                        Pid = pid
+                        MemoryUsed = memory
+                        Name = ""
+                    }
+
+                let server = holding 10 (ValueSome 30UL<B>)
+                let client = holding 11 (ValueSome 500UL<B>)
+
+                let computing first second = (Nvml.computing first second).Value
+
+                Expect.equal
+                    (computing (got [| server; holding 11 ValueNone |]) (got [| client; holding 12 (ValueSome 40UL<B>) |]))
+                    [| client; holding 12 (ValueSome 40UL<B>); server |]
+                    "most memory first"
+
+                Expect.equal (computing (got [| client |]) (got [| holding 11 (ValueSome 500UL<B>) |])) [| client |] "counted once"
+                Expect.equal (computing (got [| server |]) (failed 3)) [| server |] "a board without MPS"
+                Expect.equal (Nvml.computing (failed 4) (got [| client |])).Code 4 "without the first list nothing is known"
+
+                Expect.equal
+                    (Nvml.drawing (got [| server |]) (got [| server; holding 99 (ValueSome 8UL<B>) |])).Value
+                    [| holding 99 (ValueSome 8UL<B>) |]
+                    "who computes and draws, computes"
+
+            testCase "processes get their names"
+            <| fun () ->
+                let found = Nvml.processes (ReadOnlySpan(entriesOf 24 [ 5u, 1UL ])) 1 24
+                let named = Nvml.named (Func<_, _>(fun pid -> $"p{pid}")) found
+                Expect.equal (named |> Array.map _.Name) [| "p5" |] "named"
+
+            testCase "a lost GPU is who was there before, unless that one answers elsewhere"
+            <| fun () ->
+                let at name : Nvml.Identity =
+                    {
+                        Name = name
+                        Uuid = $"GPU-{name}"
+                        PciBusId = $"bus-{name}"
+                    }
+
+                let nobody: Nvml.Identity = { Name = ""; Uuid = ""; PciBusId = "" }
+
+                let dumb name =
+                    { nobody with PciBusId = $"bus-{name}" }
+
+                Expect.equal (Nvml.identify [| at "a"; at "b" |] [| at "b"; dumb "a" |]) [| at "b"; at "a" |] "by where it is plugged in"
+                Expect.equal (Nvml.identify [| at "a" |] [| dumb "c" |]) [| dumb "c" |] "another board"
+
+                Expect.equal (Nvml.identify [| at "a"; at "b" |] [| nobody; at "b" |]) [| at "a"; at "b" |] "a is lost"
+                Expect.equal (Nvml.identify [| at "a"; at "b" |] [| at "b"; nobody |]) [| at "b"; nobody |] "they have moved"
+                Expect.equal (Nvml.identify [| at "a" |] [| at "a"; nobody |]) [| at "a"; nobody |] "one more"
+                Expect.equal (Nvml.identify [||] [| nobody |]) [| nobody |] "nobody knew"
+
+            testCase "it is opened again at once, then after 1, 2, 4 … seconds, at most a minute"
+            <| fun () ->
+                Expect.equal
+                    [ for attempts in 0..8 -> (Nvml.reopenDelay attempts).TotalSeconds ]
+                    [ 0.0; 1.0; 2.0; 4.0; 8.0; 16.0; 32.0; 60.0; 60.0 ]
+                    "seconds"
+
+                Expect.equal (Nvml.reopenDelay Int32.MaxValue).TotalSeconds 60.0 "for ever"
+
+            testCase "without an enforced limit the management limit counts"
+            <| fun () ->
+                let limit device =
+                    (Nvml.interpret [| device |]).Gpus[0].PowerLimit
+
+                Expect.equal
+                    (limit
+                        { healthy with
+                            EnforcedPowerLimit = failed 3
+                        })
+                    (ValueSome 250.0<W>)
+                    "not supported"
+
+                Expect.equal
+                    (limit
+                        { healthy with
+                            EnforcedPowerLimit = got UInt32.MaxValue
+                        })
+                    (ValueSome 250.0<W>)
+                    "all ones"
+
+                Expect.equal
+                    (limit
+                        { healthy with
+                            EnforcedPowerLimit = failed 3
+                            ManagementPowerLimit = failed 3
+                        })
+                    ValueNone
+                    "neither"
+
+            testCase "codes have the names of nvml.h"
+            <| fun () ->
+                for code, name in
+                    [
+                        0, "SUCCESS"
+                        1, "UNINITIALIZED"
+                        3, "NOT_SUPPORTED"
+                        4, "NO_PERMISSION"
+                        7, "INSUFFICIENT_SIZE"
+                        9, "DRIVER_NOT_LOADED"
+                        10, "TIMEOUT"
+                        12, "LIBRARY_NOT_FOUND"
+                        13, "FUNCTION_NOT_FOUND"
+                        15, "GPU_IS_LOST"
+                        16, "RESET_REQUIRED"
+                        18, "LIB_RM_VERSION_MISMATCH"
+                        25, "ARGUMENT_VERSION_MISMATCH"
+                        999, "UNKNOWN"
+                        77, "error 77"
+                    ] do
+                    Expect.equal (Nvml.nameOf code) name name
+
+            testCase "the library is opened again after a lost GPU and a driver that went away, and only then"
+            <| fun () ->
+                let reopening = [ 0..30 ] @ [ 999 ] |> List.filter Nvml.mustReopen
+                Expect.equal reopening [ 1; 9; 15; 18 ] "codes"
+
+            testCase "no devices, no GPUs"
+            <| fun () -> Expect.equal (Nvml.interpret [||]) { Gpus = [||]; Faults = [||] } "nothing"
+        ]

@@ -1,0 +1,202 @@
+module Agent.Core.Tests.Sys.CpuTemperatureTests
+
+open Agent.Core.Sys
+open Agent.Core.Units
+open Agent.TestSupport.Fixtures
+open Expecto
+
+/// A chip with sensors of these labels.
+let private chip place name (sensors: (string * float) list) : Hwmon.Temperature[] =
+    [|
+        for label, celsius in sensors do
+            ({
+                Place = place
+                Chip = name
+                Label = label
+                Celsius = LanguagePrimitives.FloatWithMeasure celsius
+            }
+            : Hwmon.Temperature)
+    |]
+
+let private zone kind (celsius: float) : Thermal.Zone =
+    {
+        Type = kind
+        Celsius = LanguagePrimitives.FloatWithMeasure celsius
+    }
+
+let private from (chips: Hwmon.Temperature[] list) (zones: Thermal.Zone list) : float voption =
+    CpuTemperature.from (Array.concat chips) (Array.ofList zones)
+    |> ValueOption.map float
+
+let private fixture (machine: string) =
+    CpuTemperature.from (Hwmon.parse (sysFiles machine "")).Temperatures [||]
+
+[<Tests>]
+let tests =
+    testList
+        "Sys.CpuTemperature"
+        [
+            testCase "of whole machines"
+            <| fun () ->
+                Expect.equal (fixture "intel-workstation") (ValueSome 61.0<degC>) "Package id 0, not nvme at 84.85"
+                Expect.equal (fixture "amd-server") (ValueSome 71.25<degC>) "Tctl"
+                Expect.equal (fixture "board-with-cpu-label") (ValueSome 52.5<degC>) "CPUTIN"
+                Expect.equal (fixture "sensors-without-cpu-chip") ValueNone "a GPU's sensor is not a CPU's"
+                Expect.equal (fixture "thermal-zones-only") ValueNone "no chip at all"
+
+            testCase "a disk, a network adapter, a memory module, a GPU, a battery and a power controller are never the CPU"
+            <| fun () ->
+                for name, label in
+                    [
+                        "nvme", "Composite"
+                        "drivetemp", ""
+                        "mlx5", "asic"
+                        "bnxt_en", ""
+                        "iwlwifi_1", ""
+                        "amdgpu", "edge"
+                        "amdgpu", "junction"
+                        "nouveau", ""
+                        "spd5118", ""
+                        "jc42", ""
+                        "BAT0", ""
+                        "pch_cannonlake", ""
+                        "gpu_thermal", ""
+                        "npu_thermal", ""
+                        "max6695", ""
+                        "nct6798", "SYSTIN"
+                        "nct6798", "PCH_CPU_TEMP"
+                        "asusec", "CPU VRM"
+                        "board", "CPU Fan"
+                        "board", "VR CPU"
+                    ] do
+                    Expect.equal (from [ chip "a" name [ label, 60.0 ] ] []) ValueNone $"{name} {label}"
+
+                for kind in
+                    [
+                        "PMIC-Die"
+                        "pm8150-thermal"
+                        "GPU-therm"
+                        "gpu-thermal"
+                        "iwlwifi_1"
+                        "INT3400 Thermal"
+                        "pch_skylake"
+                        "ddr-thermal"
+                        "cpu-pmic"
+                        "battery"
+                        "AO-therm"
+                        "thermal-fan-est"
+                        "nvme"
+                        "skin-therm"
+                    ] do
+                    Expect.equal (from [] [ zone kind 60.0 ]) ValueNone kind
+
+            testCase "what is known as a CPU's, by how far it is trusted"
+            <| fun () ->
+                for name, expected in
+                    [
+                        "coretemp", CpuTemperature.Trust.Driver
+                        "k10temp", CpuTemperature.Trust.Driver
+                        "k8temp", CpuTemperature.Trust.Driver
+                        "zenpower", CpuTemperature.Trust.Driver
+                        "x86_pkg_temp", CpuTemperature.Trust.Driver
+                        "cpu_thermal", CpuTemperature.Trust.Cpu
+                        "cpu-thermal", CpuTemperature.Trust.Cpu
+                        "CPU-therm", CpuTemperature.Trust.Cpu
+                        "cpu0-thermal", CpuTemperature.Trust.Cpu
+                        "cpu-0-0-thermal", CpuTemperature.Trust.Cpu
+                        "cpuss-1-usr", CpuTemperature.Trust.Cpu
+                        "mtktscpu", CpuTemperature.Trust.Cpu
+                        "ap_cpu0", CpuTemperature.Trust.Cpu
+                        "TCPU", CpuTemperature.Trust.Cpu
+                        "B0D4", CpuTemperature.Trust.Cpu
+                        "bigcore0_thermal", CpuTemperature.Trust.Cpu
+                        "littlecore-thermal", CpuTemperature.Trust.Cpu
+                        "cluster1_thermal", CpuTemperature.Trust.Cpu
+                        "a57-thermal", CpuTemperature.Trust.Cpu
+                        "soc_thermal", CpuTemperature.Trust.Soc
+                        "SOC0-therm", CpuTemperature.Trust.Soc
+                        "package_thermal", CpuTemperature.Trust.Soc
+                        "acpitz", CpuTemperature.Trust.Acpi
+                    ] do
+                    Expect.equal (CpuTemperature.trustOfZone name) (ValueSome expected) name
+
+                for name, label, expected in
+                    [
+                        "nct6798", "CPUTIN", CpuTemperature.Trust.Board
+                        "nct6798", "PECI Agent 0", CpuTemperature.Trust.Board
+                        "nct6798", "TSI0_TEMP", CpuTemperature.Trust.Board
+                        "it8688", "CPU Temperature", CpuTemperature.Trust.Board
+                        "asusec", "CPU Package", CpuTemperature.Trust.Board
+                        "max6695", "CPU1", CpuTemperature.Trust.Board
+                        "applesmc", "TC0P", CpuTemperature.Trust.Board
+                        "scmi_sensors", "cpu_temp", CpuTemperature.Trust.Cpu
+                        "apm_xgene", "SoC Temperature", CpuTemperature.Trust.Soc
+                        "ibmpowernv", "Chip 0 Core 4", CpuTemperature.Trust.Cpu
+                    ] do
+                    Expect.equal
+                        (CpuTemperature.trustOf (Array.head (chip "a" name [ label, 40.0 ])))
+                        (ValueSome expected)
+                        $"{name} {label}"
+
+            testCase "the better known sensor counts, not the hotter one"
+            <| fun () ->
+                let driver = chip "hwmon0" "coretemp" [ "Package id 0", 41.0 ]
+                let board = chip "hwmon1" "nct6798" [ "CPUTIN", 99.0 ]
+                let acpi = chip "hwmon2" "acpitz" [ "", 99.5 ]
+                Expect.equal (from [ acpi; board; driver ] [ zone "cpu-thermal" 98.0 ]) (ValueSome 41.0) "the driver's"
+
+                Expect.equal
+                    (from [ acpi; board ] [ zone "cpu-thermal" 55.0; zone "soc-thermal" 70.0 ])
+                    (ValueSome 55.0)
+                    "a zone behind hwmon"
+
+                Expect.equal (from [ acpi; board ] [ zone "soc-thermal" 70.0 ]) (ValueSome 70.0) "the whole chip"
+                Expect.equal (from [ acpi; chip "hwmon1" "nct6798" [ "CPUTIN", 44.0 ] ] []) (ValueSome 44.0) "the board's"
+                Expect.equal (from [ acpi ] []) (ValueSome 99.5) "the firmware's"
+                Expect.equal (from [ acpi ] [ zone "x86_pkg_temp" 61.0 ]) (ValueSome 61.0) "the package by its zone"
+
+            testCase "AMD: Tdie before Tctl, which may be 27 °C above it, and Tctl before single dies"
+            <| fun () ->
+                Expect.equal (from [ chip "a" "k10temp" [ "Tctl", 68.0; "Tdie", 41.0; "Tccd1", 43.0 ] ] []) (ValueSome 41.0) "Tdie"
+                Expect.equal (from [ chip "a" "k10temp" [ "Tctl", 62.0; "Tccd1", 64.5 ] ] []) (ValueSome 62.0) "Tctl"
+                Expect.equal (from [ chip "a" "k10temp" [ "Tccd1", 60.0; "Tccd2", 64.5 ] ] []) (ValueSome 64.5) "the hottest die"
+
+            testCase "Intel: the package before its cores, and of two sockets the hotter one"
+            <| fun () ->
+                let socket place number package core =
+                    chip place "coretemp" [ $"Package id {number}", package; "Core 0", core ]
+
+                Expect.equal (from [ socket "hwmon1" 0 50.0 53.0 ] []) (ValueSome 50.0) "one"
+                Expect.equal (from [ socket "hwmon1" 0 50.0 49.0; socket "hwmon2" 1 58.0 57.0 ] []) (ValueSome 58.0) "two"
+
+                Expect.equal
+                    (from
+                        [
+                            socket "hwmon1" 0 50.0 49.0
+                            chip "hwmon2" "coretemp" [ "Core 0", 61.0; "Core 1", 60.0 ]
+                        ]
+                        [])
+                    (ValueSome 61.0)
+                    "one of whose package does not tell"
+
+            testCase "a value that is none does not stand in the way of a less trusted one"
+            <| fun () ->
+                for none in [ 0.0; -128.0; 127.0; 255.0 ] do
+                    Expect.equal
+                        (from [ chip "a" "coretemp" [ "Package id 0", none ]; chip "b" "acpitz" [ "", 45.0 ] ] [])
+                        (ValueSome 45.0)
+                        $"{none}"
+
+            testCase "frost is a temperature"
+            <| fun () -> Expect.equal (from [ chip "a" "coretemp" [ "Package id 0", -12.0 ] ] []) (ValueSome -12.0) "−12"
+
+            testCase "zones are needed only where no driver tells"
+            <| fun () ->
+                Expect.isTrue (CpuTemperature.isCertain (chip "a" "k10temp" [ "Tctl", 50.0 ])) "told"
+                Expect.isFalse (CpuTemperature.isCertain (chip "a" "k10temp" [ "Tctl", 0.0 ])) "a value that is none"
+                Expect.isFalse (CpuTemperature.isCertain (chip "a" "nct6798" [ "CPUTIN", 50.0 ])) "a board's"
+                Expect.isFalse (CpuTemperature.isCertain [||]) "nothing"
+
+            testCase "nothing known, nothing told"
+            <| fun () -> Expect.equal (from [] []) ValueNone "none"
+        ]

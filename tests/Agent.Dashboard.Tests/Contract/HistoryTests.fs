@@ -1,0 +1,432 @@
+/// The read API: history whose peaks survive, latest, servers, events.
+module Agent.Dashboard.Tests.HistoryTests
+
+open System
+open System.Text.Json
+open Agent.Dashboard.Tests.Bodies
+open Agent.TestSupport.DashboardProcess
+open Agent.TestSupport.RawHttp
+open Agent.Dashboard.Tests.Shared
+open Expecto
+
+let private numbers (path: string) (element: JsonElement) : float option list =
+    [
+        for value in (at path element).EnumerateArray() ->
+            if value.ValueKind = JsonValueKind.Null then
+                None
+            else
+                Some(value.GetDouble())
+    ]
+
+let private times (history: JsonElement) : int64 list =
+    [ for value in (at "time" history).EnumerateArray() -> value.GetInt64() ]
+
+let private unixMs (at: DateTimeOffset) = at.ToUnixTimeMilliseconds()
+
+let private historyOf (server: Registered) (minutes: int) (until: DateTimeOffset) : JsonElement =
+    read $"/api/metrics/history/?server={server.Slug}&minutes={minutes}&to={Uri.EscapeDataString(instant until)}"
+
+/// Posts samples over one connection each; every one has to be accepted.
+let private postAll (server: Registered) (samples: Members list) =
+    use conversation = new Conversation(dashboard().Port)
+
+    for sample in samples do
+        let bytes = utf8 (body sample)
+
+        conversation.Send(
+            request
+                $"POST /api/ingest/servers/{server.Slug}/metrics/ HTTP/1.1"
+                [
+                    "Host", "127.0.0.1"
+                    "X-Monitoring-Token", server.Token
+                    "Content-Length", string bytes.Length
+                ]
+                bytes
+        )
+
+        conversation.Read() |> accepted |> ignore
+
+/// A server with two hours of samples every two seconds: CPU 10 %, but for one sample of 90 % and one of 1 %.
+let private quietWithPeaks =
+    lazy
+        (let server = freshServer ()
+         let start = DateTimeOffset.UtcNow.AddHours -2.0
+
+         let start =
+             DateTimeOffset(start.Year, start.Month, start.Day, start.Hour, start.Minute, 0, TimeSpan.Zero)
+
+         postAll
+             server
+             [
+                 for k in 0..3599 do
+                     let cpu =
+                         match k with
+                         | 1234 -> "90"
+                         | 2345 -> "1"
+                         | _ -> "10"
+
+                     sample (start.AddSeconds(2.0 * float k))
+                     |> setAll [ "cpu_usage_percent", cpu; "gpus", list [ gpu 0 "97" "25" ] ]
+             ]
+
+         server, start)
+
+let private peaks =
+    testList
+        "history"
+        [
+            testCase "few samples come as they are, with the instants they were taken at"
+            <| fun () ->
+                let server = freshServer ()
+                let start = freshInstant ()
+
+                postAll
+                    server
+                    [
+                        for k, cpu in [ 0.0, "10"; 2.0, "null"; 4.5, "30.5" ] -> sample (start.AddSeconds k) |> set "cpu_usage_percent" cpu
+                    ]
+
+                let history = historyOf server 15 (start.AddMinutes 1.0)
+                Expect.equal (textAt "source" history) "raw" "source"
+                Expect.equal (times history) [ for k in [ 0.0; 2.0; 4.5 ] -> unixMs (start.AddSeconds k) ] "instants"
+                Expect.equal (numbers "series.cpu_usage_percent.mean" history) [ Some 10.0; None; Some 30.5 ] "values; unknown is null"
+
+                let mutable none = Unchecked.defaultof<JsonElement>
+                Expect.isFalse ((at "series.cpu_usage_percent" history).TryGetProperty("min", &none)) "no minimum of one sample"
+
+            testCase "at most 1,500 points, however many samples, and both peaks are among them"
+            <| fun () ->
+                let server, start = quietWithPeaks.Value
+
+                for minutes in [ 121; 360; 1440; 2880; 10080; 20160 ] do
+                    let history = historyOf server minutes (start.AddHours 2.0)
+                    let axis = times history
+                    Expect.isNonEmpty axis $"{minutes}: points"
+                    Expect.equal axis (List.sort (List.distinct axis)) $"{minutes}: ascending"
+                    let highest = numbers "series.cpu_usage_percent.max" history
+                    let lowest = numbers "series.cpu_usage_percent.min" history
+                    let mean = numbers "series.cpu_usage_percent.mean" history
+                    Expect.isLessThanOrEqual (highest.Length + lowest.Length) 1500 $"{minutes}: points"
+                    Expect.equal (List.max (List.choose id highest)) 90.0 $"{minutes}: the highest"
+                    Expect.equal (List.min (List.choose id lowest)) 1.0 $"{minutes}: the lowest"
+                    Expect.equal (highest.Length, lowest.Length, mean.Length) (axis.Length, axis.Length, axis.Length) "one axis"
+
+                    for low, middle, high in List.zip3 lowest mean highest do
+                        Expect.isTrue (low <= middle && middle <= high) $"{minutes}: %A{(low, middle, high)}"
+
+            testCase "the peak stands in the bucket of its instant"
+            <| fun () ->
+                let server, start = quietWithPeaks.Value
+                let history = historyOf server 360 (start.AddHours 2.0)
+                let bucket = int64 (numberAt "bucket_seconds" history * 1000.0)
+                let peak = unixMs (start.AddSeconds 2468.0)
+
+                let found =
+                    List.zip (times history) (numbers "series.cpu_usage_percent.max" history)
+                    |> List.filter (snd >> (=) (Some 90.0))
+                    |> List.map fst
+
+                match found with
+                | [ time ] -> Expect.isTrue (time <= peak && peak < time + bucket) $"{time} + {bucket} holds {peak}"
+                | other -> failtest $"expected one bucket, got %A{other}"
+
+            testCase "the mean of a bucket is the mean of its samples"
+            <| fun () ->
+                let server = freshServer ()
+                let hour = freshInstant().AddMinutes 30.0
+                let start = DateTimeOffset(hour.Year, hour.Month, hour.Day, hour.Hour, 0, 0, TimeSpan.Zero)
+                // 0, 1, …, 59 in one minute; the range is too long for single samples.
+                postAll
+                    server
+                    [
+                        for k in 0..59 -> sample (start.AddSeconds(float k)) |> set "cpu_usage_percent" (string k)
+                    ]
+
+                // Eight days: only minutes, or longer, and nothing else in them.
+                let history = historyOf server 11520 (start.AddHours 1.0)
+
+                Expect.equal
+                    [
+                        for name in [ "min"; "mean"; "max" ] do
+                            yield! List.choose id (numbers $"series.cpu_usage_percent.{name}" history)
+                    ]
+                    [ 0.0; 29.5; 59.0 ]
+                    "minimum, mean and maximum"
+
+            testCase "every series has the length of the axis"
+            <| fun () ->
+                let server, start = quietWithPeaks.Value
+
+                for minutes in [ 15; 360 ] do
+                    let history = historyOf server minutes (start.AddHours 2.0)
+                    let length = (times history).Length
+
+                    let rec check (path: string) (element: JsonElement) =
+                        match element.ValueKind with
+                        | JsonValueKind.Array -> Expect.equal (element.GetArrayLength()) length path
+                        | _ ->
+                            for member' in element.EnumerateObject() do
+                                check $"{path}.{member'.Name}" member'.Value
+
+                    check "series" (at "series" history)
+
+                    for device in (at "gpus" history).EnumerateArray() do
+                        check "gpus" (at "series" device)
+
+                    for device in (at "disks" history).EnumerateArray() do
+                        check "disks" (at "series" device)
+
+            testCase "devices that come and go keep their places on the axis"
+            <| fun () ->
+                let server = freshServer ()
+                let start = freshInstant ()
+
+                postAll
+                    server
+                    [
+                        sample start |> set "gpus" (list [ gpu 0 "10" "20" ])
+                        sample (start.AddSeconds 2.0)
+                        |> set "gpus" (list [ gpu 0 "11" "20"; gpu 1 "50" "20" ])
+                        sample (start.AddSeconds 4.0) |> set "gpus" (list [ gpu 1 "51" "20" ])
+                    ]
+
+                let history = historyOf server 15 (start.AddMinutes 1.0)
+
+                Expect.equal
+                    [
+                        for gpu in (at "gpus" history).EnumerateArray() ->
+                            numberAt "gpu_index" gpu, numbers "series.utilization_gpu_percent.mean" gpu
+                    ]
+                    [ 0.0, [ Some 10.0; Some 11.0; None ]; 1.0, [ None; Some 50.0; Some 51.0 ] ]
+                    "each GPU"
+
+            testCase "runs of one bottleneck, the gap between them, and the shares of the time"
+            <| fun () ->
+                let server = freshServer ()
+                let start = freshInstant ()
+
+                let cpu seconds usage =
+                    sample (start.AddSeconds seconds) |> set "cpu_usage_percent" usage
+
+                postAll
+                    server
+                    [
+                        // 30 s idle, 10 s CPU-bound.
+                        for k in 0..2..28 -> cpu (float k) "1"
+                        for k in 30..2..40 -> cpu (float k) "95"
+                    ]
+
+                let history = historyOf server 15 (start.AddMinutes 1.0)
+                let runs = [ for run in (at "bottlenecks" history).EnumerateArray() -> textAt "label" run ]
+                Expect.equal runs [ "idle"; "cpu-bound" ] "two runs"
+                let shares = at "bottleneck_share" history
+                let idle, bound = numberAt "idle" shares, numberAt "cpu-bound" shares
+                Expect.floatClose Accuracy.low (idle + bound) 100.0 "all of the time"
+                // 15 and 6 samples.
+                Expect.isTrue (idle > 65.0 && idle < 80.0) $"idle %f{idle}"
+
+            testCase "what the query lacks, or has too much of, is said"
+            <| fun () ->
+                let slug = server().Slug
+
+                for query, status in
+                    [
+                        "", 400
+                        $"?server={slug}", 400
+                        $"?server={slug}&minutes=0", 400
+                        $"?server={slug}&minutes=-15", 400
+                        $"?server={slug}&minutes=20161", 400
+                        $"?server={slug}&minutes=soon", 400
+                        $"?server={slug}&minutes=15.5", 400
+                        $"?server={slug}&minutes=15&to=tomorrow", 400
+                        $"?server={slug}&minutes=15&to=2026-02-30T00:00:00Z", 400
+                        "?server=nobody&minutes=15", 404
+                        "?server=&minutes=15", 400
+                    ] do
+                    get (dashboard().Port) $"/api/metrics/history/{query}"
+                    |> refused status
+                    |> ignore
+
+                get (dashboard().Port) "/api/metrics/latest/" |> refused 400 |> ignore
+
+                get (dashboard().Port) "/api/metrics/latest/?server=nobody"
+                |> refused 404
+                |> ignore
+
+            testCase "a range without data is empty, not an error"
+            <| fun () ->
+                let history = historyOf (freshServer ()) 15 DateTimeOffset.UtcNow
+                Expect.equal (times history) [] "no points"
+                Expect.equal ((at "bottlenecks" history).GetArrayLength()) 0 "no runs"
+
+            testCase "the longest range ends now by default and begins 14 days before"
+            <| fun () ->
+                let history = read $"/api/metrics/history/?server={server().Slug}&minutes=20160"
+                let from = DateTimeOffset.Parse(textAt "from" history)
+                let until = DateTimeOffset.Parse(textAt "to" history)
+                Expect.equal (until - from) (TimeSpan.FromDays 14.0) "14 days"
+                Expect.isLessThan (abs (DateTimeOffset.UtcNow - until).TotalSeconds) 60.0 "now"
+        ]
+
+let private overview =
+    testList
+        "servers and index"
+        [
+            testCase "the index names its endpoints"
+            <| fun () ->
+                let index = read "/api/"
+                Expect.equal (textAt "name" index) "ai-dashboard" "name"
+                Expect.equal (numberAt "retention_days" index) 14.0 "retention"
+                Expect.equal (numberAt "raw_hours" index) 48.0 "raw"
+
+            testCase "a server that was never seen, and one that posts"
+            <| fun () ->
+                let silent = freshServer ()
+                let talking = freshServer ()
+
+                post (dashboard().Port) talking (body (sample DateTimeOffset.UtcNow))
+                |> accepted
+                |> ignore
+
+                let entries =
+                    [
+                        for entry in (read "/api/servers/" |> at "servers").EnumerateArray() -> textAt "slug" entry, entry
+                    ]
+                    |> Map.ofList
+
+                Expect.equal (textAt "state" entries[silent.Slug]) "never" "never seen"
+                Expect.equal (rawAt "latest" entries[silent.Slug]) "null" "nothing to show"
+                Expect.equal (textAt "state" entries[talking.Slug]) "live" "live"
+                Expect.isLessThan (numberAt "age_seconds" entries[talking.Slug]) 60.0 "its age"
+                Expect.equal (textAt "latest.bottleneck" entries[talking.Slug]) "balanced" "its label"
+
+                for name in [ "cpu"; "gpu" ] do
+                    Expect.equal ((at $"spark.{name}" entries[talking.Slug]).GetArrayLength()) 60 $"{name} of an hour"
+
+                let cpu = numbers "spark.cpu" entries[talking.Slug]
+                Expect.equal (List.last cpu) (Some 33.3) "the last minute"
+                Expect.equal (List.head cpu) None "an hour ago"
+
+            testCase "the server with trouble comes before the one without"
+            <| fun () ->
+                let fine = freshServer ()
+                let full = freshServer ()
+                let now = DateTimeOffset.UtcNow
+                post (dashboard().Port) fine (body (sample now)) |> accepted |> ignore
+
+                post (dashboard().Port) full (body (sample now |> set "memory_percent" "97"))
+                |> accepted
+                |> ignore
+
+                let order =
+                    [
+                        for entry in (read "/api/servers/" |> at "servers").EnumerateArray() -> textAt "slug" entry
+                    ]
+
+                let place slug = List.findIndex ((=) slug) order
+                Expect.isLessThan (place full.Slug) (place fine.Slug) "memory pressure first"
+
+            testCase "health and the dashboard's own metrics"
+            <| fun () ->
+                Expect.isTrue ((at "ok" (read "/healthz")).GetBoolean()) "ok"
+                let metrics = get (dashboard().Port) "/metrics"
+                Expect.equal metrics.Status 200 "status"
+                Expect.stringStarts (defaultArg (metrics.Header "content-type") "") "text/plain" "content type"
+                Expect.stringContains metrics.Text "# TYPE " "Prometheus text"
+
+            for target in [ "/api/servers/"; "/api/metrics/latest/?server=gpu-box-01"; "/healthz"; "/" ] do
+                testCase $"405 for POST {target}"
+                <| fun () ->
+                    server () |> ignore
+
+                    let response =
+                        exchange (dashboard().Port) (request $"POST {target} HTTP/1.1" [ "Host", "127.0.0.1"; "Content-Length", "0" ] [||])
+
+                    Expect.equal response.Status 405 response.Text
+        ]
+
+// ---- Events ----------------------------------------------------------------------------------------------------------
+
+/// Opens the stream of events and waits until it runs.
+let private openEvents (query: string) : Conversation =
+    let conversation = new Conversation(dashboard().Port)
+    conversation.Send(request $"GET /api/events/{query} HTTP/1.1" [ "Host", "127.0.0.1" ] [||])
+    Expect.stringContains (conversation.ReadLine()) "200" "status"
+
+    let rec skip () =
+        if conversation.ReadLine() <> "" then
+            skip ()
+
+    skip ()
+    conversation
+
+/// The data of the next event of that name; what stands between is skipped, the sizes of chunks too.
+let rec private nextEvent (name: string) (conversation: Conversation) : JsonElement =
+    if conversation.ReadLine() = $"event: {name}" then
+        let rec data () =
+            match conversation.ReadLine() with
+            | line when line.StartsWith "data: " ->
+                use document = JsonDocument.Parse(line.Substring 6)
+                document.RootElement.Clone()
+            | _ -> data ()
+
+        data ()
+    else
+        nextEvent name conversation
+
+let private events =
+    testList
+        "events"
+        [
+            testCase "a sample that is stored is told to those who listen"
+            <| fun () ->
+                let server = freshServer ()
+                use all = openEvents ""
+                use one = openEvents $"?server={server.Slug}"
+                let now = DateTimeOffset.UtcNow
+
+                let answered =
+                    snapshotOf (post (dashboard().Port) server (body (sample now |> set "gpus" (list [ gpu 0 "97" "25" ]))))
+
+                for stream in [ all; one ] do
+                    let told = nextEvent "sample" stream
+                    Expect.equal (textAt "server" told) server.Slug "the server"
+                    Expect.equal (rawAt "snapshot.id" told) (rawAt "id" answered) "the sample"
+                    Expect.equal (textAt "snapshot.bottleneck" told) "gpu-bound" "its label"
+                    Expect.equal (numberAt "utilization_gpu_percent" (at "snapshot.gpus" told).[0]) 97.0 "its GPUs"
+
+            testCase "those who listen to one server hear nothing of another"
+            <| fun () ->
+                let mine = freshServer ()
+                let other = freshServer ()
+                use stream = openEvents $"?server={mine.Slug}"
+
+                post (dashboard().Port) other (body (sample DateTimeOffset.UtcNow))
+                |> accepted
+                |> ignore
+
+                post (dashboard().Port) mine (body (sample DateTimeOffset.UtcNow))
+                |> accepted
+                |> ignore
+
+                Expect.equal (textAt "server" (nextEvent "sample" stream)) mine.Slug "the first that is told"
+
+            testCase "a registration by another process is told"
+            <| fun () ->
+                use stream = openEvents ""
+                freshServer () |> ignore
+                Expect.equal (nextEvent "servers" stream).ValueKind JsonValueKind.Object "told"
+
+            testCase "a listener who does not read holds nobody up"
+            <| fun () ->
+                let server = freshServer ()
+                use deaf = openEvents ""
+                let start = freshInstant ()
+                postAll server [ for k in 0..2999 -> sample (start.AddSeconds(0.01 * float k)) ]
+                Expect.equal (get (dashboard().Port) "/healthz").Status 200 "it answers"
+
+            testCase "an unknown server has no events"
+            <| fun () -> get (dashboard().Port) "/api/events/?server=nobody" |> refused 404 |> ignore
+        ]
+
+let tests = testList "reading" [ peaks; overview; events ]

@@ -1,0 +1,315 @@
+/// What the agent says, and when.
+module Agent.Host.Tests.ServiceTests
+
+open System
+open System.IO
+open Agent.Core
+open Agent.Sender
+open Agent.Core.Proc
+open Agent.Core.Units
+open Agent.Host
+open Agent.Host.Service
+open Agent.Shell
+open Agent.TestSupport
+open Agent.Host.Tests.VirtualClock
+open Expecto
+
+/// A log and what it wrote to either stream.
+let private logAt (level: LogLevel) (quiet: bool) =
+    let output = new StringWriter(NewLine = "\n")
+    let errors = new StringWriter(NewLine = "\n")
+    Log(output, errors, level, quiet, ManualClock()), output, errors
+
+let private lines (writer: StringWriter) : string list =
+    writer.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries)
+    |> List.ofArray
+
+let private log =
+    testList
+        "log"
+        [
+            testCase "each level and what is above it, on standard error, one line each, in UTC"
+            <| fun () ->
+                let all =
+                    [
+                        "2026-02-26T12:00:00Z DEBUG a"
+                        "2026-02-26T12:00:00Z INFO b"
+                        "2026-02-26T12:00:00Z WARNING c"
+                        "2026-02-26T12:00:00Z ERROR d"
+                        "2026-02-26T12:00:00Z CRITICAL e"
+                    ]
+
+                for level, hidden in
+                    [
+                        LogLevel.Debug, 0
+                        LogLevel.Info, 1
+                        LogLevel.Warning, 2
+                        LogLevel.Error, 3
+                        LogLevel.Critical, 4
+                    ] do
+                    let log, output, errors = logAt level false
+                    log.Debug "a"
+                    log.Info "b"
+                    log.Warning "c"
+                    log.Error "d"
+                    log.Critical "e"
+                    Expect.equal (lines errors) (List.skip hidden all) (string level)
+                    Expect.equal (lines output) [] "nothing on standard output"
+
+            testCase "routine lines and results on standard output, as they are"
+            <| fun () ->
+                let log, output, errors = logAt LogLevel.Critical false
+                log.Routine "start"
+                log.Result "{}"
+                Expect.equal (lines output) [ "start"; "{}" ] "both"
+                Expect.equal (lines errors) [] "nothing on standard error"
+
+            testCase "quiet silences routine lines, not results"
+            <| fun () ->
+                let log, output, errors = logAt LogLevel.Warning true
+                log.Routine "start"
+                log.Result "{}"
+                log.Warning "c"
+                Expect.equal (lines output) [ "{}" ] "the result"
+                Expect.equal (lines errors) [ "2026-02-26T12:00:00Z WARNING c" ] "the warning"
+
+            testCase "a full disk costs the line alone"
+            <| fun () ->
+                let full =
+                    { new StringWriter() with
+                        override _.WriteLine(_: string | null) : unit =
+                            raise (IOException "No space left on device")
+                    }
+
+                let log = Log(full, full, LogLevel.Debug, false, ManualClock())
+                log.Routine "x"
+                log.Result "x"
+                log.Error "x"
+        ]
+
+/// A machine of which everything can be read.
+let private healthy: Snapshot =
+    { Snapshot.empty with
+        At = noon
+        Stat =
+            Stat.parse (ReadOnlySpan(Fixtures.utf8 "cpu  1 1 1 1\ncpu0 1 1 1 1\nctxt 1\nbtime 1\n"))
+            |> Parsed.strict
+            |> Result.mapError SourceError.Garbled
+        Memory =
+            MemInfo.parse (ReadOnlySpan(Fixtures.utf8 "MemTotal: 1 kB\nMemFree: 1 kB\n"))
+            |> Parsed.strict
+            |> Result.mapError SourceError.Garbled
+        Load = Ok { One = 0.0; Five = 0.0; Fifteen = 0.0 }
+        Disks =
+            Ok
+                [|
+                    {
+                        Device = "sda"
+                        Reads = 0UL
+                        ReadBytes = 0UL<B>
+                        Writes = 0UL
+                        WrittenBytes = 0UL<B>
+                        BusyTime = ValueSome 0UL<ms>
+                        Detail = ValueNone
+                    }
+                |]
+        Network = Ok [||]
+        Processes = Ok 1
+    }
+
+/// Observes these snapshots, each with what the slow sources lack, and returns the lines after their time stamps.
+let private observed (level: LogLevel) (words: string list) (course: (Snapshot * SourceError list) list) : string list * int64 =
+    let log, _, errors = logAt level false
+    let mutable faults: SourceError list = []
+    let watch = SourceWatch(CommandLine.settingsWith words, Func<_>(fun () -> List.toArray faults), log)
+
+    for snapshot, slow in course do
+        faults <- slow
+        watch.Observe snapshot
+
+    lines errors |> List.map _.Substring("2026-02-26T12:00:00Z ".Length), watch.Failures
+
+let private garbled (raw: string) =
+    SourceError.Garbled
+        {
+            Source = "/proc/loadavg"
+            Line = 1
+            Field = "load 1"
+            Raw = raw
+            Expected = "a number"
+        }
+
+let private watch =
+    testList
+        "source watch"
+        [
+            testCase "a healthy machine is not worth a word"
+            <| fun () -> Expect.equal (observed LogLevel.Info [] [ healthy, []; healthy, [] ]) ([], 0L) "nothing"
+
+            testCase "a failing source is told once when it begins and once when it ends, and every failure counts"
+            <| fun () ->
+                let broken =
+                    { healthy with
+                        Load = Error(SourceError.Unreadable("/proc/loadavg", "I/O error"))
+                    }
+
+                Expect.equal
+                    (observed
+                        LogLevel.Info
+                        []
+                        [
+                            healthy, []
+                            broken, []
+                            broken, []
+                            broken, []
+                            healthy, []
+                            healthy, []
+                            broken, []
+                        ])
+                    ([
+                        "WARNING no load averages: /proc/loadavg cannot be read: I/O error"
+                        "INFO load averages: can be read again"
+                        "WARNING no load averages: /proc/loadavg cannot be read: I/O error"
+                     ],
+                     4L)
+                    "three changes"
+
+            testCase "another kind of failure is another state, another garbled text is not"
+            <| fun () ->
+                let with' error = { healthy with Load = Error error }
+
+                Expect.equal
+                    (observed
+                        LogLevel.Info
+                        []
+                        [
+                            with' (SourceError.Absent "/proc/loadavg"), []
+                            with' (garbled "x"), []
+                            with' (garbled "y"), []
+                            with' (SourceError.Unreadable("/proc/loadavg", "denied")), []
+                        ])
+                    ([
+                        "WARNING no load averages: /proc/loadavg does not exist"
+                        "WARNING no load averages: /proc/loadavg line 1, field load 1: expected a number, found \"x\""
+                        "WARNING no load averages: /proc/loadavg cannot be read: denied"
+                     ],
+                     4L)
+                    "three states"
+
+            testCase "a kernel without pressure is told at DEBUG alone, and is no failure"
+            <| fun () ->
+                let lines, failures = observed LogLevel.Debug [] [ healthy, []; healthy, [] ]
+
+                Expect.equal
+                    (lines |> List.filter (fun line -> line.Contains "pressure"), failures)
+                    ([
+                        "DEBUG no CPU pressure: /proc/pressure/cpu does not exist"
+                        "DEBUG no I/O pressure: /proc/pressure/io does not exist"
+                        "DEBUG no memory pressure: /proc/pressure/memory does not exist"
+                     ],
+                     0L)
+                    "once each"
+
+            testCase "pressure that is there and cannot be read is a failure"
+            <| fun () ->
+                let broken =
+                    { healthy with
+                        IoPressure = Error(SourceError.Unreadable("/proc/pressure/io", "denied"))
+                    }
+
+                Expect.equal
+                    (observed LogLevel.Info [] [ broken, [] ])
+                    ([ "WARNING no I/O pressure: /proc/pressure/io cannot be read: denied" ], 1L)
+                    "told"
+
+            testCase "a line that cannot be read is told once, wherever in the file it stands"
+            <| fun () ->
+                let odd line raw =
+                    { healthy with
+                        Faults =
+                            [|
+                                {
+                                    Source = "/proc/diskstats"
+                                    Line = line
+                                    Field = "time reading"
+                                    Raw = raw
+                                    Expected = "a whole number"
+                                }
+                            |]
+                    }
+
+                Expect.equal
+                    (observed LogLevel.Info [] [ odd 2 "-5", []; odd 2 "-6", []; odd 3 "-7", []; healthy, [] ])
+                    ([
+                        "WARNING /proc/diskstats line 2, field time reading: expected a whole number, found \"-5\""
+                        "INFO /proc/diskstats time reading: can be read again"
+                     ],
+                     3L)
+                    "once"
+
+            testCase "slow sources are told once as well, each for itself"
+            <| fun () ->
+                let smi = SourceError.Unreadable("nvidia-smi", "exit code 9")
+                let fan = SourceError.Unreadable("/sys/class/hwmon/hwmon0/fan1_input", "I/O error")
+
+                Expect.equal
+                    (observed LogLevel.Info [] [ healthy, [ smi ]; healthy, [ smi; fan ]; healthy, [ fan ]; healthy, [] ])
+                    ([
+                        "WARNING nvidia-smi cannot be read: exit code 9"
+                        "WARNING /sys/class/hwmon/hwmon0/fan1_input cannot be read: I/O error"
+                        "INFO nvidia-smi: can be read again"
+                        "INFO /sys/class/hwmon/hwmon0/fan1_input: can be read again"
+                     ],
+                     4L)
+                    "four changes"
+
+            testCase "names that the machine does not have are told once, with those it has"
+            <| fun () ->
+                Expect.equal
+                    (observed LogLevel.Info [ "--disks=sda,nvme9n1,/dev/sdz"; "--interfaces=eth9" ] [ healthy, []; healthy, [] ])
+                    ([
+                        "WARNING --disks: this machine has no nvme9n1, sdz; it has sda"
+                        "WARNING --interfaces: this machine has no eth9; it has "
+                     ],
+                     0L)
+                    "both"
+        ]
+
+let private results =
+    testList
+        "results"
+        [
+            testCase "C# looks into a result and chains fallible steps"
+            <| fun () ->
+                let good: Result<int, string> = Ok 2
+                let bad: Result<int, string> = Error "no"
+                Expect.equal (Results.Match(good, Func<_, _>(fun n -> $"{n}"), Func<_, _>(fun e -> e))) "2" "match"
+                Expect.equal (Results.Match(bad, Func<_, _>(fun n -> $"{n}"), Func<_, _>(fun e -> e))) "no" "match"
+                Expect.equal (Results.Select(good, Func<_, _>(fun n -> n + 1))) (Ok 3) "select"
+                Expect.equal (Results.Select(bad, Func<_, _>(fun n -> n + 1))) (Error "no") "select"
+                Expect.equal (Results.SelectError(bad, Func<_, _>(fun (e: string) -> e.Length))) (Error 2) "select error"
+                Expect.equal (Results.SelectError(good, Func<_, _>(fun (e: string) -> e.Length))) (Ok 2) "select error"
+
+                let chain first second =
+                    Results.SelectMany(first, Func<_, _>(fun _ -> second), Func<_, _, _>(fun a b -> a * 10 + b))
+
+                Expect.equal (chain good (Ok 3)) (Ok 23) "both good"
+                Expect.equal (chain bad (Ok 3)) (Error "no") "the first error"
+                Expect.equal (chain good (Error "later")) (Error "later") "the second error"
+
+                let mutable called = false
+
+                Results.SelectMany(
+                    bad,
+                    Func<_, _>(fun (_: int) ->
+                        called <- true
+                        good),
+                    Func<_, _, _>(fun (a: int) (_: int) -> a)
+                )
+                |> ignore
+
+                Expect.isFalse called "nothing runs after an error"
+        ]
+
+[<Tests>]
+let tests = testList "Host.Service" [ log; watch; results ]

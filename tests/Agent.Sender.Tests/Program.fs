@@ -1,0 +1,6 @@
+module Agent.Sender.Tests.Program
+
+open Agent.TestSupport
+
+[<EntryPoint>]
+let main arguments = Runner.run arguments

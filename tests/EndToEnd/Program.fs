@@ -1,0 +1,6 @@
+module Agent.EndToEnd.Tests.Program
+
+open Agent.TestSupport
+
+[<EntryPoint>]
+let main arguments = Runner.run arguments

@@ -1,0 +1,204 @@
+/// A machine and an agent as metrics see them, made from fixtures.
+module Agent.TestSupport.Readings
+
+open System
+open System.Buffers
+open System.IO
+open Agent.Core
+open Agent.Sender
+open Agent.Core.Gpu
+open Agent.Core.Proc
+open Agent.Core.Units
+open Agent.TestSupport
+open Agent.TestSupport.Fixtures
+
+/// The instant of all readings: 2026-02-26 12:00:00.25 UTC is 1772107200.25 (date -d … +%s).
+let at = DateTimeOffset(2026, 2, 26, 12, 0, 0, 250, TimeSpan.Zero)
+
+let private system: SystemInfo =
+    { SystemInfo.unknown with
+        OsName = "Linux"
+        OsRelease = "6.1.0-18-amd64"
+        OsVersion = "#1 SMP Debian 6.1.76-1"
+        Machine = "x86_64"
+        Hostname = "gpu-box-01"
+        NetworkPartitions =
+            [|
+                {
+                    Device = "filer:/scratch"
+                    MountPoint = "/scratch"
+                    FsType = "nfs4"
+                    Total = 4000UL<B>
+                    Used = 1000UL<B>
+                    Free = 3000UL<B>
+                    Percent = 25.0<percent>
+                }
+            |]
+        Partitions =
+            [|
+                {
+                    Device = "/dev/vda1"
+                    MountPoint = "/"
+                    FsType = "ext4"
+                    Total = 1000UL<B>
+                    Used = 600UL<B>
+                    Free = 350UL<B>
+                    Percent = 63.2<percent>
+                }
+            |]
+    }
+
+/// The machine below `vm-2core-6.18/first`, with these GPUs.
+let machineWith (gpus: Gpu[]) : MachineReading =
+    let file path : byte[] | null =
+        let name = pathOf ("vm-2core-6.18/first/proc/" + path)
+        if File.Exists name then File.ReadAllBytes name else null
+
+    let snapshot: Snapshot =
+        { Snapshot.ofFiles at file with
+            Processes = Ok 123
+            Infiniband = Sys.Infiniband.parse (sysFiles "infiniband" "_data")
+            Slow =
+                { SlowReadings.None with
+                    CpuTemperature = ValueSome 61.0<degC>
+                    CpuFrequency = ValueSome 2300.0<MHz>
+                    PhysicalCores = ValueSome 2
+                    Fans =
+                        [|
+                            {
+                                Label = "FAN \"1\""
+                                Speed = 1180<rpm>
+                            }
+                        |]
+                    Gpus = gpus
+                }
+        }
+
+    let options: SampleOptions =
+        {
+            Disks = [||]
+            Interfaces = [||]
+            CpuWindow = TimeSpan.Zero
+        }
+
+    {
+        Snapshot = snapshot
+        Sample = Sample.build options ValueNone snapshot
+        Previous = ValueNone
+        MemoryText = ReadOnlyMemory(file "meminfo")
+        Sensors = (Sys.Hwmon.parse (sysFiles "intel-workstation" "")).Placed
+        System = system
+        DomainName = "(none)"
+        Hostname = "gpu-box-01"
+        Disks = [||]
+        Interfaces = [||]
+        Accounts = JobAccounts.Empty
+        GpuJobs = [||]
+    }
+
+/// A board of which everything is known.
+let board: Gpu =
+    { Gpu.OfIndex 1 with
+        Name = "NVIDIA H100 80GB HBM3"
+        Uuid = "GPU-4444"
+        Utilization = ValueSome 97.0<percent>
+        MemoryUtilization = ValueSome 45.0<percent>
+        // 80 GiB, of which 16 GiB are in use.
+        MemoryTotal = ValueSome 85899345920UL<B>
+        MemoryUsed = ValueSome 17179869184UL<B>
+        MemoryFree = ValueSome 68182605824UL<B>
+        MemoryReserved = ValueSome 536870912UL<B>
+        Temperature = ValueSome 65.0<degC>
+        FanSpeed = ValueSome 30.0<percent>
+        Power = ValueSome 433.78<W>
+        PowerLimit = ValueSome 700.0<W>
+        ThrottleReasons = ValueSome [| "sw_power_cap"; "hw_slowdown" |]
+        ClockSm = ValueSome 1755.0<MHz>
+        ClockMemory = ValueSome 2619.0<MHz>
+        PcieReceived = ValueSome 1024000.0<B / s>
+        PcieSent = ValueSome 2048000.0<B / s>
+        PcieLinkGeneration = ValueSome 5
+        PcieLinkWidth = ValueSome 16
+        EccUncorrected = ValueSome 1UL
+        EccCorrected = ValueSome 12UL
+        RemappedRowsPending = ValueSome true
+        XidLast = ValueSome 79
+        XidCount = ValueSome 3UL
+        Energy = ValueSome 123456789012UL<mJ>
+        Encoder = ValueSome 10.0<percent>
+        Decoder = ValueSome 20.0<percent>
+        NvlinkReceived = ValueSome 5000UL<B>
+        NvlinkSent = ValueSome 6000UL<B>
+        MemoryTemperature = ValueSome 71.0<degC>
+        MigMode = ValueSome MigMode.Enabled
+        ComputeProcesses =
+            ValueSome
+                [|
+                    {
+                        Pid = 4711
+                        MemoryUsed = ValueNone
+                        Name = "python"
+                    }
+                |]
+        MigDevices =
+            ValueSome
+                [|
+                    {
+                        Index = 0
+                        Name = ""
+                        Uuid = "MIG-1"
+                        GpuInstance = ValueNone
+                        ComputeInstance = ValueNone
+                        MemoryTotal = ValueSome 42949672960UL<B>
+                        MemoryUsed = ValueSome 1073741824UL<B>
+                        ComputeProcesses = ValueSome [||]
+                        XidLast = ValueSome 31
+                        XidCount = ValueSome 2UL
+                    }
+                |]
+    }
+
+/// An agent that delivers to a webapp.
+let agent: AgentState =
+    {
+        Version = "1.2.3"
+        Taken = 100L
+        Skipped = 2L
+        Failures = 5L
+        Sources =
+            [|
+                {
+                    Source = "cpu"
+                    IsGood = true
+                    Duration = ValueSome(TimeSpan.FromMicroseconds 250.0)
+                }
+                {
+                    Source = "gpu"
+                    IsGood = false
+                    Duration = ValueNone
+                }
+            |]
+        Destinations =
+            [|
+                {
+                    Destination = "ingest"
+                    Waiting = 7L
+                    Delivered = 90L
+                    NoRoom = 1L
+                    Refused = 2L
+                    Damaged = 0L
+                    Unconfirmed = ValueNone
+                    RefusedSeries = ValueNone
+                }
+            |]
+    }
+
+/// What is written.
+let bytesOf (format: ExpositionFormat) (reading: MachineReading voption) (agent: AgentState) : byte[] =
+    let output = ArrayBufferWriter<byte>()
+    Exposition.write output format reading agent
+    output.WrittenSpan.ToArray()
+
+/// What is written, read back from the text format.
+let familiesOf (reading: MachineReading) : PrometheusText.Family list =
+    PrometheusText.readText (ReadOnlySpan(bytesOf ExpositionFormat.Text (ValueSome reading) agent))
