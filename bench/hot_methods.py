@@ -44,6 +44,7 @@ if os.fork() == 0:
     while os.getppid() == parent:
         sum(range(100000))
         time.sleep(0.02)
+    os._exit(0)
 while True:
     sum(range(100000))
     time.sleep(0.01)
