@@ -124,7 +124,7 @@ let private functions: Lazy<string list> =
     lazy
         ([ "NvmlLibrary.cs"; "NvmlWorkCalls.cs" ]
          |> Seq.collect (fun file ->
-             Path.Combine(Fixtures.root, "src", "Agent.Host", "Reading", file)
+             Path.Combine(Fixtures.root, "src", "Agent.Host", "Reading", "Nvml", file)
              |> File.ReadAllText
              |> fun text -> Regex.Matches(text, "\"(nvml[A-Za-z0-9_]+)\"")
              |> Seq.map _.Groups[1].Value)
