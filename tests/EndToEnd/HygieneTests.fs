@@ -55,7 +55,7 @@ let tests =
                     File.CreateSymbolicLink(Path.Combine(spool, "ingest"), elsewhere) |> ignore
                     let _, _, errors = run (targetOf "http://127.0.0.1:9" @ [ "--once"; "--spool"; spool ])
                     Expect.isEmpty (Directory.GetFileSystemEntries elsewhere) "nothing was written there"
-                    Expect.exists errors (fun line -> line.Contains "is a link or no directory") "it is told")
+                    Expect.exists errors (fun line -> line.Contains "is a link or not a directory") "it is told")
 
             testCase "a reader that goes away ends the program quietly"
             <| fun () ->
