@@ -153,7 +153,8 @@ type private Run(machine: Machine, server: IngestServer, agent: AgentProcess) =
         let watch = Stopwatch.StartNew()
         agent.Signal SigTerm
         Expect.equal (agent.WaitForEnd patience) 0 "exit code"
-        Expect.isLessThan watch.Elapsed.TotalSeconds 2.0 "it ends at once"
+        // What hangs does so for ever, and what is waited for at the end is so for ten seconds; the machine may be busy with other tests.
+        Expect.isLessThan watch.Elapsed.TotalSeconds 5.0 "it ends at once"
         let samples = this.Samples
         Expect.all samples _.HasTheRest "CPU, memory, disks and network in every sample"
         samples
