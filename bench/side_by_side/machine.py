@@ -38,7 +38,8 @@ def describe(bench):
         f"{os.uname().sysname} {os.uname().release}, {_first('/etc/os-release', r'^PRETTY_NAME=.(.*).$')}; "
         f"{len(os.listdir('/etc/ssl/certs')) if os.path.isdir('/etc/ssl/certs') else 0} entries in /etc/ssl/certs",
         f"load average at the start: {' '.join(format(load, '.2f') for load in os.getloadavg())}",
-        f"agent: {_version([bench.agent, '--version'])}, commit {commit}"
+        # Its version would stand here as well as in CHANGELOG.md; the commit says more.
+        f"agent: commit {commit}"
         + (" with changes" if changed else "")
         + f", {os.path.getsize(bench.agent)} bytes",
         f"collectd {_package('collectd-core')}, node_exporter {_package('prometheus-node-exporter')}, "
