@@ -222,6 +222,11 @@ let readTestCase run (element: XElement) =
         Outcome = outcome
     }
 
+/// Tests that run at a time, for each processor. Most wait for a program or a time-out, and only the laws keep a core busy; but each of the
+/// end-to-end tests starts programs, some of them busy loops, and with more of them at a time one waits too long for its turn.
+let workersOf (project: string) =
+    if project = "Agent.EndToEnd.Tests" then 2 else 3
+
 /// Runs a test project's executable. The name tells apart the runs that the closing line adds up.
 let runTests name project arguments variables =
     let directory = Directory.CreateDirectory(Path.Combine(artifacts, "test-results"))
@@ -235,9 +240,8 @@ let runTests name project arguments variables =
             "--colours"
             "0"
             "--fail-on-focused-tests"
-            // Most tests wait for a program or a time-out, and only the laws keep a core busy.
             "--parallel-workers"
-            string (3 * Environment.ProcessorCount)
+            string (workersOf project * Environment.ProcessorCount)
             "--junit-summary"
             results
         ]
