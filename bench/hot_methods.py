@@ -23,11 +23,12 @@ import threading
 import time
 import urllib.request
 
+import nvml_stub
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 AGENT = os.path.join(ROOT, "artifacts/publish/linux-x64/ai-dashboard-agent")
 TARGET = os.path.join(ROOT, "build/hot-methods.txt")
 SIDE_BY_SIDE = os.path.join(ROOT, "bench/side_by_side")
-STUB = os.path.join(ROOT, "tests/nvml-stub/nvml.c")
 # The start and a few samples; and enough for what comes once a minute to come some times, at a sample a second.
 SHORT_SAMPLES, LONG_SAMPLES = 40, 260
 # A run that has not taken them by then is broken.
@@ -83,15 +84,11 @@ def readable_by_valgrind(agent, folder):
 def gpus(folder, pid):
     """Options for two GPUs of the stub, on which a process computes."""
     sys.path.append(SIDE_BY_SIDE)
-    from bench import GPU  # pylint: disable=import-outside-toplevel,import-error
+    from bench import play  # pylint: disable=import-outside-toplevel,import-error
 
     library = os.path.join(folder, "libnvidia-ml.so.1")
-    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-Wl,-z,nodelete", "-o", library, STUB, "-lpthread"], check=True)
-    with open(os.path.join(folder, "machine.txt"), "w", encoding="ascii") as file:
-        file.write("driver 570.86.15\n")
-        for index in range(2):
-            file.write(GPU.format(index=index, bus=index + 1, pid=pid))
-    return ["--gpu-source", "nvml", "--nvml-library", library]
+    nvml_stub.build(library)
+    return play(library, 2, pid)
 
 
 def scrape(address):

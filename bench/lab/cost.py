@@ -12,7 +12,7 @@ import time
 
 from agent import NOBODY, Receiver
 from gpu import HEADER, PIECE, PIECES, SLOTS, make_file
-from run import GPU, POWER_LIMIT_MW
+from run import GPU, POWER_LIMIT_MW, nvml_stub
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -24,8 +24,7 @@ def build():
     """The stub of NVML and the jobs."""
     os.makedirs(WORK, exist_ok=True)
     library = os.path.join(WORK, "libnvidia-ml.so.1")
-    stub = os.path.join(ROOT, "tests", "nvml-stub", "nvml.c")
-    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-Wl,-z,nodelete", "-o", library, stub, "-lpthread"], check=True)
+    nvml_stub.build(library)
     jobs = os.path.join(WORK, "idle_jobs")
     subprocess.run(["cc", "-O2", "-o", jobs, os.path.join(HERE, "idle_jobs.c"), "-lpthread"], check=True)
     text = "driver 570.86.15\n"

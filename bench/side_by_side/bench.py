@@ -4,6 +4,10 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
+
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import nvml_stub  # noqa: E402  pylint: disable=wrong-import-position
 
 # A busy GPU that tells everything, as the script of a machine that the stub of NVML plays.
 GPU = """gpu 00000000:{bus:02X}:00.0
@@ -91,19 +95,23 @@ class Bench:
         directory = self.directory(f"gpus-{count}")
         library = os.path.join(directory, "libnvidia-ml.so.1")
         shutil.copy2(self._stub, library)
-        with open(os.path.join(directory, "machine.txt"), "w", encoding="ascii") as file:
-            file.write("driver 570.86.15\n")
-            for index in range(count):
-                file.write(GPU.format(index=index, bus=index + 1, pid=os.getpid()))
-        return ("--gpu-source", "nvml", "--nvml-library", library)
+        return play(library, count, os.getpid())
 
     def _build_stub(self):
-        source = os.path.join(self.root, "tests", "nvml-stub", "nvml.c")
-        if not (os.path.exists(source) and self.agent_knows("--nvml-library")):
+        if not (os.path.exists(nvml_stub.SOURCE) and self.agent_knows("--nvml-library")):
             return None
         library = os.path.join(self.work, "libnvidia-ml.so.1")
-        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, source, "-lpthread"], check=True)
+        nvml_stub.build(library)
         return library
+
+
+def play(library, count, pid):
+    """Writes beside the stub what it plays: so many GPUs, on which that process computes. The options that give the agent them."""
+    with open(os.path.join(os.path.dirname(library), "machine.txt"), "w", encoding="ascii") as file:
+        file.write("driver 570.86.15\n")
+        for index in range(count):
+            file.write(GPU.format(index=index, bus=index + 1, pid=pid))
+    return ("--gpu-source", "nvml", "--nvml-library", library)
 
 
 def _free_ports(count):

@@ -69,7 +69,7 @@ let private isEvent (fault: Fault) =
     | Kind.Ecc _ -> true
     | _ -> false
 
-/// True when a program's own error is all that it is: the GPU is well, and so is whoever comes after.
+/// True when the fault is only a program's own error: the GPU is healthy, and the next program will run on it.
 let isOfProgram (fault: Fault) : bool =
     match fault.Kind with
     | Kind.Xid code -> (Xid.action code).IsRestartProgram

@@ -282,5 +282,5 @@ let agrees = 0.5
 /// What no verdict exceeds.
 let surest = 0.95
 
-/// What no verdict exceeds that has only the machine's figures to go by, whoever agrees.
+/// The highest confidence of a verdict that rests on the machine's figures alone.
 let anonymous = 0.65

@@ -1,4 +1,4 @@
-/// What the codes of XID events mean for whoever uses the GPU, by NVIDIA's catalogue of 2025
+/// What the codes of XID events mean for the user of the GPU, by NVIDIA's catalogue of 2025
 /// (docs.nvidia.com/deploy/xid-errors/analyzing-xid-catalog.html, "Resolution Bucket (Immediate Action)").
 [<RequireQualifiedAccess>]
 module internal Agent.Core.Causes.Xid

@@ -102,7 +102,7 @@ let private MostShare = 101.0
 [<Literal>]
 let private MostRate = 1e8
 
-/// True for a code that is worth telling: not one that says that there is nothing to be had, nor one that the board's own reading tells of.
+/// True for a code that should be reported: not one that means there is no value, nor one that the board's own reading reports.
 let private isFault (code: int) =
     not (code = 0 || code = 4 || code = 16 || Nvml.isAbsence code || Nvml.mustReopen code)
 
