@@ -6,11 +6,14 @@ using Agent.Dashboard.Store;
 namespace Agent.Dashboard.Web;
 
 /// <summary>What the page, and whoever else may look, can ask for. docs/dashboard-api.md.</summary>
-internal sealed class ReadEndpoints(Writer writer, Readers readers, string version, int retentionDays, bool login, AgentClock clock)
+internal sealed class ReadEndpoints(Writer writer, Histories histories, string version, int retentionDays, bool login, AgentClock clock)
 {
     private const string UnknownServer = "Unknown server.";
     private const int OutputBytes = 1 << 20;
-    private const int MostOutputs = 2;
+    private const int MostOutputs = 4;
+
+    /// <summary>Buffers larger than this are not kept for the next answer.</summary>
+    private const int LargestKept = 4 << 20;
 
     /// <summary>
     /// Buffers for answers. One grows to a megabyte, and so much garbage at once makes the collector look through everything.
@@ -61,20 +64,61 @@ internal sealed class ReadEndpoints(Writer writer, Readers readers, string versi
         var asked = range.ResultValue;
         var until = asked.Until.IsValueSome ? RowKey.Microseconds(asked.Until.Value) : now;
         var from = Math.Max(0, until - (asked.Minutes * RowKey.MicrosecondsPerMinute));
-        var body = await readers.Use(
-            reader =>
-            {
-                var output = outputs.TryTake(out var used) ? used : new ArrayBufferWriter<byte>(OutputBytes);
-                Responses.HistoryInto(output, server.Registration.Slug, reader.Read(server.Id, from, until, now));
-                return output;
-            },
-            context.RequestAborted);
-        await context.Json(StatusCodes.Status200OK, body.WrittenMemory);
+        var encoding = Encodings.Chosen(context.Request);
 
-        if (outputs.Count < MostOutputs)
+        try
         {
-            body.ResetWrittenCount();
-            outputs.Add(body);
+            var making = histories.Make(
+                server.Id, from, until, now, (history, limit) => Written(server, history, encoding, limit), context.RequestAborted);
+
+            if (making is null)
+            {
+                context.Response.Headers.RetryAfter = "2";
+                await context.Refuse(
+                    StatusCodes.Status503ServiceUnavailable, "Too many histories are asked for.", "try again in a few seconds");
+                return;
+            }
+
+            var body = await making;
+            encoding.Say(context.Response);
+            await context.Json(StatusCodes.Status200OK, body.WrittenMemory);
+            GiveBack(body);
+        }
+        catch (WorkLimitException)
+        {
+            await context.Refuse(
+                StatusCodes.Status503ServiceUnavailable,
+                "The history takes too much work.",
+                $"more than {Histories.MostWork.TotalSeconds} s; ask for fewer minutes");
+        }
+    }
+
+    /// <summary>A history as it is sent; on a thread of the histories, so that compressing keeps no other request waiting.</summary>
+    private ArrayBufferWriter<byte> Written(LiveServer server, History history, ContentCoding encoding, WorkLimit limit)
+    {
+        var plain = Output();
+        Responses.HistoryInto(plain, server.Registration.Slug, history);
+
+        if (encoding == ContentCoding.Identity)
+        {
+            return plain;
+        }
+
+        limit.Check();
+        var compressed = Output();
+        encoding.Compress(plain.WrittenMemory, compressed);
+        GiveBack(plain);
+        return compressed;
+    }
+
+    private ArrayBufferWriter<byte> Output() => outputs.TryTake(out var used) ? used : new ArrayBufferWriter<byte>(OutputBytes);
+
+    private void GiveBack(ArrayBufferWriter<byte> output)
+    {
+        if (outputs.Count < MostOutputs && output.Capacity <= LargestKept)
+        {
+            output.ResetWrittenCount();
+            outputs.Add(output);
         }
     }
 

@@ -82,6 +82,8 @@ export class Record {
     this.fans = json.fans.map((fan) => ({ ...fan, series: columnsOf(fan.series, (snapshot) => snapshot.fans?.find((one) => one.label === fan.label)) }));
     this.runs = json.bottlenecks.map(runOf);
     this.share = json.bottleneck_share;
+    /** Devices that are not among those that are shown, which are the busiest. */
+    this.leftOut = json.devices_left_out ?? 0;
     this.columns = [this, ...this.gpus, ...this.disks, ...this.fans].flatMap((owner) => Object.values(owner.series));
     this.#takeOver(recent);
   }
@@ -126,6 +128,8 @@ export class Record {
 
   /** A device that the columns do not have yet. */
   #isNew(snapshot) {
+    // Where not all are shown, one more is nothing to read everything anew for.
+    if (this.leftOut > 0) return false;
     const lacks = (given, known, key) => (given ?? []).some((one) => !known.some((other) => other[key] === one[key]));
     return lacks(snapshot.gpus, this.gpus, "gpu_index") || lacks(snapshot.disks, this.disks, "device") || lacks(snapshot.fans, this.fans, "label");
   }
