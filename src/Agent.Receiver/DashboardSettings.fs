@@ -79,7 +79,7 @@ module internal DashboardSettings =
 
     /// Connections that one address may have: a proxy in front, or the machines behind one router.
     [<Literal>]
-    let DefaultConnections = 1024
+    let DefaultConnections = 1000
 
     /// Streams of events that one address may have, as browsers with the page open.
     [<Literal>]

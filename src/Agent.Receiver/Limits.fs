@@ -2,6 +2,7 @@ namespace Agent.Receiver
 
 open System
 open System.Collections.Generic
+open Agent.Core
 
 /// How much a token bucket lets through: `Rate` a second in the long run, and up to `Capacity` at once after a silence.
 [<Struct; NoEquality; NoComparison>]
@@ -86,9 +87,9 @@ module ServerLimits =
     [<Literal>]
     let DefaultKibibytes = 128
 
-    /// Devices of a server that are known at a time.
+    /// Devices of a server that are known at a time: twice as many as a history shows.
     [<Literal>]
-    let DefaultDevices = 512
+    let DefaultDevices = 2 * Axis.MostDevices
 
     /// A server that was cut off for as long as samples are kept, at the agent's interval of two seconds, has 86,400 of them to send.
     let private backlog = float (Axis.RawHours * 3600 / 2)
@@ -99,7 +100,8 @@ module ServerLimits =
     [<CompiledName "Of">]
     let ofRates (samples: int) (kibibytes: int) (devices: int) : ServerLimits =
         let samples = float samples
-        let bytes = float kibibytes * 1024.0
+        let bytes = float (Units.bytesOfKib (LanguagePrimitives.UInt64WithMeasure<Units.KiB>(uint64 kibibytes)))
+
 
         let burst (rate: float) =
             {
