@@ -55,7 +55,7 @@ module Axis =
 
     /// A history has so many cells at most: figures times buckets. A machine with hundreds of devices gets longer buckets.
     [<Literal>]
-    let MostCells = 300_000
+    let MostCells = 200_000
 
     /// The longest range, in minutes: 14 days.
     [<Literal>]

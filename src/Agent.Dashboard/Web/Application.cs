@@ -67,6 +67,7 @@ internal static class Application
         kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(15);
         // The deadline of a body: ten seconds, and more where it is large and comes at the pace of a slow line.
         kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(bytesPerSecond: 8192, gracePeriod: TimeSpan.FromSeconds(10));
+        kestrel.Limits.MinResponseDataRate = new MinDataRate(bytesPerSecond: 2048, gracePeriod: TimeSpan.FromSeconds(10));
         // Each endpoint has a limit of its own, and an answer that says so.
         kestrel.Limits.MaxRequestBodySize = null;
 

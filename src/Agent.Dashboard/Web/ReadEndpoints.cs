@@ -12,6 +12,10 @@ internal sealed class ReadEndpoints(Writer writer, Histories histories, string v
     private const int OutputBytes = 1 << 20;
     private const int MostOutputs = 4;
 
+    /// <summary>Of histories so much waits to be sent, of everybody and of one address.</summary>
+    private const int Unsent = 32 << 20;
+    private const int UnsentOfAddress = 8 << 20;
+
     /// <summary>Buffers larger than this are not kept for the next answer.</summary>
     private const int LargestKept = 4 << 20;
 
@@ -19,6 +23,9 @@ internal sealed class ReadEndpoints(Writer writer, Histories histories, string v
     /// Buffers for answers. One grows to a megabyte, and so much garbage at once makes the collector look through everything.
     /// </summary>
     private readonly ConcurrentBag<ArrayBufferWriter<byte>> outputs = [];
+
+    /// <summary>Bytes of histories that are made and not sent yet: whoever reads slowly has them kept for so long.</summary>
+    private readonly AddressShares unsent = new(Unsent, UnsentOfAddress);
 
     private Fleet Fleet => writer.Fleet;
 
@@ -73,16 +80,11 @@ internal sealed class ReadEndpoints(Writer writer, Histories histories, string v
 
             if (making is null)
             {
-                context.Response.Headers.RetryAfter = "2";
-                await context.Refuse(
-                    StatusCodes.Status503ServiceUnavailable, "Too many histories are asked for.", "try again in a few seconds");
+                await TooMany(context);
                 return;
             }
 
-            var body = await making;
-            encoding.Say(context.Response);
-            await context.Json(StatusCodes.Status200OK, body.WrittenMemory);
-            GiveBack(body);
+            await Send(context, await making, encoding);
         }
         catch (WorkLimitException)
         {
@@ -91,6 +93,37 @@ internal sealed class ReadEndpoints(Writer writer, Histories histories, string v
                 "The history takes too much work.",
                 $"more than {Histories.MostWork.TotalSeconds} s; ask for fewer minutes");
         }
+    }
+
+    private async Task Send(HttpContext context, ArrayBufferWriter<byte> body, ContentCoding encoding)
+    {
+        var owner = AddressShares.Owner(context.Connection.RemoteIpAddress);
+        // One alone always has room, however long it is.
+        var taken = Math.Min(body.WrittenCount, UnsentOfAddress);
+
+        if (!unsent.TryTake(owner, taken))
+        {
+            GiveBack(body);
+            await TooMany(context);
+            return;
+        }
+
+        try
+        {
+            encoding.Say(context.Response);
+            await context.Json(StatusCodes.Status200OK, body.WrittenMemory);
+        }
+        finally
+        {
+            unsent.Return(owner, taken);
+            GiveBack(body);
+        }
+    }
+
+    private static Task TooMany(HttpContext context)
+    {
+        context.Response.Headers.RetryAfter = "2";
+        return context.Refuse(StatusCodes.Status503ServiceUnavailable, "Too many histories are asked for.", "try again in a few seconds");
     }
 
     /// <summary>A history as it is sent; on a thread of the histories, so that compressing keeps no other request waiting.</summary>
