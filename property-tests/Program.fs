@@ -53,6 +53,7 @@ let private tests =
                     Dashboard.HistoryLaws.tests
                     Dashboard.IntakeLaws.tests
                     Dashboard.LimitLaws.tests
+                    Dashboard.DeltaLaws.tests
                 ]
         ]
 

@@ -441,6 +441,11 @@ module Responses =
     let historyInto (output: IBufferWriter<byte>) (server: string) (history: History) : unit =
         Encode.writeTo output false (fun writer -> history.Write(writer, server))
 
+    /// GET /api/metrics/history/ with form=delta
+    [<CompiledName "HistoryDeltasInto">]
+    let historyDeltasInto (output: IBufferWriter<byte>) (server: string) (history: History) : unit =
+        Encode.writeTo output false (fun writer -> history.WriteDeltas(writer, server))
+
     /// What is told about a server on a line of its own, in columns.
     [<CompiledName "Line">]
     let line (registration: Registration) (lastSample: DateTimeOffset voption) : string =

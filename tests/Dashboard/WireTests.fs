@@ -4,6 +4,7 @@ module Agent.Dashboard.Tests.WireTests
 open System
 open System.IO
 open System.IO.Compression
+open System.Text.Json
 open System.Text.RegularExpressions
 open Agent.Dashboard.Web
 open Agent.Dashboard.Tests.Bodies
@@ -96,6 +97,69 @@ let tests =
 
                     let json = ask dashboard.Port "/api/servers/" [ "Accept-Encoding", "gzip" ]
                     Expect.equal (json.Header "content-encoding") (Some "gzip") "the fleet")
+
+            testCase "a history of differences says the same as a plain one"
+            <| fun () ->
+                withSamples (fun dashboard server ->
+                    // Samples as they are, and buckets with a least and a greatest.
+                    for minutes in [ 15; 360 ] do
+                        let until = Uri.EscapeDataString(instant DateTimeOffset.UtcNow)
+                        let target = $"/api/metrics/history/?server={server.Slug}&minutes={minutes}&to={until}"
+                        let plain = (ask dashboard.Port target []).Json
+                        let deltas = (ask dashboard.Port (target + "&form=delta") []).Json
+
+                        let sums (row: JsonElement) =
+                            ((0L, []), row.EnumerateArray())
+                            ||> Seq.fold (fun (sum, found) one ->
+                                if one.ValueKind = JsonValueKind.Null then
+                                    sum, None :: found
+                                else
+                                    sum + one.GetInt64(), Some(sum + one.GetInt64()) :: found)
+                            |> snd
+                            |> List.rev
+
+                        let values (row: JsonElement) =
+                            [
+                                for one in row.EnumerateArray() ->
+                                    if one.ValueKind = JsonValueKind.Null then
+                                        None
+                                    else
+                                        Some(one.GetDouble())
+                            ]
+
+                        let time (history: JsonElement) = history.GetProperty "time"
+                        Expect.equal (sums (time deltas) |> List.map (Option.map float)) (values (time plain)) "times"
+
+                        for series in plain.GetProperty("series").EnumerateObject() do
+                            let packed = deltas.GetProperty("series").GetProperty series.Name
+                            let scale = packed.GetProperty("scale").GetDouble()
+                            let mean = sums (packed.GetProperty "mean")
+
+                            let figure (name: string) (sign: int64) =
+                                List.map2
+                                    (Option.map2 (fun one other -> float (one + sign * other) / scale))
+                                    mean
+                                    [
+                                        for one in (packed.GetProperty name).EnumerateArray() ->
+                                            if one.ValueKind = JsonValueKind.Null then
+                                                None
+                                            else
+                                                Some(one.GetInt64())
+                                    ]
+
+                            let whole (name: string) = values (series.Value.GetProperty name)
+
+                            Expect.equal
+                                (mean |> List.map (Option.map (fun steps -> float steps / scale)))
+                                (whole "mean")
+                                $"{series.Name}: means"
+
+                            if minutes = 360 then
+                                Expect.equal (figure "below" -1L) (whole "min") $"{series.Name}: least"
+                                Expect.equal (figure "above" 1L) (whole "max") $"{series.Name}: greatest"
+
+                    let refused = ask dashboard.Port $"/api/metrics/history/?server={server.Slug}&minutes=15&form=xml" []
+                    Expect.equal refused.Status 400 "a form that is none")
 
             testCase "a file that the browser has is not sent again, compressed or not"
             <| fun () ->

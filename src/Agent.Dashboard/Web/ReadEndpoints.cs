@@ -9,6 +9,7 @@ namespace Agent.Dashboard.Web;
 internal sealed class ReadEndpoints(Writer writer, Histories histories, string version, int retentionDays, bool login, AgentClock clock)
 {
     private const string UnknownServer = "Unknown server.";
+    private const string Deltas = "delta";
     private const int OutputBytes = 1 << 20;
     private const int MostOutputs = 4;
 
@@ -51,7 +52,7 @@ internal sealed class ReadEndpoints(Writer writer, Histories histories, string v
         }
     }
 
-    /// <summary>GET /api/metrics/history/?server=&amp;minutes=&amp;to=</summary>
+    /// <summary>GET /api/metrics/history/?server=&amp;minutes=&amp;to=&amp;form=</summary>
     public async Task Metrics(HttpContext context)
     {
         if (await Server(context) is not { } server)
@@ -67,6 +68,14 @@ internal sealed class ReadEndpoints(Writer writer, Histories histories, string v
             return;
         }
 
+        var form = context.Request.Query["form"].ToString();
+
+        if (form is not ("" or Deltas))
+        {
+            await context.Refuse(StatusCodes.Status400BadRequest, "The query cannot be read.", $"form: expected {Deltas}, or none");
+            return;
+        }
+
         var now = RowKey.Microseconds(clock.GetUtcNow());
         var asked = range.ResultValue;
         var until = asked.Until.IsValueSome ? RowKey.Microseconds(asked.Until.Value) : now;
@@ -76,7 +85,7 @@ internal sealed class ReadEndpoints(Writer writer, Histories histories, string v
         try
         {
             var making = histories.Make(
-                server.Id, from, until, now, (history, limit) => Written(server, history, encoding, limit), context.RequestAborted);
+                server.Id, from, until, now, (history, limit) => Written(server, history, form == Deltas, encoding, limit), context.RequestAborted);
 
             if (making is null)
             {
@@ -127,10 +136,20 @@ internal sealed class ReadEndpoints(Writer writer, Histories histories, string v
     }
 
     /// <summary>A history as it is sent; on a thread of the histories, so that compressing keeps no other request waiting.</summary>
-    private ArrayBufferWriter<byte> Written(LiveServer server, History history, ContentCoding encoding, WorkLimit limit)
+    private ArrayBufferWriter<byte> Written(
+        LiveServer server, History history, bool areDeltas, ContentCoding encoding, WorkLimit limit)
     {
         var plain = Output();
-        Responses.HistoryInto(plain, server.Registration.Slug, history);
+        var slug = server.Registration.Slug;
+
+        if (areDeltas)
+        {
+            Responses.HistoryDeltasInto(plain, slug, history);
+        }
+        else
+        {
+            Responses.HistoryInto(plain, slug, history);
+        }
 
         if (encoding == ContentCoding.Identity)
         {

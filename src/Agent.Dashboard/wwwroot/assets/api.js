@@ -54,4 +54,4 @@ export const latest = (slug, signal) => get(`/api/metrics/latest/?server=${encod
 
 /** The history of the `minutes` that end at `to` (milliseconds; null for now). */
 export const history = (slug, minutes, to, signal) =>
-  get(`/api/metrics/history/?server=${encodeURIComponent(slug)}&minutes=${minutes}${to === null ? "" : `&to=${new Date(to).toISOString()}`}`, signal);
+  get(`/api/metrics/history/?server=${encodeURIComponent(slug)}&minutes=${minutes}&form=delta${to === null ? "" : `&to=${new Date(to).toISOString()}`}`, signal);
