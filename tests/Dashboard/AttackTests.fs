@@ -335,4 +335,17 @@ let private removed =
 [<Tests>]
 let tests =
     // One after the other: they measure how long others wait.
-    testSequenced (testList "Attacks" [ newNames; longAnswers; slowBodies; floods; connections; streams; removed ])
+    testSequenced (
+        testList
+            "Attacks"
+            [
+                newNames
+                longAnswers
+                slowBodies
+                floods
+                connections
+                streams
+                sessionEnds
+                removed
+            ]
+    )
