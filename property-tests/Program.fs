@@ -53,6 +53,8 @@ let private tests =
                     Dashboard.StoreLaws.tests
                     Dashboard.HistoryLaws.tests
                     Dashboard.IntakeLaws.tests
+                    Dashboard.LimitLaws.tests
+                    Dashboard.DeltaLaws.tests
                 ]
         ]
 

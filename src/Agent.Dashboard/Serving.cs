@@ -39,7 +39,8 @@ internal static class Serving
     {
         using var writer = new Writer(connection, settings.RetentionDays, clock, program.Complain);
         using var readers = new Readers(settings.Database);
-        var app = Application.Build(settings, sessions, writer, readers, program.Version, clock, program.Complain);
+        using var histories = new Histories(settings.Database, clock);
+        var app = Application.Build(settings, sessions, writer, readers, histories, program.Version, clock, program.Complain);
 
         try
         {
@@ -53,7 +54,7 @@ internal static class Serving
         var address = Address(app);
         writer.Remember(Setting.Listen, address).Wait();
         program.Output.WriteLine($"{program.Name} {program.Version} listens on {address}, database {settings.Database}");
-        _ = WarmUp(writer, readers, settings.RetentionDays, clock);
+        _ = WarmUp(writer, histories, settings.RetentionDays, clock);
         app.WaitForShutdown();
         program.Output.WriteLine($"{program.Name} stopped; {writer.Figures.Samples} samples stored");
         return ExitCode.Success;
@@ -62,18 +63,35 @@ internal static class Serving
     /// <summary>
     /// Reads the longest history of one server and throws it away: the first caller would otherwise wait for the code to be compiled.
     /// </summary>
-    private static Task WarmUp(Writer writer, Readers readers, int days, AgentClock clock) =>
-        writer.Fleet.All.FirstOrDefault() is not { } server
-            ? Task.CompletedTask
-            : Task.Run(() => readers.Use(
-                reader =>
+    private static async Task WarmUp(Writer writer, Histories histories, int days, AgentClock clock)
+    {
+        if (writer.Fleet.All.FirstOrDefault() is not { } server)
+        {
+            return;
+        }
+
+        var now = RowKey.Microseconds(clock.GetUtcNow());
+        var from = now - (days * MinutesPerDay * RowKey.MicrosecondsPerMinute);
+
+        try
+        {
+            await (histories.Make(
+                server.Id,
+                from,
+                now,
+                now,
+                (history, _) =>
                 {
-                    var now = RowKey.Microseconds(clock.GetUtcNow());
-                    var from = now - (days * MinutesPerDay * RowKey.MicrosecondsPerMinute);
-                    Responses.HistoryInto(new ArrayBufferWriter<byte>(), server.Registration.Slug, reader.Read(server.Id, from, now, now));
+                    Responses.HistoryInto(new ArrayBufferWriter<byte>(), server.Registration.Slug, history);
                     return true;
                 },
-                CancellationToken.None));
+                CancellationToken.None) ?? Task.FromResult(false));
+        }
+        catch (Exception tooMuch) when (tooMuch is WorkLimitException or SqliteException)
+        {
+            // Whoever asks for it hears of it.
+        }
+    }
 
     private static FSharpResult<Sessions?, ConfigError> OpenSessions(ServeSettings settings, AgentClock clock)
     {

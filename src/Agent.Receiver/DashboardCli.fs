@@ -25,6 +25,11 @@ type internal ServeArgument =
     | [<EqualsAssignmentOrSpaced>] Retention_Days of days: string option
     | [<EqualsAssignmentOrSpaced>] Viewer_Password_File of path: string option
     | [<EqualsAssignmentOrSpaced>] Trust_Proxy_User of header: string option
+    | [<EqualsAssignmentOrSpaced>] Server_Samples of count: string option
+    | [<EqualsAssignmentOrSpaced>] Server_Kilobytes of count: string option
+    | [<EqualsAssignmentOrSpaced>] Server_Devices of count: string option
+    | [<EqualsAssignmentOrSpaced>] Address_Connections of count: string option
+    | [<EqualsAssignmentOrSpaced>] Address_Streams of count: string option
 
     interface ICommandArgument with
         member argument.Usage = ""
@@ -36,6 +41,11 @@ type internal ServeArgument =
             | Retention_Days _ -> DashboardSettings.DefaultRetentionDays, "days for which minutes are kept"
             | Viewer_Password_File _ -> "", "file with the viewers' password; required to listen on other than loopback addresses"
             | Trust_Proxy_User _ -> "", "header in which a reverse proxy passes the user that it has logged in"
+            | Server_Samples _ -> string ServerLimits.DefaultSamples, "samples a second that each server may send in the long run"
+            | Server_Kilobytes _ -> string ServerLimits.DefaultKibibytes, "KiB a second that each server may send in the long run"
+            | Server_Devices _ -> string ServerLimits.DefaultDevices, "disks, GPUs and fans of each server that are known at a time"
+            | Address_Connections _ -> string DashboardSettings.DefaultConnections, "connections that one address may have at a time"
+            | Address_Streams _ -> string DashboardSettings.DefaultStreams, "pages with live figures that one address may have open"
 
 [<RequireQualifiedAccess>]
 type internal RegisterArgument =

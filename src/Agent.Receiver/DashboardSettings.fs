@@ -34,6 +34,16 @@ type ServeSettings =
         ViewerPasswordFile: string
         /// The header in which a proxy passes the user that it has logged in; empty for none.
         ProxyUserHeader: string
+        /// Samples a second that each server may send in the long run.
+        ServerSamples: int
+        /// KiB a second that each server may send in the long run.
+        ServerKibibytes: int
+        /// Devices of each server that are known at a time.
+        ServerDevices: int
+        /// Connections that one address may have.
+        AddressConnections: int
+        /// Streams of events that one address may have.
+        AddressStreams: int
     }
 
 /// The settings of `register-server`, checked. None means unchanged, or the default.
@@ -66,6 +76,14 @@ module internal DashboardSettings =
 
     [<Literal>]
     let DefaultRetentionDays = "14"
+
+    /// Connections that one address may have: a proxy in front, or the machines behind one router.
+    [<Literal>]
+    let DefaultConnections = 1000
+
+    /// Streams of events that one address may have, as browsers with the page open.
+    [<Literal>]
+    let DefaultStreams = 100
 
     let private quoted (text: string) =
         $"\"{Text.excerpt (ReadOnlySpan(Text.Encoding.UTF8.GetBytes text))}\""
@@ -118,6 +136,12 @@ module internal DashboardSettings =
         match Int32.TryParse(given.Text.Trim(), NumberStyles.None, CultureInfo.InvariantCulture) with
         | true, days when days >= 2 && days <= 3650 -> Ok days
         | _ -> refuse given "is not a whole number of days, 2 to 3650"
+
+    /// A whole number between two others.
+    let private wholeOf (least: int) (most: int) (given: Given) : Result<int, ConfigError> =
+        match Int32.TryParse(given.Text.Trim(), NumberStyles.None, CultureInfo.InvariantCulture) with
+        | true, value when value >= least && value <= most -> Ok value
+        | _ -> refuse given $"is not a whole number from {least} to {most}"
 
     let private headerOf (given: Given) : Result<string, ConfigError> =
         let name = given.Text.Trim()
@@ -201,6 +225,11 @@ module internal DashboardSettings =
             and! days = optional given "--retention-days" (int DefaultRetentionDays) daysOf
             and! passwordFile = optional given "--viewer-password-file" "" fileOf
             and! header = optional given "--trust-proxy-user" "" headerOf
+            and! samples = optional given "--server-samples" ServerLimits.DefaultSamples (wholeOf 1 1000)
+            and! kibibytes = optional given "--server-kilobytes" ServerLimits.DefaultKibibytes (wholeOf 1 100000)
+            and! devices = optional given "--server-devices" ServerLimits.DefaultDevices (wholeOf 16 10000)
+            and! connections = optional given "--address-connections" DefaultConnections (wholeOf 1 4096)
+            and! streams = optional given "--address-streams" DefaultStreams (wholeOf 1 200)
 
             and! () =
                 match given "--viewer-password-file", given "--trust-proxy-user" with
@@ -239,6 +268,11 @@ module internal DashboardSettings =
                     RetentionDays = days
                     ViewerPasswordFile = passwordFile
                     ProxyUserHeader = header
+                    ServerSamples = samples
+                    ServerKibibytes = kibibytes
+                    ServerDevices = devices
+                    AddressConnections = connections
+                    AddressStreams = streams
                 }
         }
 

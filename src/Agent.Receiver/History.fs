@@ -49,6 +49,14 @@ module Axis =
     [<Literal>]
     let EnoughMinutes = 120
 
+    /// A history shows so many devices at most; it is those that were used most.
+    [<Literal>]
+    let MostDevices = 256
+
+    /// A history has so many cells at most: figures times buckets. A machine with hundreds of devices gets longer buckets.
+    [<Literal>]
+    let MostCells = 200_000
+
     /// The longest range, in minutes: 14 days.
     [<Literal>]
     let LongestMinutes = 20160
@@ -75,6 +83,7 @@ module Axis =
             1800
             3600
             7200
+            14400
         |]
         |> Array.map (fun seconds -> int64 seconds * second)
 
@@ -83,10 +92,10 @@ module Axis =
     let private bucketsOf step from until =
         int ((floorTo step until - floorTo step from) / step) + 1
 
-    let private divided isRaw (shortest: int64) (from: int64) (until: int64) : Axis =
+    let private divided isRaw (shortest: int64) (most: int) (from: int64) (until: int64) : Axis =
         let step =
             steps
-            |> Array.tryFind (fun step -> step >= shortest && bucketsOf step from until <= MostBuckets)
+            |> Array.tryFind (fun step -> step >= shortest && bucketsOf step from until <= most)
             |> Option.defaultValue (Array.last steps)
 
         {
@@ -117,14 +126,24 @@ module Axis =
                 Count = samples
             }
         elif samples <= MostRead then
-            divided true second from until
+            divided true second MostBuckets from until
         else
-            divided false RowKey.MicrosecondsPerMinute from until
+            divided false RowKey.MicrosecondsPerMinute MostBuckets from until
 
     /// The axis over minutes.
     [<CompiledName "OfMinutes">]
     let ofMinutes (from: int64) (until: int64) : Axis =
-        divided false RowKey.MicrosecondsPerMinute from until
+        divided false RowKey.MicrosecondsPerMinute MostBuckets from until
+
+    /// The same stretch in longer buckets, where so many figures of each would be too many cells.
+    [<CompiledName "Within">]
+    let within (slots: int) (axis: Axis) : Axis =
+        let most = MostCells / max 1 slots
+
+        if axis.Count <= most then
+            axis
+        else
+            divided axis.IsRaw (max second axis.Step) (min MostBuckets most) axis.From axis.To
 
 /// What a history is asked for.
 [<Struct>]
@@ -197,6 +216,13 @@ type internal NumberList(capacity: int) =
                 put ('0'B + byte (fraction / place))
                 fraction <- fraction % place
 
+    /// Adds a whole number.
+    member list.Whole(value: int64) =
+        let mutable written = 0
+        list.Separate()
+        Utf8Formatter.TryFormat(value, rest (), &written) |> ignore
+        length <- length + written
+
     /// The text of the list.
     member _.End() : ReadOnlySpan<byte> =
         put ']'B
@@ -213,17 +239,22 @@ type private Mapping =
         Throttle: int64[]
     }
 
-/// Collects samples or minutes along an axis, in the order of time, and writes them as the answer.
+/// Collects samples or minutes along an axis, in the order of time, and writes them as the answer. Where there are more devices than are
+/// shown, it is told which ones are; else it shows those that it comes across.
 [<Sealed>]
-type History(axis: Axis) =
+type History(axis: Axis, choice: DeviceChoice voption) =
     let labels = BottleneckLabel.All.Length
-    let mutable layout = Layout.empty
+
+    let mutable layout =
+        match choice with
+        | ValueSome choice -> choice.Devices
+        | ValueNone -> Layout.empty
 
     // In steps of each figure's scale, as minutes are kept and answers are given.
     let mutable spreads: Spread[][] =
-        Array.init (Series.slots Layout.empty) (fun _ -> Array.create axis.Count Spread.none)
+        Array.init (Series.slots layout) (fun _ -> Array.create axis.Count Spread.none)
 
-    let mutable throttle: int64[][] = [||]
+    let mutable throttle: int64[][] = Array.init layout.Gpus.Length (fun _ -> Array.zeroCreate axis.Count)
     let seconds: float[] = Array.zeroCreate (axis.Count * labels)
     // Of the newest sample of each label in each bucket: its verdict is put into words only where a run ends with it.
     let judged: BottleneckInputs[] = Array.zeroCreate (if axis.IsRaw then axis.Count * labels else 0)
@@ -237,10 +268,25 @@ type History(axis: Axis) =
     let minuteSeconds: float[] = Array.zeroCreate labels
     let numbers = NumberList axis.Count
     let mutable added = 0
+    let mutable mapped = 0
+    let mutable throttled = 0
+    let mutable isDelta = false
 
-    /// Makes room for the devices of a layout.
+    /// Makes room for another mapping: they are kept for as long as layouts are few, which they are but where somebody makes them up.
+    let room (slots: int) =
+        mapped <- mapped + slots
+
+        if mapped > History.MostMapped then
+            mapped <- slots
+            sampleMaps.Clear()
+            minuteMaps.Clear()
+
+    /// Makes room for the devices of a layout, unless it is settled which ones are shown.
     let widen (source: Layout) =
-        let joined = Rollup.joinLayouts layout source
+        let joined =
+            match choice with
+            | ValueSome _ -> layout
+            | ValueNone -> Rollup.joinLayouts layout source
 
         if not (obj.ReferenceEquals(joined, layout)) then
             let wider: Spread[][] = Array.zeroCreate (Series.slots joined)
@@ -275,6 +321,8 @@ type History(axis: Axis) =
             minuteMaps.Clear()
 
     let mapping (source: Layout) (slots: int[]) (factors: float[]) =
+        room slots.Length
+
         {
             Slots = slots
             Gpus = Rollup.gpuMap source layout
@@ -309,6 +357,7 @@ type History(axis: Axis) =
                 Array.map2 (fun slot scale -> if slot < 0 then 1.0 else scales[slot] / scale) source.Slots source.Scales
 
             let slots = source.Slots |> Array.map (fun slot -> if slot < 0 then -1 else places[slot])
+
             let map = mapping source.Layout slots factors
             minuteMaps[source] <- map
             map
@@ -318,6 +367,15 @@ type History(axis: Axis) =
             int ((at - axis.Start) / axis.Step)
         else
             added
+
+    /// Figures of the mappings that are kept at a time.
+    static member private MostMapped = 100_000
+
+    /// Runs of throttling that an answer has at most: their reasons are texts.
+    static member private MostThrottled = 5_000
+
+    /// Of devices as they come, which are not more than are shown.
+    new(axis: Axis) = History(axis, ValueNone)
 
     /// What there is to chart of one sample; samples come in the order of time. Where minutes are charted, it is one of those whose
     /// minute is not rolled up yet.
@@ -333,12 +391,14 @@ type History(axis: Axis) =
                 starts[bucket] <- point.At - int64 (point.Covers * 1e6)
 
             for slot in 0 .. map.Slots.Length - 1 do
-                let row = spreads[map.Slots[slot]]
-                row[bucket] <- Spread.add (point.Values[slot] * map.Factors[slot]) row[bucket]
+                if map.Slots[slot] >= 0 then
+                    let row = spreads[map.Slots[slot]]
+                    row[bucket] <- Spread.add (point.Values[slot] * map.Factors[slot]) row[bucket]
 
             for gpu in 0 .. map.Gpus.Length - 1 do
-                let row = throttle[map.Gpus[gpu]]
-                row[bucket] <- row[bucket] ||| point.Throttle[gpu]
+                if map.Gpus[gpu] >= 0 then
+                    let row = throttle[map.Gpus[gpu]]
+                    row[bucket] <- row[bucket] ||| point.Throttle[gpu]
 
             let place = bucket * labels + point.Label
 
@@ -377,8 +437,9 @@ type History(axis: Axis) =
                             Spread.join row[bucket] (Spread.map (fun steps -> steps * factor) known)
 
             for gpu in 0 .. map.Gpus.Length - 1 do
-                let row = throttle[map.Gpus[gpu]]
-                row[bucket] <- row[bucket] ||| map.Throttle[gpu]
+                if map.Gpus[gpu] >= 0 then
+                    let row = throttle[map.Gpus[gpu]]
+                    row[bucket] <- row[bucket] ||| map.Throttle[gpu]
 
             for label in 0 .. labels - 1 do
                 let place = bucket * labels + label
@@ -404,6 +465,45 @@ type History(axis: Axis) =
 
         writer.WriteRawValue(numbers.End(), true)
 
+    /// Whether sums of a row's differences come out exactly, in JavaScript's numbers too.
+    static member private IsExact(row: Spread[]) : bool =
+        row
+        |> Array.forall (fun spread ->
+            spread.Count = 0
+            || abs spread.Mean < 9.0e15 && abs spread.Min < 9.0e15 && abs spread.Max < 9.0e15)
+
+    /// A row of differences in whole steps, from each bucket that is known.
+    member private _.Differences(writer: Utf8JsonWriter, name: string, row: Spread[], difference: Spread -> int64) =
+        writer.WritePropertyName name
+        numbers.Start()
+
+        for spread in row do
+            if spread.Count = 0 then
+                numbers.Null()
+            else
+                numbers.Whole(difference spread)
+
+        writer.WriteRawValue(numbers.End(), true)
+
+    member private history.Deltas(writer: Utf8JsonWriter, scale: float, row: Spread[]) =
+        let steps (value: float) = int64 (Math.Round value)
+        let before = ref 0L
+        writer.WriteNumber("scale", int scale)
+
+        history.Differences(
+            writer,
+            "mean",
+            row,
+            fun spread ->
+                let difference = steps spread.Mean - before.Value
+                before.Value <- steps spread.Mean
+                difference
+        )
+
+        if axis.Step > 0L then
+            history.Differences(writer, "below", row, (fun spread -> steps spread.Mean - steps spread.Min))
+            history.Differences(writer, "above", row, (fun spread -> steps spread.Max - steps spread.Mean))
+
     member private history.Series(writer: Utf8JsonWriter, kinds: SeriesKind[], first: int) =
         writer.WriteStartObject "series"
 
@@ -411,11 +511,15 @@ type History(axis: Axis) =
             let kind = kinds[offset]
             let row = spreads[first + offset]
             writer.WriteStartObject kind.Name
-            history.Row(writer, "mean", kind.Scale, row, 0)
 
-            if axis.Step > 0L then
-                history.Row(writer, "min", kind.Scale, row, 1)
-                history.Row(writer, "max", kind.Scale, row, 2)
+            if isDelta && History.IsExact row then
+                history.Deltas(writer, kind.Scale, row)
+            else
+                history.Row(writer, "mean", kind.Scale, row, 0)
+
+                if axis.Step > 0L then
+                    history.Row(writer, "min", kind.Scale, row, 1)
+                    history.Row(writer, "max", kind.Scale, row, 2)
 
             writer.WriteEndObject()
 
@@ -504,7 +608,10 @@ type History(axis: Axis) =
         history.Series(writer, Series.gpu, Series.firstOfGpu layout position)
         writer.WriteStartArray "throttle"
 
-        for struct (first, last, bits) in history.Runs((fun bucket -> throttle[position][bucket]), 0L) do
+        let runs = history.Runs((fun bucket -> throttle[position][bucket]), 0L)
+
+        for struct (first, last, bits) in List.truncate (max 0 (History.MostThrottled - throttled)) runs do
+            throttled <- throttled + 1
             writer.WriteStartObject()
             writer.WriteString("from", History.Instant starts[first])
             writer.WriteString("to", History.Instant(history.EndOf last))
@@ -537,10 +644,21 @@ type History(axis: Axis) =
                 0.0
         )
 
+        writer.WriteNumber(
+            "devices_left_out",
+            match choice with
+            | ValueSome choice -> choice.LeftOut
+            | ValueNone -> 0
+        )
+
         writer.WriteStartArray "time"
 
+        let mutable before = 0L
+
         for at in times do
-            writer.WriteNumberValue((RowKey.instant at).ToUnixTimeMilliseconds())
+            let time = (RowKey.instant at).ToUnixTimeMilliseconds()
+            writer.WriteNumberValue(time - before)
+            before <- if isDelta then time else 0L
 
         writer.WriteEndArray()
         history.Series(writer, Series.machine, 0)
@@ -570,6 +688,11 @@ type History(axis: Axis) =
         writer.WriteEndArray()
         history.Bottlenecks writer
         writer.WriteEndObject()
+
+    /// The same with rows as differences, which compress to less: docs/dashboard-api.md.
+    member history.WriteDeltas(writer: Utf8JsonWriter, server: string) : unit =
+        isDelta <- true
+        history.Write(writer, server)
 
     /// Reads what a history is asked for from the query's texts; empty for what is not there.
     static member Range(minutes: string, until: string) : Result<HistoryRange, Refusal> =

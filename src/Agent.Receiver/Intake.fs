@@ -39,6 +39,10 @@ module Intake =
     /// A sample may be this far ahead of the receiver's clock.
     let furthestAhead: TimeSpan = TimeSpan.FromMinutes 5.0
 
+    /// So many warnings an answer has at most; the last of them says how many more there would be.
+    [<Literal>]
+    let MostWarnings = 20
+
     /// Keys count microseconds from here.
     let firstInstant: DateTimeOffset = DateTimeOffset(2000, 1, 1, 0, 0, 0, TimeSpan.Zero)
 
@@ -302,6 +306,8 @@ module Intake =
 
         member val Refusal: Refusal voption = ValueNone with get, set
         member val Warnings = ResizeArray<string>(0)
+        // Of what there would be to warn of, what is not put into words any more.
+        member val Unsaid = 0 with get, set
         member val CollectedAt: DateTimeOffset voption = ValueNone with get, set
         member val Machine = Schema.empty Schema.machine with get, set
         /// By the position in `lists`.
@@ -309,6 +315,22 @@ module Intake =
         member val HasSample = false with get, set
         member val AgentStart = 0 with get, set
         member val AgentEnd = 0 with get, set
+
+        /// Whether another warning is said, and not only counted.
+        member progress.HasRoom = progress.Warnings.Count < MostWarnings - 1
+
+        member progress.Warn(warning: string) =
+            if progress.HasRoom then
+                progress.Warnings.Add warning
+            else
+                progress.Unsaid <- progress.Unsaid + 1
+
+        /// What the answer says.
+        member progress.Said: string[] =
+            if progress.Unsaid = 0 then
+                progress.Warnings.ToArray()
+            else
+                [| yield! progress.Warnings; $"and {progress.Unsaid} more" |]
 
         member progress.Refuse(refusal: Refusal) =
             if progress.Refusal.IsNone then
@@ -363,7 +385,7 @@ module Intake =
     let private throttleIn (reader: byref<Utf8JsonReader>) (progress: Progress) : int64 =
         if reader.TokenType <> JsonTokenType.StartArray then
             if reader.TokenType <> JsonTokenType.Null then
-                progress.Warnings.Add $"{progress.Key}: expected an array, found {found &reader}; left out"
+                progress.Warn $"{progress.Key}: expected an array, found {found &reader}; left out"
                 reader.Skip()
 
             -1L
@@ -375,7 +397,14 @@ module Intake =
                 match textIn &reader &text with
                 | Good when throttleBits.ContainsKey(text.Trim()) -> mask <- mask ||| throttleBits[text.Trim()]
                 | _ ->
-                    progress.Warnings.Add $"{progress.Key}: {found &reader} is no known reason; left out"
+                    // A body may be full of them.
+                    progress.Warn(
+                        if progress.HasRoom then
+                            $"{progress.Key}: {found &reader} is no known reason; left out"
+                        else
+                            ""
+                    )
+
                     reader.Skip()
 
             mask
@@ -448,7 +477,7 @@ module Intake =
         | JsonTokenType.StartArray -> true
         | JsonTokenType.Null -> false
         | _ ->
-            progress.Warnings.Add $"{list}: expected an array, found {found &reader}; left out"
+            progress.Warn $"{list}: expected an array, found {found &reader}; left out"
             reader.Skip()
             false
 
@@ -468,7 +497,12 @@ module Intake =
 
                 // Not read, so that a body full of them costs no more than its bytes.
                 if position >= MostEntries then
-                    complaint <- $"{placeOf list position}: more than {MostEntries} entries"
+                    complaint <-
+                        if progress.HasRoom then
+                            $"{placeOf list position}: more than {MostEntries} entries"
+                        else
+                            "…"
+
                     reader.Skip()
                 else
                     let entry = entryIn &reader progress list position &complaint
@@ -483,8 +517,8 @@ module Intake =
                     else
                         entries.Add entry
 
-                if complaint <> "" && progress.Warnings.Count < 100 then
-                    progress.Warnings.Add(complaint + "; left out")
+                if complaint <> "" then
+                    progress.Warn(complaint + "; left out")
 
                 position <- position + 1
 
@@ -514,7 +548,7 @@ module Intake =
                         progress.Refuse(badSample $"{progress.Key}: {problem}")
                         reader.Skip()
         | _ ->
-            progress.Warnings.Add $"pressure: expected an object, found {found &reader}; left out"
+            progress.Warn $"pressure: expected an object, found {found &reader}; left out"
             reader.Skip()
 
     let private machineOwn = Schema.machine.Decimals.Length + Schema.machine.Integers.Length
@@ -580,7 +614,7 @@ module Intake =
             progress.AgentEnd <- int reader.BytesConsumed
         | JsonTokenType.Null -> ()
         | _ ->
-            progress.Warnings.Add $"agent: expected an object, found {found &reader}; left out"
+            progress.Warn $"agent: expected an object, found {found &reader}; left out"
             reader.Skip()
 
     /// True when the body's object has a member `sample`: else it is a bare sample. What is no JSON is found out by reading it.
@@ -690,7 +724,7 @@ module Intake =
                                     })
                         }
                     Agent = body.Slice(progress.AgentStart, progress.AgentEnd - progress.AgentStart)
-                    Warnings = progress.Warnings.ToArray()
+                    Warnings = progress.Said
                 }
 
     /// Reads one request body; `now` is the receiver's clock.

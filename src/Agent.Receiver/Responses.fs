@@ -129,31 +129,41 @@ module Responses =
             "gpu_count", Encode.int stored.Report.Gpus.Length
         |]
 
-    /// The answer to a sample that is on disk.
+    /// An answer to a sample has so many bytes at most.
+    [<Literal>]
+    let LongestAccepted = 16384
+
+    /// The answer to a sample that is on disk. Warnings that would make it too long are left out.
     [<CompiledName "Accepted">]
-    let accepted (server: Registration) (stored: StoredSample) (warnings: string[]) : byte[] =
+    let rec accepted (server: Registration) (stored: StoredSample) (warnings: string[]) : byte[] =
         let derived = stored.Derivation.Rates.Derived
         let bottleneck = stored.Derivation.Bottleneck
 
-        bytes (
-            Encode.object
-                [|
-                    "ok", Encode.bool true
-                    "server", Encode.object [| "slug", Encode.string server.Slug; "name", Encode.string server.Name |]
-                    "snapshot",
-                    Encode.object
-                        [|
-                            "id", Encode.int64 stored.Id
-                            "collected_at", instant stored.Report.CollectedAt
-                            "bottleneck", Encode.string bottleneck.Label.Name
-                            "cpu_usage_percent", numberOrNull (stored.Report.Machine.Decimal Schema.cpuUsage)
-                            "top_gpu_util_percent", numberOrNull derived.TopGpuUtilization
-                            "disk_util_percent", number derived.DiskUtilization
-                        |]
-                    if warnings.Length > 0 then
-                        "warnings", Encode.seq (Seq.map Encode.string warnings)
-                |]
-        )
+        let answer =
+            bytes (
+                Encode.object
+                    [|
+                        "ok", Encode.bool true
+                        "server", Encode.object [| "slug", Encode.string server.Slug; "name", Encode.string server.Name |]
+                        "snapshot",
+                        Encode.object
+                            [|
+                                "id", Encode.int64 stored.Id
+                                "collected_at", instant stored.Report.CollectedAt
+                                "bottleneck", Encode.string bottleneck.Label.Name
+                                "cpu_usage_percent", numberOrNull (stored.Report.Machine.Decimal Schema.cpuUsage)
+                                "top_gpu_util_percent", numberOrNull derived.TopGpuUtilization
+                                "disk_util_percent", number derived.DiskUtilization
+                            |]
+                        if warnings.Length > 0 then
+                            "warnings", Encode.seq (Seq.map Encode.string warnings)
+                    |]
+            )
+
+        if answer.Length > LongestAccepted && warnings.Length > 0 then
+            accepted server stored (Array.truncate (warnings.Length / 2) warnings)
+        else
+            answer
 
     let private figures (schema: Schema) (figures: Figures) : (string * JsonValue)[] =
         [|
@@ -430,6 +440,11 @@ module Responses =
     [<CompiledName "HistoryInto">]
     let historyInto (output: IBufferWriter<byte>) (server: string) (history: History) : unit =
         Encode.writeTo output false (fun writer -> history.Write(writer, server))
+
+    /// GET /api/metrics/history/ with form=delta
+    [<CompiledName "HistoryDeltasInto">]
+    let historyDeltasInto (output: IBufferWriter<byte>) (server: string) (history: History) : unit =
+        Encode.writeTo output false (fun writer -> history.WriteDeltas(writer, server))
 
     /// What is printed about a server on its line, in columns.
     [<CompiledName "Line">]

@@ -1,6 +1,7 @@
 namespace Agent.Receiver
 
 open System
+open System.Collections.Generic
 open Agent.Core
 
 /// What one figure did over a while.
@@ -100,6 +101,9 @@ type RollupBuilder(layout: Layout) =
     /// The devices of all points.
     member _.Layout = layout
 
+    /// How many points it has taken.
+    member _.Samples: int = samples
+
     /// Takes one more point.
     member _.Add(point: Point) : unit =
         samples <- samples + 1
@@ -125,13 +129,33 @@ type RollupBuilder(layout: Layout) =
 /// Putting samples together. Figures belong to devices, and devices come and go, hence the mapping of slots.
 [<RequireQualifiedAccess>]
 module Rollup =
+    /// Up to so many devices going through them is faster than a table, and usual; somebody may send hundreds.
+    [<Literal>]
+    let private Few = 32
+
+    /// Where a device stands in a list; -1 for nowhere.
+    let private placeIn (devices: 'a[]) : 'a -> int =
+        if devices.Length <= Few then
+            fun device -> Array.IndexOf(devices, device)
+        else
+            let places = Dictionary<'a, int>(devices.Length)
+
+            devices
+            |> Array.iteri (fun place device -> places.TryAdd(device, place) |> ignore)
+
+            fun device ->
+                match places.TryGetValue device with
+                | true, place -> place
+                | _ -> -1
+
     /// The layout of both together: what the first has, then what only the second has.
     let joinLayouts (one: Layout) (other: Layout) : Layout =
         if obj.ReferenceEquals(one, other) || one = other then
             one
         else
             let together (firsts: 'a[]) (seconds: 'a[]) =
-                Array.append firsts (seconds |> Array.filter (fun entry -> not (Array.contains entry firsts)))
+                let place = placeIn firsts
+                Array.append firsts (seconds |> Array.filter (fun entry -> place entry < 0))
 
             {
                 Disks = together one.Disks other.Disks
@@ -139,31 +163,28 @@ module Rollup =
                 Fans = together one.Fans other.Fans
             }
 
-    /// Where each slot of `source` lies in `target`, which has all its devices.
+    /// Where each slot of `source` lies in `target`; -1 for those of devices that it does not have.
     let slotMap (source: Layout) (target: Layout) : int[] =
         let map = Array.init (Series.slots source) id
 
-        let place (sourceFirst: int) (targetFirst: int) (length: int) =
-            for offset in 0 .. length - 1 do
-                map[sourceFirst + offset] <- targetFirst + offset
+        let place (sourceFirst: int -> int) (targetFirst: int -> int) (length: int) (devices: 'a[]) (others: 'a[]) =
+            let placeOf = placeIn others
 
-        source.Disks
-        |> Array.iteri (fun position device ->
-            place (Series.firstOfDisk position) (Series.firstOfDisk (Array.IndexOf(target.Disks, device))) Series.disk.Length)
+            devices
+            |> Array.iteri (fun position device ->
+                let there = placeOf device
 
-        source.Gpus
-        |> Array.iteri (fun position gpu ->
-            place (Series.firstOfGpu source position) (Series.firstOfGpu target (Array.IndexOf(target.Gpus, gpu))) Series.gpu.Length)
+                for offset in 0 .. length - 1 do
+                    map[sourceFirst position + offset] <- if there < 0 then -1 else targetFirst there + offset)
 
-        source.Fans
-        |> Array.iteri (fun position label ->
-            place (Series.firstOfFan source position) (Series.firstOfFan target (Array.IndexOf(target.Fans, label))) Series.fan.Length)
-
+        place Series.firstOfDisk Series.firstOfDisk Series.disk.Length source.Disks target.Disks
+        place (Series.firstOfGpu source) (Series.firstOfGpu target) Series.gpu.Length source.Gpus target.Gpus
+        place (Series.firstOfFan source) (Series.firstOfFan target) Series.fan.Length source.Fans target.Fans
         map
 
-    /// Where each GPU of `source` lies in `target`.
+    /// Where each GPU of `source` lies in `target`; -1 for nowhere.
     let gpuMap (source: Layout) (target: Layout) : int[] =
-        source.Gpus |> Array.map (fun gpu -> Array.IndexOf(target.Gpus, gpu))
+        source.Gpus |> Array.map (placeIn target.Gpus)
 
     /// Of no sample.
     let empty: Rollup =

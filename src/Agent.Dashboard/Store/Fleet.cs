@@ -15,15 +15,19 @@ internal sealed class Fleet
     /// <summary>The server of that slug, or null.</summary>
     public LiveServer? Find(string slug) => bySlug.GetValueOrDefault(slug);
 
-    /// <summary>Reads the registrations again and returns those of new servers. Removed ones are dropped.</summary>
-    public List<LiveServer> Reload(SqliteConnection connection)
+    /// <summary>
+    /// Reads the registrations again and returns those of new servers. Removed ones are dropped, and hasDropped says whether there was one.
+    /// </summary>
+    public List<LiveServer> Reload(SqliteConnection connection, out bool hasDropped)
     {
+        hasDropped = false;
         var added = new List<LiveServer>();
         var registered = Registrations.All(connection);
 
         foreach (var gone in bySlug.Keys.Except(registered.Select(static server => server.Registration.Slug)).ToArray())
         {
             bySlug.TryRemove(gone, out _);
+            hasDropped = true;
         }
 
         foreach (var (registration, agent) in registered)
@@ -38,6 +42,7 @@ internal sealed class Fleet
             }
             else
             {
+                hasDropped |= known is not null;
                 added.Add(bySlug[registration.Slug] = new LiveServer(registration, agent));
             }
         }

@@ -22,6 +22,12 @@ internal enum IngestResult
     /// <summary>Its token is not that of the server any more.</summary>
     WrongToken,
 
+    /// <summary>Its minute has as many samples as it may.</summary>
+    MinuteIsFull,
+
+    /// <summary>Its server has come with too many combinations of devices of late.</summary>
+    TooManyLayouts,
+
     /// <summary>The disk did not take it.</summary>
     Failed,
 }
@@ -52,6 +58,9 @@ internal sealed class IngestJob(
 
     /// <summary>The same as it is kept.</summary>
     public string Agent { get; } = agent;
+
+    /// <summary>What its server may still send; null for no limit.</summary>
+    public Quota? Quota { get; init; }
 
     /// <summary>As it is stored; null until then.</summary>
     public StoredSample? Stored => Held?.Stored;
@@ -88,9 +97,22 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
             return;
         }
 
+        if (!HasLayout(server, job))
+        {
+            job.Result = IngestResult.TooManyLayouts;
+            return;
+        }
+
+        var layout = server.Layout;
+
+        if (minutes.IsFull(server, job.Key, Series.slots(layout.Layout)))
+        {
+            job.Result = IngestResult.MinuteIsFull;
+            return;
+        }
+
         var derivation = DerivationModule.Between(
             Maybe.Of(previous?.Stored.Derivation.Measured), job.Measured);
-        var layout = LayoutOf(server, job.Report);
         var delay = (long)Math.Round((job.ReceivedAt - job.Report.CollectedAt).TotalMilliseconds);
         var label = DerivationModule.LabelCode(derivation);
         rows.Insert(job.Key, layout.Id, delay, label, job.Report);
@@ -196,14 +218,22 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
         minutes.Change(server, sample.Key);
     }
 
-    private (Layout Layout, int Id) LayoutOf(LiveServer server, Report report)
+    /// <summary>Makes the layout of a sample that of its server; false where that may not be added.</summary>
+    private bool HasLayout(LiveServer server, IngestJob job)
     {
-        if (server.Layout.Id < 0 || !LayoutModule.Fits(server.Layout.Layout, report))
+        if (server.Layout.Id >= 0 && LayoutModule.Fits(server.Layout.Layout, job.Report))
         {
-            var layout = LayoutModule.Of(report);
-            server.Layout = (layout, layouts.Identify(layout));
+            return true;
         }
 
-        return server.Layout;
+        var layout = LayoutModule.Of(job.Report);
+
+        if (layouts.Identify(layout, () => job.Quota?.TakesLayout() != false) is not { } id)
+        {
+            return false;
+        }
+
+        server.Layout = (layout, id);
+        return true;
     }
 }

@@ -4,13 +4,16 @@ using Microsoft.Data.Sqlite;
 namespace Agent.Dashboard.Store;
 
 /// <summary>
-/// Deletes the layouts that no row uses any more, of devices and servers that are gone: once a day it goes through all rows, some at a
-/// time. On the writer's thread, within its transaction.
+/// Deletes the layouts that no row uses any more, of devices and servers that are gone: a while after the start, once a day, and when a server
+/// was removed it goes through all rows, some at a time. On the writer's thread, within its transaction.
 /// </summary>
 internal sealed class LayoutSweep : IDisposable
 {
-    /// <summary>From one sweep to the next, and from the start to the first.</summary>
+    /// <summary>From one sweep to the next.</summary>
     public static readonly TimeSpan Period = TimeSpan.FromDays(1);
+
+    /// <summary>From the start to the first: one that is restarted every day has to sweep as well.</summary>
+    public static readonly TimeSpan FirstAfter = TimeSpan.FromMinutes(10);
 
     private const int StepRows = 500;
 
@@ -40,8 +43,11 @@ internal sealed class LayoutSweep : IDisposable
             .. from name in (string[])["sample", "minute"]
                select new Statement(connection, $"SELECT key, layout FROM {name} WHERE key > ?1 ORDER BY key LIMIT {StepRows}"),
         ];
-        next = clock.Elapsed + Period;
+        next = clock.Elapsed + FirstAfter;
     }
+
+    /// <summary>Makes the next sweep due, because rows are gone.</summary>
+    public void Hurry() => next = clock.Elapsed;
 
     /// <summary>Goes on for as long as <paramref name="goOn"/> says; true when there is more to do.</summary>
     public bool Run(ICollection<LiveServer> servers, Func<bool> goOn)
@@ -142,5 +148,7 @@ internal sealed class LayoutSweep : IDisposable
         used.Clear();
     }
 
-    private void UseThoseOf(ICollection<LiveServer> servers) => used.UnionWith(servers.Select(static server => server.Layout.Id));
+    /// <summary>Those of the newest samples. A server without samples has none, which is no layout in use.</summary>
+    private void UseThoseOf(ICollection<LiveServer> servers) =>
+        used.UnionWith(servers.Select(static server => server.Layout.Id).Where(static id => id >= 0));
 }

@@ -10,9 +10,15 @@ internal sealed class Layouts : IDisposable
 {
     private static readonly string CurrentFormat = FormatModule.ToText(FormatModule.current);
 
+    /// <summary>Layouts of so many devices together are held in memory, and texts of so many characters.</summary>
+    private const int MostDevices = 16384;
+    private const int MostText = 1 << 20;
+
     private readonly Dictionary<int, StoredLayout> byId = [];
     private readonly Dictionary<string, int> byText = new(StringComparer.Ordinal);
     private readonly Dictionary<int, Format> formats = [];
+    private int devices;
+    private int length;
     private readonly Statement find;
     private readonly Statement findFormat;
     private readonly Statement identify;
@@ -53,18 +59,43 @@ internal sealed class Layouts : IDisposable
             ? LayoutModule.Parse(text).Match(
                 known => StoredLayoutModule.Of(FormatOf(format), known), static _ => StoredLayoutModule.empty)
             : StoredLayoutModule.empty;
+        var held = layout.Layout.Disks.Length + layout.Layout.Gpus.Length + layout.Layout.Fans.Length + 1;
+
+        if (devices + held > MostDevices)
+        {
+            byId.Clear();
+            devices = 0;
+        }
+
+        devices += held;
         byId[id] = layout;
         return layout;
     }
 
     /// <summary>The number of a layout whose rows are written now; it is added if it is new. Within a transaction.</summary>
-    public int Identify(Layout layout)
+    public int Identify(Layout layout) => Identify(layout, static () => true) ?? 0;
+
+    /// <summary>The same, but null for one that is new where <paramref name="mayAdd"/> does not allow it.</summary>
+    public int? Identify(Layout layout, Func<bool> mayAdd)
     {
         var text = LayoutModule.ToText(layout);
 
         if (!byText.TryGetValue(text, out var id))
         {
-            byText[text] = id = Look(text);
+            if (Look(text) is { } known)
+            {
+                id = known;
+            }
+            else if (mayAdd())
+            {
+                id = Add(text);
+            }
+            else
+            {
+                return null;
+            }
+
+            Hold(text, id);
         }
 
         OnIdentified?.Invoke(id);
@@ -76,6 +107,8 @@ internal sealed class Layouts : IDisposable
     {
         byId.Clear();
         byText.Clear();
+        devices = 0;
+        length = 0;
     }
 
     /// <inheritdoc/>
@@ -88,21 +121,32 @@ internal sealed class Layouts : IDisposable
         addFormat.Dispose();
     }
 
-    private int Look(string text)
+    private void Hold(string text, int id)
     {
-        identify.Bind(1, text).Bind(2, CurrentFormat);
-        var known = identify.Step();
-        var id = (int)identify.Integer(0);
-        identify.Reset();
-
-        if (!known)
+        if (length + text.Length > MostText)
         {
-            addFormat.Bind(1, CurrentFormat).Run();
-            add.Bind(1, text).Bind(2, CurrentFormat).Step();
-            id = (int)add.Integer(0);
-            add.Reset();
+            byText.Clear();
+            length = 0;
         }
 
+        length += text.Length;
+        byText[text] = id;
+    }
+
+    private int? Look(string text)
+    {
+        identify.Bind(1, text).Bind(2, CurrentFormat);
+        int? id = identify.Step() ? (int)identify.Integer(0) : null;
+        identify.Reset();
+        return id;
+    }
+
+    private int Add(string text)
+    {
+        addFormat.Bind(1, CurrentFormat).Run();
+        add.Bind(1, text).Bind(2, CurrentFormat).Step();
+        var id = (int)add.Integer(0);
+        add.Reset();
         return id;
     }
 

@@ -62,6 +62,9 @@ internal sealed class LiveServer
     /// <summary>Of the dirty ones those that are rolled up as their samples come.</summary>
     public OpenMinutes OpenMinutes { get; } = new();
 
+    /// <summary>How many samples the dirty ones have, as far as they were counted.</summary>
+    public Dictionary<long, int> Counted { get; } = [];
+
     /// <summary>Samples before this may have been pruned, in microseconds.</summary>
     public long PrunedUntil { get; set; }
 
@@ -134,6 +137,7 @@ internal sealed class LiveServer
         recent.Clear();
         Layout = (LayoutModule.empty, -1);
         Dirty.Clear();
+        Counted.Clear();
         OpenMinutes.Clear();
     }
 

@@ -36,6 +36,28 @@ internal sealed class Minutes : IDisposable
         deleteSamples = new Statement(connection, "DELETE FROM sample WHERE key >= ?1 AND key < ?2");
     }
 
+    /// <summary>Whether a minute has as many samples as it may, of so many figures each; else one is about to come.</summary>
+    public bool IsFull(LiveServer server, long key, int slots)
+    {
+        var minute = MinuteOf(key);
+        var most = ServerLimitsModule.MostOfMinute(slots);
+
+        if (server.OpenMinutes.Find(minute) is { } open)
+        {
+            server.Counted[minute] = open.Builder.Samples + 1;
+            return open.Builder.Samples >= most;
+        }
+
+        if (!server.Counted.TryGetValue(minute, out var count))
+        {
+            var start = minute * RowKey.MicrosecondsPerMinute;
+            count = rows.Count(RowKey.Sample(server.Id, start), RowKey.Sample(server.Id, start + RowKey.MicrosecondsPerMinute));
+        }
+
+        server.Counted[minute] = count + 1;
+        return count >= most;
+    }
+
     /// <summary>Takes a sample that was stored just now, with the keys of its neighbours in time.</summary>
     public void Take(LiveServer server, long key, Layout layout, Point point, (long? Previous, long? Next) neighbours)
     {
@@ -176,6 +198,7 @@ internal sealed class Minutes : IDisposable
 
         unmark.Bind(1, key).Run();
         server.Dirty.Remove(minute);
+        server.Counted.Remove(minute);
     }
 
     private bool HasLate(LiveServer server, long minute, long now)

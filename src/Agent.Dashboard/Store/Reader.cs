@@ -1,15 +1,22 @@
 using Agent.Receiver;
 using Microsoft.Data.Sqlite;
+using Microsoft.FSharp.Core;
 
 namespace Agent.Dashboard.Store;
 
 /// <summary>Reads histories over a connection of its own. Not safe for several threads; <see cref="Readers"/> lends them out.</summary>
 internal sealed class Reader : IDisposable
 {
+    /// <summary>So many rows are looked into to see which devices are busy, the samples among them of so many microseconds.</summary>
+    private const int MostLookedInto = 200;
+    private const long LookedAt = 5 * RowKey.MicrosecondsPerMinute;
+
     private readonly SqliteConnection connection;
     private readonly Layouts layouts;
     private readonly SampleRows rows;
     private readonly Statement minutes;
+    private readonly Statement minuteLayouts;
+    private readonly Statement sampleLayouts;
     private readonly Statement dirty;
     private readonly Statement prunedUntil;
 
@@ -22,13 +29,17 @@ internal sealed class Reader : IDisposable
         rows = new SampleRows(connection, layouts);
         minutes = new Statement(
             connection, "SELECT key, layout, figures FROM minute WHERE key >= ?1 AND key <= ?2 ORDER BY key");
+        minuteLayouts = new Statement(connection, "SELECT layout FROM minute WHERE key >= ?1 AND key < ?2");
+        sampleLayouts = new Statement(connection, "SELECT layout FROM sample WHERE key >= ?1 AND key < ?2");
         dirty = new Statement(connection, "SELECT key FROM dirty_minute WHERE key >= ?1 AND key <= ?2 ORDER BY key");
         prunedUntil = new Statement(connection, "SELECT pruned_until FROM server WHERE id = ?1");
     }
 
     /// <summary>What there is of a server between two instants, in microseconds; <paramref name="now"/> by the receiver's clock.</summary>
     /// <exception cref="SqliteException">It cannot be read.</exception>
-    public History Read(int server, long from, long until, long now)
+    /// <exception cref="WorkLimitException">It takes longer than the limit, if there is one.</exception>
+    /// <exception cref="OperationCanceledException">Nobody waits any more.</exception>
+    public History Read(int server, long from, long until, long now, WorkLimit? limit = null)
     {
         // One view of the database for all that follows.
         Database.Execute(connection, "BEGIN");
@@ -36,15 +47,22 @@ internal sealed class Reader : IDisposable
         try
         {
             var axis = Axis(server, from, until, now);
-            var history = new History(axis);
+            var first = RowKey.Minute(server, RowKey.MinuteAt(axis.From));
+            var last = RowKey.Minute(server, RowKey.MinuteAt(axis.To));
+            var waiting = axis.IsRaw ? [] : Dirty(first, last);
+            List<(long First, long Past)> spans = axis.IsRaw
+                ? [(RowKey.Sample(server, axis.From), RowKey.Sample(server, axis.To + 1))]
+                : [.. Spans(server, waiting)];
+            var history = Prepare(axis, spans, (first, last), limit);
 
-            if (axis.IsRaw)
+            if (!axis.IsRaw)
             {
-                AddSamples(history, RowKey.Sample(server, axis.From), RowKey.Sample(server, axis.To + 1));
+                AddMinutes(history, server, (first, last), waiting, limit);
             }
-            else
+
+            foreach (var span in spans)
             {
-                AddMinutes(history, server, axis);
+                AddSamples(history, span, limit);
             }
 
             return history;
@@ -66,6 +84,8 @@ internal sealed class Reader : IDisposable
     public void Dispose()
     {
         minutes.Dispose();
+        minuteLayouts.Dispose();
+        sampleLayouts.Dispose();
         dirty.Dispose();
         prunedUntil.Dispose();
         rows.Dispose();
@@ -78,33 +98,133 @@ internal sealed class Reader : IDisposable
             ? AxisModule.OfSamples(from, until, rows.Count(RowKey.Sample(server, from), RowKey.Sample(server, until + 1)))
             : AxisModule.OfMinutes(from, until);
 
-    private void AddSamples(History history, long first, long past)
+    /// <summary>A history with room for the devices of these rows, or for the busiest of them where they are too many.</summary>
+    private History Prepare(Axis axis, List<(long First, long Past)> spans, (long First, long Last) range, WorkLimit? limit)
     {
-        foreach (var row in rows.Derived(first, past))
+        var census = new DeviceCensus();
+
+        foreach (var (first, past) in spans)
         {
+            See(census, sampleLayouts.Bind(1, first).Bind(2, past), limit);
+        }
+
+        if (!axis.IsRaw)
+        {
+            See(census, minuteLayouts.Bind(1, range.First).Bind(2, range.Last + 1), limit);
+        }
+
+        if (census.Count <= AxisModule.MostDevices)
+        {
+            return new History(AxisModule.Within(census.Slots, axis));
+        }
+
+        Look(census, axis, spans, range, limit);
+        var choice = census.Choose(AxisModule.MostDevices);
+        return new History(
+            AxisModule.Within(Series.slots(choice.Devices), axis), FSharpValueOption<DeviceChoice>.NewValueSome(choice));
+    }
+
+    /// <summary>Counts the devices of the rows that a statement gives the layouts of.</summary>
+    private void See(DeviceCensus census, Statement rows, WorkLimit? limit)
+    {
+        var counts = new Dictionary<int, int>();
+
+        try
+        {
+            while (rows.Step())
+            {
+                var layout = (int)rows.Integer(0);
+                counts[layout] = counts.GetValueOrDefault(layout) + 1;
+            }
+        }
+        finally
+        {
+            rows.Reset();
+        }
+
+        foreach (var (layout, count) in counts)
+        {
+            limit?.Check();
+            census.See(layouts.Find(layout).Layout, count);
+        }
+    }
+
+    /// <summary>Looks into some rows to see which devices are used: some of the newest samples, or minutes all along the range.</summary>
+    private void Look(
+        DeviceCensus census, Axis axis, List<(long First, long Past)> spans, (long First, long Last) range, WorkLimit? limit)
+    {
+        if (axis.IsRaw)
+        {
+            var (first, past) = spans[0];
+
+            foreach (var row in rows.Derived(Math.Max(first, past - LookedAt), past).Take(MostLookedInto))
+            {
+                limit?.Check();
+                census.Look(row.Row.Layout, row.Point.Values);
+            }
+
+            return;
+        }
+
+        var stride = Math.Max(1, (range.Last - range.First) / MostLookedInto);
+        minutes.Bind(1, range.First).Bind(2, range.Last);
+
+        try
+        {
+            while (minutes.Step())
+            {
+                if (minutes.Integer(0) % stride == 0)
+                {
+                    limit?.Check();
+                    var stored = layouts.Find((int)minutes.Integer(1));
+                    var rollup = RollupModule.Unpack(stored, minutes.Bytes(2));
+                    census.Look(stored.Layout, Array.ConvertAll(rollup.Spreads, static spread => spread.Mean));
+                }
+            }
+        }
+        finally
+        {
+            minutes.Reset();
+        }
+    }
+
+    private void AddSamples(History history, (long First, long Past) span, WorkLimit? limit)
+    {
+        foreach (var row in rows.Derived(span.First, span.Past))
+        {
+            limit?.Check();
             history.Add(row.Row.Layout, row.Point, row.Inputs);
         }
     }
 
-    private void AddMinutes(History history, int server, Axis axis)
+    private void AddMinutes(History history, int server, (long First, long Last) range, HashSet<long> waiting, WorkLimit? limit)
     {
-        var first = RowKey.Minute(server, RowKey.MinuteAt(axis.From));
-        var last = RowKey.Minute(server, RowKey.MinuteAt(axis.To));
-        var waiting = Dirty(first, last);
         var pruned = RowKey.Minute(server, RowKey.MinuteAt(PrunedUntil(server)));
-        minutes.Bind(1, first).Bind(2, last);
+        minutes.Bind(1, range.First).Bind(2, range.Last);
 
-        while (minutes.Step())
+        try
         {
-            var key = minutes.Integer(0);
-
-            // Of a minute that has changed since the samples themselves are read. Those of long ago are gone, but for what came late.
-            if (key < pruned || !waiting.Contains(key))
+            while (minutes.Step())
             {
-                history.Add(RowKey.MinuteOf(key), layouts.Find((int)minutes.Integer(1)), minutes.Bytes(2));
+                var key = minutes.Integer(0);
+
+                // Of a minute that has changed since the samples themselves are read. Those of long ago are gone, but for what came late.
+                if (key < pruned || !waiting.Contains(key))
+                {
+                    limit?.Check();
+                    history.Add(RowKey.MinuteOf(key), layouts.Find((int)minutes.Integer(1)), minutes.Bytes(2));
+                }
             }
         }
+        finally
+        {
+            minutes.Reset();
+        }
+    }
 
+    /// <summary>Where the samples of the minutes that are not rolled up lie: one span for all that follow each other.</summary>
+    private static IEnumerable<(long First, long Past)> Spans(int server, HashSet<long> waiting)
+    {
         foreach (var key in waiting)
         {
             // One look for the neighbour before, then on through all minutes in a row.
@@ -117,7 +237,7 @@ internal sealed class Reader : IDisposable
                     past++;
                 }
 
-                AddSamples(history, FirstSample(server, key), FirstSample(server, past));
+                yield return (FirstSample(server, key), FirstSample(server, past));
             }
         }
     }

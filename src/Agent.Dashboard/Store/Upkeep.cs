@@ -102,6 +102,9 @@ internal sealed class Upkeep : IDisposable
         return sweep.Run(servers, HasTime);
     }
 
+    /// <summary>Deletes layouts soon that no row uses any more, because a server is gone.</summary>
+    public void SweepSoon() => sweep.Hurry();
+
     /// <summary>Up to when samples of a server may be gone, in microseconds.</summary>
     public long PrunedUntil(int server)
     {

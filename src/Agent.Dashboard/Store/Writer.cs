@@ -287,12 +287,14 @@ internal sealed class Writer : IDisposable
     /// <summary>One go of the upkeep; true when there is more to do.</summary>
     private bool Maintain()
     {
-        var servers = Fleet.All;
+        ICollection<LiveServer> servers = [];
         var hasMore = false;
         var good = Try(() =>
         {
             begin.Run();
             ReloadIfChanged();
+            // Not those that were removed just now: rows of theirs would be written again.
+            servers = Fleet.All;
             hasMore = upkeep.Run(servers, AreSamplesWaiting);
             commit.Run();
         });
@@ -361,9 +363,16 @@ internal sealed class Writer : IDisposable
 
     private void Reload()
     {
-        foreach (var server in Fleet.Reload(connection))
+        var added = Fleet.Reload(connection, out var hasDropped);
+
+        foreach (var server in added)
         {
             Load(server);
+        }
+
+        if (hasDropped)
+        {
+            upkeep.SweepSoon();
         }
     }
 

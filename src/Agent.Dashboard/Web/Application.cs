@@ -19,6 +19,7 @@ internal static class Application
         Sessions? sessions,
         Writer writer,
         Readers readers,
+        Histories histories,
         string version,
         AgentClock clock,
         Action<string> complain)
@@ -30,42 +31,56 @@ internal static class Application
             ContentRootPath = AppContext.BaseDirectory,
         });
 
-        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => Configure(kestrel, settings.Listen));
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => Configure(kestrel, settings));
 
         // A build leaves the files where they are and lists them; a published tree has them in wwwroot.
         StaticWebAssetsLoader.UseStaticWebAssets(builder.Environment, builder.Configuration);
         builder.Services.AddRoutingCore();
+        // Answers hold no secret beside what somebody from outside could choose, so that their length tells nothing over TLS.
+        builder.Services.AddResponseCompression(static options =>
+        {
+            options.EnableForHttps = true;
+            options.MimeTypes = ["application/json", "text/html", "text/plain", "text/css", "text/javascript", "image/svg+xml"];
+        });
         builder.Services.Configure<HostOptions>(static options => options.ShutdownTimeout = TimeSpan.FromSeconds(5));
 
         var app = builder.Build();
-        var hub = new Hub();
+        var hub = new Hub(clock);
         writer.OnStored = hub.Tell;
         writer.OnRegistrations = hub.TellRegistrations;
         app.Lifetime.ApplicationStopping.Register(hub.Close);
 
+        app.UseResponseCompression();
         app.Use((context, next) => Survive(context, next, complain));
         app.Use((context, next) => new Guard(sessions, settings.ProxyUserHeader).Handle(context, next));
-        Map(app, settings, sessions, writer, readers, hub, version, clock);
+        Map(app, settings, sessions, writer, readers, histories, hub, version, clock);
         return app;
     }
 
-    private static void Configure(KestrelServerOptions kestrel, ListenAddress listen)
+    private static void Configure(KestrelServerOptions kestrel, ServeSettings settings)
     {
         kestrel.AddServerHeader = false;
         // A token that is no ASCII is a wrong token, not a bad request without a word.
         kestrel.RequestHeaderEncodingSelector = static _ => System.Text.Encoding.Latin1;
-        kestrel.Limits.MaxConcurrentConnections = 4096;
+        kestrel.Limits.MaxConcurrentConnections = ConnectionLimit.All;
         kestrel.Limits.MaxRequestHeadersTotalSize = 16384;
+        kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(15);
+        // The deadline of a body: ten seconds, and more where it is large and comes at the pace of a slow line.
+        kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(bytesPerSecond: 8192, gracePeriod: TimeSpan.FromSeconds(10));
+        kestrel.Limits.MinResponseDataRate = new MinDataRate(bytesPerSecond: 2048, gracePeriod: TimeSpan.FromSeconds(10));
         // Each endpoint has a limit of its own, and an answer that says so.
         kestrel.Limits.MaxRequestBodySize = null;
 
+        var listen = settings.Listen;
+        var limit = new ConnectionLimit(settings.AddressConnections);
+
         if (listen.Address is { IsValueSome: true, Value: var address })
         {
-            kestrel.Listen(address, listen.Port);
+            kestrel.Listen(address, listen.Port, limit.On);
         }
         else
         {
-            kestrel.ListenLocalhost(listen.Port);
+            kestrel.ListenLocalhost(listen.Port, limit.On);
         }
     }
 
@@ -75,6 +90,7 @@ internal static class Application
         Sessions? sessions,
         Writer writer,
         Readers readers,
+        Histories histories,
         Hub hub,
         string version,
         AgentClock clock)
@@ -82,17 +98,22 @@ internal static class Application
         var files = app.Environment.WebRootFileProvider;
         var pages = new Pages(files);
         var ingests = new IngestFigures();
-        var reads = new ReadEndpoints(writer, readers, version, settings.RetentionDays, sessions is not null, clock);
+        var assets = new Assets(files);
+        var limits = ServerLimitsModule.Of(settings.ServerSamples, settings.ServerKibibytes, settings.ServerDevices);
+        var quotas = new Quotas(limits, clock);
+        bool MayLook(HttpContext context) => sessions is null || sessions.Has(context.Request);
+        var reads = new ReadEndpoints(writer, histories, version, settings.RetentionDays, sessions is not null, clock);
         var own = new OwnEndpoints(writer, readers, hub, ingests, version, clock);
 
-        app.UseStaticFiles(Pages.Options(files));
+        app.Use(assets.Choose);
+        app.UseStaticFiles(assets.Options);
         app.UseRouting();
-        app.Map(IngestEndpoint.Route, new IngestEndpoint(writer, ingests, clock).Handle);
+        app.Map(IngestEndpoint.Route, new IngestEndpoint(writer, ingests, quotas, clock).Handle);
         Get(app, "/api", reads.Root);
         Get(app, "/api/servers", reads.Servers);
         Get(app, "/api/metrics/latest", reads.Latest);
         Get(app, "/api/metrics/history", reads.Metrics);
-        Get(app, "/api/events", new EventsEndpoint(hub, writer, clock).Handle);
+        Get(app, "/api/events", new EventsEndpoint(hub, writer, MayLook, settings.AddressStreams).Handle);
         Get(app, "/healthz", own.Health);
         Get(app, "/metrics", own.Metrics);
         app.Map("/", pages.Index);

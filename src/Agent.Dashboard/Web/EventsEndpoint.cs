@@ -5,15 +5,19 @@ using Agent.Dashboard.Store;
 namespace Agent.Dashboard.Web;
 
 /// <summary>GET /api/events/: server-sent events, as the HTML standard has them (9.2).</summary>
-internal sealed class EventsEndpoint(Hub hub, Writer writer, AgentClock clock)
+/// <param name="hub">Tells what there is to tell.</param>
+/// <param name="writer">Knows the servers.</param>
+/// <param name="mayLook">Whether whoever asked may still look: a stream ends with its session.</param>
+/// <param name="ofAddress">So many streams an address may have.</param>
+internal sealed class EventsEndpoint(Hub hub, Writer writer, Func<HttpContext, bool> mayLook, int ofAddress)
 {
     /// <summary>So many may listen.</summary>
     private const int MostListeners = 200;
 
-    private static readonly TimeSpan Heartbeat = TimeSpan.FromSeconds(15);
     private static readonly byte[] Comment = ":\n\n"u8.ToArray();
     private static readonly byte[] Gap = "event: gap\ndata: {}\n\n"u8.ToArray();
-    private static readonly byte[] Servers = "event: servers\ndata: {}\n\n"u8.ToArray();
+
+    private readonly AddressShares shares = new(MostListeners, ofAddress);
 
     /// <summary>Tells a client until it goes, or the dashboard stops.</summary>
     public async Task Handle(HttpContext context)
@@ -32,13 +36,30 @@ internal sealed class EventsEndpoint(Hub hub, Writer writer, AgentClock clock)
             return;
         }
 
-        if (hub.Count >= MostListeners)
+        var owner = AddressShares.Owner(context.Connection.RemoteIpAddress);
+
+        if (!shares.TryTake(owner))
         {
             context.Response.Headers.RetryAfter = "30";
-            await context.Refuse(StatusCodes.Status503ServiceUnavailable, "Too many listen already.", $"at most {MostListeners}");
+            await context.Refuse(
+                StatusCodes.Status503ServiceUnavailable,
+                "Too many listen already.",
+                $"at most {MostListeners}, and {ofAddress} of one address (--address-streams)");
             return;
         }
 
+        try
+        {
+            await Listen(context, slug);
+        }
+        finally
+        {
+            shares.Return(owner);
+        }
+    }
+
+    private async Task Listen(HttpContext context, string slug)
+    {
         context.Response.ContentType = "text/event-stream";
         context.Response.Headers.CacheControl = "no-store";
         // For proxies that would wait for more.
@@ -70,21 +91,9 @@ internal sealed class EventsEndpoint(Hub hub, Writer writer, AgentClock clock)
     {
         var news = listener.News.Reader;
 
-        while (true)
+        // The heartbeat of the hub wakes it up at the latest.
+        while (await news.WaitToReadAsync(context.RequestAborted) && mayLook(context))
         {
-            var more = news.WaitToReadAsync(context.RequestAborted).AsTask();
-
-            while (await Task.WhenAny(more, Pause(context.RequestAborted)) != more)
-            {
-                context.RequestAborted.ThrowIfCancellationRequested();
-                await Write(context, Comment);
-            }
-
-            if (!await more)
-            {
-                return;
-            }
-
             if (listener.HasLost())
             {
                 await Write(context, Gap);
@@ -92,20 +101,14 @@ internal sealed class EventsEndpoint(Hub hub, Writer writer, AgentClock clock)
 
             while (news.TryRead(out var next))
             {
-                await Write(context, Event(next));
+                await Write(context, next.Bytes);
             }
         }
     }
 
-    private Task Pause(CancellationToken stop) => Task.Delay(clock.ToReal(Heartbeat), clock, stop);
-
-    private static byte[] Event(News news)
+    /// <summary>The event about a sample.</summary>
+    public static byte[] Event(LiveServer server, HeldSample sample)
     {
-        if (news is not { Server: { } server, Sample: { } sample })
-        {
-            return Servers;
-        }
-
         var stored = sample.Stored;
         var point = PointModule.Of(
             sample.Layout, stored.Report, stored.Derivation.Rates, DerivationModule.LabelCode(stored.Derivation));

@@ -4,8 +4,14 @@ using Agent.Dashboard.Store;
 
 namespace Agent.Dashboard.Web;
 
-/// <summary>A message to listeners: a sample, or, without one, that registrations have changed.</summary>
-internal readonly record struct News(LiveServer? Server, HeldSample? Sample);
+/// <summary>A message to listeners: an event as it is sent, made when the first of them needs it.</summary>
+internal sealed class News(Func<byte[]> make)
+{
+    private byte[]? bytes;
+
+    /// <summary>The bytes. Two listeners that ask at the same time make them twice, which does no harm.</summary>
+    public byte[] Bytes => bytes ??= make();
+}
 
 /// <summary>Somebody who listens. Whoever is too slow loses what is oldest, and can see that.</summary>
 internal sealed class Listener
@@ -36,7 +42,15 @@ internal sealed class Listener
 /// <summary>Tells everyone who listens of new samples. Never waits for any of them.</summary>
 internal sealed class Hub
 {
+    private static readonly TimeSpan Heartbeat = TimeSpan.FromSeconds(15);
+    private static readonly News Comment = new(static () => [.. ":\n\n"u8]);
+    private static readonly News Servers = new(static () => [.. "event: servers\ndata: {}\n\n"u8]);
+
     private readonly ConcurrentDictionary<Listener, bool> listeners = new();
+    private readonly ITimer heartbeat;
+
+    /// <summary>Begins to beat: one timer for all who listen.</summary>
+    public Hub(TimeProvider clock) => heartbeat = clock.CreateTimer(_ => Tell(Comment), null, Heartbeat, Heartbeat);
 
     /// <summary>How many listen.</summary>
     public int Count => listeners.Count;
@@ -60,30 +74,36 @@ internal sealed class Hub
             return;
         }
 
+        var news = new News(() => EventsEndpoint.Event(server, sample));
+
         foreach (var (listener, _) in listeners)
         {
             if (listener.Server is null || listener.Server == server.Registration.Slug)
             {
-                listener.News.Writer.TryWrite(new News(server, sample));
+                listener.News.Writer.TryWrite(news);
             }
         }
     }
 
     /// <summary>Tells that registrations have changed.</summary>
-    public void TellRegistrations()
-    {
-        foreach (var (listener, _) in listeners)
-        {
-            listener.News.Writer.TryWrite(default);
-        }
-    }
+    public void TellRegistrations() => Tell(Servers);
 
     /// <summary>Ends all that listen.</summary>
     public void Close()
     {
+        heartbeat.Dispose();
+
         foreach (var (listener, _) in listeners)
         {
             listener.News.Writer.TryComplete();
+        }
+    }
+
+    private void Tell(News news)
+    {
+        foreach (var (listener, _) in listeners)
+        {
+            listener.News.Writer.TryWrite(news);
         }
     }
 }

@@ -5,7 +5,7 @@ using Agent.Dashboard.Store;
 namespace Agent.Dashboard.Web;
 
 /// <summary>POST /api/ingest/servers/{slug}/metrics/: takes one sample, and answers when it is on disk.</summary>
-internal sealed class IngestEndpoint(Writer writer, IngestFigures figures, AgentClock clock)
+internal sealed class IngestEndpoint(Writer writer, IngestFigures figures, Quotas quotas, AgentClock clock)
 {
     /// <summary>The path, for the router.</summary>
     public const string Route = "/api/ingest/servers/{slug}/metrics";
@@ -13,6 +13,12 @@ internal sealed class IngestEndpoint(Writer writer, IngestFigures figures, Agent
     private const string UnknownServer = "Unknown server.";
     private const string DisabledServer = "Server is disabled.";
     private const string InvalidToken = "Invalid ingest token.";
+
+    /// <summary>Seconds after which a body may come again for which there was no room, and a combination of devices.</summary>
+    private const int BodyRetry = 1;
+    private const int LayoutRetry = 60;
+
+    private readonly BodyShares bodies = new();
 
     /// <summary>Handles a request.</summary>
     public async Task Handle(HttpContext context)
@@ -55,52 +61,96 @@ internal sealed class IngestEndpoint(Writer writer, IngestFigures figures, Agent
             }
         }
 
-        using var body = await RequestBody.Read(context);
+        var quota = quotas.Of(server!);
+
+        if (quota.Admit() is { Ticks: > 0 } wait)
+        {
+            var seconds = AllowanceModule.RetryAfter(wait);
+            await TooMany(context, seconds, $"this server has sent more than it may; again in {seconds} s (--server-samples, --server-kilobytes)");
+            return;
+        }
+
+        try
+        {
+            if (await Read(context, server!, quota, token) is (var job, var warnings))
+            {
+                await Store(context, job, warnings);
+            }
+        }
+        finally
+        {
+            quota.Leave();
+        }
+    }
+
+    private static Task TooMany(HttpContext context, int seconds, string detail)
+    {
+        context.Response.Headers.RetryAfter = seconds.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        return context.Refuse(StatusCodes.Status429TooManyRequests, "Too many samples.", detail);
+    }
+
+    /// <summary>The sample in a request's body, and what is said of it; null, and answered, where there is none. The body is not kept.</summary>
+    private async Task<(IngestJob Job, string[] Warnings)?> Read(HttpContext context, LiveServer server, Quota quota, byte[] token)
+    {
+        using var body = await RequestBody.Read(context, bodies, server.Registration.Slug);
+
+        if (body.Status == StatusCodes.Status429TooManyRequests)
+        {
+            await TooMany(context, BodyRetry, body.Detail);
+            return null;
+        }
 
         if (body.Status != StatusCodes.Status200OK)
         {
             await context.Refuse(body.Status, body.Error, body.Detail);
-            return;
+            return null;
         }
 
-        await Store(context, server!, token, body);
-    }
-
-    private async Task Store(HttpContext context, LiveServer server, byte[] token, RequestBody body)
-    {
+        quota.Charge(body.Length);
         var now = clock.GetUtcNow();
         var read = IntakeModule.Read(body.Bytes, now);
 
         if (!read.IsOk)
         {
             await context.Json(StatusCodes.Status400BadRequest, Responses.Refused(read.ErrorValue));
-            return;
+            return null;
         }
 
         var intake = read.ResultValue;
-        var job = Job(server, token, intake, now);
+        var (report, leftOut) = quota.Keep(intake.Report);
+        string[] warnings = leftOut == 0
+            ? intake.Warnings
+            : [$"{leftOut} new devices left out: more than are known of one server at a time (--server-devices)", .. intake.Warnings.Take(IntakeModule.MostWarnings - 1)];
+        return (Job(server, quota, token, intake, report, now), warnings);
+    }
+
+    private async Task Store(HttpContext context, IngestJob job, string[] warnings)
+    {
         var result = await writer.Store(job);
 
         await (result switch
         {
             IngestResult.Stored or IngestResult.Known =>
-                context.Json(StatusCodes.Status200OK, Responses.Accepted(server.Registration, job.Stored!, intake.Warnings)),
+                context.Json(StatusCodes.Status200OK, Responses.Accepted(job.Server.Registration, job.Stored!, warnings)),
             IngestResult.Gone => context.Refuse(StatusCodes.Status404NotFound, UnknownServer),
             IngestResult.Disabled => context.Refuse(StatusCodes.Status403Forbidden, DisabledServer),
             IngestResult.WrongToken => context.Refuse(StatusCodes.Status401Unauthorized, InvalidToken),
+            IngestResult.MinuteIsFull => context.Refuse(
+                StatusCodes.Status400BadRequest, "Sample is one too many.", "its minute has as many samples as are kept of one"),
+            IngestResult.TooManyLayouts => TooMany(context, LayoutRetry, "this server comes with new combinations of devices too often"),
             _ => context.Refuse(
                 StatusCodes.Status503ServiceUnavailable, "The sample cannot be stored.", "the database cannot be written to now"),
         });
     }
 
-    private static IngestJob Job(LiveServer server, byte[] token, Intake intake, DateTimeOffset now)
+    private static IngestJob Job(LiveServer server, Quota quota, byte[] token, Intake intake, Report report, DateTimeOffset now)
     {
         var agent = intake.Agent.Span;
         var isNews = agent.Length > 0 && !server.SaysTheSame(agent);
         var kept = isNews ? IntakeModule.KeptAgent(intake.Agent) : default;
         return kept.IsValueSome
-            ? new IngestJob(server, token, intake.Report, now, agent.ToArray(), kept.Value)
-            : new IngestJob(server, token, intake.Report, now, [], "");
+            ? new IngestJob(server, token, report, now, agent.ToArray(), kept.Value) { Quota = quota }
+            : new IngestJob(server, token, report, now, [], "") { Quota = quota };
     }
 
     private static (int Status, string Error)? Refusal(LiveServer? server, byte[] token) =>

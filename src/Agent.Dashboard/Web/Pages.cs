@@ -15,14 +15,6 @@ internal sealed class Pages(IFileProvider files)
     public static Task NotFound(HttpContext context) =>
         context.Refuse(StatusCodes.Status404NotFound, "Not found.", context.Request.Path.Value ?? "");
 
-    /// <summary>Files are asked for again each time, and mostly answered with 304.</summary>
-    public static StaticFileOptions Options(IFileProvider files) =>
-        new()
-        {
-            FileProvider = files,
-            OnPrepareResponse = static served => served.Context.Response.Headers.CacheControl = "no-cache",
-        };
-
     private async Task Send(HttpContext context, string name)
     {
         if (!HttpMethods.IsGet(context.Request.Method) && !HttpMethods.IsHead(context.Request.Method))

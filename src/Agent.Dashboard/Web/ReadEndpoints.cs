@@ -6,16 +6,27 @@ using Agent.Dashboard.Store;
 namespace Agent.Dashboard.Web;
 
 /// <summary>What the page and other clients can ask for. docs/dashboard-api.md.</summary>
-internal sealed class ReadEndpoints(Writer writer, Readers readers, string version, int retentionDays, bool login, AgentClock clock)
+internal sealed class ReadEndpoints(Writer writer, Histories histories, string version, int retentionDays, bool login, AgentClock clock)
 {
     private const string UnknownServer = "Unknown server.";
+    private const string Deltas = "delta";
     private const int OutputBytes = 1 << 20;
-    private const int MostOutputs = 2;
+    private const int MostOutputs = 4;
+
+    /// <summary>Of histories so much waits to be sent, of everybody and of one address.</summary>
+    private const int Unsent = 32 << 20;
+    private const int UnsentOfAddress = 8 << 20;
+
+    /// <summary>Buffers larger than this are not kept for the next answer.</summary>
+    private const int LargestKept = 4 << 20;
 
     /// <summary>
     /// Buffers for answers. One grows to a megabyte, and so much garbage at once makes the collector look through everything.
     /// </summary>
     private readonly ConcurrentBag<ArrayBufferWriter<byte>> outputs = [];
+
+    /// <summary>Bytes of histories that are made and not sent yet: whoever reads slowly has them kept for so long.</summary>
+    private readonly AddressShares unsent = new(Unsent, UnsentOfAddress);
 
     private Fleet Fleet => writer.Fleet;
 
@@ -41,7 +52,7 @@ internal sealed class ReadEndpoints(Writer writer, Readers readers, string versi
         }
     }
 
-    /// <summary>GET /api/metrics/history/?server=&amp;minutes=&amp;to=</summary>
+    /// <summary>GET /api/metrics/history/?server=&amp;minutes=&amp;to=&amp;form=</summary>
     public async Task Metrics(HttpContext context)
     {
         if (await Server(context) is not { } server)
@@ -57,24 +68,109 @@ internal sealed class ReadEndpoints(Writer writer, Readers readers, string versi
             return;
         }
 
+        var form = context.Request.Query["form"].ToString();
+
+        if (form is not ("" or Deltas))
+        {
+            await context.Refuse(StatusCodes.Status400BadRequest, "The query cannot be read.", $"form: expected {Deltas}, or none");
+            return;
+        }
+
         var now = RowKey.Microseconds(clock.GetUtcNow());
         var asked = range.ResultValue;
         var until = asked.Until.IsValueSome ? RowKey.Microseconds(asked.Until.Value) : now;
         var from = Math.Max(0, until - (asked.Minutes * RowKey.MicrosecondsPerMinute));
-        var body = await readers.Use(
-            reader =>
-            {
-                var output = outputs.TryTake(out var used) ? used : new ArrayBufferWriter<byte>(OutputBytes);
-                Responses.HistoryInto(output, server.Registration.Slug, reader.Read(server.Id, from, until, now));
-                return output;
-            },
-            context.RequestAborted);
-        await context.Json(StatusCodes.Status200OK, body.WrittenMemory);
+        var encoding = Encodings.Chosen(context.Request);
 
-        if (outputs.Count < MostOutputs)
+        try
         {
-            body.ResetWrittenCount();
-            outputs.Add(body);
+            var making = histories.Make(
+                server.Id, from, until, now, (history, limit) => Written(server, history, form == Deltas, encoding, limit), context.RequestAborted);
+
+            if (making is null)
+            {
+                await TooMany(context);
+                return;
+            }
+
+            await Send(context, await making, encoding);
+        }
+        catch (WorkLimitException)
+        {
+            await context.Refuse(
+                StatusCodes.Status503ServiceUnavailable,
+                "The history takes too much work.",
+                $"more than {Histories.MostWork.TotalSeconds} s; ask for fewer minutes");
+        }
+    }
+
+    private async Task Send(HttpContext context, ArrayBufferWriter<byte> body, ContentCoding encoding)
+    {
+        var owner = AddressShares.Owner(context.Connection.RemoteIpAddress);
+        // One alone always has room, however long it is.
+        var taken = Math.Min(body.WrittenCount, UnsentOfAddress);
+
+        if (!unsent.TryTake(owner, taken))
+        {
+            GiveBack(body);
+            await TooMany(context);
+            return;
+        }
+
+        try
+        {
+            encoding.Say(context.Response);
+            await context.Json(StatusCodes.Status200OK, body.WrittenMemory);
+        }
+        finally
+        {
+            unsent.Return(owner, taken);
+            GiveBack(body);
+        }
+    }
+
+    private static Task TooMany(HttpContext context)
+    {
+        context.Response.Headers.RetryAfter = "2";
+        return context.Refuse(StatusCodes.Status503ServiceUnavailable, "Too many histories are asked for.", "try again in a few seconds");
+    }
+
+    /// <summary>A history as it is sent; on a thread of the histories, so that compressing keeps no other request waiting.</summary>
+    private ArrayBufferWriter<byte> Written(
+        LiveServer server, History history, bool areDeltas, ContentCoding encoding, WorkLimit limit)
+    {
+        var plain = Output();
+        var slug = server.Registration.Slug;
+
+        if (areDeltas)
+        {
+            Responses.HistoryDeltasInto(plain, slug, history);
+        }
+        else
+        {
+            Responses.HistoryInto(plain, slug, history);
+        }
+
+        if (encoding == ContentCoding.Identity)
+        {
+            return plain;
+        }
+
+        limit.Check();
+        var compressed = Output();
+        encoding.Compress(plain.WrittenMemory, compressed);
+        GiveBack(plain);
+        return compressed;
+    }
+
+    private ArrayBufferWriter<byte> Output() => outputs.TryTake(out var used) ? used : new ArrayBufferWriter<byte>(OutputBytes);
+
+    private void GiveBack(ArrayBufferWriter<byte> output)
+    {
+        if (outputs.Count < MostOutputs && output.Capacity <= LargestKept)
+        {
+            output.ResetWrittenCount();
+            outputs.Add(output);
         }
     }
 

@@ -10,18 +10,16 @@ namespace Agent.Dashboard.Web;
 /// <param name="Detail">What varies about that.</param>
 internal sealed record RequestBody(byte[] Buffer, int Length, int Status, string Error, string Detail) : IDisposable
 {
-    private const int TooLarge = StatusCodes.Status413PayloadTooLarge;
-
-    /// <summary>Bodies this large are rare, and few at a time may be in memory.</summary>
-    private const int LargeBody = 65536;
-
-    private static readonly SemaphoreSlim LargeBodies = new(8);
+    private const int FirstPiece = 16384;
 
     /// <summary>The bytes.</summary>
     public ReadOnlyMemory<byte> Bytes => Buffer.AsMemory(0, Length);
 
-    /// <summary>Reads it, chunked or not, gzip or not. Larger than the longest body it is refused.</summary>
-    public static async Task<RequestBody> Read(HttpContext context)
+    /// <summary>
+    /// Reads it, chunked or not, gzip or not. Larger than the longest body it is refused, and also while its server or its address has
+    /// too much on its way already. The server's own rate of arrival ends what comes too slowly.
+    /// </summary>
+    public static async Task<RequestBody> Read(HttpContext context, BodyShares shares, string server)
     {
         var request = context.Request;
         var encoding = request.Headers.ContentEncoding.ToString().Trim();
@@ -39,28 +37,29 @@ internal sealed record RequestBody(byte[] Buffer, int Length, int Status, string
             return IsTooLarge();
         }
 
-        var expected = (int?)request.ContentLength is { } length and <= LargeBody && !isGzip ? length : -1;
+        // Of one that does not say how long it is, the longest.
+        var taken = (int)(request.ContentLength ?? IntakeModule.longestBody);
+        var owner = AddressShares.Owner(context.Connection.RemoteIpAddress);
 
-        if (expected >= 0)
+        if (!shares.TryTake(server, owner, taken))
         {
-            return await Read(request.Body, expected, context.RequestAborted);
+            return Refused(
+                StatusCodes.Status429TooManyRequests, "Too much is on its way.", $"{BodyShares.OfServer >> 20} MiB of bodies at a time");
         }
 
-        await LargeBodies.WaitAsync(context.RequestAborted);
+        RequestBody sent;
 
         try
         {
-            using var unzipped = isGzip ? new GZipStream(request.Body, CompressionMode.Decompress) : null;
-            return await Read(unzipped ?? request.Body, 16384, context.RequestAborted);
-        }
-        catch (InvalidDataException damaged)
-        {
-            return Refused(StatusCodes.Status400BadRequest, "Body is not gzip.", damaged.Message);
+            // A byte more, to see the end without asking for a larger buffer.
+            sent = await Read(request.Body, request.ContentLength is { } length ? (int)length + 1 : FirstPiece, context.RequestAborted);
         }
         finally
         {
-            LargeBodies.Release();
+            shares.Return(server, owner, taken);
         }
+
+        return isGzip && sent.Status == StatusCodes.Status200OK ? Unpacked(sent) : sent;
     }
 
     /// <inheritdoc/>
@@ -69,39 +68,95 @@ internal sealed record RequestBody(byte[] Buffer, int Length, int Status, string
     private static RequestBody Refused(int status, string error, string detail) => new([], 0, status, error, detail);
 
     private static RequestBody IsTooLarge() =>
-        Refused(TooLarge, "Body is too large.", $"at most {IntakeModule.longestBody} bytes, compressed or not");
+        Refused(
+            StatusCodes.Status413PayloadTooLarge,
+            "Body is too large.",
+            $"at most {IntakeModule.longestBody} bytes, compressed or not");
 
     private static async Task<RequestBody> Read(Stream body, int expected, CancellationToken stop)
     {
-        var buffer = ArrayPool<byte>.Shared.Rent(Math.Max(1, expected));
+        var buffer = ArrayPool<byte>.Shared.Rent(expected);
         var length = 0;
 
-        while (true)
+        try
         {
-            if (length == buffer.Length)
+            while (true)
             {
-                if (length > IntakeModule.longestBody)
+                if (length == buffer.Length && !Grow(ref buffer))
                 {
-                    ArrayPool<byte>.Shared.Return(buffer);
-                    return IsTooLarge();
+                    break;
                 }
 
-                var larger = ArrayPool<byte>.Shared.Rent(buffer.Length * 2);
-                buffer.AsSpan().CopyTo(larger);
-                ArrayPool<byte>.Shared.Return(buffer);
-                buffer = larger;
+                var read = await body.ReadAsync(buffer.AsMemory(length), stop);
+
+                if (read == 0)
+                {
+                    break;
+                }
+
+                length += read;
             }
-
-            var read = await body.ReadAsync(buffer.AsMemory(length), stop);
-
-            if (read == 0)
-            {
-                break;
-            }
-
-            length += read;
+        }
+        catch
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+            throw;
         }
 
+        return Whole(buffer, length);
+    }
+
+    /// <summary>What a body unpacks to. In one go, so that there are never more of them in memory than threads.</summary>
+    private static RequestBody Unpacked(RequestBody packed)
+    {
+        using (packed)
+        {
+            var buffer = ArrayPool<byte>.Shared.Rent(FirstPiece);
+
+            try
+            {
+                using var unpacked = new GZipStream(new MemoryStream(packed.Buffer, 0, packed.Length), CompressionMode.Decompress);
+                var length = 0;
+
+                while (length < buffer.Length || Grow(ref buffer))
+                {
+                    var read = unpacked.Read(buffer, length, buffer.Length - length);
+
+                    if (read == 0)
+                    {
+                        break;
+                    }
+
+                    length += read;
+                }
+
+                return Whole(buffer, length);
+            }
+            catch (InvalidDataException damaged)
+            {
+                ArrayPool<byte>.Shared.Return(buffer);
+                return Refused(StatusCodes.Status400BadRequest, "Body is not gzip.", damaged.Message);
+            }
+        }
+    }
+
+    /// <summary>Twice the room; false for a buffer that holds more than the longest body.</summary>
+    private static bool Grow(ref byte[] buffer)
+    {
+        if (buffer.Length > IntakeModule.longestBody)
+        {
+            return false;
+        }
+
+        var larger = ArrayPool<byte>.Shared.Rent(buffer.Length * 2);
+        buffer.AsSpan().CopyTo(larger);
+        ArrayPool<byte>.Shared.Return(buffer);
+        buffer = larger;
+        return true;
+    }
+
+    private static RequestBody Whole(byte[] buffer, int length)
+    {
         if (length > IntakeModule.longestBody)
         {
             ArrayPool<byte>.Shared.Return(buffer);

@@ -19,7 +19,8 @@ let mutable private taken = 0
 /// An instant of its own for each case: there are more cases than whole minutes for which raw samples are kept.
 let private nextInstant () =
     taken <- taken + 1
-    start.Value.AddMilliseconds(float taken)
+    // No more in a minute than are kept of one.
+    start.Value.AddMilliseconds(10.0 * float taken)
 
 // ---- Bodies ----------------------------------------------------------------------------------------------------------
 

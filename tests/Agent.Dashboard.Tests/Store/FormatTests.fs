@@ -225,10 +225,10 @@ let tests =
                     |> ignore
 
                     Expect.equal (store.Ask "SELECT count(*) FROM layout") 2L "one of them used"
-                    store.Clock.Ahead <- TimeSpan.FromHours 23.0
+                    store.Clock.Ahead <- TimeSpan.FromMinutes 9.0
                     store.Stored(noon.AddMinutes -2.0, 11.0, 0L)
-                    Expect.equal (store.Ask "SELECT count(*) FROM layout") 2L "a day is not over"
-                    store.Clock.Ahead <- LayoutSweep.Period
+                    Expect.equal (store.Ask "SELECT count(*) FROM layout") 2L "ten minutes are not over"
+                    store.Clock.Ahead <- LayoutSweep.FirstAfter
                     eventually patience "it is deleted" (fun () -> store.Ask "SELECT count(*) FROM layout" = 1L)
                     store.Stored(noon.AddMinutes -1.0, 12.0, 0L)
                     Expect.equal (drawn store 10.0 "cpu_usage_percent" "mean") [ 10.0; 11.0; 12.0 ] "all that was stored is drawn"

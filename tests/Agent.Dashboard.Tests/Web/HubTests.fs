@@ -2,13 +2,14 @@
 module Agent.Dashboard.Tests.HubTests
 
 open Agent.Dashboard.Web
+open Agent.Shell
 open Expecto
 
 let private hubTests =
     [
         testCase "256 messages wait for somebody who listens slowly, and the oldest of more are lost"
         <| fun () ->
-            let hub = Hub()
+            let hub = Hub(AgentClock())
             let listener = hub.Listen null
 
             for _ in 1..256 do

@@ -11,17 +11,21 @@ export class ApiError extends Error {
 
 const LIMIT = 20000;
 
+/** The limit is for the answer to begin: how long it takes then is a matter of the line. */
 async function answer(path, signal) {
-  const limit = AbortSignal.timeout(LIMIT);
+  const limit = new AbortController();
+  const timer = setTimeout(() => limit.abort(), LIMIT);
   try {
     return await fetch(path, {
       headers: { Accept: "application/json" },
-      signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      signal: signal ? AbortSignal.any([signal, limit.signal]) : limit.signal,
     });
   } catch (reason) {
     if (signal?.aborted) throw reason;
-    if (limit.aborted) throw new ApiError(0, "The dashboard does not answer.", `${path} took longer than ${LIMIT / 1000} seconds.`);
+    if (limit.signal.aborted) throw new ApiError(0, "The dashboard does not answer.", `${path} took longer than ${LIMIT / 1000} seconds.`);
     throw new ApiError(0, "The dashboard cannot be reached.", "Is ai-dashboard running, and the network up? This page retries by itself.");
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -50,4 +54,4 @@ export const latest = (slug, signal) => get(`/api/metrics/latest/?server=${encod
 
 /** The history of the `minutes` that end at `to` (milliseconds; null for now). */
 export const history = (slug, minutes, to, signal) =>
-  get(`/api/metrics/history/?server=${encodeURIComponent(slug)}&minutes=${minutes}${to === null ? "" : `&to=${new Date(to).toISOString()}`}`, signal);
+  get(`/api/metrics/history/?server=${encodeURIComponent(slug)}&minutes=${minutes}&form=delta${to === null ? "" : `&to=${new Date(to).toISOString()}`}`, signal);

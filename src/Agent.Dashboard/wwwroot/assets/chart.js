@@ -9,14 +9,22 @@ import { colour } from "./labels.js";
 const INSET = { left: 58, right: 14, top: 10, bottom: 24 };
 const DAY = 86400000;
 
-/** The library is a classic script; it begins to load with this module, beside the first requests for data. */
-const library = new Promise((resolve, reject) => {
-  const failed = () => reject(new Error("The chart library could not be loaded."));
-  document.head.append(
-    h("script", { src: "/_content/Vizor.ECharts/js/vizor-echarts-bundle-min.js", onload: () => resolve(window.echarts), onerror: failed }),
-  );
-});
-library.catch(() => {});
+let library = null;
+
+/**
+ * The library: a classic script of a megabyte, which is asked for when the page's own figures stand, so that on a slow line they do not wait
+ * for it. The first chart that is drawn asks for it at the latest.
+ */
+export function loadLibrary() {
+  library ??= new Promise((resolve, reject) => {
+    const failed = () => reject(new Error("The chart library could not be loaded."));
+    document.head.append(
+      h("script", { src: "/_content/Vizor.ECharts/js/vizor-echarts-bundle-min.js", onload: () => resolve(window.echarts), onerror: failed }),
+    );
+  });
+  library.catch(() => {});
+  return library;
+}
 
 /** Charts that are not on screen are drawn when they come near it. */
 const watcher = new IntersectionObserver(
@@ -135,8 +143,9 @@ export class TimeChart {
     if (!this.#near || this.record === null || this.#drawn === this.record || this.#pending) return;
     if (this.#chart === null) {
       this.#pending = true;
+      this.#say("Loading the chart …");
       try {
-        const echarts = await library;
+        const echarts = await loadLibrary();
         this.#chart = echarts.init(this.canvas, null, { renderer: "canvas" });
       } catch (error) {
         this.#say(`${error.message} Reload the page to try again.`);

@@ -2,7 +2,7 @@
 
 import { byId, h } from "./dom.js";
 import * as api from "./api.js";
-import { TimeChart } from "./chart.js";
+import { loadLibrary, TimeChart } from "./chart.js";
 import { clear, footer, linkState, notice, themeButton } from "./chrome.js";
 import { instant } from "./format.js";
 import { fileSystems, gpuTable, head, tiles } from "./facts.js";
@@ -54,8 +54,9 @@ const help = h(
 );
 
 const nothingHere = h("div", { class: "notice quiet", hidden: true });
+const notShown = h("p", { class: "hint", hidden: true });
 const first = h("div", { hidden: true });
-const overTime = h("div", {}, toolbar(view), nothingHere, stripSection, gpuSection, ...others, rest, help);
+const overTime = h("div", {}, toolbar(view), nothingHere, notShown, stripSection, gpuSection, ...others, rest, help);
 const page = () => [top.element, figures.element, first, overTime];
 
 /** Where the window holds no samples but the machine has some: when the newest was, and the way there. */
@@ -77,6 +78,8 @@ function draw() {
   drawn = Date.now();
   for (const chart of charts) chart.update(record);
   sayIfEmpty();
+  notShown.hidden = record.leftOut === 0;
+  notShown.textContent = `Shown are the busiest disks, GPUs and fans; ${record.leftOut} more are not.`;
   for (const section of sections) {
     const shown = [...section.querySelectorAll(".chart, .table-card")].filter((part) => !part.hidden);
     // A heading over nothing says nothing.
@@ -191,7 +194,9 @@ byId("tools").classList.add("link-state");
 byId("content").append(...page());
 top.element.classList.add("waiting-for-data");
 
-const [, known] = await Promise.all([read(), readLatest()]);
+const shown = readLatest();
+shown.then(loadLibrary);
+const [, known] = await Promise.all([read(), shown]);
 top.element.classList.remove("waiting-for-data");
 if (known) {
   footer().then((said) => {

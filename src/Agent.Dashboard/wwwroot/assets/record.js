@@ -3,6 +3,27 @@
 const ms = (instant) => Date.parse(instant);
 const value = (given) => (typeof given === "number" ? given : null);
 
+/** What differences add up to, from the first on; what is not known stays so. */
+function sums(differences) {
+  let sum = 0;
+  return differences.map((one) => (one === null ? null : (sum += one)));
+}
+
+/** Rows as the API has them without `form=delta`; some come like that anyway. */
+function plain(series) {
+  const { scale, mean, below, above } = series;
+  if (scale === undefined) return series;
+  const steps = sums(mean);
+  const values = (of) => steps.map((one, at) => (one === null ? null : of(one, at) / scale));
+  return {
+    mean: values((one) => one),
+    min: below && values((one, at) => one - below[at]),
+    max: above && values((one, at) => one + above[at]),
+  };
+}
+
+const plainly = (all) => Object.fromEntries(Object.entries(all).map(([name, series]) => [name, plain(series)]));
+
 /** One figure over time. Where buckets hold several samples, with the extremes of each. */
 class Column {
   constructor(series, read) {
@@ -64,24 +85,27 @@ function extend(runs, at, step, gap, fields, same) {
 }
 
 export class Record {
-  /** `json` is the answer of /api/metrics/history/, `recent` the samples that came live lately, oldest first. */
+  /** `json` is the answer of /api/metrics/history/ with form=delta, `recent` the samples that came live lately, oldest first. */
   constructor(json, recent) {
     this.from = ms(json.from);
     this.to = ms(json.to);
     this.source = json.source;
-    this.time = json.time;
+    this.time = sums(json.time);
     this.step = json.bucket_seconds * 1000 || 2000;
-    this.bucketed = Object.values(json.series).some((series) => series.min);
-    this.series = columnsOf(json.series, (snapshot) => snapshot);
+    const series = plainly(json.series);
+    this.bucketed = Object.values(series).some((one) => one.min);
+    this.series = columnsOf(series, (snapshot) => snapshot);
     this.gpus = json.gpus.map((gpu) => ({
       ...gpu,
-      series: columnsOf(gpu.series, (snapshot) => snapshot.gpus?.find((one) => one.gpu_index === gpu.gpu_index)),
+      series: columnsOf(plainly(gpu.series), (snapshot) => snapshot.gpus?.find((one) => one.gpu_index === gpu.gpu_index)),
       throttle: (gpu.throttle ?? []).map(runOf),
     }));
-    this.disks = json.disks.map((disk) => ({ ...disk, series: columnsOf(disk.series, (snapshot) => snapshot.disks?.find((one) => one.device === disk.device)) }));
-    this.fans = json.fans.map((fan) => ({ ...fan, series: columnsOf(fan.series, (snapshot) => snapshot.fans?.find((one) => one.label === fan.label)) }));
+    this.disks = json.disks.map((disk) => ({ ...disk, series: columnsOf(plainly(disk.series), (snapshot) => snapshot.disks?.find((one) => one.device === disk.device)) }));
+    this.fans = json.fans.map((fan) => ({ ...fan, series: columnsOf(plainly(fan.series), (snapshot) => snapshot.fans?.find((one) => one.label === fan.label)) }));
     this.runs = json.bottlenecks.map(runOf);
     this.share = json.bottleneck_share;
+    /** Devices that are not among those that are shown, which are the busiest. */
+    this.leftOut = json.devices_left_out ?? 0;
     this.columns = [this, ...this.gpus, ...this.disks, ...this.fans].flatMap((owner) => Object.values(owner.series));
     this.#takeOver(recent);
   }
@@ -126,6 +150,8 @@ export class Record {
 
   /** A device that the columns do not have yet. */
   #isNew(snapshot) {
+    // Where not all are shown, one more is nothing to read everything anew for.
+    if (this.leftOut > 0) return false;
     const lacks = (given, known, key) => (given ?? []).some((one) => !known.some((other) => other[key] === one[key]));
     return lacks(snapshot.gpus, this.gpus, "gpu_index") || lacks(snapshot.disks, this.disks, "device") || lacks(snapshot.fans, this.fans, "label");
   }

@@ -1,0 +1,83 @@
+using System.Collections.Concurrent;
+using Agent.Receiver;
+using Microsoft.Data.Sqlite;
+
+namespace Agent.Dashboard.Store;
+
+/// <summary>
+/// Makes histories, on two threads of its own and with readers of its own: a history is work for tens of milliseconds, up to two
+/// seconds, and on the pool's threads everything else would wait behind it. So many may wait for their turn.
+/// </summary>
+internal sealed class Histories : IDisposable
+{
+    private const int Threads = 2;
+    private const int MostWaiting = 64;
+
+    /// <summary>For so long one history is worked on; from then on it is refused.</summary>
+    public static readonly TimeSpan MostWork = TimeSpan.FromSeconds(2);
+
+    private readonly string path;
+    private readonly AgentClock clock;
+    private readonly BlockingCollection<Action<Func<Reader>>> waiting = new(MostWaiting);
+    private readonly Thread[] threads;
+
+    /// <summary>Starts the threads; a reader is opened with the first history that needs it.</summary>
+    public Histories(string path, AgentClock clock)
+    {
+        this.path = path;
+        this.clock = clock;
+        threads = [.. Enumerable.Range(1, Threads).Select(number => new Thread(Work) { IsBackground = true, Name = $"history-{number}" })];
+        Array.ForEach(threads, static thread => thread.Start());
+    }
+
+    /// <summary>
+    /// What <paramref name="use"/> makes of a server's history, on one of the threads; null where too many wait already.
+    /// </summary>
+    /// <exception cref="WorkLimitException">It takes too long.</exception>
+    /// <exception cref="OperationCanceledException">Nobody waits any more.</exception>
+    /// <exception cref="SqliteException">The database cannot be read.</exception>
+    public Task<T>? Make<T>(int server, long from, long until, long now, Func<History, WorkLimit, T> use, CancellationToken stop)
+    {
+        var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        void Run(Func<Reader> reader)
+        {
+            try
+            {
+                var limit = new WorkLimit(clock, MostWork, stop);
+                limit.Check();
+                done.TrySetResult(use(reader().Read(server, from, until, now, limit), limit));
+            }
+            catch (OperationCanceledException)
+            {
+                done.TrySetCanceled(stop);
+            }
+            catch (Exception failure)
+            {
+                done.TrySetException(failure);
+            }
+        }
+
+        return waiting.TryAdd(Run) ? done.Task : null;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        waiting.CompleteAdding();
+        Array.ForEach(threads, static thread => thread.Join());
+        waiting.Dispose();
+    }
+
+    private void Work()
+    {
+        Reader? reader = null;
+
+        foreach (var work in waiting.GetConsumingEnumerable())
+        {
+            work(() => reader ??= new Reader(path));
+        }
+
+        reader?.Dispose();
+    }
+}
