@@ -52,6 +52,7 @@ let private tests =
                     Dashboard.StoreLaws.tests
                     Dashboard.HistoryLaws.tests
                     Dashboard.IntakeLaws.tests
+                    Dashboard.AccessLaws.tests
                 ]
         ]
 

@@ -31,7 +31,9 @@ internal static class Program
                 register: settings => Servers(output, errors).Register(settings),
                 list: database => Servers(output, errors).List(database),
                 remove: (database, slug) => Servers(output, errors).Remove(database, slug),
-                backup: (database, file) => BackupCommand.Run(database, file, Clock(errors), output, errors)),
+                backup: (database, file) => BackupCommand.Run(database, file, Clock(errors), output, errors),
+                users: settings => new UsersCommand(Clock(errors), output, errors).Run(settings),
+                tokens: settings => new TokensCommand(Clock(errors), output, errors).Run(settings)),
             problems => Complain(errors, problems.Select(static problem => problem.Message)));
     }
 

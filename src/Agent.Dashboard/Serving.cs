@@ -1,5 +1,4 @@
 using System.Buffers;
-using Agent.Core;
 using Agent.Receiver;
 using Agent.Dashboard.Store;
 using Agent.Dashboard.Web;
@@ -7,7 +6,6 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Data.Sqlite;
-using Microsoft.FSharp.Core;
 
 namespace Agent.Dashboard;
 
@@ -36,35 +34,41 @@ internal static class Serving
             return code;
         }
 
-        return OpenSessions(settings, clock).Match(
-            sessions => Database.OpenForWriting(settings.Database, clock).Match(
-                connection =>
+        return AccessControl.Open(settings, clock, Complain).Match(
+            access =>
+            {
+                using (access)
                 {
-                    try
-                    {
-                        return Run(settings, version, connection, sessions, clock, output, Complain);
-                    }
-                    catch (SqliteException failure)
-                    {
-                        return Fail(Failure, $"--database: \"{settings.Database}\" cannot be used: {failure.Message}");
-                    }
-                },
-                sentence => Fail(Failure, sentence)),
-            error => Fail(UsageError, error.Message));
+                    return Database.OpenForWriting(settings.Database, clock).Match(
+                        connection =>
+                        {
+                            try
+                            {
+                                return Run(settings, version, connection, access, clock, output, Complain);
+                            }
+                            catch (SqliteException failure)
+                            {
+                                return Fail(Failure, $"--database: \"{settings.Database}\" cannot be used: {failure.Message}");
+                            }
+                        },
+                        sentence => Fail(Failure, sentence));
+                }
+            },
+            sentence => Fail(UsageError, sentence));
     }
 
     private static int Run(
         ServeSettings settings,
         string version,
         SqliteConnection connection,
-        Sessions? sessions,
+        AccessControl access,
         AgentClock clock,
         TextWriter output,
         Action<string> complain)
     {
         using var writer = new Writer(connection, settings.RetentionDays, clock, complain);
         using var readers = new Readers(settings.Database);
-        var app = Application.Build(settings, sessions, writer, readers, version, clock, complain);
+        var app = Application.Build(settings, access, writer, readers, version, clock, complain);
 
         try
         {
@@ -100,26 +104,6 @@ internal static class Serving
                     return true;
                 },
                 CancellationToken.None));
-
-    private static FSharpResult<Sessions?, ConfigError> OpenSessions(ServeSettings settings, AgentClock clock)
-    {
-        var path = settings.ViewerPasswordFile;
-
-        if (path.Length == 0)
-        {
-            return FSharpResult<Sessions?, ConfigError>.NewOk(null);
-        }
-
-        try
-        {
-            return Access.PasswordOf(path, File.ReadAllText(path)).Select(password => (Sessions?)new Sessions(password, clock));
-        }
-        catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
-        {
-            return FSharpResult<Sessions?, ConfigError>.NewError(
-                new ConfigError("--viewer-password-file", $"--viewer-password-file: \"{path}\" cannot be read: {unreadable.Message}"));
-        }
-    }
 
     private static string Address(IHost app) =>
         app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()?.Addresses.FirstOrDefault() ?? "";

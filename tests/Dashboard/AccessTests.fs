@@ -71,7 +71,7 @@ let tests =
                     Expect.stringContains sentence "--viewer-password-file" address
                     Expect.stringContains sentence "--trust-proxy-user" address
 
-            testCase "with a password it does"
+            testCase "with a password, and where a proxy in front speaks TLS, it does"
             <| fun () ->
                 use place = new TemporaryDirectory()
                 File.WriteAllText(place.File "password", password)
@@ -84,6 +84,7 @@ let tests =
                             "http://0.0.0.0:0"
                             "--viewer-password-file"
                             place.File "password"
+                            "--plain-http-behind-proxy"
                         ]
 
                 use dashboard = dashboard

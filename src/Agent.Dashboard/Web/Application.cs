@@ -16,7 +16,7 @@ internal static class Application
     /// </summary>
     public static WebApplication Build(
         ServeSettings settings,
-        Sessions? sessions,
+        AccessControl access,
         Writer writer,
         Readers readers,
         string version,
@@ -30,7 +30,7 @@ internal static class Application
             ContentRootPath = AppContext.BaseDirectory,
         });
 
-        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => Configure(kestrel, settings.Listen));
+        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => Configure(kestrel, settings.Listen, access.Tls));
 
         // A build leaves the files where they are and lists them; a published tree has them in wwwroot.
         StaticWebAssetsLoader.UseStaticWebAssets(builder.Environment, builder.Configuration);
@@ -43,13 +43,14 @@ internal static class Application
         writer.OnRegistrations = hub.TellRegistrations;
         app.Lifetime.ApplicationStopping.Register(hub.Close);
 
+        var guard = new Guard(access);
         app.Use((context, next) => Survive(context, next, complain));
-        app.Use((context, next) => new Guard(sessions, settings.ProxyUserHeader).Handle(context, next));
-        Map(app, settings, sessions, writer, readers, hub, version, clock);
+        app.Use((context, next) => guard.Handle(context, next));
+        Map(app, settings, access, writer, readers, hub, version, clock);
         return app;
     }
 
-    private static void Configure(KestrelServerOptions kestrel, ListenAddress listen)
+    private static void Configure(KestrelServerOptions kestrel, ListenAddress listen, TlsCertificates? tls)
     {
         kestrel.AddServerHeader = false;
         // A token that is no ASCII is a wrong token, not a bad request without a word.
@@ -61,18 +62,18 @@ internal static class Application
 
         if (listen.Address is { IsValueSome: true, Value: var address })
         {
-            kestrel.Listen(address, listen.Port);
+            kestrel.Listen(address, listen.Port, listener => tls?.Use(listener));
         }
         else
         {
-            kestrel.ListenLocalhost(listen.Port);
+            kestrel.ListenLocalhost(listen.Port, listener => tls?.Use(listener));
         }
     }
 
     private static void Map(
         WebApplication app,
         ServeSettings settings,
-        Sessions? sessions,
+        AccessControl access,
         Writer writer,
         Readers readers,
         Hub hub,
@@ -82,7 +83,7 @@ internal static class Application
         var files = app.Environment.WebRootFileProvider;
         var pages = new Pages(files);
         var ingests = new IngestFigures();
-        var reads = new ReadEndpoints(writer, readers, version, settings.RetentionDays, sessions is not null, clock);
+        var reads = new ReadEndpoints(writer, readers, version, settings.RetentionDays, access.Login is not null, clock);
         var own = new OwnEndpoints(writer, readers, hub, ingests, version, clock);
 
         app.UseStaticFiles(Pages.Options(files));
@@ -98,11 +99,15 @@ internal static class Application
         app.Map("/", pages.Index);
         app.Map("/servers/{slug}", pages.Index);
 
-        if (sessions is not null)
+        if (access.Login is { } login)
         {
-            app.Map("/login", context => HttpMethods.IsPost(context.Request.Method) ? sessions.Login(context) : pages.Login(context));
+            var page = new LoginPage(files, login.HasNames ? "names" : "one-password");
+            app.Map("/login", context =>
+                HttpMethods.IsPost(context.Request.Method) ? login.Login(context)
+                : HttpMethods.IsGet(context.Request.Method) || HttpMethods.IsHead(context.Request.Method) ? page.Send(context)
+                : context.RefuseMethod("GET, HEAD, POST"));
             app.Map("/logout", context =>
-                HttpMethods.IsPost(context.Request.Method) ? sessions.Logout(context) : context.RefuseMethod("POST"));
+                HttpMethods.IsPost(context.Request.Method) ? login.Logout(context) : context.RefuseMethod("POST"));
         }
 
         app.MapFallback("{*path}", Pages.NotFound);
