@@ -108,6 +108,7 @@ let private arrows =
         [
             "FSharp.Core"
             "Microsoft.CodeAnalysis.BannedApiAnalyzers"
+            "Microsoft.AspNetCore.Authentication.OpenIdConnect"
             "Microsoft.Data.Sqlite"
             "Vizor.ECharts"
         ]

@@ -419,4 +419,34 @@ let private fileLaws =
                 && after |> Array.exists (fun session -> session.Key = added.Key))
     ]
 
-let tests = testList "Access" (attemptLaws @ forwardingLaws @ redirectLaws @ fileLaws)
+let private pieceOfClaim = Gen.elements [ "groups"; "admins"; "staff"; "Groups"; "" ]
+
+let private providerLaws =
+    [
+        law
+            "whatever a provider calls somebody becomes a name, or none"
+            (Gen.zip3 anyText anyText anyText)
+            (fun (preferred, email, subject) ->
+                let name = Oidc.name preferred email subject
+                name = "" || Credentials.isName name)
+
+        law "only the claims that were named give a role" (Gen.zip pieceOfClaim pieceOfClaim) (fun (kind, value) ->
+            let settings =
+                { Oidc.none with
+                    Admins = Oidc.claimOf "groups=admins"
+                    Viewers = Oidc.claimOf "groups=staff"
+                }
+
+            let role =
+                Oidc.roleOf settings (Func<string, string, bool>(fun asked wanted -> asked = kind && wanted = value))
+
+            let expected =
+                match kind, value with
+                | "groups", "admins" -> ValueSome Role.Admin
+                | "groups", "staff" -> ValueSome Role.Viewer
+                | _ -> ValueNone
+
+            same role expected)
+    ]
+
+let tests = testList "Access" (attemptLaws @ providerLaws @ forwardingLaws @ redirectLaws @ fileLaws)

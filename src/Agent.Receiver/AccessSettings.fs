@@ -16,6 +16,8 @@ type AccessSettings =
         TokensFile: string
         /// The header in which a proxy names the user that it let in; empty for none.
         ProxyUserHeader: string
+        /// The OpenID Connect provider.
+        Oidc: OidcSettings
         /// The networks of the reverse proxies that are believed.
         TrustedProxies: IPNetwork[]
         /// The PEM file with the certificate and its chain; empty without TLS.
@@ -24,8 +26,14 @@ type AccessSettings =
         TlsKey: string
     }
 
-    /// Whether people log in here, by name or with the one password.
-    member settings.HasLogin: bool = settings.ViewerPasswordFile <> "" || settings.UsersFile <> ""
+    /// Whether there is an OpenID Connect provider.
+    member settings.HasProvider: bool = settings.Oidc.Authority <> ""
+
+    /// Whether people log in here, by name, with the one password or by a provider.
+    member settings.HasLogin: bool =
+        settings.ViewerPasswordFile <> ""
+        || settings.UsersFile <> ""
+        || settings.HasProvider
 
     /// Whether everybody who reaches it may look.
     member settings.IsOpen: bool = not settings.HasLogin && settings.ProxyUserHeader = ""
@@ -121,26 +129,81 @@ module internal AccessSettings =
                 }
             ]
 
+    /// The options with which people log in at the dashboard itself.
+    let private logins = [ "--viewer-password-file"; "--users-file"; "--oidc-authority" ]
+
+    let private authorityOf (given: Given) : Result<string, ConfigError> =
+        match Uri.TryCreate(given.Text.Trim(), UriKind.Absolute) with
+        | true, NonNull uri when
+            (uri.Scheme = "https" || (uri.Scheme = "http" && uri.IsLoopback))
+            && uri.Query = ""
+            && uri.Fragment = ""
+            && uri.UserInfo = ""
+            ->
+            Ok(given.Text.Trim().TrimEnd '/')
+        | _ -> refuse given "is not the https URL of a provider, such as https://id.example/realms/main"
+
+    let private clientOf (given: Given) : Result<string, ConfigError> =
+        match given.Text.Trim() with
+        | text when text.Length <= 200 && not (Seq.exists Char.IsControl text) -> Ok text
+        | _ -> refuse given "is not the identifier of a client"
+
+    let private claimOf (given: Given) : Result<OidcClaim voption, ConfigError> =
+        match Oidc.claimOf (given.Text.Trim()) with
+        | ValueSome claim -> Ok(ValueSome claim)
+        | ValueNone -> refuse given "is not CLAIM=VALUE, such as groups=admins"
+
+    let private oidc (given: string -> Given voption) : Validation<OidcSettings, ConfigError> =
+        validation {
+            let! authority = optional given "--oidc-authority" "" authorityOf
+            and! client = optional given "--oidc-client-id" "" clientOf
+            and! secret = optional given "--oidc-client-secret-file" "" fileOf
+            and! admins = optional given "--oidc-admins" ValueNone claimOf
+            and! viewers = optional given "--oidc-viewers" ValueNone claimOf
+
+            and! () =
+                match given "--oidc-authority", given "--oidc-client-id" with
+                | ValueSome authority, ValueNone -> wrong authority "needs --oidc-client-id as well"
+                | ValueNone, _ ->
+                    [
+                        "--oidc-client-id"
+                        "--oidc-client-secret-file"
+                        "--oidc-admins"
+                        "--oidc-viewers"
+                    ]
+                    |> List.tryFind (fun name -> (given name).IsSome)
+                    |> function
+                        | Some name -> wrong (given name).Value "needs --oidc-authority as well"
+                        | None -> Ok()
+                | _ -> Ok()
+
+            return
+                {
+                    Authority = authority
+                    ClientId = client
+                    ClientSecretFile = secret
+                    Admins = admins
+                    Viewers = viewers
+                }
+        }
+
     /// Options that contradict each other, or lack another one.
     let private together (given: string -> Given voption) : Validation<unit, ConfigError> =
         validation {
             let! () =
                 match given "--trust-proxy-user" with
-                | ValueSome header when (given "--viewer-password-file").IsSome || (given "--users-file").IsSome ->
+                | ValueSome header when logins |> List.exists (fun way -> (given way).IsSome) ->
                     wrong
                         header
-                        "goes without --viewer-password-file and --users-file: either the dashboard asks for a password, or the proxy in front does"
+                        "goes without --viewer-password-file, --users-file and --oidc-authority: people log in at the dashboard, or at the proxy in front"
                 | _ -> Ok()
 
             and! () =
                 match given "--tokens-file" with
-                | ValueSome tokens when
-                    [ "--viewer-password-file"; "--users-file"; "--trust-proxy-user" ]
-                    |> List.forall (fun way -> (given way).IsNone)
-                    ->
+                | ValueSome tokens when "--trust-proxy-user" :: logins |> List.forall (fun way -> (given way).IsNone) ->
                     wrong
                         tokens
-                        "without --users-file, --viewer-password-file or --trust-proxy-user everybody on this machine may look, token or not"
+                        "without --users-file, --viewer-password-file, --oidc-authority or --trust-proxy-user everybody on this machine may look, token or not"
                 | _ -> Ok()
 
             and! () =
@@ -159,6 +222,7 @@ module internal AccessSettings =
             and! usersFile = optional given "--users-file" "" fileOf
             and! tokensFile = optional given "--tokens-file" "" fileOf
             and! header = optional given "--trust-proxy-user" "" headerOf
+            and! provider = oidc given
             and! proxies = optional given "--trusted-proxy" [||] networksOf
             and! certificate = optional given "--tls-certificate" "" fileOf
             and! key = optional given "--tls-key" "" fileOf
@@ -170,6 +234,7 @@ module internal AccessSettings =
                     UsersFile = usersFile
                     TokensFile = tokensFile
                     ProxyUserHeader = header
+                    Oidc = provider
                     TrustedProxies = proxies
                     TlsCertificate = certificate
                     TlsKey = key

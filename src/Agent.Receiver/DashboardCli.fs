@@ -26,6 +26,11 @@ type internal ServeArgument =
     | [<EqualsAssignmentOrSpaced>] Users_File of path: string option
     | [<EqualsAssignmentOrSpaced>] Tokens_File of path: string option
     | [<EqualsAssignmentOrSpaced>] Viewer_Password_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] Oidc_Authority of url: string option
+    | [<EqualsAssignmentOrSpaced>] Oidc_Client_Id of id: string option
+    | [<EqualsAssignmentOrSpaced>] Oidc_Client_Secret_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] Oidc_Admins of claim: string option
+    | [<EqualsAssignmentOrSpaced>] Oidc_Viewers of claim: string option
     | [<EqualsAssignmentOrSpaced>] Trusted_Proxy of cidr: string option
     | [<EqualsAssignmentOrSpaced>] Trust_Proxy_User of header: string option
     | [<EqualsAssignmentOrSpaced>] Tls_Certificate of path: string option
@@ -43,6 +48,11 @@ type internal ServeArgument =
             | Users_File _ -> "", "file of those who may log in, which the users commands write; it is read again when it changes"
             | Tokens_File _ -> "", "file of tokens for scripts, which the tokens commands write; it is read again when it changes"
             | Viewer_Password_File _ -> "", "file with one password that all viewers share"
+            | Oidc_Authority _ -> "", "OpenID Connect provider to log in with"
+            | Oidc_Client_Id _ -> "", "what the provider calls this dashboard"
+            | Oidc_Client_Secret_File _ -> "", "file with the secret that the provider gave it"
+            | Oidc_Admins _ -> "", "claim that makes an admin, such as groups=admins; without it nobody is one"
+            | Oidc_Viewers _ -> "", "claim that makes a viewer; without it whoever the provider lets in is one"
             | Trusted_Proxy _ ->
                 "",
                 "addresses or networks of reverse proxies, with commas between; their X-Forwarded-For and X-Forwarded-Proto are believed, nobody else's"

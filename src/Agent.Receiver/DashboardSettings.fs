@@ -186,9 +186,16 @@ module internal DashboardSettings =
 
         if listen.IsLoopback then
             Ok()
-        elif not (has "--users-file" || has "--viewer-password-file" || has "--trust-proxy-user") then
+        elif
+            not (
+                has "--users-file"
+                || has "--viewer-password-file"
+                || has "--oidc-authority"
+                || has "--trust-proxy-user"
+            )
+        then
             wrong (
-                "lets other machines connect, and then everybody could look: give --users-file FILE or --viewer-password-file FILE, "
+                "lets other machines connect, and then everybody could look: give --users-file FILE, --viewer-password-file FILE or --oidc-authority URL, "
                 + "or --trust-proxy-user HEADER behind a proxy that logs users in"
             )
         elif not listen.IsTls && not (has "--plain-http-behind-proxy") then

@@ -27,6 +27,9 @@ internal sealed class AccessControl : IDisposable
         Login = login;
         Sessions = parts.Sessions;
         Tls = parts.Tls;
+        Oidc = parts is { Accounts.Provider: { } provider, Sessions: { } sessions }
+            ? new OidcLogin(settings.Oidc, parts.ProviderSecret, provider, sessions, audit, complain)
+            : null;
         users = parts.Users;
         tokens = parts.Tokens;
         Tokens = tokens is null ? null : new AccessTokens(tokens);
@@ -42,6 +45,9 @@ internal sealed class AccessControl : IDisposable
 
     /// <summary>The log-in; null where nobody logs in here.</summary>
     public LoginEndpoint? Login { get; }
+
+    /// <summary>The log-in by a provider; null without one.</summary>
+    public OidcLogin? Oidc { get; }
 
     /// <summary>The sessions; null where nobody logs in here.</summary>
     public Sessions? Sessions { get; }
@@ -66,7 +72,8 @@ internal sealed class AccessControl : IDisposable
 
         return
             from viewers in ViewerPassword(settings.ViewerPasswordFile)
-            from parts in Parts.Open(serve, viewers, clock, complain)
+            from secret in ProviderSecret(settings.Oidc.ClientSecretFile)
+            from parts in Parts.Open(serve, viewers, secret, clock, complain)
             select Of(parts);
 
         AccessControl Of(Parts parts)
@@ -127,15 +134,29 @@ internal sealed class AccessControl : IDisposable
         }
     }
 
+    private static FSharpResult<string, string> ProviderSecret(string path)
+    {
+        try
+        {
+            return FSharpResult<string, string>.NewOk(path.Length == 0 ? "" : File.ReadAllText(path).Trim());
+        }
+        catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
+        {
+            return FSharpResult<string, string>.NewError($"--oidc-client-secret-file: \"{path}\" cannot be read: {unreadable.Message}");
+        }
+    }
+
     /// <summary>What is opened before anything is served.</summary>
     private sealed record Parts(
         WatchedFiles<Dictionary<string, Account>>? Users,
         WatchedFiles<Dictionary<string, AccessToken>>? Tokens,
         Accounts? Accounts,
         Sessions? Sessions,
-        TlsCertificates? Tls)
+        TlsCertificates? Tls,
+        string ProviderSecret)
     {
-        public static FSharpResult<Parts, string> Open(ServeSettings serve, string viewerPassword, AgentClock clock, Action<string> complain)
+        public static FSharpResult<Parts, string> Open(
+            ServeSettings serve, string viewerPassword, string secret, AgentClock clock, Action<string> complain)
         {
             var settings = serve.Access;
             var users = Watch("--users-file", settings.UsersFile, Web.Accounts.Read, complain);
@@ -153,13 +174,13 @@ internal sealed class AccessControl : IDisposable
             var path = serve.Database + ".sessions";
             var kept = settings.HasLogin ? ReadSessions(path, complain) : SessionFileModule.empty;
             var viewers = viewerPassword.Length == 0 ? null : Account.Viewers(Same(viewerPassword, kept) ?? Passwords.Hash(viewerPassword));
-            var accounts = settings.HasLogin ? new Accounts(users, viewers) : null;
+            var accounts = settings.HasLogin ? new Accounts(users, viewers, settings.HasProvider ? new ProviderAccounts(settings.Oidc) : null) : null;
             var sessions = accounts is null ? null : new Sessions(path, kept, accounts, viewers, clock, complain);
 
             return settings.TlsCertificate.Length == 0
-                ? FSharpResult<Parts, string>.NewOk(new Parts(users, tokens, accounts, sessions, null))
+                ? FSharpResult<Parts, string>.NewOk(new Parts(users, tokens, accounts, sessions, null, secret))
                 : TlsCertificates.Open(settings.TlsCertificate, settings.TlsKey, clock, complain)
-                    .Select(tls => new Parts(users, tokens, accounts, sessions, tls));
+                    .Select(tls => new Parts(users, tokens, accounts, sessions, tls, secret));
         }
 
         private static WatchedFiles<T>? Watch<T>(

@@ -7,9 +7,9 @@ namespace Agent.Dashboard.Web;
 /// <summary>Somebody who may log in.</summary>
 /// <param name="Name">The name; empty for the viewers who share one password.</param>
 /// <param name="Role">What may be done.</param>
-/// <param name="Password">What is kept of the password.</param>
+/// <param name="Password">What is kept of the password; null where a provider asks for it.</param>
 /// <param name="Stamp">Changes with the password.</param>
-internal sealed record Account(string Name, Role Role, PasswordHash Password, string Stamp)
+internal sealed record Account(string Name, Role Role, PasswordHash? Password, string Stamp)
 {
     /// <summary>From a user.</summary>
     public static Account Of(User user) => new(user.Name, user.Role, user.Password, Passwords.Stamp(user.Password));
@@ -19,7 +19,7 @@ internal sealed record Account(string Name, Role Role, PasswordHash Password, st
 }
 
 /// <summary>Those who may log in: the users of a file, and the viewers with one password. One password is tried at a time.</summary>
-internal sealed class Accounts(WatchedFiles<Dictionary<string, Account>>? users, Account? viewers)
+internal sealed class Accounts(WatchedFiles<Dictionary<string, Account>>? users, Account? viewers, ProviderAccounts? provider)
 {
     /// <summary>So many attempts wait for their turn to be computed; a burst from many addresses takes no more of the machine.</summary>
     private const int MostWaiting = 16;
@@ -30,6 +30,12 @@ internal sealed class Accounts(WatchedFiles<Dictionary<string, Account>>? users,
 
     private readonly SemaphoreSlim turn = new(1);
     private int waiting;
+
+    /// <summary>Whether anybody logs in with a password.</summary>
+    public bool HasPasswords => users is not null || viewers is not null;
+
+    /// <summary>Those whom a provider lets in; null without one.</summary>
+    public ProviderAccounts? Provider => provider;
 
     /// <summary>Whether names are asked for.</summary>
     public bool HasNames => users is not null;
@@ -42,7 +48,7 @@ internal sealed class Accounts(WatchedFiles<Dictionary<string, Account>>? users,
 
     /// <summary>The account that a session belongs to; null where it is gone, or has another password by now.</summary>
     public Account? Of(SessionRecord session) =>
-        Find(session.Name) is { } account && account.Stamp == session.Stamp ? account : null;
+        Find(session.Name) is { } account && account.Stamp == session.Stamp ? account : provider?.Of(session);
 
     /// <summary>The account of a name at a log-in: somebody may have been added a moment ago, and viewers with one password need no name.</summary>
     public Account? FindNow(string name)
@@ -66,7 +72,7 @@ internal sealed class Accounts(WatchedFiles<Dictionary<string, Account>>? users,
 
             try
             {
-                return await Task.Run(() => Passwords.Matches(password, account?.Password ?? Nobody) && account is not null, stop);
+                return await Task.Run(() => Passwords.Matches(password, account?.Password ?? Nobody) && account?.Password is not null, stop);
             }
             finally
             {

@@ -35,6 +35,7 @@ internal static class Application
         // A build leaves the files where they are and lists them; a published tree has them in wwwroot.
         StaticWebAssetsLoader.UseStaticWebAssets(builder.Environment, builder.Configuration);
         builder.Services.AddRoutingCore();
+        access.Oidc?.AddTo(builder.Services);
         builder.Services.Configure<HostOptions>(static options => options.ShutdownTimeout = TimeSpan.FromSeconds(5));
 
         var app = builder.Build();
@@ -86,6 +87,11 @@ internal static class Application
         var reads = new ReadEndpoints(writer, readers, version, settings.RetentionDays, access.Login is not null, clock);
         var own = new OwnEndpoints(writer, readers, hub, ingests, version, clock);
 
+        if (access.Oidc is not null)
+        {
+            app.UseAuthentication();
+        }
+
         app.UseStaticFiles(Pages.Options(files));
         app.UseRouting();
         app.Map(IngestEndpoint.Route, new IngestEndpoint(writer, ingests, clock).Handle);
@@ -101,13 +107,18 @@ internal static class Application
 
         if (access.Login is { } login)
         {
-            var page = new LoginPage(files, login.HasNames ? "names" : "one-password");
+            var page = new LoginPage(files, login.Marks(access.Oidc is not null));
             app.Map("/login", context =>
                 HttpMethods.IsPost(context.Request.Method) ? login.Login(context)
                 : HttpMethods.IsGet(context.Request.Method) || HttpMethods.IsHead(context.Request.Method) ? page.Send(context)
                 : context.RefuseMethod("GET, HEAD, POST"));
             app.Map("/logout", context =>
                 HttpMethods.IsPost(context.Request.Method) ? login.Logout(context) : context.RefuseMethod("POST"));
+        }
+
+        if (access.Oidc is { } oidc)
+        {
+            Get(app, OidcLogin.Start, oidc.Challenge);
         }
 
         app.MapFallback("{*path}", Pages.NotFound);

@@ -98,7 +98,7 @@ internal sealed class Guard(AccessControl access)
         path.StartsWithSegments("/api/ingest", StringComparison.Ordinal)
         || path == "/healthz"
         || (access.Login is not null
-            && (path == "/login" || path == "/logout" || path == "/favicon.ico"
+            && (path == "/login" || path == "/logout" || path == "/favicon.ico" || path.StartsWithSegments(OidcLogin.Start, StringComparison.Ordinal)
                 || path.StartsWithSegments("/assets", StringComparison.Ordinal)));
 
     private Identity? Who(HttpContext context, IPAddress peer)

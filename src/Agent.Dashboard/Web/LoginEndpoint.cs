@@ -15,8 +15,12 @@ internal sealed class LoginEndpoint(Accounts accounts, Sessions sessions, AuditL
 
     private readonly AttemptLimits limits = new(clock);
 
-    /// <summary>Whether the page asks for a name.</summary>
-    public bool HasNames => accounts.HasNames;
+    /// <summary>The parts of the page that there is a use for.</summary>
+    public IEnumerable<string> Marks(bool hasProvider) =>
+    [
+        .. accounts.HasPasswords ? new[] { "password", accounts.HasNames ? "names" : "one-password" } : [],
+        .. hasProvider ? new[] { "provider" } : [],
+    ];
 
     /// <summary>POST /login</summary>
     public async Task Login(HttpContext context)

@@ -1,4 +1,5 @@
 using System.Text;
+using Agent.Receiver;
 using Microsoft.Extensions.FileProviders;
 
 namespace Agent.Dashboard.Web;
@@ -22,7 +23,9 @@ internal sealed class LoginPage
         context.Response.Headers.CacheControl = "no-cache";
         return HttpMethods.IsHead(context.Request.Method)
             ? Task.CompletedTask
-            : context.Response.WriteAsync(text, context.RequestAborted);
+            : context.Response.WriteAsync(
+                text.Replace("{next}", Uri.EscapeDataString(Redirects.Home(context.Request.Query["next"].ToString())), StringComparison.Ordinal),
+                context.RequestAborted);
     }
 
     /// <summary>The page without the parts between other marks: lines such as <c>&lt;!-- names --&gt;</c> and <c>&lt;!-- /names --&gt;</c>.</summary>

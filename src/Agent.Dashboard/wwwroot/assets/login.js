@@ -54,7 +54,7 @@ async function logIn(form) {
 }
 
 byId("tools").append(themeButton());
-byId("form").addEventListener("submit", (event) => {
+byId("form")?.addEventListener("submit", (event) => {
   event.preventDefault();
   logIn(event.target);
 });
