@@ -107,8 +107,8 @@ let private arrows =
         [ "Agent.Receiver"; "Agent.Shell" ],
         [
             "FSharp.Core"
-            "Microsoft.CodeAnalysis.BannedApiAnalyzers"
             "Microsoft.AspNetCore.Authentication.OpenIdConnect"
+            "Microsoft.CodeAnalysis.BannedApiAnalyzers"
             "Microsoft.Data.Sqlite"
             "Vizor.ECharts"
         ]
