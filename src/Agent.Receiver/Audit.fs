@@ -33,17 +33,15 @@ module Audit =
             Unwritten = 0
         }
 
-    /// A line: what happened, to whom ("" where nobody was named), from where, and why ("" where that is plain). Names come from outside:
-    /// they are cut, and nothing in them ends the line.
+    let private cut (text: string) =
+        Text.longExcerpt (ReadOnlySpan(Text.Encoding.UTF8.GetBytes text))
+
+    /// A line: what happened, to whom ("" where nobody was named), from where, and why ("" where that is plain). Names and reasons come
+    /// from outside: they are cut, and nothing in them ends the line.
     [<CompiledName "Line">]
     let line (what: string) (name: string) (address: string) (reason: string) : string =
-        let who =
-            if name = "" then
-                ""
-            else
-                $" \"{Text.excerpt (ReadOnlySpan(Text.Encoding.UTF8.GetBytes name))}\""
-
-        let why = if reason = "" then "" else $": {reason}"
+        let who = if name = "" then "" else $" \"{cut name}\""
+        let why = if reason = "" then "" else $": {cut reason}"
         $"{what}:{who} from {address}{why}"
 
     /// Starts the next minute where this one is over. Beside it, how many events of the old one got no line.

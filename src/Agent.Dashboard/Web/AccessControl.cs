@@ -19,16 +19,20 @@ internal sealed class AccessControl : IDisposable
     private string defect = "";
 
     private AccessControl(
-        Parts parts, AccessSettings settings, AuditLog audit, LoginEndpoint? login, AgentClock clock, Action<string> complain)
+        Parts parts, AccessSettings settings, AgentClock clock, Action<string> complain)
     {
+        var audit = new AuditLog(complain, clock);
+        var limits = new AttemptLimits(clock);
         this.complain = complain;
         Settings = settings;
         Audit = audit;
-        Login = login;
+        Login = parts is { Accounts: { } accounts, Sessions: { } opened }
+            ? new LoginEndpoint(accounts, opened, limits, audit, clock)
+            : null;
         Sessions = parts.Sessions;
         Tls = parts.Tls;
         Oidc = parts is { Accounts.Provider: { } provider, Sessions: { } sessions }
-            ? new OidcLogin(settings.Oidc, parts.ProviderSecret, provider, sessions, audit, complain)
+            ? new OidcLogin(settings.Oidc, parts.ProviderSecret, provider, sessions, limits, audit)
             : null;
         users = parts.Users;
         tokens = parts.Tokens;
@@ -74,14 +78,7 @@ internal sealed class AccessControl : IDisposable
             from viewers in ViewerPassword(settings.ViewerPasswordFile)
             from secret in ProviderSecret(settings.Oidc.ClientSecretFile)
             from parts in Parts.Open(serve, viewers, secret, clock, complain)
-            select Of(parts);
-
-        AccessControl Of(Parts parts)
-        {
-            var audit = new AuditLog(complain, clock);
-            var login = parts is { Accounts: { } accounts, Sessions: { } sessions } ? new LoginEndpoint(accounts, sessions, audit, clock) : null;
-            return new AccessControl(parts, settings, audit, login, clock, complain);
-        }
+            select new AccessControl(parts, settings, clock, complain);
     }
 
     /// <inheritdoc/>

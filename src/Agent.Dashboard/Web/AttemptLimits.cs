@@ -44,8 +44,8 @@ internal sealed class AttemptLimits(AgentClock clock)
         }
     }
 
-    /// <summary>The attempt of that instant turned out right.</summary>
-    public void Succeed(string account, string address, TimeSpan at)
+    /// <summary>The attempt of that instant turned out right, and does not count against its address.</summary>
+    public void Forgive(string address, TimeSpan at)
     {
         lock (gate)
         {
@@ -53,7 +53,16 @@ internal sealed class AttemptLimits(AgentClock clock)
             {
                 addresses[address] = Attempts.Forgiven(at, attempts);
             }
+        }
+    }
 
+    /// <summary>The attempt of that instant on an account turned out right.</summary>
+    public void Succeed(string account, string address, TimeSpan at)
+    {
+        Forgive(address, at);
+
+        lock (gate)
+        {
             accounts[account] = Attempts.Succeeded(at, address, accounts.GetValueOrDefault(account) ?? Attempts.noneOfAccount);
         }
     }

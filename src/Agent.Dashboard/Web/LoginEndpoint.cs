@@ -5,15 +5,13 @@ using Agent.Receiver;
 namespace Agent.Dashboard.Web;
 
 /// <summary>GET and POST /login, POST /logout.</summary>
-internal sealed class LoginEndpoint(Accounts accounts, Sessions sessions, AuditLog audit, AgentClock clock)
+internal sealed class LoginEndpoint(Accounts accounts, Sessions sessions, AttemptLimits limits, AuditLog audit, AgentClock clock)
 {
     private const int LongestForm = 16384;
     private const string Refused = "log-in refused";
 
     /// <summary>A form that takes longer is not waited for.</summary>
     private static readonly TimeSpan FormLimit = TimeSpan.FromSeconds(10);
-
-    private readonly AttemptLimits limits = new(clock);
 
     /// <summary>The parts of the page that there is a use for.</summary>
     public IEnumerable<string> Marks(bool hasProvider) =>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Security.Claims;
 using System.Text.Encodings.Web;
 using System.Xml.Linq;
@@ -14,7 +15,8 @@ namespace Agent.Dashboard.Web;
 /// Log-ins by an OpenID Connect provider, with ASP.NET Core's own handler: authorization code flow with PKCE (RFC 7636). What comes of one
 /// is a session like any other.
 /// </summary>
-internal sealed class OidcLogin(OidcSettings settings, string secret, ProviderAccounts accounts, Sessions sessions, AuditLog audit, Action<string> complain)
+internal sealed class OidcLogin(
+    OidcSettings settings, string secret, ProviderAccounts accounts, Sessions sessions, AttemptLimits limits, AuditLog audit)
 {
     /// <summary>Where the provider sends people back to.</summary>
     public const string Callback = "/login/oidc/callback";
@@ -24,6 +26,9 @@ internal sealed class OidcLogin(OidcSettings settings, string secret, ProviderAc
 
     private const string Scheme = "oidc";
     private const string Refused = "log-in refused";
+
+    /// <summary>Where a log-in keeps when it began, for the count of attempts.</summary>
+    private const string BegunKey = "begun";
 
     /// <summary>Adds the handler to the services of the web server.</summary>
     public void AddTo(IServiceCollection services)
@@ -43,14 +48,27 @@ internal sealed class OidcLogin(OidcSettings settings, string secret, ProviderAc
     /// <summary>Sends somebody to the provider.</summary>
     public async Task Challenge(HttpContext context)
     {
+        var address = Forwarding.Key(context.Connection.RemoteIpAddress!);
+        var wait = limits.Begin(address, out var begun);
+
+        if (wait > TimeSpan.Zero)
+        {
+            audit.Note(Refused, "", address, "too many attempts from this address");
+            context.Response.Headers.RetryAfter = $"{Math.Ceiling(wait.TotalSeconds)}";
+            await context.Refuse(StatusCodes.Status429TooManyRequests, "Too many attempts to log in.", $"try again in {wait.TotalSeconds:0} s");
+            return;
+        }
+
+        var properties = new AuthenticationProperties { RedirectUri = Redirects.Home(context.Request.Query["next"].ToString()) };
+        properties.Items[BegunKey] = begun.Ticks.ToString(CultureInfo.InvariantCulture);
+
         try
         {
-            await context.ChallengeAsync(
-                Scheme, new AuthenticationProperties { RedirectUri = Redirects.Home(context.Request.Query["next"].ToString()) });
+            await context.ChallengeAsync(Scheme, properties);
         }
         catch (Exception unreachable) when (unreachable is InvalidOperationException or HttpRequestException or IOException)
         {
-            complain($"--oidc-authority: {settings.Authority} cannot be used: {unreachable.Message}");
+            audit.Note(Refused, "", address, $"the provider cannot be used: {unreachable.GetBaseException().Message}");
             await context.Refuse(StatusCodes.Status502BadGateway, "The provider cannot be reached.", settings.Authority);
         }
     }
@@ -110,6 +128,12 @@ internal sealed class OidcLogin(OidcSettings settings, string secret, ProviderAc
 
         var address = Forwarding.Key(context.HttpContext.Connection.RemoteIpAddress!);
         audit.Note("log-in", name, address, "by the provider");
+
+        if (long.TryParse(context.Properties?.Items[BegunKey], NumberStyles.None, CultureInfo.InvariantCulture, out var begun))
+        {
+            limits.Forgive(address, TimeSpan.FromTicks(begun));
+        }
+
         SessionCookies.Set(context.HttpContext, sessions.Open(accounts.Of(name, role.Value)));
         await Lead(context.HttpContext, Redirects.Home(context.ReturnUri ?? "/"));
 
@@ -133,13 +157,12 @@ internal sealed class OidcLogin(OidcSettings settings, string secret, ProviderAc
     private Task Failed(RemoteFailureContext context)
     {
         context.HandleResponse();
-        complain($"--oidc-authority: a log-in failed: {context.Failure?.Message}");
-        return Deny(context.HttpContext, "", "the provider's answer cannot be used");
+        return Deny(context.HttpContext, "", "the provider's answer cannot be used", context.Failure?.GetBaseException().Message ?? "");
     }
 
-    private Task Deny(HttpContext context, string name, string reason)
+    private Task Deny(HttpContext context, string name, string reason, string detail = "")
     {
-        audit.Note(Refused, name, Forwarding.Key(context.Connection.RemoteIpAddress!), reason);
+        audit.Note(Refused, name, Forwarding.Key(context.Connection.RemoteIpAddress!), detail.Length == 0 ? reason : $"{reason}: {detail}");
         return context.Refuse(StatusCodes.Status403Forbidden, "The provider did not let you in.", reason);
     }
 
