@@ -384,17 +384,22 @@ let private fileLaws =
                     users
                     |> Array.forall (fun user -> not (problem.Contains(Convert.ToBase64String user.Password.Salt))))
 
-        lawOf wholeCases "sessions are read as they were written" (upTo 20 session) (fun sessions ->
-            let file =
-                {
-                    ViewerPassword = ValueNone
-                    Sessions = sessions
-                }
+        lawOf
+            wholeCases
+            "sessions are read as they were written"
+            (Gen.zip3 (upTo 20 session) (maybe password) (bytes 32))
+            (fun (sessions, password, key) ->
+                let file =
+                    {
+                        ViewerPassword = password
+                        DeviceKey = key
+                        Sessions = sessions
+                    }
 
-            let read = SessionFile.parse (SessionFile.text file)
+                let read = SessionFile.parse (SessionFile.text file)
 
-            same (SessionFile.text read) (SessionFile.text file)
-            && same read.Sessions.Length sessions.Length)
+                same (SessionFile.text read) (SessionFile.text file)
+                && same read.Sessions.Length sessions.Length)
 
         lawOf
             200

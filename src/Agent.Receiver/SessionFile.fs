@@ -23,6 +23,8 @@ type SessionFile =
     {
         /// What is kept of the viewers' password, where there is one: the next start knows by it whether it is still the same.
         ViewerPassword: PasswordHash voption
+        /// What cookies of devices are signed with; empty for none so far.
+        DeviceKey: byte[]
         /// The sessions.
         Sessions: SessionRecord[]
     }
@@ -46,11 +48,15 @@ module SessionFile =
     let empty: SessionFile =
         {
             ViewerPassword = ValueNone
+            DeviceKey = [||]
             Sessions = [||]
         }
 
     [<Literal>]
     let private ViewerMark = "viewer-password "
+
+    [<Literal>]
+    let private DeviceMark = "device-key "
 
     let private isHex (length: int) (text: string) =
         text.Length = length && Seq.forall Char.IsAsciiHexDigitLower text
@@ -87,6 +93,16 @@ module SessionFile =
                     else
                         None)
                 |> ValueOption.ofOption
+            DeviceKey =
+                lines
+                |> Array.tryPick (fun line ->
+                    let key = line.Substring(min line.Length DeviceMark.Length)
+
+                    if line.StartsWith(DeviceMark, StringComparison.Ordinal) && isHex 64 key then
+                        Some(Convert.FromHexString key)
+                    else
+                        None)
+                |> Option.defaultValue [||]
             Sessions =
                 lines
                 |> Array.map sessionOf
@@ -103,6 +119,12 @@ module SessionFile =
             | ValueSome password -> [ ViewerMark + Credentials.passwordText password ]
             | ValueNone -> []
 
+        let device =
+            if file.DeviceKey.Length = 0 then
+                []
+            else
+                [ DeviceMark + Convert.ToHexStringLower file.DeviceKey ]
+
         let line (session: SessionRecord) =
             String.Join(
                 ' ',
@@ -112,7 +134,8 @@ module SessionFile =
                 (if session.Name = "" then "-" else session.Name)
             )
 
-        String.Join('\n', Seq.append viewer (Seq.map line file.Sessions)) + "\n"
+        String.Join('\n', Seq.append (viewer @ device) (Seq.map line file.Sessions))
+        + "\n"
 
     /// With one more session, and without those that are over or have to make room.
     [<CompiledName "Add">]

@@ -20,12 +20,15 @@ internal sealed class LoginEndpoint(Accounts accounts, Sessions sessions, Attemp
         .. hasProvider ? new[] { "provider" } : [],
     ];
 
+    private readonly Devices devices = new(sessions.DeviceKey);
+
     /// <summary>POST /login</summary>
     public async Task Login(HttpContext context)
     {
         var address = Forwarding.Key(context.Connection.RemoteIpAddress!);
+        var device = devices.Of(context.Request);
         // Before anything is read: of a thousand at once, all but five are refused here.
-        var wait = limits.Begin(address, out var at);
+        var wait = limits.Begin(Counted(device, address), out var at);
 
         if (wait > TimeSpan.Zero)
         {
@@ -47,7 +50,7 @@ internal sealed class LoginEndpoint(Accounts accounts, Sessions sessions, Attemp
             return;
         }
 
-        await Try(context, form, address, at);
+        await Try(context, form, device, address, at);
     }
 
     /// <summary>POST /logout</summary>
@@ -63,17 +66,29 @@ internal sealed class LoginEndpoint(Accounts accounts, Sessions sessions, Attemp
         return Task.CompletedTask;
     }
 
-    private async Task Try(HttpContext context, IFormCollection form, string address, TimeSpan at)
+    private async Task Try(HttpContext context, IFormCollection form, Device? device, string address, TimeSpan at)
     {
         var name = form["name"].ToString().Trim();
         var password = form["password"].ToString();
         var account = accounts.FindNow(name);
         var key = AttemptLimits.AccountKey(account?.Name ?? name, account is not null);
-        var wait = limits.Look(key, address, at);
 
-        if (wait > TimeSpan.Zero)
+        if (device is not null && device.Name != account?.Name)
         {
-            await TooMany(context, wait, name, address, "too many attempts on this account");
+            // A browser that is known for one account is a stranger to every other.
+            device = null;
+            var wait = limits.Begin(address, out at);
+
+            if (wait > TimeSpan.Zero)
+            {
+                await TooMany(context, wait, name, address, "too many attempts from this address");
+                return;
+            }
+        }
+
+        if (device is null && limits.Look(key, address, at) is { Ticks: > 0 } turn)
+        {
+            await TooMany(context, turn, name, address, "too many attempts on this account");
             return;
         }
 
@@ -96,11 +111,16 @@ internal sealed class LoginEndpoint(Accounts accounts, Sessions sessions, Attemp
             return;
         }
 
+        limits.Forgive(Counted(device, address), at);
         limits.Succeed(key, address, at);
-        audit.Note("log-in", account!.Name, address);
+        devices.Remember(context, account!.Name);
+        audit.Note("log-in", account.Name, address);
         SessionCookies.Set(context, sessions.Open(account));
         await Lead(context, Redirects.Home(Next(context, form)));
     }
+
+    /// <summary>What the attempts of a request are counted under: the browser where it is known, else the address.</summary>
+    private static string Counted(Device? device, string address) => device is null ? address : $"device {device.Id}";
 
     /// <summary>Where to go: the form says it, or the address that the form was sent to.</summary>
     private static string Next(HttpContext context, IFormCollection form) =>

@@ -7,19 +7,20 @@ internal static class SessionCookies
 {
     /// <summary>Hands a session's token to the browser.</summary>
     public static void Set(HttpContext context, string token) =>
-        context.Response.Cookies.Append(Access.SessionCookie, token, Options(context, Access.session));
+        context.Response.Cookies.Append(Access.SessionCookie, token, Options(context, Access.session, "/"));
 
     /// <summary>Takes it back.</summary>
     public static void Delete(HttpContext context) =>
-        context.Response.Cookies.Delete(Access.SessionCookie, Options(context, TimeSpan.Zero));
+        context.Response.Cookies.Delete(Access.SessionCookie, Options(context, TimeSpan.Zero, "/"));
 
-    private static CookieOptions Options(HttpContext context, TimeSpan age) =>
+    /// <summary>How long, for which paths and by which ways a cookie is sent.</summary>
+    public static CookieOptions Options(HttpContext context, TimeSpan age, string path) =>
         new()
         {
             HttpOnly = true,
             SameSite = SameSiteMode.Strict,
             Secure = context.Request.IsHttps,
-            Path = "/",
+            Path = path,
             MaxAge = age,
         };
 }

@@ -31,6 +31,7 @@ internal sealed class Sessions
         this.path = path;
         this.accounts = accounts;
         this.viewers = viewers;
+        DeviceKey = kept.DeviceKey.Length == Devices.KeyBytes ? kept.DeviceKey : RandomNumberGenerator.GetBytes(Devices.KeyBytes);
         this.clock = clock;
         this.complain = complain;
 
@@ -42,6 +43,9 @@ internal sealed class Sessions
             }
         }
     }
+
+    /// <summary>What the cookies of devices are signed with; it lasts as long as the file.</summary>
+    public byte[] DeviceKey { get; }
 
     /// <summary>How many there are.</summary>
     public int Count
@@ -157,7 +161,7 @@ internal sealed class Sessions
         try
         {
             var records = open.Values.Select(static session => session.Record).ToArray();
-            PrivateText.Write(path, SessionFileModule.Text(new SessionFile(Maybe.Of(viewers?.Password), records)));
+            PrivateText.Write(path, SessionFileModule.Text(new SessionFile(Maybe.Of(viewers?.Password), DeviceKey, records)));
             isWritable = true;
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)

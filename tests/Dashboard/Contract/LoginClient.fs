@@ -83,7 +83,18 @@ let login (http: HttpClient) (address: string) (name: string) (password: string)
 /// The header of the session that a log-in opened, which must have succeeded.
 let sessionOf (answer: HttpResponseMessage) : string * string =
     Expect.equal (status answer) 303 (answer.Content.ReadAsStringAsync().Result)
-    "Cookie", (Seq.exactlyOne (answer.Headers.GetValues "Set-Cookie")).Split(';')[0]
+
+    "Cookie",
+    answer.Headers.GetValues "Set-Cookie"
+    |> Seq.find _.StartsWith("ai-dashboard-session=")
+    |> fun cookie -> cookie.Split(';')[0]
+
+/// The header by which the browser of a log-in is known again.
+let deviceOf (answer: HttpResponseMessage) : string * string =
+    "Cookie",
+    answer.Headers.GetValues "Set-Cookie"
+    |> Seq.find _.StartsWith("ai-dashboard-device=")
+    |> fun cookie -> cookie.Split(';')[0]
 
 /// Logs out.
 let logout (http: HttpClient) (address: string) (session: string * string) : HttpResponseMessage =

@@ -310,6 +310,35 @@ let private guessTests =
                 Thread.Sleep(TimeSpan.FromSeconds(float wait))
                 sessionOf (loginWith http address elsewhere "ada" password) |> ignore)
 
+        testCase "a browser that has logged in before is not kept waiting by guesses from its own address, a restart later either"
+        <| fun () ->
+            withUsers [] (fun place dashboard http address ->
+                let answer = login http address "ada" password
+                let device = deviceOf answer
+
+                let attack (address: string) =
+                    for n in 1..8 do
+                        login http address (if n % 2 = 0 then "ada" else "bob") $"guess {n}" |> ignore
+
+                    Expect.equal (status (login http address "ada" password)) 429 "a browser that is not known"
+                    sessionOf (loginWith http address [ device ] "ada" password) |> ignore
+                    Expect.equal (status (loginWith http address [ device ] "bob" password)) 429 "for one account alone"
+                    let forged = fst device, (snd device).Replace("=ada", "=bob")
+                    Expect.equal (status (loginWith http address [ forged ] "bob" password)) 429 "a forged one"
+
+                attack address
+
+                // One of its five was that on another account.
+                for n in 1..4 do
+                    Expect.equal (status (loginWith http address [ device ] "ada" $"guess {n}")) 401 "its own guesses"
+
+                Expect.equal (status (loginWith http address [ device ] "ada" password)) 429 "count as well"
+                dashboard.Signal SigTerm
+                dashboard.WaitForEnd patience |> ignore
+                let second, address = serve (place.File "a.db") [ "--users-file"; place.File "users" ]
+                use _ = second
+                attack address)
+
         testCase "a refused log-in leaves one line that nobody can forge"
         <| fun () ->
             withUsers [] (fun _ dashboard http address ->

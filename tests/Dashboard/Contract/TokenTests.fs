@@ -82,7 +82,9 @@ let private proxyTests =
             let headers = [ "X-Forwarded-For", "198.51.100.1, 203.0.113.9"; "X-Forwarded-Proto", "https" ]
 
             let isSecure (answer: HttpResponseMessage) =
-                (answer.Headers.GetValues "Set-Cookie" |> Seq.exactlyOne).Contains("secure", StringComparison.OrdinalIgnoreCase)
+                (answer.Headers.GetValues "Set-Cookie"
+                 |> Seq.find _.StartsWith("ai-dashboard-session="))
+                    .Contains("secure", StringComparison.OrdinalIgnoreCase)
 
             withDashboard (options "127.0.0.1,10.0.0.0/8") (fun _ dashboard http address ->
                 loginWith http address headers "ada" "a wrong one" |> ignore
