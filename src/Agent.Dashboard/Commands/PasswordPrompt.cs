@@ -1,6 +1,7 @@
 using System.Text;
 using Agent.Receiver;
 using Microsoft.FSharp.Core;
+using Microsoft.Win32.SafeHandles;
 
 namespace Agent.Dashboard.Commands;
 
@@ -10,16 +11,22 @@ internal static class PasswordPrompt
     /// <summary>The password, or a sentence.</summary>
     public static FSharpResult<string, string> Ask(string name, TextWriter errors)
     {
+        // The console's own stream would show each line of a terminal as it is typed.
+        using var input = new FileStream(new SafeFileHandle(0, ownsHandle: false), FileAccess.Read, bufferSize: 0);
+
         if (Console.IsInputRedirected)
         {
-            return Check(FirstLine(Console.OpenStandardInput()));
+            return Check(FirstLine(input));
         }
 
+        using var silence = new EchoOff();
         errors.Write($"Password for {name}: ");
-        var first = Hidden(errors);
-        errors.Write("The same again: ");
+        var first = FirstLine(input);
+        errors.Write("\nThe same again: ");
+        var second = FirstLine(input);
+        errors.WriteLine();
 
-        return Hidden(errors) == first ? Check(first) : Error("the two passwords differ");
+        return first == second ? Check(first) : Error("the two passwords differ");
     }
 
     private static FSharpResult<string, string> Check(string? password) =>
@@ -44,36 +51,6 @@ internal static class PasswordPrompt
         }
 
         return Encoding.UTF8.GetString([.. bytes]).TrimEnd('\r');
-    }
-
-    private static string? Hidden(TextWriter errors)
-    {
-        var typed = new StringBuilder();
-
-        while (typed.Length <= Credentials.LongestPassword)
-        {
-            var key = Console.ReadKey(intercept: true);
-
-            switch (key.Key)
-            {
-                case ConsoleKey.Enter:
-                    errors.WriteLine();
-                    return typed.ToString();
-                case ConsoleKey.Backspace:
-                    typed.Length = Math.Max(0, typed.Length - 1);
-                    break;
-                default:
-                    if (!char.IsControl(key.KeyChar))
-                    {
-                        typed.Append(key.KeyChar);
-                    }
-
-                    break;
-            }
-        }
-
-        errors.WriteLine();
-        return null;
     }
 
     private static FSharpResult<string, string> Error(string sentence) => FSharpResult<string, string>.NewError(sentence);
