@@ -43,6 +43,7 @@ internal sealed class Guard(AccessControl access)
         }
 
         if (Access.IsChange(context.Request.Method)
+            && !IsReadOnly(path)
             && (!identity.Role.IsAdmin || Access.IsFromElsewhere(context.Request.Headers["Sec-Fetch-Site"].ToString())))
         {
             return context.Refuse(StatusCodes.Status403Forbidden, "Only an admin may change anything.", "from a page of this dashboard");
@@ -100,6 +101,11 @@ internal sealed class Guard(AccessControl access)
         || (access.Login is not null
             && (path == "/login" || path == "/logout" || path == "/favicon.ico" || path.StartsWithSegments(OidcLogin.Start, StringComparison.Ordinal)
                 || path.StartsWithSegments("/assets", StringComparison.Ordinal)));
+
+    /// <summary>What answers 405 to every method that changes something, whoever asks. A path that takes changes must not stand here.</summary>
+    private static bool IsReadOnly(PathString path) =>
+        path.Value?.TrimEnd('/') is "" or "/api" or "/api/servers" or "/api/metrics/latest" or "/api/metrics/history" or Events or "/metrics"
+        || path.StartsWithSegments("/servers", StringComparison.Ordinal);
 
     private Identity? Who(HttpContext context, IPAddress peer)
     {
