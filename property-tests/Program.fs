@@ -55,6 +55,7 @@ let private tests =
                     Dashboard.IntakeLaws.tests
                     Dashboard.LimitLaws.tests
                     Dashboard.DeltaLaws.tests
+                    Dashboard.AccessLaws.tests
                 ]
         ]
 

@@ -1,4 +1,4 @@
-/// Laws of what comes in: bodies, command lines and log-ins.
+/// Laws of what comes in: bodies and command lines.
 module Agent.PropertyTests.Dashboard.IntakeLaws
 
 open System
@@ -132,29 +132,4 @@ let tests =
                 match DashboardCli.parse (Array.append [| "serve" |] words) with
                 | Ok _ -> true
                 | Error errors -> errors.Length > 0 && errors |> Array.forall (fun error -> error.Message <> ""))
-
-            lawOf wholeCases "no minute sees more than five wrong passwords" (upTo 60 (Gen.choose (0, 30000))) (fun steps ->
-                let attempts =
-                    steps
-                    |> Array.scan (+) 0
-                    |> Array.map (fun ms -> TimeSpan.FromMilliseconds(float ms))
-
-                let _, tried =
-                    attempts
-                    |> Array.fold
-                        (fun (failures, tried) at ->
-                            if Access.waitFor at failures = TimeSpan.Zero then
-                                Access.failed at failures, at :: tried
-                            else
-                                failures, tried)
-                        (Access.noFailures, [])
-
-                let tried = List.rev tried |> Array.ofList
-
-                tried
-                |> Array.forall (fun first ->
-                    tried
-                    |> Array.filter (fun at -> at >= first && at - first < Access.window)
-                    |> Array.length
-                    |> fun count -> count <= Access.MostFailures))
         ]

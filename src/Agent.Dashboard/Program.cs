@@ -23,7 +23,9 @@ internal static class Program
                 register: settings => Servers(program).Register(settings),
                 list: database => Servers(program).List(database),
                 remove: (database, slug) => Servers(program).Remove(database, slug),
-                backup: (database, file) => BackupCommand.Run(database, file, Clock(program), program)),
+                backup: (database, file) => BackupCommand.Run(database, file, Clock(program), program),
+                users: settings => new UsersCommand(Clock(program), program).Run(settings),
+                tokens: settings => new TokensCommand(Clock(program), program).Run(settings)),
             problems => program.Refuse(problems.Select(static problem => problem.Message)));
     }
 

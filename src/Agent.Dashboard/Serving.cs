@@ -1,5 +1,4 @@
 using System.Buffers;
-using Agent.Core;
 using Agent.Receiver;
 using Agent.Dashboard.Store;
 using Agent.Dashboard.Web;
@@ -7,7 +6,6 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Data.Sqlite;
-using Microsoft.FSharp.Core;
 
 namespace Agent.Dashboard;
 
@@ -18,29 +16,38 @@ internal static class Serving
 
     /// <summary>Runs until SIGTERM or Ctrl-C; the exit code.</summary>
     public static int Run(ServeSettings settings, AgentClock clock, CommandLineProgram program) =>
-        OpenSessions(settings, clock).Match(
-            sessions => Database.OpenForWriting(settings.Database, clock).Match(
-                connection =>
+        AccessControl.Open(settings, clock, program.Complain).Match(
+            access =>
+            {
+                using (access)
                 {
-                    try
-                    {
-                        return Run(settings, connection, sessions, clock, program);
-                    }
-                    catch (SqliteException failure)
-                    {
-                        return program.Fail($"--database: \"{settings.Database}\" cannot be used: {failure.Message}");
-                    }
-                },
-                program.Fail),
-            error => program.Refuse([error.Message]));
+                    return Run(settings, access, clock, program);
+                }
+            },
+            sentence => program.Refuse([sentence]));
+
+    private static int Run(ServeSettings settings, AccessControl access, AgentClock clock, CommandLineProgram program) =>
+        Database.OpenForWriting(settings.Database, clock).Match(
+            connection =>
+            {
+                try
+                {
+                    return Run(settings, connection, access, clock, program);
+                }
+                catch (SqliteException failure)
+                {
+                    return program.Fail($"--database: \"{settings.Database}\" cannot be used: {failure.Message}");
+                }
+            },
+            program.Fail);
 
     private static int Run(
-        ServeSettings settings, SqliteConnection connection, Sessions? sessions, AgentClock clock, CommandLineProgram program)
+        ServeSettings settings, SqliteConnection connection, AccessControl access, AgentClock clock, CommandLineProgram program)
     {
         using var writer = new Writer(connection, settings.RetentionDays, clock, program.Complain);
         using var readers = new Readers(settings.Database);
         using var histories = new Histories(settings.Database, clock);
-        var app = Application.Build(settings, sessions, writer, readers, histories, program.Version, clock, program.Complain);
+        var app = Application.Build(settings, access, writer, readers, histories, program.Version, clock, program.Complain);
 
         try
         {
@@ -90,26 +97,6 @@ internal static class Serving
         catch (Exception tooMuch) when (tooMuch is WorkLimitException or SqliteException)
         {
             // Whoever asks for it hears of it.
-        }
-    }
-
-    private static FSharpResult<Sessions?, ConfigError> OpenSessions(ServeSettings settings, AgentClock clock)
-    {
-        var path = settings.ViewerPasswordFile;
-
-        if (path.Length == 0)
-        {
-            return FSharpResult<Sessions?, ConfigError>.NewOk(null);
-        }
-
-        try
-        {
-            return Access.PasswordOf(path, File.ReadAllText(path)).Select(password => (Sessions?)new Sessions(password, clock));
-        }
-        catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
-        {
-            return FSharpResult<Sessions?, ConfigError>.NewError(
-                new ConfigError("--viewer-password-file", $"--viewer-password-file: \"{path}\" cannot be read: {unreadable.Message}"));
         }
     }
 

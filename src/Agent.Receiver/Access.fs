@@ -4,14 +4,6 @@ open System
 open System.Net
 open Agent.Core
 
-/// Recent failed logins, the newest first: instants of a monotonic clock.
-[<Struct>]
-type FailedLogins =
-    {
-        /// Instants of a monotonic clock, newest first.
-        Times: TimeSpan list
-    }
-
 /// Who may see the dashboard: the rules for logins and host names.
 [<RequireQualifiedAccess>]
 module Access =
@@ -19,39 +11,12 @@ module Access =
     [<Literal>]
     let ShortestPassword = 8
 
-    /// After this many wrong passwords within the window the next attempts are refused unread.
-    [<Literal>]
-    let MostFailures = 5
-
-    /// How long a wrong password counts.
-    let window: TimeSpan = TimeSpan.FromMinutes 1.0
-
     /// How long a session lasts.
     let session: TimeSpan = TimeSpan.FromDays 7.0
 
     /// The name of the session's cookie.
     [<Literal>]
     let SessionCookie = "ai-dashboard-session"
-
-    /// No failures so far.
-    let noFailures: FailedLogins = { Times = [] }
-
-    let private recent (now: TimeSpan) (failures: FailedLogins) =
-        failures.Times |> List.filter (fun time -> now - time < window)
-
-    /// How long to wait before the next attempt; zero when there may be one.
-    [<CompiledName "WaitFor">]
-    let waitFor (now: TimeSpan) (failures: FailedLogins) : TimeSpan =
-        match recent now failures with
-        | times when times.Length < MostFailures -> TimeSpan.Zero
-        | times -> window - (now - List.item (MostFailures - 1) times)
-
-    /// With one more failure.
-    [<CompiledName "Failed">]
-    let failed (now: TimeSpan) (failures: FailedLogins) : FailedLogins =
-        {
-            Times = List.truncate MostFailures (now :: recent now failures)
-        }
 
     /// The password in the text of a file: its first line, without the white space around it.
     [<CompiledName "PasswordOf">]
@@ -69,6 +34,23 @@ module Access =
         | "" -> error "has no password in its first line"
         | password when password.Length < ShortestPassword -> error $"has a password of fewer than {ShortestPassword} characters"
         | password -> Ok password
+
+    /// The name of a user in a header that a proxy set; empty for none. It is cut to 64 characters and has no control characters.
+    [<CompiledName "ProxyUser">]
+    let proxyUser (header: string) : string =
+        let name = String.filter (Char.IsControl >> not) (header.Trim())
+        if name.Length > 64 then name.Substring(0, 64) else name
+
+    /// True for a request that changes something, by its method.
+    [<CompiledName "IsChange">]
+    let isChange (method: string) : bool =
+        not (method = "GET" || method = "HEAD" || method = "OPTIONS")
+
+    /// Whether another site's page made a request, by its `Sec-Fetch-Site` header. Browsers send it to https and to this machine; the
+    /// session's cookie, which is for this site alone, protects where they do not.
+    [<CompiledName "IsFromElsewhere">]
+    let isFromElsewhere (fetchSite: string) : bool =
+        fetchSite = "cross-site" || fetchSite = "same-site"
 
     /// True for a `Host` header that is an IP address or `localhost`: with any other, a page from elsewhere may have made its own
     /// name resolve to this machine, and could read what only this machine should.

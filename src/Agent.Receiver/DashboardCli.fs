@@ -23,8 +23,19 @@ type internal ServeArgument =
     | [<EqualsAssignmentOrSpaced>] Listen of url: string option
     | [<EqualsAssignmentOrSpaced>] Database of path: string option
     | [<EqualsAssignmentOrSpaced>] Retention_Days of days: string option
+    | [<EqualsAssignmentOrSpaced>] Users_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] Tokens_File of path: string option
     | [<EqualsAssignmentOrSpaced>] Viewer_Password_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] Oidc_Authority of url: string option
+    | [<EqualsAssignmentOrSpaced>] Oidc_Client_Id of id: string option
+    | [<EqualsAssignmentOrSpaced>] Oidc_Client_Secret_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] Oidc_Admins of claim: string option
+    | [<EqualsAssignmentOrSpaced>] Oidc_Viewers of claim: string option
+    | [<EqualsAssignmentOrSpaced>] Trusted_Proxy of cidr: string option
     | [<EqualsAssignmentOrSpaced>] Trust_Proxy_User of header: string option
+    | [<EqualsAssignmentOrSpaced>] Tls_Certificate of path: string option
+    | [<EqualsAssignmentOrSpaced>] Tls_Key of path: string option
+    | Plain_Http_Behind_Proxy
     | [<EqualsAssignmentOrSpaced>] Server_Samples of count: string option
     | [<EqualsAssignmentOrSpaced>] Server_Kilobytes of count: string option
     | [<EqualsAssignmentOrSpaced>] Server_Devices of count: string option
@@ -36,11 +47,26 @@ type internal ServeArgument =
 
         member argument.Row =
             match argument with
-            | Listen _ -> DashboardSettings.DefaultListen, "where to listen; no other address is ever bound"
+            | Listen _ -> DashboardSettings.DefaultListen, "where to listen, http or https; no other address is ever bound"
             | Database _ -> madeIfMissing
             | Retention_Days _ -> DashboardSettings.DefaultRetentionDays, "days for which minutes are kept"
-            | Viewer_Password_File _ -> "", "file with the viewers' password; required to listen on other than loopback addresses"
-            | Trust_Proxy_User _ -> "", "header in which a reverse proxy passes the user that it has logged in"
+            | Users_File _ -> "", "file of the users who may log in, written by the users commands; read again when it changes"
+            | Tokens_File _ -> "", "file of tokens for scripts, written by the tokens commands; read again when it changes"
+            | Viewer_Password_File _ -> "", "file with one password that all viewers share"
+            | Oidc_Authority _ -> "", "OpenID Connect provider to log in with"
+            | Oidc_Client_Id _ -> "", "this dashboard's client id at the provider"
+            | Oidc_Client_Secret_File _ -> "", "file with the client secret that the provider issued"
+            | Oidc_Admins _ -> "", "claim that makes an admin, such as groups=admins; without it there are no admins"
+            | Oidc_Viewers _ -> "", "claim that makes a viewer; without it everybody whom the provider logs in is one"
+            | Trusted_Proxy _ ->
+                "",
+                "addresses or networks of reverse proxies, separated by commas; X-Forwarded-For and X-Forwarded-Proto are accepted only from them"
+            | Trust_Proxy_User _ ->
+                "",
+                "header in which a reverse proxy passes the user that it has logged in; accepted only from --trusted-proxy or, without that, from this machine"
+            | Tls_Certificate _ -> "", "PEM file with the certificate and its chain, for https; read again when it changes"
+            | Tls_Key _ -> "", "PEM file with the certificate's key; read again when it changes"
+            | Plain_Http_Behind_Proxy -> "", "listen on other than loopback addresses without TLS, behind a proxy that terminates it"
             | Server_Samples _ -> string ServerLimits.DefaultSamples, "samples a second that each server may send in the long run"
             | Server_Kilobytes _ -> string ServerLimits.DefaultKibibytes, "KiB a second that each server may send in the long run"
             | Server_Devices _ -> string ServerLimits.DefaultDevices, "disks, GPUs and fans of each server that are known at a time"
@@ -81,6 +107,56 @@ type internal PlainArgument =
             match argument with
             | Database _ -> DashboardSettings.DefaultDatabase, "database file"
 
+[<RequireQualifiedAccess>]
+type internal UsersArgument =
+    | [<EqualsAssignmentOrSpaced>] Users_File of path: string option
+
+    interface ICommandArgument with
+        member argument.Usage = ""
+
+        member argument.Row =
+            match argument with
+            | Users_File _ -> AccessSettings.DefaultUsersFile, "the file of users"
+
+let private roleRow: OptionRow = "viewer", "viewer or admin: look, or also change what can be changed"
+
+[<RequireQualifiedAccess>]
+type internal AddUserArgument =
+    | [<EqualsAssignmentOrSpaced>] Users_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] Role of role: string option
+
+    interface ICommandArgument with
+        member argument.Usage = ""
+
+        member argument.Row =
+            match argument with
+            | Users_File _ -> AccessSettings.DefaultUsersFile, "the file of users; made if it is not there"
+            | Role _ -> roleRow
+
+[<RequireQualifiedAccess>]
+type internal TokensArgument =
+    | [<EqualsAssignmentOrSpaced>] Tokens_File of path: string option
+
+    interface ICommandArgument with
+        member argument.Usage = ""
+
+        member argument.Row =
+            match argument with
+            | Tokens_File _ -> AccessSettings.DefaultTokensFile, "the file of tokens"
+
+[<RequireQualifiedAccess>]
+type internal AddTokenArgument =
+    | [<EqualsAssignmentOrSpaced>] Tokens_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] Role of role: string option
+
+    interface ICommandArgument with
+        member argument.Usage = ""
+
+        member argument.Row =
+            match argument with
+            | Tokens_File _ -> AccessSettings.DefaultTokensFile, "the file of tokens; made if it is not there"
+            | Role _ -> roleRow
+
 /// What the command line asks for.
 [<RequireQualifiedAccess>]
 type DashboardCommand =
@@ -98,6 +174,10 @@ type DashboardCommand =
     | Remove of database: string * slug: string
     /// Copy the database while it is in use.
     | Backup of database: string * file: string
+    /// Change or list those who may log in.
+    | Users of settings: CredentialSettings
+    /// Change or list the tokens of scripts.
+    | Tokens of settings: CredentialSettings
 
     /// Calls the function for the case that this is.
     member command.Match
@@ -108,7 +188,9 @@ type DashboardCommand =
             register: Func<RegisterSettings, 'r>,
             list: Func<string, 'r>,
             remove: Func<string, string, 'r>,
-            backup: Func<string, string, 'r>
+            backup: Func<string, string, 'r>,
+            users: Func<CredentialSettings, 'r>,
+            tokens: Func<CredentialSettings, 'r>
         ) : 'r =
         match command with
         | Help text -> help.Invoke text
@@ -118,12 +200,14 @@ type DashboardCommand =
         | List database -> list.Invoke database
         | Remove(database, slug) -> remove.Invoke(database, slug)
         | Backup(database, file) -> backup.Invoke(database, file)
+        | Users settings -> users.Invoke settings
+        | Tokens settings -> tokens.Invoke settings
 
 /// The program's name, as users type it.
 [<Literal>]
 let ProgramName = "ai-dashboard"
 
-/// One command: what it is called, the word it takes, what it does, its options, and how it is checked.
+/// One command: what it is called, in one word or two, the word it takes, what it does, its options, and how it is checked.
 type private Verb =
     {
         Name: string
@@ -163,6 +247,14 @@ let private both (one: Result<'a, ConfigError list>) (other: Result<'b, ConfigEr
     | Error errors, _
     | _, Error errors -> Error errors
 
+let private users action given =
+    AccessSettings.credentials "--users-file" AccessSettings.DefaultUsersFile action given
+    |> Result.map DashboardCommand.Users
+
+let private tokens action given =
+    AccessSettings.credentials "--tokens-file" AccessSettings.DefaultTokensFile action given
+    |> Result.map DashboardCommand.Tokens
+
 let private verbs: Verb list =
     [
         verb<ServeArgument> "serve" "" "receives samples, stores them and shows the page" (fun given words ->
@@ -179,6 +271,18 @@ let private verbs: Verb list =
         verb<PlainArgument> "backup" "FILE" "copies the database into a new file, even while it is in use" (fun given words ->
             both (DashboardSettings.database given) (DashboardSettings.file words)
             |> Result.map DashboardCommand.Backup)
+        verb<AddUserArgument> "users add" "NAME" "adds somebody who may log in, or changes password and role" (fun given words ->
+            users (AccessSettings.add given (DashboardSettings.word "NAME" words)) given)
+        verb<UsersArgument> "users remove" "NAME" "removes somebody; open sessions end" (fun given words ->
+            users (AccessSettings.remove (DashboardSettings.word "NAME" words)) given)
+        verb<UsersArgument> "users list" "" "lists those who may log in" (fun given words ->
+            users (noWord words |> Result.map (fun () -> CredentialAction.List)) given)
+        verb<AddTokenArgument> "tokens add" "NAME" "makes a bearer token for a script and prints it" (fun given words ->
+            tokens (AccessSettings.add given (DashboardSettings.word "NAME" words)) given)
+        verb<TokensArgument> "tokens remove" "NAME" "removes a token, which is refused from then on" (fun given words ->
+            tokens (AccessSettings.remove (DashboardSettings.word "NAME" words)) given)
+        verb<TokensArgument> "tokens list" "" "lists the tokens by name" (fun given words ->
+            tokens (noWord words |> Result.map (fun () -> CredentialAction.List)) given)
     ]
 
 /// The text of `--help`.
@@ -224,15 +328,33 @@ let parse (argv: string[]) : Result<DashboardCommand, ConfigError[]> =
     | [] ->
         Error
             [|
-                usageError ProgramName "a command is missing: serve, register-server, list-servers, remove-server or backup"
+                usageError ProgramName "a command is missing: serve, register-server, list-servers, remove-server, backup, users or tokens"
             |]
     | first :: _ when isHelp first -> Ok(DashboardCommand.Help(usage ()))
     | "--version" :: _ -> Ok DashboardCommand.Version
     | first :: rest ->
-        match verbs |> List.tryFind (fun verb -> verb.Name = first.Replace('_', '-')) with
-        | None -> Error [| usageError ProgramName $"{quoted first} is not a command" |]
-        | Some verb when List.exists isHelp rest -> Ok(DashboardCommand.Help(usageOf verb))
-        | Some verb ->
+        let name = first.Replace('_', '-')
+
+        let called =
+            match rest with
+            | second :: others when verbs |> List.exists (fun verb -> verb.Name = $"{name} {second}") -> $"{name} {second}", others
+            | _ -> name, rest
+
+        match verbs |> List.tryFind (fun verb -> verb.Name = fst called), snd called with
+        | None, _ when
+            verbs
+            |> List.exists (fun verb -> verb.Name.StartsWith(name + " ", StringComparison.Ordinal))
+            ->
+            if List.exists isHelp rest then
+                Ok(DashboardCommand.Help(usage ()))
+            else
+                Error
+                    [|
+                        usageError ProgramName $"{name} takes one of the words add, remove and list"
+                    |]
+        | None, _ -> Error [| usageError ProgramName $"{quoted first} is not a command" |]
+        | Some verb, rest when List.exists isHelp rest -> Ok(DashboardCommand.Help(usageOf verb))
+        | Some verb, rest ->
             let parts = verb.Parts(Array.ofList rest)
 
             let options =

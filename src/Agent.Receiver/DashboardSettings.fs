@@ -13,6 +13,8 @@ type ListenAddress =
         Address: IPAddress voption
         /// The port; 0 takes a free one.
         Port: int
+        /// Whether connections are TLS.
+        IsTls: bool
     }
 
     /// True when nobody but this machine can connect.
@@ -30,10 +32,8 @@ type ServeSettings =
         Database: string
         /// How many days minutes are kept.
         RetentionDays: int
-        /// The file with the password that viewers log in with; empty for none.
-        ViewerPasswordFile: string
-        /// The header in which a proxy passes the user that it has logged in; empty for none.
-        ProxyUserHeader: string
+        /// Who may see the dashboard, and how connections are protected.
+        Access: AccessSettings
         /// Samples a second that each server may send in the long run.
         ServerSamples: int
         /// KiB a second that each server may send in the long run.
@@ -88,18 +88,20 @@ module internal DashboardSettings =
     let private quoted (text: string) =
         $"\"{Text.excerpt (ReadOnlySpan(Text.Encoding.UTF8.GetBytes text))}\""
 
-    let private refuse (given: Given) (reason: string) : Result<'a, ConfigError> =
-        Error
-            {
-                Origin = given.Origin
-                Message = $"{given.Origin}: {quoted given.Text} {reason}"
-            }
+    let private refuse (given: Given) (reason: string) : Result<'a, ConfigError> = AccessSettings.refuse given reason
+
+    let private fileOf = AccessSettings.fileOf
 
     let private example = $"give a URL such as {DefaultListen}"
 
     let private addressOf (given: Given) (uri: Uri) : Result<ListenAddress, ConfigError> =
         let at address =
-            Ok { Address = address; Port = uri.Port }
+            Ok
+                {
+                    Address = address
+                    Port = uri.Port
+                    IsTls = uri.Scheme = "https"
+                }
 
         match uri.DnsSafeHost with
         | "localhost" -> at ValueNone
@@ -113,7 +115,7 @@ module internal DashboardSettings =
         let text = given.Text.Trim().Replace("://*:", "://0.0.0.0:").Replace("://+:", "://0.0.0.0:")
 
         match Uri.TryCreate(text, UriKind.Absolute) with
-        | true, NonNull uri when uri.Scheme = "http" && uri.Host <> "" ->
+        | true, NonNull uri when (uri.Scheme = "http" || uri.Scheme = "https") && uri.Host <> "" ->
             if uri.UserInfo <> "" then
                 Error
                     {
@@ -124,13 +126,7 @@ module internal DashboardSettings =
                 refuse given $"has a path; a reverse proxy can put the dashboard below one: {example}"
             else
                 addressOf given uri
-        | true, NonNull uri when uri.Scheme = "https" -> refuse given "asks for TLS, which is a reverse proxy's job; listen on http"
         | _ -> refuse given $"is not a URL to listen on; {example}"
-
-    let private fileOf (given: Given) : Result<string, ConfigError> =
-        match given.Text.Trim() with
-        | path when path = "" || path.EndsWith '/' || path.Contains '\000' -> refuse given "is not the name of a file"
-        | path -> Ok path
 
     let private daysOf (given: Given) : Result<int, ConfigError> =
         match Int32.TryParse(given.Text.Trim(), NumberStyles.None, CultureInfo.InvariantCulture) with
@@ -142,18 +138,6 @@ module internal DashboardSettings =
         match Int32.TryParse(given.Text.Trim(), NumberStyles.None, CultureInfo.InvariantCulture) with
         | true, value when value >= least && value <= most -> Ok value
         | _ -> refuse given $"is not a whole number from {least} to {most}"
-
-    let private headerOf (given: Given) : Result<string, ConfigError> =
-        let name = given.Text.Trim()
-
-        if
-            name <> ""
-            && name
-               |> Seq.forall (fun c -> Char.IsAsciiLetterOrDigit c || "!#$%&'*+-.^_`|~".Contains c)
-        then
-            Ok name
-        else
-            refuse given "is not the name of a header, such as X-Forwarded-User"
 
     let private textOf (longest: int) (given: Given) : Result<string, ConfigError> =
         let text = given.Text.Trim()
@@ -211,63 +195,91 @@ module internal DashboardSettings =
         word "FILE" words
         |> Result.bind (fun text -> Validation.ofResult (fileOf { Origin = "FILE"; Text = text }))
 
-    /// Checks the settings of `serve`.
+    /// What an address that other machines can reach asks for: that people log in, and that nobody on the way can read it.
+    let private exposed (given: string -> Given voption) (at: Given) (listen: ListenAddress) : Validation<unit, ConfigError> =
+        let wrong sentence =
+            Error
+                [
+                    {
+                        Origin = at.Origin
+                        Message = $"{at.Origin}: {quoted at.Text} {sentence}"
+                    }
+                ]
+
+        let has name = (given name).IsSome
+
+        if listen.IsLoopback then
+            Ok()
+        elif
+            not (
+                has "--users-file"
+                || has "--viewer-password-file"
+                || has "--oidc-authority"
+                || has "--trust-proxy-user"
+            )
+        then
+            wrong (
+                "lets other machines connect, and then everybody could look: give --users-file FILE, --viewer-password-file FILE or --oidc-authority URL, "
+                + "or --trust-proxy-user HEADER behind a proxy that logs users in"
+            )
+        elif not listen.IsTls && not (has "--plain-http-behind-proxy") then
+            wrong (
+                "lets other machines connect, and passwords and readings would travel in the clear: listen on https:// with "
+                + "--tls-certificate FILE and --tls-key FILE, or give --plain-http-behind-proxy where a proxy in front speaks TLS"
+            )
+        else
+            Ok()
+
+    let private tls (given: string -> Given voption) (at: Given) (listen: ListenAddress) : Validation<unit, ConfigError> =
+        let wrong sentence =
+            Error
+                [
+                    {
+                        Origin = at.Origin
+                        Message = $"{at.Origin}: {quoted at.Text} {sentence}"
+                    }
+                ]
+
+        match given "--tls-certificate", given "--tls-key" with
+        | ValueNone, ValueNone when listen.IsTls -> wrong "needs --tls-certificate FILE and --tls-key FILE"
+        | ValueSome _, _
+        | _, ValueSome _ when not listen.IsTls -> wrong "is plain http: with --tls-certificate and --tls-key listen on https://"
+        | _ -> Ok()
+
+    /// Checks what `serve` was told.
     let serve (given: string -> Given voption) : Result<ServeSettings, ConfigError list> =
-        let defaultListen =
-            {
-                Address = ValueSome IPAddress.Loopback
-                Port = 8000
-            }
+        let at =
+            given "--listen"
+            |> ValueOption.defaultValue
+                {
+                    Origin = "--listen"
+                    Text = DefaultListen
+                }
+
+        let listening check =
+            match listenOf at with
+            | Ok listen -> check given at listen
+            | Error _ -> Ok()
 
         validation {
-            let! listen = optional given "--listen" defaultListen listenOf
+            let! listen = Validation.ofResult (listenOf at)
             and! database = database given
             and! days = optional given "--retention-days" (int DefaultRetentionDays) daysOf
-            and! passwordFile = optional given "--viewer-password-file" "" fileOf
-            and! header = optional given "--trust-proxy-user" "" headerOf
+            and! access = AccessSettings.serve given
             and! samples = optional given "--server-samples" ServerLimits.DefaultSamples (wholeOf 1 1000)
             and! kibibytes = optional given "--server-kilobytes" ServerLimits.DefaultKibibytes (wholeOf 1 100000)
             and! devices = optional given "--server-devices" ServerLimits.DefaultDevices (wholeOf 16 10000)
             and! connections = optional given "--address-connections" DefaultConnections (wholeOf 1 4096)
             and! streams = optional given "--address-streams" DefaultStreams (wholeOf 1 200)
-
-            and! () =
-                match given "--viewer-password-file", given "--trust-proxy-user" with
-                | ValueSome _, ValueSome header ->
-                    Error
-                        [
-                            {
-                                Origin = header.Origin
-                                Message =
-                                    $"{header.Origin}: cannot be combined with --viewer-password-file: either the dashboard asks for a password, or the proxy in front does"
-                            }
-                        ]
-                | _ -> Ok()
-
-            and! () =
-                match given "--listen" with
-                | ValueSome at when (given "--viewer-password-file").IsNone && (given "--trust-proxy-user").IsNone ->
-                    match listenOf at with
-                    | Ok listen when not listen.IsLoopback ->
-                        Error
-                            [
-                                {
-                                    Origin = at.Origin
-                                    Message =
-                                        $"{at.Origin}: {quoted at.Text} lets other machines connect, and everybody could see the dashboard: "
-                                        + "give --viewer-password-file FILE, or --trust-proxy-user HEADER behind a proxy that logs users in"
-                                }
-                            ]
-                    | _ -> Ok()
-                | _ -> Ok()
+            and! () = listening exposed
+            and! () = listening tls
 
             return
                 {
                     Listen = listen
                     Database = database
                     RetentionDays = days
-                    ViewerPasswordFile = passwordFile
-                    ProxyUserHeader = header
+                    Access = access
                     ServerSamples = samples
                     ServerKibibytes = kibibytes
                     ServerDevices = devices

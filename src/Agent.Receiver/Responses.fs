@@ -357,9 +357,9 @@ module Responses =
                 |]
         )
 
-    /// GET /api/; `login` where a password is asked for.
+    /// GET /api/; `login` where people log in, `user` empty where nobody has to say who asks.
     [<CompiledName "Root">]
-    let root (version: string) (retentionDays: int) (login: bool) (now: DateTimeOffset) : byte[] =
+    let root (version: string) (retentionDays: int) (login: bool) (user: string) (role: string) (now: DateTimeOffset) : byte[] =
         let endpoints =
             [
                 "/api/"
@@ -382,6 +382,8 @@ module Responses =
                     "retention_days", Encode.int retentionDays
                     "raw_hours", Encode.int Axis.RawHours
                     "login", Encode.bool login
+                    "user", (if user = "" then Encode.nil else Encode.string user)
+                    "role", Encode.string role
                     "endpoints", Encode.seq (Seq.map Encode.string endpoints)
                 |]
         )

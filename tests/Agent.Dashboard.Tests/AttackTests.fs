@@ -257,62 +257,6 @@ let private streams =
             for conversation in listening do
                 (conversation :> IDisposable).Dispose())
 
-let private sessionEnds =
-    testCase "a stream of events ends with its session"
-    <| fun () ->
-        use place = new TemporaryDirectory()
-        File.WriteAllText(place.File "password", "correct horse battery")
-
-        use dashboard = new Dashboard(place.File "a.db", [ "--viewer-password-file"; place.File "password" ])
-
-        let form = utf8 "password=correct+horse+battery"
-
-        let login =
-            exchange
-                dashboard.Port
-                (request
-                    "POST /login HTTP/1.1"
-                    [
-                        "Host", "127.0.0.1"
-                        "Content-Type", "application/x-www-form-urlencoded"
-                        "Content-Length", string form.Length
-                        "Connection", "close"
-                    ]
-                    form)
-
-        let cookie =
-            match login.Header "set-cookie" with
-            | Some cookie -> cookie.Split(';')[0]
-            | None -> failtest $"no session: {login.Status}"
-
-        use listening = new Conversation(dashboard.Port)
-        listening.Send(request "GET /api/events/ HTTP/1.1" [ "Host", "127.0.0.1"; "Cookie", cookie ] [||])
-        Expect.stringContains (listening.ReadLine()) "200" "it listens"
-
-        exchange
-            dashboard.Port
-            (request
-                "POST /logout HTTP/1.1"
-                [
-                    "Host", "127.0.0.1"
-                    "Cookie", cookie
-                    "Content-Length", "0"
-                    "Connection", "close"
-                ]
-                [||])
-        |> ignore
-
-        // The next event, or the heartbeat, finds no session.
-        dashboard.Register("one", []) |> ignore
-
-        let rec lines count =
-            match listening.ReadLine() with
-            // The last chunk.
-            | "0" -> count
-            | _ -> lines (count + 1)
-
-        Expect.isLessThan (lines 0) 20 "lines until the end"
-
 let private removed =
     testCase "the layouts of a server that is removed are deleted"
     <| fun () ->
@@ -335,17 +279,4 @@ let private removed =
 [<Tests>]
 let tests =
     // One after the other: they measure how long others wait.
-    testSequenced (
-        testList
-            "Attacks"
-            [
-                newNames
-                longAnswers
-                slowBodies
-                floods
-                connections
-                streams
-                sessionEnds
-                removed
-            ]
-    )
+    testSequenced (testList "Attacks" [ newNames; longAnswers; slowBodies; floods; connections; streams; removed ])

@@ -45,7 +45,7 @@ let tests =
                 Expect.equal (served "serve --listen http://localhost:81").Listen.Address ValueNone "both of loopback"
 
                 Expect.equal
-                    (served "serve --listen http://*:81 --viewer-password-file p").Listen.Address
+                    (served "serve --listen http://*:81 --viewer-password-file p --plain-http-behind-proxy").Listen.Address
                     (ValueSome IPAddress.Any)
                     "all of them"
 
@@ -66,17 +66,72 @@ let tests =
                 about "\"/\" is not the name of a file"
                 about "\"words\""
 
-            testCase "TLS, paths, names and passwords in --listen are told what to do instead"
+            testCase "paths, names and passwords in --listen are told what to do instead"
             <| fun () ->
                 let about (line: string) (part: string) =
                     Expect.exists (errors line) (fun message -> message.Contains part) line
 
-                about "serve --listen https://127.0.0.1:8443" "reverse proxy"
+                about "serve --listen https://127.0.0.1:8443" "needs --tls-certificate FILE and --tls-key FILE"
                 about "serve --listen http://127.0.0.1:8000/monitoring" "has a path"
                 about "serve --listen http://dashboard.example:8000" "names no address of this machine"
                 about "serve --listen http://me:secret@127.0.0.1" "must not contain a user name or password"
                 let sentence = errors "serve --listen http://me:secret@127.0.0.1" |> String.concat "\n"
                 Expect.isFalse (sentence.Contains "secret") "the password"
+
+            testCase "what is exposed asks for log-ins and for TLS, and options of access that do not go together are told"
+            <| fun () ->
+                let about (line: string) (part: string) =
+                    Expect.exists (errors line) (fun message -> message.Contains part) line
+
+                let exposed = "serve --listen http://192.0.2.1:80"
+                about exposed "everybody could look"
+                about $"{exposed} --users-file u" "would travel in the clear"
+                about $"{exposed} --users-file u --tls-certificate c --tls-key k" "is plain http"
+                about "serve --tls-certificate c" "--tls-certificate: needs --tls-key as well"
+                about "serve --listen https://[::1] --tls-key k" "--tls-key: needs --tls-certificate as well"
+                about "serve --tokens-file t" "everybody on this machine may look"
+                about "serve --users-file u --trust-proxy-user X-User" "goes without"
+                about "serve --oidc-authority https://id.example" "needs --oidc-client-id as well"
+                about "serve --oidc-admins a=b" "needs --oidc-authority as well"
+                about "serve --oidc-authority http://id.example --oidc-client-id x" "is not the https URL of a provider"
+                about "serve --oidc-authority https://id.example --oidc-client-id x --oidc-viewers staff" "is not CLAIM=VALUE"
+                about "serve --trusted-proxy 10.0.0.1/8" "\"10.0.0.1/8\" is not an address or a network"
+                about "serve --trusted-proxy 10.0.0.1,proxy" "\"proxy\" is not an address or a network"
+                let settings = served "serve --listen https://*:443 --users-file u --tls-certificate c --tls-key k"
+                Expect.isTrue settings.Listen.IsTls "TLS"
+                Expect.equal settings.Listen.Port 443 "https's own port"
+
+                let settings =
+                    served $"{exposed} --users-file u --plain-http-behind-proxy --trusted-proxy 10.0.0.0/8,2001:db8::1"
+
+                Expect.equal (settings.Access.TrustedProxies |> Array.map string) [| "10.0.0.0/8"; "2001:db8::1/128" |] "proxies"
+
+            testCase "users and tokens, each added, removed and listed"
+            <| fun () ->
+                let changed line =
+                    match parse line with
+                    | Ok(DashboardCommand.Users settings) -> "users", settings.File, settings.Action
+                    | Ok(DashboardCommand.Tokens settings) -> "tokens", settings.File, settings.Action
+                    | other -> failtest $"%A{other}"
+
+                Expect.equal
+                    (changed "users add ada --role admin --users-file u")
+                    ("users", "u", CredentialAction.Add("ada", Role.Admin))
+                    "an admin"
+
+                Expect.equal (changed "users add ada") ("users", "ai-dashboard.users", CredentialAction.Add("ada", Role.Viewer)) "a viewer"
+                Expect.equal (changed "users remove ada") ("users", "ai-dashboard.users", CredentialAction.Remove "ada") "remove"
+                Expect.equal (changed "users list") ("users", "ai-dashboard.users", CredentialAction.List) "list"
+
+                Expect.equal
+                    (changed "tokens add prometheus --role read-only --tokens-file t")
+                    ("tokens", "t", CredentialAction.Add("prometheus", Role.Viewer))
+                    "a token"
+
+                Expect.stringContains (firstError "users add a:b") "is not a name" "colon"
+                Expect.stringContains (firstError "users add ada --role root") "is not a role" "role"
+                Expect.equal (errors "users remove") [ "Missing NAME" ] "nobody"
+                Expect.stringContains (firstError "users") "users takes one of the words add, remove and list" "no action"
 
             testCase "register-server, by either spelling, with what it may say"
             <| fun () ->
@@ -111,6 +166,14 @@ let tests =
                 for command in [ "serve"; "register-server"; "list-servers"; "remove-server"; "backup" ] do
                     Expect.stringContains (help "--help") command "the list"
                     Expect.stringContains (help $"{command} -h") "--database" command
+
+                for command in [ "users add"; "users remove"; "users list" ] do
+                    Expect.stringContains (help "--help") command "the list"
+                    Expect.stringContains (help $"{command} -h") "--users-file" command
+
+                for command in [ "tokens add"; "tokens remove"; "tokens list" ] do
+                    Expect.stringContains (help "--help") command "the list"
+                    Expect.stringContains (help $"{command} -h") "--tokens-file" command
 
             testCase "the other commands"
             <| fun () ->

@@ -192,15 +192,32 @@ let private retentionTests =
 
 let private accessTests =
     [
-        testCase "five wrong passwords within a minute, and the sixth waits for the first to be a minute old"
+        testCase "an address has five attempts within a minute, and the sixth waits for the first to be a minute old"
         <| fun () ->
             let after count =
-                Seq.fold (fun failures i -> Access.failed (float i * second) failures) Access.noFailures (seq { 0 .. count - 1 })
+                (Attempts.noneOfAddress, seq { 0 .. count - 1 })
+                ||> Seq.fold (fun attempts i ->
+                    let struct (_, after) = Attempts.ofAddress (float i * second) attempts
+                    after)
 
-            Expect.equal (Access.waitFor (4.0 * second) (after 4)) TimeSpan.Zero "four"
-            Expect.equal (Access.waitFor (4.0 * second) (after 5)) (56.0 * second) "five"
-            Expect.equal (Access.waitFor (60.0 * second - tick) (after 5)) tick "just before the minute is over"
-            Expect.equal (Access.waitFor (60.0 * second) (after 5)) TimeSpan.Zero "over"
+            let wait at count =
+                let struct (wait, _) = Attempts.ofAddress at (after count)
+                wait
+
+            Expect.equal (wait (4.0 * second) 4) TimeSpan.Zero "four"
+            Expect.equal (wait (4.0 * second) 5) (56.0 * second) "five"
+            Expect.equal (wait (60.0 * second - tick) 5) tick "just before the minute is over"
+            Expect.equal (wait (60.0 * second) 5) TimeSpan.Zero "over"
+
+        testCase "the sixth attempt on an account within a minute waits three seconds, the next from elsewhere three more"
+        <| fun () ->
+            let step (account, waits) address =
+                let struct (wait, after) = Attempts.ofAccount TimeSpan.Zero address account
+                after, waits @ [ wait ]
+
+            let _, waits = List.fold step (Attempts.noneOfAccount, []) [ "a"; "a"; "b"; "c"; "d"; "e"; "f"; "e" ]
+
+            Expect.equal waits (List.replicate 5 TimeSpan.Zero @ [ 3.0 * second; 6.0 * second; 3.0 * second ]) "waits"
 
         testCase "a password has eight characters or more"
         <| fun () ->

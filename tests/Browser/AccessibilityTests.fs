@@ -40,6 +40,18 @@ let tests =
                             page.See sign
                             Expect.equal (faults page) [] "nothing serious or critical")
 
+            testCase "axe finds no serious fault: the log-in by name and by a provider"
+            <| fun () ->
+                withUser
+                    "ada"
+                    "a password for the tests"
+                    [ "--oidc-authority"; "https://id.example"; "--oidc-client-id"; "x" ]
+                    (fun dashboard ->
+                        visit desktop dashboard.Url (fun page ->
+                            page.Go "/login"
+                            page.See "#name"
+                            Expect.equal (faults page) [] "the log-in"))
+
             testCase "axe finds no serious fault: an empty dashboard, and the log-in"
             <| fun () ->
                 withPassword "a password for the tests" (fun dashboard ->

@@ -5,6 +5,7 @@ open System
 open System.IO
 open System.Net.Http
 open System.Threading
+open Agent.TestSupport
 open Agent.TestSupport.DashboardProcess
 open Demo
 
@@ -23,6 +24,12 @@ let withPassword (password: string) (test: Dashboard -> unit) : unit =
     let file = directory.File "viewer-password"
     File.WriteAllText(file, password + "\n")
     withDashboard [ "--viewer-password-file"; file ] test
+
+/// Runs a test against one with a user, who is an admin.
+let withUser (name: string) (password: string) (options: string list) (test: Dashboard -> unit) : unit =
+    use directory = new TemporaryDirectory()
+    LoginClient.addUser (directory.File "users") name "admin" password
+    withDashboard ([ "--users-file"; directory.File "users" ] @ options) test
 
 /// Posts the moments of machines of the demo's fleet, each registered first.
 let fill (dashboard: Dashboard) (moments: (float * float) list) (machines: Fleet.Machine list) : Replay.Member list =

@@ -2,6 +2,7 @@ module Agent.Browser.Tests.LoginTests
 
 open Agent.Browser.Tests.Browser
 open Agent.Browser.Tests.Dashboards
+open Agent.TestSupport
 open Expecto
 
 let private password = "correct horse battery staple"
@@ -35,6 +36,30 @@ let tests =
                         page.See "#password"
                         page.Go "/"
                         page.See "#password"))
+
+            testCase "somebody else's guesses make the page wait for its turn, and then it leads on, query included"
+            <| fun () ->
+                withUser "ada" password [ "--trusted-proxy"; "127.0.0.0/8" ] (fun dashboard ->
+                    dashboard.Register("gpu-box-01", []) |> ignore
+                    use http = LoginClient.client ()
+
+                    for guess in 1..5 do
+                        let answer =
+                            LoginClient.loginWith http dashboard.Url [ "X-Forwarded-For", "203.0.113.1" ] "ada" $"guess {guess}"
+
+                        Expect.equal (LoginClient.status answer) 401 "a guess"
+
+                    visit desktop dashboard.Url (fun page ->
+                        page.Allow "401"
+                        page.Allow "429"
+                        page.Go "/servers/gpu-box-01?minutes=60"
+                        page.See "#name"
+                        finish (page.Find("#name").FillAsync "ada")
+                        enter page password
+                        page.See "text=This page tries again by itself"
+                        page.See ".machine-head"
+                        Expect.stringContains page.Page.Url "/servers/gpu-box-01?minutes=60" "where it was meant to go"
+                        page.See "[title='Logged in as ada, admin']"))
 
             testCase "a session that ends while a page is open leads to the log-in"
             <| fun () ->

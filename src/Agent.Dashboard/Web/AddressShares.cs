@@ -1,5 +1,4 @@
 using System.Net;
-using System.Net.Sockets;
 using Agent.Receiver;
 
 namespace Agent.Dashboard.Web;
@@ -7,8 +6,6 @@ namespace Agent.Dashboard.Web;
 /// <summary>Something of which no address may hold more than a share. Safe for several threads.</summary>
 internal sealed class AddressShares(long most, long share)
 {
-    private const int PrefixBytes = 8;
-
     private readonly Lock gate = new();
     private readonly Shares<IPAddress> shares = new(most, share);
 
@@ -24,32 +21,10 @@ internal sealed class AddressShares(long most, long share)
         }
     }
 
-    /// <summary>
-    /// Whom an address belongs to: of IPv6 whoever has the network of 64 bits, who can take any address in it. IPv4 may come as IPv6.
-    /// </summary>
-    public static IPAddress Owner(IPAddress? address)
-    {
-        if (address is null)
-        {
-            return IPAddress.None;
-        }
+    /// <summary>Whom an address belongs to; a connection without one is nobody's.</summary>
+    public static IPAddress Owner(IPAddress? address) => Forwarding.Owner(address ?? IPAddress.None);
 
-        if (address.AddressFamily != AddressFamily.InterNetworkV6)
-        {
-            return address;
-        }
-
-        if (address.IsIPv4MappedToIPv6)
-        {
-            return address.MapToIPv4();
-        }
-
-        var bytes = address.GetAddressBytes();
-        Array.Clear(bytes, PrefixBytes, bytes.Length - PrefixBytes);
-        return new IPAddress(bytes);
-    }
-
-    /// <summary>Takes so much for an owner; false where that is more than a share, or than there is.</summary>
+    /// <summary>Takes this amount for an owner; false if that is more than its share, or than is left.</summary>
     public bool TryTake(IPAddress owner, long amount = 1)
     {
         lock (gate)

@@ -16,7 +16,7 @@ internal static class Application
     /// </summary>
     public static WebApplication Build(
         ServeSettings settings,
-        Sessions? sessions,
+        AccessControl access,
         Writer writer,
         Readers readers,
         Histories histories,
@@ -31,17 +31,18 @@ internal static class Application
             ContentRootPath = AppContext.BaseDirectory,
         });
 
-        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => Configure(kestrel, settings));
+        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => Configure(kestrel, settings, access.Tls));
 
         // A build leaves the files where they are and lists them; a published tree has them in wwwroot.
         StaticWebAssetsLoader.UseStaticWebAssets(builder.Environment, builder.Configuration);
         builder.Services.AddRoutingCore();
-        // Answers hold no secret beside what somebody from outside could choose, so that their length tells nothing over TLS.
+        // Answers do not mix secrets with text that an outsider chooses, so their compressed length reveals nothing over TLS.
         builder.Services.AddResponseCompression(static options =>
         {
             options.EnableForHttps = true;
             options.MimeTypes = ["application/json", "text/html", "text/plain", "text/css", "text/javascript", "image/svg+xml"];
         });
+        access.Oidc?.AddTo(builder.Services);
         builder.Services.Configure<HostOptions>(static options => options.ShutdownTimeout = TimeSpan.FromSeconds(5));
 
         var app = builder.Build();
@@ -50,14 +51,15 @@ internal static class Application
         writer.OnRegistrations = hub.TellRegistrations;
         app.Lifetime.ApplicationStopping.Register(hub.Close);
 
+        var guard = new Guard(access);
         app.UseResponseCompression();
         app.Use((context, next) => Survive(context, next, complain));
-        app.Use((context, next) => new Guard(sessions, settings.ProxyUserHeader).Handle(context, next));
-        Map(app, settings, sessions, writer, readers, histories, hub, version, clock);
+        app.Use((context, next) => guard.Handle(context, next));
+        Map(app, settings, access, writer, readers, histories, hub, version, clock);
         return app;
     }
 
-    private static void Configure(KestrelServerOptions kestrel, ServeSettings settings)
+    private static void Configure(KestrelServerOptions kestrel, ServeSettings settings, TlsCertificates? tls)
     {
         kestrel.AddServerHeader = false;
         // A token that is no ASCII is a wrong token, not a bad request without a word.
@@ -72,22 +74,29 @@ internal static class Application
         kestrel.Limits.MaxRequestBodySize = null;
 
         var listen = settings.Listen;
-        var limit = new ConnectionLimit(settings.AddressConnections);
+        var limit = new ConnectionLimit(settings.AddressConnections, settings.Access.TrustedProxies);
+
+        // Connections are counted before their TLS handshake, which costs work as well.
+        void Protect(ListenOptions listener)
+        {
+            limit.On(listener);
+            tls?.Use(listener);
+        }
 
         if (listen.Address is { IsValueSome: true, Value: var address })
         {
-            kestrel.Listen(address, listen.Port, limit.On);
+            kestrel.Listen(address, listen.Port, Protect);
         }
         else
         {
-            kestrel.ListenLocalhost(listen.Port, limit.On);
+            kestrel.ListenLocalhost(listen.Port, Protect);
         }
     }
 
     private static void Map(
         WebApplication app,
         ServeSettings settings,
-        Sessions? sessions,
+        AccessControl access,
         Writer writer,
         Readers readers,
         Histories histories,
@@ -101,39 +110,53 @@ internal static class Application
         var assets = new Assets(files);
         var limits = ServerLimitsModule.Of(settings.ServerSamples, settings.ServerKibibytes, settings.ServerDevices);
         var quotas = new Quotas(limits, clock);
-        bool MayLook(HttpContext context) => sessions is null || sessions.Has(context.Request);
-        var reads = new ReadEndpoints(writer, histories, version, settings.RetentionDays, sessions is not null, clock);
+        var reads = new ReadEndpoints(writer, histories, version, settings.RetentionDays, access.Login is not null, clock);
         var own = new OwnEndpoints(writer, readers, hub, ingests, version, clock);
+
+        if (access.Oidc is not null)
+        {
+            app.UseAuthentication();
+        }
 
         app.Use(assets.Choose);
         app.UseStaticFiles(assets.Options);
         app.UseRouting();
+        app.Use(Guard.AdmitChange);
         app.Map(IngestEndpoint.Route, new IngestEndpoint(writer, ingests, quotas, clock).Handle);
         Get(app, "/api", reads.Root);
         Get(app, "/api/servers", reads.Servers);
         Get(app, "/api/metrics/latest", reads.Latest);
         Get(app, "/api/metrics/history", reads.Metrics);
-        Get(app, "/api/events", new EventsEndpoint(hub, writer, MayLook, settings.AddressStreams).Handle);
+        Get(app, "/api/events", new EventsEndpoint(hub, writer, settings.AddressStreams).Handle);
         Get(app, "/healthz", own.Health);
         Get(app, "/metrics", own.Metrics);
-        app.Map("/", pages.Index);
-        app.Map("/servers/{slug}", pages.Index);
+        app.Map("/", pages.Index).WithMetadata(ReadOnlyEndpoint.Mark);
+        app.Map("/servers/{slug}", pages.Index).WithMetadata(ReadOnlyEndpoint.Mark);
 
-        if (sessions is not null)
+        if (access.Login is { } login)
         {
-            app.Map("/login", context => HttpMethods.IsPost(context.Request.Method) ? sessions.Login(context) : pages.Login(context));
+            var page = new LoginPage(files, login.Marks(access.Oidc is not null));
+            app.Map("/login", context =>
+                HttpMethods.IsPost(context.Request.Method) ? login.Login(context)
+                : HttpMethods.IsGet(context.Request.Method) || HttpMethods.IsHead(context.Request.Method) ? page.Send(context)
+                : context.RefuseMethod("GET, HEAD, POST"));
             app.Map("/logout", context =>
-                HttpMethods.IsPost(context.Request.Method) ? sessions.Logout(context) : context.RefuseMethod("POST"));
+                HttpMethods.IsPost(context.Request.Method) ? login.Logout(context) : context.RefuseMethod("POST"));
         }
 
-        app.MapFallback("{*path}", Pages.NotFound);
+        if (access.Oidc is { } oidc)
+        {
+            Get(app, OidcLogin.Start, oidc.Challenge);
+        }
+
+        app.MapFallback("{*path}", Pages.NotFound).WithMetadata(ReadOnlyEndpoint.Mark);
     }
 
     private static void Get(WebApplication app, string path, RequestDelegate handle) =>
         app.Map(path, context =>
             HttpMethods.IsGet(context.Request.Method) || HttpMethods.IsHead(context.Request.Method)
                 ? handle(context)
-                : context.RefuseMethod("GET, HEAD"));
+                : context.RefuseMethod("GET, HEAD")).WithMetadata(ReadOnlyEndpoint.Mark);
 
     /// <summary>An error costs only its own request, and is logged.</summary>
     private static async Task Survive(HttpContext context, RequestDelegate next, Action<string> complain)

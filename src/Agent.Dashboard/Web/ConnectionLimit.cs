@@ -1,11 +1,14 @@
 using System.Net;
+using Agent.Receiver;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace Agent.Dashboard.Web;
 
-/// <summary>Closes connections of an address that has as many as it may have.</summary>
-internal sealed class ConnectionLimit(int ofAddress)
+/// <summary>
+/// Closes connections of an address that has its share already. A trusted proxy has no share: its connections are those of many clients.
+/// </summary>
+internal sealed class ConnectionLimit(int ofAddress, IPNetwork[] trustedProxies)
 {
     /// <summary>Connections of all addresses together.</summary>
     public const int All = 4096;
@@ -17,11 +20,19 @@ internal sealed class ConnectionLimit(int ofAddress)
 
     private async Task Handle(ConnectionContext connection, ConnectionDelegate next)
     {
-        var owner = AddressShares.Owner((connection.RemoteEndPoint as IPEndPoint)?.Address);
+        var address = (connection.RemoteEndPoint as IPEndPoint)?.Address;
+
+        if (address is not null && Forwarding.IsTrusted(trustedProxies, address))
+        {
+            await next(connection);
+            return;
+        }
+
+        var owner = AddressShares.Owner(address);
 
         if (!shares.TryTake(owner))
         {
-            connection.Abort(new ConnectionAbortedException("too many connections of one address"));
+            connection.Abort(new ConnectionAbortedException("too many connections from one address"));
             return;
         }
 

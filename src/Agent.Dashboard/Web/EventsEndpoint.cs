@@ -5,13 +5,12 @@ using Agent.Dashboard.Store;
 namespace Agent.Dashboard.Web;
 
 /// <summary>GET /api/events/: server-sent events, as the HTML standard has them (9.2).</summary>
-/// <param name="hub">Tells what there is to tell.</param>
+/// <param name="hub">The source of events.</param>
 /// <param name="writer">Knows the servers.</param>
-/// <param name="mayLook">Whether whoever asked may still look: a stream ends with its session.</param>
-/// <param name="ofAddress">So many streams an address may have.</param>
-internal sealed class EventsEndpoint(Hub hub, Writer writer, Func<HttpContext, bool> mayLook, int ofAddress)
+/// <param name="ofAddress">The most streams of one address.</param>
+internal sealed class EventsEndpoint(Hub hub, Writer writer, int ofAddress)
 {
-    /// <summary>So many may listen.</summary>
+    /// <summary>The most streams of all addresses together.</summary>
     private const int MostListeners = 200;
 
     private static readonly byte[] Comment = ":\n\n"u8.ToArray();
@@ -43,8 +42,8 @@ internal sealed class EventsEndpoint(Hub hub, Writer writer, Func<HttpContext, b
             context.Response.Headers.RetryAfter = "30";
             await context.Refuse(
                 StatusCodes.Status503ServiceUnavailable,
-                "Too many listen already.",
-                $"at most {MostListeners}, and {ofAddress} of one address (--address-streams)");
+                "Too many event streams.",
+                $"at most {MostListeners}, and {ofAddress} from one address (--address-streams)");
             return;
         }
 
@@ -79,7 +78,7 @@ internal sealed class EventsEndpoint(Hub hub, Writer writer, Func<HttpContext, b
         }
         catch (OperationCanceledException)
         {
-            // The client has gone.
+            // The client has gone, or its session has ended.
         }
         finally
         {
@@ -91,8 +90,8 @@ internal sealed class EventsEndpoint(Hub hub, Writer writer, Func<HttpContext, b
     {
         var news = listener.News.Reader;
 
-        // The heartbeat of the hub wakes it up at the latest.
-        while (await news.WaitToReadAsync(context.RequestAborted) && mayLook(context))
+        // The hub's heartbeat wakes it at the latest; a request ends with its session (Guard).
+        while (await news.WaitToReadAsync(context.RequestAborted))
         {
             if (listener.HasLost())
             {

@@ -8,9 +8,6 @@ internal sealed class Pages(IFileProvider files)
     /// <summary>The fleet and each machine: one document, whose script looks at the address.</summary>
     public Task Index(HttpContext context) => Send(context, "index.html");
 
-    /// <summary>GET /login</summary>
-    public Task Login(HttpContext context) => Send(context, "login.html");
-
     /// <summary>What is nowhere else.</summary>
     public static Task NotFound(HttpContext context) =>
         context.Refuse(StatusCodes.Status404NotFound, "Not found.", context.Request.Path.Value ?? "");

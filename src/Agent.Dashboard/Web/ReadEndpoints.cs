@@ -31,8 +31,13 @@ internal sealed class ReadEndpoints(Writer writer, Histories histories, string v
     private Fleet Fleet => writer.Fleet;
 
     /// <summary>GET /api/</summary>
-    public Task Root(HttpContext context) =>
-        context.Json(StatusCodes.Status200OK, Responses.Root(version, retentionDays, login, clock.GetUtcNow()));
+    public Task Root(HttpContext context)
+    {
+        var identity = context.Identity() ?? Identity.Anybody;
+        return context.Json(
+            StatusCodes.Status200OK,
+            Responses.Root(version, retentionDays, login, identity.Name, Credentials.RoleName(identity.Role), clock.GetUtcNow()));
+    }
 
     /// <summary>GET /api/servers/</summary>
     public async Task Servers(HttpContext context)

@@ -1,132 +1,177 @@
-using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Text;
 using Agent.Receiver;
 
 namespace Agent.Dashboard.Web;
 
-/// <summary>Log-ins by password. Sessions live in memory: a restart ends them.</summary>
-internal sealed class Sessions(string password, AgentClock clock)
+/// <summary>
+/// Log-ins that last. They are kept by the hash of a random token, in a file beside the database, and so survive a restart. What was
+/// begun with one ends with it.
+/// </summary>
+internal sealed class Sessions
 {
-    private const int MostSessions = 1000;
-
-    private readonly byte[] passwordHash = Hash(password);
-    private readonly ConcurrentDictionary<string, TimeSpan> ends = new(StringComparer.Ordinal);
+    private readonly string path;
+    private readonly Accounts accounts;
+    private readonly AgentClock clock;
+    private readonly Action<string> complain;
+    private readonly Account? viewers;
     private readonly Lock gate = new();
-    private readonly Dictionary<string, FailedLogins> failures = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (SessionRecord Record, CancellationTokenSource Life)> open = new(StringComparer.Ordinal);
+    private bool isWritable = true;
 
-    /// <summary>Whether a request belongs to a session.</summary>
-    public bool Has(HttpRequest request) =>
-        request.Cookies[Access.SessionCookie] is { Length: > 0 } token
-        && ends.TryGetValue(Key(token), out var end)
-        && clock.Elapsed < end;
-
-    /// <summary>POST /login</summary>
-    public async Task Login(HttpContext context)
+    /// <summary>The sessions that a file has, of accounts that are still there with the same password.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="kept">What it held.</param>
+    /// <param name="accounts">Those who may log in.</param>
+    /// <param name="viewers">The viewers with one password, or null.</param>
+    /// <param name="clock">The time.</param>
+    /// <param name="complain">Takes sentences.</param>
+    public Sessions(string path, SessionFile kept, Accounts accounts, Account? viewers, AgentClock clock, Action<string> complain)
     {
-        var client = context.Connection.RemoteIpAddress?.ToString() ?? "";
-        var wait = WaitFor(client);
+        this.path = path;
+        this.accounts = accounts;
+        this.viewers = viewers;
+        DeviceKey = kept.DeviceKey.Length == Devices.KeyBytes ? kept.DeviceKey : RandomNumberGenerator.GetBytes(Devices.KeyBytes);
+        this.clock = clock;
+        this.complain = complain;
 
-        if (wait > TimeSpan.Zero)
+        foreach (var record in kept.Sessions)
         {
-            context.Response.Headers.RetryAfter = $"{Math.Ceiling(wait.TotalSeconds)}";
-            await context.Refuse(
-                StatusCodes.Status429TooManyRequests, "Too many wrong passwords.", $"try again in {Math.Ceiling(wait.TotalSeconds)} s");
-            return;
-        }
-
-        if (!CryptographicOperations.FixedTimeEquals(Hash(await Password(context)), passwordHash))
-        {
-            Failed(client);
-            await context.Refuse(StatusCodes.Status401Unauthorized, "Wrong password.");
-            return;
-        }
-
-        context.Response.Cookies.Append(Access.SessionCookie, Open(), Cookie(context, Access.session));
-        Redirect(context, "/");
-    }
-
-    /// <summary>POST /logout</summary>
-    public Task Logout(HttpContext context)
-    {
-        if (context.Request.Cookies[Access.SessionCookie] is { Length: > 0 } token)
-        {
-            ends.TryRemove(Key(token), out _);
-        }
-
-        context.Response.Cookies.Delete(Access.SessionCookie, Cookie(context, TimeSpan.Zero));
-        Redirect(context, "/login");
-        return Task.CompletedTask;
-    }
-
-    private static void Redirect(HttpContext context, string path)
-    {
-        context.Response.StatusCode = StatusCodes.Status303SeeOther;
-        context.Response.Headers.Location = path;
-    }
-
-    private static CookieOptions Cookie(HttpContext context, TimeSpan age) =>
-        new()
-        {
-            HttpOnly = true,
-            SameSite = SameSiteMode.Strict,
-            Secure = context.Request.IsHttps || context.Request.Headers["X-Forwarded-Proto"] == "https",
-            Path = "/",
-            MaxAge = age,
-        };
-
-    private static byte[] Hash(string text) => SHA256.HashData(Encoding.UTF8.GetBytes(text));
-
-    /// <summary>Sessions are known by a hash, so that looking one up takes no time that tells of its token.</summary>
-    private static string Key(string token) => Convert.ToBase64String(Hash(token));
-
-    private static async Task<string> Password(HttpContext context)
-    {
-        var isForm = context.Request.ContentType?.StartsWith("application/x-www-form-urlencoded", StringComparison.OrdinalIgnoreCase);
-
-        if (isForm != true || context.Request.ContentLength is null or > 4096)
-        {
-            return "";
-        }
-
-        var form = await context.Request.ReadFormAsync(context.RequestAborted);
-        return form["password"].ToString();
-    }
-
-    private string Open()
-    {
-        foreach (var (key, end) in ends)
-        {
-            if (end <= clock.Elapsed || ends.Count >= MostSessions)
+            if (IsValid(record))
             {
-                ends.TryRemove(key, out _);
+                open[record.Key] = (record, new CancellationTokenSource());
+            }
+        }
+    }
+
+    /// <summary>What the cookies of devices are signed with; it lasts as long as the file.</summary>
+    public byte[] DeviceKey { get; }
+
+    /// <summary>How many there are.</summary>
+    public int Count
+    {
+        get
+        {
+            lock (gate)
+            {
+                return open.Count;
+            }
+        }
+    }
+
+    /// <summary>Whoever the session of a request belongs to; null for nobody.</summary>
+    public Identity? Find(HttpRequest request)
+    {
+        if (request.Cookies[Access.SessionCookie] is not { Length: > 0 and <= 128 } token)
+        {
+            return null;
+        }
+
+        (SessionRecord Record, CancellationTokenSource Life) session;
+
+        lock (gate)
+        {
+            if (!open.TryGetValue(Key(token), out session))
+            {
+                return null;
             }
         }
 
+        return session.Record.Ends > clock.GetUtcNow() && accounts.Of(session.Record) is { } account
+            ? new Identity(account.Name, account.Role, session.Life.Token)
+            : null;
+    }
+
+    /// <summary>Opens one, and returns its token.</summary>
+    public string Open(Account account)
+    {
         var token = Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)).TrimEnd('=').Replace('+', '-').Replace('/', '_');
-        ends[Key(token)] = clock.Elapsed + Access.session;
+        var now = clock.GetUtcNow();
+        var record = new SessionRecord(Key(token), now + Access.session, account.Stamp, account.Name);
+
+        lock (gate)
+        {
+            var kept = SessionFileModule.Add(now, record, [.. open.Values.Select(static session => session.Record)]);
+            var keys = kept.Select(static session => session.Key).ToHashSet(StringComparer.Ordinal);
+            Remove(session => !keys.Contains(session.Key));
+            open[record.Key] = (record, new CancellationTokenSource());
+            Save();
+        }
+
         return token;
     }
 
-    private TimeSpan WaitFor(string client)
+    /// <summary>
+    /// Ends the session of a request, and with it all others of the same user; those who share the viewers' password keep theirs.
+    /// The user's name, or null where there was no session.
+    /// </summary>
+    public string? End(HttpRequest request)
     {
+        if (request.Cookies[Access.SessionCookie] is not { Length: > 0 and <= 128 } token)
+        {
+            return null;
+        }
+
         lock (gate)
         {
-            return failures.TryGetValue(client, out var failed) ? Access.WaitFor(clock.Elapsed, failed) : TimeSpan.Zero;
+            if (!open.TryGetValue(Key(token), out var own))
+            {
+                return null;
+            }
+
+            Remove(session => session.Key == own.Record.Key || (own.Record.Name.Length > 0 && session.Name == own.Record.Name));
+            Save();
+            return own.Record.Name;
         }
     }
 
-    private void Failed(string client)
+    /// <summary>Ends those that are over, and those of accounts that are gone or have another password.</summary>
+    public void EndInvalid()
     {
         lock (gate)
         {
-            // Whoever fails from a thousand addresses makes all of them start anew, which a thousand windows outweigh.
-            if (failures.Count > 10000)
+            if (Remove(session => !IsValid(session)))
             {
-                failures.Clear();
+                Save();
+            }
+        }
+    }
+
+    private static string Key(string token) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(token)));
+
+    private bool IsValid(SessionRecord session) =>
+        session.Ends > clock.GetUtcNow() && accounts.Of(session) is not null;
+
+    private bool Remove(Func<SessionRecord, bool> isOver)
+    {
+        var over = open.Values.Where(session => isOver(session.Record)).ToArray();
+
+        foreach (var (record, life) in over)
+        {
+            open.Remove(record.Key);
+            // On another thread: what ends with it must not run within the lock.
+            _ = life.CancelAsync();
+        }
+
+        return over.Length > 0;
+    }
+
+    private void Save()
+    {
+        try
+        {
+            var records = open.Values.Select(static session => session.Record).ToArray();
+            PrivateText.Write(path, SessionFileModule.Text(new SessionFile(Maybe.Of(viewers?.Password), DeviceKey, records)));
+            isWritable = true;
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            if (isWritable)
+            {
+                complain($"\"{path}\" cannot be written, so sessions do not survive a restart: {failure.Message}");
             }
 
-            failures[client] = Access.Failed(clock.Elapsed, failures.GetValueOrDefault(client, Access.noFailures));
+            isWritable = false;
         }
     }
 }

@@ -76,7 +76,8 @@ export async function footer() {
     h("span", {}, `Kept for ${said.retention_days} days`),
   );
   if (said.login) {
-    byId("tools").append(h("form", { method: "post", action: "/logout" }, h("button", { class: "button", type: "submit" }, "Log out")));
+    const who = said.user ? { title: `Logged in as ${said.user}, ${said.role}` } : {};
+    byId("tools").append(h("form", { method: "post", action: "/logout" }, h("button", { class: "button", type: "submit", ...who }, "Log out")));
   }
   return said;
 }

@@ -1,0 +1,60 @@
+using System.Globalization;
+using Agent.Receiver;
+using Agent.Dashboard.Store;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Dashboard.Commands;
+
+/// <summary>The commands about tokens of scripts. A dashboard that serves takes a new one at once, and ends a removed one within two seconds.</summary>
+internal sealed class TokensCommand(AgentClock clock, CommandLineProgram program)
+{
+    /// <summary>Runs the command; the exit code.</summary>
+    public int Run(CredentialSettings settings)
+    {
+        var file = new CredentialFile<AccessToken>(settings.File, Credentials.Tokens, Credentials.TokensText, clock);
+
+        return settings.Action
+            .Match(
+                (name, role) => Add(file, name, role),
+                name => Remove(file, settings.File, name),
+                () => file.Read().Select(List))
+            .Match(program.Print, program.Fail);
+    }
+
+    private FSharpResult<string, string> Add(CredentialFile<AccessToken> file, string name, Role role)
+    {
+        var token = Registrations.NewToken();
+        var added = new AccessToken(name, role, DateOnly.FromDateTime(clock.GetUtcNow().UtcDateTime), Registrations.Hash(token));
+
+        return file
+            .Change(tokens =>
+                tokens.Any(other => other.Name == name)
+                    ? Error($"there is a token called \"{name}\" already; tokens remove {name} makes room for a new one")
+                    : tokens.Length >= Credentials.MostEntries
+                        ? Error($"there are {tokens.Length} tokens, which is as many as there can be")
+                        : FSharpResult<AccessToken[], string>.NewOk([.. tokens, added]))
+            .Select(_ =>
+                $"""
+                Added {name}, {Credentials.RoleName(role)}.
+                API_TOKEN={token}
+
+                The token is shown this once. Send it as a header: Authorization: Bearer TOKEN
+
+                """);
+    }
+
+    private static FSharpResult<string, string> Remove(CredentialFile<AccessToken> file, string path, string name) =>
+        file
+            .Change(tokens => tokens.Any(token => token.Name == name)
+                ? FSharpResult<AccessToken[], string>.NewOk([.. tokens.Where(token => token.Name != name)])
+                : Error($"no token is called \"{name}\" in \"{path}\"; tokens list tells which there are"))
+            .Select(_ => $"Removed {name}.\n");
+
+    private static string List(AccessToken[] tokens) =>
+        string.Concat(tokens
+            .OrderBy(static token => token.Name, StringComparer.Ordinal)
+            .Select(static token =>
+                $"{token.Created.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)} {Credentials.RoleName(token.Role),-8} {token.Name}\n"));
+
+    private static FSharpResult<AccessToken[], string> Error(string sentence) => FSharpResult<AccessToken[], string>.NewError(sentence);
+}

@@ -1,0 +1,47 @@
+using Agent.Receiver;
+using Agent.Dashboard.Web;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Dashboard.Commands;
+
+/// <summary>The commands about those who may log in. A dashboard that serves takes a change over within two seconds.</summary>
+internal sealed class UsersCommand(AgentClock clock, CommandLineProgram program)
+{
+    /// <summary>Runs the command; the exit code.</summary>
+    public int Run(CredentialSettings settings)
+    {
+        var file = new CredentialFile<User>(settings.File, Credentials.Users, Credentials.UsersText, clock);
+
+        return settings.Action
+            .Match(
+                (name, role) => Add(file, settings.File, name, role),
+                name => Remove(file, settings.File, name),
+                () => file.Read().Select(List))
+            .Match(program.Print, program.Fail);
+    }
+
+    private FSharpResult<string, string> Add(CredentialFile<User> file, string path, string name, Role role) =>
+        from password in PasswordPrompt.Ask(name, program.Errors)
+        let user = new User(name, role, Passwords.Hash(password))
+        from before in file.Change(users => With(users, user))
+        select $"{(before.Any(other => other.Name == name) ? "Changed" : "Added")} {name}, {Credentials.RoleName(role)}, in {path}.\n";
+
+    private static FSharpResult<User[], string> With(User[] users, User user) =>
+        users.Any(other => other.Name == user.Name)
+            ? FSharpResult<User[], string>.NewOk([.. users.Select(other => other.Name == user.Name ? user : other)])
+            : users.Length >= Credentials.MostEntries
+                ? FSharpResult<User[], string>.NewError($"there are {users.Length} users, which is as many as there can be")
+                : FSharpResult<User[], string>.NewOk([.. users, user]);
+
+    private static FSharpResult<string, string> Remove(CredentialFile<User> file, string path, string name) =>
+        file
+            .Change(users => users.Any(user => user.Name == name)
+                ? FSharpResult<User[], string>.NewOk([.. users.Where(user => user.Name != name)])
+                : FSharpResult<User[], string>.NewError($"nobody is called \"{name}\" in \"{path}\"; users list tells who there is"))
+            .Select(_ => $"Removed {name}.\n");
+
+    private static string List(User[] users) =>
+        string.Concat(users
+            .OrderBy(static user => user.Name, StringComparer.Ordinal)
+            .Select(static user => $"{Credentials.RoleName(user.Role),-8} {user.Name}\n"));
+}
