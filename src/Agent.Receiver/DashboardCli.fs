@@ -12,6 +12,8 @@ type internal OptionRow = (struct (string * string))
 let private madeIfMissing: OptionRow =
     DashboardSettings.DefaultDatabase, "the database's file; made if it is not there"
 
+let private theFile: OptionRow = DashboardSettings.DefaultDatabase, "the database's file"
+
 /// The options of a command: the one list of them, by cases and rows.
 type internal ICommandArgument =
     inherit IArgParserTemplate
@@ -23,6 +25,7 @@ type internal ServeArgument =
     | [<EqualsAssignmentOrSpaced>] Listen of url: string option
     | [<EqualsAssignmentOrSpaced>] Database of path: string option
     | [<EqualsAssignmentOrSpaced>] Retention_Days of days: string option
+    | [<EqualsAssignmentOrSpaced>] Raw_Hours of hours: string option
     | [<EqualsAssignmentOrSpaced>] Viewer_Password_File of path: string option
     | [<EqualsAssignmentOrSpaced>] Trust_Proxy_User of header: string option
 
@@ -33,7 +36,8 @@ type internal ServeArgument =
             match argument with
             | Listen _ -> DashboardSettings.DefaultListen, "where to listen; no other address is ever bound"
             | Database _ -> madeIfMissing
-            | Retention_Days _ -> DashboardSettings.DefaultRetentionDays, "days for which minutes are kept"
+            | Retention_Days _ -> DashboardSettings.DefaultRetentionDays, "days for which minutes are kept, up to the newest sample"
+            | Raw_Hours _ -> DashboardSettings.DefaultRawHours, "hours for which single samples are kept"
             | Viewer_Password_File _ -> "", "file with the password to look with; needed to listen beyond this machine"
             | Trust_Proxy_User _ -> "", "header in which a proxy in front names the user that it let in"
 
@@ -69,7 +73,46 @@ type internal PlainArgument =
 
         member argument.Row =
             match argument with
-            | Database _ -> DashboardSettings.DefaultDatabase, "the database's file"
+            | Database _ -> theFile
+
+[<RequireQualifiedAccess>]
+type internal RemoveArgument =
+    | [<EqualsAssignmentOrSpaced>] Database of path: string option
+    | Yes
+
+    interface ICommandArgument with
+        member argument.Usage = ""
+
+        member argument.Row =
+            match argument with
+            | Database _ -> theFile
+            | Yes -> "", "do not ask; without a terminal it is needed"
+
+[<RequireQualifiedAccess>]
+type internal BackupArgument =
+    | [<EqualsAssignmentOrSpaced>] Database of path: string option
+    | [<EqualsAssignmentOrSpaced>] Keep of number: string option
+
+    interface ICommandArgument with
+        member argument.Usage = ""
+
+        member argument.Row =
+            match argument with
+            | Database _ -> theFile
+            | Keep _ -> "all", "of the backups in a directory only so many stay, the newest"
+
+[<RequireQualifiedAccess>]
+type internal RestoreArgument =
+    | [<EqualsAssignmentOrSpaced>] Database of path: string option
+    | Yes
+
+    interface ICommandArgument with
+        member argument.Usage = ""
+
+        member argument.Row =
+            match argument with
+            | Database _ -> DashboardSettings.DefaultDatabase, "the database that the backup takes the place of"
+            | Yes -> "", "do not ask; without a terminal it is needed"
 
 /// What the command line asks for.
 [<RequireQualifiedAccess>]
@@ -84,10 +127,14 @@ type DashboardCommand =
     | Register of settings: RegisterSettings
     /// List the servers.
     | List of database: string
-    /// Remove a server and its samples.
-    | Remove of database: string * slug: string
-    /// Copy the database while it is in use.
-    | Backup of database: string * file: string
+    /// Remove a server and its samples; `confirmed` when there is nothing to ask any more.
+    | Remove of database: string * slug: string * confirmed: bool
+    /// Copy the database while it is in use, into a file or a directory; `keep` backups stay in that, all of them for 0.
+    | Backup of database: string * file: string * keep: int
+    /// Look how the database is.
+    | Check of database: string
+    /// Put a backup in the place of the database; `confirmed` when there is nothing to ask any more.
+    | Restore of database: string * file: string * confirmed: bool
 
     /// Calls the function for the case that this is.
     member command.Match
@@ -97,8 +144,10 @@ type DashboardCommand =
             serve: Func<ServeSettings, 'r>,
             register: Func<RegisterSettings, 'r>,
             list: Func<string, 'r>,
-            remove: Func<string, string, 'r>,
-            backup: Func<string, string, 'r>
+            remove: Func<string, string, bool, 'r>,
+            backup: Func<string, string, int, 'r>,
+            check: Func<string, 'r>,
+            restore: Func<string, string, bool, 'r>
         ) : 'r =
         match command with
         | Help text -> help.Invoke text
@@ -106,8 +155,10 @@ type DashboardCommand =
         | Serve settings -> serve.Invoke settings
         | Register settings -> register.Invoke settings
         | List database -> list.Invoke database
-        | Remove(database, slug) -> remove.Invoke(database, slug)
-        | Backup(database, file) -> backup.Invoke(database, file)
+        | Remove(database, slug, confirmed) -> remove.Invoke(database, slug, confirmed)
+        | Backup(database, file, keep) -> backup.Invoke(database, file, keep)
+        | Check database -> check.Invoke database
+        | Restore(database, file, confirmed) -> restore.Invoke(database, file, confirmed)
 
 /// The program's name, as users type it.
 [<Literal>]
@@ -163,12 +214,22 @@ let private verbs: Verb list =
         verb<PlainArgument> "list-servers" "" "lists the servers" (fun given words ->
             both (noWord words) (DashboardSettings.database given)
             |> Result.map (snd >> DashboardCommand.List))
-        verb<PlainArgument> "remove-server" "SLUG" "removes a server and all its samples" (fun given words ->
+        verb<RemoveArgument> "remove-server" "SLUG" "removes a server and all its samples" (fun given words ->
             both (DashboardSettings.database given) (DashboardSettings.slug words)
-            |> Result.map DashboardCommand.Remove)
-        verb<PlainArgument> "backup" "FILE" "copies the database into a new file, while it is in use or not" (fun given words ->
+            |> Result.map (fun (database, slug) -> DashboardCommand.Remove(database, slug, DashboardSettings.isConfirmed given)))
+        verb<BackupArgument>
+            "backup"
+            "FILE"
+            "copies the database into a new file, or into one in a directory, while it is in use or not"
+            (fun given words ->
+                both (both (DashboardSettings.database given) (DashboardSettings.place words)) (DashboardSettings.keep given)
+                |> Result.map (fun ((database, file), keep) -> DashboardCommand.Backup(database, file, keep)))
+        verb<PlainArgument> "check" "" "looks whether the database is whole, what is in it, and how much room there is" (fun given words ->
+            both (noWord words) (DashboardSettings.database given)
+            |> Result.map (snd >> DashboardCommand.Check))
+        verb<RestoreArgument> "restore" "FILE" "puts a backup in the place of the database, which is kept beside it" (fun given words ->
             both (DashboardSettings.database given) (DashboardSettings.file words)
-            |> Result.map DashboardCommand.Backup)
+            |> Result.map (fun (database, file) -> DashboardCommand.Restore(database, file, DashboardSettings.isConfirmed given)))
     ]
 
 /// The text of `--help`.
@@ -182,7 +243,7 @@ let usage () : string =
         |> String.concat "\n"
 
     $"USAGE: {ProgramName} COMMAND [options]\n\nCOMMANDS:\n\n{commands}\n\n"
-    + $"`{ProgramName} COMMAND --help` lists the options of one. `--version` prints the version. No environment variable is read.\n"
+    + $"`{ProgramName} COMMAND --help` lists the options of one. `--version` prints the version. Of the environment nothing is read but what systemd says.\n"
 
 let private quoted (text: string) =
     $"\"{Text.excerpt (ReadOnlySpan(Text.Encoding.UTF8.GetBytes text))}\""
@@ -205,17 +266,45 @@ let private usageOf (verb: Verb) : string =
     ]
     |> String.concat "\n"
 
+let private verbNames = verbs |> List.map _.Name |> String.concat ", "
+
+/// A command and its options, for what is written about them.
+[<NoComparison>]
+type CommandDescription =
+    {
+        /// Its name.
+        Name: string
+        /// The word that it takes beside its options; empty for none.
+        Word: string
+        /// What it does.
+        Purpose: string
+        /// Name, name of the value (empty for a switch), default (or empty) and meaning of each option.
+        Options: (struct (string * string * string * string))[]
+    }
+
+/// All commands, in the order of `--help`.
+[<CompiledName "Describe">]
+let describe () : CommandDescription[] =
+    verbs
+    |> List.map (fun verb ->
+        {
+            Name = verb.Name
+            Word = verb.Word
+            Purpose = verb.Purpose
+            Options =
+                verb.Options()
+                |> Array.map (fun (struct (name, placeholder, struct (standard, meaning))) ->
+                    struct (name, placeholder, standard, meaning))
+        })
+    |> Array.ofList
+
 let private isHelp (word: string) = word = "--help" || word = "-h"
 
 /// What `argv` amounts to: a command, or every error in it. Of a repeated option the last wins.
 [<CompiledName "Parse">]
 let parse (argv: string[]) : Result<DashboardCommand, ConfigError[]> =
     match List.ofArray argv with
-    | [] ->
-        Error
-            [|
-                usageError ProgramName "a command is missing: serve, register-server, list-servers, remove-server or backup"
-            |]
+    | [] -> Error [| usageError ProgramName $"a command is missing: one of {verbNames}" |]
     | first :: _ when isHelp first -> Ok(DashboardCommand.Help(usage ()))
     | "--version" :: _ -> Ok DashboardCommand.Version
     | first :: rest ->

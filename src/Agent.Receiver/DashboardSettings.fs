@@ -28,8 +28,8 @@ type ServeSettings =
         Listen: ListenAddress
         /// The database's file.
         Database: string
-        /// For so many days the minutes are kept.
-        RetentionDays: int
+        /// For how long samples and minutes are kept.
+        Keeping: Keeping
         /// The file with the password that viewers log in with; empty for none.
         ViewerPasswordFile: string
         /// The header in which a proxy names the user that it let in; empty for none.
@@ -66,6 +66,10 @@ module internal DashboardSettings =
 
     [<Literal>]
     let DefaultRetentionDays = "14"
+
+    /// As `Axis.RawHours`.
+    [<Literal>]
+    let DefaultRawHours = "48"
 
     let private quoted (text: string) =
         $"\"{Text.excerpt (ReadOnlySpan(Text.Encoding.UTF8.GetBytes text))}\""
@@ -119,6 +123,16 @@ module internal DashboardSettings =
         match Int32.TryParse(given.Text.Trim(), NumberStyles.None, CultureInfo.InvariantCulture) with
         | true, days when days >= 2 && days <= 3650 -> Ok days
         | _ -> refuse given "is not a whole number of days, 2 to 3650"
+
+    let private hoursOf (given: Given) : Result<int, ConfigError> =
+        match Int32.TryParse(given.Text.Trim(), NumberStyles.None, CultureInfo.InvariantCulture) with
+        | true, hours when hours >= 1 && hours <= 87600 -> Ok hours
+        | _ -> refuse given "is not a whole number of hours, 1 to 87600"
+
+    let private keepOf (given: Given) : Result<int, ConfigError> =
+        match Int32.TryParse(given.Text.Trim(), NumberStyles.None, CultureInfo.InvariantCulture) with
+        | true, count when count >= 1 && count <= 10000 -> Ok count
+        | _ -> refuse given "is not a number of backups, 1 to 10000"
 
     let private headerOf (given: Given) : Result<string, ConfigError> =
         let name = given.Text.Trim()
@@ -183,10 +197,45 @@ module internal DashboardSettings =
     let slug (words: string list) : Validation<string, ConfigError> =
         word "SLUG" words |> Result.bind (slugOf >> Validation.ofResult)
 
-    /// What `backup` writes: its one word.
+    /// Whether the user has agreed beforehand to what cannot be undone.
+    let isConfirmed (given: string -> Given voption) : bool = switchOf (given "--yes")
+
+    /// How many backups stay in the directory; 0 for all of them.
+    let keep (given: string -> Given voption) : Validation<int, ConfigError> = optional given "--keep" 0 keepOf
+
+    /// A file or directory as the one word of `backup`.
+    let place (words: string list) : Validation<string, ConfigError> =
+        word "FILE" words
+        |> Result.bind (fun text ->
+            match text.Trim().TrimEnd '/' with
+            | "" -> Validation.ofResult (fileOf { Origin = "FILE"; Text = text })
+            | path -> Validation.ofResult (fileOf { Origin = "FILE"; Text = path }))
+
+    /// A file as the one word of a command.
     let file (words: string list) : Validation<string, ConfigError> =
         word "FILE" words
         |> Result.bind (fun text -> Validation.ofResult (fileOf { Origin = "FILE"; Text = text }))
+
+    /// Single samples cannot outlive the minutes that they become.
+    let private rawWithinMinutes (given: string -> Given voption) : Validation<unit, ConfigError> =
+        match given "--raw-hours" with
+        | ValueSome hours ->
+            let days =
+                optional given "--retention-days" (int DefaultRetentionDays) daysOf
+                |> Result.defaultValue Int32.MaxValue
+
+            match hoursOf hours with
+            | Ok count when int64 count > int64 days * 24L ->
+                Error
+                    [
+                        {
+                            Origin = hours.Origin
+                            Message =
+                                $"{hours.Origin}: {quoted hours.Text} hours of samples are more than the {days} days of minutes; give a longer --retention-days"
+                        }
+                    ]
+            | _ -> Ok()
+        | ValueNone -> Ok()
 
     /// Checks what `serve` was told.
     let serve (given: string -> Given voption) : Result<ServeSettings, ConfigError list> =
@@ -200,6 +249,7 @@ module internal DashboardSettings =
             let! listen = optional given "--listen" defaultListen listenOf
             and! database = database given
             and! days = optional given "--retention-days" (int DefaultRetentionDays) daysOf
+            and! hours = optional given "--raw-hours" Axis.RawHours hoursOf
             and! passwordFile = optional given "--viewer-password-file" "" fileOf
             and! header = optional given "--trust-proxy-user" "" headerOf
 
@@ -233,11 +283,13 @@ module internal DashboardSettings =
                     | _ -> Ok()
                 | _ -> Ok()
 
+            and! () = rawWithinMinutes given
+
             return
                 {
                     Listen = listen
                     Database = database
-                    RetentionDays = days
+                    Keeping = { RawHours = hours; Days = days }
                     ViewerPasswordFile = passwordFile
                     ProxyUserHeader = header
                 }
@@ -314,17 +366,27 @@ module Registering =
             TokenHash = tokenHash
         }
 
-    /// The base URL for agents from the URL that the dashboard listened on last. One that stands for all addresses is no
-    /// address to send to.
-    let private hostOf (listen: string) =
+    /// What helps against a refusal with that status, for its detail: the command comes first, by which agents know whose it is.
+    [<CompiledName "CommandFor">]
+    let commandFor (status: int) (slug: string) : string =
+        match status with
+        | 401 when Registration.isSlug slug -> $"ai-dashboard register-server {slug} --rotate-token makes a new token"
+        | 403 when Registration.isSlug slug -> $"ai-dashboard register-server {slug} --active enables it"
+        | 404 when Registration.isSlug slug -> $"ai-dashboard register-server {slug} registers it"
+        | _ -> ""
+
+    /// The base URL for agents from the URL that the dashboard listens on. One that stands for all addresses is no address to send
+    /// to; the machine's name is.
+    let private hostOf (listen: string) (machine: string) =
         if listen = "" then
             DashboardSettings.DefaultListen
         else
-            listen.TrimEnd('/').Replace("0.0.0.0", "DASHBOARD_HOST").Replace("[::]", "DASHBOARD_HOST")
+            listen.TrimEnd('/').Replace("0.0.0.0", machine).Replace("[::]", machine)
 
-    /// What is printed: the token, which is empty unless it is new, and how to start the agent.
+    /// What is printed: the token, which is empty unless it is new, and how to start the agent. `listen` is where a dashboard serves the
+    /// database, or where one did last; `machine` is the name of this machine.
     [<CompiledName "Told">]
-    let told (registration: Registration) (isNew: bool) (token: string) (listen: string) : string =
+    let told (registration: Registration) (isNew: bool) (token: string) (listen: string) (isServed: bool) (machine: string) : string =
         let slug = registration.Slug
 
         let state =
@@ -347,6 +409,9 @@ module Registering =
                     "The token is shown this once. On that server, with the line above pasted first, write it into a file and start the agent:"
                     ""
                     "  (umask 077; echo \"$INGEST_TOKEN\" > ingest-token)"
-                    $"  ai-dashboard-agent --host {hostOf listen} --server-slug {slug} --token-file ingest-token"
+                    $"  ai-dashboard-agent --host {hostOf listen machine} --server-slug {slug} --token-file ingest-token"
                     ""
+                    if not isServed then
+                        "No dashboard serves this database at present; the address is the one where it listened last, or the usual one."
+                        ""
                 ]

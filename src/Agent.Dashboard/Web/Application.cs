@@ -41,6 +41,7 @@ internal static class Application
         var hub = new Hub();
         writer.OnStored = hub.Tell;
         writer.OnRegistrations = hub.TellRegistrations;
+        writer.Storage.OnChange = storage => hub.Tell(Responses.StorageEvent(storage));
         app.Lifetime.ApplicationStopping.Register(hub.Close);
 
         app.Use((context, next) => Survive(context, next, complain));
@@ -82,7 +83,7 @@ internal static class Application
         var files = app.Environment.WebRootFileProvider;
         var pages = new Pages(files);
         var ingests = new IngestFigures();
-        var reads = new ReadEndpoints(writer, readers, version, settings.RetentionDays, sessions is not null, clock);
+        var reads = new ReadEndpoints(writer, readers, version, settings.Keeping, sessions is not null, clock);
         var own = new OwnEndpoints(writer, readers, hub, ingests, version, clock);
 
         app.UseStaticFiles(Pages.Options(files));
@@ -135,7 +136,7 @@ internal static class Application
         }
         catch (SqliteException failure) when (!context.Response.HasStarted)
         {
-            complain($"the database cannot be read: {failure.Message}");
+            // The log has it once, from the watch over the storage.
             await context.Refuse(StatusCodes.Status503ServiceUnavailable, "The database cannot be read.", failure.Message);
         }
         catch (Exception defect) when (!context.Response.HasStarted)

@@ -53,7 +53,7 @@ internal sealed class EventsEndpoint(Hub hub, Writer writer, AgentClock clock)
 
         try
         {
-            await Write(context, Comment);
+            await Write(context, Responses.StorageEvent(writer.Storage.State));
             await Tell(context, listener);
         }
         catch (OperationCanceledException)
@@ -101,6 +101,11 @@ internal sealed class EventsEndpoint(Hub hub, Writer writer, AgentClock clock)
 
     private static byte[] Event(News news)
     {
+        if (news.Written is { } written)
+        {
+            return written;
+        }
+
         if (news is not { Server: { } server, Sample: { } sample })
         {
             return Servers;

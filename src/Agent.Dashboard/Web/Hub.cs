@@ -4,8 +4,10 @@ using Agent.Dashboard.Store;
 
 namespace Agent.Dashboard.Web;
 
-/// <summary>What those who listen are told: a sample, or, without one, that registrations have changed.</summary>
-internal readonly record struct News(LiveServer? Server, HeldSample? Sample);
+/// <summary>
+/// What those who listen are told: a sample, or an event that is written already, or, without either, that registrations have changed.
+/// </summary>
+internal readonly record struct News(LiveServer? Server, HeldSample? Sample, byte[]? Written = null);
 
 /// <summary>Somebody who listens. Whoever is too slow loses what is oldest, and can see that.</summary>
 internal sealed class Listener
@@ -75,6 +77,15 @@ internal sealed class Hub
         foreach (var (listener, _) in listeners)
         {
             listener.News.Writer.TryWrite(default);
+        }
+    }
+
+    /// <summary>Tells everyone something, whichever server they listen to.</summary>
+    public void Tell(byte[] written)
+    {
+        foreach (var (listener, _) in listeners)
+        {
+            listener.News.Writer.TryWrite(new News(null, null, written));
         }
     }
 

@@ -50,7 +50,7 @@ internal sealed class IngestEndpoint(Writer writer, IngestFigures figures, Agent
 
             if (Refusal(server, token) is { } refusal)
             {
-                await context.Refuse(refusal.Status, refusal.Error);
+                await context.Refuse(refusal.Status, refusal.Error, Registering.CommandFor(refusal.Status, slug));
                 return;
             }
         }
@@ -79,17 +79,20 @@ internal sealed class IngestEndpoint(Writer writer, IngestFigures figures, Agent
 
         var intake = read.ResultValue;
         var job = Job(server, token, intake, now);
+        var slug = server.Registration.Slug;
         var result = await writer.Store(job);
 
         await (result switch
         {
             IngestResult.Stored or IngestResult.Known =>
                 context.Json(StatusCodes.Status200OK, Responses.Accepted(server.Registration, job.Stored!, intake.Warnings)),
-            IngestResult.Gone => context.Refuse(StatusCodes.Status404NotFound, UnknownServer),
+            IngestResult.Gone => context.Refuse(
+                StatusCodes.Status404NotFound, UnknownServer, Registering.CommandFor(StatusCodes.Status404NotFound, slug)),
             IngestResult.Disabled => context.Refuse(StatusCodes.Status403Forbidden, DisabledServer),
-            IngestResult.WrongToken => context.Refuse(StatusCodes.Status401Unauthorized, InvalidToken),
+            IngestResult.WrongToken => context.Refuse(
+                StatusCodes.Status401Unauthorized, InvalidToken, Registering.CommandFor(StatusCodes.Status401Unauthorized, slug)),
             _ => context.Refuse(
-                StatusCodes.Status503ServiceUnavailable, "The sample cannot be stored.", "the database cannot be written to now"),
+                StatusCodes.Status503ServiceUnavailable, "The sample cannot be stored.", writer.Storage.State.Reason),
         });
     }
 

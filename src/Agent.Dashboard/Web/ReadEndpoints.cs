@@ -6,7 +6,7 @@ using Agent.Dashboard.Store;
 namespace Agent.Dashboard.Web;
 
 /// <summary>What the page, and whoever else may look, can ask for. docs/dashboard-api.md.</summary>
-internal sealed class ReadEndpoints(Writer writer, Readers readers, string version, int retentionDays, bool login, AgentClock clock)
+internal sealed class ReadEndpoints(Writer writer, Readers readers, string version, Keeping keeping, bool login, AgentClock clock)
 {
     private const string UnknownServer = "Unknown server.";
     private const int OutputBytes = 1 << 20;
@@ -21,7 +21,7 @@ internal sealed class ReadEndpoints(Writer writer, Readers readers, string versi
 
     /// <summary>GET /api/</summary>
     public Task Root(HttpContext context) =>
-        context.Json(StatusCodes.Status200OK, Responses.Root(version, retentionDays, login, clock.GetUtcNow()));
+        context.Json(StatusCodes.Status200OK, Responses.Root(version, keeping, writer.Storage.State, login, clock.GetUtcNow()));
 
     /// <summary>GET /api/servers/</summary>
     public async Task Servers(HttpContext context)

@@ -1,7 +1,7 @@
 // The log-in: sends the password, says what was wrong with it, and goes where the viewer meant to go.
 
 import { byId } from "./dom.js";
-import { clear, notice, themeButton } from "./chrome.js";
+import { clear, notice, storage, themeButton } from "./chrome.js";
 
 /** A page of this dashboard; anything else in the address is not followed. */
 function next() {
@@ -20,7 +20,15 @@ async function send(form) {
   return { message: said.error ?? `The dashboard answered with status ${answer.status}.`, advice: said.detail ?? "" };
 }
 
+/** Nobody need log in to learn that nothing is stored. */
+async function health() {
+  const answer = await fetch("/healthz").catch(() => null);
+  const said = await answer?.json().catch(() => null);
+  if (said?.database) storage({ ...said.database, stores: said.database.writes });
+}
+
 byId("tools").append(themeButton());
+health();
 byId("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = event.target.querySelector("button");
