@@ -441,7 +441,7 @@ let packaging script arguments =
     | 0 -> ()
     | code -> failwith $"packaging/%s{script} failed with exit code %d{code}."
 
-/// Of each platform that was published the agent's .deb and both programs' .tar.gz, and the NuGet package of the core with its
+/// Of each platform that was published both programs' .deb and .tar.gz, and the NuGet package of the core with its
 /// symbols inside.
 let package () =
     let directory = emptied packageDirectory
@@ -463,6 +463,7 @@ let package () =
             [
                 publishedDashboard runtime
                 version.Value
+                Version.debian version.Value
                 runtime
                 documentsFor "ai-dashboard" runtime
                 directory
@@ -675,7 +676,7 @@ let targets =
         "Build", "the solution, warnings being errors", plain build
         "Test", "CheckFormat, Build, all tests and properties", plain test
         "Publish", "the agent as one native executable and the dashboard as a folder, in artifacts/publish", plain publish
-        "Package", "Publish, then the .deb, the .tar.gz of both programs and the core's NuGet package, in artifacts/package", plain package
+        "Package", "Publish, then the .deb and .tar.gz of both programs and the core's NuGet package, in artifacts/package", plain package
         "TryPackage", "Package, then lintian, and the .deb in an empty Debian (as root)", plain tryPackage
         "Docs", "Build, then what is written about options and about the keys of a sample", plain docs
         "Release", "Package, then bills of materials and checksums, all of it in artifacts/release", plain release
