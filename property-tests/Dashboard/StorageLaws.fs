@@ -3,6 +3,7 @@ module Agent.PropertyTests.Dashboard.StorageLaws
 
 open System
 open Agent.Receiver
+open Agent.PropertyTests.Generators
 open Agent.PropertyTests.Laws
 open Expecto
 open FsCheck
@@ -109,12 +110,9 @@ let tests =
                     let holder = { Pid = pid; Address = address }
                     DatabaseHolder.parse (DatabaseHolder.toText holder) = holder)
 
-            law
-                "any text at all in a lock file names somebody, in one line"
-                (ArbMap.defaults |> ArbMap.generate<NonNull<string>>)
-                (fun text ->
-                    let said = DatabaseHolder.describe (DatabaseHolder.parse text.Get)
-                    said <> "" && not (Seq.exists Char.IsControl said))
+            law "any text at all in a lock file names somebody, in one line" anyText (fun text ->
+                let said = DatabaseHolder.describe (DatabaseHolder.parse text)
+                said <> "" && not (Seq.exists Char.IsControl said))
 
             law
                 "of backups the newest stay, as many as were asked for, and other files always"
@@ -168,7 +166,7 @@ let tests =
                     let first = Retention.firstSample horizon 48
                     horizon <= now && horizon <= newest && (newest <= 0L || first <= newest))
 
-            law "words that name no credential stay as they are" (ArbMap.defaults |> ArbMap.generate<NonNull<string>[]>) (fun words ->
-                let words = words |> Array.map _.Get |> Array.filter (fun word -> not (word.Contains "${"))
+            law "words that name no credential stay as they are" (Gen.arrayOf anyText) (fun words ->
+                let words = words |> Array.filter (fun word -> not (word.Contains "${"))
                 Credentials.expand "/run/credentials" words = words)
         ]
