@@ -50,6 +50,7 @@ let private tests =
                 "Dashboard"
                 [
                     Dashboard.StoreLaws.tests
+                    Dashboard.StorageLaws.tests
                     Dashboard.HistoryLaws.tests
                     Dashboard.IntakeLaws.tests
                 ]
