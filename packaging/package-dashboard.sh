@@ -50,6 +50,8 @@ mkdir -p "$stage/$folder"
 cp -R "$program/." "$stage/$folder/"
 # Traces for LTTng, whose library nothing else needs, and dumps of crashes, which systemd takes.
 rm -f "$stage/$folder/libcoreclrtraceptprovider.so" "$stage/$folder/createdump"
+# What editors show of the libraries, and what MapStaticAssets alone would read.
+rm -f "$stage/$folder/"*.xml "$stage/$folder/$name.staticwebassets.endpoints.json"
 # NuGet unpacks every file as executable; this one is.
 find "$stage/$folder" -type f -exec chmod 644 {} +
 chmod 755 "$stage/$folder/$name"
