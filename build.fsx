@@ -423,7 +423,10 @@ let documentsFor program runtime =
                 Name = program
                 Version = version.Value
                 Time = commitTime.Value
-                InstalledAs = $"usr/bin/%s{program}"
+                InstalledAs =
+                    match program with
+                    | "ai-dashboard" -> "usr/lib/ai-dashboard/*"
+                    | program -> $"usr/bin/%s{program}"
                 Components = componentsOf program runtime
             }
 
@@ -500,8 +503,16 @@ let tryPackage () =
         run "lintian" [ "--fail-on"; "error,warning"; deb ]
 
     let architecture = if runtime = "linux-arm64" then "arm64" else "amd64"
-    let own = debs |> Array.filter _.EndsWith($"_%s{architecture}.deb") |> Array.exactlyOne
-    run "sh" [ "packaging/try-package.sh"; own ]
+
+    let own (program: string) =
+        debs
+        |> Array.filter (fun deb ->
+            Path.GetFileName(deb).StartsWith(program + "_")
+            && deb.EndsWith $"_%s{architecture}.deb")
+        |> Array.exactlyOne
+
+    run "sh" [ "packaging/try-package.sh"; own "ai-dashboard-agent" ]
+    run "sh" [ "packaging/try-package-dashboard.sh"; own "ai-dashboard" ]
 
 // ---- Release ---------------------------------------------------------------------------------------------------------------
 
@@ -677,7 +688,7 @@ let targets =
         "Test", "CheckFormat, Build, all tests and properties", plain test
         "Publish", "the agent as one native executable and the dashboard as a folder, in artifacts/publish", plain publish
         "Package", "Publish, then the .deb and .tar.gz of both programs and the core's NuGet package, in artifacts/package", plain package
-        "TryPackage", "Package, then lintian, and the .deb in an empty Debian (as root)", plain tryPackage
+        "TryPackage", "Package, then lintian, and each .deb in an empty Debian (as root)", plain tryPackage
         "Docs", "Build, then what is written about options and about the keys of a sample", plain docs
         "Release", "Package, then bills of materials and checksums, all of it in artifacts/release", plain release
         "Demo", "Build, then dashboard and agent at work on this machine (--seconds, --gpus, --fleet)", demo
