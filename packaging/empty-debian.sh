@@ -28,6 +28,8 @@ for settings in /etc/apt/apt.conf /etc/apt/apt.conf.d; do
   [ ! -e "$settings" ] || cp -a "$settings" "$root/etc/apt/"
 done
 cp "$deb" "$root/package.deb"
+# Users other than root look into it as well.
+chmod 755 "$root"
 
 # A mount namespace of its own: what is mounted there is gone with the shell, whatever happens.
 in_root() {
