@@ -434,7 +434,10 @@ let documentsFor program runtime =
                 Name = program
                 Version = version.Value
                 Time = commitTime.Value
-                InstalledAs = $"usr/bin/%s{program}"
+                InstalledAs =
+                    match program with
+                    | "ai-dashboard" -> "usr/lib/ai-dashboard/*"
+                    | program -> $"usr/bin/%s{program}"
                 Components = componentsOf program runtime
             }
 
@@ -452,7 +455,7 @@ let packaging script arguments =
     | 0 -> ()
     | code -> failwith $"packaging/%s{script} failed with exit code %d{code}."
 
-/// Of each platform that was published the agent's .deb and both programs' .tar.gz, and the NuGet package of the core with its
+/// Of each platform that was published both programs' .deb and .tar.gz, and the NuGet package of the core with its
 /// symbols inside.
 let package () =
     let directory = emptied packageDirectory
@@ -474,6 +477,7 @@ let package () =
             [
                 publishedDashboard runtime
                 version.Value
+                Version.debian version.Value
                 runtime
                 documentsFor "ai-dashboard" runtime
                 directory
@@ -510,8 +514,16 @@ let tryPackage () =
         run "lintian" [ "--fail-on"; "error,warning"; deb ]
 
     let architecture = if runtime = "linux-arm64" then "arm64" else "amd64"
-    let own = debs |> Array.filter _.EndsWith($"_%s{architecture}.deb") |> Array.exactlyOne
-    run "sh" [ "packaging/try-package.sh"; own ]
+
+    let own (program: string) =
+        debs
+        |> Array.filter (fun deb ->
+            Path.GetFileName(deb).StartsWith(program + "_")
+            && deb.EndsWith $"_%s{architecture}.deb")
+        |> Array.exactlyOne
+
+    run "sh" [ "packaging/try-package.sh"; own "ai-dashboard-agent" ]
+    run "sh" [ "packaging/try-package-dashboard.sh"; own "ai-dashboard" ]
 
 // ---- Release ---------------------------------------------------------------------------------------------------------------
 
@@ -686,8 +698,8 @@ let targets =
         "Build", "builds the solution; warnings are errors", plain build
         "Test", "CheckFormat, Build, all tests and properties", plain test
         "Publish", "builds the agent as one native executable and the dashboard as a folder, in artifacts/publish", plain publish
-        "Package", "Publish, then the .deb, the .tar.gz of both programs and the core's NuGet package, in artifacts/package", plain package
-        "TryPackage", "Package, then lintian, and the .deb in an empty Debian (as root)", plain tryPackage
+        "Package", "Publish, then the .deb and .tar.gz of both programs and the core's NuGet package, in artifacts/package", plain package
+        "TryPackage", "Package, then lintian, and each .deb in an empty Debian (as root)", plain tryPackage
         "Docs", "Build, then generates the documentation of the options and of the keys of a sample", plain docs
         "Release", "Package, then bills of materials and checksums, all in artifacts/release", plain release
         "Demo", "Build, then runs dashboard and agent on this machine (--seconds, --gpus, --fleet)", demo

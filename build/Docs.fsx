@@ -1,4 +1,4 @@
-/// What the target Docs does: writes the README's table of options, the manual page, the completions of the shells, the tables of
+/// What the target Docs does: writes the README's table of options, the manual pages, the completions of the shells, the tables of
 /// keys in docs/ingest-api.md and the JSON schema of a request body.
 
 // With the packages that the command line needs beside it.
@@ -7,6 +7,7 @@
 #r "../artifacts/bin/Agent.Dashboard/debug/Agent.Receiver.dll"
 #load "Pages.fs"
 #load "OptionDocs.fs"
+#load "DashboardDocs.fs"
 #load "KeyDocs.fs"
 
 open System.IO
@@ -30,5 +31,5 @@ write "README.md" (OptionDocs.withTable (read "README.md"))
 write "docs/ingest-api.md" (Pages.withPart KeyDocs.pageMarks (KeyDocs.tables Wire.body) (read "docs/ingest-api.md"))
 write "docs/sample.schema.json" (KeyDocs.schema Wire.body)
 
-for name, text in OptionDocs.files do
+for name, text in OptionDocs.files @ DashboardDocs.files do
     write name text

@@ -1,50 +1,13 @@
 #!/bin/sh
 # Installs a .deb of the agent in an empty Debian, asks its doctor, removes and purges it, and looks at what is left:
-# packaging/try-package.sh DEB. Needs root, debootstrap and unshare. Debian comes from where this machine's apt has it from.
+# packaging/try-package.sh DEB. Needs root, debootstrap and unshare.
 set -eu
 
 deb=$1
-fail() {
-  echo "try-package: $*" >&2
-  exit 1
-}
+. "$(dirname "$0")/empty-debian.sh"
 
-[ "$(id -u)" -eq 0 ] || fail "needs root"
-command -v debootstrap >/dev/null || fail "needs debootstrap; on Debian: apt-get install debootstrap"
-[ -f "$deb" ] || fail "there is no $deb"
-
-mirror=$(apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' | awk '$2 !~ /security|updates|backports/ { print $1; exit }')
-suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-[ -n "$mirror" ] || fail "this machine's apt has no source"
-
-root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
-# Certificates and settings that this machine's apt needs to reach its mirror.
-debootstrap --variant=minbase --include=init-system-helpers,ca-certificates "$suite" "$root" "$mirror" >"$root.log" 2>&1 || {
-  tail -n 20 "$root.log" >&2
-  rm -f "$root.log"
-  fail "debootstrap failed"
-}
-rm -f "$root.log"
-cp /etc/resolv.conf "$root/etc/resolv.conf"
-for settings in /etc/apt/apt.conf /etc/apt/apt.conf.d; do
-  [ ! -e "$settings" ] || cp -a "$settings" "$root/etc/apt/"
-done
-cp "$deb" "$root/agent.deb"
-
-# A mount namespace of its own: what is mounted there is gone with the shell, whatever happens.
-in_root() {
-  unshare --mount sh -ec '
-    mount -t proc proc "$1/proc"
-    mount --rbind /sys "$1/sys" 2>/dev/null || true
-    root=$1
-    shift
-    exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"
-  ' sh "$root" "$@"
-}
-
-echo "== apt install ./agent.deb"
-in_root apt-get install --yes --no-install-recommends ./agent.deb 2>&1 | tail -n 12
+echo "== apt install ./package.deb"
+in_root apt-get install --yes --no-install-recommends ./package.deb 2>&1 | tail -n 12
 
 echo "== ai-dashboard-agent --version"
 in_root ai-dashboard-agent --version
@@ -68,7 +31,7 @@ fi
 
 echo "== upgrade of a configured one keeps the configuration"
 echo 'AI_DASHBOARD_HOST=http://127.0.0.1:1' >>"$root/etc/default/ai-dashboard-agent"
-in_root apt-get install --yes --reinstall --no-install-recommends ./agent.deb >/dev/null 2>&1
+in_root apt-get install --yes --reinstall --no-install-recommends ./package.deb >/dev/null 2>&1
 grep -q 'AI_DASHBOARD_HOST=http://127.0.0.1:1' "$root/etc/default/ai-dashboard-agent" || fail "the configuration was overwritten"
 
 echo "== apt remove, then purge"

@@ -51,6 +51,7 @@ let private tests =
                 "Dashboard"
                 [
                     Dashboard.StoreLaws.tests
+                    Dashboard.StorageLaws.tests
                     Dashboard.HistoryLaws.tests
                     Dashboard.IntakeLaws.tests
                     Dashboard.LimitLaws.tests

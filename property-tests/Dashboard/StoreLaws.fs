@@ -365,7 +365,7 @@ let tests =
                 "pruning keeps 48 hours, and its steps end at whole minutes, each further than it began"
                 (Gen.three time)
                 (fun (now, a, b) ->
-                    let cutoff = Retention.firstSample now
+                    let cutoff = Retention.firstSample now 48
                     let first, after = min a b, max a b
                     let stop = Retention.stepEnd first after
 

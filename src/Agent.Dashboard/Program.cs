@@ -15,15 +15,20 @@ internal static class Program
         using var program = new CommandLineProgram(
             DashboardCli.ProgramName, typeof(Program).Assembly, Console.OpenStandardOutput(), Console.OpenStandardError());
 
-        return DashboardCli.Parse(argv).Match(
+        var words = ServiceCredentials.Expand(Environment.GetEnvironmentVariable("CREDENTIALS_DIRECTORY") ?? "", argv);
+
+        return DashboardCli.Parse(words).Match(
             command => command.Match(
                 help: program.Print,
                 version: () => program.Print($"{program.Name} {program.Version}\n"),
                 serve: settings => Serving.Run(settings, Clock(program), program),
                 register: settings => Servers(program).Register(settings),
                 list: database => Servers(program).List(database),
-                remove: (database, slug) => Servers(program).Remove(database, slug),
-                backup: (database, file) => BackupCommand.Run(database, file, Clock(program), program),
+                remove: (database, slug, isConfirmed) => Servers(program).Remove(database, slug, isConfirmed),
+                backup: (database, place, keep) => new BackupCommand(Clock(program), program).Run(database, place, keep),
+                check: database => CheckCommand.Run(database, program),
+                restore: (database, backup, isConfirmed) =>
+                    new RestoreCommand(Clock(program), program).Run(database, backup, isConfirmed),
                 users: settings => new UsersCommand(Clock(program), program).Run(settings),
                 tokens: settings => new TokensCommand(Clock(program), program).Run(settings)),
             problems => program.Refuse(problems.Select(static problem => problem.Message)));

@@ -6,6 +6,7 @@ using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Data.Sqlite;
+using Microsoft.FSharp.Core;
 
 namespace Agent.Dashboard;
 
@@ -16,37 +17,73 @@ internal static class Serving
 
     /// <summary>Runs until SIGTERM or Ctrl-C; the exit code.</summary>
     public static int Run(ServeSettings settings, AgentClock clock, CommandLineProgram program) =>
-        AccessControl.Open(settings, clock, program.Complain).Match(
-            access =>
-            {
-                using (access)
-                {
-                    return Run(settings, access, clock, program);
-                }
-            },
-            sentence => program.Refuse([sentence]));
+        Database.Misplaced(settings.Database) is { } misplaced
+            ? program.Fail(misplaced)
+            : AccessControl.Open(settings, clock, program.Complain).Match(
+                access => Run(settings, access, clock, program),
+                sentence => program.Refuse([sentence]));
 
-    private static int Run(ServeSettings settings, AccessControl access, AgentClock clock, CommandLineProgram program) =>
-        Database.OpenForWriting(settings.Database, clock).Match(
-            connection =>
-            {
-                try
-                {
-                    return Run(settings, connection, access, clock, program);
-                }
-                catch (SqliteException failure)
-                {
-                    return program.Fail($"--database: \"{settings.Database}\" cannot be used: {failure.Message}");
-                }
-            },
-            program.Fail);
+    private static int Run(ServeSettings settings, AccessControl access, AgentClock clock, CommandLineProgram program)
+    {
+        using (access)
+        {
+            return Lock(settings.Database, clock).Match(
+                held => Run(settings, held, access, clock, program),
+                refusal => refusal.IsInUse ? program.Refuse([refusal.Sentence]) : program.Fail(refusal.Sentence));
+        }
+    }
+
+    /// <summary>Takes the database's lock; else why it cannot be taken, and whether another process holds it.</summary>
+    private static FSharpResult<DatabaseLock, (bool IsInUse, string Sentence)> Lock(string database, AgentClock clock)
+    {
+        try
+        {
+            return DatabaseLock.Take(database, clock).SelectError(
+                holder => (true, DatabaseHolderModule.Refusal(database, holder)));
+        }
+        catch (Exception failure) when (PrivateFiles.IsFault(failure))
+        {
+            return FSharpResult<DatabaseLock, (bool IsInUse, string Sentence)>.NewError(
+                (false, $"--database: the lock file beside \"{database}\" cannot be created: {failure.Message}"));
+        }
+    }
 
     private static int Run(
-        ServeSettings settings, SqliteConnection connection, AccessControl access, AgentClock clock, CommandLineProgram program)
+        ServeSettings settings, DatabaseLock held, AccessControl access, AgentClock clock, CommandLineProgram program)
     {
-        using var writer = new Writer(connection, settings.RetentionDays, clock, program.Complain);
-        using var readers = new Readers(settings.Database);
-        using var histories = new Histories(settings.Database, clock);
+        using (held)
+        {
+            return Database.OpenForWriting(settings.Database, clock).Match(
+                connection => Run(settings, held, connection, access, clock, program), program.Fail);
+        }
+    }
+
+    private static int Run(
+        ServeSettings settings,
+        DatabaseLock held,
+        SqliteConnection connection,
+        AccessControl access,
+        AgentClock clock,
+        CommandLineProgram program)
+    {
+        // Before the writer, whose thread uses it until its end.
+        using var systemd = Systemd.Open(Environment.GetEnvironmentVariable, Environment.ProcessId);
+        Writer opened;
+
+        try
+        {
+            opened = new Writer(connection, settings.Keeping, clock, program.Complain);
+        }
+        catch (Exception failure)
+        {
+            connection.Dispose();
+            return program.Fail(Database.Sentence(settings.Database, failure));
+        }
+
+        using var writer = opened;
+        using var readers = new Readers(settings.Database, settings.Keeping.RawHours, writer.Storage);
+        using var histories = new Histories(settings.Database, settings.Keeping.RawHours, writer.Storage, clock);
+        var watchdog = new Watchdog(systemd, () => Status(writer, clock), clock);
         var app = Application.Build(settings, access, writer, readers, histories, program.Version, clock, program.Complain);
 
         try
@@ -59,12 +96,50 @@ internal static class Serving
         }
 
         var address = Address(app);
+        held.Tell(address);
         writer.Remember(Setting.Listen, address).Wait();
+        writer.OnBeat = watchdog.Beat;
+        app.Lifetime.ApplicationStopping.Register(watchdog.Stopping);
         program.Output.WriteLine($"{program.Name} {program.Version} listens on {address}, database {settings.Database}");
-        _ = WarmUp(writer, histories, settings.RetentionDays, clock);
+        TellSize(settings, writer, program);
+        watchdog.Ready();
+        _ = WarmUp(writer, histories, settings.Keeping.Days, clock);
         app.WaitForShutdown();
         program.Output.WriteLine($"{program.Name} stopped; {writer.Figures.Samples} samples stored");
         return ExitCode.Success;
+    }
+
+    /// <summary>Says how large the database comes to be, and whether the disk has room for that.</summary>
+    private static void TellSize(ServeSettings settings, Writer writer, CommandLineProgram program)
+    {
+        ServerLoad[] loads;
+
+        try
+        {
+            loads = Loads.Of(settings.Database, writer.Fleet.All);
+        }
+        catch (SqliteException failure)
+        {
+            writer.Storage.ReadFailed(failure);
+            return;
+        }
+
+        var used = DiskSpace.SizeOf(settings.Database) + DiskSpace.SizeOf(settings.Database + "-wal");
+        var free = DiskSpace.FreeFor(settings.Database);
+        program.Output.WriteLine($"{program.Name} {Sizing.Line(settings.Keeping, loads, used, free)}");
+
+        if (Sizing.Warning(settings.Keeping, loads, used, free) is { IsSome: true, Value: var warning })
+        {
+            program.Complain(warning);
+        }
+    }
+
+    private static string Status(Writer writer, AgentClock clock)
+    {
+        var now = clock.GetUtcNow();
+        var servers = writer.Fleet.All;
+        var live = servers.Count(server => Responses.StateName(server.View, now) == "live");
+        return StorageModule.Status(live, servers.Count, writer.Storage.State);
     }
 
     /// <summary>

@@ -12,6 +12,8 @@ type internal OptionRow = (struct (string * string))
 let private madeIfMissing: OptionRow =
     DashboardSettings.DefaultDatabase, "database file; created if it does not exist"
 
+let private theFile: OptionRow = DashboardSettings.DefaultDatabase, "the database's file"
+
 /// The options of a command: the one list of them, by cases and rows.
 type internal ICommandArgument =
     inherit IArgParserTemplate
@@ -23,6 +25,7 @@ type internal ServeArgument =
     | [<EqualsAssignmentOrSpaced>] Listen of url: string option
     | [<EqualsAssignmentOrSpaced>] Database of path: string option
     | [<EqualsAssignmentOrSpaced>] Retention_Days of days: string option
+    | [<EqualsAssignmentOrSpaced>] Raw_Hours of hours: string option
     | [<EqualsAssignmentOrSpaced>] Users_File of path: string option
     | [<EqualsAssignmentOrSpaced>] Tokens_File of path: string option
     | [<EqualsAssignmentOrSpaced>] Viewer_Password_File of path: string option
@@ -49,7 +52,8 @@ type internal ServeArgument =
             match argument with
             | Listen _ -> DashboardSettings.DefaultListen, "where to listen, http or https; no other address is ever bound"
             | Database _ -> madeIfMissing
-            | Retention_Days _ -> DashboardSettings.DefaultRetentionDays, "days for which minutes are kept"
+            | Retention_Days _ -> DashboardSettings.DefaultRetentionDays, "days for which minutes are kept, counted from the newest sample"
+            | Raw_Hours _ -> DashboardSettings.DefaultRawHours, "hours for which single samples are kept"
             | Users_File _ -> "", "file of the users who may log in, written by the users commands; read again when it changes"
             | Tokens_File _ -> "", "file of tokens for scripts, written by the tokens commands; read again when it changes"
             | Viewer_Password_File _ -> "", "file with one password that all viewers share"
@@ -105,7 +109,46 @@ type internal PlainArgument =
 
         member argument.Row =
             match argument with
-            | Database _ -> DashboardSettings.DefaultDatabase, "database file"
+            | Database _ -> theFile
+
+[<RequireQualifiedAccess>]
+type internal RemoveArgument =
+    | [<EqualsAssignmentOrSpaced>] Database of path: string option
+    | Yes
+
+    interface ICommandArgument with
+        member argument.Usage = ""
+
+        member argument.Row =
+            match argument with
+            | Database _ -> theFile
+            | Yes -> "", "do not ask; needed without a terminal"
+
+[<RequireQualifiedAccess>]
+type internal BackupArgument =
+    | [<EqualsAssignmentOrSpaced>] Database of path: string option
+    | [<EqualsAssignmentOrSpaced>] Keep of number: string option
+
+    interface ICommandArgument with
+        member argument.Usage = ""
+
+        member argument.Row =
+            match argument with
+            | Database _ -> theFile
+            | Keep _ -> "all", "how many backups stay in a directory; older ones are deleted"
+
+[<RequireQualifiedAccess>]
+type internal RestoreArgument =
+    | [<EqualsAssignmentOrSpaced>] Database of path: string option
+    | Yes
+
+    interface ICommandArgument with
+        member argument.Usage = ""
+
+        member argument.Row =
+            match argument with
+            | Database _ -> DashboardSettings.DefaultDatabase, "the database that the backup replaces"
+            | Yes -> "", "do not ask; needed without a terminal"
 
 [<RequireQualifiedAccess>]
 type internal UsersArgument =
@@ -118,7 +161,8 @@ type internal UsersArgument =
             match argument with
             | Users_File _ -> AccessSettings.DefaultUsersFile, "the file of users"
 
-let private roleRow: OptionRow = "viewer", "viewer or admin: look, or also change what can be changed"
+let private roleRow: OptionRow =
+    "viewer", "viewer or admin: only look, or also change what can be changed"
 
 [<RequireQualifiedAccess>]
 type internal AddUserArgument =
@@ -130,7 +174,7 @@ type internal AddUserArgument =
 
         member argument.Row =
             match argument with
-            | Users_File _ -> AccessSettings.DefaultUsersFile, "the file of users; made if it is not there"
+            | Users_File _ -> AccessSettings.DefaultUsersFile, "the file of users; created if missing"
             | Role _ -> roleRow
 
 [<RequireQualifiedAccess>]
@@ -154,7 +198,7 @@ type internal AddTokenArgument =
 
         member argument.Row =
             match argument with
-            | Tokens_File _ -> AccessSettings.DefaultTokensFile, "the file of tokens; made if it is not there"
+            | Tokens_File _ -> AccessSettings.DefaultTokensFile, "the file of tokens; created if missing"
             | Role _ -> roleRow
 
 /// What the command line asks for.
@@ -170,10 +214,14 @@ type DashboardCommand =
     | Register of settings: RegisterSettings
     /// List the servers.
     | List of database: string
-    /// Remove a server and its samples.
-    | Remove of database: string * slug: string
-    /// Copy the database while it is in use.
-    | Backup of database: string * file: string
+    /// Remove a server and its samples; `confirmed` if there is nothing to ask any more.
+    | Remove of database: string * slug: string * confirmed: bool
+    /// Copy the database while it is in use, to a file or into a directory, which keeps the newest `keep` backups; all of them for 0.
+    | Backup of database: string * file: string * keep: int
+    /// Examine the database.
+    | Check of database: string
+    /// Replace the database with a backup; `confirmed` if there is nothing to ask any more.
+    | Restore of database: string * file: string * confirmed: bool
     /// Change or list those who may log in.
     | Users of settings: CredentialSettings
     /// Change or list the tokens of scripts.
@@ -187,8 +235,10 @@ type DashboardCommand =
             serve: Func<ServeSettings, 'r>,
             register: Func<RegisterSettings, 'r>,
             list: Func<string, 'r>,
-            remove: Func<string, string, 'r>,
-            backup: Func<string, string, 'r>,
+            remove: Func<string, string, bool, 'r>,
+            backup: Func<string, string, int, 'r>,
+            check: Func<string, 'r>,
+            restore: Func<string, string, bool, 'r>,
             users: Func<CredentialSettings, 'r>,
             tokens: Func<CredentialSettings, 'r>
         ) : 'r =
@@ -198,8 +248,10 @@ type DashboardCommand =
         | Serve settings -> serve.Invoke settings
         | Register settings -> register.Invoke settings
         | List database -> list.Invoke database
-        | Remove(database, slug) -> remove.Invoke(database, slug)
-        | Backup(database, file) -> backup.Invoke(database, file)
+        | Remove(database, slug, confirmed) -> remove.Invoke(database, slug, confirmed)
+        | Backup(database, file, keep) -> backup.Invoke(database, file, keep)
+        | Check database -> check.Invoke database
+        | Restore(database, file, confirmed) -> restore.Invoke(database, file, confirmed)
         | Users settings -> users.Invoke settings
         | Tokens settings -> tokens.Invoke settings
 
@@ -265,17 +317,27 @@ let private verbs: Verb list =
         verb<PlainArgument> "list-servers" "" "lists the servers" (fun given words ->
             both (noWord words) (DashboardSettings.database given)
             |> Result.map (snd >> DashboardCommand.List))
-        verb<PlainArgument> "remove-server" "SLUG" "removes a server and all its samples" (fun given words ->
+        verb<RemoveArgument> "remove-server" "SLUG" "removes a server and all its samples" (fun given words ->
             both (DashboardSettings.database given) (DashboardSettings.slug words)
-            |> Result.map DashboardCommand.Remove)
-        verb<PlainArgument> "backup" "FILE" "copies the database into a new file, even while it is in use" (fun given words ->
+            |> Result.map (fun (database, slug) -> DashboardCommand.Remove(database, slug, DashboardSettings.isConfirmed given)))
+        verb<BackupArgument>
+            "backup"
+            "FILE"
+            "copies the database to a new file, or into a directory, even while it is in use"
+            (fun given words ->
+                both (both (DashboardSettings.database given) (DashboardSettings.place words)) (DashboardSettings.keep given)
+                |> Result.map (fun ((database, file), keep) -> DashboardCommand.Backup(database, file, keep)))
+        verb<PlainArgument> "check" "" "says whether the database is intact, what is in it, and how much space is left" (fun given words ->
+            both (noWord words) (DashboardSettings.database given)
+            |> Result.map (snd >> DashboardCommand.Check))
+        verb<RestoreArgument> "restore" "FILE" "replaces the database with a backup, and keeps the old one beside it" (fun given words ->
             both (DashboardSettings.database given) (DashboardSettings.file words)
-            |> Result.map DashboardCommand.Backup)
-        verb<AddUserArgument> "users add" "NAME" "adds somebody who may log in, or changes password and role" (fun given words ->
+            |> Result.map (fun (database, file) -> DashboardCommand.Restore(database, file, DashboardSettings.isConfirmed given)))
+        verb<AddUserArgument> "users add" "NAME" "adds a user who may log in, or changes password and role" (fun given words ->
             users (AccessSettings.add given (DashboardSettings.word "NAME" words)) given)
-        verb<UsersArgument> "users remove" "NAME" "removes somebody; open sessions end" (fun given words ->
+        verb<UsersArgument> "users remove" "NAME" "removes a user and ends their sessions" (fun given words ->
             users (AccessSettings.remove (DashboardSettings.word "NAME" words)) given)
-        verb<UsersArgument> "users list" "" "lists those who may log in" (fun given words ->
+        verb<UsersArgument> "users list" "" "lists the users" (fun given words ->
             users (noWord words |> Result.map (fun () -> CredentialAction.List)) given)
         verb<AddTokenArgument> "tokens add" "NAME" "makes a bearer token for a script and prints it" (fun given words ->
             tokens (AccessSettings.add given (DashboardSettings.word "NAME" words)) given)
@@ -296,7 +358,7 @@ let usage () : string =
         |> String.concat "\n"
 
     $"USAGE: {ProgramName} COMMAND [options]\n\nCOMMANDS:\n\n{commands}\n\n"
-    + $"`{ProgramName} COMMAND --help` lists the options of a command. `--version` prints the version. No environment variable is read.\n"
+    + $"`{ProgramName} COMMAND --help` lists the options of a command. `--version` prints the version. The only environment variables that are read are systemd's.\n"
 
 let private quoted (text: string) =
     $"\"{Text.excerpt (ReadOnlySpan(Text.Encoding.UTF8.GetBytes text))}\""
@@ -319,17 +381,45 @@ let private usageOf (verb: Verb) : string =
     ]
     |> String.concat "\n"
 
+let private verbNames = verbs |> List.map _.Name |> String.concat ", "
+
+/// A command and its options, for what is written about them.
+[<NoComparison>]
+type CommandDescription =
+    {
+        /// Its name.
+        Name: string
+        /// The word that it takes beside its options; empty for none.
+        Word: string
+        /// What it does.
+        Purpose: string
+        /// Name, name of the value (empty for a switch), default (or empty) and meaning of each option.
+        Options: (struct (string * string * string * string))[]
+    }
+
+/// All commands, in the order of `--help`.
+[<CompiledName "Describe">]
+let describe () : CommandDescription[] =
+    verbs
+    |> List.map (fun verb ->
+        {
+            Name = verb.Name
+            Word = verb.Word
+            Purpose = verb.Purpose
+            Options =
+                verb.Options()
+                |> Array.map (fun (struct (name, placeholder, struct (standard, meaning))) ->
+                    struct (name, placeholder, standard, meaning))
+        })
+    |> Array.ofList
+
 let private isHelp (word: string) = word = "--help" || word = "-h"
 
 /// The meaning of `argv`: a command, or every error in it. If an option is repeated the last one wins.
 [<CompiledName "Parse">]
 let parse (argv: string[]) : Result<DashboardCommand, ConfigError[]> =
     match List.ofArray argv with
-    | [] ->
-        Error
-            [|
-                usageError ProgramName "a command is missing: serve, register-server, list-servers, remove-server, backup, users or tokens"
-            |]
+    | [] -> Error [| usageError ProgramName $"a command is missing: one of {verbNames}" |]
     | first :: _ when isHelp first -> Ok(DashboardCommand.Help(usage ()))
     | "--version" :: _ -> Ok DashboardCommand.Version
     | first :: rest ->

@@ -30,8 +30,8 @@ type ServeSettings =
         Listen: ListenAddress
         /// The database's file.
         Database: string
-        /// How many days minutes are kept.
-        RetentionDays: int
+        /// How long samples and minutes are kept.
+        Keeping: Keeping
         /// Who may see the dashboard, and how connections are protected.
         Access: AccessSettings
         /// Samples a second that each server may send in the long run.
@@ -84,6 +84,10 @@ module internal DashboardSettings =
     /// Streams of events that one address may have, as browsers with the page open.
     [<Literal>]
     let DefaultStreams = 100
+
+    /// As `Axis.RawHours`.
+    [<Literal>]
+    let DefaultRawHours = "48"
 
     let private quoted (text: string) =
         $"\"{Text.excerpt (ReadOnlySpan(Text.Encoding.UTF8.GetBytes text))}\""
@@ -139,6 +143,11 @@ module internal DashboardSettings =
         | true, value when value >= least && value <= most -> Ok value
         | _ -> refuse given $"is not a whole number from {least} to {most}"
 
+    let private hoursOf: Given -> Result<int, ConfigError> = wholeOf 1 87600
+
+    let private keepOf: Given -> Result<int, ConfigError> = wholeOf 1 10000
+
+
     let private textOf (longest: int) (given: Given) : Result<string, ConfigError> =
         let text = given.Text.Trim()
 
@@ -190,7 +199,21 @@ module internal DashboardSettings =
     let slug (words: string list) : Validation<string, ConfigError> =
         word "SLUG" words |> Result.bind (slugOf >> Validation.ofResult)
 
-    /// What `backup` writes: its one word.
+    /// Whether the user has agreed beforehand to what cannot be undone.
+    let isConfirmed (given: string -> Given voption) : bool = switchOf (given "--yes")
+
+    /// How many backups stay in the directory; 0 for all of them.
+    let keep (given: string -> Given voption) : Validation<int, ConfigError> = optional given "--keep" 0 keepOf
+
+    /// A file or directory as the one word of `backup`.
+    let place (words: string list) : Validation<string, ConfigError> =
+        word "FILE" words
+        |> Result.bind (fun text ->
+            match text.Trim().TrimEnd '/' with
+            | "" -> Validation.ofResult (fileOf { Origin = "FILE"; Text = text })
+            | path -> Validation.ofResult (fileOf { Origin = "FILE"; Text = path }))
+
+    /// A file as the one word of a command.
     let file (words: string list) : Validation<string, ConfigError> =
         word "FILE" words
         |> Result.bind (fun text -> Validation.ofResult (fileOf { Origin = "FILE"; Text = text }))
@@ -246,6 +269,27 @@ module internal DashboardSettings =
         | _, ValueSome _ when not listen.IsTls -> wrong "is plain http: with --tls-certificate and --tls-key listen on https://"
         | _ -> Ok()
 
+    /// Single samples cannot outlive the minutes that they become.
+    let private rawWithinMinutes (given: string -> Given voption) : Validation<unit, ConfigError> =
+        match given "--raw-hours" with
+        | ValueSome hours ->
+            let days =
+                optional given "--retention-days" (int DefaultRetentionDays) daysOf
+                |> Result.defaultValue Int32.MaxValue
+
+            match hoursOf hours with
+            | Ok count when int64 count > int64 days * 24L ->
+                Error
+                    [
+                        {
+                            Origin = hours.Origin
+                            Message =
+                                $"{hours.Origin}: {quoted hours.Text} hours of samples are more than the {days} days of minutes; give a longer --retention-days"
+                        }
+                    ]
+            | _ -> Ok()
+        | ValueNone -> Ok()
+
     /// Checks what `serve` was told.
     let serve (given: string -> Given voption) : Result<ServeSettings, ConfigError list> =
         let at =
@@ -265,6 +309,7 @@ module internal DashboardSettings =
             let! listen = Validation.ofResult (listenOf at)
             and! database = database given
             and! days = optional given "--retention-days" (int DefaultRetentionDays) daysOf
+            and! hours = optional given "--raw-hours" Axis.RawHours hoursOf
             and! access = AccessSettings.serve given
             and! samples = optional given "--server-samples" ServerLimits.DefaultSamples (wholeOf 1 1000)
             and! kibibytes = optional given "--server-kilobytes" ServerLimits.DefaultKibibytes (wholeOf 1 100000)
@@ -274,11 +319,13 @@ module internal DashboardSettings =
             and! () = listening exposed
             and! () = listening tls
 
+            and! () = rawWithinMinutes given
+
             return
                 {
                     Listen = listen
                     Database = database
-                    RetentionDays = days
+                    Keeping = { RawHours = hours; Days = days }
                     Access = access
                     ServerSamples = samples
                     ServerKibibytes = kibibytes
@@ -359,17 +406,27 @@ module Registering =
             TokenHash = tokenHash
         }
 
-    /// The base URL for agents from the URL that the dashboard listened on last. One that stands for all addresses is no
-    /// address to send to.
-    let private hostOf (listen: string) =
+    /// What helps against a refusal with that status, for its detail: the command comes first, by which agents know whose it is.
+    [<CompiledName "CommandFor">]
+    let commandFor (status: int) (slug: string) : string =
+        match status with
+        | 401 when Registration.isSlug slug -> $"ai-dashboard register-server {slug} --rotate-token makes a new token"
+        | 403 when Registration.isSlug slug -> $"ai-dashboard register-server {slug} --active enables it"
+        | 404 when Registration.isSlug slug -> $"ai-dashboard register-server {slug} registers it"
+        | _ -> ""
+
+    /// The base URL for agents from the URL that the dashboard listens on. One that stands for all addresses is no address to send
+    /// to; the machine's name is.
+    let private hostOf (listen: string) (machine: string) =
         if listen = "" then
             DashboardSettings.DefaultListen
         else
-            listen.TrimEnd('/').Replace("0.0.0.0", "DASHBOARD_HOST").Replace("[::]", "DASHBOARD_HOST")
+            listen.TrimEnd('/').Replace("0.0.0.0", machine).Replace("[::]", machine)
 
-    /// What is printed: the token, which is empty unless it is new, and how to start the agent.
+    /// What is printed: the token, which is empty unless it is new, and how to start the agent. `listen` is where a dashboard serves the
+    /// database, or where one did last; `machine` is the name of this machine.
     [<CompiledName "Told">]
-    let told (registration: Registration) (isNew: bool) (token: string) (listen: string) : string =
+    let told (registration: Registration) (isNew: bool) (token: string) (listen: string) (isServed: bool) (machine: string) : string =
         let slug = registration.Slug
 
         let state =
@@ -392,6 +449,9 @@ module Registering =
                     "The token is shown only once. On that server, paste the line above, then write the token into a file and start the agent:"
                     ""
                     "  (umask 077; echo \"$INGEST_TOKEN\" > ingest-token)"
-                    $"  ai-dashboard-agent --host {hostOf listen} --server-slug {slug} --token-file ingest-token"
+                    $"  ai-dashboard-agent --host {hostOf listen machine} --server-slug {slug} --token-file ingest-token"
                     ""
+                    if not isServed then
+                        "No dashboard serves this database at present; the address is the one where it listened last, or the usual one."
+                        ""
                 ]

@@ -28,7 +28,7 @@ type Axis =
 /// Choosing an axis. Peaks survive: a bucket of several samples has their least and their greatest.
 [<RequireQualifiedAccess>]
 module Axis =
-    /// How long samples are kept.
+    /// How long samples are kept, unless `serve` says otherwise.
     [<Literal>]
     let RawHours = 48
 
@@ -109,9 +109,9 @@ module Axis =
 
     /// Whether samples are kept for all of the range, and it is short enough for them to be read.
     [<CompiledName "PrefersRaw">]
-    let prefersRaw (from: int64) (until: int64) (now: int64) : bool =
+    let prefersRaw (from: int64) (until: int64) (now: int64) (rawHours: int) : bool =
         until - from < int64 EnoughMinutes * RowKey.MicrosecondsPerMinute
-        && from >= now - int64 RawHours * 3600L * second
+        && from >= now - int64 rawHours * 3600L * second
 
     /// The axis over so many samples, or over the minutes when that is too many.
     [<CompiledName "OfSamples">]

@@ -21,6 +21,8 @@ type OwnFigures =
         CommitSeconds: float
         /// Commits that failed.
         FailedCommits: int64
+        /// Whether samples are stored.
+        IsStoring: bool
         /// Registered servers by their state.
         Servers: (struct (string * int64))[]
         /// Clients that listen to events.
@@ -77,6 +79,8 @@ module OwnMetrics =
             ]
 
         family "failed_commits_total" "counter" "Transactions that could not be written to the disk." [ "", string figures.FailedCommits ]
+
+        family "storing" "gauge" "1 while samples are stored, 0 while none can be." [ "", (if figures.IsStoring then "1" else "0") ]
 
         family
             "servers"

@@ -236,17 +236,47 @@ module Responses =
     [<CompiledName "StateName">]
     let stateName (view: ServerView) (now: DateTimeOffset) : string = string (stateOf view now)
 
+    let private outage (storage: Storage) : (string * JsonValue)[] =
+        match storage.Outage with
+        | ValueSome outage ->
+            [|
+                "since", instant outage.Since
+                "fault", Encode.string outage.Fault.Name
+                "reason", Encode.string (Storage.reason outage)
+                "remedy", Encode.string outage.Fault.Remedy
+            |]
+        | ValueNone -> [||]
+
     /// GET /healthz
     [<CompiledName "Health">]
-    let health (version: string) (writes: bool) (reads: bool) : byte[] =
+    let health (version: string) (storage: Storage) : byte[] =
         bytes (
             Encode.object
                 [|
-                    "ok", Encode.bool (writes && reads)
+                    "ok", Encode.bool storage.IsGood
                     "version", Encode.string version
-                    "database", Encode.object [| "writes", Encode.bool writes; "reads", Encode.bool reads |]
+                    "database",
+                    Encode.object
+                        [|
+                            "writes", Encode.bool storage.Writing.IsNone
+                            "reads", Encode.bool storage.Reading.IsNone
+                            yield! outage storage
+                        |]
                 |]
         )
+
+    let private storageValue (storage: Storage) : JsonValue =
+        Encode.object
+            [|
+                "stores", Encode.bool storage.Writing.IsNone
+                "reads", Encode.bool storage.Reading.IsNone
+                yield! outage storage
+            |]
+
+    /// The event that says whether samples are stored.
+    [<CompiledName "StorageEvent">]
+    let storageEvent (storage: Storage) : byte[] =
+        Array.concat [ "event: storage\ndata: "B; bytes (storageValue storage); "\n\n"B ]
 
     /// How urgently a server needs attention.
     [<CompiledName "AttentionOf">]
@@ -359,7 +389,15 @@ module Responses =
 
     /// GET /api/; `login` where people log in, `user` empty where nobody has to say who asks.
     [<CompiledName "Root">]
-    let root (version: string) (retentionDays: int) (login: bool) (user: string) (role: string) (now: DateTimeOffset) : byte[] =
+    let root
+        (version: string)
+        (keeping: Keeping)
+        (storage: Storage)
+        (login: bool)
+        (user: string)
+        (role: string)
+        (now: DateTimeOffset)
+        : byte[] =
         let endpoints =
             [
                 "/api/"
@@ -379,8 +417,9 @@ module Responses =
                     "version", Encode.string version
                     "now", instant now
                     "stale_after_seconds", Encode.float Attention.shortestStale.TotalSeconds
-                    "retention_days", Encode.int retentionDays
-                    "raw_hours", Encode.int Axis.RawHours
+                    "retention_days", Encode.int keeping.Days
+                    "raw_hours", Encode.int keeping.RawHours
+                    "storage", storageValue storage
                     "login", Encode.bool login
                     "user", (if user = "" then Encode.nil else Encode.string user)
                     "role", Encode.string role

@@ -2,21 +2,35 @@ namespace Agent.Receiver
 
 open Agent.Core
 
-/// What is kept, by the receiver's clock. Times are microseconds from 2000-01-01.
+/// For how long things are kept.
+type Keeping =
+    {
+        /// Hours of single samples.
+        RawHours: int
+        /// Days of minutes.
+        Days: int
+    }
+
+/// What is kept. Times are microseconds from 2000-01-01.
 [<RequireQualifiedAccess>]
 module Retention =
     let private floorToMinute (at: int64) =
         max 0L (at - at % RowKey.MicrosecondsPerMinute)
 
-    /// Samples from here on are kept: 48 hours of them, in whole minutes.
+    /// The instant that retention counts from: the newest stored sample of all servers, and never later than the receiver's clock. A
+    /// clock that jumps ahead by years thus deletes nothing.
+    [<CompiledName "Horizon">]
+    let horizon (now: int64) (newest: int64) : int64 = min now newest
+
+    /// Samples from here on are kept: so many hours of them, in whole minutes.
     [<CompiledName "FirstSample">]
-    let firstSample (now: int64) : int64 =
-        floorToMinute (now - int64 Axis.RawHours * 60L * RowKey.MicrosecondsPerMinute)
+    let firstSample (horizon: int64) (hours: int) : int64 =
+        floorToMinute (horizon - int64 hours * 60L * RowKey.MicrosecondsPerMinute)
 
     /// Minutes from here on are kept.
     [<CompiledName "FirstMinute">]
-    let firstMinute (now: int64) (days: int) : int64 =
-        max 0L (RowKey.minuteAt now - int64 days * 1440L)
+    let firstMinute (horizon: int64) (days: int) : int64 =
+        max 0L (RowKey.minuteAt horizon - int64 days * 1440L)
 
     /// Where a step of pruning ends that starts with the sample at `first` and should not reach the one at `after`: at the start of
     /// a minute, and past the minute of the first one.
@@ -29,7 +43,8 @@ module Retention =
     [<Literal>]
     let GraceMinutes = 10
 
-    /// Samples that arrived after this are not deleted, however old they are; in milliseconds from 2000-01-01.
+    /// Samples that arrived after this are not deleted, however old they are; by the receiver's clock, in milliseconds from
+    /// 2000-01-01.
     [<CompiledName "LastArrival">]
     let lastArrival (now: int64) : int64 =
         (now - int64 GraceMinutes * RowKey.MicrosecondsPerMinute) / 1000L

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Text;
 using Microsoft.Win32.SafeHandles;
 
 namespace Agent.Shell;
@@ -27,6 +28,9 @@ internal static partial class PrivateFiles
 
     /// <summary>LOCK_EX and LOCK_NB of flock(2).</summary>
     private const int ExclusiveAtOnce = 6;
+
+    /// <summary>LOCK_SH and LOCK_NB.</summary>
+    private const int SharedAtOnce = 5;
 
     /// <summary>Makes the directory and those above it, unless they are there.</summary>
     public static void MakeDirectory(string path)
@@ -113,6 +117,29 @@ internal static partial class PrivateFiles
 
         file.Dispose();
         return null;
+    }
+
+    /// <summary>
+    /// What stands in a file that another process has locked; null where nobody has, and where the file is not there or not for this user.
+    /// </summary>
+    public static string? LockedText(string path)
+    {
+        var descriptor = Open(path, CloseOnExec, 0);
+
+        if (descriptor < 0)
+        {
+            return null;
+        }
+
+        using var handle = new SafeFileHandle(descriptor, ownsHandle: true);
+
+        if (Lock(descriptor, SharedAtOnce) == 0)
+        {
+            return null;
+        }
+
+        Span<byte> text = stackalloc byte[1024];
+        return Encoding.UTF8.GetString(text[..RandomAccess.Read(handle, text, 0)]);
     }
 
     /// <summary>

@@ -272,7 +272,7 @@ let private removed =
                 Agent.Dashboard.Store.Database.Scalar(connection, "SELECT count(*) FROM layout")
 
             Expect.equal (layouts ()) 2L "layouts"
-            let code, _, errors = run [ "remove-server"; "one"; "--database"; dashboard.Database ]
+            let code, _, errors = run [ "remove-server"; "--yes"; "one"; "--database"; dashboard.Database ]
             Expect.equal code 0 $"%A{errors}"
             eventually patience "one of them goes" (fun () -> layouts () = 1L))
 

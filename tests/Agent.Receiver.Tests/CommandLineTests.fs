@@ -36,7 +36,7 @@ let tests =
                 let settings = served "serve"
                 Expect.equal settings.Listen.Address (ValueSome IPAddress.Loopback) "address"
                 Expect.equal settings.Listen.Port 8000 "port"
-                Expect.equal settings.RetentionDays 14 "days"
+                Expect.equal settings.Keeping { RawHours = 48; Days = 14 } "how long"
                 Expect.equal settings.Database "ai-dashboard.db" "database"
 
             testCase "addresses that can be listened on"
@@ -178,8 +178,8 @@ let tests =
             testCase "the other commands"
             <| fun () ->
                 Expect.equal (parse "list-servers --database x") (Ok(DashboardCommand.List "x")) "list"
-                Expect.equal (parse "remove-server a") (Ok(DashboardCommand.Remove("ai-dashboard.db", "a"))) "remove"
-                Expect.equal (parse "backup b.db --database=x") (Ok(DashboardCommand.Backup("x", "b.db"))) "backup"
+                Expect.equal (parse "remove-server a") (Ok(DashboardCommand.Remove("ai-dashboard.db", "a", false))) "remove"
+                Expect.equal (parse "backup b.db --database=x") (Ok(DashboardCommand.Backup("x", "b.db", 0))) "backup"
                 Expect.equal (parse "--version") (Ok DashboardCommand.Version) "version"
 
             testCase "a new registration tells its token once and the agent's command"
@@ -192,7 +192,7 @@ let tests =
                         [||]
                         (System.DateTimeOffset(2026, 1, 1, 0, 0, 0, System.TimeSpan.Zero))
 
-                let text = Registering.told registration true "T0KEN" "http://127.0.0.1:8123"
+                let text = Registering.told registration true "T0KEN" "http://127.0.0.1:8123" true "tower"
                 Expect.equal (text.Split("T0KEN").Length - 1) 1 "once"
                 Expect.stringContains text "\nINGEST_TOKEN=T0KEN\n" "the token's line"
 
@@ -202,8 +202,8 @@ let tests =
                     "the command"
 
                 Expect.stringContains
-                    (Registering.told registration true "T" "http://0.0.0.0:80")
-                    "--host http://DASHBOARD_HOST:80 "
+                    (Registering.told registration true "T" "http://0.0.0.0:80" false "tower")
+                    "--host http://tower:80 "
                     "all addresses"
 
             testCase "tokens are taken from either header, the agent's own first"

@@ -145,10 +145,10 @@ let private retentionTests =
     [
         testCase "samples are kept for 48 hours, in whole minutes"
         <| fun () ->
-            Expect.equal (Retention.firstSample noon) (noon - 2880L * minuteOfKeys) "on the minute"
-            Expect.equal (Retention.firstSample (noon + minuteOfKeys - 1L)) (noon - 2880L * minuteOfKeys) "a microsecond before the next"
-            Expect.equal (Retention.firstSample (noon + minuteOfKeys)) (noon - 2879L * minuteOfKeys) "the next"
-            Expect.equal (Retention.firstSample 1L) 0L "never before the first instant"
+            Expect.equal (Retention.firstSample noon 48) (noon - 2880L * minuteOfKeys) "on the minute"
+            Expect.equal (Retention.firstSample (noon + minuteOfKeys - 1L) 48) (noon - 2880L * minuteOfKeys) "a microsecond before the next"
+            Expect.equal (Retention.firstSample (noon + minuteOfKeys) 48) (noon - 2879L * minuteOfKeys) "the next"
+            Expect.equal (Retention.firstSample 1L 48) 0L "never before the first instant"
 
         testCase "minutes are kept for so many days of 1440"
         <| fun () ->
@@ -162,10 +162,10 @@ let private retentionTests =
         testCase "samples are read for a range below two hours that begins in the last 48"
         <| fun () ->
             let hours count = int64 count * 60L * minuteOfKeys
-            Expect.isTrue (Axis.prefersRaw (noon - hours 2 + 1L) noon noon) "just below two hours"
-            Expect.isFalse (Axis.prefersRaw (noon - hours 2) noon noon) "two"
-            Expect.isTrue (Axis.prefersRaw (noon - hours 48) (noon - hours 47) noon) "48 hours ago"
-            Expect.isFalse (Axis.prefersRaw (noon - hours 48 - 1L) (noon - hours 47) noon) "a microsecond before"
+            Expect.isTrue (Axis.prefersRaw (noon - hours 2 + 1L) noon noon 48) "just below two hours"
+            Expect.isFalse (Axis.prefersRaw (noon - hours 2) noon noon 48) "two"
+            Expect.isTrue (Axis.prefersRaw (noon - hours 48) (noon - hours 47) noon 48) "48 hours ago"
+            Expect.isFalse (Axis.prefersRaw (noon - hours 48 - 1L) (noon - hours 47) noon 48) "a microsecond before"
 
         testCase "1500 samples have a point each, 4000 are read, more are minutes"
         <| fun () ->

@@ -154,11 +154,11 @@ let tests =
             testCase "samples are read for less than two hours of the last 48, else minutes"
             <| fun () ->
                 let hours count = int64 count * 3600L * second
-                Expect.isTrue (Axis.prefersRaw (noon - hours 1) noon noon) "an hour"
-                Expect.isTrue (Axis.prefersRaw (noon - hours 2 + second) noon noon) "a second less than two"
-                Expect.isFalse (Axis.prefersRaw (noon - hours 2) noon noon) "two, which are 121 minutes"
-                Expect.isTrue (Axis.prefersRaw (noon - hours 48) (noon - hours 47) noon) "an hour of two days ago"
-                Expect.isFalse (Axis.prefersRaw (noon - hours 49) (noon - hours 48) noon) "an hour of before that"
+                Expect.isTrue (Axis.prefersRaw (noon - hours 1) noon noon 48) "an hour"
+                Expect.isTrue (Axis.prefersRaw (noon - hours 2 + second) noon noon 48) "a second less than two"
+                Expect.isFalse (Axis.prefersRaw (noon - hours 2) noon noon 48) "two, which are 121 minutes"
+                Expect.isTrue (Axis.prefersRaw (noon - hours 48) (noon - hours 47) noon 48) "an hour of two days ago"
+                Expect.isFalse (Axis.prefersRaw (noon - hours 49) (noon - hours 48) noon 48) "an hour of before that"
                 Expect.isFalse (Axis.ofSamples (noon - hours 6) noon 20000).IsRaw "too many samples"
 
             testCase "what needs attention comes first, what does nothing last"
@@ -218,6 +218,7 @@ let tests =
                             Commits = [| 1L; 3L; 4L |]
                             CommitSeconds = 0.25
                             FailedCommits = 0L
+                            IsStoring = true
                             Servers = [| struct ("live", 2L) |]
                             Listeners = 1L
                             DatabaseBytes = 4096L

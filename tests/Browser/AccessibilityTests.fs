@@ -7,7 +7,7 @@ open Deque.AxeCore.Playwright
 open Expecto
 
 /// What axe-core calls serious or critical.
-let private faults (page: Visit) =
+let faults (page: Visit) =
     // As the policy asks, axe runs in this frame only.
     let found = wait (page.Page.RunAxe(AxeRunOptions(Iframes = false)))
 

@@ -1,15 +1,28 @@
 using Agent.Receiver;
 using Agent.Dashboard.Store;
-using Microsoft.Data.Sqlite;
 
 namespace Agent.Dashboard.Commands;
 
-/// <summary>The command <c>backup</c>: one instant of the database as a file of its own, while others go on writing.</summary>
-internal static class BackupCommand
+/// <summary>
+/// The command <c>backup</c>: one instant of the database as a file of its own, while others go on writing. In a directory it gives the file
+/// its name, and can delete the oldest of its kind.
+/// </summary>
+internal sealed class BackupCommand(AgentClock clock, CommandLineProgram program)
 {
     /// <summary>Writes it; the exit code.</summary>
-    public static int Run(string database, string file, AgentClock clock, CommandLineProgram program)
+    /// <param name="database">What is copied.</param>
+    /// <param name="place">The file, or the directory.</param>
+    /// <param name="keep">So many backups stay in the directory; all of them for 0.</param>
+    public int Run(string database, string place, int keep)
     {
+        var isDirectory = Directory.Exists(place);
+        var file = isDirectory ? Path.Combine(place, Backups.NameOf(clock.GetUtcNow())) : place;
+
+        if (keep > 0 && !isDirectory)
+        {
+            return program.Refuse([$"--keep goes with a directory, and \"{place}\" is none"]);
+        }
+
         if (Path.Exists(file))
         {
             return program.Fail($"\"{file}\" already exists; choose a new file");
@@ -19,45 +32,28 @@ internal static class BackupCommand
             Database.OpenExisting(database, clock),
             connection =>
             {
-                Write(connection, file);
-                return program.Print($"Wrote {file}, {new FileInfo(file).Length} bytes.\n");
+                DatabaseCopy.Write(connection, file);
+                program.Print($"Wrote {file}, {DiskSpace.SizeOf(file)} bytes.\n");
+
+                if (keep > 0)
+                {
+                    Thin(place, keep);
+                }
+
+                return ExitCode.Success;
             },
             program);
     }
 
-    private static void Write(SqliteConnection connection, string file)
+    private void Thin(string directory, int keep)
     {
-        // Under its name it is whole or not there.
-        var partial = file + ".partial";
-        File.Delete(partial);
+        var names = Directory.EnumerateFiles(directory).Select(static path => Path.GetFileName(path));
 
-        try
+        foreach (var name in Backups.Surplus(keep, names))
         {
-            using (new FileStream(partial, new FileStreamOptions
-            {
-                Mode = FileMode.CreateNew,
-                Access = FileAccess.Write,
-                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
-            }))
-            {
-                // SQLite writes into a file that is there if it is empty.
-            }
-
-            using (var copy = new Statement(connection, "VACUUM INTO ?1"))
-            {
-                copy.Bind(1, Path.GetFullPath(partial)).Run();
-            }
-
-            using (var written = new FileStream(partial, FileMode.Open, FileAccess.ReadWrite))
-            {
-                written.Flush(flushToDisk: true);
-            }
-
-            File.Move(partial, file);
-        }
-        finally
-        {
-            File.Delete(partial);
+            var path = Path.Combine(directory, name);
+            File.Delete(path);
+            program.Print($"Deleted {path}.\n");
         }
     }
 }

@@ -35,12 +35,24 @@ internal sealed class ServerCommands(AgentClock clock, CommandLineProgram progra
         });
 
     /// <summary>remove-server</summary>
-    public int Remove(string database, string slug) =>
+    public int Remove(string database, string slug, bool isConfirmed) =>
         With(Database.OpenExisting(database, clock), connection =>
         {
+            if (Registrations.Find(connection, slug) is not { } known)
+            {
+                return NotThere(slug);
+            }
+
+            var question = $"Remove {slug} and its {Registrations.Samples(connection, known.Id)} samples for good?";
+
+            if (new Confirmation(program).Refusal(isConfirmed, question) is { } refusal)
+            {
+                return refusal;
+            }
+
             var isRemoved = Database.Transact(connection, clock, () =>
             {
-                if (Registrations.Find(connection, slug) is not { } known)
+                if (Registrations.Find(connection, slug)?.Id != known.Id)
                 {
                     return false;
                 }
@@ -49,10 +61,10 @@ internal sealed class ServerCommands(AgentClock clock, CommandLineProgram progra
                 return true;
             });
 
-            return isRemoved
-                ? program.Print($"Removed {slug} and its samples.\n")
-                : program.Fail($"there is no server \"{slug}\"; list-servers lists them all");
+            return isRemoved ? program.Print($"Removed {slug} and its samples.\n") : NotThere(slug);
         });
+
+    private int NotThere(string slug) => program.Fail($"there is no server \"{slug}\"; list-servers lists them all");
 
     private (string Text, bool IsGood) Register(SqliteConnection connection, RegisterSettings settings)
     {
@@ -73,7 +85,9 @@ internal sealed class ServerCommands(AgentClock clock, CommandLineProgram progra
             token.Length > 0 ? Registrations.Hash(token) : known!.TokenHash,
             clock.GetUtcNow());
         Registrations.Save(connection, changed);
-        return (Registering.Told(changed, known is null, token, Setting.Read(connection, Setting.Listen)), true);
+        var holder = DatabaseLock.HolderOf(settings.Database);
+        var listen = holder is { Address.Length: > 0 } ? holder.Address : Setting.Read(connection, Setting.Listen);
+        return (Registering.Told(changed, known is null, token, listen, holder is not null, Environment.MachineName), true);
     }
 
     private int With(Microsoft.FSharp.Core.FSharpResult<SqliteConnection, string> opened, Func<SqliteConnection, int> work) =>

@@ -129,14 +129,9 @@ internal static class Database
 
     private static FSharpResult<SqliteConnection, string> Open(string path, SqliteOpenMode mode, AgentClock clock)
     {
-        if (Path.GetDirectoryName(Path.GetFullPath(path)) is { Length: > 0 } directory && !Directory.Exists(directory))
+        if (Misplaced(path) is { } misplaced)
         {
-            return Error($"--database: the directory \"{directory}\" does not exist; create it first");
-        }
-
-        if (Directory.Exists(path))
-        {
-            return Error($"--database: \"{path}\" is a directory; choose a file");
+            return Error(misplaced);
         }
 
         SqliteConnection? connection = null;
@@ -171,11 +166,28 @@ internal static class Database
         catch (Exception failure) when (failure is SqliteException or IOException or UnauthorizedAccessException)
         {
             connection?.Dispose();
-            return Error($"--database: \"{path}\" cannot be used: {failure.Message}");
+            return Error(Sentence(path, failure));
         }
     }
 
-    private static string? Refusal(SqliteConnection connection, string path)
+    /// <summary>Why there can be no database of that name; null where there can.</summary>
+    public static string? Misplaced(string path) =>
+        Path.GetDirectoryName(Path.GetFullPath(path)) is { Length: > 0 } directory && !Directory.Exists(directory)
+            ? $"--database: the directory \"{directory}\" does not exist; create it first"
+            : Directory.Exists(path) ? $"--database: \"{path}\" is a directory; name a file"
+            : null;
+
+    /// <summary>
+    /// Why a database cannot be used, and of a damaged one what to do about it. Rows that SQLite gives and nobody can read are damage too.
+    /// </summary>
+    public static string Sentence(string path, Exception failure) =>
+        failure is not (SqliteException or IOException or UnauthorizedAccessException)
+            || StorageWatch.FaultOf(failure).Fault.Equals(StorageFault.Damaged)
+            ? $"--database: \"{path}\" is damaged, or no database: {failure.Message}; `{DashboardCli.ProgramName} check --database {path}` says how badly, and `{DashboardCli.ProgramName} restore FILE --database {path}` puts a backup in its place"
+            : $"--database: \"{path}\" cannot be used: {failure.Message}";
+
+    /// <summary>Why this program does not touch a database; null where it does.</summary>
+    public static string? Refusal(SqliteConnection connection, string path)
     {
         var owner = Scalar(connection, "PRAGMA application_id");
         var version = Scalar(connection, "PRAGMA user_version");

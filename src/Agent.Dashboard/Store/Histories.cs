@@ -17,14 +17,18 @@ internal sealed class Histories : IDisposable
     public static readonly TimeSpan MostWork = TimeSpan.FromSeconds(2);
 
     private readonly string path;
+    private readonly int rawHours;
+    private readonly StorageWatch storage;
     private readonly AgentClock clock;
     private readonly BlockingCollection<Action<Func<Reader>>> waiting = new(MostWaiting);
     private readonly Thread[] threads;
 
     /// <summary>Starts the threads; a reader is opened with the first history that needs it.</summary>
-    public Histories(string path, AgentClock clock)
+    public Histories(string path, int rawHours, StorageWatch storage, AgentClock clock)
     {
         this.path = path;
+        this.rawHours = rawHours;
+        this.storage = storage;
         this.clock = clock;
         threads = [.. Enumerable.Range(1, Threads).Select(number => new Thread(Work) { IsBackground = true, Name = $"history-{number}" })];
         Array.ForEach(threads, static thread => thread.Start());
@@ -46,7 +50,9 @@ internal sealed class Histories : IDisposable
             {
                 var limit = new WorkLimit(clock, MostWork, stop);
                 limit.Check();
-                done.TrySetResult(use(reader().Read(server, from, until, now, limit), limit));
+                var history = reader().Read(server, from, until, now, limit);
+                storage.Read();
+                done.TrySetResult(use(history, limit));
             }
             catch (OperationCanceledException)
             {
@@ -54,6 +60,11 @@ internal sealed class Histories : IDisposable
             }
             catch (Exception failure)
             {
+                if (failure is SqliteException unreadable)
+                {
+                    storage.ReadFailed(unreadable);
+                }
+
                 done.TrySetException(failure);
             }
         }
@@ -75,7 +86,7 @@ internal sealed class Histories : IDisposable
 
         foreach (var work in waiting.GetConsumingEnumerable())
         {
-            work(() => reader ??= new Reader(path));
+            work(() => reader ??= new Reader(path, rawHours));
         }
 
         reader?.Dispose();

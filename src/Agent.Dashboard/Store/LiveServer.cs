@@ -28,6 +28,9 @@ internal sealed class LiveServer
     private readonly double[] sparkCpu = new double[SparkMinutes];
     private readonly double[] sparkGpu = new double[SparkMinutes];
     private FSharpValueOption<DateTimeOffset> lastSeen;
+
+    /// <summary>The same with the samples of a transaction that is under way.</summary>
+    private FSharpValueOption<DateTimeOffset> nextSeen;
     private volatile ServerView view;
     private volatile Registration registration;
     private volatile string agent;
@@ -84,7 +87,10 @@ internal sealed class LiveServer
     /// The minute of the newest sample, whose samples stay however old they are: the newest is shown as long as none follows, and it is
     /// the one that an agent sends again whose answer was lost.
     /// </summary>
-    public long NewestMinute => recent.Count > 0 ? RowKey.MinuteAt(RowKey.TimeOf(recent[^1].Key)) : 0;
+    public long NewestMinute => RowKey.MinuteAt(NewestAt);
+
+    /// <summary>When the newest sample was collected, in microseconds; 0 when there is none.</summary>
+    public long NewestAt => recent.Count > 0 ? RowKey.TimeOf(recent[^1].Key) : 0;
 
     /// <summary>Takes what the agent says of itself.</summary>
     public void TakeAgent(byte[] asSent, string kept)
@@ -114,9 +120,9 @@ internal sealed class LiveServer
             recent.RemoveAt(0);
         }
 
-        if (!lastSeen.IsValueSome || lastSeen.Value < sample.Stored.ReceivedAt)
+        if (!nextSeen.IsValueSome || nextSeen.Value < sample.Stored.ReceivedAt)
         {
-            lastSeen = FSharpValueOption<DateTimeOffset>.NewValueSome(sample.Stored.ReceivedAt);
+            nextSeen = FSharpValueOption<DateTimeOffset>.NewValueSome(sample.Stored.ReceivedAt);
         }
     }
 
@@ -135,6 +141,7 @@ internal sealed class LiveServer
     public void Forget()
     {
         recent.Clear();
+        nextSeen = lastSeen;
         Layout = (LayoutModule.empty, -1);
         Dirty.Clear();
         Counted.Clear();
@@ -142,7 +149,11 @@ internal sealed class LiveServer
     }
 
     /// <summary>Shows what is now on disk.</summary>
-    public void Publish() => view = Current();
+    public void Publish()
+    {
+        lastSeen = nextSeen;
+        view = Current();
+    }
 
     /// <summary>Remembers the greatest CPU and GPU use of a minute; NaN where not known.</summary>
     public void Spark(long minute, double cpu, double gpu)

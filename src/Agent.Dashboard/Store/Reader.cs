@@ -19,11 +19,13 @@ internal sealed class Reader : IDisposable
     private readonly Statement sampleLayouts;
     private readonly Statement dirty;
     private readonly Statement prunedUntil;
+    private readonly int rawHours;
 
     /// <summary>Opens the database, which a writer has opened before.</summary>
     /// <exception cref="SqliteException">It cannot be opened.</exception>
-    public Reader(string path)
+    public Reader(string path, int rawHours)
     {
+        this.rawHours = rawHours;
         connection = Database.OpenForReading(path);
         layouts = new Layouts(connection);
         rows = new SampleRows(connection, layouts);
@@ -94,7 +96,7 @@ internal sealed class Reader : IDisposable
     }
 
     private Axis Axis(int server, long from, long until, long now) =>
-        AxisModule.PrefersRaw(from, until, now)
+        AxisModule.PrefersRaw(from, until, now, rawHours)
             ? AxisModule.OfSamples(from, until, rows.Count(RowKey.Sample(server, from), RowKey.Sample(server, until + 1)))
             : AxisModule.OfMinutes(from, until);
 

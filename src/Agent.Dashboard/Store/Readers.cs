@@ -1,9 +1,10 @@
 using System.Collections.Concurrent;
+using Microsoft.Data.Sqlite;
 
 namespace Agent.Dashboard.Store;
 
 /// <summary>A few readers, lent out one at a time: a history takes memory while it is read, and the machine has few cores.</summary>
-internal sealed class Readers(string path) : IDisposable
+internal sealed class Readers(string path, int rawHours, StorageWatch storage) : IDisposable
 {
     private const int Most = 2;
 
@@ -17,16 +18,23 @@ internal sealed class Readers(string path) : IDisposable
 
         try
         {
-            var reader = idle.TryTake(out var known) ? known : new Reader(path);
+            var reader = idle.TryTake(out var known) ? known : new Reader(path, rawHours);
 
             try
             {
-                return work(reader);
+                var read = work(reader);
+                storage.Read();
+                return read;
             }
             finally
             {
                 idle.Add(reader);
             }
+        }
+        catch (SqliteException failure)
+        {
+            storage.ReadFailed(failure);
+            throw;
         }
         finally
         {

@@ -102,6 +102,14 @@ internal static class Registrations
         server.Bind(1, id).Run();
     }
 
+    /// <summary>How many samples of a server are stored.</summary>
+    public static long Samples(SqliteConnection connection, int id)
+    {
+        using var statement = new Statement(connection, "SELECT count(*) FROM sample WHERE key >= ?1 AND key < ?2");
+        statement.Bind(1, RowKey.Sample(id, 0)).Bind(2, RowKey.Sample(id + 1, 0)).Step();
+        return statement.Integer(0);
+    }
+
     /// <summary>When the newest sample of a server was collected.</summary>
     public static FSharpValueOption<DateTimeOffset> LastSample(SqliteConnection connection, int id)
     {

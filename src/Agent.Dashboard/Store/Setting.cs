@@ -8,6 +8,9 @@ internal static class Setting
     /// <summary>The URL on which <c>serve</c> listened last, for the command that registration prints.</summary>
     public const string Listen = "listen";
 
+    /// <summary>When the disk was tried last.</summary>
+    public const string Alive = "alive";
+
     /// <summary>What is remembered; empty for nothing.</summary>
     public static string Read(SqliteConnection connection, string name)
     {

@@ -13,6 +13,9 @@ internal sealed class Statement : IDisposable
     private readonly sqlite3 database;
     private readonly sqlite3_stmt statement;
 
+    /// <summary>True from a row to the end of the execution. One that an exception ended early is still there at the next one.</summary>
+    private bool isAtRow;
+
     /// <summary>Prepares <paramref name="sql"/>.</summary>
     /// <exception cref="SqliteException">It cannot be prepared.</exception>
     public Statement(SqliteConnection connection, string sql)
@@ -24,6 +27,7 @@ internal sealed class Statement : IDisposable
     /// <summary>Sets a parameter, from 1.</summary>
     public Statement Bind(int index, long value)
     {
+        End();
         Check(raw.sqlite3_bind_int64(statement, index, value));
         return this;
     }
@@ -31,6 +35,7 @@ internal sealed class Statement : IDisposable
     /// <summary>Sets a parameter, from 1.</summary>
     public Statement Bind(int index, double value)
     {
+        End();
         Check(raw.sqlite3_bind_double(statement, index, value));
         return this;
     }
@@ -38,6 +43,7 @@ internal sealed class Statement : IDisposable
     /// <summary>Sets a parameter, from 1.</summary>
     public Statement Bind(int index, string value)
     {
+        End();
         Check(raw.sqlite3_bind_text(statement, index, value));
         return this;
     }
@@ -45,6 +51,7 @@ internal sealed class Statement : IDisposable
     /// <summary>Sets a parameter, from 1. No bytes are NULL.</summary>
     public Statement Bind(int index, ReadOnlySpan<byte> value)
     {
+        End();
         Check(value.IsEmpty ? raw.sqlite3_bind_null(statement, index) : raw.sqlite3_bind_blob(statement, index, value));
         return this;
     }
@@ -52,6 +59,7 @@ internal sealed class Statement : IDisposable
     /// <summary>Sets a parameter, from 1, to NULL.</summary>
     public Statement BindNull(int index)
     {
+        End();
         Check(raw.sqlite3_bind_null(statement, index));
         return this;
     }
@@ -64,9 +72,11 @@ internal sealed class Statement : IDisposable
 
         if (result == raw.SQLITE_ROW)
         {
+            isAtRow = true;
             return true;
         }
 
+        isAtRow = false;
         var reset = raw.sqlite3_reset(statement);
         Check(result == raw.SQLITE_DONE ? reset : result);
         return false;
@@ -82,7 +92,11 @@ internal sealed class Statement : IDisposable
     }
 
     /// <summary>Ends an execution before its last row.</summary>
-    public void Reset() => raw.sqlite3_reset(statement);
+    public void Reset()
+    {
+        isAtRow = false;
+        raw.sqlite3_reset(statement);
+    }
 
     /// <summary>Whether a column of the row, from 0, is NULL.</summary>
     public bool IsNull(int column) => raw.sqlite3_column_type(statement, column) == raw.SQLITE_NULL;
@@ -104,6 +118,14 @@ internal sealed class Statement : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => statement.Dispose();
+
+    private void End()
+    {
+        if (isAtRow)
+        {
+            Reset();
+        }
+    }
 
     private void Check(int result)
     {

@@ -4,8 +4,8 @@ using Microsoft.Data.Sqlite;
 namespace Agent.Dashboard.Store;
 
 /// <summary>
-/// What the writer does once a second between samples: rolls up minutes that are over, deletes what is too old by the receiver's
-/// clock, in small steps, keeps what agents say of themselves, and deletes the layouts of devices that are gone. Within the writer's transaction.
+/// What the writer does once a second between samples: rolls up minutes that are over, deletes what is older than the newest
+/// sample by more than is kept, in small steps, keeps what agents say of themselves, and deletes the layouts of devices that are gone. Within the writer's transaction.
 /// </summary>
 internal sealed class Upkeep : IDisposable
 {
@@ -18,7 +18,7 @@ internal sealed class Upkeep : IDisposable
     private static readonly TimeSpan AgentPeriod = TimeSpan.FromMinutes(1);
 
     private readonly Minutes minutes;
-    private readonly int retentionDays;
+    private readonly Keeping keeping;
     private readonly AgentClock clock;
     private readonly Layouts layouts;
     private readonly LayoutSweep sweep;
@@ -34,10 +34,10 @@ internal sealed class Upkeep : IDisposable
     private TimeSpan nextAgents;
 
     /// <summary>Prepares its statements.</summary>
-    public Upkeep(SqliteConnection connection, Minutes minutes, Layouts layouts, int retentionDays, AgentClock clock)
+    public Upkeep(SqliteConnection connection, Minutes minutes, Layouts layouts, Keeping keeping, AgentClock clock)
     {
         this.minutes = minutes;
-        this.retentionDays = retentionDays;
+        this.keeping = keeping;
         this.clock = clock;
         this.layouts = layouts;
         sweep = new LayoutSweep(connection, layouts, clock);
@@ -82,9 +82,11 @@ internal sealed class Upkeep : IDisposable
             }
         }
 
+        var horizon = Retention.Horizon(now, servers.Select(static server => server.NewestAt).DefaultIfEmpty().Max());
+
         foreach (var server in servers)
         {
-            while (Prune(server, now))
+            while (Prune(server, now, horizon))
             {
                 if (!HasTime())
                 {
@@ -143,14 +145,14 @@ internal sealed class Upkeep : IDisposable
     }
 
     /// <summary>One step: some of the oldest samples and minutes of a server. True when there is more to do.</summary>
-    private bool Prune(LiveServer server, long now)
+    private bool Prune(LiveServer server, long now, long horizon)
     {
         deleteMinutes
             .Bind(1, RowKey.Minute(server.Id, 0))
-            .Bind(2, RowKey.Minute(server.Id, Retention.FirstMinute(now, retentionDays)))
+            .Bind(2, RowKey.Minute(server.Id, Retention.FirstMinute(horizon, keeping.Days)))
             .Run();
 
-        var cutoff = Math.Min(Retention.FirstSample(now), server.NewestMinute * RowKey.MicrosecondsPerMinute);
+        var cutoff = Math.Min(Retention.FirstSample(horizon, keeping.RawHours), server.NewestMinute * RowKey.MicrosecondsPerMinute);
         // What lies before came when it was too old already; rolling up its minutes deletes it.
         firstSample.Bind(1, RowKey.Sample(server.Id, server.PrunedUntil)).Bind(2, RowKey.Sample(server.Id, cutoff)).Step();
         var isDone = firstSample.IsNull(0);

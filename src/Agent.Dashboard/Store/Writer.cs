@@ -1,5 +1,7 @@
+using Agent.Core;
 using Agent.Receiver;
 using Microsoft.Data.Sqlite;
+using SQLitePCL;
 
 namespace Agent.Dashboard.Store;
 
@@ -10,10 +12,26 @@ namespace Agent.Dashboard.Store;
 internal sealed class Writer : IDisposable
 {
     private const int LargestBatch = 512;
+
+    /// <summary>SQLITE_READONLY and SQLITE_READONLY_DBMOVED.</summary>
+    private const int ReadOnlyCode = 8;
+    private const int MovedCode = 1032;
+
     private static readonly TimeSpan UpkeepPeriod = TimeSpan.FromSeconds(1);
 
     /// <summary>From one go of the upkeep to the next while there is more to do and samples come in: these are first.</summary>
     private static readonly TimeSpan UpkeepPause = TimeSpan.FromMilliseconds(60);
+
+    /// <summary>So long nothing need have been written for the disk to be tried.</summary>
+    private static readonly TimeSpan ProbePeriod = TimeSpan.FromMinutes(1);
+
+    /// <summary>The same where somebody asks how the disk is.</summary>
+    private static readonly TimeSpan AskedProbePeriod = TimeSpan.FromSeconds(10);
+
+    private const long NotBusy = -1;
+
+    /// <summary>The characters of what is written to see whether an outage is over: as much as a hundred samples take.</summary>
+    private const int ProbeLength = 65536;
 
     /// <summary>The same while none come in: other processes, which try every two milliseconds, have to get their turn.</summary>
     private static readonly TimeSpan IdlePause = TimeSpan.FromMilliseconds(5);
@@ -23,8 +41,8 @@ internal sealed class Writer : IDisposable
 
     private readonly object gate = new();
     private readonly SqliteConnection connection;
+    private readonly string path;
     private readonly AgentClock clock;
-    private readonly Action<string> complain;
     private readonly Layouts layouts;
     private readonly SampleRows rows;
     private readonly Minutes minutes;
@@ -40,25 +58,39 @@ internal sealed class Writer : IDisposable
     private long seenVersion = -1;
     private bool stopping;
 
+    /// <summary>Whether the transaction under way finds out if an outage is over.</summary>
+    private bool isProbed;
+
+    /// <summary>False while what is held in memory may differ from what is on disk.</summary>
+    private bool isLoaded;
+
+    /// <summary>When something was written last, and when the transaction began that is under way; by the monotonic clock, in ticks.</summary>
+    private long writtenAt;
+    private long busySince = NotBusy;
+
     /// <summary>Takes the connection over, and reads what there is.</summary>
     /// <param name="connection">Open for writing.</param>
-    /// <param name="retentionDays">How many days minutes are kept.</param>
+    /// <param name="keeping">How long samples and minutes are kept.</param>
     /// <param name="clock">The receiver's.</param>
     /// <param name="complain">Takes a sentence about what went wrong.</param>
-    public Writer(SqliteConnection connection, int retentionDays, AgentClock clock, Action<string> complain)
+    public Writer(SqliteConnection connection, Keeping keeping, AgentClock clock, Action<string> complain)
     {
         this.connection = connection;
         this.clock = clock;
-        this.complain = complain;
+        path = connection.DataSource;
+        Storage = new StorageWatch(clock, complain);
+        // Agents wait for answers: they are told that another process holds the lock before they lose their patience.
+        Database.Execute(connection, "PRAGMA busy_timeout = 3000");
         layouts = new Layouts(connection);
         rows = new SampleRows(connection, layouts);
         minutes = new Minutes(connection, rows, layouts);
         ingestion = new Ingestion(rows, layouts, minutes);
-        upkeep = new Upkeep(connection, minutes, layouts, retentionDays, clock);
+        upkeep = new Upkeep(connection, minutes, layouts, keeping, clock);
         begin = new Statement(connection, "BEGIN IMMEDIATE");
         commit = new Statement(connection, "COMMIT");
         dataVersion = new Statement(connection, "PRAGMA data_version");
         Reload();
+        isLoaded = true;
         thread = new Thread(Work) { IsBackground = true, Name = "writer" };
         thread.Start();
     }
@@ -75,10 +107,15 @@ internal sealed class Writer : IDisposable
     /// <summary>Called when the registrations have changed, on the writer's thread.</summary>
     public Action? OnRegistrations { get; set; }
 
-    /// <summary>True while the last transaction succeeded.</summary>
-    public bool IsHealthy => Volatile.Read(ref failures) == 0;
+    /// <summary>Whether samples are stored.</summary>
+    public StorageWatch Storage { get; }
 
-    private int failures;
+    /// <summary>Is called at least once a second while the writer's thread is alive and the disk answers; on that thread.</summary>
+    public Action? OnBeat { get; set; }
+
+    /// <summary>For how long the transaction under way has been waiting; zero when there is none.</summary>
+    public TimeSpan Waiting =>
+        Volatile.Read(ref busySince) is var since and not NotBusy ? clock.Elapsed - TimeSpan.FromTicks(since) : TimeSpan.Zero;
 
     /// <summary>Stores a sample; the answer comes when it is on disk.</summary>
     public Task<IngestResult> Store(IngestJob job)
@@ -99,6 +136,9 @@ internal sealed class Writer : IDisposable
 
     /// <summary>Looks whether another process has changed registrations; done when they are up to date.</summary>
     public Task<bool> Refresh() => Ask(static () => { });
+
+    /// <summary>Looks whether the disk takes something, unless it did so a moment ago; done when that is known.</summary>
+    public Task<bool> Check() => Ask(() => Probe(AskedProbePeriod));
 
     /// <summary>Remembers something; done when it is on disk.</summary>
     public Task<bool> Remember(string setting, string value) => Ask(() => Setting.Write(connection, setting, value));
@@ -149,6 +189,8 @@ internal sealed class Writer : IDisposable
 
         while (Take(batch, asked, nextUpkeep))
         {
+            OnBeat?.Invoke();
+
             if (batch.Count > 0 || asked.Count > 0)
             {
                 Transact(batch, asked);
@@ -296,6 +338,7 @@ internal sealed class Writer : IDisposable
             // Not those that were removed just now: rows of theirs would be written again.
             servers = Fleet.All;
             hasMore = upkeep.Run(servers, AreSamplesWaiting);
+            Probe(ProbePeriod);
             commit.Run();
         });
 
@@ -307,44 +350,126 @@ internal sealed class Writer : IDisposable
             }
         }
 
+        if (good && Storage.State.MayReadAgain)
+        {
+            ReadAgain();
+        }
+
         return good && hasMore;
+    }
+
+    /// <summary>Finds out whether the database can be read again, which nobody else does while nobody looks.</summary>
+    private void ReadAgain()
+    {
+        try
+        {
+            using var reader = Database.OpenForReading(path);
+            Database.Scalar(reader, "SELECT count(*) FROM server");
+            Storage.Read();
+        }
+        catch (SqliteException)
+        {
+            // It is known already that it cannot.
+        }
+    }
+
+    /// <summary>
+    /// Within a transaction: writes something for its own sake, where nothing has been written for so long or the last attempt failed.
+    /// A transaction that changes nothing succeeds on a full disk as well, and a small one where there is room for a few samples alone: what
+    /// ends an outage is one that is larger than most.
+    /// </summary>
+    private void Probe(TimeSpan period)
+    {
+        if (Storage.State.MayStoreAgain)
+        {
+            Setting.Write(connection, Setting.Alive, new string('.', ProbeLength));
+            isProbed = true;
+        }
+        else if (clock.Elapsed - TimeSpan.FromTicks(writtenAt) >= period)
+        {
+            Setting.Write(connection, Setting.Alive, Wire.Instant(clock.GetUtcNow()));
+        }
     }
 
     /// <summary>Runs a transaction. One that fails is given up, and what is held in memory is read again.</summary>
     private bool Try(Action transaction)
     {
+        Volatile.Write(ref busySince, clock.Elapsed.Ticks);
+        isProbed = false;
+
         try
         {
+            if (!File.Exists(path))
+            {
+                throw new SqliteException("it was moved or deleted", ReadOnlyCode, MovedCode);
+            }
+
+            if (!isLoaded)
+            {
+                Load();
+            }
+
+            var changes = raw.sqlite3_total_changes(connection.Handle);
             transaction();
-            Volatile.Write(ref failures, 0);
+
+            if (raw.sqlite3_total_changes(connection.Handle) != changes)
+            {
+                writtenAt = clock.Elapsed.Ticks;
+            }
+
+            if (isProbed)
+            {
+                Storage.Written();
+            }
+
             return true;
         }
-        catch (SqliteException failure)
+        catch (Exception failure)
         {
-            complain($"the database cannot be written to: {failure.Message}");
-            Volatile.Write(ref failures, failures + 1);
+            // Anything but an exception of SQLite is a defect, or what is left of damaged rows; either costs its transaction alone.
+            Storage.WriteFailed(failure);
             Figures.Fail();
             Recover();
             return false;
+        }
+        finally
+        {
+            Volatile.Write(ref busySince, NotBusy);
         }
     }
 
     private void Recover()
     {
+        isLoaded = false;
+
         try
         {
             Database.Rollback(connection);
-            layouts.Forget();
-
-            foreach (var server in Fleet.All)
-            {
-                Load(server);
-            }
+            Load();
         }
-        catch (SqliteException failure)
+        catch (Exception)
         {
-            complain($"the database cannot be read either: {failure.Message}");
+            // The next transaction tries again, and tells why it cannot.
         }
+    }
+
+    /// <summary>Reads anew what is held in memory. Nothing of a transaction that was given up stays, even where reading fails.</summary>
+    private void Load()
+    {
+        var servers = Fleet.All;
+        layouts.Forget();
+
+        foreach (var server in servers)
+        {
+            server.Forget();
+        }
+
+        foreach (var server in servers)
+        {
+            Load(server);
+        }
+
+        isLoaded = true;
     }
 
     private void ReloadIfChanged()
@@ -355,8 +480,8 @@ internal sealed class Writer : IDisposable
 
         if (version != seenVersion)
         {
-            seenVersion = version;
             Reload();
+            seenVersion = version;
             OnRegistrations?.Invoke();
         }
     }

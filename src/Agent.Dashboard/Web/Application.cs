@@ -49,6 +49,7 @@ internal static class Application
         var hub = new Hub(clock);
         writer.OnStored = hub.Tell;
         writer.OnRegistrations = hub.TellRegistrations;
+        writer.Storage.OnChange = storage => hub.Tell(Responses.StorageEvent(storage));
         app.Lifetime.ApplicationStopping.Register(hub.Close);
 
         var guard = new Guard(access);
@@ -110,7 +111,7 @@ internal static class Application
         var assets = new Assets(files);
         var limits = ServerLimitsModule.Of(settings.ServerSamples, settings.ServerKibibytes, settings.ServerDevices);
         var quotas = new Quotas(limits, clock);
-        var reads = new ReadEndpoints(writer, histories, version, settings.RetentionDays, access.Login is not null, clock);
+        var reads = new ReadEndpoints(writer, histories, version, settings.Keeping, access.Login is not null, clock);
         var own = new OwnEndpoints(writer, readers, hub, ingests, version, clock);
 
         if (access.Oidc is not null)
@@ -179,7 +180,7 @@ internal static class Application
         }
         catch (SqliteException failure) when (!context.Response.HasStarted)
         {
-            complain($"the database cannot be read: {failure.Message}");
+            // The log has it once, from the watch over the storage.
             await context.Refuse(StatusCodes.Status503ServiceUnavailable, "The database cannot be read.", failure.Message);
         }
         catch (Exception defect) when (!context.Response.HasStarted)

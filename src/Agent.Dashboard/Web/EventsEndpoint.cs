@@ -13,7 +13,6 @@ internal sealed class EventsEndpoint(Hub hub, Writer writer, int ofAddress)
     /// <summary>The most streams of all addresses together.</summary>
     private const int MostListeners = 200;
 
-    private static readonly byte[] Comment = ":\n\n"u8.ToArray();
     private static readonly byte[] Gap = "event: gap\ndata: {}\n\n"u8.ToArray();
 
     private readonly AddressShares shares = new(MostListeners, ofAddress);
@@ -73,7 +72,7 @@ internal sealed class EventsEndpoint(Hub hub, Writer writer, int ofAddress)
 
         try
         {
-            await Write(context, Comment);
+            await Write(context, Responses.StorageEvent(writer.Storage.State));
             await Tell(context, listener);
         }
         catch (OperationCanceledException)

@@ -88,6 +88,9 @@ internal sealed class Hub
     /// <summary>Tells that registrations have changed.</summary>
     public void TellRegistrations() => Tell(Servers);
 
+    /// <summary>Tells everyone something, whichever server they listen to.</summary>
+    public void Tell(byte[] written) => Tell(new News(() => written));
+
     /// <summary>Ends all that listen.</summary>
     public void Close()
     {

@@ -56,7 +56,7 @@ internal sealed class IngestEndpoint(Writer writer, IngestFigures figures, Quota
 
             if (Refusal(server, token) is { } refusal)
             {
-                await context.Refuse(refusal.Status, refusal.Error);
+                await context.Refuse(refusal.Status, refusal.Error, Registering.CommandFor(refusal.Status, slug));
                 return;
             }
         }
@@ -126,20 +126,23 @@ internal sealed class IngestEndpoint(Writer writer, IngestFigures figures, Quota
 
     private async Task Store(HttpContext context, IngestJob job, string[] warnings)
     {
+        var slug = job.Server.Registration.Slug;
         var result = await writer.Store(job);
 
         await (result switch
         {
             IngestResult.Stored or IngestResult.Known =>
                 context.Json(StatusCodes.Status200OK, Responses.Accepted(job.Server.Registration, job.Stored!, warnings)),
-            IngestResult.Gone => context.Refuse(StatusCodes.Status404NotFound, UnknownServer),
+            IngestResult.Gone => context.Refuse(
+                StatusCodes.Status404NotFound, UnknownServer, Registering.CommandFor(StatusCodes.Status404NotFound, slug)),
             IngestResult.Disabled => context.Refuse(StatusCodes.Status403Forbidden, DisabledServer),
-            IngestResult.WrongToken => context.Refuse(StatusCodes.Status401Unauthorized, InvalidToken),
+            IngestResult.WrongToken => context.Refuse(
+                StatusCodes.Status401Unauthorized, InvalidToken, Registering.CommandFor(StatusCodes.Status401Unauthorized, slug)),
             IngestResult.MinuteIsFull => context.Refuse(
                 StatusCodes.Status400BadRequest, "Sample is one too many.", "its minute has as many samples as are kept of one"),
             IngestResult.TooManyLayouts => TooMany(context, LayoutRetry, "this server comes with new combinations of devices too often"),
             _ => context.Refuse(
-                StatusCodes.Status503ServiceUnavailable, "The sample cannot be stored.", "the database cannot be written to now"),
+                StatusCodes.Status503ServiceUnavailable, "The sample cannot be stored.", writer.Storage.State.Reason),
         });
     }
 

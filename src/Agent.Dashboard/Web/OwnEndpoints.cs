@@ -8,15 +8,28 @@ namespace Agent.Dashboard.Web;
 internal sealed class OwnEndpoints(
     Writer writer, Readers readers, Hub hub, IngestFigures ingests, string version, AgentClock clock)
 {
-    /// <summary>GET /healthz: whether the database takes and gives.</summary>
+    /// <summary>A disk that has not answered for so long is told of as one that does not.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+
+    /// <summary>GET /healthz: whether the database takes and gives, and if not why and since when.</summary>
     public async Task Health(HttpContext context)
     {
-        // The disk is asked, by a transaction that writes nothing.
-        var writes = await writer.Refresh() && writer.IsHealthy;
-        var reads = writes && await Reads(context.RequestAborted);
+        await WithPatience(writer.Check(), context.RequestAborted);
+        var storage = writer.Storage.State;
+
+        if (writer.Waiting is var waited && waited >= Patience)
+        {
+            storage = StorageModule.Waiting(clock.GetUtcNow(), waited, storage);
+        }
+        else
+        {
+            await WithPatience(Read(context.RequestAborted), context.RequestAborted);
+            storage = writer.Storage.State;
+        }
+
         await context.Json(
-            reads ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable,
-            Responses.Health(version, writes, reads));
+            storage.IsGood ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable,
+            Responses.Health(version, storage));
     }
 
     /// <summary>GET /metrics</summary>
@@ -35,6 +48,7 @@ internal sealed class OwnEndpoints(
             writer.Figures.Commits(),
             writer.Figures.Seconds,
             writer.Figures.Failed,
+            writer.Storage.State.Writing.IsNone,
             states,
             hub.Count,
             await readers.Use(static reader => reader.FileBytes(), context.RequestAborted),
@@ -43,15 +57,22 @@ internal sealed class OwnEndpoints(
         await context.Response.WriteAsync(OwnMetrics.Text(figures), context.RequestAborted);
     }
 
-    private async Task<bool> Reads(CancellationToken stop)
+    private async Task Read(CancellationToken stop)
     {
         try
         {
-            return await readers.Use(static reader => reader.IsAlive(), stop);
+            await readers.Use(static reader => reader.IsAlive(), stop);
         }
         catch (SqliteException)
         {
-            return false;
+            // The watch over the storage has been told.
         }
+    }
+
+    private async Task WithPatience(Task work, CancellationToken stop)
+    {
+        using var enough = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        await Task.WhenAny(work, Task.Delay(clock.ToReal(Patience), clock, enough.Token));
+        await enough.CancelAsync();
     }
 }

@@ -6,7 +6,7 @@ using Agent.Dashboard.Store;
 namespace Agent.Dashboard.Web;
 
 /// <summary>What the page and other clients can ask for. docs/dashboard-api.md.</summary>
-internal sealed class ReadEndpoints(Writer writer, Histories histories, string version, int retentionDays, bool login, AgentClock clock)
+internal sealed class ReadEndpoints(Writer writer, Histories histories, string version, Keeping keeping, bool login, AgentClock clock)
 {
     private const string UnknownServer = "Unknown server.";
     private const string Deltas = "delta";
@@ -34,9 +34,10 @@ internal sealed class ReadEndpoints(Writer writer, Histories histories, string v
     public Task Root(HttpContext context)
     {
         var identity = context.Identity() ?? Identity.Anybody;
+        var role = Credentials.RoleName(identity.Role);
         return context.Json(
             StatusCodes.Status200OK,
-            Responses.Root(version, retentionDays, login, identity.Name, Credentials.RoleName(identity.Role), clock.GetUtcNow()));
+            Responses.Root(version, keeping, writer.Storage.State, login, identity.Name, role, clock.GetUtcNow()));
     }
 
     /// <summary>GET /api/servers/</summary>

@@ -177,6 +177,12 @@ type Cause =
     | NotChecked
     /// A check was left out on the user's request.
     | LeftOut
+    /// 401 of ai-dashboard.
+    | DashboardTokenRefused
+    /// 404 of ai-dashboard.
+    | DashboardSlugUnknown
+    /// 503 of the webapp itself.
+    | NotStoring
 
 /// What is said about a cause.
 [<NoComparison>]
@@ -236,6 +242,18 @@ module Advice =
             "token-refused",
             "The webapp refuses the token: it is wrong, or was rotated.",
             "Run register_server SLUG --rotate-token at the webapp and give the agent the new token."
+            Cause.DashboardTokenRefused,
+            "dashboard-token-refused",
+            "The token is not the one that ai-dashboard has: it is wrong, or was rotated.",
+            "Run ai-dashboard register-server SLUG --rotate-token with its --database, and give the agent the new token."
+            Cause.DashboardSlugUnknown,
+            "dashboard-slug-unknown",
+            "The dashboard, ai-dashboard, knows no server with this slug.",
+            "Correct --server-slug, or run ai-dashboard register-server SLUG with its --database."
+            Cause.NotStoring,
+            "not-storing",
+            "The webapp is there, but cannot store samples now, most likely because its disk is full.",
+            "See its log and its pages; the agent keeps its samples and tries again by itself."
             Cause.ServerDisabled,
             "server-disabled",
             "The webapp knows this server, but it is disabled there.",
@@ -564,8 +582,17 @@ module Advice =
         | Ok _ -> true
         | Error _ -> false
 
+    /// True for a refusal of ai-dashboard, whose detail begins with the command that helps.
+    let private namesCommand (body: ReadOnlyMemory<byte>) =
+        match Decode.fromBytes (Decode.field "detail" Decode.string) body with
+        | Ok detail -> detail.StartsWith("ai-dashboard ", StringComparison.Ordinal)
+        | Error _ -> false
+
     let private ofAnswer (now: DateTimeOffset) (answer: Answer) : Cause voption =
         match answer.Status with
+        | 401 when namesCommand answer.Body -> ValueSome Cause.DashboardTokenRefused
+        | 404 when namesCommand answer.Body -> ValueSome Cause.DashboardSlugUnknown
+        | 503 when isWebapp answer.Body -> ValueSome Cause.NotStoring
         | 401 when isWebapp answer.Body -> ValueSome Cause.TokenRefused
         | 403 when isWebapp answer.Body -> ValueSome Cause.ServerDisabled
         | 401

@@ -155,7 +155,10 @@ let private listing =
                     let listed = succeed [ "list-servers"; "--database"; database ]
                     Expect.equal (slugsOf listed [ "gpu-box-01"; "gpu-box-02" ]) [ "gpu-box-01"; "gpu-box-02" ] "both"
                     Expect.isTrue (listed |> List.exists _.Contains("Box One")) "the name"
-                    succeed [ "remove-server"; "gpu-box-01"; "--database"; database ] |> ignore
+
+                    succeed [ "remove-server"; "gpu-box-01"; "--yes"; "--database"; database ]
+                    |> ignore
+
                     let listed = succeed [ "list-servers"; "--database"; database ]
                     Expect.equal (slugsOf listed [ "gpu-box-01"; "gpu-box-02" ]) [ "gpu-box-02" ] "one")
 
@@ -194,7 +197,10 @@ let private whileServing =
 
                     postNow server |> refused 403 |> ignore
                     Expect.equal (textAt "state" (listed ()).[0]) "disabled" "disabled"
-                    succeed [ "remove-server"; "gpu-box-01"; "--database"; database ] |> ignore
+
+                    succeed [ "remove-server"; "gpu-box-01"; "--yes"; "--database"; database ]
+                    |> ignore
+
                     postNow server |> refused 404 |> ignore
                     Expect.equal ((listed ()).GetArrayLength()) 0 "empty again"
                     Expect.equal (get dashboard.Port "/api/metrics/latest/?server=gpu-box-01").Status 404 "nothing is left"

@@ -170,7 +170,7 @@ let private sessionTests =
                     let answer = http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead).Result
                     Expect.equal (status answer) 200 "it listens"
                     let reader = new StreamReader(answer.Content.ReadAsStream())
-                    Expect.equal (reader.ReadLine()) ":" "the first comment"
+                    Expect.equal (reader.ReadLine()) "event: storage" "the first event"
                     Task.Run(fun () -> reader.ReadToEnd())
 
                 let ada = sessionOf (login http address "ada" password)
@@ -224,15 +224,13 @@ let private sessionTests =
             Expect.equal (during password asked) 200 "the same password"
             Expect.equal (during "another password" asked) 401 "another one"
 
-        testCase "who asks, and as what, is told; a viewer may change nothing"
+        testCase "the API says who asks and in which role"
         <| fun () ->
             withUsers [] (fun _ _ http address ->
-                for name, role, expected in [ "ada", "admin", 404; "bob", "viewer", 403 ] do
+                for name, role in [ "ada", "admin"; "bob", "viewer" ] do
                     let session = sessionOf (login http address name password)
                     let said = (get http (address + "/api/") [ session ]).Content.ReadAsStringAsync().Result
-                    Expect.stringContains said $"\"user\":\"{name}\",\"role\":\"{role}\"" name
-                    let answer = send http HttpMethod.Post (address + "/api/nothing-yet") [ session ] []
-                    Expect.equal (status answer) expected $"{name} changes something")
+                    Expect.stringContains said $"\"user\":\"{name}\",\"role\":\"{role}\"" name)
     ]
 
 let private guessTests =

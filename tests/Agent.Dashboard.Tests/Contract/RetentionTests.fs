@@ -1,4 +1,4 @@
-/// What is kept for how long, by the receiver's clock: single samples for 48 hours, their minutes for --retention-days.
+/// What is kept for how long, up to the newest sample of all servers: single samples for 48 hours, their minutes for --retention-days.
 module Agent.Dashboard.Tests.RetentionTests
 
 open System
@@ -55,10 +55,18 @@ let private figures (history: JsonElement) =
 
 let private within = TimeSpan.FromMinutes 2.0
 
-/// Runs a dashboard whose clock is that many hours ahead, and stops it in good order.
+/// Runs a dashboard whose clock is that many hours ahead, as is that of a machine that sends a sample; and stops it in good order.
 let private later (hours: float) (database: string) (options: string list) (test: Dashboard -> unit) =
     let ahead = [ "DASHBOARD_TEST_CLOCK_OFFSET", string (hours * 3600.0) ]
     use dashboard = new Dashboard(database, options, ahead)
+    let newest = dashboard.Register("newest", [ "--rotate-token" ])
+
+    sample (DateTimeOffset.UtcNow.AddHours hours)
+    |> body
+    |> post dashboard.Port newest
+    |> accepted
+    |> ignore
+
     test dashboard
     dashboard.Stop()
 

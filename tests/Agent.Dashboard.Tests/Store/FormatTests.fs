@@ -32,7 +32,7 @@ let private takenOver (place: TemporaryDirectory) : string =
 
 /// A history's answer, at the fixture's time.
 let private answer (path: string) (slug: string) (server: int) (minutes: int) (until: DateTimeOffset) : JsonElement =
-    use reader = new Reader(path)
+    use reader = new Reader(path, 48)
 
     let history =
         reader.Read(server, micro (until.AddMinutes(-(float minutes))), micro until, micro written)

@@ -48,8 +48,8 @@ let registration (id: int) (slug: string) : Registration =
         TokenHash = token
     }
 
-/// A database with one server, and a writer on it.
-type Store(path: string, clock: SetClock) =
+/// A database with one server, and a writer on it, whose connection was prepared.
+type Store(path: string, clock: SetClock, prepare: SqliteConnection -> unit) =
     do
         use connection = opened path clock
 
@@ -57,9 +57,17 @@ type Store(path: string, clock: SetClock) =
             Registrations.Save(connection, registration 1 "gpu-1")
 
     let complaints = ResizeArray<string>()
-    let writer = new Writer(opened path clock, 14, clock, Action<string> complaints.Add)
+
+    let writer =
+        let connection = opened path clock
+        prepare connection
+        new Writer(connection, { RawHours = 48; Days = 14 }, clock, Action<string> complaints.Add)
+
+    new(path, clock) = new Store(path, clock, ignore)
 
     member _.Path = path
+    /// What the writer had to say.
+    member _.Complaints: string list = List.ofSeq complaints
     member _.Clock = clock
     member _.Writer = writer
     member _.Server = Unchecked.nonNull (writer.Fleet.Find "gpu-1")
@@ -98,7 +106,7 @@ let withStore (test: Store -> unit) : unit =
 
 /// A figure of a series in a history's answer, of each bucket that has one; where every bucket is one sample, its value.
 let drawn (store: Store) (minutes: float) (name: string) (figure: string) : float list =
-    use reader = new Reader(store.Path)
+    use reader = new Reader(store.Path, 48)
     let now = RowKey.microseconds store.Clock.Now
     let history = reader.Read(1, now - int64 (minutes * 60e6), now, now)
     let output = Buffers.ArrayBufferWriter<byte>()
@@ -291,22 +299,23 @@ let tests =
                     ] do
                     Expect.equal (snd (rolledUp order)) inOrder name
 
-            testCase "samples go after 48 hours by the receiver's clock, their minutes after the retention"
+            testCase "samples go when the newest is 48 hours on, their minutes after the retention"
             <| fun () ->
                 withStore (fun store ->
                     for step in 0..199 do
                         store.Stored(noon.AddMinutes(-10.0).AddSeconds(float step * 2.0), 50.0, 0L)
 
                     store.Clock.Now <- noon.AddHours 47.5
-                    (store.Writer.Refresh()).Wait()
+                    store.Stored(store.Clock.Now, 1.0, 0L)
                     Threading.Thread.Sleep 1500
-                    Expect.equal (store.Ask "SELECT count(*) FROM sample") 200L "nothing goes before its time"
+                    Expect.equal (store.Ask "SELECT count(*) FROM sample") 201L "nothing goes before its time"
                     store.Clock.Now <- noon.AddHours 48.5
-                    // The last minute stays: seconds 360 to 398.
-                    eventually patience "the samples are gone" (fun () -> store.Ask "SELECT count(*) FROM sample" = 20L)
-                    Expect.equal (store.Ask "SELECT sum(samples) FROM minute") 200L "their minutes stay"
+                    store.Stored(store.Clock.Now, 1.0, 0L)
+                    eventually patience "the samples are gone" (fun () -> store.Ask "SELECT count(*) FROM sample" = 2L)
+                    Expect.equal (store.Ask "SELECT sum(samples) FROM minute") 201L "their minutes stay"
                     Expect.equal (greatest store 4000.0 "cpu_usage_percent") 50.0 "and are drawn"
-                    store.Clock.Now <- noon.AddDays 15.0
+                    store.Clock.Now <- noon.AddDays 20.0
+                    store.Stored(store.Clock.Now, 1.0, 0L)
                     eventually patience "the minutes are gone" (fun () -> store.Ask "SELECT count(*) FROM minute" = 0L))
 
             testCase "a sample that comes when its minute's samples are gone is added to the minute"
@@ -335,8 +344,8 @@ let tests =
                 let path = place.File "a.db"
                 let clock = SetClock noon
 
-                // One that came in time, and one that was too old when it came.
-                for at, days in [ noon, 4.0; noon.AddDays 1.5, 9.0 ] do
+                // The first of all, and one that makes room for itself.
+                for at, days in [ noon, 4.0; noon.AddDays 2.5, 9.0 ] do
                     (use store = new Store(path, clock)
                      store.Stored(at, 50.0, 0L)
                      clock.Now <- noon.AddDays days

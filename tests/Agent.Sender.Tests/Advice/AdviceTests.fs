@@ -49,6 +49,14 @@ let private answers =
         422, error, ValueSome Cause.SampleRefused
         429, "", ValueSome Cause.TooManyRequests
         500, html, ValueSome Cause.ServerFailing
+        401,
+        "{\"ok\": false, \"error\": \"x\", \"detail\": \"ai-dashboard register-server a --rotate-token makes a new token\"}",
+        ValueSome Cause.DashboardTokenRefused
+        404,
+        "{\"ok\": false, \"error\": \"x\", \"detail\": \"ai-dashboard register-server a registers it\"}",
+        ValueSome Cause.DashboardSlugUnknown
+        404, "{\"ok\": false, \"error\": \"Not found.\", \"detail\": \"/api/\"}", ValueSome Cause.NotFound
+        503, error, ValueSome Cause.NotStoring
         502, html, ValueSome Cause.GatewayFailing
         503, html, ValueSome Cause.GatewayFailing
         504, html, ValueSome Cause.GatewayFailing

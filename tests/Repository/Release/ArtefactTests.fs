@@ -79,8 +79,8 @@ let private checks (folder: string) =
                     for _, _, name in archives do
                         $"{name}.tar.gz"
                         $"{name}.cdx.json"
-                    for runtime in runtimes do
-                        $"ai-dashboard-agent_{Version.debian version}_{architecture runtime}.deb"
+                    for program, runtime, _ in archives do
+                        $"{program}_{Version.debian version}_{architecture runtime}.deb"
                     $"Agent.Core.{withoutCommit version}.nupkg"
                     "SHA256SUMS"
                  ]
@@ -167,11 +167,11 @@ let private checks (folder: string) =
                     for library in published do
                         Expect.contains titles library library)
 
-            testCase $"the .deb for {runtime} has its version, its copyright file, its notices and a stamped manual page"
+        for program, runtime, _ in archives do
+            testCase $"the .deb of {program} for {runtime} has its version, its copyright file, its notices and a stamped manual page"
             <| fun () ->
                 World.withDirectory (fun directory ->
-                    let deb =
-                        Path.Combine(folder, $"ai-dashboard-agent_{Version.debian version}_{architecture runtime}.deb")
+                    let deb = Path.Combine(folder, $"{program}_{Version.debian version}_{architecture runtime}.deb")
 
                     let field name =
                         (succeed [] "dpkg-deb" [ "--field"; deb; name ]).Trim()
@@ -181,11 +181,11 @@ let private checks (folder: string) =
                     Expect.stringContains (field "Depends") "libc6 (>= 2." "dependencies"
 
                     succeed [] "dpkg-deb" [ "--extract"; deb; directory ] |> ignore
-                    let documents = Path.Combine(directory, "usr", "share", "doc", "ai-dashboard-agent")
+                    let documents = Path.Combine(directory, "usr", "share", "doc", program)
                     let copyright = File.ReadAllText(Path.Combine(documents, "copyright"))
                     let unzipped (path: string) = succeed [] "gzip" [ "-dc"; path ]
                     let notices = unzipped (Path.Combine(documents, "THIRD-PARTY-NOTICES.txt.gz"))
-                    Expect.stringStarts notices $"Third-party notices of ai-dashboard-agent {version}\n" "notices"
+                    Expect.stringStarts notices $"Third-party notices of {program} {version}\n" "notices"
 
                     for title in noticed notices do
                         Expect.stringContains copyright $"({title})" "copyright"
@@ -195,8 +195,7 @@ let private checks (folder: string) =
                         (File.ReadAllText(Path.Combine(Fixtures.root, "README.md")))
                         "README"
 
-                    let manual =
-                        unzipped (Path.Combine(directory, "usr", "share", "man", "man8", "ai-dashboard-agent.8.gz"))
+                    let manual = unzipped (Path.Combine(directory, "usr", "share", "man", "man8", $"{program}.8.gz"))
 
                     let escaped = version.Replace("-", @"\-")
                     Expect.stringContains manual $"\"FunctionalAgent {escaped}\"" "manual page")

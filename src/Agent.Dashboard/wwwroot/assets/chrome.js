@@ -2,7 +2,7 @@
 
 import { byId, h, icon, write } from "./dom.js";
 import { about } from "./api.js";
-import { zone } from "./format.js";
+import { instant, zone } from "./format.js";
 
 const SUN = icon("M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8z", "M12 2v2", "M12 20v2", "M4.9 4.9l1.4 1.4", "M17.7 17.7l1.4 1.4", "M2 12h2", "M20 12h2", "M4.9 19.1l1.4-1.4", "M17.7 6.3l1.4-1.4");
 const MOON = icon("M20 14.5A8.5 8.5 0 1 1 9.5 4a6.8 6.8 0 0 0 10.5 10.5z");
@@ -66,10 +66,32 @@ export function clear(key) {
   byId("notices").querySelector(`[data-key="${key}"]`)?.remove();
 }
 
+const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
+let toldStorage = "";
+
+/** Says since when nothing is stored and why, and takes it back when something is. Said again only when it differs. */
+export function storage(said) {
+  const key = said.stores && said.reads ? "" : `${said.since} ${said.fault}`;
+  if (key === toldStorage) return;
+  toldStorage = key;
+  if (key === "") {
+    clear("storage");
+    return;
+  }
+  const since = instant(Date.parse(said.since));
+  const isLost = !said.stores && said.fault !== "damaged";
+  notice("storage", {
+    message: isLost ? `Nothing has been stored since ${since}.` : `The database is not whole; found at ${since}.`,
+    advice: `${sentence(said.reason)} ${sentence(said.remedy)}${isLost ? " Agents keep their samples and send them again." : ""}`,
+  });
+}
+
 /** The version and the viewer's zone at the foot of the page, and a way out for those who logged in. */
 export async function footer() {
   const said = await about().catch(() => null);
   if (said === null) return null;
+  storage(said.storage);
   byId("footer").replaceChildren(
     h("span", {}, `${said.name} ${said.version}`),
     h("span", {}, `Times are ${zone()}, your time zone`),

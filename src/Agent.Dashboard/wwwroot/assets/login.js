@@ -1,7 +1,7 @@
 // The log-in: sends name and password, says what was wrong with them, and goes where the viewer meant to go.
 
 import { byId } from "./dom.js";
-import { clear, notice, themeButton } from "./chrome.js";
+import { clear, notice, storage, themeButton } from "./chrome.js";
 
 /** Longer waits are left to whoever sits there. */
 const PATIENCE = 120;
@@ -34,6 +34,13 @@ async function send(form) {
   };
 }
 
+/** Nobody has to log in to learn that nothing is stored. */
+async function health() {
+  const answer = await fetch("/healthz").catch(() => null);
+  const said = await answer?.json().catch(() => null);
+  if (said?.database) storage({ ...said.database, stores: said.database.writes });
+}
+
 async function logIn(form) {
   const button = form.querySelector("button");
   button.disabled = true;
@@ -54,6 +61,7 @@ async function logIn(form) {
 }
 
 byId("tools").append(themeButton());
+health();
 byId("form")?.addEventListener("submit", (event) => {
   event.preventDefault();
   logIn(event.target);

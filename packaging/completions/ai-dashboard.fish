@@ -1,0 +1,65 @@
+# Completion of ai-dashboard for fish. Written by `build.fsx -t Docs`.
+complete -c ai-dashboard -f
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens' -a serve -d 'receives samples, stores them and shows the page'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens' -a register-server -d 'registers a server and prints its token, or changes it'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens' -a list-servers -d 'lists the servers'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens' -a remove-server -d 'removes a server and all its samples'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens' -a backup -d 'copies the database to a new file, or into a directory, even while it is in use'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens' -a check -d 'says whether the database is intact, what is in it, and how much space is left'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens' -a restore -d 'replaces the database with a backup, and keeps the old one beside it'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens' -a users -d 'add, remove, list'
+complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and not __fish_seen_subcommand_from add remove list' -a add -d 'adds a user who may log in, or changes password and role'
+complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and not __fish_seen_subcommand_from add remove list' -a remove -d 'removes a user and ends their sessions'
+complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and not __fish_seen_subcommand_from add remove list' -a list -d 'lists the users'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens' -a tokens -d 'add, remove, list'
+complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and not __fish_seen_subcommand_from add remove list' -a add -d 'makes a bearer token for a script and prints it'
+complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and not __fish_seen_subcommand_from add remove list' -a remove -d 'removes a token, which is refused from then on'
+complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and not __fish_seen_subcommand_from add remove list' -a list -d 'lists the tokens by name'
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l listen -d 'where to listen, http or https; no other address is ever bound' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l database -d 'database file; created if it does not exist' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l retention-days -d 'days for which minutes are kept, counted from the newest sample' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l raw-hours -d 'hours for which single samples are kept' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l users-file -d 'file of the users who may log in, written by the users commands; read again when it changes' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l tokens-file -d 'file of tokens for scripts, written by the tokens commands; read again when it changes' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l viewer-password-file -d 'file with one password that all viewers share' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l oidc-authority -d 'OpenID Connect provider to log in with' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l oidc-client-id -d 'this dashboards client id at the provider' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l oidc-client-secret-file -d 'file with the client secret that the provider issued' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l oidc-admins -d 'claim that makes an admin, such as groups=admins; without it there are no admins' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l oidc-viewers -d 'claim that makes a viewer; without it everybody whom the provider logs in is one' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l trusted-proxy -d 'addresses or networks of reverse proxies, separated by commas; X-Forwarded-For and X-Forwarded-Proto are accepted only from them' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l trust-proxy-user -d 'header in which a reverse proxy passes the user that it has logged in; accepted only from --trusted-proxy or, without that, from this machine' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l tls-certificate -d 'PEM file with the certificate and its chain, for https; read again when it changes' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l tls-key -d 'PEM file with the certificates key; read again when it changes' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l plain-http-behind-proxy -d 'listen on other than loopback addresses without TLS, behind a proxy that terminates it' -f
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l server-samples -d 'samples a second that each server may send in the long run' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l server-kilobytes -d 'KiB a second that each server may send in the long run' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l server-devices -d 'disks, GPUs and fans of each server that are known at a time' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l address-connections -d 'connections that one address may have at a time' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l address-streams -d 'pages with live figures that one address may have open' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l database -d 'database file; created if it does not exist' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l name -d 'display name of the server' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l hostname -d 'the servers host name' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l description -d 'description of the server' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l rotate-token -d 'make a new token; the old one is refused from then on' -f
+complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l active -d 'accept its samples, which is the default' -f
+complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l inactive -d 'refuse its samples with 403' -f
+complete -c ai-dashboard -n '__fish_seen_subcommand_from list-servers' -l database -d 'the databases file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from remove-server' -l database -d 'the databases file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from remove-server' -l yes -d 'do not ask; needed without a terminal' -f
+complete -c ai-dashboard -n '__fish_seen_subcommand_from backup' -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from backup' -l database -d 'the databases file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from backup' -l keep -d 'how many backups stay in a directory; older ones are deleted' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from check' -l database -d 'the databases file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -l database -d 'the database that the backup replaces' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -l yes -d 'do not ask; needed without a terminal' -f
+complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from add' -l users-file -d 'the file of users; created if missing' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from add' -l role -d 'viewer or admin: only look, or also change what can be changed' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from remove' -l users-file -d 'the file of users' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from list' -l users-file -d 'the file of users' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from add' -l tokens-file -d 'the file of tokens; created if missing' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from add' -l role -d 'viewer or admin: only look, or also change what can be changed' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from remove' -l tokens-file -d 'the file of tokens' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from list' -l tokens-file -d 'the file of tokens' -r -F
+complete -c ai-dashboard -l help -s h -d 'print the options and exit' -f

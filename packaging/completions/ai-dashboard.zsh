@@ -1,0 +1,142 @@
+#compdef ai-dashboard
+# Completion of ai-dashboard for zsh. Written by `build.fsx -t Docs`.
+local -a commands=(
+  'serve:receives samples, stores them and shows the page'
+  'register-server:registers a server and prints its token, or changes it'
+  'list-servers:lists the servers'
+  'remove-server:removes a server and all its samples'
+  'backup:copies the database to a new file, or into a directory, even while it is in use'
+  'check:says whether the database is intact, what is in it, and how much space is left'
+  'restore:replaces the database with a backup, and keeps the old one beside it'
+  'users:add, remove, list'
+  'tokens:add, remove, list'
+)
+if (( CURRENT == 2 )); then
+  _describe command commands
+  return
+fi
+local command=$words[2]
+shift words
+(( CURRENT-- ))
+if [[ $command == users ]]; then
+  if (( CURRENT == 2 )); then
+    commands=(
+      'add:adds a user who may log in, or changes password and role'
+      'remove:removes a user and ends their sessions'
+      'list:lists the users'
+    )
+    _describe command commands
+    return
+  fi
+  command="$command $words[2]"
+  shift words
+  (( CURRENT-- ))
+fi
+if [[ $command == tokens ]]; then
+  if (( CURRENT == 2 )); then
+    commands=(
+      'add:makes a bearer token for a script and prints it'
+      'remove:removes a token, which is refused from then on'
+      'list:lists the tokens by name'
+    )
+    _describe command commands
+    return
+  fi
+  command="$command $words[2]"
+  shift words
+  (( CURRENT-- ))
+fi
+case $command in
+  ('serve')
+      _arguments \
+        '--listen[where to listen, http or https; no other address is ever bound]:URL: ' \
+        '--database[database file; created if it does not exist]:PATH:_files' \
+        '--retention-days[days for which minutes are kept, counted from the newest sample]:DAYS: ' \
+        '--raw-hours[hours for which single samples are kept]:HOURS: ' \
+        '--users-file[file of the users who may log in, written by the users commands; read again when it changes]:PATH:_files' \
+        '--tokens-file[file of tokens for scripts, written by the tokens commands; read again when it changes]:PATH:_files' \
+        '--viewer-password-file[file with one password that all viewers share]:PATH:_files' \
+        '--oidc-authority[OpenID Connect provider to log in with]:URL: ' \
+        '--oidc-client-id[this dashboards client id at the provider]:ID: ' \
+        '--oidc-client-secret-file[file with the client secret that the provider issued]:PATH:_files' \
+        '--oidc-admins[claim that makes an admin, such as groups=admins; without it there are no admins]:CLAIM: ' \
+        '--oidc-viewers[claim that makes a viewer; without it everybody whom the provider logs in is one]:CLAIM: ' \
+        '--trusted-proxy[addresses or networks of reverse proxies, separated by commas; X-Forwarded-For and X-Forwarded-Proto are accepted only from them]:CIDR: ' \
+        '--trust-proxy-user[header in which a reverse proxy passes the user that it has logged in; accepted only from --trusted-proxy or, without that, from this machine]:HEADER: ' \
+        '--tls-certificate[PEM file with the certificate and its chain, for https; read again when it changes]:PATH:_files' \
+        '--tls-key[PEM file with the certificates key; read again when it changes]:PATH:_files' \
+        '--plain-http-behind-proxy[listen on other than loopback addresses without TLS, behind a proxy that terminates it]' \
+        '--server-samples[samples a second that each server may send in the long run]:COUNT: ' \
+        '--server-kilobytes[KiB a second that each server may send in the long run]:COUNT: ' \
+        '--server-devices[disks, GPUs and fans of each server that are known at a time]:COUNT: ' \
+        '--address-connections[connections that one address may have at a time]:COUNT: ' \
+        '--address-streams[pages with live figures that one address may have open]:COUNT: ' \
+        '--help[print the options and exit]' ;;
+  ('register-server')
+      _arguments \
+        '--database[database file; created if it does not exist]:PATH:_files' \
+        '--name[display name of the server]:NAME: ' \
+        '--hostname[the servers host name]:NAME: ' \
+        '--description[description of the server]:TEXT: ' \
+        '--rotate-token[make a new token; the old one is refused from then on]' \
+        '--active[accept its samples, which is the default]' \
+        '--inactive[refuse its samples with 403]' \
+        '1:SLUG: ' \
+        '--help[print the options and exit]' ;;
+  ('list-servers')
+      _arguments \
+        '--database[the databases file]:PATH:_files' \
+        '--help[print the options and exit]' ;;
+  ('remove-server')
+      _arguments \
+        '--database[the databases file]:PATH:_files' \
+        '--yes[do not ask; needed without a terminal]' \
+        '1:SLUG: ' \
+        '--help[print the options and exit]' ;;
+  ('backup')
+      _arguments \
+        '--database[the databases file]:PATH:_files' \
+        '--keep[how many backups stay in a directory; older ones are deleted]:NUMBER: ' \
+        '1:FILE:_files' \
+        '--help[print the options and exit]' ;;
+  ('check')
+      _arguments \
+        '--database[the databases file]:PATH:_files' \
+        '--help[print the options and exit]' ;;
+  ('restore')
+      _arguments \
+        '--database[the database that the backup replaces]:PATH:_files' \
+        '--yes[do not ask; needed without a terminal]' \
+        '1:FILE:_files' \
+        '--help[print the options and exit]' ;;
+  ('users add')
+      _arguments \
+        '--users-file[the file of users; created if missing]:PATH:_files' \
+        '--role[viewer or admin only look, or also change what can be changed]:ROLE: ' \
+        '1:NAME: ' \
+        '--help[print the options and exit]' ;;
+  ('users remove')
+      _arguments \
+        '--users-file[the file of users]:PATH:_files' \
+        '1:NAME: ' \
+        '--help[print the options and exit]' ;;
+  ('users list')
+      _arguments \
+        '--users-file[the file of users]:PATH:_files' \
+        '--help[print the options and exit]' ;;
+  ('tokens add')
+      _arguments \
+        '--tokens-file[the file of tokens; created if missing]:PATH:_files' \
+        '--role[viewer or admin only look, or also change what can be changed]:ROLE: ' \
+        '1:NAME: ' \
+        '--help[print the options and exit]' ;;
+  ('tokens remove')
+      _arguments \
+        '--tokens-file[the file of tokens]:PATH:_files' \
+        '1:NAME: ' \
+        '--help[print the options and exit]' ;;
+  ('tokens list')
+      _arguments \
+        '--tokens-file[the file of tokens]:PATH:_files' \
+        '--help[print the options and exit]' ;;
+esac

@@ -1,0 +1,24 @@
+using Agent.Receiver;
+using Agent.Dashboard.Store;
+
+namespace Agent.Dashboard.Commands;
+
+/// <summary>The command <c>check</c>: whether the database is whole, what is in it, and how much room there is. It writes nothing.</summary>
+internal static class CheckCommand
+{
+    /// <summary>Looks; the exit code is 0 for a database that is whole.</summary>
+    public static int Run(string database, CommandLineProgram program) =>
+        Inspection.Of(database).Match(
+            checkup =>
+            {
+                foreach (var line in CheckupModule.Lines(checkup))
+                {
+                    program.Output.WriteLine(line);
+                }
+
+                return CheckupModule.IsGood(checkup)
+                    ? ExitCode.Success
+                    : program.Fail($"\"{database}\" is damaged; {CheckupModule.Advice(database)}");
+            },
+            sentence => program.Fail(File.Exists(database) ? $"{sentence}; if it was one, {CheckupModule.Advice(database)}" : sentence));
+}

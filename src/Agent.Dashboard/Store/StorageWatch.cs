@@ -1,0 +1,81 @@
+using Agent.Receiver;
+using Microsoft.Data.Sqlite;
+
+namespace Agent.Dashboard.Store;
+
+/// <summary>
+/// Knows whether the database takes what comes in and gives it back, and tells of each change once. Whoever writes or reads reports
+/// here; safe for all threads.
+/// </summary>
+internal sealed class StorageWatch(AgentClock clock, Action<string> complain)
+{
+    private readonly Lock gate = new();
+    private volatile Storage state = StorageModule.good;
+
+    /// <summary>How it is.</summary>
+    public Storage State => state;
+
+    /// <summary>Is told of each change, by whichever thread has found it.</summary>
+    public Action<Storage>? OnChange { get; set; }
+
+    /// <summary>The fault behind an exception that came out of a transaction or a query.</summary>
+    public static (StorageFault Fault, string Detail) FaultOf(Exception failure) =>
+        failure is SqliteException sqlite
+            ? (StorageModule.FaultOf(sqlite.SqliteErrorCode, sqlite.SqliteExtendedErrorCode), sqlite.Message)
+            : (StorageFault.Defect, $"{failure.GetType().Name}: {failure.Message}");
+
+    /// <summary>A transaction that changed something is on disk.</summary>
+    public void Written()
+    {
+        if (state.Writing.IsSome)
+        {
+            Change(StorageModule.Written);
+        }
+    }
+
+    /// <summary>A transaction was given up.</summary>
+    public void WriteFailed(Exception failure)
+    {
+        var (fault, detail) = FaultOf(failure);
+        Change(before => StorageModule.WriteFailed(clock.GetUtcNow(), fault, detail, before));
+    }
+
+    /// <summary>Something was read.</summary>
+    public void Read()
+    {
+        if (state.Reading.IsSome)
+        {
+            Change(StorageModule.Read);
+        }
+    }
+
+    /// <summary>Something could not be read.</summary>
+    public void ReadFailed(Exception failure)
+    {
+        var (fault, detail) = FaultOf(failure);
+        Change(before => StorageModule.ReadFailed(clock.GetUtcNow(), fault, detail, before));
+    }
+
+    private void Change(Func<Storage, Storage> step)
+    {
+        Storage before;
+        Storage after;
+
+        lock (gate)
+        {
+            before = state;
+            after = step(before);
+            state = after;
+        }
+
+        foreach (var line in StorageModule.Lines(clock.GetUtcNow(), before, after))
+        {
+            complain(line);
+        }
+
+        if (StorageModule.Differs(before, after))
+        {
+            OnChange?.Invoke(after);
+        }
+    }
+}

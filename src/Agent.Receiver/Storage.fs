@@ -1,0 +1,229 @@
+namespace Agent.Receiver
+
+open System
+open System.Globalization
+
+/// What keeps a database from being used.
+[<RequireQualifiedAccess>]
+type StorageFault =
+    /// The disk, or the quota, is full.
+    | Full
+    /// The file system, the directory or the file does not let this user write.
+    | ReadOnly
+    /// Another process holds SQLite's lock.
+    | Busy
+    /// The file is not what SQLite wrote.
+    | Damaged
+    /// The file was moved or deleted while it was in use.
+    | Gone
+    /// The operating system reports an error of the disk.
+    | Failing
+    /// The disk has not answered for a while.
+    | Hanging
+    /// The dashboard itself went wrong.
+    | Defect
+
+    /// Its name in answers.
+    member fault.Name: string =
+        match fault with
+        | Full -> "full"
+        | ReadOnly -> "read-only"
+        | Busy -> "busy"
+        | Damaged -> "damaged"
+        | Gone -> "gone"
+        | Failing -> "failing"
+        | Hanging -> "hanging"
+        | Defect -> "defect"
+
+    /// What is wrong, as part of a sentence.
+    member fault.Reason: string =
+        match fault with
+        | Full -> "the disk is full"
+        | ReadOnly -> "the database is read-only"
+        | Busy -> "another process has locked the database"
+        | Damaged -> "the database is damaged"
+        | Gone -> "the database's file is not there any more"
+        | Failing -> "the disk fails"
+        | Hanging -> "the disk does not answer"
+        | Defect -> "the dashboard has a defect"
+
+    /// What to do about it, as part of a sentence.
+    member fault.Remedy: string =
+        match fault with
+        | Full -> "free some space, or restart with a shorter --raw-hours or --retention-days"
+        | ReadOnly -> "let the dashboard's user write to the database and its directory"
+        | Busy -> "find the process that has the database open and does not end"
+        | Damaged -> "`ai-dashboard check` says how badly, `ai-dashboard restore FILE` puts a backup in its place"
+        | Gone -> "put the file back, or restart the dashboard"
+        | Failing -> "look into the kernel's log (dmesg)"
+        | Hanging -> "look into the kernel's log (dmesg), and whether a network file system is gone"
+        | Defect -> "report it with the dashboard's log"
+
+/// A stretch of time in which the database cannot be used.
+[<NoComparison>]
+type Outage =
+    {
+        /// When it began, by the receiver's clock.
+        Since: DateTimeOffset
+        /// What it is at present.
+        Fault: StorageFault
+        /// The same in the words of SQLite or of the operating system.
+        Detail: string
+    }
+
+/// Whether the database takes what comes in and gives it back.
+[<NoComparison>]
+type Storage =
+    {
+        /// Why nothing is stored.
+        Writing: Outage voption
+        /// Why nothing, or not everything, can be read.
+        Reading: Outage voption
+    }
+
+    /// True when there is nothing to say about it.
+    member storage.IsGood: bool = storage.Writing.IsNone && storage.Reading.IsNone
+
+    static member private Ends(outage: Outage voption) : bool =
+        match outage with
+        | ValueSome outage -> outage.Fault <> StorageFault.Damaged
+        | ValueNone -> false
+
+    /// True when nothing is stored and the next attempt may end that.
+    member storage.MayStoreAgain: bool = Storage.Ends storage.Writing
+
+    /// True when something could not be read and the next attempt may end that.
+    member storage.MayReadAgain: bool = Storage.Ends storage.Reading
+
+    /// What to tell: of the two the one that loses more.
+    member storage.Outage: Outage voption =
+        if storage.Writing.IsSome then
+            storage.Writing
+        else
+            storage.Reading
+
+    /// Why a sample is not stored, for the answer to it.
+    member storage.Reason: string =
+        match storage.Writing with
+        | ValueSome outage when outage.Detail <> "" -> $"{outage.Fault.Reason} ({outage.Detail})"
+        | ValueSome outage -> outage.Fault.Reason
+        | ValueNone -> "the database did not take it"
+
+/// How it becomes known whether the database can be used.
+[<RequireQualifiedAccess>]
+module Storage =
+    /// Nothing is wrong.
+    let good: Storage =
+        {
+            Writing = ValueNone
+            Reading = ValueNone
+        }
+
+    /// The fault behind a result code of SQLite and its extended form (https://www.sqlite.org/rescode.html).
+    [<CompiledName "FaultOf">]
+    let faultOf (code: int) (extended: int) : StorageFault =
+        match code, extended with
+        // SQLITE_READONLY_DBMOVED
+        | _, 1032 -> StorageFault.Gone
+        // A read past the end of the file, a checksum that is wrong, a file system that says it is damaged.
+        | _, (522 | 8202 | 8458) -> StorageFault.Damaged
+        | 13, _ -> StorageFault.Full
+        | (3 | 8), _ -> StorageFault.ReadOnly
+        | (5 | 6), _ -> StorageFault.Busy
+        | (11 | 26), _ -> StorageFault.Damaged
+        | _ -> StorageFault.Failing
+
+    let private outage (now: DateTimeOffset) (fault: StorageFault) (detail: string) (before: Outage voption) : Outage =
+        match before with
+        // What is damaged stays damaged until somebody has looked, whatever comes on top.
+        | ValueSome known when known.Fault = StorageFault.Damaged -> known
+        | ValueSome known ->
+            { known with
+                Fault = fault
+                Detail = detail
+            }
+        | ValueNone ->
+            {
+                Since = now
+                Fault = fault
+                Detail = detail
+            }
+
+    let private ended (before: Outage voption) : Outage voption =
+        before |> ValueOption.filter (fun known -> known.Fault = StorageFault.Damaged)
+
+    /// A transaction was given up.
+    [<CompiledName "WriteFailed">]
+    let writeFailed (now: DateTimeOffset) (fault: StorageFault) (detail: string) (storage: Storage) : Storage =
+        { storage with
+            Writing = ValueSome(outage now fault detail storage.Writing)
+        }
+
+    /// A transaction that changed something is on disk.
+    [<CompiledName "Written">]
+    let written (storage: Storage) : Storage =
+        { storage with
+            Writing = ended storage.Writing
+        }
+
+    /// Something could not be read.
+    [<CompiledName "ReadFailed">]
+    let readFailed (now: DateTimeOffset) (fault: StorageFault) (detail: string) (storage: Storage) : Storage =
+        { storage with
+            Reading = ValueSome(outage now fault detail storage.Reading)
+        }
+
+    /// Something was read.
+    [<CompiledName "Read">]
+    let read (storage: Storage) : Storage =
+        { storage with
+            Reading = ended storage.Reading
+        }
+
+    /// The same while a transaction has been waiting for the disk for some time, which nobody has been told of yet.
+    [<CompiledName "Waiting">]
+    let waiting (now: DateTimeOffset) (waited: TimeSpan) (storage: Storage) : Storage =
+        if storage.Writing.IsSome then
+            storage
+        else
+            writeFailed (now - waited) StorageFault.Hanging "" storage
+
+    let private faultIn (outage: Outage voption) = outage |> ValueOption.map _.Fault
+
+    /// Whether two states differ in more than the words of SQLite.
+    [<CompiledName "Differs">]
+    let differs (one: Storage) (other: Storage) : bool =
+        faultIn one.Writing <> faultIn other.Writing
+        || faultIn one.Reading <> faultIn other.Reading
+
+    /// What is wrong, as a sentence without its full stop.
+    [<CompiledName "Reason">]
+    let reason (outage: Outage) : string =
+        if outage.Detail = "" then
+            outage.Fault.Reason
+        else
+            $"{outage.Fault.Reason} ({outage.Detail})"
+
+    let private duration (time: TimeSpan) =
+        $"{int64 (Math.Max(0.0, Math.Ceiling time.TotalSeconds))} s"
+
+    let private change now verb (again: string) (before: Outage voption) (after: Outage voption) : string list =
+        match before, after with
+        | ValueSome before, ValueNone -> [ $"{again} after {duration (now - before.Since)}" ]
+        | _, ValueSome after when faultIn before <> ValueSome after.Fault -> [ $"{verb}: {reason after}; {after.Fault.Remedy}" ]
+        | _ -> []
+
+    /// The lines for the log when one state follows the other: one for each change, none for more of the same.
+    [<CompiledName "Lines">]
+    let lines (now: DateTimeOffset) (before: Storage) (after: Storage) : string list =
+        change now "samples cannot be stored, and agents are told to keep them" "samples are stored again" before.Writing after.Writing
+        @ change now "the database cannot be read" "the database can be read again" before.Reading after.Reading
+
+    /// The state of the service in one line: how many servers are live, or why nothing is stored.
+    [<CompiledName "Status">]
+    let status (live: int) (servers: int) (storage: Storage) : string =
+        match storage.Outage with
+        | ValueSome outage ->
+            let since = outage.Since.ToString("yyyy-MM-dd HH:mm:ss 'UTC'", CultureInfo.InvariantCulture)
+            $"since {since}: {reason outage}"
+        | ValueNone -> $"{live} of {servers} servers live"

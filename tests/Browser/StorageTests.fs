@@ -1,0 +1,66 @@
+/// What every page says while nothing is stored.
+module Agent.Browser.Tests.StorageTests
+
+open System.IO
+open Agent.Browser.Tests.AccessibilityTests
+open Agent.Browser.Tests.Browser
+open Agent.Browser.Tests.Dashboards
+open Expecto
+
+let private banner = "[data-key=storage]"
+
+[<Tests>]
+let tests =
+    testSequenced
+    <| testList
+        "Storage"
+        [
+            testCase "the fleet and a machine say since when nothing is stored and why, and take it back"
+            <| fun () ->
+                withDashboard [] (fun dashboard ->
+                    dashboard.Register("gpu-box-01", []) |> ignore
+                    let away = dashboard.Database + ".away"
+
+                    for path, sign, look in
+                        [
+                            "/", card, desktop
+                            "/servers/gpu-box-01", ".machine-head", night
+                            "/", card, phone
+                        ] do
+                        visit look dashboard.Url (fun page ->
+                            page.Go path
+                            page.See sign
+                            Expect.equal (wait (page.Page.Locator(banner).CountAsync())) 0 "nothing to say"
+                            File.Move(dashboard.Database, away)
+                            page.See $"{banner} >> text=Nothing has been stored since"
+                            page.See $"{banner} >> text=The database's file is not there any more"
+                            Expect.equal (faults page) [] path
+                            // A page that is opened meanwhile says it as well.
+                            page.Go path
+                            page.See $"{banner} >> text=Nothing has been stored since"
+                            File.Move(away, dashboard.Database)
+
+                            finish (
+                                page.Page
+                                    .Locator(banner)
+                                    .WaitForAsync(
+                                        Microsoft.Playwright.LocatorWaitForOptions(
+                                            State = Microsoft.Playwright.WaitForSelectorState.Detached
+                                        )
+                                    )
+                            )))
+
+            testCase "so does the log-in, which needs no log-in"
+            <| fun () ->
+                withPassword "a password for the tests" (fun dashboard ->
+                    let away = dashboard.Database + ".away"
+                    File.Move(dashboard.Database, away)
+
+                    visit desktop dashboard.Url (fun page ->
+                        page.Allow "503"
+                        page.Go "/login"
+                        page.See $"{banner} >> text=Nothing has been stored since"
+                        Expect.equal (faults page) [] "the log-in")
+
+                    File.Move(away, dashboard.Database))
+        ]
