@@ -4,6 +4,7 @@ complete -c ai-dashboard-agent -l host -d 'base URL of the webapp, http or https
 complete -c ai-dashboard-agent -l server-slug -d 'slug of this server in the webapp' -x
 complete -c ai-dashboard-agent -l token -d 'ingest token of this server; visible in ps, unlike the file and the variable' -x
 complete -c ai-dashboard-agent -l token-file -d 'file that contains the token; read again when the webapp refuses the token' -r -F
+complete -c ai-dashboard-agent -l enrol-key-file -d 'file with an enrolment key of ai-dashboard; gets this machine its slug and token, once, and keeps them in --spool' -r -F
 complete -c ai-dashboard-agent -l hostname -d 'host name to send as metadata' -x
 complete -c ai-dashboard-agent -l label -d 'metadata of the form key=value; repeatable; the variable takes several, separated by commas' -x
 complete -c ai-dashboard-agent -l timeout -d 'seconds for one whole request, from connecting to the end of the answer' -x

@@ -5,6 +5,7 @@ _arguments \
   '--server-slug[slug of this server in the webapp]:SLUG: ' \
   '--token[ingest token of this server; visible in ps, unlike the file and the variable]:TOKEN: ' \
   '--token-file[file that contains the token; read again when the webapp refuses the token]:PATH:_files' \
+  '--enrol-key-file[file with an enrolment key of ai-dashboard; gets this machine its slug and token, once, and keeps them in --spool]:PATH:_files' \
   '--hostname[host name to send as metadata]:NAME: ' \
   '--label[metadata of the form key=value; repeatable; the variable takes several, separated by commas]:LABEL: ' \
   '--timeout[seconds for one whole request, from connecting to the end of the answer]:SECONDS: ' \

@@ -1,20 +1,24 @@
 # Completion of ai-dashboard for fish. Written by `build.fsx -t Docs`.
 complete -c ai-dashboard -f
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens' -a serve -d 'receives samples, stores them and shows the page'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens' -a register-server -d 'registers a server and prints its token, or changes it'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens' -a list-servers -d 'lists the servers'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens' -a remove-server -d 'removes a server and all its samples'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens' -a backup -d 'copies the database to a new file, or into a directory, even while it is in use'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens' -a check -d 'says whether the database is intact, what is in it, and how much space is left'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens' -a restore -d 'replaces the database with a backup, and keeps the old one beside it'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens' -a users -d 'add, remove, list'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys' -a serve -d 'receives samples, stores them and shows the page'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys' -a register-server -d 'registers a server and prints its token, or changes it'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys' -a list-servers -d 'lists the servers'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys' -a remove-server -d 'removes a server and all its samples'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys' -a backup -d 'copies the database to a new file, or into a directory, even while it is in use'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys' -a check -d 'says whether the database is intact, what is in it, and how much space is left'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys' -a restore -d 'replaces the database with a backup, and keeps the old one beside it'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys' -a users -d 'add, remove, list'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and not __fish_seen_subcommand_from add remove list' -a add -d 'adds a user who may log in, or changes password and role'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and not __fish_seen_subcommand_from add remove list' -a remove -d 'removes a user and ends their sessions'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and not __fish_seen_subcommand_from add remove list' -a list -d 'lists the users'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens' -a tokens -d 'add, remove, list'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys' -a tokens -d 'add, remove, list'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and not __fish_seen_subcommand_from add remove list' -a add -d 'makes a bearer token for a script and prints it'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and not __fish_seen_subcommand_from add remove list' -a remove -d 'removes a token, which is refused from then on'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and not __fish_seen_subcommand_from add remove list' -a list -d 'lists the tokens by name'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys' -a enrol-keys -d 'add, remove, list'
+complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and not __fish_seen_subcommand_from add remove list' -a add -d 'makes a key with which machines register themselves, and prints it'
+complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and not __fish_seen_subcommand_from add remove list' -a remove -d 'removes a key; its machines keep their tokens'
+complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and not __fish_seen_subcommand_from add remove list' -a list -d 'lists the keys, and how many servers each has enrolled'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l listen -d 'where to listen, http or https; no other address is ever bound' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l database -d 'database file; created if it does not exist' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l retention-days -d 'days for which minutes are kept, counted from the newest sample' -x
@@ -62,4 +66,9 @@ complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from add' -l role -d 'viewer or admin: only look, or also change what can be changed' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from remove' -l tokens-file -d 'the file of tokens' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from list' -l tokens-file -d 'the file of tokens' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l database -d 'the databases file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l labels -d 'labels of its machines, such as room=3,team=vision' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l expires -d 'when it expires: 12h, 30d, a day such as 2027-01-31, or never' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from remove' -l database -d 'the databases file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from list' -l database -d 'the databases file' -r -F
 complete -c ai-dashboard -l help -s h -d 'print the options and exit' -f

@@ -10,6 +10,7 @@ local -a commands=(
   'restore:replaces the database with a backup, and keeps the old one beside it'
   'users:add, remove, list'
   'tokens:add, remove, list'
+  'enrol-keys:add, remove, list'
 )
 if (( CURRENT == 2 )); then
   _describe command commands
@@ -38,6 +39,20 @@ if [[ $command == tokens ]]; then
       'add:makes a bearer token for a script and prints it'
       'remove:removes a token, which is refused from then on'
       'list:lists the tokens by name'
+    )
+    _describe command commands
+    return
+  fi
+  command="$command $words[2]"
+  shift words
+  (( CURRENT-- ))
+fi
+if [[ $command == enrol-keys ]]; then
+  if (( CURRENT == 2 )); then
+    commands=(
+      'add:makes a key with which machines register themselves, and prints it'
+      'remove:removes a key; its machines keep their tokens'
+      'list:lists the keys, and how many servers each has enrolled'
     )
     _describe command commands
     return
@@ -138,5 +153,21 @@ case $command in
   ('tokens list')
       _arguments \
         '--tokens-file[the file of tokens]:PATH:_files' \
+        '--help[print the options and exit]' ;;
+  ('enrol-keys add')
+      _arguments \
+        '--database[the databases file]:PATH:_files' \
+        '--labels[labels of its machines, such as room=3,team=vision]:LABELS: ' \
+        '--expires[when it expires 12h, 30d, a day such as 2027-01-31, or never]:TIME: ' \
+        '1:NAME: ' \
+        '--help[print the options and exit]' ;;
+  ('enrol-keys remove')
+      _arguments \
+        '--database[the databases file]:PATH:_files' \
+        '1:NAME: ' \
+        '--help[print the options and exit]' ;;
+  ('enrol-keys list')
+      _arguments \
+        '--database[the databases file]:PATH:_files' \
         '--help[print the options and exit]' ;;
 esac

@@ -30,7 +30,8 @@ internal static class Program
                 restore: (database, backup, isConfirmed) =>
                     new RestoreCommand(Clock(program), program).Run(database, backup, isConfirmed),
                 users: settings => new UsersCommand(Clock(program), program).Run(settings),
-                tokens: settings => new TokensCommand(Clock(program), program).Run(settings)),
+                tokens: settings => new TokensCommand(Clock(program), program).Run(settings),
+                enrolKeys: settings => new EnrolKeysCommand(Clock(program), program).Run(settings)),
             problems => program.Refuse(problems.Select(static problem => problem.Message)));
     }
 

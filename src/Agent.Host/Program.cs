@@ -74,12 +74,19 @@ internal static class Program
 
         if (settings.Doctor)
         {
+            settings = AsEnrolled(settings, program.Complain);
+
             return trust.Match(
                 good => new Doctor(settings, good, program.Version, clock).Run(program.Output) ? ExitCode.Success : ExitCode.Failure,
                 bad => program.Refuse(bad.Select(static problem => problem.Message)));
         }
 
-        FSharpResult<TokenSource, ConfigError>? token = settings.DryRun || settings.Target.IsNone ? null : TokenSource.Open(settings.Target.Value.Token);
+        settings = AsEnrolled(settings, program.Complain);
+        FSharpResult<TokenSource, ConfigError>? token =
+            settings.DryRun ? null
+            : settings.Target is { IsSome: true, Value: var target } ? TokenSource.Open(target.Token)
+            : settings.Enrolment is { IsSome: true, Value: var enrolment } ? TokenSource.Open(enrolment.Key)
+            : null;
         FSharpResult<TokenSource, ConfigError>? scrapeToken =
             settings.ListenToken.IsNone ? null : TokenSource.Open(settings.ListenToken.Value);
         FSharpResult<HeaderSource, ConfigError>? headers =
@@ -147,6 +154,29 @@ internal static class Program
 
         try
         {
+            using var signals = new Signals();
+            using var systemd = Systemd.Open(Environment.GetEnvironmentVariable, Environment.ProcessId);
+
+            if (!settings.DryRun && settings.Enrolment is { IsSome: true, Value: var enrolment })
+            {
+                var enroller = new Enroller(enrolment, secrets.Token!, trust, settings, UserAgent(program.Version), clock, log);
+
+                if (enroller.Run(signals, systemd) is not { } enrolled)
+                {
+                    return settings.Once ? ExitCode.Failure : ExitCode.Success;
+                }
+
+                var granted = TokenSource.Open(enrolled.Target.Value.Token);
+
+                if (!granted.IsOk)
+                {
+                    return program.Fail(granted.ErrorValue.Message);
+                }
+
+                settings = enrolled;
+                secrets = secrets with { Token = granted.ResultValue };
+            }
+
             FSharpResult<MetricsEndpoint, ConfigError>? endpoint =
                 settings.Listen.IsNone ? null : MetricsEndpoint.Open(settings.Listen.Value, clock);
 
@@ -157,7 +187,7 @@ internal static class Program
                 : (from ingest in OpenOutbox(settings.Target.IsSome && !settings.DryRun, settings, "ingest", clock, log)
                    from remote in OpenOutbox(settings.RemoteWrite.IsSome, settings, "remote-write", clock, log)
                    select (ingest, remote)).Match(
-                    opened => Run(settings, secrets, trust, opened.ingest, opened.remote, listening, clock, seams, program.Version, log),
+                    opened => Run(settings, secrets, trust, opened.ingest, opened.remote, listening, clock, seams, program.Version, signals, systemd, log),
                     error => program.Refuse([error.ToString()]));
         }
         catch (Exception defect)
@@ -182,10 +212,10 @@ internal static class Program
         AgentClock clock,
         Seams seams,
         string version,
+        Signals signals,
+        Systemd systemd,
         Log log)
     {
-        using var signals = new Signals();
-        using var systemd = Systemd.Open(Environment.GetEnvironmentVariable, Environment.ProcessId);
         var identity = new Identity(version, settings.Hostname, RuntimeInformation.FrameworkDescription, Environment.ProcessId);
         var parts = new RunParts(settings, identity, clock, log, signals, systemd);
         using var agent = new AgentRun(parts, withMetrics: endpoint is not null || remoteOutbox is not null);
@@ -229,8 +259,16 @@ internal static class Program
         return settings.Once && ingest is { IsNewestDelivered: false } ? ExitCode.Failure : ExitCode.Success;
     }
 
+    private static string UserAgent(string version) => $"{Cli.ProgramName}/{version}";
+
+    /// <summary>The settings with the slug and the token of an earlier enrolment, if there was one.</summary>
+    private static Settings AsEnrolled(Settings settings, Action<string> complain) =>
+        !settings.DryRun && settings.Enrolment is { IsSome: true, Value: var enrolment }
+            ? new EnrolmentStore(enrolment, settings).Kept(complain) ?? settings
+            : settings;
+
     private static SampleClient Client(IRequestTemplate template, TlsTrust trust, Settings settings, string version, AgentClock clock) =>
-        new(template, trust, settings.Interval, settings.Timeout, $"{Cli.ProgramName}/{version}", clock);
+        new(template, trust, settings.Interval, settings.Timeout, UserAgent(version), clock);
 
     // Where the first stream of a spool is in use by another agent, so is the second: nothing is open that would have to be closed.
     private static FSharpResult<IOutbox?, SpoolError> OpenOutbox(
@@ -253,6 +291,7 @@ internal static class Program
         Uri?[] endpoints =
         [
             settings.DryRun || settings.Target.IsNone ? null : settings.Target.Value.Endpoint,
+            settings.DryRun || settings.Enrolment.IsNone ? null : settings.Enrolment.Value.Endpoint,
             settings.RemoteWrite.IsNone ? null : settings.RemoteWrite.Value.Endpoint,
         ];
 

@@ -115,7 +115,8 @@ module internal AccessSettings =
         | None when words.Length = 0 || words.Length > 64 -> refuse given "is not 1 to 64 addresses or networks with commas between"
         | None -> Ok(networks |> Array.map _.Value)
 
-    let private optional (given: string -> Given voption) flag (fallback: 'a) check : Validation<'a, ConfigError> =
+    /// The checked value of an option, or what holds without it.
+    let optional (given: string -> Given voption) flag (fallback: 'a) check : Validation<'a, ConfigError> =
         match given flag with
         | ValueSome value -> Validation.ofResult (check value)
         | ValueNone -> Ok fallback

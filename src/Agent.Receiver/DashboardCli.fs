@@ -201,6 +201,21 @@ type internal AddTokenArgument =
             | Tokens_File _ -> AccessSettings.DefaultTokensFile, "the file of tokens; created if missing"
             | Role _ -> roleRow
 
+[<RequireQualifiedAccess>]
+type internal AddEnrolKeyArgument =
+    | [<EqualsAssignmentOrSpaced>] Database of path: string option
+    | [<EqualsAssignmentOrSpaced>] Labels of labels: string option
+    | [<EqualsAssignmentOrSpaced>] Expires of time: string option
+
+    interface ICommandArgument with
+        member argument.Usage = ""
+
+        member argument.Row =
+            match argument with
+            | Database _ -> theFile
+            | Labels _ -> "", "labels of its machines, such as room=3,team=vision"
+            | Expires _ -> "30d", "when it expires: 12h, 30d, a day such as 2027-01-31, or never"
+
 /// What the command line asks for.
 [<RequireQualifiedAccess>]
 type DashboardCommand =
@@ -226,6 +241,8 @@ type DashboardCommand =
     | Users of settings: CredentialSettings
     /// Change or list the tokens of scripts.
     | Tokens of settings: CredentialSettings
+    /// Change or list the keys with which machines enrol.
+    | EnrolKeys of settings: EnrolKeySettings
 
     /// Calls the function for the case that this is.
     member command.Match
@@ -240,7 +257,8 @@ type DashboardCommand =
             check: Func<string, 'r>,
             restore: Func<string, string, bool, 'r>,
             users: Func<CredentialSettings, 'r>,
-            tokens: Func<CredentialSettings, 'r>
+            tokens: Func<CredentialSettings, 'r>,
+            enrolKeys: Func<EnrolKeySettings, 'r>
         ) : 'r =
         match command with
         | Help text -> help.Invoke text
@@ -254,6 +272,7 @@ type DashboardCommand =
         | Restore(database, file, confirmed) -> restore.Invoke(database, file, confirmed)
         | Users settings -> users.Invoke settings
         | Tokens settings -> tokens.Invoke settings
+        | EnrolKeys settings -> enrolKeys.Invoke settings
 
 /// The program's name, as users type it.
 [<Literal>]
@@ -307,6 +326,10 @@ let private tokens action given =
     AccessSettings.credentials "--tokens-file" AccessSettings.DefaultTokensFile action given
     |> Result.map DashboardCommand.Tokens
 
+let private enrolKeys (action: Result<EnrolKeyAction, ConfigError list>) given =
+    both (DashboardSettings.database given) action
+    |> Result.map (fun (database, action) -> DashboardCommand.EnrolKeys { Database = database; Action = action })
+
 let private verbs: Verb list =
     [
         verb<ServeArgument> "serve" "" "receives samples, stores them and shows the page" (fun given words ->
@@ -345,6 +368,15 @@ let private verbs: Verb list =
             tokens (AccessSettings.remove (DashboardSettings.word "NAME" words)) given)
         verb<TokensArgument> "tokens list" "" "lists the tokens by name" (fun given words ->
             tokens (noWord words |> Result.map (fun () -> CredentialAction.List)) given)
+        verb<AddEnrolKeyArgument>
+            "enrol-keys add"
+            "NAME"
+            "makes a key with which machines register themselves, and prints it"
+            (fun given words -> enrolKeys (EnrolKeySettings.add given (DashboardSettings.word "NAME" words)) given)
+        verb<PlainArgument> "enrol-keys remove" "NAME" "removes a key; its machines keep their tokens" (fun given words ->
+            enrolKeys (EnrolKeySettings.remove (DashboardSettings.word "NAME" words)) given)
+        verb<PlainArgument> "enrol-keys list" "" "lists the keys, and how many servers each has enrolled" (fun given words ->
+            enrolKeys (noWord words |> Result.map (fun () -> EnrolKeyAction.List)) given)
     ]
 
 /// The text of `--help`.

@@ -423,6 +423,11 @@ module Registering =
         else
             listen.TrimEnd('/').Replace("0.0.0.0", machine).Replace("[::]", machine)
 
+    /// The base URL for agents: that of the dashboard that serves the database, else of the one that did last. `machine` is this machine's name.
+    [<CompiledName "Address">]
+    let address (served: string) (last: string) (machine: string) : string =
+        hostOf (if served = "" then last else served) machine
+
     /// What is printed: the token, which is empty unless it is new, and how to start the agent. `listen` is where a dashboard serves the
     /// database, or where one did last; `machine` is the name of this machine.
     [<CompiledName "Told">]

@@ -245,3 +245,47 @@ type Shares<'Key when 'Key: equality and 'Key: not null>(most: int64, share: int
                 held.Remove key |> ignore
             else
                 held[key] <- own - back
+
+/// A token bucket for each key, and one for all of them together. Keys whose bucket is full again take no room. Not safe for several threads.
+[<Sealed>]
+type Buckets<'Key when 'Key: equality and 'Key: not null>(size: BucketSize, all: BucketSize, mostKeys: int) =
+    let held = Dictionary<'Key, Bucket>()
+    let mutable together = ValueNone
+
+    let drop (now: TimeSpan) =
+        for pair in Seq.toArray held do
+            if (Bucket.refilled size now pair.Value).Left >= size.Capacity then
+                held.Remove pair.Key |> ignore
+
+    /// How many keys take room.
+    member _.Count: int = held.Count
+
+    /// Takes one for a key: zero, or how long to wait, and then nothing is taken.
+    member _.Take(key: 'Key, now: TimeSpan) : TimeSpan =
+        if held.Count >= mostKeys then
+            drop now
+
+        let mutable known = Unchecked.defaultof<Bucket>
+
+        let own =
+            if held.TryGetValue(key, &known) then
+                Bucket.refilled size now known
+            else
+                Bucket.full size now
+
+        let shared =
+            match together with
+            | ValueSome bucket -> Bucket.refilled all now bucket
+            | ValueNone -> Bucket.full all now
+
+        let wait = max (Bucket.waitFor size own) (Bucket.waitFor all shared)
+
+        if wait > TimeSpan.Zero then
+            wait
+        elif held.Count >= mostKeys && not (held.ContainsKey key) then
+            // As many strangers as are remembered wait already: the next one waits as long as the slowest of them.
+            TimeSpan.FromSeconds(size.Capacity / size.Rate)
+        else
+            held[key] <- Bucket.less 1.0 own
+            together <- ValueSome(Bucket.less 1.0 shared)
+            TimeSpan.Zero

@@ -47,6 +47,7 @@ type internal AgentArgument =
     | [<EqualsAssignmentOrSpaced>] Server_Slug of slug: string option
     | [<EqualsAssignmentOrSpaced>] Token of token: string option
     | [<EqualsAssignmentOrSpaced>] Token_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] Enrol_Key_File of path: string option
     | [<EqualsAssignmentOrSpaced>] Hostname of name: string option
     | [<EqualsAssignmentOrSpaced>] Label of label: string option
     | [<EqualsAssignmentOrSpaced>] Timeout of seconds: string option
@@ -88,6 +89,11 @@ type internal AgentArgument =
         | Server_Slug _ -> row webapp "required" "slug of this server in the webapp"
         | Token _ -> row webapp "required" "ingest token of this server; visible in ps, unlike the file and the variable"
         | Token_File _ -> row webapp "" "file that contains the token; read again when the webapp refuses the token"
+        | Enrol_Key_File _ ->
+            row
+                webapp
+                ""
+                "file with an enrolment key of ai-dashboard; gets this machine its slug and token, once, and keeps them in --spool"
         | Hostname _ -> row webapp "the machine's name" "host name to send as metadata"
         | Label _ -> row webapp "" "metadata of the form key=value; repeatable; the variable takes several, separated by commas"
         | Timeout _ -> row webapp "5, at most 600" "seconds for one whole request, from connecting to the end of the answer"

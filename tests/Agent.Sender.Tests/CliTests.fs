@@ -86,14 +86,23 @@ let tests =
                 for flag, takesValue in flags do
                     let variable = "AI_DASHBOARD_" + flag.Substring(2).ToUpperInvariant().Replace('-', '_')
 
-                    // Without the flag itself; and without --token, which beats other ways to give one.
+                    // Without the flag itself; and without --token, which takes precedence over other ways to get one.
                     let without names =
                         required
                         |> List.chunkBySize 2
                         |> List.filter (fun pair -> not (List.contains pair.Head names))
                         |> List.concat
 
-                    let others = without [ flag; (if flag.StartsWith "--token" then "--token" else flag) ]
+                    let others =
+                        without
+                            [
+                                flag
+                                (if flag.StartsWith "--token" || flag = "--enrol-key-file" then
+                                     "--token"
+                                 else
+                                     flag)
+                            ]
+
                     let plain = outcome others []
 
                     // One text or another is a good value of each flag, or an error in the name of that flag.

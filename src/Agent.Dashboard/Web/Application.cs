@@ -124,6 +124,7 @@ internal static class Application
         app.UseRouting();
         app.Use(Guard.AdmitChange);
         app.Map(IngestEndpoint.Route, new IngestEndpoint(writer, ingests, quotas, clock).Handle);
+        app.Map(EnrolEndpoint.Route, new EnrolEndpoint(writer, new BodyShares(), access.Audit, clock).Handle);
         Get(app, "/api", reads.Root);
         Get(app, "/api/servers", reads.Servers);
         Get(app, "/api/metrics/latest", reads.Latest);

@@ -90,6 +90,7 @@ internal sealed class Guard(AccessControl access)
 
     private bool IsOpen(PathString path) =>
         path.StartsWithSegments("/api/ingest", StringComparison.Ordinal)
+        || path.StartsWithSegments(EnrolEndpoint.Route, StringComparison.Ordinal)
         || path == "/healthz"
         || (access.Login is not null
             && (path == "/login" || path == "/logout" || path == "/favicon.ico" || path.StartsWithSegments(OidcLogin.Start, StringComparison.Ordinal)

@@ -62,16 +62,65 @@ internal sealed record RequestBody(byte[] Buffer, int Length, int Status, string
         return isGzip && sent.Status == StatusCodes.Status200OK ? Unpacked(sent) : sent;
     }
 
+    /// <summary>Reads a body of at most so many bytes that is not a sample; it is not compressed.</summary>
+    public static async Task<RequestBody> ReadSmall(HttpContext context, BodyShares shares, int longest)
+    {
+        var request = context.Request;
+        var encoding = request.Headers.ContentEncoding.ToString().Trim();
+
+        if (encoding.Length > 0 && !encoding.Equals("identity", StringComparison.OrdinalIgnoreCase))
+        {
+            return Refused(StatusCodes.Status415UnsupportedMediaType, "Content-Encoding is not known.", $"\"{encoding}\": send none");
+        }
+
+        if (request.ContentLength > longest)
+        {
+            return IsTooLarge(longest);
+        }
+
+        var owner = AddressShares.Owner(context.Connection.RemoteIpAddress);
+
+        if (!shares.TryTake("", owner, longest))
+        {
+            return Refused(StatusCodes.Status429TooManyRequests, "Too much is on its way.", "from this address, or from all together");
+        }
+
+        var buffer = ArrayPool<byte>.Shared.Rent(longest + 1);
+
+        try
+        {
+            // A byte more, to see that it goes on.
+            var length = await request.Body.ReadAtLeastAsync(
+                buffer.AsMemory(0, longest + 1), longest + 1, throwOnEndOfStream: false, context.RequestAborted);
+
+            if (length <= longest)
+            {
+                return new RequestBody(buffer, length, StatusCodes.Status200OK, "", "");
+            }
+        }
+        catch
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+            throw;
+        }
+        finally
+        {
+            shares.Return("", owner, longest);
+        }
+
+        ArrayPool<byte>.Shared.Return(buffer);
+        return IsTooLarge(longest);
+    }
+
     /// <inheritdoc/>
     public void Dispose() => ArrayPool<byte>.Shared.Return(Buffer);
 
     private static RequestBody Refused(int status, string error, string detail) => new([], 0, status, error, detail);
 
-    private static RequestBody IsTooLarge() =>
-        Refused(
-            StatusCodes.Status413PayloadTooLarge,
-            "Body is too large.",
-            $"at most {IntakeModule.longestBody} bytes, compressed or not");
+    private static RequestBody IsTooLarge() => IsTooLarge(IntakeModule.longestBody);
+
+    private static RequestBody IsTooLarge(int longest) =>
+        Refused(StatusCodes.Status413PayloadTooLarge, "Body is too large.", $"at most {longest} bytes, compressed or not");
 
     private static async Task<RequestBody> Read(Stream body, int expected, CancellationToken stop)
     {

@@ -538,12 +538,12 @@ module Delivery =
             Error()
 
     /// The webapp's error message: `error` of a JSON object, else nothing.
-    let private errorText (body: ReadOnlyMemory<byte>) : string =
+    let internal errorText (body: ReadOnlyMemory<byte>) : string =
         match Decode.fromBytes (Decode.field "error" Decode.string) body with
         | Ok text -> text.Trim()
         | Error _ -> ""
 
-    let private withText (prefix: string) (text: string) =
+    let internal withText (prefix: string) (text: string) =
         let shown = Text.excerpt (ReadOnlySpan(Encoding.UTF8.GetBytes text))
         if shown = "" then prefix else $"{prefix}: {shown}"
 

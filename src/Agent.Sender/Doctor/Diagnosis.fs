@@ -242,9 +242,12 @@ module Diagnosis =
         | ValueSome url -> good "host" (url.AbsoluteUri.TrimEnd '/')
         | ValueNone -> absent settings "host" Cause.HostMissing ""
 
+    let private notEnrolled = "this machine has not enrolled yet; the agent does so when it starts"
+
     let private slugRow (settings: Settings) =
         match settings.Target with
         | ValueSome target -> good "server slug" target.Slug
+        | ValueNone when settings.Enrolment.IsSome -> notChecked "server slug" notEnrolled
         | ValueNone when isMissing settings "--server-slug" -> absent settings "server slug" Cause.SlugMissing ""
         | ValueNone when needsNone settings -> leftOut "server slug"
         | ValueNone -> good "server slug" "given"
@@ -258,6 +261,7 @@ module Diagnosis =
         | ValueSome(Error error) when error.Message.Contains("the token ", StringComparison.Ordinal) ->
             bad "token" Cause.TokenMalformed error.Message
         | ValueSome(Error error) -> bad "token" Cause.TokenUnreadable error.Message
+        | ValueNone when settings.Enrolment.IsSome -> notChecked "token" notEnrolled
         | ValueNone when isMissing settings "--token" -> absent settings "token" Cause.TokenMissing ""
         | ValueNone when needsNone settings -> leftOut "token"
         | ValueNone -> notChecked "token" "the token is given, host or slug are not"

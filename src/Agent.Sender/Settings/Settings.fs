@@ -83,6 +83,22 @@ type Target =
         Token: TokenOrigin
     }
 
+/// How a machine that has no token yet asks for one.
+[<NoComparison>]
+type EnrolmentTarget =
+    {
+        /// `{host}/api/enrol/`
+        Endpoint: Uri
+        /// The base URL, for messages.
+        Host: string
+        /// The slug that it asks for; empty for one made from its host name.
+        Slug: string
+        /// Where the key comes from.
+        Key: TokenOrigin
+        /// The directory that keeps the slug and the token.
+        Directory: string
+    }
+
 /// The receiver that series are sent to by remote-write.
 [<NoComparison>]
 type RemoteWriteTarget =
@@ -104,6 +120,8 @@ type Settings =
     {
         /// Where samples go; none for a dry run without a target.
         Target: Target voption
+        /// How the machine gets a target where it has none yet; none where it has one or needs none.
+        Enrolment: EnrolmentTarget voption
         /// The webapp's base URL where it is known, for a diagnosis without the rest of the target.
         BaseUrl: Uri voption
         /// Which of host, slug and token a diagnosis lacks, a sentence each; empty otherwise.
@@ -177,7 +195,7 @@ type Settings =
     /// The token goes to another machine without encryption.
     member this.IsTokenInClear: bool =
         not this.DryRun
-        && this.Target.IsSome
+        && (this.Target.IsSome || this.Enrolment.IsSome)
         && this.BaseUrl
            |> ValueOption.exists (fun url -> url.Scheme = Uri.UriSchemeHttp && not url.IsLoopback)
 
@@ -375,6 +393,9 @@ module Settings =
             Ok(Secret text)
         else
             Error(errorWithoutText given "the token contains white space, control or non-ASCII characters")
+
+    /// The slug in a text, or what is wrong with it; `origin` says where the text is from.
+    let internal slugOfText (origin: string) (text: string) : Result<string, ConfigError> = slugOf { Origin = origin; Text = text }
 
     /// The token in the text of a file, or what is wrong with it; `origin` names the file.
     [<CompiledName "TokenOf">]
@@ -630,7 +651,14 @@ module Settings =
                 && (given "--host").IsNone
                 && (given "--server-slug").IsNone
                 && (given "--token").IsNone
-                && (given "--token-file").IsNone)
+                && (given "--token-file").IsNone
+                && (given "--enrol-key-file").IsNone)
+
+        // A token makes the key superfluous.
+        let enrolKey =
+            match tokenOrigin with
+            | Ok(ValueSome(TokenOrigin.Given _ | TokenOrigin.File _)) -> ValueNone
+            | _ -> given "--enrol-key-file"
 
         let absent =
             if needsNoWebapp then
@@ -639,10 +667,11 @@ module Settings =
                 [
                     if (given "--host").IsNone then
                         missing "--host"
-                    if (given "--server-slug").IsNone then
+                    if (given "--server-slug").IsNone && enrolKey.IsNone then
                         missing "--server-slug"
                     match tokenOrigin with
-                    | Ok ValueNone -> missingToken
+                    | Ok ValueNone when enrolKey.IsNone -> missingToken
+                    | Ok ValueNone
                     | Ok(ValueSome _)
                     | Error _ -> ()
                 ]
@@ -671,6 +700,7 @@ module Settings =
             and! sysFs = optional "--sysfs" "/sys" pathOf
             and! rootFs = optional "--rootfs" "/" pathOf
 
+            and! enrolKeyFile = optional "--enrol-key-file" "" fileOf
             and! caFile = optional "--ca-file" "" fileOf
             and! clientCertificate = optional "--client-cert" "" fileOf
             and! clientKey = optional "--client-key" "" fileOf
@@ -696,6 +726,19 @@ module Settings =
                     Ok()
                 else
                     Error absent
+
+            and! () =
+                match enrolKey with
+                | ValueSome key when
+                    (given "--spool").IsNone
+                    && system "STATE_DIRECTORY" = ""
+                    && not (isSet "--dry-run")
+                    ->
+                    Error
+                        [
+                            errorWithoutText key "what the machine gets has to be kept somewhere; give --spool too"
+                        ]
+                | _ -> Ok()
 
             and! () =
                 match given "--client-key", given "--client-cert" with
@@ -790,6 +833,10 @@ module Settings =
                 else
                     max 0.0 window
 
+            match given "--enrol-key-file", enrolKey with
+            | ValueSome key, ValueNone -> warnings.Add $"{key.Origin}: not used, because there is a token already"
+            | _ -> ()
+
             match given "--gpu-job-directory" with
             | ValueSome directory when listen.IsNone && receiver.IsNone ->
                 warnings.Add
@@ -798,6 +845,7 @@ module Settings =
 
             let target =
                 match host, slug, token with
+                | ValueSome _, _, _ when enrolKey.IsSome -> ValueNone
                 | ValueSome host, ValueSome slug, ValueSome token ->
                     ValueSome
                         {
@@ -808,9 +856,28 @@ module Settings =
                         }
                 | _ -> ValueNone
 
+            // systemd may name several directories, in the order of the unit.
+            let state =
+                if spool <> "" then
+                    spool
+                else
+                    (system "STATE_DIRECTORY").Split(':')[0]
+
             return
                 {
                     Target = target
+                    Enrolment =
+                        match host, enrolKey with
+                        | ValueSome host, ValueSome key ->
+                            ValueSome
+                                {
+                                    Endpoint = Uri($"{baseOf host}/api/enrol/")
+                                    Host = baseOf host
+                                    Slug = ValueOption.defaultValue "" slug
+                                    Key = TokenOrigin.File(enrolKeyFile, key.Origin)
+                                    Directory = state
+                                }
+                        | _ -> ValueNone
                     BaseUrl = host
                     Missing = absent |> List.map string |> Array.ofList
                     Hostname = hostname
@@ -834,12 +901,7 @@ module Settings =
                     CaFile = caFile
                     ClientCertificate = clientCertificate
                     ClientKey = clientKey
-                    // systemd may name several directories, in the order of the unit.
-                    Spool =
-                        if spool <> "" then
-                            spool
-                        else
-                            (system "STATE_DIRECTORY").Split(':')[0]
+                    Spool = state
                     SpoolLimit = spoolLimit
                     RemoteWrite =
                         receiver
@@ -864,3 +926,42 @@ module Settings =
                     Warnings = warnings.ToArray()
                 }
         }
+
+    /// The most labels that enrolment gives a machine.
+    [<Literal>]
+    let MostEnrolledLabels = 64
+
+    /// The settings of a machine that has enrolled: with this slug, a token from there, and labels beside the user's own, which take precedence.
+    /// Labels that a user could not give are left out.
+    [<CompiledName "EnrolledAs">]
+    let enrolledAs (slug: string) (token: TokenOrigin) (labels: (struct (string * string))[]) (settings: Settings) : Settings =
+        match settings.Enrolment, settings.BaseUrl with
+        | ValueSome enrolment, ValueSome host ->
+            let isOwn (name: string) =
+                settings.Labels |> Array.exists (fun struct (own, _) -> own = name)
+
+            { settings with
+                Enrolment = ValueNone
+                Labels =
+                    labels
+                    |> Array.truncate MostEnrolledLabels
+                    |> Array.choose (fun struct (name, value) ->
+                        labelOf
+                            {
+                                Origin = "the receiver"
+                                Text = $"{name}={value}"
+                            }
+                            $"{name}={value}"
+                        |> Result.toOption)
+                    |> Array.filter (fun struct (name, _) -> not (isOwn name))
+                    |> Array.append settings.Labels
+                Target =
+                    ValueSome
+                        {
+                            Endpoint = endpointOf host slug
+                            Host = enrolment.Host
+                            Slug = slug
+                            Token = token
+                        }
+            }
+        | _ -> settings

@@ -1,0 +1,81 @@
+using System.Globalization;
+using Agent.Receiver;
+using Agent.Dashboard.Store;
+using Microsoft.Data.Sqlite;
+
+namespace Agent.Dashboard.Commands;
+
+/// <summary>The commands about enrolment keys. They work while a dashboard serves, and hold for it at once.</summary>
+internal sealed class EnrolKeysCommand(AgentClock clock, CommandLineProgram program)
+{
+    private const int MostKeys = 500;
+
+    /// <summary>Runs the command; the exit code.</summary>
+    public int Run(EnrolKeySettings settings) => settings.Action.Match(
+        (name, labels, expires) => With(
+            Database.OpenForWriting(settings.Database, clock), connection => Add(connection, settings.Database, name, labels, expires)),
+        name => With(Database.OpenExisting(settings.Database, clock), connection => Remove(connection, name)),
+        () => With(Database.OpenExisting(settings.Database, clock), List));
+
+    private int Add(SqliteConnection connection, string database, string name, (string, string)[] labels, Expiry expires)
+    {
+        var key = Registrations.NewToken();
+        var now = clock.GetUtcNow();
+        var added = new EnrolKey(name, Registrations.Hash(key), labels, now, expires.Of(now));
+
+        var problem = Database.Transact(connection, clock, () =>
+            EnrolKeys.All(connection).Count >= MostKeys ? $"there are {MostKeys} keys, which is the maximum; enrol-keys remove makes room"
+            : EnrolKeys.Add(connection, added) ? ""
+            : $"there is a key \"{name}\" already; enrol-keys remove {name} makes room for a new one");
+
+        if (problem.Length > 0)
+        {
+            return program.Fail(problem);
+        }
+
+        var address = Registering.Address(
+            DatabaseLock.HolderOf(database)?.Address ?? "", Setting.Read(connection, Setting.Listen), Environment.MachineName);
+
+        return program.Print(
+            $"""
+            Added {name}; {Expires(added)}.
+            ENROL_KEY={key}
+
+            The key is shown only once. On each machine, write it into a file that only the agent's user can read, and start the agent:
+
+              (umask 077; echo "$ENROL_KEY" > enrol-key)
+              ai-dashboard-agent --host {address} --enrol-key-file enrol-key --spool DIRECTORY
+
+            """);
+    }
+
+    private int Remove(SqliteConnection connection, string name) =>
+        Database.Transact(connection, clock, () => EnrolKeys.Remove(connection, name))
+            ? program.Print($"Removed {name}; the machines that enrolled with it keep their tokens.\n")
+            : program.Fail($"there is no key \"{name}\"; enrol-keys list lists them all");
+
+    private int List(SqliteConnection connection)
+    {
+        var keys = EnrolKeys.All(connection);
+
+        foreach (var (key, servers) in keys)
+        {
+            var labels = string.Join(',', key.Labels.Select(static label => $"{label.Item1}={label.Item2}"));
+            program.Output.WriteLine($"{key.Name,-24} {servers,5} enrolled   {Expires(key)}{(labels.Length > 0 ? $"   {labels}" : "")}");
+        }
+
+        if (keys.Count == 0)
+        {
+            program.Complain("there are no enrolment keys; enrol-keys add NAME makes one");
+        }
+
+        return ExitCode.Success;
+    }
+
+    private string Expires(EnrolKey key) =>
+        key.ExpiresAt.IsNone ? "never expires"
+        : $"{(key.IsValid(clock.GetUtcNow()) ? "expires" : "EXPIRED")} {key.ExpiresAt.Value.UtcDateTime.ToString("yyyy-MM-dd HH:mm", CultureInfo.InvariantCulture)} UTC";
+
+    private int With(Microsoft.FSharp.Core.FSharpResult<SqliteConnection, string> opened, Func<SqliteConnection, int> work) =>
+        CommandRun.With(opened, work, program);
+}
