@@ -28,6 +28,8 @@ let tests =
                             "/", card, phone
                         ] do
                         visit look dashboard.Url (fun page ->
+                            // Histories cannot be read while the file is away.
+                            page.Allow "503"
                             page.Go path
                             page.See sign
                             Expect.equal (wait (page.Page.Locator(banner).CountAsync())) 0 "nothing to say"

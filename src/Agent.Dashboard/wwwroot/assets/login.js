@@ -22,7 +22,7 @@ async function send(form) {
   if (answer.status === 401) {
     const hasNames = byId("name") !== null;
     return {
-      message: hasNames ? "That is not the name and its password." : "That is not the password.",
+      message: hasNames ? "Wrong name or password." : "Wrong password.",
       advice: "Ask whoever runs this dashboard.",
     };
   }
