@@ -204,7 +204,7 @@ module internal AccessSettings =
                 | ValueSome tokens when "--trust-proxy-user" :: logins |> List.forall (fun way -> (given way).IsNone) ->
                     wrong
                         tokens
-                        "without --users-file, --viewer-password-file, --oidc-authority or --trust-proxy-user everybody on this machine may look, token or not"
+                        "without --users-file, --viewer-password-file, --oidc-authority or --trust-proxy-user everybody on this machine has access, with or without a token"
                 | _ -> Ok()
 
             and! () =

@@ -99,8 +99,8 @@ module Checkup =
             if checkup.Version = checkup.OwnVersion then
                 row "format" $"{checkup.Version}"
             else
-                row "format" $"{checkup.Version}; this program brings it to {checkup.OwnVersion} when it writes"
-            row "layouts" $"{checkup.Layouts}, of which {checkup.UnusedLayouts} are used by no row"
+                row "format" $"{checkup.Version}; this program upgrades it to {checkup.OwnVersion} when it writes"
+            row "layouts" $"{checkup.Layouts}, {checkup.UnusedLayouts} of them unused"
             row "servers" $"{checkup.Servers.Length}"
             if not checkup.Servers.IsEmpty then
                 "  slug                        samples    minutes  oldest                            newest"
@@ -111,4 +111,4 @@ module Checkup =
     /// What to do when it is damaged.
     [<CompiledName "Advice">]
     let advice (path: string) : string =
-        $"put a backup in its place with: ai-dashboard restore FILE --database {path}"
+        $"restore a backup with: ai-dashboard restore FILE --database {path}"

@@ -242,13 +242,13 @@ module internal DashboardSettings =
             )
         then
             wrong (
-                "lets other machines connect, and then everybody could look: give --users-file FILE, --viewer-password-file FILE or --oidc-authority URL, "
+                "lets other machines connect, and everybody could see the dashboard: give --users-file FILE, --viewer-password-file FILE or --oidc-authority URL, "
                 + "or --trust-proxy-user HEADER behind a proxy that logs users in"
             )
         elif not listen.IsTls && not (has "--plain-http-behind-proxy") then
             wrong (
-                "lets other machines connect, and passwords and readings would travel in the clear: listen on https:// with "
-                + "--tls-certificate FILE and --tls-key FILE, or give --plain-http-behind-proxy where a proxy in front speaks TLS"
+                "lets other machines connect, and passwords and readings would not be encrypted: listen on https:// with "
+                + "--tls-certificate FILE and --tls-key FILE, or give --plain-http-behind-proxy if a proxy in front terminates TLS"
             )
         else
             Ok()

@@ -42,8 +42,8 @@ type StorageFault =
         | ReadOnly -> "the database is read-only"
         | Busy -> "another process has locked the database"
         | Damaged -> "the database is damaged"
-        | Gone -> "the database's file is not there any more"
-        | Failing -> "the disk fails"
+        | Gone -> "the database file is gone"
+        | Failing -> "the disk reports errors"
         | Hanging -> "the disk does not answer"
         | Defect -> "the dashboard has a defect"
 
@@ -51,12 +51,12 @@ type StorageFault =
     member fault.Remedy: string =
         match fault with
         | Full -> "free some space, or restart with a shorter --raw-hours or --retention-days"
-        | ReadOnly -> "let the dashboard's user write to the database and its directory"
-        | Busy -> "find the process that has the database open and does not end"
-        | Damaged -> "`ai-dashboard check` says how badly, `ai-dashboard restore FILE` puts a backup in its place"
+        | ReadOnly -> "allow the dashboard's user to write to the database and its directory"
+        | Busy -> "find the process that keeps the database locked"
+        | Damaged -> "`ai-dashboard check` shows the damage, `ai-dashboard restore FILE` restores a backup"
         | Gone -> "put the file back, or restart the dashboard"
-        | Failing -> "look into the kernel's log (dmesg)"
-        | Hanging -> "look into the kernel's log (dmesg), and whether a network file system is gone"
+        | Failing -> "see the kernel's log (dmesg)"
+        | Hanging -> "see the kernel's log (dmesg), and check network file systems"
         | Defect -> "report it with the dashboard's log"
 
 /// A stretch of time in which the database cannot be used.
@@ -216,7 +216,7 @@ module Storage =
     /// The lines for the log when one state follows the other: one for each change, none for more of the same.
     [<CompiledName "Lines">]
     let lines (now: DateTimeOffset) (before: Storage) (after: Storage) : string list =
-        change now "samples cannot be stored, and agents are told to keep them" "samples are stored again" before.Writing after.Writing
+        change now "samples cannot be stored; agents keep them" "samples are stored again" before.Writing after.Writing
         @ change now "the database cannot be read" "the database can be read again" before.Reading after.Reading
 
     /// The state of the service in one line: how many servers are live, or why nothing is stored.

@@ -84,12 +84,12 @@ let tests =
                     Expect.exists (errors line) (fun message -> message.Contains part) line
 
                 let exposed = "serve --listen http://192.0.2.1:80"
-                about exposed "everybody could look"
-                about $"{exposed} --users-file u" "would travel in the clear"
+                about exposed "everybody could see the dashboard"
+                about $"{exposed} --users-file u" "would not be encrypted"
                 about $"{exposed} --users-file u --tls-certificate c --tls-key k" "is plain http"
                 about "serve --tls-certificate c" "--tls-certificate: needs --tls-key as well"
                 about "serve --listen https://[::1] --tls-key k" "--tls-key: needs --tls-certificate as well"
-                about "serve --tokens-file t" "everybody on this machine may look"
+                about "serve --tokens-file t" "everybody on this machine has access"
                 about "serve --users-file u --trust-proxy-user X-User" "goes without"
                 about "serve --oidc-authority https://id.example" "needs --oidc-client-id as well"
                 about "serve --oidc-admins a=b" "needs --oidc-authority as well"

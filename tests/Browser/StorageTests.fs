@@ -35,7 +35,7 @@ let tests =
                             Expect.equal (wait (page.Page.Locator(banner).CountAsync())) 0 "nothing to say"
                             File.Move(dashboard.Database, away)
                             page.See $"{banner} >> text=Nothing has been stored since"
-                            page.See $"{banner} >> text=The database's file is not there any more"
+                            page.See $"{banner} >> text=The database file is gone"
                             Expect.equal (faults page) [] path
                             // A page that is opened meanwhile says it as well.
                             page.Go path

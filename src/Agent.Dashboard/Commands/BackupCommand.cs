@@ -20,7 +20,7 @@ internal sealed class BackupCommand(AgentClock clock, CommandLineProgram program
 
         if (keep > 0 && !isDirectory)
         {
-            return program.Refuse([$"--keep goes with a directory, and \"{place}\" is none"]);
+            return program.Refuse([$"--keep needs a directory, and \"{place}\" is not one"]);
         }
 
         if (Path.Exists(file))

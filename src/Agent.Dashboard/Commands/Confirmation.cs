@@ -15,7 +15,7 @@ internal sealed class Confirmation(CommandLineProgram program)
 
         if (Console.IsInputRedirected)
         {
-            return program.Refuse([$"{question} There is no terminal to answer at; give --yes"]);
+            return program.Refuse([$"{question} There is no terminal to answer on; use --yes"]);
         }
 
         program.Errors.Write($"{question} [y/N] ");

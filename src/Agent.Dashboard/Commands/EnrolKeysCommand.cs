@@ -26,7 +26,7 @@ internal sealed class EnrolKeysCommand(AgentClock clock, CommandLineProgram prog
         var problem = Database.Transact(connection, clock, () =>
             EnrolKeys.All(connection).Count >= MostKeys ? $"there are {MostKeys} keys, which is the maximum; enrol-keys remove makes room"
             : EnrolKeys.Add(connection, added) ? ""
-            : $"there is a key \"{name}\" already; enrol-keys remove {name} makes room for a new one");
+            : $"there is already a key \"{name}\"; remove it first with enrol-keys remove {name}");
 
         if (problem.Length > 0)
         {

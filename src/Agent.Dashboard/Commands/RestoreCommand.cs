@@ -45,7 +45,7 @@ internal sealed class RestoreCommand(AgentClock clock, CommandLineProgram progra
 
         if (File.Exists(database)
             && new Confirmation(program).Refusal(
-                isConfirmed, $"Put {backup} in the place of {database}, which stays beside it under another name?") is { } code)
+                isConfirmed, $"Replace {database} with {backup}? The old database is kept beside it.") is { } code)
         {
             return code;
         }
@@ -55,7 +55,7 @@ internal sealed class RestoreCommand(AgentClock clock, CommandLineProgram progra
 
         if (aside.Length > 0)
         {
-            program.Output.WriteLine($"What was there before is {aside}; delete it when nothing of it is missed.");
+            program.Output.WriteLine($"The old database is now {aside}; delete it once nothing is missing.");
         }
 
         return ExitCode.Success;

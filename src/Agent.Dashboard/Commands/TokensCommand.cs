@@ -29,9 +29,9 @@ internal sealed class TokensCommand(AgentClock clock, CommandLineProgram program
         return file
             .Change(tokens =>
                 tokens.Any(other => other.Name == name)
-                    ? Error($"there is a token called \"{name}\" already; tokens remove {name} makes room for a new one")
+                    ? Error($"there is already a token \"{name}\"; remove it first with tokens remove {name}")
                     : tokens.Length >= Credentials.MostEntries
-                        ? Error($"there are {tokens.Length} tokens, which is as many as there can be")
+                        ? Error($"there are {tokens.Length} tokens, which is the maximum")
                         : FSharpResult<AccessToken[], string>.NewOk([.. tokens, added]))
             .Select(_ =>
                 $"""
@@ -47,7 +47,7 @@ internal sealed class TokensCommand(AgentClock clock, CommandLineProgram program
         file
             .Change(tokens => tokens.Any(token => token.Name == name)
                 ? FSharpResult<AccessToken[], string>.NewOk([.. tokens.Where(token => token.Name != name)])
-                : Error($"no token is called \"{name}\" in \"{path}\"; tokens list tells which there are"))
+                : Error($"there is no token \"{name}\" in \"{path}\"; tokens list lists them all"))
             .Select(_ => $"Removed {name}.\n");
 
     private static string List(AccessToken[] tokens) =>

@@ -30,14 +30,14 @@ internal sealed class UsersCommand(AgentClock clock, CommandLineProgram program)
         users.Any(other => other.Name == user.Name)
             ? FSharpResult<User[], string>.NewOk([.. users.Select(other => other.Name == user.Name ? user : other)])
             : users.Length >= Credentials.MostEntries
-                ? FSharpResult<User[], string>.NewError($"there are {users.Length} users, which is as many as there can be")
+                ? FSharpResult<User[], string>.NewError($"there are {users.Length} users, which is the maximum")
                 : FSharpResult<User[], string>.NewOk([.. users, user]);
 
     private static FSharpResult<string, string> Remove(CredentialFile<User> file, string path, string name) =>
         file
             .Change(users => users.Any(user => user.Name == name)
                 ? FSharpResult<User[], string>.NewOk([.. users.Where(user => user.Name != name)])
-                : FSharpResult<User[], string>.NewError($"nobody is called \"{name}\" in \"{path}\"; users list tells who there is"))
+                : FSharpResult<User[], string>.NewError($"there is no user \"{name}\" in \"{path}\"; users list lists them all"))
             .Select(_ => $"Removed {name}.\n");
 
     private static string List(User[] users) =>

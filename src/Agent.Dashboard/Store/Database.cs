@@ -183,7 +183,7 @@ internal static class Database
     public static string Sentence(string path, Exception failure) =>
         failure is not (SqliteException or IOException or UnauthorizedAccessException)
             || StorageWatch.FaultOf(failure).Fault.Equals(StorageFault.Damaged)
-            ? $"--database: \"{path}\" is damaged, or no database: {failure.Message}; `{DashboardCli.ProgramName} check --database {path}` says how badly, and `{DashboardCli.ProgramName} restore FILE --database {path}` puts a backup in its place"
+            ? $"--database: \"{path}\" is damaged or not a database: {failure.Message}; `{DashboardCli.ProgramName} check --database {path}` shows the damage, and `{DashboardCli.ProgramName} restore FILE --database {path}` restores a backup"
             : $"--database: \"{path}\" cannot be used: {failure.Message}";
 
     /// <summary>Why this program does not touch a database; null where it does.</summary>

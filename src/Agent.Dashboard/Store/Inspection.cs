@@ -27,7 +27,7 @@ internal static class Inspection
         catch (SqliteException failure)
         {
             return Error(StorageWatch.FaultOf(failure).Fault.Equals(StorageFault.Damaged)
-                ? $"\"{path}\" is damaged, or no database: {failure.Message}"
+                ? $"\"{path}\" is damaged or not a database: {failure.Message}"
                 : $"\"{path}\" cannot be read: {failure.Message}");
         }
         catch (Exception failure) when (PrivateFiles.IsFault(failure))

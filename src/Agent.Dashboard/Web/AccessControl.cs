@@ -164,7 +164,7 @@ internal sealed class AccessControl : IDisposable
                 return FSharpResult<Parts, string>.NewError(
                     File.Exists(problem.StartsWith("--users", StringComparison.Ordinal) ? settings.UsersFile : settings.TokensFile)
                         ? problem
-                        : $"{problem}; `ai-dashboard {(problem.StartsWith("--users", StringComparison.Ordinal) ? "users" : "tokens")} add NAME` makes it");
+                        : $"{problem}; `ai-dashboard {(problem.StartsWith("--users", StringComparison.Ordinal) ? "users" : "tokens")} add NAME` creates it");
             }
 
             WarnOfReaders(settings.UsersFile, complain);
@@ -201,7 +201,7 @@ internal sealed class AccessControl : IDisposable
             }
             catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
             {
-                complain($"\"{path}\" cannot be read, so everybody logs in again: {unreadable.Message}");
+                complain($"\"{path}\" cannot be read, so everybody has to log in again: {unreadable.Message}");
                 return SessionFileModule.empty;
             }
         }
@@ -212,7 +212,7 @@ internal sealed class AccessControl : IDisposable
 
             if (path.Length > 0 && (File.GetUnixFileMode(path) & Others) != 0)
             {
-                complain($"--users-file: \"{path}\" can be read or changed by other users of this machine; chmod 600 keeps them out");
+                complain($"--users-file: \"{path}\" can be read or changed by other users of this machine; use chmod 600");
             }
         }
     }

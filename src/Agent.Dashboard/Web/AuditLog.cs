@@ -38,7 +38,7 @@ internal sealed class AuditLog(Action<string> write, AgentClock clock)
 
         if (left > 0)
         {
-            write($"audit: {left} more log-ins and refusals in that minute, without a line each");
+            write($"audit: {left} more logins and refusals in that minute");
         }
     }
 }

@@ -34,7 +34,7 @@ internal sealed class Guard(AccessControl access)
             return context.Refuse(
                 StatusCodes.Status403Forbidden,
                 "No proxy is expected here.",
-                "nobody has to log in, so only this machine is answered; behind a proxy give --users-file, --viewer-password-file or --trust-proxy-user");
+                "without logins only this machine is served; behind a proxy use --users-file, --viewer-password-file or --trust-proxy-user");
         }
 
         if (Who(context, peer) is not { } identity)

@@ -8,7 +8,7 @@ namespace Agent.Dashboard.Web;
 internal sealed class LoginEndpoint(Accounts accounts, Sessions sessions, AttemptLimits limits, AuditLog audit, AgentClock clock)
 {
     private const int LongestForm = 16384;
-    private const string Refused = "log-in refused";
+    private const string Refused = "login refused";
 
     /// <summary>A form that takes longer is not waited for.</summary>
     private static readonly TimeSpan FormLimit = TimeSpan.FromSeconds(10);
@@ -45,7 +45,7 @@ internal sealed class LoginEndpoint(Accounts accounts, Sessions sessions, Attemp
 
         if (await Form(context) is not { } form)
         {
-            audit.Note(Refused, "", address, "no form of a log-in");
+            audit.Note(Refused, "", address, "not a login form");
             await context.Refuse(StatusCodes.Status400BadRequest, "The form cannot be read.", "send name and password as a form");
             return;
         }
@@ -58,7 +58,7 @@ internal sealed class LoginEndpoint(Accounts accounts, Sessions sessions, Attemp
     {
         if (sessions.End(context.Request) is { } name)
         {
-            audit.Note("log-out", name, Forwarding.Key(context.Connection.RemoteIpAddress!));
+            audit.Note("logout", name, Forwarding.Key(context.Connection.RemoteIpAddress!));
         }
 
         SessionCookies.Delete(context);
@@ -98,7 +98,7 @@ internal sealed class LoginEndpoint(Accounts accounts, Sessions sessions, Attemp
 
         if (isRight is null)
         {
-            audit.Note(Refused, name, address, "too many log-ins at once");
+            audit.Note(Refused, name, address, "too many logins at once");
             context.Response.Headers.RetryAfter = "2";
             await context.Refuse(StatusCodes.Status503ServiceUnavailable, "Too many log in at once.", "try again in 2 s");
             return;
@@ -114,7 +114,7 @@ internal sealed class LoginEndpoint(Accounts accounts, Sessions sessions, Attemp
         limits.Forgive(Counted(device, address), at);
         limits.Succeed(key, address, at);
         devices.Remember(context, account!.Name);
-        audit.Note("log-in", account.Name, address);
+        audit.Note("login", account.Name, address);
         SessionCookies.Set(context, sessions.Open(account));
         await Lead(context, Redirects.Home(Next(context, form)));
     }

@@ -25,7 +25,7 @@ internal sealed class OidcLogin(
     public const string Start = "/login/oidc";
 
     private const string Scheme = "oidc";
-    private const string Refused = "log-in refused";
+    private const string Refused = "login refused";
 
     /// <summary>Where a log-in keeps when it began, for the count of attempts.</summary>
     private const string BegunKey = "begun";
@@ -122,12 +122,12 @@ internal sealed class OidcLogin(
 
         if (role.IsValueNone || name.Length == 0)
         {
-            await Deny(context.HttpContext, name, "the provider says nothing that lets in");
+            await Deny(context.HttpContext, name, "the provider sent no claim that grants access");
             return;
         }
 
         var address = Forwarding.Key(context.HttpContext.Connection.RemoteIpAddress!);
-        audit.Note("log-in", name, address, "by the provider");
+        audit.Note("login", name, address, "through the provider");
 
         if (long.TryParse(context.Properties?.Items[BegunKey], NumberStyles.None, CultureInfo.InvariantCulture, out var begun))
         {

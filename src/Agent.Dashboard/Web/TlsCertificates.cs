@@ -93,7 +93,7 @@ internal sealed class TlsCertificates
         if (end - now < Notice && now >= nextNotice)
         {
             nextNotice = now + TimeSpan.FromDays(1);
-            complain($"{Option}: the certificate {(end < now ? "ended" : "ends")} on {Day(end)}");
+            complain($"{Option}: the certificate {(end < now ? "expired" : "expires")} on {Day(end)}");
         }
     }
 
@@ -109,7 +109,7 @@ internal sealed class TlsCertificates
 
             if (certificate.NotAfter.ToUniversalTime() < now)
             {
-                return Error($"hold a certificate that ended on {Day(certificate.NotAfter.ToUniversalTime())}");
+                return Error($"contain a certificate that expired on {Day(certificate.NotAfter.ToUniversalTime())}");
             }
 
             var chain = new X509Certificate2Collection();
@@ -120,7 +120,7 @@ internal sealed class TlsCertificates
         }
         catch (Exception unusable) when (unusable is CryptographicException or ArgumentException or NotSupportedException)
         {
-            return Error($"hold no certificate with its key as PEM, the key without a password: {unusable.Message}");
+            return Error($"contain no PEM certificate with its key, or the key has a password: {unusable.Message}");
         }
 
         static FSharpResult<TlsPair, string> Error(string sentence) => FSharpResult<TlsPair, string>.NewError(sentence);

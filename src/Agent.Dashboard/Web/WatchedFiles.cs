@@ -108,7 +108,7 @@ internal sealed class WatchedFiles<T>(
 
         isTold = true;
         var reason = contents is null ? problem : $"{Names} {parse(contents).Match(static _ => "can be used after all", static error => error)}";
-        complain($"{option}: {reason}; what was read before stays in force");
+        complain($"{option}: {reason}; the previous contents stay in use");
     }
 
     private byte[][]? Read(out string problem)

@@ -50,7 +50,7 @@ let private userTests =
             Expect.equal code 0 "removed"
             let code, _, errors = run [ "users"; "remove"; "ada"; "--users-file"; file ]
             Expect.equal code 1 "nobody"
-            Expect.stringContains (List.head errors) "nobody is called \"ada\"" "says so"
+            Expect.stringContains (List.head errors) "there is no user \"ada\"" "says so"
 
         testCase "a password that is short, missing or endless, and a file that is garbled, are refused"
         <| fun () ->
@@ -151,7 +151,7 @@ let private sessionTests =
                 for session in others :: sessions do
                     Expect.equal (status (get http (address + "/api/servers/") [ session ])) 200 "after a restart"
 
-                Expect.equal (status (logout http address sessions.Head)) 303 "log-out"
+                Expect.equal (status (logout http address sessions.Head)) 303 "logout"
                 Expect.equal (status (get http (address + "/api/servers/") [ others ])) 200 "bob's goes on"
                 second.Signal SigTerm
                 second.WaitForEnd patience |> ignore
@@ -264,7 +264,7 @@ let private guessTests =
                 Expect.equal (count 303) 0 "none is right"
                 Expect.isGreaterThan (count 429) 900 "the others are refused"
 
-                let lines = dashboard.AllErrors |> List.filter _.Contains("log-in refused")
+                let lines = dashboard.AllErrors |> List.filter _.Contains("login refused")
 
                 Expect.isLessThanOrEqual lines.Length 60 "the log is bounded")
 
@@ -342,12 +342,12 @@ let private guessTests =
         <| fun () ->
             withUsers [] (fun _ dashboard http address ->
                 login http address "ada" "a wrong one" |> ignore
-                login http address "eve\nai-dashboard: log-in: \"ada\"" "a wrong one" |> ignore
-                dashboard.WaitForError "log-in refused: \"ada\" from 127.0.0.1: wrong password"
+                login http address "eve\nai-dashboard: login: \"ada\"" "a wrong one" |> ignore
+                dashboard.WaitForError "login refused: \"ada\" from 127.0.0.1: wrong password"
                 dashboard.WaitForError "no such user"
                 let lines = dashboard.AllErrors
-                Expect.equal (lines |> List.filter _.Contains("log-in refused") |> List.length) 2 $"one each: %A{lines}"
-                Expect.isFalse (lines |> List.exists _.StartsWith("ai-dashboard: log-in: \"ada\"")) "no forged line")
+                Expect.equal (lines |> List.filter _.Contains("login refused") |> List.length) 2 $"one each: %A{lines}"
+                Expect.isFalse (lines |> List.exists _.StartsWith("ai-dashboard: login: \"ada\"")) "no forged line")
 
         testCase "an unknown name takes as long as a known one, and gets the same answer"
         <| fun () ->

@@ -263,10 +263,10 @@ let tests =
                         let session = sessionIn answer
                         let said = (get http (address + "/api/") [ session ]).Content.ReadAsStringAsync().Result
                         Expect.stringContains said $"\"user\":\"ada_lovelace\",\"role\":\"{role}\"" role
-                        Expect.equal (status (logout http address session)) 303 "log-out"
+                        Expect.equal (status (logout http address session)) 303 "logout"
                         Expect.equal (status (get http (address + "/api/") [ session ])) 401 "ended"
 
-                    dashboard.WaitForError "log-in: \"ada_lovelace\" from 127.0.0.1")
+                    dashboard.WaitForError "login: \"ada_lovelace\" from 127.0.0.1")
 
             testCase "who lacks the claim of a viewer, a forged token, a code that was used and an answer to nobody's question are refused"
             <| fun () ->
@@ -293,7 +293,7 @@ let tests =
                     Expect.stringContains (answer.Content.ReadAsStringAsync().Result) "content=\"0;url=/\"" "which leads home"
                     refused (get http back [ cookie ]) "used twice"
                     refused (get http back []) "without the question's cookies"
-                    dashboard.WaitForError "log-in refused")
+                    dashboard.WaitForError "login refused")
 
             testCase "a provider's sessions survive a restart and end when another one is named"
             <| fun () ->

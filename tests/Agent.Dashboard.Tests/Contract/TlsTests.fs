@@ -155,15 +155,15 @@ let tests =
                     let other, otherKey, third = pair "third" 90.0
                     // The key belongs to another certificate.
                     File.WriteAllText(place.File "certificate.pem", other)
-                    dashboard.WaitForError "what was read before stays in force"
+                    dashboard.WaitForError "the previous contents stay in use"
                     Expect.equal (shown ()) second "the old one stays"
                     Threading.Thread.Sleep 5000
-                    Expect.equal (dashboard.AllErrors |> List.filter _.Contains("stays in force") |> List.length) 1 "told once"
+                    Expect.equal (dashboard.AllErrors |> List.filter _.Contains("stay in use") |> List.length) 1 "once"
                     File.WriteAllText(place.File "key.pem", otherKey)
                     eventually patience "the third is shown" (fun () -> shown () = third)
                     let old, oldKey, _ = pair "ended" -1.0
                     write place old oldKey
-                    dashboard.WaitForError "ended on"
+                    dashboard.WaitForError "expired on"
                     Expect.equal (shown ()) third "one that has ended is not taken")
 
             testCase "the chain is sent with the certificate"

@@ -34,7 +34,7 @@ let private filled (place: TemporaryDirectory) (start: DateTimeOffset) (count: i
 let private damage (database: string) : unit =
     use file = new FileStream(database, FileMode.Open, FileAccess.ReadWrite)
 
-    for page in 12L .. file.Length / 4096L - 1L do
+    for page in 24L .. file.Length / 4096L - 1L do
         file.Position <- page * 4096L
         file.Write(Array.create 4096 0xA5uy, 0, 4096)
 
@@ -60,7 +60,7 @@ let tests =
                         database
                         "integrity  ok"
                         "in use     by no dashboard"
-                        "layouts    1, of which 0 are used by no row"
+                        "layouts    1, 0 of them unused"
                         "servers    1"
                         $"{instant start}"
                         $"{instant (start.AddSeconds 2.0)}"
@@ -149,7 +149,7 @@ let tests =
                 ends 0 [ "backup"; backup; "--database"; database ] |> ignore
                 let before = File.ReadAllBytes database
                 let _, errors = ends 2 [ "restore"; backup; "--database"; database ]
-                Expect.stringContains errors "give --yes" errors
+                Expect.stringContains errors "use --yes" errors
 
                 let bad = place.File "bad.db"
                 File.Copy(backup, bad)
@@ -197,7 +197,7 @@ let tests =
                 Expect.contains left "mine.db" "another file"
                 Expect.contains left "ai-dashboard-20200105T000000Z.db" "the newest of the old ones"
                 let _, errors = ends 2 [ "backup"; place.File "b.db"; "--keep"; "3"; "--database"; database ]
-                Expect.stringContains errors "--keep goes with a directory" errors
+                Expect.stringContains errors "--keep needs a directory" errors
 
             testCase "remove-server asks, or wants --yes"
             <| fun () ->

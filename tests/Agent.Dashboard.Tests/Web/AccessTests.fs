@@ -134,7 +134,7 @@ let tests =
 
                     use bye = new HttpRequestMessage(HttpMethod.Post, address + "/logout")
                     bye.Headers.TryAddWithoutValidation("Cookie", snd session.Head) |> ignore
-                    Expect.equal (status (http.SendAsync(bye).Result)) 303 "log-out"
+                    Expect.equal (status (http.SendAsync(bye).Result)) 303 "logout"
                     Expect.equal (status (get http (address + "/api/servers/") session)) 401 "after that")
 
             testCase "wrong passwords are refused, and after five of them even the right one for a while"

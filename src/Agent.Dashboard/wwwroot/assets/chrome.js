@@ -82,7 +82,7 @@ export function storage(said) {
   const since = instant(Date.parse(said.since));
   const isLost = !said.stores && said.fault !== "damaged";
   notice("storage", {
-    message: isLost ? `Nothing has been stored since ${since}.` : `The database is not whole; found at ${since}.`,
+    message: isLost ? `Nothing has been stored since ${since}.` : `The database is damaged; found at ${since}.`,
     advice: `${sentence(said.reason)} ${sentence(said.remedy)}${isLost ? " Agents keep their samples and send them again." : ""}`,
   });
 }
