@@ -59,14 +59,18 @@ type private Fate =
 
 let private fates = [ Fate.Stays; Fate.Stays; Fate.Comes; Fate.Goes; Fate.Garbled; Fate.Resets ]
 
-/// By the rule of docs/sources.md: nothing falls but iowait, and that by no more than idle grew, give or take a tick.
+/// By the rule of docs/sources.md: nothing falls but idle and iowait, by two ticks at most; iowait also by as much as idle grew, give or
+/// take a tick.
 let private isContinued (before: Stat.CpuTimes) (after: Stat.CpuTimes) : bool =
     let columns (t: Stat.CpuTimes) =
-        [ t.User; t.Nice; t.System; t.Idle; t.Irq; t.Softirq; t.Steal ]
+        [ t.User; t.Nice; t.System; t.Irq; t.Softirq; t.Steal ]
+
+    let fall (column: Stat.CpuTimes -> uint64<tick>) =
+        bigint (uint64 (column before)) - bigint (uint64 (column after))
 
     List.forall2 (<=) (columns before) (columns after)
-    && bigint (uint64 before.Iowait) - bigint (uint64 after.Iowait)
-       <= bigint (uint64 (after.Idle - before.Idle)) + 1I
+    && fall _.Idle <= 2I
+    && (fall _.Iowait <= 2I || fall _.Iowait <= 1I - fall _.Idle)
 
 let private known (values: 'a voption[]) =
     values |> Array.choose ValueOption.toOption

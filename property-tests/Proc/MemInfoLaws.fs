@@ -62,6 +62,7 @@ let private texts: Gen<Rendered<MemInfo.MemoryInfo>> =
                         Total = ValueSome(kibibytes total)
                         Free = ValueSome(kibibytes free)
                         Available = available |> ValueOption.map kibibytes
+                        HasAvailable = available.IsSome
                         Buffers = buffers |> ValueOption.map kibibytes
                         Cached = cached |> ValueOption.map kibibytes
                         SwapTotal = swapTotal |> ValueOption.map kibibytes

@@ -95,21 +95,30 @@ let private usageOf (growth: Growth) : Usage =
 [<CompiledName "Between">]
 let between (before: Stat.CpuTimes) (after: Stat.CpuTimes) : Usage = usageOf (growth before after)
 
+/// So far the counters of idle time may fall without having been reset.
+[<Literal>]
+let private Jitter = 2UL<tick>
+
+let private isNoFall (before: uint64<tick>) (after: uint64<tick>) : bool =
+    after >= before || before - after <= Jitter
+
 /// True when the second reading continues the first. A counter that fell was reset, as idle and iowait are when a CPU
 /// comes back on-line and the others when a virtual machine moves, and what passed in between is not known. Iowait
-/// alone may fall: the kernel moves what it took for waiting over to idle, which then grows by as much; a tick may
-/// be lost to rounding.
+/// may fall: the kernel moves what it took for waiting over to idle, which then grows by as much; a tick may
+/// be lost to rounding. Idle may fall by two ticks, which count as no change: the kernel adds the time since a CPU fell asleep to what it
+/// accounted before, and reads of the two are not one (node_exporter tolerates such falls as well).
 [<CompiledName "IsContinued">]
 let isContinued (before: Stat.CpuTimes) (after: Stat.CpuTimes) : bool =
     after.User >= before.User
     && after.Nice >= before.Nice
     && after.System >= before.System
-    && after.Idle >= before.Idle
+    && isNoFall before.Idle after.Idle
     && after.Irq >= before.Irq
     && after.Softirq >= before.Softirq
     && after.Steal >= before.Steal
-    && (after.Iowait >= before.Iowait
-        || before.Iowait - after.Iowait - 1UL<tick> <= after.Idle - before.Idle)
+    && (isNoFall before.Iowait after.Iowait
+        || (after.Idle >= before.Idle
+            && before.Iowait - after.Iowait - 1UL<tick> <= after.Idle - before.Idle))
 
 /// The times of a CPU in a reading. CPUs keep their places unless one came or went, so the place is tried before the
 /// search.

@@ -18,6 +18,11 @@ type ParseError =
         Expected: string
     }
 
+    /// True for a fault in the line of this device or interface, whose name such faults have behind the field: `reads completed of sda`.
+    member error.IsOf(source: string, device: string) : bool =
+        error.Source = source
+        && error.Field.EndsWith(" of " + device, StringComparison.Ordinal)
+
     /// `/proc/stat line 3, field user: expected a number of clock ticks, found "x1"`.
     override error.ToString() =
         let place =

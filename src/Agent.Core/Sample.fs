@@ -170,6 +170,10 @@ module Sample =
     [<Literal>]
     let LongestLabel = 64
 
+    /// A sample carries so many disks, GPUs, fans and interfaces of each kind at most: receivers read no more (`ai-dashboard`).
+    [<Literal>]
+    let MostEntries = 256
+
     /// The first characters, blanks around them removed.
     let private cut (length: int) (text: string) : string =
         let trimmed = text.Trim()
@@ -188,12 +192,15 @@ module Sample =
     [<CompiledName "UniqueLabels">]
     let uniqueLabels (labels: string[]) : string[] =
         let taken = HashSet<string>(StringComparer.Ordinal)
+        // The number to try next for each label that repeats: those below it are taken for good.
+        let numbers = Dictionary<string, int>(StringComparer.Ordinal)
 
         let rec free (label: string) number =
             let suffix = $" {number}"
             let candidate = (cut (LongestLabel - suffix.Length) label + suffix).Trim()
 
             if taken.Add candidate then
+                numbers[label] <- number + 1
                 candidate
             else
                 free label (number + 1)
@@ -201,7 +208,13 @@ module Sample =
         labels
         |> Array.map (fun text ->
             let label = toLabel text
-            if taken.Add label then label else free label 2)
+
+            if taken.Add label then
+                label
+            else
+                match numbers.TryGetValue label with
+                | true, number -> free label number
+                | _ -> free label 2)
 
     let private largest = uint64 Int64.MaxValue
 
@@ -353,10 +366,41 @@ module Sample =
         else
             Array.distinctBy key values
 
+    let private bounded (entries: 'a[]) : 'a[] =
+        if entries.Length <= MostEntries then
+            entries
+        else
+            Array.sub entries 0 MostEntries
+
+    /// Of too many interfaces those that count in the totals stay before any others, each in its place.
+    let private boundedInterfaces (counted: NetDev.InterfaceCounters[]) (tracked: NetDev.InterfaceCounters[]) : NetDev.InterfaceCounters[] =
+        if tracked.Length <= MostEntries then
+            tracked
+        else
+            let first = HashSet<string>(StringComparer.Ordinal)
+
+            for i in counted do
+                first.Add i.Name |> ignore
+
+            let isFirst (i: NetDev.InterfaceCounters) = first.Contains i.Name
+
+            let kept =
+                Array.append (Array.filter isFirst tracked) (Array.filter (isFirst >> not) tracked)
+                |> bounded
+
+            first.Clear()
+
+            for i in kept do
+                first.Add i.Name |> ignore
+
+            tracked |> Array.filter isFirst
+
     let private uniqueFans (fans: Hwmon.Fan[]) : Hwmon.Fan[] =
         if fans.Length = 0 then
             fans
         else
+            let fans = bounded fans
+
             (uniqueLabels (fans |> Array.map (fun fan -> fan.Label)), fans)
             ||> Array.map2 (fun label fan -> { fan with Label = label })
 
@@ -481,17 +525,19 @@ module Sample =
             TcpSent = tcp |> ValueOption.bind (fun tcp -> cappedOrNone tcp.Sent)
             TcpRetransmitted = tcp |> ValueOption.bind (fun tcp -> cappedOrNone tcp.Retransmitted)
             ProcessCount = toVoption current.Processes
-            Disks = disks |> Array.map cappedDisk |> distinctBy (fun disk -> disk.Device)
+            Disks = disks |> Array.map cappedDisk |> distinctBy (fun disk -> disk.Device) |> bounded
             Gpus =
                 current.Slow.Gpus
                 |> Array.map (withHostMemory memoryUse >> cappedGpu)
                 |> distinctBy (fun gpu -> gpu.Index)
+                |> bounded
             Fans = uniqueFans current.Slow.Fans
             Pressure = pressureOf current
             Interfaces =
                 match interfaces with
                 | ValueSome tracked ->
                     tracked
+                    |> boundedInterfaces (ValueOption.defaultValue [||] counted)
                     |> Array.map (fun i ->
                         let what = NetClass.ofName known i.Name
 
@@ -510,3 +556,34 @@ module Sample =
                     })
             Jobs = current.Slow.Jobs
         }
+
+    /// Of which kinds there are more than a sample carries, as a sentence for each; none on nearly every machine.
+    [<CompiledName "Surplus">]
+    let surplus (options: SampleOptions) (snapshot: Snapshot) : string[] =
+        let told what count =
+            if count > MostEntries then
+                [|
+                    $"{what}: this machine has {count}, and samples carry the first {MostEntries} of them"
+                |]
+            else
+                [||]
+
+        // To choose among the devices costs more than to count them.
+        let disks =
+            match snapshot.Disks with
+            | Ok disks when disks.Length > MostEntries ->
+                (Devices.selectDisks snapshot.Slow.Devices.Blocks options.Disks disks).Tracked.Length
+            | _ -> 0
+
+        let interfaces =
+            match snapshot.Network with
+            | Ok all when all.Length > MostEntries -> (Devices.selectInterfaces options.Interfaces all).Tracked.Length
+            | _ -> 0
+
+        Array.concat
+            [|
+                told "disks" disks
+                told "network interfaces" interfaces
+                told "GPUs" snapshot.Slow.Gpus.Length
+                told "fans" snapshot.Slow.Fans.Length
+            |]

@@ -26,6 +26,9 @@ internal sealed record RunParts(Settings Settings, Identity Identity, AgentClock
 /// <summary>One run of the agent: puts the parts together and samples on the calling thread.</summary>
 internal sealed class AgentRun : IDisposable
 {
+    /// <summary>What is in flight may take so long when the agent ends without the thread that samples.</summary>
+    private static readonly TimeSpan LastRequest = TimeSpan.FromSeconds(0.4);
+
     private readonly RunParts parts;
     private readonly ProcFiles files;
     private readonly SlowSources slow;
@@ -34,6 +37,7 @@ internal sealed class AgentRun : IDisposable
     private readonly SampleEncoder encoder;
     private readonly ServiceState service;
     private readonly SamplingWatch watch;
+    private readonly ReadingWatch reading;
     private readonly GpuWatch gpus;
     private readonly MetricsSource? metrics;
     private readonly List<Lane> lanes = [];
@@ -47,11 +51,12 @@ internal sealed class AgentRun : IDisposable
         var record = withMetrics ? new ReadingRecord() : null;
         slow = new SlowSources(settings, clock, withMetrics, tell: log.Info, onDefect: OnDefect);
         gpus = new GpuWatch(slow, settings.DryRun, log);
-        files = new ProcFiles(settings.ProcFs, settings.SysFs, clock, SlowReadings, record);
+        reading = new ReadingWatch(clock, log, parts.Signals.Orderly, EndAtOnce);
+        files = new ProcFiles(settings.ProcFs, settings.SysFs, clock, SlowReadings, record, reading);
         sampler = new Sampler(files, settings, clock);
         encoder = new SampleEncoder(slow.Facts, settings, identity);
         service = new ServiceState(systemd, settings.Interval, () => lanes.Sum(static lane => lane.Waiting), clock);
-        var sources = new SourceWatch(settings, slow.Faults, log);
+        var sources = new SourceWatch(settings, slow.Faults, clock, log);
         metrics = record is null
             ? null
             : new MetricsSource(
@@ -156,14 +161,21 @@ internal sealed class AgentRun : IDisposable
     }
 
     /// <summary>The disks that are tracked, for the line at start.</summary>
-    public string[] TrackedDisks() => files.ReadDisks().Match(
-        all => Devices.SelectDisks(new DeviceFiles(parts.Settings.SysFs).ReadBlocks(), parts.Settings.Disks, all)
-            .Tracked.Select(static disk => disk.Device).ToArray(),
-        static _ => []);
+    public string[] TrackedDisks()
+    {
+        var found = files.ReadDisks();
+        reading.Reading = Path.Join(parts.Settings.SysFs, "block");
+        var blocks = new DeviceFiles(parts.Settings.SysFs).ReadBlocks();
+        reading.Reading = null;
+        return found.Match(
+            all => Devices.SelectDisks(blocks, parts.Settings.Disks, all).Tracked.Select(static disk => disk.Device).ToArray(),
+            static _ => []);
+    }
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        reading.Dispose();
         files.Dispose();
         lanes.ForEach(static lane => lane.Dispose());
     }
@@ -180,6 +192,17 @@ internal sealed class AgentRun : IDisposable
     {
         sampling.Stop();
         slow.Stop();
+    }
+
+    /// <summary>The end of <see cref="Run"/> in the place of a thread that hangs in a read, and of the process.</summary>
+    private void EndAtOnce()
+    {
+        StopSampling();
+        service.Stopping();
+        lanes.ForEach(static lane => lane.Stop(LastRequest));
+        lanes.ForEach(static lane => lane.SayWhatIsLeft());
+        parts.Log.Finish();
+        Environment.Exit(parts.Settings.Once ? ExitCode.Failure : ExitCode.Success);
     }
 
     /// <summary>What the thread of a source threw: that source is lost or read again later, and all else goes on.</summary>

@@ -4,6 +4,10 @@ using Microsoft.Win32.SafeHandles;
 
 namespace Agent.Shell;
 
+/// <summary>A file is there that is not taken for what it is.</summary>
+/// <param name="message">Which, and why.</param>
+internal sealed class RefusedFileException(string message) : IOException(message);
+
 /// <summary>Files and directories that only their owner may read.</summary>
 internal static partial class PrivateFiles
 {
@@ -11,10 +15,13 @@ internal static partial class PrivateFiles
 
     private const string Foreign = "belongs to another user, who could read it or choose what is sent; remove it or run as that user";
 
+    private const string HardLinked = "has other names (hard links), by which somebody else could read or change it; remove them";
+
     // open(2).
     private const int Create = 0x40;
     private const int Exclusive = 0x80;
     private const int AtEnd = 0x400;
+    private const int NonBlocking = 0x800;
     private const int CloseOnExec = 0x80000;
     private const int NoFollow = 0x20000;
     private const int NoFollowArm = 0x8000;
@@ -22,6 +29,7 @@ internal static partial class PrivateFiles
     // errno(3).
     private const int NotThere = 2;
     private const int Interrupted = 4;
+    private const int NoReader = 6;
     private const int NoPermission = 13;
     private const int NotAllowed = 1;
     private const int TooManyLinks = 40;
@@ -57,7 +65,9 @@ internal static partial class PrivateFiles
     /// <exception cref="UnauthorizedAccessException">The permission is missing.</exception>
     public static FileStream Open(string path, FileMode mode, FileAccess access)
     {
+        // A pipe in the place of the file must not be waited for.
         var flags = CloseOnExec
+            | NonBlocking
             | (RuntimeInformation.ProcessArchitecture is Architecture.Arm64 or Architecture.Arm ? NoFollowArm : NoFollow)
             | access switch { FileAccess.Read => 0, FileAccess.Write => 1, _ => 2 }
             | mode switch
@@ -86,7 +96,7 @@ internal static partial class PrivateFiles
         if (Refusal(FileStatus.Of(handle)) is { Length: > 0 } reason)
         {
             handle.Dispose();
-            throw new IOException($"\"{path}\" {reason}");
+            throw new RefusedFileException($"\"{path}\" {reason}");
         }
 
         return new FileStream(handle, access, bufferSize: 0);
@@ -101,7 +111,7 @@ internal static partial class PrivateFiles
                 : status.Owner != FileStatus.CurrentUser ? Foreign
                 : "") is { Length: > 0 } reason)
         {
-            throw new IOException($"\"{path}\" {reason}");
+            throw new RefusedFileException($"\"{path}\" {reason}");
         }
     }
 
@@ -167,6 +177,7 @@ internal static partial class PrivateFiles
         status is not { } known ? ""
         : !known.IsRegular ? "is not a regular file"
         : known.Owner != FileStatus.CurrentUser ? Foreign
+        : known.Links > 1 ? HardLinked
         : "";
 
     private static Exception Failure(string path, int error)
@@ -177,7 +188,9 @@ internal static partial class PrivateFiles
         {
             NotThere => new FileNotFoundException($"Could not find file '{path}'.", path),
             NoPermission or NotAllowed => new UnauthorizedAccessException($"Access to the path '{path}' is denied."),
-            TooManyLinks => new IOException($"\"{path}\" is a link, which the spool does not follow"),
+            // Of a pipe that nobody reads from.
+            NoReader => new RefusedFileException($"\"{path}\" is not a regular file"),
+            TooManyLinks => new RefusedFileException($"\"{path}\" is a link, which the spool does not follow"),
             _ => new IOException($"{reason} : '{path}'", error),
         };
     }

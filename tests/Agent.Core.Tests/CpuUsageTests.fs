@@ -187,6 +187,27 @@ let tests =
                 let after = linesOf "cpu  110 0 0 990 0 0 0 3\ncpu0 110 0 0 990 0 0 0 3\nctxt 1\n"
                 Expect.isTrue (CpuUsage.since before after).IsNone "unknown"
 
+            testCase "idle and iowait may fall by two ticks, which count as none; three are a reset"
+            <| fun () ->
+                let times idle iowait user =
+                    { idleFor idle with
+                        Iowait = iowait
+                        User = user
+                    }
+
+                let before = times 100UL<tick> 50UL<tick> 10UL<tick>
+                Expect.isTrue (CpuUsage.isContinued before (times 98UL<tick> 50UL<tick> 10UL<tick>)) "idle, two"
+                Expect.isFalse (CpuUsage.isContinued before (times 97UL<tick> 50UL<tick> 10UL<tick>)) "idle, three"
+                Expect.isTrue (CpuUsage.isContinued before (times 100UL<tick> 48UL<tick> 10UL<tick>)) "iowait, two"
+                Expect.isFalse (CpuUsage.isContinued before (times 98UL<tick> 47UL<tick> 10UL<tick>)) "iowait, three while idle falls"
+                Expect.isFalse (CpuUsage.isContinued before (times 200UL<tick> 50UL<tick> 9UL<tick>)) "user never"
+
+                // cpu0 did 100 ticks of work while its idle time fell by one; cpu1 slept.
+                let lines = linesOf "cpu  2000 0 200 17800\ncpu0 1000 0 100 8900\ncpu1 1000 0 100 8900\nctxt 1\n"
+                let later = linesOf "cpu  2100 0 200 17899\ncpu0 1100 0 100 8899\ncpu1 1000 0 100 9000\nctxt 1\n"
+                Expect.equal (CpuUsage.cores (ValueSome lines) later) [| ValueSome 100.0<percent>; ValueSome 0.0<percent> |] "cores"
+                Expect.floatClose Accuracy.high (float (CpuUsage.since lines later).Value.Busy) (100.0 / 199.0 * 100.0) "100 of 199"
+
             testCase "iowait may fall by as much as idle grew and one tick"
             <| fun () ->
                 let before =

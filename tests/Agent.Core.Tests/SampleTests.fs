@@ -610,6 +610,70 @@ let private devices =
                     |]
                     "port"
 
+            testCase "a sample carries 256 of each kind at most, and of interfaces those that count"
+            <| fun () ->
+                let many =
+                    { nothing with
+                        Disks = Ok(Array.init 300 (fun i -> disk $"nvme{i + 100}n1"))
+                        Network =
+                            Ok(Array.append (Array.init 300 (fun i -> link $"a{i + 100}" 1UL<B> 1UL<B>)) [| link "zz" 5UL<B> 6UL<B> |])
+                        Snapshot.Slow.Fans = Array.create 16000 ({ Label = "FAN1"; Speed = 5400<rpm> }: Hwmon.Fan)
+                        Snapshot.Slow.Gpus = Array.init 300 (fun i -> gpu i "")
+                    }
+
+                let sample = Sample.build { options with Interfaces = [||] } ValueNone many
+
+                Expect.equal
+                    (sample.Disks.Length, sample.Fans.Length, sample.Gpus.Length, sample.Interfaces.Length)
+                    (256, 256, 256, 256)
+                    "each"
+
+                Expect.equal (sample.Fans[255].Label, sample.Disks[0].Device) ("FAN1 256", "nvme100n1") "the first"
+
+                Expect.equal
+                    (Sample.surplus options many)
+                    [|
+                        "disks: this machine has 300, and samples carry the first 256 of them"
+                        "network interfaces: this machine has 301, and samples carry the first 256 of them"
+                        "GPUs: this machine has 300, and samples carry the first 256 of them"
+                        "fans: this machine has 16000, and samples carry the first 256 of them"
+                    |]
+                    "told"
+
+                let known = Collections.Generic.Dictionary<string, NetClass.Interface>()
+
+                for i in 100..399 do
+                    known[$"a{i}"] <-
+                        {
+                            Kind = "veth"
+                            Master = ""
+                            Layer = NetClass.Layer.Never
+                        }
+
+                let withKinds =
+                    { many with
+                        Snapshot.Slow.Devices.Interfaces = known
+                    }
+
+                let kept = (Sample.build options ValueNone withKinds).Interfaces
+
+                Expect.equal
+                    (kept.Length, kept[255].Counters.Name, kept[254].Counters.Name)
+                    (256, "zz", "a354")
+                    "the one that counts, in its place"
+
+                Expect.equal
+                    (Sample.surplus
+                        options
+                        { many with
+                            Snapshot.Slow.Fans = [||]
+                            Disks = Ok [||]
+                            Network = Ok [||]
+                            Snapshot.Slow.Gpus = [||]
+                        })
+                    [||]
+                    "none"
+
             testCase "sources that failed leave no devices and unknown totals"
             <| fun () ->
                 let sample = build ValueNone nothing
@@ -633,6 +697,12 @@ let private labels =
             <| fun () ->
                 Expect.equal (Sample.uniqueLabels [| "FAN 2"; "FAN"; "FAN" |]) [| "FAN 2"; "FAN"; "FAN 3" |] "taken before"
                 Expect.equal (Sample.uniqueLabels [| "FAN"; "FAN"; "FAN 2" |]) [| "FAN"; "FAN 2"; "FAN 2 2" |] "taken after"
+
+            testCase "many equal labels are numbered in no more steps than there are labels"
+            <| fun () ->
+                let unique = Sample.uniqueLabels (Array.create 200_000 "FAN1")
+                Expect.equal unique[199_999] "FAN1 200000" "the last"
+                Expect.equal (Array.distinct unique).Length 200_000 "all of them"
 
             testCase "case tells labels apart"
             <| fun () -> Expect.equal (Sample.uniqueLabels [| "Fan"; "FAN" |]) [| "Fan"; "FAN" |] "labels"

@@ -299,7 +299,7 @@ int nvmlDeviceGetCount_v2(unsigned *count)
     enter("nvmlDeviceGetCount_v2", -1);
     code = is_ready() ? SUCCESS : UNINITIALIZED;
     if (code == SUCCESS)
-        *count = (unsigned)machine.gpu_count;
+        *count = (unsigned)machine_number(&machine.all, "nvml_count", machine.gpu_count);
     return leave(code);
 }
 
@@ -394,6 +394,10 @@ int nvmlDeviceGetMemoryInfo_v2(device_t device, memory_v2_t *memory)
         code = memory->version == 0x02000028 ? (int)machine_number(&machine.all, "nvml_memory_v2", 0) : 25;
     if (code == SUCCESS)
         code = memory_of(device, memory);
+    if (code == SUCCESS) {
+        memory->total = machine_number(&machine.all, "nvml_memory_v2_total", memory->total);
+        memory->used = machine_number(&machine.all, "nvml_memory_v2_used", memory->used);
+    }
     return leave(code);
 }
 

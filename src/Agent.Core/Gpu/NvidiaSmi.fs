@@ -247,7 +247,17 @@ let private gpuOf (row: Row) (index: int) : Gpu =
         | ValueSome enforced -> ValueSome enforced
         | ValueNone -> asked
 
-    let memoryTotal = bytes (row.Number("memory.total", "MiB"))
+    let total = row.Number("memory.total", "MiB")
+    // No board has none: a driver that says 0 does not know, and what it says of its parts is no more worth.
+    let isNone = total = ValueSome 0.0
+
+    if isNone then
+        row.Garbled("memory.total", row.Cell "memory.total", "more than 0")
+
+    let memoryTotal = if isNone then ValueNone else bytes total
+
+    let part (mebibytes: float voption) =
+        if isNone then ValueNone else bytes mebibytes
 
     {
         Index = index
@@ -259,13 +269,13 @@ let private gpuOf (row: Row) (index: int) : Gpu =
         MemoryUtilization = row.Measure("utilization.memory", "%", Plausible.utilization)
         MemoryTotal = memoryTotal
         MemoryUsed =
-            (match memoryTotal, bytes (row.Number("memory.used", "MiB")) with
+            (match memoryTotal, part (row.Number("memory.used", "MiB")) with
              | ValueSome total, ValueSome used when used > total ->
                  row.Garbled("memory.used", row.Cell "memory.used", "no more than memory.total")
                  ValueNone
              | _, used -> used)
-        MemoryFree = bytes (row.Number("memory.free", "MiB"))
-        MemoryReserved = bytes (row.Number("memory.reserved", "MiB"))
+        MemoryFree = part (row.Number("memory.free", "MiB"))
+        MemoryReserved = part (row.Number("memory.reserved", "MiB"))
         IsMemoryShared = row.IsNotSupported "memory.total"
         Temperature = row.Measure("temperature.gpu", "C", Plausible.temperature)
         FanSpeed = row.Measure("fan.speed", "%", Plausible.fan)
@@ -298,6 +308,20 @@ let private gpuOf (row: Row) (index: int) : Gpu =
         MigDevices = ValueNone
     }
 
+/// Why a whole row has no values, in the words of nvml.h, which are the same from the library: the board fell off the bus, or wants a reset.
+let private lossOf (text: ReadOnlySpan<byte>) : string =
+    let words = Text.toString text
+
+    let says (phrase: string) =
+        words.Contains(phrase, StringComparison.OrdinalIgnoreCase)
+
+    if says "[GPU is lost" then
+        "GPU_IS_LOST"
+    elif says "[GPU requires reset" || says "[Reset required" then
+        "RESET_REQUIRED"
+    else
+        ""
+
 /// Words beside the rows, such as a warning of a corrupted infoROM, which may come with every round: they are the same wherever they stand.
 let private remark (text: ReadOnlySpan<byte>) : Line =
     Message(
@@ -325,7 +349,7 @@ let private message (line: int) (text: ReadOnlySpan<byte>) : Line =
 
 /// Reads a line under the columns of the header before it, if there was one; else by the position of these fields.
 let internal lineOf (number: int) (header: Columns voption) (fields: string[]) (text: ReadOnlySpan<byte>) : Line =
-    let text = Text.trim text
+    let text = Text.trim (if number = 1 then Text.withoutMark text else text)
 
     if text.IsEmpty then
         Blank
@@ -356,6 +380,11 @@ let internal lineOf (number: int) (header: Columns voption) (fields: string[]) (
             | ValueSome index ->
                 row.CheckLength()
                 let gpu = gpuOf row index
+
+                match lossOf text with
+                | "" -> ()
+                | loss -> faults.Add(SourceError.Unreadable($"{Source} GPU {index}", loss))
+
                 Board(gpu, row.Int("count"), faults)
 
 /// The fault of a text that ends within a line.
@@ -457,7 +486,14 @@ let parseProcesses (text: ReadOnlySpan<byte>) : Result<ProcessReading, ParseErro
 
     while cursor.NextLine() do
         line <- line + 1
-        let text = Text.trim cursor.Line
+
+        let text =
+            Text.trim (
+                if line = 1 then
+                    Text.withoutMark cursor.Line
+                else
+                    cursor.Line
+            )
 
         match header with
         | _ when text.IsEmpty -> ()

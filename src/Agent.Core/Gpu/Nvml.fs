@@ -193,6 +193,14 @@ type State =
         | Failed code -> failed.Invoke code
         | Opened devices -> opened.Invoke devices
 
+/// A machine has no more boards than this; a driver that counts more has not counted.
+[<Literal>]
+let MostBoards = 256
+
+/// In the place of a return code: nvmlDeviceGetCount answers with more than `MostBoards`.
+[<Literal>]
+let ImpossibleCount = -1
+
 /// The name that nvml.h gives a return code.
 [<CompiledName "NameOf">]
 let nameOf (code: int) : string =
@@ -226,6 +234,7 @@ let nameOf (code: int) : string =
     | 28 -> "GPU_NOT_FOUND"
     | 29 -> "INVALID_STATE"
     | 999 -> "UNKNOWN"
+    | ImpossibleCount -> $"it counts more than {MostBoards} GPUs, which no machine has"
     | other -> $"error {other}"
 
 /// True for codes that say that the session with the driver is at an end, if calls give them that answered before, or all calls do: after a
@@ -610,6 +619,20 @@ let private processesOf (complaints: Complaints) query (call: Call<ComputeProces
         complaints.Add(query, call.Code)
         ValueNone
 
+/// All of the memory. A driver that says 0 does not know: no board has none.
+let private memoryTotal (complaints: Complaints) query (call: Call<uint64>) : uint64<B> voption =
+    match counter complaints query call with
+    | ValueSome 0UL<B> ->
+        complaints.Impossible query
+        ValueNone
+    | total -> total
+
+/// What is said of memory whose total is 0 is no more worth than that.
+let private ofMemory (complaints: Complaints) query (total: Call<uint64>) (call: Call<uint64>) : uint64<B> voption =
+    if total.Code = 0 && total.Value = 0UL then
+        ValueNone
+    else
+        counter complaints query call
 
 let private migDeviceOf (complaints: Complaints) (costly: Costly) (mig: Mig) : MigDevice =
     {
@@ -618,8 +641,8 @@ let private migDeviceOf (complaints: Complaints) (costly: Costly) (mig: Mig) : M
         Uuid = text complaints "MIG UUID" mig.Uuid
         GpuInstance = whole complaints "GPU instance" mig.GpuInstance
         ComputeInstance = whole complaints "compute instance" mig.ComputeInstance
-        MemoryTotal = counter complaints "MIG memory" mig.MemoryTotal
-        MemoryUsed = counter complaints "MIG memory" mig.MemoryUsed
+        MemoryTotal = memoryTotal complaints "MIG memory" mig.MemoryTotal
+        MemoryUsed = ofMemory complaints "MIG memory" mig.MemoryTotal mig.MemoryUsed
         ComputeProcesses =
             match
                 costly.MigProcesses
@@ -679,7 +702,7 @@ let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
         let costly = device.Costly |> ValueOption.defaultValue nothingCostly
         let struct (migMode, migDevices) = migOf complaints costly device
         let powerLimit = powerLimitOf complaints device
-        let memoryTotal = counter complaints "total memory" device.MemoryTotal
+        let total = memoryTotal complaints "total memory" device.MemoryTotal
 
         // In one piece: a copy of this record is half a kilobyte.
         {
@@ -690,12 +713,12 @@ let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
             IsSuspended = false
             Utilization = measure complaints "utilization" Plausible.utilization device.Utilization
             MemoryUtilization = measure complaints "memory utilization" Plausible.utilization device.MemoryUtilization
-            MemoryTotal = memoryTotal
+            MemoryTotal = total
             MemoryUsed =
-                counter complaints "used memory" device.MemoryUsed
-                |> memoryUsed complaints memoryTotal
-            MemoryFree = counter complaints "free memory" device.MemoryFree
-            MemoryReserved = counter complaints "reserved memory" device.MemoryReserved
+                ofMemory complaints "used memory" device.MemoryTotal device.MemoryUsed
+                |> memoryUsed complaints total
+            MemoryFree = ofMemory complaints "free memory" device.MemoryTotal device.MemoryFree
+            MemoryReserved = ofMemory complaints "reserved memory" device.MemoryTotal device.MemoryReserved
             IsMemoryShared = device.MemoryTotal.Code = NotSupported
             Temperature = celsius complaints "temperature" device.Temperature
             FanSpeed = measure complaints "fan speed" Plausible.fan device.FanSpeed

@@ -264,10 +264,19 @@ let private readOther (cursor: byref<Cursor>) (disk: byref<DiskCounters>) : Pars
     let names = if columns = 7 then shortCounters else counters
     let mutable number = 0UL
 
+    // Whose line it is: the third field, if that far it is one.
+    let mutable named = cursor
+    let _ = named.Field()
+    let _ = named.Field()
+    let device = Text.excerpt (named.Field())
+
+    let ofDevice (column: string) =
+        if device = "" then column else $"{column} of {device}"
+
     if columns <> 7 && columns < 14 then
-        ValueSome(cursor.Bad("columns", "7, 14 or more columns"))
+        ValueSome(cursor.Bad(ofDevice "columns", "7, 14 or more columns"))
     elif not (cursor.UInt64 &number && cursor.UInt64 &number) then
-        ValueSome(cursor.Bad(names[cursor.Fields - 1], "a device number"))
+        ValueSome(cursor.Bad(ofDevice names[cursor.Fields - 1], "a device number"))
     else
         let device = Text.toString (cursor.Field())
 
@@ -280,7 +289,7 @@ let private readOther (cursor: byref<Cursor>) (disk: byref<DiskCounters>) : Pars
         if good then
             ValueNone
         else
-            ValueSome(cursor.Bad(names[cursor.Fields - 1], "a whole number"))
+            ValueSome(cursor.Bad(ofDevice names[cursor.Fields - 1], "a whole number"))
 
 /// Reads every device and partition in the order of the text. An empty text is a machine without block devices.
 [<CompiledName "Parse">]

@@ -21,6 +21,8 @@ type MemoryInfo =
         Free: uint64<B> voption
         /// `MemAvailable`: what programs could get without swapping, by the kernel's estimate.
         Available: uint64<B> voption
+        /// There is a line `MemAvailable`, whether it can be read or not.
+        HasAvailable: bool
         /// `Buffers`: cache of raw block devices.
         Buffers: uint64<B> voption
         /// `Cached`: page cache.
@@ -107,7 +109,7 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<MemoryInfo>, ParseError> =
         let mutable number = 0UL
 
         if key < keys.Length then
-            // Of MemTotal and MemFree, whether there is a line at all.
+            // Of MemTotal, MemFree and MemAvailable, whether there is a line at all.
             seen <- seen ||| (1 <<< key)
 
             if key >= FirstCount then
@@ -140,6 +142,7 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<MemoryInfo>, ParseError> =
                     Total = kib 0
                     Free = kib 1
                     Available = kib 2
+                    HasAvailable = seen &&& (1 <<< 2) <> 0
                     Buffers = kib 3
                     Cached = kib 4
                     SwapTotal = kib 5
@@ -153,13 +156,14 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<MemoryInfo>, ParseError> =
 
 /// What programs can allocate without swapping. Kernels before 3.14 do not say: then free memory, buffers and page
 /// cache. Containers under LXC may claim more than they have: then free memory alone. None when the text lacks the
-/// lines to tell.
+/// lines to tell, or has a line `MemAvailable` that cannot be read: the formula would give another figure.
 [<CompiledName "Available">]
 let available (memory: MemoryInfo) : uint64<B> voption =
     let claimed =
         match memory.Available, memory.Free, memory.Buffers, memory.Cached with
         | ValueSome available, _, _, _ -> ValueSome available
-        | ValueNone, ValueSome free, ValueSome buffers, ValueSome cached -> ValueSome(addSaturating (addSaturating free buffers) cached)
+        | ValueNone, ValueSome free, ValueSome buffers, ValueSome cached when not memory.HasAvailable ->
+            ValueSome(addSaturating (addSaturating free buffers) cached)
         | _ -> ValueNone
 
     match memory.Total, claimed with

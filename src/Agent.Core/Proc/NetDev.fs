@@ -184,7 +184,8 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<InterfaceCounters[]>, Parse
                                     }
                         }
                 else
-                    faults.Add(cursor.Bad(columns[cursor.Fields - 1], "a whole number"))
+                    let name = Text.excerpt (ReadOnlySpan(System.Text.Encoding.UTF8.GetBytes name))
+                    faults.Add(cursor.Bad($"{columns[cursor.Fields - 1]} of {name}", "a whole number"))
 
         faults.AddTorn &cursor
         faults.AroundAny interfaces

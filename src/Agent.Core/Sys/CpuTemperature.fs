@@ -41,7 +41,8 @@ let private strangers =
         "wifi"
         "cam"
         "nvme"
-        "vrm"
+        "vreg"
+        "regul"
         "mos"
         "vcore"
         "vdd"
@@ -54,6 +55,18 @@ let private strangers =
         "ambient"
         "water"
         "coolant"
+    |]
+
+/// Zones of the one sensor in a processor's die that are called after their driver and not after the CPU, as those of i.MX and of
+/// the Raspberry Pi.
+let private dies =
+    [|
+        "imx_thermal_zone"
+        "bcm2835_thermal"
+        "kirkwood_thermal"
+        "dove_thermal"
+        "armada_thermal"
+        "spear_thermal"
     |]
 
 /// Cores of an SoC by what their zones are called, digits removed.
@@ -75,7 +88,10 @@ let private wordsOf (name: string) : string[] =
 let private isStrange (words: string[]) : bool =
     words
     |> Array.exists (fun word ->
-        word = "vr"
+        // Voltage regulators: VR, VR0, VRM, VRD, VRHOT, CPUVRM.
+        word.StartsWith("vr", StringComparison.Ordinal)
+        || word.Contains("vrm", StringComparison.Ordinal)
+        || word.Contains("vrd", StringComparison.Ordinal)
         || strangers
            |> Array.exists (fun stranger -> word.Contains(stranger, StringComparison.Ordinal)))
 
@@ -100,6 +116,8 @@ let private trustOfName (name: string) : Trust voption =
         ValueSome Trust.Driver
     elif name.StartsWith("acpitz", StringComparison.OrdinalIgnoreCase) then
         ValueSome Trust.Acpi
+    elif Array.contains (name.ToLowerInvariant().Replace('-', '_')) dies then
+        ValueSome Trust.Cpu
     elif isStrange words then
         ValueNone
     // Intel's processor thermal device goes by its place on the PCI bus.

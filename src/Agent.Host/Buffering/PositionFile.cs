@@ -6,9 +6,11 @@ namespace Agent.Host.Buffering;
 
 /// <summary>
 /// The file that says what is delivered, overwritten in place. One that lags behind costs duplicates after a restart, and
-/// no sample; so a disk that refuses it is not worth a word.
+/// no sample; so a disk that refuses it is not worth a word. Something else in its place would cost them at every start, and is replaced.
 /// </summary>
-internal sealed class PositionFile(string directory) : IDisposable
+/// <param name="directory">The directory of the stream.</param>
+/// <param name="warn">Told what a user should know, in one line.</param>
+internal sealed class PositionFile(string directory, Action<string> warn) : IDisposable
 {
     private readonly string path = Path.Join(directory, Spool.PositionName);
     private FileStream? file;
@@ -18,7 +20,7 @@ internal sealed class PositionFile(string directory) : IDisposable
     public FSharpValueOption<SpoolPosition> Read()
     {
         // At the first start there is none, which is no exception.
-        if (!File.Exists(path))
+        if (FileStatus.Of(path, follow: false) is null && !Path.Exists(path))
         {
             return FSharpValueOption<SpoolPosition>.None;
         }
@@ -28,6 +30,11 @@ internal sealed class PositionFile(string directory) : IDisposable
             using var stream = PrivateFiles.Open(path, FileMode.Open, FileAccess.Read);
             var content = new byte[256];
             return Spool.ReadPosition(content.AsSpan(0, stream.ReadAtLeast(content, content.Length, throwOnEndOfStream: false)));
+        }
+        catch (RefusedFileException refused)
+        {
+            Replace(refused.Message);
+            return FSharpValueOption<SpoolPosition>.None;
         }
         catch (Exception error) when (PrivateFiles.IsFault(error))
         {
@@ -63,6 +70,20 @@ internal sealed class PositionFile(string directory) : IDisposable
             Dispose();
             file = null;
             return false;
+        }
+    }
+
+    // The directory is the agent's own, so that only this name goes and not what a link leads to.
+    private void Replace(string refusal)
+    {
+        try
+        {
+            File.Delete(path);
+            warn($"{refusal}; it is replaced by a new file, and samples that were delivered already may be sent once more");
+        }
+        catch (Exception error) when (PrivateFiles.IsFault(error))
+        {
+            warn($"{refusal}; it cannot be removed, and at every start samples that were delivered already may be sent once more");
         }
     }
 

@@ -23,7 +23,7 @@ internal sealed partial class SegmentFiles
                 return FSharpResult<SegmentFiles, SpoolError>.NewError(SpoolError.NewInUse(directory));
             }
 
-            var files = new SegmentFiles(directory, limit, inUse);
+            var files = new SegmentFiles(directory, limit, inUse, warn);
             files.Find(keep, warn);
             return FSharpResult<SegmentFiles, SpoolError>.NewOk(files);
         }
@@ -105,8 +105,8 @@ internal sealed partial class SegmentFiles
         }
         catch (Exception error) when (PrivateFiles.IsFault(error))
         {
-            MoveAside(segment, keep);
-            warn($"{segment.Path} cannot be read: {error.Message}; it is kept in {keep.DamagedDirectory}");
+            var isKept = MoveAside(segment, keep);
+            warn($"{segment.Path} cannot be read: {error.Message}; it is {(isKept ? $"kept in {keep.DamagedDirectory}" : "left there")}");
         }
     }
 
@@ -122,9 +122,9 @@ internal sealed partial class SegmentFiles
         using var file = PrivateFiles.Open(segment.Path, FileMode.Open, FileAccess.ReadWrite);
         var torn = new byte[(int)Math.Min(length - segment.Size, segmentSize)];
         var count = RandomAccess.Read(file.SafeFileHandle, torn, segment.Size);
-        keep.Damaged(torn.AsSpan(0, count));
+        var isKept = keep.Damaged(torn.AsSpan(0, count));
         file.SetLength(segment.Size);
         Torn++;
-        warn($"{segment.Path} ended in an incompletely written record; it is kept in {keep.DamagedDirectory}");
+        warn($"{segment.Path} ended in an incompletely written record; it is {(isKept ? $"kept in {keep.DamagedDirectory}" : "dropped")}");
     }
 }

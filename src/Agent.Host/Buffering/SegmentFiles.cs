@@ -18,13 +18,14 @@ internal sealed partial class SegmentFiles : IDisposable
     private readonly List<Segment> segments = [];
     private readonly HashSet<string> unsynced = new(StringComparer.Ordinal);
     private bool mayGoOn;
+    private long used;
 
-    private SegmentFiles(string directory, long limit, FileStream inUse)
+    private SegmentFiles(string directory, long limit, FileStream inUse, Action<string> warn)
     {
         this.directory = directory;
         this.inUse = inUse;
         segmentSize = Spool.SegmentSize(limit);
-        position = new PositionFile(directory);
+        position = new PositionFile(directory, warn);
     }
 
     /// <summary>From where records were not delivered when the stream was opened.</summary>
@@ -105,11 +106,11 @@ internal sealed partial class SegmentFiles : IDisposable
         }
     }
 
-    /// <summary>Takes a segment that cannot be read out of the stream.</summary>
-    public void MoveAside(Segment segment, SpoolKeep keep)
+    /// <summary>Takes a segment that cannot be read out of the stream; false where its file has to stay where it is.</summary>
+    public bool MoveAside(Segment segment, SpoolKeep keep)
     {
         Forget(segment);
-        keep.DamagedSegment(segment.Path);
+        return keep.DamagedSegment(segment.Path);
     }
 
     /// <summary>Files and directories that were written to since the last call and are still there.</summary>
@@ -148,7 +149,7 @@ internal sealed partial class SegmentFiles : IDisposable
         }
 
         mayGoOn = false;
-        var number = last is null ? Start.Segment : Math.Max(last.Number + 1, Start.Segment);
+        var number = Math.Max(last is null ? Start.Segment : Math.Max(last.Number + 1, Start.Segment), used + 1);
         var segment = new Segment(number, PathOf(number));
         writer.Begin(segment, isNew: true);
         segments.Add(segment);
@@ -168,8 +169,9 @@ internal sealed partial class SegmentFiles : IDisposable
             writer.Dispose();
         }
 
-        // The number is not used again: the position may still name it.
-        Start = Start.Segment > segment.Number ? Start : new SpoolPosition(segment.Number + 1, 0);
+        // The number is not used again: the position may still name it. What lies before it is still to be delivered.
+        used = Math.Max(used, segment.Number);
+        Start = Start.Segment == segment.Number ? new SpoolPosition(segment.Number + 1, 0) : Start;
         segments.Remove(segment);
     }
 }

@@ -92,8 +92,8 @@ internal sealed partial class SpoolDirectory
             segment.Held -= lost;
             damagedUpTo = isWhole ? end : new SpoolPosition(segment.Number, segment.Size);
             dropped = dropped with { Damaged = dropped.Damaged + lost };
-            keep.Damaged(record);
-            warn($"{segment.Path} holds a damaged record at byte {head.Offset}; it is kept in {keep.DamagedDirectory}");
+            var isKept = keep.Damaged(record);
+            warn($"{segment.Path} holds a damaged record at byte {head.Offset}; it is {(isKept ? $"kept in {keep.DamagedDirectory}" : "dropped")}");
         }
 
         // Without a line end somebody cut the file: nothing of it is left.
@@ -105,9 +105,11 @@ internal sealed partial class SpoolDirectory
         var lost = segment.Held;
         dropped = dropped with { Damaged = dropped.Damaged + lost };
         Drop(segment);
-        files!.MoveAside(segment, keep);
+        var isKept = files!.MoveAside(segment, keep);
         Save();
-        warn($"{segment.Path} cannot be read: {error.Message}; with its {lost} samples it is kept in {keep.DamagedDirectory}");
+        warn(
+            $"{segment.Path} cannot be read: {error.Message}; with its {lost} samples it is "
+            + (isKept ? $"kept in {keep.DamagedDirectory}" : "left there"));
     }
 
     private void Evict(Segment segment)

@@ -20,24 +20,24 @@ internal sealed class SpoolKeep(string directory, long size, Action<string> warn
     /// <summary>Where refused samples go.</summary>
     public string RejectedDirectory => Path.Join(directory, "rejected");
 
-    /// <summary>Keeps the bytes of a record that cannot be sent.</summary>
-    public void Damaged(ReadOnlySpan<byte> record) => Append(DamagedDirectory, "damaged.v1.ndjson", record);
+    /// <summary>Keeps the bytes of a record that cannot be sent; false where that fails.</summary>
+    public bool Damaged(ReadOnlySpan<byte> record) => Append(DamagedDirectory, "damaged.v1.ndjson", record);
 
     /// <summary>Keeps a sample that the webapp refused, with its reason.</summary>
     public void Refused(string reason, ReadOnlySpan<byte> body) =>
         Append(RejectedDirectory, "rejected.v1.ndjson", Spool.RefusedLine(reason, body));
 
-    /// <summary>Moves a whole segment that cannot be read out of the stream.</summary>
-    public void DamagedSegment(string path) =>
+    /// <summary>Moves a whole segment that cannot be read out of the stream; false where that fails.</summary>
+    public bool DamagedSegment(string path) =>
         Try(DamagedDirectory, () => File.Move(path, Path.Join(DamagedDirectory, Path.GetFileName(path)), overwrite: true));
 
-    private void Append(string folder, string name, ReadOnlySpan<byte> line)
+    private bool Append(string folder, string name, ReadOnlySpan<byte> line)
     {
         var whole = new byte[line.Length + (line is [.., (byte)'\n'] ? 0 : 1)];
         line.CopyTo(whole);
         whole[^1] = (byte)'\n';
 
-        Try(folder, () =>
+        return Try(folder, () =>
         {
             var path = Path.Join(folder, name);
             var file = new FileInfo(path);
@@ -52,13 +52,15 @@ internal sealed class SpoolKeep(string directory, long size, Action<string> warn
         });
     }
 
-    private void Try(string folder, Action action)
+    private bool Try(string folder, Action action)
     {
         try
         {
             PrivateFiles.MakeDirectory(folder);
+            PrivateFiles.CheckDirectory(folder);
             action();
             failing = false;
+            return true;
         }
         catch (Exception error) when (PrivateFiles.IsFault(error))
         {
@@ -67,6 +69,8 @@ internal sealed class SpoolKeep(string directory, long size, Action<string> warn
                 failing = true;
                 warn($"{folder} cannot be written to: {error.Message}");
             }
+
+            return false;
         }
     }
 }

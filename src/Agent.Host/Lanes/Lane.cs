@@ -121,6 +121,17 @@ internal abstract class Lane : ILane, IDisposable
         }
     }
 
+    /// <summary>The same for an agent that has to end: what is in flight is not waited for any longer than that.</summary>
+    public void Stop(TimeSpan longest)
+    {
+        scheduler.Stop();
+
+        if (thread.IsAlive)
+        {
+            thread.Join(Context.Clock.ToReal(longest));
+        }
+    }
+
     /// <summary>Says what is left when everything has stopped.</summary>
     public void SayWhatIsLeft()
     {

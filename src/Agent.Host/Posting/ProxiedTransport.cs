@@ -9,14 +9,25 @@ namespace Agent.Host.Posting;
 /// <summary>Goes through the system's proxy, by the client of the class library, which knows every kind of them.</summary>
 internal sealed class ProxiedTransport : ITransport
 {
+    /// <summary>
+    /// Connections that one request may open: one, and another where that was closed without an answer. The class library alone would
+    /// open up to sixteen, four times four, one right after the other.
+    /// </summary>
+    private const int MostConnects = 2;
+
+    /// <summary>A proxy that asks for a name and a password may close each connection on which it asks.</summary>
+    private const int MostConnectsWithPassword = 4;
+
     private readonly Uri endpoint;
     private readonly AgentClock clock;
     private readonly HttpClient http;
+    private readonly int mostConnects;
     private readonly byte[] buffer = new byte[SampleClient.LongestAnswer];
     private SampleContent? content;
     private HostAddresses? addresses;
     private string addressed = "";
     private bool isConnected;
+    private int connects;
 
     /// <summary>A transport to one endpoint.</summary>
     /// <param name="endpoint">Where bodies go.</param>
@@ -29,6 +40,7 @@ internal sealed class ProxiedTransport : ITransport
     {
         this.endpoint = endpoint;
         this.clock = clock;
+        mostConnects = proxy.Credentials is null ? MostConnects : MostConnectsWithPassword;
 
         // The limit of one request is kept by a token of its own, which covers the body as well.
         http = new HttpClient(new SocketsHttpHandler
@@ -89,6 +101,11 @@ internal sealed class ProxiedTransport : ITransport
     /// <summary>To the proxy, by all of its addresses: the class library waits for each until it has failed.</summary>
     private Stream ConnectTo(DnsEndPoint proxy, CancellationToken stop)
     {
+        if (Interlocked.Increment(ref connects) > mostConnects)
+        {
+            throw new IOException("it was closed before the answer was complete");
+        }
+
         if (addresses is null || addressed != proxy.Host)
         {
             (addresses, addressed) = (new HostAddresses(proxy.Host, Dns.GetHostAddresses, clock), proxy.Host);
@@ -126,6 +143,7 @@ internal sealed class ProxiedTransport : ITransport
     {
         var wasConnected = isConnected;
         isConnected = false;
+        Volatile.Write(ref connects, 0);
         return wasConnected
             ? http.Send(request, HttpCompletionOption.ResponseHeadersRead, stop)
             : http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, stop).GetAwaiter().GetResult();

@@ -1,4 +1,5 @@
 using Agent.Core;
+using Agent.Core.Proc;
 using Agent.Sender;
 using Agent.Host.Reading;
 using Microsoft.FSharp.Core;
@@ -6,17 +7,24 @@ using Microsoft.FSharp.Core;
 namespace Agent.Host.Service;
 
 /// <summary>
-/// Says which sources cannot be read: once when it begins, once when it ends. Counts failures. Runs on the sampling
-/// thread alone.
+/// Says which sources cannot be read: once when it begins, once when it ends, and of what comes and goes one line in ten minutes.
+/// Counts failures. Runs on the sampling thread alone.
 /// </summary>
 /// <param name="settings">Names the disks and interfaces that the user wants.</param>
 /// <param name="slowFaults">What the slow sources could not read.</param>
+/// <param name="clock">Says what is the same fault again.</param>
 /// <param name="log">Where to say it.</param>
-internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFaults, Log log)
+internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFaults, AgentClock clock, Log log)
 {
-    // How each source of the snapshot failed at the last sample; empty for not at all.
-    private readonly string[] broken = [.. Sources.All.Select(static _ => "")];
-    private HashSet<string> slowBroken = new(StringComparer.Ordinal);
+    /// <summary>More parts of readings than this are not remembered one by one.</summary>
+    private const int MostParts = 256;
+
+    private readonly SampleOptions options = new(settings.Disks, settings.Interfaces, settings.CpuWindow);
+
+    // How each source of the snapshot fares.
+    private readonly Recurrence[] broken = [.. Sources.All.Select(static _ => RecurrenceModule.None)];
+    private readonly Dictionary<string, (Recurrence Fault, string Last)> parts = new(StringComparer.Ordinal);
+    private readonly HashSet<string> surplus = new(StringComparer.Ordinal);
     private bool namesChecked;
 
     /// <summary>Readings of any source that failed since the start; a source that is absent does not count.</summary>
@@ -37,11 +45,19 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
             namesChecked = true;
             CheckNames(snapshot);
         }
+
+        foreach (var sentence in SampleModule.Surplus(options, snapshot))
+        {
+            if (surplus.Add(sentence[..sentence.IndexOf(':')]))
+            {
+                log.Warning(sentence);
+            }
+        }
     }
 
-    private void Observe(Source source, ref string before, FSharpValueOption<SourceError> failure)
+    private void Observe(Source source, ref Recurrence fault, FSharpValueOption<SourceError> failure)
     {
-        if (failure.IsNone && before.Length == 0)
+        if (failure.IsNone && RecurrenceModule.IsForgotten(fault))
         {
             return;
         }
@@ -50,25 +66,15 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
         var state = failure.IsNone ? "" : failure.Value.Match(_ => "absent", (_, reason) => Repetition.Gist(reason), _ => "garbled");
         var isFault = state.Length > 0 && (source.IsNeeded || state != "absent");
         Failures += isFault ? 1 : 0;
+        (fault, var news) = RecurrenceModule.Observe(clock.Elapsed, state, fault);
 
-        if (before == state)
+        if (state.Length == 0 || isFault)
         {
-            return;
+            Say(news, source.What, isFault ? $"no {source.What}: {failure.Value}" : "");
         }
-
-        before = state;
-
-        if (isFault)
-        {
-            log.Lost($"no {source.What}: {failure.Value}");
-        }
-        else if (state.Length > 0)
+        else if (!news.IsNone)
         {
             log.Debug($"no {source.What}: {failure.Value}");
-        }
-        else
-        {
-            log.Info($"{source.What}: can be read again");
         }
     }
 
@@ -82,33 +88,66 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
             faults = [.. lines.Select(SourceError.NewGarbled), .. faults];
         }
 
-        if (faults.Length == 0 && slowBroken.Count == 0)
+        if (faults.Length == 0 && parts.Count == 0)
         {
             return;
         }
 
-        var now = new HashSet<string>(StringComparer.Ordinal);
+        var now = new Dictionary<string, string>(StringComparer.Ordinal);
 
         foreach (var fault in faults)
         {
-            var source = fault.Match(static path => path, static (path, _) => path, static error => error.Source + " " + error.Field);
+            var part = fault.Match(static path => path, static (path, _) => path, static error => error.Source + " " + error.Field);
             Failures++;
-
-            if (now.Add(source) && !slowBroken.Contains(source))
-            {
-                log.Lost(fault.ToString());
-            }
+            now.TryAdd(part, fault.ToString());
         }
 
-        foreach (var source in slowBroken)
+        foreach (var (part, (fault, last)) in parts.ToArray())
         {
-            if (!now.Contains(source))
+            var text = now.GetValueOrDefault(part) ?? last;
+            var (next, news) = RecurrenceModule.Observe(clock.Elapsed, now.ContainsKey(part) ? "broken" : "", fault);
+            Say(news, part, text);
+
+            if (RecurrenceModule.IsForgotten(next))
             {
-                log.Info($"{source}: can be read again");
+                parts.Remove(part);
+            }
+            else
+            {
+                parts[part] = (next, text);
             }
         }
 
-        slowBroken = now;
+        foreach (var (part, text) in now)
+        {
+            if (parts.Count < MostParts && !parts.ContainsKey(part))
+            {
+                var (next, news) = RecurrenceModule.Observe(clock.Elapsed, "broken", RecurrenceModule.None);
+                parts[part] = (next, text);
+                Say(news, part, text);
+            }
+        }
+    }
+
+    private void Say(FaultNews news, string what, string fault)
+    {
+        switch (news)
+        {
+            case { IsLost: true }:
+                log.Lost(fault);
+                break;
+            case { IsLostAgain: true, times: var times }:
+                log.Lost($"{fault} ({Times(times)} since this was last said)");
+                break;
+            case { IsOver: true }:
+                log.Info($"{what}: can be read again");
+                break;
+            case { IsOverAgain: true, returns: var times }:
+                log.Info($"{what}: comes and goes, failed {Times(times)} since this was last said and can be read again");
+                break;
+        }
+
+        static string Times(int count) => count == 1 ? "once" : $"{count} times";
     }
 
     private void CheckNames(Snapshot snapshot)
@@ -117,7 +156,12 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
         {
             var disks = snapshot.Disks.ResultValue;
             var blocks = snapshot.Slow.Devices.Blocks;
-            Missing("--disks", Devices.SelectDisks(blocks, settings.Disks, disks).Missing, [.. disks.Select(static d => d.Device)]);
+            Missing(
+                "--disks",
+                DiskStats.Source,
+                Devices.SelectDisks(blocks, settings.Disks, disks).Missing,
+                [.. disks.Select(static d => d.Device)],
+                snapshot.Faults);
 
             if (Diagnosis.DiskAdvice(blocks, settings.Disks, disks) is { Length: > 0 } advice)
             {
@@ -130,16 +174,26 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
             var interfaces = snapshot.Network.ResultValue;
             Missing(
                 "--interfaces",
+                NetDev.Source,
                 Devices.SelectInterfaces(settings.Interfaces, interfaces).Missing,
-                [.. interfaces.Select(static i => i.Name)]);
+                [.. interfaces.Select(static i => i.Name)],
+                snapshot.Faults);
         }
     }
 
-    private void Missing(string flag, string[] missing, string[] present)
+    private void Missing(string flag, string source, string[] missing, string[] present, ParseError[] faults)
     {
-        if (missing.Length > 0)
+        var unreadable = missing.Where(name => Array.Exists(faults, fault => fault.IsOf(source, name))).ToArray();
+        var absent = missing.Except(unreadable).ToArray();
+
+        if (unreadable.Length > 0)
         {
-            log.Warning($"{flag}: this machine has no {string.Join(", ", missing)}; it has {string.Join(", ", present)}");
+            log.Warning($"{flag}: {string.Join(", ", unreadable)}: there, but with a line in {source} that cannot be read, so not in the samples");
+        }
+
+        if (absent.Length > 0)
+        {
+            log.Warning($"{flag}: this machine has no {string.Join(", ", absent)}; it has {string.Join(", ", present)}");
         }
     }
 }

@@ -530,6 +530,7 @@ module Diagnosis =
         | Nvml.State.Failed 4, _
         | _, NvidiaSmiState.Failed(NvidiaSmiFailure.NoPermission, _) -> ValueSome Cause.GpuNoPermission
         | _ when driver <> "" && nodes <> GpuNodes.Usable -> ValueSome Cause.GpuNoPermission
+        | _, NvidiaSmiState.Failed(NvidiaSmiFailure.Other, _) when fact.Reader = GpuReader.NvidiaSmi -> ValueSome Cause.GpuReaderFailing
         | _ when driver = "" -> ValueSome Cause.GpuDriverMissing
         | Nvml.State.Failed 9, _
         | _, NvidiaSmiState.Failed(NvidiaSmiFailure.DriverNotLoaded, _) -> ValueSome Cause.GpuDriverMissing
@@ -548,7 +549,14 @@ module Diagnosis =
         let isThere = fact.Surroundings.Devices |> ValueOption.exists (fun count -> count > 0)
         // Only a driver in the kernel has a version, or refuses.
         let isAnswered = fact.Library = Nvml.State.Failed 18 || fact.Library = Nvml.State.Failed 4
-        let isNowhere = not isThere && fact.Surroundings.Driver = "" && not isAnswered
+
+        // Whoever names nvidia-smi expects GPUs: that it fails for no reason that it gives is worth a word wherever that is.
+        let isExpected =
+            match fact.Reader, fact.NvidiaSmi with
+            | GpuReader.NvidiaSmi, NvidiaSmiState.Failed(NvidiaSmiFailure.Other, _) -> true
+            | _ -> false
+
+        let isNowhere = not isThere && fact.Surroundings.Driver = "" && not isAnswered && not isExpected
 
         if fact.Reader = GpuReader.None then
             ValueNone

@@ -266,7 +266,7 @@ let tests =
                     |]
                     "GPUs"
 
-                Expect.equal reading.Faults [||] "faults"
+                Expect.equal reading.Faults [| SourceError.Unreadable("nvidia-smi GPU 3", "RESET_REQUIRED") |] "the sick one"
 
             testCase "driver 535: a virtual GPU has no sensors, and N/A needs no brackets"
             <| fun () ->
@@ -451,6 +451,41 @@ let tests =
                      |> Array.map (fun (source, line, field, _) -> source, line, field))
                     [| "nvidia-smi", 0, "text among the rows" |]
                     "told once"
+
+            testCase "a board that is lost or wants a reset keeps its place, and is told once"
+            <| fun () ->
+                for words, name in [ "[GPU is lost]", "GPU_IS_LOST"; "[GPU requires reset]", "RESET_REQUIRED" ] do
+                    let cells = String.concat ", " (List.replicate 10 words)
+                    let reading = want (parse (utf8 (header + $"0, A, GPU-a, 1, 1, 3, 2, 40, 5, 6.0, 7.0\n1, {cells}\n")))
+                    Expect.equal reading.Gpus[1] (board 1 "" "") "nothing known"
+                    Expect.equal reading.Gpus[0].Temperature (ValueSome 40.0<degC>) "the other"
+                    Expect.equal reading.Faults [| SourceError.Unreadable("nvidia-smi GPU 1", name) |] "told"
+
+            testCase "memory of 0 is no value, nor is what is said of its parts"
+            <| fun () ->
+                for zero in [ "0"; "0 MiB" ] do
+                    let reading = want (parse (utf8 (header + $"0, A, GPU-a, 1, 1, {zero}, 0, 40, 5, 6.0, 7.0\n")))
+                    let gpu = reading.Gpus[0]
+                    Expect.equal (gpu.MemoryTotal, gpu.MemoryUsed, gpu.IsMemoryShared) (ValueNone, ValueNone, false) zero
+                    Expect.equal gpu.Temperature (ValueSome 40.0<degC>) "the rest"
+
+                    Expect.equal
+                        (faults reading
+                         |> Array.map (fun (source, line, field, _) -> source, line, field))
+                        [| "nvidia-smi", 2, "memory.total" |]
+                        "told"
+
+            testCase "a byte order mark before the header is not part of it"
+            <| fun () ->
+                let text = header + "0, A, GPU-a, 1, 1, 3, 2, 40, 5, 6.0, 7.0\n"
+                Expect.equal (parse (utf8 ("\uFEFF" + text))) (parse (utf8 text)) "the same table"
+
+                let apps = "pid, used_gpu_memory [MiB], process_name, gpu_uuid\n7, 1, /bin/x, GPU-a\n"
+
+                Expect.equal
+                    (NvidiaSmi.parseProcesses (ReadOnlySpan(utf8 ("\uFEFF" + apps))))
+                    (NvidiaSmi.parseProcesses (ReadOnlySpan(utf8 apps)))
+                    "processes"
 
             testCase "a value that is no number costs its own field and is told"
             <| fun () ->

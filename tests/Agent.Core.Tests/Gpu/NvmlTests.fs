@@ -198,6 +198,41 @@ let tests =
 
                 Expect.equal reading.Gpus[0].MemoryTotal (ValueSome 18446744073709551614UL<B>) "bytes"
 
+            testCase "memory of 0 is no value, nor is what is said of its parts"
+            <| fun () ->
+                let reading =
+                    Nvml.interpret
+                        [|
+                            { healthy with
+                                MemoryTotal = got 0UL
+                                MemoryUsed = got 0UL
+                                MemoryFree = got 0UL
+                                MemoryReserved = got 0UL
+                            }
+                        |]
+
+                Expect.equal
+                    reading
+                    {
+                        Gpus =
+                            [|
+                                { gpu with
+                                    MemoryTotal = ValueNone
+                                    MemoryUsed = ValueNone
+                                    MemoryFree = ValueNone
+                                    MemoryReserved = ValueNone
+                                }
+                            |]
+                        Faults =
+                            [|
+                                SourceError.Unreadable(
+                                    $"libnvidia-ml GPU {gpu.Index} total memory",
+                                    "the driver reports an impossible value"
+                                )
+                            |]
+                    }
+                    "told once"
+
             testCase "NOT_SUPPORTED and FUNCTION_NOT_FOUND are absence, not faults"
             <| fun () ->
                 let reading =

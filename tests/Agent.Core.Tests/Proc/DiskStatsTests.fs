@@ -166,28 +166,31 @@ let tests =
             <| fun () ->
                 Expect.equal
                     (located (parse "8 0 sda 1 2 3 4 5 6 7 8 9 10 11\n8 16 sdb 1 2 3 4 5 6 7x 8 9 10 11\n"B))
-                    ("/proc/diskstats", 2, "sectors written", "7x")
+                    ("/proc/diskstats", 2, "sectors written of sdb", "7x")
                     "place"
 
             testCase "busy time that is no number names its column"
             <| fun () ->
                 Expect.equal
                     (located (parse "8 0 sda 1 2 3 4 5 6 7 8 9 ten 11\n"B))
-                    ("/proc/diskstats", 1, "time doing I/Os", "ten")
+                    ("/proc/diskstats", 1, "time doing I/Os of sda", "ten")
                     "place"
 
             testCase "a short line's counter that is no number has its own column names"
-            <| fun () -> Expect.equal (located (parse "3 1 hda1 1 2 - 4\n"B)) ("/proc/diskstats", 1, "writes", "-") "place"
+            <| fun () -> Expect.equal (located (parse "3 1 hda1 1 2 - 4\n"B)) ("/proc/diskstats", 1, "writes of hda1", "-") "place"
 
             testCase "a device number that is none is an error"
             <| fun () ->
-                Expect.equal (located (parse "8 zero sda 1 2 3 4 5 6 7 8 9 10 11\n"B)) ("/proc/diskstats", 1, "minor", "zero") "place"
+                Expect.equal
+                    (located (parse "8 zero sda 1 2 3 4 5 6 7 8 9 10 11\n"B))
+                    ("/proc/diskstats", 1, "minor of sda", "zero")
+                    "place"
 
             testCase "a line of thirteen columns shows the whole line"
             <| fun () ->
                 Expect.equal
                     (located (parse "8 0 sda 1 2 3 4 5 6 7 8 9 10\n"B))
-                    ("/proc/diskstats", 1, "columns", "8 0 sda 1 2 3 4 5 6 7 8 9 10")
+                    ("/proc/diskstats", 1, "columns of sda", "8 0 sda 1 2 3 4 5 6 7 8 9 10")
                     "place"
 
             testCase "a blank line is a located error"
@@ -207,7 +210,7 @@ let tests =
             <| fun () ->
                 Expect.equal
                     (located (parse "8 0 sda 1 2 3 4 5 6 7 8 9 10 11\r\n"B))
-                    ("/proc/diskstats", 1, "weighted time", "11\\x0d")
+                    ("/proc/diskstats", 1, "weighted time of sda", "11\\x0d")
                     "place"
 
             testCase "a device with a line of its own form costs itself"
@@ -224,6 +227,6 @@ let tests =
 
                 Expect.equal
                     (read.Faults |> Array.map (fun fault -> fault.Line, fault.Field, fault.Raw))
-                    [| 2, "time reading", "-4" |]
+                    [| 2, "time reading of vendor/v1", "-4" |]
                     "reported"
         ]

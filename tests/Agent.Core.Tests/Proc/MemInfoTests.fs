@@ -124,6 +124,23 @@ let tests =
                 Expect.equal (read.Value.SwapTotal, read.Value.SwapFree) (ValueNone, ValueSome 0UL<B>) "swap"
                 Expect.equal (read.Faults |> Array.map (fun fault -> fault.Line, fault.Field)) [| 2, "MemFree"; 4, "SwapTotal" |] "reported"
 
+            testCase "a line MemAvailable that cannot be read is not replaced by the formula of kernels without it"
+            <| fun () ->
+                for line in
+                    [
+                        "MemAvailable: 6x0 kB"
+                        "MemAvailable: 600"
+                        "MemAvailable:"
+                        "MemAvailable: -1 kB"
+                    ] do
+                    let text = $"MemTotal: 1000 kB\nMemFree: 200 kB\n{line}\nBuffers: 10 kB\nCached: 300 kB\n"
+                    let read = want (MemInfo.parse (ReadOnlySpan(System.Text.Encoding.UTF8.GetBytes text)))
+                    Expect.equal (MemInfo.available read.Value) ValueNone line
+                    Expect.equal (read.Faults |> Array.map _.Field) [| "MemAvailable" |] line
+
+                let old = want (parse "MemTotal: 1000 kB\nMemFree: 200 kB\nBuffers: 10 kB\nCached: 300 kB\n"B)
+                Expect.equal (MemInfo.available old) (ValueSome 522240UL<B>) "510 kB before 3.14"
+
             testCase "huge pages are counted, and their sizes are bytes"
             <| fun () ->
                 let memory =

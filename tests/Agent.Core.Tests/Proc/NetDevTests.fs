@@ -103,14 +103,14 @@ let tests =
             <| fun () ->
                 Expect.equal
                     (located (parseLines "  lo: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\neth0: 1 2 3 4 5 6 7 8 nine 10 11 12 13 14 15 16\n"))
-                    ("/proc/net/dev", 4, "tx bytes", "nine")
+                    ("/proc/net/dev", 4, "tx bytes of eth0", "nine")
                     "place"
 
             testCase "a line of fifteen columns lacks the sixteenth"
             <| fun () ->
                 Expect.equal
                     (located (parseLines "eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15\n"))
-                    ("/proc/net/dev", 3, "tx compressed", "")
+                    ("/proc/net/dev", 3, "tx compressed of eth0", "")
                     "place"
 
             testCase "a line without a colon shows the whole line"
@@ -144,7 +144,7 @@ let tests =
             <| fun () ->
                 Expect.equal
                     (located (parseLines "eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\r\n"))
-                    ("/proc/net/dev", 3, "tx compressed", "16\\x0d")
+                    ("/proc/net/dev", 3, "tx compressed of eth0", "16\\x0d")
                     "place"
 
             testCase "an interface whose line is cut or garbled costs itself"
@@ -159,6 +159,6 @@ let tests =
 
                 Expect.equal
                     (read.Faults |> Array.map (fun fault -> fault.Line, fault.Field))
-                    [| 4, "rx errs"; 6, "the last line" |]
+                    [| 4, "rx errs of eth0"; 6, "the last line" |]
                     "reported"
         ]

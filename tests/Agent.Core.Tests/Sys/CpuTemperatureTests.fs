@@ -36,6 +36,37 @@ let tests =
     testList
         "Sys.CpuTemperature"
         [
+            testCase "of an Ampere Altra the SoC, not the voltage regulators beside it"
+            <| fun () ->
+                Expect.equal
+                    (from
+                        [
+                            chip
+                                "a"
+                                "smpro_hwmon"
+                                [
+                                    "temp1 SoC", 58.0
+                                    "temp2 SoC VRD", 80.0
+                                    "temp3 DIMM VRD", 70.0
+                                    "temp4 CORE VRD", 75.0
+                                    "temp5 CH0 DIMM", 85.0
+                                    "temp13 RCA VRD", 60.0
+                                ]
+                        ]
+                        [])
+                    (ValueSome 58.0)
+                    "temp1"
+
+            testCase "zones that are called after the driver of a processor's only sensor are the CPU's"
+            <| fun () ->
+                for kind in [ "imx_thermal_zone"; "bcm2835_thermal"; "cpu-thermal" ] do
+                    Expect.equal (from [] [ zone kind 50.0; zone "soc-thermal" 70.0; zone "acpitz" 27.8 ]) (ValueSome 50.0) kind
+
+                    Expect.equal
+                        (from [ chip "a" (kind.Replace('-', '_')) [ "", 51.0 ] ] [ zone "acpitz" 27.8 ])
+                        (ValueSome 51.0)
+                        "as a chip"
+
             testCase "of whole machines"
             <| fun () ->
                 Expect.equal (fixture "intel-workstation") (ValueSome 61.0<degC>) "Package id 0, not nvme at 84.85"
@@ -68,6 +99,14 @@ let tests =
                         "asusec", "CPU VRM"
                         "board", "CPU Fan"
                         "board", "VR CPU"
+                        "board", "CPU VR0"
+                        "board", "CPUVRD"
+                        "board", "VRHOT CPU"
+                        "board", "CPU Vreg"
+                        "board", "CPU Regulator"
+                        "smpro_hwmon", "temp2 SoC VRD"
+                        "smpro_hwmon", "temp4 CORE VRD"
+                        "smpro_hwmon", "temp5 CH0 DIMM"
                     ] do
                     Expect.equal (from [ chip "a" name [ label, 60.0 ] ] []) ValueNone $"{name} {label}"
 

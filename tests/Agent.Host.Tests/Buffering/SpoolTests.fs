@@ -505,12 +505,123 @@ let private batches =
                         "kept")
         ]
 
+let private positionIn (directory: string) = Path.Combine(directory, "position.v1")
+
+/// A spool with samples 1 to 3 on disk, none of them delivered.
+let private left (directory: string) =
+    let spool, _ = openIn directory
+    use spool = spool
+    add spool 10 [ 1..3 ]
+
+let private hardLink (target: string) (path: string) =
+    use link = Process.Start("ln", [ target; path ])
+    link.WaitForExit()
+    Expect.equal link.ExitCode 0 "ln"
+
+/// What stands in a spool's directory and is not the agent's own file.
+let private strangers =
+    testList
+        "what is not the agent's own"
+        [
+            for kind, what, place in
+                [
+                    "link",
+                    "is a link, which the spool does not follow",
+                    fun (path: string) (elsewhere: string) -> File.CreateSymbolicLink(path, elsewhere) |> ignore
+                    "link to nothing",
+                    "is a link, which the spool does not follow",
+                    fun path elsewhere -> File.CreateSymbolicLink(path, elsewhere + ".not-there") |> ignore
+                    "hard link", "has other names (hard links)", (fun path elsewhere -> hardLink elsewhere path)
+                    "pipe",
+                    "is not a regular file",
+                    fun path _ ->
+                        use pipe = Process.Start("mkfifo", [ path ])
+                        pipe.WaitForExit()
+                ] do
+                testCase
+                    $"a {kind} in the place of the position is told and replaced, and what is delivered is not sent again at each start"
+                <| fun () ->
+                    World.withDirectory (fun directory ->
+                        let elsewhere = Path.Combine(directory, "elsewhere")
+                        let directory = Path.Combine(directory, "ingest")
+                        File.WriteAllText(elsewhere, "untouched")
+                        left directory
+                        File.Delete(positionIn directory)
+                        place (positionIn directory) elsewhere
+
+                        let spool, warnings = openIn directory
+                        Expect.equal (drain spool) [ 1..3 ] "sent once more"
+                        spool.Settle()
+                        spool.Dispose()
+                        Expect.equal warnings.Count 1 "one sentence"
+                        Expect.stringContains warnings[0] what "why"
+                        Expect.stringContains warnings[0] "it is replaced by a new file" "what follows"
+                        Expect.equal (File.ReadAllText elsewhere) "untouched" "what the name led to"
+
+                        let again, warnings = openIn directory
+                        use again = again
+                        Expect.equal (drain again, List.ofSeq warnings) ([], []) "not a third time")
+
+            testCase "a directory in the place of the position is told at each start"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    left directory
+                    File.Delete(positionIn directory)
+                    Directory.CreateDirectory(positionIn directory) |> ignore
+                    let spool, warnings = openIn directory
+                    use spool = spool
+                    Expect.equal (drain spool) [ 1..3 ] "sent"
+                    Expect.stringContains (Seq.exactlyOne warnings) "it cannot be removed, and at every start" "told")
+
+            testCase "a segment that has another name is not written to, sent or followed"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    let elsewhere = Path.Combine(directory, "elsewhere")
+                    let directory = Path.Combine(directory, "ingest")
+                    left directory
+                    File.WriteAllText(elsewhere, "untouched")
+                    let segment = ((segmentsIn directory)[0]).Replace("1.v1", "2.v1")
+                    hardLink elsewhere segment
+                    let spool, warnings = openIn directory
+                    use spool = spool
+                    add spool 10 [ 4 ]
+                    Expect.equal (drain spool) [ 1..4 ] "the agent's own samples"
+                    Expect.stringContains (Seq.exactlyOne warnings) "has other names (hard links)" "told"
+                    Expect.equal (File.ReadAllText elsewhere) "untouched" "the other name")
+
+            testCase "a link in the place of a directory for what is damaged is not followed"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    let elsewhere = Directory.CreateDirectory(Path.Combine(directory, "elsewhere")).FullName
+                    let directory = Path.Combine(directory, "ingest")
+                    left directory
+
+                    Directory.CreateSymbolicLink(Path.Combine(directory, "damaged"), elsewhere)
+                    |> ignore
+
+                    use file = File.OpenWrite((segmentsIn directory)[0])
+                    file.SetLength(file.Length - 5L)
+                    file.Dispose()
+                    let spool, warnings = openIn directory
+                    use spool = spool
+                    Expect.equal (drain spool) [ 1..2 ] "the whole ones"
+                    Expect.equal (Directory.GetFileSystemEntries elsewhere) [||] "nothing went there"
+
+                    Expect.equal
+                        (warnings |> Seq.map (fun line -> line.Replace(directory, "D")) |> List.ofSeq)
+                        [
+                            "D/damaged cannot be written to: \"D/damaged\" is a link or not a directory; use a directory that belongs to the agent"
+                            "D/000000000001.v1.ndjson ended in an incompletely written record; it is dropped"
+                        ]
+                        "told, and no more than is true")
+        ]
+
 [<Tests>]
 let tests =
     testList
         "Host.Spool"
         [
-            yield! List.map (testSequencedGroup "Host.Spool") [ files; damage; batches ]
+            yield! List.map (testSequencedGroup "Host.Spool") [ files; damage; batches; strangers ]
             // One of these measures the memory of this process.
             testSequenced room
         ]

@@ -490,6 +490,34 @@ let tests =
                 Expect.isTrue transport.IsBeingSent "it was under way"
                 Expect.equal (bodyOf (post transport "b")) "b" "the next"
 
+            testCase "a proxy that closes after CONNECT is asked once more at once, and not again in that attempt"
+            <| fun () ->
+                let closes: Script =
+                    fun stream ->
+                        let read = StringBuilder()
+
+                        while not (read.ToString().EndsWith("\r\n\r\n", StringComparison.Ordinal)) do
+                            read.Append(char (stream.ReadByte())) |> ignore
+
+                let url = Uri "https://own.test:8443/p"
+                use server = loopback [ closes ]
+                let proxy = SystemProxy(Uri $"http://127.0.0.1:{server.Port}/", "", "")
+                let trust = TlsTrust(X509Certificate2Collection(), null, false, AgentClock())
+
+                use transport =
+                    new ProxiedTransport(url, proxy, trust, TimeSpan.FromMinutes 5.0, "agent/1", AgentClock())
+
+                for attempt in 1..2 do
+                    let failure =
+                        try
+                            transport.Post(parts, ReadOnlyMemory.Empty, CancellationToken.None) |> ignore
+                            failtest "an answer"
+                        with :? HttpRequestException as error ->
+                            Failures(url, proxy.Address).Of error
+
+                    Expect.equal server.Connections (2 * attempt) "one, and one more"
+                    Expect.equal failure (NetworkFailure.Broken "it was closed before the answer was complete") "why"
+
             testCase "a token that is set already ends a request before it begins"
             <| fun () ->
                 use server = loopback [ echoes ]

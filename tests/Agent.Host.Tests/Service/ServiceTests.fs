@@ -121,7 +121,9 @@ let private healthy: Snapshot =
 let private observed (level: LogLevel) (words: string list) (course: (Snapshot * SourceError list) list) : string list * int64 =
     let log, _, errors = logAt level false
     let mutable faults: SourceError list = []
-    let watch = SourceWatch(CommandLine.settingsWith words, Func<_>(fun () -> List.toArray faults), log)
+
+    let watch =
+        SourceWatch(CommandLine.settingsWith words, Func<_>(fun () -> List.toArray faults), ManualClock(), log)
 
     for snapshot, slow in course do
         faults <- slow
@@ -146,7 +148,8 @@ let private watch =
             testCase "a healthy machine is not worth a word"
             <| fun () -> Expect.equal (observed LogLevel.Info [] [ healthy, []; healthy, [] ]) ([], 0L) "nothing"
 
-            testCase "a failing source is told once when it begins and once when it ends, and every failure counts"
+            testCase
+                "a failing source is told once when it begins and once when it ends, what comes back at once is the same, and every failure counts"
             <| fun () ->
                 let broken =
                     { healthy with
@@ -169,11 +172,46 @@ let private watch =
                     ([
                         "WARNING no load averages: /proc/loadavg cannot be read: I/O error"
                         "INFO load averages: can be read again"
-                        "WARNING no load averages: /proc/loadavg cannot be read: I/O error"
                      ],
                      4L)
-                    "three changes"
+                    "two changes"
 
+            testCase "sources that come and go are told once, and then once in ten minutes with the number of times"
+            <| fun () ->
+                let clock = ManualClock()
+                let errors = new StringWriter(NewLine = "\n")
+                let log = Log(new StringWriter(), errors, LogLevel.Info, false, clock)
+                let mutable faults: SourceError[] = [||]
+                let watch = SourceWatch(CommandLine.settingsWith [], Func<_>(fun () -> faults), clock, log)
+
+                let broken =
+                    { healthy with
+                        Load = Error(SourceError.Unreadable("/proc/loadavg", "I/O error"))
+                    }
+
+                for second in 0..1300 do
+                    faults <-
+                        if second % 3 = 0 then
+                            [| SourceError.Unreadable("nvidia-smi", "exit code 9") |]
+                        else
+                            [||]
+
+                    watch.Observe(if second % 2 = 0 then broken else healthy)
+                    clock.Advance(TimeSpan.FromSeconds 1.0)
+
+                Expect.equal
+                    (lines errors |> List.map (fun line -> line.Substring "2026-02-26T".Length))
+                    [
+                        "12:00:00Z WARNING no load averages: /proc/loadavg cannot be read: I/O error"
+                        "12:00:00Z WARNING nvidia-smi cannot be read: exit code 9"
+                        "12:00:01Z INFO load averages: can be read again"
+                        "12:00:01Z INFO nvidia-smi: can be read again"
+                        "12:10:01Z INFO load averages: comes and goes, failed 300 times since this was last said and can be read again"
+                        "12:10:01Z INFO nvidia-smi: comes and goes, failed 200 times since this was last said and can be read again"
+                        "12:20:01Z INFO load averages: comes and goes, failed 300 times since this was last said and can be read again"
+                        "12:20:01Z INFO nvidia-smi: comes and goes, failed 200 times since this was last said and can be read again"
+                    ]
+                    "four lines, and two in ten minutes"
             testCase "another kind of failure is another state, another garbled text is not"
             <| fun () ->
                 let with' error = { healthy with Load = Error error }
@@ -263,6 +301,42 @@ let private watch =
                      4L)
                     "four changes"
 
+            testCase "a named disk whose line cannot be read is there, and is said to be unreadable"
+            <| fun () ->
+                let fault =
+                    {
+                        Source = "/proc/diskstats"
+                        Line = 1
+                        Field = "reads completed of sdb"
+                        Raw = "x"
+                        Expected = "a whole number"
+                    }
+
+                Expect.equal
+                    (observed LogLevel.Info [ "--disks=sda,sdb,sdc" ] [ { healthy with Faults = [| fault |] }, [] ])
+                    ([
+                        "WARNING /proc/diskstats line 1, field reads completed of sdb: expected a whole number, found \"x\""
+                        "WARNING --disks: sdb: there, but with a line in /proc/diskstats that cannot be read, so not in the samples"
+                        "WARNING --disks: this machine has no sdc; it has sda"
+                     ],
+                     1L)
+                    "sdb is not missing"
+
+            testCase "more fans than a sample carries are told once"
+            <| fun () ->
+                let fans count =
+                    { healthy with
+                        Snapshot.Slow.Fans = Array.init count (fun _ -> ({ Label = "FAN1"; Speed = 900<rpm> }: Agent.Core.Sys.Hwmon.Fan))
+                    }
+
+                Expect.equal
+                    (observed LogLevel.Info [] [ fans 256, []; fans 4000, []; fans 4001, [] ])
+                    ([
+                        "WARNING fans: this machine has 4000, and samples carry the first 256 of them"
+                     ],
+                     0L)
+                    "once"
+
             testCase "names that the machine does not have are told once, with those it has"
             <| fun () ->
                 Expect.equal
@@ -273,6 +347,101 @@ let private watch =
                      ],
                      0L)
                     "both"
+        ]
+
+/// Waits for what a thread that runs on a clock moved by hand will do.
+let private eventually (what: string) (isSo: unit -> bool) : unit =
+    let mutable left = 2000
+
+    while not (isSo ()) && left > 0 do
+        Threading.Thread.Sleep 2
+        left <- left - 1
+
+    Expect.isTrue (isSo ()) what
+
+/// What a watch over readings says, and whether it ends the process, on a clock that is moved by hand.
+let private withReadingWatch
+    (test: ManualClock -> ReadingWatch -> Threading.CancellationTokenSource -> (unit -> string list) -> (unit -> int) -> unit)
+    =
+    let clock = ManualClock()
+    let errors = new StringWriter(NewLine = "\n")
+    let log = Log(new StringWriter(), errors, LogLevel.Info, false, clock)
+    use stop = new Threading.CancellationTokenSource()
+    let mutable ends = 0
+
+    use watch =
+        new ReadingWatch(clock, log, stop.Token, (fun () -> Threading.Interlocked.Increment &ends |> ignore))
+
+    let said () =
+        lock errors (fun () -> lines errors |> List.map (fun line -> line.Substring(line.IndexOf ' ' + 1)))
+
+    test clock watch stop said (fun () -> Threading.Volatile.Read &ends)
+
+let private readingWatch =
+    testList
+        "reading watch"
+        [
+            testCase "a read that does not return is said once, and once that it did"
+            <| fun () ->
+                withReadingWatch (fun clock watch _ said ends ->
+                    watch.Reading <- "/proc/stat"
+                    Threading.Thread.Sleep 20
+                    clock.Advance(TimeSpan.FromSeconds 4.9)
+                    Threading.Thread.Sleep 20
+                    Expect.equal (said ()) [] "slow is no fault"
+                    clock.Advance(TimeSpan.FromSeconds 0.2)
+                    eventually "said" (fun () -> (said ()).Length = 1)
+                    clock.Advance(TimeSpan.FromSeconds 100.0)
+                    Threading.Thread.Sleep 20
+                    watch.Reading <- null
+                    eventually "over" (fun () -> (said ()).Length = 2)
+
+                    Expect.equal
+                        (said ())
+                        [
+                            "WARNING /proc/stat: a read does not return; until it does there are no samples"
+                            "INFO /proc/stat: the read has returned, samples are taken again"
+                        ]
+                        "two lines"
+
+                    Expect.equal (ends ()) 0 "and nothing ends")
+
+            testCase "a signal ends the process within five seconds while a read does not return"
+            <| fun () ->
+                withReadingWatch (fun clock watch stop said ends ->
+                    watch.Reading <- "/proc/loadavg"
+                    Threading.Thread.Sleep 20
+                    clock.Advance(TimeSpan.FromSeconds 1.0)
+                    stop.Cancel()
+                    Threading.Thread.Sleep 20
+                    Expect.equal (ends ()) 0 "not at once"
+                    clock.Advance(TimeSpan.FromSeconds 3.1)
+                    eventually "ended" (fun () -> ends () = 1)
+                    clock.Advance(TimeSpan.FromSeconds 10.0)
+                    Threading.Thread.Sleep 20
+                    Expect.equal (ends ()) 1 "once"
+
+                    Expect.equal
+                        (said () |> List.filter (fun line -> line.Contains "ends without"))
+                        [
+                            "WARNING /proc/loadavg: a read does not return; the agent ends without waiting for it"
+                        ]
+                        "said")
+
+            testCase "a thread that goes on is left to end by itself"
+            <| fun () ->
+                withReadingWatch (fun clock watch stop said ends ->
+                    stop.Cancel()
+
+                    for second in 1..20 do
+                        watch.Reading <- "/proc/stat"
+                        Threading.Thread.Sleep 10
+                        clock.Advance(TimeSpan.FromSeconds 1.0)
+
+                        if second % 2 = 0 then
+                            watch.Reading <- null
+
+                    Expect.equal (said (), ends ()) ([], 0) "nothing")
         ]
 
 let private results =
@@ -312,4 +481,4 @@ let private results =
         ]
 
 [<Tests>]
-let tests = testList "Host.Service" [ log; watch; results ]
+let tests = testList "Host.Service" [ log; watch; readingWatch; results ]

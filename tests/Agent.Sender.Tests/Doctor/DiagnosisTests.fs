@@ -337,6 +337,17 @@ let private gpuCases: (string * GpuFact * (CheckResult * string)) list =
         bad "gpu-lost"
         "a driver that was reloaded under the reading", withFaults [ SourceError.Unreadable("libnvidia-ml GPU 1", "UNINITIALIZED") ], good
         "one that wants a reset", withFaults [ SourceError.Unreadable("libnvidia-ml GPU 1", "RESET_REQUIRED") ], bad "gpu-lost"
+        "one that nvidia-smi has lost", withFaults [ SourceError.Unreadable("nvidia-smi GPU 1", "GPU_IS_LOST") ], bad "gpu-lost"
+        "a library that counts more GPUs than can be",
+        nothing
+        |> surrounded (ValueSome 1) "570.86.15" GpuNodes.Usable
+        |> asked (Nvml.State.Failed -1) missing,
+        bad "gpu-library-failing"
+        "no device, and an nvidia-smi that was named and says nothing",
+        { asked Nvml.State.NotTried (failed NvidiaSmiFailure.Other) bare with
+            Reader = GpuReader.NvidiaSmi
+        },
+        bad "gpu-reader-failing"
         "no device on the bus", asked notLoaded missing bare, doubt "no-gpu"
         "no device, and an nvidia-smi that fails", asked notLoaded (failed NvidiaSmiFailure.DriverNotLoaded) bare, doubt "no-gpu"
         "a bus that cannot be looked at", nothing |> surrounded ValueNone "" GpuNodes.Missing |> asked notLoaded missing, doubt "no-gpu"

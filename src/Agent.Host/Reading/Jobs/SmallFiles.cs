@@ -15,8 +15,8 @@ internal sealed partial class SmallFiles
     /// </summary>
     public const int MostKept = 640;
 
-    /// <summary>O_RDONLY and O_CLOEXEC.</summary>
-    private const int ReadOnly = 0x80000;
+    /// <summary>O_RDONLY, O_CLOEXEC and O_NONBLOCK: a pipe in the place of a file must not be waited for.</summary>
+    private const int ReadOnly = 0x80800;
 
     /// <summary>What hands itself out in one piece is shorter; of the rest the end is looked for.</summary>
     private const int OnePiece = 2048;

@@ -14,6 +14,9 @@ internal sealed partial class ReadBuffer
     /// </summary>
     public const int Page = 4096;
 
+    /// <summary>Illegal seek: what a pipe answers, and a terminal.</summary>
+    private const int IsPipe = 29;
+
     private byte[] bytes = new byte[16 * 1024];
 
     /// <summary>The whole file from its beginning; valid until the next read into this buffer.</summary>
@@ -38,6 +41,11 @@ internal sealed partial class ReadBuffer
 
             var count = (int)Read(descriptor, ref bytes[length], (nuint)(bytes.Length - length), length);
 
+            if (count < 0 && Marshal.GetLastSystemError() == IsPipe)
+            {
+                throw new IOException("it is a pipe, not a file");
+            }
+
             // It knows what to throw, though, and what can be tried again.
             count = count < 0 ? RandomAccess.Read(file, bytes.AsSpan(length), length) : count;
 
@@ -60,8 +68,18 @@ internal sealed partial class ReadBuffer
 }
 
 /// <summary>Opens and reads files of /proc and /sys and tells absent from unreadable.</summary>
-internal static class KernelFiles
+internal static partial class KernelFiles
 {
+    /// <summary>O_RDONLY, O_CLOEXEC and O_NONBLOCK: a pipe in the place of a file must not be waited for.</summary>
+    private const int ReadOnly = 0x80800;
+
+    // errno(3).
+    private const int NotPermitted = 1;
+    private const int NotThere = 2;
+    private const int Interrupted = 4;
+    private const int Denied = 13;
+    private const int NotADirectory = 20;
+
     /// <summary>Operation not supported: what /proc/pressure answers when pressure is not being counted.</summary>
     private const int NotSupported = 95;
 
@@ -72,8 +90,31 @@ internal static class KernelFiles
     private const int NotYet = 11;
 
     /// <summary>Opens without a lock; the kernel's files know none.</summary>
-    public static SafeFileHandle Open(string path) =>
-        File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+    public static SafeFileHandle Open(string path)
+    {
+        while (true)
+        {
+            var descriptor = Open(path, ReadOnly);
+
+            if (descriptor >= 0)
+            {
+                return new SafeFileHandle(descriptor, ownsHandle: true);
+            }
+
+            var error = Marshal.GetLastPInvokeError();
+
+            if (error != Interrupted)
+            {
+                throw error switch
+                {
+                    NotThere => new FileNotFoundException(path),
+                    NotADirectory => new DirectoryNotFoundException(path),
+                    NotPermitted or Denied => new UnauthorizedAccessException(path),
+                    _ => new IOException(Marshal.GetPInvokeErrorMessage(error), error),
+                };
+            }
+        }
+    }
 
     /// <summary>What an exception says about the source.</summary>
     public static SourceError ErrorOf(string path, Exception error) => error switch
@@ -87,6 +128,9 @@ internal static class KernelFiles
     /// <summary>True for what a file may do to its reader; a pipe in its place is not supported.</summary>
     public static bool IsOfTheFile(Exception error) =>
         error is IOException or UnauthorizedAccessException or NotSupportedException;
+
+    [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Open(string path, int flags);
 
     /// <summary>Reads a small file of /sys.</summary>
     public static SysText ReadText(string path, ReadBuffer buffer)
@@ -125,6 +169,9 @@ internal sealed class KernelFile(string path, Func<TimeSpan> now, int longestRec
     private SafeFileHandle? handle;
     private SourceError? absent;
     private TimeSpan absentSince;
+
+    /// <summary>Where it lies.</summary>
+    public string Path => path;
 
     /// <summary>What the file says now.</summary>
     public FSharpResult<T, SourceError> Read<T>(ReadBuffer buffer, TextParser<T> parse)

@@ -1,6 +1,7 @@
 using Agent.Core;
 using Agent.Core.Proc;
 using Agent.Core.Sys;
+using Agent.Host.Service;
 using Microsoft.FSharp.Core;
 
 namespace Agent.Host.Reading;
@@ -22,12 +23,21 @@ internal sealed class ProcFiles : SourceReader, IDisposable
     private readonly ProcessCount processes;
     private readonly Func<SlowReadings> slow;
     private readonly ReadingRecord? record;
+    private readonly ReadingWatch? watch;
+    private readonly string processDirectory;
+    private readonly string fabricDirectory;
     private bool? isContained;
 
-    /// <summary>Reads under the given roots, by default /proc and /sys; keeps a record where one is given.</summary>
-    public ProcFiles(string procfs, string sysfs, AgentClock clock, Func<SlowReadings> slow, ReadingRecord? record = null)
+    /// <summary>
+    /// Reads under the given roots, by default /proc and /sys; keeps a record where one is given, and tells the watch what is being read.
+    /// </summary>
+    public ProcFiles(
+        string procfs, string sysfs, AgentClock clock, Func<SlowReadings> slow, ReadingRecord? record = null, ReadingWatch? watch = null)
     {
         this.record = record;
+        this.watch = watch;
+        processDirectory = procfs;
+        fabricDirectory = Path.Join(sysfs, "class/infiniband");
         this.slow = slow;
         root = procfs;
         this.clock = clock;
@@ -61,7 +71,7 @@ internal sealed class ProcFiles : SourceReader, IDisposable
         }
 
         var begin = clock.Elapsed;
-        var result = files[source].Read<Parsed<T>>(buffer, text =>
+        var result = ReadWatched<Parsed<T>>(source, text =>
         {
             record.Keep(source, text);
             return source.Parse(text);
@@ -74,13 +84,21 @@ internal sealed class ProcFiles : SourceReader, IDisposable
     public override FSharpResult<int, SourceError> CountProcesses()
     {
         var begin = record is null ? default : clock.Elapsed;
+        Tell(processDirectory);
         var result = processes.Read();
+        Tell(null);
         record?.Took(Sources.Processes, clock.Elapsed - begin);
         return result;
     }
 
     /// <inheritdoc/>
-    public override Infiniband.Port[] ReadInfiniband() => fabric.Read(buffer);
+    public override Infiniband.Port[] ReadInfiniband()
+    {
+        Tell(fabricDirectory);
+        var ports = fabric.Read(buffer);
+        Tell(null);
+        return ports;
+    }
 
     /// <inheritdoc/>
     public override SlowReadings ReadSlow() => slow();
@@ -94,7 +112,24 @@ internal sealed class ProcFiles : SourceReader, IDisposable
         }
     }
 
-    private FSharpResult<Parsed<T>, SourceError> ReadFile<T>(FileSource<T> source) => files[source].Read(buffer, source.Parse);
+    private FSharpResult<Parsed<T>, SourceError> ReadFile<T>(FileSource<T> source) => ReadWatched<Parsed<T>>(source, source.Parse);
+
+    private FSharpResult<T, SourceError> ReadWatched<T>(Source source, TextParser<T> parse)
+    {
+        var file = files[source];
+        Tell(file.Path);
+        var result = file.Read(buffer, parse);
+        Tell(null);
+        return result;
+    }
+
+    private void Tell(string? what)
+    {
+        if (watch is not null)
+        {
+            watch.Reading = what;
+        }
+    }
 
     /// <summary>The cache of ZFS is absent in an LXC container, which sees its host's beside a memory of its own.</summary>
     private FSharpResult<Parsed<T>, SourceError> Checked<T>(FileSource<T> source, FSharpResult<Parsed<T>, SourceError> read)
@@ -104,8 +139,14 @@ internal sealed class ProcFiles : SourceReader, IDisposable
             return read;
         }
 
-        isContained ??= KernelFiles.ReadOnce(ProcPaths.Mounts(root), buffer, Mounts.Parse)
-            .Match(static mounts => Mounts.HasContainedMemInfo(mounts.Value), static _ => false);
+        if (isContained is null)
+        {
+            var mounts = ProcPaths.Mounts(root);
+            Tell(mounts);
+            isContained = KernelFiles.ReadOnce(mounts, buffer, Mounts.Parse)
+                .Match(static mounts => Mounts.HasContainedMemInfo(mounts.Value), static _ => false);
+            Tell(null);
+        }
 
         return isContained.Value
             ? FSharpResult<Parsed<T>, SourceError>.NewError(SourceError.NewAbsent(ArcStats.Source))

@@ -92,7 +92,9 @@ internal sealed class NvidiaSmiProcess(ChildProcess program)
         }
 
         Failure = NvidiaSmiFailureModule.Of(output.ExitCode, output.Words);
-        return output.ExitCode == 0
+
+        // One that ends well and says nothing has not said that there are no GPUs.
+        return output.ExitCode == 0 && output.Words.ContainsAnyExcept(" \t\r\n"u8)
             ? parsed
             : FSharpResult<GpuReading, SourceError>.NewError(Failed(output.ExitCode, output.Words));
     }

@@ -183,14 +183,14 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     }
 
     /// <summary>
-    /// nvmlDeviceGetMemoryInfo_v2, whose used memory is without what is reserved; where it is missing or fails in any way the older
-    /// call, which does not tell what is reserved (all ones).
+    /// nvmlDeviceGetMemoryInfo_v2, whose used memory is without what is reserved; where it is missing, fails in any way or answers with what
+    /// cannot be, the older call, which does not tell what is reserved (all ones).
     /// </summary>
     public Nvml.Call<NvmlMemoryV2> Memory(nint device)
     {
         NvmlMemoryV2 newer = new() { Version = NvmlMemoryV2.Version2 };
 
-        if (memoryV2 is not null && memoryV2(device, &newer) == Success)
+        if (memoryV2 is not null && memoryV2(device, &newer) == Success && newer.Total > 0 && newer.Used <= newer.Total)
         {
             return new(Success, newer);
         }

@@ -36,7 +36,7 @@ internal sealed class NvmlSession
     public bool IsIll => Array.Exists(Boards, static board => board.Lost != 0);
 
     /// <summary>True when there are more GPUs or fewer than there were, or one answers that did not: a new opening finds them.</summary>
-    public bool HasChanged => library.Count() is { Code: 0, Value: var count } && count != Boards.Length || Array.Exists(Boards, static board => board.IsBack);
+    public bool HasChanged => library.Count() is { Code: 0, Value: <= Nvml.MostBoards and var count } && count != Boards.Length || Array.Exists(Boards, static board => board.IsBack);
 
     /// <summary>True once the threads inside should leave.</summary>
     public bool IsLeaving
@@ -75,11 +75,11 @@ internal sealed class NvmlSession
 
         var count = library.Count();
 
-        if (count.Code != 0)
+        if (count.Code != 0 || count.Value > Nvml.MostBoards)
         {
             library.Shutdown();
             library.Dispose();
-            state = Nvml.State.NewFailed(count.Code);
+            state = Nvml.State.NewFailed(count.Code != 0 ? count.Code : Nvml.ImpossibleCount);
             return null;
         }
 

@@ -431,6 +431,29 @@ let private readings =
                     withReader machine (fun source ->
                         Expect.equal (first source).Gpus[0].MemoryUsed (ValueSome 16954425344UL<B>) "with what is reserved"))
 
+            for line in
+                [
+                    "nvml_memory_v2_total 0"
+                    "nvml_memory_v2_used 18446744073709551615"
+                    "nvml_memory_v2_total 1000"
+                ] do
+                testCase $"a newer answer about memory that cannot be ({line}) leads to the older call"
+                <| fun () ->
+                    withMachine (machineOf line 1) (fun machine ->
+                        withReader machine (fun source ->
+                            let gpu = (first source).Gpus[0]
+                            Expect.equal gpu.MemoryUsed (ValueSome 16954425344UL<B>) "with what is reserved"
+                            Expect.isTrue gpu.MemoryTotal.IsSome "all of it"))
+
+            testCase "a library that counts more GPUs than any machine has is refused, and no other way than that"
+            <| fun () ->
+                for count in [ "257"; "4294967295" ] do
+                    withMachine (machineOf $"nvml_count {count}" 1) (fun machine ->
+                        withReader machine (fun source ->
+                            Expect.isNull (box (source.Read())) "no reading"
+                            Expect.equal source.State (Nvml.State.Failed -1) "and why"
+                            Expect.equal (Nvml.nameOf -1) "it counts more than 256 GPUs, which no machine has" "in words"))
+
             for bytes in [ 16; 24; 32 ] do
                 testCase $"processes of {bytes} bytes each, more of them than expected"
                 <| fun () ->

@@ -1,0 +1,124 @@
+namespace Agent.Host.Service;
+
+/// <summary>
+/// Watches over the thread that samples from a thread of its own. A read that does not return, as from a file system in user space
+/// that is stuck (lxcfs under /proc), holds up every sample and the orderly end: it is said, and a signal ends the agent all the same.
+/// </summary>
+internal sealed class ReadingWatch : IDisposable
+{
+    /// <summary>A read that lasts so long is said not to return.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+
+    /// <summary>After a signal a read that does not return is waited for so long.</summary>
+    public static readonly TimeSpan LastPatience = TimeSpan.FromSeconds(3);
+
+    private static readonly TimeSpan Soon = TimeSpan.FromSeconds(1);
+
+    private readonly AgentClock clock;
+    private readonly Log log;
+    private readonly object gate = new();
+    private readonly CancellationTokenRegistration registration;
+    private volatile string? reading;
+    private long steps;
+    private TimeSpan? signalledAt;
+    private bool isOver;
+
+    /// <summary>Watches from here on.</summary>
+    /// <param name="clock">The monotonic clock.</param>
+    /// <param name="log">Where to say it.</param>
+    /// <param name="stop">Set by the signal that asks for the end.</param>
+    /// <param name="end">Ends the process without the thread that samples. Called once, on the thread of the watch.</param>
+    public ReadingWatch(AgentClock clock, Log log, CancellationToken stop, Action end)
+    {
+        this.clock = clock;
+        this.log = log;
+        registration = stop.Register(OnSignal);
+        new Thread(() => Watch(end), maxStackSize: 128 * 1024) { IsBackground = true, Name = "reading watch" }.Start();
+    }
+
+    /// <summary>The thread that samples reads this from here on; null for nothing. At every file of every sample, so it costs next to nothing.</summary>
+    public string? Reading
+    {
+        get => reading;
+        set
+        {
+            reading = value;
+            Volatile.Write(ref steps, steps + 1);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        registration.Dispose();
+
+        lock (gate)
+        {
+            isOver = true;
+            Monitor.PulseAll(gate);
+        }
+    }
+
+    private void OnSignal()
+    {
+        lock (gate)
+        {
+            signalledAt = clock.Elapsed;
+            Monitor.PulseAll(gate);
+        }
+    }
+
+    private void Watch(Action end)
+    {
+        var (seen, since) = (-1L, clock.Elapsed);
+        string? told = null;
+
+        while (true)
+        {
+            TimeSpan? signalled;
+
+            lock (gate)
+            {
+                clock.Wait(gate, signalledAt is null ? Patience : Soon);
+                signalled = signalledAt;
+
+                if (isOver)
+                {
+                    return;
+                }
+            }
+
+            var now = clock.Elapsed;
+            var (step, what) = (Volatile.Read(ref steps), reading);
+
+            if (step != seen)
+            {
+                (seen, since) = (step, now);
+
+                if (told is not null)
+                {
+                    log.Info($"{told}: the read has returned, samples are taken again");
+                    told = null;
+                }
+            }
+
+            if (what is null)
+            {
+                continue;
+            }
+
+            if (told is null && now - since >= Patience)
+            {
+                told = what;
+                log.Lost($"{what}: a read does not return; until it does there are no samples");
+            }
+
+            if (signalled is { } at && now - at >= LastPatience && now - since >= LastPatience - Soon)
+            {
+                log.Lost($"{what}: a read does not return; the agent ends without waiting for it");
+                end();
+                return;
+            }
+        }
+    }
+}
