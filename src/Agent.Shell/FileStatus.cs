@@ -6,7 +6,8 @@ namespace Agent.Shell;
 /// <param name="Owner">The user's number.</param>
 /// <param name="Mode">Type and permissions, as in struct stat.</param>
 /// <param name="Links">The number of its names.</param>
-internal readonly partial record struct FileStatus(uint Owner, uint Mode, uint Links)
+/// <param name="Group">The group's number.</param>
+internal readonly partial record struct FileStatus(uint Owner, uint Mode, uint Links, uint Group)
 {
     private const int CurrentDirectory = -100;
 
@@ -21,12 +22,14 @@ internal readonly partial record struct FileStatus(uint Owner, uint Mode, uint L
     private const int Size = 256;
     private const int LinksAt = 16;
     private const int OwnerAt = 20;
+    private const int GroupAt = 24;
     private const int ModeAt = 28;
 
     private const uint TypeMask = 0xF000;
     private const uint RegularType = 0x8000;
     private const uint DirectoryType = 0x4000;
     private const uint Sticky = 0x200;
+    private const uint GroupWrite = 0x10;
     private const uint OthersWrite = 0x2;
 
     /// <summary>The effective user of this process.</summary>
@@ -40,6 +43,9 @@ internal readonly partial record struct FileStatus(uint Owner, uint Mode, uint L
 
     /// <summary>True where anybody may write; in a directory with the sticky bit nobody can replace what is another's.</summary>
     public bool IsOpenToAll => (Mode & OthersWrite) != 0 && !(IsDirectory && (Mode & Sticky) != 0);
+
+    /// <summary>The same for the members of its group.</summary>
+    public bool IsOpenToGroup => (Mode & GroupWrite) != 0 && !(IsDirectory && (Mode & Sticky) != 0);
 
     /// <summary>Of what a path names, links followed unless told otherwise; null where there is none, or the system cannot tell.</summary>
     public static FileStatus? Of(string path, bool follow = true) => Ask(CurrentDirectory, path, follow ? 0 : NoFollow);
@@ -57,7 +63,8 @@ internal readonly partial record struct FileStatus(uint Owner, uint Mode, uint L
                 ? new FileStatus(
                     MemoryMarshal.Read<uint>(answer[OwnerAt..]),
                     MemoryMarshal.Read<ushort>(answer[ModeAt..]),
-                    MemoryMarshal.Read<uint>(answer[LinksAt..]))
+                    MemoryMarshal.Read<uint>(answer[LinksAt..]),
+                    MemoryMarshal.Read<uint>(answer[GroupAt..]))
                 : null;
         }
         catch (EntryPointNotFoundException)

@@ -39,7 +39,7 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, string version, 
             surroundings.Container(),
         ];
 
-        output.Write(settings.Json ? Diagnosis.ToJson(version, rows) + "\n" : string.Join('\n', Diagnosis.Table(rows).Split('\n').Select(Log.OneLine)));
+        output.Write(settings.Json ? Terminal.Json(Diagnosis.ToJson(version, rows)) + "\n" : string.Join('\n', Diagnosis.Table(rows).Split('\n').Select(Log.OneLine)));
         return Diagnosis.IsHealthy(rows);
     }
 

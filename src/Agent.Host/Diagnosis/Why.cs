@@ -14,7 +14,6 @@ internal sealed partial class Why(Settings settings, AgentClock clock, Signals s
     private const nuint GetWindowSize = 0x5413;
 
     private const int StandardOutput = 1;
-    private const int StandardError = 2;
     private const int DefaultWidth = 100;
 
     private static readonly TimeSpan Step = TimeSpan.FromSeconds(1);
@@ -34,7 +33,7 @@ internal sealed partial class Why(Settings settings, AgentClock clock, Signals s
             return Agent.Sender.Why.Failed;
         }
 
-        output.Write(settings.Json ? Agent.Sender.Why.Json(report.Value) + "\n" : Text(report.Value));
+        output.Write(settings.Json ? Terminal.Json(Agent.Sender.Why.Json(report.Value)) + "\n" : Text(report.Value));
         return Agent.Sender.Why.ExitCode(report.Value);
     }
 
@@ -42,7 +41,7 @@ internal sealed partial class Why(Settings settings, AgentClock clock, Signals s
     private void Watch(TextWriter errors, SlowSources slow)
     {
         var until = clock.Elapsed + settings.Why.Value;
-        var isShown = IsTerminal(StandardError) && !settings.Quiet;
+        var isShown = Terminal.IsError && !settings.Quiet;
         var gate = new object();
 
         while (clock.Elapsed < until && !signals.Orderly.IsCancellationRequested)
@@ -69,7 +68,7 @@ internal sealed partial class Why(Settings settings, AgentClock clock, Signals s
 
     private string Text(JobReport report)
     {
-        var isColoured = IsTerminal(StandardOutput) && Environment.GetEnvironmentVariable("NO_COLOR") is null or "";
+        var isColoured = Terminal.IsOutput && Environment.GetEnvironmentVariable("NO_COLOR") is null or "";
         return string.Concat(Agent.Sender.Why.Lines(Width(), clock.SteadyNow, report).Select(line => Painted(line, isColoured) + "\n"));
     }
 
@@ -93,11 +92,6 @@ internal sealed partial class Why(Settings settings, AgentClock clock, Signals s
         var size = default(WindowSize);
         return Ioctl(StandardOutput, GetWindowSize, ref size) == 0 && size.Columns > 0 ? size.Columns : DefaultWidth;
     }
-
-    private static bool IsTerminal(int descriptor) => IsATerminal(descriptor) == 1;
-
-    [LibraryImport("libc", EntryPoint = "isatty")]
-    private static partial int IsATerminal(int descriptor);
 
     [LibraryImport("libc", EntryPoint = "ioctl")]
     private static partial int Ioctl(int descriptor, nuint request, ref WindowSize size);

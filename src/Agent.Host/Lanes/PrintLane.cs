@@ -22,7 +22,7 @@ internal sealed class PrintLane(SampleEncoder encoder, bool once, Log log, Servi
 
     private void Print(EncodedSample sample)
     {
-        log.ResultLine(sample.Body.Span);
+        log.ResultLine(Terminal.JsonLine(sample.Body.Span));
 
         if (log.IsOutputUnread)
         {

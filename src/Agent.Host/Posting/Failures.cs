@@ -51,6 +51,9 @@ internal sealed class Failures(Uri target, Uri? proxy)
             or SocketError.TimedOut or SocketError.AddressNotAvailable => NetworkFailure.NewUnreachable(Peer),
         SocketError.ConnectionReset => NetworkFailure.NewBroken("the other side reset it"),
         SocketError.Shutdown or SocketError.ConnectionAborted => NetworkFailure.NewBroken("the other side closed it"),
+        // A link-local address of an interface that is not there (any more).
+        SocketError.InvalidArgument when proxy is null && target.DnsSafeHost.Split('%') is [_, var zone] =>
+            NetworkFailure.NewUnreachable($"{target.DnsSafeHost}: there is no interface {zone}; it"),
         SocketError.AccessDenied => NetworkFailure.NewBroken("this machine does not permit it"),
         _ => NetworkFailure.NewBroken(words),
     };

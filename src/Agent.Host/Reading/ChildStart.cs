@@ -17,6 +17,12 @@ internal static class ChildStart
     /// <summary>PR_SET_PDEATHSIG must be set between fork and exec, which .NET cannot; setpriv of util-linux can.</summary>
     private static readonly Lazy<string?> Setpriv = new(FindSetpriv);
 
+    /// <summary>
+    /// The groups besides root's whose members may change what root starts: `staff`, whom Debian lets write to /usr/local. Its number differs
+    /// from one distribution to the next, and where there is none it is another group's.
+    /// </summary>
+    private static readonly Lazy<uint> Staff = new(FindStaff);
+
     /// <summary>Where the program lies, if its name is no path already; null when it is not there or not in PATH.</summary>
     public static string? Find(string name) => name.Contains('/') ? (File.Exists(name) ? name : null) :
         (Environment.GetEnvironmentVariable("PATH") ?? "/usr/bin:/bin")
@@ -24,7 +30,10 @@ internal static class ChildStart
             .Select(directory => Path.Join(directory, name))
             .FirstOrDefault(File.Exists);
 
-    /// <summary>The program itself, or the directory above it, that another user than root can change; null when there is none.</summary>
+    /// <summary>
+    /// The program itself, or the directory above it, that another user than root can change; null when there is none. As sudo and cron
+    /// decide it: neither may belong to another user, or be open to all or to a group; only the groups root and staff may.
+    /// </summary>
     public static string? Foreign(string path)
     {
         // What links lead to is what is started.
@@ -34,7 +43,8 @@ internal static class ChildStart
         {
             for (var place = start; place is not null; place = Path.GetDirectoryName(place))
             {
-                if (FileStatus.Of(place) is { } status && (status.Owner != Root || status.IsOpenToAll))
+                if (FileStatus.Of(place) is { } status
+                    && (status.Owner != Root || status.IsOpenToAll || (status.IsOpenToGroup && status.Group != Root && status.Group != Staff.Value)))
                 {
                     return place;
                 }
@@ -92,6 +102,26 @@ internal static class ChildStart
         var process = Process.Start(start)!;
         process.StandardInput.Close();
         return process;
+    }
+
+    private static uint FindStaff()
+    {
+        try
+        {
+            foreach (var line in File.ReadLines("/etc/group"))
+            {
+                if (line.StartsWith("staff:", StringComparison.Ordinal) && line.Split(':') is [_, _, var number, ..] && uint.TryParse(number, out var found))
+                {
+                    return found;
+                }
+            }
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            // Then there is only root's.
+        }
+
+        return Root;
     }
 
     private static bool IsOurs(string variable) =>

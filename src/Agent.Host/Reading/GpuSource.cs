@@ -16,6 +16,12 @@ internal sealed class GpuSource
     /// <summary>So long the first reading waits for nvidia-smi.</summary>
     private static readonly TimeSpan FirstAnswer = TimeSpan.FromSeconds(3);
 
+    /// <summary>A single sample waits so long for NVIDIA's library: without persistence mode it starts the boards first.</summary>
+    private static readonly TimeSpan LongestLibraryStart = TimeSpan.FromSeconds(30);
+
+    /// <summary>And so long for nvidia-smi, which by then has ended or was killed.</summary>
+    private static readonly TimeSpan LongestProgramStart = NvidiaSmiSource.LongestStart + TimeSpan.FromSeconds(2);
+
     /// <summary>Where nothing tells of GPUs it is looked again after this time.</summary>
     private static readonly TimeSpan LookAgain = TimeSpan.FromSeconds(30);
 
@@ -35,6 +41,7 @@ internal sealed class GpuSource
     private volatile bool isReleased;
     private Gpu[] known = [];
     private long callSince = NoCall;
+    private long askedAt = NoCall;
     private Told? told;
     private volatile GpuFinding? finding;
 
@@ -81,7 +88,7 @@ internal sealed class GpuSource
         Hanging is { Length: > 0 } hanging ? [SourceError.NewUnreadable(Nvml.Source, hanging)] : [],
         library?.Hanging ?? [],
         library?.WorkFaults ?? [],
-        (program is { } asked ? asked.Faults : thread.Last?.Faults) ?? []);
+        (program is { } asked ? FaultsOf(asked) : thread.Last?.Faults) ?? []);
 
     /// <summary>Says so when a call of the library has not returned for too long.</summary>
     private string Hanging =>
@@ -123,12 +130,22 @@ internal sealed class GpuSource
         program?.Stop();
     }
 
-    /// <summary>Waits for the first answer until the given instant of the clock.</summary>
+    /// <summary>
+    /// Waits for the first answer until the given instant of the clock. A single sample has no other after it that could tell of GPUs, and
+    /// waits for as long as whoever is asked may take.
+    /// </summary>
     public void WaitForFirst(TimeSpan until)
     {
-        if (settings.GpuReader != GpuReader.None)
+        if (settings.GpuReader == GpuReader.None)
         {
-            thread.WaitForFirst(until);
+            return;
+        }
+
+        thread.WaitForFirst(settings.Once ? clock.Elapsed + LongestLibraryStart : until);
+
+        if (settings.Once && Volatile.Read(ref askedAt) is var asked and not NoCall)
+        {
+            thread.WaitForFirst(TimeSpan.FromTicks(asked) + LongestProgramStart);
         }
     }
 
@@ -157,10 +174,12 @@ internal sealed class GpuSource
 
         if (MayAskProgram() && program is null)
         {
-            var asked = new NvidiaSmiSource(
-                settings.Interval, longestAge, !settings.Once, settings.ProcFs, NvidiaSmiProcess.NewProgram(clock), clock, onDefect);
+            var start = NvidiaSmiProcess.NewProgram(clock);
+            start.Limit = settings.Once ? NvidiaSmiSource.LongestStart : start.Limit;
+            var asked = new NvidiaSmiSource(settings.Interval, longestAge, !settings.Once, settings.ProcFs, start, clock, onDefect);
+            Volatile.Write(ref askedAt, clock.Elapsed.Ticks);
             asked.Start();
-            asked.WaitForFirst(clock.Elapsed + FirstAnswer);
+            asked.WaitForFirst(clock.Elapsed + (settings.Once ? LongestProgramStart : FirstAnswer));
 
             program = asked;
         }
@@ -175,6 +194,12 @@ internal sealed class GpuSource
             && program is null or { Error: not null };
         return new(found, isQuiet ? LookAgain : settings.Interval);
     }
+
+    // Without a word an empty list would say that the machine has no GPUs.
+    private SourceError[] FaultsOf(NvidiaSmiSource asked) =>
+        settings.Once && !asked.IsSettled
+            ? [SourceError.NewUnreadable(NvidiaSmi.Source, $"no answer within {LongestProgramStart.TotalSeconds:0} s; the sample has no GPUs")]
+            : asked.Faults;
 
     private GpuReading? ReadLibrary()
     {

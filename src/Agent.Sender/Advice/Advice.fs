@@ -642,6 +642,8 @@ module Advice =
         | NetworkFailure.TimedOut _ -> Cause.TimedOut
         | NetworkFailure.Broken _ -> Cause.ConnectionBroken
         | NetworkFailure.Unreadable _ -> Cause.AnswerUnreadable
+        // It let the request through, and the server did not take it.
+        | NetworkFailure.ProxyRefused(_, ("502" | "503" | "504")) -> Cause.GatewayFailing
         | NetworkFailure.ProxyRefused _ -> Cause.ProxyRefuses
         | NetworkFailure.Tls(fault, _) -> ofTls fault
 

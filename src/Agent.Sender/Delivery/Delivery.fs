@@ -62,6 +62,9 @@ type TlsFault =
         let shown (text: string) =
             Text.excerpt (ReadOnlySpan(Encoding.UTF8.GetBytes text))
 
+        let isAddress (host: string) =
+            fst (System.Net.IPAddress.TryParse(host.Split('%')[0]))
+
         let instant (at: DateTimeOffset) =
             at.ToUniversalTime().ToString("yyyy-MM-dd HH:mm:ss 'UTC'", CultureInfo.InvariantCulture)
 
@@ -76,6 +79,8 @@ type TlsFault =
             $"unknown issuer: the certificate of {shown subject} chains up to {shown issuer}, which is not trusted here"
         | WrongName(host, [||]) ->
             $"wrong host name: the certificate has no subject alternative name, so it is not for {shown host} (a common name does not count)"
+        | WrongName(host, names) when Array.contains host names && isAddress host ->
+            $"wrong host name: the certificate is for the name {shown host}, not for the address, which counts only as an IP address among the subject alternative names"
         | WrongName(host, names) ->
             let first = names |> Array.truncate 5 |> Array.map shown |> String.concat ", "
 
@@ -286,6 +291,7 @@ type NetworkFailure =
         | Broken detail -> $"the connection broke: {detail}"
         | Unreadable detail -> $"the answer cannot be read: {detail}"
         | ProxyRefused(proxy, "") -> $"the proxy {proxy} does not let the request through"
+        | ProxyRefused(proxy, ("502" | "503" | "504" as status)) -> $"the proxy {proxy} gets no connection to the server: HTTP {status}"
         | ProxyRefused(proxy, status) -> $"the proxy {proxy} does not let the request through: HTTP {status}"
         | Tls(fault, others) ->
             Array.append [| fault |] others

@@ -64,6 +64,17 @@ let tests =
             for name, error, expected in cases do
                 testCase name <| fun () -> Expect.equal (direct.Of error) expected name
 
+            testCase "an address with the zone of an interface that is not there says so"
+            <| fun () ->
+                let zoned = Failures(Uri "https://[fe80::1%nope]:8443/x/", null)
+
+                Expect.equal
+                    (string (zoned.Of(socket SocketError.InvalidArgument)))
+                    "fe80::1%nope: there is no interface nope; it cannot be reached"
+                    "named"
+
+                Expect.equal (direct.Of(socket SocketError.InvalidArgument)) (broken "Invalid argument") "without a zone as it is"
+
             testCase "behind a proxy it is the proxy that cannot be reached, and its password is not told"
             <| fun () ->
                 Expect.equal

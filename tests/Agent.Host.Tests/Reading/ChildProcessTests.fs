@@ -56,6 +56,11 @@ let private soon (what: string) (condition: unit -> bool) =
 
         Thread.Sleep 5
 
+let private setGroup (path: string) (group: string) =
+    use change = Diagnostics.Process.Start("chgrp", [ group; path ])
+    change.WaitForExit()
+    Expect.equal change.ExitCode 0 "chgrp"
+
 [<Tests>]
 let tests =
     // They change the environment of this process.
@@ -194,6 +199,19 @@ let tests =
                             File.SetUnixFileMode(place, opened)
                             Expect.equal (ChildStart.Foreign path) place "what others can write"
                             Expect.isNotNull (ChildStart.Foreign link) "by the link"
+                            File.SetUnixFileMode(place, closed)
+
+                        for place in [ path; below; above ] do
+                            File.SetUnixFileMode(place, closed ||| UnixFileMode.GroupWrite)
+                            Expect.isNull (ChildStart.Foreign path) "the group root"
+                            setGroup place "65534"
+                            Expect.equal (ChildStart.Foreign path) place "what another group can write"
+
+                            if File.ReadLines "/etc/group" |> Seq.exists _.StartsWith("staff:") then
+                                setGroup place "staff"
+                                Expect.isNull (ChildStart.Foreign path) "staff, as /usr/local of Debian"
+
+                            setGroup place "0"
                             File.SetUnixFileMode(place, closed)
 
                         File.SetUnixFileMode(below, opened ||| UnixFileMode.StickyBit)

@@ -184,6 +184,7 @@ let private failureTests =
                         NetworkFailure.Unreadable "its headers are too long", later "the answer cannot be read: its headers are too long"
                         NetworkFailure.NoConnection("10.0.0.1:80", seconds 5.0), later "no connection to 10.0.0.1:80 within 5 s"
                         NetworkFailure.ProxyRefused("p:3128", "407"), later "the proxy p:3128 does not let the request through: HTTP 407"
+                        NetworkFailure.ProxyRefused("p:3128", "502"), later "the proxy p:3128 gets no connection to the server: HTTP 502"
                         NetworkFailure.ProxyRefused("p:3128", ""), later "the proxy p:3128 does not let the request through"
                         NetworkFailure.Tls(TlsFault.ClientCertificateWanted, [| TlsFault.Revoked "a" |]),
                         Outcome.Hold(
@@ -263,6 +264,12 @@ let private tlsTests =
                             Names = [||]
                         },
                         "wrong host name: the certificate has no subject alternative name, so it is not for h.example (a common name does not count)"
+                        { facts with
+                            Host = "127.0.0.1"
+                            IsForHost = false
+                            Names = [| "localhost"; "127.0.0.1" |]
+                        },
+                        "wrong host name: the certificate is for the name 127.0.0.1, not for the address, which counts only as an IP address among the subject alternative names"
                         { facts with
                             IsForHost = false
                             Names = [| for n in 1..7 -> $"{n}.example" |]

@@ -13,7 +13,7 @@ internal sealed partial class NvidiaSmiSource
     private static readonly TimeSpan ShortestLoop = TimeSpan.FromSeconds(1);
 
     /// <summary>On a machine with many GPUs, or without persistence mode, the first row of a start takes so long at most.</summary>
-    private static readonly TimeSpan LongestStart = TimeSpan.FromSeconds(60);
+    public static readonly TimeSpan LongestStart = TimeSpan.FromSeconds(60);
 
     /// <summary>Later starts may take so many times as long as the first one took.</summary>
     private const int Allowance = 2;
@@ -146,6 +146,18 @@ internal sealed partial class NvidiaSmiSource
             lock (gate)
             {
                 return failure;
+            }
+        }
+    }
+
+    /// <summary>True once there was a reading or an error.</summary>
+    public bool IsSettled
+    {
+        get
+        {
+            lock (gate)
+            {
+                return isSettled;
             }
         }
     }

@@ -1,0 +1,87 @@
+/// The source of GPUs as a single sample needs it: it has no later one that could tell what the first does not know yet.
+module Agent.Host.Tests.GpuSourceTests
+
+open System
+open System.IO
+open System.Threading
+open Agent.Core
+open Agent.Host.Reading
+open Agent.Shell
+open Agent.TestSupport
+open Agent.TestSupport.Gpu
+open Agent.TestSupport.Gpu.NvmlStub
+open Expecto
+
+/// The clock runs ten times as fast as time.
+[<Literal>]
+let private Scale = 10
+
+let private seconds (value: float) = TimeSpan.FromSeconds value
+
+/// A source that is started on a machine whose library hangs in its initialisation, and its clock.
+let private withSource (words: string list) (test: Machine -> GpuSource -> AgentClock -> unit) : unit =
+    withMachine (machineOf "nvml_hang nvmlInit_v2" 2) (fun machine ->
+        let clock = AgentClock Scale
+        let under name = Path.Combine(machine.Directory, name)
+
+        for name in [ "proc"; "sys" ] do
+            Directory.CreateDirectory(under name) |> ignore
+
+        let words =
+            words
+            @ [
+                "--gpu-source=nvml"
+                "--nvml-library=" + machine.Library
+                "--procfs=" + under "proc"
+                "--sysfs=" + under "sys"
+            ]
+
+        let source = GpuSource(CommandLine.settingsWith words, seconds 10.0, clock)
+        source.Start()
+
+        try
+            test machine source clock
+        finally
+            machine.Play(machineOf "" 2)
+            source.Stop())
+
+let private gpusOf (source: GpuSource) =
+    match source.Newest with
+    | null -> 0
+    | reading -> reading.Gpus.Length
+
+[<Tests>]
+let tests =
+    testList
+        "Host.GpuSource"
+        [
+            testCase "a single sample waits for a library that takes its time"
+            <| fun () ->
+                withSource [ "--once" ] (fun machine source clock ->
+                    use timer =
+                        new Timer((fun _ -> machine.Play(machineOf "" 2)), null, seconds 0.8, Timeout.InfiniteTimeSpan)
+
+                    source.WaitForFirst(clock.Elapsed + seconds 3.0)
+                    Expect.equal (gpusOf source) 2 "after eight seconds"
+                    Expect.equal source.Faults [||] "and nothing is wrong")
+
+            testCase "one that has none after half a minute goes without, and says so"
+            <| fun () ->
+                withSource [ "--once" ] (fun _ source clock ->
+                    let begun = clock.Elapsed
+                    source.WaitForFirst(clock.Elapsed + seconds 3.0)
+                    Expect.isGreaterThan (clock.Elapsed - begun) (seconds 29.0) "half a minute"
+                    Expect.equal (gpusOf source) 0 "none"
+
+                    match source.Faults with
+                    | [| SourceError.Unreadable("libnvidia-ml", reason) |] -> Expect.stringContains reason "a call has not returned" "why"
+                    | other -> failtest $"one fault expected, got %A{other}")
+
+            testCase "an agent that goes on waits no longer than it is told"
+            <| fun () ->
+                withSource [] (fun _ source clock ->
+                    let begun = clock.Elapsed
+                    source.WaitForFirst(clock.Elapsed + seconds 3.0)
+                    Expect.isLessThan (clock.Elapsed - begun) (seconds 20.0) "three seconds"
+                    Expect.equal (gpusOf source) 0 "the next samples have them")
+        ]
