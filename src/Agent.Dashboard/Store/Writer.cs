@@ -143,6 +143,15 @@ internal sealed class Writer : IDisposable
     /// <summary>Remembers something; done when it is on disk.</summary>
     public Task<bool> Remember(string setting, string value) => Ask(() => Setting.Write(connection, setting, value));
 
+    /// <summary>Changes registrations; done when that is on disk, and from then on it holds for every request.</summary>
+    public Task<bool> Register(Action<SqliteConnection> change) => Ask(() =>
+    {
+        change(connection);
+
+        // Registrations are read anew when the file's version changes, which one's own changes do not do.
+        seenVersion = -1;
+    });
+
     /// <summary>Writes what has come in, and ends.</summary>
     public void Dispose()
     {
