@@ -161,15 +161,9 @@ module Enrolment =
             if request.Slug <> "" then
                 request.Slug
             else
-                request.Hostname
-                |> String.map (fun c ->
-                    if Char.IsAsciiLetterOrDigit c || c = '_' then
-                        Char.ToLowerInvariant c
-                    else
-                        '-')
+                Registration.slugOf request.Hostname
 
-        let wish = wish.Substring(0, min longestName wish.Length).Trim '-'
-        let name = if wish = "" then "machine" else wish
+        let name = wish.Substring(0, min longestName wish.Length).TrimEnd '-'
 
         Seq.initInfinite (fun i -> if i = 0 then name else $"{name}-{i + 1}")
         |> Seq.find (isTaken.Invoke >> not)

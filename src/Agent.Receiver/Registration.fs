@@ -1,6 +1,7 @@
 namespace Agent.Receiver
 
 open System
+open System.Text
 open Agent.Core
 
 /// A server as the database knows it.
@@ -37,6 +38,26 @@ module Registration =
         text.Length >= 1
         && text.Length <= 64
         && text |> Seq.forall (fun c -> Char.IsAsciiLetterOrDigit c || c = '-' || c = '_')
+
+    /// The longest slug.
+    [<Literal>]
+    let LongestSlug = 64
+
+    /// The slug for a name: its letters, digits and `_` in lower case, and one `-` for whatever is between them. The fleet page
+    /// shows it by the same rule (`slugOf` in assets/add.js).
+    [<CompiledName "SlugOf">]
+    let slugOf (name: string) : string =
+        let isKept c = Char.IsAsciiLetterOrDigit c || c = '_'
+        let text = StringBuilder()
+
+        for c in name do
+            if isKept c then
+                text.Append(Char.ToLowerInvariant c) |> ignore
+            elif text.Length > 0 && text[text.Length - 1] <> '-' then
+                text.Append '-' |> ignore
+
+        let slug = text.ToString(0, min LongestSlug text.Length).TrimEnd '-'
+        if slug = "" then "machine" else slug
 
     /// A token as it is shown once and sent with each sample, made from 32 random bytes: base64 in the alphabet of URLs, 43
     /// characters, so that no shell or header need quote it.

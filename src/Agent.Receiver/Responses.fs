@@ -356,6 +356,30 @@ module Responses =
                 |]
         )
 
+    /// POST /api/servers/: the server, which has sent nothing yet, its token, and what starts its agent.
+    [<CompiledName "Added">]
+    let added (registration: Registration) (token: string) (terminal: string) (service: string) (now: DateTimeOffset) : byte[] =
+        let view =
+            {
+                Registration = registration
+                LastSeen = ValueNone
+                Interval = ValueNone
+                Agent = ""
+                Latest = ValueNone
+            }
+
+        let command (place: string) (text: string) =
+            Encode.object [| "where", Encode.string place; "text", Encode.string text |]
+
+        bytes (
+            Encode.object
+                [|
+                    "server", Encode.object (serverMembers view now)
+                    "token", Encode.string token
+                    "commands", Encode.seq [ command "terminal" terminal; command "service" service ]
+                |]
+        )
+
     /// GET /api/metrics/latest/
     [<CompiledName "Latest">]
     let latest (view: ServerView) (now: DateTimeOffset) : byte[] =

@@ -206,6 +206,31 @@ let tests =
                     "--host http://tower:80 "
                     "all addresses"
 
+            testCase "the commands of a browser take its host as a word, whatever characters it has"
+            <| fun () ->
+                let line host =
+                    (Registering.commands "https" host "gpu-1" "T0KEN").Terminal.Split('\n')[2]
+
+                Expect.stringContains (line "[::1]:8443") " --host 'https://[::1]:8443' --server-slug gpu-1 " "brackets"
+                Expect.stringContains (line "dash.example") " --host https://dash.example --server-slug gpu-1 " "a plain one"
+                Expect.stringContains (line "a'$(id)") @" --host 'https://a'\''$(id)' --server-slug gpu-1 " "quotes and code"
+
+            testCase "slugs are made of names, as the page shows them"
+            <| fun () ->
+                for name, slug in
+                    [
+                        "node-7", "node-7"
+                        "  A  b__C ", "a-b__c"
+                        "--x--", "x"
+                        "é", "machine"
+                        // The sign for kelvin is k in lower case, and no ASCII letter.
+                        "\u212Aelvin", "elvin"
+                        "GPU😀box", "gpu-box"
+                        System.String('x', 63) + "-y", System.String('x', 63)
+                        "---" + System.String('z', 90), System.String('z', 64)
+                    ] do
+                    Expect.equal (Registration.slugOf name) slug name
+
             testCase "tokens are taken from either header, the agent's own first"
             <| fun () ->
                 Expect.equal (Registration.tokenIn " abc " "Bearer x") (ValueSome "abc") "its own"

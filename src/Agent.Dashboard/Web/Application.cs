@@ -36,7 +36,8 @@ internal static class Application
         // A build leaves the files where they are and lists them; a published tree has them in wwwroot.
         StaticWebAssetsLoader.UseStaticWebAssets(builder.Environment, builder.Configuration);
         builder.Services.AddRoutingCore();
-        // Answers do not mix secrets with text that an outsider chooses, so their compressed length reveals nothing over TLS.
+        // Answers do not mix secrets with text that an outsider chooses, so their compressed length reveals nothing over TLS. A new
+        // server's token stands beside its name, but no page from elsewhere can ask for one, and none comes twice.
         builder.Services.AddResponseCompression(static options =>
         {
             options.EnableForHttps = true;
@@ -126,7 +127,7 @@ internal static class Application
         app.Map(IngestEndpoint.Route, new IngestEndpoint(writer, ingests, quotas, clock).Handle);
         app.Map(EnrolEndpoint.Route, new EnrolEndpoint(writer, new BodyShares(), access.Audit, clock).Handle);
         Get(app, "/api", reads.Root);
-        Get(app, "/api/servers", reads.Servers);
+        app.Map("/api/servers", new ServersEndpoint(reads.Servers, writer, access.Audit, clock).Handle);
         Get(app, "/api/metrics/latest", reads.Latest);
         Get(app, "/api/metrics/history", reads.Metrics);
         Get(app, "/api/events", new EventsEndpoint(hub, writer, settings.AddressStreams).Handle);

@@ -2,7 +2,7 @@ using Agent.Receiver;
 
 namespace Agent.Dashboard.Web;
 
-/// <summary>One line for each log-in, log-out and refusal, up to so many a minute. Names come from outside and are escaped.</summary>
+/// <summary>One line for each log-in, log-out, refusal and added server, up to so many a minute. Names come from outside and are escaped.</summary>
 internal sealed class AuditLog(Action<string> write, AgentClock clock)
 {
     private readonly Lock gate = new();
@@ -38,7 +38,7 @@ internal sealed class AuditLog(Action<string> write, AgentClock clock)
 
         if (left > 0)
         {
-            write($"audit: {left} more logins and refusals in that minute");
+            write($"audit: {left} more events in that minute");
         }
     }
 }

@@ -19,7 +19,13 @@ internal sealed record RequestBody(byte[] Buffer, int Length, int Status, string
     /// Reads it, chunked or not, gzip or not. Larger than the longest body it is refused, and also while its server or its address has
     /// too much on its way already. The server's own rate of arrival ends what comes too slowly.
     /// </summary>
-    public static async Task<RequestBody> Read(HttpContext context, BodyShares shares, string server)
+    public static Task<RequestBody> Read(HttpContext context, BodyShares shares, string server) =>
+        Read(context, shares, server, IntakeModule.longestBody);
+
+    /// <summary>Reads the body of a request that is no sample, of so many bytes at most. All of those share what one server may have.</summary>
+    public static Task<RequestBody> ReadSmall(HttpContext context, BodyShares shares, int longest) => Read(context, shares, "", longest);
+
+    private static async Task<RequestBody> Read(HttpContext context, BodyShares shares, string server, int longest)
     {
         var request = context.Request;
         var encoding = request.Headers.ContentEncoding.ToString().Trim();
@@ -32,13 +38,13 @@ internal sealed record RequestBody(byte[] Buffer, int Length, int Status, string
                 StatusCodes.Status415UnsupportedMediaType, "Content-Encoding is not known.", $"\"{encoding}\": send gzip, or none");
         }
 
-        if (request.ContentLength > IntakeModule.longestBody)
+        if (request.ContentLength > longest)
         {
-            return IsTooLarge();
+            return IsTooLarge(longest);
         }
 
         // Of one that does not say how long it is, the longest.
-        var taken = (int)(request.ContentLength ?? IntakeModule.longestBody);
+        var taken = (int)(request.ContentLength ?? longest);
         var owner = AddressShares.Owner(context.Connection.RemoteIpAddress);
 
         if (!shares.TryTake(server, owner, taken))
@@ -52,64 +58,15 @@ internal sealed record RequestBody(byte[] Buffer, int Length, int Status, string
         try
         {
             // A byte more, to see the end without asking for a larger buffer.
-            sent = await Read(request.Body, request.ContentLength is { } length ? (int)length + 1 : FirstPiece, context.RequestAborted);
+            var expected = request.ContentLength is { } length ? (int)length + 1 : Math.Min(FirstPiece, longest + 1);
+            sent = await Read(request.Body, expected, longest, context.RequestAborted);
         }
         finally
         {
             shares.Return(server, owner, taken);
         }
 
-        return isGzip && sent.Status == StatusCodes.Status200OK ? Unpacked(sent) : sent;
-    }
-
-    /// <summary>Reads a body of at most so many bytes that is not a sample; it is not compressed.</summary>
-    public static async Task<RequestBody> ReadSmall(HttpContext context, BodyShares shares, int longest)
-    {
-        var request = context.Request;
-        var encoding = request.Headers.ContentEncoding.ToString().Trim();
-
-        if (encoding.Length > 0 && !encoding.Equals("identity", StringComparison.OrdinalIgnoreCase))
-        {
-            return Refused(StatusCodes.Status415UnsupportedMediaType, "Content-Encoding is not known.", $"\"{encoding}\": send none");
-        }
-
-        if (request.ContentLength > longest)
-        {
-            return IsTooLarge(longest);
-        }
-
-        var owner = AddressShares.Owner(context.Connection.RemoteIpAddress);
-
-        if (!shares.TryTake("", owner, longest))
-        {
-            return Refused(StatusCodes.Status429TooManyRequests, "Too much is on its way.", "from this address, or from all together");
-        }
-
-        var buffer = ArrayPool<byte>.Shared.Rent(longest + 1);
-
-        try
-        {
-            // A byte more, to see that it goes on.
-            var length = await request.Body.ReadAtLeastAsync(
-                buffer.AsMemory(0, longest + 1), longest + 1, throwOnEndOfStream: false, context.RequestAborted);
-
-            if (length <= longest)
-            {
-                return new RequestBody(buffer, length, StatusCodes.Status200OK, "", "");
-            }
-        }
-        catch
-        {
-            ArrayPool<byte>.Shared.Return(buffer);
-            throw;
-        }
-        finally
-        {
-            shares.Return("", owner, longest);
-        }
-
-        ArrayPool<byte>.Shared.Return(buffer);
-        return IsTooLarge(longest);
+        return isGzip && sent.Status == StatusCodes.Status200OK ? Unpacked(sent, longest) : sent;
     }
 
     /// <inheritdoc/>
@@ -117,12 +74,13 @@ internal sealed record RequestBody(byte[] Buffer, int Length, int Status, string
 
     private static RequestBody Refused(int status, string error, string detail) => new([], 0, status, error, detail);
 
-    private static RequestBody IsTooLarge() => IsTooLarge(IntakeModule.longestBody);
-
     private static RequestBody IsTooLarge(int longest) =>
-        Refused(StatusCodes.Status413PayloadTooLarge, "Body is too large.", $"at most {longest} bytes, compressed or not");
+        Refused(
+            StatusCodes.Status413PayloadTooLarge,
+            "Body is too large.",
+            $"at most {longest} bytes, compressed or not");
 
-    private static async Task<RequestBody> Read(Stream body, int expected, CancellationToken stop)
+    private static async Task<RequestBody> Read(Stream body, int expected, int longest, CancellationToken stop)
     {
         var buffer = ArrayPool<byte>.Shared.Rent(expected);
         var length = 0;
@@ -131,7 +89,7 @@ internal sealed record RequestBody(byte[] Buffer, int Length, int Status, string
         {
             while (true)
             {
-                if (length == buffer.Length && !Grow(ref buffer))
+                if (length == buffer.Length && !Grow(ref buffer, longest))
                 {
                     break;
                 }
@@ -152,22 +110,22 @@ internal sealed record RequestBody(byte[] Buffer, int Length, int Status, string
             throw;
         }
 
-        return Whole(buffer, length);
+        return Whole(buffer, length, longest);
     }
 
     /// <summary>What a body unpacks to. In one go, so that there are never more of them in memory than threads.</summary>
-    private static RequestBody Unpacked(RequestBody packed)
+    private static RequestBody Unpacked(RequestBody packed, int longest)
     {
         using (packed)
         {
-            var buffer = ArrayPool<byte>.Shared.Rent(FirstPiece);
+            var buffer = ArrayPool<byte>.Shared.Rent(Math.Min(FirstPiece, longest + 1));
 
             try
             {
                 using var unpacked = new GZipStream(new MemoryStream(packed.Buffer, 0, packed.Length), CompressionMode.Decompress);
                 var length = 0;
 
-                while (length < buffer.Length || Grow(ref buffer))
+                while (length < buffer.Length || Grow(ref buffer, longest))
                 {
                     var read = unpacked.Read(buffer, length, buffer.Length - length);
 
@@ -179,7 +137,7 @@ internal sealed record RequestBody(byte[] Buffer, int Length, int Status, string
                     length += read;
                 }
 
-                return Whole(buffer, length);
+                return Whole(buffer, length, longest);
             }
             catch (InvalidDataException damaged)
             {
@@ -190,9 +148,9 @@ internal sealed record RequestBody(byte[] Buffer, int Length, int Status, string
     }
 
     /// <summary>Twice the room; false for a buffer that holds more than the longest body.</summary>
-    private static bool Grow(ref byte[] buffer)
+    private static bool Grow(ref byte[] buffer, int longest)
     {
-        if (buffer.Length > IntakeModule.longestBody)
+        if (buffer.Length > longest)
         {
             return false;
         }
@@ -204,12 +162,12 @@ internal sealed record RequestBody(byte[] Buffer, int Length, int Status, string
         return true;
     }
 
-    private static RequestBody Whole(byte[] buffer, int length)
+    private static RequestBody Whole(byte[] buffer, int length, int longest)
     {
-        if (length > IntakeModule.longestBody)
+        if (length > longest)
         {
             ArrayPool<byte>.Shared.Return(buffer);
-            return IsTooLarge();
+            return IsTooLarge(longest);
         }
 
         return new RequestBody(buffer, length, StatusCodes.Status200OK, "", "");

@@ -12,12 +12,13 @@ export class ApiError extends Error {
 const LIMIT = 20000;
 
 /** The limit is for the answer to begin: how long it takes then is a matter of the line. */
-async function answer(path, signal) {
+async function answer(path, signal, asked = {}) {
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(), LIMIT);
   try {
     return await fetch(path, {
-      headers: { Accept: "application/json" },
+      ...asked,
+      headers: { Accept: "application/json", ...asked.headers },
       signal: signal ? AbortSignal.any([signal, limit.signal]) : limit.signal,
     });
   } catch (reason) {
@@ -36,8 +37,14 @@ function logIn() {
 }
 
 /** GETs JSON. Throws an ApiError, or an AbortError if `signal` said so. */
-export async function get(path, signal) {
-  const response = await answer(path, signal);
+export const get = (path, signal) => json(path, signal);
+
+/** POSTs JSON and gets some back. Throws an ApiError. */
+const post = (path, value) =>
+  json(path, null, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) });
+
+async function json(path, signal, asked) {
+  const response = await answer(path, signal, asked);
   if (response.status === 401) return logIn();
   const body = await response.json().catch(() => null);
   if (response.ok && body !== null) return body;
@@ -49,6 +56,7 @@ export async function get(path, signal) {
 }
 
 export const servers = (signal) => get("/api/servers/", signal);
+export const addServer = (name, slug) => post("/api/servers/", { name, slug });
 export const about = () => get("/api/");
 export const latest = (slug, signal) => get(`/api/metrics/latest/?server=${encodeURIComponent(slug)}`, signal);
 

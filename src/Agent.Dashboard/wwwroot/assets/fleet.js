@@ -1,6 +1,7 @@
 // The fleet: a card for each machine, what needs attention first, kept current by server-sent events.
 
 import { byId, h, icon, write } from "./dom.js";
+import { adding } from "./add.js";
 import * as api from "./api.js";
 import { card } from "./card.js";
 import { clear, footer, linkState, notice, themeButton } from "./chrome.js";
@@ -16,6 +17,8 @@ const MANY = 5;
 const CROWD = 25;
 
 const cards = new Map();
+const add = adding();
+const addButton = add.button("button");
 const link = linkState();
 const search = byId("search").querySelector("input");
 const title = h("h1", {}, "Fleet");
@@ -133,7 +136,7 @@ function show(all) {
   byId("search").hidden = all.length < MANY;
   if (all.length === 0) {
     cards.clear();
-    if (!byId("content").querySelector(".welcome")) byId("content").replaceChildren(welcome());
+    if (!byId("content").querySelector(".welcome")) byId("content").replaceChildren(welcome(add.button("button strong")));
     document.title = "ai-dashboard";
     return;
   }
@@ -154,7 +157,7 @@ function show(all) {
   arrange();
   if (!grid.isConnected) {
     setLayout((chosenLayout() ?? (all.length >= CROWD ? "rows" : "cards")) === "rows", false);
-    byId("content").replaceChildren(h("div", { class: "fleet-head" }, h("div", {}, title, summary), layout, filters), grid, nothing);
+    byId("content").replaceChildren(h("div", { class: "fleet-head" }, h("div", {}, title, summary), h("div", { class: "fleet-tools" }, addButton, layout), filters), grid, nothing);
   }
 }
 
@@ -165,6 +168,7 @@ async function refresh() {
     const said = await api.servers();
     clear("api");
     show(said.servers);
+    add.servers(said.servers);
   } catch (error) {
     notice("api", error, refresh);
   }
@@ -207,9 +211,11 @@ setInterval(() => {
 await refresh();
 footer().then((said) => {
   staleAfter = said?.stale_after_seconds ?? Infinity;
+  add.admit(said?.role);
 });
 listen(null, {
   sample(slug, snapshot) {
+    add.sample(slug);
     const one = cards.get(slug);
     if (one === undefined || one.sample(snapshot)) soon();
   },

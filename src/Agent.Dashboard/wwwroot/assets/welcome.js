@@ -1,4 +1,4 @@
-// The first visit, when nothing is registered: the two commands that change that.
+// The first visit, when nothing is registered: what changes that, in the browser and by two commands.
 
 import { h, write } from "./dom.js";
 
@@ -15,7 +15,8 @@ async function copy(text, button) {
   setTimeout(() => write(say, "Copy"), 2000);
 }
 
-function command(text, name) {
+/** A command and the button that copies it; `name` says what it does. */
+export function command(text, name) {
   const button = h(
     "button",
     { class: "button", type: "button", "aria-label": `Copy the command that ${name}` },
@@ -41,13 +42,19 @@ export const startAgent = (slug) =>
     h("p", { class: "waiting", role: "status" }, h("span", { class: "dot" }), "The charts appear with the first sample."),
   );
 
-/** What an empty fleet shows. */
-export const welcome = () =>
+/** What an empty fleet shows. `add` is the button that adds a machine, which admins alone see. */
+export const welcome = (add) =>
   h(
     "section",
     { class: "card welcome" },
     h("h1", {}, "No machine reports here yet"),
-    h("p", {}, "Two commands add the first one: register it here, then start its agent with the token that the registration prints."),
+    add,
+    h(
+      "p",
+      {},
+      "Two commands add the first one: register it here, then start its agent with the token that the registration prints. ",
+      "Admins who have logged in can add machines in the browser instead.",
+    ),
     h(
       "ol",
       { class: "steps" },
