@@ -100,12 +100,12 @@ internal static class Serving
         writer.Remember(Setting.Listen, address).Wait();
         writer.OnBeat = watchdog.Beat;
         app.Lifetime.ApplicationStopping.Register(watchdog.Stopping);
-        program.Output.WriteLine($"{program.Name} {program.Version} listens on {address}, database {settings.Database}");
+        program.Tell($"{program.Name} {program.Version} listens on {address}, database {settings.Database}");
         TellSize(settings, writer, program);
         watchdog.Ready();
         _ = WarmUp(writer, histories, settings.Keeping.Days, clock);
         app.WaitForShutdown();
-        program.Output.WriteLine($"{program.Name} stopped; {writer.Figures.Samples} samples stored");
+        program.Tell($"{program.Name} stopped; {writer.Figures.Samples} samples stored");
         return ExitCode.Success;
     }
 
@@ -126,7 +126,7 @@ internal static class Serving
 
         var used = DiskSpace.SizeOf(settings.Database) + DiskSpace.SizeOf(settings.Database + "-wal");
         var free = DiskSpace.FreeFor(settings.Database);
-        program.Output.WriteLine($"{program.Name} {Sizing.Line(settings.Keeping, loads, used, free)}");
+        program.Tell($"{program.Name} {Sizing.Line(settings.Keeping, loads, used, free)}");
 
         if (Sizing.Warning(settings.Keeping, loads, used, free) is { IsSome: true, Value: var warning })
         {

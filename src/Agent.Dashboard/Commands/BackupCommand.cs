@@ -33,27 +33,24 @@ internal sealed class BackupCommand(AgentClock clock, CommandLineProgram program
             connection =>
             {
                 DatabaseCopy.Write(connection, file);
-                program.Print($"Wrote {file}, {DiskSpace.SizeOf(file)} bytes.\n");
-
-                if (keep > 0)
-                {
-                    Thin(place, keep);
-                }
-
-                return ExitCode.Success;
+                var printed = program.Print($"Wrote {file}, {DiskSpace.SizeOf(file)} bytes.\n");
+                return keep > 0 ? Math.Max(printed, Thin(place, keep)) : printed;
             },
             program);
     }
 
-    private void Thin(string directory, int keep)
+    private int Thin(string directory, int keep)
     {
+        var code = ExitCode.Success;
         var names = Directory.EnumerateFiles(directory).Select(static path => Path.GetFileName(path));
 
         foreach (var name in Backups.Surplus(keep, names))
         {
             var path = Path.Combine(directory, name);
             File.Delete(path);
-            program.Print($"Deleted {path}.\n");
+            code = Math.Max(code, program.Print($"Deleted {path}.\n"));
         }
+
+        return code;
     }
 }

@@ -51,13 +51,7 @@ internal sealed class RestoreCommand(AgentClock clock, CommandLineProgram progra
         }
 
         var aside = Restoring.Replace(database, backup, clock.GetUtcNow());
-        program.Output.WriteLine($"Restored {database} from {backup}.");
-
-        if (aside.Length > 0)
-        {
-            program.Output.WriteLine($"What was there before is {aside}; delete it when nothing of it is missed.");
-        }
-
-        return ExitCode.Success;
+        var before = aside.Length > 0 ? $"What was there before is {aside}; delete it when nothing of it is missed.\n" : "";
+        return program.Print($"Restored {database} from {backup}.\n{before}");
     }
 }
