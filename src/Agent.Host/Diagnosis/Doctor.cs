@@ -56,7 +56,7 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, CommandLineProgr
     {
         if (settings.BaseUrl.IsNone)
         {
-            return [Diagnosis.NotChecked("webapp", "there is no base URL")];
+            return [Diagnosis.NoWebapp(settings)];
         }
 
         var network = new NetworkChecks(settings.BaseUrl.Value, clock);

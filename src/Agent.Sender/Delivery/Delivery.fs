@@ -269,6 +269,8 @@ type NetworkFailure =
     | Unreadable of detail: string
     /// The proxy does not let the request through.
     | ProxyRefused of proxy: string * status: string
+    /// The proxy itself cannot be reached, for the reason of a connection to it.
+    | ProxyUnreachable of failure: NetworkFailure
     /// The TLS handshake failed, or the certificate is not trusted.
     | Tls of fault: TlsFault * others: TlsFault[]
 
@@ -287,6 +289,7 @@ type NetworkFailure =
         | Unreadable detail -> $"the answer cannot be read: {detail}"
         | ProxyRefused(proxy, "") -> $"the proxy {proxy} does not let the request through"
         | ProxyRefused(proxy, status) -> $"the proxy {proxy} does not let the request through: HTTP {status}"
+        | ProxyUnreachable failure -> string failure
         | Tls(fault, others) ->
             Array.append [| fault |] others
             |> Array.map string

@@ -185,6 +185,8 @@ let private failureTests =
                         NetworkFailure.NoConnection("10.0.0.1:80", seconds 5.0), later "no connection to 10.0.0.1:80 within 5 s"
                         NetworkFailure.ProxyRefused("p:3128", "407"), later "the proxy p:3128 does not let the request through: HTTP 407"
                         NetworkFailure.ProxyRefused("p:3128", ""), later "the proxy p:3128 does not let the request through"
+                        NetworkFailure.ProxyUnreachable(NetworkFailure.Refused "the proxy p:3128"),
+                        later "the proxy p:3128 refuses the connection"
                         NetworkFailure.Tls(TlsFault.ClientCertificateWanted, [| TlsFault.Revoked "a" |]),
                         Outcome.Hold(
                             "TLS failed: client certificate required: the server asks for one, and none was given; "
