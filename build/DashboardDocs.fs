@@ -103,7 +103,7 @@ let manual: string =
         @"not done; of \fBcheck\fR: the database is damaged or cannot be read"
         ".TP"
         ".B 2"
-        "options that cannot be used, a database that another dashboard serves, or a question that nobody is there to answer"
+        "options that cannot be used, a database that is not there or another program's, one that another dashboard serves, or a question that nobody is there to answer"
         ".SH SIGNALS"
         "SIGTERM and SIGINT end"
         @"\fBserve\fR"

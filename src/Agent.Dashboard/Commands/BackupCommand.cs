@@ -23,6 +23,11 @@ internal sealed class BackupCommand(AgentClock clock, CommandLineProgram program
             return program.Refuse([$"--keep goes with a directory, and \"{place}\" is none"]);
         }
 
+        if (!Directory.Exists(DatabaseCopy.DirectoryOf(file)))
+        {
+            return program.Refuse([$"FILE: the directory \"{DatabaseCopy.DirectoryOf(file)}\" does not exist; create it first"]);
+        }
+
         if (Path.Exists(file))
         {
             return program.Fail($"\"{file}\" already exists; choose a new file");
@@ -32,7 +37,15 @@ internal sealed class BackupCommand(AgentClock clock, CommandLineProgram program
             Database.OpenExisting(database, clock),
             connection =>
             {
-                DatabaseCopy.Write(connection, file);
+                try
+                {
+                    DatabaseCopy.Write(connection, file);
+                }
+                catch (Exception failure) when (PrivateFiles.IsFault(failure))
+                {
+                    return program.Fail($"FILE: \"{file}\" cannot be written: {FaultReason.Of(failure)}");
+                }
+
                 var printed = program.Print($"Wrote {file}, {DiskSpace.SizeOf(file)} bytes.\n");
                 return keep > 0 ? Math.Max(printed, Thin(place, keep)) : printed;
             },

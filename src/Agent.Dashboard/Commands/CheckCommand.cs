@@ -17,5 +17,7 @@ internal static class CheckCommand
                     ? printed
                     : program.Fail($"\"{database}\" is damaged; {CheckupModule.Advice(database)}");
             },
-            sentence => program.Fail(File.Exists(database) ? $"{sentence}; if it was one, {CheckupModule.Advice(database)}" : sentence));
+            sentence => File.Exists(database)
+                ? program.Fail($"{sentence}; if it was one, {CheckupModule.Advice(database)}")
+                : program.Refuse([$"--database: {sentence}"]));
 }

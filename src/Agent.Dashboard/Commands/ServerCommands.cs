@@ -91,6 +91,6 @@ internal sealed class ServerCommands(AgentClock clock, CommandLineProgram progra
             true);
     }
 
-    private int With(Microsoft.FSharp.Core.FSharpResult<SqliteConnection, string> opened, Func<SqliteConnection, int> work) =>
+    private int With(Microsoft.FSharp.Core.FSharpResult<SqliteConnection, Unopened> opened, Func<SqliteConnection, int> work) =>
         CommandRun.With(opened, work, program);
 }

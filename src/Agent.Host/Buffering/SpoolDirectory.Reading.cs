@@ -107,7 +107,7 @@ internal sealed partial class SpoolDirectory
         Drop(segment);
         files!.MoveAside(segment, keep);
         Save();
-        warn($"{segment.Path} cannot be read: {error.Message}; with its {lost} samples it is kept in {keep.DamagedDirectory}");
+        warn($"{segment.Path} cannot be read: {FaultReason.Of(error)}; with its {lost} samples it is kept in {keep.DamagedDirectory}");
     }
 
     private void Evict(Segment segment)

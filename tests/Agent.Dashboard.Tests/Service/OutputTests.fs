@@ -52,8 +52,12 @@ let tests =
 
             testCase "a failure stays one when it cannot be told"
             <| fun () ->
+                use directory = new TemporaryDirectory()
+                let database = directory.File "d.db"
+                register database "box" [] |> ignore
+
                 for redirections in [ "2>/dev/full"; "2>&-" ] do
-                    Expect.equal (run redirections [ "list-servers"; "--database"; "/nonexist/x" ]) (1, [], []) redirections
+                    Expect.equal (run redirections [ "backup"; "/proc/self/x"; "--database"; database ]) (1, [], []) redirections
 
             testCase "a token that cannot be printed is told to be lost, and the advice helps"
             <| fun () ->
