@@ -2,7 +2,6 @@
 /// that the command line is parsed with. build/Docs.fsx writes the files, and a test compares them.
 module Agent.Build.DashboardDocs
 
-open System.Text.RegularExpressions
 open Agent.Receiver
 
 /// An option of a command.
@@ -104,7 +103,7 @@ let manual: string =
         @"not done; of \fBcheck\fR: the database is damaged or cannot be read"
         ".TP"
         ".B 2"
-        "options that cannot be used, a database that another dashboard serves, or a question that nobody is there to answer"
+        "options that cannot be used, a database that is not there or another program's, one that another dashboard serves, or a question that nobody is there to answer"
         ".SH SIGNALS"
         "SIGTERM and SIGINT end"
         @"\fBserve\fR"
@@ -217,13 +216,6 @@ let bash: string =
     ]
     |> String.concat "\n"
 
-/// Text inside single quotes of zsh and fish.
-let private quoted (text: string) = text.Replace("'", "")
-
-/// The same without zsh's own brackets and colons.
-let private zshText (text: string) =
-    Regex.Replace(quoted text, @"[\[\]:]", "")
-
 /// For zsh.
 let zsh: string =
     let entry (option: Option) =
@@ -233,14 +225,14 @@ let zsh: string =
             | option when isFile option -> $":{option.Value}:_files"
             | option -> $":{option.Value}: "
 
-        $@"        '{option.Name}[{zshText option.Meaning}]{value}' \"
+        $@"        '{option.Name}[{ShellText.zsh option.Meaning}]{value}' \"
 
     [
         "#compdef ai-dashboard"
         "# Completion of ai-dashboard for zsh. Written by `build.fsx -t Docs`."
         "local -a commands=("
         for name, members in families do
-            $"  '{name}:{zshText (purposeOf members)}'"
+            $"  '{name}:{ShellText.zsh (purposeOf members)}'"
         ")"
         "if (( CURRENT == 2 )); then"
         "  _describe command commands"
@@ -261,7 +253,7 @@ let zsh: string =
                 "    commands=("
 
                 for word, command in several do
-                    $"      '{word}:{zshText command.Purpose}'"
+                    $"      '{word}:{ShellText.zsh command.Purpose}'"
 
                 "    )"
                 "    _describe command commands"
@@ -304,19 +296,19 @@ let fish: string =
             | option when isFile option -> " -r -F"
             | _ -> " -x"
 
-        $"complete -c ai-dashboard -n '{isSeen command}' -l {option.Name.Substring 2} -d '{quoted option.Meaning}'{value}"
+        $"complete -c ai-dashboard -n '{isSeen command}' -l {option.Name.Substring 2} -d '{ShellText.fish option.Meaning}'{value}"
 
     [
         "# Completion of ai-dashboard for fish. Written by `build.fsx -t Docs`."
         "complete -c ai-dashboard -f"
         for name, members in families do
-            $"complete -c ai-dashboard -n 'not __fish_seen_subcommand_from {names}' -a {name} -d '{quoted (purposeOf members)}'"
+            $"complete -c ai-dashboard -n 'not __fish_seen_subcommand_from {names}' -a {name} -d '{ShellText.fish (purposeOf members)}'"
 
             match members |> List.choose secondWord |> String.concat " " with
             | "" -> ()
             | words ->
                 for command in members do
-                    $"complete -c ai-dashboard -n '__fish_seen_subcommand_from {name}; and not __fish_seen_subcommand_from {words}' -a {command.Name.Split(' ')[1]} -d '{quoted command.Purpose}'"
+                    $"complete -c ai-dashboard -n '__fish_seen_subcommand_from {name}; and not __fish_seen_subcommand_from {words}' -a {command.Name.Split(' ')[1]} -d '{ShellText.fish command.Purpose}'"
 
         for command in commands do
             if command.Word = "FILE" then

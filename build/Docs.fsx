@@ -6,6 +6,7 @@
 #r "../artifacts/bin/Agent.Host/debug/Agent.Sender.dll"
 #r "../artifacts/bin/Agent.Dashboard/debug/Agent.Receiver.dll"
 #load "Pages.fs"
+#load "ShellText.fs"
 #load "OptionDocs.fs"
 #load "DashboardDocs.fs"
 #load "KeyDocs.fs"

@@ -4,7 +4,6 @@
 module Agent.Build.OptionDocs
 
 open System
-open System.Text.RegularExpressions
 open Agent.Core
 open Agent.Sender
 
@@ -102,10 +101,13 @@ let manual: string =
         @"a run that was ended by a signal, an accepted \fB\-\-once\fR, a \fB\-\-doctor\fR that found nothing wrong, or a \fB\-\-why\fR that found nothing held back"
         ".TP"
         ".B 1"
-        @"a \fB\-\-once\fR that was not accepted, a \fB\-\-doctor\fR that found something wrong, or a \fB\-\-why\fR that saw too little"
+        @"a \fB\-\-once\fR that was not accepted, a \fB\-\-doctor\fR that found something wrong, a \fB\-\-why\fR that saw too little, or output that cannot be written"
         ".TP"
         ".B 2"
         "options that cannot be used; each error is one line"
+        ".TP"
+        ".B 3"
+        @"a \fB\-\-why\fR that found a job held back"
         ".SH SIGNALS"
         "SIGTERM and SIGINT let the request in flight finish; a second one does not wait for it."
         ".PP"
@@ -146,12 +148,7 @@ let private isFile (option: Cli.OptionDescription) =
 
 let private isDirectory (option: Cli.OptionDescription) = option.Placeholder = "DIRECTORY"
 
-/// The words that an option takes, where there are few.
-let private wordsOf (option: Cli.OptionDescription) : string list =
-    match option.Name with
-    | "--log-level" -> [ "DEBUG"; "INFO"; "WARNING"; "ERROR"; "CRITICAL" ]
-    | "--gpu-source" -> [ "auto"; "nvml"; "nvidia-smi"; "none" ]
-    | _ -> []
+let private wordsOf (option: Cli.OptionDescription) : string list = List.ofArray option.Words
 
 let private namesOf (choose: Cli.OptionDescription -> bool) : string list =
     options |> List.filter choose |> List.map _.Name
@@ -188,13 +185,11 @@ let bash: string =
     ]
     |> String.concat "\n"
 
-/// Text inside single quotes of zsh and fish; zsh's own brackets and colons apart.
-let private quoted (text: string) = text.Replace("'", "")
 
 /// For zsh.
 let zsh: string =
     let entry (option: Cli.OptionDescription) =
-        let meaning = Regex.Replace(quoted option.Meaning, @"[\[\]:]", "")
+        let meaning = ShellText.zsh option.Meaning
 
         let value =
             match option with
@@ -227,7 +222,7 @@ let fish: string =
             | option when isDirectory option -> " -x -a '(__fish_complete_directories)'"
             | _ -> " -x"
 
-        $"complete -c ai-dashboard-agent -l {option.Name.Substring 2} -d '{quoted option.Meaning}'{value}"
+        $"complete -c ai-dashboard-agent -l {option.Name.Substring 2} -d '{ShellText.fish option.Meaning}'{value}"
 
     [
         "# Completion of ai-dashboard-agent for fish. Written by `build.fsx -t Docs`."

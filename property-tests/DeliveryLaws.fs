@@ -387,7 +387,7 @@ let tests =
             lawOf
                 wholeCases
                 "every failure says something in one line, and only TLS is held"
-                (Gen.zip (Gen.choose (0, 7)) phrase)
+                (Gen.zip (Gen.choose (0, 8)) phrase)
                 (fun (kind, text) ->
                     let failure =
                         match kind with
@@ -398,6 +398,7 @@ let tests =
                         | 4 -> NetworkFailure.Broken text
                         | 5 -> NetworkFailure.Tls(Tls.ofHandshake text, [||])
                         | 6 -> NetworkFailure.NoConnection(text, TimeSpan.FromSeconds 5.0)
+                        | 7 -> NetworkFailure.ProxyUnreachable(NetworkFailure.Refused text)
                         | _ -> NetworkFailure.ProxyRefused(text, "407")
 
                     let outcome = Delivery.ofFailure failure

@@ -2,14 +2,14 @@
 complete -c ai-dashboard-agent -f
 complete -c ai-dashboard-agent -l host -d 'base URL of the webapp, http or https, such as http://dashboard-host:8000; a path prefix is allowed' -x
 complete -c ai-dashboard-agent -l server-slug -d 'slug of this server in the webapp' -x
-complete -c ai-dashboard-agent -l token -d 'ingest token of this server; visible in ps, unlike the file and the variable' -x
+complete -c ai-dashboard-agent -l token -d 'ingest token of this server; visible in ps, unlike the file and the variable; the file is not read then' -x
 complete -c ai-dashboard-agent -l token-file -d 'file that contains the token; read again when the webapp refuses the token' -r -F
 complete -c ai-dashboard-agent -l enrol-key-file -d 'file with an enrolment key of ai-dashboard; gets this machine its slug and token, once, and keeps them in --spool' -r -F
 complete -c ai-dashboard-agent -l hostname -d 'host name to send as metadata' -x
 complete -c ai-dashboard-agent -l label -d 'metadata of the form key=value; repeatable; the variable takes several, separated by commas' -x
 complete -c ai-dashboard-agent -l timeout -d 'seconds for one whole request, from connecting to the end of the answer' -x
 complete -c ai-dashboard-agent -l insecure -d 'do not verify TLS certificates; for testing only' -f
-complete -c ai-dashboard-agent -l ca-file -d 'PEM certificates of issuers to trust in addition to the systems' -r -F
+complete -c ai-dashboard-agent -l ca-file -d 'PEM certificates of issuers to trust in addition to the system\'s' -r -F
 complete -c ai-dashboard-agent -l client-cert -d 'PEM certificate to present to the webapp' -r -F
 complete -c ai-dashboard-agent -l client-key -d 'PEM private key of that certificate' -r -F
 complete -c ai-dashboard-agent -l spool -d 'directory that keeps undelivered samples' -x -a '(__fish_complete_directories)'
@@ -18,11 +18,11 @@ complete -c ai-dashboard-agent -l interval -d 'seconds from one sample to the ne
 complete -c ai-dashboard-agent -l cpu-sample-interval -d 'seconds over which CPU usage is measured; 0: since the previous sample' -x
 complete -c ai-dashboard-agent -l disks -d 'comma-separated block devices to track' -x
 complete -c ai-dashboard-agent -l interfaces -d 'comma-separated network interfaces to track' -x
-complete -c ai-dashboard-agent -l gpu-source -d 'how GPUs are read: nvml, nvidia-smi, none, or auto: nvml if it works, else nvidia-smi' -x -a 'auto nvml nvidia-smi none'
-complete -c ai-dashboard-agent -l nvml-library -d 'path of NVIDIAs library' -r -F
-complete -c ai-dashboard-agent -l job-detail -d 'how much of the command lines of jobs is reported: full, with apparent secrets masked; names, of program and script; or none' -x
+complete -c ai-dashboard-agent -l gpu-source -d 'how GPUs are read: nvml, nvidia-smi, none, or auto: nvml if it works, else nvidia-smi' -x -a 'nvml nvidia-smi none auto'
+complete -c ai-dashboard-agent -l nvml-library -d 'path of NVIDIA\'s library' -r -F
+complete -c ai-dashboard-agent -l job-detail -d 'how much of the command lines of jobs is reported: full, with apparent secrets masked; names, of program and script; or none' -x -a 'full names none'
 complete -c ai-dashboard-agent -l gpu-job-directory -d 'directory in which a scheduler lists the jobs of each GPU, as for dcgm-exporter, in files named 0, 1 or 2.0; they become the label hpc_job of metrics' -x -a '(__fish_complete_directories)'
-complete -c ai-dashboard-agent -l procfs -d 'directory to read instead of /proc, for a container that has the hosts mounted' -x -a '(__fish_complete_directories)'
+complete -c ai-dashboard-agent -l procfs -d 'directory to read instead of /proc, for a container that has the host\'s mounted' -x -a '(__fish_complete_directories)'
 complete -c ai-dashboard-agent -l sysfs -d 'the same for /sys' -x -a '(__fish_complete_directories)'
 complete -c ai-dashboard-agent -l rootfs -d 'directory under which mount points are looked up' -x -a '(__fish_complete_directories)'
 complete -c ai-dashboard-agent -l listen -d 'IP address and port at which /metrics is served to Prometheus, such as 127.0.0.1:9835; --host is optional then' -x

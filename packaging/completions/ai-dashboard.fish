@@ -27,14 +27,14 @@ complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l users-file -d
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l tokens-file -d 'file of tokens for scripts, written by the tokens commands; read again when it changes' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l viewer-password-file -d 'file with one password that all viewers share' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l oidc-authority -d 'OpenID Connect provider to log in with' -x
-complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l oidc-client-id -d 'this dashboards client id at the provider' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l oidc-client-id -d 'this dashboard\'s client id at the provider' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l oidc-client-secret-file -d 'file with the client secret that the provider issued' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l oidc-admins -d 'claim that makes an admin, such as groups=admins; without it there are no admins' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l oidc-viewers -d 'claim that makes a viewer; without it everybody whom the provider logs in is one' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l trusted-proxy -d 'addresses or networks of reverse proxies, separated by commas; X-Forwarded-For and X-Forwarded-Proto are accepted only from them' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l trust-proxy-user -d 'header in which a reverse proxy passes the user that it has logged in; accepted only from --trusted-proxy or, without that, from this machine' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l tls-certificate -d 'PEM file with the certificate and its chain, for https; read again when it changes' -r -F
-complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l tls-key -d 'PEM file with the certificates key; read again when it changes' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l tls-key -d 'PEM file with the certificate\'s key; read again when it changes' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l plain-http-behind-proxy -d 'listen on other than loopback addresses without TLS, behind a proxy that terminates it' -f
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l server-samples -d 'samples a second that each server may send in the long run' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l server-kilobytes -d 'KiB a second that each server may send in the long run' -x
@@ -43,18 +43,18 @@ complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l address-conne
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l address-streams -d 'pages with live figures that one address may have open' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l database -d 'database file; created if it does not exist' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l name -d 'display name of the server' -x
-complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l hostname -d 'the servers host name' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l hostname -d 'the server\'s host name' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l description -d 'description of the server' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l rotate-token -d 'make a new token; the old one is refused from then on' -f
 complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l active -d 'accept its samples, which is the default' -f
 complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l inactive -d 'refuse its samples with 403' -f
-complete -c ai-dashboard -n '__fish_seen_subcommand_from list-servers' -l database -d 'the databases file' -r -F
-complete -c ai-dashboard -n '__fish_seen_subcommand_from remove-server' -l database -d 'the databases file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from list-servers' -l database -d 'the database\'s file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from remove-server' -l database -d 'the database\'s file' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from remove-server' -l yes -d 'do not ask; needed without a terminal' -f
 complete -c ai-dashboard -n '__fish_seen_subcommand_from backup' -F
-complete -c ai-dashboard -n '__fish_seen_subcommand_from backup' -l database -d 'the databases file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from backup' -l database -d 'the database\'s file' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from backup' -l keep -d 'how many backups stay in a directory; older ones are deleted' -x
-complete -c ai-dashboard -n '__fish_seen_subcommand_from check' -l database -d 'the databases file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from check' -l database -d 'the database\'s file' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -l database -d 'the database that the backup replaces' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -l yes -d 'do not ask; needed without a terminal' -f

@@ -72,14 +72,14 @@ case $command in
         '--tokens-file[file of tokens for scripts, written by the tokens commands; read again when it changes]:PATH:_files' \
         '--viewer-password-file[file with one password that all viewers share]:PATH:_files' \
         '--oidc-authority[OpenID Connect provider to log in with]:URL: ' \
-        '--oidc-client-id[this dashboards client id at the provider]:ID: ' \
+        '--oidc-client-id[this dashboard'\''s client id at the provider]:ID: ' \
         '--oidc-client-secret-file[file with the client secret that the provider issued]:PATH:_files' \
         '--oidc-admins[claim that makes an admin, such as groups=admins; without it there are no admins]:CLAIM: ' \
         '--oidc-viewers[claim that makes a viewer; without it everybody whom the provider logs in is one]:CLAIM: ' \
         '--trusted-proxy[addresses or networks of reverse proxies, separated by commas; X-Forwarded-For and X-Forwarded-Proto are accepted only from them]:CIDR: ' \
         '--trust-proxy-user[header in which a reverse proxy passes the user that it has logged in; accepted only from --trusted-proxy or, without that, from this machine]:HEADER: ' \
         '--tls-certificate[PEM file with the certificate and its chain, for https; read again when it changes]:PATH:_files' \
-        '--tls-key[PEM file with the certificates key; read again when it changes]:PATH:_files' \
+        '--tls-key[PEM file with the certificate'\''s key; read again when it changes]:PATH:_files' \
         '--plain-http-behind-proxy[listen on other than loopback addresses without TLS, behind a proxy that terminates it]' \
         '--server-samples[samples a second that each server may send in the long run]:COUNT: ' \
         '--server-kilobytes[KiB a second that each server may send in the long run]:COUNT: ' \
@@ -91,7 +91,7 @@ case $command in
       _arguments \
         '--database[database file; created if it does not exist]:PATH:_files' \
         '--name[display name of the server]:NAME: ' \
-        '--hostname[the servers host name]:NAME: ' \
+        '--hostname[the server'\''s host name]:NAME: ' \
         '--description[description of the server]:TEXT: ' \
         '--rotate-token[make a new token; the old one is refused from then on]' \
         '--active[accept its samples, which is the default]' \
@@ -100,23 +100,23 @@ case $command in
         '--help[print the options and exit]' ;;
   ('list-servers')
       _arguments \
-        '--database[the databases file]:PATH:_files' \
+        '--database[the database'\''s file]:PATH:_files' \
         '--help[print the options and exit]' ;;
   ('remove-server')
       _arguments \
-        '--database[the databases file]:PATH:_files' \
+        '--database[the database'\''s file]:PATH:_files' \
         '--yes[do not ask; needed without a terminal]' \
         '1:SLUG: ' \
         '--help[print the options and exit]' ;;
   ('backup')
       _arguments \
-        '--database[the databases file]:PATH:_files' \
+        '--database[the database'\''s file]:PATH:_files' \
         '--keep[how many backups stay in a directory; older ones are deleted]:NUMBER: ' \
         '1:FILE:_files' \
         '--help[print the options and exit]' ;;
   ('check')
       _arguments \
-        '--database[the databases file]:PATH:_files' \
+        '--database[the database'\''s file]:PATH:_files' \
         '--help[print the options and exit]' ;;
   ('restore')
       _arguments \
@@ -127,7 +127,7 @@ case $command in
   ('users add')
       _arguments \
         '--users-file[the file of users; created if missing]:PATH:_files' \
-        '--role[viewer or admin only look, or also change what can be changed]:ROLE: ' \
+        '--role[viewer or admin\: only look, or also change what can be changed]:ROLE: ' \
         '1:NAME: ' \
         '--help[print the options and exit]' ;;
   ('users remove')
@@ -142,7 +142,7 @@ case $command in
   ('tokens add')
       _arguments \
         '--tokens-file[the file of tokens; created if missing]:PATH:_files' \
-        '--role[viewer or admin only look, or also change what can be changed]:ROLE: ' \
+        '--role[viewer or admin\: only look, or also change what can be changed]:ROLE: ' \
         '1:NAME: ' \
         '--help[print the options and exit]' ;;
   ('tokens remove')

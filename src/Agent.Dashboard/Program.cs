@@ -12,14 +12,15 @@ internal static class Program
 
     private static int Main(string[] argv)
     {
+        StandardDescriptors.Ensure();
         using var program = new CommandLineProgram(
-            DashboardCli.ProgramName, typeof(Program).Assembly, Console.OpenStandardOutput(), Console.OpenStandardError());
+            DashboardCli.ProgramName, typeof(Program).Assembly, StandardStream.Output, StandardStream.Errors);
 
         var words = ServiceCredentials.Expand(Environment.GetEnvironmentVariable("CREDENTIALS_DIRECTORY") ?? "", argv);
 
         return DashboardCli.Parse(words).Match(
             command => command.Match(
-                help: program.Print,
+                help: text => program.Print(text),
                 version: () => program.Print($"{program.Name} {program.Version}\n"),
                 serve: settings => Serving.Run(settings, Clock(program), program),
                 register: settings => Servers(program).Register(settings),

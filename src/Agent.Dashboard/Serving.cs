@@ -1,5 +1,7 @@
 using System.Buffers;
+using System.Net.Sockets;
 using Agent.Receiver;
+using Agent.Dashboard.Commands;
 using Agent.Dashboard.Store;
 using Agent.Dashboard.Web;
 using Microsoft.AspNetCore.Connections;
@@ -18,7 +20,7 @@ internal static class Serving
     /// <summary>Runs until SIGTERM or Ctrl-C; the exit code.</summary>
     public static int Run(ServeSettings settings, AgentClock clock, CommandLineProgram program) =>
         Database.Misplaced(settings.Database) is { } misplaced
-            ? program.Fail(misplaced)
+            ? program.Refuse([misplaced])
             : AccessControl.Open(settings, clock, program.Complain).Match(
                 access => Run(settings, access, clock, program),
                 sentence => program.Refuse([sentence]));
@@ -44,7 +46,7 @@ internal static class Serving
         catch (Exception failure) when (PrivateFiles.IsFault(failure))
         {
             return FSharpResult<DatabaseLock, (bool IsInUse, string Sentence)>.NewError(
-                (false, $"--database: the lock file beside \"{database}\" cannot be created: {failure.Message}"));
+                (false, $"--database: the lock file beside \"{database}\" cannot be created: {FaultReason.Of(failure)}; let this user write to that directory"));
         }
     }
 
@@ -54,7 +56,8 @@ internal static class Serving
         using (held)
         {
             return Database.OpenForWriting(settings.Database, clock).Match(
-                connection => Run(settings, held, connection, access, clock, program), program.Fail);
+                connection => Run(settings, held, connection, access, clock, program),
+                unopened => CommandRun.Refusal(unopened, program));
         }
     }
 
@@ -90,9 +93,9 @@ internal static class Serving
         {
             app.Start();
         }
-        catch (Exception taken) when (taken is IOException or AddressInUseException or System.Net.Sockets.SocketException)
+        catch (Exception taken) when (taken is IOException or AddressInUseException or SocketException)
         {
-            return program.Fail($"--listen: {taken.Message}");
+            return program.Fail($"--listen: {settings.Listen.Url}: {Unbound(taken)}");
         }
 
         var address = Address(app);
@@ -100,13 +103,34 @@ internal static class Serving
         writer.Remember(Setting.Listen, address).Wait();
         writer.OnBeat = watchdog.Beat;
         app.Lifetime.ApplicationStopping.Register(watchdog.Stopping);
-        program.Output.WriteLine($"{program.Name} {program.Version} listens on {address}, database {settings.Database}");
+        program.Tell($"{program.Name} {program.Version} listens on {address}, database {settings.Database}");
         TellSize(settings, writer, program);
         watchdog.Ready();
         _ = WarmUp(writer, histories, settings.Keeping.Days, clock);
         app.WaitForShutdown();
-        program.Output.WriteLine($"{program.Name} stopped; {writer.Figures.Samples} samples stored");
+        program.Tell($"{program.Name} stopped; {writer.Figures.Samples} samples stored");
         return ExitCode.Success;
+    }
+
+    /// <summary>Why nothing can listen at an address, and what to do.</summary>
+    internal static string Unbound(Exception failure)
+    {
+        var socket = failure;
+
+        while (socket is not SocketException && socket.InnerException is { } inner)
+        {
+            socket = inner;
+        }
+
+        return (socket as SocketException)?.SocketErrorCode switch
+        {
+            SocketError.AddressAlreadyInUse => "another program listens there already; choose another port, or stop that program",
+            SocketError.AccessDenied =>
+                "this user may not listen there; take a port from 1024 on, or put a reverse proxy in front",
+            SocketError.AddressNotAvailable => "this machine does not have that address; ip address shows those it has",
+            SocketError.AddressFamilyNotSupported => "this machine does not speak IPv6; give an IPv4 address",
+            _ => socket.Message.TrimEnd('.'),
+        };
     }
 
     /// <summary>Says how large the database comes to be, and whether the disk has room for that.</summary>
@@ -126,7 +150,7 @@ internal static class Serving
 
         var used = DiskSpace.SizeOf(settings.Database) + DiskSpace.SizeOf(settings.Database + "-wal");
         var free = DiskSpace.FreeFor(settings.Database);
-        program.Output.WriteLine($"{program.Name} {Sizing.Line(settings.Keeping, loads, used, free)}");
+        program.Tell($"{program.Name} {Sizing.Line(settings.Keeping, loads, used, free)}");
 
         if (Sizing.Warning(settings.Keeping, loads, used, free) is { IsSome: true, Value: var warning })
         {

@@ -36,7 +36,7 @@ internal static class Program
 
         return Cli.Parse(argv, Environment.GetEnvironmentVariable).Match(
             command => command.Match(
-                help: program.Print,
+                help: text => program.Print(text),
                 version: () => program.Print($"{program.Name} {program.Version}\n"),
                 run: settings => Run(settings, program, isJournal)),
             problems => program.Refuse(problems.Select(static problem => problem.Message)));
@@ -69,7 +69,7 @@ internal static class Program
             using var signals = new Signals();
             return MissingDirectories(settings).ToArray() is { Length: > 0 } missingRoots
                 ? program.Refuse(missingRoots)
-                : new Diagnosing.Why(settings, clock, signals).Run(program.Output, program.Errors);
+                : new Diagnosing.Why(settings, program, clock, signals).Run();
         }
 
         if (settings.Doctor)
@@ -77,7 +77,7 @@ internal static class Program
             settings = AsEnrolled(settings, program.Complain);
 
             return trust.Match(
-                good => new Doctor(settings, good, program.Version, clock).Run(program.Output) ? ExitCode.Success : ExitCode.Failure,
+                good => new Doctor(settings, good, program, clock).Run(),
                 bad => program.Refuse(bad.Select(static problem => problem.Message)));
         }
 
@@ -223,7 +223,7 @@ internal static class Program
         if (seams.BackToBack > 0)
         {
             log.Result(agent.Measure(seams.BackToBack).ToString());
-            return ExitCode.Success;
+            return CodeOf(log);
         }
 
         var ingest = ingestOutbox is null
@@ -256,7 +256,19 @@ internal static class Program
             log.Routine("Agent stopped.");
         }
 
-        return settings.Once && ingest is { IsNewestDelivered: false } ? ExitCode.Failure : ExitCode.Success;
+        return settings.Once && ingest is { IsNewestDelivered: false } ? ExitCode.Failure : CodeOf(log);
+    }
+
+    /// <summary>A failure, which is said, where what was asked for could not be written.</summary>
+    private static int CodeOf(Log log)
+    {
+        if (log.ResultFault.Length == 0)
+        {
+            return ExitCode.Success;
+        }
+
+        log.Critical(CommandLineProgram.Unwritten(log.ResultFault));
+        return ExitCode.Failure;
     }
 
     private static string UserAgent(string version) => $"{Cli.ProgramName}/{version}";

@@ -305,11 +305,22 @@ let private verb<'argument when 'argument :> ICommandArgument> name word purpose
         Check = check
     }
 
+let private quoted (text: string) =
+    $"\"{Text.excerpt (ReadOnlySpan(Text.Encoding.UTF8.GetBytes text))}\""
+
 /// For commands that take no word beside their options.
-let private noWord (words: string list) : Result<unit, ConfigError list> =
+let private noWord (command: string) (words: string list) : Result<unit, ConfigError list> =
     match words with
     | [] -> Ok()
-    | words -> DashboardSettings.word "command" ("" :: words) |> Result.map ignore
+    | words ->
+        Error
+            [
+                for word in words do
+                    {
+                        Origin = command
+                        Message = $"{command} takes no word; {quoted word} is one too many"
+                    }
+            ]
 
 let private both (one: Result<'a, ConfigError list>) (other: Result<'b, ConfigError list>) =
     match one, other with
@@ -333,12 +344,12 @@ let private enrolKeys (action: Result<EnrolKeyAction, ConfigError list>) given =
 let private verbs: Verb list =
     [
         verb<ServeArgument> "serve" "" "receives samples, stores them and shows the page" (fun given words ->
-            both (noWord words) (DashboardSettings.serve given)
+            both (noWord "serve" words) (DashboardSettings.serve given)
             |> Result.map (snd >> DashboardCommand.Serve))
         verb<RegisterArgument> "register-server" "SLUG" "registers a server and prints its token, or changes it" (fun given words ->
             DashboardSettings.register given words |> Result.map DashboardCommand.Register)
         verb<PlainArgument> "list-servers" "" "lists the servers" (fun given words ->
-            both (noWord words) (DashboardSettings.database given)
+            both (noWord "list-servers" words) (DashboardSettings.database given)
             |> Result.map (snd >> DashboardCommand.List))
         verb<RemoveArgument> "remove-server" "SLUG" "removes a server and all its samples" (fun given words ->
             both (DashboardSettings.database given) (DashboardSettings.slug words)
@@ -351,7 +362,7 @@ let private verbs: Verb list =
                 both (both (DashboardSettings.database given) (DashboardSettings.place words)) (DashboardSettings.keep given)
                 |> Result.map (fun ((database, file), keep) -> DashboardCommand.Backup(database, file, keep)))
         verb<PlainArgument> "check" "" "says whether the database is intact, what is in it, and how much space is left" (fun given words ->
-            both (noWord words) (DashboardSettings.database given)
+            both (noWord "check" words) (DashboardSettings.database given)
             |> Result.map (snd >> DashboardCommand.Check))
         verb<RestoreArgument> "restore" "FILE" "replaces the database with a backup, and keeps the old one beside it" (fun given words ->
             both (DashboardSettings.database given) (DashboardSettings.file words)
@@ -361,13 +372,13 @@ let private verbs: Verb list =
         verb<UsersArgument> "users remove" "NAME" "removes a user and ends their sessions" (fun given words ->
             users (AccessSettings.remove (DashboardSettings.word "NAME" words)) given)
         verb<UsersArgument> "users list" "" "lists the users" (fun given words ->
-            users (noWord words |> Result.map (fun () -> CredentialAction.List)) given)
+            users (noWord "users list" words |> Result.map (fun () -> CredentialAction.List)) given)
         verb<AddTokenArgument> "tokens add" "NAME" "makes a bearer token for a script and prints it" (fun given words ->
             tokens (AccessSettings.add given (DashboardSettings.word "NAME" words)) given)
         verb<TokensArgument> "tokens remove" "NAME" "removes a token, which is refused from then on" (fun given words ->
             tokens (AccessSettings.remove (DashboardSettings.word "NAME" words)) given)
         verb<TokensArgument> "tokens list" "" "lists the tokens by name" (fun given words ->
-            tokens (noWord words |> Result.map (fun () -> CredentialAction.List)) given)
+            tokens (noWord "tokens list" words |> Result.map (fun () -> CredentialAction.List)) given)
         verb<AddEnrolKeyArgument>
             "enrol-keys add"
             "NAME"
@@ -376,7 +387,10 @@ let private verbs: Verb list =
         verb<PlainArgument> "enrol-keys remove" "NAME" "removes a key; its machines keep their tokens" (fun given words ->
             enrolKeys (EnrolKeySettings.remove (DashboardSettings.word "NAME" words)) given)
         verb<PlainArgument> "enrol-keys list" "" "lists the keys, and how many servers each has enrolled" (fun given words ->
-            enrolKeys (noWord words |> Result.map (fun () -> EnrolKeyAction.List)) given)
+            enrolKeys
+                (noWord "enrol-keys list" words
+                 |> Result.map (fun () -> EnrolKeyAction.List))
+                given)
     ]
 
 /// The text of `--help`.
@@ -391,9 +405,6 @@ let usage () : string =
 
     $"USAGE: {ProgramName} COMMAND [options]\n\nCOMMANDS:\n\n{commands}\n\n"
     + $"`{ProgramName} COMMAND --help` lists the options of a command. `--version` prints the version. The only environment variables that are read are systemd's.\n"
-
-let private quoted (text: string) =
-    $"\"{Text.excerpt (ReadOnlySpan(Text.Encoding.UTF8.GetBytes text))}\""
 
 let private usageError (where: string) (message: string) : ConfigError =
     {
@@ -453,6 +464,12 @@ let parse (argv: string[]) : Result<DashboardCommand, ConfigError[]> =
     match List.ofArray argv with
     | [] -> Error [| usageError ProgramName $"a command is missing: one of {verbNames}" |]
     | first :: _ when isHelp first -> Ok(DashboardCommand.Help(usage ()))
+    | first :: _ when
+        first.StartsWith("--help=", StringComparison.Ordinal)
+        || first.StartsWith("--version=", StringComparison.Ordinal)
+        ->
+        let name, value = first.Substring(0, first.IndexOf '='), first.Substring(first.IndexOf '=' + 1)
+        Error [| usageError ProgramName $"{name} takes no value; {quoted value} is one" |]
     | "--version" :: _ -> Ok DashboardCommand.Version
     | first :: rest ->
         let name = first.Replace('_', '-')
@@ -496,7 +513,9 @@ let parse (argv: string[]) : Result<DashboardCommand, ConfigError[]> =
                 parts
                 |> List.choose (function
                     | CommandLine.Part.Lacking name -> Some $"{name} needs a value"
-                    | CommandLine.Part.SwitchWithValue(name, _) -> Some $"{name} takes no value"
+                    | CommandLine.Part.SwitchWithValue(name, text) -> Some $"{name} takes no value; {quoted text} is one"
+                    | CommandLine.Part.Unknown word when word.StartsWith("--help=", StringComparison.Ordinal) ->
+                        Some $"""--help takes no value; {quoted (word.Substring "--help=".Length)} is one"""
                     | CommandLine.Part.Unknown word -> Some $"{quoted (word.Split('=')[0])} is not an option"
                     | _ -> None)
                 |> List.map (usageError $"{ProgramName} {verb.Name}")

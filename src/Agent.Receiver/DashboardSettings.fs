@@ -17,6 +17,14 @@ type ListenAddress =
         IsTls: bool
     }
 
+    /// The URL that was given, without a path.
+    member listen.Url: string =
+        let scheme = if listen.IsTls then "https" else "http"
+
+        match listen.Address with
+        | ValueNone -> $"{scheme}://localhost:{listen.Port}"
+        | ValueSome address -> $"{scheme}://{IPEndPoint(address, listen.Port)}"
+
     /// True when nobody but this machine can connect.
     member listen.IsLoopback: bool =
         match listen.Address with

@@ -675,10 +675,13 @@ module Intake =
                 bodyIn body.Span progress
                 ValueNone
             with
+            | :? JsonException when body.IsEmpty -> ValueSome(notJson "the body is empty")
             | :? JsonException as error ->
-                // The reader's message ends with where it stands.
                 let at = if progress.Key = "" then "" else progress.Key + ": "
-                ValueSome(notJson $"{at}{error.Message}")
+                // Both count from 0, where editors count from 1.
+                let line = error.LineNumber.GetValueOrDefault() + 1L
+                let column = error.BytePositionInLine.GetValueOrDefault() + 1L
+                ValueSome(notJson $"{at}it ends too early, or is wrong at line {line}, byte {column}")
             // An escape that is no Unicode, in a name or a number's text.
             | :? InvalidOperationException -> ValueSome(notJson $"{progress.Key}: text that is not Unicode")
 

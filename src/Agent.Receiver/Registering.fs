@@ -81,6 +81,11 @@ module Registering =
         | 404 when Registration.isSlug slug -> $"ai-dashboard register-server {slug} registers it"
         | _ -> ""
 
+    /// What is said if a new token cannot be printed and so is lost: the registration stays.
+    [<CompiledName "Untold">]
+    let untold (registration: Registration) : string =
+        $"{registration.Slug} is registered, but the token could not be printed; register-server {registration.Slug} --rotate-token makes a new one"
+
     /// The base URL for agents from the URL that the dashboard listens on. One that stands for all addresses is no address to send
     /// to; the machine's name is.
     let private hostOf (listen: string) (machine: string) =

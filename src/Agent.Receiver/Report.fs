@@ -207,7 +207,6 @@ module Schema =
     let internal gpuFanSpeed = decimalOf gpu "fan_speed_percent"
     let internal gpuPower = decimalOf gpu "power_w"
     let internal gpuPowerLimit = decimalOf gpu "power_limit_w"
-    let internal gpuMemoryTotal = wholeOf gpu "memory_total_bytes"
     let internal gpuMemoryUsed = wholeOf gpu "memory_used_bytes"
     let internal gpuThrottle = wholeOf gpu "throttle_reasons"
 

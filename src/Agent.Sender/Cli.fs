@@ -87,7 +87,8 @@ type internal AgentArgument =
         | Host _ ->
             row webapp "required" "base URL of the webapp, http or https, such as http://dashboard-host:8000; a path prefix is allowed"
         | Server_Slug _ -> row webapp "required" "slug of this server in the webapp"
-        | Token _ -> row webapp "required" "ingest token of this server; visible in ps, unlike the file and the variable"
+        | Token _ ->
+            row webapp "required" "ingest token of this server; visible in ps, unlike the file and the variable; the file is not read then"
         | Token_File _ -> row webapp "" "file that contains the token; read again when the webapp refuses the token"
         | Enrol_Key_File _ ->
             row
@@ -153,6 +154,14 @@ type internal AgentArgument =
         | Log_Level _ -> row running "INFO, or WARNING with --quiet" "DEBUG, INFO, WARNING, ERROR or CRITICAL"
         | Version -> row running "" "print the version and exit"
 
+    /// The words that it takes, where there are few.
+    member argument.Words: string[] =
+        match argument with
+        | Gpu_Source _ -> Array.map fst Settings.gpuReaders
+        | Job_Detail _ -> Array.map fst Settings.jobDetails
+        | Log_Level _ -> Array.map fst Settings.logLevels
+        | _ -> [||]
+
     interface IArgParserTemplate with
         member argument.Usage = argument.Row.Meaning
 
@@ -172,6 +181,8 @@ type OptionDescription =
         Default: string
         /// What it does: a sentence without its full stop.
         Meaning: string
+        /// The words that it takes, where there are few; empty otherwise.
+        Words: string[]
     }
 
 /// What the command line asks for.
@@ -214,6 +225,7 @@ let describe () : OptionDescription[] =
             Group = row.Group
             Default = row.Default
             Meaning = row.Meaning
+            Words = argument.Words
         })
 
 /// The meaning of argv.
@@ -263,25 +275,42 @@ let private read (argv: string[]) (hidesWords: bool) : Words =
         }
 
     /// Of a repeated switch the last one counts, with the value that it may have.
-    let switched (name: string) =
+    let switchValue (name: string) =
         let last =
             argv
             |> Array.findBack (fun word -> word = name || word.StartsWith(name + "=", StringComparison.Ordinal))
 
-        flagged
-            name
-            (if last = name then
-                 "true"
-             else
-                 last.Substring(name.Length + 1))
+        if last = name then
+            "true"
+        else
+            last.Substring(name.Length + 1)
+
+    // What is glued to an option may be a token, which no short word of letters is.
+    let isHarmless (text: string) =
+        not hidesWords && text.Length <= 10 && String.forall Char.IsAsciiLetter text
+
+    let value text =
+        if isHarmless text then quoted text else "this one"
 
     let rec step (found: Words) (parts: CommandLine.Part list) =
         match parts with
         | [] -> found
         | CommandLine.Part.Option(name, value) :: rest -> step (flagged name value found) rest
-        | CommandLine.Part.SwitchWithValue("--version" as name, _) :: rest -> step (failed name $"{name} takes no value" found) rest
+        | CommandLine.Part.SwitchWithValue("--version" as name, text) :: rest ->
+            step (failed name $"{name} takes no value; {value text} is one" found) rest
         | CommandLine.Part.Switch name :: rest
-        | CommandLine.Part.SwitchWithValue(name, _) :: rest -> step (switched name found) rest
+        | CommandLine.Part.SwitchWithValue(name, _) :: rest ->
+            let text = switchValue name
+
+            match Settings.switchOf { Origin = name; Text = text } with
+            // Settings reports the others, and repeats nothing.
+            | Error _ when isHarmless text ->
+                step
+                    (found
+                     |> flagged name "true"
+                     |> failed name $"{name}: {quoted text} is not what a switch takes: {Settings.switchWords}, or no value")
+                    rest
+            | _ -> step (flagged name text found) rest
         | CommandLine.Part.Lacking name :: rest ->
             let found = failed name $"{name} needs a value" found
 
@@ -290,6 +319,8 @@ let private read (argv: string[]) (hidesWords: bool) : Words =
                     Incomplete = name :: found.Incomplete
                 }
                 rest
+        | CommandLine.Part.Unknown word :: rest when word.StartsWith("--help=", StringComparison.Ordinal) ->
+            step (failed "--help" $"""--help takes no value; {value (word.Substring "--help=".Length)} is one""" found) rest
         | CommandLine.Part.Unknown word :: rest when word.StartsWith("--", StringComparison.Ordinal) ->
             // A token that begins with dashes, behind the option that should have taken it.
             let shown =
@@ -382,7 +413,9 @@ let parse (argv: string[]) (environment: Func<string, string | null>) : Result<C
 
         let isAboutIncomplete (error: ConfigError) =
             words.Incomplete
-            |> List.exists (fun flag -> error.Message.StartsWith($"Missing {flag} ", StringComparison.Ordinal))
+            |> List.exists (fun flag ->
+                let flag = if flag = "--token-file" then "--token" else flag
+                error.Message.StartsWith($"Missing {flag} ", StringComparison.Ordinal))
 
         let system name =
             environment.Invoke name |> Option.ofObj |> Option.defaultValue ""

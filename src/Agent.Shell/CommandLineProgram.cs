@@ -16,7 +16,10 @@ internal static class ExitCode
     public const int UsageError = 2;
 }
 
-/// <summary>A program as its user sees it from a shell: its name and version, what it prints, and what it complains about.</summary>
+/// <summary>
+/// A program as its user sees it from a shell: its name and version, what it prints, and what it complains about. A message that cannot be
+/// written, as on a full disk, costs that message and never the program; what was asked for and cannot be written is a failure.
+/// </summary>
 /// <param name="name">As it is typed.</param>
 /// <param name="assembly">Has the version of the build.</param>
 /// <param name="output">Standard output. Text is UTF-8 without a byte order mark, and is written at once.</param>
@@ -31,28 +34,32 @@ internal sealed class CommandLineProgram(string name, Assembly assembly, Stream 
     public string Version { get; } =
         assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "0";
 
-    /// <summary>Standard output.</summary>
+    /// <summary>Standard output, for what keeps its own order of lines. Writing may fail.</summary>
     public TextWriter Output { get; } = Writer(output);
 
-    /// <summary>Standard error.</summary>
+    /// <summary>Standard error, likewise.</summary>
     public TextWriter Errors { get; } = Writer(errors);
 
     /// <summary>Prints what was asked for.</summary>
-    /// <returns><see cref="ExitCode.Success"/>.</returns>
-    public int Print(string text)
-    {
-        Output.Write(text);
-        return ExitCode.Success;
-    }
+    /// <param name="text">The text.</param>
+    /// <param name="otherwise">
+    /// What to say where it cannot be printed and is lost for good, such as a token that is shown once. Without it a reader that has gone, as
+    /// behind <c>| head</c>, is no failure.
+    /// </param>
+    /// <returns><see cref="ExitCode.Success"/>, or <see cref="ExitCode.Failure"/> where it cannot be written, which is said.</returns>
+    public int Print(string text, string otherwise = "") =>
+        Attempt(Output, text) is { Length: > 0 } reason ? Fail(Unwritten(reason) + (otherwise.Length > 0 ? ": " + otherwise : ""))
+        : otherwise.Length > 0 && StandardStream.IsUnreadBehind(Output) ? Fail(otherwise)
+        : ExitCode.Success;
+
+    /// <summary>Says on standard output how it goes, a line. Any thread may.</summary>
+    public void Tell(string line) => Attempt(Output, line + "\n");
 
     /// <summary>Says on standard error what is wrong. Any thread may.</summary>
-    public void Complain(string problem)
-    {
-        lock (Errors)
-        {
-            Errors.WriteLine($"{prefix}{name}: {problem}");
-        }
-    }
+    public void Complain(string problem) => Attempt(Errors, $"{prefix}{name}: {problem}\n");
+
+    /// <summary>Shows something at the terminal, on standard error: a question, or how it goes.</summary>
+    public void Show(string text) => Attempt(Errors, text);
 
     /// <summary>Says what is wrong with the command line, a line for each problem.</summary>
     /// <returns><see cref="ExitCode.UsageError"/>.</returns>
@@ -74,11 +81,32 @@ internal sealed class CommandLineProgram(string name, Assembly assembly, Stream 
         return ExitCode.Failure;
     }
 
+    /// <summary>The sentence about standard output that cannot be written, for this reason.</summary>
+    public static string Unwritten(string reason) => $"standard output cannot be written: {reason}";
+
     /// <inheritdoc/>
     public void Dispose()
     {
         Output.Dispose();
         Errors.Dispose();
+    }
+
+    /// <summary>Why the text could not be written; empty where it was.</summary>
+    private static string Attempt(TextWriter writer, string text)
+    {
+        lock (writer)
+        {
+            try
+            {
+                writer.Write(text);
+                return "";
+            }
+            catch (Exception failure) when (failure is IOException or ObjectDisposedException)
+            {
+                // The second when a thread of the class library still has something to say at the very end.
+                return failure.Message;
+            }
+        }
     }
 
     private static StreamWriter Writer(Stream stream) =>

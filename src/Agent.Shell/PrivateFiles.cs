@@ -48,13 +48,25 @@ internal static partial class PrivateFiles
             return;
         }
 
+        if (File.Exists(path))
+        {
+            throw new IOException($"\"{path}\" is a file; name a directory");
+        }
+
         if (Path.GetDirectoryName(path) is { Length: > 0 } parent)
         {
             // .NET would give the mode to the last one alone.
             MakeDirectory(parent);
         }
 
-        Directory.CreateDirectory(path, OwnerOnly | UnixFileMode.UserExecute);
+        try
+        {
+            Directory.CreateDirectory(path, OwnerOnly | UnixFileMode.UserExecute);
+        }
+        catch (Exception fault) when (IsFault(fault))
+        {
+            throw new IOException($"\"{path}\" cannot be made, {FaultReason.Of(fault)}; name another directory, or make it for this user", fault);
+        }
     }
 
     /// <summary>

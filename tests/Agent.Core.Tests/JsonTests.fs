@@ -116,6 +116,20 @@ let private decodeTests =
                 Expect.equal (read Decode.string "12") (Error "$: expected a string, found 12") "number"
                 Expect.equal (read Decode.bool "null") (Error "$: expected a boolean, found null") "null"
 
+            testCase "a decoder is chosen by what another one read"
+            <| fun () ->
+                let decoder =
+                    Decode.field "kind" Decode.string
+                    |> Decode.andThen (fun kind ->
+                        match kind with
+                        | "count" -> Decode.field "value" Decode.int
+                        | _ -> Decode.fail $"expected a kind, found {kind}")
+
+                Expect.equal (read decoder """{"kind":"count","value":3}""") (Ok 3) "chosen"
+                Expect.equal (read decoder """{"kind":"count","value":"x"}""") (Error "$.value: expected an int, found \"x\"") "its error"
+                Expect.equal (read decoder """{"kind":"size","value":3}""") (Error "$: expected a kind, found size") "none"
+                Expect.equal (read decoder """{"value":3}""") (Error "$: expected a member named kind") "the first one's error"
+
             testCase "of an object the first error counts, and a missing member is told by name"
             <| fun () ->
                 Expect.equal (read person """{"age":"x","tags":[1]}""") (Error "$: expected a member named name") "required"

@@ -151,6 +151,28 @@ let tests =
                 Expect.stringContains (firstError "register-server a b") "\"b\" is one word too many" "two"
                 Expect.equal (errors "register-server a --active --inactive") [ "--active and --inactive exclude each other" ] "both"
 
+            testCase "a word too many, and a value that nothing takes, are repeated"
+            <| fun () ->
+                for command in [ "serve"; "list-servers"; "check"; "users list"; "tokens list" ] do
+                    Expect.equal (errors $"{command} junk") [ $"{command} takes no word; \"junk\" is one too many" ] command
+
+                Expect.equal
+                    (errors "serve a b")
+                    [
+                        for word in [ "a"; "b" ] -> $"serve takes no word; \"{word}\" is one too many"
+                    ]
+                    "two"
+
+                let help = "see ai-dashboard serve --help"
+                Expect.equal (errors "serve --help=x") [ $"--help takes no value; \"x\" is one; {help}" ] "--help"
+
+                Expect.equal
+                    (errors "serve --plain-http-behind-proxy=x")
+                    [ $"--plain-http-behind-proxy takes no value; \"x\" is one; {help}" ]
+                    "a switch"
+
+                Expect.equal (errors "--version=x") [ "--version takes no value; \"x\" is one; see ai-dashboard --help" ] "--version"
+
             testCase "no command, and none that is known"
             <| fun () ->
                 Expect.stringContains (firstError "") "a command is missing" "none"

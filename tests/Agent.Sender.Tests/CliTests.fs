@@ -233,7 +233,7 @@ let tests =
                         "--interval: \"x\" is not a number of seconds"
                         "Missing --host (or AI_DASHBOARD_HOST)"
                         "Missing --server-slug (or AI_DASHBOARD_SERVER_SLUG)"
-                        "Missing --token (or AI_DASHBOARD_TOKEN)"
+                        "Missing --token or --token-file (or AI_DASHBOARD_TOKEN, AI_DASHBOARD_TOKEN_FILE)"
                     ]
                     "all of them"
 
@@ -242,6 +242,31 @@ let tests =
                 for flag in [ "--once"; "--quiet"; "--insecure"; "--dry-run"; "--doctor"; "--json" ] do
                     let text = said (required @ [ $"{flag}=maybe" ]) []
                     Expect.stringContains text flag "named"
+
+            testCase "what a switch or --help cannot take is repeated, unless it may be a token"
+            <| fun () ->
+                let help = "see ai-dashboard-agent --help"
+                let words = "1, true, yes, on or 0, false, no, off, or no value"
+
+                Expect.equal
+                    (errorsOf [ "--dry-run=maybe" ] [])
+                    [ $"--dry-run: \"maybe\" is not what a switch takes: {words}; {help}" ]
+                    "switch"
+
+                Expect.equal (errorsOf [ "--dry-run"; "--help=x" ] []) [ $"--help takes no value; \"x\" is one; {help}" ] "--help"
+                Expect.equal (errorsOf [ "--dry-run"; "--version=x" ] []) [ $"--version takes no value; \"x\" is one; {help}" ] "--version"
+
+                for word in [ "--dry-run=s3cret"; "--help=s3cret"; "--version=s3cret" ] do
+                    Expect.isFalse ((said [ "--dry-run"; word; "--token=a" ] []).Contains "s3cret") word
+                    Expect.isFalse ((said [ "--dry-run"; word ] [ "AI_DASHBOARD_TOKEN", "a" ]).Contains "s3cret") word
+                    Expect.isFalse ((said [ "--dry-run"; word ] []).Contains "s3cret") word
+
+            testCase "--token-file without its value is told once"
+            <| fun () ->
+                Expect.equal
+                    (errorsOf [ someHost; "--server-slug=a"; "--token-file" ] [])
+                    [ "--token-file needs a value; see ai-dashboard-agent --help" ]
+                    "not as missing as well"
 
             testCase "a value with a line end inside is checked like any other, beside the other errors"
             <| fun () ->

@@ -451,6 +451,42 @@ let adviserTests =
                     ]
                     "advice"
 
+            for name, options in
+                [
+                    "the webapp", targetOf "http://monitoring.example"
+                    "remote-write", [ "--remote-write=http://monitoring.example/api/v1/write" ]
+                ] do
+                testCase $"a proxy that is not there on the way to {name} is what the advice is about, in the run and in the doctor"
+                <| fun () ->
+                    let port = freePort ()
+
+                    let environment =
+                        [
+                            "http_proxy", $"http://127.0.0.1:{port}"
+                            if options.Length = 1 then
+                                "AI_DASHBOARD_TOKEN", ""
+                        ]
+
+                    use agent = startWith environment (options @ [ "--interval=0.5" ])
+                    let proxy = $"the proxy 127.0.0.1:{port} refuses the connection"
+
+                    eventually patience agent.Said (fun () ->
+                        advice agent.AllErrors
+                        |> List.exists (fun line ->
+                            line.Contains "The proxy that HTTP_PROXY or HTTPS_PROXY names cannot be reached."
+                            && line.Contains proxy))
+
+                    agent.Signal SigTerm
+                    agent.WaitForEnd patience |> ignore
+                    let _, output, _ = runWith environment (options @ [ "--doctor"; "--json" ])
+
+                    Expect.exists
+                        (parsed output)
+                        (fun (_, check) ->
+                            check.Cause = "proxy-unreachable"
+                            && check.Finding.Contains "refuses the connection")
+                        "the doctor"
+
             testCase "a 404 that lasts is asked about once"
             <| fun () ->
                 use server = new IngestServer(forGet 405 "POST" (page 404))

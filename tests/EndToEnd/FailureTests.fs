@@ -311,11 +311,13 @@ let private courses =
                 Expect.isTrue
                     (Text.RegularExpressions.Regex.IsMatch(
                         said[0],
-                        @" WARNING not delivered: HTTP 401: Invalid ingest token\.; \d+ held, next attempt in 30\.0 s$"
+                        @" WARNING not delivered: HTTP 401: Invalid ingest token; \d+ held, next attempt in 30\.0 s$"
                     ))
                     said[0]
 
-                Expect.isTrue ((List.last said).Contains "still held in memory, 0 refused by the webapp, 0 dropped") "at the end"
+                Expect.isTrue
+                    ((List.last said).Contains "lost that were held in memory only, 0 refused by the webapp, 0 dropped")
+                    "at the end"
         ]
 
 let tests = testList "failures" [ attempts; courses ]

@@ -192,15 +192,15 @@ let private answers =
                 "redirect loop"
                 (fun request context -> redirect 302 $"http://{context.Request.Host}{request.Target}" request context)
                 "HTTP 302: redirected to {url}/api/ingest/servers/gpu-box-01/metrics/; redirects are not followed, correct --host"
-            faultOf "403, then enabled" (refused 403 "Server is disabled.") "HTTP 403: Server is disabled."
+            faultOf "403, then enabled" (refused 403 "Server is disabled.") "HTTP 403: Server is disabled"
             faultOf "404" (page 404) "HTTP 404"
-            faultOf "429 with seconds" (withHeader "Retry-After" "50" (refused 429 "Slow down.")) "HTTP 429: Slow down."
-            faultOf "429 with a date" inAMinute "HTTP 429: Slow down."
+            faultOf "429 with seconds" (withHeader "Retry-After" "50" (refused 429 "Slow down.")) "HTTP 429: Slow down"
+            faultOf "429 with a date" inAMinute "HTTP 429: Slow down"
             faultOf "500 storm" storm "HTTP 50"
             faultOf
                 "a clock ahead of a receiver that refuses the future"
                 (refused 400 "collected_at lies in the future.")
-                "HTTP 400: collected_at lies in the future."
+                "HTTP 400: collected_at lies in the future"
 
             testCase "401, then a new token in the file"
             <| fun () ->
@@ -219,7 +219,7 @@ let private answers =
                     use server = new IngestServer(byToken)
                     use agent = startWith [ scale ] (targetOf server.Url @ words @ [ "--token-file"; path ])
 
-                    recovers "401, then a new token in the file" webapp agent "HTTP 401: Invalid ingest token." (fun () ->
+                    recovers "401, then a new token in the file" webapp agent "HTTP 401: Invalid ingest token" (fun () ->
                         File.WriteAllText(path, Token + "-of-today\n"))
 
                     let tokens = server.Requests |> List.map _.Header("X-Monitoring-Token")
@@ -360,6 +360,11 @@ let private network =
                     (reasonOf [ "https_proxy", $"http://me:pw@127.0.0.1:{port}" ] (targetOf "https://monitoring.example"))
                     $"the proxy 127.0.0.1:{port} refuses the connection"
                     "is not there"
+
+                Expect.equal
+                    (reasonOf [ "https_proxy", "http://nowhere.invalid:3128" ] (targetOf "https://monitoring.example" @ [ "--timeout=20" ]))
+                    "the name nowhere.invalid, which is the proxy's, does not resolve"
+                    "has no address"
         ]
 
 let private certificates =

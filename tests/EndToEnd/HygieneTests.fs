@@ -9,6 +9,14 @@ open Agent.TestSupport.AgentProcess
 open Agent.EndToEnd.Tests.IngestServer
 open Expecto
 
+/// Runs the agent behind a shell's redirections: the exit code and standard error, without what is known beforehand of this machine.
+let private behind (redirections: string) (words: string list) : int * string list =
+    use agent =
+        new ProgramProcess("/bin/sh", [ "-c"; $"exec \"$0\" \"$@\" {redirections}"; binary.Value ] @ words, World.environment ())
+
+    let code = agent.WaitForEnd patience
+    code, agent.Errors
+
 let tests =
     testList
         "hygiene"
@@ -56,6 +64,31 @@ let tests =
                     let _, _, errors = run (targetOf "http://127.0.0.1:9" @ [ "--once"; "--spool"; spool ])
                     Expect.isEmpty (Directory.GetFileSystemEntries elsewhere) "nothing was written there"
                     Expect.exists errors (fun line -> line.Contains "is a link or not a directory") "it is told")
+
+            for words in
+                [
+                    [ "--help" ]
+                    [ "--version" ]
+                    [ "--once"; "--dry-run" ]
+                    [ "--dry-run"; "--interval"; "0.5" ]
+                    [ "--doctor"; "--dry-run"; "--json" ]
+                ] do
+                let command = String.concat " " words
+
+                testCase $"{command} into a full disk fails with one sentence"
+                <| fun () ->
+                    let code, errors = behind ">/dev/full" words
+                    Expect.equal (code, errors.Length) (1, 1) $"%A{errors}"
+
+                    Expect.stringContains errors.Head "standard output cannot be written: No space left on device" "the reason"
+
+                testCase $"{command} where nothing can be written fails quietly"
+                <| fun () -> Expect.equal (behind ">/dev/full 2>&1" words) (1, []) "exit code alone"
+
+            testCase "a usage error stays one when it cannot be told"
+            <| fun () ->
+                for redirections in [ "2>/dev/full"; "2>&-"; ">&- 2>&-" ] do
+                    Expect.equal (behind redirections [ "--frobnicate" ]) (2, []) redirections
 
             testCase "a reader that goes away ends the program quietly"
             <| fun () ->

@@ -233,7 +233,7 @@ let private stops =
                 Expect.equal (agent.WaitForEnd patience) 0 "exit code"
                 Expect.isLessThan watch.Elapsed.TotalSeconds 2.0 "about a second"
                 Expect.equal (List.last agent.Output) "Agent stopped." "the last line"
-                Expect.isTrue (agent.Errors |> List.exists _.Contains("1 still held in memory")) "what is lost is told"
+                Expect.isTrue (agent.Errors |> List.exists _.Contains("1 lost that were held in memory only")) "what is lost is told"
 
             testCase "a second signal breaks the request off at once"
             <| fun () ->

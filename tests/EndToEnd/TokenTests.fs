@@ -29,6 +29,10 @@ let tests =
 
                     Expect.equal
                         (runWith variables target)
-                        (2, [], [ "ai-dashboard-agent: Missing --token (or AI_DASHBOARD_TOKEN)" ])
+                        (2,
+                         [],
+                         [
+                             "ai-dashboard-agent: Missing --token or --token-file (or AI_DASHBOARD_TOKEN, AI_DASHBOARD_TOKEN_FILE)"
+                         ])
                         "an absent credential")
         ]

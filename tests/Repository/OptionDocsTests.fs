@@ -72,6 +72,30 @@ let tests =
                 Expect.all places (fun place -> place > 0) "found"
                 Expect.equal places (List.sort places) "order"
 
+            testCase "every option that takes one of a few words completes them in every shell"
+            <| fun () ->
+                let withWords = OptionDocs.options |> List.filter (fun option -> option.Words.Length > 0)
+
+                Expect.equal
+                    (withWords |> List.map (fun option -> option.Name, List.ofArray option.Words))
+                    [
+                        "--gpu-source", [ "nvml"; "nvidia-smi"; "none"; "auto" ]
+                        "--job-detail", [ "full"; "names"; "none" ]
+                        "--log-level", [ "DEBUG"; "INFO"; "WARNING"; "ERROR"; "CRITICAL" ]
+                    ]
+                    "the options"
+
+                for option in withWords do
+                    let words = String.concat " " option.Words
+                    Expect.stringContains OptionDocs.bash $"    {option.Name}) mapfile -t COMPREPLY < <(compgen -W '{words}'" "bash"
+                    Expect.stringContains OptionDocs.zsh $":{option.Placeholder}:({words})'" "zsh"
+                    Expect.stringContains OptionDocs.fish $" -x -a '{words}'" "fish"
+
+            testCase "what a sentence has of a shell's own signs is escaped"
+            <| fun () ->
+                Expect.equal (ShellText.zsh "NVIDIA's: a [b]") @"NVIDIA'\''s\: a \[b\]" "zsh"
+                Expect.equal (ShellText.fish @"NVIDIA's \n: a [b]") @"NVIDIA\'s \\n: a [b]" "fish"
+
             testCase "man has nothing to say of the manual page"
             <| fun () -> Expect.equal (complaints "man" [ "--warnings=all"; "-l"; "packaging/man/ai-dashboard-agent.8" ]) "" "man"
 

@@ -411,6 +411,16 @@ let tests =
 
                 Expect.equal (found (Regex @"\b(Agent|Dashboard)Process\b") isOfPart) [] "a built program in a test of a part"
 
+            testCase "docs/embedding.md names every module that parses a file of the kernel"
+            <| fun () ->
+                let page = files.Value |> List.find (fst >> (=) "docs/embedding.md") |> snd
+
+                for name, _ in files.Value do
+                    let parser = Regex.Match(name, @"^src/Agent\.Core/(Proc|Sys)/(\w+)\.fs$")
+
+                    if parser.Success then
+                        Expect.isTrue (Regex.IsMatch(page, $@"`(\w+\.)?{parser.Groups[2].Value}`")) $"no `{parser.Groups[2].Value}`"
+
             testCase "docs/sources.md tells of every source that has a parser, and of every key that one sets"
             <| fun () ->
                 let page = files.Value |> List.find (fst >> (=) "docs/sources.md") |> snd

@@ -23,6 +23,11 @@ internal sealed class BackupCommand(AgentClock clock, CommandLineProgram program
             return program.Refuse([$"--keep needs a directory, and \"{place}\" is not one"]);
         }
 
+        if (!Directory.Exists(DatabaseCopy.DirectoryOf(file)))
+        {
+            return program.Refuse([$"FILE: the directory \"{DatabaseCopy.DirectoryOf(file)}\" does not exist; create it first"]);
+        }
+
         if (Path.Exists(file))
         {
             return program.Fail($"\"{file}\" already exists; choose a new file");
@@ -32,28 +37,33 @@ internal sealed class BackupCommand(AgentClock clock, CommandLineProgram program
             Database.OpenExisting(database, clock),
             connection =>
             {
-                DatabaseCopy.Write(connection, file);
-                program.Print($"Wrote {file}, {DiskSpace.SizeOf(file)} bytes.\n");
-
-                if (keep > 0)
+                try
                 {
-                    Thin(place, keep);
+                    DatabaseCopy.Write(connection, file);
+                }
+                catch (Exception failure) when (PrivateFiles.IsFault(failure))
+                {
+                    return program.Fail($"FILE: \"{file}\" cannot be written: {FaultReason.Of(failure)}");
                 }
 
-                return ExitCode.Success;
+                var printed = program.Print($"Wrote {file}, {DiskSpace.SizeOf(file)} bytes.\n");
+                return keep > 0 ? Math.Max(printed, Thin(place, keep)) : printed;
             },
             program);
     }
 
-    private void Thin(string directory, int keep)
+    private int Thin(string directory, int keep)
     {
+        var code = ExitCode.Success;
         var names = Directory.EnumerateFiles(directory).Select(static path => Path.GetFileName(path));
 
         foreach (var name in Backups.Surplus(keep, names))
         {
             var path = Path.Combine(directory, name);
             File.Delete(path);
-            program.Print($"Deleted {path}.\n");
+            code = Math.Max(code, program.Print($"Deleted {path}.\n"));
         }
+
+        return code;
     }
 }

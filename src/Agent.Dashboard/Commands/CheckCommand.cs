@@ -11,14 +11,13 @@ internal static class CheckCommand
         Inspection.Of(database).Match(
             checkup =>
             {
-                foreach (var line in CheckupModule.Lines(checkup))
-                {
-                    program.Output.WriteLine(line);
-                }
+                var printed = program.Print(string.Concat(CheckupModule.Lines(checkup).Select(static line => line + "\n")));
 
                 return CheckupModule.IsGood(checkup)
-                    ? ExitCode.Success
+                    ? printed
                     : program.Fail($"\"{database}\" is damaged; {CheckupModule.Advice(database)}");
             },
-            sentence => program.Fail(File.Exists(database) ? $"{sentence}; if it was one, {CheckupModule.Advice(database)}" : sentence));
+            sentence => File.Exists(database)
+                ? program.Fail($"{sentence}; if it was one, {CheckupModule.Advice(database)}")
+                : program.Refuse([$"--database: {sentence}"]));
 }

@@ -1,3 +1,4 @@
+using Agent.Dashboard.Store;
 using Microsoft.Data.Sqlite;
 using Microsoft.FSharp.Core;
 
@@ -8,7 +9,7 @@ internal static class CommandRun
 {
     /// <summary>Runs a command on a database that was opened; whatever the database does not do is one sentence.</summary>
     public static int With(
-        FSharpResult<SqliteConnection, string> opened, Func<SqliteConnection, int> work, CommandLineProgram program) =>
+        FSharpResult<SqliteConnection, Unopened> opened, Func<SqliteConnection, int> work, CommandLineProgram program) =>
         opened.Match(
             connection =>
             {
@@ -20,9 +21,13 @@ internal static class CommandRun
                     }
                     catch (Exception failure) when (failure is SqliteException or IOException or UnauthorizedAccessException)
                     {
-                        return program.Fail(failure.Message);
+                        return program.Fail(Database.Sentence(connection.DataSource, failure));
                     }
                 }
             },
-            program.Fail);
+            unopened => Refusal(unopened, program));
+
+    /// <summary>Says why a database is not opened; the exit code.</summary>
+    public static int Refusal(Unopened unopened, CommandLineProgram program) =>
+        unopened.IsUsage ? program.Refuse([unopened.Sentence]) : program.Fail(unopened.Sentence);
 }

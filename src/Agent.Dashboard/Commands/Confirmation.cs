@@ -18,7 +18,7 @@ internal sealed class Confirmation(CommandLineProgram program)
             return program.Refuse([$"{question} There is no terminal to answer on; use --yes"]);
         }
 
-        program.Errors.Write($"{question} [y/N] ");
+        program.Show($"{question} [y/N] ");
         return Console.ReadLine()?.Trim().ToUpperInvariant() is "Y" or "YES" ? null : program.Fail("nothing was changed");
     }
 }

@@ -28,7 +28,7 @@ internal sealed class CredentialFile<T>(
         }
         catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
         {
-            return Error($"\"{path}\" cannot be read: {unreadable.Message}");
+            return Error($"\"{path}\" cannot be read: {FaultReason.Of(unreadable)}");
         }
     }
 
@@ -51,7 +51,7 @@ internal sealed class CredentialFile<T>(
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
-            return Error($"\"{path}\" cannot be written: {failure.Message}");
+            return Error($"\"{path}\" cannot be written: {FaultReason.Of(failure)}");
         }
     }
 

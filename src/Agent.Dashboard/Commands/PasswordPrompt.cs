@@ -9,7 +9,7 @@ namespace Agent.Dashboard.Commands;
 internal static class PasswordPrompt
 {
     /// <summary>The password, or a sentence.</summary>
-    public static FSharpResult<string, string> Ask(string name, TextWriter errors)
+    public static FSharpResult<string, string> Ask(string name, CommandLineProgram program)
     {
         // The console's own stream would show each line of a terminal as it is typed.
         using var input = new FileStream(new SafeFileHandle(0, ownsHandle: false), FileAccess.Read, bufferSize: 0);
@@ -20,11 +20,11 @@ internal static class PasswordPrompt
         }
 
         using var silence = new EchoOff();
-        errors.Write($"Password for {name}: ");
+        program.Show($"Password for {name}: ");
         var first = FirstLine(input);
-        errors.Write("\nThe same again: ");
+        program.Show("\nThe same again: ");
         var second = FirstLine(input);
-        errors.WriteLine();
+        program.Show("\n");
 
         return first == second ? Check(first) : Error("the two passwords differ");
     }

@@ -13,7 +13,12 @@ internal sealed class RestoreCommand(AgentClock clock, CommandLineProgram progra
     /// <summary>Restores; the exit code.</summary>
     public int Run(string database, string backup, bool isConfirmed)
     {
-        if ((Database.Misplaced(database) ?? Restoring.Foreign(database)) is { } refusal)
+        if (Database.Misplaced(database) is { } misplaced)
+        {
+            return program.Refuse([misplaced]);
+        }
+
+        if (Restoring.Foreign(database) is { } refusal)
         {
             return program.Fail(refusal);
         }
@@ -32,7 +37,7 @@ internal sealed class RestoreCommand(AgentClock clock, CommandLineProgram progra
         }
         catch (Exception failure) when (failure is SqliteException || PrivateFiles.IsFault(failure))
         {
-            return program.Fail($"nothing was restored: {failure.Message}");
+            return program.Fail($"nothing was restored: {Database.Reason(failure)}");
         }
     }
 
@@ -51,13 +56,7 @@ internal sealed class RestoreCommand(AgentClock clock, CommandLineProgram progra
         }
 
         var aside = Restoring.Replace(database, backup, clock.GetUtcNow());
-        program.Output.WriteLine($"Restored {database} from {backup}.");
-
-        if (aside.Length > 0)
-        {
-            program.Output.WriteLine($"The old database is now {aside}; delete it once nothing is missing.");
-        }
-
-        return ExitCode.Success;
+        var before = aside.Length > 0 ? $"The old database is now {aside}; delete it once nothing is missing.\n" : "";
+        return program.Print($"Restored {database} from {backup}.\n{before}");
     }
 }

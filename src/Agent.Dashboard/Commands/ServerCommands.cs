@@ -11,8 +11,8 @@ internal sealed class ServerCommands(AgentClock clock, CommandLineProgram progra
     public int Register(RegisterSettings settings) =>
         With(Database.OpenForWriting(settings.Database, clock), connection =>
         {
-            var (text, isGood) = Database.Transact(connection, clock, () => Register(connection, settings));
-            return isGood ? program.Print(text) : program.Fail(text);
+            var (text, otherwise, isGood) = Database.Transact(connection, clock, () => Register(connection, settings));
+            return isGood ? program.Print(text, otherwise) : program.Fail(text);
         });
 
     /// <summary>list-servers</summary>
@@ -21,17 +21,14 @@ internal sealed class ServerCommands(AgentClock clock, CommandLineProgram progra
         {
             var servers = Registrations.All(connection);
 
-            foreach (var (registration, _) in servers.OrderBy(static server => server.Registration.Slug, StringComparer.Ordinal))
-            {
-                program.Output.WriteLine(Responses.Line(registration, Registrations.LastSample(connection, registration.Id)));
-            }
-
             if (servers.Count == 0)
             {
                 program.Complain("no server is registered; register-server SLUG adds one");
             }
 
-            return ExitCode.Success;
+            return program.Print(string.Concat(servers
+                .OrderBy(static server => server.Registration.Slug, StringComparer.Ordinal)
+                .Select(server => Responses.Line(server.Registration, Registrations.LastSample(connection, server.Registration.Id)) + "\n")));
         });
 
     /// <summary>remove-server</summary>
@@ -66,7 +63,7 @@ internal sealed class ServerCommands(AgentClock clock, CommandLineProgram progra
 
     private int NotThere(string slug) => program.Fail($"there is no server \"{slug}\"; list-servers lists them all");
 
-    private (string Text, bool IsGood) Register(SqliteConnection connection, RegisterSettings settings)
+    private (string Text, string Otherwise, bool IsGood) Register(SqliteConnection connection, RegisterSettings settings)
     {
         var known = Registrations.Find(connection, settings.Slug);
 
@@ -74,6 +71,7 @@ internal sealed class ServerCommands(AgentClock clock, CommandLineProgram progra
         {
             return (
                 $"{RegistrationModule.MostServers} servers are registered, which is the maximum; remove-server makes room",
+                "",
                 false);
         }
 
@@ -87,9 +85,12 @@ internal sealed class ServerCommands(AgentClock clock, CommandLineProgram progra
         Registrations.Save(connection, changed);
         var holder = DatabaseLock.HolderOf(settings.Database);
         var listen = holder is { Address.Length: > 0 } ? holder.Address : Setting.Read(connection, Setting.Listen);
-        return (Registering.Told(changed, known is null, token, listen, holder is not null, Environment.MachineName), true);
+        return (
+            Registering.Told(changed, known is null, token, listen, holder is not null, Environment.MachineName),
+            token.Length > 0 ? Registering.Untold(changed) : "",
+            true);
     }
 
-    private int With(Microsoft.FSharp.Core.FSharpResult<SqliteConnection, string> opened, Func<SqliteConnection, int> work) =>
+    private int With(Microsoft.FSharp.Core.FSharpResult<SqliteConnection, Unopened> opened, Func<SqliteConnection, int> work) =>
         CommandRun.With(opened, work, program);
 }

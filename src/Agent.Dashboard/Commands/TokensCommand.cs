@@ -13,12 +13,12 @@ internal sealed class TokensCommand(AgentClock clock, CommandLineProgram program
     {
         var file = new CredentialFile<AccessToken>(settings.File, Credentials.Tokens, Credentials.TokensText, clock);
 
-        return settings.Action
-            .Match(
-                (name, role) => Add(file, name, role),
-                name => Remove(file, settings.File, name),
-                () => file.Read().Select(List))
-            .Match(program.Print, program.Fail);
+        return settings.Action.Match(
+            (name, role) => Add(file, name, role).Match(text => program.Print(text, Untold(name)), program.Fail),
+            name => Remove(file, settings.File, name).Match(Print, program.Fail),
+            () => file.Read().Select(List).Match(Print, program.Fail));
+
+        int Print(string text) => program.Print(text);
     }
 
     private FSharpResult<string, string> Add(CredentialFile<AccessToken> file, string name, Role role)
@@ -49,6 +49,9 @@ internal sealed class TokensCommand(AgentClock clock, CommandLineProgram program
                 ? FSharpResult<AccessToken[], string>.NewOk([.. tokens.Where(token => token.Name != name)])
                 : Error($"there is no token \"{name}\" in \"{path}\"; tokens list lists them all"))
             .Select(_ => $"Removed {name}.\n");
+
+    private static string Untold(string name) =>
+        $"{name} was added, but the token could not be printed; tokens remove {name}, then tokens add {name} makes a new one";
 
     private static string List(AccessToken[] tokens) =>
         string.Concat(tokens

@@ -17,11 +17,11 @@ internal sealed class UsersCommand(AgentClock clock, CommandLineProgram program)
                 (name, role) => Add(file, settings.File, name, role),
                 name => Remove(file, settings.File, name),
                 () => file.Read().Select(List))
-            .Match(program.Print, program.Fail);
+            .Match(text => program.Print(text), program.Fail);
     }
 
     private FSharpResult<string, string> Add(CredentialFile<User> file, string path, string name, Role role) =>
-        from password in PasswordPrompt.Ask(name, program.Errors)
+        from password in PasswordPrompt.Ask(name, program)
         let user = new User(name, role, Passwords.Hash(password))
         from before in file.Change(users => With(users, user))
         select $"{(before.Any(other => other.Name == name) ? "Changed" : "Added")} {name}, {Credentials.RoleName(role)}, in {path}.\n";

@@ -5,10 +5,20 @@ using SQLitePCL;
 
 namespace Agent.Dashboard.Store;
 
+/// <summary>Why a database is not opened.</summary>
+/// <param name="Sentence">What is wrong and what to do.</param>
+/// <param name="IsUsage">Whether another file should have been named, rather than that this one cannot be used now.</param>
+internal readonly record struct Unopened(string Sentence, bool IsUsage);
+
 /// <summary>Opens the database: a file of SQLite in WAL mode, for one writer and any number of readers, of several processes.</summary>
 internal static class Database
 {
+    // Result codes of SQLite.
+    private const int NoPermission = 3;
     private const int Busy = 5;
+    private const int ReadOnly = 8;
+    private const int CannotOpen = 14;
+
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
     static Database()
@@ -20,15 +30,15 @@ internal static class Database
         raw.sqlite3_config(raw.SQLITE_CONFIG_MEMSTATUS, 0);
     }
 
-    /// <summary>A connection that writes; the file is made, and its tables brought up to date. The error is a sentence.</summary>
-    public static FSharpResult<SqliteConnection, string> OpenForWriting(string path, AgentClock clock) =>
+    /// <summary>A connection that writes; the file is made, and its tables brought up to date.</summary>
+    public static FSharpResult<SqliteConnection, Unopened> OpenForWriting(string path, AgentClock clock) =>
         Open(path, SqliteOpenMode.ReadWriteCreate, clock);
 
     /// <summary>The same, for a file that has to be there.</summary>
-    public static FSharpResult<SqliteConnection, string> OpenExisting(string path, AgentClock clock) =>
+    public static FSharpResult<SqliteConnection, Unopened> OpenExisting(string path, AgentClock clock) =>
         File.Exists(path)
             ? Open(path, SqliteOpenMode.ReadWrite, clock)
-            : Error($"--database: \"{path}\" does not exist; register-server and serve create it");
+            : Misnamed($"--database: \"{path}\" does not exist; register-server and serve create it");
 
     /// <summary>A connection that only reads a database which was opened for writing before.</summary>
     /// <exception cref="SqliteException">It cannot be opened.</exception>
@@ -124,14 +134,14 @@ internal static class Database
         new(new SqliteConnectionStringBuilder { DataSource = Path.GetFullPath(path), Mode = mode, Pooling = false, DefaultTimeout = 30 }
             .ToString());
 
-    private static FSharpResult<SqliteConnection, string> Error(string sentence) =>
-        FSharpResult<SqliteConnection, string>.NewError(sentence);
+    private static FSharpResult<SqliteConnection, Unopened> Misnamed(string sentence) =>
+        FSharpResult<SqliteConnection, Unopened>.NewError(new(sentence, IsUsage: true));
 
-    private static FSharpResult<SqliteConnection, string> Open(string path, SqliteOpenMode mode, AgentClock clock)
+    private static FSharpResult<SqliteConnection, Unopened> Open(string path, SqliteOpenMode mode, AgentClock clock)
     {
         if (Misplaced(path) is { } misplaced)
         {
-            return Error(misplaced);
+            return Misnamed(misplaced);
         }
 
         SqliteConnection? connection = null;
@@ -157,16 +167,16 @@ internal static class Database
             if (Refusal(connection, path) is { } sentence)
             {
                 connection.Dispose();
-                return Error(sentence);
+                return Misnamed(sentence);
             }
 
             Prepare(connection, clock);
-            return FSharpResult<SqliteConnection, string>.NewOk(connection);
+            return FSharpResult<SqliteConnection, Unopened>.NewOk(connection);
         }
         catch (Exception failure) when (failure is SqliteException or IOException or UnauthorizedAccessException)
         {
             connection?.Dispose();
-            return Error(Sentence(path, failure));
+            return FSharpResult<SqliteConnection, Unopened>.NewError(new(Sentence(path, failure), IsUsage: false));
         }
     }
 
@@ -184,7 +194,24 @@ internal static class Database
         failure is not (SqliteException or IOException or UnauthorizedAccessException)
             || StorageWatch.FaultOf(failure).Fault.Equals(StorageFault.Damaged)
             ? $"--database: \"{path}\" is damaged or not a database: {failure.Message}; `{DashboardCli.ProgramName} check --database {path}` shows the damage, and `{DashboardCli.ProgramName} restore FILE --database {path}` restores a backup"
-            : $"--database: \"{path}\" cannot be used: {failure.Message}";
+            : $"--database: \"{path}\" cannot be used: {Reason(failure)}";
+
+    /// <summary>Why SQLite or the file system refuses something, and what to do.</summary>
+    public static string Reason(Exception failure)
+    {
+        if (failure is UnauthorizedAccessException or SqliteException { SqliteErrorCode: ReadOnly or CannotOpen or NoPermission })
+        {
+            return "this user may not open it or write to it and its directory; run this as the user who owns it, such as with sudo -u";
+        }
+
+        if (failure is not SqliteException)
+        {
+            return FaultReason.Of(failure);
+        }
+
+        var (fault, detail) = StorageWatch.FaultOf(failure);
+        return $"{fault.Reason} ({detail}); {fault.Remedy}";
+    }
 
     /// <summary>Why this program does not touch a database; null where it does.</summary>
     public static string? Refusal(SqliteConnection connection, string path)

@@ -28,11 +28,11 @@ internal static class Inspection
         {
             return Error(StorageWatch.FaultOf(failure).Fault.Equals(StorageFault.Damaged)
                 ? $"\"{path}\" is damaged or not a database: {failure.Message}"
-                : $"\"{path}\" cannot be read: {failure.Message}");
+                : $"\"{path}\" cannot be read: {Database.Reason(failure)}");
         }
         catch (Exception failure) when (PrivateFiles.IsFault(failure))
         {
-            return Error($"\"{path}\" cannot be read: {failure.Message}");
+            return Error($"\"{path}\" cannot be read: {FaultReason.Of(failure)}");
         }
     }
 

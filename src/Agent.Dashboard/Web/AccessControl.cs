@@ -127,7 +127,7 @@ internal sealed class AccessControl : IDisposable
         }
         catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
         {
-            return FSharpResult<string, string>.NewError($"--viewer-password-file: \"{path}\" cannot be read: {unreadable.Message}");
+            return FSharpResult<string, string>.NewError($"--viewer-password-file: \"{path}\" cannot be read: {FaultReason.Of(unreadable)}");
         }
     }
 
@@ -139,7 +139,7 @@ internal sealed class AccessControl : IDisposable
         }
         catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
         {
-            return FSharpResult<string, string>.NewError($"--oidc-client-secret-file: \"{path}\" cannot be read: {unreadable.Message}");
+            return FSharpResult<string, string>.NewError($"--oidc-client-secret-file: \"{path}\" cannot be read: {FaultReason.Of(unreadable)}");
         }
     }
 

@@ -168,7 +168,7 @@ internal sealed class Sessions
         {
             if (isWritable)
             {
-                complain($"\"{path}\" cannot be written, so sessions do not survive a restart: {failure.Message}");
+                complain($"\"{path}\" cannot be written, so sessions do not survive a restart: {FaultReason.Of(failure)}");
             }
 
             isWritable = false;

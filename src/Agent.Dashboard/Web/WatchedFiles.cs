@@ -134,7 +134,7 @@ internal sealed class WatchedFiles<T>(
             }
             catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
             {
-                problem = $"\"{paths[index]}\" cannot be read: {unreadable.Message}";
+                problem = $"\"{paths[index]}\" cannot be read: {FaultReason.Of(unreadable)}";
                 return null;
             }
         }

@@ -30,7 +30,7 @@ internal sealed partial class SegmentFiles
         catch (Exception error) when (PrivateFiles.IsFault(error))
         {
             inUse?.Dispose();
-            return FSharpResult<SegmentFiles, SpoolError>.NewError(SpoolError.NewUnusable(directory, error.Message));
+            return FSharpResult<SegmentFiles, SpoolError>.NewError(SpoolError.NewUnusable(directory, FaultReason.Of(error)));
         }
     }
 
@@ -106,7 +106,7 @@ internal sealed partial class SegmentFiles
         catch (Exception error) when (PrivateFiles.IsFault(error))
         {
             var isKept = MoveAside(segment, keep);
-            warn($"{segment.Path} cannot be read: {error.Message}; it is {(isKept ? $"kept in {keep.DamagedDirectory}" : "left there")}");
+            warn($"{segment.Path} cannot be read: {FaultReason.Of(error)}; it is {(isKept ? $"kept in {keep.DamagedDirectory}" : "left there")}");
         }
     }
 

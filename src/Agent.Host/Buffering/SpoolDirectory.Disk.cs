@@ -117,7 +117,7 @@ internal sealed partial class SpoolDirectory
             if (!diskRefuses)
             {
                 diskRefuses = true;
-                warn($"{directory} cannot be written to: {error.Message}; samples wait in memory, {memoryCapacity} at most");
+                warn($"{directory} cannot be written to: {FaultReason.Of(error)}; samples wait in memory, {memoryCapacity} at most");
             }
 
             return false;

@@ -108,7 +108,7 @@ internal sealed partial class SpoolDirectory
         var isKept = files!.MoveAside(segment, keep);
         Save();
         warn(
-            $"{segment.Path} cannot be read: {error.Message}; with its {lost} samples it is "
+            $"{segment.Path} cannot be read: {FaultReason.Of(error)}; with its {lost} samples it is "
             + (isKept ? $"kept in {keep.DamagedDirectory}" : "left there"));
     }
 

@@ -67,7 +67,7 @@ internal sealed class SpoolKeep(string directory, long size, Action<string> warn
             if (!failing)
             {
                 failing = true;
-                warn($"{folder} cannot be written to: {error.Message}");
+                warn($"{folder} cannot be written to: {FaultReason.Of(error)}");
             }
 
             return false;

@@ -9,7 +9,7 @@ namespace Agent.Host.Diagnosing;
 /// <summary>
 /// Runs every check once and prints what each came to. What a fact means is decided by <see cref="Diagnosis"/>.
 /// </summary>
-internal sealed class Doctor(Settings settings, TlsTrust trust, string version, AgentClock clock)
+internal sealed class Doctor(Settings settings, TlsTrust trust, CommandLineProgram program, AgentClock clock)
 {
     /// <summary>A request may take --timeout, but a diagnosis not forever.</summary>
     private static readonly TimeSpan LongestRequest = TimeSpan.FromSeconds(8);
@@ -19,12 +19,12 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, string version, 
 
     private TimeSpan Limit => settings.Timeout < LongestRequest ? settings.Timeout : LongestRequest;
 
-    private string UserAgent => $"{Cli.ProgramName}/{version}";
+    private string UserAgent => $"{Cli.ProgramName}/{program.Version}";
 
-    /// <summary>Prints the report; true unless something is wrong.</summary>
-    public bool Run(TextWriter output)
+    /// <summary>Prints the report; the exit code, which is 0 unless something is wrong.</summary>
+    public int Run()
     {
-        using var machine = new MachineChecks(settings, version, clock);
+        using var machine = new MachineChecks(settings, program.Version, clock);
         var surroundings = new SurroundingChecks(settings, clock);
         var opened = Opened();
         var way = Way(machine, opened).ToArray();
@@ -39,8 +39,11 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, string version, 
             surroundings.Container(),
         ];
 
-        output.Write(settings.Json ? Terminal.Json(Diagnosis.ToJson(version, rows)) + "\n" : string.Join('\n', Diagnosis.Table(rows).Split('\n').Select(Log.OneLine)));
-        return Diagnosis.IsHealthy(rows);
+        var printed = program.Print(
+            settings.Json
+                ? Terminal.Json(Diagnosis.ToJson(program.Version, rows)) + "\n"
+                : string.Join('\n', Diagnosis.Table(rows).Split('\n').Select(Log.OneLine)));
+        return Diagnosis.IsHealthy(rows) ? printed : ExitCode.Failure;
     }
 
     private FSharpResult<TokenSource, ConfigError>? Opened() =>
@@ -55,7 +58,7 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, string version, 
     {
         if (settings.BaseUrl.IsNone)
         {
-            return [Diagnosis.NotChecked("webapp", "there is no base URL")];
+            return [Diagnosis.NoWebapp(settings)];
         }
 
         var network = new NetworkChecks(settings.BaseUrl.Value, clock);

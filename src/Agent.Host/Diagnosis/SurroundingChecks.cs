@@ -73,7 +73,7 @@ internal sealed class SurroundingChecks(Settings settings, AgentClock clock)
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
         {
-            return Fact(error is UnauthorizedAccessException ? "permission denied" : error.Message, default, 0, false, 0);
+            return Fact(FaultReason.Of(error), default, 0, false, 0);
         }
     }
 

@@ -8,7 +8,7 @@ using Agent.Host.Service;
 namespace Agent.Host.Diagnosing;
 
 /// <summary>Watches the jobs of this machine for a while and says what holds each of them back. Nothing is sent anywhere.</summary>
-internal sealed partial class Why(Settings settings, AgentClock clock, Signals signals)
+internal sealed partial class Why(Settings settings, CommandLineProgram program, AgentClock clock, Signals signals)
 {
     /// <summary>TIOCGWINSZ of ioctl_tty(2), as most architectures have it.</summary>
     private const nuint GetWindowSize = 0x5413;
@@ -19,26 +19,26 @@ internal sealed partial class Why(Settings settings, AgentClock clock, Signals s
     private static readonly TimeSpan Step = TimeSpan.FromSeconds(1);
 
     /// <summary>Watches and prints; the exit code.</summary>
-    public int Run(TextWriter output, TextWriter errors)
+    public int Run()
     {
         var slow = new SlowSources(settings, clock, withMetrics: false, watchesHost: true);
         slow.Start();
-        Watch(errors, slow);
+        Watch(slow);
         var report = slow.Newest().Jobs;
         slow.Stop();
 
         if (report.IsNone)
         {
-            errors.WriteLine($"{Cli.ProgramName}: not enough was seen for a verdict; watch longer with --seconds");
+            program.Complain("not enough was seen for a verdict; watch longer with --seconds");
             return Agent.Sender.Why.Failed;
         }
 
-        output.Write(settings.Json ? Terminal.Json(Agent.Sender.Why.Json(report.Value)) + "\n" : Text(report.Value));
-        return Agent.Sender.Why.ExitCode(report.Value);
+        var text = settings.Json ? Terminal.Json(Agent.Sender.Why.Json(report.Value)) + "\n" : Text(report.Value);
+        return program.Print(text) == ExitCode.Success ? Agent.Sender.Why.ExitCode(report.Value) : Agent.Sender.Why.Failed;
     }
 
     /// <summary>Waits, and shows the remaining time on a terminal.</summary>
-    private void Watch(TextWriter errors, SlowSources slow)
+    private void Watch(SlowSources slow)
     {
         var until = clock.Elapsed + settings.Why.Value;
         var isShown = Terminal.IsError && !settings.Quiet;
@@ -51,7 +51,7 @@ internal sealed partial class Why(Settings settings, AgentClock clock, Signals s
 
             if (isShown)
             {
-                errors.Write($"\rwatching for {(until - clock.Elapsed).TotalSeconds.ToString("0", CultureInfo.InvariantCulture)} s … ");
+                program.Show($"\rwatching for {(until - clock.Elapsed).TotalSeconds.ToString("0", CultureInfo.InvariantCulture)} s … ");
             }
 
             lock (gate)
@@ -62,7 +62,7 @@ internal sealed partial class Why(Settings settings, AgentClock clock, Signals s
 
         if (isShown)
         {
-            errors.Write("\r\x1b[K");
+            program.Show("\r\x1b[K");
         }
     }
 

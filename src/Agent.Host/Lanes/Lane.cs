@@ -147,7 +147,7 @@ internal abstract class Lane : ILane, IDisposable
         if (!Context.Settings.Once && inMemory + dropped.Total > 0)
         {
             Context.Log.Warning(
-                $"{NotDelivered}: {inMemory} still held in memory, {dropped.Refused} refused by the {receiver}, "
+                $"{NotDelivered}: {inMemory} lost that were held in memory only, {dropped.Refused} refused by the {receiver}, "
                 + $"{dropped.Overflowed} dropped for lack of room, {dropped.Damaged} damaged on disk");
         }
     }
@@ -188,7 +188,9 @@ internal abstract class Lane : ILane, IDisposable
     private int Complain(string reason, Attempt attempt)
     {
         Context.Service.NotDelivered(reason, destination);
-        Context.Log.Warning($"{NotDelivered}: {reason}", Context.Settings.Once ? "" : attempt.Step.Match(
+        // What the webapp says ends as a sentence, and this one goes on.
+        var clause = Context.Settings.Once ? reason : reason.TrimEnd('.');
+        Context.Log.Warning($"{NotDelivered}: {clause}", Context.Settings.Once ? "" : attempt.Step.Match(
             next: static () => "",
             wait: delay => $"; {Outbox.Count} held, next attempt in {Seconds(delay)} s",
             setAside: static () => "; this sample is put aside",

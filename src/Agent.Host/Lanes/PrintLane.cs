@@ -10,8 +10,8 @@ namespace Agent.Host.Lanes;
 /// <param name="once">Whether a single sample is printed, which is then indented.</param>
 /// <param name="log">Prints them.</param>
 /// <param name="service">Told of each.</param>
-/// <param name="unread">Called when nobody is left to print for, as behind <c>| head -1</c>.</param>
-internal sealed class PrintLane(SampleEncoder encoder, bool once, Log log, ServiceState service, Action unread) : ILane
+/// <param name="ended">Called when nobody is left to print for, as behind <c>| head -1</c>, or nothing can be printed, as on a full disk.</param>
+internal sealed class PrintLane(SampleEncoder encoder, bool once, Log log, ServiceState service, Action ended) : ILane
 {
     /// <inheritdoc/>
     public EncodedSample Keep(SampleTaken taken) => once ? encoder.Indented(taken.Sample) : encoder.Line(taken.Sample, newLine: true);
@@ -24,9 +24,9 @@ internal sealed class PrintLane(SampleEncoder encoder, bool once, Log log, Servi
     {
         log.ResultLine(Terminal.JsonLine(sample.Body.Span));
 
-        if (log.IsOutputUnread)
+        if (log.IsOutputUnread || log.ResultFault.Length > 0)
         {
-            unread();
+            ended();
         }
 
         sample.Release();

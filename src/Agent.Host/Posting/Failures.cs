@@ -11,7 +11,7 @@ namespace Agent.Host.Posting;
 internal sealed class Failures(Uri target, Uri? proxy)
 {
     /// <summary>The other end of the connection, as messages call it.</summary>
-    public string Peer { get; } = proxy is null ? target.Authority : $"the proxy {proxy.Authority}";
+    private string Peer { get; } = proxy is null ? target.Authority : $"the proxy {proxy.Authority}";
 
     /// <summary>The failure behind the exception, unless a certificate is at fault.</summary>
     public NetworkFailure Of(Exception error)
@@ -28,8 +28,8 @@ internal sealed class Failures(Uri target, Uri? proxy)
 
         return kind switch
         {
-            HttpRequestError.NameResolutionError => NetworkFailure.NewNameNotResolved(
-                proxy is null ? target.Host : $"{proxy.Host}, which is the proxy's,"),
+            HttpRequestError.NameResolutionError => Connecting(NetworkFailure.NewNameNotResolved(
+                proxy is null ? target.Host : $"{proxy.Host}, which is the proxy's,")),
             HttpRequestError.ProxyTunnelError => NetworkFailure.NewProxyRefused(
                 proxy?.Authority ?? "", StatusIn(error.Message)),
             _ when words.Contains("SSL routines") => Tls(words),
@@ -44,11 +44,18 @@ internal sealed class Failures(Uri target, Uri? proxy)
         };
     }
 
+    /// <summary>That no connection was made within the time-out.</summary>
+    public NetworkFailure NoConnection(TimeSpan limit) => Connecting(NetworkFailure.NewNoConnection(Peer, limit));
+
+    /// <summary>Why there is no connection: where a proxy is in between, it is the proxy that is not reached.</summary>
+    private NetworkFailure Connecting(NetworkFailure failure) =>
+        proxy is null ? failure : NetworkFailure.NewProxyUnreachable(failure);
+
     private NetworkFailure OfSocket(SocketError code, string words) => code switch
     {
-        SocketError.ConnectionRefused => NetworkFailure.NewRefused(Peer),
+        SocketError.ConnectionRefused => Connecting(NetworkFailure.NewRefused(Peer)),
         SocketError.NetworkUnreachable or SocketError.HostUnreachable or SocketError.NetworkDown or SocketError.HostDown
-            or SocketError.TimedOut or SocketError.AddressNotAvailable => NetworkFailure.NewUnreachable(Peer),
+            or SocketError.TimedOut or SocketError.AddressNotAvailable => Connecting(NetworkFailure.NewUnreachable(Peer)),
         SocketError.ConnectionReset => NetworkFailure.NewBroken("the other side reset it"),
         SocketError.Shutdown or SocketError.ConnectionAborted => NetworkFailure.NewBroken("the other side closed it"),
         // A link-local address of an interface that is not there (any more).

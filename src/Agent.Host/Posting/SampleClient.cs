@@ -74,7 +74,7 @@ internal sealed partial class SampleClient : IDisposable
                 stop.IsCancellationRequested ? NetworkFailure.NewBroken("the agent was told to stop at once")
                 : transport.IsBeingSent ? NetworkFailure.NewTimedOut(timeout)
                 : transport.Refusal is { } refusal ? failures.Of(refusal)
-                : NetworkFailure.NewNoConnection(failures.Peer, timeout));
+                : failures.NoConnection(timeout));
         }
         catch (Exception error) when (IsOfNetwork(error))
         {

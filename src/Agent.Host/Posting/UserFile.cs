@@ -43,7 +43,7 @@ internal static class UserFile
         }
         catch (IOException error)
         {
-            return Failed($"cannot be read: {error.Message}");
+            return Failed($"cannot be read: {FaultReason.Of(error)}");
         }
     }
 

@@ -31,7 +31,9 @@ internal sealed class Adviser(
         {
             var now = clock.GetUtcNow();
             ConsiderClock(Advice.ClockOf(now, exchange));
-            ConsiderCause(destination == Destination.RemoteWrite ? Advice.OfReceiver(now, exchange) : Advice.OfExchange(now, exchange));
+            ConsiderCause(
+                destination == Destination.RemoteWrite ? Advice.OfReceiver(now, exchange) : Advice.OfExchange(now, exchange),
+                Advice.DetailOf(exchange));
         }
     }
 
@@ -48,7 +50,7 @@ internal sealed class Adviser(
     /// <summary>All is well, whatever an answer on the way to it was.</summary>
     public void Clear() => ConsiderCause(default);
 
-    private void ConsiderCause(FSharpValueOption<Cause> found)
+    private void ConsiderCause(FSharpValueOption<Cause> found, string detail = "")
     {
         var cause = found.IsNone ? null : found.Value.Equals(Cause.NotFound) ? Route() : found.Value;
         route = found.IsNone ? null : route;
@@ -62,7 +64,7 @@ internal sealed class Adviser(
 
         if (cause is not null)
         {
-            log.Warning($"advice: {Advice.LineFor(destination, cause)}");
+            log.Warning($"advice: {Advice.LineFor(destination, cause)}{(detail.Length > 0 ? " " : "")}{detail}");
         }
     }
 

@@ -8,7 +8,7 @@ namespace Agent.Host.Service;
 /// <summary>
 /// What the agent says: routine lines on stdout, everything else on stderr, one line each. Warnings and errors that
 /// repeat are printed at once, then once a minute with their number. Safe for all threads. A stream that cannot be written
-/// to, such as a full disk, costs its line and never the agent.
+/// to, such as a full disk, costs its line and never the agent; that a result was lost is remembered.
 /// </summary>
 /// <param name="output">Where routine lines go.</param>
 /// <param name="errors">Where everything else goes.</param>
@@ -20,6 +20,7 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
 {
     private readonly Lock gate = new();
     private Repetitions repetitions = Repetition.None;
+    private string resultFault = "";
 
     /// <summary>
     /// The text on one line: line breaks and other control characters become blanks, and so do those that reverse the direction of
@@ -53,10 +54,13 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
     }
 
     /// <summary>True once nobody reads standard output any more, as behind <c>| head -1</c>.</summary>
-    public bool IsOutputUnread => output is StreamWriter { BaseStream: StandardStream { IsUnread: true } };
+    public bool IsOutputUnread => StandardStream.IsUnreadBehind(output);
+
+    /// <summary>Why some of the output that was asked for could not be written; empty when all of it was.</summary>
+    public string ResultFault => Volatile.Read(ref resultFault);
 
     /// <summary>The output that was asked for; --quiet does not silence it.</summary>
-    public void Result(string text) => Write(output, text);
+    public void Result(string text) => KeepFault(Write(output, text));
 
     /// <summary>The same for a whole line of UTF-8, its end included: a sample as it would be sent.</summary>
     public void ResultLine(ReadOnlySpan<byte> line)
@@ -74,9 +78,9 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
             {
                 writer.BaseStream.Write(line);
             }
-            catch (IOException)
+            catch (Exception failure) when (failure is IOException or ObjectDisposedException)
             {
-                // There is nowhere left to say so.
+                KeepFault(failure.Message);
             }
         }
     }
@@ -184,17 +188,27 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
         _ => "CRITICAL",
     };
 
-    private void Write(TextWriter writer, string line)
+    private void KeepFault(string fault)
+    {
+        if (fault.Length > 0)
+        {
+            Volatile.Write(ref resultFault, fault);
+        }
+    }
+
+    /// <summary>Why the line could not be written; empty where it was.</summary>
+    private string Write(TextWriter writer, string line)
     {
         lock (gate)
         {
             try
             {
                 writer.WriteLine(line);
+                return "";
             }
-            catch (IOException)
+            catch (Exception failure) when (failure is IOException or ObjectDisposedException)
             {
-                // There is nowhere left to say so.
+                return failure.Message;
             }
         }
     }

@@ -31,7 +31,7 @@ type Cause =
     | Unverified
     /// The token goes over plain http to another machine.
     | PlainHttp
-    /// A value was changed to make it usable.
+    /// A value was changed to make it usable, or an option has no effect.
     | ValueChanged
     /// 401 from the webapp.
     | TokenRefused
@@ -49,6 +49,8 @@ type Cause =
     | MethodRefused
     /// 407, or the proxy does not let a connection through.
     | ProxyRefuses
+    /// The proxy itself is not reached.
+    | ProxyUnreachable
     /// A 2xx that does not come from the webapp.
     | ForeignService
     /// 401 or 403 from a remote-write receiver.
@@ -237,7 +239,10 @@ module Advice =
             "plain-http",
             "The token is sent to the webapp without encryption: anyone on the network path can read it.",
             "Use an https:// address in --host; on a trusted network you can leave it as it is."
-            Cause.ValueChanged, "value-changed", "A value was changed to make it usable.", "Use a value within the limits."
+            Cause.ValueChanged,
+            "value-changed",
+            "An option is not used as it is given.",
+            "Use a value within the limits, or leave that option out."
             Cause.TokenRefused,
             "token-refused",
             "The webapp refuses the token: it is wrong, or was rotated.",
@@ -282,6 +287,10 @@ module Advice =
             "proxy-refuses",
             "The proxy does not let requests through, or asks for a login.",
             "Correct HTTP_PROXY or HTTPS_PROXY, or name the webapp in NO_PROXY."
+            Cause.ProxyUnreachable,
+            "proxy-unreachable",
+            "The proxy that HTTP_PROXY or HTTPS_PROXY names cannot be reached.",
+            "Correct HTTP_PROXY or HTTPS_PROXY (or http_proxy, https_proxy, all_proxy), start the proxy, or name the webapp in NO_PROXY."
             Cause.ForeignService,
             "foreign-service",
             "Something other than the webapp answers at this address, such as a captive portal or a login page.",
@@ -645,6 +654,7 @@ module Advice =
         // It let the request through, and the server did not take it.
         | NetworkFailure.ProxyRefused(_, ("502" | "503" | "504")) -> Cause.GatewayFailing
         | NetworkFailure.ProxyRefused _ -> Cause.ProxyRefuses
+        | NetworkFailure.ProxyUnreachable _ -> Cause.ProxyUnreachable
         | NetworkFailure.Tls(fault, _) -> ofTls fault
 
     /// Why a request did not deliver its sample; none when it did.
@@ -653,6 +663,25 @@ module Advice =
         match exchange with
         | Exchange.Answered answer -> ofAnswer now answer
         | Exchange.Failed failure -> ValueSome(ofFailure failure)
+
+    /// What goes behind the advice where the cause leaves open who is meant or why: which proxy, or what the webapp says itself. Empty for
+    /// anything else.
+    [<CompiledName "DetailOf">]
+    let detailOf (exchange: Exchange) : string =
+        let told (body: ReadOnlyMemory<byte>) (name: string) =
+            match Decode.fromBytes (Decode.field name Decode.string) body with
+            | Ok text -> Text.longExcerpt (ReadOnlySpan(Text.Encoding.UTF8.GetBytes(text.Trim().TrimEnd '.')))
+            | Error _ -> ""
+
+        match exchange with
+        | Exchange.Failed(NetworkFailure.ProxyUnreachable failure) -> $"({failure})"
+        | Exchange.Answered answer when answer.Status = 503 && isWebapp answer.Body ->
+            match told answer.Body "error", told answer.Body "detail" with
+            | "", "" -> ""
+            | words, ""
+            | "", words -> $"(it says: {words})"
+            | error, detail -> $"(it says: {error}: {detail})"
+        | _ -> ""
 
     /// Why a receiver of remote-write did not take a request; none when it did.
     [<CompiledName "OfReceiver">]

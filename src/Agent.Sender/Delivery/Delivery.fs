@@ -274,6 +274,8 @@ type NetworkFailure =
     | Unreadable of detail: string
     /// The proxy does not let the request through.
     | ProxyRefused of proxy: string * status: string
+    /// The proxy itself cannot be reached, for the reason of a connection to it.
+    | ProxyUnreachable of failure: NetworkFailure
     /// The TLS handshake failed, or the certificate is not trusted.
     | Tls of fault: TlsFault * others: TlsFault[]
 
@@ -293,6 +295,7 @@ type NetworkFailure =
         | ProxyRefused(proxy, "") -> $"the proxy {proxy} does not let the request through"
         | ProxyRefused(proxy, ("502" | "503" | "504" as status)) -> $"the proxy {proxy} gets no connection to the server: HTTP {status}"
         | ProxyRefused(proxy, status) -> $"the proxy {proxy} does not let the request through: HTTP {status}"
+        | ProxyUnreachable failure -> string failure
         | Tls(fault, others) ->
             Array.append [| fault |] others
             |> Array.map string

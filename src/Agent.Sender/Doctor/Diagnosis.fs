@@ -236,9 +236,16 @@ module Diagnosis =
             && settings.BaseUrl.IsNone
             && settings.Missing.Length = 0)
 
+    // Nor need one be sent to where metrics are the purpose.
+    let private wantsMetricsAlone (settings: Settings) =
+        needsNone settings && not settings.DryRun
+
+    let private notNeeded (check: string) : Row =
+        good check "none is given: samples go to Prometheus only"
+
     let private hostRow (settings: Settings) =
         match settings.BaseUrl with
-        | ValueNone when needsNone settings && not settings.DryRun -> leftOut "host"
+        | ValueNone when wantsMetricsAlone settings -> notNeeded "host"
         | ValueSome url -> good "host" (url.AbsoluteUri.TrimEnd '/')
         | ValueNone -> absent settings "host" Cause.HostMissing ""
 
@@ -249,7 +256,8 @@ module Diagnosis =
         | ValueSome target -> good "server slug" target.Slug
         | ValueNone when settings.Enrolment.IsSome -> notChecked "server slug" notEnrolled
         | ValueNone when isMissing settings "--server-slug" -> absent settings "server slug" Cause.SlugMissing ""
-        | ValueNone when needsNone settings -> leftOut "server slug"
+        | ValueNone when wantsMetricsAlone settings -> notNeeded "server slug"
+        | ValueNone when settings.DryRun -> leftOut "server slug"
         | ValueNone -> good "server slug" "given"
 
     let private tokenRow (settings: Settings) (token: Result<string, ConfigError> voption) =
@@ -263,7 +271,8 @@ module Diagnosis =
         | ValueSome(Error error) -> bad "token" Cause.TokenUnreadable error.Message
         | ValueNone when settings.Enrolment.IsSome -> notChecked "token" notEnrolled
         | ValueNone when isMissing settings "--token" -> absent settings "token" Cause.TokenMissing ""
-        | ValueNone when needsNone settings -> leftOut "token"
+        | ValueNone when wantsMetricsAlone settings -> notNeeded "token"
+        | ValueNone when settings.DryRun -> leftOut "token"
         | ValueNone -> notChecked "token" "the token is given, host or slug are not"
 
     /// What the user chose. `token` is the result of opening it: a warning or nothing, or an error; none when host or slug
@@ -290,11 +299,19 @@ module Diagnosis =
     let private ofFailure (check: string) (failure: NetworkFailure) : Row =
         bad check (Advice.ofFailure failure) (string failure)
 
+    /// The webapp where no base URL is given.
+    [<CompiledName "NoWebapp">]
+    let noWebapp (settings: Settings) : Row =
+        if wantsMetricsAlone settings then
+            notNeeded "webapp"
+        else
+            notChecked "webapp" "there is no base URL"
+
     /// What the name resolves to. `proxy` is the one that requests go through, and the name is its; empty for none.
     [<CompiledName "Dns">]
     let dns (proxy: string) (host: string) (result: Result<string[], NetworkFailure>) : Row =
         match result with
-        | Error failure when proxy <> "" -> bad "DNS" Cause.ProxyRefuses $"the proxy {proxy}: {failure}"
+        | Error failure when proxy <> "" -> bad "DNS" Cause.ProxyUnreachable $"the proxy {proxy}: {failure}"
         | Ok [| address |] when address = host -> good "DNS" $"{host} is an address"
         | Ok addresses -> good "DNS" $"{host} is {list addresses}"
         | Error(NetworkFailure.NameNotResolved _ as failure) -> ofFailure "DNS" failure
@@ -306,7 +323,7 @@ module Diagnosis =
         match result with
         | Ok address when proxy = "" -> good "TCP" $"{address} accepts connections"
         | Ok address -> good "TCP" $"the proxy {proxy} accepts connections at {address}"
-        | Error failure when proxy <> "" -> bad "TCP" Cause.ProxyRefuses $"the proxy {proxy}: {failure}"
+        | Error failure when proxy <> "" -> bad "TCP" Cause.ProxyUnreachable $"the proxy {proxy}: {failure}"
         | Error failure -> ofFailure "TCP" failure
 
     let private day (instant: DateTimeOffset) =

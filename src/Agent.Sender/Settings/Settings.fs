@@ -408,7 +408,13 @@ module Settings =
 
     /// The error when no token is given.
     [<CompiledName "MissingToken">]
-    let missingToken: ConfigError = missing "--token"
+    let missingToken: ConfigError =
+        let origin = $"""--token or --token-file (or {variableOf "--token"}, {variableOf "--token-file"})"""
+
+        {
+            Origin = origin
+            Message = $"Missing {origin}"
+        }
 
     let private secondsOf (given: Given) : Result<float, ConfigError> =
         match Double.TryParse(given.Text, NumberStyles.Float, CultureInfo.InvariantCulture) with
@@ -441,29 +447,44 @@ module Settings =
             else
                 Error(error given "from 20 to 600 seconds"))
 
-    let private levelOf (given: Given) : Result<LogLevel, ConfigError> =
-        match given.Text.Trim().ToUpperInvariant() with
-        | "DEBUG" -> Ok LogLevel.Debug
-        | "INFO" -> Ok LogLevel.Info
-        | "WARNING" -> Ok LogLevel.Warning
-        | "ERROR" -> Ok LogLevel.Error
-        | "CRITICAL" -> Ok LogLevel.Critical
-        | _ -> Error(error given "one of DEBUG, INFO, WARNING, ERROR, CRITICAL")
+    /// The words of `--log-level`.
+    let internal logLevels =
+        [|
+            "DEBUG", LogLevel.Debug
+            "INFO", LogLevel.Info
+            "WARNING", LogLevel.Warning
+            "ERROR", LogLevel.Error
+            "CRITICAL", LogLevel.Critical
+        |]
 
-    let private gpuReaderOf (given: Given) : Result<GpuReader, ConfigError> =
-        match given.Text.Trim().ToLowerInvariant() with
-        | "auto" -> Ok GpuReader.Auto
-        | "nvml" -> Ok GpuReader.Nvml
-        | "nvidia-smi" -> Ok GpuReader.NvidiaSmi
-        | "none" -> Ok GpuReader.None
-        | _ -> Error(error given "one of nvml, nvidia-smi, none, auto")
+    /// The words of `--gpu-source`.
+    let internal gpuReaders =
+        [|
+            "nvml", GpuReader.Nvml
+            "nvidia-smi", GpuReader.NvidiaSmi
+            "none", GpuReader.None
+            "auto", GpuReader.Auto
+        |]
 
-    let private jobDetailOf (given: Given) : Result<JobDetail, ConfigError> =
-        match given.Text.Trim().ToLowerInvariant() with
-        | "full" -> Ok JobDetail.Full
-        | "names" -> Ok JobDetail.Names
-        | "none" -> Ok JobDetail.None
-        | _ -> Error(error given "one of full, names, none")
+    /// The words of `--job-detail`.
+    let internal jobDetails = [| "full", JobDetail.Full; "names", JobDetail.Names; "none", JobDetail.None |]
+
+    /// The meaning of a word that is one of a few, in any case.
+    let private oneOf (words: (string * 'a)[]) (given: Given) : Result<'a, ConfigError> =
+        let text = given.Text.Trim()
+
+        match
+            words
+            |> Array.tryFind (fun (word, _) -> String.Equals(word, text, StringComparison.OrdinalIgnoreCase))
+        with
+        | Some(_, meaning) -> Ok meaning
+        | None -> Error(error given ("one of " + (words |> Array.map fst |> String.concat ", ")))
+
+    let private levelOf (given: Given) : Result<LogLevel, ConfigError> = oneOf logLevels given
+
+    let private gpuReaderOf (given: Given) : Result<GpuReader, ConfigError> = oneOf gpuReaders given
+
+    let private jobDetailOf (given: Given) : Result<JobDetail, ConfigError> = oneOf jobDetails given
 
     /// Mebibytes, from 1 to 2^20, which is a tebibyte.
     let private mebibytesOf (given: Given) : Result<uint64<B>, ConfigError> =
@@ -471,7 +492,10 @@ module Settings =
         | true, number when number >= 1UL && number <= 1048576UL -> Ok(bytesOfMib (LanguagePrimitives.UInt64WithMeasure number))
         | _ -> Error(error given "a whole number of megabytes, 1 to 1048576")
 
-    let private switchOf (given: Given) : Result<bool, ConfigError> =
+    /// What a switch can be given as.
+    let internal switchWords = "1, true, yes, on or 0, false, no, off"
+
+    let internal switchOf (given: Given) : Result<bool, ConfigError> =
         match given.Text.Trim().ToLowerInvariant() with
         | "1"
         | "true"
@@ -482,8 +506,8 @@ module Settings =
         | "no"
         | "off" -> Ok false
         // What stands behind a switch may be a token that was glued to the wrong option.
-        | _ when isFlag given -> Error(errorWithoutText given "a switch takes 1, true, yes, on or 0, false, no, off, or no value")
-        | _ -> Error(error given "a switch: 1, true, yes, on or 0, false, no, off")
+        | _ when isFlag given -> Error(errorWithoutText given $"a switch takes {switchWords}, or no value")
+        | _ -> Error(error given $"a switch: {switchWords}")
 
     let private names (text: string) : string[] =
         text.Split(',', StringSplitOptions.RemoveEmptyEntries ||| StringSplitOptions.TrimEntries)
@@ -809,7 +833,22 @@ module Settings =
                         ]
                 | _ -> Ok()
 
+            and! () =
+                match given "--once" with
+                | ValueSome once when isSet "--once" && (isSet "--doctor" || isSet "--why") ->
+                    Error
+                        [
+                            errorWithoutText once "--doctor and --why are one look by themselves; leave one of them out"
+                        ]
+                | _ -> Ok()
+
             let warnings = ResizeArray<string>()
+
+            match given "--token", given "--token-file" with
+            // A flag goes before a variable, and that is no surprise.
+            | ValueSome token, ValueSome file when isFlag token = isFlag file ->
+                warnings.Add $"{file.Origin}: not read, because {token.Origin} gives the token"
+            | _ -> ()
 
             let intervalSeconds =
                 if interval < shortestInterval then
@@ -830,8 +869,13 @@ module Settings =
                     warnings.Add $"{origin}: {text} s is not shorter than the interval; CPU usage is counted since the previous sample"
 
                     0.0
+                elif window < 0.0 then
+                    let text = window.ToString(CultureInfo.InvariantCulture)
+                    let origin = (given "--cpu-sample-interval").Value.Origin
+                    warnings.Add $"{origin}: {text} s is raised to 0 s; CPU usage is counted since the previous sample"
+                    0.0
                 else
-                    max 0.0 window
+                    window
 
             match given "--enrol-key-file", enrolKey with
             | ValueSome key, ValueNone -> warnings.Add $"{key.Origin}: not used, because there is a token already"

@@ -165,9 +165,10 @@ let tests =
                 damage ()
 
                 match Database.OpenForWriting(path, SetClock noon) with
-                | Error sentence ->
-                    Expect.stringContains sentence "ai-dashboard check" sentence
-                    Expect.stringContains sentence "ai-dashboard restore" sentence
+                | Error unopened ->
+                    Expect.isFalse unopened.IsUsage "the right file"
+                    Expect.stringContains unopened.Sentence "ai-dashboard check" unopened.Sentence
+                    Expect.stringContains unopened.Sentence "ai-dashboard restore" unopened.Sentence
                 | Ok connection ->
                     try
                         use writer = new Writer(connection, { RawHours = 48; Days = 14 }, SetClock noon, ignore)

@@ -27,14 +27,14 @@ let token = Registrations.Hash "a-token"
 let opened (path: string) clock : SqliteConnection =
     match Database.OpenForWriting(path, clock) with
     | Ok connection -> connection
-    | Error sentence -> failtest sentence
+    | Error unopened -> failtest unopened.Sentence
 
 let private refusal (path: string) : string =
     match Database.OpenForWriting(path, AgentClock()) with
     | Ok connection ->
         connection.Dispose()
         failtest "it was opened"
-    | Error sentence -> sentence
+    | Error unopened -> unopened.Sentence
 
 let registration (id: int) (slug: string) : Registration =
     {

@@ -377,6 +377,7 @@ let private room =
                     use spool = spool
                     add spool 0 [ 1; 2 ]
                     Expect.equal (spool.Count, spool.Kept, warnings.Count) (2L, 0L, 1) $"%A{List.ofSeq warnings}"
+                    Expect.stringContains warnings[0] $"\"{blocked}\" is a file; name a directory" "what to do"
                     Threading.Thread.Sleep 80
                     spool.Flush()
                     Expect.equal (spool.Kept, warnings.Count) (0L, 1) "no second line"

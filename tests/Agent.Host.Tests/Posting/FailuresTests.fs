@@ -79,7 +79,7 @@ let tests =
             <| fun () ->
                 Expect.equal
                     (behindProxy.Of(socket SocketError.ConnectionRefused))
-                    (NetworkFailure.Refused "the proxy proxy.example:3128")
+                    (NetworkFailure.ProxyUnreachable(NetworkFailure.Refused "the proxy proxy.example:3128"))
                     "refused"
 
                 Expect.equal

@@ -30,7 +30,7 @@ let private write (directory: string) (name: string) (text: string) : string =
     File.SetUnixFileMode(path, UnixFileMode.UserRead ||| UnixFileMode.UserWrite)
     path
 
-let private missing = "Missing --token (or AI_DASHBOARD_TOKEN)"
+let private missing = "Missing --token or --token-file (or AI_DASHBOARD_TOKEN, AI_DASHBOARD_TOKEN_FILE)"
 
 let private order =
     testCase "--token, --token-file, the two variables, systemd's credential: the first that is given counts"

@@ -72,6 +72,9 @@ let private failures =
         NetworkFailure.TimedOut(TimeSpan.FromSeconds 5.0), Cause.TimedOut
         NetworkFailure.Broken "reset", Cause.ConnectionBroken
         NetworkFailure.Unreadable "x", Cause.AnswerUnreadable
+        NetworkFailure.ProxyRefused("p:1", "407"), Cause.ProxyRefuses
+        NetworkFailure.ProxyUnreachable(NetworkFailure.Refused "the proxy p:1"), Cause.ProxyUnreachable
+        NetworkFailure.ProxyUnreachable(NetworkFailure.NameNotResolved "p, which is the proxy's,"), Cause.ProxyUnreachable
     ]
 
 let private routes =
@@ -126,6 +129,27 @@ let tests =
             for failure, expected in failures do
                 testCase $"no answer: {failure}"
                 <| fun () -> Expect.equal (Advice.ofExchange noon (Exchange.Failed failure)) (ValueSome expected) "cause"
+
+            for name, exchange, expected in
+                [
+                    "a proxy that refuses",
+                    Exchange.Failed(NetworkFailure.ProxyUnreachable(NetworkFailure.Refused "the proxy p:1")),
+                    "(the proxy p:1 refuses the connection)"
+                    "a webapp that cannot store",
+                    answer 503 """{"ok": false, "error": "The sample cannot be stored.", "detail": "the disk is full"}""",
+                    "(it says: The sample cannot be stored: the disk is full)"
+                    "a webapp with a long story",
+                    answer 503 ("{\"ok\": false, \"error\": \"a\\u0007" + String('b', 5000) + "\"}"),
+                    "(it says: a\\x07" + String('b', 195) + "…)"
+                    "a proxy's own 503", answer 503 """{"error": "no upstream"}""", ""
+                    "a webapp that refuses the token", answer 401 error, ""
+                    "a webapp that is not there", Exchange.Failed(NetworkFailure.Refused "h:1"), ""
+                ] do
+                testCase $"what goes behind the advice: {name}"
+                <| fun () ->
+                    Expect.equal (Advice.detailOf exchange) expected "detail"
+                    Expect.isLessThan expected.Length 400 "bounded"
+                    Expect.isFalse (Seq.exists Char.IsControl expected) "one line"
 
             for status, allow, expected in routes do
                 testCase $"a GET answered {status}, Allow: {allow}"

@@ -186,6 +186,8 @@ let private failureTests =
                         NetworkFailure.ProxyRefused("p:3128", "407"), later "the proxy p:3128 does not let the request through: HTTP 407"
                         NetworkFailure.ProxyRefused("p:3128", "502"), later "the proxy p:3128 gets no connection to the server: HTTP 502"
                         NetworkFailure.ProxyRefused("p:3128", ""), later "the proxy p:3128 does not let the request through"
+                        NetworkFailure.ProxyUnreachable(NetworkFailure.Refused "the proxy p:3128"),
+                        later "the proxy p:3128 refuses the connection"
                         NetworkFailure.Tls(TlsFault.ClientCertificateWanted, [| TlsFault.Revoked "a" |]),
                         Outcome.Hold(
                             "TLS failed: client certificate required: the server asks for one, and none was given; "

@@ -92,6 +92,22 @@ let private configurationTests =
                     ]
                     "rows"
 
+            for words in
+                [
+                    [ "--listen"; "127.0.0.1:9835" ]
+                    [ "--remote-write"; "http://prometheus:9090/api/v1/write" ]
+                ] do
+                testCase $"{words.Head} alone needs none of them, and nobody speaks of --dry-run"
+                <| fun () ->
+                    let settings = settingsOf ("--doctor" :: words) []
+
+                    for row in Array.append (Diagnosis.configuration settings ValueNone) [| Diagnosis.noWebapp settings |] do
+                        expect good row
+                        Expect.equal row.Finding "none is given: samples go to Prometheus only" row.Check
+
+            testCase "where a webapp is wanted, that it cannot be looked at is worth a look"
+            <| fun () -> Diagnosis.noWebapp doctor |> expect (doubt "not-checked")
+
             for name, token, expected in
                 [
                     "visible", ValueSome(Ok "--token: seen by ps"), doubt "token-exposed"
@@ -224,10 +240,10 @@ let private wayTests =
             testCase "a proxy that cannot be reached is not the webapp"
             <| fun () ->
                 Diagnosis.tcp "proxy:3128" (Error(NetworkFailure.Refused "proxy:3128"))
-                |> expect (bad "proxy-refuses")
+                |> expect (bad "proxy-unreachable")
 
                 Diagnosis.dns "proxy:3128" "proxy" (Error(NetworkFailure.NameNotResolved "proxy"))
-                |> expect (bad "proxy-refuses")
+                |> expect (bad "proxy-unreachable")
 
             testCase "a 404 is told by what the route's question found"
             <| fun () ->

@@ -270,12 +270,22 @@ let private timeTests =
                 [
                     "0.2", (seconds 0.2, 0)
                     "0", (TimeSpan.Zero, 0)
-                    "-1", (TimeSpan.Zero, 0)
+                    "-1", (TimeSpan.Zero, 1)
                     "1.9", (seconds 1.9, 0)
                     "2", (TimeSpan.Zero, 1)
                     "1e300", (TimeSpan.Zero, 1)
                 ]
             bad "--cpu-sample-interval" "AI_DASHBOARD_CPU_SAMPLE_INTERVAL" "a number of seconds" [ "nan"; "inf"; "-Infinity"; "x"; "0,2" ]
+            testCase "a CPU window below zero is warned about, naming where it came from"
+            <| fun () ->
+                let sentence = "-1 s is raised to 0 s; CPU usage is counted since the previous sample"
+                Expect.equal (warnings (settingsWith [ "--cpu-sample-interval=-1" ])) [ $"--cpu-sample-interval: {sentence}" ] "flag"
+
+                Expect.equal
+                    (warnings (settingsOf required [ "AI_DASHBOARD_CPU_SAMPLE_INTERVAL", "-1" ]))
+                    [ $"AI_DASHBOARD_CPU_SAMPLE_INTERVAL: {sentence}" ]
+                    "variable"
+
             testCase "a CPU window as long as the interval is warned about, naming where it came from"
             <| fun () ->
                 let sentence = "2 s is not shorter than the interval; CPU usage is counted since the previous sample"
@@ -749,7 +759,7 @@ let private diagnosisTests =
                     [
                         "Missing --host (or AI_DASHBOARD_HOST)"
                         "Missing --server-slug (or AI_DASHBOARD_SERVER_SLUG)"
-                        "Missing --token (or AI_DASHBOARD_TOKEN)"
+                        "Missing --token or --token-file (or AI_DASHBOARD_TOKEN, AI_DASHBOARD_TOKEN_FILE)"
                     ]
 
                 Expect.equal (missing [ "--doctor" ] []) all "everything"
@@ -780,6 +790,34 @@ let private diagnosisTests =
                 let sentence = "only --doctor and --why print a report as JSON"
                 Expect.equal (errorsWith [ "--json" ]) [ $"--json: {sentence}" ] "flag"
                 Expect.equal (errorsOf required [ "AI_DASHBOARD_JSON", "1" ]) [ $"AI_DASHBOARD_JSON: {sentence}" ] "variable"
+
+            testCase "--once goes with no diagnosis"
+            <| fun () ->
+                let sentence = "--doctor and --why are one look by themselves; leave one of them out"
+
+                for flag in [ "--doctor"; "--why" ] do
+                    Expect.equal (errorsWith [ "--once"; flag ]) [ $"--once: {sentence}" ] flag
+                    Expect.equal (errorsOf (flag :: required) [ "AI_DASHBOARD_ONCE", "1" ]) [ $"AI_DASHBOARD_ONCE: {sentence}" ] flag
+                    Expect.isFalse (settingsWith [ "--once=no"; flag ]).Once "switched off it is no matter"
+
+            testCase "a token's file that is not read is warned about, one that is read is not"
+            <| fun () ->
+                let target = [ "--host=http://h"; "--server-slug=a" ]
+                let file = "--token-file=/t"
+
+                for words, variables, expected in
+                    [
+                        [ "--token=b"; file ], [], [ "--token-file: not read, because --token gives the token" ]
+                        [],
+                        [ "AI_DASHBOARD_TOKEN", "b"; "AI_DASHBOARD_TOKEN_FILE", "/t" ],
+                        [
+                            "AI_DASHBOARD_TOKEN_FILE: not read, because AI_DASHBOARD_TOKEN gives the token"
+                        ]
+                        [ file ], [ "AI_DASHBOARD_TOKEN", "b" ], []
+                        [ "--token=b" ], [ "AI_DASHBOARD_TOKEN_FILE", "/t" ], []
+                        [ file ], [], []
+                    ] do
+                    Expect.equal (List.ofArray (settingsOf (target @ words) variables).Warnings) expected $"%A{words} %A{variables}"
 
             testCase "switches of the diagnosis are switches like the others"
             <| fun () ->
@@ -814,7 +852,7 @@ let private joint =
                     [
                         "Missing --host (or AI_DASHBOARD_HOST)"
                         "Missing --server-slug (or AI_DASHBOARD_SERVER_SLUG)"
-                        "Missing --token (or AI_DASHBOARD_TOKEN)"
+                        "Missing --token or --token-file (or AI_DASHBOARD_TOKEN, AI_DASHBOARD_TOKEN_FILE)"
                     ]
                     "nothing given"
 
@@ -985,7 +1023,7 @@ let private listenTests =
                     (errorsOf [ "--listen=127.0.0.1:9835"; "--host=http://h" ] [])
                     [
                         "Missing --server-slug (or AI_DASHBOARD_SERVER_SLUG)"
-                        "Missing --token (or AI_DASHBOARD_TOKEN)"
+                        "Missing --token or --token-file (or AI_DASHBOARD_TOKEN, AI_DASHBOARD_TOKEN_FILE)"
                     ]
                     "half"
 
@@ -1079,7 +1117,7 @@ let private remoteWriteTests =
                     (errorsOf [ "--remote-write=http://p/w"; "--host=http://h" ] [])
                     [
                         "Missing --server-slug (or AI_DASHBOARD_SERVER_SLUG)"
-                        "Missing --token (or AI_DASHBOARD_TOKEN)"
+                        "Missing --token or --token-file (or AI_DASHBOARD_TOKEN, AI_DASHBOARD_TOKEN_FILE)"
                     ]
                     "half"
 

@@ -38,20 +38,23 @@ internal sealed class HostFiles : IDisposable
         this.procfs = procfs;
         this.sysfs = sysfs;
         this.clock = clock;
-        stat = At("stat");
-        load = At("loadavg");
-        cpuPressure = At("pressure/cpu");
-        ioPressure = At("pressure/io");
-        memoryPressure = At("pressure/memory");
-        memory = At("meminfo");
-        arc = At("spl/kstat/zfs/arcstats");
-        vm = At("vmstat");
-        disks = At("diskstats");
-        network = new KernelFile(ProcPaths.Of(procfs, Sources.Network), () => clock.Elapsed);
+        stat = Of(Sources.Stat);
+        load = Of(Sources.Load);
+        cpuPressure = Of(Sources.CpuPressure);
+        ioPressure = Of(Sources.IoPressure);
+        memoryPressure = Of(Sources.MemoryPressure);
+        memory = Of(Sources.Memory);
+        arc = Of(Sources.Arc);
+        // No sample has it, so it has no row there.
+        vm = At(Path.Join(procfs, "vmstat"));
+        disks = Of(Sources.Disks);
+        network = Of(Sources.Network);
         fabric = new FabricFiles(sysfs, () => clock.Elapsed);
         storage = new NetworkStorageFiles(procfs, sysfs, () => clock.Elapsed);
 
-        KernelFile At(string name) => new(Path.Join(procfs, name), () => clock.Elapsed);
+        KernelFile Of(Source source) => At(ProcPaths.Of(procfs, source));
+
+        KernelFile At(string path) => new(path, () => clock.Elapsed);
     }
 
     /// <summary>Everything at this instant. What a machine may lack is left out silently; what cannot be read or understood is a fault.</summary>
@@ -66,17 +69,17 @@ internal sealed class HostFiles : IDisposable
         }
 
         return new HostCounters(
-            stat: Lines(stat, Stat.Parse, faults),
+            stat: Lines(stat, Sources.Stat.Parse, faults),
             runnable: Value(load, LoadAvg.Runnable, faults),
-            cpuPressure: Value(cpuPressure, static text => Pressure.Parse("/proc/pressure/cpu", text), faults),
-            ioPressure: Value(ioPressure, static text => Pressure.Parse("/proc/pressure/io", text), faults),
-            memoryPressure: Value(memoryPressure, static text => Pressure.Parse("/proc/pressure/memory", text), faults),
-            memory: Lines(memory, MemInfo.Parse, faults),
+            cpuPressure: Lines(cpuPressure, Sources.CpuPressure.Parse, faults),
+            ioPressure: Lines(ioPressure, Sources.IoPressure.Parse, faults),
+            memoryPressure: Lines(memoryPressure, Sources.MemoryPressure.Parse, faults),
+            memory: Lines(memory, Sources.Memory.Parse, faults),
             // In a container of LXC the cache is the host's, beside a memory of its own.
-            arc: isContained ? FSharpValueOption<ArcStats.Arc>.None : Value(arc, ArcStats.Parse, faults),
+            arc: isContained ? FSharpValueOption<ArcStats.Arc>.None : Lines(arc, Sources.Arc.Parse, faults),
             vm: Value(vm, VmStat.Parse, faults),
-            disks: Lines(disks, DiskStats.Parse, faults) is { IsSome: true, Value: var lines } ? lines : [],
-            interfaces: Lines(network, NetDev.Parse, faults) is { IsSome: true, Value: var interfaces } ? interfaces : [],
+            disks: Lines(disks, Sources.Disks.Parse, faults) is { IsSome: true, Value: var lines } ? lines : [],
+            interfaces: Lines(network, Sources.Network.Parse, faults) is { IsSome: true, Value: var interfaces } ? interfaces : [],
             speeds: [.. speeds],
             ports: fabric.Read(buffer),
             portSpeeds: [.. portSpeeds],

@@ -17,8 +17,8 @@ internal sealed partial class SystemFacts(string procfs, SysFiles sys)
     public FaultyReading<SystemInfo> Read()
     {
         var names = UnameFields();
-        var stat = Lines("stat", Stat.Parse);
-        var memory = Lines("meminfo", MemInfo.Parse);
+        var stat = Lines(Sources.Stat);
+        var memory = Lines(Sources.Memory);
         var logical = stat.Match(static s => s.Cpus.Length, static _ => 0);
 
         if (logical != coresOf)
@@ -59,8 +59,8 @@ internal sealed partial class SystemFacts(string procfs, SysFiles sys)
             uptime.Match(static _ => (SourceError[])[], static error => error.IsAbsent ? [] : [error])));
     }
 
-    private FSharpResult<T, SourceError> Lines<T>(string name, TextParser<Parsed<T>> parse) =>
-        Proc(name, parse).Select(static read => read.Value);
+    private FSharpResult<T, SourceError> Lines<T>(FileSource<T> source) =>
+        KernelFiles.ReadOnce(ProcPaths.Of(procfs, source), buffer, source.Parse).Select(static read => read.Value);
 
     private FSharpResult<T, SourceError> Proc<T>(string name, TextParser<T> parse) =>
         KernelFiles.ReadOnce(Path.Join(procfs, name), buffer, parse);

@@ -142,11 +142,22 @@ internal sealed unsafe class NvmlLibrary : IDisposable
             }
             catch (Exception error) when (error is DllNotFoundException or BadImageFormatException)
             {
-                problem = problem.Length > 0 ? problem : error.Message;
+                problem = problem.Length > 0 ? problem : Problem(path, candidate, error.Message);
             }
         }
 
         return null;
+    }
+
+    /// <summary>The linker's own words, which end the class library's advice about it, and who named the library.</summary>
+    private static string Problem(string path, string candidate, string message)
+    {
+        var words = message.TrimEnd().Split('\n')[^1].Trim();
+        var reason = words.StartsWith(candidate + ": ", StringComparison.Ordinal) ? words[(candidate.Length + 2)..] : words;
+
+        return path.Length > 0 ? $"--nvml-library {candidate}: {reason}"
+            : reason.Contains("No such file", StringComparison.Ordinal) ? $"{candidate} is not installed"
+            : $"{candidate}: {reason}";
     }
 
     /// <summary>nvmlInit_v2.</summary>

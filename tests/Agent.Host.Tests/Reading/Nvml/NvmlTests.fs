@@ -785,11 +785,19 @@ let private faults =
                         source.State
 
                     match stateOf (Path.Combine(machine.Directory, "nothing.so")) with
-                    | Nvml.State.NotLoaded problem -> Expect.stringContains problem "nothing.so" "the linker's words"
+                    | Nvml.State.NotLoaded problem ->
+                        let path = Path.Combine(machine.Directory, "nothing.so")
+
+                        Expect.equal
+                            problem
+                            $"--nvml-library {path}: cannot open shared object file: No such file or directory"
+                            "the linker's words, and who named it"
                     | state -> failtest $"{state}"
 
                     match stateOf (Path.Combine(machine.Directory, "machine.txt")) with
-                    | Nvml.State.NotLoaded problem -> Expect.stringContains problem "machine.txt" "the linker's words"
+                    | Nvml.State.NotLoaded problem ->
+                        Expect.stringContains problem "machine.txt: " "the linker's words"
+                        Expect.isFalse (problem.Contains '\n' || problem.Contains "LD_DEBUG") problem
                     | state -> failtest $"{state}")
 
             testCase "a driver without a GPU, to which one comes"

@@ -1,11 +1,11 @@
 using System.Runtime.InteropServices;
 using System.Text;
 
-namespace Agent.Host.Service;
+namespace Agent.Shell;
 
 /// <summary>
 /// Descriptors 0 to 2 of a program that was started with some of them closed: whatever is opened next gets their numbers, be it a
-/// socket or the spool, and then receives what the program has to say.
+/// socket, the spool or the database, and then receives what the program has to say.
 /// </summary>
 internal static partial class StandardDescriptors
 {

@@ -1,10 +1,10 @@
 using System.Runtime.InteropServices;
 
-namespace Agent.Host.Service;
+namespace Agent.Shell;
 
 /// <summary>
 /// Standard output or standard error. The class library's console comes with everything a terminal may need, which is far
-/// more than an agent does. A reader that has gone, as in <c>--help | head</c>, is not an error; a full disk is one.
+/// more than these programs do. A reader that has gone, as in <c>--help | head</c>, is not an error; a full disk is one.
 /// </summary>
 /// <param name="descriptor">1 or 2.</param>
 internal sealed partial class StandardStream(int descriptor) : Stream
@@ -24,6 +24,9 @@ internal sealed partial class StandardStream(int descriptor) : Stream
 
     /// <summary>True once nobody reads it any more.</summary>
     public bool IsUnread { get; private set; }
+
+    /// <summary>Whether nobody reads any more what the writer writes, as behind <c>| head -1</c>.</summary>
+    public static bool IsUnreadBehind(TextWriter writer) => writer is StreamWriter { BaseStream: StandardStream { IsUnread: true } };
 
     /// <inheritdoc/>
     public override bool CanRead => false;

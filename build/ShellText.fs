@@ -1,0 +1,12 @@
+/// Sentences as the completions of the shells write them, inside single quotes.
+module Agent.Build.ShellText
+
+open System.Text.RegularExpressions
+
+/// For zsh: its own brackets and colons are escaped, and a quotation mark ends the quotation for as long as it takes.
+let zsh (text: string) : string =
+    Regex.Replace(text.Replace("'", @"'\''"), @"[\[\]:]", @"\$0")
+
+/// For fish.
+let fish (text: string) : string =
+    text.Replace(@"\", @"\\").Replace("'", @"\'")
