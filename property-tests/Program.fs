@@ -57,6 +57,7 @@ let private tests =
                     Dashboard.LimitLaws.tests
                     Dashboard.DeltaLaws.tests
                     Dashboard.AccessLaws.tests
+                    Dashboard.RegistrationLaws.tests
                 ]
         ]
 
