@@ -58,6 +58,7 @@ let private tests =
                     Dashboard.DeltaLaws.tests
                     Dashboard.AccessLaws.tests
                     Dashboard.EnrolmentLaws.tests
+                    Dashboard.RegistrationLaws.tests
                 ]
         ]
 

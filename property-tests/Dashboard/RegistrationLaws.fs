@@ -25,7 +25,6 @@ let private bodyOf (members: (string * string) list) : ReadOnlyMemory<byte> =
     |> Encoding.UTF8.GetBytes
     |> ReadOnlyMemory
 
-[<Tests>]
 let tests =
     testList
         "Registering"

@@ -112,7 +112,7 @@ module Registering =
     let private serviceLines (host: string) (slug: string) =
         [
             "echo \"$INGEST_TOKEN\" | sudo sh -c 'umask 077; cat > /etc/ai-dashboard-agent/ingest-token'"
-            $"printf 'AI_DASHBOARD_HOST=%%s\\nAI_DASHBOARD_SERVER_SLUG=%%s\\n' {host} {slug} | sudo tee -a /etc/default/ai-dashboard-agent"
+            $"(echo AI_DASHBOARD_HOST={host}; echo AI_DASHBOARD_SERVER_SLUG={slug}) | sudo tee -a /etc/default/ai-dashboard-agent"
             "sudo systemctl enable ai-dashboard-agent && sudo systemctl restart ai-dashboard-agent"
         ]
 

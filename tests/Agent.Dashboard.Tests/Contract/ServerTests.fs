@@ -161,7 +161,7 @@ let private addTests =
                         [
                             $"INGEST_TOKEN={token}"
                             "echo \"$INGEST_TOKEN\" | sudo sh -c 'umask 077; cat > /etc/ai-dashboard-agent/ingest-token'"
-                            $"printf 'AI_DASHBOARD_HOST=%%s\\nAI_DASHBOARD_SERVER_SLUG=%%s\\n' {address} one | sudo tee -a /etc/default/ai-dashboard-agent"
+                            $"(echo AI_DASHBOARD_HOST={address}; echo AI_DASHBOARD_SERVER_SLUG=one) | sudo tee -a /etc/default/ai-dashboard-agent"
                             "sudo systemctl enable ai-dashboard-agent && sudo systemctl restart ai-dashboard-agent"
                         ]
                     ]
