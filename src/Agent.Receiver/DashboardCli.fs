@@ -387,10 +387,7 @@ let private verbs: Verb list =
         verb<PlainArgument> "enrol-keys remove" "NAME" "removes a key; its machines keep their tokens" (fun given words ->
             enrolKeys (EnrolKeySettings.remove (DashboardSettings.word "NAME" words)) given)
         verb<PlainArgument> "enrol-keys list" "" "lists the keys, and how many servers each has enrolled" (fun given words ->
-            enrolKeys
-                (noWord "enrol-keys list" words
-                 |> Result.map (fun () -> EnrolKeyAction.List))
-                given)
+            enrolKeys (noWord "enrol-keys list" words |> Result.map (fun () -> EnrolKeyAction.List)) given)
     ]
 
 /// The text of `--help`.

@@ -46,7 +46,8 @@ internal sealed class EnrolKeysCommand(AgentClock clock, CommandLineProgram prog
               (umask 077; echo "$ENROL_KEY" > enrol-key)
               ai-dashboard-agent --host {address} --enrol-key-file enrol-key --spool DIRECTORY
 
-            """);
+            """,
+            $"{name} is added, but the key could not be printed; remove it with enrol-keys remove {name} and add it again");
     }
 
     private int Remove(SqliteConnection connection, string name) =>
@@ -58,24 +59,24 @@ internal sealed class EnrolKeysCommand(AgentClock clock, CommandLineProgram prog
     {
         var keys = EnrolKeys.All(connection);
 
-        foreach (var (key, servers) in keys)
-        {
-            var labels = string.Join(',', key.Labels.Select(static label => $"{label.Item1}={label.Item2}"));
-            program.Output.WriteLine($"{key.Name,-24} {servers,5} enrolled   {Expires(key)}{(labels.Length > 0 ? $"   {labels}" : "")}");
-        }
-
         if (keys.Count == 0)
         {
             program.Complain("there are no enrolment keys; enrol-keys add NAME makes one");
         }
 
-        return ExitCode.Success;
+        return program.Print(string.Concat(keys.Select(one => Line(one.Key, one.Servers))));
+    }
+
+    private string Line(EnrolKey key, int servers)
+    {
+        var labels = string.Join(',', key.Labels.Select(static label => $"{label.Item1}={label.Item2}"));
+        return $"{key.Name,-24} {servers,5} enrolled   {Expires(key)}{(labels.Length > 0 ? $"   {labels}" : "")}\n";
     }
 
     private string Expires(EnrolKey key) =>
         key.ExpiresAt.IsNone ? "never expires"
         : $"{(key.IsValid(clock.GetUtcNow()) ? "expires" : "EXPIRED")} {key.ExpiresAt.Value.UtcDateTime.ToString("yyyy-MM-dd HH:mm", CultureInfo.InvariantCulture)} UTC";
 
-    private int With(Microsoft.FSharp.Core.FSharpResult<SqliteConnection, string> opened, Func<SqliteConnection, int> work) =>
+    private int With(Microsoft.FSharp.Core.FSharpResult<SqliteConnection, Unopened> opened, Func<SqliteConnection, int> work) =>
         CommandRun.With(opened, work, program);
 }
