@@ -72,6 +72,8 @@ let private failures =
         NetworkFailure.TimedOut(TimeSpan.FromSeconds 5.0), Cause.TimedOut
         NetworkFailure.Broken "reset", Cause.ConnectionBroken
         NetworkFailure.Unreadable "x", Cause.AnswerUnreadable
+        NetworkFailure.ProxyRefused("p:3128", "502"), Cause.GatewayFailing
+        NetworkFailure.ProxyRefused("p:3128", "504"), Cause.GatewayFailing
     ]
 
 let private routes =
