@@ -1,18 +1,28 @@
+using System.Runtime.InteropServices;
+
 namespace Agent.Host.Service;
 
 /// <summary>
 /// Watches over the thread that samples from a thread of its own. A read that does not return, as from a file system in user space
 /// that is stuck (lxcfs under /proc), holds up every sample and the orderly end: it is said, and a signal ends the agent all the same.
 /// </summary>
-internal sealed class ReadingWatch : IDisposable
+internal sealed partial class ReadingWatch : IDisposable
 {
     /// <summary>A read that lasts so long is said not to return.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
-    /// <summary>After a signal a read that does not return is waited for so long.</summary>
-    public static readonly TimeSpan LastPatience = TimeSpan.FromSeconds(3);
+    /// <summary>After a signal a read that has lasted for so long is not waited for.</summary>
+    public static readonly TimeSpan LastPatience = TimeSpan.FromSeconds(2);
 
+    /// <summary>So often it is looked whether something is being read, and so often while something is.</summary>
+    private static readonly TimeSpan Period = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan Soon = TimeSpan.FromSeconds(1);
+
+    /// <summary>SIGINT, SIGQUIT and SIGTERM of signal(7).</summary>
+    private const ulong Ends = (1UL << 1) | (1UL << 2) | (1UL << 14);
+
+    /// <summary>The size of sigset_t in words of 64 bits.</summary>
+    private const int SetLength = 16;
 
     private readonly AgentClock clock;
     private readonly Log log;
@@ -20,7 +30,7 @@ internal sealed class ReadingWatch : IDisposable
     private readonly CancellationTokenRegistration registration;
     private volatile string? reading;
     private long steps;
-    private TimeSpan? signalledAt;
+    private bool isSignalled;
     private bool isOver;
 
     /// <summary>Watches from here on.</summary>
@@ -63,24 +73,25 @@ internal sealed class ReadingWatch : IDisposable
     {
         lock (gate)
         {
-            signalledAt = clock.Elapsed;
+            isSignalled = true;
             Monitor.PulseAll(gate);
         }
     }
 
     private void Watch(Action end)
     {
+        HoldBack();
         var (seen, since) = (-1L, clock.Elapsed);
         string? told = null;
 
         while (true)
         {
-            TimeSpan? signalled;
+            bool isEnding;
 
             lock (gate)
             {
-                clock.Wait(gate, signalledAt is null ? Patience : Soon);
-                signalled = signalledAt;
+                clock.Wait(gate, reading is null && !isSignalled ? Period : Soon);
+                isEnding = isSignalled;
 
                 if (isOver)
                 {
@@ -113,7 +124,7 @@ internal sealed class ReadingWatch : IDisposable
                 log.Lost($"{what}: a read does not return; until it does there are no samples");
             }
 
-            if (signalled is { } at && now - at >= LastPatience && now - since >= LastPatience - Soon)
+            if (now - since >= LastPatience && (isEnding || IsSignalHeldBack()))
             {
                 log.Lost($"{what}: a read does not return; the agent ends without waiting for it");
                 end();
@@ -121,4 +132,27 @@ internal sealed class ReadingWatch : IDisposable
             }
         }
     }
+
+    // The kernel gives a signal to the main thread, which is the one that samples, and leaves it there when that cannot take it. A thread
+    // that has blocked a signal is told that it waits.
+    private static void HoldBack()
+    {
+        Span<ulong> set = stackalloc ulong[SetLength];
+        set.Clear();
+        set[0] = Ends;
+        _ = Mask(0, ref set[0], 0);
+    }
+
+    private static bool IsSignalHeldBack()
+    {
+        Span<ulong> set = stackalloc ulong[SetLength];
+        set.Clear();
+        return Pending(ref set[0]) == 0 && (set[0] & Ends) != 0;
+    }
+
+    [LibraryImport("libc", EntryPoint = "pthread_sigmask")]
+    private static partial int Mask(int how, ref ulong set, nint before);
+
+    [LibraryImport("libc", EntryPoint = "sigpending")]
+    private static partial int Pending(ref ulong set);
 }

@@ -23,7 +23,7 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
 
     // How each source of the snapshot fares.
     private readonly Recurrence[] broken = [.. Sources.All.Select(static _ => RecurrenceModule.None)];
-    private readonly Dictionary<string, (Recurrence Fault, string Last)> parts = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Part> parts = new(StringComparer.Ordinal);
     private readonly HashSet<string> surplus = new(StringComparer.Ordinal);
     private bool namesChecked;
 
@@ -102,29 +102,25 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
             now.TryAdd(part, fault.ToString());
         }
 
-        foreach (var (part, (fault, last)) in parts.ToArray())
+        foreach (var name in now.Keys)
         {
-            var text = now.GetValueOrDefault(part) ?? last;
-            var (next, news) = RecurrenceModule.Observe(clock.Elapsed, now.ContainsKey(part) ? "broken" : "", fault);
-            Say(news, part, text);
-
-            if (RecurrenceModule.IsForgotten(next))
+            if (parts.Count < MostParts)
             {
-                parts.Remove(part);
-            }
-            else
-            {
-                parts[part] = (next, text);
+                parts.TryAdd(name, new Part());
             }
         }
 
-        foreach (var (part, text) in now)
+        foreach (var name in (string[])[.. parts.Keys])
         {
-            if (parts.Count < MostParts && !parts.ContainsKey(part))
+            var part = parts[name];
+            var isBroken = now.TryGetValue(name, out var text);
+            part.Text = isBroken ? text! : part.Text;
+            (part.Fault, var news) = RecurrenceModule.Observe(clock.Elapsed, isBroken ? "broken" : "", part.Fault);
+            Say(news, name, part.Text);
+
+            if (RecurrenceModule.IsForgotten(part.Fault))
             {
-                var (next, news) = RecurrenceModule.Observe(clock.Elapsed, "broken", RecurrenceModule.None);
-                parts[part] = (next, text);
-                Say(news, part, text);
+                parts.Remove(name);
             }
         }
     }
@@ -195,5 +191,13 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
         {
             log.Warning($"{flag}: this machine has no {string.Join(", ", absent)}; it has {string.Join(", ", present)}");
         }
+    }
+
+    /// <summary>A part of the readings that fails or may fail again, and how it did when it last did.</summary>
+    private sealed class Part
+    {
+        public Recurrence Fault { get; set; } = RecurrenceModule.None;
+
+        public string Text { get; set; } = "";
     }
 }

@@ -415,7 +415,7 @@ let private readingWatch =
                     stop.Cancel()
                     Threading.Thread.Sleep 20
                     Expect.equal (ends ()) 0 "not at once"
-                    clock.Advance(TimeSpan.FromSeconds 3.1)
+                    clock.Advance(TimeSpan.FromSeconds 2.1)
                     eventually "ended" (fun () -> ends () = 1)
                     clock.Advance(TimeSpan.FromSeconds 10.0)
                     Threading.Thread.Sleep 20

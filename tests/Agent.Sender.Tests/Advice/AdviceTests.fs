@@ -75,6 +75,8 @@ let private failures =
         NetworkFailure.ProxyRefused("p:1", "407"), Cause.ProxyRefuses
         NetworkFailure.ProxyUnreachable(NetworkFailure.Refused "the proxy p:1"), Cause.ProxyUnreachable
         NetworkFailure.ProxyUnreachable(NetworkFailure.NameNotResolved "p, which is the proxy's,"), Cause.ProxyUnreachable
+        NetworkFailure.ProxyRefused("p:3128", "502"), Cause.GatewayFailing
+        NetworkFailure.ProxyRefused("p:3128", "504"), Cause.GatewayFailing
     ]
 
 let private routes =
