@@ -334,7 +334,7 @@ let private overview =
                 Expect.stringStarts (defaultArg (metrics.Header "content-type") "") "text/plain" "content type"
                 Expect.stringContains metrics.Text "# TYPE " "Prometheus text"
 
-            for target in [ "/api/servers/"; "/api/metrics/latest/?server=gpu-box-01"; "/healthz"; "/" ] do
+            for target in [ "/api/"; "/api/metrics/latest/?server=gpu-box-01"; "/healthz"; "/" ] do
                 testCase $"405 for POST {target}"
                 <| fun () ->
                     server () |> ignore
