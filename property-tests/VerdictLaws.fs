@@ -248,6 +248,9 @@ let private jobOf (number: Gen<float>) (id: string) (gpus: int list) : Gen<Job> 
                 Name = id
                 Command = ""
                 RootPid = 4242
+                DriverPid = 0
+                ProcessGroup = 0
+                IsStopped = false
                 StartedAt = started
                 Gpus =
                     [|

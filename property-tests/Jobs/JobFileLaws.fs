@@ -38,7 +38,7 @@ let private statTexts: Gen<Rendered<ProcessStat.ProcessStat>> =
         let! name = comm
         let! state = Gen.elements [ 'R'; 'S'; 'D'; 'Z'; 'T'; 'I' ]
         let! family = Gen.arrayOfLength 3 pid
-        let! counts = Gen.arrayOfLength 5 counter
+        let! counts = Gen.arrayOfLength 7 counter
         let! threads = Gen.choose (0, 100_000)
         let! resident = Gen.choose (0, Int32.MaxValue)
         let! processor = Gen.choose (0, 1000)
@@ -55,6 +55,8 @@ let private statTexts: Gen<Rendered<ProcessStat.ProcessStat>> =
                     | 12 -> string counts[0]
                     | 14 -> string counts[1]
                     | 15 -> string counts[2]
+                    | 16 -> string counts[5]
+                    | 17 -> string counts[6]
                     | 20 -> string threads
                     | 22 -> string counts[3]
                     | 24 -> string resident
@@ -77,6 +79,7 @@ let private statTexts: Gen<Rendered<ProcessStat.ProcessStat>> =
                         MajorFaults = counts[0]
                         UserTime = ticks counts[1]
                         SystemTime = ticks counts[2]
+                        ChildTime = ticks (addSaturating counts[5] counts[6])
                         Threads = threads
                         StartedAt = ticks counts[3]
                         Resident = LanguagePrimitives.UInt64WithMeasure(uint64 resident)

@@ -207,8 +207,10 @@ let private process' pid : Gen<ProcessCounters> =
             {
                 Pid = pid
                 StartedAt = 1UL<tick>
+                State = 'S'
                 Threads = 3
                 CpuTime = LanguagePrimitives.UInt64WithMeasure counts[5]
+                ChildTime = LanguagePrimitives.UInt64WithMeasure counts[0]
                 MajorFaults = counts[4]
                 Resident = LanguagePrimitives.UInt64WithMeasure counts[3]
                 Io =
@@ -277,6 +279,88 @@ let private look: Gen<Look> =
             }
     }
 
+let private word: Gen<string> =
+    gen {
+        let! letters = Gen.arrayOfLength 9 (Gen.elements [ 'q'; 'w'; 'z'; '4'; '7' ])
+        return "Q" + String letters
+    }
+
+/// An interpreter that is given code, in any bundling, and words behind it.
+let private coded: Gen<string * string[]> =
+    gen {
+        let! secret = word
+
+        let! programs, switches, letters =
+            Gen.elements
+                [
+                    [ "python3"; "/usr/bin/python"; "pypy" ], "uBEIOSsdq", "c"
+                    [ "bash"; "sh"; "/bin/zsh"; "dash" ], "luxevnif", "c"
+                    [ "perl" ], "wnplaTt", "eE"
+                    [ "ruby" ], "wnplaS", "e"
+                    [ "node" ], "i", "ep"
+                    [ "julia" ], "qi", "eE"
+                    [ "Rscript" ], "", "e"
+                ]
+
+        let! program = Gen.elements programs
+        let! bundled = upTo 3 (Gen.elements (List.ofSeq (switches + letters)))
+        let! letter = Gen.elements (List.ofSeq letters)
+        let! isAttached = Gen.elements [ true; false ]
+        let option = $"-{String bundled}{letter}"
+
+        let code =
+            [|
+                if isAttached then
+                    option + secret
+                else
+                    option
+                    secret
+            |]
+
+        return secret, Array.concat [| [| program |]; code; [| secret; "--x"; secret |] |]
+    }
+
+/// A secret behind a name, in the forms in which names and values are given.
+let private spoken: Gen<string * string[]> =
+    gen {
+        let! secret = word
+
+        let! name =
+            Gen.elements
+                [
+                    "token"
+                    "api_key"
+                    "db-password"
+                    "hubToken"
+                    "API_SECRET"
+                    "pat"
+                    "creds"
+                    "auth"
+                ]
+
+        let! dashes = Gen.elements [ "--"; "-"; "" ]
+        let! gap = Gen.elements [ " "; "="; ": "; "\t"; " \\\n "; " = "; "\", \""; "\\\": \\\"" ]
+
+        let! words =
+            Gen.elements
+                [
+                    [| dashes + name; secret |]
+                    [| dashes + name; "="; secret |]
+                    [| dashes + name + "="; secret |]
+                    [| "model.hub." + name; secret |]
+                    [| "--" + name; "--" + secret |]
+                    [| "--args=--x 1 " + dashes + name + gap + secret |]
+                    [| dashes + name + gap + secret |]
+                    [| "ana:" + secret + "@host:5432/x" |]
+                    [| "-u"; "ana:" + secret |]
+                    [| "<" + name + ">" + secret + "</" + name + ">" |]
+                    [| "Authorization:"; "Bearer"; secret |]
+                ]
+
+        let! before = upTo 2 (Gen.elements [ "train.py"; "--lr"; "0.1"; "-x"; "--use-key"; "a b" ])
+        return secret, Array.concat [| [| "python3" |]; before; words |]
+    }
+
 let private isShare (value: float<percent> voption) =
     value.IsNone || (value.Value >= 0.0<percent> && value.Value <= 100.0<percent>)
 
@@ -335,6 +419,18 @@ let tests =
                             (CommandLine.nameOf (Array.append [| "python"; "train.py" |] arguments))
                                 .Contains(secret, StringComparison.Ordinal)
                         ))
+                    law "no name has what stands behind code" coded (fun (secret, arguments) ->
+                        let name = CommandLine.nameOf arguments
+                        not (name.Contains(secret, StringComparison.Ordinal)) || failtestf "%s" name)
+                    law "no secret is shown in any form that says so" spoken (fun (secret, arguments) ->
+                        let shown = CommandLine.masked arguments
+                        not (shown.Contains(secret, StringComparison.Ordinal)) || failtestf "%s" shown)
+                    law "nor behind a long text" (Gen.zip spoken (Gen.choose (0, 5000))) (fun ((secret, arguments), length) ->
+                        let arguments = Array.append [| "x"; String.replicate length "a " |] arguments
+                        let shown = CommandLine.masked arguments
+
+                        shown.Length <= CommandLine.Longest
+                        && not (shown.Contains(secret, StringComparison.Ordinal)))
                     law "what is shown is one line of bounded length, whatever was given" (upTo 8 anyText) (fun arguments ->
                         let shown = CommandLine.masked arguments
                         let name = CommandLine.nameOf arguments

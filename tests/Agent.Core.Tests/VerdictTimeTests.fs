@@ -402,7 +402,40 @@ let private standing =
                 Expect.isLessThanOrEqual verdict.Confidence 0.7 "confidence"
 
             testCase "loaders and main threads that wait for each other: a hang"
-            <| fun () -> Expect.equal (jobAfter (times 200 (deadlocked 1))).Label VerdictLabel.Hang "label"
+            <| fun () -> Expect.equal (jobAfter (times 90 (compute 1) @ times 200 (deadlocked 1))).Label VerdictLabel.Hang "label"
+
+            testCase "a server with a helper that sleeps, never seen at work: held, and not said to hang"
+            <| fun () ->
+                Expect.equal (jobAfter (times 200 (deadlocked 1))).Label VerdictLabel.Unknown "before five minutes"
+                let verdict = jobAfter (times 400 (deadlocked 1))
+                Expect.equal verdict.Label VerdictLabel.HeldIdle "label"
+                Expect.isLessThanOrEqual verdict.Confidence 0.6 "confidence"
+                Expect.stringContains verdict.Reason "A server that waits looks the same" "reason"
+
+            testCase "a server that is asked now and then does not hang between"
+            <| fun () ->
+                let burst = times 100 (compute 1) @ times 150 (deadlocked 1)
+                let labels = labelsOf 0 (burst @ burst @ burst)
+                // After the first time nobody can know.
+                Expect.isFalse (labels |> List.skip 340 |> List.contains "hang") "never again"
+
+            testCase "a job that was stopped by a signal says so, and how to continue it"
+            <| fun () ->
+                let stopped =
+                    { deadlocked 1 with
+                        Jobs =
+                            (deadlocked 1).Jobs
+                            |> Array.map (fun job ->
+                                { job with
+                                    IsStopped = true
+                                    DriverPid = 4300
+                                })
+                    }
+
+                let verdict = jobAfter (times 60 (compute 1) @ times 80 stopped)
+                Expect.equal verdict.Label VerdictLabel.Hang "label"
+                Expect.stringContains verdict.Reason "stopped by a signal (SIGSTOP" "reason"
+                Expect.equal verdict.Fix "kill -CONT 4300 continues it." "fix"
 
             testCase "a trainer stuck in the kernel on its storage: a hang that says so"
             <| fun () ->

@@ -109,6 +109,9 @@ let healthyJob (gpus: int) : Job =
         Name = "train.py"
         Command = "python train.py"
         RootPid = 4242
+        DriverPid = 0
+        ProcessGroup = 0
+        IsStopped = false
         StartedAt = ValueSome(start.AddHours -3.0)
         Gpus =
             Array.init gpus (fun index ->

@@ -117,6 +117,7 @@ module internal Decision =
     /// What holds a job back, by the window and by how long it stands still.
     let ofJob (scene: Scene) (at: DateTimeOffset) (still: Standstill.Still) : Decided =
         match Standstill.judge scene at still with
+        | _ when scene.Job.IsStopped -> StandstillWords.stopped scene
         | Standstill.Kind.HangsBusy time -> StandstillWords.hang scene still.Pinned time
         | Standstill.Kind.HangsSilent time -> StandstillWords.hang scene still.Silent time
         | Standstill.Kind.Held time -> StandstillWords.heldIdle scene still.Unused time

@@ -70,7 +70,7 @@ let private loaderCpu (scene: Scene) : string =
     | ValueNone -> "Raise num_workers, with persistent_workers=True, as far as there are cores."
 
 let private mainThread (scene: Scene) : string =
-    let pid = scene.Job.RootPid
+    let pid = JobAdvice.profiled scene.Job
 
     match scene.Job.Loaders with
     | 0 when not scene.IsAnonymous && not scene.IsHollow ->
@@ -203,7 +203,7 @@ let ofJob (scene: Scene) (label: VerdictLabel) : string =
     | VerdictLabel.Communication -> communication scene
     | VerdictLabel.Imbalance -> imbalance scene
     | VerdictLabel.Unknown when scene.IsAnonymous -> "Run ai-dashboard-agent --why on the machine: it looks at the processes."
-    | VerdictLabel.Unknown -> $"See what it waits for: py-spy dump --pid {scene.Job.RootPid}."
+    | VerdictLabel.Unknown -> $"See what it waits for: py-spy dump --pid {JobAdvice.profiled scene.Job}."
     | _ -> ""
 
 /// What to try on a machine without GPU jobs.

@@ -156,7 +156,7 @@ module internal JobMemory =
 
         let seen = if isAnonymous then Window.seen looks else Window.seen parts
 
-        let still = Standstill.update scene newest.At seen memory.Still
+        let still = Standstill.update scene newest.At length seen memory.Still
 
         let decided =
             match FaultWords.decide (Faults.ofJob memory.Gpus memory.FirstSeen faults) with

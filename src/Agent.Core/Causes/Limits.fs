@@ -39,6 +39,9 @@ let young = 120.0<s>
 /// any of the three; collectives of PyTorch give up only after ten minutes.
 let hang = 120.0<s>
 
+/// A job that was at work for as long, without a rest, computes in a loop: when it falls silent it has stopped.
+let worked = 60.0<s>
+
 /// No utilisation and no CPU time for as long: held and idle.
 let idle = 300.0<s>
 

@@ -27,7 +27,9 @@ let private clock (gpu: GpuEvidence) : string =
 
 let private heat (gpu: GpuEvidence) : string =
     match gpu.Temperature with
-    | ValueSome temperature -> $" and {Figures.number (float temperature)} °C"
+    | ValueSome temperature ->
+        let before = if clock gpu = "" then ", at" else " and"
+        $"{before} {Figures.number (float temperature)} °C"
     | ValueNone -> ""
 
 let private throttled (scene: Scene) : string =

@@ -205,7 +205,18 @@ module internal Scene =
     /// What is known of a job and its surroundings.
     let make (isAnonymous: bool) (gpus: GpuEvidence[]) (host: HostEvidence) (job: Job) : Scene =
         let mine = job.Gpus |> Array.choose (gpuOf gpus)
-        let sm = mine |> Array.map _.SmActivity |> mean
+
+        // The board's own figures are the mean of all its instances, those of others included; what a job did on its own is its GpuBusy.
+        let isDivided =
+            job.Gpus.Length > 0
+            && job.Gpus
+               |> Array.forall (fun gpu -> gpu.Uuid.StartsWith("MIG-", StringComparison.Ordinal))
+
+        let sm =
+            if isDivided && job.GpuBusy.IsSome then
+                job.GpuBusy
+            else
+                mine |> Array.map _.SmActivity |> mean
 
         let busy =
             job.GpuBusy
@@ -213,7 +224,12 @@ module internal Scene =
             |> ValueOption.orElse sm
 
         let power = job.GpuPower |> ValueOption.orElse (mine |> Array.map powerShare |> mean)
-        let dram = mine |> Array.map _.DramActivity |> mean
+
+        let dram =
+            if isDivided then
+                ValueNone
+            else
+                mine |> Array.map _.DramActivity |> mean
 
         // Bytes that collectives would move. PCIe carries batches as well, and proves nothing.
         let moves =

@@ -16,6 +16,10 @@ type Still =
         Silent: DateTimeOffset voption
         /// No utilisation, no CPU time.
         Unused: DateTimeOffset voption
+        /// How long it has been at work since it was first seen.
+        WorkedFor: float<s>
+        /// True for one that rested before and then worked again, as a server or a notebook does.
+        HasRested: bool
     }
 
 /// Nothing stands still.
@@ -24,6 +28,8 @@ let never: Still =
         Pinned = ValueNone
         Silent = ValueNone
         Unused = ValueNone
+        WorkedFor = 0.0<s>
+        HasRested = false
     }
 
 let private under (limit: float<'u>) (value: float<'u> voption) =
@@ -68,7 +74,7 @@ let private before (at: DateTimeOffset) (length: float<s>) : DateTimeOffset =
         at
 
 /// With what the window says now. It looks back over all of it, so that what it finds began with it.
-let update (scene: Scene) (at: DateTimeOffset) (seen: float<s>) (still: Still) : Still =
+let update (scene: Scene) (at: DateTimeOffset) (length: float<s>) (seen: float<s>) (still: Still) : Still =
     let since (isSo: bool) (known: DateTimeOffset voption) =
         match known with
         | ValueSome instant when isSo && instant <= at -> ValueSome instant
@@ -85,7 +91,23 @@ let update (scene: Scene) (at: DateTimeOffset) (seen: float<s>) (still: Still) :
         | ValueSome busy -> busy <= Limits.gpuStill && isQuiet scene
         | ValueNone -> false
 
+    let isAtWork =
+        match scene.Busy with
+        | ValueSome busy -> busy >= Limits.begun && not isPinned
+        | ValueNone -> false
+
+    let rested =
+        match still.Unused with
+        | ValueSome instant -> isAtWork && Window.since instant at > 2.0 * Limits.window
+        | ValueNone -> false
+
     {
+        WorkedFor =
+            if isAtWork then
+                min Limits.longest (still.WorkedFor + length)
+            else
+                still.WorkedFor
+        HasRested = still.HasRested || rested
         Pinned = since (isPinned && (isSilent scene || isStuck scene)) still.Pinned
         Silent = since (isUnused && isSilent scene) still.Silent
         Unused = since isUnused still.Unused
@@ -108,17 +130,23 @@ let private lasts (at: DateTimeOffset) (limit: float<s>) (since: DateTimeOffset 
     | ValueSome instant when Window.since instant at >= limit -> ValueSome(Window.since instant at)
     | _ -> ValueNone
 
-/// What standing still means: workers that wait for each other are a hang; a single process that holds memory waits for somebody.
+/// True for a job that computed all the time for as long as it was watched. Whether one that was never seen at work hangs or waits for somebody,
+/// nobody can see: a server with a helper process looks the same.
+let private hasStopped (still: Still) : bool =
+    still.WorkedFor >= Limits.worked && not still.HasRested
+
+/// What standing still means: workers that computed and now wait for each other are a hang, as is one that is stuck in the kernel; what holds memory
+/// otherwise waits for somebody.
 let judge (scene: Scene) (at: DateTimeOffset) (still: Still) : Kind =
     let isBlocked =
         match scene.Job.Blocked with
         | ValueSome blocked -> blocked >= Limits.explains
         | ValueNone -> false
 
-    let isAtWork = scene.Job.Loaders > 0 || isBlocked
+    let isHanging = isBlocked || (scene.Job.Loaders > 0 && hasStopped still)
 
     match lasts at Limits.hang still.Pinned, lasts at Limits.hang still.Silent, lasts at Limits.idle still.Unused with
     | ValueSome time, _, _ -> Kind.HangsBusy time
-    | _, ValueSome time, _ when isAtWork -> Kind.HangsSilent time
+    | _, ValueSome time, _ when isHanging -> Kind.HangsSilent time
     | _, _, ValueSome time -> Kind.Held time
     | _ -> Kind.No

@@ -18,7 +18,7 @@ let private stillWitnesses (scene: Scene) (time: float<s>) (limit: float<s>) : W
 
 /// It stopped.
 let hang (scene: Scene) (since: DateTimeOffset voption) (time: float<s>) : Decided =
-    let pid = scene.Job.RootPid
+    let pid = JobAdvice.profiled scene.Job
     let busy = scene.Busy |> ValueOption.defaultValue 0.0<percent>
     let isQuiet = Standstill.isQuiet scene
 
@@ -51,6 +51,32 @@ let hang (scene: Scene) (since: DateTimeOffset voption) (time: float<s>) : Decid
         Since = since
     }
 
+/// Somebody stopped it, with SIGSTOP or Ctrl+Z.
+let stopped (scene: Scene) : Decided =
+    let job = scene.Job
+
+    let continued =
+        if job.ProcessGroup > 0 then
+            $"-- -{job.ProcessGroup}"
+        else
+            string (JobAdvice.profiled job)
+
+    {
+        Label = VerdictLabel.Hang
+        Second = ValueNone
+        Confidence = 0.95
+        Reason = "Its processes are stopped by a signal (SIGSTOP, or Ctrl+Z in a terminal): they keep their GPU memory and do nothing."
+        Fix = $"kill -CONT {continued} continues it."
+        Evidence =
+            [|
+                Witness.known "GPU busy" "%" (float Limits.gpuStill) scene.Busy
+                Witness.known "cores in use" "" Limits.cpuStill job.CpuCores
+            |]
+            |> Array.choose id
+        RuledOut = [||]
+        Since = ValueNone
+    }
+
 /// Nobody uses it.
 let heldIdle (scene: Scene) (since: DateTimeOffset voption) (time: float<s>) : Decided =
     let gpus = max 1 scene.Job.Gpus.Length
@@ -70,19 +96,29 @@ let heldIdle (scene: Scene) (since: DateTimeOffset voption) (time: float<s>) : D
     let who = if scene.Job.User = "" then "its user" else scene.Job.User
 
     let what =
-        match scene.Job.Owner.Kind with
-        | _ when scene.IsAnonymous -> "Ask who holds it (nvidia-smi lists the processes), and end it if it is not needed."
-        | OwnerKind.Slurm -> $"Ask {who}, then end it: scancel {scene.Job.Owner.Value}."
-        | OwnerKind.Pod when scene.Job.Owner.Name <> "" ->
-            $"Ask {who}, then end it: kubectl delete pod -n {scene.Job.Owner.Namespace} {scene.Job.Owner.Name}."
-        | OwnerKind.Unit -> $"Ask {who}, then end it: systemctl stop {scene.Job.Owner.Value}."
-        | _ -> $"Ask {who}, then end it: kill {scene.Job.RootPid}."
+        if scene.IsAnonymous then
+            "Ask who holds it (nvidia-smi lists the processes), and end it if it is not needed."
+        else
+            $"Ask {who}, then end it: {JobAdvice.ending scene.Job}."
+
+    // Loaders that sleep may be a server's helpers.
+    let mayHang = scene.Job.Loaders > 0
+
+    let doubt =
+        if mayHang then
+            " A server that waits looks the same, and so does a job that stopped before it was watched."
+        else
+            ""
 
     {
         Label = VerdictLabel.HeldIdle
         Second = ValueNone
-        Confidence = if scene.IsAnonymous then Limits.anonymous else 0.9
-        Reason = $"It has used neither GPU nor CPU for {Figures.time time}{memory}: {Figures.number hours} GPU-hours so far on {many}."
+        Confidence =
+            if scene.IsAnonymous then Limits.anonymous
+            elif mayHang then 0.6
+            else 0.9
+        Reason =
+            $"It has used neither GPU nor CPU for {Figures.time time}{memory}: {Figures.number hours} GPU-hours so far on {many}.{doubt}"
         Fix = what
         Evidence = stillWitnesses scene time Limits.idle
         RuledOut = [||]

@@ -31,9 +31,9 @@ module Belonging =
     let private owner kind value name : Owner =
         {
             Kind = kind
-            Value = value
+            Value = OneLine.name value
             Namespace = ""
-            Name = name
+            Name = OneLine.name name
         }
 
     let private belonging kind value name place isOneJob =
@@ -47,10 +47,16 @@ module Belonging =
     /// `job_N` below a component of Slurm's: `/slurm/uid_1000/job_7` of version 1, `/system.slice/slurmstepd.scope/job_7` of version 2, the
     /// first with the node's name behind it or before it where several run on one machine.
     let private slurm (parts: string[]) : Belonging option =
-        match
-            parts
-            |> Array.tryFindIndex (fun part -> part.Contains("slurm", StringComparison.Ordinal))
-        with
+        let isRoot place (part: string) =
+            let above = if place = 0 then "" else parts[place - 1]
+            let isTop = above = "" || above = ".."
+
+            // A user may call a unit of their own anything.
+            (isTop && (part = "slurm" || startsWith "slurm_" part))
+            || (endsWith "slurmstepd.scope" part
+                && (isTop || (above = "system.slice" && not (Array.contains "user.slice" parts))))
+
+        match parts |> Array.mapi isRoot |> Array.tryFindIndex id with
         | None -> None
         | Some above ->
             parts
@@ -177,7 +183,77 @@ module Belonging =
             "docker.service"
             "containerd.service"
             "supervisor"
+            "ray.service"
+            "ray@"
+            "tmux"
+            "screen"
+            "code-server"
+            "rstudio-server"
+            "vscode"
+            "gitlab-runner"
+            "actions.runner"
+            "actions-runner"
+            "github-runner"
+            "buildkite-agent"
+            "jenkins"
+            "teamcity"
+            "condor"
+            "pbs"
+            "lsf"
+            "sge"
+            "nomad"
         |]
+
+    /// Batch systems and runners that give each job a group of its own below theirs, by how their units' names begin.
+    let private launchers =
+        [|
+            "pbs"
+            "condor"
+            "lsf"
+            "sge"
+            "nomad"
+            "gitlab-runner"
+            "actions.runner"
+            "actions-runner"
+            "github-runner"
+            "buildkite-agent"
+            "jenkins"
+        |]
+
+    /// A batch job's own group: `/pbs_jobs.service/jobid/ID`, `/pbs.slice/pbs-ID.slice`, `/…/condor.service/condor_slot1_1@host`,
+    /// `/htcondor/condor_…slot1_1@host`, `/lsf/cluster/job.ID.…`, and what stands below other launchers' units.
+    let private batch (parts: string[]) : Belonging option =
+        let below place = Array.skip (place + 1) parts
+
+        let isLauncher (part: string) =
+            endsWith ".service" part
+            && launchers |> Array.exists (fun beginning -> startsWith beginning part)
+
+        let own (above: string) (part: string) =
+            belonging OwnerKind.Unit $"{above}/{part}" "" part true
+
+        match parts |> Array.tryFindIndex isLauncher with
+        | Some place ->
+            match below place with
+            | [||]
+            | [| "jobid" |] -> None
+            | rest when rest[0] = "jobid" -> own parts[place] rest[1]
+            // systemd itself makes these for the launcher's own processes.
+            | rest when rest[0] = "init.scope" || rest[0] = "supervisor" -> None
+            | rest -> own parts[place] rest[0]
+        | None ->
+            match
+                parts
+                |> Array.tryFindIndex (fun part -> part = "pbs.slice" || part = "htcondor" || part = "lsf")
+            with
+            | Some place ->
+                below place
+                |> Array.tryFind (fun part ->
+                    (startsWith "pbs-" part && endsWith ".slice" part)
+                    || (startsWith "condor_" part && part.Contains("slot", StringComparison.Ordinal))
+                    || startsWith "job." part)
+                |> Option.bind (own parts[place])
+            | None -> None
 
     let private unit (parts: string[]) : Belonging option =
         parts
@@ -202,7 +278,7 @@ module Belonging =
             |> Array.sortBy rank
             |> Array.map (fun membership -> membership.Path.Split('/', StringSplitOptions.RemoveEmptyEntries))
 
-        [| slurm; pod; container; unit |]
+        [| slurm; pod; container; batch; unit |]
         |> Array.tryPick (fun kind -> Array.tryPick kind paths)
         |> Option.defaultWith (fun () ->
             {
@@ -218,7 +294,10 @@ module Belonging =
         // A name taken along from another job's environment is not this one's.
         | OwnerKind.Slurm when job = belonging.Owner.Value ->
             { belonging with
-                Owner = { belonging.Owner with Name = name }
+                Owner =
+                    { belonging.Owner with
+                        Name = OneLine.name name
+                    }
             }
         | OwnerKind.Unit
         | OwnerKind.Session when isDigits job ->
@@ -254,8 +333,8 @@ module Belonging =
                         { belonging with
                             Owner =
                                 { belonging.Owner with
-                                    Namespace = space
-                                    Name = name
+                                    Namespace = OneLine.name space
+                                    Name = OneLine.name name
                                 }
                         }
                 | _ -> None)

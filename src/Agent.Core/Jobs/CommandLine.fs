@@ -23,8 +23,9 @@ module CommandLine =
     [<Literal>]
     let private LongestName = 80
 
+    /// So many are looked at: masking makes a text shorter, and what lies behind these is not shown.
     [<Literal>]
-    let private Mask = "***"
+    let private LongestRead = 4096
 
     let private startsWith (beginning: string) (text: string) =
         text.StartsWith(beginning, StringComparison.Ordinal)
@@ -34,31 +35,17 @@ module CommandLine =
         let first = path.Split(' ', 2)[0]
         first.Substring(first.LastIndexOf '/' + 1).TrimEnd ':'
 
-    /// One line, and no longer than told. What a process calls itself must not forge lines or turn them around.
-    let private shown (longest: int) (text: string) : string =
-        let result = StringBuilder()
+    let private shown = OneLine.bounded
 
-        for rune in text.EnumerateRunes() do
-            if result.Length <= longest then
-                match Rune.GetUnicodeCategory rune with
-                | Globalization.UnicodeCategory.Control
-                | Globalization.UnicodeCategory.Format
-                | Globalization.UnicodeCategory.LineSeparator
-                | Globalization.UnicodeCategory.ParagraphSeparator -> result.Append '?'
-                | _ -> result.Append(rune.ToString())
-                |> ignore
-
-        if result.Length > longest then
-            // Never half of a pair.
-            let cut =
-                if Char.IsHighSurrogate result[longest - 2] then
-                    longest - 2
-                else
-                    longest - 1
-
-            result.ToString(0, cut) + "…"
+    let private bounded (text: string) =
+        if text.Length > LongestRead then
+            text.Substring(0, LongestRead)
         else
-            result.ToString()
+            text
+
+    let private maskedWord (word: string) : string * Secrets.Next =
+        let struct (text, next) = Secrets.masked false word
+        text, next
 
     /// Programs that run a script, by how their names begin.
     let private interpreters =
@@ -84,16 +71,178 @@ module CommandLine =
             && program.Substring name.Length
                |> Seq.forall (fun c -> Char.IsAsciiDigit c || c = '.'))
 
-    /// The script that an interpreter runs: the first argument that is no option, or the module of `-m`. Empty where the program stands in the
-    /// command line, and where there is none.
-    let rec private scriptIn (arguments: string list) : string =
+    /// What an option means for the words behind it.
+    [<RequireQualifiedAccess; Struct>]
+    type private Means =
+        /// It is whole.
+        | Alone
+        /// The next word is its value.
+        | TakesNext
+        /// The module that is run.
+        | Module of name: string
+        /// The module that is run is the next word.
+        | NextIsModule
+        /// Code is given instead of a script, or nobody knows what the next word is.
+        | Unclear
+
+    /// Short options in one word: those that are switches, those that take a value (the rest of the word, else the next word), and all others, with
+    /// which nothing is certain.
+    let private bundle (switches: string) (valued: string) (word: string) : Means =
+        let mutable i = 1
+        let mutable found = Means.Alone
+
+        while i < word.Length do
+            if switches.Contains word[i] then
+                i <- i + 1
+            else
+                found <-
+                    if not (valued.Contains word[i]) then Means.Unclear
+                    elif i + 1 < word.Length then Means.Alone
+                    else Means.TakesNext
+
+                i <- word.Length
+
+        found
+
+    let private python (word: string) : Means =
+        if word = "--check-hash-based-pycs" then
+            Means.TakesNext
+        elif startsWith "--" word then
+            Means.Unclear
+        else
+            let m = word.IndexOf 'm'
+
+            if m > 0 && word.Substring(1, m - 1) |> Seq.forall "bBdEhiIOPqRsStuvx".Contains then
+                if m + 1 < word.Length then
+                    Means.Module(word.Substring(m + 1))
+                else
+                    Means.NextIsModule
+            else
+                bundle "bBdEhiIOPqRsStuvx" "WX" word
+
+    let private shell (word: string) : Means =
+        match word with
+        | "--login"
+        | "--posix"
+        | "--norc"
+        | "--noprofile"
+        | "--restricted"
+        | "--verbose"
+        | "--noediting" -> Means.Alone
+        | "--rcfile"
+        | "--init-file" -> Means.TakesNext
+        | _ when startsWith "--" word || word.Contains 'c' || word.Contains 's' -> Means.Unclear
+        // In one word with others it takes the next word all the same.
+        | _ when word.EndsWith 'o' || word.EndsWith 'O' -> bundle "abefhiklmnprtuvxBCDEHPT" "oO" word
+        | _ -> bundle "abefhiklmnprtuvxBCDEHPT" "" word
+
+    /// Options of which a whole word is the name: these are switches, those take the next word.
+    let private longOf (code: string[]) (switches: string[]) (valued: string[]) (word: string) : Means =
+        let name = word.Split('=', 2)[0]
+
+        if Array.contains name code then
+            Means.Unclear
+        elif Array.contains word switches then
+            Means.Alone
+        elif Array.contains word valued then
+            Means.TakesNext
+        elif startsWith "--" word && word.Contains '=' then
+            Means.Alone
+        else
+            Means.Unclear
+
+    let private node =
+        longOf
+            [| "--eval"; "--print" |]
+            [|
+                "--inspect"
+                "--inspect-brk"
+                "--no-warnings"
+                "--no-deprecation"
+                "--trace-warnings"
+                "--expose-gc"
+                "--enable-source-maps"
+                "--preserve-symlinks"
+            |]
+            [|
+                "-r"
+                "--require"
+                "--import"
+                "--loader"
+                "--experimental-loader"
+                "-C"
+                "--conditions"
+            |]
+
+    let private julia =
+        longOf [| "--eval"; "--print"; "--load" |] [| "-q"; "-i"; "--quiet"; "--project" |] [| "-p"; "-t"; "-J"; "-L"; "-H"; "-C" |]
+
+    let private rscript =
+        longOf
+            [| "--eval"; "--args" |]
+            [|
+                "--vanilla"
+                "--verbose"
+                "--slave"
+                "--no-echo"
+                "--no-save"
+                "--no-restore"
+                "--no-environ"
+                "--no-init-file"
+                "--no-site-file"
+            |]
+            [||]
+
+    let private ruby (word: string) : Means =
+        if startsWith "--" word then
+            longOf [||] [| "--yjit"; "--jit" |] [||] word
+        else
+            bundle "dvwS" "IrCE" word
+
+    let private perl (word: string) : Means =
+        if startsWith "-M" word && word.Length > 2 then
+            Means.Alone
+        else
+            bundle "wWTtuUfX" "I" word
+
+    /// How an interpreter reads its options.
+    let private optionsOf (program: string) : string -> Means =
+        if startsWith "py" program then python
+        elif startsWith "perl" program then perl
+        elif startsWith "ruby" program then ruby
+        elif startsWith "node" program then node
+        elif startsWith "julia" program then julia
+        elif startsWith "Rscript" program then rscript
+        else shell
+
+    /// A word that can be the name of a script or a module, and no more than that.
+    let private plainName (name: string) : string =
+        let isPlain =
+            name
+            |> Seq.forall (fun c -> Char.IsLetterOrDigit c || c = '.' || c = '-' || c = '_' || c = '+')
+
+        if isPlain && fst (maskedWord name) = name then name else ""
+
+    /// The script that an interpreter runs: the first argument that is no option and no option's value, or the module of `-m`. Empty where the program
+    /// stands in the command line, where there is none, and where it is not certain which word it is.
+    let rec private scriptIn (read: string -> Means) (arguments: string list) : string =
         match arguments with
-        | "-m" :: name :: _ -> name
-        | ("-c" | "-e" | "-") :: _ -> ""
-        | ("-W" | "-X") :: _ :: rest -> scriptIn rest
-        | option :: rest when startsWith "-" option -> scriptIn rest
-        | script :: _ -> fileName script
         | [] -> ""
+        | word :: rest when word.Length > 1 && (word[0] = '-' || (word[0] = '+' && word.Length = 2)) ->
+            match read word with
+            | Means.Alone -> scriptIn read rest
+            | Means.TakesNext ->
+                match rest with
+                | _ :: rest -> scriptIn read rest
+                | [] -> ""
+            | Means.Module name -> plainName name
+            | Means.NextIsModule ->
+                match rest with
+                | name :: _ -> plainName name
+                | [] -> ""
+            | Means.Unclear -> ""
+        | "-" :: _ -> ""
+        | script :: _ -> plainName (script.Substring(script.LastIndexOf '/' + 1))
 
     /// The program's file name and, of an interpreter, that of its script: `python train.py`. Empty without arguments.
     [<CompiledName "NameOf">]
@@ -101,203 +250,74 @@ module CommandLine =
         if arguments.Length = 0 then
             ""
         else
-            let program = fileName arguments[0]
+            let program = fst (maskedWord (bounded (fileName arguments[0])))
 
             let script =
                 if isInterpreter program then
-                    scriptIn (List.tail (List.ofArray arguments))
+                    arguments
+                    |> Seq.skip 1
+                    |> Seq.truncate 64
+                    |> List.ofSeq
+                    |> scriptIn (optionsOf program)
                 else
                     ""
 
             shown LongestName (if script = "" then program else $"{program} {script}")
 
-    /// What a word of an option's or a variable's name ends with that holds a secret. `tokens` and `tokenizer` are no secrets.
-    let private secretEndings =
-        [|
-            "token"
-            "key"
-            "keys"
-            "pwd"
-            "passwd"
-            "pass"
-            "auth"
-            "authorization"
-            "bearer"
-        |]
-
-    /// What it may contain anywhere.
-    let private secretWords = [| "password"; "passphrase"; "secret"; "credential"; "apikey" |]
-
-    let private isSecretName (name: string) : bool =
-        let lower = name.ToLowerInvariant()
-
-        secretWords
-        |> Array.exists (fun word -> lower.Contains(word, StringComparison.Ordinal))
-        || lower.Split([| '-'; '_'; '.'; '/'; '+' |])
-           |> Array.exists (fun word ->
-               secretEndings
-               |> Array.exists (fun ending -> word.EndsWith(ending, StringComparison.Ordinal)))
-        // myKeyId: the words of camel case.
-        || (let mutable found = false
-
-            for i in 1 .. name.Length - 1 do
-                if Char.IsAsciiLetterUpper name[i] && Char.IsAsciiLetterLower name[i - 1] then
-                    let word = lower.Substring(0, i)
-
-                    if
-                        secretEndings
-                        |> Array.exists (fun ending -> word.EndsWith(ending, StringComparison.Ordinal))
-                    then
-                        found <- true
-
-            found)
-
-    /// How secrets begin that are known by their looks: of Hugging Face, GitHub, GitLab, OpenAI, AWS, Slack, and JSON web tokens.
-    let private secretBeginnings =
-        [|
-            "hf_"
-            "ghp_"
-            "gho_"
-            "ghs_"
-            "github_pat_"
-            "glpat-"
-            "sk-"
-            "AKIA"
-            "ASIA"
-            "xoxb-"
-            "xoxp-"
-            "eyJ"
-        |]
-
-    let private isNamePart (c: char) =
-        Char.IsAsciiLetterOrDigit c
-        || c = '-'
-        || c = '_'
-        || c = '.'
-        || c = '/'
-        || c = '+'
-
-    /// The place from which the text is secret; -1 where nothing is. From a name that holds a secret and `=` or `:` behind it everything to the end
-    /// is: nobody knows where the value ends.
-    let private secretFrom (text: string) : int =
-        let mutable place = -1
-        let mutable i = 0
-
-        while place < 0 && i < text.Length do
-            if text[i] = '=' || text[i] = ':' then
-                // A quote and blanks may stand between, as in {"token": "x"}.
-                let mutable past = i
-
-                while past > 0
-                      && (text[past - 1] = '"' || text[past - 1] = '\'' || text[past - 1] = ' ') do
-                    past <- past - 1
-
-                let mutable first = past
-
-                while first > 0 && isNamePart text[first - 1] do
-                    first <- first - 1
-
-                if first < past && isSecretName (text.Substring(first, past - first)) then
-                    place <- i + 1
-
-            i <- i + 1
-
-        // Of those known by their looks only a long one.
-        for beginning in secretBeginnings do
-            let at = text.IndexOf(beginning, StringComparison.Ordinal)
-
-            if
-                at >= 0
-                && (place < 0 || at < place)
-                && (at = 0 || not (Char.IsAsciiLetterOrDigit text[at - 1]))
-                && text.Length - at >= beginning.Length + 12
-            then
-                place <- at
-
-        place
-
-    let private isAnyOf (stops: string) (c: char) = stops.Contains c
-
-    /// Without users and passwords in URLs, as in `https://user:password@host/`.
-    let private withoutUserInfo (text: string) : string =
-        let result = StringBuilder()
-        let mutable from = 0
-        let mutable scheme = text.IndexOf("://", StringComparison.Ordinal)
-
-        let pastOf (stops: string) (first: int) =
-            let mutable past = first
-
-            while past < text.Length && not (isAnyOf stops text[past]) do
-                past <- past + 1
-
-            past
-
-        while scheme >= 0 do
-            let authority = scheme + 3
-            let past = pastOf " \t\n/?#\"'" authority
-            let inside = text.Substring(authority, past - authority)
-            let colon = inside.LastIndexOf ':'
-
-            // A password that should have been escaped: what looks like a port is none, and an @ comes later.
-            let isTorn =
-                not (inside.Contains '@')
-                && colon >= 0
-                && not (inside.Substring(colon + 1) |> Seq.forall Char.IsAsciiDigit)
-
-            let past = if isTorn then pastOf " \t\n\"'" authority else past
-            let at = text.Substring(authority, past - authority).LastIndexOf '@'
-
-            if at >= 0 then
-                result.Append(text, from, authority - from).Append(Mask) |> ignore
-                from <- authority + at
-
-            scheme <- text.IndexOf("://", past, StringComparison.Ordinal)
-
-        result.Append(text, from, text.Length - from).ToString()
-
-    /// True for an option whose value is the next word: `--token`, `-password`.
-    let private asksForSecret (word: string) : bool =
-        startsWith "-" word && word |> Seq.forall isNamePart && isSecretName word
-
-    /// The words of one argument, which may be a whole command line itself (`sh -c …`), up to where it is secret. True when the argument after it
-    /// is secret too.
-    let private maskedArgument (argument: string) : struct (string * bool) =
-        let text = withoutUserInfo argument
-
-        // An option in the midst of a command line, and its value.
-        let asked =
-            text.Split ' '
-            |> Array.scan (fun (struct (past, _)) word -> struct (past + word.Length + 1, asksForSecret word)) (struct (0, false))
-            |> Array.tryPick (fun (struct (past, asks)) -> if asks && past < text.Length then Some past else None)
-            |> Option.defaultValue -1
-
-        let from =
-            match secretFrom text, asked with
-            | -1, other
-            | other, -1 -> other
-            | one, other -> min one other
-
-        if from >= 0 then
-            struct (text.Substring(0, from) + Mask, from >= text.Length && asked < 0)
-        else
-            struct (text, asksForSecret (text.Substring(text.LastIndexOf ' ' + 1)))
-
     /// All arguments with a blank between, secrets masked.
     [<CompiledName "Masked">]
     let masked (arguments: string[]) : string =
         let words = ResizeArray<string>()
-        let mutable isSecret = false
+        let mutable next = Secrets.Next.Open
+        let mutable isTaking = false
+        let mutable left = LongestRead
+        let mutable isCut = false
+        let mutable i = 0
 
-        for argument in arguments do
-            if isSecret && not (startsWith "--" argument) then
-                words.Add Mask
-                isSecret <- false
-            else
-                let struct (text, next) = maskedArgument argument
+        while i < arguments.Length && left > 0 do
+            let argument = arguments[i]
+
+            let text =
+                if argument.Length > left then
+                    argument.Substring(0, left)
+                else
+                    argument
+
+            isCut <- text.Length < argument.Length
+            left <- left - text.Length - 1
+            let struct (masked, after) = Secrets.masked isTaking text
+
+            let isSecret =
+                match next with
+                | Secrets.Next.Open -> false
+                | Secrets.Next.Secret -> true
+                | Secrets.Next.SecretWord -> not (startsWith "-" text)
+                | Secrets.Next.Pair -> text.Contains ':'
+
+            // `=` or nothing between a name and its value.
+            let isBetween = text |> Seq.forall (fun c -> not (Char.IsLetterOrDigit c)) && text.Length < 3
+
+            if isBetween && not next.IsOpen then
                 words.Add text
-                isSecret <- next
+            else
+                words.Add(if isSecret then Secrets.Mask else masked)
+                isTaking <- isTaking || Secrets.isTaker text
 
-        shown Longest (String.Join(' ', words))
+                next <-
+                    match next, after with
+                    // A login whose options come before what is secret.
+                    | Secrets.Next.SecretWord, Secrets.Next.Open when not isSecret && startsWith "-" text -> Secrets.Next.SecretWord
+                    | _ -> after
+
+            i <- i + 1
+
+        let text = String.Join(' ', words)
+
+        if (isCut || i < arguments.Length) && text.Length < Longest then
+            // What is left of a word says nothing of what it was.
+            shown Longest (text.Substring(0, text.LastIndexOfAny [| ' '; '\t'; '\n' |] + 1) + "…")
+        else
+            shown Longest text
 
     /// As much of a command line as may be shown.
     [<CompiledName "Shown">]

@@ -28,6 +28,21 @@ let private ofBoard (work: GpuWork) (gpu: Gpu) (drivers: int[]) : float<percent>
 
         sum
 
+/// True for a part of the board, and not for the board itself.
+let isInstance (gpu: Gpu) (uuid: string) : bool =
+    match gpu.MigDevices with
+    | ValueSome devices -> devices |> Array.exists (fun device -> device.Uuid = uuid)
+    | ValueNone -> false
+
+/// What a MIG instance did, whoever computes on it.
+let instanceActivity (look: Look) (gpu: Gpu) (uuid: string) : float<percent> voption =
+    match GpuWork.ofGpu gpu look.Work with
+    | ValueSome work ->
+        match work.Instances |> Array.tryFind (fun one -> one.Instance = uuid) with
+        | Some instance -> instance.Activity
+        | None -> ValueNone
+    | ValueNone -> ValueNone
+
 /// What the instance did, where nobody else computes on it or on another part of its GPU instance: the driver reports no shares of processes there.
 let private ofInstance (work: GpuWork) (gpu: Gpu) (uuid: string) (drivers: int[]) : float<percent> voption =
     let devices = gpu.MigDevices |> ValueOption.defaultValue [||]

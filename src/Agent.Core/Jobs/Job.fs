@@ -113,6 +113,12 @@ type Job =
         Command: string
         /// The topmost process.
         RootPid: int
+        /// The first process that holds a GPU, which a profiler is to look at; 0 when unknown.
+        DriverPid: int
+        /// The process group that ends with the job and holds nothing else that is known; 0 where there is none.
+        ProcessGroup: int
+        /// True while all processes that hold a GPU are stopped by a signal.
+        IsStopped: bool
         /// When the topmost process started.
         StartedAt: DateTimeOffset voption
         /// Its GPUs, by index.
@@ -189,6 +195,9 @@ type Job =
             Name = ""
             Command = ""
             RootPid = 0
+            DriverPid = 0
+            ProcessGroup = 0
+            IsStopped = false
             StartedAt = ValueNone
             Gpus = [||]
             Processes = 0

@@ -183,14 +183,20 @@ let private blockedOn (host: HostEvidence) (blocked: float<percent> voption) (re
             ValueSome BlockedOn.DiskWrite
     | _ -> ValueNone
 
-let private gpuShares (gpus: Gpu[]) (job: JobGroup) =
-    let own =
-        job.Gpus
-        |> Array.map _.Index
-        |> Array.distinct
-        |> Array.choose (fun index -> gpus |> Array.tryFind (fun gpu -> gpu.Index = index))
+/// A MIG instance has no utilisation, and its board's figures are those of all its instances: what counts is its own activity.
+let private gpuShares (look: Look) (job: JobGroup) =
+    let gpuOf index =
+        look.Gpus |> Array.tryFind (fun gpu -> gpu.Index = index)
 
-    let busy = own |> Array.map _.Utilization
+    let own = job.Gpus |> Array.map _.Index |> Array.distinct |> Array.choose gpuOf
+
+    let busyOf (held: JobGpu) : float<percent> voption =
+        match gpuOf held.Index with
+        | Some gpu when GpuShares.isInstance gpu held.Uuid -> GpuShares.instanceActivity look gpu held.Uuid
+        | Some gpu -> gpu.Utilization
+        | None -> ValueNone
+
+    let busy = job.Gpus |> Array.map busyOf
 
     let power = own |> Array.map (fun gpu -> Rates.partOf gpu.Power gpu.PowerLimit)
 
@@ -222,6 +228,8 @@ let between (length: float<s>) (host: HostEvidence) (look: Look) (before: JobCou
         |> Seq.map (fun one -> Rates.grownBoth (earlierOf one |> ValueOption.bind part) (part one))
         |> Rates.total
 
+    let growthOfChildren = ChildTimes.growth before after earlierOf
+
     let threads =
         after.Processes
         |> Array.map (fun one -> struct (one, threadsOf length (drivers.Contains one.Pid) (loaders.Contains one.Pid) (earlierOf one) one))
@@ -234,16 +242,31 @@ let between (length: float<s>) (host: HostEvidence) (look: Look) (before: JobCou
     let mains = ofRole ThreadRole.Main
     let busyOf (threads: Thread seq) = threads |> Seq.map _.Busy
 
-    // A loader that is a process counts once, by its busiest thread.
+    // As a share of one core, however many of them ran at once.
+    let childShare (one: ProcessCounters) : float<percent> voption =
+        growthOfChildren one |> Rates.ofTicks |> Rates.share length
+
+    // A loader that is a process counts once, by its busiest thread, or by the programs that it starts for each sample.
     let loaderShares =
         threads
         |> Array.collect (fun (struct (one, threads)) ->
             if loaders.Contains one.Pid then
-                [| Rates.extreme Array.max (busyOf threads) |]
+                [| Rates.extreme Array.max (Seq.append (busyOf threads) [ childShare one ]) |]
             else
                 threads
                 |> Array.filter (fun thread -> thread.Role = ThreadRole.Loader)
                 |> Array.map _.Busy)
+
+    // Where the trainer itself starts them, they are its loaders.
+    let loadersBusy =
+        if loaderShares.Length > 0 then
+            Rates.mean loaderShares
+        else
+            after.Processes
+            |> Array.filter (fun one -> drivers.Contains one.Pid)
+            |> Array.map childShare
+            |> Array.filter (fun share -> share.IsSome && share.Value >= working)
+            |> Rates.mean
 
     let busiest =
         all
@@ -274,16 +297,29 @@ let between (length: float<s>) (host: HostEvidence) (look: Look) (before: JobCou
     let cpu (part: Sys.CgroupCpu.CpuStat -> uint64 voption) =
         Rates.grownBoth (earlierCgroup.Cpu |> ValueOption.bind part) (after.Cgroup.Cpu |> ValueOption.bind part)
 
-    let struct (gpuBusy, gpuLeastBusy, gpuPower) = gpuShares look.Gpus group
+    let struct (gpuBusy, gpuLeastBusy, gpuPower) = gpuShares look group
 
     {
         Id = group.Id
         Owner = group.Owner
-        User = after.User
+        User = OneLine.name after.User
         Uid = group.Uid
         Name = Grouping.nameOf look.Detail group
         Command = Grouping.commandOf look.Detail group
         RootPid = group.Root.Pid
+        DriverPid = group.Drivers[0].Pid
+        ProcessGroup =
+            // One whose leader is not of this job may hold others.
+            if
+                group.Root.Group > 1
+                && group.Processes |> Array.exists (fun one -> one.Pid = group.Root.Group)
+            then
+                group.Root.Group
+            else
+                0
+        IsStopped =
+            (let states = after.Processes |> Array.filter (fun one -> drivers.Contains one.Pid)
+             states.Length > 0 && states |> Array.forall (fun one -> one.State = 'T'))
         StartedAt =
             match look.Host.Stat |> ValueOption.bind _.BootTime with
             | ValueSome boot ->
@@ -301,6 +337,9 @@ let between (length: float<s>) (host: HostEvidence) (look: Look) (before: JobCou
         Loaders = loaderShares.Length
         CpuCores =
             growthOf (fun one -> ValueSome one.CpuTime)
+            |> ValueOption.map (fun own ->
+                let ended = after.Processes |> Seq.map growthOfChildren |> Rates.total
+                own + ValueOption.defaultValue 0.0<tick> ended)
             |> Rates.ofTicks
             |> Rates.perSecond length
             |> ValueOption.map float
@@ -319,7 +358,7 @@ let between (length: float<s>) (host: HostEvidence) (look: Look) (before: JobCou
             | Some thread -> ValueSome thread.Role
             | None -> ValueNone
         MainThread = Rates.extreme Array.max (busyOf mains)
-        LoadersBusy = Rates.mean loaderShares
+        LoadersBusy = loadersBusy
         CpuWait = Rates.partOf waited (Rates.total [ ran; waited ])
         CpuThrottled = Rates.partOf (cpu _.ThrottledPeriods) (cpu _.Periods)
         Blocked = blocked

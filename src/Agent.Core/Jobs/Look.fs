@@ -36,10 +36,14 @@ type ProcessCounters =
         Pid: int
         /// When it started, since boot.
         StartedAt: uint64<tick>
+        /// The state of its main thread, as `/proc/PID/stat` has it.
+        State: char
         /// Its threads.
         Threads: int
         /// CPU time of all threads, ended ones included.
         CpuTime: uint64<tick>
+        /// CPU time of children that ended and were waited for, and of theirs.
+        ChildTime: uint64<tick>
         /// Major page faults of all threads.
         MajorFaults: uint64
         /// The resident set.

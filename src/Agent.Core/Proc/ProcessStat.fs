@@ -34,6 +34,8 @@ type ProcessStat =
         UserTime: uint64<tick>
         /// In kernel mode; of a process that of all its threads.
         SystemTime: uint64<tick>
+        /// In user and kernel mode, of all children that ended and were waited for, and of theirs.
+        ChildTime: uint64<tick>
         /// Threads of the process.
         Threads: int
         /// When it started, since boot.
@@ -175,6 +177,8 @@ let parse (text: ReadOnlySpan<byte>) : Result<ProcessStat, ParseError> =
         let mutable majorFaults = 0UL
         let mutable user = 0UL
         let mutable system = 0UL
+        let mutable childUser = 0UL
+        let mutable childSystem = 0UL
         let mutable threads = 0
         let mutable start = 0UL
         let mutable resident = 0L
@@ -193,6 +197,8 @@ let parse (text: ReadOnlySpan<byte>) : Result<ProcessStat, ParseError> =
             && (skipTo 14 &cursor
                 cursor.UInt64 &user)
             && cursor.UInt64 &system
+            && cursor.UInt64 &childUser
+            && cursor.UInt64 &childSystem
             && (skipTo 20 &cursor
                 tryInt &cursor &threads)
             && (skipTo 22 &cursor
@@ -219,6 +225,7 @@ let parse (text: ReadOnlySpan<byte>) : Result<ProcessStat, ParseError> =
                     MajorFaults = majorFaults
                     UserTime = LanguagePrimitives.UInt64WithMeasure user
                     SystemTime = LanguagePrimitives.UInt64WithMeasure system
+                    ChildTime = LanguagePrimitives.UInt64WithMeasure(addSaturating childUser childSystem)
                     Threads = threads
                     StartedAt = LanguagePrimitives.UInt64WithMeasure start
                     Resident = LanguagePrimitives.UInt64WithMeasure(uint64 (max 0L resident))

@@ -448,7 +448,7 @@ let private still =
         [
             let quiet change =
                 let look = change (deadlocked 1)
-                (Standstill.update (sceneOf look) (start.AddHours 1.0) 30.0<s> Standstill.never)
+                (Standstill.update (sceneOf look) (start.AddHours 1.0) 1.0<s> 30.0<s> Standstill.never)
 
             upTo "utilisation that is none" 1.0 (fun busy -> (quiet (withGpus (fun gpu -> { gpu with Busy = share busy }))).Unused.IsSome)
 
@@ -466,12 +466,20 @@ let private still =
 
             from "utilisation that is pinned" 98.0 (fun busy ->
                 let look = stuck 2 |> withGpus (fun gpu -> { gpu with Busy = share busy })
-                (Standstill.update (sceneOf look) (start.AddHours 1.0) 30.0<s> Standstill.never).Pinned.IsSome)
+                (Standstill.update (sceneOf look) (start.AddHours 1.0) 1.0<s> 30.0<s> Standstill.never).Pinned.IsSome)
 
-            let judged (evidence: Evidence) (seconds: float) =
-                let still = Standstill.update (sceneOf evidence) start 0.0<s> Standstill.never
+            let judgedAfter (work: float<s>) (evidence: Evidence) (seconds: float) =
+                let worked =
+                    { Standstill.never with
+                        WorkedFor = work
+                    }
+
+                let still = Standstill.update (sceneOf evidence) start 1.0<s> 0.0<s> worked
                 Standstill.judge (sceneOf evidence) (start.AddSeconds seconds) still
 
+            let judged = judgedAfter 3600.0<s>
+
+            from "seconds of work before a deadlock" 60.0 (fun seconds -> not (judgedAfter (seconds * 1.0<s>) (deadlocked 1) 200.0).IsNo)
             from "seconds of a hang" 120.0 (fun seconds -> not (judged (stuck 2) seconds).IsNo)
             from "seconds of a deadlock" 120.0 (fun seconds -> not (judged (deadlocked 1) seconds).IsNo)
             from "seconds of an idle hold" 300.0 (fun seconds -> not (judged (forgotten 1) seconds).IsNo)

@@ -114,6 +114,26 @@ let tests =
                     "app-org.kde.konsole-1.scope",
                     false
                     "/system.slice/slurmd.service", OwnerKind.Unit, "slurmd.service", false
+                    // Anybody may call a unit of their own so.
+                    "/user.slice/user-1000.slice/user@1000.service/app.slice/slurm-evil.scope/job_79",
+                    OwnerKind.Unit,
+                    "slurm-evil.scope",
+                    true
+                    "/user.slice/user-1000.slice/user@1000.service/slurmstepd.scope/job_79", OwnerKind.Unit, "slurmstepd.scope", false
+                    // Batch systems whose jobs have groups of their own.
+                    "/pbs_jobs.service/jobid/1234.server", OwnerKind.Unit, "pbs_jobs.service/1234.server", true
+                    "/pbs.slice/pbs-1234.server.slice", OwnerKind.Unit, "pbs.slice/pbs-1234.server.slice", true
+                    "/system.slice/condor.service/condor_slot1_2@h", OwnerKind.Unit, "condor.service/condor_slot1_2@h", true
+                    "/htcondor/condor_var_lib_condor_execute_slot1_1@host",
+                    OwnerKind.Unit,
+                    "htcondor/condor_var_lib_condor_execute_slot1_1@host",
+                    true
+                    "/lsf/cluster1/job.1234.5678.1700000000", OwnerKind.Unit, "lsf/job.1234.5678.1700000000", true
+                    "/system.slice/condor.service", OwnerKind.Unit, "condor.service", false
+                    "/system.slice/ray.service", OwnerKind.Unit, "ray.service", false
+                    "/system.slice/tmux.service", OwnerKind.Unit, "tmux.service", false
+                    "/system.slice/code-server@ana.service", OwnerKind.Unit, "code-server@ana.service", false
+                    "/system.slice/a\027b\u202ec.service", OwnerKind.Unit, "a?b?c.service", true
                     "/", OwnerKind.Session, "77", false
                     "/some/thing/job_5", OwnerKind.Session, "77", false
                 ] do

@@ -20,6 +20,38 @@ let tests =
                     "sshd", [| "sshd: ana@pts/0" |]
                     "python-launcher", [| "python-launcher"; "x" |]
                     "", [||]
+                    "python3 trainer", [| "python3"; "-mtrainer"; "--token"; "abc" |]
+                    "python3 torch.distributed.run", [| "python3"; "-mtorch.distributed.run"; "--nproc-per-node"; "2"; "train.py" |]
+                    "python3.11 trainer", [| "python3.11"; "-Ium"; "trainer" |]
+                    "python3", [| "python3"; "-cimport t"; "--token"; "abc" |]
+                    "python3", [| "python3"; "-u"; "-cprint()"; "abc" |]
+                    "python3", [| "python3"; "-uc"; "TOKEN=\"abc\";run()" |]
+                    "python3 t.py", [| "python3"; "-W"; "ignore"; "-X"; "dev"; "-OWerror"; "t.py"; "abc" |]
+                    "python3 t.py", [| "python3"; "--check-hash-based-pycs"; "never"; "t.py" |]
+                    "python3", [| "python3"; "--what-is-this"; "abc"; "t.py" |]
+                    "python3", [| "python3"; "-"; "abc" |]
+                    "python3", [| "python3"; "t.py --token abc" |]
+                    "python3", [| "python3"; "ghp_abcdefghijklmnopqrst" |]
+                    "bash", [| "bash"; "-lc"; "TOKEN=abc python train.py" |]
+                    "bash", [| "bash"; "-s"; "abc" |]
+                    "sh", [| "sh"; "-ec"; "TOKEN=abc python train.py" |]
+                    "bash run.sh", [| "bash"; "-o"; "pipefail"; "run.sh" |]
+                    "bash run.sh", [| "bash"; "-euo"; "pipefail"; "run.sh" |]
+                    "ruby t.rb", [| "ruby"; "-I"; "lib"; "t.rb" |]
+                    "ruby", [| "ruby"; "-ne"; "abc"; "t.rb" |]
+                    "node main.js", [| "node"; "-r"; "./x.js"; "main.js" |]
+                    "node", [| "node"; "--eval"; "abc" |]
+                    "node", [| "node"; "--eval=x"; "abc" |]
+                    "node", [| "node"; "-p"; "abc" |]
+                    "node", [| "node"; "-pe"; "x"; "abc" |]
+                    "perl", [| "perl"; "-ne"; "abc" |]
+                    "perl", [| "perl"; "-pi.bak"; "-e"; "abc" |]
+                    "perl t.pl", [| "perl"; "-w"; "-I"; "lib"; "-MFoo"; "t.pl" |]
+                    "julia", [| "julia"; "-e1"; "abc" |]
+                    "julia t.jl", [| "julia"; "--project=."; "-t"; "4"; "t.jl" |]
+                    "Rscript", [| "Rscript"; "-e"; "abc" |]
+                    "Rscript t.R", [| "Rscript"; "--vanilla"; "t.R" |]
+                    "PASSWORD=***", [| "PASSWORD=abc" |]
                 ] do
                 testCase $"the name of %A{arguments}"
                 <| fun () -> Expect.equal (CommandLine.nameOf arguments) expected "name"
@@ -49,6 +81,54 @@ let tests =
                     "x --login=***", [| "x"; "--login=ghp_abcdefghijklmnopqrst" |]
                     "x https://h/?token=***", [| "x"; "https://h/?token=abc" |]
                     "x --use-key --verbose", [| "x"; "--use-key"; "--verbose" |]
+                    "x --password ***", [| "x"; "--password"; "--abc" |]
+                    "x --private-key ***", [| "x"; "--private-key"; "-----BEGIN OPENSSH PRIVATE KEY-----\nabc" |]
+                    "x --token *** ***", [| "x"; "--token"; "--password"; "abc" |]
+                    "x --config={\\\"api_key\\\":***", [| "x"; "--config={\\\"api_key\\\": \\\"abc\\\"}" |]
+                    "x [\"--token\"***", [| "x"; "[\"--token\",\"abc\"]" |]
+                    "x --trainer-args=--hub_token ***", [| "x"; "--trainer-args=--hub_token abc" |]
+                    "sh -c train ?--token ***", [| "sh"; "-c"; "train \t--token \\\n abc" |]
+                    "x OPTS.API_KEY ***", [| "x"; "OPTS.API_KEY"; "abc" |]
+                    "x --config model.hub.token ***", [| "x"; "--config"; "model.hub.token"; "abc" |]
+                    "x api_key ***", [| "x"; "api_key"; "abc" |]
+                    "x --api-tokens ***", [| "x"; "--api-tokens"; "abc" |]
+                    "x --task token-classification 1", [| "x"; "--task"; "token-classification"; "1" |]
+                    "curl -H Authorization: *** ***", [| "curl"; "-H"; "Authorization:"; "Bearer"; "abc" |]
+                    "curl --header Authorization:*** ***", [| "curl"; "--header"; "Authorization:Bearer"; "abc" |]
+                    "x --token = ***", [| "x"; "--token"; "="; "abc" |]
+                    "x token = ***", [| "x"; "token"; "="; "abc" |]
+                    "x --token  ***", [| "x"; "--token"; ""; "abc" |]
+                    "x Bearer ***", [| "x"; "Bearer abc" |]
+                    "x --creds ***", [| "x"; "--creds"; "ana:abc" |]
+                    "x --db_pw ***", [| "x"; "--db_pw"; "abc" |]
+                    "x --pat ***", [| "x"; "--pat"; "abc" |]
+                    "GH_PAT=*** x", [| "GH_PAT=abc"; "x" |]
+                    "curl -u *** http://h/", [| "curl"; "-u"; "ana:abc"; "http://h/" |]
+                    "x --user ***", [| "x"; "--user"; "ana:abc" |]
+                    "python -u train.py", [| "python"; "-u"; "train.py" |]
+                    "curl -x *** h", [| "curl"; "-x"; "ana:abc@proxy:8080"; "h" |]
+                    "x --db ***@db:5432/x", [| "x"; "--db"; "ana:abc@db:5432/x" |]
+                    "mysql -p***", [| "mysql"; "-pabc" |]
+                    "sh -c sshpass -p ***", [| "sh"; "-c"; "sshpass -p abc ssh h" |]
+                    "x https://h/c?sv=1&sig=***", [| "x"; "https://h/c?sv=1&sig=abc" |]
+                    "x https://hooks.slack.com/***", [| "x"; "https://hooks.slack.com/services/T0/B0/abc" |]
+                    "x Cookie:***", [| "x"; "Cookie: sid=abc" |]
+                    "x <password>***", [| "x"; "<password>abc</password>" |]
+                    "wandb login ***", [| "wandb"; "login"; "abc" |]
+                    "wandb login --relogin ***", [| "wandb"; "login"; "--relogin"; "abc" |]
+                    "docker login -u *** -p *** h", [| "docker"; "login"; "-u"; "ana"; "-p"; "abc"; "h" |]
+                    "x ***", [| "x"; "nvapi-abcdefghijklmn" |]
+                    "x ***", [| "x"; "AIzaabcdefghijklmn" |]
+                    "x ***", [| "x"; "dckr_pat_abcdefghijklmn" |]
+                    "x ***", [| "x"; "npm_abcdefghijklmn" |]
+                    "x ***", [| "x"; "hvs.abcdefghijklmn" |]
+                    "x ***", [| "x"; "dapi0123456789abcdef" |]
+                    "x ***", [| "x"; "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b" |]
+                    "x --id=*** y", [| "x"; "--id=Zm9vYmFyMTIzNDU2Nzg5MGFiY2RlZg=="; "y" |]
+                    "x /scratch/9f86d081884c7d659a2feaa0c55ad015/x", [| "x"; "/scratch/9f86d081884c7d659a2feaa0c55ad015/x" |]
+                    "x meta-llama/Meta-Llama-3-8B-Instruct", [| "x"; "meta-llama/Meta-Llama-3-8B-Instruct" |]
+                    "x --model=bert-base-uncased-finetuned-squad-v1", [| "x"; "--model=bert-base-uncased-finetuned-squad-v1" |]
+                    "x /data/secrets/train.py --lr 1", [| "x"; "/data/secrets/train.py"; "--lr"; "1" |]
                     "x ?evil?", [| "x"; "\nevil\u202e" |]
                 ] do
                 testCase $"the masks of %A{arguments}"
@@ -59,6 +139,30 @@ let tests =
                 let shown = CommandLine.masked [| "x"; String.replicate 500 "😀" |]
                 Expect.isLessThanOrEqual shown.Length CommandLine.Longest "length"
                 Expect.stringEnds shown "😀…" "whole characters"
+
+            testCase "a long command line takes no longer for each character"
+            <| fun () ->
+                let clock = System.Diagnostics.Stopwatch.StartNew()
+
+                for part in [ "a"; "A-b"; "token="; "--token "; "a:b@"; "://"; "aB"; "\" " ] do
+                    CommandLine.masked [| "x"; String.replicate 40000 part |] |> ignore
+                    CommandLine.masked (Array.create 20000 part) |> ignore
+                    CommandLine.nameOf [| "python"; String.replicate 40000 part |] |> ignore
+
+                Expect.isLessThan clock.Elapsed.TotalSeconds 5.0 "time"
+
+            testCase "a word that is cut is not shown"
+            <| fun () ->
+                let shown =
+                    CommandLine.masked
+                        [|
+                            "x"
+                            "--token"
+                            String.replicate 4000 "a"
+                            "ana:" + String.replicate 200 "b" + "@h"
+                        |]
+
+                Expect.equal shown "x --token *** …" "cut"
 
             testCase "how much is shown is the user's choice"
             <| fun () ->

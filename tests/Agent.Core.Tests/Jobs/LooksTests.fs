@@ -110,8 +110,10 @@ let private counters pid (cpu: uint64<tick>) main : ProcessCounters =
     {
         Pid = pid
         StartedAt = 1UL<tick>
+        State = 'S'
         Threads = 4
         CpuTime = cpu
+        ChildTime = 0UL<tick>
         MajorFaults = 0UL
         Resident = 1000UL<B>
         Io = ValueNone
@@ -194,6 +196,32 @@ let tests =
                 Expect.equal job.LoadersBusy ValueNone "new"
                 Expect.equal job.CpuCores ValueNone "neither"
                 Expect.equal job.Blocked ValueNone "never looked at"
+
+            testCase "programs that a loader starts for each sample are its work, once"
+            <| fun () ->
+                let child pid cpu (children: uint64<tick>) =
+                    { counters pid cpu (thread pid cpu None 0 0) with
+                        ChildTime = children
+                    }
+
+                // 51 ends after 40 ticks more, with which its parent, the trainer, has 10 + 40. 50 started a program that took 150.
+                let before =
+                    job
+                        [|
+                            child 40 100UL<tick> 5UL<tick>
+                            child 50 20UL<tick> 30UL<tick>
+                            child 51 10UL<tick> 0UL<tick>
+                        |]
+
+                let after = job [| child 40 100UL<tick> 55UL<tick>; child 50 20UL<tick> 180UL<tick> |]
+                let seen = between [| before |] [| after |]
+                Expect.equal seen.CpuCores (ValueSome 0.95) "40 + 150 ticks in 2 s"
+                Expect.equal seen.LoadersBusy (ValueSome 75.0<percent>) "150 ticks"
+
+                // A trainer that starts them itself.
+                let alone = job [| child 40 100UL<tick> 5UL<tick> |]
+                let later = job [| child 40 100UL<tick> 105UL<tick> |]
+                Expect.equal (between [| alone |] [| later |]).LoadersBusy (ValueSome 50.0<percent>) "100 ticks"
 
             testCase "a number that another process took over is new"
             <| fun () ->
@@ -634,7 +662,7 @@ let tests =
                         XidCount = ValueNone
                     }
 
-                let share (others: MigDevice list) =
+                let seen (others: MigDevice list) =
                     let gpu =
                         { Gpu.OfIndex 0 with
                             Uuid = "GPU-whole"
@@ -668,10 +696,20 @@ let tests =
                         { look 2.0 with
                             Gpus = [| gpu |]
                             Work = [| work |]
-                            Jobs = [| job [||] |]
+                            Jobs =
+                                [|
+                                    { job [||] with
+                                        Group =
+                                            { group with
+                                                Gpus = [| { group.Gpus[0] with Uuid = "GPU-0" } |]
+                                            }
+                                    }
+                                |]
                         })
-                        .Jobs[0].Gpus[0].SmShare
+                        .Jobs[0]
 
+                let share others = (seen others).Gpus[0].SmShare
+                Expect.equal (seen [ device 1 "MIG-b" 1 [ 60 ] ]).GpuBusy (ValueSome 70.0<percent>) "its own, and not the board's 88"
                 Expect.equal (share []) (ValueSome 70.0<percent>) "alone"
                 Expect.equal (share [ device 1 "MIG-b" 2 [ 60 ] ]) (ValueSome 70.0<percent>) "somebody on another GPU instance"
                 Expect.equal (share [ device 1 "MIG-b" 1 [ 60 ] ]) ValueNone "somebody on a compute instance beside it"

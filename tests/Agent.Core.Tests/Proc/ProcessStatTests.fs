@@ -33,6 +33,7 @@ let tests =
                             MajorFaults = 2UL
                             UserTime = 22UL<tick>
                             SystemTime = 72UL<tick>
+                            ChildTime = 6UL<tick>
                             Threads = 3
                             StartedAt = 2745817UL<tick>
                             Resident = 4340UL<page>

@@ -1,8 +1,10 @@
+using System.Runtime.InteropServices;
 using Agent.Core;
 using Agent.Core.Jobs;
 using Agent.Sender;
 using Agent.Shell;
 using Microsoft.FSharp.Core;
+using Microsoft.Win32.SafeHandles;
 
 namespace Agent.Host.Reading.Jobs;
 
@@ -11,7 +13,7 @@ namespace Agent.Host.Reading.Jobs;
 /// relied on: of a file a few kilobytes are read, what is no ordinary file is passed over, and one that is gone by then is none.
 /// </summary>
 /// <param name="directory">Where it is.</param>
-internal sealed class GpuJobDirectory(string directory)
+internal sealed partial class GpuJobDirectory(string directory)
 {
     /// <summary>So many files count; a machine has at most a few dozen GPUs and MIG instances.</summary>
     public const int MostFiles = 256;
@@ -21,6 +23,16 @@ internal sealed class GpuJobDirectory(string directory)
 
     /// <summary>So many faults are told.</summary>
     private const int MostFaults = 8;
+
+    /// <summary>O_RDONLY, O_CLOEXEC and O_NONBLOCK; O_NOFOLLOW, which ARM has elsewhere.</summary>
+    private const int ReadOnly = 0x80800;
+    private const int NoFollow = 0x20000;
+    private const int NoFollowOfArm = 0x8000;
+
+    private const int NotPermitted = 1;
+    private const int NotThere = 2;
+    private const int Denied = 13;
+    private const int ALink = 40;
 
     private readonly byte[] buffer = new byte[GpuJobFiles.LongestFile + 1];
 
@@ -74,13 +86,19 @@ internal sealed class GpuJobDirectory(string directory)
 
         try
         {
-            // To open a pipe would be to wait for whoever writes into it.
-            if (FileStatus.Of(path) is not { IsRegular: true })
+            // To open a pipe would be to wait for whoever writes into it; and what a link names, only its writer may be allowed to read.
+            if (FileStatus.Of(path, follow: false) is not { IsRegular: true })
             {
                 return;
             }
 
-            using var file = KernelFiles.Open(path);
+            using var file = Open(path);
+
+            if (FileStatus.Of(file) is not { IsRegular: true })
+            {
+                return;
+            }
+
             var length = 0;
 
             while (length < buffer.Length && RandomAccess.Read(file, buffer.AsSpan(length), length) is var count and > 0)
@@ -106,4 +124,24 @@ internal sealed class GpuJobDirectory(string directory)
             }
         }
     }
+
+    /// <summary>Opens what stands there itself, without waiting, whatever it has become since it was looked at.</summary>
+    private static SafeFileHandle Open(string path)
+    {
+        var descriptor = Open(path, ReadOnly | (IsArm ? NoFollowOfArm : NoFollow));
+
+        return descriptor >= 0
+            ? new SafeFileHandle(descriptor, ownsHandle: true)
+            : throw Marshal.GetLastPInvokeError() switch
+            {
+                NotThere or ALink => new FileNotFoundException(),
+                Denied or NotPermitted => new UnauthorizedAccessException(),
+                var error => new IOException(Marshal.GetPInvokeErrorMessage(error)),
+            };
+    }
+
+    private static bool IsArm => RuntimeInformation.ProcessArchitecture is Architecture.Arm64 or Architecture.Arm;
+
+    [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Open(string path, int flags);
 }

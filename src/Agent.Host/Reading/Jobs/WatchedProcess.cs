@@ -183,8 +183,10 @@ internal sealed class WatchedProcess(TreeProcess facts, string procfs, ulong pag
         return FSharpValueOption<ProcessCounters>.NewValueSome(new ProcessCounters(
             pid: facts.Pid,
             startedAt: facts.StartedAt,
+            state: read.State,
             threads: read.Threads,
             cpuTime: read.CpuTime,
+            childTime: read.ChildTime,
             majorFaults: read.MajorFaults,
             resident: read.Resident * pageSize,
             io: withIo ? ReadIo() : FSharpValueOption<ProcessIo.ProcessIo>.None,

@@ -97,6 +97,12 @@ let tests =
                     File.CreateSymbolicLink(Path.Combine(directory, "2"), Path.Combine(directory, "gone"))
                     |> ignore
 
+                    // A link to an ordinary file of somebody else.
+                    File.WriteAllText(Path.Combine(directory, "other"), "secret\n")
+
+                    File.CreateSymbolicLink(Path.Combine(directory, "5"), Path.Combine(directory, "other"))
+                    |> ignore
+
                     File.WriteAllText(Path.Combine(directory, "3"), String('7', 10_000_000))
                     File.WriteAllText(Path.Combine(directory, "4"), "5\n")
                     let files, faults = read directory
