@@ -66,9 +66,9 @@ complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from add' -l role -d 'viewer or admin: only look, or also change what can be changed' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from remove' -l tokens-file -d 'the file of tokens' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from list' -l tokens-file -d 'the file of tokens' -r -F
-complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l database -d 'the databases file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l database -d 'the database\'s file' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l labels -d 'labels of its machines, such as room=3,team=vision' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l expires -d 'when it expires: 12h, 30d, a day such as 2027-01-31, or never' -x
-complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from remove' -l database -d 'the databases file' -r -F
-complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from list' -l database -d 'the databases file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from remove' -l database -d 'the database\'s file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from list' -l database -d 'the database\'s file' -r -F
 complete -c ai-dashboard -l help -s h -d 'print the options and exit' -f

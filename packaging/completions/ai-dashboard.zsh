@@ -156,18 +156,18 @@ case $command in
         '--help[print the options and exit]' ;;
   ('enrol-keys add')
       _arguments \
-        '--database[the databases file]:PATH:_files' \
+        '--database[the database'\''s file]:PATH:_files' \
         '--labels[labels of its machines, such as room=3,team=vision]:LABELS: ' \
-        '--expires[when it expires 12h, 30d, a day such as 2027-01-31, or never]:TIME: ' \
+        '--expires[when it expires\: 12h, 30d, a day such as 2027-01-31, or never]:TIME: ' \
         '1:NAME: ' \
         '--help[print the options and exit]' ;;
   ('enrol-keys remove')
       _arguments \
-        '--database[the databases file]:PATH:_files' \
+        '--database[the database'\''s file]:PATH:_files' \
         '1:NAME: ' \
         '--help[print the options and exit]' ;;
   ('enrol-keys list')
       _arguments \
-        '--database[the databases file]:PATH:_files' \
+        '--database[the database'\''s file]:PATH:_files' \
         '--help[print the options and exit]' ;;
 esac
