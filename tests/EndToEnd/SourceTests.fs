@@ -370,8 +370,8 @@ let private programs =
                         Expect.stringEnds errors[0] "WARNING nvidia-smi cannot be read: no end within 60 s; it was killed" "told")
 
                     let pids = File.ReadAllLines(Path.Combine(directory, "pids")) |> Array.map int
-                    Expect.equal pids.Length 1 "started once"
-                    eventually patience "its end" (fun () -> not (isAlive pids[0])))
+                    // The next start comes two seconds later, which are a tenth of one here.
+                    eventually patience "its end" (fun () -> not (Array.exists isAlive pids)))
 
             testCase "a GPU that comes late is found"
             <| fun () ->
