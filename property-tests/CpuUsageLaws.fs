@@ -175,7 +175,7 @@ let tests =
                                     id
                                     (ValueSome
                                         { after with
-                                            Idle = after.Idle + 1UL<tick>
+                                            Idle = after.Idle + 3UL<tick>
                                         }),
                                 line id (ValueSome after))
                         |> Array.unzip

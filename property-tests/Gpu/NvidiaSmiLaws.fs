@@ -19,7 +19,7 @@ let private absentSpellings =
         "N/A"
         "[Not Supported]"
         "[Unknown Error]"
-        "[GPU requires reset]"
+        "[Not Found]"
         "[Insufficient Permissions]"
         "[Requested functionality has been deprecated]"
         "[Function Not Found]"

@@ -263,6 +263,17 @@ let private amount<[<Measure>] 'u> (call: Nvml.Call<uint64>) : uint64<'u> voptio
     valueOf UInt64.MaxValue call
     |> ValueOption.map LanguagePrimitives.UInt64WithMeasure
 
+/// All of the memory: a driver that says 0 does not know.
+let private total (call: Nvml.Call<uint64>) : uint64<B> voption =
+    amount call |> ValueOption.filter (fun total -> total > 0UL<B>)
+
+/// A part of the memory, of which nothing is known where the total is 0.
+let private part (all: Nvml.Call<uint64>) (call: Nvml.Call<uint64>) : uint64<B> voption =
+    if all.Code = 0 && all.Value = 0UL then
+        ValueNone
+    else
+        amount call
+
 let private text (call: Nvml.Call<string>) =
     if call.Code = 0 then call.Value else ""
 
@@ -278,8 +289,8 @@ let private expectedMig (costly: Nvml.Costly voption) (mig: Nvml.Mig) : MigDevic
         Uuid = text mig.Uuid
         GpuInstance = small mig.GpuInstance
         ComputeInstance = small mig.ComputeInstance
-        MemoryTotal = amount mig.MemoryTotal
-        MemoryUsed = amount mig.MemoryUsed
+        MemoryTotal = total mig.MemoryTotal
+        MemoryUsed = part mig.MemoryTotal mig.MemoryUsed
         ComputeProcesses =
             match costly with
             | ValueSome costly when mig.Index = 0 ->
@@ -369,15 +380,15 @@ let private expected (device: Nvml.Device) : Gpu =
             PciBusId = text device.PciBusId
             Utilization = whole device.Utilization |> between 0.0 100.0
             MemoryUtilization = whole device.MemoryUtilization |> between 0.0 100.0
-            MemoryTotal = amount device.MemoryTotal
+            MemoryTotal = total device.MemoryTotal
             MemoryUsed =
-                amount device.MemoryUsed
+                part device.MemoryTotal device.MemoryUsed
                 |> ValueOption.filter (fun used ->
                     match amount device.MemoryTotal with
                     | ValueSome total -> used <= total
                     | ValueNone -> true)
-            MemoryFree = amount device.MemoryFree
-            MemoryReserved = amount device.MemoryReserved
+            MemoryFree = part device.MemoryTotal device.MemoryFree
+            MemoryReserved = part device.MemoryTotal device.MemoryReserved
             IsMemoryShared = (device.MemoryTotal.Code = 3)
             Temperature =
                 (if device.Temperature.Code = 0 then
