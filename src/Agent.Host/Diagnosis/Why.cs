@@ -25,18 +25,30 @@ internal sealed partial class Why(Settings settings, AgentClock clock, Signals s
         var slow = new SlowSources(settings, clock, withMetrics: false, watchesHost: true);
         slow.Start();
         Watch(errors, slow);
-        var report = slow.Newest().Jobs;
+        var newest = slow.Newest();
+        var report = newest.Jobs;
+        var leftOut = slow.Jobs.LeftOut;
+        var blind = Agent.Sender.Why.Blind(leftOut.Unseen, newest.Gpus, newest.Gpus.Length == 0 ? Problem(slow) : "");
         slow.Stop();
+        var notes = Agent.Sender.Why.BlindLines(Width(), blind, leftOut.Jobs).Select(static line => Painted(line, false) + "\n").ToArray();
 
         if (report.IsNone)
         {
             errors.WriteLine($"{Cli.ProgramName}: not enough was seen for a verdict; watch longer with --seconds");
+            errors.Write(string.Concat(notes));
             return Agent.Sender.Why.Failed;
         }
 
         output.Write(settings.Json ? Agent.Sender.Why.Json(report.Value) + "\n" : Text(report.Value));
-        return Agent.Sender.Why.ExitCode(report.Value);
+        (settings.Json ? errors : output).Write(string.Concat(notes));
+        return Agent.Sender.Why.ExitCodeOf(blind.Length > 0, report.Value);
     }
+
+    /// <summary>Why no GPU can be read on a machine that should have some; empty on one without.</summary>
+    private string Problem(SlowSources slow) =>
+        slow.GpuFinding is { Advice.Length: > 0 } finding ? finding.Advice
+        : settings.GpuReader is GpuReader.Nvml or GpuReader.NvidiaSmi ? "the source that --gpu-source names tells of no GPU"
+        : "";
 
     /// <summary>Waits, and shows the remaining time on a terminal.</summary>
     private void Watch(TextWriter errors, SlowSources slow)
