@@ -681,7 +681,16 @@ module Intake =
                 // Both count from 0, where editors count from 1.
                 let line = error.LineNumber.GetValueOrDefault() + 1L
                 let column = error.BytePositionInLine.GetValueOrDefault() + 1L
-                ValueSome(notJson $"{at}it ends too early, or is wrong at line {line}, byte {column}")
+                // The class library's first sentence quotes the byte that is wrong; its others speak of its own parameters.
+                let first = error.Message.Split([| ". "; " LineNumber:" |], 2, StringSplitOptions.None)[0].TrimEnd '.'
+
+                let what =
+                    if first.StartsWith '\'' then
+                        $"{first}, at"
+                    else
+                        "it ends too early, or is wrong at"
+
+                ValueSome(notJson $"{at}{what} line {line}, byte {column}")
             // An escape that is no Unicode, in a name or a number's text.
             | :? InvalidOperationException -> ValueSome(notJson $"{progress.Key}: text that is not Unicode")
 

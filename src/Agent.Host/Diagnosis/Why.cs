@@ -24,18 +24,36 @@ internal sealed partial class Why(Settings settings, CommandLineProgram program,
         var slow = new SlowSources(settings, clock, withMetrics: false, watchesHost: true);
         slow.Start();
         Watch(slow);
-        var report = slow.Newest().Jobs;
+        var newest = slow.Newest();
+        var report = newest.Jobs;
+        var leftOut = slow.Jobs.LeftOut;
+        var blind = Agent.Sender.Why.Blind(leftOut.Unseen, newest.Gpus, newest.Gpus.Length == 0 ? Problem(slow) : "");
         slow.Stop();
+        var notes = string.Concat(Agent.Sender.Why.BlindLines(Width(), blind, leftOut.Jobs).Select(static line => Painted(line, false) + "\n"));
 
         if (report.IsNone)
         {
             program.Complain("not enough was seen for a verdict; watch longer with --seconds");
+            program.Show(notes);
             return Agent.Sender.Why.Failed;
         }
 
-        var text = settings.Json ? Terminal.Json(Agent.Sender.Why.Json(report.Value)) + "\n" : Text(report.Value);
-        return program.Print(text) == ExitCode.Success ? Agent.Sender.Why.ExitCode(report.Value) : Agent.Sender.Why.Failed;
+        if (settings.Json)
+        {
+            program.Show(notes);
+        }
+
+        var text = settings.Json ? Terminal.Json(Agent.Sender.Why.Json(report.Value)) + "\n" : Text(report.Value) + notes;
+        return program.Print(text) == ExitCode.Success
+            ? Agent.Sender.Why.ExitCodeOf(blind.Length > 0, report.Value)
+            : Agent.Sender.Why.Failed;
     }
+
+    /// <summary>Why no GPU can be read on a machine that should have some; empty on one without.</summary>
+    private string Problem(SlowSources slow) =>
+        slow.GpuFinding is { Advice.Length: > 0 } finding ? finding.Advice
+        : settings.GpuReader is GpuReader.Nvml or GpuReader.NvidiaSmi ? "the source that --gpu-source names tells of no GPU"
+        : "";
 
     /// <summary>Waits, and shows the remaining time on a terminal.</summary>
     private void Watch(SlowSources slow)

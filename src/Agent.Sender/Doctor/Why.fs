@@ -59,6 +59,42 @@ module Why =
         | VerdictLabel.Starting -> Failed
         | _ -> HeldBack
 
+    /// The exit code where some jobs could not be looked at: nothing is known to be healthy then.
+    [<CompiledName "ExitCodeOf">]
+    let exitCodeOf (isBlind: bool) (report: JobReport) : int =
+        match exitCode report with
+        | Healthy when isBlind -> Failed
+        | code -> code
+
+    /// What could not be looked at: processes that hold GPUs and cannot be seen, GPUs whose lists of processes are not known, and GPUs that nobody
+    /// tells of though they should be there (`problem`; empty while all is well).
+    [<CompiledName "Blind">]
+    let blind (unseen: int) (gpus: Gpu.Gpu[]) (problem: string) : string[] =
+        let isUnlisted (gpu: Gpu.Gpu) =
+            not gpu.IsSuspended
+            && gpu.ComputeProcesses.IsNone
+            && (match gpu.MigDevices with
+                | ValueSome devices -> devices |> Array.forall _.ComputeProcesses.IsNone
+                | ValueNone -> true)
+
+        let unlisted = gpus |> Array.filter isUnlisted |> Array.map (fun gpu -> string gpu.Index)
+
+        [|
+            if unseen > 0 then
+                let what =
+                    if unseen = 1 then
+                        "1 process holds"
+                    else
+                        $"{unseen} processes hold"
+
+                $"{what} GPUs and cannot be seen: of another PID namespace (give a container --pid=host), or hidden from this user (hidepid)"
+            if unlisted.Length > 0 then
+                let whose = String.concat ", " unlisted
+                $"who uses GPU {whose} is not known: the driver does not list its processes (no permission, not supported, or no answer)"
+            if problem <> "" then
+                problem
+        |]
+
     let private number (value: float) =
         let format =
             if abs value >= 100.0 then "0"
@@ -130,10 +166,11 @@ module Why =
             $"{second}, {number (Math.Round(verdict.Confidence * 100.0))} %% sure, for {span (now - verdict.Since)}"
 
         [
-            {
-                Text = $"  {label}{rest}"
-                Colour = colourOf verdict.Label
-            }
+            for i, line in wrapped width "  " "    " $"{label}{rest}" |> List.indexed do
+                {
+                    Text = line
+                    Colour = if i = 0 then colourOf verdict.Label else 0
+                }
             yield! entry width "why" verdict.Reason
             yield! entry width "try" verdict.Fix
             yield! entry width "seen" (verdict.Evidence |> Array.map witness |> String.concat "; ")
@@ -198,6 +235,20 @@ module Why =
                     plain ""
                     plain "The machine:"
                     yield! verdictLines width now report.Machine
+        |]
+
+    /// The lines about what could not be looked at, and about jobs beyond the bound.
+    [<CompiledName "BlindLines">]
+    let blindLines (width: int) (blind: string[]) (leftOut: int) : WhyLine[] =
+        let width = Math.Clamp(width, narrowest, widest)
+
+        [|
+            for text in blind do
+                yield! wrapped width "" "  " $"Could not look: {text}." |> List.map plain
+            if leftOut > 0 then
+                yield!
+                    wrapped width "" "  " $"{leftOut} more jobs were left out: at most {Grouping.MostJobs} are watched."
+                    |> List.map plain
         |]
 
     /// The report as one line of JSON, by the keys of a sample.

@@ -105,7 +105,7 @@ let tests =
                     [
                         "", "the body is empty"
                         "{", "it ends too early, or is wrong at line 1, byte 2"
-                        "{\n  nope", "it ends too early, or is wrong at line 2, byte 3"
+                        "{\n  nope", "'n' is an invalid start of a property name, at line 2, byte 3"
                     ] do
                     let answer = post dashboard.Port server body
                     Expect.equal answer.Status 400 body

@@ -74,11 +74,38 @@ let tests =
                     ]
                     "lines"
 
+            testCase "what could not be looked at is said, and is not healthy"
+            <| fun () ->
+                let listed =
+                    { Gpu.Gpu.OfIndex 0 with
+                        ComputeProcesses = ValueSome [||]
+                    }
+
+                Expect.equal (Why.blind 0 [| listed |] "") [||] "all is seen"
+                Expect.equal (Why.blind 2 [||] "").Length 1 "hidden processes"
+                let unlisted = Why.blind 0 [| listed; Gpu.Gpu.OfIndex 1 |] ""
+                Expect.stringContains unlisted[0] "who uses GPU 1 is not known" "no list"
+                Expect.equal (Why.blind 0 [||] "no driver") [| "no driver" |] "no driver"
+                let healthy = report [] VerdictLabel.Idle
+                Expect.equal (Why.exitCodeOf false healthy, Why.exitCodeOf true healthy) (0, 1) "exit codes"
+                Expect.equal (Why.exitCodeOf true (report [] VerdictLabel.Hang)) 3 "held back all the same"
+
+                let lines = Why.blindLines 40 [| "no driver" |] 3 |> Array.map _.Text |> List.ofArray
+
+                Expect.equal
+                    lines
+                    [
+                        "Could not look: no driver."
+                        "3 more jobs were left out: at most 64"
+                        "  are watched."
+                    ]
+                    "lines"
+
             testCase "a narrow terminal gets shorter lines, none of which loses a word"
             <| fun () ->
                 let wide = linesOf 120 (report [ judged VerdictLabel.LoaderCpu ] VerdictLabel.LoaderCpu)
-                let narrow = linesOf 50 (report [ judged VerdictLabel.LoaderCpu ] VerdictLabel.LoaderCpu)
-                Expect.all narrow (fun line -> line.Length <= 50) "width"
+                let narrow = linesOf 42 (report [ judged VerdictLabel.LoaderCpu ] VerdictLabel.LoaderCpu)
+                Expect.all narrow (fun line -> line.Length <= 42) "width"
 
                 let words (lines: string list) =
                     lines

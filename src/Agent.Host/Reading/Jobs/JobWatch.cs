@@ -284,6 +284,11 @@ internal sealed class JobWatch : IDisposable
                 $"{leftOut.Unseen} processes that hold GPUs are not in it: of another PID namespace (give a container --pid=host), or hidden (hidepid)"));
         }
 
+        if (leftOut.Jobs > 0)
+        {
+            faults.Add(SourceError.NewUnreadable(procfs, $"{leftOut.Jobs} jobs are left out: at most {Grouping.MostJobs} are watched"));
+        }
+
         reading = new(
             before is null ? null : Looks.Between(before, look),
             [.. faults],
