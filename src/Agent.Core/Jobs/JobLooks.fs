@@ -257,16 +257,15 @@ let between (length: float<s>) (host: HostEvidence) (look: Look) (before: JobCou
                 |> Array.filter (fun thread -> thread.Role = ThreadRole.Loader)
                 |> Array.map _.Busy)
 
-    // Where the trainer itself starts them, they are its loaders.
-    let loadersBusy =
-        if loaderShares.Length > 0 then
-            Rates.mean loaderShares
-        else
-            after.Processes
-            |> Array.filter (fun one -> drivers.Contains one.Pid)
-            |> Array.map childShare
-            |> Array.filter (fun share -> share.IsSome && share.Value >= working)
-            |> Rates.mean
+    // Where the trainer itself starts them, they are its loaders; a helper that sleeps beside it does not speak against it.
+    let startedByDrivers =
+        after.Processes
+        |> Array.filter (fun one -> drivers.Contains one.Pid)
+        |> Array.map childShare
+        |> Array.filter (fun share -> share.IsSome && share.Value >= working)
+        |> Rates.mean
+
+    let loadersBusy = Rates.extreme Array.max [| Rates.mean loaderShares; startedByDrivers |]
 
     let busiest =
         all
