@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Agent.Core;
+using Agent.Host.Service;
 using Microsoft.FSharp.Core;
 using Microsoft.Win32.SafeHandles;
 
@@ -13,9 +14,6 @@ internal sealed partial class ReadBuffer
     /// into it as long as that fits (seq_read_iter in fs/seq_file.c).
     /// </summary>
     public const int Page = 4096;
-
-    /// <summary>Illegal seek: what a pipe answers, and a terminal.</summary>
-    private const int IsPipe = 29;
 
     private byte[] bytes = new byte[16 * 1024];
 
@@ -41,11 +39,6 @@ internal sealed partial class ReadBuffer
 
             var count = (int)Read(descriptor, ref bytes[length], (nuint)(bytes.Length - length), length);
 
-            if (count < 0 && Marshal.GetLastSystemError() == IsPipe)
-            {
-                throw new IOException("it is a pipe, not a file");
-            }
-
             // It knows what to throw, though, and what can be tried again.
             count = count < 0 ? RandomAccess.Read(file, bytes.AsSpan(length), length) : count;
 
@@ -68,18 +61,8 @@ internal sealed partial class ReadBuffer
 }
 
 /// <summary>Opens and reads files of /proc and /sys and tells absent from unreadable.</summary>
-internal static partial class KernelFiles
+internal static class KernelFiles
 {
-    /// <summary>O_RDONLY, O_CLOEXEC and O_NONBLOCK: a pipe in the place of a file must not be waited for.</summary>
-    private const int ReadOnly = 0x80800;
-
-    // errno(3).
-    private const int NotPermitted = 1;
-    private const int NotThere = 2;
-    private const int Interrupted = 4;
-    private const int Denied = 13;
-    private const int NotADirectory = 20;
-
     /// <summary>Operation not supported: what /proc/pressure answers when pressure is not being counted.</summary>
     private const int NotSupported = 95;
 
@@ -89,32 +72,9 @@ internal static partial class KernelFiles
     /// <summary>Try again: what a sensor answers whose next value is not there yet.</summary>
     private const int NotYet = 11;
 
-    /// <summary>Opens without a lock; the kernel's files know none.</summary>
-    public static SafeFileHandle Open(string path)
-    {
-        while (true)
-        {
-            var descriptor = Open(path, ReadOnly);
-
-            if (descriptor >= 0)
-            {
-                return new SafeFileHandle(descriptor, ownsHandle: true);
-            }
-
-            var error = Marshal.GetLastPInvokeError();
-
-            if (error != Interrupted)
-            {
-                throw error switch
-                {
-                    NotThere => new FileNotFoundException(path),
-                    NotADirectory => new DirectoryNotFoundException(path),
-                    NotPermitted or Denied => new UnauthorizedAccessException(path),
-                    _ => new IOException(Marshal.GetPInvokeErrorMessage(error), error),
-                };
-            }
-        }
-    }
+    /// <summary>Opens without a lock; the kernel's files know none. One that does not answer is told by <see cref="ReadingWatch"/>.</summary>
+    public static SafeFileHandle Open(string path) =>
+        File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
 
     /// <summary>What an exception says about the source.</summary>
     public static SourceError ErrorOf(string path, Exception error) => error switch
@@ -128,9 +88,6 @@ internal static partial class KernelFiles
     /// <summary>True for what a file may do to its reader; a pipe in its place is not supported.</summary>
     public static bool IsOfTheFile(Exception error) =>
         error is IOException or UnauthorizedAccessException or NotSupportedException;
-
-    [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
-    private static partial int Open(string path, int flags);
 
     /// <summary>Reads a small file of /sys.</summary>
     public static SysText ReadText(string path, ReadBuffer buffer)

@@ -65,24 +65,14 @@ let private kernelFile =
                     File.Delete path
                     Expect.equal (file.Read(buffer, text)) (Ok "here") "an open file stays readable")
 
-            testCase "a pipe in its place is not waited for, here, in /sys and among the files of jobs"
+            testCase "a pipe in the place of a file of a process is not waited for"
             <| fun () ->
                 World.withDirectory (fun directory ->
                     let path = Path.Combine(directory, "f")
                     use pipe = System.Diagnostics.Process.Start("mkfifo", [ path ])
                     pipe.WaitForExit()
-                    let isPipe = Error(SourceError.Unreadable(path, "it is a pipe, not a file"))
-                    use file = new KernelFile(path, Func<_>(fun () -> TimeSpan.Zero))
-                    Expect.equal (file.Read(ReadBuffer(), text)) isPipe "kept open"
-                    let ofSys = KernelFiles.ReadText(path, ReadBuffer())
-
-                    Expect.equal
-                        (ofSys.Content |> Result.map (fun bytes -> bytes.Length))
-                        (isPipe |> Result.map (fun (text: string) -> text.Length))
-                        "of /sys"
-
                     let ofJobs = Agent.Host.Reading.Jobs.SmallFiles().Read(path, text)
-                    Expect.isTrue ofJobs.IsError "of jobs")
+                    Expect.isTrue ofJobs.IsError "it is not read")
 
             testCase "after an error it is opened again at the next reading"
             <| fun () ->
