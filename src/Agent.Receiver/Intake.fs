@@ -682,8 +682,7 @@ module Intake =
                 let line = error.LineNumber.GetValueOrDefault() + 1L
                 let column = error.BytePositionInLine.GetValueOrDefault() + 1L
                 // The class library's first sentence quotes the byte that is wrong; its others speak of its own parameters.
-                let sentences: string[] =
-                    error.Message.Split([| ". "; " LineNumber:" |], 2, StringSplitOptions.None)
+                let sentences: string[] = error.Message.Split([| ". "; " LineNumber:" |], 2, StringSplitOptions.None)
 
                 let first = sentences[0].TrimEnd '.'
 
