@@ -325,8 +325,8 @@ let linker () =
     | None ->
         failwith "Publish needs a C compiler to link the executable with; on Debian and Ubuntu: apt-get install gcc libc6-dev zlib1g-dev"
 
-/// The executable may have so many MiB.
-let largestAgent = 12.0
+/// The executable may have so many MiB: 12 were the aim, and enrolment and what masks secrets in command lines made it 12.1 (ADR 2).
+let largestAgent = 12.25
 
 /// A copy of the publish graph: the next restore of the project, for whatever platform, replaces NuGet's own.
 let graphOf program runtime =
@@ -366,7 +366,7 @@ let publishAgent (runtime: string) (tools: string list) =
     Trace.log $"%s{agent}: %.1f{size} MiB"
 
     if size > largestAgent then
-        failwith $"The executable is %.1f{size} MiB; the limit is %.0f{largestAgent} MiB."
+        failwith $"The executable is %.1f{size} MiB; the limit is %.2f{largestAgent} MiB."
 
 let publishDashboard runtime =
     let directory = publishedDashboard runtime
