@@ -323,7 +323,11 @@ let tests =
                     (wrong |> List.map (fun (flag, _, _) -> flag))
                     @ ([ "--host"; "--server-slug"; "--token" ]
                        |> List.filter (fun flag -> not (wrong |> List.exists (fun (other, _, _) -> other = flag)))
-                       |> List.map (fun flag -> $"{flag} (or {Settings.variableOf flag})"))
+                       |> List.map (fun flag ->
+                           if flag = "--token" then
+                               Settings.missingToken.Origin
+                           else
+                               $"{flag} (or {Settings.variableOf flag})"))
 
                 same (List.sort told) (List.sort expected))
             law

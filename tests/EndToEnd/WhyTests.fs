@@ -13,7 +13,7 @@ open Agent.TestSupport.AgentProcess
 open Agent.TestSupport.Gpu.NvmlStub
 open Expecto
 
-/// Every duration of the agent is divided by this: the shortest watch, 20 s, takes four.
+/// Every duration of the agent is divided by this: a watch of 30 s takes six.
 let private scale = "AI_DASHBOARD_TEST_TIME_SCALE", "5"
 
 /// A GPU at work for this process, with its reasons to slow down as the driver encodes them.
@@ -60,7 +60,7 @@ let private withTrainer (throttle: string) (test: Machine -> unit) : unit =
 let private words (machine: Machine) : string list =
     [
         "--why"
-        "--seconds=20"
+        "--seconds=30"
         "--gpu-source=nvml"
         "--nvml-library"
         machine.Library
@@ -183,7 +183,7 @@ let tests =
                     let clock = Stopwatch.StartNew()
                     agent.Signal SigInt
                     Expect.equal (agent.WaitForEnd patience) 1 $"exit code; {agent.Said}"
-                    Expect.isLessThan clock.Elapsed (TimeSpan.FromSeconds 10.0) "long before the 20 s are over"
+                    Expect.isLessThan clock.Elapsed (TimeSpan.FromSeconds 10.0) "long before the time is over"
                     Expect.equal agent.Output [] "nothing to say"
 
                     Expect.equal
@@ -200,7 +200,7 @@ let tests =
                         startWith
                             [ scale ]
                             (words machine
-                             |> List.map (fun word -> word.Replace("--seconds=20", "--seconds=600")))
+                             |> List.map (fun word -> word.Replace("--seconds=30", "--seconds=600")))
 
                     untilSignalsAreTaken agent
                     // Ten seconds of evidence, at five times the speed, make a verdict.

@@ -114,7 +114,7 @@ let tests =
             testCase "a database that this user may not use is told with what to do"
             <| fun () ->
                 let expected =
-                    "--database: \"/d.db\" cannot be used: this user may not open it or write to it and its directory; run this as the user to whom it belongs, such as with sudo -u"
+                    "--database: \"/d.db\" cannot be used: this user may not open it or write to it and its directory; run this as the user who owns it, such as with sudo -u"
 
                 for code in [ 3; 8; 14 ] do
                     Expect.equal
