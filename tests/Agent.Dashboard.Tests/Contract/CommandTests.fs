@@ -129,7 +129,7 @@ let private registering =
 
             testCase "a database that cannot be made is said in a sentence"
             <| fun () ->
-                let errors = fail 1 [ "register-server"; "gpu-box-01"; "--database"; "/proc/nowhere/dashboard.db" ]
+                let errors = fail 2 [ "register-server"; "gpu-box-01"; "--database"; "/proc/nowhere/dashboard.db" ]
                 Expect.stringContains (String.concat " " errors) "/proc/nowhere" "the path"
 
             testCase "a file that is no database is said in a sentence, and left as it is"
