@@ -17,6 +17,7 @@ open System
 open System.IO
 open System.Runtime.InteropServices
 open System.Text.RegularExpressions
+open System.Xml
 open System.Xml.Linq
 open Agent.Build
 open Fake.Core
@@ -255,7 +256,10 @@ let runTests name project arguments variables =
 
     let ran =
         if File.Exists results then
-            XDocument.Load(results).Descendants(XName.Get "testcase")
+            // Names and messages of tests quote control characters, which XML 1.0 has no place for.
+            use reader = XmlReader.Create(results, XmlReaderSettings(CheckCharacters = false))
+
+            XDocument.Load(reader).Descendants(XName.Get "testcase")
             |> Seq.map (readTestCase name)
             |> List.ofSeq
         else
