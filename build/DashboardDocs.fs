@@ -45,31 +45,22 @@ let private purposeOf (members: DashboardCli.CommandDescription list) : string =
 
 // ---- Manual page ---------------------------------------------------------------------------------------------------
 
-/// Characters that mean something to roff.
-let private roff (text: string) =
-    let escaped = text.Replace(@"\", @"\e").Replace("-", @"\-")
-
-    if escaped.StartsWith '.' || escaped.StartsWith ''' then
-        @"\&" + escaped
-    else
-        escaped
-
 let private call (command: DashboardCli.CommandDescription) =
     if command.Word = "" then
-        $@"\fB{roff command.Name}\fR"
+        $@"\fB{ShellText.roff command.Name}\fR"
     else
-        $@"\fB{roff command.Name}\fR \fI{command.Word}\fR"
+        $@"\fB{ShellText.roff command.Name}\fR \fI{command.Word}\fR"
 
 let private entry (option: Option) =
     [
         ".TP"
         if option.Value = "" then
-            $@".B {roff option.Name}"
+            $@".B {ShellText.roff option.Name}"
         else
-            $@"\fB{roff option.Name}\fR \fI{option.Value}\fR"
-        roff option.Meaning + "."
+            $@"\fB{ShellText.roff option.Name}\fR \fI{option.Value}\fR"
+        ShellText.roff option.Meaning + "."
         if option.Default <> "" then
-            $"Default: {roff option.Default}."
+            $"Default: {ShellText.roff option.Default}."
     ]
 
 /// ai-dashboard(8), for `man`.
@@ -92,7 +83,7 @@ let manual: string =
         for command in commands do
             $".SS {call command}"
             let first = command.Purpose.Substring(0, 1).ToUpperInvariant()
-            roff (first + command.Purpose.Substring 1) + "."
+            ShellText.roff (first + command.Purpose.Substring 1) + "."
             yield! optionsOf command |> List.collect entry
         ".SH EXIT STATUS"
         ".TP"

@@ -39,27 +39,18 @@ let withTable (readme: string) : string = Pages.withPart tableMarks table readme
 
 // ---- Manual page ---------------------------------------------------------------------------------------------------
 
-/// Characters that mean something to roff.
-let private roff (text: string) =
-    let escaped = text.Replace(@"\", @"\e").Replace("-", @"\-")
-
-    if escaped.StartsWith '.' || escaped.StartsWith ''' then
-        @"\&" + escaped
-    else
-        escaped
-
 let private manualEntry (option: Cli.OptionDescription) =
     [
         ".TP"
         if option.Placeholder = "" then
-            $@".B {roff option.Name}"
+            $@".B {ShellText.roff option.Name}"
         else
-            $@"\fB{roff option.Name}\fR \fI{roff option.Placeholder}\fR"
-        roff option.Meaning + "."
+            $@"\fB{ShellText.roff option.Name}\fR \fI{ShellText.roff option.Placeholder}\fR"
+        ShellText.roff option.Meaning + "."
         match option.Default with
         | "" -> ()
         | "required" -> "Required."
-        | value -> $"Default: {roff value}."
+        | value -> $"Default: {ShellText.roff value}."
     ]
 
 /// ai-dashboard-agent(8), for `man`.

@@ -1,4 +1,4 @@
-/// Sentences as the completions of the shells write them, inside single quotes.
+/// Sentences as the completions of the shells write them, inside single quotes, and as manual pages do.
 module Agent.Build.ShellText
 
 open System.Text.RegularExpressions
@@ -10,3 +10,12 @@ let zsh (text: string) : string =
 /// For fish.
 let fish (text: string) : string =
     text.Replace(@"\", @"\\").Replace("'", @"\'")
+
+/// For roff, as man reads it: backslashes, hyphens, and a dot or an apostrophe at the beginning of a line.
+let roff (text: string) : string =
+    let escaped = text.Replace(@"\", @"\e").Replace("-", @"\-")
+
+    if escaped.StartsWith '.' || escaped.StartsWith ''' then
+        @"\&" + escaped
+    else
+        escaped

@@ -6,7 +6,7 @@ open Agent.Core.Jobs
 open Agent.Core.Proc
 open Agent.Core.Units
 
-/// Evidence out of two samples, for whoever has nothing else: the dashboard for senders that send no verdict, and scripts. It has the machine and
+/// Evidence from two samples, where there is nothing else: for scripts, and for the dashboard if a sender sends no verdict. It has the machine and
 /// its GPUs but no jobs, so that a verdict over it cannot tell a loader from a main thread, nor whose bytes they are.
 [<RequireQualifiedAccess>]
 module SampleEvidence =

@@ -403,7 +403,7 @@ module Snapshot =
                 i <- i + 1
 
             i = one.Length && i = other.Length
-        // What cannot be read tells of no change.
+        // A file that cannot be read shows no change.
         | _ -> true
 
     /// False when a disk or an interface came or went between the two, and what is known of the machine's devices is old.

@@ -32,7 +32,7 @@ type Checkup =
         /// What is free on its disk, in bytes; below 0 where that is not known.
         FreeBytes: int64
         /// What SQLite's integrity check says: "ok", or what is wrong.
-        Integrity: string list
+        Integrity: string[]
         /// The version of its tables.
         Version: int
         /// The version that this program writes.
@@ -42,7 +42,7 @@ type Checkup =
         /// How many of these no row uses.
         UnusedLayouts: int64
         /// Its servers.
-        Servers: ServerRows list
+        Servers: ServerRows[]
         /// The dashboard that serves it.
         Holder: DatabaseHolder voption
     }
@@ -56,7 +56,7 @@ module Checkup =
 
     /// True when SQLite found nothing wrong.
     [<CompiledName "IsGood">]
-    let isGood (checkup: Checkup) : bool = checkup.Integrity = [ "ok" ]
+    let isGood (checkup: Checkup) : bool = checkup.Integrity = [| "ok" |]
 
     let private row (name: string) (text: string) = $"{name.PadRight 11}{text}"
 
@@ -65,15 +65,15 @@ module Checkup =
         | ValueSome at -> Wire.instant at
         | ValueNone -> fallback
 
-    let private integrity (complaints: string list) =
+    let private integrity (complaints: string[]) : string list =
         match complaints with
-        | [ "ok" ] -> [ row "integrity" "ok" ]
+        | [| "ok" |] -> [ row "integrity" "ok" ]
         | complaints ->
             let left = complaints.Length - MostComplaints
 
             row "integrity" "DAMAGED"
             :: [
-                for complaint in List.truncate MostComplaints complaints do
+                for complaint in Array.truncate MostComplaints complaints do
                     $"  {complaint}"
                 if left > 0 then
                     $"  and {left} more"
@@ -102,7 +102,7 @@ module Checkup =
                 row "format" $"{checkup.Version}; this program upgrades it to {checkup.OwnVersion} when it writes"
             row "layouts" $"{checkup.Layouts}, {checkup.UnusedLayouts} of them unused"
             row "servers" $"{checkup.Servers.Length}"
-            if not checkup.Servers.IsEmpty then
+            if checkup.Servers.Length > 0 then
                 "  slug                        samples    minutes  oldest                            newest"
             for rows in checkup.Servers do
                 server rows

@@ -166,14 +166,9 @@ module internal DashboardSettings =
 
     let private switchOf (given: Given voption) = given.IsSome
 
-    let private optional (given: string -> Given voption) flag (fallback: 'a) check : Validation<'a, ConfigError> =
-        match given flag with
-        | ValueSome value -> Validation.ofResult (check value)
-        | ValueNone -> Ok fallback
-
     /// The database's file.
     let database (given: string -> Given voption) : Validation<string, ConfigError> =
-        optional given "--database" DefaultDatabase fileOf
+        AccessSettings.optional given "--database" DefaultDatabase fileOf
 
     /// The one word that a command takes beside its options.
     let word (what: string) (words: string list) : Validation<string, ConfigError> =
@@ -211,7 +206,8 @@ module internal DashboardSettings =
     let isConfirmed (given: string -> Given voption) : bool = switchOf (given "--yes")
 
     /// How many backups stay in the directory; 0 for all of them.
-    let keep (given: string -> Given voption) : Validation<int, ConfigError> = optional given "--keep" 0 keepOf
+    let keep (given: string -> Given voption) : Validation<int, ConfigError> =
+        AccessSettings.optional given "--keep" 0 keepOf
 
     /// A file or directory as the one word of `backup`.
     let place (words: string list) : Validation<string, ConfigError> =
@@ -229,13 +225,7 @@ module internal DashboardSettings =
     /// What an address that other machines can reach asks for: that people log in, and that nobody on the way can read it.
     let private exposed (given: string -> Given voption) (at: Given) (listen: ListenAddress) : Validation<unit, ConfigError> =
         let wrong sentence =
-            Error
-                [
-                    {
-                        Origin = at.Origin
-                        Message = $"{at.Origin}: {quoted at.Text} {sentence}"
-                    }
-                ]
+            Validation.ofResult (refuse at sentence)
 
         let has name = (given name).IsSome
 
@@ -263,13 +253,7 @@ module internal DashboardSettings =
 
     let private tls (given: string -> Given voption) (at: Given) (listen: ListenAddress) : Validation<unit, ConfigError> =
         let wrong sentence =
-            Error
-                [
-                    {
-                        Origin = at.Origin
-                        Message = $"{at.Origin}: {quoted at.Text} {sentence}"
-                    }
-                ]
+            Validation.ofResult (refuse at sentence)
 
         match given "--tls-certificate", given "--tls-key" with
         | ValueNone, ValueNone when listen.IsTls -> wrong "needs --tls-certificate FILE and --tls-key FILE"
@@ -282,7 +266,7 @@ module internal DashboardSettings =
         match given "--raw-hours" with
         | ValueSome hours ->
             let days =
-                optional given "--retention-days" (int DefaultRetentionDays) daysOf
+                AccessSettings.optional given "--retention-days" (int DefaultRetentionDays) daysOf
                 |> Result.defaultValue Int32.MaxValue
 
             match hoursOf hours with
@@ -316,14 +300,23 @@ module internal DashboardSettings =
         validation {
             let! listen = Validation.ofResult (listenOf at)
             and! database = database given
-            and! days = optional given "--retention-days" (int DefaultRetentionDays) daysOf
-            and! hours = optional given "--raw-hours" Axis.RawHours hoursOf
+            and! days = AccessSettings.optional given "--retention-days" (int DefaultRetentionDays) daysOf
+            and! hours = AccessSettings.optional given "--raw-hours" Axis.RawHours hoursOf
             and! access = AccessSettings.serve given
-            and! samples = optional given "--server-samples" ServerLimits.DefaultSamples (wholeOf 1 1000)
-            and! kibibytes = optional given "--server-kilobytes" ServerLimits.DefaultKibibytes (wholeOf 1 100000)
-            and! devices = optional given "--server-devices" ServerLimits.DefaultDevices (wholeOf 16 10000)
-            and! connections = optional given "--address-connections" DefaultConnections (wholeOf 1 4096)
-            and! streams = optional given "--address-streams" DefaultStreams (wholeOf 1 200)
+
+            and! samples =
+                AccessSettings.optional given "--server-samples" ServerLimits.DefaultSamples (wholeOf 1 1000)
+
+            and! kibibytes =
+                AccessSettings.optional given "--server-kilobytes" ServerLimits.DefaultKibibytes (wholeOf 1 100000)
+
+            and! devices =
+                AccessSettings.optional given "--server-devices" ServerLimits.DefaultDevices (wholeOf 16 10000)
+
+            and! connections =
+                AccessSettings.optional given "--address-connections" DefaultConnections (wholeOf 1 4096)
+
+            and! streams = AccessSettings.optional given "--address-streams" DefaultStreams (wholeOf 1 200)
             and! () = listening exposed
             and! () = listening tls
 
@@ -350,9 +343,9 @@ module internal DashboardSettings =
         validation {
             let! slug = slug words
             and! database = database given
-            and! name = optional given "--name" ValueNone (some (textOf 120))
-            and! hostname = optional given "--hostname" ValueNone (some (textOf 255))
-            and! description = optional given "--description" ValueNone (some (textOf 1000))
+            and! name = AccessSettings.optional given "--name" ValueNone (some (textOf 120))
+            and! hostname = AccessSettings.optional given "--hostname" ValueNone (some (textOf 255))
+            and! description = AccessSettings.optional given "--description" ValueNone (some (textOf 1000))
 
             and! isActive =
                 match given "--active", given "--inactive" with

@@ -34,7 +34,7 @@ let isInstance (gpu: Gpu) (uuid: string) : bool =
     | ValueSome devices -> devices |> Array.exists (fun device -> device.Uuid = uuid)
     | ValueNone -> false
 
-/// What a MIG instance did, whoever computes on it.
+/// The activity of a MIG instance, of all processes on it together.
 let instanceActivity (look: Look) (gpu: Gpu) (uuid: string) : float<percent> voption =
     match GpuWork.ofGpu gpu look.Work with
     | ValueSome work ->

@@ -55,7 +55,7 @@ module Grouping =
         | ValueNone -> [||]
         | ValueSome processes ->
             processes
-            // 0 is what the driver tells of a process outside of this PID namespace.
+            // The driver reports 0 for a process outside this PID namespace.
             |> Array.filter (fun one -> one.Pid > 0)
             |> Array.map (fun one ->
                 {

@@ -74,7 +74,7 @@ let internal unescape (field: ReadOnlySpan<byte>) : string =
 let internal isReadOnly (options: string) : bool =
     options = "ro" || options.StartsWith("ro,", StringComparison.Ordinal)
 
-/// True where a mount of LXC's covers /proc/meminfo: it then tells of the container, and other files of /proc of its host.
+/// True if a mount of LXC covers /proc/meminfo: that file then describes the container, while other files of /proc describe its host.
 [<CompiledName "HasContainedMemInfo">]
 let hasContainedMemInfo (mounts: Mount[]) : bool =
     mounts

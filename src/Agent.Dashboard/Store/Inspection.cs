@@ -1,7 +1,6 @@
 using Agent.Core;
 using Agent.Receiver;
 using Microsoft.Data.Sqlite;
-using Microsoft.FSharp.Collections;
 using Microsoft.FSharp.Core;
 
 namespace Agent.Dashboard.Store;
@@ -71,17 +70,15 @@ internal static class Inspection
             DiskSpace.SizeOf(path),
             DiskSpace.SizeOf(path + "-wal"),
             DiskSpace.FreeFor(path),
-            ListModule.OfSeq(Integrity(connection)),
+            [.. Integrity(connection)],
             (int)Database.Scalar(connection, "PRAGMA user_version"),
             Migrations.Steps.Length,
             Ask(connection, "SELECT count(*) FROM layout"),
             Ask(
                 connection,
                 "SELECT count(*) FROM layout WHERE id NOT IN (SELECT layout FROM sample UNION SELECT layout FROM minute)"),
-            ListModule.OfSeq(Servers(connection)),
-            DatabaseLock.HolderOf(path) is { } holder
-                ? FSharpValueOption<DatabaseHolder>.NewValueSome(holder)
-                : FSharpValueOption<DatabaseHolder>.ValueNone);
+            [.. Servers(connection)],
+            Maybe.Of(DatabaseLock.HolderOf(path)));
 
     private static List<ServerRows> Servers(SqliteConnection connection)
     {

@@ -11,7 +11,7 @@ internal static class Restoring
     public static string? Refusal(string backup) =>
         Inspection.Of(backup).Match(
             checkup => !CheckupModule.IsGood(checkup)
-                ? $"\"{backup}\" is damaged itself: {checkup.Integrity.Head}; name another backup"
+                ? $"\"{backup}\" is damaged itself: {checkup.Integrity[0]}; name another backup"
                 : checkup.Version == 0 ? $"\"{backup}\" is an empty database; name another backup" : null,
             static sentence => sentence);
 

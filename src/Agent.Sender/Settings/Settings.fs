@@ -990,13 +990,9 @@ module Settings =
                     labels
                     |> Array.truncate MostEnrolledLabels
                     |> Array.choose (fun struct (name, value) ->
-                        labelOf
-                            {
-                                Origin = "the receiver"
-                                Text = $"{name}={value}"
-                            }
-                            $"{name}={value}"
-                        |> Result.toOption)
+                        let text = $"{name}={value}"
+
+                        labelOf { Origin = "the receiver"; Text = text } text |> Result.toOption)
                     |> Array.filter (fun struct (name, _) -> not (isOwn name))
                     |> Array.append settings.Labels
                 Target =

@@ -2,8 +2,6 @@
 module Agent.Dashboard.Tests.PackagingTests
 
 open System
-open System.ComponentModel
-open System.Diagnostics
 open System.IO
 open Agent.Build
 open Agent.Receiver
@@ -15,25 +13,7 @@ let private fileOf (name: string) = Path.Combine(Fixtures.root, name)
 let private unitOf (name: string) =
     Path.Combine(Fixtures.root, "packaging", "systemd", name)
 
-/// The exit code of a tool, and what it printed; without the tool the test is skipped.
-let private run (tool: string) (arguments: string list) : int * string =
-    let start =
-        ProcessStartInfo(tool, arguments, RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = Fixtures.root)
-
-    start.Environment["LC_ALL"] <- "C.UTF-8"
-
-    try
-        match Process.Start start with
-        | null -> failtest $"{tool} does not start"
-        | running ->
-            use running = running
-            let errors = running.StandardError.ReadToEndAsync()
-            let output = running.StandardOutput.ReadToEnd()
-            running.WaitForExit()
-            running.ExitCode, output + errors.Result
-    with :? Win32Exception ->
-        Skip.because $"no {tool}"
-        0, ""
+let private run = Tools.run [ "LC_ALL", "C.UTF-8" ]
 
 let private units =
     [

@@ -10,6 +10,7 @@ open System.Text.RegularExpressions
 open System.Xml.Linq
 open Agent.Build
 open Agent.TestSupport
+open Agent.TestSupport.Tools
 open Agent.Repository.Tests.Release.PackingTests
 open Expecto
 

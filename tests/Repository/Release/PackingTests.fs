@@ -2,44 +2,16 @@
 module Agent.Repository.Tests.Release.PackingTests
 
 open System
-open System.ComponentModel
-open System.Diagnostics
 open System.IO
 open System.IO.Compression
 open System.Text
 open System.Text.RegularExpressions
 open Agent.Build
 open Agent.TestSupport
+open Agent.TestSupport.Tools
 open Expecto
 
 let private time = DateTimeOffset(2030, 1, 31, 12, 30, 16, TimeSpan.Zero)
-
-/// The exit code of a tool, and what it printed.
-let run (variables: (string * string) list) (program: string) (arguments: string list) : int * string =
-    let start =
-        ProcessStartInfo(program, arguments, RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = Fixtures.root)
-
-    for name, value in variables do
-        start.Environment[name] <- value
-
-    try
-        match Process.Start start with
-        | null -> failtest $"{program} does not start"
-        | tool ->
-            use tool = tool
-            let errors = tool.StandardError.ReadToEndAsync()
-            let output = tool.StandardOutput.ReadToEnd()
-            tool.WaitForExit()
-            tool.ExitCode, output + errors.Result
-    with :? Win32Exception ->
-        Skip.because $"no {program}"
-        0, ""
-
-/// What a tool printed that has to succeed.
-let succeed (variables: (string * string) list) (program: string) (arguments: string list) : string =
-    match run variables program arguments with
-    | 0, output -> output
-    | code, said -> failtest $"{program}: exit code {code}: {said}"
 
 let private archive (folder: string) (target: string) : unit =
     succeed [ "SOURCE_DATE_EPOCH", string (time.ToUnixTimeSeconds()) ] "sh" [ "packaging/archive.sh"; folder; target ]
