@@ -2,6 +2,7 @@
 /// Nothing leaves the machine. `dotnet fsi build/Demo.fsx AGENT DASHBOARD DIRECTORY [--seconds N] [--gpus N] [--fleet N]`;
 /// the directory, for the database and the token, is emptied first.
 
+#load "demo/Conditions.fs"
 #load "demo/Fleet.fs"
 #load "demo/Programs.fs"
 #load "demo/Replay.fs"

@@ -107,6 +107,7 @@ let private reportOf (names: int -> string) (step: Step) : JobReport voption =
                             }
                     |]
                 Machine = verdict VerdictLabel.Unknown
+                LeftOut = 0
             }
 
 /// The accounts after each step, with the instant of it.

@@ -53,6 +53,7 @@ let private tests =
                     Dashboard.StoreLaws.tests
                     Dashboard.StorageLaws.tests
                     Dashboard.HistoryLaws.tests
+                    Dashboard.VerdictLaws.tests
                     Dashboard.IntakeLaws.tests
                     Dashboard.LimitLaws.tests
                     Dashboard.DeltaLaws.tests

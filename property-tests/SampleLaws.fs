@@ -132,6 +132,7 @@ let private sources: (string * (SourceError -> Snapshot -> Snapshot) * (Sample -
         (fun error snapshot -> { snapshot with Memory = Error error }),
         (fun sample ->
             { sample with
+                MemoryTotal = ValueNone
                 Memory = ValueNone
                 Swap = ValueNone
             })

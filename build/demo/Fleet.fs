@@ -6,6 +6,7 @@ module Demo.Fleet
 open System
 open System.Buffers
 open System.Text.Json
+open Demo.Conditions
 
 /// What a machine is busy with, as the middles that its figures vary around: per cent, but for reads and writes in bytes a
 /// second. Without `Gpu` the machine has none.
@@ -68,6 +69,8 @@ type Machine =
         Usual: string
         /// What it does in between.
         Other: string
+        /// What is said of it while it does the usual.
+        Condition: Condition
         Gpus: Gpus
         Cores: int
         Memory: float
@@ -101,7 +104,7 @@ let private makes =
 
 let private kinds = [| "h100", "H100 trainer"; "a100", "A100 trainer"; "rtx", "Workstation" |]
 
-/// What the machines usually do, and otherwise: ten labels in turn, training that goes well first.
+/// What the machines usually do, and otherwise: the rule's labels in turn, training that goes well first, then what only the verdict tells apart.
 let private work =
     [|
         "gpu-bound", "io-bound"
@@ -116,6 +119,14 @@ let private work =
         "idle", "gpu-bound"
         "mixed", "balanced"
         "without a GPU", "without a GPU"
+        "gpu-bound", "balanced"
+        "underutilized", "gpu-bound"
+        "gpu-bound", "balanced"
+        "idle", "gpu-bound"
+        "idle", "gpu-bound"
+        "gpu-bound", "balanced"
+        "underutilized", "gpu-bound"
+        "idle", "gpu-bound"
     |]
 
 /// The machine of this number, from 0.
@@ -138,6 +149,7 @@ let machine (number: int) : Machine =
                 $"Data preparation %d{number + 1}"
         Usual = usual
         Other = other
+        Condition = Conditions.ofMachine number
         Gpus = if hasGpus then make else { make with Count = 0 }
         Cores = [| 96; 64; 16 |][number % 3]
         Memory = [| 1.1e12; 5.4e11; 1.35e11 |][number % 3]
@@ -191,7 +203,14 @@ let doing (machine: Machine) (now: float) (second: float) : string =
 
 let private tenths (value: float) = Math.Round(value, 1)
 
-let private writeGpu (writer: Utf8JsonWriter) (machine: Machine) (load: Phase) second index =
+/// What is said of a machine at that second; none while it does something else.
+let private conditionAt (machine: Machine) now second : Condition voption =
+    if doing machine now second = machine.Usual then
+        ValueSome machine.Condition
+    else
+        ValueNone
+
+let private writeGpu (writer: Utf8JsonWriter) (machine: Machine) (load: Phase) (condition: Condition voption) second index =
     let name part =
         $"%s{machine.Slug} gpu %d{index} %s{part}"
 
@@ -200,8 +219,11 @@ let private writeGpu (writer: Utf8JsonWriter) (machine: Machine) (load: Phase) s
     // The busiest GPU makes the label: the others are a little less busy.
     let behind = if index = 0 then 0.0 else 3.0 + 4.0 * float (index % 3)
 
+    let scripted = condition |> ValueOption.bind _.Busy |> ValueOption.map (fun busy -> busy index)
+
     let used =
-        around (name "use") (middle - behind) spread second
+        scripted
+        |> ValueOption.defaultWith (fun () -> around (name "use") (middle - behind) spread second)
         |> within 0.0 100.0
         |> Math.Round
 
@@ -211,7 +233,10 @@ let private writeGpu (writer: Utf8JsonWriter) (machine: Machine) (load: Phase) s
         machine.Gpus.Power * (0.14 + 0.0083 * used)
         + around (name "power") 0.0 12.0 second
 
-    let power = min watts machine.Gpus.Power
+    let power =
+        match condition |> ValueOption.bind _.Power with
+        | ValueSome share -> machine.Gpus.Power * share
+        | ValueNone -> min watts machine.Gpus.Power
 
     let filled =
         if middle < 5.0 then
@@ -242,8 +267,11 @@ let private writeGpu (writer: Utf8JsonWriter) (machine: Machine) (load: Phase) s
     if power >= machine.Gpus.Power * 0.965 then
         writer.WriteStringValue "sw_power_cap"
 
-    if index = 2 && heat > 69.0 && wave (name "dust") 1500.0 second > 0.62 then
-        writer.WriteStringValue "sw_thermal_slowdown"
+    for reason in
+        condition
+        |> ValueOption.map (fun said -> said.Throttle index)
+        |> ValueOption.defaultValue [] do
+        writer.WriteStringValue reason
 
     writer.WriteEndArray()
     writer.WriteEndObject()
@@ -304,6 +332,108 @@ let private writePressure (writer: Utf8JsonWriter) (load: Phase) =
     writer.WriteNumber("memory_full_avg10", tenths (memory * 0.5))
     writer.WriteEndObject()
 
+let private writeWitnesses (writer: Utf8JsonWriter) (name: string) (witnesses: Witness list) =
+    writer.WriteStartArray name
+
+    for witness in witnesses do
+        writer.WriteStartObject()
+        writer.WriteString("name", witness.Name)
+        writer.WriteNumber("value", witness.Value)
+
+        match witness.Limit with
+        | ValueSome limit -> writer.WriteNumber("limit", limit)
+        | ValueNone -> writer.WriteNull "limit"
+
+        writer.WriteString("unit", witness.Unit)
+        writer.WriteEndObject()
+
+    writer.WriteEndArray()
+
+let private instant (second: float) =
+    DateTimeOffset.UnixEpoch.AddSeconds(Math.Floor second).ToString "yyyy-MM-dd'T'HH:mm:ss'+00:00'"
+
+let private writeVerdict (writer: Utf8JsonWriter) (condition: Condition) (since: float) =
+    writer.WriteStartObject "verdict"
+    writer.WriteString("label", condition.Label)
+    writer.WriteNull "second"
+    writer.WriteString("since", instant since)
+    writer.WriteNumber("confidence", 0.9)
+    writer.WriteString("reason", condition.Reason)
+    writer.WriteString("fix", condition.Fix)
+    writeWitnesses writer "evidence" condition.Evidence
+    writeWitnesses writer "ruled_out" condition.RuledOut
+    writer.WriteEndObject()
+
+/// A job began so many seconds before the script is played; what it is called stays the same.
+let private jobAge = 7.0 * 3600.0
+
+let private writeJob (writer: Utf8JsonWriter) (machine: Machine) now since (user: string, program: string) =
+    let load = phases[machine.Usual]
+    let condition = machine.Condition
+    let count = machine.Gpus.Count
+
+    let busyOf =
+        condition.Busy
+        |> ValueOption.defaultValue (fun _ -> load.Gpu |> ValueOption.defaultValue 0.0)
+
+    let busy = [ for index in 0 .. count - 1 -> busyOf index ]
+    writer.WriteStartObject()
+    writer.WriteString("id", $"%s{user}-%s{machine.Slug}")
+    writer.WriteStartObject "owner"
+    writer.WriteString("kind", "slurm")
+    writer.WriteString("value", string (4000 + machine.Slug.Length * 37 + user.Length))
+    writer.WriteNull "namespace"
+    writer.WriteNull "name"
+    writer.WriteEndObject()
+    writer.WriteString("user", user)
+    writer.WriteNumber("uid", 1000 + user.Length)
+    writer.WriteString("name", program)
+    writer.WriteNull "command"
+    writer.WriteNumber("root_pid", 40000 + user.Length)
+    writer.WriteString("started_at", instant (now - jobAge - (now % 3600.0)))
+    writer.WriteStartArray "gpus"
+
+    for index in 0 .. count - 1 do
+        writer.WriteStartObject()
+        writer.WriteNumber("gpu_index", index)
+        writer.WriteString("uuid", $"GPU-%s{machine.Slug}-%d{index}")
+        writer.WriteNumber("memory_bytes", int64 (machine.Gpus.Memory * 0.6))
+        writer.WriteNumber("sm_percent", busyOf index)
+        writer.WriteEndObject()
+
+    writer.WriteEndArray()
+    writer.WriteNumber("processes", count * 5)
+    writer.WriteNumber("threads", count * 60)
+    writer.WriteNumber("loaders", count * 4)
+    writer.WriteNumber("cpu_cores_used", tenths (float machine.Cores * load.Cpu / 100.0))
+    writer.WriteNumber("memory_bytes", int64 (machine.Memory * load.Memory / 125.0))
+    writer.WriteNumber("read_bytes_per_s", int64 load.Read)
+    writer.WriteNumber("write_bytes_per_s", int64 load.Write)
+    writer.WriteNumber("gpu_busy_percent", tenths (List.average busy))
+    writer.WriteNumber("gpu_least_busy_percent", tenths (List.min busy))
+
+    writer.WriteNumber(
+        "gpu_power_percent",
+        tenths (
+            100.0
+            * (condition.Power |> ValueOption.defaultValue (0.14 + 0.0083 * List.average busy))
+        )
+    )
+
+    writeVerdict writer condition since
+    writer.WriteEndObject()
+
+/// The verdict, and the job of whoever uses the GPUs.
+let private writeJudgement (writer: Utf8JsonWriter) (machine: Machine) now second (condition: Condition) =
+    let since = Math.Floor(second / 1800.0) * 1800.0
+    writer.WriteStartArray "jobs"
+
+    if machine.Gpus.Count > 0 then
+        condition.Job |> ValueOption.iter (writeJob writer machine now since)
+
+    writer.WriteEndArray()
+    writeVerdict writer condition since
+
 let private writeSample (writer: Utf8JsonWriter) (machine: Machine) (now: float) (second: float) (seconds: float) =
     let load = phases[doing machine now second]
     let name part = $"%s{machine.Slug} %s{part}"
@@ -351,8 +481,16 @@ let private writeSample (writer: Utf8JsonWriter) (machine: Machine) (now: float)
     writer.WriteEndArray()
     writer.WriteStartArray "gpus"
 
-    for index in 0 .. machine.Gpus.Count - 1 do
-        writeGpu writer machine load second index
+    let condition = conditionAt machine now second
+
+    let present =
+        match condition |> ValueOption.bind _.Lost with
+        | ValueSome lost when lost = 0 -> 0
+        | ValueSome _ -> machine.Gpus.Count - 1
+        | ValueNone -> machine.Gpus.Count
+
+    for index in 0 .. present - 1 do
+        writeGpu writer machine load condition second index
 
     writer.WriteEndArray()
     writer.WriteStartArray "fans"
@@ -375,6 +513,7 @@ let private writeSample (writer: Utf8JsonWriter) (machine: Machine) (now: float)
 
     writer.WriteEndArray()
     writePressure writer load
+    condition |> ValueOption.iter (writeJudgement writer machine now second)
     writer.WriteEndObject()
 
 let private writeAgent (writer: Utf8JsonWriter) (machine: Machine) (now: float) =

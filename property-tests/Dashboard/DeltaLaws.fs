@@ -33,7 +33,7 @@ let private answer
     let history = History axis
 
     for struct (layout, point) in points do
-        history.Add(layout, point, inputs)
+        history.Add(layout, point, inputs, VerdictPoint.none)
 
     let output = ArrayBufferWriter<byte>()
     write output "gpu-1" history

@@ -44,7 +44,7 @@ let private collectInto (history: History) (points: (struct (Layout * Point))[])
     let inputs = Bottleneck.inputsOf sample.Sample (Derived.from ValueNone sample.Sample)
 
     for struct (layout, point) in points do
-        history.Add(layout, point, inputs)
+        history.Add(layout, point, inputs, VerdictPoint.none)
 
 let private collect (axis: Axis) (points: (struct (Layout * Point))[]) =
     let history = History axis
@@ -69,7 +69,7 @@ let private minutes (axis: Axis) (isRolled: int64 -> bool) (points: (struct (Lay
 
     for minute, points in rolled |> Array.groupBy minuteOf do
         let rollup = Rollup.ofPoints points
-        history.Add(minute, StoredLayout.ofLayout Format.current rollup.Layout, ReadOnlySpan(Rollup.pack rollup))
+        history.Add(minute, StoredLayout.ofLayout Format.current rollup.Layout, ReadOnlySpan(Rollup.pack rollup), ReadOnlySpan())
 
     collectInto history others
     answer history

@@ -18,6 +18,8 @@ let private small: ServerLimits =
         Bytes = { Rate = 100.0; Capacity = 20000.0 }
         ByteBurst = { Rate = 1000.0; Capacity = 5000.0 }
         Layouts = { Rate = 1.0; Capacity = 10.0 }
+        Jobs = { Rate = 1.0; Capacity = 10.0 }
+        Events = { Rate = 1.0; Capacity = 10.0 }
         Devices = 8
     }
 

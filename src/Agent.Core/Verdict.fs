@@ -45,6 +45,8 @@ type JobReport =
         Jobs: JudgedJob[]
         /// Of the worst job; of the GPUs where they are in use and no job is known.
         Machine: Verdict
+        /// How many jobs there are beside them, which nobody watches.
+        LeftOut: int
     }
 
 /// The verdicts of one observation.
@@ -244,6 +246,7 @@ module Verdict =
             {
                 Jobs = evidence.Jobs |> Array.mapi judge
                 Machine = verdicts.Machine
+                LeftOut = 0
             }
 
         state, report

@@ -45,37 +45,20 @@ module Attention =
         | ValueSome seen when now - seen > staleAfter interval -> ServerState.Stale
         | ValueSome _ -> ServerState.Live
 
-    // nvml.h: hardware slowdown, software thermal, hardware thermal, power brake.
-    let private hotBits = 0x8L ||| 0x20L ||| 0x40L ||| 0x80L
-
-    /// True when a GPU is slowed down by heat or by its power supply.
-    [<CompiledName "IsHot">]
-    let isHot (report: Report) : bool =
-        report.Gpus
-        |> Array.exists (fun gpu ->
-            match gpu.Figures.Whole Schema.gpuThrottle with
-            | ValueSome bits -> bits &&& hotBits <> 0L
-            | ValueNone -> false)
-
-    let private ofLabel (label: BottleneckLabel) =
-        match label with
-        | BottleneckLabel.MemoryPressure -> 80
-        | BottleneckLabel.IoBound -> 65
-        | BottleneckLabel.CpuBound -> 60
-        | BottleneckLabel.Underutilized -> 50
-        | BottleneckLabel.MixedIoGpu -> 40
-        | BottleneckLabel.MixedCpuGpu -> 35
-        | BottleneckLabel.Mixed -> 30
-        | BottleneckLabel.GpuBound
-        | BottleneckLabel.Balanced -> 0
-        | BottleneckLabel.Idle -> -10
+    let private ofSeverity (severity: Severity) =
+        match severity with
+        | Severity.Fault -> 80
+        | Severity.HeldBack -> 60
+        | Severity.HeldIdle -> 40
+        | Severity.Healthy -> 0
+        | Severity.Idle -> -10
 
     /// 0 is fine; a higher number is more urgent. What is below 0 does nothing.
     [<CompiledName "Of">]
-    let score (state: ServerState) (label: BottleneckLabel voption) (hot: bool) : int =
-        match state, label with
+    let score (state: ServerState) (verdict: VerdictLabel voption) : int =
+        match state, verdict with
         | ServerState.Stale, _ -> 90
-        | ServerState.Live, ValueSome label -> if hot then max 70 (ofLabel label) else ofLabel label
+        | ServerState.Live, ValueSome label -> ofSeverity (Severity.ofLabel label)
         | ServerState.Live, ValueNone -> 0
         | ServerState.Never, _ -> -20
         | ServerState.Disabled, _ -> -30

@@ -77,9 +77,32 @@ module Derivation =
 
         { unknownGpu with
             Index = gpu.Index
+            Name = gpu.Name
+            Uuid = gpu.Uuid
             Utilization = number gpu.Figures Schema.gpuUtilization
+            MemoryUtilization = number gpu.Figures Schema.gpuMemoryUtilization
             MemoryTotal = total
             MemoryUsed = used
+            Temperature = number gpu.Figures Schema.gpuTemperature
+            Power = number gpu.Figures Schema.gpuPower
+            PowerLimit = number gpu.Figures Schema.gpuPowerLimit
+            ThrottleReasons =
+                gpu.Figures.Whole Schema.gpuThrottle
+                |> ValueOption.map (fun bits -> Throttle.reasonsOf (uint64 bits))
+        }
+
+    let private stall (machine: Figures) share total : Pressure.Stall voption =
+        match number machine share, counter machine total with
+        | ValueSome share, ValueSome total -> ValueSome { Avg10 = share; Total = total }
+        | _ -> ValueNone
+
+    let private pressureOf (machine: Figures) : PressureUse =
+        {
+            CpuSome = stall machine Schema.pressureCpuSome Schema.stalledCpuSome
+            IoSome = stall machine Schema.pressureIoSome Schema.stalledIoSome
+            IoFull = stall machine Schema.pressureIoFull Schema.stalledIoFull
+            MemorySome = stall machine Schema.pressureMemorySome Schema.stalledMemorySome
+            MemoryFull = stall machine Schema.pressureMemoryFull Schema.stalledMemoryFull
         }
 
     /// What rates, roll-ups and verdicts need of a report. What it does not know and they cannot do without counts as 0, as
@@ -94,6 +117,10 @@ module Derivation =
             CpuSystem = number machine Schema.cpuSystem
             CpuIowait = number machine Schema.cpuIowait
             CpuSteal = number machine Schema.cpuSteal
+            CpuCountLogical =
+                machine.Whole Schema.cpuCount
+                |> ValueOption.map (fun count -> int (min count (int64 Int32.MaxValue)))
+            Pressure = ValueSome(pressureOf machine)
             Memory =
                 number machine Schema.memoryPercent
                 |> ValueOption.map (fun share ->

@@ -256,6 +256,9 @@ type History(axis: Axis, choice: DeviceChoice voption) =
 
     let mutable throttle: int64[][] = Array.init layout.Gpus.Length (fun _ -> Array.zeroCreate axis.Count)
     let seconds: float[] = Array.zeroCreate (axis.Count * labels)
+    let verdicts = VerdictLabel.All.Length
+    let verdictSeconds: float[] = Array.zeroCreate (axis.Count * verdicts)
+    let minuteVerdicts: float[] = Array.zeroCreate verdicts
     // Of the newest sample of each label in each bucket: its verdict is put into words only where a run ends with it.
     let judged: BottleneckInputs[] = Array.zeroCreate (if axis.IsRaw then axis.Count * labels else 0)
 
@@ -379,7 +382,7 @@ type History(axis: Axis, choice: DeviceChoice voption) =
 
     /// What there is to chart of one sample; samples come in the order of time. Where minutes are charted, it is one of those whose
     /// minute is not rolled up yet.
-    member _.Add(source: Layout, point: Point, inputs: BottleneckInputs) : unit =
+    member _.Add(source: Layout, point: Point, inputs: BottleneckInputs, said: VerdictPoint) : unit =
         let bucket = bucketOf point.At
 
         if bucket >= 0 && bucket < axis.Count then
@@ -400,6 +403,10 @@ type History(axis: Axis, choice: DeviceChoice voption) =
                     let row = throttle[map.Gpus[gpu]]
                     row[bucket] <- row[bucket] ||| point.Throttle[gpu]
 
+            if said.Label >= 0 then
+                let place = bucket * verdicts + said.Label
+                verdictSeconds[place] <- verdictSeconds[place] + max point.Covers 0.001
+
             let place = bucket * labels + point.Label
 
             if axis.IsRaw then
@@ -411,8 +418,8 @@ type History(axis: Axis, choice: DeviceChoice voption) =
 
             added <- added + 1
 
-    /// What there is to chart of one minute, from the bytes in which it is kept; minutes come in the order of time.
-    member _.Add(minute: int64, source: StoredLayout, packed: ReadOnlySpan<byte>) : unit =
+    /// What there is to chart of one minute, from the bytes in which its figures and its verdicts are kept; minutes come in the order of time.
+    member _.Add(minute: int64, source: StoredLayout, packed: ReadOnlySpan<byte>, said: ReadOnlySpan<byte>) : unit =
         let bucket = bucketOf (minute * RowKey.MicrosecondsPerMinute)
 
         if bucket >= 0 && bucket < axis.Count then
@@ -444,6 +451,14 @@ type History(axis: Axis, choice: DeviceChoice voption) =
             for label in 0 .. labels - 1 do
                 let place = bucket * labels + label
                 seconds[place] <- seconds[place] + minuteSeconds[label]
+
+            if said.Length > 0 then
+                Array.Clear minuteVerdicts
+                VerdictMinute.addLabels minuteVerdicts said
+
+                for label in 0 .. verdicts - 1 do
+                    let place = bucket * verdicts + label
+                    verdictSeconds[place] <- verdictSeconds[place] + minuteVerdicts[label]
 
     // ---- the answer ------------------------------------------------------------------------------------------------------
 
@@ -554,8 +569,8 @@ type History(axis: Axis, choice: DeviceChoice voption) =
 
         List.rev runs
 
-    /// The label that stood longest in a bucket; -1 where nothing did.
-    member private _.LabelOf(bucket: int) : int64 =
+    /// Of so many labels the one that stood longest in a bucket; -1 where none did.
+    static member private Longest(seconds: float[], labels: int, bucket: int) : int64 =
         let mutable best = -1
         let mutable longest = 0.0
 
@@ -568,10 +583,55 @@ type History(axis: Axis, choice: DeviceChoice voption) =
 
         int64 best
 
+    member private history.VerdictRuns() =
+        history.Runs((fun bucket -> History.Longest(verdictSeconds, verdicts, bucket)), -1L)
+
+    /// The stretches of one verdict along the axis: where each begins and ends, in microseconds, and the code of its label.
+    member history.Verdicts: (struct (int64 * int64 * int))[] =
+        [|
+            for struct (first, last, label) in history.VerdictRuns() do
+                struct (starts[first], history.EndOf last, int label)
+        |]
+
+    /// The sentence that is told of each of `Verdicts`, in their order; empty for none.
+    member val Reasons: string[] = [||] with get, set
+
+    member private history.WriteVerdicts(writer: Utf8JsonWriter) =
+        writer.WriteStartArray "verdicts"
+
+        history.VerdictRuns()
+        |> List.iteri (fun index (struct (first, last, label)) ->
+            let label = VerdictLabel.All[int label]
+            writer.WriteStartObject()
+            writer.WriteString("from", History.Instant starts[first])
+            writer.WriteString("to", History.Instant(history.EndOf last))
+            writer.WriteString("label", label.Name)
+            writer.WriteString("severity", (Severity.ofLabel label).Name)
+
+            match Array.tryItem index history.Reasons with
+            | Some reason when reason <> "" -> writer.WriteString("reason", reason)
+            | _ -> writer.WriteNull "reason"
+
+            writer.WriteEndObject())
+
+        writer.WriteEndArray()
+        writer.WriteStartObject "verdict_seconds"
+
+        for label in 0 .. verdicts - 1 do
+            let mutable all = 0.0
+
+            for bucket in 0 .. axis.Count - 1 do
+                all <- all + verdictSeconds[bucket * verdicts + label]
+
+            if all > 0.0 then
+                writer.WriteNumber(VerdictLabel.All[label].Name, Math.Round(all, 1))
+
+        writer.WriteEndObject()
+
     member private history.Bottlenecks(writer: Utf8JsonWriter) =
         writer.WriteStartArray "bottlenecks"
 
-        for struct (first, last, label) in history.Runs(history.LabelOf, -1L) do
+        for struct (first, last, label) in history.Runs((fun bucket -> History.Longest(seconds, labels, bucket)), -1L) do
             writer.WriteStartObject()
             writer.WriteString("from", History.Instant starts[first])
             writer.WriteString("to", History.Instant(history.EndOf last))
@@ -687,6 +747,7 @@ type History(axis: Axis, choice: DeviceChoice voption) =
 
         writer.WriteEndArray()
         history.Bottlenecks writer
+        history.WriteVerdicts writer
         writer.WriteEndObject()
 
     /// The same with rows as differences, which compress to less: docs/dashboard-api.md.

@@ -26,6 +26,10 @@ type Intake =
         Report: Report
         /// The `agent` object as it was sent; empty when there is none.
         Agent: ReadOnlyMemory<byte>
+        /// The `verdict` object as it was sent; empty when there is none.
+        Verdict: ReadOnlyMemory<byte>
+        /// The `jobs` array as it was sent; empty when there is none.
+        Jobs: ReadOnlyMemory<byte>
         /// What was left out, a sentence each.
         Warnings: string[]
     }
@@ -132,7 +136,13 @@ module Intake =
         |]
 
     /// What is kept of the sample beside figures.
-    let private parts = Array.append [| "collected_at"; "pressure" |] (lists |> Array.map _.Key)
+    let private parts =
+        Array.concat
+            [
+                [| "collected_at"; "pressure" |]
+                lists |> Array.map _.Key
+                [| "verdict"; "jobs" |]
+            ]
 
     let private machineMembers = membersOf Rows.sample.Keys Schema.machine "" parts
 
@@ -284,6 +294,9 @@ module Intake =
             Figures: Figures
         }
 
+    /// Where a part of the body stands that is read later, if at all.
+    let private nowhere = struct (0, 0)
+
     /// What reading has come to; mutable, because the reader cannot be handed to closures.
     [<Sealed; AllowNullLiteral>]
     type private Progress() =
@@ -313,8 +326,9 @@ module Intake =
         /// By the position in `lists`.
         member val Entries: Entry[][] = Array.replicate lists.Length [||]
         member val HasSample = false with get, set
-        member val AgentStart = 0 with get, set
-        member val AgentEnd = 0 with get, set
+        member val Agent = nowhere with get, set
+        member val Verdict = nowhere with get, set
+        member val Jobs = nowhere with get, set
 
         /// Whether another warning is said, and not only counted.
         member progress.HasRoom = progress.Warnings.Count < MostWarnings - 1
@@ -366,20 +380,18 @@ module Intake =
                 ""
             | _ -> $"expected {wantedWhole}, found {found &reader}"
 
-    let private labelOf (text: string) : string =
-        let trimmed = text.Trim()
-
-        if trimmed.Length > Sample.LongestLabel then
-            // Not within a character of two units: half of one is no text.
-            let length =
-                if Char.IsHighSurrogate trimmed[Sample.LongestLabel - 1] then
-                    Sample.LongestLabel - 1
-                else
-                    Sample.LongestLabel
-
-            trimmed.Substring(0, length).TrimEnd()
+    /// The first characters of a text, at most so many UTF-16 units.
+    let internal cut (most: int) (text: string) : string =
+        if text.Length <= most then
+            text
+        // Not within a character of two units: half of one is no text.
+        elif Char.IsHighSurrogate text[most - 1] then
+            text.Substring(0, most - 1)
         else
-            trimmed
+            text.Substring(0, most)
+
+    let private labelOf (text: string) : string =
+        (cut Sample.LongestLabel (text.Trim())).TrimEnd()
 
     /// The reasons of one GPU as the driver's bits; what is unknown is left out and named.
     let private throttleIn (reader: byref<Utf8JsonReader>) (progress: Progress) : int64 =
@@ -571,6 +583,25 @@ module Intake =
             progress.Refuse(badInstant $"collected_at: expected a text with an instant, found {found &reader}")
             reader.Skip()
 
+    /// Where an object or an array stands.
+    let private partIn (reader: byref<Utf8JsonReader>) (progress: Progress) (name: string) (expected: JsonTokenType) : struct (int * int) =
+        if reader.TokenType = expected then
+            let start = int reader.TokenStartIndex
+            reader.Skip()
+            struct (start, int reader.BytesConsumed)
+        else
+            if reader.TokenType <> JsonTokenType.Null then
+                let kind =
+                    if expected = JsonTokenType.StartArray then
+                        "an array"
+                    else
+                        "an object"
+
+                progress.Warn $"{name}: expected {kind}, found {found &reader}; left out"
+
+            reader.Skip()
+            nowhere
+
     /// One member of the sample, on whose name the reader stands; `next` is the position of the name that probably follows.
     let private memberIn (reader: byref<Utf8JsonReader>) (progress: Progress) (next: byref<int>) : unit =
         let index = machineMembers.Find(&reader, &next)
@@ -592,7 +623,9 @@ module Intake =
             match index - machineOwn with
             | 0 -> instantIn &reader progress
             | 1 -> pressureIn &reader progress
-            | part -> listIn &reader progress (part - 2)
+            | part when part - 2 < lists.Length -> listIn &reader progress (part - 2)
+            | part when part - 2 = lists.Length -> progress.Verdict <- partIn &reader progress "verdict" JsonTokenType.StartObject
+            | _ -> progress.Jobs <- partIn &reader progress "jobs" JsonTokenType.StartArray
 
     let private sampleIn (reader: byref<Utf8JsonReader>) (progress: Progress) : unit =
         progress.HasSample <- true
@@ -605,17 +638,6 @@ module Intake =
 
             while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
                 memberIn &reader progress &next
-
-    let private agentIn (reader: byref<Utf8JsonReader>) (progress: Progress) : unit =
-        match reader.TokenType with
-        | JsonTokenType.StartObject ->
-            progress.AgentStart <- int reader.TokenStartIndex
-            reader.Skip()
-            progress.AgentEnd <- int reader.BytesConsumed
-        | JsonTokenType.Null -> ()
-        | _ ->
-            progress.Warn $"agent: expected an object, found {found &reader}; left out"
-            reader.Skip()
 
     /// True when the body's object has a member `sample`: else it is a bare sample. What is no JSON is found out by reading it.
     let private hasSample (body: ReadOnlySpan<byte>) : bool =
@@ -654,7 +676,7 @@ module Intake =
 
                 match which with
                 | 0 -> sampleIn &reader progress
-                | 1 -> agentIn &reader progress
+                | 1 -> progress.Agent <- partIn &reader progress "agent" JsonTokenType.StartObject
                 | _ -> reader.Skip()
         else
             let mutable next = 0
@@ -669,6 +691,8 @@ module Intake =
 
     let private read (body: ReadOnlyMemory<byte>) (now: DateTimeOffset) : Result<Intake, Refusal> =
         let progress = Progress()
+
+        let part (struct (start, past)) = body.Slice(start, past - start)
 
         let problem =
             try
@@ -737,7 +761,9 @@ module Intake =
                                         Figures = fan.Figures
                                     })
                         }
-                    Agent = body.Slice(progress.AgentStart, progress.AgentEnd - progress.AgentStart)
+                    Agent = part progress.Agent
+                    Verdict = part progress.Verdict
+                    Jobs = part progress.Jobs
                     Warnings = progress.Said
                 }
 

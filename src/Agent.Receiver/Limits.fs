@@ -72,6 +72,10 @@ type ServerLimits =
         ByteBurst: BucketSize
         /// Combinations of devices that the database does not know yet.
         Layouts: BucketSize
+        /// Jobs that the database does not know yet.
+        Jobs: BucketSize
+        /// Things that happen.
+        Events: BucketSize
         /// Devices that are known at a time.
         Devices: int
     }
@@ -128,6 +132,10 @@ module ServerLimits =
                     Rate = 1.0 / minute
                     Capacity = 2000.0
                 }
+            // Short jobs come in arrays; ten minutes of a job a second, and one every ten seconds for ever.
+            Jobs = { Rate = 0.1; Capacity = 600.0 }
+            // A machine with eight GPUs that all come and go: as many as anybody would look at.
+            Events = { Rate = 0.05; Capacity = 300.0 }
             Devices = devices
         }
 

@@ -84,10 +84,10 @@ type Report =
 /// What is kept of a sample. Positions are named where code asks for single figures.
 [<RequireQualifiedAccess>]
 module Schema =
-    /// Every whole number of an object.
+    /// Every whole number that an object always has.
     let private wholesOf (prefix: string) (table: KeyTable) : string[] =
         table.Keys
-        |> Array.filter (fun key -> key.Kind.IsCounter || key.Kind.IsInt)
+        |> Array.filter (fun key -> (key.Kind.IsCounter || key.Kind.IsInt) && not key.IsOptional)
         |> Array.map (fun key -> prefix + key.Name)
 
     /// Of the machine as a whole: decimals that are kept, and every whole number; the keys below `pressure` are those with that word in front.
@@ -185,6 +185,12 @@ module Schema =
     let internal pressureIoFull = decimalOf machine "pressure_io_full_avg10"
     let internal pressureMemorySome = decimalOf machine "pressure_memory_some_avg10"
     let internal pressureMemoryFull = decimalOf machine "pressure_memory_full_avg10"
+    let internal stalledCpuSome = wholeOf machine "pressure_cpu_some_total_us"
+    let internal stalledIoSome = wholeOf machine "pressure_io_some_total_us"
+    let internal stalledIoFull = wholeOf machine "pressure_io_full_total_us"
+    let internal stalledMemorySome = wholeOf machine "pressure_memory_some_total_us"
+    let internal stalledMemoryFull = wholeOf machine "pressure_memory_full_total_us"
+    let internal cpuCount = wholeOf machine "cpu_count_logical"
     let internal memoryUsed = wholeOf machine "memory_used_bytes"
     let internal memoryAvailable = wholeOf machine "memory_available_bytes"
     let internal memoryTotal = wholeOf machine "memory_total_bytes"

@@ -44,6 +44,8 @@ type ServerView =
         Agent: string
         /// Its newest sample.
         Latest: StoredSample voption
+        /// What was said of it last.
+        Judgement: Judgement voption
     }
 
 /// The JSON that the dashboard answers with. The keys stand in docs/dashboard-api.md.
@@ -90,6 +92,15 @@ module Responses =
                         "detail", Encode.string refusal.Detail
                 |]
         )
+
+    let private briefVerdict (judgement: Judgement voption) : JsonValue =
+        judgement
+        |> Encode.voption (fun judgement -> JudgementJson.brief judgement.Source judgement.Machine)
+
+    let private jobLines (judgement: Judgement voption) : JsonValue =
+        match judgement with
+        | ValueSome judgement -> Encode.arrayOf JudgementJson.jobLine judgement.Jobs
+        | ValueNone -> Encode.seq []
 
     /// The members of Summary.
     let private summary (stored: StoredSample) : (string * JsonValue)[] =
@@ -281,16 +292,7 @@ module Responses =
     /// How urgently a server needs attention.
     [<CompiledName "AttentionOf">]
     let attention (view: ServerView) (now: DateTimeOffset) : int =
-        let label =
-            view.Latest
-            |> ValueOption.map (fun stored -> stored.Derivation.Bottleneck.Label)
-
-        let hot =
-            match view.Latest with
-            | ValueSome stored -> Attention.isHot stored.Report
-            | ValueNone -> false
-
-        Attention.score (stateOf view now) label hot
+        Attention.score (stateOf view now) (view.Judgement |> ValueOption.map _.Machine.Label)
 
     let private serverMembers (view: ServerView) (now: DateTimeOffset) : (string * JsonValue)[] =
         let registration = view.Registration
@@ -311,7 +313,16 @@ module Responses =
             view.Interval
             |> Encode.voption (fun seconds -> Encode.float (Math.Round(seconds, 3)))
             "agent", raw view.Agent
-            "latest", view.Latest |> Encode.voption (fun stored -> Encode.object (summary stored))
+            "latest",
+            view.Latest
+            |> Encode.voption (fun stored -> Encode.object [| yield! summary stored; "verdict", briefVerdict view.Judgement |])
+            "verdict", briefVerdict view.Judgement
+            "jobs", jobLines view.Judgement
+            "gpus",
+            (match view.Latest with
+             | ValueSome stored -> stored.Report.Gpus
+             | ValueNone -> [||])
+            |> objects (fun _ gpu -> [| "gpu_index", Encode.int gpu.Index; "name", Encode.string gpu.Name |])
             "attention", Encode.int (attention view now)
         |]
 
@@ -366,6 +377,7 @@ module Responses =
                 Interval = ValueNone
                 Agent = ""
                 Latest = ValueNone
+                Judgement = ValueNone
             }
 
         let command (place: string) (text: string) =
@@ -407,6 +419,13 @@ module Responses =
                                 yield! summary stored
                                 "sample", sample stored.Report
                                 "rates", Encode.object [| "disks", disks stored |]
+                                "verdict",
+                                view.Judgement
+                                |> Encode.voption (fun judgement -> JudgementJson.full judgement.Source judgement.Machine)
+                                "jobs",
+                                match view.Judgement with
+                                | ValueSome judgement -> Encode.arrayOf (JudgementJson.job judgement.Source) judgement.Jobs
+                                | ValueNone -> Encode.seq []
                             |])
                 |]
         )
@@ -428,6 +447,11 @@ module Responses =
                 "/api/servers/"
                 "/api/metrics/latest/?server="
                 "/api/metrics/history/?server=&minutes="
+                "/api/verdicts/?server=&at="
+                "/api/jobs/?server=&minutes="
+                "/api/jobs/{job}/"
+                "/api/waste/?by=&minutes="
+                "/api/timeline/?server=&minutes="
                 "/api/events/"
                 "/api/ingest/servers/{slug}/metrics/"
                 "/healthz"
@@ -453,7 +477,7 @@ module Responses =
 
     /// The data of an event about a new sample.
     [<CompiledName "SampleEvent">]
-    let sampleEvent (slug: string) (stored: StoredSample) (layout: Layout) (point: Point) : byte[] =
+    let sampleEvent (slug: string) (stored: StoredSample) (layout: Layout) (point: Point) (judgement: Judgement voption) : byte[] =
         let head = summary stored
 
         let value (kind: SeriesKind) slot : string * JsonValue =
@@ -480,6 +504,8 @@ module Responses =
                     Encode.object
                         [|
                             yield! head
+                            "verdict", briefVerdict judgement
+                            "jobs", jobLines judgement
                             yield! all Series.machine 0 |> Array.filter (fun (key, _) -> not (known.Contains key))
                             "gpus",
                             stored.Report.Gpus

@@ -233,4 +233,52 @@ let tests =
                 Expect.equal (askers |> Array.map Path.GetFileName) [| "chart.js" |] "who asks for it"
                 Expect.stringContains (script "machine.js") "shown.then(loadLibrary)" "when"
                 Expect.isFalse ((File.ReadAllText(Path.Combine(assets, "..", "index.html"))).Contains "echarts") "not in the page itself"
+
+            testCase "each page asks for all of its modules at once, and for no other page's"
+            <| fun () ->
+                let text (name: string) =
+                    File.ReadAllText(Path.Combine(assets, name))
+
+                let main = text "main.js"
+
+                let names (list: string) =
+                    [ for found in Regex.Matches(list, "\"([\\w-]+)\"") -> found.Groups[1].Value ]
+
+                let shared (list: string) =
+                    [
+                        for found in Regex.Matches(list, "\\.\\.\\.([A-Z]+)") do
+                            yield! names (Regex.Match(main, $"const {found.Groups[1].Value} = \\[([^\\]]*)\\]").Groups[1].Value)
+                    ]
+
+                let everywhere =
+                    [
+                        for found in Regex.Matches(File.ReadAllText(Path.Combine(assets, "..", "index.html")), "/assets/([\\w-]+)\\.js") ->
+                            found.Groups[1].Value
+                    ]
+
+                let rec reached (seen: Set<string>) (name: string) : Set<string> =
+                    if seen.Contains name then
+                        seen
+                    else
+                        Regex.Matches(text $"{name}.js", "from \"\\./([\\w-]+)\\.js\"")
+                        |> Seq.map _.Groups[1].Value
+                        |> Seq.fold reached (seen.Add name)
+
+                let pages =
+                    [
+                        for found in Regex.Matches(main, "\\[/[^\\n]*/, \"([\\w-]+)\", \\[([^\\]]*)\\], \"[^\"]*\"\\]") ->
+                            found.Groups[1].Value, names found.Groups[2].Value @ shared found.Groups[2].Value
+                    ]
+
+                Expect.containsAll (List.map fst pages) [ "fleet"; "machine"; "jobs"; "job"; "waste" ] "the pages"
+
+                for page, asked in pages do
+                    let needed = reached Set.empty page
+
+                    Expect.equal
+                        (Set.difference needed (Set.ofList (page :: everywhere @ asked)))
+                        Set.empty
+                        $"{page}: not asked for at once"
+
+                    Expect.equal (Set.difference (Set.ofList asked) needed) Set.empty $"{page}: asked for in vain"
         ]

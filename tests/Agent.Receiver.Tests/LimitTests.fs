@@ -120,25 +120,20 @@ let private attentionTests =
 
         testCase "scores"
         <| fun () ->
-            let score state label hot = Attention.score state label hot
-
             let live label =
-                score ServerState.Live (ValueSome label) false
+                Attention.score ServerState.Live (ValueSome label)
 
-            Expect.equal (score ServerState.Stale ValueNone false) 90 "stale"
-            Expect.equal (live BottleneckLabel.MemoryPressure) 80 "memory"
-            Expect.equal (score ServerState.Live (ValueSome BottleneckLabel.Idle) true) 70 "hot"
-            Expect.equal (score ServerState.Live (ValueSome BottleneckLabel.MemoryPressure) true) 80 "hot, and worse"
-            Expect.equal (live BottleneckLabel.IoBound, live BottleneckLabel.CpuBound) (65, 60) "I/O, CPU"
-            Expect.equal (live BottleneckLabel.Underutilized) 50 "underutilized"
+            Expect.equal (Attention.score ServerState.Stale (ValueSome VerdictLabel.GpuFault)) 90 "stale"
+            Expect.equal (live VerdictLabel.GpuFault, live VerdictLabel.Hang) (80, 80) "a fault"
+            Expect.equal (live VerdictLabel.DiskRead, live VerdictLabel.Throttled) (60, 60) "held back"
+            Expect.equal (live VerdictLabel.HeldIdle) 40 "held idle"
+            Expect.equal (live VerdictLabel.Compute, live VerdictLabel.Starting, live VerdictLabel.Unknown) (0, 0, 0) "healthy"
+            Expect.equal (live VerdictLabel.Idle) -10 "idle"
 
             Expect.equal
-                (live BottleneckLabel.MixedIoGpu, live BottleneckLabel.MixedCpuGpu, live BottleneckLabel.Mixed)
-                (40, 35, 30)
-                "mixed"
-
-            Expect.equal (live BottleneckLabel.Idle) -10 "idle"
-            Expect.equal (score ServerState.Never ValueNone false, score ServerState.Disabled ValueNone false) (-20, -30) "never, disabled"
+                (Attention.score ServerState.Never ValueNone, Attention.score ServerState.Disabled ValueNone)
+                (-20, -30)
+                "never, disabled"
     ]
 
 let private retentionTests =

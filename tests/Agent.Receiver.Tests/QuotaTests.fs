@@ -136,7 +136,8 @@ let private full (axis: Axis) : History =
                 Label = minute % 2
                 Covers = 60.0
             },
-            inputs
+            inputs,
+            VerdictPoint.none
         )
 
     history

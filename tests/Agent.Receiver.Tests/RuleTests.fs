@@ -99,7 +99,6 @@ let tests =
 
                 // nvml.h: 0x4 software power cap, 0x40 hardware thermal.
                 Expect.equal intake.Report.Gpus[0].Figures.Integers[2] 0x44L "bits"
-                Expect.isTrue (Attention.isHot intake.Report) "hot"
                 Expect.equal intake.Warnings [| "gpus[0].throttle_reasons: \"magic\" is no known reason; left out" |] "warnings"
                 let text = Encode.toString 0 (Responses.sample intake.Report)
                 Expect.stringContains text "\"throttle_reasons\":[\"sw_power_cap\",\"hw_thermal_slowdown\"]" "names"
@@ -164,27 +163,26 @@ let tests =
             testCase "what needs attention comes first, what does nothing last"
             <| fun () ->
                 let live label =
-                    Attention.score ServerState.Live (ValueSome label) false
+                    Attention.score ServerState.Live (ValueSome label)
 
                 let order =
                     [
-                        Attention.score ServerState.Stale (ValueSome BottleneckLabel.GpuBound) false
-                        live BottleneckLabel.MemoryPressure
-                        Attention.score ServerState.Live (ValueSome BottleneckLabel.GpuBound) true
-                        live BottleneckLabel.IoBound
-                        live BottleneckLabel.CpuBound
-                        live BottleneckLabel.Underutilized
-                        live BottleneckLabel.MixedIoGpu
-                        live BottleneckLabel.MixedCpuGpu
-                        live BottleneckLabel.Mixed
-                        live BottleneckLabel.GpuBound
-                        live BottleneckLabel.Idle
-                        Attention.score ServerState.Never ValueNone false
-                        Attention.score ServerState.Disabled ValueNone false
+                        Attention.score ServerState.Stale (ValueSome VerdictLabel.Compute)
+                        live VerdictLabel.GpuFault
+                        live VerdictLabel.LoaderCpu
+                        live VerdictLabel.HeldIdle
+                        live VerdictLabel.Compute
+                        live VerdictLabel.Idle
+                        Attention.score ServerState.Never ValueNone
+                        Attention.score ServerState.Disabled ValueNone
                     ]
 
                 Expect.equal order (List.sortDescending (List.distinct order)) "the order"
-                Expect.equal (live BottleneckLabel.GpuBound, live BottleneckLabel.Balanced) (0, 0) "fine is 0"
+
+                for label in VerdictLabel.All do
+                    let isBad = not (label.IsCompute || label.IsStarting || label.IsUnknown || label.IsIdle)
+
+                    Expect.equal (live label > 0) isBad $"{label} is green or grey only where nothing is wrong"
 
             testCase "spreads are joined by how many samples they stand for"
             <| fun () ->

@@ -4,6 +4,7 @@ module Agent.Browser.Tests.Browser
 open System
 open System.Collections.Concurrent
 open System.IO
+open System.Text.Json.Nodes
 open System.Threading.Tasks
 open Agent.TestSupport
 open Agent.TestSupport.Waiting
@@ -109,6 +110,7 @@ type Visit(page: IPage, address: string) =
                 not (
                     request.Url.StartsWith(address, StringComparison.Ordinal)
                     || request.Url.StartsWith "data:"
+                    || request.Url.StartsWith("blob:" + address, StringComparison.Ordinal)
                 )
             then
                 wrong.Enqueue $"request to another origin: {request.Url}")
@@ -133,6 +135,30 @@ type Visit(page: IPage, address: string) =
 
         finish (page.RouteAsync(addresses, resume))
 
+    /// Answers these addresses (a glob) with JSON of the test's.
+    member _.Answer(addresses: string, json: IRoute -> JsonNode) : unit =
+        let fulfil (route: IRoute) : Task =
+            route.FulfillAsync(RouteFulfillOptions(Status = 200, ContentType = "application/json", Body = (json route).ToJsonString()))
+
+        finish (page.RouteAsync(addresses, fulfil))
+
+    /// Changes what the dashboard answers at these addresses (a glob).
+    member _.Change(addresses: string, change: JsonNode -> unit) : unit =
+        let fulfil (route: IRoute) : Task =
+            task {
+                let! answer = route.FetchAsync()
+                let! text = answer.TextAsync()
+                let json = JsonNode.Parse text |> nonNull
+                change json
+                do! route.FulfillAsync(RouteFulfillOptions(Response = answer, Body = json.ToJsonString()))
+            }
+
+        finish (page.RouteAsync(addresses, fulfil))
+
+    /// Keeps live samples away: what the test answers stays.
+    member this.Quiet() : unit =
+        this.HoldBack("**/api/events/**", TaskCompletionSource())
+
     /// What a selector finds.
     member _.Find(selector: string) : ILocator = page.Locator selector
 
@@ -147,6 +173,10 @@ type Visit(page: IPage, address: string) =
     /// Clicks what a selector finds.
     member _.Click(selector: string) : unit =
         finish (page.Locator(selector).First.ClickAsync())
+
+    /// Chooses an option of a select element.
+    member _.Choose(selector: string, value: string) : unit =
+        page.Locator(selector).First.SelectOptionAsync value |> wait |> ignore
 
     /// Presses keys, such as "Tab" or "Shift+ArrowLeft".
     member _.Press(keys: string) : unit = finish (page.Keyboard.PressAsync keys)

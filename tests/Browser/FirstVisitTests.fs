@@ -52,13 +52,27 @@ let tests =
                         Expect.stringContains (page.Text ".command pre") "--server-slug gpu-box-01" "its slug in the command"
                         page.SeeNo ".chart"))
 
-            testCase "an unknown machine is said to be unknown"
+            testCase "an unknown machine and an unknown path have pages that say so, with 404; the API answers with JSON"
             <| fun () ->
                 withDashboard [] (fun dashboard ->
                     visit desktop dashboard.Url (fun page ->
                         page.Allow "404"
-                        page.Go "/servers/no-such-box"
-                        page.See "text=There is no machine “no-such-box”"))
+
+                        let statusOf (path: string) =
+                            (wait (page.Page.GotoAsync(dashboard.Url + path)) |> nonNull).Status
+
+                        Expect.equal (statusOf "/servers/no-such-box") 404 "the machine"
+                        page.See "text=There is no machine “no-such-box”"
+                        Expect.equal (statusOf "/no/such/page") 404 "the path"
+                        page.See "text=There is no such page"
+                        Expect.equal (AccessibilityTests.faults page) [] "the page of an unknown path")
+
+                    use http = new HttpClient()
+                    use answer = http.GetAsync($"{dashboard.Url}/no/such/page").Result
+                    Expect.equal (int answer.StatusCode) 404 "for programs"
+                    Expect.equal (answer.Content.Headers.ContentType |> nonNull |> _.MediaType) "application/json" "as JSON"
+                    use answer = http.GetAsync($"{dashboard.Url}/api/nothing").Result
+                    Expect.equal (answer.Content.Headers.ContentType |> nonNull |> _.MediaType) "application/json" "the API")
 
             testCase "a name that looks like markup is shown as it is written"
             <| fun () ->

@@ -1,7 +1,9 @@
 module Agent.Browser.Tests.MachineTests
 
+open System.Net.Http
 open Agent.Browser.Tests.Browser
 open Agent.Browser.Tests.Dashboards
+open Demo
 open Expecto
 open Microsoft.Playwright
 
@@ -59,7 +61,30 @@ let tests =
             <| fun () ->
                 withMachine desktop "prep-12" (fun page ->
                     Expect.isEmpty (visibleCharts page |> List.filter _.StartsWith("gpu")) "none of them"
-                    Expect.stringContains (page.Text ".head-reason") "No GPU telemetry available" "the reason says so")
+                    Expect.stringContains (page.Text ".head-reason") "It has no GPU" "the reason says so")
+
+            testCase "what a training script writes down is listed, marked on every chart, filtered, and leads to its time"
+            <| fun () ->
+                withDashboard [] (fun dashboard ->
+                    let machine, token = fill dashboard lastHour [ Fleet.machine 0 ] |> List.head
+                    use http = new HttpClient()
+                    let address = $"{dashboard.Url}/api/ingest/servers/{machine.Slug}/annotations/"
+                    use note = new HttpRequestMessage(HttpMethod.Post, address)
+                    note.Headers.Add("X-Monitoring-Token", token)
+                    note.Content <- new StringContent("{\"text\":\"epoch 3\"}")
+                    use answer = http.Send note
+                    Expect.equal (int answer.StatusCode) 201 "written down"
+
+                    visit desktop dashboard.Url (fun page ->
+                        page.Go $"/servers/{machine.Slug}"
+                        page.See ".events li[data-tone=note]"
+                        Expect.stringContains (page.Text ".events") "epoch 3" "it is listed"
+                        page.Until "document.querySelectorAll('[data-chart=cpu] .marks i[data-tone=note]').length > 0"
+                        page.Click ".part .filter[data-show=annotation]"
+                        page.Until "document.querySelector('.events li[data-tone=note]') === null"
+                        page.Click ".part .filter[data-show=annotation]"
+                        page.Click ".events li[data-tone=note] .event-time"
+                        page.Until "new URLSearchParams(location.search).has('from')"))
 
             testCase "every range shows its stretch of time, and the address keeps it"
             <| fun () ->

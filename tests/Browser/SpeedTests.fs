@@ -47,6 +47,24 @@ let private load (page: Visit) =
         Processor = max 0.0 (after - before)
     }
 
+/// A slow line: 400 kbit/s both ways, and 100 ms to every answer.
+let private slowLink (page: Visit) =
+    let session = wait (page.Page.Context.NewCDPSessionAsync page.Page)
+    let line = Dictionary<string, obj>()
+    line["offline"] <- false
+    line["latency"] <- 100.0
+    line["downloadThroughput"] <- 50_000.0
+    line["uploadThroughput"] <- 50_000.0
+    session.SendAsync "Network.enable" |> wait |> ignore
+    session.SendAsync("Network.emulateNetworkConditions", line) |> wait |> ignore
+    session
+
+/// Milliseconds from the navigation's start until a condition holds.
+let private until (page: Visit) (path: string) (condition: string) : float =
+    page.Go path
+    page.Until condition
+    page.Value<float> "performance.now()"
+
 /// True where nothing else is at work: then the clock on the wall measures the page.
 let private isQuiet () =
     let load = float ((File.ReadAllText "/proc/loadavg").Split(' ')[0])
@@ -78,4 +96,41 @@ let tests =
 
                         if isQuiet () then
                             Expect.isLessThanOrEqual wall 1000.0 "milliseconds"))
+
+            testCase
+                "on a line of 400 kbit/s a fleet of 20 is there within 5 seconds, a machine some time later, and meanwhile it says that it loads"
+            <| fun () ->
+                withDashboard [] (fun dashboard ->
+                    fill dashboard fortnight [ Fleet.machine 0 ] |> ignore
+
+                    fill dashboard lastHour [ for number in 1..19 -> Fleet.machine number ]
+                    |> ignore
+
+                    let first path condition =
+                        let taken = ref 0.0
+
+                        visit desktop dashboard.Url (fun page ->
+                            let session = slowLink page
+                            // Nothing is in the cache: it is the first visit.
+                            taken.Value <- until page path condition
+                            let isGood = page.Value<bool> "document.querySelector('#notices .notice') === null"
+                            finish (session.DetachAsync())
+                            Expect.isTrue isGood "no notice of an error")
+
+                        taken.Value
+
+                    let fleet = first "/" "document.querySelectorAll('.card.machine:not(.skeleton)').length >= 20"
+                    let machine = first "/servers/h100-01" "performance.getEntriesByName('chart').length >= 3"
+                    printfn $"400 kbit/s: the fleet after %.1f{fleet / 1000.0} s, a machine's charts after %.1f{machine / 1000.0} s"
+
+                    if isQuiet () then
+                        Expect.isLessThanOrEqual fleet 5000.0 "milliseconds to the fleet"
+                        // Twelve are wanted of what is published, whose library is compressed best; this is what a build leaves.
+                        Expect.isLessThanOrEqual machine 16000.0 "milliseconds to the charts"
+
+                    visit desktop dashboard.Url (fun page ->
+                        let session = slowLink page
+                        let said = until page "/servers/h100-01" "document.querySelector('[role=status]') !== null"
+                        Expect.isLessThan said 5000.0 "it says that it loads long before it is there"
+                        finish (session.DetachAsync())))
         ]

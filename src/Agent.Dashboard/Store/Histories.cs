@@ -40,7 +40,16 @@ internal sealed class Histories : IDisposable
     /// <exception cref="WorkLimitException">It takes too long.</exception>
     /// <exception cref="OperationCanceledException">Nobody waits any more.</exception>
     /// <exception cref="SqliteException">The database cannot be read.</exception>
-    public Task<T>? Make<T>(int server, long from, long until, long now, Func<History, WorkLimit, T> use, CancellationToken stop)
+    public Task<T>? Make<T>(int server, long from, long until, long now, Func<History, WorkLimit, T> use, CancellationToken stop) =>
+        Ask((reader, limit) => use(reader.Read(server, from, until, now, limit), limit), stop);
+
+    /// <summary>
+    /// What <paramref name="use"/> makes of what a reader gives, on one of the threads; null where too many wait already.
+    /// </summary>
+    /// <exception cref="WorkLimitException">It takes too long.</exception>
+    /// <exception cref="OperationCanceledException">Nobody waits any more.</exception>
+    /// <exception cref="SqliteException">The database cannot be read.</exception>
+    public Task<T>? Ask<T>(Func<Reader, WorkLimit, T> use, CancellationToken stop)
     {
         var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -50,9 +59,9 @@ internal sealed class Histories : IDisposable
             {
                 var limit = new WorkLimit(clock, MostWork, stop);
                 limit.Check();
-                var history = reader().Read(server, from, until, now, limit);
+                var made = use(reader(), limit);
                 storage.Read();
-                done.TrySetResult(use(history, limit));
+                done.TrySetResult(made);
             }
             catch (OperationCanceledException)
             {

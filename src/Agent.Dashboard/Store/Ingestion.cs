@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using Agent.Core;
 using Agent.Receiver;
+using Microsoft.FSharp.Core;
 
 namespace Agent.Dashboard.Store;
 
@@ -34,7 +35,13 @@ internal enum IngestResult
 
 /// <summary>A sample on its way to the disk.</summary>
 internal sealed class IngestJob(
-    LiveServer server, byte[] tokenHash, Report report, DateTimeOffset receivedAt, byte[] agentAsSent, string agent)
+    LiveServer server,
+    byte[] tokenHash,
+    Report report,
+    Judgement? judgement,
+    DateTimeOffset receivedAt,
+    byte[] agentAsSent,
+    string agent)
 {
     private readonly TaskCompletionSource<IngestResult> done = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -50,6 +57,9 @@ internal sealed class IngestJob(
     /// <summary>The same as rates are derived from it; made before it comes to the writer's thread, which is the bottleneck.</summary>
     public Measured Measured { get; } = DerivationModule.Measure(report);
 
+    /// <summary>What its sender says of its machine and of its jobs; null where it says nothing.</summary>
+    public Judgement? Judgement { get; } = judgement;
+
     /// <summary>By the receiver's clock.</summary>
     public DateTimeOffset ReceivedAt { get; } = receivedAt;
 
@@ -58,6 +68,9 @@ internal sealed class IngestJob(
 
     /// <summary>The same as it is kept.</summary>
     public string Agent { get; } = agent;
+
+    /// <summary>What that tells of starts; none if it is no news.</summary>
+    public FSharpValueOption<AgentFacts> Facts { get; } = Happenings.FactsOf(agent);
 
     /// <summary>What its server may still send; null for no limit.</summary>
     public Quota? Quota { get; init; }
@@ -83,7 +96,7 @@ internal sealed class IngestJob(
 }
 
 /// <summary>Puts samples in their places among those of their server. On the writer's thread, within its transaction.</summary>
-internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minutes)
+internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minutes, JobRows jobs, JudgementRows judgements, EventRows events)
 {
     /// <summary>Stores a sample, or finds that it is stored already.</summary>
     public void Store(IngestJob job)
@@ -115,7 +128,22 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
             Maybe.Of(previous?.Stored.Derivation.Measured), job.Measured);
         var delay = (long)Math.Round((job.ReceivedAt - job.Report.CollectedAt).TotalMilliseconds);
         var label = DerivationModule.LabelCode(derivation);
-        rows.Insert(job.Key, layout.Id, delay, label, job.Report);
+
+        // The jobs that are new are named by the labels that come with them.
+        if (job.AgentAsSent.Length > 0)
+        {
+            server.TakeAgent(job.AgentAsSent, job.Agent);
+        }
+
+        var isNewest = server.Recent.Count == 0 || job.Key > server.Recent[^1].Key;
+        var said = Said(job, isNewest);
+
+        if (isNewest)
+        {
+            Observe(job);
+        }
+
+        rows.Insert(job.Key, layout.Id, delay, label, job.Report, said);
         // As the row says it, to the millisecond, and not otherwise until the next start.
         var receivedAt = job.Report.CollectedAt.AddMilliseconds(delay);
         var stored = new StoredSample(job.Key, receivedAt, job.Report, derivation);
@@ -131,6 +159,7 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
             job.Key,
             layout.Layout,
             PointModule.Of(layout.Layout, job.Report, derivation.Rates, label),
+            said,
             (previous?.Key, next?.Key));
 
         if (next is not null)
@@ -138,13 +167,46 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
             Reconsider(server, held, next);
         }
 
-        if (job.AgentAsSent.Length > 0)
-        {
-            server.TakeAgent(job.AgentAsSent, job.Agent);
-        }
-
         job.Held = held;
         job.Result = IngestResult.Stored;
+    }
+
+    /// <summary>What is said with a sample: by its sender, or by the dashboard where that says nothing and the sample is the newest.</summary>
+    private VerdictPoint Said(IngestJob job, bool isNewest)
+    {
+        var server = job.Server;
+
+        if (job.Judgement is not null && isNewest)
+        {
+            server.StopJudging();
+        }
+
+        if ((job.Judgement ?? (isNewest ? server.Judge(job.Measured) : null)) is not { } judgement)
+        {
+            return VerdictPointModule.none;
+        }
+
+        var points = jobs.Take(server, judgement, RowKey.TimeOf(job.Key), isNewest, () => job.Quota?.TakesJob() != false);
+
+        if (isNewest)
+        {
+            server.Judgement = judgement;
+            judgements.Keep(server, job.Key, judgement);
+        }
+
+        return new VerdictPoint(JobSchema.CodeOf(judgement.Machine.Label), points);
+    }
+
+    /// <summary>Notes what has happened since the sample before. A machine to which too much happens is believed the first part of it.</summary>
+    private void Observe(IngestJob job)
+    {
+        foreach (var happening in job.Server.Observe(job.Report, job.Facts))
+        {
+            if (job.Quota?.TakesEvent() != false)
+            {
+                events.Add(job.Server.Id, happening);
+            }
+        }
     }
 
     /// <summary>A row with what is derived from it and the row before.</summary>

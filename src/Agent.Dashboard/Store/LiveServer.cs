@@ -31,6 +31,13 @@ internal sealed class LiveServer
 
     /// <summary>The same with the samples of a transaction that is under way.</summary>
     private FSharpValueOption<DateTimeOffset> nextSeen;
+    private VerdictState judging = VerdictState.Empty;
+    private bool isJudging;
+    private Watched watched = Happenings.nothing;
+    private bool isWatching;
+
+    /// <summary>What the agent said of itself when the samples were read that are held.</summary>
+    private string agentBefore;
     private volatile ServerView view;
     private volatile Registration registration;
     private volatile string agent;
@@ -39,7 +46,7 @@ internal sealed class LiveServer
     public LiveServer(Registration registration, string agent)
     {
         this.registration = registration;
-        this.agent = agent;
+        this.agent = agentBefore = agent;
         view = Current();
     }
 
@@ -92,10 +99,23 @@ internal sealed class LiveServer
     /// <summary>When the newest sample was collected, in microseconds; 0 when there is none.</summary>
     public long NewestAt => recent.Count > 0 ? RowKey.TimeOf(recent[^1].Key) : 0;
 
+    /// <summary>Its jobs that are not over, by what the agent calls them.</summary>
+    public Dictionary<string, HeldJob> Jobs { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>What was said of it with its newest sample; null before anything was.</summary>
+    public Judgement? Judgement { get; set; }
+
+    /// <summary>What was kept of that last, and when, in microseconds.</summary>
+    public Judgement? Kept { get; set; }
+
+    /// <summary>When that was, in microseconds.</summary>
+    public long KeptAt { get; set; }
+
     /// <summary>Takes what the agent says of itself.</summary>
     public void TakeAgent(byte[] asSent, string kept)
     {
         AgentAsSent = asSent;
+        agentBefore = agent;
         agent = kept;
         AgentIsNews = true;
     }
@@ -137,9 +157,67 @@ internal sealed class LiveServer
         }
     }
 
+    /// <summary>
+    /// What the dashboard says of it after one more sample, the newest, whose sender says nothing; null where that cannot be said yet.
+    /// </summary>
+    public Judgement? Judge(Measured current)
+    {
+        Measured? before = null;
+
+        // After a start, and after an agent that spoke for itself: what is held is looked at first.
+        if (!isJudging)
+        {
+            isJudging = true;
+
+            foreach (var held in recent)
+            {
+                (judging, _) = Judging.Step(judging, Maybe.Of(before), held.Stored.Derivation.Measured);
+                before = held.Stored.Derivation.Measured;
+            }
+        }
+        else if (recent.Count > 0)
+        {
+            before = recent[^1].Stored.Derivation.Measured;
+        }
+
+        (judging, var said) = Judging.Step(judging, Maybe.Of(before), current);
+        return said.IsValueSome ? said.Value : null;
+    }
+
+    /// <summary>What has happened since the samples that are held, now that there is a newer one.</summary>
+    public Happening[] Observe(Report report, FSharpValueOption<AgentFacts> facts)
+    {
+        if (!isWatching)
+        {
+            isWatching = true;
+            var known = Happenings.FactsOf(agentBefore);
+
+            foreach (var held in recent)
+            {
+                (watched, _) = Happenings.Step(watched, held.Stored.Report, known);
+            }
+        }
+
+        (watched, var happened) = Happenings.Step(watched, report, facts);
+        return happened;
+    }
+
+    /// <summary>Its agent says itself what is to be said.</summary>
+    public void StopJudging()
+    {
+        isJudging = false;
+        judging = VerdictState.Empty;
+    }
+
     /// <summary>Forgets the samples, to read them again.</summary>
     public void Forget()
     {
+        StopJudging();
+        watched = Happenings.nothing;
+        isWatching = false;
+        Jobs.Clear();
+        Judgement = Kept = null;
+        KeptAt = 0;
         recent.Clear();
         nextSeen = lastSeen;
         Layout = (LayoutModule.empty, -1);
@@ -211,7 +289,8 @@ internal sealed class LiveServer
                 lastSeen,
                 FSharpValueOption<double>.ValueNone,
                 agent,
-                FSharpValueOption<StoredSample>.ValueNone);
+                FSharpValueOption<StoredSample>.ValueNone,
+                Maybe.Of(Judgement));
         }
 
         var newest = recent[^1].Stored;
@@ -220,6 +299,7 @@ internal sealed class LiveServer
             lastSeen,
             newest.Derivation.Rates.Derived.Interval,
             agent,
-            FSharpValueOption<StoredSample>.NewValueSome(newest));
+            FSharpValueOption<StoredSample>.NewValueSome(newest),
+            Maybe.Of(Judgement));
     }
 }

@@ -12,25 +12,29 @@ internal sealed class Minutes : IDisposable
 {
     private readonly SampleRows rows;
     private readonly Layouts layouts;
+    private readonly JobRows jobs;
     private readonly Statement mark;
     private readonly Statement unmark;
     private readonly Statement marked;
     private readonly Statement read;
+    private readonly Statement jobsOf;
     private readonly Statement write;
     private readonly Statement deleteSamples;
     private readonly Statement late;
 
     /// <summary>Prepares its statements.</summary>
-    public Minutes(SqliteConnection connection, SampleRows rows, Layouts layouts)
+    public Minutes(SqliteConnection connection, SampleRows rows, Layouts layouts, JobRows jobs)
     {
         this.rows = rows;
         this.layouts = layouts;
+        this.jobs = jobs;
         mark = new Statement(connection, "INSERT OR IGNORE INTO dirty_minute (key) VALUES (?1)");
         unmark = new Statement(connection, "DELETE FROM dirty_minute WHERE key = ?1");
         marked = new Statement(connection, "SELECT key FROM dirty_minute WHERE key >= ?1 AND key < ?2");
-        read = new Statement(connection, "SELECT layout, figures FROM minute WHERE key = ?1");
+        read = new Statement(connection, "SELECT layout, figures, verdicts, jobs FROM minute WHERE key = ?1");
+        jobsOf = new Statement(connection, "SELECT jobs FROM minute WHERE key = ?1");
         write = new Statement(
-            connection, "INSERT OR REPLACE INTO minute (key, layout, samples, figures) VALUES (?1, ?2, ?3, ?4)");
+            connection, "INSERT OR REPLACE INTO minute (key, layout, samples, figures, verdicts, jobs) VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
         late = new Statement(
             connection, $"SELECT 1 FROM sample WHERE key >= ?1 AND key < ?2 AND {SampleRows.ArrivalMilliseconds} > ?3 LIMIT 1");
         deleteSamples = new Statement(connection, "DELETE FROM sample WHERE key >= ?1 AND key < ?2");
@@ -59,7 +63,8 @@ internal sealed class Minutes : IDisposable
     }
 
     /// <summary>Takes a sample that was stored just now, with the keys of its neighbours in time.</summary>
-    public void Take(LiveServer server, long key, Layout layout, Point point, (long? Previous, long? Next) neighbours)
+    public void Take(
+        LiveServer server, long key, Layout layout, Point point, VerdictPoint said, (long? Previous, long? Next) neighbours)
     {
         var minute = MinuteOf(key);
         Touch(server, minute);
@@ -78,7 +83,7 @@ internal sealed class Minutes : IDisposable
 
             if (neighbours.Previous is { } last && server.OpenMinutes.Close(MinuteOf(last)) is { } complete)
             {
-                Write(server, MinuteOf(last), complete.Builder.Rollup);
+                Write(server, MinuteOf(last), new Minute(complete.Builder.Rollup, complete.Said.Minute));
             }
 
             open = server.OpenMinutes.Open(minute, layout);
@@ -91,6 +96,7 @@ internal sealed class Minutes : IDisposable
 
         open.LastKey = key;
         open.Builder.Add(point);
+        open.Said.Add(said, point.Covers);
     }
 
     /// <summary>Notes that what is derived from a stored sample has changed.</summary>
@@ -144,6 +150,7 @@ internal sealed class Minutes : IDisposable
         unmark.Dispose();
         marked.Dispose();
         read.Dispose();
+        jobsOf.Dispose();
         write.Dispose();
         late.Dispose();
         deleteSamples.Dispose();
@@ -159,46 +166,76 @@ internal sealed class Minutes : IDisposable
         }
     }
 
-    private Rollup Rollup(LiveServer server, long minute)
+    private Minute Rollup(LiveServer server, long minute)
     {
         var start = minute * RowKey.MicrosecondsPerMinute;
 
         if (server.OpenMinutes.Close(minute) is { } open && start >= server.PrunedUntil)
         {
-            return open.Builder.Rollup;
+            return new Minute(open.Builder.Rollup, open.Said.Minute);
         }
 
         var first = RowKey.Sample(server.Id, start);
         var past = RowKey.Sample(server.Id, start + RowKey.MicrosecondsPerMinute);
-        var rollup = RollupModule.OfPoints([.. rows.Derived(first, past).Select(static row => (row.Row.Layout, row.Point))]);
+        var said = new VerdictMinuteBuilder();
+        var points = new List<(Layout, Point)>();
+
+        foreach (var row in rows.Derived(first, past))
+        {
+            var point = row.Point;
+            points.Add((row.Row.Layout, point));
+            said.Add(row.Row.Said, point.Covers);
+        }
+
+        var rolled = new Minute(RollupModule.OfPoints([.. points]), said.Minute);
 
         if (start < server.PrunedUntil)
         {
             // The samples of long ago are gone, but for those that came late: these are added to what is known of them.
-            rollup = Known(RowKey.Minute(server.Id, minute)) is { } known ? RollupModule.Join(known, rollup) : rollup;
+            rolled = Known(RowKey.Minute(server.Id, minute)) is { } known
+                ? new Minute(RollupModule.Join(known.Rollup, rolled.Rollup), VerdictMinuteModule.Join(known.Said, rolled.Said))
+                : rolled;
             deleteSamples.Bind(1, first).Bind(2, past).Run();
         }
 
-        return rollup;
+        return rolled;
     }
 
-    private void Write(LiveServer server, long minute, Rollup rollup)
+    private void Write(LiveServer server, long minute, Minute rolled)
     {
         var key = RowKey.Minute(server.Id, minute);
+        var rollup = rolled.Rollup;
 
         if (rollup.Samples > 0)
         {
+            var before = JobsOf(key);
             write
                 .Bind(1, key)
                 .Bind(2, layouts.Identify(rollup.Layout))
                 .Bind(3, rollup.Samples)
                 .Bind(4, RollupModule.Pack(rollup))
+                .Bind(5, VerdictMinuteModule.PackLabels(rolled.Said))
+                .Bind(6, VerdictMinuteModule.PackJobs(rolled.Said))
                 .Run();
+
+            if (before.Length > 0 || rolled.Said.Jobs.Length > 0)
+            {
+                jobs.Use(minute, JobUseModule.Change(before, rolled.Said.Jobs));
+            }
         }
 
         unmark.Bind(1, key).Run();
         server.Dirty.Remove(minute);
         server.Counted.Remove(minute);
+    }
+
+    /// <summary>The jobs of a minute as it was written before; none if it was not.</summary>
+    private JobMinute[] JobsOf(long key)
+    {
+        jobsOf.Bind(1, key);
+        var before = jobsOf.Step() ? VerdictMinuteModule.UnpackJobs(jobsOf.Bytes(0)) : [];
+        jobsOf.Reset();
+        return before;
     }
 
     private bool HasLate(LiveServer server, long minute, long now)
@@ -213,11 +250,18 @@ internal sealed class Minutes : IDisposable
         return found;
     }
 
-    private Rollup? Known(long key)
+    private Minute? Known(long key)
     {
         read.Bind(1, key);
-        var known = read.Step() ? RollupModule.Unpack(layouts.Find((int)read.Integer(0)), read.Bytes(1)) : null;
+        var known = read.Step()
+            ? new Minute(
+                RollupModule.Unpack(layouts.Find((int)read.Integer(0)), read.Bytes(1)),
+                VerdictMinuteModule.Unpack(read.Bytes(2), read.Bytes(3)))
+            : null;
         read.Reset();
         return known;
     }
+
+    /// <summary>A minute: what was measured, and what was said.</summary>
+    private sealed record Minute(Rollup Rollup, VerdictMinute Said);
 }

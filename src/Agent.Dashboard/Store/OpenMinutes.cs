@@ -5,6 +5,9 @@ namespace Agent.Dashboard.Store;
 /// <summary>A minute of which every sample was seen as it came, in the order of time: rolling it up needs no reading.</summary>
 internal sealed record OpenMinute(RollupBuilder Builder)
 {
+    /// <summary>What was said in it.</summary>
+    public VerdictMinuteBuilder Said { get; } = new();
+
     /// <summary>The key of its newest sample.</summary>
     public long LastKey { get; set; }
 }

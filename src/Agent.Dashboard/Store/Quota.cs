@@ -16,6 +16,8 @@ internal sealed class Quota(ServerLimits limits, AgentClock clock)
     private Allowance allowance = AllowanceModule.Full(limits, clock.Elapsed);
     private int atOnce;
     private Bucket layouts = BucketModule.Full(limits.Layouts, clock.Elapsed);
+    private Bucket jobs = BucketModule.Full(limits.Jobs, clock.Elapsed);
+    private Bucket events = BucketModule.Full(limits.Events, clock.Elapsed);
 
     /// <summary>Asks for one sample more: zero, and it is counted until <see cref="Leave"/>; or how long to wait with it.</summary>
     public TimeSpan Admit()
@@ -62,18 +64,26 @@ internal sealed class Quota(ServerLimits limits, AgentClock clock)
     }
 
     /// <summary>Whether a combination of devices may be added to the database; it is counted if so.</summary>
-    public bool TakesLayout()
+    public bool TakesLayout() => Takes(limits.Layouts, ref layouts);
+
+    /// <summary>Whether a job may be added to the database; it is counted if so.</summary>
+    public bool TakesJob() => Takes(limits.Jobs, ref jobs);
+
+    /// <summary>Whether something that happened may be added to the database; it is counted if so.</summary>
+    public bool TakesEvent() => Takes(limits.Events, ref events);
+
+    private bool Takes(BucketSize size, ref Bucket bucket)
     {
         lock (gate)
         {
-            layouts = BucketModule.Refilled(limits.Layouts, clock.Elapsed, layouts);
+            bucket = BucketModule.Refilled(size, clock.Elapsed, bucket);
 
-            if (BucketModule.WaitFor(limits.Layouts, layouts) > TimeSpan.Zero)
+            if (BucketModule.WaitFor(size, bucket) > TimeSpan.Zero)
             {
                 return false;
             }
 
-            layouts = BucketModule.Less(1, layouts);
+            bucket = BucketModule.Less(1, bucket);
             return true;
         }
     }

@@ -19,6 +19,7 @@ internal sealed class Reader : IDisposable
     private readonly Statement sampleLayouts;
     private readonly Statement dirty;
     private readonly Statement prunedUntil;
+    private readonly JudgementRows judgements;
     private readonly int rawHours;
 
     /// <summary>Opens the database, which a writer has opened before.</summary>
@@ -30,12 +31,24 @@ internal sealed class Reader : IDisposable
         layouts = new Layouts(connection);
         rows = new SampleRows(connection, layouts);
         minutes = new Statement(
-            connection, "SELECT key, layout, figures FROM minute WHERE key >= ?1 AND key <= ?2 ORDER BY key");
+            connection, "SELECT key, layout, figures, verdicts FROM minute WHERE key >= ?1 AND key <= ?2 ORDER BY key");
         minuteLayouts = new Statement(connection, "SELECT layout FROM minute WHERE key >= ?1 AND key < ?2");
         sampleLayouts = new Statement(connection, "SELECT layout FROM sample WHERE key >= ?1 AND key < ?2");
         dirty = new Statement(connection, "SELECT key FROM dirty_minute WHERE key >= ?1 AND key <= ?2 ORDER BY key");
         prunedUntil = new Statement(connection, "SELECT pruned_until FROM server WHERE id = ?1");
+        judgements = new JudgementRows(connection);
+        Jobs = new JobReader(connection);
+        Events = new EventRows(connection);
     }
+
+    /// <summary>What happened.</summary>
+    public EventRows Events { get; }
+
+    /// <summary>What there is of jobs.</summary>
+    public JobReader Jobs { get; }
+
+    /// <summary>What was said of a server last at an instant, in microseconds: when, and the text; null for nothing.</summary>
+    public (long At, string Content)? SaidAt(int server, long at) => judgements.At(server, at);
 
     /// <summary>What there is of a server between two instants, in microseconds; <paramref name="now"/> by the receiver's clock.</summary>
     /// <exception cref="SqliteException">It cannot be read.</exception>
@@ -67,6 +80,7 @@ internal sealed class Reader : IDisposable
                 AddSamples(history, span, limit);
             }
 
+            history.Reasons = judgements.Reasons(server, history.Verdicts);
             return history;
         }
         finally
@@ -90,6 +104,9 @@ internal sealed class Reader : IDisposable
         sampleLayouts.Dispose();
         dirty.Dispose();
         prunedUntil.Dispose();
+        judgements.Dispose();
+        Jobs.Dispose();
+        Events.Dispose();
         rows.Dispose();
         layouts.Dispose();
         connection.Dispose();
@@ -195,7 +212,7 @@ internal sealed class Reader : IDisposable
         foreach (var row in rows.Derived(span.First, span.Past))
         {
             limit?.Check();
-            history.Add(row.Row.Layout, row.Point, row.Inputs);
+            history.Add(row.Row.Layout, row.Point, row.Inputs, row.Row.Said);
         }
     }
 
@@ -214,7 +231,7 @@ internal sealed class Reader : IDisposable
                 if (key < pruned || !waiting.Contains(key))
                 {
                     limit?.Check();
-                    history.Add(RowKey.MinuteOf(key), layouts.Find((int)minutes.Integer(1)), minutes.Bytes(2));
+                    history.Add(RowKey.MinuteOf(key), layouts.Find((int)minutes.Integer(1)), minutes.Bytes(2), minutes.Bytes(3));
                 }
             }
         }

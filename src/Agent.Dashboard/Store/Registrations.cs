@@ -92,12 +92,16 @@ internal static class Registrations
             ("sample", RowKey.Sample(id, 0), RowKey.Sample(id + 1, 0)),
             ("minute", RowKey.Minute(id, 0), RowKey.Minute(id + 1, 0)),
             ("dirty_minute", RowKey.Minute(id, 0), RowKey.Minute(id + 1, 0)),
+            ("judgement", RowKey.Sample(id, 0), RowKey.Sample(id + 1, 0)),
         })
         {
             using var rows = new Statement(connection, $"DELETE FROM {table} WHERE key >= ?1 AND key < ?2");
             rows.Bind(1, first).Bind(2, past).Run();
         }
 
+        JobRows.Remove(connection, id);
+        using var events = new Statement(connection, "DELETE FROM event WHERE server = ?1");
+        events.Bind(1, id).Run();
         using var server = new Statement(connection, "DELETE FROM server WHERE id = ?1");
         server.Bind(1, id).Run();
     }

@@ -11,7 +11,8 @@ namespace Agent.Dashboard.Store;
 /// <param name="Label">The code of its label.</param>
 /// <param name="Layout">Its devices.</param>
 /// <param name="Report">What it says.</param>
-internal sealed record SampleRow(long Key, long DelayMilliseconds, int Label, Layout Layout, Report Report)
+/// <param name="Said">What was said of its machine and of its jobs.</param>
+internal sealed record SampleRow(long Key, long DelayMilliseconds, int Label, Layout Layout, Report Report, VerdictPoint Said)
 {
     /// <summary>When it arrived.</summary>
     public DateTimeOffset ReceivedAt => Report.CollectedAt.AddMilliseconds(DelayMilliseconds);
@@ -36,11 +37,11 @@ internal sealed class SampleRows : IDisposable
     /// <summary>When a row arrived, in SQL: milliseconds from 2000-01-01.</summary>
     public const string ArrivalMilliseconds = "((key & 2251799813685247) / 1000 + delay_ms)";
 
-    private const int FirstCell = 4;
+    private const int FirstCell = 5;
     private const int MostLast = 17;
 
     private static readonly string Columns =
-        $"key, layout, delay_ms, bottleneck, {string.Join(", ", Packing.decimalColumns.Concat(Packing.wholeColumns))}, disks, gpus, fans";
+        $"key, layout, delay_ms, bottleneck, verdict, {string.Join(", ", Packing.decimalColumns.Concat(Packing.wholeColumns))}, disks, gpus, fans, jobs";
 
     private readonly Statement insert;
     private readonly Statement relabel;
@@ -56,7 +57,7 @@ internal sealed class SampleRows : IDisposable
     public SampleRows(SqliteConnection connection, Layouts layouts)
     {
         this.layouts = layouts;
-        var places = string.Join(", ", Enumerable.Range(1, FirstCell + Packing.width + 3).Select(static place => $"?{place}"));
+        var places = string.Join(", ", Enumerable.Range(1, FirstCell + Packing.width + 4).Select(static place => $"?{place}"));
         insert = new Statement(connection, $"INSERT INTO sample ({Columns}) VALUES ({places})");
         relabel = new Statement(connection, "UPDATE sample SET bottleneck = ?2 WHERE key = ?1");
         range = new Statement(connection, $"SELECT {Columns} FROM sample WHERE key >= ?1 AND key < ?2 ORDER BY key");
@@ -69,10 +70,11 @@ internal sealed class SampleRows : IDisposable
     }
 
     /// <summary>Adds a row.</summary>
-    public void Insert(long key, int layout, long delayMilliseconds, int label, Report report)
+    public void Insert(long key, int layout, long delayMilliseconds, int label, Report report, VerdictPoint said)
     {
         Packing.Fill(report, cells);
         insert.Bind(1, key).Bind(2, layout).Bind(3, delayMilliseconds).Bind(4, label);
+        _ = said.Label < 0 ? insert.BindNull(FirstCell) : insert.Bind(FirstCell, said.Label);
 
         for (var index = 0; index < cells.Length; index++)
         {
@@ -91,6 +93,7 @@ internal sealed class SampleRows : IDisposable
             .Bind(blobs + 1, Packing.Disks(report))
             .Bind(blobs + 2, Packing.Gpus(report))
             .Bind(blobs + 3, Packing.Fans(report))
+            .Bind(blobs + 4, JobPointModule.Pack(said.Jobs))
             .Run();
     }
 
@@ -212,6 +215,7 @@ internal sealed class SampleRows : IDisposable
             row.Bytes(blobs),
             row.Bytes(blobs + 1),
             row.Bytes(blobs + 2));
-        return new SampleRow(key, row.Integer(2), (int)row.Integer(3), stored.Layout, report);
+        var said = VerdictPointModule.Of(row.IsNull(FirstCell - 1) ? -1 : (int)row.Integer(FirstCell - 1), row.Bytes(blobs + 3));
+        return new SampleRow(key, row.Integer(2), (int)row.Integer(3), stored.Layout, report, said);
     }
 }

@@ -18,6 +18,9 @@ internal sealed class Upkeep : IDisposable
     private static readonly TimeSpan AgentPeriod = TimeSpan.FromMinutes(1);
 
     private readonly Minutes minutes;
+    private readonly JobRows jobs;
+    private readonly JudgementRows judgements;
+    private readonly EventRows events;
     private readonly Keeping keeping;
     private readonly AgentClock clock;
     private readonly Layouts layouts;
@@ -34,9 +37,20 @@ internal sealed class Upkeep : IDisposable
     private TimeSpan nextAgents;
 
     /// <summary>Prepares its statements.</summary>
-    public Upkeep(SqliteConnection connection, Minutes minutes, Layouts layouts, Keeping keeping, AgentClock clock)
+    public Upkeep(
+        SqliteConnection connection,
+        Minutes minutes,
+        Layouts layouts,
+        JobRows jobs,
+        JudgementRows judgements,
+        EventRows events,
+        Keeping keeping,
+        AgentClock clock)
     {
         this.minutes = minutes;
+        this.jobs = jobs;
+        this.judgements = judgements;
+        this.events = events;
         this.keeping = keeping;
         this.clock = clock;
         this.layouts = layouts;
@@ -83,6 +97,8 @@ internal sealed class Upkeep : IDisposable
         }
 
         var horizon = Retention.Horizon(now, servers.Select(static server => server.NewestAt).DefaultIfEmpty().Max());
+
+        events.Prune(Retention.FirstMinute(horizon, keeping.Days) * RowKey.MicrosecondsPerMinute);
 
         foreach (var server in servers)
         {
@@ -147,10 +163,10 @@ internal sealed class Upkeep : IDisposable
     /// <summary>One step: some of the oldest samples and minutes of a server. True when there is more to do.</summary>
     private bool Prune(LiveServer server, long now, long horizon)
     {
-        deleteMinutes
-            .Bind(1, RowKey.Minute(server.Id, 0))
-            .Bind(2, RowKey.Minute(server.Id, Retention.FirstMinute(horizon, keeping.Days)))
-            .Run();
+        var firstMinute = Retention.FirstMinute(horizon, keeping.Days);
+        deleteMinutes.Bind(1, RowKey.Minute(server.Id, 0)).Bind(2, RowKey.Minute(server.Id, firstMinute)).Run();
+        judgements.Prune(server.Id, firstMinute * RowKey.MicrosecondsPerMinute);
+        jobs.Prune(server.Id, firstMinute);
 
         var cutoff = Math.Min(Retention.FirstSample(horizon, keeping.RawHours), server.NewestMinute * RowKey.MicrosecondsPerMinute);
         // What lies before came when it was too old already; rolling up its minutes deletes it.

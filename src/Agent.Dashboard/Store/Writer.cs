@@ -45,6 +45,9 @@ internal sealed class Writer : IDisposable
     private readonly AgentClock clock;
     private readonly Layouts layouts;
     private readonly SampleRows rows;
+    private readonly JobRows jobs;
+    private readonly JudgementRows judgements;
+    private readonly EventRows events;
     private readonly Minutes minutes;
     private readonly Ingestion ingestion;
     private readonly Upkeep upkeep;
@@ -83,9 +86,12 @@ internal sealed class Writer : IDisposable
         Database.Execute(connection, "PRAGMA busy_timeout = 3000");
         layouts = new Layouts(connection);
         rows = new SampleRows(connection, layouts);
-        minutes = new Minutes(connection, rows, layouts);
-        ingestion = new Ingestion(rows, layouts, minutes);
-        upkeep = new Upkeep(connection, minutes, layouts, keeping, clock);
+        jobs = new JobRows(connection);
+        judgements = new JudgementRows(connection);
+        events = new EventRows(connection);
+        minutes = new Minutes(connection, rows, layouts, jobs);
+        ingestion = new Ingestion(rows, layouts, minutes, jobs, judgements, events);
+        upkeep = new Upkeep(connection, minutes, layouts, jobs, judgements, events, keeping, clock);
         begin = new Statement(connection, "BEGIN IMMEDIATE");
         commit = new Statement(connection, "COMMIT");
         dataVersion = new Statement(connection, "PRAGMA data_version");
@@ -102,7 +108,7 @@ internal sealed class Writer : IDisposable
     public WriterFigures Figures { get; } = new();
 
     /// <summary>Called for each sample once it is on disk, on the writer's thread.</summary>
-    public Action<LiveServer, HeldSample>? OnStored { get; set; }
+    public Action<LiveServer, HeldSample, Judgement?>? OnStored { get; set; }
 
     /// <summary>Called when the registrations have changed, on the writer's thread.</summary>
     public Action? OnRegistrations { get; set; }
@@ -143,6 +149,9 @@ internal sealed class Writer : IDisposable
     /// <summary>Remembers something; done when it is on disk.</summary>
     public Task<bool> Remember(string setting, string value) => Ask(() => Setting.Write(connection, setting, value));
 
+    /// <summary>Writes down what happened to a server, or to all; done when it is on disk.</summary>
+    public Task<bool> Note(int server, Happening happening, string author) => Ask(() => events.Add(server, happening, author));
+
     /// <summary>Changes registrations; done when that is on disk, and from then on it holds for every request.</summary>
     public Task<bool> Register(Action<SqliteConnection> change) => Ask(() =>
     {
@@ -164,6 +173,9 @@ internal sealed class Writer : IDisposable
         thread.Join();
         upkeep.Dispose();
         minutes.Dispose();
+        jobs.Dispose();
+        judgements.Dispose();
+        events.Dispose();
         rows.Dispose();
         layouts.Dispose();
         begin.Dispose();
@@ -312,7 +324,7 @@ internal sealed class Writer : IDisposable
             if (job is { Result: IngestResult.Stored, Held: { } held })
             {
                 Spark(job.Server, held.Stored);
-                OnStored?.Invoke(job.Server, held);
+                OnStored?.Invoke(job.Server, held, job.Server.Judgement);
             }
         }
     }
@@ -524,6 +536,8 @@ internal sealed class Writer : IDisposable
             before = row;
         }
 
+        jobs.Load(server);
+        judgements.Load(server);
         LoadSpark(server);
         server.Publish();
     }

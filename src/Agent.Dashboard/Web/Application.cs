@@ -107,7 +107,7 @@ internal static class Application
         AgentClock clock)
     {
         var files = app.Environment.WebRootFileProvider;
-        var pages = new Pages(files);
+        var pages = new Pages(files, writer);
         var ingests = new IngestFigures();
         var assets = new Assets(files);
         var limits = ServerLimitsModule.Of(settings.ServerSamples, settings.ServerKibibytes, settings.ServerDevices);
@@ -124,17 +124,32 @@ internal static class Application
         app.UseStaticFiles(assets.Options);
         app.UseRouting();
         app.Use(Guard.AdmitChange);
-        app.Map(IngestEndpoint.Route, new IngestEndpoint(writer, ingests, quotas, clock).Handle);
+        var ingest = new IngestEndpoint(writer, ingests, quotas, clock);
+        var timeline = new TimelineEndpoint(writer, histories, ingest, clock);
+        app.Map(IngestEndpoint.Route, ingest.Handle);
+        app.Map(TimelineEndpoint.MachineRoute, timeline.AnnotateMachine);
+        app.Map("/api/annotations", timeline.Annotate);
         app.Map(EnrolEndpoint.Route, new EnrolEndpoint(writer, new BodyShares(), access.Audit, clock).Handle);
         Get(app, "/api", reads.Root);
         app.Map("/api/servers", new ServersEndpoint(reads.Servers, writer, access.Audit, clock).Handle);
         Get(app, "/api/metrics/latest", reads.Latest);
         Get(app, "/api/metrics/history", reads.Metrics);
+        var jobs = new JobEndpoints(writer, histories, clock);
+        Get(app, "/api/verdicts", jobs.Verdicts);
+        Get(app, "/api/jobs", jobs.Jobs);
+        Get(app, "/api/jobs/{key}", jobs.Job);
+        Get(app, "/api/waste", jobs.Waste);
+        Get(app, "/api/timeline", timeline.Timeline);
         Get(app, "/api/events", new EventsEndpoint(hub, writer, settings.AddressStreams).Handle);
         Get(app, "/healthz", own.Health);
         Get(app, "/metrics", own.Metrics);
         app.Map("/", pages.Index).WithMetadata(ReadOnlyEndpoint.Mark);
-        app.Map("/servers/{slug}", pages.Index).WithMetadata(ReadOnlyEndpoint.Mark);
+        app.Map("/servers/{slug}", pages.Machine).WithMetadata(ReadOnlyEndpoint.Mark);
+
+        foreach (var page in (string[])["/jobs", "/jobs/{key}", "/waste"])
+        {
+            app.Map(page, pages.Index).WithMetadata(ReadOnlyEndpoint.Mark);
+        }
 
         if (access.Login is { } login)
         {
@@ -152,7 +167,7 @@ internal static class Application
             Get(app, OidcLogin.Start, oidc.Challenge);
         }
 
-        app.MapFallback("{*path}", Pages.NotFound).WithMetadata(ReadOnlyEndpoint.Mark);
+        app.MapFallback("{*path}", pages.NotFound).WithMetadata(ReadOnlyEndpoint.Mark);
     }
 
     private static void Get(WebApplication app, string path, RequestDelegate handle) =>

@@ -105,12 +105,12 @@ internal sealed class EventsEndpoint(Hub hub, Writer writer, int ofAddress)
     }
 
     /// <summary>The event about a sample.</summary>
-    public static byte[] Event(LiveServer server, HeldSample sample)
+    public static byte[] Event(LiveServer server, HeldSample sample, Judgement? judgement)
     {
         var stored = sample.Stored;
         var point = PointModule.Of(
             sample.Layout, stored.Report, stored.Derivation.Rates, DerivationModule.LabelCode(stored.Derivation));
-        var data = Responses.SampleEvent(server.Registration.Slug, stored, sample.Layout, point);
+        var data = Responses.SampleEvent(server.Registration.Slug, stored, sample.Layout, point, Maybe.Of(judgement));
         return [.. Encoding.ASCII.GetBytes($"event: sample\nid: {stored.Id}\ndata: "), .. data, (byte)'\n', (byte)'\n'];
     }
 

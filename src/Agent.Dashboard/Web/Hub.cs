@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Threading.Channels;
 using Agent.Dashboard.Store;
+using Agent.Receiver;
 
 namespace Agent.Dashboard.Web;
 
@@ -67,14 +68,14 @@ internal sealed class Hub
     public void Leave(Listener listener) => listeners.TryRemove(listener, out _);
 
     /// <summary>Tells of a sample that is on disk.</summary>
-    public void Tell(LiveServer server, HeldSample sample)
+    public void Tell(LiveServer server, HeldSample sample, Judgement? judgement)
     {
         if (listeners.IsEmpty)
         {
             return;
         }
 
-        var news = new News(() => EventsEndpoint.Event(server, sample));
+        var news = new News(() => EventsEndpoint.Event(server, sample, judgement));
 
         foreach (var (listener, _) in listeners)
         {

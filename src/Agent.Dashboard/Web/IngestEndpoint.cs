@@ -36,12 +36,36 @@ internal sealed class IngestEndpoint(Writer writer, IngestFigures figures, Quota
         figures.Count(context.Response.StatusCode);
     }
 
-    private async Task Answer(HttpContext context)
+    /// <summary>
+    /// The server whose machine asks, with its token, for something else than to store a sample; null, and answered, where it may not. It counts
+    /// against the same limits.
+    /// </summary>
+    public async Task<LiveServer?> Admitted(HttpContext context)
+    {
+        if (await Sender(context) is not var (server, _))
+        {
+            return null;
+        }
+
+        var quota = quotas.Of(server);
+
+        if (quota.Admit() is { Ticks: > 0 } wait)
+        {
+            await TooMany(context, wait);
+            return null;
+        }
+
+        quota.Leave();
+        return server;
+    }
+
+    /// <summary>The server that a request is for, and the hash of its token; null, and answered, where that is not its token.</summary>
+    private async Task<(LiveServer Server, byte[] Token)?> Sender(HttpContext context)
     {
         if (!HttpMethods.IsPost(context.Request.Method))
         {
             await context.RefuseMethod("POST");
-            return;
+            return null;
         }
 
         var slug = (string?)context.Request.RouteValues["slug"] ?? "";
@@ -57,22 +81,31 @@ internal sealed class IngestEndpoint(Writer writer, IngestFigures figures, Quota
             if (Refusal(server, token) is { } refusal)
             {
                 await context.Refuse(refusal.Status, refusal.Error, Registering.CommandFor(refusal.Status, slug));
-                return;
+                return null;
             }
         }
 
-        var quota = quotas.Of(server!);
+        return (server!, token);
+    }
+
+    private async Task Answer(HttpContext context)
+    {
+        if (await Sender(context) is not var (server, token))
+        {
+            return;
+        }
+
+        var quota = quotas.Of(server);
 
         if (quota.Admit() is { Ticks: > 0 } wait)
         {
-            var seconds = AllowanceModule.RetryAfter(wait);
-            await TooMany(context, seconds, $"this server has sent more than it may; again in {seconds} s (--server-samples, --server-kilobytes)");
+            await TooMany(context, wait);
             return;
         }
 
         try
         {
-            if (await Read(context, server!, quota, token) is (var job, var warnings))
+            if (await Read(context, server, quota, token) is (var job, var warnings))
             {
                 await Store(context, job, warnings);
             }
@@ -81,6 +114,12 @@ internal sealed class IngestEndpoint(Writer writer, IngestFigures figures, Quota
         {
             quota.Leave();
         }
+    }
+
+    private static Task TooMany(HttpContext context, TimeSpan wait)
+    {
+        var seconds = AllowanceModule.RetryAfter(wait);
+        return TooMany(context, seconds, $"this server has sent more than it may; again in {seconds} s (--server-samples, --server-kilobytes)");
     }
 
     private static Task TooMany(HttpContext context, int seconds, string detail)
@@ -118,10 +157,9 @@ internal sealed class IngestEndpoint(Writer writer, IngestFigures figures, Quota
 
         var intake = read.ResultValue;
         var (report, leftOut) = quota.Keep(intake.Report);
-        string[] warnings = leftOut == 0
-            ? intake.Warnings
-            : [$"{leftOut} new devices left out: more than are known of one server at a time (--server-devices)", .. intake.Warnings.Take(IntakeModule.MostWarnings - 1)];
-        return (Job(server, quota, token, intake, report, now), warnings);
+        var (judgement, unread) = JudgementIntake.Of(intake);
+        string[] warnings = [.. LeftOut(leftOut).Concat(intake.Warnings).Concat(unread).Take(IntakeModule.MostWarnings)];
+        return (Job(server, quota, token, intake, report, judgement.IsValueSome ? judgement.Value : null, now), warnings);
     }
 
     private async Task Store(HttpContext context, IngestJob job, string[] warnings)
@@ -146,14 +184,19 @@ internal sealed class IngestEndpoint(Writer writer, IngestFigures figures, Quota
         });
     }
 
-    private static IngestJob Job(LiveServer server, Quota quota, byte[] token, Intake intake, Report report, DateTimeOffset now)
+    private static IEnumerable<string> LeftOut(int devices) => devices == 0
+        ? []
+        : [$"{devices} new devices left out: more than are known of one server at a time (--server-devices)"];
+
+    private static IngestJob Job(
+        LiveServer server, Quota quota, byte[] token, Intake intake, Report report, Judgement? judgement, DateTimeOffset now)
     {
         var agent = intake.Agent.Span;
         var isNews = agent.Length > 0 && !server.SaysTheSame(agent);
         var kept = isNews ? IntakeModule.KeptAgent(intake.Agent) : default;
         return kept.IsValueSome
-            ? new IngestJob(server, token, report, now, agent.ToArray(), kept.Value) { Quota = quota }
-            : new IngestJob(server, token, report, now, [], "") { Quota = quota };
+            ? new IngestJob(server, token, report, judgement, now, agent.ToArray(), kept.Value) { Quota = quota }
+            : new IngestJob(server, token, report, judgement, now, [], "") { Quota = quota };
     }
 
     private static (int Status, string Error)? Refusal(LiveServer? server, byte[] token) =>

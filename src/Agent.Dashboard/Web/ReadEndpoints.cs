@@ -8,7 +8,6 @@ namespace Agent.Dashboard.Web;
 /// <summary>What the page and other clients can ask for. docs/dashboard-api.md.</summary>
 internal sealed class ReadEndpoints(Writer writer, Histories histories, string version, Keeping keeping, bool login, AgentClock clock)
 {
-    private const string UnknownServer = "Unknown server.";
     private const string Deltas = "delta";
     private const int OutputBytes = 1 << 20;
     private const int MostOutputs = 4;
@@ -52,7 +51,7 @@ internal sealed class ReadEndpoints(Writer writer, Histories histories, string v
     /// <summary>GET /api/metrics/latest/?server=</summary>
     public async Task Latest(HttpContext context)
     {
-        if (await Server(context) is { } server)
+        if (await ServerQuery.Of(context, writer) is { } server)
         {
             await context.Json(StatusCodes.Status200OK, Responses.Latest(server.View, clock.GetUtcNow()));
         }
@@ -61,7 +60,7 @@ internal sealed class ReadEndpoints(Writer writer, Histories histories, string v
     /// <summary>GET /api/metrics/history/?server=&amp;minutes=&amp;to=&amp;form=</summary>
     public async Task Metrics(HttpContext context)
     {
-        if (await Server(context) is not { } server)
+        if (await ServerQuery.Of(context, writer) is not { } server)
         {
             return;
         }
@@ -178,30 +177,5 @@ internal sealed class ReadEndpoints(Writer writer, Histories histories, string v
             output.ResetWrittenCount();
             outputs.Add(output);
         }
-    }
-
-    /// <summary>The server that the query names; null, and answered, when it names none.</summary>
-    private async Task<LiveServer?> Server(HttpContext context)
-    {
-        var slug = context.Request.Query["server"].ToString();
-
-        if (slug.Length == 0)
-        {
-            await context.Refuse(StatusCodes.Status400BadRequest, "The query cannot be read.", "server: missing; give a server's slug");
-            return null;
-        }
-
-        if (Fleet.Find(slug) is null)
-        {
-            await writer.Refresh();
-        }
-
-        if (Fleet.Find(slug) is { } server)
-        {
-            return server;
-        }
-
-        await context.Refuse(StatusCodes.Status404NotFound, UnknownServer, slug);
-        return null;
     }
 }

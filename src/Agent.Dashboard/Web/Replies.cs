@@ -21,6 +21,20 @@ internal static class Replies
             : InPieces(context, body);
     }
 
+    /// <summary>Answers with a file of comma-separated values (RFC 4180), to be saved under that name.</summary>
+    public static async Task Csv(this HttpContext context, string file, ReadOnlyMemory<byte> body)
+    {
+        context.Response.ContentType = "text/csv; charset=utf-8; header=present";
+        context.Response.ContentLength = body.Length;
+        context.Response.Headers.CacheControl = "no-store";
+        context.Response.Headers.ContentDisposition = $"attachment; filename=\"{file}\"";
+
+        if (!HttpMethods.IsHead(context.Request.Method))
+        {
+            await InPieces(context, body);
+        }
+    }
+
     private static async Task InPieces(HttpContext context, ReadOnlyMemory<byte> body)
     {
         for (var start = 0; start < body.Length; start += Piece)

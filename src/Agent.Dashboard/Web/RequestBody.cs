@@ -139,10 +139,11 @@ internal sealed record RequestBody(byte[] Buffer, int Length, int Status, string
 
                 return Whole(buffer, length, longest);
             }
-            catch (InvalidDataException damaged)
+            catch (InvalidDataException)
             {
                 ArrayPool<byte>.Shared.Return(buffer);
-                return Refused(StatusCodes.Status400BadRequest, "Body is not gzip.", damaged.Message);
+                return Refused(
+                    StatusCodes.Status400BadRequest, "Body is not gzip.", "Content-Encoding says that it is; it is something else, or damaged");
             }
         }
     }

@@ -171,6 +171,8 @@ let write (sink: MetricSink) (report: JobReport voption) (accounts: JobAccounts)
 
         gpus sink (shown |> Array.filter _.IsRunning)
         verdicts sink report
+        sink.Family("ai_dashboard_jobs_left_out", MetricKind.Gauge, "Jobs that use GPUs and are not watched: more than 64.")
+        sink.Whole(uint64 report.LeftOut)
     | ValueNone -> ()
 
     gpuSeconds sink shown

@@ -66,7 +66,7 @@ let private fullText =
         """"limit":null,"unit":"%"}]}}],"verdict":{"label":"loader-cpu","second":"disk-read","""
         """"since":"2026-02-26T02:30:00.000000+00:00","confidence":0.9,"reason":"the loader is at 99 % of a core","""
         """"fix":"num_workers=8","evidence":[{"name":"loaders","value":99,"limit":90,"unit":"%"}],"""
-        """"ruled_out":[{"name":"disk","value":3,"limit":null,"unit":"%"}]}"""
+        """"ruled_out":[{"name":"disk","value":3,"limit":null,"unit":"%"}]},"jobs_left_out":2"""
         """},"agent":{"version":"0.1.0","hostname":"node-7","""
         """"platform":"Linux-6.1.0-18-amd64-x86_64-with-glibc2.36","pid":4711,"labels":{"rack":"r1","größe":"\"x\""},"""
         """"disk_filters":["/dev/nvme0n1"],"runtime":".NET 10.0.1","system_info":{"os_name":"Linux","""

@@ -14,6 +14,7 @@ let tests =
                 BodyTests.tests
                 DerivedTests.tests
                 HistoryTests.tests
+                VerdictTests.tests
                 AgentTests.tests
                 FuzzTests.tests
                 testCase "the dashboard lived through all of it, logged no fault and no token, and ends in good order" Shared.stop

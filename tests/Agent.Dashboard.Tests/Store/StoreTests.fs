@@ -80,7 +80,7 @@ type Store(path: string, clock: SetClock, prepare: SqliteConnection -> unit) =
         match Intake.decode (ReadOnlyMemory(Encoding.UTF8.GetBytes body)) clock.Now with
         | Error refusal -> failtest $"{refusal.Error} {refusal.Detail}"
         | Ok intake ->
-            let job = IngestJob(store.Server, token, intake.Report, clock.Now, [||], "")
+            let job = IngestJob(store.Server, token, intake.Report, null, clock.Now, [||], "")
             let result = (writer.Store job).Result
             Unchecked.nonNull job.Stored, result
 
@@ -393,7 +393,7 @@ let tests =
                     store.Stored(noon.AddSeconds -6.0, 1.0, 0L)
                     let held = store.Server
                     Database.Transact(other, store.Clock, fun () -> Registrations.Remove(other, 1))
-                    let job = IngestJob(held, token, held.View.Latest.Value.Report, noon, [||], "")
+                    let job = IngestJob(held, token, held.View.Latest.Value.Report, null, noon, [||], "")
                     Expect.equal (store.Writer.Store job).Result IngestResult.Gone "the server was removed"
                     Expect.equal (store.Ask "SELECT count(*) FROM sample") 0L "with its samples")
 

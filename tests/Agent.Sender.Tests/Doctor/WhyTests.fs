@@ -51,6 +51,7 @@ let private report (jobs: JudgedJob list) machine : JobReport =
     {
         Jobs = Array.ofList jobs
         Machine = verdict machine
+        LeftOut = 0
     }
 
 let private linesOf width report =

@@ -76,6 +76,7 @@ let private report (jobs: (Job * VerdictLabel * float) list) : JobReport voption
                             }
                     |]
                 Machine = verdict label confidence
+                LeftOut = 3
             }
 
 let private files: GpuJobFile[] =

@@ -55,11 +55,56 @@ async function json(path, signal, asked) {
   );
 }
 
+/** GETs what may be unknown: null then. */
+async function ifKnown(path, signal) {
+  try {
+    return await get(path, signal);
+  } catch (error) {
+    if (error.status === 404) return null;
+    throw error;
+  }
+}
+
+/** GETs what an older dashboard does not have: null then, without asking it. */
+const ifServed = async (base, query, signal) => ((await knows(base)) ? get(`${base}?${query}`, signal) : null);
+
+const queryOf = (asked) => new URLSearchParams(Object.entries(asked).filter(([, value]) => value !== null && value !== "" && value !== false && value !== undefined)).toString();
+const until = (to) => (to === null ? null : new Date(to).toISOString());
+
 export const servers = (signal) => get("/api/servers/", signal);
 export const addServer = (name, slug) => post("/api/servers/", { name, slug });
-export const about = () => get("/api/");
+let told = null;
+
+/** What the dashboard is, and what it can be asked. Asked once a page. */
+export function about() {
+  told ??= get("/api/").catch((error) => {
+    told = null;
+    throw error;
+  });
+  return told;
+}
+
+/** Whether this dashboard answers below a path: an older one does not. */
+export const knows = async (path) => ((await about()).endpoints ?? []).some((known) => known.startsWith(path));
 export const latest = (slug, signal) => get(`/api/metrics/latest/?server=${encodeURIComponent(slug)}`, signal);
 
 /** The history of the `minutes` that end at `to` (milliseconds; null for now). */
 export const history = (slug, minutes, to, signal) =>
   get(`/api/metrics/history/?server=${encodeURIComponent(slug)}&minutes=${minutes}&form=delta${to === null ? "" : `&to=${new Date(to).toISOString()}`}`, signal);
+
+/** What was said at an instant (milliseconds); null where nobody knows. */
+export const verdictAt = (slug, at, signal) => ifServed("/api/verdicts/", queryOf({ server: slug, at: until(at) }), signal);
+
+/** The jobs of a window: of one machine, or of all for null. Null where the dashboard keeps none. */
+export const jobs = ({ server = null, minutes, to = null, active = false }, signal) => ifServed("/api/jobs/", queryOf({ server, minutes, to: until(to), active }), signal);
+
+/** A job's whole life. Null for an unknown one. */
+export const job = (key) => ifKnown(`/api/jobs/${encodeURIComponent(key)}/`);
+
+/** What happened to a machine in a window. Null where the dashboard does not keep it. */
+export const timeline = (server, minutes, to, signal) => ifServed("/api/timeline/", queryOf({ server, minutes, to: until(to) }), signal);
+
+const wasteQuery = (by, minutes, more = {}) => queryOf({ by, minutes, ...more });
+export const waste = (by, minutes, signal) => ifServed("/api/waste/", wasteQuery(by, minutes), signal);
+/** Where the same is to be had as CSV. */
+export const wasteCsv = (by, minutes) => `/api/waste/?${wasteQuery(by, minutes, { format: "csv" })}`;

@@ -1,12 +1,16 @@
-// One chart over the shared axis of time: ECharts draws lines, areas and lanes; cursor, zoom and legend are this page's own,
-// so that all charts move together without drawing anew.
+// One chart over the shared axis of time: ECharts draws lines, areas and lanes; cursor, zoom (pick.js) and legend are this page's
+// own, so that all charts move together without drawing anew.
 
 import { h, write } from "./dom.js";
+import { exportTools } from "./export.js";
 import { clock, day, instant } from "./format.js";
+import { gutter } from "./gutter.js";
 import { colour } from "./labels.js";
+import { mark } from "./marks.js";
+import { listenTo } from "./pick.js";
 
-/** Space around the plot in pixels; the cursor counts on it. A chart without figures at its axis needs less at the left. */
-const INSET = { left: 58, right: 14, top: 10, bottom: 24 };
+/** Space around the plot in pixels; the cursor counts on it. What figures at the axis need at the left is the same for all charts. */
+const INSET = { right: 14, top: 10, bottom: 24 };
 const DAY = 86400000;
 
 let library = null;
@@ -57,6 +61,8 @@ const timeLabel = (from, to) => (value) => {
 /**
  * `spec` says what a chart is: { id, title, level?, note?, wide?, height, inset? } and
  * - `absent(record)`: true to leave the chart out,
+ * - `pick(chart, at)`: optional, what a click or Enter at an instant does,
+ * - `columns(record)`: optional, [{ name, column }] to be saved as CSV, or `csv(record, window)`, the text itself,
  * - `draw(record, view)`: { series, axis } as ECharts takes them, and `empty`: what to say over the plot, or null,
  * - `legend(chart)`: makes or completes the legend, `read(chart, at)`: writes into it what was at an instant (null: now),
  * - `sentence(chart, at)`: the same to be read out.
@@ -66,10 +72,9 @@ export class TimeChart {
   #near = false;
   #drawn = null;
   #pending = false;
-  #selection = null;
 
   constructor(spec, view, cursor) {
-    Object.assign(this, { spec, view, cursor, record: null, inset: { ...INSET, ...spec.inset } });
+    Object.assign(this, { spec, view, cursor, record: null, marked: [] });
     this.canvas = h("div", { class: "canvas" });
     this.hair = h("div", { class: "hair", hidden: true }, h("span", {}));
     this.band = h("div", { class: "selection", hidden: true });
@@ -85,7 +90,7 @@ export class TimeChart {
     this.element = h(
       "section",
       { class: `card chart ${spec.wide ? "wide" : ""}`, "data-chart": spec.id },
-      h("div", { class: "chart-head" }, h(spec.level ?? "h3", {}, spec.title), spec.note ? h("p", {}, spec.note) : null),
+      h("div", { class: "chart-head" }, h(spec.level ?? "h3", {}, spec.title), spec.note ? h("p", {}, spec.note) : null, exportTools(this)),
       this.plot,
       this.legend,
     );
@@ -94,9 +99,19 @@ export class TimeChart {
     this.plot.chart = this;
     watcher.observe(this.plot);
     sizes.observe(this.plot);
-    this.#listen();
+    listenTo(this);
     cursor.onMove((at) => this.#point(at));
     addEventListener("themechange", () => this.#restyle());
+    gutter.onChange(() => this.#restyle());
+  }
+
+  get inset() {
+    return { left: gutter.width, ...INSET, ...this.spec.inset };
+  }
+
+  /** The picture that is drawn, as a data address; null where none is. */
+  get picture() {
+    return this.#chart?.getDataURL({ pixelRatio: 2, backgroundColor: colour("--surface") }) ?? null;
   }
 
   #size() {
@@ -113,8 +128,15 @@ export class TimeChart {
     this.#size();
     this.spec.legend(this);
     this.#point(this.cursor.at);
+    mark(this, this.marked);
     this.#drawn = null;
     this.#draw();
+  }
+
+  /** Marks what happened, [{ at, tone, text }], until others are given. */
+  mark(marks) {
+    this.marked = marks;
+    if (!this.element.hidden) mark(this, marks);
   }
 
   near(isNear) {
@@ -126,11 +148,13 @@ export class TimeChart {
     if (this.#chart && this.plot.clientWidth > 0) {
       this.#chart.resize();
       this.#point(this.cursor.at);
+      mark(this, this.marked);
     }
   }
 
   #restyle() {
     this.#drawn = null;
+    this.#point(this.cursor.at);
     this.#draw();
   }
 
@@ -155,9 +179,10 @@ export class TimeChart {
       }
     }
     this.#drawn = this.record;
-    const { from, to } = this.view;
-    const { series, axis, empty } = this.spec.draw(this.record, this.view);
+    const { from, to } = this.view.drawn;
+    const { series, axis, empty } = this.spec.draw(this.record, this.view.drawn, this);
     this.#say(empty ?? null);
+    if (this.spec.inset?.left === undefined) gutter.widen(axis);
     const faint = colour("--ink-faint");
     const line = colour("--line");
     this.#chart.setOption(
@@ -197,97 +222,44 @@ export class TimeChart {
 
   // ---- Cursor, zoom, keys ----
 
-  #timeAt(event) {
+  /** The instant below a pointer at this place of the window. */
+  timeAt(clientX) {
     const box = this.plot.getBoundingClientRect();
     const width = box.width - this.inset.left - this.inset.right;
-    const part = Math.max(0, Math.min(1, (event.clientX - box.left - this.inset.left) / width));
-    return this.view.from + part * (this.view.to - this.view.from);
+    const part = Math.max(0, Math.min(1, (clientX - box.left - this.inset.left) / width));
+    const { from, to } = this.view.drawn;
+    return from + part * (to - from);
   }
 
-  #pixelOf(at) {
+  pixelOf(at) {
     const width = this.plot.clientWidth - this.inset.left - this.inset.right;
-    return this.inset.left + ((at - this.view.from) / (this.view.to - this.view.from)) * width;
+    const { from, to } = this.view.drawn;
+    return this.inset.left + ((at - from) / (to - from)) * width;
   }
 
   #point(at) {
-    const inside = at !== null && at >= this.view.from && at <= this.view.to;
+    const { from, to } = this.view.drawn;
+    const inside = at !== null && at >= from && at <= to;
     this.hair.hidden = !inside;
     if (inside) {
-      const x = this.#pixelOf(at);
+      const x = this.pixelOf(at);
       this.hair.style.setProperty("transform", `translateX(${x}px)`);
       this.hair.classList.toggle("left", x > this.plot.clientWidth - 130);
-      write(this.hair.firstElementChild, this.view.to - this.view.from > DAY ? instant(at) : clock(at));
+      write(this.hair.firstElementChild, to - from > DAY ? instant(at) : clock(at));
     }
     if (this.record !== null && !this.element.hidden) this.spec.read(this, inside ? at : null);
   }
 
-  #listen() {
-    const { plot, view, cursor } = this;
-    plot.addEventListener("pointermove", (event) => {
-      const at = this.#timeAt(event);
-      cursor.move(at);
-      if (this.#selection !== null) this.#select(at);
-    });
-    plot.addEventListener("pointerleave", (event) => {
-      if (this.#selection === null && event.pointerType !== "touch") cursor.move(null);
-    });
-    plot.addEventListener("pointerdown", (event) => {
-      if (event.pointerType === "touch") cursor.move(this.#timeAt(event));
-      else if (event.button === 0) {
-        this.#selection = { from: this.#timeAt(event), to: null };
-        plot.setPointerCapture(event.pointerId);
-      }
-    });
-    plot.addEventListener("pointerup", () => this.#finish());
-    plot.addEventListener("pointercancel", () => this.#finish(false));
-    plot.addEventListener("dblclick", () => view.follow(view.range));
-    plot.addEventListener("keydown", (event) => this.#key(event));
-  }
-
-  #select(at) {
-    this.#selection.to = at;
-    const [x0, x1] = [this.#pixelOf(this.#selection.from), this.#pixelOf(at)].sort((a, b) => a - b);
+  /** Marks what is being selected, or nothing. */
+  select(one, other) {
+    const [x0, x1] = [this.pixelOf(one), this.pixelOf(other)].sort((a, b) => a - b);
     this.band.hidden = x1 - x0 < 5;
     this.band.style.setProperty("transform", `translateX(${x0}px)`);
     this.band.style.setProperty("width", `${x1 - x0}px`);
   }
 
-  #finish(accepted = true) {
-    const chosen = this.#selection;
-    const meant = !this.band.hidden;
-    this.#selection = null;
-    this.band.hidden = true;
-    if (accepted && meant && chosen?.to) this.view.show(Math.min(chosen.from, chosen.to), Math.max(chosen.from, chosen.to));
-  }
-
-  #key(event) {
-    const { view, cursor, record } = this;
-    if (record === null || event.ctrlKey || event.metaKey || event.altKey) return;
-    const at = cursor.at ?? view.to;
-    const step = (count) => {
-      const start = record.nearest(at);
-      const next = Math.max(0, Math.min(record.time.length - 1, (start < 0 ? record.time.length - 1 : start) + count));
-      if (record.time.length > 0) cursor.move(Math.max(view.from, Math.min(view.to, record.time[next])));
-    };
-    const keys = {
-      ArrowLeft: () => step(event.shiftKey ? -20 : -1),
-      ArrowRight: () => step(event.shiftKey ? 20 : 1),
-      Home: () => cursor.move(Math.max(view.from, record.time[0] ?? view.from)),
-      End: () => cursor.move(record.time.at(-1) ?? view.to),
-      PageUp: () => view.pan(-0.5),
-      PageDown: () => view.pan(0.5),
-      "+": () => view.zoom(0.5, at),
-      "=": () => view.zoom(0.5, at),
-      "-": () => view.zoom(2, at),
-      Escape: () => (this.#selection ? this.#finish(false) : cursor.at !== null ? cursor.move(null) : view.follow(view.range)),
-    };
-    if (!(event.key in keys)) return;
-    event.preventDefault();
-    keys[event.key]();
-    if (cursor.at !== null) this.announce(`${instant(cursor.at)}: ${this.spec.sentence(this, cursor.at)}`);
-  }
-
-  announce(text) {
-    write(document.getElementById("reading"), text);
+  /** Reads out what is at the cursor. */
+  announce() {
+    write(document.getElementById("reading"), `${instant(this.cursor.at)}: ${this.spec.sentence(this, this.cursor.at)}`);
   }
 }

@@ -3,15 +3,11 @@
 import { h, meter, write } from "./dom.js";
 import * as format from "./format.js";
 import { inWords, telling } from "./lanes.js";
-import { setPill, shownAs } from "./labels.js";
+import { judgementOf, meaningOf, nameOf, setPill } from "./labels.js";
+import { ofLast, traffic } from "./rates.js";
+import { Steady } from "./steady.js";
 
 const fact = (name, value) => value && h("div", {}, h("dt", {}, name), h("dd", {}, value));
-
-function gpuNames(gpus) {
-  const counts = new Map();
-  for (const gpu of gpus ?? []) counts.set(gpu.name, (counts.get(gpu.name) ?? 0) + 1);
-  return [...counts].map(([name, count]) => `${count} × ${name || "unnamed GPU"}`).join(", ");
-}
 
 /** What changes rarely: the machine's make. */
 function factsOf(server, sample) {
@@ -21,7 +17,7 @@ function factsOf(server, sample) {
   const labels = Object.entries(agent.labels ?? {}).map(([key, value]) => `${key}=${value}`);
   const booted = info.boot_time ? (Date.now() - Date.parse(info.boot_time)) / 1000 : null;
   return [
-    fact("GPUs", gpuNames(sample?.gpus)),
+    fact("GPUs", format.counted((sample?.gpus ?? []).map((gpu) => gpu.name || "unnamed GPU"))),
     fact("CPU", [info.cpu_model, cores.join(", ")].filter(Boolean).join(" · ")),
     fact("Memory", info.memory_total_bytes ? `${format.bytes(info.memory_total_bytes)}${info.swap_total_bytes ? `, swap ${format.bytes(info.swap_total_bytes)}` : ""}` : null),
     fact("System", [info.os_name, info.os_release, info.machine].filter(Boolean).join(" ")),
@@ -32,12 +28,13 @@ function factsOf(server, sample) {
   ].filter(Boolean);
 }
 
-/** The head of the page: name, label, reason, age, facts. */
-export function head(slug) {
+/** The head of the page: name, label, reason, age, facts. `why(opener)` opens the reasons behind the label. */
+export function head(slug, why) {
   const name = h("h1", {}, slug);
   const under = h("p", { class: "machine-what" });
-  const label = h("span", { class: "label" });
+  const label = h("button", { class: "label", type: "button", "aria-haspopup": "dialog" });
   const reason = h("p", { class: "head-reason" });
+  const fix = h("p", { class: "fix" });
   const age = h("time");
   const facts = h("dl", { class: "facts" });
   // On a phone the figures come first.
@@ -46,20 +43,33 @@ export function head(slug) {
     "header",
     { class: "machine-head" },
     h("nav", { "aria-label": "Breadcrumb" }, h("a", { href: "/" }, "Fleet"), h("span", { "aria-hidden": "true" }, "/"), h("span", { "aria-current": "page" }, slug)),
-    h("div", { class: "head-row" }, h("div", {}, name, under), h("div", { class: "head-state" }, h("div", {}, label, age), reason)),
+    h("div", { class: "head-row" }, h("div", {}, name, under), h("div", { class: "head-state" }, h("div", {}, label, age), reason, fix)),
     about,
   );
+  label.addEventListener("click", () => why(label));
+  const steady = new Steady();
   let current = null;
-  const state = () => {
-    setPill(label, shownAs(current));
-    element.dataset.state = current.state;
+  let past = null;
+
+  const present = () => {
+    const judged = steady.take(judgementOf(current));
     const said = {
       never: "Registered, but no sample has arrived yet.",
       disabled: "Disabled: samples from this machine are refused.",
       stale: `No sample for ${format.span(current.age_seconds)}. Is the agent running? ai-dashboard-agent --doctor finds out.`,
     };
-    write(reason, said[current.state] ?? current.latest?.reason ?? "");
-    write(age, format.ago(current.age_seconds));
+    return { label: judged.label, reason: said[current.state] ?? judged.reason, fix: judged.fix ?? "", when: format.ago(current.age_seconds) };
+  };
+  const state = () => {
+    if (current === null) return;
+    const shown = past ?? present();
+    setPill(label, shown.label);
+    label.disabled = ["never", "disabled", "none"].includes(shown.label);
+    element.dataset.state = past === null ? current.state : "past";
+    write(reason, shown.reason);
+    write(fix, shown.fix);
+    fix.hidden = shown.fix === "";
+    write(age, shown.when);
   };
   return {
     element,
@@ -75,7 +85,18 @@ export function head(slug) {
       state();
     },
     sample(snapshot) {
-      current = { ...current, state: "live", age_seconds: 0, latest: { ...current.latest, ...snapshot } };
+      const { verdict = current.verdict } = snapshot;
+      current = { ...current, state: "live", verdict, age_seconds: 0, latest: { ...current.latest, ...snapshot } };
+      state();
+    },
+    /** Follows a window that is over, of which `most` is { label, share, reason }, or the present again for null. */
+    follow(window, most) {
+      past =
+        window === null
+          ? null
+          : most === null
+            ? { label: "none", reason: "No samples in this time range.", fix: "", when: window }
+            : { label: most.label, reason: `${nameOf(most.label)} for ${format.percent(most.share)} of the time. ${most.reason ?? meaningOf(most.label)}`, fix: "", when: window };
       state();
     },
     age(seconds) {
@@ -96,7 +117,7 @@ const TILES = [
   ["CPU", (s) => format.percent(s.cpu_usage_percent), (s) => `I/O wait ${format.percent(s.cpu_iowait_percent)}`],
   ["Memory", (s) => format.percent(s.memory_percent), (s) => `swap ${format.percent(s.swap_percent)}`],
   ["Disk, busiest", (s) => format.percent(s.disk_util_percent), (s) => `${format.rate(s.disk_read_bytes_per_s)} read, ${format.rate(s.disk_write_bytes_per_s)} written`],
-  ["Network", (s) => format.rate(s.network_rx_bytes_per_s), (s) => `received, ${format.rate(s.network_tx_bytes_per_s)} sent`],
+  ["Network", (s) => format.rate(traffic(s)), (s) => `${format.rate(s.network_rx_bytes_per_s)} received, ${format.rate(s.network_tx_bytes_per_s)} sent`],
 ];
 
 export function tiles() {
@@ -105,9 +126,15 @@ export function tiles() {
     const small = h("dd", { class: "tile-under" });
     return { value, under, figure, small, element: h("div", { class: "tile" }, h("dt", {}, name), figure, small) };
   });
+  const figures = h("dl", { class: "tiles" }, made.map((tile) => tile.element));
+  const when = h("p", { class: "tiles-when", hidden: true });
   return {
-    element: h("dl", { class: "tiles card" }, made.map((tile) => tile.element)),
-    show(snapshot) {
+    element: h("section", { class: "card tiles-card", "aria-label": "Figures" }, when, figures),
+    /** `window` says which stretch of time these are the means of; empty for the present. */
+    show(given, window = "") {
+      const snapshot = ofLast(given);
+      write(when, window === "" ? "" : `Mean of ${window}`);
+      when.hidden = window === "";
       for (const tile of made) {
         write(tile.figure, tile.value(snapshot));
         write(tile.small, tile.under(snapshot));
@@ -120,7 +147,7 @@ export function tiles() {
 const table = (caption, names, rows) =>
   h(
     "section",
-    { class: "card table-card", tabindex: "0", role: "region", "aria-label": caption },
+    { class: "card table-card", tabindex: "0", role: "region", "aria-label": caption.textContent ?? caption },
     h("table", {}, h("caption", {}, caption), h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col" }, name)))), rows),
   );
 
@@ -130,17 +157,19 @@ const withMeter = (percent, text, high) => {
   return h("div", { class: "with-meter" }, h("span", {}, text), bar.element);
 };
 
-/** The GPUs as they are now. */
+/** The GPUs as they are now, or were on average in a window. */
 export function gpuTable() {
   const rows = h("tbody");
-  const element = table("GPUs now", ["GPU", "Utilisation", "Memory", "Temperature", "Power", "Fan", "Held back by"], rows);
+  const caption = h("span", {}, "GPUs now");
+  const element = table(caption, ["GPU", "Utilisation", "Memory", "Temperature", "Power", "Fan", "Held back by"], rows);
   element.hidden = true;
   /** Live samples tell figures only. */
   const names = new Map();
   return {
     element,
-    show(gpus) {
+    show(gpus, window = "") {
       element.hidden = gpus.length === 0;
+      write(caption, window === "" ? "GPUs now" : `GPUs, mean of ${window}`);
       for (const gpu of gpus) if (gpu.name) names.set(gpu.gpu_index, gpu.name);
       rows.replaceChildren(
         ...gpus.map((gpu) => {

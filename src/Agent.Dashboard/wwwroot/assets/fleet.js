@@ -1,12 +1,15 @@
 // The fleet: a card for each machine, what needs attention first, kept current by server-sent events.
 
-import { byId, h, icon, write } from "./dom.js";
+import { byId, h, write } from "./dom.js";
 import { adding } from "./add.js";
 import * as api from "./api.js";
 import { card } from "./card.js";
 import { clear, footer, linkState, notice, themeButton } from "./chrome.js";
-import { LABELS, nameOf, shownAs } from "./labels.js";
+import { filterName, filters, fits } from "./filters.js";
+import { fleetTools, headed } from "./fleettools.js";
+import { needsAttention, rankOf } from "./labels.js";
 import { listen } from "./live.js";
+import { Order, URGENCY, put } from "./order.js";
 import { welcome } from "./welcome.js";
 
 /** How often the whole list is read again, for sparklines and for machines that went silent. */
@@ -16,6 +19,7 @@ const MANY = 5;
 /** From so many machines on rows show more of them at once than cards, unless the viewer chose. */
 const CROWD = 25;
 
+const asked = new URLSearchParams(location.search);
 const cards = new Map();
 const add = adding();
 const addButton = add.button("button");
@@ -23,99 +27,77 @@ const link = linkState();
 const search = byId("search").querySelector("input");
 const title = h("h1", {}, "Fleet");
 const summary = h("p", { role: "status" });
-const filters = h("div", { class: "filters", role: "group", "aria-label": "Show only machines that are" });
-const layout = h("button", { class: "icon-button", type: "button", onclick: () => setLayout(!grid.classList.contains("rows"), true) });
+const buttons = filters(choose);
 const grid = h("div", { class: "grid" });
+const tools = fleetTools(asked, grid, () => rearrange());
+const body = h("div", { class: "fleet-body" }, grid, tools.table.element);
 const nothing = h("div", { class: "nothing", hidden: true });
-let chosen = new URLSearchParams(location.search).get("show") ?? "all";
+const order = new Order(body, arrange);
+let chosen = asked.get("show") ?? "all";
 let pending = 0;
-let asked = 0;
+let read = 0;
+let isChanged = false;
 let staleAfter = Infinity;
 
-const ORDER = ["stale", ...Object.keys(LABELS), "never", "disabled"];
-const NEEDS = new Set(["stale", "memory-pressure", "io-bound", "cpu-bound", "underutilized"]);
-
-const fits = (server) => chosen === "all" || (chosen === "attention" ? NEEDS.has(shownAs(server)) : shownAs(server) === chosen);
+search.value = asked.get("q") ?? "";
 
 const plural = (count, one, many) => `${count} ${count === 1 ? one : many}`;
 
-function showSummary(all) {
-  const needing = all.filter((server) => NEEDS.has(shownAs(server))).length;
-  const live = all.filter((server) => server.state === "live").length;
-  write(
-    summary,
-    `${plural(all.length, "machine", "machines")}, ${live} live · ${needing === 0 ? "none needs attention" : `${needing} ${needing === 1 ? "needs" : "need"} attention`}`,
-  );
+function showCounts() {
+  const all = [...cards.values()];
+  const judged = all.map((one) => one.judged);
+  const needing = judged.filter(({ severity }) => needsAttention(severity)).length;
+  const live = all.filter((one) => one.server.state === "live").length;
+  const faults = judged.filter(({ severity }) => severity === "fault").length;
+  const need = needing === 0 ? "none needs attention" : `${needing} ${needing === 1 ? "needs" : "need"} attention`;
+  write(summary, `${plural(all.length, "machine", "machines")}, ${live} live · ${need}${faults > 0 ? `, ${plural(faults, "fault", "faults")}` : ""}`);
   document.title = needing === 0 ? "Fleet · ai-dashboard" : `(${needing}) Fleet · ai-dashboard`;
+  buttons.show(judged, chosen);
 }
 
-const CARDS = icon("M4 4h7v7H4z", "M13 4h7v7h-7z", "M4 13h7v7H4z", "M13 13h7v7h-7z");
-const ROWS = icon("M4 6h16", "M4 12h16", "M4 18h16");
+/** The words of the search. */
+const words = () => search.value.toLowerCase().split(/\s+/).filter((word) => word !== "");
 
-function setLayout(rows, isChoice) {
-  grid.classList.toggle("rows", rows);
-  layout.replaceChildren(rows ? CARDS : ROWS);
-  layout.title = rows ? "Show as cards" : "Show as rows";
-  layout.setAttribute("aria-label", layout.title);
-  try {
-    if (isChoice) localStorage.setItem("layout", rows ? "rows" : "cards");
-  } catch {
-    // Without storage the choice lasts as long as the page.
-  }
-}
-
-function chosenLayout() {
-  try {
-    return localStorage.getItem("layout");
-  } catch {
-    return null;
-  }
-}
-
-/** One button for all, one for what needs attention, one for each label that occurs. */
-function showFilters(all) {
-  const counts = new Map();
-  for (const server of all) counts.set(shownAs(server), (counts.get(shownAs(server)) ?? 0) + 1);
-  const wanted = [
-    ["all", "All", all.length],
-    ["attention", "Needs attention", all.filter((server) => NEEDS.has(shownAs(server))).length],
-    ...ORDER.filter((label) => counts.has(label) || label === chosen).map((label) => [label, nameOf(label), counts.get(label) ?? 0]),
-  ];
-  const existing = new Map([...filters.children].map((button) => [button.dataset.show, button]));
-  const buttons = wanted.map(([key, text, count]) => {
-    const button =
-      existing.get(key) ??
-      h("button", { class: "filter", type: "button", "data-show": key, "data-label": key in LABELS || key === "stale" || key === "never" || key === "disabled" ? key : null }, text, h("span", { class: "number" }));
-    write(button.lastElementChild, String(count));
-    button.setAttribute("aria-pressed", String(key === chosen));
-    return button;
-  });
-  const focused = document.activeElement;
-  if (buttons.some((button, at) => filters.children[at] !== button) || filters.children.length !== buttons.length) {
-    filters.replaceChildren(...buttons);
-    if (filters.contains(focused)) focused.focus();
-  }
-  filters.hidden = all.length < 2;
-}
-
-/** Shows the cards that are asked for, in order. Moves only what is out of place, so that the focus stays where it is. */
+/** Shows the cards that are asked for, in order. */
 function arrange() {
-  const words = search.value.toLowerCase().split(/\s+/).filter((word) => word !== "");
-  const sorted = [...cards.values()].sort((a, b) => b.server.attention - a.server.attention || a.server.slug.localeCompare(b.server.slug));
-  let shown = 0;
-  sorted.forEach((one, at) => {
-    const visible = fits(one.server) && one.matches(words);
-    one.element.hidden = !visible;
-    if (visible) shown += 1;
-    if (grid.children[at] !== one.element) grid.insertBefore(one.element, grid.children[at] ?? null);
-  });
-  nothing.hidden = shown > 0 || cards.size === 0;
+  const wanted = words();
+  const all = [...cards.values()].sort((a, b) => rankOf(a.judged) - rankOf(b.judged) || a.server.slug.localeCompare(b.server.slug));
+  const shown = all.filter((one) => fits(chosen, one.judged) && one.matches(wanted));
+  const isShown = new Set(shown);
+  for (const one of all) {
+    one.element.hidden = !isShown.has(one);
+    one.placed = one.judged;
+  }
+  put(grid, [...headed(shown, tools.group), ...all.filter((one) => !isShown.has(one)).map((one) => one.element)]);
+  if (tools.layout === "table") tools.table.show(shown);
+  nothing.hidden = shown.length > 0 || cards.size === 0;
+  tools.table.element.hidden = tools.layout !== "table" || shown.length === 0;
   if (!nothing.hidden) {
     nothing.replaceChildren(
-      h("p", {}, words.length > 0 ? `No machine matches “${search.value.trim()}”${chosen === "all" ? "" : ` among those in state ${nameOf(chosen)}`}.` : "No machine is in this state right now."),
+      h("p", {}, wanted.length > 0 ? `No machine matches “${search.value.trim()}”${chosen === "all" ? "" : ` among those ${filterName(chosen)}`}.` : "No machine is in this state right now."),
       h("button", { class: "button", type: "button", onclick: reset }, "Show all"),
     );
   }
+}
+
+/** How urgently the cards want another order. A fault does not wait until the pointer has left. */
+function urgency() {
+  let most = URGENCY.none;
+  for (const { judged, placed } of cards.values()) {
+    if (placed === undefined) return URGENCY.now;
+    if (judged.severity !== placed.severity) {
+      if (judged.severity === "fault") return URGENCY.now;
+      most = URGENCY.severity;
+    } else if (judged.label !== placed.label && most === URGENCY.none) most = URGENCY.soon;
+  }
+  return most === URGENCY.none && tools.layout === "table" && tools.table.order !== "" ? URGENCY.soon : most;
+}
+
+/** The viewer's own choice: shown at once, and kept in the address, so that Back finds it again. */
+function rearrange() {
+  const kept = Object.entries({ show: chosen === "all" ? "" : chosen, q: search.value.trim(), ...tools.address() }).filter(([, value]) => value !== "");
+  history.replaceState(null, "", kept.length === 0 ? "/" : `/?${new URLSearchParams(kept)}`);
+  order.ask(URGENCY.now);
 }
 
 function reset() {
@@ -126,10 +108,8 @@ function reset() {
 
 function choose(key) {
   chosen = key;
-  history.replaceState(null, "", key === "all" ? "/" : `/?show=${encodeURIComponent(key)}`);
-  const all = [...cards.values()].map((one) => one.server);
-  showFilters(all);
-  arrange();
+  showCounts();
+  rearrange();
 }
 
 function show(all) {
@@ -152,18 +132,22 @@ function show(all) {
     if (known) known.show(server);
     else cards.set(server.slug, card(server));
   }
-  showSummary(all);
-  showFilters(all);
-  arrange();
-  if (!grid.isConnected) {
-    setLayout((chosenLayout() ?? (all.length >= CROWD ? "rows" : "cards")) === "rows", false);
-    byId("content").replaceChildren(h("div", { class: "fleet-head" }, h("div", {}, title, summary), h("div", { class: "fleet-tools" }, addButton, layout), filters), grid, nothing);
+  tools.labelled(all);
+  showCounts();
+  if (!body.isConnected) {
+    tools.begin(all.length >= CROWD ? "rows" : "cards");
+    byId("content").replaceChildren(
+      h("div", { class: "fleet-head" }, h("div", {}, title, summary), h("div", { class: "fleet-tools" }, addButton, tools.element), buttons.element),
+      body,
+      nothing,
+    );
   }
+  order.ask(urgency());
 }
 
 async function refresh() {
   clearTimeout(pending);
-  asked = Date.now();
+  read = Date.now();
   try {
     const said = await api.servers();
     clear("api");
@@ -186,26 +170,30 @@ const bones = () => h("div", { class: "grid", "aria-hidden": "true" }, Array.fro
 byId("tools").append(link.element, " ", themeButton());
 byId("tools").classList.add("link-state");
 byId("content").append(h("p", { class: "unseen", role: "status" }, "Loading the fleet"), bones());
-filters.addEventListener("click", (event) => {
-  const button = event.target.closest("button");
-  if (button) choose(button.dataset.show);
-});
-search.addEventListener("input", arrange);
+search.addEventListener("input", rearrange);
 addEventListener("keydown", (event) => {
   if (event.key === "/" && !event.ctrlKey && !event.metaKey && !(event.target instanceof HTMLInputElement)) {
     event.preventDefault();
     search.focus();
   } else if (event.key === "Escape" && event.target === search) {
     search.value = "";
-    arrange();
+    rearrange();
   }
 });
 setInterval(() => {
   for (const one of cards.values()) {
+    const before = one.judged.label;
     one.age(1);
+    isChanged ||= one.judged.label !== before;
     // Silence: the dashboard says when it is too long.
-    if (one.server.state === "live" && one.server.age_seconds > staleAfter && Date.now() - asked > 5000) refresh();
+    if (one.server.state === "live" && one.server.age_seconds > staleAfter && Date.now() - read > 5000) refresh();
   }
+  if (cards.size === 0) return;
+  if (isChanged) {
+    isChanged = false;
+    showCounts();
+    order.ask(urgency());
+  } else order.tick();
 }, 1000);
 
 await refresh();
@@ -218,6 +206,8 @@ listen(null, {
     add.sample(slug);
     const one = cards.get(slug);
     if (one === undefined || one.sample(snapshot)) soon();
+    else if (tools.layout === "table") tools.table.write(one);
+    isChanged = true;
   },
   servers: () => soon(100),
   state(state) {

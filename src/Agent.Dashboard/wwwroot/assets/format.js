@@ -3,12 +3,12 @@
 const DASH = "–";
 const known = (value) => value !== null && value !== undefined && Number.isFinite(value);
 
-/** Per cent with one decimal below 10, without above. */
-export const percent = (value) => (known(value) ? `${value < 9.95 && value % 1 !== 0 ? value.toFixed(1) : Math.round(value)}%` : DASH);
+/** Per cent with one decimal below 10 where that is not 0, without above. */
+export const percent = (value) => (known(value) ? `${Math.abs(value) < 9.95 ? trim(value.toFixed(1)) : Math.round(value)}%` : DASH);
 
 /** At most three significant digits, and no exponent. */
 const digits = (value) => (Math.abs(value) >= 100 ? String(Math.round(value)) : Math.abs(value) >= 10 ? trim(value.toFixed(1)) : trim(value.toFixed(2)));
-const trim = (text) => text.replace(/\.?0+$/, "");
+const trim = (text) => text.replace(/\.0+$|(\.\d*[1-9])0+$/, "$1").replace(/^-0$/, "0");
 
 const scaled = (value, base, units) => {
   if (!known(value)) return DASH;
@@ -32,6 +32,22 @@ export const whole = (value) => (known(value) ? Math.round(value).toLocaleString
 export const watts = (value) => (known(value) ? `${Math.round(value)} W` : DASH);
 export const celsius = (value) => (known(value) ? `${Math.round(value)} °C` : DASH);
 export const rpm = (value) => (known(value) ? `${Math.round(value).toLocaleString("en")} rpm` : DASH);
+
+/** Names, each with how often it occurs: "8 × NVIDIA H100, 1 × T4". */
+export function counted(names) {
+  const counts = new Map();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return [...counts].map(([name, count]) => `${count} × ${name}`).join(", ");
+}
+
+/** Hours of one GPU: "41", "2.5". */
+export const hours = (value) => (known(value) ? (Math.abs(value) < 0.05 && value !== 0 ? "<0.1" : trim(Math.abs(value) < 10 ? value.toFixed(1) : value.toFixed(0))) : DASH);
+
+/** A figure of a verdict, whose unit comes with it. */
+export function figure(value, unit) {
+  if (!known(value)) return DASH;
+  return unit === "%" ? percent(value) : unit === "B/s" ? rate(value) : unit === "B" ? bytes(value) : unit === "s" ? span(value) : unit ? `${plain(value)} ${unit}` : plain(value);
+}
 
 /** A span of seconds by its two largest units. */
 export function span(seconds) {

@@ -1,10 +1,10 @@
 // Charts of lanes: stretches of time in colour, one lane a thing. The bottleneck strip is one, the GPUs' throttling another.
 
 import { h, write } from "./dom.js";
+import { csvLines } from "./export.js";
 import { instant as when, percent, span } from "./format.js";
-import { LABELS, colour, colourOf, pill } from "./labels.js";
-
-const at = (runs, instant) => runs.find((run) => run.from <= instant && instant < run.to) ?? null;
+import { colour, colourOf, meaningOf, nameOf, pill } from "./labels.js";
+import { columnsOf, runAt as at } from "./runs.js";
 
 /** Rectangles of the runs, and one row for each lane. `paint(run)` gives the colour. */
 function rectangles(lanes, view, paint) {
@@ -33,8 +33,45 @@ function rectangles(lanes, view, paint) {
   };
 }
 
+/**
+ * The runs in columns of a pixel: where several share one, each has its part of the height, so that nothing is too short to be seen. `hidden` are labels
+ * that were never the longest of a bucket: they lie along the bottom, as high as their share.
+ */
+function stacked(runs, { from, to }, hidden) {
+  return {
+    type: "custom",
+    silent: true,
+    clip: true,
+    data: [[from, 0]],
+    renderItem: (params) => {
+      const box = params.coordSys;
+      // Asking for a colour each time would be most of the work.
+      const colours = new Map();
+      const fillOf = (label) => colours.get(label) ?? colours.set(label, colourOf(label)).get(label);
+      const rect = (x, y, width, height, label) => ({ type: "rect", shape: { x, y, width, height }, style: { fill: fillOf(label) } });
+      const bands = hidden.map(({ label, part }) => ({ label, height: Math.max(3, part * box.height) }));
+      const above = Math.max(box.height / 2, box.height - bands.reduce((sum, { height }) => sum + height, 0));
+      const children = columnsOf(runs, from, to, Math.max(1, Math.floor(box.width))).map(({ start, width, top, height, label }) =>
+        rect(box.x + start, box.y + top * above, width, height * above, label),
+      );
+      const x = (ms) => box.x + Math.max(0, Math.min(1, (ms - from) / (to - from))) * box.width;
+      let y = box.y + above;
+      for (const { label, height } of bands) {
+        children.push(rect(x(runs[0].from), y, x(runs.at(-1).to) - x(runs[0].from), height, label));
+        y += height;
+      }
+      return { type: "group", children };
+    },
+  };
+}
+
+/** The runs of a window as CSV. */
+const runsAsCsv = (runs, { from, to }) =>
+  csvLines([["from", "to", "label", "reason"], ...runs.filter((run) => run.to > from && run.from < to).map((run) => [new Date(run.from).toISOString(), new Date(run.to).toISOString(), run.label, run.reason])]);
+
 /** Which label held when, and how much of the time each took. */
 export function strip() {
+  const bar = h("div", { class: "share-bar", "aria-hidden": "true" });
   const parts = h("ul", { class: "shares" });
   const reading = h("p", { class: "strip-reading" });
   return {
@@ -47,17 +84,25 @@ export function strip() {
 
     draw(record, view) {
       return {
-        series: [rectangles([{ runs: record.runs }], view, (run) => colourOf(run.label))],
+        series: [stacked(record.runs, view, record.hidden(view.from, view.to))],
         empty: record.runs.length === 0 ? "No samples in this time range" : null,
         axis: { type: "value", min: 0, max: 1, interval: 1, splitLine: { show: false }, axisLabel: { show: false } },
       };
     },
 
     legend(chart) {
-      if (!parts.isConnected) chart.legend.append(parts, reading);
-      const { from, to } = chart.view;
+      if (!parts.isConnected) chart.legend.append(bar, parts, reading);
+      const { from, to } = chart.view.drawn;
       const covered = chart.record.covered(from, to);
       const shares = chart.record.shares(from, to);
+      bar.hidden = shares.length < 2;
+      bar.replaceChildren(
+        ...shares.map(([label, share]) => {
+          const part = h("i", { "data-label": label });
+          part.style.setProperty("flex-grow", String(share));
+          return part;
+        }),
+      );
       parts.replaceChildren(
         ...shares.map(([label, share]) =>
           h("li", {}, pill(label), h("b", { class: "number" }, percent(share)), h("span", { class: "number" }, span((covered * share) / 100000))),
@@ -69,11 +114,16 @@ export function strip() {
       const run = instant === null ? null : at(chart.record.runs, instant);
       if (instant === null) write(reading, "");
       else if (run === null) write(reading, `${when(instant)}: no samples`);
-      else write(reading, `${when(instant)}: ${run.label} for ${span((run.to - run.from) / 1000)}. ${run.reason ?? LABELS[run.label] ?? ""}`);
+      else write(reading, `${when(instant)}: ${nameOf(run.label)} for ${span((run.to - run.from) / 1000)}. ${run.reason ?? meaningOf(run.label)}${chart.spec.pick ? " Click for the reasons." : ""}`);
       reading.hidden = instant === null;
     },
 
-    sentence: (chart, instant) => at(chart.record.runs, instant)?.label ?? "no samples",
+    sentence(chart, instant) {
+      const run = at(chart.record.runs, instant);
+      return run === null ? "no samples" : `${nameOf(run.label)}${chart.spec.pick ? ". Enter opens the reasons" : ""}`;
+    },
+
+    csv: (record, view) => runsAsCsv(record.runs, view),
   };
 }
 
@@ -122,7 +172,7 @@ export function throttling() {
     },
 
     legend(chart) {
-      const { from, to } = chart.view;
+      const { from, to } = chart.view.drawn;
       const present = new Set(lanesOf(chart.record).flatMap(({ runs }) => runs.filter((run) => run.to > from && run.from < to).flatMap((run) => telling(run.reasons))));
       if (!none.isConnected) chart.legend.append(none);
       for (const [reason, item] of listed) item.hidden = !present.has(reason);
@@ -143,6 +193,9 @@ export function throttling() {
       });
       write(none, instant === null ? "" : held.length > 0 ? held.join(" · ") : "none at this time");
     },
+
+    csv: (record, view) =>
+      runsAsCsv(record.gpus.flatMap((gpu) => gpu.throttle.map((run) => ({ ...run, label: `GPU ${gpu.gpu_index}`, reason: telling(run.reasons).join(" ") }))), view),
 
     sentence: (chart, instant) =>
       lanesOf(chart.record).map(({ gpu, runs }) => `GPU ${gpu.gpu_index} ${telling(at(runs, instant)?.reasons).map(inWords).join(", ") || "none"}`).join(", "),

@@ -9,6 +9,7 @@ function points(record, values) {
   const { time, gap } = record;
   const made = [];
   for (let at = 0; at < time.length; at += 1) {
+    if (values[at] === null && record.isSparse && made.length > 0 && time[at] - made.at(-1)[0] < gap) continue;
     if (at > 0 && time[at] - time[at - 1] > gap) made.push([time[at - 1] + 1, null]);
     made.push([time[at], values[at]]);
   }
@@ -110,6 +111,9 @@ export function lines(spec) {
   return {
     height: 190,
     ...spec,
+
+    /** What is saved as CSV. */
+    columns: (record) => spec.sources(record),
 
     absent: (record) =>
       (spec.gpus === true && record.gpus.length === 0 && record.time.length > 0) ||

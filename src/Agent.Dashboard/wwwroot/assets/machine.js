@@ -4,14 +4,19 @@ import { byId, h } from "./dom.js";
 import * as api from "./api.js";
 import { loadLibrary, TimeChart } from "./chart.js";
 import { clear, footer, linkState, notice, themeButton } from "./chrome.js";
+import { machineEvents } from "./events.js";
 import { instant } from "./format.js";
 import { fileSystems, gpuTable, head, tiles } from "./facts.js";
+import { machineJobs } from "./machinejobs.js";
 import { listen } from "./live.js";
 import { startAgent } from "./welcome.js";
 import { panels } from "./panels.js";
 import { Record } from "./record.js";
+import { runAt } from "./runs.js";
 import { toolbar } from "./toolbar.js";
 import { Cursor, View } from "./view.js";
+import { whyPanel } from "./why.js";
+import { mostOf, snapshotOf, windowName } from "./window.js";
 
 /** Samples that came live are kept for so long, to complete the bucket that a history ended in. */
 const RECENT = 120000;
@@ -22,13 +27,20 @@ const slug = decodeURIComponent(location.pathname.split("/")[2] ?? "");
 const view = new View(location.search);
 const cursor = new Cursor();
 const link = linkState();
-const top = head(slug);
 const figures = tiles();
 const gpus = gpuTable();
+const jobs = machineJobs(slug, (row, opener) => why.open(null, opener, row.id));
+const events = machineEvents(slug, view);
+const why = whyPanel(slug, { fallback: saidByStrip, places: { has: isShown, go: goTo } });
+const top = head(slug, (opener) => why.open(past === null ? null : past.at, opener));
 const rest = h("section", { class: "part" });
 
 const charts = [];
 let record = null;
+/** What took most of a window that is over; null while the present is followed. */
+let past = null;
+let newest = null;
+let isWaiting = false;
 let recent = [];
 let asking = null;
 let reading = 0;
@@ -39,7 +51,7 @@ let staleAfter = Infinity;
 // ---- Layout ----
 
 const sections = panels().map(([title, specs]) => {
-  const made = specs.map((spec) => new TimeChart(spec, view, cursor));
+  const made = specs.map((spec) => new TimeChart(spec.id === "bottleneck" ? { ...spec, pick } : spec, view, cursor));
   charts.push(...made);
   const body = h("div", { class: "charts" }, made.map((chart) => chart.element));
   return h("section", { class: "part" }, title && h("h2", {}, title), body);
@@ -50,14 +62,51 @@ gpuSection.append(gpus.element);
 const help = h(
   "p",
   { id: "keys", class: "hint" },
-  "Drag across a chart to zoom in; double-click to go back. With the keyboard: arrows move the cursor, + and − zoom, Page Up and Page Down move in time, Escape goes back.",
+  "Drag across a chart to zoom in; double-click, or Back, to return. Click a stretch of the strip to see why. With fingers: one moves in time, two zoom, two taps return. ",
+  "With the keyboard: arrows move the cursor, + and − zoom, Page Up and Page Down move in time, Enter on the strip says why, Escape returns.",
 );
 
 const nothingHere = h("div", { class: "notice quiet", hidden: true });
 const notShown = h("p", { class: "hint", hidden: true });
 const first = h("div", { hidden: true });
-const overTime = h("div", {}, toolbar(view), nothingHere, notShown, stripSection, gpuSection, ...others, rest, help);
-const page = () => [top.element, figures.element, first, overTime];
+const overTime = h("div", { class: "over-time" }, toolbar(view), nothingHere, notShown, stripSection, jobs.element, gpuSection, ...others, events.element, rest, help);
+const page = () => [top.element, figures.element, first, overTime, why.element];
+
+// ---- Why ----
+
+const chartOf = (id) => charts.find((chart) => chart.spec.id === id && !chart.element.hidden && chart.element.isConnected);
+
+function isShown(id) {
+  return chartOf(id) !== undefined;
+}
+
+/** Shows a chart that a witness belongs to. */
+function goTo(id) {
+  const chart = chartOf(id);
+  chart.element.scrollIntoView({ block: "center" });
+  chart.plot.focus({ preventScroll: true });
+  chart.element.classList.remove("flash");
+  // The animation begins anew only after a layout without it.
+  void chart.element.offsetWidth;
+  chart.element.classList.add("flash");
+}
+
+/** What the strip knows of an instant. */
+function saidByStrip(at) {
+  const run = record === null ? null : runAt(record.runs, at);
+  return run === null ? null : { label: run.label, reason: run.reason ?? "", since: new Date(run.from).toISOString(), fix: "", source: "rule" };
+}
+
+/** A run of the strip that was clicked: its time is shown, with a little around it, and the reasons behind it. */
+function pick(chart, at) {
+  const last = record.runs.at(-1);
+  const run = runAt(record.runs, at) ?? (last && at >= last.to ? last : null);
+  if (run === null) return;
+  const around = Math.max((run.to - run.from) * 0.1, 150000 - (run.to - run.from) / 2);
+  const within = Math.max(run.from, Math.min(run.to - 1, at));
+  view.show(run.from - around, run.to + around);
+  why.open(within, chart.plot);
+}
 
 /** Where the window holds no samples but the machine has some: when the newest was, and the way there. */
 function sayIfEmpty() {
@@ -76,6 +125,7 @@ function sayIfEmpty() {
 function draw() {
   if (record === null) return;
   drawn = Date.now();
+  view.settle();
   for (const chart of charts) chart.update(record);
   sayIfEmpty();
   notShown.hidden = record.leftOut === 0;
@@ -89,6 +139,26 @@ function draw() {
     inPairs.forEach((part, at) => part.classList.toggle("wide", at === inPairs.length - 1 && at % 2 === 0));
   }
   document.body.classList.toggle("loaded", true);
+  follow();
+}
+
+/** Head, tiles and tables are of the window that is shown: of the newest sample while it moves along, else means. */
+function follow() {
+  const { from, to } = view.drawn;
+  past = view.follows || record === null ? null : (mostOf(record, from, to) ?? { label: null, at: to });
+  const window = past === null ? "" : windowName(from, to, view.now());
+  top.follow(past === null ? null : window, past?.label ? past : null);
+  const snapshot = past === null ? newest : (snapshotOf(record, from, to) ?? { gpu_count: record.gpus.length });
+  if (snapshot === null) return;
+  figures.show(snapshot, window);
+  gpus.show(snapshot.gpus ?? [], window);
+}
+
+/** The old picture stays, dimmed, until the one that was asked for is there. */
+function wait(waits) {
+  isWaiting = waits;
+  overTime.classList.toggle("waits", waits);
+  overTime.setAttribute("aria-busy", String(waits));
 }
 
 // ---- Reading ----
@@ -104,10 +174,12 @@ async function read() {
     if (mine.signal.aborted) return;
     clear("history");
     if (view.follows) view.synchronise(Date.parse(json.to));
-    record = new Record(json, view.follows ? recent : []);
+    record = new Record(json, view.follows ? recent : [], top.server?.expected_interval_seconds ?? null);
+    wait(false);
     draw();
   } catch (error) {
     if (mine.signal.aborted) return;
+    wait(false);
     notice("history", error, read);
   }
   if (view.follows) reading = setTimeout(read, record !== null && record.step < COARSE ? 300000 : 60000);
@@ -126,8 +198,9 @@ async function readLatest() {
     if (snapshot === null) first.replaceChildren(startAgent(slug));
     else if (record !== null) sayIfEmpty();
     if (snapshot !== null) {
-      figures.show({ ...snapshot, gpus: snapshot.sample.gpus });
-      gpus.show(snapshot.sample.gpus ?? []);
+      newest = { ...snapshot, gpus: snapshot.sample.gpus };
+      jobs.now(snapshot.jobs);
+      follow();
     }
     return true;
   } catch (error) {
@@ -160,8 +233,10 @@ function sample(snapshot) {
     read();
     return;
   }
-  figures.show(snapshot);
-  gpus.show(snapshot.gpus ?? []);
+  newest = snapshot;
+  jobs.live(snapshot.jobs);
+  if (isWaiting) return;
+  if (view.follows) follow();
   if (!view.follows || record === null || record.step >= COARSE) return;
   if (!record.append(snapshot)) {
     read();
@@ -174,16 +249,24 @@ function sample(snapshot) {
 }
 
 view.onChange(() => {
-  draw();
+  // A part of what is here can be shown at once, only less closely.
+  if (record?.covers(view.from, view.to)) draw();
+  else wait(true);
   read();
+  jobs.read(view);
+  events.read();
+});
+events.onChange(() => {
+  for (const chart of charts) chart.mark(events.marks);
 });
 setInterval(() => {
   top.age(1);
+  if (view.follows && events.age > 60000 && document.visibilityState === "visible") events.read();
   // Silence: the dashboard says when it is too long.
   const server = top.server;
   if (server?.state === "live" && server.age_seconds > staleAfter && Date.now() - asked > 5000) readLatest();
   // Time passes on the axis too, when no sample comes.
-  if (view.follows && record !== null && Date.now() - drawn > Math.max(10000, (view.to - view.from) / 600) && document.visibilityState === "visible") {
+  if (view.follows && !isWaiting && record !== null && Date.now() - drawn > Math.max(10000, (view.to - view.from) / 600) && document.visibilityState === "visible") {
     view.end = view.now();
     draw();
   }
@@ -194,11 +277,17 @@ byId("tools").classList.add("link-state");
 byId("content").append(...page());
 top.element.classList.add("waiting-for-data");
 
+// A link may lead to the reasons of a moment.
+const whyAsked = new URLSearchParams(location.search).get("why");
+
 const shown = readLatest();
 shown.then(loadLibrary);
 const [, known] = await Promise.all([read(), shown]);
 top.element.classList.remove("waiting-for-data");
 if (known) {
+  jobs.read(view);
+  events.read();
+  if (whyAsked !== null) why.open(Number(whyAsked) > 0 ? Number(whyAsked) : null, null);
   footer().then((said) => {
     staleAfter = said?.stale_after_seconds ?? Infinity;
   });

@@ -1,5 +1,8 @@
 // The history that is on screen: columns over one axis of time, to which live samples are added.
 
+import { ofLast } from "./rates.js";
+import { mergedRuns, runOf } from "./runs.js";
+
 const ms = (instant) => Date.parse(instant);
 const value = (given) => (typeof given === "number" ? given : null);
 
@@ -70,7 +73,11 @@ class Column {
 const columnsOf = (series, read) =>
   Object.fromEntries(Object.entries(series).map(([name, one]) => [name, new Column(one, (snapshot) => value(read(snapshot)?.[name]))]));
 
-const runOf = ({ from, to, ...rest }) => ({ ...rest, from: ms(from), to: ms(to) });
+/** From one sample to the next, in milliseconds, as nine in ten are: outages and a few late samples do not count. */
+function usualStep(time, interval) {
+  const steps = time.slice(1).map((at, place) => at - time[place]).sort((a, b) => a - b);
+  return steps.length >= 10 || interval === null ? (steps[Math.floor(steps.length * 0.9)] ?? 2000) : interval;
+}
 
 /** Continues the last run, or begins one where the label is another or there was a gap. */
 function extend(runs, at, step, gap, fields, same) {
@@ -84,16 +91,31 @@ function extend(runs, at, step, gap, fields, same) {
   runs.push({ ...fields, from: last && at - last.to <= gap ? Math.min(at, last.to) : at, to: at + step });
 }
 
+/** After more empty buckets than this the history is read again. */
+const MOST_EMPTY = 200;
+
+/** Per cent for each label: of the seconds that are known, and of the runs for which none are. */
+function sharesOf(seconds, runs) {
+  const all = new Map(Object.entries(seconds ?? {}));
+  for (const run of runs) all.set(run.label, (all.get(run.label) ?? 0) + (run.to - run.from) / 1000);
+  const sum = [...all.values()].reduce((one, other) => one + other, 0);
+  return sum > 0 ? Object.fromEntries([...all].map(([label, one]) => [label, (one / sum) * 100])) : {};
+}
+
 export class Record {
-  /** `json` is the answer of /api/metrics/history/ with form=delta, `recent` the samples that came live lately, oldest first. */
-  constructor(json, recent) {
+  /**
+   * `json` is the answer of /api/metrics/history/ with form=delta, `recent` the samples that came live lately, oldest first; `interval` is how many
+   * seconds its samples are apart now, or null.
+   */
+  constructor(json, recent, interval = null) {
     this.from = ms(json.from);
     this.to = ms(json.to);
     this.source = json.source;
     this.time = sums(json.time);
-    this.step = json.bucket_seconds * 1000 || 2000;
     const series = plainly(json.series);
     this.bucketed = Object.values(series).some((one) => one.min);
+    this.interval = interval === null ? null : interval * 1000;
+    this.step = this.bucketed ? json.bucket_seconds * 1000 : usualStep(this.time, this.interval);
     this.series = columnsOf(series, (snapshot) => snapshot);
     this.gpus = json.gpus.map((gpu) => ({
       ...gpu,
@@ -102,17 +124,30 @@ export class Record {
     }));
     this.disks = json.disks.map((disk) => ({ ...disk, series: columnsOf(plainly(disk.series), (snapshot) => snapshot.disks?.find((one) => one.device === disk.device)) }));
     this.fans = json.fans.map((fan) => ({ ...fan, series: columnsOf(plainly(fan.series), (snapshot) => snapshot.fans?.find((one) => one.label === fan.label)) }));
-    this.runs = json.bottlenecks.map(runOf);
-    this.share = json.bottleneck_share;
+    const judged = (json.verdicts ?? []).map(runOf);
+    const ruled = (json.bottlenecks ?? []).map(runOf);
+    this.runs = mergedRuns(judged, ruled);
+    // Exact for the whole of the window, where runs are only as fine as the buckets.
+    this.share = judged.length === 0 ? json.bottleneck_share : sharesOf(json.verdict_seconds, this.runs.filter((run) => !judged.includes(run)));
     /** Devices that are not among those that are shown, which are the busiest. */
     this.leftOut = json.devices_left_out ?? 0;
     this.columns = [this, ...this.gpus, ...this.disks, ...this.fans].flatMap((owner) => Object.values(owner.series));
     this.#takeOver(recent);
   }
 
-  /** Beyond this distance two points are not joined: samples are missing between them. */
+  /** Beyond this distance two points are not joined: samples are missing between them. An empty bucket says so itself. */
   get gap() {
-    return Math.max(this.step * 2.6, 5000);
+    return this.bucketed ? Math.max(this.step * 1.5, (this.interval ?? 0) * 2.6) : Math.max(this.step * 2.6, 5000);
+  }
+
+  /** Whether samples are so far apart that empty buckets between them are no gap. */
+  get isSparse() {
+    return this.bucketed && (this.interval ?? 0) > this.step;
+  }
+
+  /** Whether all of a stretch can be drawn from what is here. */
+  covers(from, to) {
+    return this.from <= from + this.step && to <= this.to + Math.max(this.step, 10000);
   }
 
   /** The bucket that was still open when the history was read can be continued if all its samples are known one by one. */
@@ -130,7 +165,8 @@ export class Record {
   }
 
   /** Adds a live sample. False if the history has to be read again instead. */
-  append(snapshot) {
+  append(given) {
+    const snapshot = ofLast(given);
     const at = ms(snapshot.collected_at);
     const last = this.time.at(-1) ?? -Infinity;
     if (this.#isNew(snapshot)) return false;
@@ -140,6 +176,11 @@ export class Record {
     } else {
       if (!this.known) return false;
       const buckets = this.bucketed && Number.isFinite(last) ? Math.floor((at - last) / this.step) : 0;
+      if (buckets > MOST_EMPTY) return false;
+      for (let empty = 1; empty < buckets; empty += 1) {
+        this.time.push(last + empty * this.step);
+        for (const column of this.columns) column.push(null);
+      }
       this.time.push(buckets > 0 ? last + buckets * this.step : at);
       for (const column of this.columns) column.push(column.read(snapshot));
     }
@@ -158,7 +199,7 @@ export class Record {
 
   #label(snapshot, at) {
     const step = Math.min(this.step, (snapshot.interval_seconds ?? this.step / 1000) * 1000);
-    const { bottleneck: label, reason } = snapshot;
+    const { label, reason } = snapshot.verdict ?? { label: snapshot.bottleneck, reason: snapshot.reason };
     extend(this.runs, at, step, this.gap, { label, reason }, (run) => run.label === label);
     this.share = null;
     for (const gpu of this.gpus) {
@@ -173,6 +214,7 @@ export class Record {
     if (count < 60) return;
     this.time.splice(0, count);
     for (const column of this.columns) column.drop(count);
+    this.from = Math.max(this.from, before);
     this.runs = this.runs.filter((run) => run.to > before);
     for (const gpu of this.gpus) gpu.throttle = gpu.throttle.filter((run) => run.to > before);
   }
@@ -192,7 +234,8 @@ export class Record {
 
   /** Per cent of the covered time for each label, most first, within a stretch. */
   shares(from, to) {
-    if (this.share !== null && this.step >= 60000) return Object.entries(this.share).sort((a, b) => b[1] - a[1]);
+    const isWhole = Math.abs(from - this.from) <= 2 * this.step && Math.abs(to - this.to) <= 2 * this.step;
+    if (this.share !== null && this.step >= 60000 && isWhole) return Object.entries(this.share).sort((a, b) => b[1] - a[1]);
     const spans = new Map();
     let all = 0;
     for (const run of this.runs) {
@@ -202,6 +245,13 @@ export class Record {
       all += covered;
     }
     return [...spans].map(([label, covered]) => [label, (covered / all) * 100]).sort((a, b) => b[1] - a[1]);
+  }
+
+  /** Labels that took part of a stretch without a run of their own there, because others were longer in each bucket: { label, part of the time }. */
+  hidden(from, to) {
+    if (this.runs.length === 0) return [];
+    const seen = new Set(this.runs.filter((run) => run.to > from && run.from < to).map((run) => run.label));
+    return this.shares(from, to).filter(([label, share]) => !seen.has(label) && share > 0).map(([label, share]) => ({ label, part: share / 100 }));
   }
 
   /** How long the labels cover, in milliseconds, within a stretch. */

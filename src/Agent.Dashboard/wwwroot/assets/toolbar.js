@@ -2,27 +2,53 @@
 
 import { h, icon, write } from "./dom.js";
 import { clock, instant, span } from "./format.js";
+import { exactWindow } from "./exact.js";
 import { RANGES } from "./view.js";
 
 const tool = (name, keys, action, ...paths) =>
   h("button", { class: "icon-button", type: "button", "aria-label": name, title: `${name} (${keys})`, onclick: action }, icon(...paths));
+
+/** Copies the address of what is shown, with its times. */
+function copyLink(view) {
+  const said = h("span", { class: "unseen", role: "status" });
+  const button = tool("Copy a link to this view", "times included", copy, "M10 14a4 4 0 0 0 6 .5l3-3a4 4 0 0 0-5.7-5.7l-1.5 1.5", "M14 10a4 4 0 0 0-6-.5l-3 3a4 4 0 0 0 5.7 5.7l1.5-1.5");
+  async function copy() {
+    try {
+      await navigator.clipboard.writeText(view.link);
+      write(said, "Copied");
+      button.classList.add("copied");
+    } catch {
+      // Without a clipboard the address itself says it, for the address bar to be copied.
+      history.replaceState(null, "", view.link);
+      write(said, "The address now has the times in it");
+    }
+    setTimeout(() => {
+      write(said, "");
+      button.classList.remove("copied");
+    }, 2000);
+  }
+  return h("span", { class: "copy-link" }, button, said);
+}
 
 export function toolbar(view) {
   const ranges = RANGES.map(([minutes, text, words]) =>
     h("button", { type: "button", title: `Show ${words}`, "data-range": String(minutes), onclick: () => view.follow(minutes) }, text),
   );
   const said = h("p", { class: "window number" });
-  const present = h("button", { class: "button", type: "button", onclick: () => view.follow(view.range) }, "Back to now");
+  const back = view.whole === null ? "Back to now" : "Whole run";
+  const present = h("button", { class: "button", type: "button", onclick: () => view.follow(view.range) }, back);
   const forward = tool("Later", "Page Down", () => view.pan(0.5), "M9 5l7 7-7 7");
   const element = h(
     "div",
     { class: "toolbar", role: "toolbar", "aria-label": "Time" },
-    h("div", { class: "ranges", role: "group", "aria-label": "Show the last" }, ranges),
+    view.whole === null ? h("div", { class: "ranges", role: "group", "aria-label": "Show the last" }, ranges) : null,
     said,
     h(
       "div",
       { class: "steps-in-time" },
       present,
+      exactWindow(view),
+      copyLink(view),
       tool("Earlier", "Page Up", () => view.pan(-0.5), "M15 5l-7 7 7 7"),
       forward,
       tool("Closer", "+", () => view.zoom(0.5), "M12 5v14", "M5 12h14"),
@@ -31,7 +57,7 @@ export function toolbar(view) {
   );
   const show = () => {
     for (const button of ranges) button.setAttribute("aria-pressed", String(view.follows && Number(button.dataset.range) === view.range));
-    present.hidden = view.follows;
+    present.hidden = view.isUsual;
     forward.disabled = view.follows;
     const width = (view.to - view.from) / 1000;
     write(said, view.follows ? "" : `${instant(view.from)} – ${width > 86400 ? instant(view.to) : clock(view.to)} (${span(width)})`);

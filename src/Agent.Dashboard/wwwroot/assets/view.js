@@ -29,12 +29,29 @@ export class View {
   #changed = signal();
   #offset = 0;
 
-  constructor(search) {
+  /** `whole` is what is shown unless something else is asked for, where there is no present to follow. */
+  constructor(search, whole = null) {
+    this.whole = whole;
+    this.#read(search);
+    this.drawn = { from: this.from, to: this.to };
+    // Back undoes a zoom, or a choice of a range.
+    addEventListener("popstate", () => {
+      this.#read(location.search);
+      this.#changed.tell();
+    });
+  }
+
+  #read(search) {
     const asked = new URLSearchParams(search);
     const [from, to] = [Number(asked.get("from")), Number(asked.get("to"))];
     this.range = RANGES.some(([minutes]) => minutes === Number(asked.get("range"))) ? Number(asked.get("range")) : 60;
-    this.fixed = from > 0 && to - from >= SHORTEST && to - from <= LONGEST ? { from, to } : null;
+    this.fixed = from > 0 && to - from >= SHORTEST && to - from <= LONGEST ? { from, to } : this.whole;
     this.end = this.now();
+  }
+
+  /** What is asked for is what is drawn from now on; until then charts and cursor go by what was drawn before. */
+  settle() {
+    this.drawn = { from: this.from, to: this.to };
   }
 
   /** The dashboard's clock, which the samples' times go by; the viewer's may be off. */
@@ -50,6 +67,11 @@ export class View {
 
   get follows() {
     return this.fixed === null;
+  }
+
+  /** Whether it shows what it shows unless something else is asked for. */
+  get isUsual() {
+    return this.fixed === this.whole;
   }
 
   get to() {
@@ -69,12 +91,12 @@ export class View {
     this.#changed.on(listener);
   }
 
-  /** Follows the last `minutes`. */
+  /** Follows the last `minutes`, or shows the whole again. */
   follow(minutes) {
     this.range = minutes;
-    this.fixed = null;
+    this.fixed = this.whole;
     this.end = this.now();
-    this.#settle();
+    this.#choose();
   }
 
   /** Shows this stretch, widened to a minute and kept within 14 days and the present. */
@@ -82,12 +104,17 @@ export class View {
     const width = Math.min(LONGEST, Math.max(SHORTEST, to - from));
     const end = Math.min(this.now(), (from + to + width) / 2);
     this.fixed = { from: Math.round(end - width), to: Math.round(end) };
-    this.#settle();
+    this.#choose();
   }
 
   /** Shows less or more around an instant. */
   zoom(factor, around = (this.from + this.to) / 2) {
     this.show(around - (around - this.from) * factor, around + (this.to - around) * factor);
+  }
+
+  /** The address of this window as it is, for others to look at: what moves along is pinned down. */
+  get link() {
+    return `${location.origin}${location.pathname}?range=${this.range}&from=${Math.round(this.from)}&to=${Math.round(this.to)}`;
   }
 
   /** Moves by a part of the width; forward to the present means following again. */
@@ -97,9 +124,10 @@ export class View {
     else this.show(this.from + width * part, this.to + width * part);
   }
 
-  #settle() {
-    const query = this.fixed === null ? `?range=${this.range}` : `?range=${this.range}&from=${this.from}&to=${this.to}`;
-    history.replaceState(null, "", location.pathname + query);
+  #choose() {
+    const query =
+      this.fixed === null ? `?range=${this.range}` : this.fixed === this.whole ? "" : `?${this.whole === null ? `range=${this.range}&` : ""}from=${this.from}&to=${this.to}`;
+    if (query !== location.search) history.pushState(null, "", location.pathname + query);
     this.#changed.tell();
   }
 }

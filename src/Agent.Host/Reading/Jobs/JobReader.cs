@@ -87,6 +87,8 @@ internal sealed class JobReader
             report = null;
         }
 
-        return read with { Value = read.Value with { Report = report } };
+        // One that says how many there are besides.
+        var told = report is null ? null : new JobReport(report.Jobs, report.Machine, read.Value.LeftOut.Jobs);
+        return read with { Value = read.Value with { Report = told } };
     }
 }

@@ -1,0 +1,49 @@
+using Agent.Receiver;
+using Agent.Dashboard.Store;
+
+namespace Agent.Dashboard.Web;
+
+/// <summary>Answers that are work for the threads that read the database.</summary>
+internal static class WorkedAnswers
+{
+    /// <summary>Makes JSON on one of the threads.</summary>
+    public static Task Answer(this Histories histories, HttpContext context, Func<Reader, WorkLimit, byte[]> make) =>
+        histories.Answer(context, null, "", (reader, limit) => make(reader, limit));
+
+    /// <summary>The same; where there is nothing to tell the answer is 404 with <paramref name="absent"/>.</summary>
+    public static Task Answer(this Histories histories, HttpContext context, string absent, Func<Reader, WorkLimit, byte[]?> make) =>
+        histories.Answer(context, null, absent, make);
+
+    /// <summary>Makes CSV on one of the threads, to be saved under a name.</summary>
+    public static Task AnswerFile(this Histories histories, HttpContext context, string file, Func<Reader, WorkLimit, byte[]> make) =>
+        histories.Answer(context, file, "", (reader, limit) => make(reader, limit));
+
+    private static async Task Answer(
+        this Histories histories, HttpContext context, string? file, string absent, Func<Reader, WorkLimit, byte[]?> make)
+    {
+        try
+        {
+            var making = histories.Ask(make, context.RequestAborted);
+
+            if (making is null)
+            {
+                context.Response.Headers.RetryAfter = "2";
+                await context.Refuse(
+                    StatusCodes.Status503ServiceUnavailable, "Too many histories are asked for.", "try again in a few seconds");
+                return;
+            }
+
+            var body = await making;
+            await (body is null ? context.Refuse(StatusCodes.Status404NotFound, absent)
+                : file is null ? context.Json(StatusCodes.Status200OK, body)
+                : context.Csv(file, body));
+        }
+        catch (WorkLimitException)
+        {
+            await context.Refuse(
+                StatusCodes.Status503ServiceUnavailable,
+                "The answer takes too much work.",
+                $"more than {Histories.MostWork.TotalSeconds} s; ask for fewer minutes, or for one server");
+        }
+    }
+}
