@@ -132,7 +132,6 @@ let private sources: (string * (SourceError -> Snapshot -> Snapshot) * (Sample -
         (fun error snapshot -> { snapshot with Memory = Error error }),
         (fun sample ->
             { sample with
-                MemoryTotal = ValueNone
                 Memory = ValueNone
                 Swap = ValueNone
             })

@@ -90,8 +90,6 @@ type Sample =
         CpuCountLogical: int voption
         /// Cores.
         CpuCountPhysical: int voption
-        /// All memory, known even where the use of it is not.
-        MemoryTotal: uint64<B> voption
         /// Memory.
         Memory: MemoryUse voption
         /// Swap.
@@ -137,7 +135,6 @@ type Sample =
             CpuTemperature = ValueNone
             CpuCountLogical = ValueNone
             CpuCountPhysical = ValueNone
-            MemoryTotal = ValueNone
             Memory = ValueNone
             Swap = ValueNone
             NetworkReceived = ValueNone
@@ -233,14 +230,6 @@ module Sample =
         value |> ValueOption.map (fun value -> roundToTenth (min value 100.0<percent>))
 
     let private tenths (value: float<'u> voption) = ValueOption.map roundToTenth value
-
-    let private totalOfMemory (memory: MemInfo.MemoryInfo) : uint64<B> voption =
-        memory.Total
-        |> ValueOption.bind (fun total ->
-            if total > 0UL<B> then
-                ValueSome(capped total)
-            else
-                ValueNone)
 
     let private memoryOf (arc: ArcStats.Arc voption) (memory: MemInfo.MemoryInfo) : MemoryUse voption =
         match memory.Total, MemInfo.availableWithArc arc memory with
@@ -529,7 +518,6 @@ module Sample =
             CpuTemperature = tenths current.Slow.CpuTemperature
             CpuCountLogical = stat |> ValueOption.bind (fun stat -> stat.Online)
             CpuCountPhysical = current.Slow.PhysicalCores
-            MemoryTotal = memory |> ValueOption.bind totalOfMemory
             Memory = memoryUse
             Swap = memory |> ValueOption.bind swapOf
             NetworkReceived = totalOf (fun i -> i.Received)

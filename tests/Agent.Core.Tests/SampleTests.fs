@@ -355,15 +355,6 @@ let private memory =
             testCase "a machine that says it has no memory at all does not know"
             <| fun () -> Expect.equal (withMemory "MemTotal: 0 kB\nMemFree: 0 kB\nMemAvailable: 0 kB\n").Memory ValueNone "unknown, not 0 %"
 
-            testCase "a line that cannot be read costs its figure, and what follows from it, alone"
-            <| fun () ->
-                let sample =
-                    withMemory "MemTotal: 2000 kB\nMemFree: 500 kB\nMemAvailable: ? kB\nSwapTotal: 8 kB\nSwapFree: 6 kB\n"
-
-                Expect.equal sample.MemoryTotal (ValueSome 2048000UL<B>) "the total is known"
-                Expect.isTrue sample.Memory.IsNone "its use is not"
-                Expect.isTrue sample.Swap.IsSome "swap is"
-
             testCase "a garbled total costs memory and leaves swap"
             <| fun () ->
                 let sample =

@@ -93,7 +93,8 @@ let private onTerminal (columns: int) (variables: (string * string) list) (machi
         use terminal =
             new ProgramProcess("/usr/bin/script", [ "-qec"; $"sh {command}"; "/dev/null" ], environment)
 
-        Expect.equal (terminal.WaitForEnd patience) 0 terminal.Said
+        // Half a minute of the watch is a few seconds here; the rest is what other tests leave of the CPUs.
+        Expect.equal (terminal.WaitForEnd(3.0 * patience)) 0 terminal.Said
 
         shown.Value <-
             terminal.Output
