@@ -60,6 +60,11 @@ internal sealed class IngestJob(
     /// <summary>What its sender says of its machine and of its jobs; null where it says nothing.</summary>
     public Judgement? Judgement { get; } = judgement;
 
+    /// <summary>
+    /// Whether there is time to see what has happened, and to judge where its sender does not: with a crowd before the door its server's last word stands.
+    /// </summary>
+    public bool MayBeJudged { get; set; } = true;
+
     /// <summary>By the receiver's clock.</summary>
     public DateTimeOffset ReceivedAt { get; } = receivedAt;
 
@@ -138,7 +143,8 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
         var isNewest = server.Recent.Count == 0 || job.Key > server.Recent[^1].Key;
         var said = Said(job, isNewest);
 
-        if (isNewest)
+        // What one sample is not looked at for, the next one still shows.
+        if (isNewest && job.MayBeJudged)
         {
             Observe(job);
         }
@@ -181,9 +187,11 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
             server.StopJudging();
         }
 
-        if ((job.Judgement ?? (isNewest ? server.Judge(job.Measured) : null)) is not { } judgement)
+        if ((job.Judgement ?? (isNewest && job.MayBeJudged ? server.Judge(job.Measured) : null)) is not { } judgement)
         {
-            return VerdictPointModule.none;
+            return isNewest && !job.MayBeJudged && server.Judgement is { Source.IsDashboard: true } last
+                ? new VerdictPoint(JobSchema.CodeOf(last.Machine.Label), [])
+                : VerdictPointModule.none;
         }
 
         var points = jobs.Take(server, judgement, RowKey.TimeOf(job.Key), isNewest, () => job.Quota?.TakesJob() != false);

@@ -13,6 +13,12 @@ internal sealed class Writer : IDisposable
 {
     private const int LargestBatch = 512;
 
+    /// <summary>
+    /// Of batches up to this length each sample is judged whose sender does not judge itself, which takes as long as storing it. A larger one is a
+    /// backlog, or more than a thousand machines.
+    /// </summary>
+    private const int MostJudged = 16;
+
     /// <summary>SQLITE_READONLY and SQLITE_READONLY_DBMOVED.</summary>
     private const int ReadOnlyCode = 8;
     private const int MovedCode = 1032;
@@ -270,6 +276,7 @@ internal sealed class Writer : IDisposable
             {
                 if (Admit(job))
                 {
+                    job.MayBeJudged = batch.Count <= MostJudged;
                     touched.Add(job.Server);
                     ingestion.Store(job);
                 }
