@@ -21,7 +21,7 @@ let faults (page: Visit) =
 let private pages =
     [
         "the fleet", "/", card
-        "a machine", "/servers/h100-01", "[data-chart=gpu-utilisation] canvas"
+        "a machine", "/servers/h100-01", "[data-chart=bottleneck] canvas"
         "a machine that was never seen", "/servers/never-started", ".command"
     ]
 

@@ -154,6 +154,9 @@ let tests =
             <| fun () ->
                 visitWith withTouch phone (fleet ()) (fun page ->
                     page.Go "/servers/h100-01"
+                    // On a telephone the table of jobs comes first.
+                    page.See "[data-chart=bottleneck] canvas"
+                    finish (page.Find("[data-chart=gpu-utilisation] .plot").ScrollIntoViewIfNeededAsync())
                     page.See "[data-chart=gpu-utilisation] canvas"
                     fingers page "gpu-utilisation" [ [ 0.3 ]; [ 0.5 ]; [ 0.7 ] ]
                     page.Until "location.search.includes('from=')"
