@@ -430,7 +430,7 @@ module Responses =
                 |]
         )
 
-    /// GET /api/; `login` where people log in, `user` empty where nobody has to say who asks.
+    /// GET /api/; `login` where people log in, `user` empty where nobody has to say who asks, `endpoints` the paths that are answered.
     [<CompiledName "Root">]
     let root
         (version: string)
@@ -439,25 +439,9 @@ module Responses =
         (login: bool)
         (user: string)
         (role: string)
+        (endpoints: string[])
         (now: DateTimeOffset)
         : byte[] =
-        let endpoints =
-            [
-                "/api/"
-                "/api/servers/"
-                "/api/metrics/latest/?server="
-                "/api/metrics/history/?server=&minutes="
-                "/api/verdicts/?server=&at="
-                "/api/jobs/?server=&minutes="
-                "/api/jobs/{job}/"
-                "/api/waste/?by=&minutes="
-                "/api/timeline/?server=&minutes="
-                "/api/events/"
-                "/api/ingest/servers/{slug}/metrics/"
-                "/healthz"
-                "/metrics"
-            ]
-
         bytes (
             Encode.object
                 [|

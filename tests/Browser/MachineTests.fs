@@ -10,6 +10,12 @@ open Microsoft.Playwright
 let private withMachine look (slug: string) (test: Visit -> unit) =
     visit look (fleet ()) (fun page ->
         page.Go $"/servers/{slug}"
+        // On a telephone the table of jobs comes first, and a chart is drawn where it is seen.
+        page.See "[data-chart=bottleneck] canvas"
+
+        page.Find("[data-chart=gpu-utilisation] .plot:visible, [data-chart=cpu] .plot:visible").First.ScrollIntoViewIfNeededAsync()
+        |> finish
+
         page.See "[data-chart=gpu-utilisation] canvas, [data-chart=cpu] canvas"
         test page)
 

@@ -1,4 +1,4 @@
-/// JSON Schema (draft 2020-12), as much of it as docs/sample.schema.json uses.
+/// JSON Schema (draft 2020-12), as much of it as docs/sample.schema.json and the dashboard's openapi.json use.
 module Agent.TestSupport.JsonSchema
 
 open System
@@ -10,8 +10,20 @@ open Expecto
 let textsIn (array: JsonElement) =
     [ for entry in array.EnumerateArray() -> entry.ToString() ]
 
-/// What JSON Schema's words, as far as our schema uses them, say against a value: the path and the word of each fault.
-let rec private faults (root: JsonElement) (schema: JsonElement) (path: string) (value: JsonElement) : string list =
+/// What a reference within a document points at.
+let resolve (root: JsonElement) (reference: string) : JsonElement =
+    (root, (reference.Substring "#/".Length).Split '/') ||> Array.fold _.GetProperty
+
+let private nameIn (schema: JsonElement) (word: string) (name: string) =
+    match schema.TryGetProperty word with
+    | true, entries -> fst (entries.TryGetProperty name)
+    | _ -> false
+
+/// What JSON Schema's words, as far as our schemas use them, say against a value: the path and the word of each fault. Strictly, a member
+/// that an object's schema does not name is a fault too.
+let rec private faults (isStrict: bool) (root: JsonElement) (schema: JsonElement) (path: string) (value: JsonElement) : string list =
+    let faults = faults isStrict
+
     let isType (name: string) =
         match name, value.ValueKind with
         | "null", JsonValueKind.Null
@@ -50,9 +62,13 @@ let rec private faults (root: JsonElement) (schema: JsonElement) (path: string) 
                         value.ValueKind = JsonValueKind.String
                         && not (fst (DateTimeOffset.TryParse(value.ToString(), CultureInfo.InvariantCulture)))
                     )
-            | "$ref" ->
-                let name = (word.Value.ToString()).Substring "#/$defs/".Length
-                yield! faults root (root.GetProperty("$defs").GetProperty name) path value
+            | "maxLength" ->
+                yield!
+                    fails (
+                        value.ValueKind = JsonValueKind.String
+                        && (value.ToString()).Length > word.Value.GetInt32()
+                    )
+            | "$ref" -> yield! faults root (resolve root (word.Value.ToString())) path value
             | "anyOf" ->
                 yield!
                     fails (
@@ -66,10 +82,12 @@ let rec private faults (root: JsonElement) (schema: JsonElement) (path: string) 
                 for entry in value.EnumerateObject() do
                     match word.Value.TryGetProperty entry.Name with
                     | true, inner -> yield! faults root inner $"{path}.{entry.Name}" entry.Value
+                    | _ when isStrict && not (fst (schema.TryGetProperty "additionalProperties")) -> $"{path}.{entry.Name}: not described"
                     | _ -> ()
             | "additionalProperties" when isObject ->
                 for entry in value.EnumerateObject() do
-                    yield! faults root word.Value $"{path}.{entry.Name}" entry.Value
+                    if not (nameIn schema "properties" entry.Name) then
+                        yield! faults root word.Value $"{path}.{entry.Name}" entry.Value
             | "items" when value.ValueKind = JsonValueKind.Array ->
                 for index, entry in Seq.indexed (value.EnumerateArray()) do
                     yield! faults root word.Value $"{path}[{index}]" entry
@@ -82,4 +100,7 @@ let rec private faults (root: JsonElement) (schema: JsonElement) (path: string) 
 /// The path and the word of everything that a schema says against a text.
 let faultsOf (schema: JsonElement) (json: byte[]) : string list =
     use document = JsonDocument.Parse(ReadOnlyMemory json)
-    faults schema schema "$" document.RootElement
+    faults false schema schema "$" document.RootElement
+
+/// The same of one schema of a document, where a member that is not described is a fault too.
+let strictFaultsOf (root: JsonElement) (schema: JsonElement) (value: JsonElement) : string list = faults true root schema "$" value

@@ -112,7 +112,8 @@ internal static class Application
         var assets = new Assets(files);
         var limits = ServerLimitsModule.Of(settings.ServerSamples, settings.ServerKibibytes, settings.ServerDevices);
         var quotas = new Quotas(limits, clock);
-        var reads = new ReadEndpoints(writer, histories, version, settings.Keeping, access.Login is not null, clock);
+        var reads = new ReadEndpoints(
+            writer, histories, version, settings.Keeping, access.Login is not null, new Lazy<string[]>(() => Endpoints(app)), clock);
         var own = new OwnEndpoints(writer, readers, hub, ingests, version, clock);
 
         if (access.Oidc is not null)
@@ -141,8 +142,8 @@ internal static class Application
         Get(app, "/api/waste", jobs.Waste);
         Get(app, "/api/timeline", timeline.Timeline);
         Get(app, "/api/events", new EventsEndpoint(hub, writer, settings.AddressStreams).Handle);
-        Get(app, "/healthz", own.Health);
-        Get(app, "/metrics", own.Metrics);
+        Get(app, OwnEndpoints.HealthPath, own.Health);
+        Get(app, OwnEndpoints.MetricsPath, own.Metrics);
         app.Map("/", pages.Index).WithMetadata(ReadOnlyEndpoint.Mark);
         app.Map("/servers/{slug}", pages.Machine).WithMetadata(ReadOnlyEndpoint.Mark);
 
@@ -169,6 +170,16 @@ internal static class Application
 
         app.MapFallback("{*path}", pages.NotFound).WithMetadata(ReadOnlyEndpoint.Mark);
     }
+
+    /// <summary>The paths for programs, in order.</summary>
+    private static string[] Endpoints(IEndpointRouteBuilder app) =>
+    [
+        .. app.DataSources.SelectMany(static source => source.Endpoints).OfType<RouteEndpoint>()
+            .Select(static endpoint => endpoint.RoutePattern.RawText ?? "")
+            .Where(static path => path.StartsWith("/api", StringComparison.Ordinal) || path is OwnEndpoints.HealthPath or OwnEndpoints.MetricsPath)
+            .Select(static path => path.StartsWith("/api", StringComparison.Ordinal) ? path + "/" : path)
+            .Order(StringComparer.Ordinal)
+    ];
 
     private static void Get(WebApplication app, string path, RequestDelegate handle) =>
         app.Map(path, context =>

@@ -91,7 +91,7 @@ internal sealed class Guard(AccessControl access)
     private bool IsOpen(PathString path) =>
         path.StartsWithSegments("/api/ingest", StringComparison.Ordinal)
         || path.StartsWithSegments(EnrolEndpoint.Route, StringComparison.Ordinal)
-        || path == "/healthz"
+        || path == OwnEndpoints.HealthPath
         || (access.Login is not null
             && (path == "/login" || path == "/logout" || path == "/favicon.ico" || path.StartsWithSegments(OidcLogin.Start, StringComparison.Ordinal)
                 || path.StartsWithSegments("/assets", StringComparison.Ordinal)));
@@ -154,7 +154,7 @@ internal sealed class Guard(AccessControl access)
 
         var isPage = HttpMethods.IsGet(context.Request.Method)
             && !path.StartsWithSegments("/api", StringComparison.Ordinal)
-            && path != "/metrics";
+            && path != OwnEndpoints.MetricsPath;
 
         if (access.Login is not null && isPage)
         {

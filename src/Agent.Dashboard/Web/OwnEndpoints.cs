@@ -8,6 +8,12 @@ namespace Agent.Dashboard.Web;
 internal sealed class OwnEndpoints(
     Writer writer, Readers readers, Hub hub, IngestFigures ingests, string version, AgentClock clock)
 {
+    /// <summary>Whether samples are stored: the path for monitors and balancers, which needs no login.</summary>
+    public const string HealthPath = "/healthz";
+
+    /// <summary>The dashboard's own metrics.</summary>
+    public const string MetricsPath = "/metrics";
+
     /// <summary>A disk that has not answered for so long is told of as one that does not.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 

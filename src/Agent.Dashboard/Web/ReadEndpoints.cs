@@ -6,7 +6,8 @@ using Agent.Dashboard.Store;
 namespace Agent.Dashboard.Web;
 
 /// <summary>What the page and other clients can ask for. docs/dashboard-api.md.</summary>
-internal sealed class ReadEndpoints(Writer writer, Histories histories, string version, Keeping keeping, bool login, AgentClock clock)
+internal sealed class ReadEndpoints(
+    Writer writer, Histories histories, string version, Keeping keeping, bool login, Lazy<string[]> endpoints, AgentClock clock)
 {
     private const string Deltas = "delta";
     private const int OutputBytes = 1 << 20;
@@ -36,7 +37,7 @@ internal sealed class ReadEndpoints(Writer writer, Histories histories, string v
         var role = Credentials.RoleName(identity.Role);
         return context.Json(
             StatusCodes.Status200OK,
-            Responses.Root(version, keeping, writer.Storage.State, login, identity.Name, role, clock.GetUtcNow()));
+            Responses.Root(version, keeping, writer.Storage.State, login, identity.Name, role, endpoints.Value, clock.GetUtcNow()));
     }
 
     /// <summary>GET /api/servers/</summary>

@@ -16,6 +16,7 @@ let tests =
                 HistoryTests.tests
                 VerdictTests.tests
                 AgentTests.tests
+                OpenApiTests.tests
                 FuzzTests.tests
                 testCase "the dashboard lived through all of it, logged no fault and no token, and ends in good order" Shared.stop
                 CommandTests.tests

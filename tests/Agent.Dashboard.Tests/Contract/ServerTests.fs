@@ -5,6 +5,7 @@ open System
 open System.Net.Http
 open System.Text
 open System.Text.Json
+open Agent.TestSupport
 open Agent.TestSupport.DashboardProcess
 open Agent.TestSupport.LoginClient
 open Agent.Dashboard.Tests.Bodies
@@ -108,6 +109,24 @@ let private roleTests =
 
 let private addTests =
     [
+        testCase "an admin writes something down, and the timeline tells it with the name"
+        <| fun () ->
+            withEverybody [] (fun _ _ http address _ _ ->
+                let ada = sessionOf (login http address "ada" password)
+                let path = "/api/annotations/"
+                let answer = ask http HttpMethod.Post (address + path) [ ada ] """{"text":"new switch in rack 3"}"""
+                Expect.equal (status answer) 201 (text answer)
+                Expect.equal (OpenApi.faultsIn "POST" path answer) [] "as openapi.json describes it"
+
+                let timeline = json (get http (address + "/api/timeline/") [ ada ])
+
+                let events =
+                    [
+                        for event in (at "events" timeline).EnumerateArray() -> textAt "author" event, textAt "text" event
+                    ]
+
+                Expect.equal events [ "ada", "new switch in rack 3" ] "it is there")
+
         testCase "an admin adds a machine, and the token that came with it posts a sample at once"
         <| fun () ->
             withEverybody [] (fun _ dashboard http address admin _ ->
@@ -117,6 +136,7 @@ let private addTests =
                     add http address [ ada ] """{"name":" GPU box (1) ","hostname":"node-7","description":"under the stairs"}"""
 
                 Expect.equal (status answer) 201 (text answer)
+                Expect.equal (OpenApi.faultsIn "POST" "/api/servers/" answer) [] "as openapi.json describes it"
                 Expect.equal (string answer.Headers.CacheControl) "no-store" "it is kept nowhere"
                 let said = json answer
                 Expect.equal (textAt "server.slug" said) "gpu-box-1" "slug"

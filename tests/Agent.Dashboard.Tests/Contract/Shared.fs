@@ -5,6 +5,7 @@ open System
 open System.IO
 open System.Text.Json
 open Agent.Dashboard.Tests.Bodies
+open Agent.TestSupport
 open Agent.TestSupport.DashboardProcess
 open Agent.TestSupport.RawHttp
 open Expecto
@@ -84,11 +85,15 @@ let numberAt (path: string) (element: JsonElement) : float = (at path element).G
 /// The JSON text of a member.
 let rawAt (path: string) (element: JsonElement) : string = (at path element).GetRawText()
 
-/// What the read API says of this path, which must be 200 and JSON.
-let read (target: string) : JsonElement =
-    let response = get (dashboard().Port) target
+/// What a dashboard's read API says of this path, which must be 200 and JSON as openapi.json describes it.
+let readFrom (dashboard: Dashboard) (target: string) : JsonElement =
+    let response = get dashboard.Port target
     Expect.equal response.Status 200 $"{target}: {response.Text}"
+    Expect.equal (OpenApi.faultsOf "GET" target response) [] "as openapi.json describes it"
     response.Json
+
+/// The same of the one dashboard.
+let read (target: string) : JsonElement = readFrom (dashboard ()) target
 
 /// The newest snapshot of a server.
 let latestOf (server: Registered) : JsonElement =

@@ -55,11 +55,6 @@ let private judged (at: DateTimeOffset) (label: string) (jobs: string list) : Me
 let private sendTo (dashboard: Dashboard) (server: Registered) (sample: Members) =
     post dashboard.Port server (body sample) |> accepted |> ignore
 
-let private readOf (dashboard: Dashboard) (target: string) : JsonElement =
-    let response = get dashboard.Port target
-    Expect.equal response.Status 200 $"{target}: {response.Text}"
-    response.Json
-
 let private escaped (at: DateTimeOffset) = Uri.EscapeDataString(instant at)
 
 let private entries (path: string) (element: JsonElement) : JsonElement list =
@@ -213,11 +208,11 @@ let tests =
                 let isAbout expected value = abs (value - expected) < 0.006
 
                 eventually patience "the job's minutes" (fun () ->
-                    match entries "jobs" (readOf dashboard "/api/jobs/?server=gpu-a&minutes=60") with
+                    match entries "jobs" (readFrom dashboard "/api/jobs/?server=gpu-a&minutes=60") with
                     | [ job ] -> isAbout (600.0 * 2.0 / 3600.0) (numberAt "gpu_hours" job)
                     | _ -> false)
 
-                let jobs = entries "jobs" (readOf dashboard "/api/jobs/?minutes=60")
+                let jobs = entries "jobs" (readFrom dashboard "/api/jobs/?minutes=60")
                 let onA = jobs |> List.find (fun job -> textAt "server" job = "gpu-a")
                 Expect.equal jobs.Length 2 "one on each machine"
                 Expect.isTrue (isAbout hours (numberAt "verdict_gpu_hours.disk-read" onA)) "held back"
@@ -227,16 +222,16 @@ let tests =
                 let onB = jobs |> List.find (fun job -> textAt "server" job = "gpu-b")
                 Expect.equal (rawAt "ended" onB) "null" "the other one is not"
                 Expect.equal (textAt "group" onA, textAt "group" onB) ("slurm:4711", "slurm:4711") "one job of Slurm"
-                Expect.equal (entries "jobs" (readOf dashboard "/api/jobs/?minutes=60&active=true")).Length 1 "one goes on"
+                Expect.equal (entries "jobs" (readFrom dashboard "/api/jobs/?minutes=60&active=true")).Length 1 "one goes on"
 
                 let key = textAt "job" onA
-                let life = readOf dashboard $"/api/jobs/{key}/"
+                let life = readFrom dashboard $"/api/jobs/{key}/"
                 Expect.equal (entries "parts" life |> List.map (textAt "server")) [ "gpu-b" ] "its other part"
                 Expect.equal (rawAt "earlier" life) "null" "the first of its name"
                 Expect.isGreaterThanOrEqual (entries "minutes.time" life).Length 10 "its minutes"
                 Expect.equal ((entries "minutes.label" life).Head.GetString() |> string) "disk-read" "began by reading"
 
-                let waste = readOf dashboard "/api/waste/?by=user&minutes=60"
+                let waste = readFrom dashboard "/api/waste/?by=user&minutes=60"
                 let row = entries "rows" waste |> List.exactlyOne
                 Expect.equal (textAt "key" row, numberAt "jobs" row) ("ada", 2.0) "whose it is"
                 let csv = get dashboard.Port "/api/waste/?by=verdict&minutes=60&format=csv"
@@ -250,18 +245,18 @@ let tests =
                 // All of it is on the disk.
                 dashboard.Stop()
                 use again = new Dashboard(place.File "dashboard.db", [])
-                Expect.equal (rawAt "job" (readOf again $"/api/jobs/{key}/")) (rawAt "job" life) "after a restart"
+                Expect.equal (rawAt "job" (readFrom again $"/api/jobs/{key}/")) (rawAt "job" life) "after a restart"
 
                 Expect.equal
                     (textAt
                         "verdict.label"
-                        (entries "servers" (readOf again "/api/servers/")
+                        (entries "servers" (readFrom again "/api/servers/")
                          |> List.find (fun s -> textAt "slug" s = "gpu-b")))
                     "compute"
                     "the verdict as well"
 
                 sendTo again other (judged (start.AddSeconds 610.0) "compute" [ job "slurm-4711" "compute" start ])
-                Expect.equal (entries "jobs" (readOf again "/api/jobs/?server=gpu-b&minutes=60")).Length 1 "and the job is the same"
+                Expect.equal (entries "jobs" (readFrom again "/api/jobs/?server=gpu-b&minutes=60")).Length 1 "and the job is the same"
 
             testCase "a sample that comes late changes what its hour used by just as much as it changes its minute"
             <| fun () ->
