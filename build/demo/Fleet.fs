@@ -364,10 +364,11 @@ let private writeVerdict (writer: Utf8JsonWriter) (condition: Condition) (since:
     writeWitnesses writer "ruled_out" condition.RuledOut
     writer.WriteEndObject()
 
-/// A job began so many seconds before the script is played; what it is called stays the same.
-let private jobAge = 7.0 * 3600.0
+/// A job runs so many seconds, and then the next one of the same name begins.
+let private jobLength = 8.0 * 3600.0
 
-let private writeJob (writer: Utf8JsonWriter) (machine: Machine) now since (user: string, program: string) =
+let private writeJob (writer: Utf8JsonWriter) (machine: Machine) second since (user: string, program: string) =
+    let run = Math.Floor(second / jobLength)
     let load = phases[machine.Usual]
     let condition = machine.Condition
     let count = machine.Gpus.Count
@@ -378,10 +379,10 @@ let private writeJob (writer: Utf8JsonWriter) (machine: Machine) now since (user
 
     let busy = [ for index in 0 .. count - 1 -> busyOf index ]
     writer.WriteStartObject()
-    writer.WriteString("id", $"%s{user}-%s{machine.Slug}")
+    writer.WriteString("id", $"%s{user}-%s{machine.Slug}-%.0f{run}")
     writer.WriteStartObject "owner"
     writer.WriteString("kind", "slurm")
-    writer.WriteString("value", string (4000 + machine.Slug.Length * 37 + user.Length))
+    writer.WriteString("value", string (4000 + machine.Slug.Length * 37 + user.Length + int run % 1000))
     writer.WriteNull "namespace"
     writer.WriteNull "name"
     writer.WriteEndObject()
@@ -390,7 +391,7 @@ let private writeJob (writer: Utf8JsonWriter) (machine: Machine) now since (user
     writer.WriteString("name", program)
     writer.WriteNull "command"
     writer.WriteNumber("root_pid", 40000 + user.Length)
-    writer.WriteString("started_at", instant (now - jobAge - (now % 3600.0)))
+    writer.WriteString("started_at", instant (run * jobLength))
     writer.WriteStartArray "gpus"
 
     for index in 0 .. count - 1 do
@@ -424,12 +425,12 @@ let private writeJob (writer: Utf8JsonWriter) (machine: Machine) now since (user
     writer.WriteEndObject()
 
 /// The verdict, and the job of whoever uses the GPUs.
-let private writeJudgement (writer: Utf8JsonWriter) (machine: Machine) now second (condition: Condition) =
+let private writeJudgement (writer: Utf8JsonWriter) (machine: Machine) second (condition: Condition) =
     let since = Math.Floor(second / 1800.0) * 1800.0
     writer.WriteStartArray "jobs"
 
     if machine.Gpus.Count > 0 then
-        condition.Job |> ValueOption.iter (writeJob writer machine now since)
+        condition.Job |> ValueOption.iter (writeJob writer machine second since)
 
     writer.WriteEndArray()
     writeVerdict writer condition since
@@ -513,7 +514,7 @@ let private writeSample (writer: Utf8JsonWriter) (machine: Machine) (now: float)
 
     writer.WriteEndArray()
     writePressure writer load
-    condition |> ValueOption.iter (writeJudgement writer machine now second)
+    condition |> ValueOption.iter (writeJudgement writer machine second)
     writer.WriteEndObject()
 
 let private writeAgent (writer: Utf8JsonWriter) (machine: Machine) (now: float) =

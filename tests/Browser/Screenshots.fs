@@ -31,15 +31,30 @@ let tests =
                     Skip.always "only with DASHBOARD_SCREENSHOTS=1"
 
                 withDashboard [] (fun dashboard ->
-                    let members = fill dashboard Fleet.moments [ for number in 0..11 -> Fleet.machine number ]
+                    let members = fill dashboard Fleet.moments [ for number in 0..19 -> Fleet.machine number ]
                     use http = new HttpClient()
                     use ending = new CancellationTokenSource()
                     Replay.play http dashboard.Url members ending.Token |> ignore
 
+                    visit
+                        { desktop with
+                            Width = 1440
+                            Height = 1180
+                        }
+                        dashboard.Url
+                        (fun page ->
+                            page.Go "/"
+                            page.See card
+                            take page "fleet.png")
+
                     visit { desktop with Width = 1440 } dashboard.Url (fun page ->
-                        page.Go "/"
-                        page.See card
-                        take page "fleet.png")
+                        page.Go "/servers/a100-02?range=360&why=now"
+                        page.See ".why"
+                        page.See "[data-chart=bottleneck] canvas"
+                        take page "why.png"
+                        page.Go "/waste?minutes=1440"
+                        page.See "table"
+                        take page "waste.png")
 
                     visit
                         { night with
@@ -54,7 +69,7 @@ let tests =
 
                     visit phone dashboard.Url (fun page ->
                         page.Go "/servers/a100-02?range=360"
-                        page.See "[data-chart=gpu-utilisation] canvas"
+                        page.See "[data-chart=bottleneck] canvas"
                         take page "phone.png")
 
                     ending.Cancel())

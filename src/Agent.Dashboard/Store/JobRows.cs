@@ -197,13 +197,14 @@ internal sealed class JobRows : IDisposable
         forgetJobs.Dispose();
     }
 
-    private static long StartOf(ReportedJob job) =>
-        job.StartedAt.IsValueSome ? RowKey.Microseconds(job.StartedAt.Value) : -1;
+    /// <summary>When a job began; -1 where that is not known, or would be after the sample that names it.</summary>
+    private static long StartOf(ReportedJob job, long at) =>
+        job.StartedAt.IsValueSome && RowKey.Microseconds(job.StartedAt.Value) is var start && start <= at ? start : -1;
 
     /// <summary>The number of a job in the newest sample of its server.</summary>
     private long Follow(LiveServer server, ReportedJob job, long at, Func<bool> mayAdd)
     {
-        if (!server.Jobs.TryGetValue(job.Id, out var held) || !JobRecordModule.IsSame(held.Began, held.LastSeen, StartOf(job), at))
+        if (!server.Jobs.TryGetValue(job.Id, out var held) || !JobRecordModule.IsSame(held.Began, held.LastSeen, StartOf(job, at), at))
         {
             if (held is not null)
             {
@@ -246,12 +247,12 @@ internal sealed class JobRows : IDisposable
         void Bind(int place, double value) => _ = double.IsNaN(value) ? update.BindNull(place) : update.Bind(place, value);
     }
 
-    private static long BeganOf(ReportedJob job, long at) => StartOf(job) is var start and >= 0 && start <= at ? start : at;
+    private static long BeganOf(ReportedJob job, long at) => StartOf(job, at) is var start and >= 0 ? start : at;
 
     private long? Nearest(LiveServer server, ReportedJob job, long at)
     {
         nearest.Bind(1, server.Id).Bind(2, job.Id).Bind(3, at);
-        long? found = nearest.Step() && JobRecordModule.IsSame(nearest.Integer(1), nearest.Integer(2), StartOf(job), at)
+        long? found = nearest.Step() && JobRecordModule.IsSame(nearest.Integer(1), nearest.Integer(2), StartOf(job, at), at)
             ? nearest.Integer(0)
             : null;
         nearest.Reset();

@@ -55,21 +55,31 @@ internal sealed partial class Why(Settings settings, CommandLineProgram program,
         : settings.GpuReader is GpuReader.Nvml or GpuReader.NvidiaSmi ? "the source that --gpu-source names tells of no GPU"
         : "";
 
-    /// <summary>Waits, and shows the remaining time on a terminal.</summary>
+    /// <summary>
+    /// Waits, and shows the remaining time on a terminal. A machine that is so busy that nothing was seen by then is watched as long again.
+    /// </summary>
     private void Watch(SlowSources slow)
     {
         var until = clock.Elapsed + settings.Why.Value;
+        var latest = until + settings.Why.Value;
         var isShown = Terminal.IsError && !settings.Quiet;
         var gate = new object();
 
-        while (clock.Elapsed < until && !signals.Orderly.IsCancellationRequested)
+        while (!signals.Orderly.IsCancellationRequested)
         {
             // Whoever asks for the newest readings has the jobs read.
-            _ = slow.Newest();
+            var newest = slow.Newest();
+            var now = clock.Elapsed;
+            var end = newest.Jobs.IsNone && now >= until ? latest : until;
+
+            if (now >= end)
+            {
+                break;
+            }
 
             if (isShown)
             {
-                program.Show($"\rwatching for {(until - clock.Elapsed).TotalSeconds.ToString("0", CultureInfo.InvariantCulture)} s … ");
+                program.Show($"\rwatching for {(end - now).TotalSeconds.ToString("0", CultureInfo.InvariantCulture)} s … ");
             }
 
             lock (gate)

@@ -283,6 +283,18 @@ let tests =
                 let expected = (40.0 + 40.0 + 50.0) * 2.0 / 3600.0
                 eventually patience $"with the late one; {hours ()}" (fun () -> abs (hours () - expected) < 0.0002)
 
+            testCase "a job that says it began after its samples, since a clock was set, stays one job"
+            <| fun () ->
+                let server = freshServer ()
+                let start = minuteAgo 30.0
+
+                for step in 0..9 do
+                    judged (start.AddMinutes(float step)) "compute" [ job "unit-1" "compute" (start.AddHours 2.0) ]
+                    |> sendTo (dashboard ()) server
+
+                let jobs = entries "jobs" (read $"/api/jobs/?server={server.Slug}&minutes=60")
+                Expect.equal (jobs |> List.map (textAt "began")) [ instant start ] "one, from its first sample on"
+
             testCase "the timeline: what happened, what began and ended, and what a training script wrote down with its machine's token"
             <| fun () ->
                 let server = freshServer ()
