@@ -56,7 +56,7 @@ internal sealed partial class Why(Settings settings, CommandLineProgram program,
         : "";
 
     /// <summary>
-    /// Waits, and shows the remaining time on a terminal. A machine that is so busy that nothing was seen by then is watched as long again.
+    /// Waits, and shows the remaining time on a terminal. A machine that is so busy that too little was seen by then is watched as long again.
     /// </summary>
     private void Watch(SlowSources slow)
     {
@@ -70,7 +70,7 @@ internal sealed partial class Why(Settings settings, CommandLineProgram program,
             // Whoever asks for the newest readings has the jobs read.
             var newest = slow.Newest();
             var now = clock.Elapsed;
-            var end = newest.Jobs.IsNone && now >= until ? latest : until;
+            var end = now >= until && Agent.Sender.Why.IsTooEarly(newest.Jobs) ? latest : until;
 
             if (now >= end)
             {

@@ -59,6 +59,13 @@ module Why =
         | VerdictLabel.Starting -> Failed
         | _ -> HeldBack
 
+    /// Whether too little was seen for any verdict.
+    [<CompiledName "IsTooEarly">]
+    let isTooEarly (report: JobReport voption) : bool =
+        match report with
+        | ValueSome report -> exitCode report = Failed
+        | ValueNone -> true
+
     /// The exit code where some jobs could not be looked at: nothing is known to be healthy then.
     [<CompiledName "ExitCodeOf">]
     let exitCodeOf (isBlind: bool) (report: JobReport) : int =
