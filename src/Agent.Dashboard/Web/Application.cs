@@ -147,7 +147,7 @@ internal static class Application
         app.Map("/", pages.Index).WithMetadata(ReadOnlyEndpoint.Mark);
         app.Map("/servers/{slug}", pages.Machine).WithMetadata(ReadOnlyEndpoint.Mark);
 
-        foreach (var page in (string[])["/jobs", "/jobs/{key}", "/waste"])
+        foreach (var page in (string[])["/compare", "/compare/{servers}", "/jobs", "/jobs/{key}", "/waste"])
         {
             app.Map(page, pages.Index).WithMetadata(ReadOnlyEndpoint.Mark);
         }

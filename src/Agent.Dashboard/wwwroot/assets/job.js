@@ -67,7 +67,10 @@ function partsOf(row, parts) {
   const names = rows.filter((part) => behind.has(part.key)).map((part) => part.server);
   const all = rows.reduce((sum, part) => sum + (part.hours ?? 0), 0);
   const said = names.length === 0 ? "No part is behind the others." : `Behind the others: ${names.join(", ")}.`;
-  return h("section", { class: "part" }, h("h2", {}, "On all its machines"), h("p", { class: "hint" }, `${rows.length} parts, ${format.hours(all)} GPU-hours. ${said}`), table.element);
+  const machines = [...new Set(rows.map((part) => part.server))];
+  const window = `?from=${Math.floor(row.began)}&to=${Math.ceil(row.ended ?? Date.now())}`;
+  const compare = machines.length > 1 && h("a", { href: `/compare/${machines.slice(0, 8).map(encodeURIComponent).join(",")}${window}` }, "Compare its machines");
+  return h("section", { class: "part" }, h("h2", {}, "On all its machines"), h("p", { class: "hint" }, `${rows.length} parts, ${format.hours(all)} GPU-hours. ${said} `, compare), table.element);
 }
 
 /** This run beside the one of the same name and user before it. */

@@ -69,7 +69,8 @@ const help = h(
 const nothingHere = h("div", { class: "notice quiet", hidden: true });
 const notShown = h("p", { class: "hint", hidden: true });
 const first = h("div", { hidden: true });
-const overTime = h("div", { class: "over-time" }, toolbar(view), nothingHere, notShown, stripSection, jobs.element, gpuSection, ...others, events.element, rest, help);
+const compare = h("p", { class: "hint" }, h("a", { href: `/compare/${encodeURIComponent(slug)}` }, "Compare with other machines"));
+const overTime = h("div", { class: "over-time" }, toolbar(view), nothingHere, notShown, stripSection, jobs.element, gpuSection, ...others, events.element, rest, compare, help);
 const page = () => [top.element, figures.element, first, overTime, why.element];
 
 // ---- Why ----

@@ -9,6 +9,7 @@ const CHARTS = ["chart", "exact", "export", "gutter", "lanes", "lines", "marks",
 const PAGES = [
   [/^\/$/, "fleet", [...TABLES, "add", "card", "filters", "fleettable", "fleettools", "menu", "rates", "spark", "steady", "welcome"], "/"],
   [/^\/servers\/[^/]+\/?$/, "machine", [...TABLES, ...CHARTS, "events", "evidence", "facts", "fixes", "jobtable", "machinejobs", "panels", "steady", "welcome", "why", "window"], "/"],
+  [/^\/compare(\/[^/]*)?\/?$/, "compare", [...CHARTS, "comparison"], "/"],
   [/^\/jobs\/?$/, "jobs", [...TABLES, "jobtable", "periods"], "/jobs"],
   [/^\/jobs\/[^/]+\/?$/, "job", [...TABLES, ...CHARTS, "jobrecord", "jobtable"], "/jobs"],
   [/^\/waste\/?$/, "waste", [...TABLES, "jobtable", "periods"], "/waste"],
