@@ -61,6 +61,7 @@ let private tests =
                     Dashboard.EnrolmentLaws.tests
                     Dashboard.RegistrationLaws.tests
                     Dashboard.AlertLaws.tests
+                    Dashboard.NoticeLaws.tests
                 ]
         ]
 

@@ -1,6 +1,8 @@
 using System.Buffers;
 using System.Net.Sockets;
 using Agent.Receiver;
+using Agent.Receiver.Alerts;
+using Agent.Dashboard.Alerting;
 using Agent.Dashboard.Commands;
 using Agent.Dashboard.Store;
 using Agent.Dashboard.Web;
@@ -87,7 +89,9 @@ internal static class Serving
         using var readers = new Readers(settings.Database, settings.Keeping.RawHours, writer.Storage);
         using var histories = new Histories(settings.Database, settings.Keeping.RawHours, writer.Storage, clock);
         var watchdog = new Watchdog(systemd, () => Status(writer, clock), clock);
-        var app = Application.Build(settings, access, writer, readers, histories, program.Version, clock, program.Complain);
+        var alerts = new AlertBook(writer, RuleSettingsModule.empty, [], clock);
+        alerts.Load().Wait();
+        var app = Application.Build(settings, access, writer, readers, histories, alerts, program.Version, clock, program.Complain);
 
         try
         {
@@ -99,6 +103,7 @@ internal static class Serving
         }
 
         var address = Address(app);
+        using var watch = new Watch(alerts, writer, histories, access.Tls, settings.Database, clock, program.Complain);
         held.Tell(address);
         writer.Remember(Setting.Listen, address).Wait();
         writer.OnBeat = watchdog.Beat;

@@ -110,6 +110,31 @@ module AlertJson =
             Told = told |> Array.map (fun struct (rule, at) -> rule, at) |> Map.ofArray
         }
 
+    /// A silence with the number and the author that the database has for it.
+    [<CompiledName "Numbered">]
+    let numbered (id: int64) (author: string) (silence: Silence) : Silence =
+        { silence with
+            Id = id
+            Author = author
+        }
+
+    /// The open or pending alert of that number; it must be there.
+    [<CompiledName "Find">]
+    let find (number: int64) (state: AlertState) : Alert =
+        state.Alerts.Values |> Seq.find (fun alert -> alert.Number = number)
+
+    /// How many alerts are open: critical ones, and others.
+    [<CompiledName "OpenIn">]
+    let openIn (state: AlertState) : struct (int * int) =
+        ((struct (0, 0)), state.Alerts.Values)
+        ||> Seq.fold (fun (struct (critical, warning)) alert ->
+            if not alert.Phase.IsFiring then
+                struct (critical, warning)
+            elif alert.Level.IsCritical then
+                struct (critical + 1, warning)
+            else
+                struct (critical, warning + 1))
+
     /// What has to be written and deleted to get from one state to another: alerts that are new or changed, those that ended among them, and the numbers of
     /// those that never became open.
     [<CompiledName "Differences">]

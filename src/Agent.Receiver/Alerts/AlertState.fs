@@ -150,6 +150,7 @@ module AlertState =
         let mutable next = state.Next
         let mutable alerts = state.Alerts
         let mutable leaving = state.Leaving
+        let mutable tracked = 0
         let counts = Dictionary<int, int>()
 
         let countOf server =
@@ -159,9 +160,11 @@ module AlertState =
 
         for KeyValue(cause, _) in state.Alerts do
             counts[cause.Server] <- countOf cause.Server + 1
+            tracked <- tracked + 1
 
         let remove (cause: Cause) =
             alerts <- alerts.Remove cause
+            tracked <- tracked - 1
             counts[cause.Server] <- countOf cause.Server - 1
 
         let put (before: Alert) (after: Alert) =
@@ -208,21 +211,21 @@ module AlertState =
                                 Subject = finding.Subject
                             }
 
+                        let holds = rule.IsEnabled && Rules.holds row rule finding.Value
+
                         match alerts.TryFind cause with
+                        | None when not holds -> ()
                         | _ when not (looked.Add cause) -> ()
-                        | Some alert when not rule.IsEnabled -> giveUp alert
-                        | None when
-                            rule.IsEnabled
-                            && Rules.holds row rule finding.Value
-                            && alerts.Count < Most
-                            && countOf machine.Server < MostOfMachine
-                            ->
+                        // A server that was registered anew may have the number of one that was removed.
+                        | Some alert when not rule.IsEnabled || alert.Slug <> machine.Slug -> giveUp alert
+                        | None when tracked < Most && countOf machine.Server < MostOfMachine ->
                             let alert = started next now machine finding rule
                             next <- next + 1L
                             alerts <- alerts.Add(cause, alert)
+                            tracked <- tracked + 1
                             counts[machine.Server] <- countOf machine.Server + 1
                             put alert (hold now finding rule alert)
-                        | Some alert when Rules.holds row rule finding.Value -> put alert (hold now finding rule alert)
+                        | Some alert when holds -> put alert (hold now finding rule alert)
                         | Some alert when alert.Phase.IsPending -> remove cause
                         | Some alert when Rules.isOver row rule finding.Value -> put alert (clear now rule alert)
                         | Some alert when alert.ClearSince >= 0L -> put alert { alert with ClearSince = -1L }
@@ -233,7 +236,7 @@ module AlertState =
         for KeyValue(cause, alert) in state.Alerts do
             if not (looked.Contains cause) then
                 match machines.TryGetValue cause.Server with
-                | true, machine when machine.Standing.IsKnown ->
+                | true, machine when machine.Standing.IsKnown && machine.Slug = alert.Slug ->
                     match Rules.find cause.Rule, alert.Phase with
                     | ValueSome row, AlertPhase.Firing ->
                         let rule =
@@ -244,7 +247,7 @@ module AlertState =
                         else
                             giveUp alert
                     | _ -> giveUp alert
-                | true, machine when not machine.Standing.IsRetired ->
+                | true, machine when not machine.Standing.IsRetired && machine.Slug = alert.Slug ->
                     // Nothing is known of it; whether it is told may have changed.
                     put alert alert
                 // Retired or removed.

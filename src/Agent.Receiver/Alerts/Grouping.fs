@@ -36,7 +36,7 @@ module Grouping =
         }
 
     /// The page that shows an alert's moment: its machine around that time, and what was said of it then.
-    let private pathOf (alert: Alert) =
+    let internal pathOf (alert: Alert) =
         if alert.Slug = "" then
             "/alerts"
         else
