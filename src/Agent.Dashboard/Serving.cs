@@ -104,6 +104,7 @@ internal static class Serving
 
         var address = Address(app);
         using var watch = new Watch(alerts, writer, histories, access.Tls, settings.Database, clock, program.Complain);
+        watch.Start();
         held.Tell(address);
         writer.Remember(Setting.Listen, address).Wait();
         writer.OnBeat = watchdog.Beat;

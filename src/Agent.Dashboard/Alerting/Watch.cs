@@ -20,13 +20,13 @@ internal sealed class Watch : IDisposable
     private readonly AgentClock clock;
     private readonly Action<string> complain;
     private readonly Dictionary<int, Facts> known = [];
-    private readonly ITimer timer;
+    private ITimer? timer;
     private DateTimeOffset? heardSince;
     private volatile bool isOver;
     private int isLooking;
     private string defect = "";
 
-    /// <summary>Begins to look.</summary>
+    /// <summary>Does nothing yet.</summary>
     public Watch(
         AlertBook book, Writer writer, Histories histories, TlsCertificates? tls, string database, AgentClock clock, Action<string> complain)
     {
@@ -37,18 +37,20 @@ internal sealed class Watch : IDisposable
         this.database = database;
         this.clock = clock;
         this.complain = complain;
-        timer = clock.CreateTimer(_ => _ = LookSafely(), null, TimeSpan.Zero, Period);
     }
+
+    /// <summary>Begins to look.</summary>
+    public void Start() => timer = clock.CreateTimer(_ => _ = LookSafely(), null, TimeSpan.Zero, Period);
 
     /// <inheritdoc/>
     public void Dispose()
     {
         isOver = true;
-        timer.Dispose();
+        timer?.Dispose();
     }
 
     /// <summary>One look at everything; done when what follows from it is on disk.</summary>
-    private async Task Look()
+    public async Task Look()
     {
         var now = clock.GetUtcNow();
         heardSince = writer.Storage.State.Writing.IsSome ? null : heardSince ?? now;
