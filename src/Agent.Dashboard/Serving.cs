@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Net.Sockets;
 using Agent.Receiver;
+using Agent.Dashboard.Alerting;
 using Agent.Dashboard.Commands;
 using Agent.Dashboard.Store;
 using Agent.Dashboard.Web;
@@ -29,8 +30,21 @@ internal static class Serving
     {
         using (access)
         {
+            return settings.Alerts.File.Length == 0
+                ? Run(settings, access, null, clock, program)
+                : Channels.Open(settings.Alerts.File, settings.LinkBase, program.Version, clock, program.Complain).Match(
+                    channels => Run(settings, access, channels, clock, program),
+                    program.Refuse);
+        }
+    }
+
+    private static int Run(
+        ServeSettings settings, AccessControl access, Channels? channels, AgentClock clock, CommandLineProgram program)
+    {
+        using (channels)
+        {
             return Lock(settings.Database, clock).Match(
-                held => Run(settings, held, access, clock, program),
+                held => Run(settings, held, access, channels, clock, program),
                 refusal => refusal.IsInUse ? program.Refuse([refusal.Sentence]) : program.Fail(refusal.Sentence));
         }
     }
@@ -51,12 +65,17 @@ internal static class Serving
     }
 
     private static int Run(
-        ServeSettings settings, DatabaseLock held, AccessControl access, AgentClock clock, CommandLineProgram program)
+        ServeSettings settings,
+        DatabaseLock held,
+        AccessControl access,
+        Channels? channels,
+        AgentClock clock,
+        CommandLineProgram program)
     {
         using (held)
         {
             return Database.OpenForWriting(settings.Database, clock).Match(
-                connection => Run(settings, held, connection, access, clock, program),
+                connection => Run(settings, held, connection, access, channels, clock, program),
                 unopened => CommandRun.Refusal(unopened, program));
         }
     }
@@ -66,6 +85,7 @@ internal static class Serving
         DatabaseLock held,
         SqliteConnection connection,
         AccessControl access,
+        Channels? channels,
         AgentClock clock,
         CommandLineProgram program)
     {
@@ -99,6 +119,7 @@ internal static class Serving
         }
 
         var address = Address(app);
+        using var courier = channels is null ? null : new Courier(channels, writer, clock, program.Complain);
         held.Tell(address);
         writer.Remember(Setting.Listen, address).Wait();
         writer.OnBeat = watchdog.Beat;
