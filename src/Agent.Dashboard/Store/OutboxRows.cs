@@ -158,14 +158,17 @@ internal sealed class OutboxRows : IDisposable
         return found;
     }
 
+    /// <summary>Whether a look is worth it, by <see cref="NextDue"/>; both in microseconds from 2000-01-01.</summary>
+    public static bool MayBeDue(long next, long now) => next <= now || (next > now + FarthestAttempt && next != long.MaxValue);
+
     /// <summary>Something may be due now: a transaction was given up. For any thread.</summary>
     public void Wake() => Volatile.Write(ref nextDue, 0);
 
     /// <summary>The other side has taken a message: it is gone from here.</summary>
     public void Delivered(OutboxMessage message, long at, string answer)
     {
-        remove.Bind(1, message.Id).Run();
-        Count(message.Channel, delivered: 1);
+        // One that was dropped while it was on its way is not dropped after all.
+        Count(message.Channel, delivered: 1, dropped: Remove(message.Id) ? 0 : -1);
         Tell(message.Channel, at, isGood: true, answer);
         Hurry(at);
     }
@@ -173,8 +176,7 @@ internal sealed class OutboxRows : IDisposable
     /// <summary>The other side will never take a message: it is gone from here, and counted.</summary>
     public void Refused(OutboxMessage message, long at, string answer)
     {
-        remove.Bind(1, message.Id).Run();
-        Count(message.Channel, refused: 1);
+        Count(message.Channel, refused: 1, dropped: Remove(message.Id) ? 0 : -1);
         Tell(message.Channel, at, isGood: false, answer);
         Hurry(at);
     }
@@ -250,6 +252,15 @@ internal sealed class OutboxRows : IDisposable
         add.Bind(1, Guid.NewGuid().ToString("N")).Bind(2, channel).Bind(3, at).Bind(4, notices).Bind(5, at + Gathering).Run();
         Drop(overflow.Bind(1, channel));
         Hurry(at + Gathering);
+    }
+
+    /// <summary>Removes a message; false where it is gone already.</summary>
+    private bool Remove(long id)
+    {
+        var isThere = channelOf.Bind(1, id).Step();
+        channelOf.Reset();
+        remove.Bind(1, id).Run();
+        return isThere;
     }
 
     private void Drop(Statement ids)

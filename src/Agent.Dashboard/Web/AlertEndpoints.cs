@@ -9,7 +9,7 @@ using Microsoft.FSharp.Core;
 namespace Agent.Dashboard.Web;
 
 /// <summary>What the page and other clients can ask of alerts, and what admins can do about them. docs/dashboard-api.md.</summary>
-internal sealed class AlertEndpoints(AlertBook book, Writer writer, Histories histories, AuditLog audit, AgentClock clock)
+internal sealed class AlertEndpoints(AlertBook book, Channels? channels, Writer writer, Histories histories, AuditLog audit, AgentClock clock)
 {
     private const string NotStored = "The change cannot be stored.";
 
@@ -24,6 +24,8 @@ internal sealed class AlertEndpoints(AlertBook book, Writer writer, Histories hi
         Map(app, "/api/alerts/rules", "GET, HEAD, PUT", Rules);
         Map(app, "/api/alerts/silences", "GET, HEAD, POST", Silences);
         Map(app, "/api/alerts/silences/{id}", "DELETE", RemoveSilence);
+        Map(app, "/api/alerts/channels", "GET, HEAD", ListChannels);
+        Map(app, "/api/alerts/channels/{name}/test", "POST", Test);
         Map(app, "/api/alerts/{id}/ack", "POST", Acknowledge);
         Map(app, "/api/alerts/{id}/mute", "POST", Mute);
     }
@@ -187,6 +189,45 @@ internal sealed class AlertEndpoints(AlertBook book, Writer writer, Histories hi
         else
         {
             Note(context, "silence removed", number.ToString(CultureInfo.InvariantCulture));
+            await context.Json(StatusCodes.Status200OK, AlertResponses.Done());
+        }
+    }
+
+    /// <summary>GET /api/alerts/channels/</summary>
+    private Task ListChannels(HttpContext context) =>
+        context.Json(
+            StatusCodes.Status200OK,
+            AlertResponses.Channels(
+                book.File.Routes,
+                [.. (channels?.States ?? []).Select(one => new ChannelLine(
+                    one.Name,
+                    one.Type,
+                    channels!.Find(one.Name)!.Settings.Destination,
+                    one.Counts.Waiting,
+                    one.Counts.Delivered,
+                    one.Counts.Refused,
+                    one.Counts.Dropped,
+                    one.Counts.LastAt,
+                    one.Counts.WasGood,
+                    one.Counts.LastResult))]));
+
+    /// <summary>POST /api/alerts/channels/NAME/test/</summary>
+    private async Task Test(HttpContext context)
+    {
+        var name = context.Request.RouteValues["name"] as string ?? "";
+
+        if (channels?.Find(name) is null)
+        {
+            await context.Refuse(StatusCodes.Status404NotFound, "Unknown channel.", name);
+        }
+        else if (await channels.Test(name) is { } reason)
+        {
+            Note(context, "alert channel tested", $"{name}: {reason}");
+            await context.Refuse(StatusCodes.Status502BadGateway, "The test was not delivered.", reason);
+        }
+        else
+        {
+            Note(context, "alert channel tested", name);
             await context.Json(StatusCodes.Status200OK, AlertResponses.Done());
         }
     }

@@ -22,6 +22,7 @@ internal static class Application
         Readers readers,
         Histories histories,
         AlertBook alerts,
+        Channels? channels,
         string version,
         AgentClock clock,
         Action<string> complain)
@@ -59,7 +60,7 @@ internal static class Application
         app.UseResponseCompression();
         app.Use((context, next) => Survive(context, next, complain));
         app.Use((context, next) => guard.Handle(context, next));
-        Map(app, settings, access, writer, readers, histories, alerts, hub, version, clock);
+        Map(app, settings, access, writer, readers, histories, alerts, channels, hub, version, clock);
         return app;
     }
 
@@ -105,6 +106,7 @@ internal static class Application
         Readers readers,
         Histories histories,
         AlertBook alerts,
+        Channels? channels,
         Hub hub,
         string version,
         AgentClock clock)
@@ -143,7 +145,7 @@ internal static class Application
         Get(app, "/api/jobs/{key}", jobs.Job);
         Get(app, "/api/waste", jobs.Waste);
         Get(app, "/api/timeline", timeline.Timeline);
-        new AlertEndpoints(alerts, writer, histories, access.Audit, clock).MapTo(app);
+        new AlertEndpoints(alerts, channels, writer, histories, access.Audit, clock).MapTo(app);
         Get(app, "/api/events", new EventsEndpoint(hub, writer, settings.AddressStreams).Handle);
         Get(app, "/healthz", own.Health);
         Get(app, "/metrics", own.Metrics);

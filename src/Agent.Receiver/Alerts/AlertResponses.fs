@@ -12,6 +12,25 @@ type MuteRequest =
     /// No longer.
     | Unmute
 
+/// How a channel is doing.
+type ChannelLine =
+    {
+        Name: string
+        /// As in the file of alerts.
+        Type: string
+        /// Where it leads, without secrets.
+        Destination: string
+        /// Messages that wait.
+        Waiting: int
+        Delivered: int64
+        Refused: int64
+        Dropped: int64
+        /// When the last attempt ended, in microseconds from 2000-01-01; 0 for never.
+        LastAt: int64
+        WasGood: bool
+        LastResult: string
+    }
+
 /// The JSON of alerts, and what is asked of them. The keys stand in docs/dashboard-api.md.
 [<RequireQualifiedAccess>]
 module AlertResponses =
@@ -257,6 +276,42 @@ module AlertResponses =
                 "grouping"
         ]
         |> String.concat ", "
+
+    let private route (route: Route) : JsonValue =
+        Encode.object
+            [|
+                "rules", Encode.arrayOf Encode.string route.Rules
+                "match", Encode.arrayOf (fun (target: Target) -> Encode.string target.Text) route.Targets
+                "levels", Encode.arrayOf (fun (level: AlertLevel) -> Encode.string level.Name) route.Levels
+            |]
+
+    let private channel (routes: Route[]) (line: ChannelLine) : JsonValue =
+        Encode.object
+            [|
+                "name", Encode.string line.Name
+                "type", Encode.string line.Type
+                "destination", textOrNull line.Destination
+                "routes", routes |> Array.filter (fun one -> one.Channel = line.Name) |> Encode.arrayOf route
+                "waiting", Encode.int line.Waiting
+                "delivered", Encode.int64 line.Delivered
+                "refused", Encode.int64 line.Refused
+                "dropped", Encode.int64 line.Dropped
+                "last",
+                (if line.LastAt <= 0L then
+                     Encode.nil
+                 else
+                     Encode.object
+                         [|
+                             "at", instantOrNull line.LastAt
+                             "good", Encode.bool line.WasGood
+                             "result", Encode.string line.LastResult
+                         |])
+            |]
+
+    /// GET /api/alerts/channels/
+    [<CompiledName "Channels">]
+    let channels (routes: Route[]) (lines: ChannelLine[]) : byte[] =
+        Responses.bytes (Encode.object [| "channels", Encode.arrayOf (channel routes) lines |])
 
     /// Done.
     [<CompiledName "Done">]
