@@ -291,7 +291,10 @@ module AlertResponses =
                 "name", Encode.string line.Name
                 "type", Encode.string line.Type
                 "destination", textOrNull line.Destination
-                "routes", routes |> Array.filter (fun one -> one.Channel = line.Name) |> Encode.arrayOf route
+                "routes",
+                routes
+                |> Array.filter (fun one -> one.Channel = line.Name)
+                |> Encode.arrayOf route
                 "waiting", Encode.int line.Waiting
                 "delivered", Encode.int64 line.Delivered
                 "refused", Encode.int64 line.Refused

@@ -35,8 +35,8 @@ module Grouping =
             Reminder = 0L
         }
 
-    /// The page that shows an alert's moment: its machine around that time, and what was said of it then.
-    let internal pathOf (alert: Alert) =
+    /// The page that shows an alert's moment: its machine around that time, and what was said of it then where a verdict raised the alert.
+    let internal pathOf (alert: Alert) : string =
         if alert.Slug = "" then
             "/alerts"
         else
@@ -44,7 +44,13 @@ module Grouping =
                 (RowKey.instant at).ToUnixTimeMilliseconds()
 
             let around = 15L * RowKey.MicrosecondsPerMinute
-            $"/servers/{alert.Slug}?from={ms (alert.Since - around)}&to={ms (alert.Since + around)}&at={ms alert.Since}"
+
+            let why =
+                match Rules.find alert.Cause.Rule with
+                | ValueSome row when row.Unit.IsSure -> $"&why={ms alert.Since}"
+                | _ -> ""
+
+            $"/servers/{alert.Slug}?from={ms (max 0L (alert.Since - around))}&to={ms (alert.Since + around)}{why}"
 
     let private notice (alert: Alert) (state: NoticeState) : Notice =
         {
