@@ -32,7 +32,8 @@ internal static class Program
                     new RestoreCommand(Clock(program), program).Run(database, backup, isConfirmed),
                 users: settings => new UsersCommand(Clock(program), program).Run(settings),
                 tokens: settings => new TokensCommand(Clock(program), program).Run(settings),
-                enrolKeys: settings => new EnrolKeysCommand(Clock(program), program).Run(settings)),
+                enrolKeys: settings => new EnrolKeysCommand(Clock(program), program).Run(settings),
+                alerts: settings => new AlertsCommand(Clock(program), program).Run(settings)),
             problems => program.Refuse(problems.Select(static problem => problem.Message)));
     }
 

@@ -1,6 +1,8 @@
 using System.Buffers;
 using System.Net.Sockets;
 using Agent.Receiver;
+using Agent.Receiver.Alerts;
+using Agent.Dashboard.Alerting;
 using Agent.Dashboard.Commands;
 using Agent.Dashboard.Store;
 using Agent.Dashboard.Web;
@@ -29,11 +31,33 @@ internal static class Serving
     {
         using (access)
         {
-            return Lock(settings.Database, clock).Match(
-                held => Run(settings, held, access, clock, program),
-                refusal => refusal.IsInUse ? program.Refuse([refusal.Sentence]) : program.Fail(refusal.Sentence));
+            return settings.Alerts.File.Length == 0
+                ? Run(settings, access, null, clock, program)
+                : Channels.Open(settings.Alerts.File, settings.LinkBase, program.Version, clock, program.Complain).Match(
+                    channels => Run(settings, access, channels, clock, program),
+                    program.Refuse);
         }
     }
+
+    private static int Run(
+        ServeSettings settings, AccessControl access, Channels? channels, AgentClock clock, CommandLineProgram program)
+    {
+        using (channels)
+        {
+            return RulesIn(settings.Alerts.File, channels).Match(
+                rules => Lock(settings.Database, clock).Match(
+                    held => Run(settings, held, access, channels, rules, clock, program),
+                    refusal => refusal.IsInUse ? program.Refuse([refusal.Sentence]) : program.Fail(refusal.Sentence)),
+                program.Refuse);
+        }
+    }
+
+    /// <summary>What the file of alerts says of rules; the error is a sentence for each thing that is wrong.</summary>
+    private static FSharpResult<RuleSettings, string[]> RulesIn(string path, Channels? channels) =>
+        channels is null
+            ? FSharpResult<RuleSettings, string[]>.NewOk(RuleSettingsModule.empty)
+            : RuleSettingsModule.Read([.. channels.All.Select(static channel => channel.Settings.Name)], channels.File)
+                .SelectError(errors => errors.Select(error => $"--alerts: \"{path}\": {error}").ToArray());
 
     /// <summary>Takes the database's lock; else why it cannot be taken, and whether another process holds it.</summary>
     private static FSharpResult<DatabaseLock, (bool IsInUse, string Sentence)> Lock(string database, AgentClock clock)
@@ -51,12 +75,18 @@ internal static class Serving
     }
 
     private static int Run(
-        ServeSettings settings, DatabaseLock held, AccessControl access, AgentClock clock, CommandLineProgram program)
+        ServeSettings settings,
+        DatabaseLock held,
+        AccessControl access,
+        Channels? channels,
+        RuleSettings rules,
+        AgentClock clock,
+        CommandLineProgram program)
     {
         using (held)
         {
             return Database.OpenForWriting(settings.Database, clock).Match(
-                connection => Run(settings, held, connection, access, clock, program),
+                connection => Run(settings, held, connection, access, channels, rules, clock, program),
                 unopened => CommandRun.Refusal(unopened, program));
         }
     }
@@ -66,6 +96,8 @@ internal static class Serving
         DatabaseLock held,
         SqliteConnection connection,
         AccessControl access,
+        Channels? channels,
+        RuleSettings rules,
         AgentClock clock,
         CommandLineProgram program)
     {
@@ -87,7 +119,9 @@ internal static class Serving
         using var readers = new Readers(settings.Database, settings.Keeping.RawHours, writer.Storage);
         using var histories = new Histories(settings.Database, settings.Keeping.RawHours, writer.Storage, clock);
         var watchdog = new Watchdog(systemd, () => Status(writer, clock), clock);
-        var app = Application.Build(settings, access, writer, readers, histories, program.Version, clock, program.Complain);
+        var alerts = new AlertBook(writer, rules, [.. (channels?.All ?? []).Select(static channel => channel.Settings.Name)], clock);
+        alerts.Load().Wait();
+        var app = Application.Build(settings, access, writer, readers, histories, alerts, channels, program.Version, clock, program.Complain);
 
         try
         {
@@ -99,6 +133,9 @@ internal static class Serving
         }
 
         var address = Address(app);
+        using var watch = new Watch(alerts, writer, histories, access.Tls, settings.Database, clock, program.Complain);
+        watch.Start();
+        using var courier = channels is null ? null : new Courier(channels, writer, clock, program.Complain);
         held.Tell(address);
         writer.Remember(Setting.Listen, address).Wait();
         writer.OnBeat = watchdog.Beat;

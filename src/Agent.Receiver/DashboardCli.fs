@@ -5,6 +5,7 @@ open System
 open Argu
 open Agent
 open Agent.Core
+open Agent.Receiver.Alerts
 
 /// What is known of an option in addition to its name and the name of its value: its default, or empty, and what it does.
 type internal OptionRow = (struct (string * string))
@@ -39,6 +40,8 @@ type internal ServeArgument =
     | [<EqualsAssignmentOrSpaced>] Tls_Certificate of path: string option
     | [<EqualsAssignmentOrSpaced>] Tls_Key of path: string option
     | Plain_Http_Behind_Proxy
+    | [<EqualsAssignmentOrSpaced>] Alerts of path: string option
+    | [<EqualsAssignmentOrSpaced>] Public_Url of url: string option
     | [<EqualsAssignmentOrSpaced>] Server_Samples of count: string option
     | [<EqualsAssignmentOrSpaced>] Server_Kilobytes of count: string option
     | [<EqualsAssignmentOrSpaced>] Server_Devices of count: string option
@@ -71,6 +74,8 @@ type internal ServeArgument =
             | Tls_Certificate _ -> "", "PEM file with the certificate and its chain, for https; read again when it changes"
             | Tls_Key _ -> "", "PEM file with the certificate's key; read again when it changes"
             | Plain_Http_Behind_Proxy -> "", "listen on other than loopback addresses without TLS, behind a proxy that terminates it"
+            | Alerts _ -> "", "JSON file with the channels over which alerts are told"
+            | Public_Url _ -> "--listen", "URL at which people open the dashboard; links in messages begin with it"
             | Server_Samples _ -> string ServerLimits.DefaultSamples, "samples a second that each server may send in the long run"
             | Server_Kilobytes _ -> string ServerLimits.DefaultKibibytes, "KiB a second that each server may send in the long run"
             | Server_Devices _ -> string ServerLimits.DefaultDevices, "disks, GPUs and fans of each server that are known at a time"
@@ -216,6 +221,30 @@ type internal AddEnrolKeyArgument =
             | Labels _ -> "", "labels of its machines, such as room=3,team=vision"
             | Expires _ -> "30d", "when it expires: 12h, 30d, a day such as 2027-01-31, or never"
 
+[<RequireQualifiedAccess>]
+type internal AlertsArgument =
+    | [<EqualsAssignmentOrSpaced>] Alerts of path: string option
+
+    interface ICommandArgument with
+        member argument.Usage = ""
+
+        member argument.Row =
+            match argument with
+            | Alerts _ -> AlertsSettings.DefaultFile, "the file of alerts"
+
+[<RequireQualifiedAccess>]
+type internal TestAlertsArgument =
+    | [<EqualsAssignmentOrSpaced>] Alerts of path: string option
+    | [<EqualsAssignmentOrSpaced>] Public_Url of url: string option
+
+    interface ICommandArgument with
+        member argument.Usage = ""
+
+        member argument.Row =
+            match argument with
+            | Alerts _ -> AlertsSettings.DefaultFile, "the file of alerts"
+            | Public_Url _ -> "", "URL at which people open the dashboard; without it the test has no link"
+
 /// What the command line asks for.
 [<RequireQualifiedAccess>]
 type DashboardCommand =
@@ -243,6 +272,8 @@ type DashboardCommand =
     | Tokens of settings: CredentialSettings
     /// Change or list the keys with which machines enrol.
     | EnrolKeys of settings: EnrolKeySettings
+    /// Test or list the channels of alerts.
+    | Alerts of settings: AlertsCommandSettings
 
     /// Calls the function for the case that this is.
     member command.Match
@@ -258,7 +289,8 @@ type DashboardCommand =
             restore: Func<string, string, bool, 'r>,
             users: Func<CredentialSettings, 'r>,
             tokens: Func<CredentialSettings, 'r>,
-            enrolKeys: Func<EnrolKeySettings, 'r>
+            enrolKeys: Func<EnrolKeySettings, 'r>,
+            alerts: Func<AlertsCommandSettings, 'r>
         ) : 'r =
         match command with
         | Help text -> help.Invoke text
@@ -273,6 +305,7 @@ type DashboardCommand =
         | Users settings -> users.Invoke settings
         | Tokens settings -> tokens.Invoke settings
         | EnrolKeys settings -> enrolKeys.Invoke settings
+        | Alerts settings -> alerts.Invoke settings
 
 /// The program's name, as users type it.
 [<Literal>]
@@ -341,6 +374,9 @@ let private enrolKeys (action: Result<EnrolKeyAction, ConfigError list>) given =
     both (DashboardSettings.database given) action
     |> Result.map (fun (database, action) -> DashboardCommand.EnrolKeys { Database = database; Action = action })
 
+let private alerts action given =
+    AlertsSettings.command action given |> Result.map DashboardCommand.Alerts
+
 let private verbs: Verb list =
     [
         verb<ServeArgument> "serve" "" "receives samples, stores them and shows the page" (fun given words ->
@@ -388,6 +424,13 @@ let private verbs: Verb list =
             enrolKeys (EnrolKeySettings.remove (DashboardSettings.word "NAME" words)) given)
         verb<PlainArgument> "enrol-keys list" "" "lists the keys, and how many servers each has enrolled" (fun given words ->
             enrolKeys (noWord "enrol-keys list" words |> Result.map (fun () -> EnrolKeyAction.List)) given)
+        verb<TestAlertsArgument>
+            "alerts test"
+            "CHANNEL"
+            "sends a test over a channel of alerts, and says what came of it"
+            (fun given words -> alerts (AlertsSettings.test (DashboardSettings.word "CHANNEL" words)) given)
+        verb<AlertsArgument> "alerts list" "" "lists the channels of alerts" (fun given words ->
+            alerts (noWord "alerts list" words |> Result.map (fun () -> AlertsAction.List)) given)
     ]
 
 /// The text of `--help`.
@@ -484,9 +527,16 @@ let parse (argv: string[]) : Result<DashboardCommand, ConfigError[]> =
             if List.exists isHelp rest then
                 Ok(DashboardCommand.Help(usage ()))
             else
+                let words =
+                    verbs
+                    |> List.filter (fun verb -> verb.Name.StartsWith(name + " ", StringComparison.Ordinal))
+                    |> List.map (fun verb -> verb.Name.Substring(name.Length + 1))
+
+                let others = words |> List.take (words.Length - 1) |> String.concat ", "
+
                 Error
                     [|
-                        usageError ProgramName $"{name} takes one of the words add, remove and list"
+                        usageError ProgramName $"{name} takes one of the words {others} and {List.last words}"
                     |]
         | None, _ -> Error [| usageError ProgramName $"{quoted first} is not a command" |]
         | Some verb, rest when List.exists isHelp rest -> Ok(DashboardCommand.Help(usageOf verb))

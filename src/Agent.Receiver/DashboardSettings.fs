@@ -5,6 +5,7 @@ open System.Globalization
 open System.Net
 open FsToolkit.ErrorHandling
 open Agent.Core
+open Agent.Receiver.Alerts
 
 /// Where the dashboard listens.
 type ListenAddress =
@@ -42,6 +43,8 @@ type ServeSettings =
         Keeping: Keeping
         /// Who may see the dashboard, and how connections are protected.
         Access: AccessSettings
+        /// Where alerts go.
+        Alerts: AlertsSettings
         /// Samples a second that each server may send in the long run.
         ServerSamples: int
         /// KiB a second that each server may send in the long run.
@@ -53,6 +56,22 @@ type ServeSettings =
         /// Streams of events that one address may have.
         AddressStreams: int
     }
+
+    /// What links in messages begin with: the public URL, or else the address to listen at where that is one of this machine's; else empty.
+    member settings.LinkBase: string =
+        let listen = settings.Listen
+
+        let isEverywhere =
+            match listen.Address with
+            | ValueSome address -> address.Equals IPAddress.Any || address.Equals IPAddress.IPv6Any
+            | ValueNone -> false
+
+        if settings.Alerts.PublicUrl <> "" then
+            settings.Alerts.PublicUrl
+        elif isEverywhere || listen.Port = 0 then
+            ""
+        else
+            listen.Url
 
 /// The settings of `register-server`, checked. None means unchanged, or the default.
 type RegisterSettings =
@@ -303,6 +322,7 @@ module internal DashboardSettings =
             and! days = AccessSettings.optional given "--retention-days" (int DefaultRetentionDays) daysOf
             and! hours = AccessSettings.optional given "--raw-hours" Axis.RawHours hoursOf
             and! access = AccessSettings.serve given
+            and! alerts = AlertsSettings.serve given
 
             and! samples =
                 AccessSettings.optional given "--server-samples" ServerLimits.DefaultSamples (wholeOf 1 1000)
@@ -328,6 +348,7 @@ module internal DashboardSettings =
                     Database = database
                     Keeping = { RawHours = hours; Days = days }
                     Access = access
+                    Alerts = alerts
                     ServerSamples = samples
                     ServerKibibytes = kibibytes
                     ServerDevices = devices

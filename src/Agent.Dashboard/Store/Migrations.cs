@@ -13,7 +13,7 @@ internal static class Migrations
     public const int ApplicationId = 0x61696461;
 
     /// <summary>The statements that lead from each version to the next; the first ones lead from an empty file to version 1.</summary>
-    public static readonly string[] Steps = [.. Enumerable.Range(1, 4).Select(Read)];
+    public static readonly string[] Steps = [.. Enumerable.Range(1, 6).Select(Read)];
 
     /// <summary>
     /// Adds a column for each figure of machines that is kept and has none, and shows them all as plain numbers in the view
