@@ -50,6 +50,7 @@ let faultsOf (method: string) (target: string) (response: Response) : string lis
         |> Option.bind (fun entry -> tryMember (method.ToLowerInvariant()) entry.Value)
 
     match operation with
+    | None when response.Status = 405 -> []
     | None -> [ $"{method} {path} is not in the file" ]
     | Some operation ->
         match tryMember (string response.Status) (operation.GetProperty "responses") with

@@ -11,6 +11,7 @@ namespace Agent.Dashboard.Web;
 /// <summary>What the page and other clients can ask of alerts, and what admins can do about them. docs/dashboard-api.md.</summary>
 internal sealed class AlertEndpoints(AlertBook book, Channels? channels, Writer writer, Histories histories, AuditLog audit, AgentClock clock)
 {
+    private const string ReadOnly = "GET, HEAD";
     private const string NotStored = "The change cannot be stored.";
 
     private readonly BodyShares bodies = new();
@@ -20,11 +21,11 @@ internal sealed class AlertEndpoints(AlertBook book, Channels? channels, Writer 
     /// <summary>Puts the endpoints where they belong.</summary>
     public void MapTo(WebApplication app)
     {
-        Map(app, "/api/alerts", "GET, HEAD", List);
+        Map(app, "/api/alerts", ReadOnly, List);
         Map(app, "/api/alerts/rules", "GET, HEAD, PUT", Rules);
         Map(app, "/api/alerts/silences", "GET, HEAD, POST", Silences);
         Map(app, "/api/alerts/silences/{id}", "DELETE", RemoveSilence);
-        Map(app, "/api/alerts/channels", "GET, HEAD", ListChannels);
+        Map(app, "/api/alerts/channels", ReadOnly, ListChannels);
         Map(app, "/api/alerts/channels/{name}/test", "POST", Test);
         Map(app, "/api/alerts/{id}/ack", "POST", Acknowledge);
         Map(app, "/api/alerts/{id}/mute", "POST", Mute);
@@ -33,8 +34,13 @@ internal sealed class AlertEndpoints(AlertBook book, Channels? channels, Writer 
     private static void Map(WebApplication app, string path, string methods, RequestDelegate handle)
     {
         var allowed = methods.Split(", ");
-        app.Map(path, context =>
+        var mapped = app.Map(path, context =>
             allowed.Contains(context.Request.Method, StringComparer.OrdinalIgnoreCase) ? handle(context) : context.RefuseMethod(methods));
+
+        if (methods == ReadOnly)
+        {
+            mapped.WithMetadata(ReadOnlyEndpoint.Mark);
+        }
     }
 
     /// <summary>GET /api/alerts/?state=&amp;server=&amp;limit=</summary>

@@ -5,6 +5,7 @@ open System
 open System.Net.Http
 open System.Text
 open System.Text.Json
+open Agent.TestSupport
 open Agent.TestSupport.DashboardProcess
 open Agent.TestSupport.LoginClient
 open Agent.TestSupport.Waiting
@@ -26,6 +27,7 @@ type private Asking(address: string, admin: string, viewer: string) =
             request.Content <- new StringContent(body, Encoding.UTF8, "application/json")
 
         let answer = http.SendAsync(request).Result
+        Expect.equal (OpenApi.faultsIn method path answer) [] "as openapi.json describes it"
         status answer, answer.Content.ReadAsStringAsync().Result
 
     let json (text: string) = JsonDocument.Parse(text).RootElement

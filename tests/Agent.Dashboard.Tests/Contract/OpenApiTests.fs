@@ -36,7 +36,7 @@ let private isAdmins (path: JsonProperty) =
     |> Seq.exists (fun operation -> (rawAt "tags" operation.Value).Contains "admin")
 
 let private filled (template: string) =
-    template.Replace("{slug}", (server ()).Slug).Replace("{key}", "gpu-box-01.1")
+    template.Replace("{slug}", (server ()).Slug).Replace("{key}", "gpu-box-01.1").Replace("{id}", "1").Replace("{name}", "mail")
 
 /// Every reference of the file, wherever it stands.
 let rec private references (element: JsonElement) : string list =
