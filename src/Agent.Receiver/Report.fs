@@ -145,7 +145,14 @@ module Schema =
                     "power_limit_w", 100
                 |]
                 |> Array.map (fun (key, scale) -> struct (key, scale))
-            Integers = [| "memory_total_bytes"; "memory_used_bytes"; "throttle_reasons" |]
+            Integers =
+                [|
+                    "memory_total_bytes"
+                    "memory_used_bytes"
+                    "throttle_reasons"
+                    "xid_last"
+                    "xid_count"
+                |]
         }
 
     /// Of a fan.
