@@ -35,6 +35,7 @@ let private report (seconds: float) gpus : Report =
         Disks = [||]
         Gpus = Array.ofList gpus
         Fans = [||]
+        Details = Details.none
     }
 
 /// What happens along these samples, each with what its agent says: kind, text, and when in seconds.
