@@ -176,6 +176,39 @@ let tests =
                     page.Click first
                     Expect.equal (pressed ()) "true" "back")
 
+            testCase "what lies beside the main charts is read when it comes near: GPU details, CPUs as a strip, interfaces, file systems"
+            <| fun () ->
+                withMachine desktop "h100-01" (fun page ->
+                    Expect.equal
+                        (page.Value<int> "document.querySelectorAll('[data-details=cpu_cores] canvas').length")
+                        0
+                        "not before it is near"
+
+                    for kind, chart in
+                        [
+                            "gpus", "gpu-clock"
+                            "gpus", "gpu-nvlink"
+                            "cpu_cores", "cores"
+                            "network_interfaces", "interfaces"
+                            "partitions", "partitions"
+                        ] do
+                        finish (page.Find($"[data-details={kind}]").ScrollIntoViewIfNeededAsync())
+                        page.See $"[data-chart={chart}] .legend"
+                        finish (page.Find($"[data-chart={chart}] .plot").ScrollIntoViewIfNeededAsync())
+                        page.See $"[data-chart={chart}] canvas"
+                        page.Until $"document.querySelector('[data-chart={chart}] .empty').hidden"
+
+                    Expect.stringContains (page.Text "[data-chart=gpu-clock] .legend") "GHz" "a clock"
+                    Expect.stringContains (page.Text "[data-chart=cores] .legend-note") "CPU " "the busiest"
+                    Expect.stringContains (page.Text "[data-chart=partitions] .legend") "/data" "where it is mounted"
+                    // Nothing but zeros is no chart.
+                    Expect.isFalse (visibleCharts page |> List.contains "gpu-remapped") "no rows wait"
+                    Expect.isFalse (visibleCharts page |> List.contains "interface-faults") "no errors"
+
+                    page.Click "[data-range='360']"
+                    page.Until "location.search === '?range=360'"
+                    page.Until "document.querySelector('[data-chart=partitions] .plot').dataset.samples > 100")
+
             testCase "a machine's page fits a telephone"
             <| fun () ->
                 withMachine phone "h100-01" (fun page ->

@@ -99,7 +99,7 @@ function axisOf(spec, columns) {
 
 /**
  * A chart's description: `sources(record)` gives [{ key, name, column, paint (a custom property), dashed?, off? }], `format` writes
- * a value, `gpus` leaves the chart out without GPUs, `optional` without values, `percent` fixes the axis to 0–100, `fit` lets it begin above 0, `least` keeps it from magnifying noise.
+ * a value, `gpus` leaves the chart out without GPUs, `optional` without values ("zero": with nothing but zeros), `percent` fixes the axis to 0–100, `fit` lets it begin above 0, `least` keeps it from magnifying noise.
  */
 export function lines(spec) {
   const hidden = new Map();
@@ -117,7 +117,7 @@ export function lines(spec) {
 
     absent: (record) =>
       (spec.gpus === true && record.gpus.length === 0 && record.time.length > 0) ||
-      (spec.optional === true && spec.sources(record).every(({ column }) => column.mean.every((value) => value === null))),
+      (spec.optional !== undefined && spec.sources(record).every(({ column }) => (column.max ?? column.mean).every((value) => value === null || (spec.optional === "zero" && value === 0)))),
 
     draw(record, view) {
       const shown = spec.sources(record).filter((series) => !isHidden(series));
