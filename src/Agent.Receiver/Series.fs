@@ -91,6 +91,7 @@ module Series =
             series "network_rx_bytes_per_s" "B/s" 1.0 (rateOf Schema.networkReceived (fun derived -> float derived.NetworkReceived))
             series "network_tx_bytes_per_s" "B/s" 1.0 (rateOf Schema.networkSent (fun derived -> float derived.NetworkSent))
             series "tcp_retransmits_per_s" "1/s" 10.0 (growthOf "tcp_segments_retransmitted_total")
+            series "tcp_segments_sent_per_s" "1/s" 10.0 (growthOf "tcp_segments_sent_total")
             series "disk_util_percent" "%" 100.0 (ofDisks (fun derived -> float derived.DiskUtilization))
             series "disk_read_bytes_per_s" "B/s" 1.0 (ofDisks (fun derived -> float derived.DiskRead))
             series "disk_write_bytes_per_s" "B/s" 1.0 (ofDisks (fun derived -> float derived.DiskWritten))

@@ -8,7 +8,7 @@ const paint = (index) => `--series-${index % 8}`;
 
 /** A figure of each device, where `named` says what its line is called. */
 const each = (record, key, named, more = {}) =>
-  record.devices.map((device, index) => ({ key: `${device.name} ${key}`, name: named(device.name), column: device.series[key], paint: paint(index), ...more }));
+  record.devices.map((device, index) => ({ key: `${device.name} ${key}`, name: named(device.name), column: device.series[key], paint: paint(index), figure: key, ...more }));
 
 /** A chart of some figures of each device: [key, what follows its name, dashed]. */
 const chart = (nameOf, id, title, figures, more) =>

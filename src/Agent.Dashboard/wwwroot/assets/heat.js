@@ -6,6 +6,9 @@ import { colour } from "./labels.js";
 
 const STEPS = 64;
 
+/** So many characters of a name stand at the axis, which is as wide for all charts. */
+const LONGEST_NAME = 11;
+
 /** The red, green and blue of a custom property. */
 function channels(name) {
   const canvas = h("canvas", { width: 1, height: 1 });
@@ -72,10 +75,11 @@ export function heat(record, rows, view, scale, paint) {
 /** The axis of a strip: names from the top, as many as there is room for. */
 export function heatAxis(names) {
   const every = Math.ceil(names.length / 16);
+  const short = (name) => (name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME - 1)}…` : name);
   return {
     type: "category",
     inverse: true,
-    data: names,
+    data: names.map(short),
     splitLine: { show: false },
     axisLabel: { interval: (index) => index % every === 0 },
   };
