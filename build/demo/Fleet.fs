@@ -274,6 +274,26 @@ let private writeGpu (writer: Utf8JsonWriter) (machine: Machine) (load: Phase) (
         writer.WriteStringValue reason
 
     writer.WriteEndArray()
+    // Counters that have grown evenly since long ago.
+    let grown rate = int64 (second % 1e7 * rate)
+
+    let link part =
+        2e9 + 2e7 * used * wave (name part) 30.0 second
+
+    writer.WriteNumber("clock_sm_mhz", Math.Round(1200.0 + 7.0 * used))
+    writer.WriteNumber("clock_memory_mhz", 2619)
+    writer.WriteNumber("memory_temperature_c", Math.Round(heat + 9.0))
+    writer.WriteNumber("pcie_rx_bytes_per_s", Math.Round(link "pcie in"))
+    writer.WriteNumber("pcie_tx_bytes_per_s", Math.Round(0.3 * link "pcie out"))
+    writer.WriteNumber("pcie_link_gen", 5)
+    writer.WriteNumber("pcie_link_width", 16)
+    writer.WriteNumber("ecc_corrected_total", (if index = 3 then 2 else 0))
+    writer.WriteNumber("ecc_uncorrected_total", 0)
+    writer.WriteBoolean("remapped_rows_pending", false)
+    writer.WriteNumber("xid_count", 0)
+    writer.WriteNumber("energy_mj_total", grown (machine.Gpus.Power * 700.0))
+    writer.WriteNumber("nvlink_rx_bytes_total", grown (1.8e10 + 1e9 * float index))
+    writer.WriteNumber("nvlink_tx_bytes_total", grown 1.7e10)
     writer.WriteEndObject()
 
 /// Adds what happened in `seconds` to the counters.
@@ -514,6 +534,31 @@ let private writeSample (writer: Utf8JsonWriter) (machine: Machine) (now: float)
 
     writer.WriteEndArray()
     writePressure writer load
+    writer.WriteStartArray "cpu_cores_percent"
+
+    for core in 0 .. machine.Cores * 2 - 1 do
+        // Loaders keep the first ones busy.
+        let middle = if core < machine.Cores / 2 then cpu * 2.2 else cpu * 0.6
+        writer.WriteNumberValue(tenths (around (name $"core {core}") middle 9.0 second |> within 0.0 100.0))
+
+    writer.WriteEndArray()
+    writer.WriteStartArray "network_interfaces"
+
+    for at, device in [ 0, "eth0"; 1, "eth1" ] do
+        writer.WriteStartObject()
+        writer.WriteString("name", device)
+        let share = if at = 0 then 0.8 else 0.2
+
+        for part, counter in [ 0, "rx"; 1, "tx" ] do
+            let bytes = machine.Counters[disks.Length * 3 + part] * share
+            writer.WriteNumber($"{counter}_bytes_total", int64 bytes)
+            writer.WriteNumber($"{counter}_packets_total", int64 (bytes / 1100.0))
+            writer.WriteNumber($"{counter}_errors_total", 0)
+            writer.WriteNumber($"{counter}_dropped_total", 0)
+
+        writer.WriteEndObject()
+
+    writer.WriteEndArray()
     condition |> ValueOption.iter (writeJudgement writer machine second)
     writer.WriteEndObject()
 

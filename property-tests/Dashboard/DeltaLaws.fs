@@ -21,6 +21,7 @@ let private inputs =
                 Disks = [||]
                 Gpus = [||]
                 Fans = [||]
+                Details = Details.none
             }
 
     Bottleneck.inputsOf sample.Sample (Derived.from ValueNone sample.Sample)

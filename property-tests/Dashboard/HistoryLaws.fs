@@ -39,6 +39,7 @@ let private collectInto (history: History) (points: (struct (Layout * Point))[])
                 Disks = [||]
                 Gpus = [||]
                 Fans = [||]
+                Details = Details.none
             }
 
     let inputs = Bottleneck.inputsOf sample.Sample (Derived.from ValueNone sample.Sample)

@@ -77,7 +77,13 @@ let tests =
                                 { gpu with
                                     Name = label gpu.Name
                                     Uuid = label gpu.Uuid
+                                    MigDevices = gpu.MigDevices |> ValueOption.map (Array.distinctBy _.Index)
                                 })
+                        Interfaces =
+                            sample.Interfaces
+                            |> Array.distinctBy (fun one -> label one.Counters.Name)
+                            |> Array.filter (fun one -> label one.Counters.Name = one.Counters.Name)
+                        Infiniband = sample.Infiniband |> Array.distinctBy (fun port -> port.Device, port.Port)
                     }
 
 

@@ -73,6 +73,10 @@ let private namesOf (report: Report) : Set<string> =
             for disk in report.Disks -> "disk " + disk.Device
             for gpu in report.Gpus -> $"gpu {gpu.Index} {gpu.Name} {gpu.Uuid}"
             for fan in report.Fans -> "fan " + fan.Label
+
+            for kind in 0 .. Details.all.Length - 1 do
+                if Details.all[kind].IsNamed then
+                    for device in report.Details[kind] -> $"{Details.all[kind].Name} {device.Name}"
         }
     )
 

@@ -37,6 +37,22 @@ let figures (schema: Schema) : Gen<Figures> =
 
 let private labels: Gen<string[]> = upTo 3 word |> Gen.map Array.distinct
 
+/// The devices of each kind of details; CPUs have the names that the receiver gives them.
+let private details: Gen<DetailReport[][]> =
+    Details.all
+    |> Array.mapi (fun position kind ->
+        gen {
+            let! names =
+                if position = Details.positionOf "cpu_cores" then
+                    Gen.choose (0, 5) |> Gen.map (fun count -> Array.init count string)
+                else
+                    labels
+
+            let! figures = Gen.arrayOfLength names.Length (figures kind.Schema)
+            return Array.map2 (fun name figures -> ({ Name = name; Figures = figures }: DetailReport)) names figures
+        })
+    |> Gen.sequenceToArray
+
 /// An instant that a sample may have, in microseconds from 2000-01-01.
 let time: Gen<int64> = Gen.choose64 (0L, 1_000_000_000_000_000L)
 
@@ -51,6 +67,7 @@ let reportAt (at: int64) : Gen<Report> =
         let! name = anyText
         let! fanLabels = labels
         let! fans = Gen.arrayOfLength fanLabels.Length (figures Schema.fan)
+        let! details = details
 
         return
             {
@@ -69,6 +86,7 @@ let reportAt (at: int64) : Gen<Report> =
                         indexes
                         gpus
                 Fans = Array.map2 (fun label figures -> { Label = label; Figures = figures }) fanLabels fans
+                Details = details
             }
     }
 

@@ -24,11 +24,12 @@ let private sameReport (one: Report) (other: Report) =
     && Array.forall2 (fun (a: DiskReport) (b: DiskReport) -> sameFigures a.Figures b.Figures) one.Disks other.Disks
     && Array.forall2 (fun (a: GpuReport) (b: GpuReport) -> sameFigures a.Figures b.Figures) one.Gpus other.Gpus
     && Array.forall2 (fun (a: FanReport) (b: FanReport) -> sameFigures a.Figures b.Figures) one.Fans other.Fans
+    && Array.forall2 (Array.forall2 (fun (a: DetailReport) (b: DetailReport) -> sameFigures a.Figures b.Figures)) one.Details other.Details
 
 let private packed (report: Report) =
     let cells = Array.zeroCreate Packing.width
     Packing.fill report cells
-    cells, Packing.disks report, Packing.gpus report, Packing.fans report
+    cells, Packing.disks report, Packing.gpus report, Packing.fans report, Packing.details report
 
 /// A layout whose rows were written now.
 let private stored (layout: Layout) =
@@ -71,6 +72,32 @@ let private otherFormat: Gen<Format> =
         let! gpuSample = otherSchema Schema.gpu
         let! fanSample = otherSchema Schema.fan
 
+        let! kinds =
+            otherOrder Format.current.Details (fun n ->
+                {
+                    Kind = $"lost_kind_{n}"
+                    Series = [| struct ("lost", 10.0) |]
+                    Sample =
+                        {
+                            Decimals = [| struct ("lost", 10) |]
+                            Integers = [||]
+                        }
+                })
+
+        let otherDetail (format: DetailFormat) =
+            gen {
+                let! own = series format.Series
+                let! sample = otherSchema format.Sample
+
+                return
+                    { format with
+                        Series = own
+                        Sample = sample
+                    }
+            }
+
+        let! details = kinds |> Array.map otherDetail |> Gen.sequenceToArray
+
         return
             {
                 Machine = machine
@@ -80,6 +107,7 @@ let private otherFormat: Gen<Format> =
                 DiskSample = diskSample
                 GpuSample = gpuSample
                 FanSample = fanSample
+                Details = details
             }
     }
 
@@ -127,7 +155,16 @@ let private isWithinHalfMillisecond (one: float) (other: float) =
 /// Values beyond this are cut when minutes are kept, and no machine has them.
 let private isSane (value: float) = Double.IsNaN value || abs value < 1e15
 
-let private isSanePoint (struct (_: Layout, point: Point)) = Array.forall isSane point.Values
+let private isSanePoint (struct (_: Layout, point: Point)) =
+    Array.forall isSane point.Values && Array.forall isSane point.Details
+
+/// The kind of each slot of details.
+let private detailKinds (layout: Layout) : SeriesKind[] =
+    Array.map2
+        (fun (kind: DetailKind) (names: string[]) -> Array.concat (Array.replicate names.Length kind.Series))
+        Details.all
+        layout.Details
+    |> Array.concat
 
 let private spreadsAgree (kinds: SeriesKind[]) (one: Spread[]) (other: Spread[]) =
     Seq.zip3 kinds one other
@@ -143,7 +180,7 @@ let tests =
         "Store"
         [
             lawOf wholeCases "the row of a report gives back the report, to the last bit" report (fun report ->
-                let cells, disks, gpus, fans = packed report
+                let cells, disks, gpus, fans, details = packed report
 
                 Packing.report
                     (Layout.ofReport report)
@@ -153,14 +190,15 @@ let tests =
                     (ReadOnlySpan disks)
                     (ReadOnlySpan gpus)
                     (ReadOnlySpan fans)
+                    (ReadOnlySpan details)
                 |> sameReport report)
 
             lawOf
                 wholeCases
                 "bytes of any kind in the place of a row's give a report, and no exception"
-                (Gen.zip report (Gen.three (Gen.arrayOf (Gen.choose (0, 255) |> Gen.map byte))))
-                (fun (report, (disks, gpus, fans)) ->
-                    let cells, _, _, _ = packed report
+                (Gen.zip report (Gen.four (Gen.nonEmptyListOf (Gen.choose (0, 255) |> Gen.map byte) |> Gen.map Array.ofList)))
+                (fun (report, (disks, gpus, fans, details)) ->
+                    let cells, _, _, _, _ = packed report
                     let layout = Layout.ofReport report
 
                     let read =
@@ -172,6 +210,7 @@ let tests =
                             (ReadOnlySpan disks)
                             (ReadOnlySpan gpus)
                             (ReadOnlySpan fans)
+                            (ReadOnlySpan details)
 
                     Layout.ofReport read = layout)
 
@@ -181,7 +220,10 @@ let tests =
                 (Gen.zip report (Gen.arrayOf (Gen.choose (0, 255) |> Gen.map byte)))
                 (fun (report, bytes) ->
                     let layout = Layout.ofReport report
-                    (Rollup.unpack (stored layout) (ReadOnlySpan bytes)).Spreads.Length = Series.slots layout)
+                    let read = Rollup.unpack (stored layout) (ReadOnlySpan bytes)
+
+                    read.Spreads.Length = Series.slots layout
+                    && (Rollup.withDetails (stored layout) (ReadOnlySpan bytes) read).Details.Length = Details.slots layout.Details)
 
             lawOf wholeCases "a format is read back from its text" otherFormat (fun format ->
                 same (Format.parse (Format.toText format)) (Ok format))
@@ -226,6 +268,69 @@ let tests =
 
             lawOf
                 wholeCases
+                "details of a minute of any other format keep their names, whatever kinds and series there were beside them"
+                (Gen.zip otherFormat report)
+                (fun (format, report) ->
+                    let layout = Layout.ofReport report
+
+                    let valueOf (kind: string) (name: string) position =
+                        let value = int64 (abs ((kind + name).GetHashCode()) % 1000) + int64 position
+
+                        if value % 5L = 0L then None else Some(value - 300L)
+
+                    let entry (kind: string) position (struct (name, scale: float)) =
+                        match valueOf kind name position with
+                        | None -> [ 0uy ]
+                        // One sample that knew it, and a figure that never changed.
+                        | Some value -> [ 3uy ] @ signedBytes (value * int64 scale)
+
+                    let devices (kind: string) =
+                        match Details.positionOf kind with
+                        | -1 -> 2
+                        | position -> layout.Details[position].Length
+
+                    let bytes =
+                        [|
+                            for kind in format.Details do
+                                let own =
+                                    [
+                                        for position in 0 .. devices kind.Kind - 1 do
+                                            yield! kind.Series |> Seq.collect (entry kind.Kind position)
+                                    ]
+
+                                yield! unsignedBytes (uint64 own.Length)
+                                yield! own
+                        |]
+
+                    let read =
+                        Rollup.withDetails
+                            (StoredLayout.ofLayout format layout)
+                            (ReadOnlySpan bytes)
+                            { Rollup.empty with
+                                Samples = 1
+                                Layout = layout
+                            }
+
+                    Details.all
+                    |> Array.indexed
+                    |> Array.forall (fun (place, kind) ->
+                        let written = format.Details |> Array.tryFind (fun format -> format.Kind = kind.Name)
+
+                        Seq.allPairs (Seq.indexed kind.Series) (Seq.init layout.Details[place].Length id)
+                        |> Seq.forall (fun ((offset, series), position) ->
+                            let spread = read.Details[Details.firstOf layout.Details place + position * kind.Series.Length + offset]
+
+                            let isWritten =
+                                match written with
+                                | Some format -> format.Series |> Array.exists (fun (struct (name, _)) -> name = series.Name)
+                                | None -> false
+
+                            match valueOf kind.Name series.Name position with
+                            | Some value when isWritten -> spread.Count = 1 && abs (spread.Mean - float value) < 1e-9
+                            | _ -> spread.Count = 0)))
+
+            lawOf
+                wholeCases
                 "figures of a device that were written in any other order keep their names"
                 (Gen.zip (otherSchema Schema.gpu) (Gen.listOfLength 20 (Gen.choose (0, 1000000))))
                 (fun (written, numbers) ->
@@ -262,6 +367,7 @@ let tests =
                             (Array.zeroCreate Packing.width)
                             ReadOnlySpan.Empty
                             (ReadOnlySpan bytes)
+                            ReadOnlySpan.Empty
                             ReadOnlySpan.Empty
 
                     let figures = read.Gpus[0].Figures
@@ -316,6 +422,14 @@ let tests =
                     && (let map = Rollup.slotMap whole.Layout joined.Layout
                         let reordered = map |> Array.map (fun slot -> joined.Spreads[slot])
                         spreadsAgree (Series.kindsOf whole.Layout) whole.Spreads reordered)
+                    && Array.map Set.ofArray whole.Layout.Details = Array.map Set.ofArray joined.Layout.Details
+                    && (let sums (rollup: Rollup) =
+                            Array.zip (detailKinds rollup.Layout) rollup.Details
+                            |> Array.groupBy (fun (kind, _) -> kind.Name)
+                            |> Array.map (fun (name, entries) -> name, entries |> Array.sumBy (fun (_, spread) -> spread.Count))
+                            |> set
+
+                        sums whole = sums joined)
                     && Array.forall2 (fun a b -> abs (a - b) < 1e-6) whole.LabelSeconds joined.LabelSeconds)
 
             lawOf wholeCases "least ≤ mean ≤ greatest, and both ends are values of samples" points (fun points ->
@@ -345,6 +459,8 @@ let tests =
                 read.Samples = rollup.Samples
                 && read.Throttle = rollup.Throttle
                 && spreadsAgree (Series.kindsOf rollup.Layout) rollup.Spreads read.Spreads
+                && (let read = Rollup.withDetails (stored rollup.Layout) (ReadOnlySpan(Rollup.packDetails rollup)) read
+                    spreadsAgree (detailKinds rollup.Layout) rollup.Details read.Details)
                 && Array.forall2 isWithinHalfMillisecond rollup.LabelSeconds read.LabelSeconds)
 
             lawOf

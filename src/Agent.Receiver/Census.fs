@@ -105,6 +105,7 @@ type DeviceCensus() =
                     Disks = ofTable disks
                     Gpus = ofTable gpus
                     Fans = ofTable fans
+                    Details = Details.noNames
                 }
             LeftOut = all () - chosen.Count
         }

@@ -14,6 +14,8 @@ type Measured =
         Sample: Sample
         /// Its figures of the machine.
         Machine: Figures
+        /// Its devices of each kind of `Details.all`.
+        Details: DetailReport[][]
     }
 
 /// What follows from a report and the report before it.
@@ -24,6 +26,8 @@ type Rates =
         /// How much each whole number of the machine grew in a second, by its position in `Schema.machine`; NaN where one of the two is not
         /// known, and for a counter that fell.
         Growth: float[]
+        /// The figures of `Details`, by slot; NaN where not known.
+        Details: float[]
     }
 
 /// A report with what it says together with the report before it.
@@ -165,6 +169,7 @@ module Derivation =
         {
             Sample = sampleOf report
             Machine = report.Machine
+            Details = report.Details
         }
 
     let private growth (interval: float<s>) (before: int64) (after: int64) =
@@ -184,6 +189,11 @@ module Derivation =
                 match previous, derived.Interval with
                 | ValueSome previous, ValueSome interval -> Array.map2 (growth interval) previous.Machine.Integers current.Machine.Integers
                 | _ -> Array.create current.Machine.Integers.Length nan
+            Details =
+                Details.valuesOf
+                    (previous |> ValueOption.map _.Details)
+                    (derived.Interval |> ValueOption.map float |> ValueOption.defaultValue 0.0)
+                    current.Details
         }
 
     /// The same with the verdict.

@@ -7,6 +7,17 @@ open Agent.Core
 /// A name and the scale in which its figure is stored: 10 keeps tenths.
 type Scaled = (struct (string * float))
 
+/// A kind of details as it is written.
+type DetailFormat =
+    {
+        /// Its name.
+        Kind: string
+        /// The series of a device in a minute.
+        Series: Scaled[]
+        /// The figures of a device in a sample.
+        Sample: Schema
+    }
+
 /// The order in which the figures of stored rows lie, as names. Each layout of the database names the format that its rows were written
 /// in, so that a series or a key that is added, moved or removed leaves what is stored as it was.
 type Format =
@@ -25,6 +36,8 @@ type Format =
         GpuSample: Schema
         /// The figures of a fan in a sample.
         FanSample: Schema
+        /// The kinds of details, in their order; none in what was written before there were any.
+        Details: DetailFormat[]
     }
 
 /// The formats that were and are written.
@@ -43,6 +56,14 @@ module Format =
             DiskSample = Schema.disk
             GpuSample = Schema.gpu
             FanSample = Schema.fan
+            Details =
+                Details.all
+                |> Array.map (fun kind ->
+                    {
+                        Kind = kind.Name
+                        Series = scaled kind.Series
+                        Sample = kind.Schema
+                    })
         }
 
     let private pair (name: string) (scale: float) : JsonValue =
@@ -70,6 +91,16 @@ module Format =
                 "disk_sample", sample format.DiskSample
                 "gpu_sample", sample format.GpuSample
                 "fan_sample", sample format.FanSample
+                if format.Details.Length > 0 then
+                    "details",
+                    format.Details
+                    |> Encode.arrayOf (fun kind ->
+                        Encode.object
+                            [|
+                                "kind", Encode.string kind.Kind
+                                "series", series kind.Series
+                                "sample", sample kind.Sample
+                            |])
             |]
         |> Encode.toString 0
 
@@ -93,6 +124,14 @@ module Format =
                 Integers = get.Required.Field "wholes" (Decode.array Decode.string)
             })
 
+    let private detailDecoder: Decoder<DetailFormat> =
+        Decode.object (fun get ->
+            {
+                Kind = get.Required.Field "kind" Decode.string
+                Series = get.Required.Field "series" (Decode.array scaledDecoder)
+                Sample = get.Required.Field "sample" schemaDecoder
+            })
+
     /// The format of such a text; the sentence says what is wrong with it.
     [<CompiledName "Parse">]
     let parse (text: string) : Result<Format, string> =
@@ -108,6 +147,9 @@ module Format =
                     DiskSample = get.Required.Field "disk_sample" schemaDecoder
                     GpuSample = get.Required.Field "gpu_sample" schemaDecoder
                     FanSample = get.Required.Field "fan_sample" schemaDecoder
+                    Details =
+                        get.Optional.Field "details" (Decode.array detailDecoder)
+                        |> Option.defaultValue [||]
                 }))
             text
 
@@ -134,6 +176,18 @@ module StoredLayout =
             match now |> Array.tryFindIndex (fun kind -> kind.Name = name) with
             | Some offset -> first + offset
             | None -> -1)
+
+    let private noSchema: Schema = { Decimals = [||]; Integers = [||] }
+
+    let private detailOrder (format: DetailFormat) : DetailOrder =
+        let kind = Details.positionOf format.Kind
+
+        {
+            Kind = kind
+            Figures = FigureOrder.between format.Sample (if kind < 0 then noSchema else Details.all[kind].Schema)
+            Series = places 0 format.Series (if kind < 0 then [||] else Details.all[kind].Series)
+            Scales = format.Series |> Array.map (fun (struct (_, scale)) -> scale)
+        }
 
     /// A layout whose rows were written in a format.
     [<CompiledName "Of">]
@@ -171,6 +225,7 @@ module StoredLayout =
                     Disk = FigureOrder.between format.DiskSample Schema.disk
                     Gpu = FigureOrder.between format.GpuSample Schema.gpu
                     Fan = FigureOrder.between format.FanSample Schema.fan
+                    Details = format.Details |> Array.map detailOrder
                 }
         }
 

@@ -228,6 +228,122 @@ type internal NumberList(capacity: int) =
         put ']'B
         ReadOnlySpan(bytes, 0, length)
 
+/// Writes rows of figures along an axis: as they are, or as differences.
+[<Sealed>]
+type internal RowWriter(axis: Axis) =
+    let numbers = NumberList axis.Count
+
+    /// Whether rows are differences, which compress to less: docs/dashboard-api.md.
+    member val IsDelta = false with get, set
+
+    member private _.Row(writer: Utf8JsonWriter, name: string, scale: float, row: Spread[], figure: int) =
+        writer.WritePropertyName name
+        numbers.Start()
+
+        for bucket in 0 .. row.Length - 1 do
+            if row[bucket].Count = 0 then
+                numbers.Null()
+            else
+                numbers.Number(
+                    scale,
+                    match figure with
+                    | 0 -> row[bucket].Mean
+                    | 1 -> row[bucket].Min
+                    | _ -> row[bucket].Max
+                )
+
+        writer.WriteRawValue(numbers.End(), true)
+
+    /// Whether sums of a row's differences come out exactly, in JavaScript's numbers too.
+    static member private IsExact(row: Spread[]) : bool =
+        row
+        |> Array.forall (fun spread ->
+            spread.Count = 0
+            || abs spread.Mean < 9.0e15 && abs spread.Min < 9.0e15 && abs spread.Max < 9.0e15)
+
+    /// A row of differences in whole steps, from each bucket that is known.
+    member private _.Differences(writer: Utf8JsonWriter, name: string, row: Spread[], difference: Spread -> int64) =
+        writer.WritePropertyName name
+        numbers.Start()
+
+        for spread in row do
+            if spread.Count = 0 then
+                numbers.Null()
+            else
+                numbers.Whole(difference spread)
+
+        writer.WriteRawValue(numbers.End(), true)
+
+    member private rows.Deltas(writer: Utf8JsonWriter, scale: float, row: Spread[]) =
+        let steps (value: float) = int64 (Math.Round value)
+        let before = ref 0L
+        writer.WriteNumber("scale", int scale)
+
+        rows.Differences(
+            writer,
+            "mean",
+            row,
+            fun spread ->
+                let difference = steps spread.Mean - before.Value
+                before.Value <- steps spread.Mean
+                difference
+        )
+
+        if axis.Step > 0L then
+            rows.Differences(writer, "below", row, (fun spread -> steps spread.Mean - steps spread.Min))
+            rows.Differences(writer, "above", row, (fun spread -> steps spread.Max - steps spread.Mean))
+
+    /// The series of one thing, of which `spreads` has the rows from `first` on, in steps of each figure's scale.
+    member rows.Series(writer: Utf8JsonWriter, kinds: SeriesKind[], spreads: Spread[][], first: int) =
+        writer.WriteStartObject "series"
+
+        for offset in 0 .. kinds.Length - 1 do
+            let kind = kinds[offset]
+            let row = spreads[first + offset]
+            writer.WriteStartObject kind.Name
+
+            if rows.IsDelta && RowWriter.IsExact row then
+                rows.Deltas(writer, kind.Scale, row)
+            else
+                rows.Row(writer, "mean", kind.Scale, row, 0)
+
+                if axis.Step > 0L then
+                    rows.Row(writer, "min", kind.Scale, row, 1)
+                    rows.Row(writer, "max", kind.Scale, row, 2)
+
+            writer.WriteEndObject()
+
+        writer.WriteEndObject()
+
+    /// Where on the axis rows are, and when: what each answer begins with, up to `time`.
+    member rows.Head(writer: Utf8JsonWriter, server: string, leftOut: int, times: int64[]) =
+        writer.WriteString("server", server)
+        writer.WriteString("from", Wire.instant (RowKey.instant axis.From))
+        writer.WriteString("to", Wire.instant (RowKey.instant axis.To))
+        writer.WriteString("source", (if axis.IsRaw then "raw" else "minute"))
+
+        writer.WriteNumber(
+            "bucket_seconds",
+            if axis.Step > 0L then
+                float axis.Step / 1e6
+            elif axis.Count > 1 then
+                Math.Round(float (times[axis.Count - 1] - times[0]) / float (axis.Count - 1) / 1e6, 3)
+            else
+                0.0
+        )
+
+        writer.WriteNumber("devices_left_out", leftOut)
+        writer.WriteStartArray "time"
+
+        let mutable before = 0L
+
+        for at in times do
+            let time = (RowKey.instant at).ToUnixTimeMilliseconds()
+            writer.WriteNumberValue(time - before)
+            before <- if rows.IsDelta then time else 0L
+
+        writer.WriteEndArray()
+
 /// Where the figures of one layout go, -1 for nowhere, and room to read a minute of it.
 type private Mapping =
     {
@@ -269,11 +385,12 @@ type History(axis: Axis, choice: DeviceChoice voption) =
     let sampleMaps = Dictionary<Layout, Mapping>(HashIdentity.Reference)
     let minuteMaps = Dictionary<StoredLayout, Mapping>(HashIdentity.Reference)
     let minuteSeconds: float[] = Array.zeroCreate labels
-    let numbers = NumberList axis.Count
+    let rows = RowWriter axis
+    // The most devices of each kind of details in any row: they are told, and read apart.
+    let details: int[] = Array.zeroCreate Details.all.Length
     let mutable added = 0
     let mutable mapped = 0
     let mutable throttled = 0
-    let mutable isDelta = false
 
     /// Makes room for another mapping: they are kept for as long as layouts are few, which they are but where somebody makes them up.
     let room (slots: int) =
@@ -325,6 +442,9 @@ type History(axis: Axis, choice: DeviceChoice voption) =
 
     let mapping (source: Layout) (slots: int[]) (factors: float[]) =
         room slots.Length
+
+        for kind in 0 .. details.Length - 1 do
+            details[kind] <- max details[kind] source.Details[kind].Length
 
         {
             Slots = slots
@@ -462,84 +582,6 @@ type History(axis: Axis, choice: DeviceChoice voption) =
 
     // ---- the answer ------------------------------------------------------------------------------------------------------
 
-    member private _.Row(writer: Utf8JsonWriter, name: string, scale: float, row: Spread[], figure: int) =
-        writer.WritePropertyName name
-        numbers.Start()
-
-        for bucket in 0 .. row.Length - 1 do
-            if row[bucket].Count = 0 then
-                numbers.Null()
-            else
-                numbers.Number(
-                    scale,
-                    match figure with
-                    | 0 -> row[bucket].Mean
-                    | 1 -> row[bucket].Min
-                    | _ -> row[bucket].Max
-                )
-
-        writer.WriteRawValue(numbers.End(), true)
-
-    /// Whether sums of a row's differences come out exactly, in JavaScript's numbers too.
-    static member private IsExact(row: Spread[]) : bool =
-        row
-        |> Array.forall (fun spread ->
-            spread.Count = 0
-            || abs spread.Mean < 9.0e15 && abs spread.Min < 9.0e15 && abs spread.Max < 9.0e15)
-
-    /// A row of differences in whole steps, from each bucket that is known.
-    member private _.Differences(writer: Utf8JsonWriter, name: string, row: Spread[], difference: Spread -> int64) =
-        writer.WritePropertyName name
-        numbers.Start()
-
-        for spread in row do
-            if spread.Count = 0 then
-                numbers.Null()
-            else
-                numbers.Whole(difference spread)
-
-        writer.WriteRawValue(numbers.End(), true)
-
-    member private history.Deltas(writer: Utf8JsonWriter, scale: float, row: Spread[]) =
-        let steps (value: float) = int64 (Math.Round value)
-        let before = ref 0L
-        writer.WriteNumber("scale", int scale)
-
-        history.Differences(
-            writer,
-            "mean",
-            row,
-            fun spread ->
-                let difference = steps spread.Mean - before.Value
-                before.Value <- steps spread.Mean
-                difference
-        )
-
-        if axis.Step > 0L then
-            history.Differences(writer, "below", row, (fun spread -> steps spread.Mean - steps spread.Min))
-            history.Differences(writer, "above", row, (fun spread -> steps spread.Max - steps spread.Mean))
-
-    member private history.Series(writer: Utf8JsonWriter, kinds: SeriesKind[], first: int) =
-        writer.WriteStartObject "series"
-
-        for offset in 0 .. kinds.Length - 1 do
-            let kind = kinds[offset]
-            let row = spreads[first + offset]
-            writer.WriteStartObject kind.Name
-
-            if isDelta && History.IsExact row then
-                history.Deltas(writer, kind.Scale, row)
-            else
-                history.Row(writer, "mean", kind.Scale, row, 0)
-
-                if axis.Step > 0L then
-                    history.Row(writer, "min", kind.Scale, row, 1)
-                    history.Row(writer, "max", kind.Scale, row, 2)
-
-            writer.WriteEndObject()
-
-        writer.WriteEndObject()
-
     static member private Instant(at: int64) : string = Wire.instant (RowKey.instant at)
 
     member private _.EndOf(bucket: int) =
@@ -665,7 +707,7 @@ type History(axis: Axis, choice: DeviceChoice voption) =
         writer.WriteNumber("gpu_index", gpu.Index)
         writer.WriteString("name", gpu.Name)
         writer.WriteString("uuid", gpu.Uuid)
-        history.Series(writer, Series.gpu, Series.firstOfGpu layout position)
+        rows.Series(writer, Series.gpu, spreads, Series.firstOfGpu layout position)
         writer.WriteStartArray "throttle"
 
         let runs = history.Runs((fun bucket -> throttle[position][bucket]), 0L)
@@ -689,39 +731,24 @@ type History(axis: Axis, choice: DeviceChoice voption) =
     /// Writes the answer.
     member history.Write(writer: Utf8JsonWriter, server: string) : unit =
         writer.WriteStartObject()
-        writer.WriteString("server", server)
-        writer.WriteString("from", History.Instant axis.From)
-        writer.WriteString("to", History.Instant axis.To)
-        writer.WriteString("source", (if axis.IsRaw then "raw" else "minute"))
 
-        writer.WriteNumber(
-            "bucket_seconds",
-            if axis.Step > 0L then
-                float axis.Step / 1e6
-            elif axis.Count > 1 then
-                Math.Round(float (times[axis.Count - 1] - times[0]) / float (axis.Count - 1) / 1e6, 3)
-            else
-                0.0
+        rows.Head(
+            writer,
+            server,
+            (match choice with
+             | ValueSome choice -> choice.LeftOut
+             | ValueNone -> 0),
+            times
         )
 
-        writer.WriteNumber(
-            "devices_left_out",
-            match choice with
-            | ValueSome choice -> choice.LeftOut
-            | ValueNone -> 0
-        )
+        writer.WriteStartObject "details"
 
-        writer.WriteStartArray "time"
+        for kind in 0 .. Details.all.Length - 1 do
+            if details[kind] > 0 then
+                writer.WriteNumber(Details.all[kind].Name, details[kind])
 
-        let mutable before = 0L
-
-        for at in times do
-            let time = (RowKey.instant at).ToUnixTimeMilliseconds()
-            writer.WriteNumberValue(time - before)
-            before <- if isDelta then time else 0L
-
-        writer.WriteEndArray()
-        history.Series(writer, Series.machine, 0)
+        writer.WriteEndObject()
+        rows.Series(writer, Series.machine, spreads, 0)
         writer.WriteStartArray "gpus"
 
         for position in 0 .. layout.Gpus.Length - 1 do
@@ -733,7 +760,7 @@ type History(axis: Axis, choice: DeviceChoice voption) =
         for position in 0 .. layout.Disks.Length - 1 do
             writer.WriteStartObject()
             writer.WriteString("device", layout.Disks[position])
-            history.Series(writer, Series.disk, Series.firstOfDisk position)
+            rows.Series(writer, Series.disk, spreads, Series.firstOfDisk position)
             writer.WriteEndObject()
 
         writer.WriteEndArray()
@@ -742,7 +769,7 @@ type History(axis: Axis, choice: DeviceChoice voption) =
         for position in 0 .. layout.Fans.Length - 1 do
             writer.WriteStartObject()
             writer.WriteString("label", layout.Fans[position])
-            history.Series(writer, Series.fan, Series.firstOfFan layout position)
+            rows.Series(writer, Series.fan, spreads, Series.firstOfFan layout position)
             writer.WriteEndObject()
 
         writer.WriteEndArray()
@@ -752,7 +779,7 @@ type History(axis: Axis, choice: DeviceChoice voption) =
 
     /// The same with rows as differences, which compress to less: docs/dashboard-api.md.
     member history.WriteDeltas(writer: Utf8JsonWriter, server: string) : unit =
-        isDelta <- true
+        rows.IsDelta <- true
         history.Write(writer, server)
 
     /// Reads what a history is asked for from the query's texts; empty for what is not there.

@@ -110,14 +110,44 @@ module Intake =
             /// Whether that is a number.
             IsNumbered: bool
             Schema: Schema
-            /// What is kept of an entry: its figures, its identity and other texts.
+            /// What is kept of an entry: its figures, its identity and other texts, and its details.
             Members: Members
             /// The place of the reasons of a GPU, which are texts and kept as a figure.
             Throttle: int
+            /// The place of the number that makes the identity whole; -1 where it needs none.
+            Number: int
+            /// The place of the list within an entry; -1 where there is none.
+            Nested: int
+            /// What is kept of an entry apart. A bad one of them costs itself alone.
+            Details: Schema
+            /// The place of the first of them.
+            FirstDetail: int
+            /// Whether nothing is said of what is wrong with it, because it would be said with every sample.
+            IsQuiet: bool
         }
 
-    let private listOf key (table: KeyTable) (schema: Schema) (identity: string) (others: string[]) =
-        let members = membersOf table schema "" (Array.append [| identity |] others)
+    let private noSchema: Schema = { Decimals = [||]; Integers = [||] }
+
+    let private noMember = ""
+
+    let private listOf key (table: KeyTable) (schema: Schema) (identity: string) (others: string[]) (details: Schema) =
+        let nested =
+            table.Keys
+            |> Array.exists (fun row -> row.Name = Details.migDevices.Name)
+            |> fun has -> if has then Details.migDevices.Name else noMember
+
+        let number = if key = Details.infiniband.Name then "port" else noMember
+
+        let members =
+            Array.concat
+                [
+                    [| identity |]
+                    others
+                    details.Decimals |> Array.map (fun (struct (key, _)) -> key)
+                    details.Integers
+                    [| nested; number |]
+                ]
+            |> membersOf table schema ""
 
         {
             Key = key
@@ -126,14 +156,30 @@ module Intake =
             Schema = schema
             Members = members
             Throttle = members.Place "throttle_reasons"
+            Number = if number = noMember then -1 else members.Place number
+            Nested = if nested = noMember then -1 else members.Place nested
+            Details = details
+            FirstDetail = schema.Decimals.Length + schema.Integers.Length + 1 + others.Length
+            IsQuiet = key = Details.partitions.Name
         }
+
+    let private detailOf (kind: DetailKind) (table: KeyTable) (identity: string) =
+        listOf kind.Name table kind.Schema identity [||] noSchema
 
     let private lists =
         [|
-            listOf "disks" Rows.disk.Keys Schema.disk "device" [||]
-            listOf "gpus" Rows.gpu.Keys Schema.gpu "gpu_index" [| "name"; "uuid" |]
-            listOf "fans" Rows.fan.Keys Schema.fan "label" [||]
+            listOf "disks" Rows.disk.Keys Schema.disk "device" [||] noSchema
+            listOf "gpus" Rows.gpu.Keys Schema.gpu "gpu_index" [| "name"; "uuid" |] Details.gpus.Schema
+            listOf "fans" Rows.fan.Keys Schema.fan "label" [||] noSchema
+            detailOf Details.interfaces Rows.networkInterface.Keys "name"
+            detailOf Details.infiniband Rows.infinibandPort.Keys "device"
         |]
+
+    /// Of a GPU.
+    let private migList = detailOf Details.migDevices Rows.migDevice.Keys "mig_index"
+
+    /// Of what an agent says of itself.
+    let private partitionList = detailOf Details.partitions Rows.partition.Keys "mountpoint"
 
     /// What is kept of the sample beside figures.
     let private parts =
@@ -141,7 +187,7 @@ module Intake =
             [
                 [| "collected_at"; "pressure" |]
                 lists |> Array.map _.Key
-                [| "verdict"; "jobs" |]
+                [| "verdict"; "jobs"; "cpu_cores_percent" |]
             ]
 
     let private machineMembers = membersOf Rows.sample.Keys Schema.machine "" parts
@@ -292,6 +338,10 @@ module Intake =
             /// The texts that are kept of it, its identity first where that is one.
             Texts: string[]
             Figures: Figures
+            /// Its details.
+            Details: Figures
+            /// The entries of the list within it.
+            Nested: Entry[]
         }
 
     /// Where a part of the body stands that is read later, if at all.
@@ -325,6 +375,8 @@ module Intake =
         member val Machine = Schema.empty Schema.machine with get, set
         /// By the position in `lists`.
         member val Entries: Entry[][] = Array.replicate lists.Length [||]
+        member val Partitions: Entry[] = [||] with get, set
+        member val Cores: float[] = [||] with get, set
         member val HasSample = false with get, set
         member val Agent = nowhere with get, set
         member val Verdict = nowhere with get, set
@@ -421,8 +473,33 @@ module Intake =
 
             mask
 
+    /// Reads one detail into its place, where true is 1 and false 0. "" when it is good or null.
+    let private detail (reader: byref<Utf8JsonReader>) (schema: Schema) (figures: Figures) (index: int) : string =
+        match reader.TokenType with
+        | JsonTokenType.True
+        | JsonTokenType.False when index >= schema.Decimals.Length ->
+            figures.Integers[index - schema.Decimals.Length] <- if reader.TokenType = JsonTokenType.True then 1L else 0L
+            ""
+        | _ -> figure &reader schema figures index
+
+    /// What stands where a list should: true when there are entries to read.
+    let private isList (reader: byref<Utf8JsonReader>) (progress: Progress) (list: string) : bool =
+        match reader.TokenType with
+        | JsonTokenType.StartArray -> true
+        | JsonTokenType.Null -> false
+        | _ ->
+            progress.Warn $"{list}: expected an array, found {found &reader}; left out"
+            reader.Skip()
+            false
+
+    /// More entries than this are no machine's.
+    [<Literal>]
+    let private MostEntries = 256
+
+    let private noEntries: Entry[] = [||]
+
     /// One object of a list. The complaint is empty when all of it is good.
-    let private entryIn
+    let rec private entryIn
         (reader: byref<Utf8JsonReader>)
         (progress: Progress)
         (list: EntryList)
@@ -430,10 +507,13 @@ module Intake =
         (complaint: byref<string>)
         : Entry =
         let figures = Schema.empty list.Schema
+        let details = Schema.empty list.Details
         let own = figures.Decimals.Length + figures.Integers.Length
 
         let texts = [| ""; ""; "" |]
         let mutable index = -1L
+        let mutable number = -1L
+        let mutable nested = noEntries
         let mutable next = 0
         let mutable problem = ""
 
@@ -459,7 +539,19 @@ module Intake =
                 elif list.IsNumbered && place = own then
                     match wholeIn &reader &index with
                     | Good when index <= int64 Int32.MaxValue -> ()
-                    | _ -> problem <- $"expected a GPU's index, found {found &reader}"
+                    | _ -> problem <- $"expected an index, found {found &reader}"
+                elif place = list.Number then
+                    match wholeIn &reader &number with
+                    | Good -> ()
+                    | _ -> problem <- $"expected a number, found {found &reader}"
+                elif place = list.Nested then
+                    nested <- entriesIn &reader progress migList
+                elif place >= list.FirstDetail then
+                    match detail &reader list.Details details (place - list.FirstDetail) with
+                    | "" -> ()
+                    | problem ->
+                        progress.Warn $"{progress.Key}: {problem}; left out"
+                        reader.Skip()
                 else
                     let mutable text = ""
 
@@ -476,30 +568,25 @@ module Intake =
 
         {
             Identity =
-                if not list.IsNumbered then labelOf texts[0]
-                elif index < 0L then ""
-                else index.ToString CultureInfo.InvariantCulture
+                if list.IsNumbered then
+                    if index < 0L then
+                        ""
+                    else
+                        index.ToString CultureInfo.InvariantCulture
+                elif list.Number >= 0 then
+                    if number < 0L || texts[0] = "" then
+                        ""
+                    else
+                        labelOf $"{labelOf texts[0]}/{number}"
+                else
+                    labelOf texts[0]
             Texts = texts
             Figures = figures
+            Details = details
+            Nested = nested
         }
 
-    /// What stands where a list should: true when there are entries to read.
-    let private isList (reader: byref<Utf8JsonReader>) (progress: Progress) (list: string) : bool =
-        match reader.TokenType with
-        | JsonTokenType.StartArray -> true
-        | JsonTokenType.Null -> false
-        | _ ->
-            progress.Warn $"{list}: expected an array, found {found &reader}; left out"
-            reader.Skip()
-            false
-
-    /// More entries than this are no machine's.
-    [<Literal>]
-    let private MostEntries = 256
-
-    let private listIn (reader: byref<Utf8JsonReader>) (progress: Progress) (which: int) : unit =
-        let list = lists[which]
-
+    and private entriesIn (reader: byref<Utf8JsonReader>) (progress: Progress) (list: EntryList) : Entry[] =
         if isList &reader progress list.Key then
             let entries = ResizeArray<Entry>()
             let mutable position = 0
@@ -529,12 +616,42 @@ module Intake =
                     else
                         entries.Add entry
 
-                if complaint <> "" then
+                if complaint <> "" && not list.IsQuiet then
                     progress.Warn(complaint + "; left out")
 
                 position <- position + 1
 
-            progress.Entries[which] <- entries.ToArray()
+            entries.ToArray()
+        else
+            noEntries
+
+    /// The use of each CPU; NaN where not known.
+    let private coresIn (reader: byref<Utf8JsonReader>) (progress: Progress) : unit =
+        if isList &reader progress "cpu_cores_percent" then
+            let values = ResizeArray<float>()
+
+            while reader.Read() && reader.TokenType <> JsonTokenType.EndArray do
+                let mutable value = nan
+
+                match decimalIn &reader &value with
+                | Good -> ()
+                | kind ->
+                    value <- nan
+
+                    if kind = Bad then
+                        progress.Warn(
+                            if progress.HasRoom then
+                                $"cpu_cores_percent[{values.Count}]: expected {wanted}, found {found &reader}; left out"
+                            else
+                                ""
+                        )
+
+                    reader.Skip()
+
+                if values.Count < Details.MostCores then
+                    values.Add value
+
+            progress.Cores <- values.ToArray()
 
     /// Members of an object into the machine's figures; the first bad one is the refusal.
     let private pressureIn (reader: byref<Utf8JsonReader>) (progress: Progress) : unit =
@@ -602,6 +719,31 @@ module Intake =
             reader.Skip()
             nowhere
 
+    /// Where the agent's object stands. Its file systems are figures of the machine, and are read on the way.
+    let private agentIn (reader: byref<Utf8JsonReader>) (progress: Progress) : struct (int * int) =
+        if reader.TokenType <> JsonTokenType.StartObject then
+            partIn &reader progress "agent" JsonTokenType.StartObject
+        else
+            let start = int reader.TokenStartIndex
+
+            while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
+                let isSystem = reader.ValueTextEquals "system_info"B
+                reader.Read() |> ignore
+
+                if isSystem && reader.TokenType = JsonTokenType.StartObject then
+                    while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
+                        let isPartitions = reader.ValueTextEquals "partitions"B
+                        reader.Read() |> ignore
+
+                        if isPartitions && reader.TokenType = JsonTokenType.StartArray then
+                            progress.Partitions <- entriesIn &reader progress partitionList
+                        else
+                            reader.Skip()
+                else
+                    reader.Skip()
+
+            struct (start, int reader.BytesConsumed)
+
     /// One member of the sample, on whose name the reader stands; `next` is the position of the name that probably follows.
     let private memberIn (reader: byref<Utf8JsonReader>) (progress: Progress) (next: byref<int>) : unit =
         let index = machineMembers.Find(&reader, &next)
@@ -623,9 +765,10 @@ module Intake =
             match index - machineOwn with
             | 0 -> instantIn &reader progress
             | 1 -> pressureIn &reader progress
-            | part when part - 2 < lists.Length -> listIn &reader progress (part - 2)
+            | part when part - 2 < lists.Length -> progress.Entries[part - 2] <- entriesIn &reader progress lists[part - 2]
             | part when part - 2 = lists.Length -> progress.Verdict <- partIn &reader progress "verdict" JsonTokenType.StartObject
-            | _ -> progress.Jobs <- partIn &reader progress "jobs" JsonTokenType.StartArray
+            | part when part - 2 = lists.Length + 1 -> progress.Jobs <- partIn &reader progress "jobs" JsonTokenType.StartArray
+            | _ -> coresIn &reader progress
 
     let private sampleIn (reader: byref<Utf8JsonReader>) (progress: Progress) : unit =
         progress.HasSample <- true
@@ -676,7 +819,7 @@ module Intake =
 
                 match which with
                 | 0 -> sampleIn &reader progress
-                | 1 -> progress.Agent <- partIn &reader progress "agent" JsonTokenType.StartObject
+                | 1 -> progress.Agent <- agentIn &reader progress
                 | _ -> reader.Skip()
         else
             let mutable next = 0
@@ -686,6 +829,61 @@ module Intake =
 
         // Whatever follows the object is no JSON.
         reader.Read() |> ignore
+
+    let private knows (figures: Figures) =
+        Array.exists (Double.IsNaN >> not) figures.Decimals
+        || Array.exists (fun value -> value >= 0L) figures.Integers
+
+    let private coreOf (index: int) (usage: float) : DetailReport =
+        {
+            Name = Details.coreNames[index]
+            Figures =
+                {
+                    Decimals = [| usage |]
+                    Integers = [||]
+                }
+        }
+
+    /// The devices of each kind. Senders that say no more of their GPUs than the webapp's contract have none there.
+    let private detailsOf (progress: Progress) : DetailReport[][] =
+        let named (entries: Entry[]) : DetailReport[] =
+            entries
+            |> Array.map (fun entry ->
+                {
+                    Name = entry.Identity
+                    Figures = entry.Figures
+                })
+
+        let gpus = progress.Entries[1]
+        let details = Array.create Details.all.Length [||]
+
+        if gpus |> Array.exists (fun gpu -> knows gpu.Details) then
+            details[Details.ofGpus] <-
+                gpus
+                |> Array.map (fun gpu ->
+                    {
+                        Name = gpu.Identity
+                        Figures = gpu.Details
+                    }
+                    : DetailReport)
+
+        details[Details.ofMigDevices] <-
+            gpus
+            |> Array.collect (fun gpu ->
+                gpu.Nested
+                |> Array.map (fun entry ->
+                    {
+                        Name = $"{gpu.Identity}/{entry.Identity}"
+                        Figures = entry.Figures
+                    }
+                    : DetailReport))
+            |> Array.truncate MostEntries
+
+        details[Details.ofInterfaces] <- named progress.Entries[3]
+        details[Details.ofInfiniband] <- named progress.Entries[4]
+        details[Details.ofPartitions] <- named progress.Partitions
+        details[Details.ofCores] <- progress.Cores |> Array.mapi coreOf
+        details
 
     let private byteOrderMark = [| 0xEFuy; 0xBBuy; 0xBFuy |]
 
@@ -760,6 +958,7 @@ module Intake =
                                         Label = fan.Identity
                                         Figures = fan.Figures
                                     })
+                            Details = detailsOf progress
                         }
                     Agent = part progress.Agent
                     Verdict = part progress.Verdict

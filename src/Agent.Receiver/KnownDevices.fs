@@ -31,6 +31,17 @@ type KnownDevices(most: int) =
             |]
         )
 
+    let keyOfDetail (kind: int) (device: DetailReport) =
+        String.Concat("x", Details.all[kind].Name, "\n", device.Name)
+
+    /// The kinds whose devices have names that the sender chose.
+    let named =
+        [|
+            for kind in 0 .. Details.all.Length - 1 do
+                if Details.all[kind].IsNamed then
+                    kind
+        |]
+
     /// Notes the devices that are known, and counts those that are not.
     let note (now: TimeSpan) (key: 'T -> string) (devices: 'T[]) : int =
         let mutable unknown = 0
@@ -91,16 +102,34 @@ type KnownDevices(most: int) =
                 note now keyOfDisk report.Disks
                 + note now keyOfGpu report.Gpus
                 + note now keyOfFan report.Fans
+                + Array.sumBy (fun kind -> note now (keyOfDetail kind) report.Details[kind]) named
 
             makeRoom now unknown
             let gpus = admit now keyOfGpu report.Gpus
             let disks = admit now keyOfDisk report.Disks
             let fans = admit now keyOfFan report.Fans
 
+
+            let details =
+                report.Details
+                |> Array.mapi (fun kind devices ->
+                    if Details.all[kind].IsNamed then
+                        admit now (keyOfDetail kind) devices
+                    elif kind = Details.ofGpus && gpus.Length < report.Gpus.Length then
+                        devices
+                        |> Array.filter (fun device -> gpus |> Array.exists (fun gpu -> string gpu.Index = device.Name))
+                    else
+                        devices)
+
+            let count (all: DetailReport[][]) =
+                named |> Array.sumBy (fun kind -> all[kind].Length)
+
             let leftOut =
                 report.Disks.Length - disks.Length + report.Gpus.Length - gpus.Length
                 + report.Fans.Length
                 - fans.Length
+                + count report.Details
+                - count details
 
             let kept =
                 if leftOut = 0 then
@@ -110,6 +139,7 @@ type KnownDevices(most: int) =
                         Disks = disks
                         Gpus = gpus
                         Fans = fans
+                        Details = details
                     }
 
             layout <- Layout.ofReport kept

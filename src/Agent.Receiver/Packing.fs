@@ -38,6 +38,8 @@ type Layout =
         Gpus: GpuIdentity[]
         /// Labels.
         Fans: string[]
+        /// Names, of each kind of `Details.all`.
+        Details: string[][]
     }
 
 /// Layouts and their text, by which the database knows them.
@@ -49,6 +51,7 @@ module Layout =
             Disks = [||]
             Gpus = [||]
             Fans = [||]
+            Details = Details.noNames
         }
 
     /// The layout of a report.
@@ -65,7 +68,18 @@ module Layout =
                         Uuid = gpu.Uuid
                     })
             Fans = report.Fans |> Array.map _.Label
+            Details =
+                report.Details
+                |> Array.map (Array.map (fun (device: DetailReport) -> device.Name))
         }
+
+    let private fitsDetails (names: string[][]) (details: DetailReport[][]) : bool =
+        Array.forall2
+            (fun (names: string[]) (devices: DetailReport[]) ->
+                names.Length = devices.Length
+                && Array.forall2 (fun name (device: DetailReport) -> name = device.Name) names devices)
+            names
+            details
 
     /// Whether a report has exactly these devices.
     [<CompiledName "Fits">]
@@ -82,8 +96,16 @@ module Layout =
             layout.Gpus
             report.Gpus
         && Array.forall2 (fun label (fan: FanReport) -> label = fan.Label) layout.Fans report.Fans
+        && fitsDetails layout.Details report.Details
 
-    /// `{"disks":["sda"],"gpus":[[0,"NVIDIA A100","GPU-…"]],"fans":[]}`
+    /// CPUs are as many, and others have their names.
+    let private namesText (kind: int) (names: string[]) : JsonValue =
+        if kind = Details.ofCores then
+            Encode.int names.Length
+        else
+            Encode.seq (Seq.map Encode.string names)
+
+    /// `{"disks":["sda"],"gpus":[[0,"NVIDIA A100","GPU-…"]],"fans":[],"details":{"network_interfaces":["eth0"],"cpu_cores":128}}`
     [<CompiledName "ToText">]
     let toText (layout: Layout) : string =
         Encode.object
@@ -95,8 +117,28 @@ module Layout =
                     |> Seq.map (fun gpu -> Encode.seq [ Encode.int gpu.Index; Encode.string gpu.Name; Encode.string gpu.Uuid ])
                 )
                 "fans", Encode.seq (Seq.map Encode.string layout.Fans)
+                "details",
+                layout.Details
+                |> Array.indexed
+                |> Array.filter (fun (_, names) -> names.Length > 0)
+                |> Array.map (fun (kind, names) -> Details.all[kind].Name, namesText kind names)
+                |> Encode.object
             |]
         |> Encode.toString 0
+
+    let private namesDecoder (kind: int) : Decoder<string[]> =
+        if kind = Details.ofCores then
+            fun path element ->
+                Decode.int path element
+                |> Result.map (fun count -> Array.truncate (max 0 count) Details.coreNames)
+        else
+            Decode.array Decode.string
+
+    /// Kinds that are not known any more are left out, and those that were not known yet have no devices.
+    let private detailsDecoder: Decoder<string[][]> =
+        Decode.object (fun get ->
+            Details.all
+            |> Array.mapi (fun position kind -> get.Optional.Field kind.Name (namesDecoder position) |> Option.defaultValue [||]))
 
     let private gpuDecoder: Decoder<GpuIdentity> =
         fun path element ->
@@ -127,6 +169,9 @@ module Layout =
                     Disks = get.Required.Field "disks" (Decode.array Decode.string)
                     Gpus = get.Required.Field "gpus" (Decode.array gpuDecoder)
                     Fans = get.Required.Field "fans" (Decode.array Decode.string)
+                    Details =
+                        get.Optional.Field "details" detailsDecoder
+                        |> Option.defaultValue Details.noNames
                 }))
             text
 
@@ -156,7 +201,20 @@ module FigureOrder =
             Integers = written.Integers |> Array.map (place now.Integers)
         }
 
-/// The orders of a sample's disks, GPUs and fans.
+/// A kind of `Details` in the order in which it was written.
+type DetailOrder =
+    {
+        /// Its position in `Details.all` now; -1 where it is not kept any more.
+        Kind: int
+        /// Of the figures of a device in a sample.
+        Figures: FigureOrder
+        /// Of each series of a device in a minute: its place now, or -1.
+        Series: int[]
+        /// In which steps each was written.
+        Scales: float[]
+    }
+
+/// The orders of a sample's disks, GPUs and fans, and of the details of samples and minutes.
 type SampleOrders =
     {
         /// Of each disk.
@@ -165,6 +223,8 @@ type SampleOrders =
         Gpu: FigureOrder
         /// Of each fan.
         Fan: FigureOrder
+        /// Of each kind of details, as they were written one after the other.
+        Details: DetailOrder[]
     }
 
 /// Keys of rows: the server's number before the time, so that the rows of one server lie side by side, in the order of time.
@@ -240,6 +300,20 @@ type internal Packer() =
         ensure 8
         BinaryPrimitives.WriteDoubleLittleEndian(Span(bytes, length, 8), value)
         length <- length + 8
+
+    /// How many there are.
+    member _.Length: int = length
+
+    /// Adds what another one has.
+    member _.Append(other: Packer) =
+        ensure other.Length
+        other.CopyTo(Span(bytes, length, other.Length))
+        length <- length + other.Length
+
+    member internal _.CopyTo(target: Span<byte>) = bytes.AsSpan(0, length).CopyTo target
+
+    /// Empties it.
+    member _.Clear() = length <- 0
 
     member _.ToArray() : byte[] = bytes.AsSpan(0, length).ToArray()
 
@@ -362,6 +436,29 @@ module Packing =
     let fans (report: Report) : byte[] =
         packAll Schema.fan (fun (fan: FanReport) -> fan.Figures) report.Fans
 
+    /// What is packed of each kind of details, in their order: how many bytes, then the bytes. Nothing where no kind has any.
+    let internal packDetails (names: int -> int) (packKind: int -> Packer -> unit) : byte[] =
+        if Details.all |> Array.indexed |> Array.forall (fun (kind, _) -> names kind = 0) then
+            nothing
+        else
+            let all = Packer()
+            let own = Packer()
+
+            for kind in 0 .. Details.all.Length - 1 do
+                own.Clear()
+                packKind kind own
+                all.Unsigned(uint64 own.Length)
+                all.Append own
+
+            all.ToArray()
+
+    /// The figures of a report's details.
+    [<CompiledName "Details">]
+    let details (report: Report) : byte[] =
+        packDetails (fun kind -> report.Details[kind].Length) (fun kind packer ->
+            for device in report.Details[kind] do
+                packFigures packer Details.all[kind].Schema device.Figures)
+
     let private longUnsigned (bytes: ReadOnlySpan<byte>) (position: byref<int>) : uint64 =
         let mutable value = 0UL
         let mutable shift = 0
@@ -421,7 +518,40 @@ module Packing =
 
         figures
 
-    /// The report that such cells and bytes came from.
+    /// The bytes of the kind of details that comes next.
+    let internal nextKind (bytes: ReadOnlySpan<byte>) (position: byref<int>) : ReadOnlySpan<byte> =
+        let length = int (min (unsigned bytes &position) (uint64 (bytes.Length - position)))
+        let own = bytes.Slice(position, length)
+        position <- position + length
+        own
+
+    let private unpackDetails (names: string[][]) (orders: DetailOrder[]) (bytes: ReadOnlySpan<byte>) : DetailReport[][] =
+        if bytes.IsEmpty then
+            Details.none
+        else
+            let reports = Array.create Details.all.Length [||]
+            let mutable position = 0
+
+            for order in orders do
+                let own = nextKind bytes &position
+
+                if order.Kind >= 0 then
+                    let devices = Array.zeroCreate names[order.Kind].Length
+                    let mutable at = 0
+
+                    for index in 0 .. devices.Length - 1 do
+                        devices[index] <-
+                            ({
+                                Name = names[order.Kind][index]
+                                Figures = unpackFigures Details.all[order.Kind].Schema order.Figures own &at
+                            }
+                            : DetailReport)
+
+                    reports[order.Kind] <- devices
+
+            reports
+
+    /// The report that such cells and bytes came from. Its details are left out where their bytes are none.
     [<CompiledName "Report">]
     let report
         (layout: Layout)
@@ -431,6 +561,7 @@ module Packing =
         (disks: ReadOnlySpan<byte>)
         (gpus: ReadOnlySpan<byte>)
         (fans: ReadOnlySpan<byte>)
+        (details: ReadOnlySpan<byte>)
         : Report =
         let machine = Schema.empty Schema.machine
 
@@ -482,4 +613,5 @@ module Packing =
             Disks = diskReports
             Gpus = gpuReports
             Fans = fanReports
+            Details = unpackDetails layout.Details orders.Details details
         }

@@ -66,6 +66,15 @@ type FanReport =
         Figures: Figures
     }
 
+/// A device of one of the kinds in `Details`, as reported.
+type DetailReport =
+    {
+        /// At most 64 characters; unique within its kind.
+        Name: string
+        /// By the schema of its kind.
+        Figures: Figures
+    }
+
 /// What one server reported of one instant: the part of a sample that is stored.
 type Report =
     {
@@ -79,6 +88,8 @@ type Report =
         Gpus: GpuReport[]
         /// The fans.
         Fans: FanReport[]
+        /// The devices of each kind of `Details.all`.
+        Details: DetailReport[][]
     }
 
 /// What is kept of a sample. Positions are named where code asks for single figures.
@@ -145,7 +156,14 @@ module Schema =
                     "power_limit_w", 100
                 |]
                 |> Array.map (fun (key, scale) -> struct (key, scale))
-            Integers = [| "memory_total_bytes"; "memory_used_bytes"; "throttle_reasons" |]
+            Integers =
+                [|
+                    "memory_total_bytes"
+                    "memory_used_bytes"
+                    "throttle_reasons"
+                    "xid_last"
+                    "xid_count"
+                |]
         }
 
     /// Of a fan.

@@ -199,6 +199,56 @@ module Responses =
     [<Literal>]
     let private PressurePrefix = "pressure_"
 
+    let private flags = Rows.gpu.Keys.Keys |> Array.filter _.Kind.IsBool |> Array.map _.Name |> set
+
+    /// The figures of a device of a kind; those that are flags are told as such.
+    let private detailFigures (kind: DetailKind) (device: DetailReport) : (string * JsonValue)[] =
+        figures kind.Schema device.Figures
+        |> Array.map (fun (key, value) ->
+            if flags.Contains key then
+                let whole = device.Figures.Whole(Array.IndexOf(kind.Schema.Integers, key))
+                key, Encode.voption (fun flag -> Encode.bool (flag > 0L)) whole
+            else
+                key, value)
+
+    /// The members of an object that a name stands for: `mlx5_0/1` is a device and a port.
+    let private nameMembers (kind: DetailKind) (name: string) : (string * JsonValue)[] =
+        let slash = name.LastIndexOf '/'
+
+        if kind.Name = Details.infiniband.Name && slash > 0 then
+            [|
+                "device", Encode.string (name.Substring(0, slash))
+                "port", raw (name.Substring(slash + 1))
+            |]
+        elif kind.Name = Details.migDevices.Name then
+            [| "mig_index", raw (name.Substring(slash + 1)) |]
+        else
+            [| "name", Encode.string name |]
+
+    let private detailObjects (kind: DetailKind) (devices: DetailReport[]) : JsonValue =
+        devices
+        |> objects (fun _ device -> Array.append (nameMembers kind device.Name) (detailFigures kind device))
+
+    /// What is kept apart of a GPU, and its instances.
+    let private gpuDetails (report: Report) (gpu: GpuReport) : (string * JsonValue)[] =
+        let name = string gpu.Index
+
+        let instances =
+            report.Details[Details.ofMigDevices]
+            |> Array.filter _.Name.StartsWith(name + "/", StringComparison.Ordinal)
+
+        [|
+            match
+                report.Details[Details.ofGpus]
+                |> Array.tryFind (fun device -> device.Name = name)
+            with
+            | Some device -> yield! detailFigures Details.gpus device
+            | None -> ()
+
+            if instances.Length > 0 then
+                "mig_devices", detailObjects Details.migDevices instances
+        |]
+
     /// The stored sample in the ingest API's keys.
     let sample (report: Report) : JsonValue =
         let isPressure (key: string, _) =
@@ -226,10 +276,16 @@ module Responses =
                             figures Schema.gpu gpu.Figures
                             |> Array.filter (fun (key, _) -> key <> "throttle_reasons")
                         "throttle_reasons", reasons (gpu.Figures.Whole Schema.gpuThrottle)
+                        yield! gpuDetails report gpu
                     |])
                 "fans",
                 report.Fans
                 |> objects (fun _ fan -> Array.append [| "label", Encode.string fan.Label |] (figures Schema.fan fan.Figures))
+                "cpu_cores_percent",
+                report.Details[Details.ofCores]
+                |> Encode.arrayOf (fun core -> Encode.voption Encode.float (core.Figures.Decimal 0))
+                "network_interfaces", detailObjects Details.interfaces report.Details[Details.ofInterfaces]
+                "infiniband", detailObjects Details.infiniband report.Details[Details.ofInfiniband]
                 "pressure",
                 if hasPressure then
                     Encode.object (
@@ -520,6 +576,11 @@ module Responses =
     [<CompiledName "HistoryDeltasInto">]
     let historyDeltasInto (output: IBufferWriter<byte>) (server: string) (history: History) : unit =
         Encode.writeTo output false (fun writer -> history.WriteDeltas(writer, server))
+
+    /// GET /api/metrics/history/ with details=
+    [<CompiledName "DetailsInto">]
+    let detailsInto (output: IBufferWriter<byte>) (server: string) (areDeltas: bool) (history: DetailHistory) : unit =
+        Encode.writeTo output false (fun writer -> history.Write(writer, server, areDeltas))
 
     /// What is printed about a server on its line, in columns.
     [<CompiledName "Line">]

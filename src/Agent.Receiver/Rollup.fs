@@ -88,6 +88,8 @@ type Rollup =
         Throttle: int64[]
         /// Seconds for which each label stood, by its code.
         LabelSeconds: float[]
+        /// Of `Details`, by slot.
+        Details: Spread[]
     }
 
 /// Puts points of one layout together, one after the other.
@@ -96,6 +98,7 @@ type RollupBuilder(layout: Layout) =
     let spreads = Array.create (Series.slots layout) Spread.none
     let throttle = Array.zeroCreate layout.Gpus.Length
     let seconds = Array.zeroCreate BottleneckLabel.All.Length
+    let details = Array.create (Details.slots layout.Details) Spread.none
     let mutable samples = 0
 
     /// The devices of all points.
@@ -114,6 +117,9 @@ type RollupBuilder(layout: Layout) =
         for gpu in 0 .. throttle.Length - 1 do
             throttle[gpu] <- throttle[gpu] ||| point.Throttle[gpu]
 
+        for slot in 0 .. point.Details.Length - 1 do
+            details[slot] <- Spread.add point.Details[slot] details[slot]
+
         seconds[point.Label] <- seconds[point.Label] + point.Covers
 
     /// All of them together. Its arrays are the builder's own: nothing is added any more.
@@ -124,6 +130,7 @@ type RollupBuilder(layout: Layout) =
             Spreads = spreads
             Throttle = throttle
             LabelSeconds = seconds
+            Details = details
         }
 
 /// Putting samples together. Figures belong to devices, and devices come and go, hence the mapping of slots.
@@ -148,19 +155,21 @@ module Rollup =
                 | true, place -> place
                 | _ -> -1
 
+    let private together (firsts: 'a[]) (seconds: 'a[]) =
+        let place = placeIn firsts
+        Array.append firsts (seconds |> Array.filter (fun entry -> place entry < 0))
+
     /// The layout of both together: what the first has, then what only the second has.
     let joinLayouts (one: Layout) (other: Layout) : Layout =
         if obj.ReferenceEquals(one, other) || one = other then
             one
         else
-            let together (firsts: 'a[]) (seconds: 'a[]) =
-                let place = placeIn firsts
-                Array.append firsts (seconds |> Array.filter (fun entry -> place entry < 0))
 
             {
                 Disks = together one.Disks other.Disks
                 Gpus = together one.Gpus other.Gpus
                 Fans = together one.Fans other.Fans
+                Details = Array.map2 together one.Details other.Details
             }
 
     /// Where each slot of `source` lies in `target`; -1 for those of devices that it does not have.
@@ -186,6 +195,24 @@ module Rollup =
     let gpuMap (source: Layout) (target: Layout) : int[] =
         source.Gpus |> Array.map (placeIn target.Gpus)
 
+    /// Where each slot of details of `source` lies in `target`, which has all of its devices.
+    let private detailMap (source: string[][]) (target: string[][]) : int[] =
+        let map = Array.zeroCreate (Details.slots source)
+
+        for kind in 0 .. Details.all.Length - 1 do
+            let length = Details.all[kind].Series.Length
+            let first, there = Details.firstOf source kind, Details.firstOf target kind
+            let placeOf = placeIn target[kind]
+
+            source[kind]
+            |> Array.iteri (fun position name ->
+                let place = placeOf name
+
+                for offset in 0 .. length - 1 do
+                    map[first + position * length + offset] <- there + place * length + offset)
+
+        map
+
     /// Of no sample.
     let empty: Rollup =
         {
@@ -194,6 +221,7 @@ module Rollup =
             Spreads = Array.create (Series.slots Layout.empty) Spread.none
             Throttle = [||]
             LabelSeconds = Array.zeroCreate BottleneckLabel.All.Length
+            Details = [||]
         }
 
     /// The same with room for the devices of another layout.
@@ -205,6 +233,10 @@ module Rollup =
         else
             let spreads = Array.create (Series.slots joined) Spread.none
             let throttle = Array.zeroCreate joined.Gpus.Length
+            let details = Array.create (Details.slots joined.Details) Spread.none
+
+            detailMap rollup.Layout.Details joined.Details
+            |> Array.iteri (fun slot place -> details[place] <- rollup.Details[slot])
 
             slotMap rollup.Layout joined
             |> Array.iteri (fun slot place -> spreads[place] <- rollup.Spreads[slot])
@@ -216,6 +248,7 @@ module Rollup =
                 Layout = joined
                 Spreads = spreads
                 Throttle = throttle
+                Details = details
             }
 
     /// Both together.
@@ -224,6 +257,10 @@ module Rollup =
         let wide = widened other.Layout one
         let spreads = Array.copy wide.Spreads
         let throttle = Array.copy wide.Throttle
+        let details = Array.copy wide.Details
+
+        detailMap other.Layout.Details wide.Layout.Details
+        |> Array.iteri (fun slot place -> details[place] <- Spread.join details[place] other.Details[slot])
 
         slotMap other.Layout wide.Layout
         |> Array.iteri (fun slot place -> spreads[place] <- Spread.join spreads[place] other.Spreads[slot])
@@ -237,6 +274,7 @@ module Rollup =
             Spreads = spreads
             Throttle = throttle
             LabelSeconds = Array.map2 (+) one.LabelSeconds other.LabelSeconds
+            Details = details
         }
 
     /// Points of one layout, put together.
@@ -347,4 +385,94 @@ module Rollup =
             Spreads = spreads
             Throttle = throttle
             LabelSeconds = seconds
+            Details = Array.create (Details.slots stored.Layout.Details) Spread.none
         }
+
+    // ---- details ---------------------------------------------------------------------------------------------------------
+
+    /// The bytes of the details of a minute, kind after kind: of each figure 0 where nobody knew it; else twice how many did not know
+    /// it plus 2, one more where it never changed, and the least; and where it changed how far the greatest is above the least, and the mean.
+    [<CompiledName "PackDetails">]
+    let packDetails (rollup: Rollup) : byte[] =
+        let packKind (kind: int) (packer: Packer) =
+            let series = Details.all[kind].Series
+            let first = Details.firstOf rollup.Layout.Details kind
+
+            for place in 0 .. rollup.Layout.Details[kind].Length * series.Length - 1 do
+                let spread = rollup.Details[first + place]
+
+                if spread.Count = 0 then
+                    packer.Unsigned 0UL
+                else
+                    let scale = series[place % series.Length].Scale
+                    let least = units scale spread.Min
+                    let above = max 0L (units scale spread.Max - least)
+                    let missing = uint64 (rollup.Samples - spread.Count + 1) * 2UL
+                    packer.Unsigned(if above = 0L then missing + 1UL else missing)
+                    packer.Unsigned(Packing.zigzag least)
+
+                    if above > 0L then
+                        packer.Unsigned(uint64 above)
+                        packer.Unsigned(uint64 (max 0L (units scale spread.Mean - least)))
+
+        Packing.packDetails (fun kind -> rollup.Layout.Details[kind].Length) packKind
+
+    /// Reads one kind of what `packDetails` wrote of so many samples: the spreads of so many devices, series after series as it was
+    /// written, in whole steps.
+    let internal unpackKind (samples: int) (spreads: Spread[]) (bytes: ReadOnlySpan<byte>) : unit =
+        let mutable position = 0
+
+        for slot in 0 .. spreads.Length - 1 do
+            spreads[slot] <-
+                match Packing.unsigned bytes &position with
+                | 0UL -> Spread.none
+                | code ->
+                    let least = Packing.unzigzag (Packing.unsigned bytes &position)
+                    let isConstant = code &&& 1UL = 1UL
+
+                    let above =
+                        if isConstant then
+                            0L
+                        else
+                            int64 (Packing.unsigned bytes &position)
+
+                    let mean =
+                        if isConstant then
+                            0L
+                        else
+                            int64 (Packing.unsigned bytes &position)
+
+                    {
+                        Count = max 1 (samples - int (code / 2UL) + 1)
+                        Mean = float (least + mean)
+                        Min = float least
+                        Max = float (least + above)
+                    }
+
+    /// A roll-up with its details, from the bytes that they were packed in.
+    [<CompiledName "WithDetails">]
+    let withDetails (stored: StoredLayout) (bytes: ReadOnlySpan<byte>) (rollup: Rollup) : Rollup =
+        let details = Array.create (Details.slots stored.Layout.Details) Spread.none
+        let mutable position = 0
+
+        if not bytes.IsEmpty then
+            for order in stored.Samples.Details do
+                let own = Packing.nextKind bytes &position
+
+                if order.Kind >= 0 then
+                    let devices = stored.Layout.Details[order.Kind].Length
+                    let now = Details.all[order.Kind].Series.Length
+                    let first = Details.firstOf stored.Layout.Details order.Kind
+                    let read = Array.zeroCreate (devices * order.Series.Length)
+                    unpackKind rollup.Samples read own
+
+                    for place in 0 .. read.Length - 1 do
+                        let series = order.Series[place % order.Series.Length]
+
+                        if series >= 0 then
+                            let scale = order.Scales[place % order.Series.Length]
+
+                            details[first + place / order.Series.Length * now + series] <-
+                                Spread.map (fun steps -> steps / scale) read[place]
+
+        { rollup with Details = details }

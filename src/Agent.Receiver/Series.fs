@@ -3,17 +3,6 @@ namespace Agent.Receiver
 open System
 open Agent.Core
 
-/// One figure over time.
-type SeriesKind =
-    {
-        /// Its key in answers and in the database, where it is never given to another figure.
-        Name: string
-        /// What it is counted in: `%`, `B`, `B/s`, `1/s`, `°C`, `MHz`, `RPM`, `W`, or empty for a plain number.
-        Unit: string
-        /// The steps in which minutes are kept, and answers given: 10 keeps tenths.
-        Scale: float
-    }
-
 /// A series and how its figure follows from a sample: NaN where it is not known.
 type internal Series<'T> = { Kind: SeriesKind; Of: 'T -> float }
 
@@ -102,6 +91,7 @@ module Series =
             series "network_rx_bytes_per_s" "B/s" 1.0 (rateOf Schema.networkReceived (fun derived -> float derived.NetworkReceived))
             series "network_tx_bytes_per_s" "B/s" 1.0 (rateOf Schema.networkSent (fun derived -> float derived.NetworkSent))
             series "tcp_retransmits_per_s" "1/s" 10.0 (growthOf "tcp_segments_retransmitted_total")
+            series "tcp_segments_sent_per_s" "1/s" 10.0 (growthOf "tcp_segments_sent_total")
             series "disk_util_percent" "%" 100.0 (ofDisks (fun derived -> float derived.DiskUtilization))
             series "disk_read_bytes_per_s" "B/s" 1.0 (ofDisks (fun derived -> float derived.DiskRead))
             series "disk_write_bytes_per_s" "B/s" 1.0 (ofDisks (fun derived -> float derived.DiskWritten))
@@ -197,6 +187,8 @@ type Point =
         Values: float[]
         /// The driver's bits of each GPU; 0 for none and for not known.
         Throttle: int64[]
+        /// The figures of `Details`, by slot; none where they were not read.
+        Details: float[]
         /// The label's code.
         Label: int
         /// Seconds that the label is known to stand for: from the sample before, 60 at most.
@@ -248,6 +240,7 @@ module Point =
             At = RowKey.microseconds report.CollectedAt
             Values = values
             Throttle = throttle
+            Details = rates.Details
             Label = label
             Covers =
                 match rates.Derived.Interval with

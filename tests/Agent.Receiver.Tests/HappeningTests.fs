@@ -22,6 +22,12 @@ let private gpu index reasons : GpuReport =
         Figures = figures
     }
 
+/// The same with the code of its newest XID and how many there were; -1 for what is not known.
+let private withXids (code: int64) (count: int64) (gpu: GpuReport) : GpuReport =
+    gpu.Figures.Integers[Array.IndexOf(Schema.gpu.Integers, "xid_last")] <- code
+    gpu.Figures.Integers[Array.IndexOf(Schema.gpu.Integers, "xid_count")] <- count
+    gpu
+
 let private report (seconds: float) gpus : Report =
     {
         CollectedAt = start.AddSeconds seconds
@@ -29,6 +35,7 @@ let private report (seconds: float) gpus : Report =
         Disks = [||]
         Gpus = Array.ofList gpus
         Fans = [||]
+        Details = Details.none
     }
 
 /// What happens along these samples, each with what its agent says: kind, text, and when in seconds.
@@ -99,6 +106,26 @@ let tests =
                         "throttle-end", "GPU 0 (NVIDIA H100) is no longer slowed down", 30.0
                     ]
                     "once"
+
+            testCase "an XID is told once, with its meaning where it has one, and so is the first after the agent started anew"
+            <| fun () ->
+                Expect.equal
+                    (along
+                        [
+                            quiet [ gpu 0 0L |> withXids -1L -1L ] 0.0
+                            quiet [ gpu 0 0L |> withXids -1L 0L ] 2.0
+                            quiet [ gpu 0 0L |> withXids 79L 1L ] 4.0
+                            quiet [ gpu 0 0L |> withXids 79L 1L ] 6.0
+                            quiet [ gpu 0 0L |> withXids 4095L 3L ] 8.0
+                            quiet [ gpu 0 0L |> withXids 79L 1L ] 10.0
+                            quiet [ gpu 0 0L |> withXids -1L 0L ] 12.0
+                        ])
+                    [
+                        "xid", "XID 79 of GPU 0 (NVIDIA H100): the GPU has fallen off the bus", 4.0
+                        "xid", "XID 4095 of GPU 0 (NVIDIA H100)", 8.0
+                        "xid", "XID 79 of GPU 0 (NVIDIA H100): the GPU has fallen off the bus", 10.0
+                    ]
+                    "three"
 
             testCase "a start of the machine, of the agent, and of another version"
             <| fun () ->

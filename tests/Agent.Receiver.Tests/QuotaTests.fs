@@ -76,6 +76,7 @@ let private withFans (labels: string list) : Report =
         Machine = Schema.empty Schema.machine
         Disks = [||]
         Gpus = [||]
+        Details = Details.none
         Fans =
             labels
             |> List.map (fun label ->
@@ -116,6 +117,7 @@ let private full (axis: Axis) : History =
                         Uuid = $"{index}" + String('u', 60)
                     })
             Fans = [||]
+            Details = Details.noNames
         }
 
     let history =
@@ -133,6 +135,7 @@ let private full (axis: Axis) : History =
                 Values = Array.init (Series.slots layout) (fun slot -> -1.2345678901234567e300 * float (1 + slot % 7 + minute % 5))
                 // Each time other reasons, and all of them.
                 Throttle = Array.create 256 (Int64.MaxValue - int64 minute)
+                Details = [||]
                 Label = minute % 2
                 Covers = 60.0
             },
@@ -165,6 +168,7 @@ let private historyTests =
                     Disks = disks
                     Gpus = [||]
                     Fans = [||]
+                    Details = Details.noNames
                 }
 
             let census = DeviceCensus()

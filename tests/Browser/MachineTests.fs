@@ -182,6 +182,83 @@ let tests =
                     page.Click first
                     Expect.equal (pressed ()) "true" "back")
 
+            testCase "what lies beside the main charts is read when it comes near: GPU details, CPUs as a strip, interfaces, file systems"
+            <| fun () ->
+                withMachine desktop "h100-01" (fun page ->
+                    Expect.equal
+                        (page.Value<int> "document.querySelectorAll('[data-details=cpu_cores] canvas').length")
+                        0
+                        "not before it is near"
+
+                    for kind, chart in
+                        [
+                            "gpus", "gpu-clock"
+                            "gpus", "gpu-nvlink"
+                            "cpu_cores", "cores"
+                            "network_interfaces", "interfaces"
+                            "partitions", "partitions"
+                        ] do
+                        finish (page.Find($"[data-details={kind}]").ScrollIntoViewIfNeededAsync())
+                        page.See $"[data-chart={chart}] .legend"
+                        finish (page.Find($"[data-chart={chart}] .plot").ScrollIntoViewIfNeededAsync())
+                        page.See $"[data-chart={chart}] canvas"
+                        page.Until $"document.querySelector('[data-chart={chart}] .empty').hidden"
+
+                    Expect.stringContains (page.Text "[data-chart=gpu-clock] .legend") "GHz" "a clock"
+                    Expect.stringContains (page.Text "[data-chart=cores] .legend-note") "CPU " "the busiest"
+                    Expect.stringContains (page.Text "[data-chart=partitions] .legend") "/data" "where it is mounted"
+                    // Nothing but zeros is no chart.
+                    Expect.isFalse (visibleCharts page |> List.contains "gpu-remapped") "no rows wait"
+                    Expect.isFalse (visibleCharts page |> List.contains "interface-faults") "no errors"
+
+                    page.Click "[data-range='360']"
+                    page.Until "location.search === '?range=360'"
+                    page.Until "document.querySelector('[data-chart=partitions] .plot').dataset.samples > 100")
+
+            testCase "many lines are shown as their spread, as a heatmap or as lines, and the legend isolates one"
+            <| fun () ->
+                withMachine desktop "h100-01" (fun page ->
+                    let chart = "[data-chart=gpu-pcie]"
+                    finish (page.Find("[data-details=gpus]").ScrollIntoViewIfNeededAsync())
+                    page.See $"{chart} .legend button"
+                    finish (page.Find($"{chart} .plot").ScrollIntoViewIfNeededAsync())
+                    page.See $"{chart} canvas"
+                    // Eight GPUs, received and sent.
+                    Expect.equal (wait (page.Find($"{chart} .legend button").CountAsync())) 16 "a value for each line"
+
+                    let pressed () =
+                        page.Value<string> $"document.querySelector('{chart} .ways [aria-pressed=true]').dataset.way"
+
+                    let height () =
+                        page.Value<float> $"document.querySelector('{chart} .plot').clientHeight"
+
+                    let picture () =
+                        page.Value<string> $"document.querySelector('{chart} canvas').toDataURL()"
+
+                    Expect.equal (pressed ()) "spread" "at first"
+                    let spread, low = picture (), height ()
+                    page.Click $"{chart} [data-way=heat]"
+                    page.Until $"document.querySelector('{chart} .plot').clientHeight > {low}"
+                    let heat = picture ()
+                    page.Click $"{chart} [data-way=lines]"
+                    page.Until $"document.querySelector('{chart} .plot').clientHeight === {low}"
+                    let lines = picture ()
+                    Expect.equal (List.distinct [ spread; heat; lines ]).Length 3 "three pictures"
+
+                    finish (page.Find($"{chart} .legend button").First.HoverAsync())
+                    page.Until $"document.querySelector('{chart} .legend button').classList.contains('alone')"
+                    Expect.notEqual (picture ()) lines "one line stands out"
+
+                    // Put away until eight are left, they are lines without a choice.
+                    for place in 8..15 do
+                        finish (page.Find($"{chart} .legend button").Nth(place).ClickAsync())
+
+                    page.Until $"document.querySelector('{chart} .ways').hidden"
+
+                    Expect.isFalse
+                        (page.Value<bool> "document.querySelector('[data-chart=gpu-utilisation] .ways')?.hidden === false")
+                        "few lines")
+
             testCase "a machine's page fits a telephone"
             <| fun () ->
                 withMachine phone "h100-01" (fun page ->

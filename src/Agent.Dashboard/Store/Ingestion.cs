@@ -123,7 +123,7 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
 
         var layout = server.Layout;
 
-        if (minutes.IsFull(server, job.Key, Series.slots(layout.Layout)))
+        if (minutes.IsFull(server, job.Key, Series.slots(layout.Layout) + Details.Slots(layout.Layout.Details)))
         {
             job.Result = IngestResult.MinuteIsFull;
             return;

@@ -59,7 +59,8 @@ internal sealed class Layouts : IDisposable
             ? LayoutModule.Parse(text).Match(
                 known => StoredLayoutModule.Of(FormatOf(format), known), static _ => StoredLayoutModule.empty)
             : StoredLayoutModule.empty;
-        var held = layout.Layout.Disks.Length + layout.Layout.Gpus.Length + layout.Layout.Fans.Length + 1;
+        var held = layout.Layout.Disks.Length + layout.Layout.Gpus.Length + layout.Layout.Fans.Length
+            + layout.Layout.Details.Sum(static names => names.Length) + 1;
 
         if (devices + held > MostDevices)
         {

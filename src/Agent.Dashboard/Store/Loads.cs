@@ -15,12 +15,12 @@ internal static class Loads
         using var samples = new Statement(
             connection,
             $"""
-            SELECT avg(ifnull(length(disks), 0) + ifnull(length(gpus), 0) + ifnull(length(fans), 0))
-            FROM (SELECT disks, gpus, fans FROM sample WHERE key >= ?1 AND key < ?2 ORDER BY key DESC LIMIT {Rows})
+            SELECT avg(ifnull(length(disks), 0) + ifnull(length(gpus), 0) + ifnull(length(fans), 0) + ifnull(length(details), 0))
+            FROM (SELECT disks, gpus, fans, details FROM sample WHERE key >= ?1 AND key < ?2 ORDER BY key DESC LIMIT {Rows})
             """);
         using var minutes = new Statement(
             connection,
-            $"SELECT avg(length(figures)) FROM (SELECT figures FROM minute WHERE key >= ?1 AND key < ?2 ORDER BY key DESC LIMIT {Rows})");
+            $"SELECT avg(length(figures) + ifnull(length(details), 0)) FROM (SELECT figures, details FROM minute WHERE key >= ?1 AND key < ?2 ORDER BY key DESC LIMIT {Rows})");
 
         return
         [

@@ -12,11 +12,16 @@ internal static class Migrations
     /// <summary>"aida" in ASCII, by which a file is known as ours.</summary>
     public const int ApplicationId = 0x61696461;
 
+    /// <summary>What is kept apart of samples and minutes; the last column, since the charts that everybody sees do without.</summary>
+    private const string DetailsColumn = "details";
+
+    private static readonly string[] WithDetails = ["sample", "minute"];
+
     /// <summary>The statements that lead from each version to the next; the first ones lead from an empty file to version 1.</summary>
     public static readonly string[] Steps = [.. Enumerable.Range(1, 6).Select(Read)];
 
     /// <summary>
-    /// Adds a column for each figure of machines that is kept and has none, and shows them all as plain numbers in the view
+    /// Adds a column for each figure of machines that is kept and has none, and one for details, and shows them all as plain numbers in the view
     /// readable_sample. Within a transaction.
     /// </summary>
     public static void AddColumns(SqliteConnection connection)
@@ -32,6 +37,14 @@ internal static class Migrations
             }
         }
 
+        foreach (var table in WithDetails)
+        {
+            if (!ColumnsOf(connection, table).Contains(DetailsColumn))
+            {
+                Database.Execute(connection, $"ALTER TABLE {table} ADD COLUMN {DetailsColumn} BLOB");
+            }
+        }
+
         Database.Execute(connection, $"DROP VIEW IF EXISTS readable_sample; {View()}");
     }
 
@@ -39,7 +52,8 @@ internal static class Migrations
     public static bool HasAllColumns(SqliteConnection connection)
     {
         var known = ColumnsOf(connection, "readable_sample");
-        return Packing.decimalColumns.Concat(Packing.wholeColumns).All(known.Contains);
+        return Packing.decimalColumns.Concat(Packing.wholeColumns).All(known.Contains)
+            && WithDetails.All(table => ColumnsOf(connection, table).Contains(DetailsColumn));
     }
 
     private static string Read(int version)

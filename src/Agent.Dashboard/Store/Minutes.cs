@@ -31,10 +31,10 @@ internal sealed class Minutes : IDisposable
         mark = new Statement(connection, "INSERT OR IGNORE INTO dirty_minute (key) VALUES (?1)");
         unmark = new Statement(connection, "DELETE FROM dirty_minute WHERE key = ?1");
         marked = new Statement(connection, "SELECT key FROM dirty_minute WHERE key >= ?1 AND key < ?2");
-        read = new Statement(connection, "SELECT layout, figures, verdicts, jobs FROM minute WHERE key = ?1");
+        read = new Statement(connection, "SELECT layout, figures, verdicts, jobs, details FROM minute WHERE key = ?1");
         jobsOf = new Statement(connection, "SELECT jobs FROM minute WHERE key = ?1");
         write = new Statement(
-            connection, "INSERT OR REPLACE INTO minute (key, layout, samples, figures, verdicts, jobs) VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
+            connection, "INSERT OR REPLACE INTO minute (key, layout, samples, figures, verdicts, jobs, details) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
         late = new Statement(
             connection, $"SELECT 1 FROM sample WHERE key >= ?1 AND key < ?2 AND {SampleRows.ArrivalMilliseconds} > ?3 LIMIT 1");
         deleteSamples = new Statement(connection, "DELETE FROM sample WHERE key >= ?1 AND key < ?2");
@@ -216,6 +216,7 @@ internal sealed class Minutes : IDisposable
                 .Bind(4, RollupModule.Pack(rollup))
                 .Bind(5, VerdictMinuteModule.PackLabels(rolled.Said))
                 .Bind(6, VerdictMinuteModule.PackJobs(rolled.Said))
+                .Bind(7, RollupModule.PackDetails(rollup))
                 .Run();
 
             if (before.Length > 0 || rolled.Said.Jobs.Length > 0)
@@ -253,11 +254,15 @@ internal sealed class Minutes : IDisposable
     private Minute? Known(long key)
     {
         read.Bind(1, key);
-        var known = read.Step()
-            ? new Minute(
-                RollupModule.Unpack(layouts.Find((int)read.Integer(0)), read.Bytes(1)),
-                VerdictMinuteModule.Unpack(read.Bytes(2), read.Bytes(3)))
-            : null;
+        Minute? known = null;
+
+        if (read.Step())
+        {
+            var layout = layouts.Find((int)read.Integer(0));
+            var rollup = RollupModule.WithDetails(layout, read.Bytes(4), RollupModule.Unpack(layout, read.Bytes(1)));
+            known = new Minute(rollup, VerdictMinuteModule.Unpack(read.Bytes(2), read.Bytes(3)));
+        }
+
         read.Reset();
         return known;
     }

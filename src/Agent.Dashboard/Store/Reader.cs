@@ -15,6 +15,7 @@ internal sealed class Reader : IDisposable
     private readonly Layouts layouts;
     private readonly SampleRows rows;
     private readonly Statement minutes;
+    private readonly Statement details;
     private readonly Statement minuteLayouts;
     private readonly Statement sampleLayouts;
     private readonly Statement dirty;
@@ -32,6 +33,7 @@ internal sealed class Reader : IDisposable
         rows = new SampleRows(connection, layouts);
         minutes = new Statement(
             connection, "SELECT key, layout, figures, verdicts FROM minute WHERE key >= ?1 AND key <= ?2 ORDER BY key");
+        details = new Statement(connection, "SELECT key, layout, samples, details FROM minute WHERE key >= ?1 AND key <= ?2 ORDER BY key");
         minuteLayouts = new Statement(connection, "SELECT layout FROM minute WHERE key >= ?1 AND key < ?2");
         sampleLayouts = new Statement(connection, "SELECT layout FROM sample WHERE key >= ?1 AND key < ?2");
         dirty = new Statement(connection, "SELECT key FROM dirty_minute WHERE key >= ?1 AND key <= ?2 ORDER BY key");
@@ -66,17 +68,12 @@ internal sealed class Reader : IDisposable
         try
         {
             var axis = Axis(server, from, until, now);
-            var first = RowKey.Minute(server, RowKey.MinuteAt(axis.From));
-            var last = RowKey.Minute(server, RowKey.MinuteAt(axis.To));
-            var waiting = axis.IsRaw ? [] : Dirty(first, last);
-            List<(long First, long Past)> spans = axis.IsRaw
-                ? [(RowKey.Sample(server, axis.From), RowKey.Sample(server, axis.To + 1))]
-                : [.. Spans(server, waiting)];
-            var history = Prepare(axis, spans, (first, last), limit);
+            var (range, waiting, spans) = Rows(server, axis);
+            var history = Prepare(axis, spans, range, limit);
 
             if (!axis.IsRaw)
             {
-                AddMinutes(history, server, (first, last), waiting, limit);
+                AddMinutes(history, server, range, waiting, limit);
             }
 
             foreach (var span in spans)
@@ -85,6 +82,55 @@ internal sealed class Reader : IDisposable
             }
 
             history.Reasons = judgements.Reasons(server, history.Verdicts);
+            return history;
+        }
+        finally
+        {
+            Database.Rollback(connection);
+        }
+    }
+
+    /// <summary>The same of one kind of details, by its position.</summary>
+    /// <exception cref="SqliteException">It cannot be read.</exception>
+    /// <exception cref="WorkLimitException">It takes longer than the limit, if there is one.</exception>
+    /// <exception cref="OperationCanceledException">Nobody waits any more.</exception>
+    public DetailHistory ReadDetails(int server, int kind, long from, long until, long now, WorkLimit? limit = null)
+    {
+        Database.Execute(connection, "BEGIN");
+
+        try
+        {
+            var axis = Axis(server, from, until, now);
+            var (range, waiting, spans) = Rows(server, axis);
+            var known = new Dictionary<int, int>();
+
+            foreach (var (first, past) in spans)
+            {
+                Count(known, sampleLayouts.Bind(1, first).Bind(2, past));
+            }
+
+            if (!axis.IsRaw)
+            {
+                Count(known, minuteLayouts.Bind(1, range.First).Bind(2, range.Last + 1));
+            }
+
+            limit?.Check();
+            var history = DetailHistory.Of(axis, kind, known.Keys.Order().Select(layout => layouts.Find(layout).Layout));
+
+            if (!axis.IsRaw)
+            {
+                AddDetails(history, server, range, waiting, limit);
+            }
+
+            foreach (var (first, past) in spans)
+            {
+                foreach (var row in rows.Derived(first, past))
+                {
+                    limit?.Check();
+                    history.Add(row.Row.Layout, row.Point);
+                }
+            }
+
             return history;
         }
         finally
@@ -104,6 +150,7 @@ internal sealed class Reader : IDisposable
     public void Dispose()
     {
         minutes.Dispose();
+        details.Dispose();
         minuteLayouts.Dispose();
         sampleLayouts.Dispose();
         dirty.Dispose();
@@ -121,6 +168,20 @@ internal sealed class Reader : IDisposable
         AxisModule.PrefersRaw(from, until, now, rawHours)
             ? AxisModule.OfSamples(from, until, rows.Count(RowKey.Sample(server, from), RowKey.Sample(server, until + 1)))
             : AxisModule.OfMinutes(from, until);
+
+    /// <summary>The minutes of an axis, those of them that are not rolled up, and where the samples lie that are to be read.</summary>
+    private ((long First, long Last) Range, HashSet<long> Waiting, List<(long First, long Past)> Spans) Rows(int server, Axis axis)
+    {
+        var range = (First: RowKey.Minute(server, RowKey.MinuteAt(axis.From)), Last: RowKey.Minute(server, RowKey.MinuteAt(axis.To)));
+
+        if (axis.IsRaw)
+        {
+            return (range, [], [(RowKey.Sample(server, axis.From), RowKey.Sample(server, axis.To + 1))]);
+        }
+
+        var waiting = Dirty(range.First, range.Last);
+        return (range, waiting, [.. Spans(server, waiting)]);
+    }
 
     /// <summary>A history with room for the devices of these rows, or for the busiest of them where they are too many.</summary>
     private History Prepare(Axis axis, List<(long First, long Past)> spans, (long First, long Last) range, WorkLimit? limit)
@@ -152,7 +213,18 @@ internal sealed class Reader : IDisposable
     private void See(DeviceCensus census, Statement rows, WorkLimit? limit)
     {
         var counts = new Dictionary<int, int>();
+        Count(counts, rows);
 
+        foreach (var (layout, count) in counts)
+        {
+            limit?.Check();
+            census.See(layouts.Find(layout).Layout, count);
+        }
+    }
+
+    /// <summary>Counts the rows of each layout.</summary>
+    private static void Count(Dictionary<int, int> counts, Statement rows)
+    {
         try
         {
             while (rows.Step())
@@ -165,12 +237,6 @@ internal sealed class Reader : IDisposable
         {
             rows.Reset();
         }
-
-        foreach (var (layout, count) in counts)
-        {
-            limit?.Check();
-            census.See(layouts.Find(layout).Layout, count);
-        }
     }
 
     /// <summary>Looks into some rows to see which devices are used: some of the newest samples, or minutes all along the range.</summary>
@@ -181,7 +247,7 @@ internal sealed class Reader : IDisposable
         {
             var (first, past) = spans[0];
 
-            foreach (var row in rows.Derived(Math.Max(first, past - LookedAt), past).Take(MostLookedInto))
+            foreach (var row in rows.Derived(Math.Max(first, past - LookedAt), past, details: false).Take(MostLookedInto))
             {
                 limit?.Check();
                 census.Look(row.Row.Layout, row.Point.Values);
@@ -214,7 +280,7 @@ internal sealed class Reader : IDisposable
 
     private void AddSamples(History history, (long First, long Past) span, WorkLimit? limit)
     {
-        foreach (var row in rows.Derived(span.First, span.Past))
+        foreach (var row in rows.Derived(span.First, span.Past, details: false))
         {
             limit?.Check();
             history.Add(row.Row.Layout, row.Point, row.Inputs, row.Row.Said);
@@ -243,6 +309,30 @@ internal sealed class Reader : IDisposable
         finally
         {
             minutes.Reset();
+        }
+    }
+
+    private void AddDetails(DetailHistory history, int server, (long First, long Last) range, HashSet<long> waiting, WorkLimit? limit)
+    {
+        var pruned = RowKey.Minute(server, RowKey.MinuteAt(PrunedUntil(server)));
+        details.Bind(1, range.First).Bind(2, range.Last);
+
+        try
+        {
+            while (details.Step())
+            {
+                var key = details.Integer(0);
+
+                if (key < pruned || !waiting.Contains(key))
+                {
+                    limit?.Check();
+                    history.Add(RowKey.MinuteOf(key), layouts.Find((int)details.Integer(1)), (int)details.Integer(2), details.Bytes(3));
+                }
+            }
+        }
+        finally
+        {
+            details.Reset();
         }
     }
 

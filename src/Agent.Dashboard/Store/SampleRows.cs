@@ -41,7 +41,7 @@ internal sealed class SampleRows : IDisposable
     private const int MostLast = 17;
 
     private static readonly string Columns =
-        $"key, layout, delay_ms, bottleneck, verdict, {string.Join(", ", Packing.decimalColumns.Concat(Packing.wholeColumns))}, disks, gpus, fans, jobs";
+        $"key, layout, delay_ms, bottleneck, verdict, {string.Join(", ", Packing.decimalColumns.Concat(Packing.wholeColumns))}, disks, gpus, fans, jobs, details";
 
     private readonly Statement insert;
     private readonly Statement relabel;
@@ -57,7 +57,7 @@ internal sealed class SampleRows : IDisposable
     public SampleRows(SqliteConnection connection, Layouts layouts)
     {
         this.layouts = layouts;
-        var places = string.Join(", ", Enumerable.Range(1, FirstCell + Packing.width + 4).Select(static place => $"?{place}"));
+        var places = string.Join(", ", Enumerable.Range(1, FirstCell + Packing.width + 5).Select(static place => $"?{place}"));
         insert = new Statement(connection, $"INSERT INTO sample ({Columns}) VALUES ({places})");
         relabel = new Statement(connection, "UPDATE sample SET bottleneck = ?2 WHERE key = ?1");
         range = new Statement(connection, $"SELECT {Columns} FROM sample WHERE key >= ?1 AND key < ?2 ORDER BY key");
@@ -94,14 +94,15 @@ internal sealed class SampleRows : IDisposable
             .Bind(blobs + 2, Packing.Gpus(report))
             .Bind(blobs + 3, Packing.Fans(report))
             .Bind(blobs + 4, JobPointModule.Pack(said.Jobs))
+            .Bind(blobs + 5, Packing.Details(report))
             .Run();
     }
 
     /// <summary>Changes a row's label.</summary>
     public void Relabel(long key, int label) => relabel.Bind(1, key).Bind(2, label).Run();
 
-    /// <summary>Rows from a key to before another, in the order of time.</summary>
-    public IEnumerable<SampleRow> Range(long first, long past)
+    /// <summary>Rows from a key to before another, in the order of time; what is kept apart of them is left out where nobody wants it.</summary>
+    public IEnumerable<SampleRow> Range(long first, long past, bool details = true)
     {
         range.Bind(1, first).Bind(2, past);
 
@@ -109,7 +110,7 @@ internal sealed class SampleRows : IDisposable
         {
             while (range.Step())
             {
-                yield return Read(range);
+                yield return Read(range, details);
             }
         }
         finally
@@ -119,11 +120,11 @@ internal sealed class SampleRows : IDisposable
     }
 
     /// <summary>The same rows with what is derived from each and its neighbour.</summary>
-    public IEnumerable<DerivedRow> Derived(long first, long past)
+    public IEnumerable<DerivedRow> Derived(long first, long past, bool details = true)
     {
         var previous = Maybe.Of(Before(first) is { } neighbour ? DerivationModule.Measure(neighbour.Report) : null);
 
-        foreach (var row in Range(first, past))
+        foreach (var row in Range(first, past, details))
         {
             var measured = DerivationModule.Measure(row.Report);
             yield return new DerivedRow(row, measured, DerivationModule.RatesOf(previous, measured));
@@ -190,7 +191,7 @@ internal sealed class SampleRows : IDisposable
 
     private static int ServerOf(long key) => (int)(key >> 51);
 
-    private SampleRow Read(Statement row)
+    private SampleRow Read(Statement row, bool details = true)
     {
         var key = row.Integer(0);
         var stored = layouts.Find((int)row.Integer(1));
@@ -214,7 +215,8 @@ internal sealed class SampleRows : IDisposable
             cells,
             row.Bytes(blobs),
             row.Bytes(blobs + 1),
-            row.Bytes(blobs + 2));
+            row.Bytes(blobs + 2),
+            details ? row.Bytes(blobs + 4) : []);
         var said = VerdictPointModule.Of(row.IsNull(FirstCell - 1) ? -1 : (int)row.Integer(FirstCell - 1), row.Bytes(blobs + 3));
         return new SampleRow(key, row.Integer(2), (int)row.Integer(3), stored.Layout, report, said);
     }

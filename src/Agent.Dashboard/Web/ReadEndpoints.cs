@@ -58,7 +58,7 @@ internal sealed class ReadEndpoints(
         }
     }
 
-    /// <summary>GET /api/metrics/history/?server=&amp;minutes=&amp;to=&amp;form=</summary>
+    /// <summary>GET /api/metrics/history/?server=&amp;minutes=&amp;to=&amp;form=&amp;details=</summary>
     public async Task Metrics(HttpContext context)
     {
         if (await ServerQuery.Of(context, writer) is not { } server)
@@ -82,6 +82,16 @@ internal sealed class ReadEndpoints(
             return;
         }
 
+        var part = context.Request.Query["details"].ToString();
+        var kind = Details.PositionOf(part);
+
+        if (part.Length > 0 && kind < 0)
+        {
+            var kinds = string.Join(", ", Details.all.Select(static one => one.Name));
+            await context.Refuse(StatusCodes.Status400BadRequest, "The query cannot be read.", $"details: expected one of {kinds}, or none");
+            return;
+        }
+
         var now = RowKey.Microseconds(clock.GetUtcNow());
         var asked = range.ResultValue;
         var until = asked.Until.IsValueSome ? RowKey.Microseconds(asked.Until.Value) : now;
@@ -90,8 +100,32 @@ internal sealed class ReadEndpoints(
 
         try
         {
-            var making = histories.Make(
-                server.Id, from, until, now, (history, limit) => Written(server, history, form == Deltas, encoding, limit), context.RequestAborted);
+            var slug = server.Registration.Slug;
+            var making = histories.Ask(
+                (reader, limit) => Written(
+                    output =>
+                    {
+                        if (kind >= 0)
+                        {
+                            Responses.DetailsInto(
+                                output, slug, form == Deltas, reader.ReadDetails(server.Id, kind, from, until, now, limit));
+                            return;
+                        }
+
+                        var history = reader.Read(server.Id, from, until, now, limit);
+
+                        if (form == Deltas)
+                        {
+                            Responses.HistoryDeltasInto(output, slug, history);
+                        }
+                        else
+                        {
+                            Responses.HistoryInto(output, slug, history);
+                        }
+                    },
+                    encoding,
+                    limit),
+                context.RequestAborted);
 
             if (making is null)
             {
@@ -142,20 +176,10 @@ internal sealed class ReadEndpoints(
     }
 
     /// <summary>A history as it is sent; on a thread of the histories, so that compressing keeps no other request waiting.</summary>
-    private ArrayBufferWriter<byte> Written(
-        LiveServer server, History history, bool areDeltas, ContentCoding encoding, WorkLimit limit)
+    private ArrayBufferWriter<byte> Written(Action<ArrayBufferWriter<byte>> write, ContentCoding encoding, WorkLimit limit)
     {
         var plain = Output();
-        var slug = server.Registration.Slug;
-
-        if (areDeltas)
-        {
-            Responses.HistoryDeltasInto(plain, slug, history);
-        }
-        else
-        {
-            Responses.HistoryInto(plain, slug, history);
-        }
+        write(plain);
 
         if (encoding == ContentCoding.Identity)
         {

@@ -200,6 +200,153 @@ let private peaks =
                     [ 0.0, [ Some 10.0; Some 11.0; None ]; 1.0, [ None; Some 50.0; Some 51.0 ] ]
                     "each GPU"
 
+            testCase "what is kept beside the main charts is told by kind and read apart, as samples and as minutes"
+            <| fun () ->
+                let server = freshServer ()
+                let hour = DateTimeOffset.UtcNow.AddHours -3.0
+                let start = DateTimeOffset(hour.Year, hour.Month, hour.Day, hour.Hour, 10, 0, TimeSpan.Zero)
+
+                let taken k =
+                    let counter (perSecond: int) = string (1_000_000 + k * 2 * perSecond)
+
+                    let gpuDetails =
+                        [
+                            "clock_sm_mhz", string (1400 + 10 * k)
+                            "pcie_link_gen", "5"
+                            "remapped_rows_pending", (if k = 2 then "true" else "false")
+                            "ecc_corrected_total", "null"
+                            "nvlink_rx_bytes_total", counter 5000
+                            "energy_mj_total", counter 350_000
+                            "mig_devices",
+                            list
+                                [
+                                    render
+                                        [
+                                            "mig_index", "1"
+                                            "name", quoted "MIG 3g.40gb"
+                                            "memory_used_bytes", string (1_000_000 * k)
+                                        ]
+                                ]
+                        ]
+
+                    let interface' =
+                        render
+                            [
+                                "name", quoted "eth0"
+                                "rx_bytes_total", counter 1000
+                                "tx_bytes_total", counter 10
+                                "rx_packets_total", "5"
+                                "tx_packets_total", "5"
+                                "rx_errors_total", (if k < 2 then "0" else "3")
+                                "tx_errors_total", "0"
+                                "rx_dropped_total", "0"
+                                "tx_dropped_total", "0"
+                            ]
+
+                    sample (start.AddSeconds(2.0 * float k))
+                    |> setAll
+                        [
+                            "gpus", list [ render (gpuMembers 0 "50" "20" @ gpuDetails) ]
+                            "network_interfaces", list [ interface' ]
+                            "infiniband",
+                            list
+                                [
+                                    render
+                                        [
+                                            "device", quoted "mlx5_0"
+                                            "port", "1"
+                                            "rx_bytes_total", counter 700
+                                            "tx_bytes_total", "9"
+                                        ]
+                                ]
+                            "cpu_cores_percent", list [ "12.5"; "null"; string (10 * k) ]
+                        ]
+
+                let withPartitions (text: string) =
+                    let partition =
+                        render
+                            [
+                                "device", quoted "/dev/nvme0n1p2"
+                                "mountpoint", quoted "/data"
+                                "fstype", quoted "ext4"
+                                "total_bytes", "1000"
+                                "used_bytes", "779"
+                                "free_bytes", "221"
+                                "percent", "77.9"
+                            ]
+
+                    let system = render [ "system_info", render [ "partitions", list [ partition ] ] ]
+                    text.Replace("\"disk_filters\"", $"{system.Substring(1, system.Length - 2)},\"disk_filters\"")
+
+                for k in 0..4 do
+                    post (dashboard().Port) server (withPartitions (body (taken k)))
+                    |> accepted
+                    |> ignore
+
+                // The next minute, so that the one before is rolled up; and one bad detail costs itself alone.
+                sample (start.AddMinutes 1.0)
+                |> set
+                    "gpus"
+                    (list
+                        [
+                            render (gpuMembers 0 "60" "20" @ [ "clock_sm_mhz", quoted "fast"; "pcie_link_gen", "4" ])
+                        ])
+                |> body
+                |> post (dashboard().Port) server
+                |> accepted
+                |> ignore
+
+                let details kind minutes (until: DateTimeOffset) =
+                    read
+                        $"/api/metrics/history/?server={server.Slug}&minutes={minutes}&details={kind}&to={Uri.EscapeDataString(instant until)}"
+
+                let row kind minutes until name series =
+                    (at "devices" (details kind minutes until)).EnumerateArray()
+                    |> Seq.filter (fun device -> textAt "name" device = name)
+                    |> Seq.map (numbers $"series.{series}")
+                    |> Seq.exactlyOne
+
+                let ofSamples = start.AddSeconds 30.0
+
+                for kind, name, series, expected in
+                    [
+                        "gpus", "0", "clock_sm_mhz.mean", [ Some 1400.0; Some 1410.0; Some 1420.0; Some 1430.0; Some 1440.0 ]
+                        "gpus", "0", "remapped_rows_pending.mean", [ Some 0.0; Some 0.0; Some 1.0; Some 0.0; Some 0.0 ]
+                        "gpus", "0", "ecc_corrected_total.mean", [ None; None; None; None; None ]
+                        "gpus", "0", "nvlink_rx_bytes_per_s.mean", [ None; Some 5000.0; Some 5000.0; Some 5000.0; Some 5000.0 ]
+                        "gpus", "0", "energy_w.mean", [ None; Some 350.0; Some 350.0; Some 350.0; Some 350.0 ]
+                        "mig_devices", "0/1", "memory_used_bytes.mean", [ for k in 0..4 -> Some(1e6 * float k) ]
+                        "network_interfaces", "eth0", "rx_errors_per_s.mean", [ None; Some 0.0; Some 1.5; Some 0.0; Some 0.0 ]
+                        "infiniband", "mlx5_0/1", "rx_bytes_per_s.mean", [ None; Some 700.0; Some 700.0; Some 700.0; Some 700.0 ]
+                        "partitions", "/data", "percent.mean", [ for _ in 0..4 -> Some 77.9 ]
+                        "cpu_cores", "1", "usage_percent.mean", [ None; None; None; None; None ]
+                        "cpu_cores", "2", "usage_percent.mean", [ for k in 0..4 -> Some(10.0 * float k) ]
+                    ] do
+                    Expect.equal (row kind 60 ofSamples name series) expected $"{kind} {name} {series}"
+
+                let known kind name series =
+                    row kind 11520 (start.AddHours 1.0) name series |> List.choose id
+
+                Expect.equal (known "network_interfaces" "eth0" "rx_bytes_per_s.mean") [ 1000.0 ] "a minute's rate"
+
+                Expect.equal
+                    [
+                        for figure in [ "min"; "mean"; "max" ] -> known "cpu_cores" "2" $"usage_percent.{figure}"
+                    ]
+                    [ [ 0.0 ]; [ 20.0 ]; [ 40.0 ] ]
+                    "a minute's spread"
+
+                Expect.equal (known "gpus" "0" "pcie_link_gen.min") [ 4.0 ] "both minutes are in one bucket"
+
+                Expect.equal
+                    ((at "details" (historyOf server 60 ofSamples)).GetRawText())
+                    """{"gpus":1,"mig_devices":1,"network_interfaces":1,"infiniband":1,"partitions":1,"cpu_cores":3}"""
+                    "how many there are of each kind"
+
+                get (dashboard().Port) $"/api/metrics/history/?server={server.Slug}&minutes=60&details=wheels"
+                |> refused 400
+                |> ignore
+
             testCase "runs of one bottleneck, the gap between them, and the shares of the time"
             <| fun () ->
                 let server = freshServer ()

@@ -365,6 +365,29 @@ let tests =
                     1
                     "of some kinds"
 
+            testCase "an XID that an agent sends is told with its meaning, and is part of the newest sample"
+            <| fun () ->
+                let server = freshServer ()
+                let start = DateTimeOffset.UtcNow.AddMinutes -3.0
+
+                let withXids seconds last count =
+                    sample (start.AddSeconds seconds)
+                    |> set "gpus" (list [ render (gpuMembers 0 "50" "20" @ [ "xid_last", last; "xid_count", count ]) ])
+                    |> sendTo (dashboard ()) server
+
+                withXids 0.0 "null" "0"
+                withXids 2.0 "31" "1"
+
+                Expect.equal
+                    (read $"/api/timeline/?server={server.Slug}&minutes=60&kinds=xid"
+                     |> entries "events"
+                     |> List.map (textAt "text"))
+                    [ "XID 31 of GPU 0 (NVIDIA H100 80GB HBM3): a page fault of the program's kernel" ]
+                    "one"
+
+                let gpu = read $"/api/metrics/latest/?server={server.Slug}" |> entries "snapshot.sample.gpus" |> List.exactlyOne
+                Expect.equal (numberAt "xid_last" gpu, numberAt "xid_count" gpu) (31.0, 1.0) "as it was sent"
+
             testCase "what cannot be asked"
             <| fun () ->
                 let refusal target status detail =

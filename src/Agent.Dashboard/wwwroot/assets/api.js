@@ -93,6 +93,9 @@ export const latest = (slug, signal) => get(`/api/metrics/latest/?server=${encod
 export const history = (slug, minutes, to, signal) =>
   get(`/api/metrics/history/?server=${encodeURIComponent(slug)}&minutes=${minutes}&form=delta${to === null ? "" : `&to=${new Date(to).toISOString()}`}`, signal);
 
+/** The same of one kind of what is kept beside the main charts. */
+export const details = (slug, kind, minutes, to, signal) => get(`/api/metrics/history/?${queryOf({ server: slug, minutes, form: "delta", details: kind, to: until(to) })}`, signal);
+
 /** What was said at an instant (milliseconds); null where nobody knows. */
 export const verdictAt = (slug, at, signal) => ifServed("/api/verdicts/", queryOf({ server: slug, at: until(at) }), signal);
 

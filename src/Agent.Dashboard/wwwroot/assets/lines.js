@@ -3,6 +3,8 @@
 import { h, write } from "./dom.js";
 import { colour } from "./labels.js";
 import { rounded } from "./chart.js";
+import { heat, heatAxis, heatHeight } from "./heat.js";
+import { deviceLines, figuresOf, MOST_BANDS, spreadOf, ways } from "./many.js";
 
 /** The points of a line, broken where samples are missing. */
 function points(record, values) {
@@ -56,7 +58,7 @@ function band(record, column, fill, view, axis, opacity) {
   };
 }
 
-function line(record, series, stroke, area) {
+function line(record, series, stroke, area, opacity = 1) {
   return {
     type: "line",
     silent: true,
@@ -65,7 +67,7 @@ function line(record, series, stroke, area) {
     clip: true,
     z: 2,
     data: points(record, series.column.mean),
-    lineStyle: { width: record.bucketed ? 1.3 : 1.6, color: stroke, type: series.dashed ? [4, 3] : "solid", opacity: series.dashed ? 0.85 : 1 },
+    lineStyle: { width: record.bucketed ? 1.3 : 1.6, color: stroke, type: series.dashed ? [4, 3] : "solid", opacity: opacity * (series.dashed ? 0.85 : 1) },
     itemStyle: { color: stroke },
     areaStyle: area ? { color: stroke, opacity: 0.12 } : undefined,
   };
@@ -99,45 +101,75 @@ function axisOf(spec, columns) {
 
 /**
  * A chart's description: `sources(record)` gives [{ key, name, column, paint (a custom property), dashed?, off? }], `format` writes
- * a value, `gpus` leaves the chart out without GPUs, `optional` without values, `percent` fixes the axis to 0–100, `fit` lets it begin above 0, `least` keeps it from magnifying noise.
+ * a value, `gpus` leaves the chart out without GPUs, `optional` without values ("zero": with nothing but zeros), `percent` fixes the axis to 0–100, `fit` lets it begin above 0, `least` keeps it from magnifying noise.
  */
 export function lines(spec) {
   const hidden = new Map();
   const isHidden = (series) => hidden.get(series.key) ?? series.off ?? false;
   const buttons = new Map();
+  const way = ways();
+  /** The series that the pointer is on in the legend. */
+  let isolated = null;
+
+  /** The lines of what is shown; all but the isolated one are faint. */
+  function drawLines(record, shown, view, axis) {
+    return shown.flatMap((one) => {
+      const stroke = colour(one.paint);
+      const isAlone = one.key === isolated;
+      const opacity = isolated === null || isAlone ? 1 : 0.16;
+      const drawn = [line(record, one, stroke, isolated === null && shown.length <= 2 && !one.dashed && !one.column.max, opacity)];
+      if (!one.column.max || !(isAlone || (isolated === null && shown.length <= MOST_BANDS))) return drawn;
+      return [band(record, one.column, stroke, view, axis, shown.length > 3 ? 0.13 : 0.22), ...drawn];
+    });
+  }
+
+  /** The spread of each figure, and the isolated series over it. */
+  function drawSpread(record, shown, view, axis) {
+    const spreads = figuresOf(shown).flatMap((group, index) => {
+      const stroke = colour(`--series-${index % 8}`);
+      const { whole, middle, median } = spreadOf(group.map(({ column }) => column), record.time.length);
+      const dashed = index > 0;
+      return [
+        band(record, whole, stroke, view, axis, 0.14),
+        band(record, middle, stroke, view, axis, 0.24),
+        line(record, { column: median, dashed }, stroke, false, isolated === null ? 1 : 0.4),
+      ];
+    });
+    const alone = shown.filter(({ key }) => key === isolated).map((one) => line(record, one, colour("--ink"), false));
+    return [...spreads, ...alone];
+  }
+
+  const shownOf = (record) => spec.sources(record).filter((series) => !isHidden(series));
 
   const at = (record, series, index) => (index < 0 ? null : series.column.mean[index]);
 
   return {
-    height: 190,
     ...spec,
+    height: (record) => (record !== null && way.of(deviceLines(shownOf(record)).length) === "heat" ? heatHeight(deviceLines(shownOf(record)).length) : 190),
 
     /** What is saved as CSV. */
     columns: (record) => spec.sources(record),
 
     absent: (record) =>
       (spec.gpus === true && record.gpus.length === 0 && record.time.length > 0) ||
-      (spec.optional === true && spec.sources(record).every(({ column }) => column.mean.every((value) => value === null))),
+      (spec.optional !== undefined && spec.sources(record).every(({ column }) => (column.max ?? column.mean).every((value) => value === null || (spec.optional === "zero" && value === 0)))),
 
     draw(record, view) {
-      const shown = spec.sources(record).filter((series) => !isHidden(series));
+      const shown = shownOf(record);
       const columns = shown.map((series) => series.column);
       const axis = axisOf(spec, columns);
       const none = columns.every((column) => column.mean.every((value) => value === null));
-      const series = shown.flatMap((one) => {
-        const stroke = colour(one.paint);
-        const drawn = [line(record, one, stroke, shown.length <= 2 && !one.dashed && !one.column.max)];
-        return one.column.max ? [band(record, one.column, stroke, view, axis, shown.length > 3 ? 0.13 : 0.22), ...drawn] : drawn;
-      });
-      return {
-        series,
-        empty: none ? (record.time.length === 0 ? "No samples in this time range" : (spec.missing ?? "Not reported by this machine")) : null,
-        axis: { type: "value", ...axis, axisLabel: { formatter: (value) => spec.format(value) } },
-      };
+      const empty = none ? (record.time.length === 0 ? "No samples in this time range" : (spec.missing ?? "Not reported by this machine")) : null;
+      const rows = deviceLines(shown);
+      const how = way.of(rows.length);
+      if (how === "heat") return { series: [heat(record, rows.map(({ column }) => column), view, axis, "--series-0")], empty, axis: heatAxis(rows.map(({ name }) => name)) };
+      const drawn = how === "spread" ? drawSpread : drawLines;
+      return { series: drawn(record, shown, view, axis), empty, axis: { type: "value", ...axis, axisLabel: { formatter: (value) => spec.format(value) } } };
     },
 
     legend(chart) {
       const sources = spec.sources(chart.record);
+      way.show(chart, deviceLines(shownOf(chart.record)).length);
       for (const [key, button] of buttons) {
         if (!sources.some((series) => series.key === key)) {
           button.remove();
@@ -152,8 +184,18 @@ export function lines(spec) {
         button.addEventListener("click", () => {
           hidden.set(series.key, !isHidden(series));
           button.setAttribute("aria-pressed", String(!isHidden(series)));
-          chart.redraw();
+          chart.update(chart.record);
         });
+        const isolate = (key) => () => {
+          if (isolated === key || chart.record === null || spec.sources(chart.record).length < 2) return;
+          isolated = key;
+          button.classList.toggle("alone", key !== null);
+          chart.redraw();
+        };
+        button.addEventListener("pointerenter", isolate(series.key));
+        button.addEventListener("pointerleave", isolate(null));
+        button.addEventListener("focus", () => button.matches(":focus-visible") && isolate(series.key)());
+        button.addEventListener("blur", isolate(null));
         buttons.set(series.key, button);
         chart.legend.append(button);
       }
@@ -171,8 +213,7 @@ export function lines(spec) {
 
     sentence(chart, instant) {
       const index = chart.record.nearest(instant);
-      const shown = spec.sources(chart.record).filter((series) => !isHidden(series));
-      return shown.map((series) => `${series.name} ${spec.format(at(chart.record, series, index))}`).join(", ");
+      return shownOf(chart.record).map((series) => `${series.name} ${spec.format(at(chart.record, series, index))}`).join(", ");
     },
   };
 }

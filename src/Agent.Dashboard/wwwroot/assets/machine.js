@@ -3,6 +3,7 @@
 import { byId, h } from "./dom.js";
 import * as api from "./api.js";
 import { loadLibrary, TimeChart } from "./chart.js";
+import { detailSections } from "./details.js";
 import { clear, footer, linkState, notice, themeButton } from "./chrome.js";
 import { machineEvents } from "./events.js";
 import { instant } from "./format.js";
@@ -57,6 +58,7 @@ const sections = panels().map(([title, specs]) => {
   return h("section", { class: "part" }, title && h("h2", {}, title), body);
 });
 const [stripSection, gpuSection, ...others] = sections;
+const details = detailSections(slug, view, cursor);
 gpuSection.append(gpus.element);
 
 const help = h(
@@ -70,7 +72,7 @@ const nothingHere = h("div", { class: "notice quiet", hidden: true });
 const notShown = h("p", { class: "hint", hidden: true });
 const first = h("div", { hidden: true });
 const compare = h("p", { class: "hint" }, h("a", { href: `/compare/${encodeURIComponent(slug)}` }, "Compare with other machines"));
-const overTime = h("div", { class: "over-time" }, toolbar(view), nothingHere, notShown, stripSection, jobs.element, gpuSection, ...others, events.element, rest, compare, help);
+const overTime = h("div", { class: "over-time" }, toolbar(view), nothingHere, notShown, stripSection, jobs.element, gpuSection, ...others, ...details.elements, events.element, rest, compare, help);
 const page = () => [top.element, figures.element, first, overTime, why.element];
 
 // ---- Why ----
@@ -178,6 +180,7 @@ async function read() {
     record = new Record(json, view.follows ? recent : [], top.server?.expected_interval_seconds ?? null);
     wait(false);
     draw();
+    details.show(record.details, top.server?.expected_interval_seconds ?? null);
   } catch (error) {
     if (mine.signal.aborted) return;
     wait(false);
@@ -258,7 +261,7 @@ view.onChange(() => {
   events.read();
 });
 events.onChange(() => {
-  for (const chart of charts) chart.mark(events.marks);
+  for (const chart of [...charts, ...details.charts]) chart.mark(events.marks);
 });
 setInterval(() => {
   top.age(1);

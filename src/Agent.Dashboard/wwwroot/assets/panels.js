@@ -11,7 +11,7 @@ const one = (record, key, name, index, more = {}) => ({ key, name, column: recor
 
 /** The same figure of each GPU, disk or fan. */
 const each = (devices, key, nameOf, more = () => ({})) =>
-  devices.map((device, index) => ({ key: `${nameOf(device)} ${key}`, name: nameOf(device), column: device.series[key], paint: paint(index), ...more(device) }));
+  devices.map((device, index) => ({ key: `${nameOf(device)} ${key}`, name: nameOf(device), column: device.series[key], paint: paint(index), figure: key, ...more(device) }));
 
 const gpuName = (gpu) => `GPU ${gpu.gpu_index}`;
 const gpuTitle = (gpu) => ({ title: gpu.name });
@@ -31,7 +31,14 @@ export const panels = () => [
     [
       gpuChart("gpu-utilisation", "GPU utilisation", "utilization_gpu_percent", { percent: true, format: format.percent }),
       gpuChart("gpu-memory", "GPU memory", "memory_percent", { percent: true, format: format.percent }),
-      gpuChart("gpu-power", "GPU power", "power_w", { least: 50, format: format.watts }),
+      chart({
+        id: "gpu-power",
+        title: "GPU power",
+        gpus: true,
+        least: 50,
+        format: format.watts,
+        sources: (record) => [...gpus(record, "power_w"), ...record.gpus.slice(0, 1).map((gpu) => ({ key: "limit", name: `limit of ${gpuName(gpu)}`, column: gpu.series.power_limit_w, paint: "--ink-faint", dashed: true }))],
+      }),
       gpuChart("gpu-temperature", "GPU temperature", "temperature_c", { fit: true, format: format.celsius }),
       throttling(),
     ],
@@ -130,6 +137,15 @@ export const panels = () => [
         optional: true,
         format: format.whole,
         sources: (record) => [one(record, "tcp_retransmits_per_s", "retransmitted", 3)],
+      }),
+      chart({
+        id: "tcp-sent",
+        title: "TCP segments sent",
+        note: "per second",
+        least: 10,
+        optional: true,
+        format: format.whole,
+        sources: (record) => [one(record, "tcp_segments_sent_per_s", "sent", 2)],
       }),
     ],
   ],

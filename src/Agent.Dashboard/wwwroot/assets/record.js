@@ -112,18 +112,23 @@ export class Record {
     this.to = ms(json.to);
     this.source = json.source;
     this.time = sums(json.time);
-    const series = plainly(json.series);
-    this.bucketed = Object.values(series).some((one) => one.min);
+    const series = plainly(json.series ?? {});
+    const devices = (json.devices ?? []).map((device) => ({ ...device, series: plainly(device.series) }));
+    this.bucketed = [series, ...devices.map((device) => device.series)].some((all) => Object.values(all).some((one) => one.min));
     this.interval = interval === null ? null : interval * 1000;
     this.step = this.bucketed ? json.bucket_seconds * 1000 : usualStep(this.time, this.interval);
     this.series = columnsOf(series, (snapshot) => snapshot);
-    this.gpus = json.gpus.map((gpu) => ({
+    /** Of one kind of what is kept beside the main charts, which no live sample adds to. */
+    this.devices = devices.map((device) => ({ ...device, series: columnsOf(device.series, () => null) }));
+    /** How many devices there are of each such kind. */
+    this.details = json.details ?? {};
+    this.gpus = (json.gpus ?? []).map((gpu) => ({
       ...gpu,
       series: columnsOf(plainly(gpu.series), (snapshot) => snapshot.gpus?.find((one) => one.gpu_index === gpu.gpu_index)),
       throttle: (gpu.throttle ?? []).map(runOf),
     }));
-    this.disks = json.disks.map((disk) => ({ ...disk, series: columnsOf(plainly(disk.series), (snapshot) => snapshot.disks?.find((one) => one.device === disk.device)) }));
-    this.fans = json.fans.map((fan) => ({ ...fan, series: columnsOf(plainly(fan.series), (snapshot) => snapshot.fans?.find((one) => one.label === fan.label)) }));
+    this.disks = (json.disks ?? []).map((disk) => ({ ...disk, series: columnsOf(plainly(disk.series), (snapshot) => snapshot.disks?.find((one) => one.device === disk.device)) }));
+    this.fans = (json.fans ?? []).map((fan) => ({ ...fan, series: columnsOf(plainly(fan.series), (snapshot) => snapshot.fans?.find((one) => one.label === fan.label)) }));
     const judged = (json.verdicts ?? []).map(runOf);
     const ruled = (json.bottlenecks ?? []).map(runOf);
     this.runs = mergedRuns(judged, ruled);
@@ -131,7 +136,7 @@ export class Record {
     this.share = judged.length === 0 ? json.bottleneck_share : sharesOf(json.verdict_seconds, this.runs.filter((run) => !judged.includes(run)));
     /** Devices that are not among those that are shown, which are the busiest. */
     this.leftOut = json.devices_left_out ?? 0;
-    this.columns = [this, ...this.gpus, ...this.disks, ...this.fans].flatMap((owner) => Object.values(owner.series));
+    this.columns = [this, ...this.gpus, ...this.disks, ...this.fans, ...this.devices].flatMap((owner) => Object.values(owner.series));
     this.#takeOver(recent);
   }
 
