@@ -476,6 +476,7 @@ let private view (lastSeen: DateTimeOffset) memory judgement : ServerView =
             Disks = [||]
             Gpus = [||]
             Fans = [||]
+            Details = Details.none
         }
 
     {
