@@ -88,7 +88,7 @@ internal sealed class HttpDelivery : IDisposable
         }
         catch (Exception failure) when (failure is HttpRequestException or IOException or SocketException or AuthenticationException)
         {
-            return Failed(Reason(failure));
+            return Failed(NetworkReason.Of(failure));
         }
     }
 
@@ -116,18 +116,4 @@ internal sealed class HttpDelivery : IDisposable
     }
 
     private static AttemptEnd Failed(string reason) => AttemptEnd.NewFailed(FSharpValueOption<TimeSpan>.None, reason);
-
-    /// <summary>The innermost reason; messages of the outer ones say that something else failed.</summary>
-    private static string Reason(Exception failure)
-    {
-        var inner = failure;
-
-        while (inner.InnerException is { } next)
-        {
-            inner = next;
-        }
-
-        var said = failure.Message.TrimEnd('.');
-        return inner == failure || said.Contains(inner.Message, StringComparison.Ordinal) ? said : $"{said}: {inner.Message.TrimEnd('.')}";
-    }
 }

@@ -62,7 +62,7 @@ internal sealed class MailDelivery(string linkBase, AgentClock clock)
         catch (Exception failure) when (failure is SocketException or IOException or ProtocolException or SslHandshakeException
             or NotSupportedException or ServiceNotConnectedException or ServiceNotAuthenticatedException)
         {
-            return Failed($"{channel.Host}:{channel.Port}: {(failure.Message.Split('\n')[0]).Trim().TrimEnd('.')}");
+            return Failed($"{channel.Host}:{channel.Port}: {NetworkReason.Of(failure)}");
         }
     }
 

@@ -177,19 +177,19 @@ module Rules =
     let private heldBack =
         VerdictLabel.All
         |> Array.filter (fun label -> (Severity.ofLabel label).IsHeldBack && not label.IsThrottled)
-        |> Array.map (fun label -> row (heldBackBy label) $"Held back by {label.Name}" RuleUnit.Sure 50.0 0.0 30.0 10.0 warning true)
+        |> Array.map (fun label -> row (heldBackBy label) $"Held back by {label.Name}" RuleUnit.Sure 50.0 10.0 30.0 10.0 warning true)
 
     /// All of them, with their defaults. docs/alerts.md has the same table, which a test compares.
     let all: RuleRow[] =
         [|
             row MachineSilent "A machine sends nothing" RuleUnit.Nothing 1.0 0.0 3.0 1.0 critical true
-            row GpuFault "A GPU is broken" RuleUnit.Sure 50.0 0.0 0.0 5.0 critical true
+            row GpuFault "A GPU is broken" RuleUnit.Sure 50.0 10.0 0.0 5.0 critical true
             row XidHardware "An XID event after which a GPU needs a reset" RuleUnit.Nothing 1.0 0.0 0.0 0.0 critical true
             row XidOther "An XID event that is to be reported" RuleUnit.Nothing 1.0 0.0 0.0 0.0 warning true
             row XidProgram "An XID event that is a program's own error" RuleUnit.Nothing 1.0 0.0 0.0 0.0 warning false
-            row Hang "A job hangs" RuleUnit.Sure 50.0 0.0 5.0 1.0 critical true
-            row Throttled "GPUs are slowed down" RuleUnit.Sure 50.0 0.0 10.0 5.0 warning true
-            row HeldIdle "GPUs are held and not used" RuleUnit.Sure 50.0 0.0 60.0 5.0 warning true
+            row Hang "A job hangs" RuleUnit.Sure 50.0 10.0 5.0 1.0 critical true
+            row Throttled "GPUs are slowed down" RuleUnit.Sure 50.0 10.0 10.0 5.0 warning true
+            row HeldIdle "GPUs are held and not used" RuleUnit.Sure 50.0 10.0 60.0 5.0 warning true
             yield! heldBack
             row DiskFull "A file system is nearly full" RuleUnit.Used 95.0 2.0 5.0 5.0 warning true
             row MemoryFull "Memory is nearly full" RuleUnit.Used 95.0 5.0 10.0 5.0 warning true

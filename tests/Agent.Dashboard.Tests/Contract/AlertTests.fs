@@ -2,6 +2,7 @@
 module Agent.Dashboard.Tests.AlertTests
 
 open System
+open System.IO
 open System.Net.Http
 open System.Text
 open System.Text.Json
@@ -32,6 +33,8 @@ type private Asking(address: string, admin: string, viewer: string) =
 
     let json (text: string) = JsonDocument.Parse(text).RootElement
 
+    member _.Port: int = Uri(address).Port
+
     /// What an admin gets for this: the status and the JSON.
     member _.Admin(method: string, path: string, body: string) : int * JsonElement =
         let status, text = ask admin method path body
@@ -48,14 +51,18 @@ type private Asking(address: string, admin: string, viewer: string) =
     interface IDisposable with
         member _.Dispose() = http.Dispose()
 
-let private withDashboard (test: Asking -> Registered -> (string -> unit) -> unit) : unit =
+let private withOptions (options: TemporaryDirectory -> string list) (test: Asking -> Registered -> (string -> unit) -> unit) : unit =
     use place = new TemporaryDirectory()
     let admin = addToken (place.File "tokens") "deployer" "admin"
     let viewer = addToken (place.File "tokens") "prometheus" "viewer"
     addUser (place.File "users") "ada" "admin" "correct horse battery"
 
     use dashboard =
-        new Dashboard(place.File "a.db", [ "--users-file"; place.File "users"; "--tokens-file"; place.File "tokens" ])
+        new Dashboard(
+            place.File "a.db",
+            [ "--users-file"; place.File "users"; "--tokens-file"; place.File "tokens" ]
+            @ options place
+        )
 
     let server = dashboard.Register("gpu-1", [ "--name"; "GPU 1" ])
     use asking = new Asking(dashboard.Url, admin, viewer)
@@ -67,6 +74,8 @@ let private withDashboard (test: Asking -> Registered -> (string -> unit) -> uni
         |> post dashboard.Port server
         |> accepted
         |> ignore)
+
+let private withDashboard test = withOptions (fun _ -> []) test
 
 let private alertsOf (asking: Asking) (query: string) =
     [
@@ -207,6 +216,121 @@ let tests =
                     Expect.equal (fst (asking.Admin("DELETE", $"/api/alerts/silences/{id}/", ""))) 404 "it is gone"
                     Expect.equal (rawAt "silences" (asking.Read "/api/alerts/silences/")) "[]" "none is left"
                     Expect.equal (rawAt "in_maintenance" (List.exactlyOne (alertsOf asking ""))) "false" "no longer quiet")
+
+            testCase "what the file says counts, and cannot be changed on the page; its channels are listed and tested"
+            <| fun () ->
+                let file =
+                    """{"channels":[{"name":"ops","type":"webhook","url":"http://127.0.0.1:9/hook"}],
+                        "rules":{"hang":{"for_minutes":7}},"routes":[{"channel":"ops","levels":["critical"]}],
+                        "maintenance":[{"comment":"patch day","weekly":{"days":["sat"],"at":"22:00","minutes":60}}]}"""
+
+                let options (place: TemporaryDirectory) =
+                    File.WriteAllText(place.File "alerts.json", file)
+                    [ "--alerts"; place.File "alerts.json" ]
+
+                withOptions options (fun asking _ _ ->
+                    let hang =
+                        (at "rules" (asking.Read "/api/alerts/rules/")).EnumerateArray()
+                        |> Seq.find (fun rule -> textAt "name" rule = "hang")
+
+                    Expect.equal (textAt "set_by" hang, numberAt "for_minutes" hang) ("file", 7.0) "the file's"
+
+                    let status, refused =
+                        asking.Admin("PUT", "/api/alerts/rules/", """{"rules":{"hang":{"enabled":false}}}""")
+
+                    Expect.equal (status, textAt "error" refused) (409, "The file of alerts sets these rules.") "not on the page"
+
+                    let silence =
+                        (at "silences" (asking.Read "/api/alerts/silences/")).EnumerateArray()
+                        |> Seq.exactlyOne
+
+                    Expect.equal (textAt "set_by" silence, rawAt "id" silence) ("file", "null") "maintenance"
+
+                    let channel =
+                        (at "channels" (asking.Read "/api/alerts/channels/")).EnumerateArray()
+                        |> Seq.exactlyOne
+
+                    Expect.equal
+                        (textAt "name" channel, textAt "type" channel, rawAt "routes" channel)
+                        ("ops", "webhook", """[{"rules":[],"match":[],"levels":["critical"]}]""")
+                        "the channel"
+
+                    Expect.isFalse ((rawAt "channels" (asking.Read "/api/alerts/channels/")).Contains "hook\"") "its path may be a secret"
+                    Expect.equal (asking.ViewerStatus("POST", "/api/alerts/channels/ops/test/", "")) 403 "a viewer only reads"
+                    let status, failed = asking.Admin("POST", "/api/alerts/channels/ops/test/", "")
+                    Expect.equal (status, textAt "error" failed) (502, "The test was not delivered.") "nobody listens there"
+                    Expect.equal (fst (asking.Admin("POST", "/api/alerts/channels/pager/test/", ""))) 404 "there is no pager")
+
+            testCase "a file that says something wrong ends the program, with all that is wrong"
+            <| fun () ->
+                use place = new TemporaryDirectory()
+
+                File.WriteAllText(
+                    place.File "alerts.json",
+                    """{"channels":[],"rules":{"hang":{"for_minutes":-1},"hung":{}},"routes":[{"channel":"ops"}]}"""
+                )
+
+                let code, _, errors =
+                    run
+                        [
+                            "serve"
+                            "--database"
+                            place.File "a.db"
+                            "--listen"
+                            "http://127.0.0.1:0"
+                            "--alerts"
+                            place.File "alerts.json"
+                        ]
+
+                Expect.equal code 2 $"%A{errors}"
+
+                for part in
+                    [
+                        "$.rules.hang.for_minutes: expected a number from 0 to 10080, found -1"
+                        "$.rules.hung: there is no such setting"
+                        "$.routes[0].channel: expected the name of a channel, found \"ops\""
+                    ] do
+                    Expect.exists errors _.Contains(part) part
+
+            testCase "verdicts raise alerts: a broken GPU, and a job that hangs"
+            <| fun () ->
+                withDashboard (fun asking server _ ->
+                    asking.Admin("PUT", "/api/alerts/rules/", """{"rules":{"hang":{"for_minutes":0}}}""")
+                    |> ignore
+
+                    let now = DateTimeOffset.UtcNow
+
+                    let verdict label =
+                        $"""{{"label":"{label}","second":null,"since":"{instant (now.AddMinutes -3.0)}","confidence":0.9,"reason":"Because of {label}.","fix":"","evidence":[],"ruled_out":[]}}"""
+
+                    let job =
+                        $"""{{"id":"slurm-1","owner":{{"kind":"slurm","value":"1","namespace":null,"name":null}},"user":"ada","uid":1,"name":"train.py","command":null,"started_at":null,"gpus":[],"gpu_busy_percent":0,"verdict":{verdict "hang"}}}"""
+
+                    sample now
+                    |> set "verdict" (verdict "gpu-fault")
+                    |> set "jobs" $"[{job}]"
+                    |> body
+                    |> post (asking.Port) server
+                    |> accepted
+                    |> ignore
+
+                    eventually patience "two alerts" (fun () -> List.length (alertsOf asking "") = 2)
+
+                    Expect.equal
+                        [
+                            for alert in alertsOf asking "" |> List.sortBy (textAt "rule") ->
+                                textAt "rule" alert, textAt "what" alert, textAt "why" alert
+                        ]
+                        [
+                            "gpu-fault", "GPU 1 has a broken GPU", "Because of gpu-fault"
+                            "hang", "train.py of ada on GPU 1 hangs", "Because of hang"
+                        ]
+                        "what and why"
+
+                    let fault = alertsOf asking "" |> List.find (fun alert -> textAt "rule" alert = "gpu-fault")
+                    let since = DateTimeOffset.Parse(textAt "since" fault, Globalization.CultureInfo.InvariantCulture)
+                    Expect.isLessThan (abs (since - now.AddMinutes -3.0).TotalSeconds) 5.0 "since the verdict says so"
+                    Expect.stringContains (textAt "path" fault) "&why=" "its page says why")
 
             testCase "queries and methods that are wrong are refused"
             <| fun () ->
