@@ -2,14 +2,14 @@
 _ai_dashboard() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} words=
   if [ "$COMP_CWORD" -eq 1 ]; then
-    mapfile -t COMPREPLY < <(compgen -W 'serve register-server list-servers remove-server backup check restore users tokens enrol-keys --help --version' -- "$current"); return
+    mapfile -t COMPREPLY < <(compgen -W 'serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts --help --version' -- "$current"); return
   fi
   case $previous in
-    --database|--users-file|--tokens-file|--viewer-password-file|--oidc-client-secret-file|--tls-certificate|--tls-key) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-    --listen|--retention-days|--raw-hours|--oidc-authority|--oidc-client-id|--oidc-admins|--oidc-viewers|--trusted-proxy|--trust-proxy-user|--server-samples|--server-kilobytes|--server-devices|--address-connections|--address-streams|--name|--hostname|--description|--keep|--role|--labels|--expires) return ;;
+    --database|--users-file|--tokens-file|--viewer-password-file|--oidc-client-secret-file|--tls-certificate|--tls-key|--alerts) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    --listen|--retention-days|--raw-hours|--oidc-authority|--oidc-client-id|--oidc-admins|--oidc-viewers|--trusted-proxy|--trust-proxy-user|--public-url|--server-samples|--server-kilobytes|--server-devices|--address-connections|--address-streams|--name|--hostname|--description|--keep|--role|--labels|--expires) return ;;
   esac
   case "${COMP_WORDS[1]} ${COMP_WORDS[2]}" in
-    'serve '*) words='--listen --database --retention-days --raw-hours --users-file --tokens-file --viewer-password-file --oidc-authority --oidc-client-id --oidc-client-secret-file --oidc-admins --oidc-viewers --trusted-proxy --trust-proxy-user --tls-certificate --tls-key --plain-http-behind-proxy --server-samples --server-kilobytes --server-devices --address-connections --address-streams --help' ;;
+    'serve '*) words='--listen --database --retention-days --raw-hours --users-file --tokens-file --viewer-password-file --oidc-authority --oidc-client-id --oidc-client-secret-file --oidc-admins --oidc-viewers --trusted-proxy --trust-proxy-user --tls-certificate --tls-key --plain-http-behind-proxy --alerts --public-url --server-samples --server-kilobytes --server-devices --address-connections --address-streams --help' ;;
     'register-server '*) words='--database --name --hostname --description --rotate-token --active --inactive --help' ;;
     'list-servers '*) words='--database --help' ;;
     'remove-server '*) words='--database --yes --help' ;;
@@ -25,9 +25,12 @@ _ai_dashboard() {
     'enrol-keys add') words='--database --labels --expires --help' ;;
     'enrol-keys remove') words='--database --help' ;;
     'enrol-keys list') words='--database --help' ;;
+    'alerts test') words='--alerts --public-url --help' ;;
+    'alerts list') words='--alerts --help' ;;
     'users '*) words='add remove list' ;;
     'tokens '*) words='add remove list' ;;
     'enrol-keys '*) words='add remove list' ;;
+    'alerts '*) words='test list' ;;
   esac
   case $current in
     -*) mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current") ;;

@@ -1,24 +1,27 @@
 # Completion of ai-dashboard for fish. Written by `build.fsx -t Docs`.
 complete -c ai-dashboard -f
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys' -a serve -d 'receives samples, stores them and shows the page'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys' -a register-server -d 'registers a server and prints its token, or changes it'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys' -a list-servers -d 'lists the servers'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys' -a remove-server -d 'removes a server and all its samples'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys' -a backup -d 'copies the database to a new file, or into a directory, even while it is in use'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys' -a check -d 'says whether the database is intact, what is in it, and how much space is left'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys' -a restore -d 'replaces the database with a backup, and keeps the old one beside it'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys' -a users -d 'add, remove, list'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a serve -d 'receives samples, stores them and shows the page'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a register-server -d 'registers a server and prints its token, or changes it'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a list-servers -d 'lists the servers'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a remove-server -d 'removes a server and all its samples'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a backup -d 'copies the database to a new file, or into a directory, even while it is in use'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a check -d 'says whether the database is intact, what is in it, and how much space is left'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a restore -d 'replaces the database with a backup, and keeps the old one beside it'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a users -d 'add, remove, list'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and not __fish_seen_subcommand_from add remove list' -a add -d 'adds a user who may log in, or changes password and role'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and not __fish_seen_subcommand_from add remove list' -a remove -d 'removes a user and ends their sessions'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and not __fish_seen_subcommand_from add remove list' -a list -d 'lists the users'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys' -a tokens -d 'add, remove, list'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a tokens -d 'add, remove, list'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and not __fish_seen_subcommand_from add remove list' -a add -d 'makes a bearer token for a script and prints it'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and not __fish_seen_subcommand_from add remove list' -a remove -d 'removes a token, which is refused from then on'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and not __fish_seen_subcommand_from add remove list' -a list -d 'lists the tokens by name'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys' -a enrol-keys -d 'add, remove, list'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a enrol-keys -d 'add, remove, list'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and not __fish_seen_subcommand_from add remove list' -a add -d 'makes a key with which machines register themselves, and prints it'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and not __fish_seen_subcommand_from add remove list' -a remove -d 'removes a key; its machines keep their tokens'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and not __fish_seen_subcommand_from add remove list' -a list -d 'lists the keys, and how many servers each has enrolled'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a alerts -d 'test, list'
+complete -c ai-dashboard -n '__fish_seen_subcommand_from alerts; and not __fish_seen_subcommand_from test list' -a test -d 'sends a test over a channel of alerts, and says what came of it'
+complete -c ai-dashboard -n '__fish_seen_subcommand_from alerts; and not __fish_seen_subcommand_from test list' -a list -d 'lists the channels of alerts'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l listen -d 'where to listen, http or https; no other address is ever bound' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l database -d 'database file; created if it does not exist' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l retention-days -d 'days for which minutes are kept, counted from the newest sample' -x
@@ -36,6 +39,8 @@ complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l trust-proxy-u
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l tls-certificate -d 'PEM file with the certificate and its chain, for https; read again when it changes' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l tls-key -d 'PEM file with the certificate\'s key; read again when it changes' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l plain-http-behind-proxy -d 'listen on other than loopback addresses without TLS, behind a proxy that terminates it' -f
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l alerts -d 'JSON file with the channels over which alerts are told' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l public-url -d 'URL at which people open the dashboard; links in messages begin with it' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l server-samples -d 'samples a second that each server may send in the long run' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l server-kilobytes -d 'KiB a second that each server may send in the long run' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l server-devices -d 'disks, GPUs and fans of each server that are known at a time' -x
@@ -71,4 +76,7 @@ complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l expires -d 'when it expires: 12h, 30d, a day such as 2027-01-31, or never' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from remove' -l database -d 'the database\'s file' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from list' -l database -d 'the database\'s file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from alerts; and __fish_seen_subcommand_from test' -l alerts -d 'the file of alerts' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from alerts; and __fish_seen_subcommand_from test' -l public-url -d 'URL at which people open the dashboard; without it the test has no link' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from alerts; and __fish_seen_subcommand_from list' -l alerts -d 'the file of alerts' -r -F
 complete -c ai-dashboard -l help -s h -d 'print the options and exit' -f

@@ -11,6 +11,7 @@ local -a commands=(
   'users:add, remove, list'
   'tokens:add, remove, list'
   'enrol-keys:add, remove, list'
+  'alerts:test, list'
 )
 if (( CURRENT == 2 )); then
   _describe command commands
@@ -61,6 +62,19 @@ if [[ $command == enrol-keys ]]; then
   shift words
   (( CURRENT-- ))
 fi
+if [[ $command == alerts ]]; then
+  if (( CURRENT == 2 )); then
+    commands=(
+      'test:sends a test over a channel of alerts, and says what came of it'
+      'list:lists the channels of alerts'
+    )
+    _describe command commands
+    return
+  fi
+  command="$command $words[2]"
+  shift words
+  (( CURRENT-- ))
+fi
 case $command in
   ('serve')
       _arguments \
@@ -81,6 +95,8 @@ case $command in
         '--tls-certificate[PEM file with the certificate and its chain, for https; read again when it changes]:PATH:_files' \
         '--tls-key[PEM file with the certificate'\''s key; read again when it changes]:PATH:_files' \
         '--plain-http-behind-proxy[listen on other than loopback addresses without TLS, behind a proxy that terminates it]' \
+        '--alerts[JSON file with the channels over which alerts are told]:PATH:_files' \
+        '--public-url[URL at which people open the dashboard; links in messages begin with it]:URL: ' \
         '--server-samples[samples a second that each server may send in the long run]:COUNT: ' \
         '--server-kilobytes[KiB a second that each server may send in the long run]:COUNT: ' \
         '--server-devices[disks, GPUs and fans of each server that are known at a time]:COUNT: ' \
@@ -169,5 +185,15 @@ case $command in
   ('enrol-keys list')
       _arguments \
         '--database[the database'\''s file]:PATH:_files' \
+        '--help[print the options and exit]' ;;
+  ('alerts test')
+      _arguments \
+        '--alerts[the file of alerts]:PATH:_files' \
+        '--public-url[URL at which people open the dashboard; without it the test has no link]:URL: ' \
+        '1:CHANNEL: ' \
+        '--help[print the options and exit]' ;;
+  ('alerts list')
+      _arguments \
+        '--alerts[the file of alerts]:PATH:_files' \
         '--help[print the options and exit]' ;;
 esac
