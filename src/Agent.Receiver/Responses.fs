@@ -503,6 +503,7 @@ module Responses =
                 "/api/servers/"
                 "/api/metrics/latest/?server="
                 "/api/metrics/history/?server=&minutes="
+                "/api/fleet/gpus/?minutes="
                 "/api/verdicts/?server=&at="
                 "/api/jobs/?server=&minutes="
                 "/api/jobs/{job}/"
@@ -597,6 +598,23 @@ module Responses =
     [<CompiledName "DetailsInto">]
     let detailsInto (output: IBufferWriter<byte>) (server: string) (areDeltas: bool) (history: DetailHistory) : unit =
         Encode.writeTo output false (fun writer -> history.Write(writer, server, areDeltas))
+
+    /// GET /api/fleet/gpus/
+    [<CompiledName "FleetGpus">]
+    let fleetGpus (fleet: FleetUse) : byte[] =
+        bytes (fun writer -> fleet.Write writer)
+
+    /// The range that the use of a fleet's GPUs is asked for, which is a day at most.
+    [<CompiledName "FleetRange">]
+    let fleetRange (minutes: string) (until: string) : Result<HistoryRange, Refusal> =
+        match History.Range(minutes, until) with
+        | Ok range when range.Minutes > FleetUse.LongestMinutes ->
+            Error
+                {
+                    Error = "The query cannot be read."
+                    Detail = $"minutes: expected a whole number from 1 to {FleetUse.LongestMinutes}, found {range.Minutes}"
+                }
+        | range -> range
 
     /// What is printed about a server on its line, in columns.
     [<CompiledName "Line">]
