@@ -582,6 +582,23 @@ module Responses =
     let detailsInto (output: IBufferWriter<byte>) (server: string) (areDeltas: bool) (history: DetailHistory) : unit =
         Encode.writeTo output false (fun writer -> history.Write(writer, server, areDeltas))
 
+    /// GET /api/fleet/gpus/
+    [<CompiledName "FleetGpus">]
+    let fleetGpus (fleet: FleetUse) : byte[] =
+        bytes (fun writer -> fleet.Write writer)
+
+    /// The range that the use of a fleet's GPUs is asked for, which is a day at most.
+    [<CompiledName "FleetRange">]
+    let fleetRange (minutes: string) (until: string) : Result<HistoryRange, Refusal> =
+        match History.Range(minutes, until) with
+        | Ok range when range.Minutes > FleetUse.LongestMinutes ->
+            Error
+                {
+                    Error = "The query cannot be read."
+                    Detail = $"minutes: expected a whole number from 1 to {FleetUse.LongestMinutes}, found {range.Minutes}"
+                }
+        | range -> range
+
     /// What is printed about a server on its line, in columns.
     [<CompiledName "Line">]
     let line (registration: Registration) (lastSample: DateTimeOffset voption) : string =

@@ -4,6 +4,7 @@ open System.Threading.Tasks
 open Agent.Browser.Tests.Browser
 open Agent.Browser.Tests.Dashboards
 open Expecto
+open Microsoft.Playwright
 
 /// The slugs of the cards that are shown, in order.
 let private shown (page: Visit) =
@@ -135,6 +136,39 @@ let tests =
                     page.Press "Enter"
                     page.See "[data-chart=bottleneck] canvas"
                     Expect.stringEnds page.Page.Url $"/servers/{first}" "its page")
+
+            testCase "as a heatmap each machine has a row for each of its GPUs, and the pointer reads one"
+            <| fun () ->
+                withFleet desktop (fun page ->
+                    page.Click "[data-layout=heatmap]"
+                    page.See ".heat-row[data-slug=h100-01] canvas"
+
+                    let rows () =
+                        page.Value<string[]> "[...document.querySelectorAll('.heat-row')].map(row => row.dataset.slug)"
+
+                    Expect.isFalse (Array.contains "prep-12" (rows ())) "a machine without GPUs has no row"
+                    let canvas = "document.querySelector('.heat-row[data-slug=h100-01] canvas')"
+                    Expect.equal (page.Value<int> $"{canvas}.height") 8 "a row for each GPU"
+
+                    Expect.isTrue
+                        (page.Value<bool>
+                            $"new Set({canvas}.getContext('2d').getImageData(0, 0, {canvas}.width, 8).data.filter((_, at) => at %% 4 === 3)).size > 2")
+                        "more than one use"
+
+                    // The last row of the strip.
+                    let place = LocatorHoverOptions(Position = Position(X = 200f, Y = 92f))
+                    finish (page.Find(".heat-row[data-slug=h100-01] canvas").HoverAsync place)
+                    page.Until "document.querySelector('.heat-reading').innerText.includes('GPU 7')"
+
+                    page.Click ".heat-head [data-minutes='60']"
+                    page.Until "document.querySelector('.heat-head [aria-pressed=true]').dataset.minutes === '60'"
+                    page.See ".heat-row[data-slug=h100-01] canvas"
+
+                    // The search narrows it down as it does the cards.
+                    finish (page.Find("#search input").FillAsync "h100-01")
+                    page.Until "document.querySelectorAll('.heat-row').length === 1"
+                    page.Click "[data-layout=cards]"
+                    page.SeeNo ".fleet-heat:not([hidden])")
 
             testCase "nothing is wider than a telephone"
             <| fun () ->

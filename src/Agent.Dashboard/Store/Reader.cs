@@ -139,6 +139,35 @@ internal sealed class Reader : IDisposable
         }
     }
 
+    /// <summary>Adds the minutes of servers, each with its slug, to what is told of their GPUs.</summary>
+    /// <exception cref="SqliteException">It cannot be read.</exception>
+    /// <exception cref="WorkLimitException">It takes longer than the limit.</exception>
+    public FleetUse ReadFleet(IEnumerable<(int Id, string Slug)> servers, FleetUse fleet, WorkLimit limit)
+    {
+        var (first, last) = (RowKey.MinuteAt(fleet.Axis.From), RowKey.MinuteAt(fleet.Axis.To));
+
+        foreach (var (id, slug) in servers)
+        {
+            fleet.Begin(slug);
+            minutes.Bind(1, RowKey.Minute(id, first)).Bind(2, RowKey.Minute(id, last));
+
+            try
+            {
+                while (minutes.Step())
+                {
+                    limit.Check();
+                    fleet.Add(RowKey.MinuteOf(minutes.Integer(0)), layouts.Find((int)minutes.Integer(1)), minutes.Bytes(2));
+                }
+            }
+            finally
+            {
+                minutes.Reset();
+            }
+        }
+
+        return fleet;
+    }
+
     /// <summary>How many samples and minutes there are, roughly: the figures of the table's statistics are not kept.</summary>
     public long FileBytes() =>
         Database.Scalar(connection, "PRAGMA page_count") * Database.Scalar(connection, "PRAGMA page_size");

@@ -140,6 +140,7 @@ internal static class Application
         app.Map("/api/servers", new ServersEndpoint(reads.Servers, writer, access.Audit, clock).Handle);
         Get(app, "/api/metrics/latest", reads.Latest);
         Get(app, "/api/metrics/history", reads.Metrics);
+        Get(app, "/api/fleet/gpus", reads.FleetGpus);
         var jobs = new JobEndpoints(writer, histories, clock);
         Get(app, "/api/verdicts", jobs.Verdicts);
         Get(app, "/api/jobs", jobs.Jobs);

@@ -58,6 +58,25 @@ internal sealed class ReadEndpoints(
         }
     }
 
+    /// <summary>GET /api/fleet/gpus/?minutes=&amp;to=</summary>
+    public async Task FleetGpus(HttpContext context)
+    {
+        var range = Responses.FleetRange(context.Request.Query["minutes"].ToString(), context.Request.Query["to"].ToString());
+
+        if (!range.IsOk)
+        {
+            await context.Json(StatusCodes.Status400BadRequest, Responses.Refused(range.ErrorValue));
+            return;
+        }
+
+        var asked = range.ResultValue;
+        var until = RowKey.Microseconds(asked.Until.IsValueSome ? asked.Until.Value : clock.GetUtcNow());
+        var from = Math.Max(0, until - (asked.Minutes * RowKey.MicrosecondsPerMinute));
+        var servers = Fleet.All.Select(static server => (server.Id, server.Registration.Slug)).ToArray();
+        await histories.Answer(
+            context, (reader, limit) => Responses.FleetGpus(reader.ReadFleet(servers, new FleetUse(from, until), limit)));
+    }
+
     /// <summary>GET /api/metrics/history/?server=&amp;minutes=&amp;to=&amp;form=&amp;details=</summary>
     public async Task Metrics(HttpContext context)
     {

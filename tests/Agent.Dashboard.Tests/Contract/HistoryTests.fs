@@ -347,6 +347,51 @@ let private peaks =
                 |> refused 400
                 |> ignore
 
+            testCase "the GPUs of all machines, and their use minute by minute"
+            <| fun () ->
+                let one, other = freshServer (), freshServer ()
+                let now = DateTimeOffset.UtcNow
+
+                let start =
+                    DateTimeOffset(now.Year, now.Month, now.Day, now.Hour, now.Minute, 0, TimeSpan.Zero).AddMinutes -10.0
+
+                for server, indexes in [ one, [ 0; 1 ]; other, [ 0 ] ] do
+                    postAll
+                        server
+                        [
+                            for minute in 0..3 do
+                                for second in [ 0.0; 20.0; 40.0 ] ->
+                                    sample (start.AddMinutes(float minute).AddSeconds second)
+                                    |> set "gpus" (list [ for index in indexes -> gpu index (string (10 * (minute + 1) + index)) "20" ])
+                        ]
+
+                let fleet = read "/api/fleet/gpus/?minutes=30"
+                Expect.equal (numberAt "step_seconds" fleet) 60.0 "minutes"
+
+                let first = int ((start.ToUnixTimeMilliseconds() - int64 (numberAt "start" fleet)) / 60000L)
+
+                let rows slug =
+                    [
+                        for gpu in (at "gpus" fleet).EnumerateArray() do
+                            if textAt "server" gpu = slug then
+                                int (numberAt "gpu_index" gpu), numbers "use" gpu |> List.skip first |> List.truncate 5
+                    ]
+
+                // The last minute is still open: it is told once it is over.
+                let use' index =
+                    [ for minute in 0..2 -> Some(float (10 * (minute + 1) + index)) ]
+
+                Expect.equal
+                    (rows one.Slug |> List.map (fun (index, use') -> index, List.truncate 3 use'))
+                    [ 0, use' 0; 1, use' 1 ]
+                    "two GPUs"
+
+                Expect.equal (rows other.Slug |> List.map (snd >> List.truncate 3)) [ use' 0 ] "and one"
+                Expect.equal (numberAt "gpus_left_out" fleet) 0.0 "all of them"
+
+                for query in [ ""; "?minutes=0"; "?minutes=1441"; "?minutes=60&to=soon" ] do
+                    get (dashboard().Port) $"/api/fleet/gpus/{query}" |> refused 400 |> ignore
+
             testCase "runs of one bottleneck, the gap between them, and the shares of the time"
             <| fun () ->
                 let server = freshServer ()

@@ -155,6 +155,7 @@ let tests =
                         $"/api/metrics/history/?server={machine.Slug}&minutes=60&form=delta"
                         $"/api/metrics/history/?server={machine.Slug}&minutes=20160"
                         $"/api/verdicts/?server={machine.Slug}"
+                        "/api/fleet/gpus/?minutes=60"
                         "/api/jobs/"
                         "/api/waste/"
                         "/api/waste/?format=csv"

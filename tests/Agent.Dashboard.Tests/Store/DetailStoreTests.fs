@@ -124,7 +124,7 @@ let tests =
 
                 use document = JsonDocument.Parse output.WrittenMemory
                 Expect.equal (document.RootElement.GetProperty("gpus").GetArrayLength()) gpus "GPUs"
-                // Of a build without optimisations, on a busy machine; what is published takes a third.
+                // Of a build without optimisations, on a machine that others use.
                 Expect.isLessThan main 2000.0 "milliseconds"
 
                 for kind, devices in [ "gpus", gpus; "cpu_cores", cores; "network_interfaces", 8 ] do

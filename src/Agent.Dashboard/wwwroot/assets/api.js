@@ -96,6 +96,9 @@ export const history = (slug, minutes, to, signal) =>
 /** The same of one kind of what is kept beside the main charts. */
 export const details = (slug, kind, minutes, to, signal) => get(`/api/metrics/history/?${queryOf({ server: slug, minutes, form: "delta", details: kind, to: until(to) })}`, signal);
 
+/** The use of every GPU of the fleet over the last minutes. */
+export const fleetGpus = (minutes, signal) => get(`/api/fleet/gpus/?minutes=${minutes}`, signal);
+
 /** What was said at an instant (milliseconds); null where nobody knows. */
 export const verdictAt = (slug, at, signal) => ifServed("/api/verdicts/", queryOf({ server: slug, at: until(at) }), signal);
 

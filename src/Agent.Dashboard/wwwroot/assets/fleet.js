@@ -30,7 +30,7 @@ const summary = h("p", { role: "status" });
 const buttons = filters(choose);
 const grid = h("div", { class: "grid" });
 const tools = fleetTools(asked, grid, () => rearrange());
-const body = h("div", { class: "fleet-body" }, grid, tools.table.element);
+const body = h("div", { class: "fleet-body" }, grid, tools.table.element, tools.heat.element);
 const nothing = h("div", { class: "nothing", hidden: true });
 const order = new Order(body, arrange);
 let chosen = asked.get("show") ?? "all";
@@ -70,6 +70,7 @@ function arrange() {
   }
   put(grid, [...headed(shown, tools.group), ...all.filter((one) => !isShown.has(one)).map((one) => one.element)]);
   if (tools.layout === "table") tools.table.show(shown);
+  if (tools.layout === "heatmap") tools.heat.show(shown);
   nothing.hidden = shown.length > 0 || cards.size === 0;
   tools.table.element.hidden = tools.layout !== "table" || shown.length === 0;
   if (!nothing.hidden) {

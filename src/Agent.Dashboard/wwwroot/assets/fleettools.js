@@ -1,12 +1,14 @@
 // How the fleet is laid out: as cards, rows or a table, in groups by a label or in one.
 
 import { h, icon } from "./dom.js";
+import { fleetHeat } from "./fleetheat.js";
 import { fleetTable } from "./fleettable.js";
 
 const ICONS = {
   cards: icon("M4 4h7v7H4z", "M13 4h7v7h-7z", "M4 13h7v7H4z", "M13 13h7v7h-7z"),
   rows: icon("M4 6h16", "M4 12h16", "M4 18h16"),
   table: icon("M4 5h16v14H4z", "M4 10h16", "M10 5v14"),
+  heatmap: icon("M4 5h16", "M4 9.7h6", "M14 9.7h6", "M4 14.3h11", "M4 19h16"),
 };
 
 const labelOf = (one, key) => one.server.agent?.labels?.[key] ?? null;
@@ -41,6 +43,7 @@ function stored() {
 /** The controls; `changed` is called when the fleet is to be arranged anew. */
 export function fleetTools(asked, grid, changed) {
   const { table, columns } = fleetTable(asked.get("sort") ?? "", changed);
+  const heat = fleetHeat();
   const groups = h("select", { "aria-label": "Group machines by a label" });
   let wanted = asked.get("group") ?? "";
   let layout = "cards";
@@ -51,10 +54,11 @@ export function fleetTools(asked, grid, changed) {
 
   function lay(name) {
     layout = name;
-    grid.hidden = name === "table";
+    grid.hidden = name === "table" || name === "heatmap";
+    heat.element.hidden = name !== "heatmap";
     grid.classList.toggle("rows", name === "rows");
     columns.hidden = name !== "table";
-    groups.hidden = name === "table" || groups.options.length < 2;
+    groups.hidden = grid.hidden || groups.options.length < 2;
     for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.layout === name));
   }
 
@@ -75,6 +79,7 @@ export function fleetTools(asked, grid, changed) {
 
   return {
     table,
+    heat,
     element: h("div", { class: "fleet-layout" }, groups, columns, h("div", { class: "icon-group", role: "group", "aria-label": "Layout" }, buttons)),
     get layout() {
       return layout;
@@ -93,7 +98,7 @@ export function fleetTools(asked, grid, changed) {
       if (keys.join() === [...groups.options].slice(1).map((option) => option.value).join() && groups.options.length > 0) return;
       groups.replaceChildren(h("option", { value: "" }, "No groups"), ...keys.map((key) => h("option", { value: key }, `By ${key}`)));
       groups.value = keys.includes(wanted) ? wanted : "";
-      groups.hidden = layout === "table" || keys.length === 0;
+      groups.hidden = grid.hidden || keys.length === 0;
     },
   };
 }

@@ -29,6 +29,8 @@ function palette(name) {
   });
 }
 
+const stepOf = (value, min, max) => Math.max(0, Math.min(STEPS - 1, Math.round(((value - min) / (max - min || 1)) * (STEPS - 1))));
+
 /** The place on the axis that each column of pixels shows; -1 for none. */
 function places(record, { from, to }, width) {
   return Array.from({ length: width }, (_, x) => record.nearest(from + ((x + 0.5) / width) * (to - from)));
@@ -49,9 +51,26 @@ function picture(record, rows, view, { min, max }, paint, width, height) {
     for (let x = 0; x < width; x += 1) {
       const value = at[x] < 0 ? null : column.mean[at[x]];
       if (value === null) continue;
-      const pixel = colours[Math.max(0, Math.min(STEPS - 1, Math.round(((value - min) / (max - min || 1)) * (STEPS - 1))))];
+      const pixel = colours[stepOf(value, min, max)];
       for (let y = top; y < end; y += 1) pixels[y * width + x] = pixel;
     }
+  });
+  context.putImageData(image, 0, 0);
+  return canvas;
+}
+
+/** Rows of values in a pixel each, to be stretched by the page. */
+export function pixelsOf(rows, { min, max }, paint) {
+  const width = Math.max(1, rows[0]?.length ?? 1);
+  const canvas = h("canvas", { width, height: Math.max(1, rows.length) });
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(width, Math.max(1, rows.length));
+  const pixels = new Uint32Array(image.data.buffer);
+  const colours = palette(paint);
+  rows.forEach((values, row) => {
+    values.forEach((value, at) => {
+      if (value !== null) pixels[row * width + at] = colours[stepOf(value, min, max)];
+    });
   });
   context.putImageData(image, 0, 0);
   return canvas;
