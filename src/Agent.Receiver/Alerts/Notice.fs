@@ -3,7 +3,9 @@ namespace Agent.Receiver.Alerts
 /// Whether an alert began or ended.
 [<RequireQualifiedAccess>]
 type NoticeState =
+    /// It has begun, and lasts.
     | Firing
+    /// It is over.
     | Resolved
 
     /// Its name in messages.
@@ -33,7 +35,9 @@ type Notice =
         Alert: int64
         /// The name of its rule: `machine-silent`.
         Rule: string
+        /// How urgent it is.
         Level: AlertLevel
+        /// Whether it began or ended.
         State: NoticeState
         /// The machine's slug; empty where the alert is about the dashboard itself.
         Slug: string
