@@ -368,4 +368,14 @@ let tests: Test =
                 let written = AlertJson.encode alert
                 // What is no Unicode is written as what stands for it.
                 written = AlertJson.encode (AlertJson.decode written).Value)
+
+            law "whatever an agent says beside a file system, that one is found, or nothing is" JsonLaws.anyJson (fun other ->
+                let agent =
+                    "{\"system_info\":{\"partitions\":[{\"mountpoint\":\"/\",\"percent\":1},"
+                    + other.Content
+                    + "]}}"
+
+                match Conditions.fileSystemsOf agent with
+                | [||] -> true
+                | found -> found[0] = { MountPoint = "/"; Percent = 1.0 })
         ]

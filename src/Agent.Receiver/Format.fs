@@ -119,8 +119,10 @@ module Format =
         Decode.object (fun get ->
             {
                 Decimals =
-                    get.Required.Field "decimals" (Decode.array scaledDecoder)
-                    |> Array.map (fun (struct (name, scale)) -> struct (name, int scale))
+                    get.Required.Field
+                        "decimals"
+                        (Decode.array scaledDecoder
+                         |> Decode.map (Array.map (fun (struct (name, scale)) -> struct (name, int scale))))
                 Integers = get.Required.Field "wholes" (Decode.array Decode.string)
             })
 

@@ -35,21 +35,27 @@ module Conditions =
     [<Literal>]
     let MostFileSystems = 64
 
-    /// The file systems among what an agent says of itself.
+    /// The file systems among what an agent says of itself. One whose use is not known, or that cannot be read, costs itself alone.
     [<CompiledName "FileSystemsOf">]
     let fileSystemsOf (agent: string) : FileSystem[] =
         let fileSystem =
             Decode.object (fun get ->
                 {
-                    MountPoint = get.Required.Field "mountpoint" Decode.string |> Intake.cut 128
+                    MountPoint = get.Required.Field "mountpoint" (Decode.map (Intake.cut 128) Decode.string)
                     Percent = get.Required.Field "percent" Decode.float
                 })
+
+        let orNone: Decoder<FileSystem voption> =
+            fun path element ->
+                match fileSystem path element with
+                | Ok found -> Ok(ValueSome found)
+                | Error _ -> Ok ValueNone
 
         if agent = "" then
             [||]
         else
-            match Decode.fromString (Decode.optional "system_info" (Decode.optional "partitions" (Decode.array fileSystem))) agent with
-            | Ok(Some(Some found)) -> Array.truncate MostFileSystems found
+            match Decode.fromString (Decode.optional "system_info" (Decode.optional "partitions" (Decode.array orNone))) agent with
+            | Ok(Some(Some found)) -> found |> Array.collect ValueOption.toArray |> Array.truncate MostFileSystems
             | _ -> [||]
 
     let private figure (value: float) (digits: int) =

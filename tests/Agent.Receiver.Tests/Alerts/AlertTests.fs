@@ -647,6 +647,12 @@ let conditions =
                     |]
                     "two"
 
+                Expect.equal
+                    (Conditions.fileSystemsOf
+                        """{"system_info":{"partitions":[{"mountpoint":"/","percent":null},{},7,null,{"mountpoint":3,"percent":1},{"mountpoint":"/data","percent":99}]}}""")
+                    [| { MountPoint = "/data"; Percent = 99.0 } |]
+                    "what cannot be read costs itself alone"
+
                 Expect.equal (Conditions.fileSystemsOf """{"system_info":{}}""") [||] "none"
                 Expect.equal (Conditions.fileSystemsOf "") [||] "nothing"
         ]
