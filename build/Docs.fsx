@@ -10,6 +10,7 @@
 #load "OptionDocs.fs"
 #load "DashboardDocs.fs"
 #load "KeyDocs.fs"
+#load "AlertDocs.fs"
 
 open System.IO
 open Agent.Build
@@ -30,6 +31,7 @@ let read (name: string) =
 
 write "README.md" (OptionDocs.withTable (read "README.md"))
 write "docs/ingest-api.md" (Pages.withPart KeyDocs.pageMarks (KeyDocs.tables Wire.body) (read "docs/ingest-api.md"))
+write "docs/alerts.md" (Pages.withPart AlertDocs.marks AlertDocs.table (read "docs/alerts.md"))
 write "docs/sample.schema.json" (KeyDocs.schema Wire.body)
 
 for name, text in OptionDocs.files @ DashboardDocs.files do

@@ -60,6 +60,7 @@ let private tests =
                     Dashboard.AccessLaws.tests
                     Dashboard.EnrolmentLaws.tests
                     Dashboard.RegistrationLaws.tests
+                    Dashboard.AlertLaws.tests
                     Dashboard.NoticeLaws.tests
                 ]
         ]

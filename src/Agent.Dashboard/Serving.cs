@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Net.Sockets;
 using Agent.Receiver;
+using Agent.Receiver.Alerts;
 using Agent.Dashboard.Alerting;
 using Agent.Dashboard.Commands;
 using Agent.Dashboard.Store;
@@ -43,11 +44,20 @@ internal static class Serving
     {
         using (channels)
         {
-            return Lock(settings.Database, clock).Match(
-                held => Run(settings, held, access, channels, clock, program),
-                refusal => refusal.IsInUse ? program.Refuse([refusal.Sentence]) : program.Fail(refusal.Sentence));
+            return RulesIn(settings.Alerts.File, channels).Match(
+                rules => Lock(settings.Database, clock).Match(
+                    held => Run(settings, held, access, channels, rules, clock, program),
+                    refusal => refusal.IsInUse ? program.Refuse([refusal.Sentence]) : program.Fail(refusal.Sentence)),
+                program.Refuse);
         }
     }
+
+    /// <summary>What the file of alerts says of rules; the error is a sentence for each thing that is wrong.</summary>
+    private static FSharpResult<RuleSettings, string[]> RulesIn(string path, Channels? channels) =>
+        channels is null
+            ? FSharpResult<RuleSettings, string[]>.NewOk(RuleSettingsModule.empty)
+            : RuleSettingsModule.Read([.. channels.All.Select(static channel => channel.Settings.Name)], channels.File)
+                .SelectError(errors => errors.Select(error => $"--alerts: \"{path}\": {error}").ToArray());
 
     /// <summary>Takes the database's lock; else why it cannot be taken, and whether another process holds it.</summary>
     private static FSharpResult<DatabaseLock, (bool IsInUse, string Sentence)> Lock(string database, AgentClock clock)
@@ -69,13 +79,14 @@ internal static class Serving
         DatabaseLock held,
         AccessControl access,
         Channels? channels,
+        RuleSettings rules,
         AgentClock clock,
         CommandLineProgram program)
     {
         using (held)
         {
             return Database.OpenForWriting(settings.Database, clock).Match(
-                connection => Run(settings, held, connection, access, channels, clock, program),
+                connection => Run(settings, held, connection, access, channels, rules, clock, program),
                 unopened => CommandRun.Refusal(unopened, program));
         }
     }
@@ -86,6 +97,7 @@ internal static class Serving
         SqliteConnection connection,
         AccessControl access,
         Channels? channels,
+        RuleSettings rules,
         AgentClock clock,
         CommandLineProgram program)
     {
@@ -107,7 +119,9 @@ internal static class Serving
         using var readers = new Readers(settings.Database, settings.Keeping.RawHours, writer.Storage);
         using var histories = new Histories(settings.Database, settings.Keeping.RawHours, writer.Storage, clock);
         var watchdog = new Watchdog(systemd, () => Status(writer, clock), clock);
-        var app = Application.Build(settings, access, writer, readers, histories, program.Version, clock, program.Complain);
+        var alerts = new AlertBook(writer, rules, [.. (channels?.All ?? []).Select(static channel => channel.Settings.Name)], clock);
+        alerts.Load().Wait();
+        var app = Application.Build(settings, access, writer, readers, histories, alerts, channels, program.Version, clock, program.Complain);
 
         try
         {
@@ -119,6 +133,8 @@ internal static class Serving
         }
 
         var address = Address(app);
+        using var watch = new Watch(alerts, writer, histories, access.Tls, settings.Database, clock, program.Complain);
+        watch.Start();
         using var courier = channels is null ? null : new Courier(channels, writer, clock, program.Complain);
         held.Tell(address);
         writer.Remember(Setting.Listen, address).Wait();

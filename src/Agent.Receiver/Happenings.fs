@@ -224,6 +224,18 @@ module Happenings =
         else
             []
 
+    /// The code in the text of an XID event, as it was written down.
+    [<CompiledName "XidOf">]
+    let xidOf (text: string) : int voption =
+        let words = text.Split(' ', 3)
+
+        match words with
+        | [| "XID"; code; _ |] ->
+            match Int32.TryParse(code, Globalization.NumberStyles.None, Globalization.CultureInfo.InvariantCulture) with
+            | true, code -> ValueSome code
+            | _ -> ValueNone
+        | _ -> ValueNone
+
     let private gpuEvents (at: int64) (before: SeenGpu voption) (gpu: GpuReport) : struct (SeenGpu * Happening list) =
         let name = nameOf gpu
         let reasons = max 0L (throttleOf gpu)

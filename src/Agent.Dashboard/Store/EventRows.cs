@@ -1,5 +1,6 @@
 using Agent.Core;
 using Agent.Receiver;
+using Agent.Receiver.Alerts;
 using Microsoft.Data.Sqlite;
 
 namespace Agent.Dashboard.Store;
@@ -12,6 +13,9 @@ internal sealed class EventRows : IDisposable
 
     private const int StepRows = 500;
 
+    /// <summary>So many XID events are looked at: the newest.</summary>
+    private const int MostXids = 1000;
+
     private static readonly Dictionary<string, EventKind> Kinds =
         EventKind.All.ToDictionary(static kind => kind.Name, StringComparer.Ordinal);
 
@@ -19,6 +23,7 @@ internal sealed class EventRows : IDisposable
     private readonly Statement ofServer;
     private readonly Statement ofAll;
     private readonly Statement verdictsOfServer;
+    private readonly Statement xids;
     private readonly Statement prune;
 
     /// <summary>Prepares its statements.</summary>
@@ -32,6 +37,8 @@ internal sealed class EventRows : IDisposable
             connection, "SELECT server, at, kind, text, author FROM event WHERE at >= ?1 AND at < ?2 ORDER BY at DESC LIMIT ?3");
         verdictsOfServer = new Statement(
             connection, "SELECT key, label, reason FROM judgement WHERE key >= ?1 AND key < ?2 ORDER BY key");
+        xids = new Statement(
+            connection, $"SELECT server, at, text FROM event WHERE at >= ?1 AND kind = '{EventKind.Xid.Name}' ORDER BY at DESC LIMIT {MostXids}");
         prune = new Statement(
             connection, $"DELETE FROM event WHERE id IN (SELECT id FROM event WHERE at < ?1 ORDER BY at LIMIT {StepRows})");
     }
@@ -54,6 +61,20 @@ internal sealed class EventRows : IDisposable
             {
                 found.Add(((int)rows.Integer(0), new Happening(rows.Integer(1), kind, rows.Text(3)), rows.Text(4)));
             }
+        }
+
+        return found;
+    }
+
+    /// <summary>The XID events since an instant, in microseconds, each with its server.</summary>
+    public List<(int Server, XidEvent Event)> Xids(long since)
+    {
+        xids.Bind(1, since);
+        var found = new List<(int, XidEvent)>();
+
+        while (xids.Step())
+        {
+            found.Add(((int)xids.Integer(0), new XidEvent(xids.Integer(1), xids.Text(2))));
         }
 
         return found;
@@ -94,6 +115,7 @@ internal sealed class EventRows : IDisposable
         ofServer.Dispose();
         ofAll.Dispose();
         verdictsOfServer.Dispose();
+        xids.Dispose();
         prune.Dispose();
     }
 }

@@ -39,10 +39,14 @@ internal sealed class Reader : IDisposable
         judgements = new JudgementRows(connection);
         Jobs = new JobReader(connection);
         Events = new EventRows(connection);
+        Alerts = new AlertRows(connection);
     }
 
     /// <summary>What happened.</summary>
     public EventRows Events { get; }
+
+    /// <summary>Alerts.</summary>
+    public AlertRows Alerts { get; }
 
     /// <summary>What there is of jobs.</summary>
     public JobReader Jobs { get; }
@@ -107,6 +111,7 @@ internal sealed class Reader : IDisposable
         judgements.Dispose();
         Jobs.Dispose();
         Events.Dispose();
+        Alerts.Dispose();
         rows.Dispose();
         layouts.Dispose();
         connection.Dispose();

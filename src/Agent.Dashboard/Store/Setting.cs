@@ -8,6 +8,9 @@ internal static class Setting
     /// <summary>The URL on which <c>serve</c> listened last, for the command that registration prints.</summary>
     public const string Listen = "listen";
 
+    /// <summary>What was set of the rules of alerts on the page, as JSON.</summary>
+    public const string AlertRules = "alert-rules";
+
     /// <summary>When the disk was tried last.</summary>
     public const string Alive = "alive";
 

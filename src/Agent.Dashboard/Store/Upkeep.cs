@@ -21,6 +21,7 @@ internal sealed class Upkeep : IDisposable
     private readonly JobRows jobs;
     private readonly JudgementRows judgements;
     private readonly EventRows events;
+    private readonly AlertRows alerts;
     private readonly OutboxRows outbox;
     private readonly Keeping keeping;
     private readonly AgentClock clock;
@@ -45,6 +46,7 @@ internal sealed class Upkeep : IDisposable
         JobRows jobs,
         JudgementRows judgements,
         EventRows events,
+        AlertRows alerts,
         OutboxRows outbox,
         Keeping keeping,
         AgentClock clock)
@@ -53,6 +55,7 @@ internal sealed class Upkeep : IDisposable
         this.jobs = jobs;
         this.judgements = judgements;
         this.events = events;
+        this.alerts = alerts;
         this.outbox = outbox;
         this.keeping = keeping;
         this.clock = clock;
@@ -102,6 +105,7 @@ internal sealed class Upkeep : IDisposable
         var horizon = Retention.Horizon(now, servers.Select(static server => server.NewestAt).DefaultIfEmpty().Max());
 
         events.Prune(Retention.FirstMinute(horizon, keeping.Days) * RowKey.MicrosecondsPerMinute);
+        alerts.Prune(Retention.FirstMinute(horizon, keeping.Days) * RowKey.MicrosecondsPerMinute);
         outbox.Prune(now - OutboxRows.Longest);
 
         foreach (var server in servers)

@@ -54,6 +54,7 @@ internal sealed class Writer : IDisposable
     private readonly JobRows jobs;
     private readonly JudgementRows judgements;
     private readonly EventRows events;
+    private readonly AlertRows alerts;
     private readonly OutboxRows outbox;
     private readonly Minutes minutes;
     private readonly Ingestion ingestion;
@@ -96,10 +97,11 @@ internal sealed class Writer : IDisposable
         jobs = new JobRows(connection);
         judgements = new JudgementRows(connection);
         events = new EventRows(connection);
+        alerts = new AlertRows(connection);
         outbox = new OutboxRows(connection);
         minutes = new Minutes(connection, rows, layouts, jobs);
         ingestion = new Ingestion(rows, layouts, minutes, jobs, judgements, events);
-        upkeep = new Upkeep(connection, minutes, layouts, jobs, judgements, events, outbox, keeping, clock);
+        upkeep = new Upkeep(connection, minutes, layouts, jobs, judgements, events, alerts, outbox, keeping, clock);
         begin = new Statement(connection, "BEGIN IMMEDIATE");
         commit = new Statement(connection, "COMMIT");
         dataVersion = new Statement(connection, "PRAGMA data_version");
@@ -120,6 +122,9 @@ internal sealed class Writer : IDisposable
 
     /// <summary>Called when the registrations have changed, on the writer's thread.</summary>
     public Action? OnRegistrations { get; set; }
+
+    /// <summary>Called when a transaction was given up, on the writer's thread: what was remembered within it is not on disk.</summary>
+    public Action? OnRollback { get; set; }
 
     /// <summary>Whether samples are stored.</summary>
     public StorageWatch Storage { get; }
@@ -159,6 +164,19 @@ internal sealed class Writer : IDisposable
 
     /// <summary>Writes down what happened to a server, or to all; done when it is on disk.</summary>
     public Task<bool> Note(int server, Happening happening, string author) => Ask(() => events.Add(server, happening, author));
+
+    /// <summary>Looks into the alerts, or changes them with what follows from that; done when it is on disk.</summary>
+    public async Task<bool> Alert(Action<AlertRows, EventRows, OutboxRows> change)
+    {
+        var isDone = await Ask(() => change(alerts, events, outbox));
+
+        if (!isDone)
+        {
+            outbox.Wake();
+        }
+
+        return isDone;
+    }
 
     /// <summary>Looks into the messages that wait to be delivered, or changes them; done when that is on disk.</summary>
     public async Task<bool> Deliver(Action<OutboxRows> change)
@@ -200,6 +218,7 @@ internal sealed class Writer : IDisposable
         jobs.Dispose();
         judgements.Dispose();
         events.Dispose();
+        alerts.Dispose();
         outbox.Dispose();
         rows.Dispose();
         layouts.Dispose();
@@ -488,6 +507,7 @@ internal sealed class Writer : IDisposable
     private void Recover()
     {
         isLoaded = false;
+        OnRollback?.Invoke();
 
         try
         {

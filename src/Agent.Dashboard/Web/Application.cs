@@ -1,4 +1,5 @@
 using Agent.Receiver;
+using Agent.Dashboard.Alerting;
 using Agent.Dashboard.Store;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.StaticWebAssets;
@@ -20,6 +21,8 @@ internal static class Application
         Writer writer,
         Readers readers,
         Histories histories,
+        AlertBook alerts,
+        Channels? channels,
         string version,
         AgentClock clock,
         Action<string> complain)
@@ -57,7 +60,7 @@ internal static class Application
         app.UseResponseCompression();
         app.Use((context, next) => Survive(context, next, complain));
         app.Use((context, next) => guard.Handle(context, next));
-        Map(app, settings, access, writer, readers, histories, hub, version, clock);
+        Map(app, settings, access, writer, readers, histories, alerts, channels, hub, version, clock);
         return app;
     }
 
@@ -102,6 +105,8 @@ internal static class Application
         Writer writer,
         Readers readers,
         Histories histories,
+        AlertBook alerts,
+        Channels? channels,
         Hub hub,
         string version,
         AgentClock clock)
@@ -140,13 +145,14 @@ internal static class Application
         Get(app, "/api/jobs/{key}", jobs.Job);
         Get(app, "/api/waste", jobs.Waste);
         Get(app, "/api/timeline", timeline.Timeline);
+        new AlertEndpoints(alerts, channels, writer, histories, access.Audit, clock).MapTo(app);
         Get(app, "/api/events", new EventsEndpoint(hub, writer, settings.AddressStreams).Handle);
         Get(app, "/healthz", own.Health);
         Get(app, "/metrics", own.Metrics);
         app.Map("/", pages.Index).WithMetadata(ReadOnlyEndpoint.Mark);
         app.Map("/servers/{slug}", pages.Machine).WithMetadata(ReadOnlyEndpoint.Mark);
 
-        foreach (var page in (string[])["/jobs", "/jobs/{key}", "/waste"])
+        foreach (var page in (string[])["/jobs", "/jobs/{key}", "/waste", "/alerts"])
         {
             app.Map(page, pages.Index).WithMetadata(ReadOnlyEndpoint.Mark);
         }

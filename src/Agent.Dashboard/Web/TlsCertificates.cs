@@ -52,6 +52,9 @@ internal sealed class TlsCertificates
         };
     }
 
+    /// <summary>Until when the certificate is valid, UTC.</summary>
+    public DateTimeOffset NotAfter => files.Current.NotAfter;
+
     /// <summary>Reads the files; the error is a sentence.</summary>
     public static FSharpResult<TlsCertificates, string> Open(string certificate, string key, AgentClock clock, Action<string> complain)
     {

@@ -39,9 +39,10 @@ function logIn() {
 /** GETs JSON. Throws an ApiError, or an AbortError if `signal` said so. */
 export const get = (path, signal) => json(path, signal);
 
-/** POSTs JSON and gets some back. Throws an ApiError. */
-const post = (path, value) =>
-  json(path, null, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) });
+/** Sends JSON and gets some back. Throws an ApiError. */
+const send = (method, path, value) =>
+  json(path, null, { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) });
+const post = (path, value) => send("POST", path, value);
 
 async function json(path, signal, asked) {
   const response = await answer(path, signal, asked);
@@ -108,3 +109,16 @@ const wasteQuery = (by, minutes, more = {}) => queryOf({ by, minutes, ...more })
 export const waste = (by, minutes, signal) => ifServed("/api/waste/", wasteQuery(by, minutes), signal);
 /** Where the same is to be had as CSV. */
 export const wasteCsv = (by, minutes) => `/api/waste/?${wasteQuery(by, minutes, { format: "csv" })}`;
+
+/** Alerts, the open ones or all. Null where the dashboard has none. `limit` 0 only counts. */
+export const alerts = ({ state = "open", limit = null } = {}, signal) => ifServed("/api/alerts/", queryOf({ state, limit }), signal);
+export const acknowledge = (id) => post(`/api/alerts/${id}/ack/`, {});
+/** Keeps an alert quiet for some minutes; null for no longer. */
+export const mute = (id, minutes) => post(`/api/alerts/${id}/mute/`, minutes === null ? { until: null } : { minutes });
+export const alertRules = (signal) => get("/api/alerts/rules/", signal);
+export const setAlertRules = (rules) => send("PUT", "/api/alerts/rules/", rules);
+export const silences = (signal) => get("/api/alerts/silences/", signal);
+export const addSilence = (silence) => post("/api/alerts/silences/", silence);
+export const removeSilence = (id) => send("DELETE", `/api/alerts/silences/${id}/`, {});
+export const channels = (signal) => get("/api/alerts/channels/", signal);
+export const testChannel = (name) => post(`/api/alerts/channels/${encodeURIComponent(name)}/test/`, {});

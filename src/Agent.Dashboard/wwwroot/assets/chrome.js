@@ -1,7 +1,7 @@
 // What every page has around its content: the link's state, the theme, logging out, notices, the footer.
 
 import { byId, h, icon, write } from "./dom.js";
-import { about } from "./api.js";
+import { about, alerts } from "./api.js";
 import { instant, zone } from "./format.js";
 
 const SUN = icon("M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8z", "M12 2v2", "M12 20v2", "M4.9 4.9l1.4 1.4", "M17.7 17.7l1.4 1.4", "M2 12h2", "M20 12h2", "M4.9 19.1l1.4-1.4", "M17.7 6.3l1.4-1.4");
@@ -87,11 +87,39 @@ export function storage(said) {
   });
 }
 
+/** How often the number of open alerts is read again. */
+const COUNTED = 30000;
+
+/** Writes how many alerts are open beside the link to them; older dashboards have none. */
+export function countAlerts(open) {
+  const link = byId("alerts-link");
+  const all = open.critical + open.warning;
+  if (all === 0) link.replaceChildren("Alerts");
+  else
+    link.replaceChildren(
+      "Alerts ",
+      h("span", { class: "count number", "data-level": open.critical > 0 ? "critical" : "warning" }, String(all), h("span", { class: "unseen" }, " open")),
+    );
+}
+
+async function watchAlerts() {
+  if (document.visibilityState !== "hidden") {
+    const said = await alerts({ limit: 0 }).catch(() => undefined);
+    if (said === null) {
+      byId("alerts-link").hidden = true;
+      return;
+    }
+    if (said) countAlerts(said.open);
+  }
+  setTimeout(watchAlerts, COUNTED);
+}
+
 /** The version and the viewer's zone at the foot of the page, and a way out for those who logged in. */
 export async function footer() {
   const said = await about().catch(() => null);
   if (said === null) return null;
   storage(said.storage);
+  watchAlerts();
   byId("footer").replaceChildren(
     h("span", {}, `${said.name} ${said.version}`),
     h("span", {}, `Times are ${zone()}, your time zone`),

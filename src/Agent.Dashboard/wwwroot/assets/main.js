@@ -12,6 +12,7 @@ const PAGES = [
   [/^\/jobs\/?$/, "jobs", [...TABLES, "jobtable", "periods"], "/jobs"],
   [/^\/jobs\/[^/]+\/?$/, "job", [...TABLES, ...CHARTS, "jobrecord", "jobtable"], "/jobs"],
   [/^\/waste\/?$/, "waste", [...TABLES, "jobtable", "periods"], "/waste"],
+  [/^\/alerts\/?$/, "alerts", ["alertforms", "alertrules"], "/alerts"],
 ];
 
 const [, name, needs, section] = PAGES.find(([path]) => path.test(location.pathname)) ?? [null, "absent", [], ""];
