@@ -252,7 +252,7 @@ let identifiers (expression: string) : string list =
     |> List.ofArray
 
 /// Copyright lines: those of the licence's text where there are some, else that of the package's own description, with the
-/// author's name where it is a year alone.
+/// author's name where it is a year alone, and the word where it is a name alone.
 let private copyrightOf (licenceText: string option) (stated: string) (authors: string) : string list =
     let inText =
         licenceText
@@ -268,6 +268,7 @@ let private copyrightOf (licenceText: string option) (stated: string) (authors: 
     | _ :: _, _ -> List.distinct inText
     | [], "" -> [ $"Copyright {authors}" ]
     | [], years when Regex.IsMatch(years, @"^[\d\s,-]+$") -> [ $"Copyright {years} {authors}" ]
+    | [], holder when not (Regex.IsMatch(holder, "copyright|©", RegexOptions.IgnoreCase)) -> [ $"Copyright {holder}" ]
     | [], line -> [ line ]
 
 /// A package as what it says of itself has it; an error where it states no licence that is known here.

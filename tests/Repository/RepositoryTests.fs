@@ -107,6 +107,7 @@ let private arrows =
         [ "Agent.Receiver"; "Agent.Shell" ],
         [
             "FSharp.Core"
+            "MailKit"
             "Microsoft.AspNetCore.Authentication.OpenIdConnect"
             "Microsoft.CodeAnalysis.BannedApiAnalyzers"
             "Microsoft.Data.Sqlite"
