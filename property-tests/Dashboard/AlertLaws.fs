@@ -2,6 +2,7 @@
 module Agent.PropertyTests.Dashboard.AlertLaws
 
 open System
+open System.Text
 open Agent.PropertyTests
 open Agent.PropertyTests.Laws
 open Agent.Receiver
@@ -372,7 +373,7 @@ let tests: Test =
             law "whatever an agent says beside a file system, that one is found, or nothing is" JsonLaws.anyJson (fun other ->
                 let agent =
                     "{\"system_info\":{\"partitions\":[{\"mountpoint\":\"/\",\"percent\":1},"
-                    + other.Content
+                    + Encoding.UTF8.GetString other.Content
                     + "]}}"
 
                 match Conditions.fileSystemsOf agent with
