@@ -3,7 +3,6 @@ using Agent.Receiver;
 using Agent.Receiver.Alerts;
 using Agent.Dashboard.Alerting;
 using Agent.Dashboard.Store;
-using Microsoft.FSharp.Collections;
 using Microsoft.FSharp.Core;
 
 namespace Agent.Dashboard.Web;
@@ -232,7 +231,7 @@ internal sealed class AlertEndpoints(AlertBook book, Channels? channels, Writer 
         }
     }
 
-    private static FSharpResult<T, Refusal> Checked<T>(FSharpResult<T, FSharpList<string>> read) =>
+    private static FSharpResult<T, Refusal> Checked<T>(FSharpResult<T, string[]> read) =>
         read.SelectError(AlertResponses.Unreadable);
 
     /// <summary>The number in the path; -1, which nothing has, where it is none.</summary>

@@ -34,16 +34,21 @@ type Alert =
     {
         /// Its number, which is never given twice.
         Number: int64
+        /// What it is about.
         Cause: Cause
-        /// The machine's slug, its name and its labels (`rack=r1`) when it began. Empty for the dashboard itself.
+        /// The machine's slug when it began; empty for the dashboard itself.
         Slug: string
+        /// The machine's name then; empty for the dashboard itself.
         Machine: string
+        /// Its labels then (`rack=r1`).
         Labels: string[]
+        /// How urgent it is.
         Level: AlertLevel
         /// A sentence without its full stop.
         What: string
         /// The same; may be empty.
         Why: string
+        /// How far it has come.
         Phase: AlertPhase
         /// Since when the condition holds.
         Since: int64
@@ -63,6 +68,7 @@ type Alert =
         EndTold: int64
         /// Who has acknowledged it, and when; empty for nobody.
         AckBy: string
+        /// When that was.
         AckAt: int64
         /// It is quiet until then.
         MutedUntil: int64
@@ -79,7 +85,9 @@ type Finding =
     {
         /// The name of the rule.
         Rule: string
+        /// Which of several of the machine; empty for the machine itself.
         Subject: string
+        /// What the threshold is compared with.
         Value: float
         /// Since when it is so, in microseconds from 2000-01-01; -1 where only the present is known.
         Since: int64
@@ -105,18 +113,24 @@ type MachineSeen =
     {
         /// Its number; 0 for the dashboard itself.
         Server: int
+        /// Its slug; empty for the dashboard itself.
         Slug: string
+        /// Its name.
         Name: string
         /// `rack=r1`
         Labels: string[]
+        /// What can be said of it.
         Standing: Standing
+        /// What was found.
         Findings: Finding[]
     }
 
 /// Something that became of an alert.
 [<RequireQualifiedAccess>]
 type Transition =
+    /// It is open from now on.
     | Began of Alert
+    /// It is over.
     | Ended of Alert
 
     /// The alert, as it is then.
@@ -130,5 +144,6 @@ type AlertRules =
     {
         /// By the name of the rule; none for its defaults.
         Settings: Map<string, RuleSetting>
+        /// When nobody is told.
         Silences: Silence[]
     }

@@ -15,6 +15,7 @@ type MuteRequest =
 /// How a channel is doing.
 type ChannelLine =
     {
+        /// What rules call it.
         Name: string
         /// As in the file of alerts.
         Type: string
@@ -22,12 +23,17 @@ type ChannelLine =
         Destination: string
         /// Messages that wait.
         Waiting: int
+        /// Messages that were taken.
         Delivered: int64
+        /// Messages that the other side will never take.
         Refused: int64
+        /// Messages that were given up.
         Dropped: int64
         /// When the last attempt ended, in microseconds from 2000-01-01; 0 for never.
         LastAt: int64
+        /// Whether that one was taken.
         WasGood: bool
+        /// What the other side said, or what went wrong.
         LastResult: string
     }
 
@@ -259,7 +265,7 @@ module AlertResponses =
 
     /// What is wrong with a body, all of it.
     [<CompiledName "Unreadable">]
-    let unreadable (errors: string list) : Refusal =
+    let unreadable (errors: string[]) : Refusal =
         {
             Error = "The request cannot be read."
             Detail = String.Join("; ", errors)

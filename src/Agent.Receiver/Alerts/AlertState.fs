@@ -10,6 +10,7 @@ type AlertState =
     {
         /// The number of the next alert.
         Next: int64
+        /// Those that are pending or open.
         Alerts: Map<Cause, Alert>
         /// Those that are over and not told yet, by number: their cause may have begun anew.
         Leaving: Map<int64, Alert>

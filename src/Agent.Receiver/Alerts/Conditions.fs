@@ -9,6 +9,7 @@ open Agent.Receiver
 [<Struct>]
 type FileSystem =
     {
+        /// Where it is mounted.
         MountPoint: string
         /// Used as a share of used and free, in per cent.
         Percent: float

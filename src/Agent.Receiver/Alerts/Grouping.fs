@@ -18,7 +18,9 @@ type Grouping =
 /// Some notices of one rule that make one message, with the alert that each is about.
 type Batch =
     {
+        /// The name of the rule.
         Rule: string
+        /// Begins first, then ends; the worst first, then the oldest.
         Notices: (struct (Alert * Notice))[]
     }
 

@@ -27,7 +27,9 @@ type RuleSettings =
         Rules: Map<string, RuleSetting>
         /// None where nothing is said of it.
         Grouping: Grouping voption
+        /// When nobody is told.
         Silences: Silence[]
+        /// Who gets what.
         Routes: Route[]
     }
 
@@ -480,32 +482,32 @@ module RuleSettings =
                 Routes = part "routes" (listOf MostRoutes (routeOf errors channels)) [||]
             }
 
-    let private resultOf (work: Reading -> 'a) : Result<'a, string list> =
+    let private resultOf (work: Reading -> 'a) : Result<'a, string[]> =
         let errors = Reading()
         let value = work errors
 
         if errors.Count = 0 then
             Ok value
         else
-            Error(List.ofSeq errors)
+            Error(errors.ToArray())
 
     /// The members `rules`, `grouping`, `maintenance` and `routes` of a document, whose channels have these names; or all that is wrong with them, a
     /// sentence each that begins with the path of what is wrong: `$.rules.hang.for_minutes: expected …`. Other members are left alone.
     [<CompiledName "Read">]
-    let ofDocument (channels: string[]) (root: JsonElement) : Result<RuleSettings, string list> =
+    let ofDocument (channels: string[]) (root: JsonElement) : Result<RuleSettings, string[]> =
         resultOf (fun errors -> read errors channels root)
 
-    let private parse (body: ReadOnlyMemory<byte>) (work: Reading -> JsonElement -> 'a) : Result<'a, string list> =
+    let private parse (body: ReadOnlyMemory<byte>) (work: Reading -> JsonElement -> 'a) : Result<'a, string[]> =
         try
             use document = JsonDocument.Parse body
             resultOf (fun errors -> work errors document.RootElement)
         with
-        | :? JsonException as error -> Error [ $"not JSON: {error.Message}" ]
-        | :? InvalidOperationException as error -> Error [ $"not JSON: {error.Message}" ]
+        | :? JsonException as error -> Error [| $"not JSON: {error.Message}" |]
+        | :? InvalidOperationException as error -> Error [| $"not JSON: {error.Message}" |]
 
     /// The body of PUT /api/alerts/rules/: `{"rules": …, "grouping": …}`, of which either may be missing.
     [<CompiledName "OfBody">]
-    let ofBody (body: ReadOnlyMemory<byte>) : Result<RuleSettings, string list> =
+    let ofBody (body: ReadOnlyMemory<byte>) : Result<RuleSettings, string[]> =
         parse body (fun errors root ->
             if root.ValueKind = JsonValueKind.Object then
                 membersOf errors "$" [| "rules"; "grouping" |] root |> ignore
@@ -514,7 +516,7 @@ module RuleSettings =
 
     /// The body of POST /api/alerts/silences/.
     [<CompiledName "SilenceOfBody">]
-    let silenceOfBody (body: ReadOnlyMemory<byte>) : Result<Silence, string list> =
+    let silenceOfBody (body: ReadOnlyMemory<byte>) : Result<Silence, string[]> =
         parse body (fun errors root -> silenceOf errors "$" root)
 
     // ---- writing --------------------------------------------------------------------------------------------------------

@@ -45,13 +45,17 @@ type Rule =
 /// What somebody wants otherwise than it is by default.
 type RuleChange =
     {
+        /// From here on it holds.
         Threshold: float voption
+        /// From here on it no longer holds.
         Clear: float voption
         /// In microseconds.
         For: int64 voption
         /// In microseconds.
         ClearFor: int64 voption
+        /// How urgent its alerts are.
         Level: AlertLevel voption
+        /// Whether it is applied.
         IsEnabled: bool voption
     }
 
@@ -71,9 +75,11 @@ type RuleRow =
         Name: string
         /// What it is about, for people: `A machine sends nothing`.
         Title: string
+        /// What its threshold is compared with.
         Unit: RuleUnit
         /// So far from the threshold it clears, where nothing else is said.
         Margin: float
+        /// As it is where nothing else is said.
         Default: Rule
     }
 
@@ -83,6 +89,7 @@ type RuleRow =
 /// How a rule is set: the change for all machines, and those for some.
 type RuleSetting =
     {
+        /// For all machines.
         Change: RuleChange
         /// The first that fits a machine counts, and what it leaves open is that of all machines.
         Overrides: (struct (Target * RuleChange))[]

@@ -6,6 +6,7 @@ open Agent.Receiver
 /// Days of the week on which a window opens, at which time, and for how long. UTC.
 type Weekly =
     {
+        /// On which days it opens.
         Days: DayOfWeek[]
         /// From midnight.
         At: TimeSpan

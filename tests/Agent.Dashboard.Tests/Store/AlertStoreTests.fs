@@ -142,6 +142,46 @@ let tests =
                 Expect.equal (waiting path "ops") [ [ "machine-silent", "firing", "gpu-1" ] ] "told once, and late"
                 Expect.equal (List.length (events path)) 1 "one event"
 
+            testCase "an XID event that was noted raises an alert by its class, for ten minutes"
+            <| fun () ->
+                use place = new TemporaryDirectory()
+                let path = place.File "a.db"
+                use desk = new Desk(path, SetClock noon, RuleSettings.empty)
+                desk.Post 0
+
+                let note text =
+                    desk.Store.Writer
+                        .Note(
+                            1,
+                            {
+                                At = RowKey.microseconds noon
+                                Kind = EventKind.Xid
+                                Text = text
+                            },
+                            ""
+                        )
+                        .Wait()
+
+                note "XID 79 of GPU 3: the GPU has fallen off the bus"
+                note "XID 31 of GPU 1: a page fault of the program's kernel"
+
+                for second in 5..20..665 do
+                    desk.Post second
+                    desk.Look(second, second + 15)
+
+                Expect.equal
+                    (waiting path "ops" |> List.concat)
+                    [ "xid-hardware", "firing", "gpu-1"; "xid-hardware", "resolved", "gpu-1" ]
+                    "a program's own error is turned off by default"
+
+                Expect.equal
+                    (events path)
+                    [
+                        5.0, "gpu-1 reports XID 79 of GPU 3: the GPU has fallen off the bus"
+                        605.0, "Over: gpu-1 reports XID 79 of GPU 3: the GPU has fallen off the bus"
+                    ]
+                    "events"
+
             testCase "a machine that was refused or removed has no alert any more"
             <| fun () ->
                 use place = new TemporaryDirectory()

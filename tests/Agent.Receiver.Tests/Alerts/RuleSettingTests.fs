@@ -10,7 +10,9 @@ open Expecto
 
 let private read (text: string) =
     use document = JsonDocument.Parse text
+
     RuleSettings.ofDocument [| "ops"; "pager" |] document.RootElement
+    |> Result.mapError List.ofArray
 
 let private good text =
     match read text with
