@@ -30,11 +30,19 @@ let private filled (place: TemporaryDirectory) (start: DateTimeOffset) (count: i
     dashboard.Stop()
     database, server
 
+/// How many pages a database has that holds the schema and one server, and nothing else.
+let private firstPages: Lazy<int64> =
+    lazy
+        (use place = new TemporaryDirectory()
+         let database = place.File "new.db"
+         register database "gpu-box-01" [] |> ignore
+         FileInfo(database).Length / 4096L)
+
 /// Overwrites all of a database but its first pages, which hold the schema and the servers.
 let private damage (database: string) : unit =
     use file = new FileStream(database, FileMode.Open, FileAccess.ReadWrite)
 
-    for page in 24L .. file.Length / 4096L - 1L do
+    for page in firstPages.Value .. file.Length / 4096L - 1L do
         file.Position <- page * 4096L
         file.Write(Array.create 4096 0xA5uy, 0, 4096)
 
