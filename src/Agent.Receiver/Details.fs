@@ -58,7 +58,7 @@ type DetailKind =
 module Details =
     /// A machine's CPUs are kept up to this many.
     [<Literal>]
-    let MostCores = 1024
+    let MostCores = 1000
 
     let private row name unit scale growth key : DetailRow =
         {

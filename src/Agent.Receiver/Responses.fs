@@ -20,6 +20,26 @@ type StoredSample =
         Derivation: Derivation
     }
 
+    /// The same without its details, which take most of the room.
+    member stored.WithoutDetails: StoredSample =
+        { stored with
+            Report =
+                { stored.Report with
+                    Details = Details.none
+                }
+            Derivation =
+                { stored.Derivation with
+                    Measured =
+                        { stored.Derivation.Measured with
+                            Details = Details.none
+                        }
+                    Rates =
+                        { stored.Derivation.Rates with
+                            Details = [||]
+                        }
+                }
+        }
+
 /// The greatest CPU and GPU use in each minute of an hour, oldest first.
 type Spark =
     {

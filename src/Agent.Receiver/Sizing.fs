@@ -23,8 +23,8 @@ module Sizing =
     let usual: ServerLoad =
         {
             Interval = 2.0
-            SampleBytes = 300.0
-            MinuteBytes = 550.0
+            SampleBytes = 640.0
+            MinuteBytes = 1100.0
         }
 
     /// What a row costs beside the blobs in it: its key, the columns of the machine, and its share of the page.

@@ -140,6 +140,12 @@ internal sealed class LiveServer
             recent.RemoveAt(0);
         }
 
+        // Rates of the newest follow from the one before it; whatever comes late is rolled up from what is read.
+        for (var old = recent.Count - 3; old >= 0 && recent[old].Stored.Report.Details != Details.none; old--)
+        {
+            recent[old] = recent[old] with { Stored = recent[old].Stored.WithoutDetails };
+        }
+
         if (!nextSeen.IsValueSome || nextSeen.Value < sample.Stored.ReceivedAt)
         {
             nextSeen = FSharpValueOption<DateTimeOffset>.NewValueSome(sample.Stored.ReceivedAt);

@@ -382,10 +382,16 @@ let tests =
                     (read $"/api/timeline/?server={server.Slug}&minutes=60&kinds=xid"
                      |> entries "events"
                      |> List.map (textAt "text"))
-                    [ "XID 31 of GPU 0 (NVIDIA H100 80GB HBM3): a page fault of the program's kernel" ]
+                    [
+                        "XID 31 of GPU 0 (NVIDIA H100 80GB HBM3): a page fault of the program's kernel"
+                    ]
                     "one"
 
-                let gpu = read $"/api/metrics/latest/?server={server.Slug}" |> entries "snapshot.sample.gpus" |> List.exactlyOne
+                let gpu =
+                    read $"/api/metrics/latest/?server={server.Slug}"
+                    |> entries "snapshot.sample.gpus"
+                    |> List.exactlyOne
+
                 Expect.equal (numberAt "xid_last" gpu, numberAt "xid_count" gpu) (31.0, 1.0) "as it was sent"
 
             testCase "what cannot be asked"
