@@ -266,6 +266,9 @@ let tests =
 
                 Expect.equal hits [] "conversions"
 
+            testCase "no merge is left half done"
+            <| fun () -> Expect.equal (found (Regex @"^(<{7}|>{7}) \S") (fun _ -> true)) [] "marks of a conflict"
+
             testCase "no test is set aside in code"
             <| fun () ->
                 let aside =
