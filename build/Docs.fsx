@@ -1,5 +1,5 @@
 /// What the target Docs does: writes the README's table of options, the manual pages, the completions of the shells, the tables of
-/// keys in docs/ingest-api.md and the JSON schema of a request body.
+/// keys in docs/ingest-api.md, the JSON schema of a request body, and the dashboards for Grafana.
 
 // With the packages that the command line needs beside it.
 #r "../artifacts/bin/Agent.Host/debug/Agent.Core.dll"
@@ -11,6 +11,7 @@
 #load "DashboardDocs.fs"
 #load "KeyDocs.fs"
 #load "AlertDocs.fs"
+#load "GrafanaBoards.fs"
 
 open System.IO
 open Agent.Build
@@ -34,5 +35,5 @@ write "docs/ingest-api.md" (Pages.withPart KeyDocs.pageMarks (KeyDocs.tables Wir
 write "docs/alerts.md" (Pages.withPart AlertDocs.marks AlertDocs.table (read "docs/alerts.md"))
 write "docs/sample.schema.json" (KeyDocs.schema Wire.body)
 
-for name, text in OptionDocs.files @ DashboardDocs.files do
+for name, text in OptionDocs.files @ DashboardDocs.files @ GrafanaBoards.files do
     write name text

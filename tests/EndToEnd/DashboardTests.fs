@@ -2,13 +2,16 @@
 module Agent.EndToEnd.Tests.DashboardTests
 
 open System
+open System.Diagnostics
 open System.IO
 open System.Text.RegularExpressions
+open Agent.Build
 open Agent.TestSupport
 open Agent.TestSupport.Waiting
 open Agent.TestSupport.ProgramProcess
 open Agent.TestSupport.AgentProcess
 open Agent.EndToEnd.Tests.Prometheus
+open Agent.TestSupport.Gpu.NvmlStub
 open Expecto
 
 /// Expressions as Node Exporter Full (grafana.com dashboard 1860) has them, variables filled in.
@@ -66,8 +69,37 @@ let private answer =
     + "0, NVIDIA H100 80GB HBM3, GPU-33333333-0000-4000-8000-000000000000, 97, 45, 81559, 61440, 65, [N/A], 433.78, 700.00, 1755, 2619\n"
 
 let private configuration (agent: string) =
-    $"global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: node\n    static_configs:\n      - targets: ['{agent}']\n"
+    $"global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: node\n    honor_labels: true\n    static_configs:\n      - targets: ['{agent}']\n"
     + "    relabel_configs:\n      - target_label: instance\n        replacement: agent\n"
+
+/// Where an agent says that its metrics are.
+let private addressOf (agent: AgentProcess) : string =
+    let find () =
+        agent.Output
+        |> List.tryPick (fun line ->
+            match Regex.Match(line, "metrics at http://([^/]*)/metrics") with
+            | found when found.Success -> Some found.Groups[1].Value
+            | _ -> None)
+
+    eventually (TimeSpan.FromSeconds 60.0) "the address" (fun () -> (find ()).IsSome)
+    (find ()).Value
+
+/// A machine whose only GPU is used by this process.
+let private inUse (pid: int) =
+    "\n"
+    + (gpuLines 0)
+        .Replace("process 4711 16452157440 python", $"process {pid} 16452157440 python")
+
+/// The metrics that an expression names.
+let private metricsIn (expression: string) =
+    [
+        for found in Regex.Matches(expression, @"\b(?:ai_dashboard|node|DCGM_FI)_\w+") -> found.Value
+    ]
+    |> List.distinct
+
+/// What is compared with a number is not always there; what the comparison is about is.
+let private uncompared (expression: string) =
+    Regex.Replace(expression, @" (==|>) \d+$", "")
 
 let tests =
     testList
@@ -87,16 +119,8 @@ let tests =
                     use agent =
                         startWith [ path; "AI_DASHBOARD_TOKEN", "" ] [ "--listen=127.0.0.1:0"; "--interval=0.5"; $"--sysfs={sysfs}" ]
 
-                    let address () =
-                        agent.Output
-                        |> List.tryPick (fun line ->
-                            match Regex.Match(line, "metrics at http://([^/]*)/metrics") with
-                            | found when found.Success -> Some found.Groups[1].Value
-                            | _ -> None)
-
-                    eventually (TimeSpan.FromSeconds 60.0) "the address" (fun () -> (address ()).IsSome)
-
-                    use prometheus = new Prometheus(directory, freePort (), configuration (address ()).Value, [])
+                    use prometheus =
+                        new Prometheus(directory, freePort (), configuration (addressOf agent), [])
 
                     let isScraped () =
                         not (List.isEmpty (prometheus.Query "DCGM_FI_DEV_GPU_UTIL and on() (count_over_time(node_load1[1m]) >= 3)"))
@@ -113,4 +137,49 @@ let tests =
                     Expect.equal unanswered [] "unanswered"
                     let state = prometheus.Query "ai_dashboard_bottleneck == 1"
                     Expect.equal state.Length 1 "one bottleneck")
+
+            testCase "every expression of our own dashboards for Grafana is answered, where the agent has its metrics"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    program "prometheus" |> ignore
+                    use trainer = Process.Start(program "sleep", [ "600" ])
+
+                    try
+                        withMachine (inUse trainer.Id) (fun stub ->
+                            use agent =
+                                startWith
+                                    [ "AI_DASHBOARD_TOKEN", ""; "AI_DASHBOARD_TEST_TIME_SCALE", "10" ]
+                                    [
+                                        "--listen=127.0.0.1:0"
+                                        "--interval=5"
+                                        "--cpu-sample-interval=0"
+                                        "--gpu-source=nvml"
+                                        $"--nvml-library={stub.Library}"
+                                        "--sysfs=" + Fixtures.pathOf "intel-workstation/sys"
+                                    ]
+
+                            use prometheus =
+                                new Prometheus(directory, freePort (), configuration (addressOf agent), [])
+
+                            let isThere (expression: string) =
+                                not (List.isEmpty (prometheus.Query expression))
+
+                            eventually (TimeSpan.FromSeconds 60.0) $"a job that used time; {agent.Said}" (fun () ->
+                                isThere "sum(rate(ai_dashboard_job_gpu_seconds_total[1m])) > 0")
+
+                            let known, unknown =
+                                GrafanaBoards.expressions
+                                |> List.partition (fun (_, expression) -> metricsIn expression |> List.forall isThere)
+
+                            let unanswered =
+                                known
+                                |> List.filter (fun (_, expression) -> not (isThere (uncompared expression)))
+
+                            Expect.equal unanswered [] "unanswered"
+                            let names = unknown |> List.map fst
+                            // This machine's loaders, fans and throttling, if anything.
+                            Expect.isGreaterThan known.Length (GrafanaBoards.expressions.Length * 4 / 5) $"most have their metrics; %A{names}")
+                    finally
+                        trainer.Kill()
+                        trainer.WaitForExit())
         ]
