@@ -87,8 +87,7 @@ let private addressOf (agent: AgentProcess) : string =
 /// A machine whose only GPU is used by this process.
 let private inUse (pid: int) =
     "\n"
-    + (gpuLines 0)
-        .Replace("process 4711 16452157440 python", $"process {pid} 16452157440 python")
+    + (gpuLines 0).Replace("process 4711 16452157440 python", $"process {pid} 16452157440 python")
 
 /// The metrics that an expression names.
 let private metricsIn (expression: string) =
@@ -119,8 +118,7 @@ let tests =
                     use agent =
                         startWith [ path; "AI_DASHBOARD_TOKEN", "" ] [ "--listen=127.0.0.1:0"; "--interval=0.5"; $"--sysfs={sysfs}" ]
 
-                    use prometheus =
-                        new Prometheus(directory, freePort (), configuration (addressOf agent), [])
+                    use prometheus = new Prometheus(directory, freePort (), configuration (addressOf agent), [])
 
                     let isScraped () =
                         not (List.isEmpty (prometheus.Query "DCGM_FI_DEV_GPU_UTIL and on() (count_over_time(node_load1[1m]) >= 3)"))
@@ -158,8 +156,7 @@ let tests =
                                         "--sysfs=" + Fixtures.pathOf "intel-workstation/sys"
                                     ]
 
-                            use prometheus =
-                                new Prometheus(directory, freePort (), configuration (addressOf agent), [])
+                            use prometheus = new Prometheus(directory, freePort (), configuration (addressOf agent), [])
 
                             let isThere (expression: string) =
                                 not (List.isEmpty (prometheus.Query expression))
@@ -178,7 +175,10 @@ let tests =
                             Expect.equal unanswered [] "unanswered"
                             let names = unknown |> List.map fst
                             // This machine's loaders, fans and throttling, if anything.
-                            Expect.isGreaterThan known.Length (GrafanaBoards.expressions.Length * 4 / 5) $"most have their metrics; %A{names}")
+                            Expect.isGreaterThan
+                                known.Length
+                                (GrafanaBoards.expressions.Length * 4 / 5)
+                                $"most have their metrics; %A{names}")
                     finally
                         trainer.Kill()
                         trainer.WaitForExit())
