@@ -54,7 +54,11 @@ let tests =
                         take page "why.png"
                         page.Go "/waste?minutes=1440"
                         page.See "table"
-                        take page "waste.png")
+                        take page "waste.png"
+
+                        page.Go "/alerts"
+                        page.See "[data-chart], article, .alert"
+                        take page "alerts.png")
 
                     visit
                         { night with

@@ -20,6 +20,7 @@ internal sealed class Watch : IDisposable
     private readonly AgentClock clock;
     private readonly Action<string> complain;
     private readonly Dictionary<int, Facts> known = [];
+    private readonly Dictionary<int, Progress> progress = [];
     private ITimer? timer;
     private DateTimeOffset? heardSince;
     private volatile bool isOver;
@@ -70,7 +71,8 @@ internal sealed class Watch : IDisposable
         {
             var view = server.View;
             var facts = FactsOf(server.Id, view.Agent);
-            seen.Add(Conditions.OfMachine(now, heard, facts.Labels, facts.FileSystems, events.GetValueOrDefault(server.Id, []), view));
+            var machine = Conditions.OfMachine(now, heard, facts.Labels, facts.FileSystems, events.GetValueOrDefault(server.Id, []), view);
+            seen.Add(IsPast(server.Id, now, view) ? Conditions.OfPast(machine) : machine);
         }
 
         Forget(servers);
@@ -126,6 +128,22 @@ internal sealed class Watch : IDisposable
         return facts;
     }
 
+    /// <summary>Whether a machine sends what it kept during an outage; remembers how far it has come.</summary>
+    private bool IsPast(int server, DateTimeOffset now, ServerView view)
+    {
+        var before = progress.TryGetValue(server, out var known)
+            ? FSharpValueOption<Progress>.NewValueSome(known)
+            : FSharpValueOption<Progress>.ValueNone;
+        var isPast = Conditions.IsCatchingUp(before, now, view);
+
+        if (view.Latest is { IsValueSome: true, Value: var stored })
+        {
+            progress[server] = new Progress(now, stored.Report.CollectedAt);
+        }
+
+        return isPast;
+    }
+
     private void Forget(ICollection<LiveServer> servers)
     {
         if (known.Count > servers.Count)
@@ -135,6 +153,7 @@ internal sealed class Watch : IDisposable
             foreach (var gone in known.Keys.Where(id => !ids.Contains(id)).ToArray())
             {
                 known.Remove(gone);
+                progress.Remove(gone);
             }
         }
     }

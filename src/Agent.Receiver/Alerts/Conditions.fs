@@ -25,6 +25,16 @@ type XidEvent =
         Text: string
     }
 
+/// How far a machine's samples had come at a look.
+[<Struct>]
+type Progress =
+    {
+        /// When that was, by the receiver's clock.
+        LookedAt: DateTimeOffset
+        /// When its newest sample was taken, by its own clock.
+        CollectedAt: DateTimeOffset
+    }
+
 /// What is found on machines, and on the dashboard itself.
 [<RequireQualifiedAccess>]
 module Conditions =
@@ -238,6 +248,36 @@ module Conditions =
 
             seen Standing.Known (Array.concat [ verdicts; xids; figures view fileSystems ])
         | _ -> seen Standing.Unknown [||]
+
+    // From one sample to the next, and what a look may come late.
+    let private slack (view: ServerView) =
+        let interval = view.Interval |> ValueOption.defaultValue 0.0
+        TimeSpan.FromSeconds(10.0 + 1.5 * interval)
+
+    /// Before anything is known of its clock, a machine's samples may be so old.
+    let private usualDelay = TimeSpan.FromMinutes 2.0
+
+    /// Whether a machine sends what it kept during an outage: its samples come faster than they were taken, so what they say is past. `before` is the look
+    /// before; where there is none, samples that are old count as such. A clock that is off but goes on does not.
+    [<CompiledName "IsCatchingUp">]
+    let isCatchingUp (before: Progress voption) (now: DateTimeOffset) (view: ServerView) : bool =
+        match view.Latest, before with
+        | ValueNone, _ -> false
+        | ValueSome stored, ValueSome before ->
+            let taken = stored.Report.CollectedAt - before.CollectedAt
+            taken > 2.0 * (now - before.LookedAt) + slack view
+        | ValueSome stored, ValueNone -> stored.ReceivedAt - stored.Report.CollectedAt > usualDelay + slack view
+
+    /// A machine of which nothing is said but the past: nothing begins and nothing ends.
+    [<CompiledName "OfPast">]
+    let ofPast (seen: MachineSeen) : MachineSeen =
+        if seen.Standing = Standing.Known then
+            { seen with
+                Standing = Standing.Unknown
+                Findings = [||]
+            }
+        else
+            seen
 
     /// The dashboard itself. `certificateEnds` is none without TLS, `diskUsed` (in per cent) where it cannot be told.
     [<CompiledName "OfDashboard">]

@@ -636,6 +636,52 @@ let conditions =
                 Expect.equal seen.Findings[0].Value 10.0 "days"
                 Expect.isEmpty (Conditions.ofDashboard start ValueNone ValueNone).Findings "neither"
 
+            testCase "a machine that sends what it kept during an outage speaks of the past, and one whose clock is off does not"
+            <| fun () ->
+                let collected (lastSeen: DateTimeOffset) (at: DateTimeOffset) (interval: float) =
+                    let seen = view lastSeen 50.0 ValueNone
+                    let stored = seen.Latest.Value
+
+                    { seen with
+                        Interval = ValueSome interval
+                        Latest =
+                            ValueSome
+                                { stored with
+                                    Report = { stored.Report with CollectedAt = at }
+                                }
+                    }
+
+                /// A look at `start`, and one five seconds later, between which samples of so many seconds came.
+                let isPast (behind: float) (advance: float) (interval: float) =
+                    let before =
+                        {
+                            LookedAt = start
+                            CollectedAt = start.AddSeconds -behind
+                        }
+
+                    let now = start.AddSeconds 5.0
+
+                    collected now (before.CollectedAt.AddSeconds advance) interval
+                    |> Conditions.isCatchingUp (ValueSome before) now
+
+                Expect.isFalse (isPast 1.0 6.0 2.0) "samples as they are taken"
+                Expect.isFalse (isPast 3600.0 4.0 2.0) "a clock an hour behind"
+                Expect.isFalse (isPast 0.0 60.0 60.0) "one sample a minute"
+                Expect.isTrue (isPast 3600.0 500.0 2.0) "an hour in half a minute"
+                Expect.isTrue (isPast 3600.0 900.0 60.0) "a quarter of an hour, at a sample a minute"
+
+                let isPastAtFirst behind =
+                    Conditions.isCatchingUp ValueNone start (collected start (start.AddSeconds -behind) 2.0)
+
+                Expect.isTrue (isPastAtFirst 3600.0) "old samples, and nothing to compare them with"
+                Expect.isFalse (isPastAtFirst 60.0) "as new as samples are"
+
+                let known = Conditions.ofMachine start (ValueSome start) [||] [||] [||] (view start 99.0 ValueNone)
+
+                Expect.isNonEmpty known.Findings "full memory"
+                let past = Conditions.ofPast known
+                Expect.equal (past.Standing, past.Findings.Length) (Standing.Unknown, 0) "nothing begins and nothing ends"
+
             testCase "what an agent says of its file systems"
             <| fun () ->
                 Expect.equal
