@@ -13,8 +13,8 @@ open Agent.TestSupport.AgentProcess
 open Agent.TestSupport.Gpu.NvmlStub
 open Expecto
 
-/// Every duration of the agent is divided by this: a watch of 30 s takes six.
-let private scale = "AI_DASHBOARD_TEST_TIME_SCALE", "5"
+/// Every duration of the agent is divided by this: a watch of 30 s takes fifteen.
+let private scale = "AI_DASHBOARD_TEST_TIME_SCALE", "2"
 
 /// A GPU at work for this process, with its reasons to slow down as the driver encodes them.
 let private gpu (throttle: string) (pid: int) : string =
@@ -204,8 +204,8 @@ let tests =
                              |> List.map (fun word -> word.Replace("--seconds=30", "--seconds=600")))
 
                     untilSignalsAreTaken agent
-                    // Ten seconds of evidence, at five times the speed, make a verdict.
-                    Thread.Sleep 6000
+                    // Ten seconds of evidence, at twice the speed, make a verdict.
+                    Thread.Sleep 12000
                     agent.Signal SigInt
                     Expect.equal (agent.WaitForEnd patience) 3 $"exit code; {agent.Said}"
                     Expect.stringStarts agent.Output[1] "  throttled, " "the verdict so far"
