@@ -51,7 +51,7 @@ let private withFullStore (test: Store -> unit) : unit =
 
     let limited (connection: SqliteConnection) =
         let pages = Database.Scalar(connection, "PRAGMA page_count")
-        Database.Execute(connection, $"PRAGMA max_page_count = {pages + 2L}")
+        Database.Execute(connection, $"PRAGMA max_page_count = {pages + 8L}")
 
     use store = new Store(path, SetClock noon, limited)
     test store

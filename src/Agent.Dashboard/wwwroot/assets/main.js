@@ -3,12 +3,12 @@
 import { h } from "./dom.js";
 
 const TABLES = ["table", "order"];
-const CHARTS = ["chart", "exact", "export", "gutter", "lanes", "lines", "marks", "menu", "pick", "rates", "record", "runs", "toolbar", "view"];
+const CHARTS = ["chart", "exact", "export", "gutter", "heat", "lanes", "lines", "many", "marks", "menu", "pick", "rates", "record", "runs", "toolbar", "view"];
 
 /** [path, the page's module, what else it needs, the entry of the navigation that it belongs to] */
 const PAGES = [
-  [/^\/$/, "fleet", [...TABLES, "add", "card", "filters", "fleettable", "fleettools", "menu", "rates", "spark", "steady", "welcome"], "/"],
-  [/^\/servers\/[^/]+\/?$/, "machine", [...TABLES, ...CHARTS, "events", "evidence", "facts", "fixes", "jobtable", "machinejobs", "panels", "steady", "welcome", "why", "window"], "/"],
+  [/^\/$/, "fleet", [...TABLES, "add", "card", "filters", "fleetheat", "fleettable", "fleettools", "heat", "menu", "rates", "spark", "steady", "welcome"], "/"],
+  [/^\/servers\/[^/]+\/?$/, "machine", [...TABLES, ...CHARTS, "detailpanels", "details", "events", "evidence", "facts", "fixes", "jobtable", "machinejobs", "panels", "steady", "welcome", "why", "window"], "/"],
   [/^\/compare(\/[^/]*)?\/?$/, "compare", [...CHARTS, "comparison"], "/"],
   [/^\/jobs\/?$/, "jobs", [...TABLES, "jobtable", "periods"], "/jobs"],
   [/^\/jobs\/[^/]+\/?$/, "job", [...TABLES, ...CHARTS, "jobrecord", "jobtable"], "/jobs"],
