@@ -181,14 +181,11 @@ module JobResponses =
     let private instant (microseconds: int64) =
         Encode.string (Wire.instant (RowKey.instant microseconds))
 
-    let private textOrNull (value: string) =
-        if value = "" then Encode.nil else Encode.string value
-
     let private gpus (text: string) : JsonValue =
         let entry: Decoder<JsonValue> =
             fun path element ->
                 match Decode.int path element[0], Decode.string path element[1] with
-                | Ok index, Ok uuid -> Ok(Encode.object [| "gpu_index", Encode.int index; "uuid", textOrNull uuid |])
+                | Ok index, Ok uuid -> Ok(Encode.object [| "gpu_index", Encode.int index; "uuid", JudgementJson.textOrNull uuid |])
                 | Error error, _
                 | _, Error error -> Error error
 
@@ -214,17 +211,17 @@ module JobResponses =
                     [|
                         "kind", Encode.string record.OwnerKind
                         "value", Encode.string record.OwnerValue
-                        "namespace", textOrNull record.OwnerNamespace
-                        "name", textOrNull record.OwnerName
+                        "namespace", JudgementJson.textOrNull record.OwnerNamespace
+                        "name", JudgementJson.textOrNull record.OwnerName
                     |]
-                "user", textOrNull record.User
+                "user", JudgementJson.textOrNull record.User
                 "uid",
                 (if record.Uid < 0L then
                      Encode.nil
                  else
                      Encode.int64 record.Uid)
                 "name", Encode.string record.Name
-                "command", textOrNull record.Command
+                "command", JudgementJson.textOrNull record.Command
                 "gpus", gpus record.Gpus
                 "began", instant record.Began
                 "last_seen", instant record.LastSeen
@@ -243,7 +240,7 @@ module JobResponses =
                  else
                      Encode.int64 record.Memory)
                 yield! totals view.Totals
-                "group", textOrNull record.Cohort
+                "group", JudgementJson.textOrNull record.Cohort
             |]
 
     /// GET /api/jobs/: those that began last come first.
@@ -413,7 +410,7 @@ module JobResponses =
             [|
                 "server", Encode.string slug
                 "id", Encode.string job.Id
-                "user", textOrNull job.User
+                "user", JudgementJson.textOrNull job.User
                 "name", Encode.string job.Name
                 "gpus", Encode.seq (job.Gpus |> Seq.map (fun gpu -> Encode.int gpu.Index))
                 "memory_bytes",
@@ -436,7 +433,7 @@ module JobResponses =
         let line (row: WasteRow) =
             Encode.object
                 [|
-                    "key", textOrNull row.Key
+                    "key", JudgementJson.textOrNull row.Key
                     yield! totals row.Totals
                     "jobs", Encode.int row.Jobs
                 |]

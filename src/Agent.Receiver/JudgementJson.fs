@@ -14,7 +14,8 @@ module JudgementJson =
         else
             Encode.nil
 
-    let private textOrNull (value: string) =
+    /// A text; empty is null.
+    let internal textOrNull (value: string) : JsonValue =
         if value = "" then Encode.nil else Encode.string value
 
     let private witness (witness: Witness) : JsonValue =

@@ -48,18 +48,15 @@ module TimelineResponses =
         | None when words.Length = 0 -> Ok EventKind.All
         | None -> Ok(found |> Array.choose snd)
 
-    let private textOrNull (value: string) =
-        if value = "" then Encode.nil else Encode.string value
-
     let private event (event: TimelineEvent) : JsonValue =
         Encode.object
             [|
                 "at", Encode.string (Wire.instant (RowKey.instant event.Happening.At))
                 "kind", Encode.string event.Happening.Kind.Name
                 "text", Encode.string event.Happening.Text
-                "server", textOrNull event.Slug
-                "job", textOrNull event.Job
-                "author", textOrNull event.Author
+                "server", JudgementJson.textOrNull event.Slug
+                "job", JudgementJson.textOrNull event.Job
+                "author", JudgementJson.textOrNull event.Author
             |]
 
     /// GET /api/timeline/: the newest first.

@@ -13,7 +13,11 @@ module AlertJson =
     let levelOf (name: string) : AlertLevel voption =
         levels |> Array.tryFind (fun level -> level.Name = name) |> ValueOption.ofOption
 
-    let private phases = [| AlertPhase.Pending; AlertPhase.Firing; AlertPhase.Ended |]
+    let private phase =
+        NoticeJson.oneOf (
+            [ AlertPhase.Pending; AlertPhase.Firing; AlertPhase.Ended ]
+            |> List.map (fun phase -> phase.Name, phase)
+        )
 
     /// An alert as text.
     [<CompiledName "Encode">]
@@ -45,13 +49,6 @@ module AlertJson =
             |]
         |> Encode.toString 0
 
-    let private oneOf (name: 'a -> string) (all: 'a[]) : Decoder<'a> =
-        Decode.string
-        |> Decode.andThen (fun text ->
-            match all |> Array.tryFind (fun one -> name one = text) with
-            | Some one -> Decode.succeed one
-            | None -> Decode.fail $"unknown: {text}")
-
     let private decoder: Decoder<Alert> =
         Decode.object (fun get ->
             let text name = get.Required.Field name Decode.string
@@ -68,10 +65,10 @@ module AlertJson =
                 Slug = text "slug"
                 Machine = text "machine"
                 Labels = get.Required.Field "labels" (Decode.array Decode.string)
-                Level = get.Required.Field "level" (oneOf (fun (level: AlertLevel) -> level.Name) levels)
+                Level = get.Required.Field "level" NoticeJson.level
                 What = text "what"
                 Why = text "why"
-                Phase = get.Required.Field "phase" (oneOf (fun (phase: AlertPhase) -> phase.Name) phases)
+                Phase = get.Required.Field "phase" phase
                 Since = instant "since"
                 FiredAt = instant "fired_at"
                 ClearSince = instant "clear_since"

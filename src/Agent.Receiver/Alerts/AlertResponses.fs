@@ -57,9 +57,6 @@ module AlertResponses =
         else
             Encode.string (Wire.instant (RowKey.instant at))
 
-    let private textOrNull (text: string) : JsonValue =
-        if text = "" then Encode.nil else Encode.string text
-
     let private badQuery detail =
         Error
             {
@@ -131,11 +128,11 @@ module AlertResponses =
                 "title", Encode.string (titleOf alert)
                 "level", Encode.string alert.Level.Name
                 "state", Encode.string alert.Phase.Name
-                "server", textOrNull alert.Slug
-                "machine", textOrNull alert.Machine
-                "subject", textOrNull alert.Cause.Subject
+                "server", JudgementJson.textOrNull alert.Slug
+                "machine", JudgementJson.textOrNull alert.Machine
+                "subject", JudgementJson.textOrNull alert.Cause.Subject
                 "what", Encode.string alert.What
-                "why", textOrNull alert.Why
+                "why", JudgementJson.textOrNull alert.Why
                 "since", instantOrNull alert.Since
                 "fired_at", instantOrNull alert.FiredAt
                 "ended_at", instantOrNull alert.EndedAt
@@ -240,7 +237,7 @@ module AlertResponses =
                  else
                      Encode.int64 silence.Id)
                 yield! RuleSettings.silenceMembers silence
-                "author", textOrNull silence.Author
+                "author", JudgementJson.textOrNull silence.Author
                 "set_by", Encode.string (if silence.Id = 0L then "file" else "page")
                 "active", Encode.bool (Silence.isActive now silence)
             |]
@@ -296,7 +293,7 @@ module AlertResponses =
             [|
                 "name", Encode.string line.Name
                 "type", Encode.string line.Type
-                "destination", textOrNull line.Destination
+                "destination", JudgementJson.textOrNull line.Destination
                 "routes",
                 routes
                 |> Array.filter (fun one -> one.Channel = line.Name)

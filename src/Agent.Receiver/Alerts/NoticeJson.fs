@@ -21,7 +21,8 @@ module NoticeJson =
                 "path", Encode.string notice.Path
             |]
 
-    let private oneOf (values: (string * 'a) list) : Decoder<'a> =
+    /// One of these, by its name.
+    let internal oneOf (values: (string * 'a) list) : Decoder<'a> =
         Decode.string
         |> Decode.andThen (fun name ->
             match List.tryFind (fun (known, _) -> known = name) values with
@@ -30,7 +31,8 @@ module NoticeJson =
                 let names = values |> List.map fst |> String.concat " or "
                 Decode.fail $"{name} is not {names}")
 
-    let private level =
+    /// The level of an alert.
+    let internal level =
         oneOf (
             [ AlertLevel.Critical; AlertLevel.Warning ]
             |> List.map (fun level -> level.Name, level)
