@@ -231,7 +231,7 @@ let tests =
                         Expect.equal (page.Text ".small div:nth-child(3) .number") "–" "the network on the card"
                         Expect.stringStarts (page.Text ".trend.cpu .number") "3" "the CPU on the card"
                         page.Go "/servers/box"
-                        page.See ".tile"
+                        page.See ".tile:not([hidden])"
                         page.Until "document.querySelector('h1').textContent.length === 120"
                         Expect.stringContains (page.Text ".tiles") "3%" "the CPU"
                         Expect.isFalse ((page.Text ".tiles").Contains "3.0%") "in the same way"
