@@ -628,7 +628,7 @@ module Intake =
     /// The use of each CPU; NaN where not known.
     let private coresIn (reader: byref<Utf8JsonReader>) (progress: Progress) : unit =
         if isList &reader progress "cpu_cores_percent" then
-            let values = ResizeArray<float>()
+            let values = ResizeArray<float>(64)
 
             while reader.Read() && reader.TokenType <> JsonTokenType.EndArray do
                 let mutable value = nan

@@ -66,7 +66,8 @@ type FanReport =
         Figures: Figures
     }
 
-/// A device of one of the kinds in `Details`, as reported.
+/// A device of one of the kinds in `Details`, as reported. A value, since each CPU of a machine is one.
+[<Struct>]
 type DetailReport =
     {
         /// At most 64 characters; unique within its kind.
@@ -173,11 +174,14 @@ module Schema =
             Integers = [| "speed_rpm" |]
         }
 
+    let private unknown (count: int) (value: 'T) : 'T[] =
+        if count = 0 then [||] else Array.create count value
+
     /// Figures of which none is known yet.
     let empty (schema: Schema) : Figures =
         {
-            Decimals = Array.create schema.Decimals.Length nan
-            Integers = Array.create schema.Integers.Length -1L
+            Decimals = unknown schema.Decimals.Length nan
+            Integers = unknown schema.Integers.Length -1L
         }
 
     let private decimalOf (schema: Schema) key =

@@ -163,6 +163,7 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
         minutes.Take(
             server,
             job.Key,
+            RowKey.Microseconds(job.ReceivedAt),
             layout.Layout,
             PointModule.Of(layout.Layout, job.Report, derivation.Rates, label),
             said,

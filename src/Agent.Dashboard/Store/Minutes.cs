@@ -10,6 +10,9 @@ namespace Agent.Dashboard.Store;
 /// </summary>
 internal sealed class Minutes : IDisposable
 {
+    /// <summary>What was collected so long ago, in microseconds, may still be on its way, and what follows on what came so long ago.</summary>
+    public const long OnTheWay = 5_000_000;
+
     private readonly SampleRows rows;
     private readonly Layouts layouts;
     private readonly JobRows jobs;
@@ -64,7 +67,7 @@ internal sealed class Minutes : IDisposable
 
     /// <summary>Takes a sample that was stored just now, with the keys of its neighbours in time.</summary>
     public void Take(
-        LiveServer server, long key, Layout layout, Point point, VerdictPoint said, (long? Previous, long? Next) neighbours)
+        LiveServer server, long key, long receivedAt, Layout layout, Point point, VerdictPoint said, (long? Previous, long? Next) neighbours)
     {
         var minute = MinuteOf(key);
         Touch(server, minute);
@@ -95,6 +98,7 @@ internal sealed class Minutes : IDisposable
         }
 
         open.LastKey = key;
+        open.LastReceived = receivedAt;
         open.Builder.Add(point);
         open.Said.Add(said, point.Covers);
     }
@@ -119,12 +123,32 @@ internal sealed class Minutes : IDisposable
     }
 
     /// <summary>
-    /// Rolls up dirty minutes before <paramref name="past"/>, the oldest first. Of a minute whose samples are deleted those that
-    /// come late wait a while, to be recognised if they are sent again. False when <paramref name="goOn"/> ended it early.
+    /// Rolls up dirty minutes before <paramref name="past"/> that nothing was added to just now, the oldest first; more of a machine's
+    /// backlog may be on its way, and would be read again. False when <paramref name="goOn"/> ended it early.
     /// </summary>
-    public bool Roll(LiveServer server, long past, long now, Func<bool> goOn)
+    public bool RollSettled(LiveServer server, long past, long now, Func<bool> goOn) =>
+        Roll(server, past, now, goOn, minute => server.OpenMinutes.Find(minute) is not { } open || open.LastReceived <= now - OnTheWay);
+
+    /// <summary>Rolls up all dirty minutes before <paramref name="past"/>.</summary>
+    public void RollAll(LiveServer server, long past, long now) => Roll(server, past, now, static () => true, static _ => true);
+
+    /// <inheritdoc/>
+    public void Dispose()
     {
-        foreach (var minute in server.Dirty.Where(minute => minute < past).Order().ToArray())
+        mark.Dispose();
+        unmark.Dispose();
+        marked.Dispose();
+        read.Dispose();
+        jobsOf.Dispose();
+        write.Dispose();
+        late.Dispose();
+        deleteSamples.Dispose();
+    }
+
+    /// <summary>Of a minute whose samples are deleted those that come late wait a while, to be recognised if they are sent again.</summary>
+    private bool Roll(LiveServer server, long past, long now, Func<bool> goOn, Func<long, bool> isDue)
+    {
+        foreach (var minute in server.Dirty.Where(minute => minute < past && isDue(minute)).Order().ToArray())
         {
             if (!goOn())
             {
@@ -141,19 +165,6 @@ internal sealed class Minutes : IDisposable
         }
 
         return true;
-    }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        mark.Dispose();
-        unmark.Dispose();
-        marked.Dispose();
-        read.Dispose();
-        jobsOf.Dispose();
-        write.Dispose();
-        late.Dispose();
-        deleteSamples.Dispose();
     }
 
     private static long MinuteOf(long sampleKey) => RowKey.MinuteAt(RowKey.TimeOf(sampleKey));

@@ -10,6 +10,9 @@ internal sealed record OpenMinute(RollupBuilder Builder)
 
     /// <summary>The key of its newest sample.</summary>
     public long LastKey { get; set; }
+
+    /// <summary>When the receiver got that, in microseconds.</summary>
+    public long LastReceived { get; set; }
 }
 
 /// <summary>The open minutes of a server. The writer's thread alone looks at them.</summary>

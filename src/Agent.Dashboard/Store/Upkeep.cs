@@ -95,8 +95,7 @@ internal sealed class Upkeep : IDisposable
 
         foreach (var server in servers)
         {
-            // The last five seconds may still be on their way.
-            if (!minutes.Roll(server, RowKey.MinuteAt(Math.Max(0, now - 5_000_000)), now, HasTime))
+            if (!minutes.RollSettled(server, RowKey.MinuteAt(Math.Max(0, now - Store.Minutes.OnTheWay)), now, HasTime))
             {
                 return true;
             }
@@ -201,7 +200,7 @@ internal sealed class Upkeep : IDisposable
             return false;
         }
 
-        minutes.Roll(server, RowKey.MinuteAt(past), now, static () => true);
+        minutes.RollAll(server, RowKey.MinuteAt(past), now);
         deleteSamples.Bind(1, first).Bind(2, RowKey.Sample(server.Id, past)).Run();
         setPrunedUntil.Bind(1, server.Id).Bind(2, past).Run();
         server.PrunedUntil = Math.Max(server.PrunedUntil, past);

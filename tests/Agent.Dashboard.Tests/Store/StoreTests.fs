@@ -130,7 +130,11 @@ let private greatest (store: Store) (minutes: float) (name: string) : float =
 
 /// Waits until every minute is rolled up that is over.
 let settled (store: Store) : unit =
+    let now = store.Clock.Now
+    // Until then more may be on its way.
+    store.Clock.Now <- now.AddSeconds 6.0
     eventually patience "all minutes are rolled up" (fun () -> store.Ask "SELECT count(*) FROM dirty_minute" = 0L)
+    store.Clock.Now <- now
 
 [<Tests>]
 let tests =
@@ -302,6 +306,25 @@ let tests =
                         "in no order", shuffled
                     ] do
                     Expect.equal (snd (rolledUp order)) inOrder name
+
+            testCase "a minute of the past is not rolled up as long as its samples come, but with the next one or five seconds later"
+            <| fun () ->
+                withStore (fun store ->
+                    let dirty () =
+                        store.Ask "SELECT count(*) FROM dirty_minute"
+
+                    let minute = noon.AddHours -3.0
+                    store.Stored(minute, 10.0, 0L)
+                    store.Clock.Ahead <- TimeSpan.FromSeconds 10.0
+                    store.Stored(minute.AddSeconds 2.0, 20.0, 0L)
+                    Expect.equal (dirty ()) 1L "the upkeep of ten seconds leaves it"
+                    store.Clock.Now <- noon.AddSeconds 4.9
+                    store.Clock.Ahead <- TimeSpan.FromSeconds 20.0
+                    store.Stored(minute.AddMinutes 1.0, 20.0, 0L)
+                    Expect.equal (dirty ()) 1L "the one before is complete"
+                    Expect.equal (store.Ask "SELECT samples FROM minute") 2L "with both of its samples"
+                    settled store
+                    Expect.equal (store.Ask "SELECT sum(samples) FROM minute") 3L "all three")
 
             testCase "samples go when the newest is 48 hours on, their minutes after the retention"
             <| fun () ->
