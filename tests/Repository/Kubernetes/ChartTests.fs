@@ -113,6 +113,10 @@ let rec private paths (prefix: string) (value: Value) : string list =
     | Value.Map entries when not entries.IsEmpty -> entries |> List.collect (fun (name, inner) -> paths $"{prefix}.{name}" inner)
     | _ -> [ prefix ]
 
+let private isInstalled (program: string) : bool =
+    (string (Environment.GetEnvironmentVariable "PATH")).Split ':'
+    |> Array.exists (fun directory -> File.Exists(Path.Combine(directory, program)))
+
 let private monitors = "metrics: {podMonitor: {enabled: true}, serviceMonitor: {enabled: true}}"
 
 [<Tests>]
@@ -374,7 +378,10 @@ let tests =
             for folder, name in KubernetesFiles.folders do
                 testCase $"kustomize makes objects of packaging/kustomize/{folder} that Kubernetes' types know"
                 <| fun () ->
-                    // Kustomize is part of kubectl.
+                    // Kustomize is part of kubectl, which not every machine that runs these tests can have: it is in no Debian of today.
+                    if not (isInstalled "kubectl") then
+                        Skip.always "no kubectl"
+
                     let text = Tools.succeed [] "kubectl" [ "kustomize"; $"packaging/kustomize/{folder}" ]
                     let manifests, problems = check [ text ]
                     Expect.equal problems [] name
