@@ -117,6 +117,12 @@ let private isInstalled (program: string) : bool =
     (string (Environment.GetEnvironmentVariable "PATH")).Split ':'
     |> Array.exists (fun directory -> File.Exists(Path.Combine(directory, program)))
 
+/// Where Debian's packages of Go's libraries lie, unless the environment says otherwise.
+let private goPath =
+    Environment.GetEnvironmentVariable "GOPATH"
+    |> Option.ofObj
+    |> Option.defaultValue "/usr/share/gocode"
+
 let private monitors = "metrics: {podMonitor: {enabled: true}, serviceMonitor: {enabled: true}}"
 
 [<Tests>]
@@ -374,6 +380,48 @@ let tests =
 
                     for path in Directory.GetFiles(Path.Combine(Fixtures.root, "packaging", "kustomize"), "*", SearchOption.AllDirectories) do
                         Expect.isTrue (known.Contains(Path.GetFileName path)) $"{path} belongs to a chart"
+
+            testCase "Go's own templates with Sprig's functions, as Helm has them, make the same text of the charts"
+            <| fun () ->
+                if
+                    not (isInstalled "go")
+                    || not (Directory.Exists(Path.Combine(goPath, "src/github.com/Masterminds/sprig")))
+                then
+                    Skip.always "no go with Sprig (Debian: golang-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev)"
+
+                World.withDirectory (fun directory ->
+                    let renderer = Path.Combine(directory, "render")
+                    let values = Path.Combine(directory, "values.yaml")
+
+                    Tools.succeed
+                        [
+                            "GO111MODULE", "off"
+                            "GOPATH", goPath
+                            "GOCACHE", Path.Combine(directory, "cache")
+                            "GOFLAGS", "-p=1"
+                        ]
+                        "go"
+                        [ "build"; "-o"; renderer; "tests/go-render/main.go" ]
+                    |> ignore
+
+                    for name, chart, variants in
+                        [
+                            "ai-dashboard-agent", agent, agentVariants
+                            "ai-dashboard", dashboard, dashboardVariants
+                        ] do
+                        for given in variants do
+                            File.WriteAllText(values, given)
+                            let go = Tools.succeed [] renderer [ $"packaging/helm/{name}"; values ]
+
+                            match KubernetesFiles.manifests (KubernetesFiles.releaseOf chart.Value) (Yaml.read given) chart.Value with
+                            | Error message -> failtest message
+                            | Ok files ->
+                                Expect.equal
+                                    (files
+                                     |> List.map (fun (file, text) -> $"=== {file}\n{text}")
+                                     |> String.concat "")
+                                    go
+                                    given)
 
             for folder, name in KubernetesFiles.folders do
                 testCase $"kustomize makes objects of packaging/kustomize/{folder} that Kubernetes' types know"
