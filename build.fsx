@@ -12,6 +12,7 @@
 #load "build/Release/NuGetPackage.fs"
 #load "build/Release/Sbom.fs"
 #load "build/Release/Checksums.fs"
+#load "build/Release/Charts.fs"
 
 open System
 open System.IO
@@ -459,7 +460,7 @@ let packaging script arguments =
     | 0 -> ()
     | code -> failwith $"packaging/%s{script} failed with exit code %d{code}."
 
-/// Of each platform that was published both programs' .deb and .tar.gz, and the NuGet package of the core with its
+/// Of each platform that was published both programs' .deb and .tar.gz, the charts, and the NuGet package of the core with its
 /// symbols inside.
 let package () =
     let directory = emptied packageDirectory
@@ -486,6 +487,9 @@ let package () =
                 documentsFor "ai-dashboard" runtime
                 directory
             ]
+
+    for folder, archive in Charts.write root (emptied (Path.Combine(artifacts, "charts"))) version.Value do
+        packaging "archive.sh" [ folder; Path.Combine(directory, archive) ]
 
     // In folders of its own: what Publish built has no symbols inside, and NuGet's targets would take it for up to date.
     let own (kind: string) =
@@ -702,7 +706,9 @@ let targets =
         "Build", "builds the solution; warnings are errors", plain build
         "Test", "CheckFormat, Build, all tests and properties", plain test
         "Publish", "builds the agent as one native executable and the dashboard as a folder, in artifacts/publish", plain publish
-        "Package", "Publish, then the .deb and .tar.gz of both programs and the core's NuGet package, in artifacts/package", plain package
+        "Package",
+        "Publish, then the .deb and .tar.gz of both programs, their charts and the core's NuGet package, in artifacts/package",
+        plain package
         "TryPackage", "Package, then lintian, and each .deb in an empty Debian (as root)", plain tryPackage
         "Docs", "Build, then generates the documentation of the options and of the keys of a sample", plain docs
         "Release", "Package, then bills of materials and checksums, all in artifacts/release", plain release

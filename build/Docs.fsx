@@ -1,10 +1,11 @@
 /// What the target Docs does: writes the README's table of options, the manual pages, the completions of the shells, the tables of
-/// keys in docs/ingest-api.md, the JSON schema of a request body, and the dashboards for Grafana.
+/// keys in docs/ingest-api.md, the JSON schema of a request body, the dashboards for Grafana, and the plain manifests for Kubernetes.
 
 // With the packages that the command line needs beside it.
 #r "../artifacts/bin/Agent.Host/debug/Agent.Core.dll"
 #r "../artifacts/bin/Agent.Host/debug/Agent.Sender.dll"
 #r "../artifacts/bin/Agent.Dashboard/debug/Agent.Receiver.dll"
+#r "../artifacts/bin/Agent.Repository.Tests/debug/YamlDotNet.dll"
 #load "Pages.fs"
 #load "ShellText.fs"
 #load "OptionDocs.fs"
@@ -12,6 +13,10 @@
 #load "KeyDocs.fs"
 #load "AlertDocs.fs"
 #load "GrafanaBoards.fs"
+#load "Helm/Yaml.fs"
+#load "Helm/GoTemplate.fs"
+#load "Helm/Chart.fs"
+#load "KubernetesFiles.fs"
 
 open System.IO
 open Agent.Build
@@ -35,5 +40,10 @@ write "docs/ingest-api.md" (Pages.withPart KeyDocs.pageMarks (KeyDocs.tables Wir
 write "docs/alerts.md" (Pages.withPart AlertDocs.marks AlertDocs.table (read "docs/alerts.md"))
 write "docs/sample.schema.json" (KeyDocs.schema Wire.body)
 
-for name, text in OptionDocs.files @ DashboardDocs.files @ GrafanaBoards.files do
+let manifests =
+    match KubernetesFiles.files root with
+    | Ok files -> files
+    | Error message -> failwith message
+
+for name, text in OptionDocs.files @ DashboardDocs.files @ GrafanaBoards.files @ manifests do
     write name text

@@ -47,6 +47,8 @@ put() { # put MODE SOURCE PATH
 put 755 "$binary" usr/bin/$name
 put 644 "$here/systemd/$name.service" lib/systemd/system/$name.service
 put 644 "$here/systemd/$name.service.d/jobs.conf" usr/share/doc/$name/examples/jobs.conf
+put 755 "$here/slurm/prolog.sh" usr/share/doc/$name/examples/slurm/prolog.sh
+put 755 "$here/slurm/epilog.sh" usr/share/doc/$name/examples/slurm/epilog.sh
 put 644 "$here/deb/default" etc/default/$name
 install -d -m 700 "$stage/etc/$name"
 put 644 "$documents/$name.8" usr/share/man/man8/$name.8
@@ -105,9 +107,10 @@ dpkg-deb --root-owner-group -Zxz --build "$stage" "$target/${name}_${debian}_$ar
 
 # ---- .tar.gz
 folder=$work/$name-$version-$runtime
-mkdir -p "$folder/completions"
+mkdir -p "$folder/completions" "$folder/slurm"
 install -m 755 "$binary" "$folder/$name"
 install -m 644 "$here/systemd/$name.service" "$here/systemd/$name.service.d/jobs.conf" "$here/deb/default" "$documents/$name.8" "$documents/README.md" "$documents/CHANGELOG.md" \
   "$documents/LICENSE" "$documents/THIRD-PARTY-NOTICES.txt" "$folder/"
 install -m 644 "$here/completions/"* "$folder/completions/"
+install -m 755 "$here/slurm/"*.sh "$folder/slurm/"
 sh "$here/archive.sh" "$folder" "$target/$(basename "$folder").tar.gz"

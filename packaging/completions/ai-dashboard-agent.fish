@@ -34,6 +34,7 @@ complete -c ai-dashboard-agent -l dry-run -d 'print request bodies instead of se
 complete -c ai-dashboard-agent -l doctor -d 'check everything once, say what is wrong and how to fix it, and exit: 0, or 1 if something is wrong' -f
 complete -c ai-dashboard-agent -l why -d 'watch, say who uses the GPUs and what holds each job back, and exit: 0 if nothing is held back, 3 if something is, else 1' -f
 complete -c ai-dashboard-agent -l seconds -d 'with --why: how long to watch' -x
+complete -c ai-dashboard-agent -l job -d 'with --why: ask the agent that runs at --listen what the GPU time of this job of Slurm went into, instead of watching' -x
 complete -c ai-dashboard-agent -l json -d 'with --doctor or --why: print JSON' -f
 complete -c ai-dashboard-agent -l quiet -d 'no routine lines on standard output' -f
 complete -c ai-dashboard-agent -l log-level -d 'DEBUG, INFO, WARNING, ERROR or CRITICAL' -x -a 'DEBUG INFO WARNING ERROR CRITICAL'

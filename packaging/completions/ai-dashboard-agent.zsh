@@ -35,6 +35,7 @@ _arguments \
   '--doctor[check everything once, say what is wrong and how to fix it, and exit\: 0, or 1 if something is wrong]' \
   '--why[watch, say who uses the GPUs and what holds each job back, and exit\: 0 if nothing is held back, 3 if something is, else 1]' \
   '--seconds[with --why\: how long to watch]:SECONDS: ' \
+  '--job[with --why\: ask the agent that runs at --listen what the GPU time of this job of Slurm went into, instead of watching]:ID: ' \
   '--json[with --doctor or --why\: print JSON]' \
   '--quiet[no routine lines on standard output]' \
   '--log-level[DEBUG, INFO, WARNING, ERROR or CRITICAL]:LEVEL:(DEBUG INFO WARNING ERROR CRITICAL)' \

@@ -93,6 +93,7 @@ internal sealed class AgentRun : IDisposable
         endpoint.Start(new ScrapeAnswers(
             source.Machine,
             source.Agent,
+            source.Job,
             source.Age,
             parts.Settings.Interval,
             token is null ? null : () => token.Current,

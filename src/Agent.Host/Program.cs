@@ -64,6 +64,11 @@ internal static class Program
 
         var trust = TlsTrust.Open(settings, clock);
 
+        if (settings.WhyJob.Length > 0)
+        {
+            return new Diagnosing.JobQuestion(settings, program).Run();
+        }
+
         if (settings.Why.IsSome)
         {
             using var signals = new Signals();

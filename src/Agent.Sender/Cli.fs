@@ -77,6 +77,7 @@ type internal AgentArgument =
     | Doctor
     | Why
     | [<EqualsAssignmentOrSpaced>] Seconds of seconds: string option
+    | [<EqualsAssignmentOrSpaced>] Job of id: string option
     | Json
     | Quiet
     | [<EqualsAssignmentOrSpaced>] Log_Level of level: string option
@@ -149,6 +150,11 @@ type internal AgentArgument =
                 ""
                 "watch, say who uses the GPUs and what holds each job back, and exit: 0 if nothing is held back, 3 if something is, else 1"
         | Seconds _ -> row running "30, from 20 to 600" "with --why: how long to watch"
+        | Job _ ->
+            row
+                running
+                ""
+                "with --why: ask the agent that runs at --listen what the GPU time of this job of Slurm went into, instead of watching"
         | Json -> row running "" "with --doctor or --why: print JSON"
         | Quiet -> row running "" "no routine lines on standard output"
         | Log_Level _ -> row running "INFO, or WARNING with --quiet" "DEBUG, INFO, WARNING, ERROR or CRITICAL"

@@ -26,7 +26,8 @@ let private program (name: string) : string =
         Skip.because $"no {name}"
         failtest "not reached"
 
-let private freePort () : int =
+/// A port of the loopback that nobody listens at.
+let freePort () : int =
     use listener = new TcpListener(IPAddress.Loopback, 0)
     listener.Start()
     (listener.LocalEndpoint :?> IPEndPoint).Port
@@ -59,8 +60,9 @@ type Submitted =
         Pids: int list
     }
 
-/// A cluster that tracks processes by one of Slurm's plugins. Disposing of it ends every process of it, by its number.
-type Cluster(directory: string, tracking: string) =
+/// A cluster that tracks processes by one of Slurm's plugins, with further lines in its configuration. Disposing of it ends every process of it, by its
+/// number.
+type Cluster(directory: string, tracking: string, further: string list) =
     // Slurm names the cgroups after the node where several run on one machine.
     let node = $"agenttest{Environment.ProcessId}{tracking}"
     let pidFolder = World.openFolder (Path.Combine(directory, "pids"))
@@ -122,6 +124,7 @@ type Cluster(directory: string, tracking: string) =
                 $"SlurmdLogFile={directory}/slurmd.log"
                 $"NodeName={node} NodeHostname={Environment.MachineName} NodeAddr=127.0.0.1 CPUs=2"
                 $"PartitionName=main Nodes={node} Default=YES State=UP OverSubscribe=FORCE:4"
+                yield! further
             ]
         )
 
@@ -280,6 +283,16 @@ type Cluster(directory: string, tracking: string) =
             Id = output.Head
             Pids = [ for word in File.ReadAllText(file).Trim().Split ' ' -> int word ]
         }
+
+    /// Ends a job.
+    member _.Cancel(job: Submitted) : unit =
+        let code, _, said = ask "scancel" [ job.Id ]
+        Expect.equal code 0 $"cancelled; {said}"
+
+    /// The state of the node, as sinfo has it.
+    member _.State: string =
+        let _, output, _ = ask "sinfo" [ "--noheader"; "--format=%T" ]
+        String.concat " " output
 
     interface IDisposable with
         member _.Dispose() = stop ()

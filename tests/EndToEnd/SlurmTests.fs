@@ -131,7 +131,7 @@ let private seen (library: string) (asNobody: bool) (expected: Told list) : unit
 let private withCluster (tracking: string) (test: string -> Submitted -> Submitted -> unit) : unit =
     World.withDirectory (fun directory ->
         withMachine (machineOf "" 3) (fun machine ->
-            use cluster = new Cluster(directory, tracking)
+            use cluster = new Cluster(directory, tracking, [])
             let first = cluster.Submit("games", "train-bert", batch)
             let second = cluster.Submit("www-data", "train-gpt", step)
             // The first user's job holds two GPUs, by two processes, with the other's between them.
@@ -139,6 +139,13 @@ let private withCluster (tracking: string) (test: string -> Submitted -> Submitt
             // The agent may run as somebody else.
             World.openFolder machine.Directory |> ignore
             test machine.Library first second))
+
+let private slurmScript (name: string) =
+    Path.Combine(Fixtures.root, "packaging", "slurm", name)
+
+/// One of packaging/slurm's scripts with this environment; what it printed.
+let private script (name: string) (variables: (string * string) list) : string =
+    Tools.succeed variables "sh" [ slurmScript name ]
 
 let private job (submitted: Submitted) user ownerName name gpus loaders processes =
     {
@@ -188,5 +195,171 @@ let tests =
                             job first "games" "" "sh slurm_script" [ 0; 2 ] 1 3
                             job second "www-data" "" "sh" [ 1 ] 1 2
                         ])
+
+            testCase "the epilog leaves a report on the job's whole life, and the node in service"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    withMachine (machineOf "" 2) (fun machine ->
+                        let reports = Path.Combine(directory, "reports")
+                        let defaults = Path.Combine(directory, "defaults")
+                        let epilog = Path.Combine(directory, "epilog")
+                        let shipped = slurmScript "epilog.sh"
+                        let address = $"127.0.0.1:{freePort ()}"
+
+                        File.WriteAllLines(
+                            defaults,
+                            [
+                                "# of the service"
+                                "AI_DASHBOARD_HOST=http://h:8000"
+                                $"AI_DASHBOARD_LISTEN=\"{address}\""
+                            ]
+                        )
+
+                        let dotnet =
+                            match Environment.GetEnvironmentVariable "DOTNET_ROOT" with
+                            | null -> ""
+                            | root -> $"export DOTNET_ROOT='{root}'"
+
+                        File.WriteAllLines(
+                            epilog,
+                            [
+                                "#!/bin/sh"
+                                "PATH=/usr/bin:/bin"
+                                dotnet
+                                $"export PATH AI_DASHBOARD_AGENT='{binary.Value}' AI_DASHBOARD_DEFAULTS='{defaults}' AI_DASHBOARD_JOB_REPORTS='{reports}'"
+                                $"export AI_DASHBOARD_GPU_JOB_DIRECTORY='{directory}/jobs'"
+                                $"exec sh '{shipped}'"
+                            ]
+                        )
+
+                        File.SetUnixFileMode(epilog, UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute)
+                        use cluster = new Cluster(directory, "linuxproc", [ $"Epilog={epilog}" ])
+                        let trainer = cluster.Submit("games", "train-bert", batch)
+                        machine.Play(heldBy (List.truncate 2 trainer.Pids))
+
+                        use agent =
+                            new ProgramProcess(
+                                binary.Value,
+                                [
+                                    "--interval=5"
+                                    "--gpu-source=nvml"
+                                    "--nvml-library"
+                                    machine.Library
+                                    "--listen"
+                                    address
+                                ],
+                                // It sends nothing, so it has no token.
+                                List.tail environment
+                            )
+
+                        // As a user asks while it runs.
+                        let ask (words: string list) =
+                            use asked =
+                                new ProgramProcess(binary.Value, [ "--why"; "--listen"; address; "--job" ] @ words, World.environment ())
+
+                            asked.WaitForEnd patience, String.concat "\n" asked.Output, asked.Said
+
+                        eventually (TimeSpan.FromSeconds 60.0) $"the job has a share; {agent.Said}" (fun () ->
+                            let code, output, _ = ask [ trainer.Id ]
+                            code = 0 && output.Contains " % ")
+
+                        let _, output, _ = ask [ trainer.Id ]
+                        Expect.stringContains output $"Job {trainer.Id}, train-bert of games: " output
+                        Expect.stringContains output "GPU-hours on 2 GPUs of this machine so far." output
+                        let _, json, _ = ask [ trainer.Id; "--json" ]
+                        use document = JsonDocument.Parse json
+                        Expect.equal (textOf document.RootElement "job") trainer.Id "as JSON"
+
+                        let code, _, said = ask [ "99999" ]
+                        Expect.equal code 1 "a job that there never was"
+
+                        Expect.stringContains
+                            said
+                            $"the agent at {address} says: no job 99999 held a GPU while this agent ran, or it ended more than an hour ago"
+                            "why not"
+
+                        cluster.Cancel trainer
+                        // The file's name ends with the node's.
+                        let report () =
+                            if Directory.Exists reports then
+                                Directory.GetFiles(reports, $"{trainer.Id}.*")
+                                |> Array.tryHead
+                                |> Option.map File.ReadAllText
+                                |> Option.defaultValue ""
+                            else
+                                ""
+
+                        eventually (TimeSpan.FromSeconds 60.0) "the report" (fun () -> report () <> "")
+                        let text = report ()
+
+                        Expect.isTrue
+                            (Text.RegularExpressions.Regex.IsMatch(
+                                text,
+                                $@"^Job {trainer.Id}, train-bert of games: \d+\.\d+ GPU-hours on 2 GPUs of this machine( so far)?\.\n +\d+ %% "
+                            ))
+                            text
+
+                        eventually (TimeSpan.FromSeconds 60.0) $"the node is idle, not drained: {cluster.State}" (fun () ->
+                            cluster.State = "idle")
+
+                        agent.Signal SigTerm
+                        Expect.equal (agent.WaitForEnd patience) 0 $"exit code; {agent.Said}"))
+
+            testCase "prolog and epilog keep one file for each GPU, with a line for each of its jobs"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    let jobs = Path.Combine(directory, "jobs")
+
+                    let run name id gpus =
+                        script
+                            name
+                            [
+                                "AI_DASHBOARD_GPU_JOB_DIRECTORY", jobs
+                                "AI_DASHBOARD_DEFAULTS", "/nonexistent"
+                                "SLURM_JOB_ID", id
+                                "SLURM_JOB_GPUS", gpus
+                            ]
+
+                    let files () =
+                        [
+                            for path in Directory.GetFiles jobs |> Array.sort ->
+                                Path.GetFileName path, List.ofArray (File.ReadAllLines path)
+                        ]
+
+                    Expect.equal (run "prolog.sh" "11" "0,2") "" "nothing to say"
+                    Expect.equal (run "prolog.sh" "12" "2") "" "nothing to say"
+                    Expect.equal (run "prolog.sh" "13" "../x") "" "no GPU"
+                    Expect.equal (files ()) [ "0", [ "11" ]; "2", [ "11"; "12" ] ] "two jobs"
+                    Expect.equal (run "epilog.sh" "11" "") "" "nothing to say"
+                    Expect.equal (files ()) [ "2", [ "12" ] ] "one job"
+                    Expect.equal (run "epilog.sh" "12" "") "" "nothing to say"
+                    Expect.equal (files ()) [] "none")
+
+            testCase "without an agent, or without Slurm's variables, prolog and epilog end with 0 all the same"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    let defaults = Path.Combine(directory, "defaults")
+                    File.WriteAllText(defaults, $"AI_DASHBOARD_LISTEN=127.0.0.1:{freePort ()}\n")
+
+                    for name in [ "prolog.sh"; "epilog.sh" ] do
+                        for variables in
+                            [
+                                []
+                                [ "SLURM_JOB_ID", "11"; "SLURM_JOB_GPUS", "0" ]
+                                [ "SLURM_JOB_ID", "x;y"; "SLURM_JOB_GPUS", "0" ]
+                            ] do
+                            for agent in [ "/nonexistent"; binary.Value ] do
+                                script
+                                    name
+                                    (variables
+                                     @ [
+                                         "AI_DASHBOARD_AGENT", agent
+                                         "AI_DASHBOARD_DEFAULTS", defaults
+                                         "AI_DASHBOARD_JOB_REPORTS", Path.Combine(directory, "reports")
+                                         "AI_DASHBOARD_GPU_JOB_DIRECTORY", Path.Combine(directory, "jobs")
+                                     ])
+                                |> ignore
+
+                    Expect.isFalse (Directory.Exists(Path.Combine(directory, "reports"))) "no report")
         ]
     |> testSequenced

@@ -74,6 +74,10 @@ internal sealed class MetricsSource(
             : FSharpValueOption<MachineReading>.None;
     }
 
+    /// <summary>What the GPU time of a scheduler's job went into, up to the newest sample. This is no scrape: nothing is taken as collected.</summary>
+    public FSharpValueOption<JobTotals> Job(string id) =>
+        Volatile.Read(ref newest) is { } last ? JobTotalsModule.Find(id, last.Accounts) : FSharpValueOption<JobTotals>.None;
+
     /// <summary>The reading of the machine at one sample.</summary>
     public MachineReading Machine(Look look)
     {

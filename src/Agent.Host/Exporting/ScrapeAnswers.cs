@@ -9,6 +9,7 @@ namespace Agent.Host.Exporting;
 /// <summary>Answers the requests of the metrics endpoint, on its thread alone.</summary>
 /// <param name="machine">The newest reading of the machine; none before the first.</param>
 /// <param name="agent">The state of the agent at this moment.</param>
+/// <param name="job">What the GPU time of a scheduler's job went into; none where it is not known.</param>
 /// <param name="age">How old the newest reading is; infinite before the first.</param>
 /// <param name="interval">From one sample to the next.</param>
 /// <param name="token">The token that clients must show; null where none is wanted.</param>
@@ -17,6 +18,7 @@ namespace Agent.Host.Exporting;
 internal sealed class ScrapeAnswers(
     Func<FSharpValueOption<MachineReading>> machine,
     Func<AgentState> agent,
+    Func<string, FSharpValueOption<JobTotals>> job,
     Func<TimeSpan> age,
     TimeSpan interval,
     Func<Secret>? token,
@@ -24,6 +26,7 @@ internal sealed class ScrapeAnswers(
     AgentClock clock)
 {
     private const string PlainText = "text/plain; charset=utf-8";
+    private const string Json = "application/json";
 
     /// <summary>The shortest time between two readings of the file because of a wrong token.</summary>
     private static readonly TimeSpan RefreshPeriod = TimeSpan.FromSeconds(1);
@@ -63,15 +66,38 @@ internal sealed class ScrapeAnswers(
             return Sentence(401, "the bearer token is missing or wrong", request.IsHead, request.KeepsAlive);
         }
 
+        if (request.Path is { IsJob: true } path)
+        {
+            return OfJob(path.id, path.isJson, request);
+        }
+
         if (request.Path.IsOther)
         {
-            return Sentence(404, "metrics are at /metrics, and /healthz says whether samples are being taken", request.IsHead, request.KeepsAlive);
+            return Sentence(
+                404,
+                "metrics are at /metrics, and /healthz says whether samples are being taken; /jobs/ID has the GPU time of a job of Slurm",
+                request.IsHead,
+                request.KeepsAlive);
         }
 
         body.ResetWrittenCount();
         Exposition.Write(body, request.Format, machine(), agent());
         return Whole(200, request.Format.ContentType, request.IsHead, request.KeepsAlive);
     }
+
+    private ArrayBufferWriter<byte> OfJob(string id, bool isJson, ScrapeRequest request)
+    {
+        if (job(id) is not { IsSome: true, Value: var totals })
+        {
+            return Sentence(404, Unknown(id), request.IsHead, request.KeepsAlive);
+        }
+
+        body.ResetWrittenCount();
+        body.Write(Encoding.UTF8.GetBytes(isJson ? JobTotalsModule.Json(totals) : JobTotalsModule.Text(totals)));
+        return Whole(200, isJson ? Json : PlainText, request.IsHead, request.KeepsAlive);
+    }
+
+    private static string Unknown(string id) => $"no job {id} held a GPU while this agent ran, or it ended more than an hour ago";
 
     private bool IsAllowed(ScrapeRequest request)
     {

@@ -16,6 +16,8 @@ type JobAccount =
         SchedulerId: string
         /// GPU seconds by label, in the order of `VerdictLabel.All`.
         Seconds: float<s>[]
+        /// What was last to be tried against each label, in the same order; empty where it never held.
+        Fixes: string[]
         /// True while it is in the samples.
         IsRunning: bool
         /// When it was seen last, by the monotonic clock.
@@ -104,9 +106,18 @@ module JobAccounts =
                     | ValueSome account -> Array.copy account.Seconds
                     | ValueNone -> Array.zeroCreate VerdictLabel.All.Length
 
+                let place = placeOf judged.Verdict.Label
+
+                let fixes =
+                    match known with
+                    | ValueSome account when String.Equals(account.Fixes[place], judged.Verdict.Fix) -> account.Fixes
+                    | ValueSome account -> account.Fixes |> Array.updateAt place judged.Verdict.Fix
+                    | ValueNone ->
+                        Array.create VerdictLabel.All.Length ""
+                        |> Array.updateAt place judged.Verdict.Fix
+
                 match known with
                 | ValueSome account when account.IsRunning ->
-                    let place = placeOf judged.Verdict.Label
                     let length = max 0.0 (now - account.SeenAt).TotalSeconds
 
                     seconds[place] <-
@@ -118,6 +129,7 @@ module JobAccounts =
                     Job = judged.Job
                     SchedulerId = GpuJobFiles.schedulerIdOf files gpus judged.Job
                     Seconds = seconds
+                    Fixes = fixes
                     IsRunning = true
                     SeenAt = now
                     SeenScrapes = scrapes

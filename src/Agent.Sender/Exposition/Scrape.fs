@@ -11,6 +11,8 @@ type ScrapePath =
     | Metrics
     /// Whether samples are being taken.
     | Health
+    /// What the GPU time of one job of a scheduler went into, as text or as JSON.
+    | Job of id: string * isJson: bool
     /// An unknown path.
     | Other
 
@@ -71,11 +73,38 @@ module Scrape =
         | 505 -> "HTTP Version Not Supported"
         | _ -> "Error"
 
+    /// What the path of a job begins with; its id follows.
+    [<Literal>]
+    let private jobs = "/jobs/"
+
+    /// What follows the id where JSON is wanted.
+    [<Literal>]
+    let private asJson = ".json"
+
+    /// The path of a job's report.
+    [<CompiledName "JobPath">]
+    let jobPath (id: string) (isJson: bool) : string =
+        jobs + id + (if isJson then asJson else "")
+
     let private pathOf (target: string) =
         // Whatever stands behind it is the client's own business; Prometheus passes `params` on.
         match target.Split([| '?'; '#' |], 2)[0] with
         | "/metrics" -> ScrapePath.Metrics
         | "/healthz" -> ScrapePath.Health
+        | path when path.StartsWith(jobs, StringComparison.Ordinal) ->
+            let id = path.Substring jobs.Length
+            let isJson = id.EndsWith(asJson, StringComparison.Ordinal)
+
+            let id =
+                if isJson then
+                    id.Substring(0, id.Length - asJson.Length)
+                else
+                    id
+
+            if JobTotals.isId id then
+                ScrapePath.Job(id, isJson)
+            else
+                ScrapePath.Other
         | _ -> ScrapePath.Other
 
     let private header (name: string) (lines: string[]) : string =

@@ -178,6 +178,8 @@ type Settings =
         Doctor: bool
         /// How long to watch before saying what holds jobs back; none for an ordinary run.
         Why: TimeSpan voption
+        /// The job of which the running agent is asked instead; empty to watch.
+        WhyJob: string
         /// Print the report as JSON.
         Json: bool
         /// Print request bodies instead of sending them.
@@ -531,6 +533,12 @@ module Settings =
         else
             Ok(struct (key, text.Substring(separator + 1).Trim()))
 
+    let private jobOf (given: Given) : Result<string, ConfigError> =
+        if JobTotals.isId (given.Text.Trim()) then
+            Ok(given.Text.Trim())
+        else
+            Error(error given "the id of a job: letters, digits, and . _ + -, at most 64")
+
     let private textOf (given: Given) : Result<string, ConfigError> =
         let text = given.Text.Trim()
 
@@ -742,6 +750,7 @@ module Settings =
             and! doctor = optional "--doctor" false switchOf
             and! why = optional "--why" false switchOf
             and! watchFor = optional "--seconds" (TimeSpan.FromSeconds 30.0) watchOf
+            and! job = optional "--job" "" jobOf
             and! json = optional "--json" false switchOf
 
             and! () =
@@ -830,6 +839,25 @@ module Settings =
                     Error
                         [
                             errorWithoutText doctor "--why and --doctor answer different questions; leave one of them out"
+                        ]
+                | _ -> Ok()
+
+            and! () =
+                match given "--job", given "--seconds" with
+                | ValueSome job, _ when not (isSet "--why") ->
+                    Error
+                        [
+                            errorWithoutText job "only --why asks about a job; add --why, or leave it out"
+                        ]
+                | ValueSome _, ValueSome seconds ->
+                    Error
+                        [
+                            errorWithoutText seconds "--why --job asks about what was, and watches nothing; leave one of them out"
+                        ]
+                | ValueSome job, _ when (given "--listen").IsNone ->
+                    Error
+                        [
+                            errorWithoutText job "it is asked of the agent that runs: give the address of its --listen too"
                         ]
                 | _ -> Ok()
 
@@ -962,6 +990,7 @@ module Settings =
                     ListenToken = listenToken
                     Doctor = doctor
                     Why = if why then ValueSome watchFor else ValueNone
+                    WhyJob = job
                     Json = json
                     DryRun = dryRun
                     ProcFs = procFs

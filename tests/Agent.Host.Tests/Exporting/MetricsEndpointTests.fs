@@ -7,6 +7,7 @@ open System.Net
 open System.Net.Sockets
 open System.Text
 open Agent.Core
+open Agent.Core.Units
 open Agent.Sender
 open Agent.Host
 open Agent.Host.Exporting
@@ -75,6 +76,18 @@ type private Client(address: IPEndPoint) =
 let private get (path: string) (headers: string) =
     $"GET {path} HTTP/1.1\r\nHost: test\r\n{headers}\r\n"
 
+/// What job 4711 of Slurm went into.
+let private totals: JobTotals =
+    {
+        Id = "4711"
+        Job = VerdictTraces.healthyJob 1
+        Seconds =
+            VerdictLabel.All
+            |> Array.map (fun label -> if label.IsCompute then 3600.0<s> else 0.0<s>)
+        Fixes = VerdictLabel.All |> Array.map (fun _ -> "")
+        IsRunning = true
+    }
+
 /// An endpoint with this clock, age of the newest sample and token; `changed` is the token after it is read again.
 let private serving (clock: AgentClock) (age: TimeSpan) (token: string) (changed: string) (test: IPEndPoint -> unit) =
     let mutable current = token
@@ -83,6 +96,7 @@ let private serving (clock: AgentClock) (age: TimeSpan) (token: string) (changed
         ScrapeAnswers(
             (fun () -> ValueSome(Readings.machineWith [| Readings.board |])),
             (fun () -> Readings.agent),
+            (fun id -> if id = "4711" then ValueSome totals else ValueNone),
             (fun () -> age),
             TimeSpan.FromSeconds 2.0,
             (if token = "" then
@@ -143,6 +157,38 @@ let tests =
                     let last = client.Answer()
                     startsWith "HTTP/1.1 200 OK\r\nContent-Type: application/openmetrics-text; version=1.0.0" last
                     Expect.stringEnds last "\n# EOF\n" "the end")
+
+            testCase "the report on a job, as text and as JSON; a job that is not known is not found"
+            <| fun () ->
+                serve (fun address ->
+                    use client = new Client(address)
+                    client.Send(get "/jobs/4711" "" + get "/jobs/4711.json" "" + get "/jobs/4712" "")
+                    let text = client.Answer()
+                    startsWith "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n" text
+
+                    Expect.stringEnds
+                        text
+                        "\r\n\r\nJob 4711, train.py of alice: 1.0 GPU-hours on 1 GPU of this machine so far.\n  100 % compute (1.0 GPU-hours)\n"
+                        "the report"
+
+                    let json = client.Answer()
+                    startsWith "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" json
+                    Expect.stringContains json "\"gpu_seconds\":3600," "the same"
+                    let unknown = client.Answer()
+                    startsWith "HTTP/1.1 404 Not Found\r\n" unknown
+
+                    Expect.stringEnds
+                        unknown
+                        "\r\n\r\nno job 4712 held a GPU while this agent ran, or it ended more than an hour ago\n"
+                        "why not")
+
+            testCase "the report on a job needs the token"
+            <| fun () ->
+                serving (AgentClock()) TimeSpan.Zero "secret" "secret" (fun address ->
+                    use client = new Client(address)
+                    client.Send(get "/jobs/4711" "" + get "/jobs/4711" "Authorization: Bearer secret\r\n")
+                    startsWith "HTTP/1.1 401 Unauthorized\r\n" (client.Answer())
+                    startsWith "HTTP/1.1 200 OK\r\n" (client.Answer()))
 
             testCase "a request may come byte by byte"
             <| fun () ->

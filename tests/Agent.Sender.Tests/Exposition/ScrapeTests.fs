@@ -72,6 +72,12 @@ let tests =
                 Expect.equal (path "/") ScrapePath.Other "root"
                 Expect.equal (path "/metrics/") ScrapePath.Other "slash"
                 Expect.equal (path "http://127.0.0.1/metrics") ScrapePath.Other "absolute"
+                Expect.equal (path "/jobs/4711") (ScrapePath.Job("4711", false)) "a job"
+                Expect.equal (path "/jobs/4711.json?x") (ScrapePath.Job("4711", true)) "as JSON"
+                Expect.equal (path "/jobs/") ScrapePath.Other "no job"
+                Expect.equal (path "/jobs/.json") ScrapePath.Other "no job as JSON"
+                Expect.equal (path "/jobs/../metrics") ScrapePath.Other "no id"
+                Expect.equal (path (Scrape.jobPath "4711" true)) (ScrapePath.Job("4711", true)) "as it is asked for"
 
             testCase "what cannot be answered, and with which status"
             <| fun () ->

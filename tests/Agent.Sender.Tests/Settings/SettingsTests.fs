@@ -791,6 +791,44 @@ let private diagnosisTests =
                 Expect.equal (errorsWith [ "--json" ]) [ $"--json: {sentence}" ] "flag"
                 Expect.equal (errorsOf required [ "AI_DASHBOARD_JSON", "1" ]) [ $"AI_DASHBOARD_JSON: {sentence}" ] "variable"
 
+            testCase "--job goes with --why and --listen, and with no --seconds"
+            <| fun () ->
+                let listen = "--listen=127.0.0.1:9835"
+                Expect.equal (settingsOf [ "--why"; "--job=4711"; listen ] []).WhyJob "4711" "asked"
+
+                Expect.equal
+                    (settingsOf [ "--why"; "--job=4711" ] [ "AI_DASHBOARD_LISTEN", "127.0.0.1:9835" ]).WhyJob
+                    "4711"
+                    "by the variable"
+
+                Expect.equal (settingsWith [ "--why" ]).WhyJob "" "not asked"
+
+                Expect.equal
+                    (errorsWith [ "--job=4711"; listen ])
+                    [ "--job: only --why asks about a job; add --why, or leave it out" ]
+                    "without --why"
+
+                Expect.equal
+                    (errorsOf [ "--why"; "--job=4711"; "--seconds=30"; listen ] [])
+                    [
+                        "--seconds: --why --job asks about what was, and watches nothing; leave one of them out"
+                    ]
+                    "with --seconds"
+
+                Expect.equal
+                    (errorsOf [ "--why"; "--job=4711" ] [])
+                    [
+                        "--job: it is asked of the agent that runs: give the address of its --listen too"
+                    ]
+                    "without --listen"
+
+                Expect.equal
+                    (errorsOf [ "--why"; "--job=../x"; listen ] [])
+                    [
+                        "--job: \"../x\" is not the id of a job: letters, digits, and . _ + -, at most 64"
+                    ]
+                    "no id"
+
             testCase "--once goes with no diagnosis"
             <| fun () ->
                 let sentence = "--doctor and --why are one look by themselves; leave one of them out"

@@ -82,6 +82,9 @@ let private checks (folder: string) =
                         $"{name}.cdx.json"
                     for program, runtime, _ in archives do
                         $"{program}_{Version.debian version}_{architecture runtime}.deb"
+                    for program in programs do
+                        $"{program}-{withoutCommit version}.tgz"
+                    $"ai-dashboard-kustomize-{withoutCommit version}.tar.gz"
                     $"Agent.Core.{withoutCommit version}.nupkg"
                     "SHA256SUMS"
                  ]
