@@ -200,6 +200,8 @@ let private readingOf (before: Snapshot voption) (snapshot: Snapshot) : Gen<Mach
                 Interfaces = [||]
                 Accounts = JobAccounts.Empty
                 GpuJobs = [||]
+                Collectors = [||]
+                PageSize = 4096UL<B>
             }
     }
 

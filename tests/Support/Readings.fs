@@ -48,6 +48,52 @@ let private system: SystemInfo =
             |]
     }
 
+/// What the collectors read of a machine whose /proc and /sys lie in a directory of fixtures.
+let collectorsOf (machine: string) : CollectorReading[] =
+    let files (set: FileSet) : FileText[] =
+        let root =
+            match set.Root with
+            | FileRoot.Proc -> "proc"
+            | FileRoot.Net -> "proc/net"
+            | FileRoot.Sys -> "sys"
+
+        let below (parents: (string * string[])[]) (part: string) =
+            if part = "*" then
+                parents
+                |> Array.collect (fun (parent, names) ->
+                    if Directory.Exists parent then
+                        Directory.GetDirectories parent
+                        |> Array.sort
+                        |> Array.map (fun path -> path, Array.append names [| nonNull (Path.GetFileName path) |])
+                    else
+                        [||])
+            else
+                parents |> Array.map (fun (parent, names) -> Path.Combine(parent, part), names)
+
+        [|
+            for directory, names in
+                set.Directory.Split '/'
+                |> Array.fold below [| pathOf $"{machine}/{root}", [||] |] do
+                for file in set.Files do
+                    let path = Path.Combine(directory, file)
+
+                    if File.Exists path then
+                        {
+                            Names = names
+                            File = file
+                            Text = ReadOnlyMemory(File.ReadAllBytes path)
+                        }
+        |]
+
+    [|
+        for collector in Collectors.all do
+            {
+                Collector = collector
+                Texts = collector.Sets |> Array.collect files
+                Took = TimeSpan.FromMilliseconds 1.0
+            }
+    |]
+
 /// The machine below `vm-2core-6.18/first`, with these GPUs.
 let machineWith (gpus: Gpu[]) : MachineReading =
     let file path : byte[] | null =
@@ -57,7 +103,6 @@ let machineWith (gpus: Gpu[]) : MachineReading =
     let snapshot: Snapshot =
         { Snapshot.ofFiles at file with
             Processes = Ok 123
-            Infiniband = Sys.Infiniband.parse (sysFiles "infiniband" "_data")
             Slow =
                 { SlowReadings.None with
                     CpuTemperature = ValueSome 61.0<degC>
@@ -94,6 +139,8 @@ let machineWith (gpus: Gpu[]) : MachineReading =
         Interfaces = [||]
         Accounts = JobAccounts.Empty
         GpuJobs = [||]
+        Collectors = collectorsOf "collectors"
+        PageSize = 4096UL<B>
     }
 
 /// A board of which everything is known.

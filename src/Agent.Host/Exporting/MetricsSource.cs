@@ -28,6 +28,10 @@ internal sealed class MetricsSource(
     string domainName,
     AgentClock clock)
 {
+    // One for each of the two threads that ask.
+    private readonly CollectorFiles scraped = new(settings.ProcFs, settings.SysFs, clock);
+    private readonly CollectorFiles pushed = new(settings.ProcFs, settings.SysFs, clock);
+    private readonly Collector[] collectors = Array.FindAll(Collectors.All, static collector => collector.IsDefault);
     private Look? newest;
     private long skipped;
     private long scrapes;
@@ -70,12 +74,14 @@ internal sealed class MetricsSource(
         Interlocked.Increment(ref scrapes);
 
         return Volatile.Read(ref newest) is { } last
-            ? FSharpValueOption<MachineReading>.NewValueSome(Machine(last))
+            ? FSharpValueOption<MachineReading>.NewValueSome(Machine(last, scraped.Read(collectors)))
             : FSharpValueOption<MachineReading>.None;
     }
 
-    /// <summary>The reading of the machine at one sample.</summary>
-    public MachineReading Machine(Look look)
+    /// <summary>The reading of the machine at one sample. Called on the sampling thread.</summary>
+    public MachineReading Machine(Look look) => Machine(look, pushed.Read(collectors));
+
+    private MachineReading Machine(Look look, CollectorReading[] read)
     {
         var system = slow.Facts();
 
@@ -91,7 +97,9 @@ internal sealed class MetricsSource(
             disks: settings.Disks,
             interfaces: settings.Interfaces,
             accounts: look.Accounts,
-            gpuJobs: slow.GpuJobs());
+            gpuJobs: slow.GpuJobs(),
+            collectors: read,
+            pageSize: (ulong)Environment.SystemPageSize);
     }
 
     /// <summary>The state of the agent at this moment.</summary>

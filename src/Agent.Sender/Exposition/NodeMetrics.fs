@@ -252,13 +252,7 @@ let private network (sink: MetricSink) (wanted: string[]) (all: NetDev.Interface
             sink.Label("device", i.Name)
             sink.Whole(value i i.Detail.Value)
 
-// ---- TCP, /proc/net/snmp -----------------------------------------------------------------------------------------------
-
-let private tcp (sink: MetricSink) (tcp: Snmp.Tcp) =
-    whole sink "node_netstat_Tcp_OutSegs" MetricKind.Untyped "Statistic TcpOutSegs." tcp.Sent
-    whole sink "node_netstat_Tcp_RetransSegs" MetricKind.Untyped "Statistic TcpRetransSegs." tcp.Retransmitted
-
-// ---- Load, pressure, file systems, fabric, sensors, the machine ----------------------------------------------------------
+// ---- Load, pressure, file systems, sensors, the machine ----------------------------------------------------------
 
 let private load (sink: MetricSink) (load: LoadAvg.LoadAverage) =
     single sink "node_load1" "1m load average." load.One
@@ -329,21 +323,6 @@ let private filesystems (sink: MetricSink) (partitions: Partition[]) =
     tell "node_filesystem_free_bytes" "Filesystem free space in bytes." (fun p -> p.Total - min p.Used p.Total)
     tell "node_filesystem_size_bytes" "Filesystem size in bytes." (fun p -> p.Total)
 
-let private fabric (sink: MetricSink) (ports: Infiniband.Port[]) =
-    let tell name help (value: Infiniband.Port -> uint64<B> voption) =
-        counter sink name help
-
-        for port in ports do
-            match value port with
-            | ValueSome bytes ->
-                sink.Label("device", port.Device)
-                sink.Label("port", port.Port.ToString CultureInfo.InvariantCulture)
-                sink.Whole(uint64 bytes)
-            | ValueNone -> ()
-
-    tell "node_infiniband_port_data_received_bytes_total" "Number of data octets received on all links" (fun p -> p.Received)
-    tell "node_infiniband_port_data_transmitted_bytes_total" "Number of data octets transmitted on all links" (fun p -> p.Sent)
-
 let private sensors (sink: MetricSink) (sensors: Hwmon.PlacedSensor[]) =
     if sensors.Length > 0 then
         let sensors = sensors |> Array.distinctBy (fun s -> struct (s.Chip, s.Sensor))
@@ -410,7 +389,6 @@ let write (sink: MetricSink) (reading: MachineReading) : unit =
 
     filesystems sink (Array.append reading.System.Partitions reading.System.NetworkPartitions)
     sensors sink reading.Sensors
-    fabric sink snapshot.Infiniband
 
     match snapshot.Load with
     | Ok average -> load sink average
@@ -423,10 +401,13 @@ let write (sink: MetricSink) (reading: MachineReading) : unit =
     | Ok all -> network sink reading.Interfaces all
     | Error _ -> ()
 
-    match snapshot.Tcp with
-    | Ok counters -> tcp sink counters
-    | Error _ -> ()
+    let facts: CollectorFacts =
+        {
+            PageSize = reading.PageSize
+            Interfaces = reading.Interfaces
+        }
 
+    (Collectors.figuresOf facts reading.Collectors).WriteTo sink
     pressure sink snapshot
     single sink "node_time_seconds" "System time in seconds since epoch (1970)." (float (secondsSinceEpoch snapshot.At))
     uname sink reading.System reading.DomainName

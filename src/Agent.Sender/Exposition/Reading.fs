@@ -2,6 +2,7 @@ namespace Agent.Sender
 
 open System
 open Agent.Core
+open Agent.Core.Units
 open Agent.Core.Jobs
 open Agent.Core.Sys
 
@@ -33,6 +34,10 @@ type MachineReading =
         Accounts: JobAccounts
         /// The scheduler's jobs by GPU; empty without `--gpu-job-directory`.
         GpuJobs: GpuJobFile[]
+        /// What is read for metrics alone.
+        Collectors: CollectorReading[]
+        /// The size of a page of memory.
+        PageSize: uint64<B>
     }
 
 /// The state of one source of readings.
