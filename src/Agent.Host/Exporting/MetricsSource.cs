@@ -28,11 +28,13 @@ internal sealed class MetricsSource(
     string domainName,
     AgentClock clock)
 {
+    private readonly ReadingRecord freshRecord = new();
     // One for each of the two threads that ask.
-    private readonly CollectorFiles scraped = new(settings.ProcFs, settings.SysFs, clock);
-    private readonly CollectorFiles pushed = new(settings.ProcFs, settings.SysFs, clock);
-    private readonly Collector[] collectors = Array.FindAll(Collectors.All, static collector => collector.IsDefault);
+    private readonly CollectorFiles scraped = new(settings, clock);
+    private readonly CollectorFiles pushed = new(settings, clock);
     private Look? newest;
+    // Open for as long as the program runs: the thread that serves metrics may use them to its end.
+    private ProcFiles? fresh;
     private long skipped;
     private long scrapes;
     private JobAccounts accounts = JobAccounts.Empty;
@@ -68,28 +70,38 @@ internal sealed class MetricsSource(
     /// <summary>How old the newest sample is; infinite before the first.</summary>
     public TimeSpan Age() => Volatile.Read(ref newest) is { } last ? clock.Elapsed - last.TakenAt : TimeSpan.MaxValue;
 
-    /// <summary>The newest reading of the machine, for a scrape; none before the first.</summary>
+    /// <summary>
+    /// The newest reading of the machine, for a scrape, with its counters read anew; none before the first. Called on the thread that
+    /// serves metrics.
+    /// </summary>
     public FSharpValueOption<MachineReading> Machine()
     {
         Interlocked.Increment(ref scrapes);
 
-        return Volatile.Read(ref newest) is { } last
-            ? FSharpValueOption<MachineReading>.NewValueSome(Machine(last, scraped.Read(collectors)))
-            : FSharpValueOption<MachineReading>.None;
+        if (Volatile.Read(ref newest) is not { } last)
+        {
+            return FSharpValueOption<MachineReading>.None;
+        }
+
+        // Counters of a sample that is a second old make rates that are a second off.
+        fresh ??= new ProcFiles(settings.ProcFs, settings.SysFs, clock, static () => SlowReadings.None, freshRecord);
+        var snapshot = fresh.Read(FSharpValueOption<CpuWindow>.None);
+        return FSharpValueOption<MachineReading>.NewValueSome(
+            Machine(last, snapshot, freshRecord.MemoryText, scraped.Read()));
     }
 
     /// <summary>The reading of the machine at one sample. Called on the sampling thread.</summary>
-    public MachineReading Machine(Look look) => Machine(look, pushed.Read(collectors));
+    public MachineReading Machine(Look look) => Machine(look, look.Sample.Snapshot, look.MemoryText, pushed.Read());
 
-    private MachineReading Machine(Look look, CollectorReading[] read)
+    private MachineReading Machine(Look look, Snapshot snapshot, ReadOnlyMemory<byte> memoryText, CollectorReading[] read)
     {
         var system = slow.Facts();
 
         return new MachineReading(
-            snapshot: look.Sample.Snapshot,
+            snapshot: snapshot,
             sample: look.Sample.Sample,
             previous: look.Sample.Previous,
-            memoryText: look.MemoryText,
+            memoryText: memoryText,
             sensors: slow.Sensors(),
             system: system,
             domainName: domainName,
@@ -98,6 +110,7 @@ internal sealed class MetricsSource(
             interfaces: settings.Interfaces,
             accounts: look.Accounts,
             gpuJobs: slow.GpuJobs(),
+            filesystems: slow.Filesystems(),
             collectors: read,
             pageSize: (ulong)Environment.SystemPageSize);
     }

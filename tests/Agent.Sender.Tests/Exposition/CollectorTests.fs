@@ -13,10 +13,11 @@ let private facts: CollectorFacts =
     {
         PageSize = 4096UL<B>
         Interfaces = [||]
+        BootTime = ValueSome 1_000_000.0
     }
 
 /// What the collectors make of these files, each a path below its directory and a text, with the stars' names.
-let private told (collector: string) (texts: (string list * string * string) list) : (string * float) list =
+let private figuresOf (collector: string) (texts: (string list * string * byte[]) list) =
     let reading: CollectorReading =
         {
             Collector = Collectors.all |> Array.find (fun one -> one.Name = collector)
@@ -26,17 +27,24 @@ let private told (collector: string) (texts: (string list * string * string) lis
                         {
                             Names = Array.ofList names
                             File = file
-                            Text = ReadOnlyMemory(utf8 text)
+                            Text = ReadOnlyMemory text
                         }
                 |]
             Took = TimeSpan.Zero
         }
 
+    (Collectors.figuresOf facts [| reading |]).Families
+
+/// Their series, each its family and labels, and the values.
+let private told' (collector: string) (texts: (string list * string * byte[]) list) : (string * float) list =
     [
-        for family in (Collectors.figuresOf facts [| reading |]).Families do
+        for family in figuresOf collector texts do
             for figure in family do
                 String.concat "," (figure.Family.Name :: List.ofArray figure.Labels), figure.Value
     ]
+
+let private told (collector: string) (texts: (string list * string * string) list) : (string * float) list =
+    told' collector (texts |> List.map (fun (names, file, text) -> names, file, utf8 text))
 
 let private seriesOf (line: string) : string * (string * string) list =
     let labels =
@@ -116,6 +124,195 @@ let tests =
 
             testCase "a machine that has none of their files has none of their families"
             <| fun () -> Expect.equal (Collectors.figuresOf facts (collectorsOf "no-such-machine")).Families.Count 0 "families"
+
+            testCase "the clock, from the struct that the kernel fills"
+            <| fun () ->
+                // What the call returns, and struct timex of adjtimex(2) with 64-bit longs: numbers and gaps as the compiler lays them out.
+                let answer (returned: int64) (status: int) =
+                    use bytes = new IO.MemoryStream()
+                    use writer = new IO.BinaryWriter(bytes)
+                    writer.Write returned
+                    writer.Write 0L // modes
+                    writer.Write 1500L // offset
+                    writer.Write 6553600L // freq: 100 parts in a million
+                    writer.Write 16000000L // maxerror
+                    writer.Write 250L // esterror
+                    writer.Write(int64 status)
+                    writer.Write 7L // constant
+                    writer.Write 1L // precision
+                    writer.Write 32768000L // tolerance
+                    writer.Write 1L // time
+                    writer.Write 2L
+                    writer.Write 10000L // tick
+                    writer.Write 65536L // ppsfreq
+                    writer.Write 3000L // jitter
+                    writer.Write 4L // shift
+                    writer.Write 131072L // stabil
+
+                    for count in [ 11L; 12L; 13L; 14L ] do
+                        writer.Write count // jitcnt, calcnt, errcnt, stbcnt
+
+                    writer.Write 37 // tai
+                    writer.Write(Array.zeroCreate<byte> 44)
+                    bytes.ToArray()
+
+                let clock returned status =
+                    told' "timex" [ [], "adjtimex", answer returned status ] |> Map.ofList
+
+                let good = clock 0L 1
+
+                for name, expected in
+                    [
+                        "offset_seconds", 0.0015
+                        "frequency_adjustment_ratio", 1.0001
+                        "maxerror_seconds", 16.0
+                        "estimated_error_seconds", 0.00025
+                        "status", 1.0
+                        "loop_time_constant", 7.0
+                        "tick_seconds", 0.01
+                        "pps_frequency_hertz", 1e-6
+                        "pps_jitter_seconds", 0.003
+                        "pps_shift_seconds", 4.0
+                        "pps_stability_hertz", 2e-6
+                        "pps_jitter_total", 11.0
+                        "pps_calibration_total", 12.0
+                        "pps_error_total", 13.0
+                        "pps_stability_exceeded_total", 14.0
+                        "tai_offset_seconds", 37.0
+                        "sync_status", 1.0
+                    ] do
+                    Expect.floatClose Accuracy.high good["node_timex_" + name] expected name
+
+                Expect.equal good.Count 17 "families"
+                // STA_NANO: offsets are in nanoseconds. TIME_ERROR and STA_UNSYNC: nobody sets the clock.
+                let other = clock 5L 0x2041
+                Expect.floatClose Accuracy.high other["node_timex_offset_seconds"] 1.5e-6 "nanoseconds"
+                Expect.equal other["node_timex_sync_status"] 0.0 "not synchronised"
+                Expect.equal (told' "timex" [ [], "adjtimex", Array.zeroCreate 64 ]) [] "another struct"
+
+            testCase "the agent's own process"
+            <| fun () ->
+                let stat =
+                    "4711 (ai dashboard) S 1 4711 4711 0 -1 4194560 900 0 3 0 250 150 0 0 20 0 9 0 12345 104857600 2560 18446744073709551615 1 1 0"
+
+                let limits =
+                    "Limit                     Soft Limit           Hard Limit           Units     \n"
+                    + "Max open files            1024                 524288               files     \n"
+                    + "Max address space         unlimited            unlimited            bytes     \n"
+
+                Expect.equal
+                    (told
+                        "process"
+                        [
+                            [], "stat", stat + "\n"
+                            [], "statm", "25600 2560 1000 1 0 500 0\n"
+                            [], "limits", limits
+                            [], "descriptors", "42\n"
+                        ]
+                     |> List.sort)
+                    (List.sort
+                        [
+                            // 250 and 150 ticks of a hundredth; 12345 ticks after the fixture's boot.
+                            "process_cpu_seconds_total", 4.0
+                            "process_start_time_seconds", 1_000_123.45
+                            "process_virtual_memory_bytes", 104857600.0
+                            "process_resident_memory_bytes", 10485760.0
+                            "process_max_fds", 1024.0
+                            "process_virtual_memory_max_bytes", 18446744073709551615.0
+                            "process_open_fds", 42.0
+                        ])
+                    "families"
+
+            testCase "processes by their states, and those that are there twice once"
+            <| fun () ->
+                let stat pid state threads =
+                    $"{pid} (a) {state} 1 1 1 0 -1 0 0 0 0 0 1 1 0 0 20 0 {threads} 0 5 1000 10 0\n"
+
+                Expect.equal
+                    (told
+                        "processes"
+                        [
+                            [], "threads-max", "7801\n"
+                            [], "pid_max", "4194304\n"
+                            [ "1" ], "stat", stat 1 "S" 3
+                            [ "2" ], "stat", stat 2 "R" 1
+                            [ "self" ], "stat", stat 2 "R" 1
+                            [ "3" ], "stat", "gone"
+                            [ "1"; "1" ], "stat", stat 1 "S" 3
+                            [ "1"; "7" ], "stat", stat 7 "D" 3
+                            [ "2"; "2" ], "stat", stat 2 "R" 1
+                        ]
+                     |> List.sort)
+                    (List.sort
+                        [
+                            "node_processes_max_threads", 7801.0
+                            "node_processes_max_processes", 4194304.0
+                            "node_processes_pids", 2.0
+                            "node_processes_threads", 4.0
+                            "node_processes_state,S", 1.0
+                            "node_processes_state,R", 1.0
+                            "node_processes_threads_state,S", 1.0
+                            "node_processes_threads_state,D", 1.0
+                            "node_processes_threads_state,R", 1.0
+                        ])
+                    "families"
+
+            testCase "what other programs leave in files"
+            <| fun () ->
+                let backup =
+                    "# HELP backup_age_seconds Seconds since the last backup.\n"
+                    + "# TYPE backup_age_seconds gauge\n"
+                    + "backup_age_seconds{host=\"a\",path=\"/x \\\"y\\\" \\\\ z\"} 12.5\n"
+                    + "backup_age_seconds{ path = \"/b\", } 3e2\n\n"
+                    + "# a remark\nbackup_runs_total 7\nbackup_ratio NaN\n"
+
+                Expect.equal
+                    (told "textfile" [ [ "/t/b.prom"; "1772107200.25" ], "b.prom", backup ])
+                    [
+                        "backup_age_seconds,a,/x \"y\" \\ z", 12.5
+                        "backup_age_seconds,/b", 300.0
+                        "backup_runs_total", 7.0
+                        "node_textfile_mtime_seconds,/t/b.prom", 1772107200.25
+                        "node_textfile_scrape_error", 0.0
+                    ]
+                    "series"
+
+                let families = figuresOf "textfile" [ [ "/t/b.prom"; "1" ], "b.prom", utf8 backup ]
+
+                Expect.equal
+                    [
+                        for family in families do
+                            family[0].Family.Name, family[0].Family.Kind, family[0].Family.Help
+                    ]
+                    [
+                        "backup_age_seconds", MetricKind.Gauge, "Seconds since the last backup."
+                        "backup_runs_total", MetricKind.Untyped, "Metric read from /t/b.prom"
+                        "node_textfile_mtime_seconds", MetricKind.Gauge, "Unixtime mtime of textfiles successfully read."
+                        "node_textfile_scrape_error", MetricKind.Gauge, "1 if there was an error opening or reading a file, 0 otherwise"
+                    ]
+                    "what they are"
+
+                for bad in
+                    [
+                        "x{a=\"b\" 1\n"
+                        "x{a=b} 1\n"
+                        "x{1a=\"b\"} 1\n"
+                        "x{a=\"b\",a=\"c\"} 1\n"
+                        "x{__name__=\"y\"} 1\n"
+                        "x 1 1772107200\n"
+                        "x one\n"
+                        "x\n"
+                        "1x 1\n"
+                        "x-y 1\n"
+                        "x{" + String.Join(',', [ for i in 1..17 -> $"l{i}=\"\"" ]) + "} 1\n"
+                        "y 2"
+                    ] do
+                    Expect.equal
+                        (told "textfile" [ [ "/t/c.prom"; "1" ], "c.prom", "good 1\n" + bad ])
+                        [ "good", 1.0; "node_textfile_scrape_error", 1.0 ]
+                        bad
+
+                Expect.equal (told "textfile" [ [ "/t/d.prom"; "" ], "d.prom", "" ]) [ "node_textfile_scrape_error", 1.0 ] "unreadable"
 
             testCase "a bad line costs itself"
             <| fun () ->

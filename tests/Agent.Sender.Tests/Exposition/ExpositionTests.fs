@@ -113,6 +113,30 @@ let private nodeExporter =
                 Expect.equal (value "node_filesystem_free_bytes" [ "mountpoint", "/" ]) "400" "free"
                 Expect.equal (value "node_filesystem_avail_bytes" [ "fstype", "ext4" ]) "350" "available"
                 Expect.equal (value "node_filesystem_size_bytes" [ "device", "filer:/scratch" ]) "4000" "of another machine"
+                Expect.equal (value "node_filesystem_files" [ "mountpoint", "/" ]) "640" "files"
+                Expect.equal (value "node_filesystem_files_free" [ "mountpoint", "/" ]) "600" "free files"
+                Expect.equal (value "node_filesystem_readonly" [ "mountpoint", "/" ]) "0" "writable"
+                Expect.equal (value "node_filesystem_readonly" [ "mountpoint", "/scratch" ]) "1" "read-only"
+                Expect.equal (value "node_filesystem_device_error" [ "mountpoint", "/" ]) "0" "answers"
+                Expect.equal (value "node_filesystem_device_error" [ "mountpoint", "/home" ]) "1" "does not answer"
+                Expect.equal (family "node_filesystem_size_bytes").Samples.Length 2 "what does not answer has no size"
+
+                Expect.equal
+                    (family "node_exporter_build_info").Samples[0].Labels
+                    [
+                        "branch", ""
+                        "goarch", "amd64"
+                        "goos", "linux"
+                        "goversion", ""
+                        "revision", ""
+                        "version", "1.2.3"
+                    ]
+                    "what node_exporter says of itself"
+
+                // The sample's sources of the fixture.
+                Expect.equal (value "node_scrape_collector_success" [ "collector", "stat" ]) "1" "as the source cpu"
+                Expect.equal (value "node_scrape_collector_success" [ "collector", "netstat" ]) "1" "a collector"
+                Expect.equal (value "node_scrape_collector_duration_seconds" [ "collector", "netstat" ]) "0.001" "its duration"
                 // The fixture's 108 words of four octets.
                 Expect.equal (value "node_infiniband_port_data_received_bytes_total" [ "device", "mlx5_0"; "port", "1" ]) "432" "InfiniBand"
 

@@ -13,6 +13,12 @@ type FileRoot =
     | Net
     /// Below /sys.
     | Sys
+    /// Below /proc/self of this program.
+    | Own
+    /// No file: what a system call answers, as bytes, by its name.
+    | Call
+    /// The files `*.prom` of `--textfile-directory`. The names of such a text are its path and when it was written, in seconds since 1970; that is empty for one that cannot be read.
+    | Textfile
 
 /// Files of one directory, or of all directories of a shape.
 [<NoComparison>]
@@ -40,6 +46,30 @@ type FileSet =
             Root = FileRoot.Net
             Directory = directory
             Files = files
+        }
+
+    /// Files below /proc/self of this program.
+    static member internal Own(files: string[]) : FileSet =
+        {
+            Root = FileRoot.Own
+            Directory = ""
+            Files = files
+        }
+
+    /// What system calls answer.
+    static member internal Call(name: string) : FileSet =
+        {
+            Root = FileRoot.Call
+            Directory = ""
+            Files = [| name |]
+        }
+
+    /// The files that other programs leave.
+    static member internal Textfiles: FileSet =
+        {
+            Root = FileRoot.Textfile
+            Directory = ""
+            Files = [||]
         }
 
     /// Files below /sys.
@@ -70,6 +100,8 @@ type internal CollectorFacts =
         PageSize: uint64<B>
         /// The interfaces to export; empty for all.
         Interfaces: string[]
+        /// When the machine started, in seconds since 1970; none where that is not known.
+        BootTime: float voption
     }
 
 /// A metric family: what all its samples have in common.
@@ -123,12 +155,11 @@ type internal Figures() =
 
     /// Adds a sample.
     member _.Add(family: Family, labels: string[], value: float) : unit =
-        // No label of a kernel's holds this character.
-        let key =
-            if labels.Length = 0 then
-                family.Name
-            else
-                family.Name + "\n" + String.Join('\n', labels)
+        // No name of a label holds the first of these characters, and no label of the kernel's the second.
+        let mutable key = family.Name
+
+        for i in 0 .. labels.Length - 1 do
+            key <- key + "=" + labels[i] + "\n" + family.Labels[i]
 
         if series.Add key then
             let figures =
@@ -161,14 +192,15 @@ type internal Figures() =
             sink.Family(family.Name, family.Kind, family.Help)
 
             for figure in figures do
-                for i in 0 .. family.Labels.Length - 1 do
-                    sink.Label(family.Labels[i], figure.Labels[i])
+                for i in 0 .. figure.Labels.Length - 1 do
+                    sink.Label(figure.Family.Labels[i], figure.Labels[i])
 
                 sink.Value figure.Value
 
 /// A group of families that come from the same files, by the name that node_exporter's collector has.
 [<Sealed>]
-type Collector internal (name: string, isDefault: bool, sets: FileSet[], tell: CollectorFacts -> FileText[] -> Figures -> unit) =
+type Collector
+    internal (name: string, isDefault: bool, sets: FileSet[], tell: CollectorFacts -> FileText[] -> Figures -> unit, ?mayBeEmpty: bool) =
     /// `netstat`.
     member _.Name: string = name
 
@@ -177,6 +209,9 @@ type Collector internal (name: string, isDefault: bool, sets: FileSet[], tell: C
 
     /// What it reads.
     member _.Sets: FileSet[] = sets
+
+    /// True when a machine without its files is one on which all is well.
+    member internal _.MayBeEmpty: bool = defaultArg mayBeEmpty false
 
     /// What the files say.
     member internal _.Tell (facts: CollectorFacts) (texts: FileText[]) (figures: Figures) : unit = tell facts texts figures

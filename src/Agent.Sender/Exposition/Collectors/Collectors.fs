@@ -14,7 +14,17 @@ module Collectors =
                 KernelCounters.all
                 SoftwareRaid.all
                 NfsClient.all
+                OwnState.all
+                Processes.all
+                TextFiles.all
             |]
+
+    /// The names of those that are read unless the user says otherwise.
+    [<CompiledName "Defaults">]
+    let defaults: string[] =
+        all
+        |> Array.filter (fun collector -> collector.IsDefault)
+        |> Array.map (fun collector -> collector.Name)
 
     /// What the files say, family by family.
     let internal figuresOf (facts: CollectorFacts) (readings: CollectorReading[]) : Figures =

@@ -169,7 +169,8 @@ let all: Collector[] =
             [|
                 FileSet.Sys("devices/system/cpu/*/cpufreq", clockFiles |> Array.map (fun row -> row.File))
             |],
-            fun _ -> Numbers.ofFiles clockFiles (Array.map Numbers.withoutLetters)
+            (fun _ -> Numbers.ofFiles clockFiles (Array.map Numbers.withoutLetters)),
+            mayBeEmpty = true
         )
         Collector(
             "edac",
@@ -178,6 +179,7 @@ let all: Collector[] =
                 FileSet.Sys("devices/system/edac/mc/*", errorFiles)
                 FileSet.Sys("devices/system/edac/mc/*/*", Array.truncate 2 errorFiles)
             |],
-            memoryErrors
+            memoryErrors,
+            mayBeEmpty = true
         )
     |]
