@@ -128,7 +128,7 @@ let private sensor: Gen<Hwmon.PlacedSensor> =
             }
     }
 
-let private partition: Gen<Partition> =
+let private filesystem: Gen<FilesystemState> =
     gen {
         let! device = label
         let! mount = label
@@ -140,10 +140,19 @@ let private partition: Gen<Partition> =
                 Device = device
                 MountPoint = mount
                 FsType = "ext4"
-                Total = LanguagePrimitives.UInt64WithMeasure total
-                Used = LanguagePrimitives.UInt64WithMeasure used
-                Free = 0UL<B>
-                Percent = 0.0<percent>
+                IsReadOnly = used > total
+                Counts =
+                    if used > total then
+                        ValueNone
+                    else
+                        ValueSome
+                            {
+                                Size = LanguagePrimitives.UInt64WithMeasure total
+                                Free = LanguagePrimitives.UInt64WithMeasure(total - used)
+                                Available = 0UL<B>
+                                Files = used
+                                FilesFree = 0UL
+                            }
             }
     }
 
@@ -176,7 +185,7 @@ let private withTexts (texts: Texts) (reading: MachineReading) : MachineReading 
 let private readingOf (before: Snapshot voption) (snapshot: Snapshot) : Gen<MachineReading> =
     gen {
         let! sensors = upTo 4 sensor
-        let! partitions = upTo 3 partition
+        let! filesystems = upTo 3 filesystem
         let! hostname = label
         let! version = label
         let! domain = label
@@ -192,7 +201,6 @@ let private readingOf (before: Snapshot voption) (snapshot: Snapshot) : Gen<Mach
                     { SystemInfo.unknown with
                         OsName = "Linux"
                         OsVersion = version
-                        Partitions = partitions
                     }
                 DomainName = domain
                 Hostname = hostname
@@ -200,6 +208,9 @@ let private readingOf (before: Snapshot voption) (snapshot: Snapshot) : Gen<Mach
                 Interfaces = [||]
                 Accounts = JobAccounts.Empty
                 GpuJobs = [||]
+                Filesystems = filesystems
+                Collectors = [||]
+                PageSize = 4096UL<B>
             }
     }
 

@@ -42,6 +42,7 @@ let private tests =
             HappyEyeballsLaws.tests
             SpoolLaws.tests
             AdviceLaws.tests
+            CollectorLaws.tests
             ExpositionLaws.tests
             JobAccountLaws.tests
             RemoteWriteLaws.tests

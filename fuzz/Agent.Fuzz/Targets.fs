@@ -87,6 +87,46 @@ let private wordsIn (input: byte[]) : string[] =
 /// An instant, for what needs one.
 let private now = DateTimeOffset(2026, 11, 28, 12, 0, 0, TimeSpan.Zero)
 
+// ---- Metrics ---------------------------------------------------------------------------------------------------------
+
+/// Every collector reads this in the place of each of its files: figures have as many labels as their families, and each series is told once.
+let private collectors (input: byte[]) : unit =
+    let facts: CollectorFacts =
+        {
+            PageSize = LanguagePrimitives.UInt64WithMeasure 4096UL
+            Interfaces = [||]
+            BootTime = ValueNone
+        }
+
+    for collector in Collectors.all do
+        let texts =
+            [|
+                for set in collector.Sets do
+                    for file in (if set.Root.IsTextfile then [| "a.prom" |] else set.Files) do
+                        {
+                            Names =
+                                if set.Root.IsTextfile then
+                                    [| "/a.prom"; "1" |]
+                                else
+                                    Array.create (set.Directory |> Seq.filter ((=) '*') |> Seq.length) "1"
+                            File = file
+                            Text = ReadOnlyMemory input
+                        }
+            |]
+
+        let readings: CollectorReading[] =
+            [|
+                {
+                    Collector = collector
+                    Texts = texts
+                    Took = TimeSpan.Zero
+                }
+            |]
+
+        for family in (Collectors.figuresOf facts readings).Families do
+            for figure in family do
+                require "a label without a value" (figure.Labels.Length = figure.Family.Labels.Length)
+
 // ---- HTTP ------------------------------------------------------------------------------------------------------------
 
 /// As much of a body as the agent keeps.
@@ -328,6 +368,7 @@ let all: Target list =
         target "proc-mountstats" (fun input -> MountStats.parse (ReadOnlySpan input) |> told) "jobs/mountstats$" none []
         target "lustre-stats" (fun input -> Lustre.parse "stats" (ReadOnlySpan input) |> told) "jobs/llite-stats$" none []
         target "proc-vmstat" (fun input -> VmStat.parse (ReadOnlySpan input) |> told) "jobs/vmstat$" none []
+        target "collectors" collectors "collectors/proc/(net/.*|mdstat|schedstat)$" none [ "# TYPE a gauge\na{b=\"c\\n\"} 1.5\n" ]
         target "passwd" (fun input -> Jobs.Users.parse (ReadOnlySpan input) |> told) "jobs/passwd$" none []
         target
             "gpu-jobs"

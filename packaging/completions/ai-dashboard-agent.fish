@@ -27,6 +27,8 @@ complete -c ai-dashboard-agent -l sysfs -d 'the same for /sys' -x -a '(__fish_co
 complete -c ai-dashboard-agent -l rootfs -d 'directory under which mount points are looked up' -x -a '(__fish_complete_directories)'
 complete -c ai-dashboard-agent -l listen -d 'IP address and port at which /metrics is served to Prometheus, such as 127.0.0.1:9835; --host is optional then' -x
 complete -c ai-dashboard-agent -l listen-token-file -d 'file with the bearer token that readers of the metrics must send; required on other than loopback addresses' -r -F
+complete -c ai-dashboard-agent -l collectors -d 'comma-separated groups of metrics to switch on, or off with a minus sign before them, such as processes,-arp' -x
+complete -c ai-dashboard-agent -l textfile-directory -d 'directory in which other programs leave metrics in files *.prom, which are served with the agent\'s own' -x -a '(__fish_complete_directories)'
 complete -c ai-dashboard-agent -l remote-write -d 'URL of a receiver of Prometheus remote-write, such as http://prometheus:9090/api/v1/write; --host is optional then' -x
 complete -c ai-dashboard-agent -l remote-write-header-file -d 'file with headers for it, such as tenants and tokens, one per line as Name: value; read again when it changes' -r -F
 complete -c ai-dashboard-agent -l once -d 'send one sample and exit: 0 if it was accepted, else 1' -f

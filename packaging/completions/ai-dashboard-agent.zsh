@@ -28,6 +28,8 @@ _arguments \
   '--rootfs[directory under which mount points are looked up]:DIRECTORY:_files -/' \
   '--listen[IP address and port at which /metrics is served to Prometheus, such as 127.0.0.1\:9835; --host is optional then]:ADDRESS: ' \
   '--listen-token-file[file with the bearer token that readers of the metrics must send; required on other than loopback addresses]:PATH:_files' \
+  '--collectors[comma-separated groups of metrics to switch on, or off with a minus sign before them, such as processes,-arp]:NAMES: ' \
+  '--textfile-directory[directory in which other programs leave metrics in files *.prom, which are served with the agent'\''s own]:DIRECTORY:_files -/' \
   '--remote-write[URL of a receiver of Prometheus remote-write, such as http\://prometheus\:9090/api/v1/write; --host is optional then]:URL: ' \
   '--remote-write-header-file[file with headers for it, such as tenants and tokens, one per line as Name\: value; read again when it changes]:PATH:_files' \
   '--once[send one sample and exit\: 0 if it was accepted, else 1]' \

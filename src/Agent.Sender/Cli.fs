@@ -70,6 +70,8 @@ type internal AgentArgument =
     | [<EqualsAssignmentOrSpaced>] Rootfs of directory: string option
     | [<EqualsAssignmentOrSpaced>] Listen of address: string option
     | [<EqualsAssignmentOrSpaced>] Listen_Token_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] Collectors of names: string option
+    | [<EqualsAssignmentOrSpaced>] Textfile_Directory of directory: string option
     | [<EqualsAssignmentOrSpaced>] Remote_Write of url: string option
     | [<EqualsAssignmentOrSpaced>] Remote_Write_Header_File of path: string option
     | Once
@@ -131,6 +133,13 @@ type internal AgentArgument =
                 "IP address and port at which /metrics is served to Prometheus, such as 127.0.0.1:9835; --host is optional then"
         | Listen_Token_File _ ->
             row prometheus "" "file with the bearer token that readers of the metrics must send; required on other than loopback addresses"
+        | Collectors _ ->
+            row
+                prometheus
+                "all but processes"
+                "comma-separated groups of metrics to switch on, or off with a minus sign before them, such as processes,-arp"
+        | Textfile_Directory _ ->
+            row prometheus "" "directory in which other programs leave metrics in files *.prom, which are served with the agent's own"
         | Remote_Write _ ->
             row
                 prometheus

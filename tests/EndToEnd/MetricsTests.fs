@@ -58,6 +58,51 @@ let private described (text: string) : Set<string> =
     |> Array.filter (fun line -> line.StartsWith("# ", StringComparison.Ordinal))
     |> Set.ofArray
 
+/// The families that are read when a scrape comes, by the beginnings of their names.
+let private ofCollectors =
+    [
+        "netstat"
+        "sockstat"
+        "softnet"
+        "arp"
+        "udp_queues"
+        "nf_conntrack"
+        "network_(?!receive|transmit_(?!queue))"
+        "vmstat"
+        "filefd"
+        "entropy"
+        "schedstat"
+        "cpu_(scaling|frequency)"
+        "edac"
+        "md"
+        "nfs"
+        "bonding"
+        "infiniband"
+        "timex"
+        "scrape_collector_success"
+    ]
+
+/// Their series, each its name and labels, and their values.
+let private collected (text: string) : Map<string * (string * string) list, float> =
+    let isWanted = Regex("^node_(" + String.Join('|', ofCollectors) + ")")
+
+    PrometheusText.readText (ReadOnlySpan(Fixtures.utf8 text))
+    |> List.collect (fun family -> family.Samples)
+    |> List.filter (fun sample -> isWanted.IsMatch sample.Name)
+    |> List.map (fun sample -> (sample.Name, List.sort sample.Labels), sample.Value)
+    |> Map.ofList
+
+/// True for what may be read between two other readings: what only grows lies between them, and what goes up and down with
+/// the load, such as sockets and open files, is near.
+let private canBe (name: string) (first: float) (value: float) (last: float) : bool =
+    let near =
+        if name = "node_scrape_collector_success" || name = "node_network_up" then
+            0.0
+        else
+            64.0 + 0.2 * abs first
+
+    value >= min first last - near && value <= max first last + near
+
 let private promtool (metrics: string) : string list =
     let start = ProcessStartInfo(program "promtool", [ "check"; "metrics" ])
     start.RedirectStandardInput <- true
@@ -184,6 +229,52 @@ let tests =
                 Expect.isGreaterThan (Set.count ours) 180 "lines"
                 Expect.equal (Set.difference ours theirs) Set.empty "only here"
 
+            testCase "the installed node_exporter has the same series of the collectors, with the same values"
+            <| fun () ->
+                let port = freePort ()
+                let exporter = "prometheus-node-exporter"
+
+                use server = new Server(exporter, [ $"--web.listen-address=127.0.0.1:{port}" ], "/")
+
+                let url = $"http://127.0.0.1:{port}/metrics"
+
+                eventually (TimeSpan.FromSeconds 60.0) $"{exporter} answers; {server.Said}" (fun () -> (fetch url).Contains "node_load1")
+
+                use agent = startAlone [] listen
+                let own = metricsOf agent
+                scrape own |> ignore
+                let before = collected (fetch url)
+                let ours = collected (fetch own)
+                let after = collected (fetch url)
+
+                Expect.isGreaterThan (Map.count ours) 100 "series"
+
+                Expect.equal
+                    [
+                        for KeyValue(series, value) in ours do
+                            match Map.tryFind series before, Map.tryFind series after with
+                            | Some first, Some last when canBe (fst series) first value last -> ()
+                            // Which is no collector there.
+                            | None, None when snd series = [ "collector", "process" ] -> ()
+                            | first, last -> $"{series}: {value}, there {first} and {last}"
+                    ]
+                    []
+                    "of ours"
+
+                Expect.equal
+                    [
+                        for KeyValue(series, value) in after do
+                            // An interface without a speed has none here.
+                            if
+                                not (ours.ContainsKey series)
+                                && not (fst series = "node_network_speed_bytes" && value < 0.0)
+                                && fst series <> "node_scrape_collector_success"
+                            then
+                                series
+                    ]
+                    []
+                    "only there"
+
             testCase "promtool complains of borrowed names alone, and of nothing but their spelling"
             <| fun () ->
                 World.withDirectory (fun directory ->
@@ -207,6 +298,8 @@ let tests =
                             [
                                 "node_memory metric names should be written in 'snake_case' not 'camelCase'"
                                 "node_netstat metric names should be written in 'snake_case' not 'camelCase'"
+                                "node_entropy_available_bits use base unit \"bytes\" instead of \"bits\""
+                                "node_entropy_pool_size_bits use base unit \"bytes\" instead of \"bits\""
                                 // The labels modelName and Hostname.
                                 "DCGM_FI_DEV label names should be written in 'snake_case' not 'camelCase'"
                                 "DCGM_FI_DEV counter metrics should have \"_total\" suffix"

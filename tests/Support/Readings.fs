@@ -22,31 +22,84 @@ let private system: SystemInfo =
         OsVersion = "#1 SMP Debian 6.1.76-1"
         Machine = "x86_64"
         Hostname = "gpu-box-01"
-        NetworkPartitions =
-            [|
-                {
-                    Device = "filer:/scratch"
-                    MountPoint = "/scratch"
-                    FsType = "nfs4"
-                    Total = 4000UL<B>
-                    Used = 1000UL<B>
-                    Free = 3000UL<B>
-                    Percent = 25.0<percent>
-                }
-            |]
-        Partitions =
-            [|
-                {
-                    Device = "/dev/vda1"
-                    MountPoint = "/"
-                    FsType = "ext4"
-                    Total = 1000UL<B>
-                    Used = 600UL<B>
-                    Free = 350UL<B>
-                    Percent = 63.2<percent>
-                }
-            |]
     }
+
+let private filesystems: FilesystemState[] =
+    let state device mountPoint fsType isReadOnly (size, free, available) : FilesystemState =
+        {
+            Device = device
+            MountPoint = mountPoint
+            FsType = fsType
+            IsReadOnly = isReadOnly
+            Counts =
+                ValueSome
+                    {
+                        Size = size
+                        Free = free
+                        Available = available
+                        Files = 640UL
+                        FilesFree = 600UL
+                    }
+        }
+
+    [|
+        state "/dev/vda1" "/" "ext4" false (1000UL<B>, 400UL<B>, 350UL<B>)
+        state "filer:/scratch" "/scratch" "nfs4" true (4000UL<B>, 3000UL<B>, 3000UL<B>)
+        { state "dead:/home" "/home" "nfs4" false (0UL<B>, 0UL<B>, 0UL<B>) with
+            Counts = ValueNone
+        }
+    |]
+
+/// What the collectors read of a machine whose /proc and /sys lie in a directory of fixtures.
+let collectorsOf (machine: string) : CollectorReading[] =
+    // The others tell of the program that asks.
+    let isOfFiles (collector: Collector) =
+        collector.Sets
+        |> Array.exists (fun set -> set.Root.IsProc || set.Root.IsNet || set.Root.IsSys)
+
+    let files (set: FileSet) : FileText[] =
+        let root =
+            match set.Root with
+            | FileRoot.Proc -> "proc"
+            | FileRoot.Net -> "proc/net"
+            | _ -> "sys"
+
+        let below (parents: (string * string[])[]) (part: string) =
+            if part = "*" then
+                parents
+                |> Array.collect (fun (parent, names) ->
+                    if Directory.Exists parent then
+                        Directory.GetDirectories parent
+                        |> Array.sort
+                        |> Array.map (fun path -> path, Array.append names [| nonNull (Path.GetFileName path) |])
+                    else
+                        [||])
+            else
+                parents |> Array.map (fun (parent, names) -> Path.Combine(parent, part), names)
+
+        [|
+            for directory, names in
+                set.Directory.Split '/'
+                |> Array.fold below [| pathOf $"{machine}/{root}", [||] |] do
+                for file in set.Files do
+                    let path = Path.Combine(directory, file)
+
+                    if File.Exists path then
+                        {
+                            Names = names
+                            File = file
+                            Text = ReadOnlyMemory(File.ReadAllBytes path)
+                        }
+        |]
+
+    [|
+        for collector in Collectors.all |> Array.filter isOfFiles do
+            {
+                Collector = collector
+                Texts = collector.Sets |> Array.collect files
+                Took = TimeSpan.FromMilliseconds 1.0
+            }
+    |]
 
 /// The machine below `vm-2core-6.18/first`, with these GPUs.
 let machineWith (gpus: Gpu[]) : MachineReading =
@@ -57,7 +110,6 @@ let machineWith (gpus: Gpu[]) : MachineReading =
     let snapshot: Snapshot =
         { Snapshot.ofFiles at file with
             Processes = Ok 123
-            Infiniband = Sys.Infiniband.parse (sysFiles "infiniband" "_data")
             Slow =
                 { SlowReadings.None with
                     CpuTemperature = ValueSome 61.0<degC>
@@ -94,6 +146,9 @@ let machineWith (gpus: Gpu[]) : MachineReading =
         Interfaces = [||]
         Accounts = JobAccounts.Empty
         GpuJobs = [||]
+        Filesystems = filesystems
+        Collectors = collectorsOf "collectors"
+        PageSize = 4096UL<B>
     }
 
 /// A board of which everything is known.

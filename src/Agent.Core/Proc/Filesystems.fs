@@ -177,6 +177,31 @@ let private select (isWanted: Mounts.Mount -> bool) (mounts: Mounts.Mount[]) : M
 [<CompiledName "OnDisk">]
 let onDisk (types: IReadOnlySet<string>) (mounts: Mounts.Mount[]) : Mounts.Mount[] = select (isOnDisk types) mounts
 
+/// Directories below which the system keeps what is no storage of its users.
+let private ofSystem =
+    [|
+        "/dev/"
+        "/proc/"
+        "/run/"
+        "/sys/"
+        "/mnt/"
+        "/media/"
+        "/var/lib/docker/"
+        "/var/lib/containers/storage/"
+    |]
+
+/// The file systems that are kept in memory for users, `/tmp` for example.
+[<CompiledName "InMemory">]
+let inMemory (mounts: Mounts.Mount[]) : Mounts.Mount[] =
+    select
+        (fun mount ->
+            mount.FsType = "tmpfs"
+            && not (
+                ofSystem
+                |> Array.exists (fun directory -> (mount.MountPoint + "/").StartsWith(directory, StringComparison.Ordinal))
+            ))
+        mounts
+
 /// The file systems that another machine holds, each once.
 [<CompiledName "OverNetwork">]
 let overNetwork (mounts: Mounts.Mount[]) : Mounts.Mount[] =

@@ -56,7 +56,7 @@ internal sealed class MachineChecks : IDisposable
                 : from answer in controller.Read() from fans in FansOf(answer) select fans);
         frequency = new("frequency", clock, () => NewSysFiles().ReadFrequency());
         facts = new("system", clock, () => new SystemFacts(settings.ProcFs, NewSysFiles()).Read());
-        partitions = new("partitions", clock, () => new PartitionFiles(settings.ProcFs, settings.RootFs, clock, withNetwork: false).Read());
+        partitions = new("partitions", clock, () => new PartitionFiles(settings.ProcFs, settings.RootFs, clock, withMetrics: false).Read());
         devices = new("devices", clock, () => new DeviceFiles(settings.SysFs).Read());
         gpuJobs = settings.GpuJobDirectory.Length > 0
             ? new("gpu-jobs", clock, () => new GpuJobDirectory(settings.GpuJobDirectory).Read())

@@ -28,7 +28,13 @@ internal sealed class MetricsSource(
     string domainName,
     AgentClock clock)
 {
+    private readonly ReadingRecord freshRecord = new();
+    // One for each of the two threads that ask.
+    private readonly CollectorFiles scraped = new(settings, clock);
+    private readonly CollectorFiles pushed = new(settings, clock);
     private Look? newest;
+    // Open for as long as the program runs: the thread that serves metrics may use them to its end.
+    private ProcFiles? fresh;
     private long skipped;
     private long scrapes;
     private JobAccounts accounts = JobAccounts.Empty;
@@ -64,30 +70,42 @@ internal sealed class MetricsSource(
     /// <summary>How old the newest sample is; infinite before the first.</summary>
     public TimeSpan Age() => Volatile.Read(ref newest) is { } last ? clock.Elapsed - last.TakenAt : TimeSpan.MaxValue;
 
-    /// <summary>The newest reading of the machine, for a scrape; none before the first.</summary>
+    /// <summary>
+    /// The newest reading of the machine, for a scrape, with its counters read anew; none before the first. Called on the thread that
+    /// serves metrics.
+    /// </summary>
     public FSharpValueOption<MachineReading> Machine()
     {
         Interlocked.Increment(ref scrapes);
 
-        return Volatile.Read(ref newest) is { } last
-            ? FSharpValueOption<MachineReading>.NewValueSome(Machine(last))
-            : FSharpValueOption<MachineReading>.None;
+        if (Volatile.Read(ref newest) is not { } last)
+        {
+            return FSharpValueOption<MachineReading>.None;
+        }
+
+        // Counters of a sample that is a second old make rates that are a second off.
+        fresh ??= new ProcFiles(settings.ProcFs, settings.SysFs, clock, static () => SlowReadings.None, freshRecord);
+        var snapshot = fresh.Read(FSharpValueOption<CpuWindow>.None);
+        return FSharpValueOption<MachineReading>.NewValueSome(
+            Machine(last, snapshot, freshRecord.MemoryText, scraped.Read()));
     }
 
     /// <summary>What the GPU time of a scheduler's job went into, up to the newest sample. This is no scrape: nothing is taken as collected.</summary>
     public FSharpValueOption<JobTotals> Job(string id) =>
         Volatile.Read(ref newest) is { } last ? JobTotalsModule.Find(id, last.Accounts) : FSharpValueOption<JobTotals>.None;
 
-    /// <summary>The reading of the machine at one sample.</summary>
-    public MachineReading Machine(Look look)
+    /// <summary>The reading of the machine at one sample. Called on the sampling thread.</summary>
+    public MachineReading Machine(Look look) => Machine(look, look.Sample.Snapshot, look.MemoryText, pushed.Read());
+
+    private MachineReading Machine(Look look, Snapshot snapshot, ReadOnlyMemory<byte> memoryText, CollectorReading[] read)
     {
         var system = slow.Facts();
 
         return new MachineReading(
-            snapshot: look.Sample.Snapshot,
+            snapshot: snapshot,
             sample: look.Sample.Sample,
             previous: look.Sample.Previous,
-            memoryText: look.MemoryText,
+            memoryText: memoryText,
             sensors: slow.Sensors(),
             system: system,
             domainName: domainName,
@@ -95,7 +113,10 @@ internal sealed class MetricsSource(
             disks: settings.Disks,
             interfaces: settings.Interfaces,
             accounts: look.Accounts,
-            gpuJobs: slow.GpuJobs());
+            gpuJobs: slow.GpuJobs(),
+            filesystems: slow.Filesystems(),
+            collectors: read,
+            pageSize: (ulong)Environment.SystemPageSize);
     }
 
     /// <summary>The state of the agent at this moment.</summary>

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.IO.Compression;
 using System.Text;
 using Agent.Core;
 using Agent.Sender;
@@ -32,6 +33,7 @@ internal sealed class ScrapeAnswers(
     private static readonly TimeSpan RefreshPeriod = TimeSpan.FromSeconds(1);
 
     private readonly ArrayBufferWriter<byte> body = new(16 * 1024);
+    private readonly MemoryStream compressed = new();
     private ArrayBufferWriter<byte>? spare;
     private TimeSpan? refreshedAt;
 
@@ -82,7 +84,9 @@ internal sealed class ScrapeAnswers(
 
         body.ResetWrittenCount();
         Exposition.Write(body, request.Format, machine(), agent());
-        return Whole(200, request.Format.ContentType, request.IsHead, request.KeepsAlive);
+        return request.TakesGzip
+            ? Whole(200, request.Format.ContentType, Compressed(), isGzip: true, request.IsHead, request.KeepsAlive)
+            : Whole(200, request.Format.ContentType, body.WrittenSpan, isGzip: false, request.IsHead, request.KeepsAlive);
     }
 
     private ArrayBufferWriter<byte> OfJob(string id, bool isJson, ScrapeRequest request)
@@ -119,19 +123,32 @@ internal sealed class ScrapeAnswers(
     {
         body.ResetWrittenCount();
         body.Write(Encoding.UTF8.GetBytes(sentence + "\n"));
-        return Whole(status, PlainText, isHead, keepsAlive);
+        return Whole(status, PlainText, body.WrittenSpan, isGzip: false, isHead, keepsAlive);
     }
 
-    private ArrayBufferWriter<byte> Whole(int status, string contentType, bool isHead, bool keepsAlive)
+    private ReadOnlySpan<byte> Compressed()
+    {
+        compressed.SetLength(0);
+
+        using (var gzip = new GZipStream(compressed, CompressionLevel.Fastest, leaveOpen: true))
+        {
+            gzip.Write(body.WrittenSpan);
+        }
+
+        return compressed.GetBuffer().AsSpan(0, (int)compressed.Length);
+    }
+
+    private ArrayBufferWriter<byte> Whole(
+        int status, string contentType, ReadOnlySpan<byte> content, bool isGzip, bool isHead, bool keepsAlive)
     {
         var answer = spare ?? new ArrayBufferWriter<byte>(16 * 1024);
         spare = null;
         answer.ResetWrittenCount();
-        answer.Write(Scrape.Head(status, contentType, body.WrittenCount, keepsAlive));
+        answer.Write(Scrape.Head(status, contentType, isGzip, content.Length, keepsAlive));
 
         if (!isHead)
         {
-            answer.Write(body.WrittenSpan);
+            answer.Write(content);
         }
 
         return answer;

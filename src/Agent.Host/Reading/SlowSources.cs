@@ -219,6 +219,9 @@ internal sealed class SlowSources
     /// <summary>All that is known of jobs, however old.</summary>
     public JobReading Jobs => jobs?.Last ?? JobReading.None;
 
+    /// <summary>The file systems, for metrics; empty before the first reading.</summary>
+    public FilesystemState[] Filesystems() => partitions.Newest?.States ?? [];
+
     /// <summary>The scheduler's jobs by GPU; empty without their directory.</summary>
     public GpuJobFile[] GpuJobs() => gpuJobs?.Newest?.Value ?? [];
 

@@ -15,6 +15,7 @@ module Exposition =
         match reading with
         | ValueSome reading ->
             NodeMetrics.write sink reading
+            ExporterMetrics.write sink reading state
             GpuMetrics.write sink reading.Hostname reading.GpuJobs reading.Sample.Gpus
             JobMetrics.write sink reading.Sample.Jobs reading.Accounts
             AgentMetrics.writeMachine sink reading
@@ -48,6 +49,16 @@ module Exposition =
             | [| name; text |] when name.Equals("version", StringComparison.OrdinalIgnoreCase) -> Some(text.Trim '"')
             | _ -> None)
         |> Option.defaultValue ""
+
+    /// True when an Accept-Encoding header (RFC 9110, 12.5.3) lists gzip.
+    [<CompiledName "TakesGzip">]
+    let takesGzip (acceptEncoding: string) : bool =
+        acceptEncoding.Split(',', StringSplitOptions.TrimEntries)
+        |> Array.exists (fun coding ->
+            let parts = coding.Split(';', StringSplitOptions.TrimEntries)
+
+            parts[0].Equals("gzip", StringComparison.OrdinalIgnoreCase)
+            && weightOf (Array.skip 1 parts) > 0.0)
 
     /// The format that an Accept header (RFC 9110, 12.5.1) asks for: OpenMetrics if it is listed and weighs at least as
     /// much as plain text, else the text format, which everybody reads.

@@ -2,6 +2,7 @@ namespace Agent.Sender
 
 open System
 open System.Buffers
+open System.Collections.Generic
 open System.Globalization
 open System.Text
 open Agent.Core
@@ -73,6 +74,9 @@ type internal TextSink(output: IBufferWriter<byte>, format: ExpositionFormat) =
     let mutable kind = MetricKind.Gauge
     let mutable help = ""
     let mutable isAnnounced = false
+    // Files of other programs may tell a family of ours; the format wants each once.
+    let told = HashSet<string>(StringComparer.Ordinal)
+    let mutable isRepeated = false
 
     let put (character: char) =
         let target = output.GetSpan 1
@@ -131,6 +135,7 @@ type internal TextSink(output: IBufferWriter<byte>, format: ExpositionFormat) =
     let announce () =
         if not isAnnounced then
             isAnnounced <- true
+            told.Add family |> ignore
             putText "# HELP "
             putFamily ()
             put ' '
@@ -158,11 +163,12 @@ type internal TextSink(output: IBufferWriter<byte>, format: ExpositionFormat) =
         labels <- 0
         put ' '
 
-    override _.Family(name, newKind, newHelp) =
-        family <- name
+    override _.Family(newName, newKind, newHelp) =
+        family <- newName
         kind <- newKind
         help <- newHelp
         isAnnounced <- false
+        isRepeated <- told.Contains newName
         labels <- 0
 
     override _.Label(name, value) =
@@ -171,7 +177,7 @@ type internal TextSink(output: IBufferWriter<byte>, format: ExpositionFormat) =
         labels <- labels + 1
 
     override _.Value value =
-        if Double.IsFinite value then
+        if Double.IsFinite value && not isRepeated then
             begin' ()
             let mutable written = 0
 
@@ -183,13 +189,16 @@ type internal TextSink(output: IBufferWriter<byte>, format: ExpositionFormat) =
             labels <- 0
 
     override _.Whole value =
-        begin' ()
-        let mutable written = 0
+        if isRepeated then
+            labels <- 0
+        else
+            begin' ()
+            let mutable written = 0
 
-        if value.TryFormat(output.GetSpan 32, &written, ReadOnlySpan(), CultureInfo.InvariantCulture) then
-            output.Advance written
+            if value.TryFormat(output.GetSpan 32, &written, ReadOnlySpan(), CultureInfo.InvariantCulture) then
+                output.Advance written
 
-        put '\n'
+            put '\n'
 
     /// Writes what the format wants at its end.
     member _.End() : unit =

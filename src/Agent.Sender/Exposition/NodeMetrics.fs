@@ -252,13 +252,7 @@ let private network (sink: MetricSink) (wanted: string[]) (all: NetDev.Interface
             sink.Label("device", i.Name)
             sink.Whole(value i i.Detail.Value)
 
-// ---- TCP, /proc/net/snmp -----------------------------------------------------------------------------------------------
-
-let private tcp (sink: MetricSink) (tcp: Snmp.Tcp) =
-    whole sink "node_netstat_Tcp_OutSegs" MetricKind.Untyped "Statistic TcpOutSegs." tcp.Sent
-    whole sink "node_netstat_Tcp_RetransSegs" MetricKind.Untyped "Statistic TcpRetransSegs." tcp.Retransmitted
-
-// ---- Load, pressure, file systems, fabric, sensors, the machine ----------------------------------------------------------
+// ---- Load, pressure, file systems, sensors, the machine ----------------------------------------------------------
 
 let private load (sink: MetricSink) (load: LoadAvg.LoadAverage) =
     single sink "node_load1" "1m load average." load.One
@@ -308,41 +302,44 @@ let private pressure (sink: MetricSink) (snapshot: Snapshot) =
         "Total time in seconds that processes have waited for memory"
         (some snapshot.MemoryPressure)
 
-let private filesystems (sink: MetricSink) (partitions: Partition[]) =
+/// A figure of a file system that answers: its name behind `node_filesystem_`, its help text, and its value.
+let private filesystemColumns =
+    [|
+        struct ("avail_bytes", "Filesystem space available to non-root users in bytes.", (fun (c: FilesystemCounts) -> uint64 c.Available))
+        struct ("files", "Filesystem total file nodes.", _.Files)
+        struct ("files_free", "Filesystem total free file nodes.", _.FilesFree)
+        struct ("free_bytes", "Filesystem free space in bytes.", (fun c -> uint64 c.Free))
+        struct ("size_bytes", "Filesystem size in bytes.", (fun c -> uint64 c.Size))
+    |]
+
+let private filesystems (sink: MetricSink) (all: FilesystemState[]) =
     // Of several mounts on one directory the last is the one that is seen.
-    let seen =
-        partitions
-        |> Array.rev
-        |> Array.distinctBy (fun partition -> partition.MountPoint)
-        |> Array.rev
+    let seen = all |> Array.rev |> Array.distinctBy _.MountPoint |> Array.rev
 
-    let tell name help (value: Partition -> uint64<B>) =
-        gauge sink name help
+    let label (one: FilesystemState) =
+        sink.Label("device", one.Device)
+        sink.Label("fstype", one.FsType)
+        sink.Label("mountpoint", one.MountPoint)
 
-        for partition in seen do
-            sink.Label("device", partition.Device)
-            sink.Label("fstype", partition.FsType)
-            sink.Label("mountpoint", partition.MountPoint)
-            sink.Whole(uint64 (value partition))
+    let state name help (isSo: FilesystemState -> bool) =
+        gauge sink ("node_filesystem_" + name) help
 
-    tell "node_filesystem_avail_bytes" "Filesystem space available to non-root users in bytes." (fun p -> p.Free)
-    tell "node_filesystem_free_bytes" "Filesystem free space in bytes." (fun p -> p.Total - min p.Used p.Total)
-    tell "node_filesystem_size_bytes" "Filesystem size in bytes." (fun p -> p.Total)
+        for one in seen do
+            label one
+            sink.Whole(if isSo one then 1UL else 0UL)
 
-let private fabric (sink: MetricSink) (ports: Infiniband.Port[]) =
-    let tell name help (value: Infiniband.Port -> uint64<B> voption) =
-        counter sink name help
+    state "device_error" "Whether an error occurred while getting statistics for the given device." _.Counts.IsNone
+    state "readonly" "Filesystem read-only status." _.IsReadOnly
 
-        for port in ports do
-            match value port with
-            | ValueSome bytes ->
-                sink.Label("device", port.Device)
-                sink.Label("port", port.Port.ToString CultureInfo.InvariantCulture)
-                sink.Whole(uint64 bytes)
+    for struct (name, help, value) in filesystemColumns do
+        gauge sink ("node_filesystem_" + name) help
+
+        for one in seen do
+            match one.Counts with
+            | ValueSome counts ->
+                label one
+                sink.Whole(value counts)
             | ValueNone -> ()
-
-    tell "node_infiniband_port_data_received_bytes_total" "Number of data octets received on all links" (fun p -> p.Received)
-    tell "node_infiniband_port_data_transmitted_bytes_total" "Number of data octets transmitted on all links" (fun p -> p.Sent)
 
 let private sensors (sink: MetricSink) (sensors: Hwmon.PlacedSensor[]) =
     if sensors.Length > 0 then
@@ -408,9 +405,8 @@ let write (sink: MetricSink) (reading: MachineReading) : unit =
     | Ok all -> disks sink reading.Disks all
     | Error _ -> ()
 
-    filesystems sink (Array.append reading.System.Partitions reading.System.NetworkPartitions)
+    filesystems sink reading.Filesystems
     sensors sink reading.Sensors
-    fabric sink snapshot.Infiniband
 
     match snapshot.Load with
     | Ok average -> load sink average
@@ -423,10 +419,17 @@ let write (sink: MetricSink) (reading: MachineReading) : unit =
     | Ok all -> network sink reading.Interfaces all
     | Error _ -> ()
 
-    match snapshot.Tcp with
-    | Ok counters -> tcp sink counters
-    | Error _ -> ()
+    let facts: CollectorFacts =
+        {
+            PageSize = reading.PageSize
+            Interfaces = reading.Interfaces
+            BootTime =
+                match snapshot.Stat with
+                | Ok stat -> ValueOption.map float stat.BootTime
+                | Error _ -> ValueNone
+        }
 
+    (Collectors.figuresOf facts reading.Collectors).WriteTo sink
     pressure sink snapshot
     single sink "node_time_seconds" "System time in seconds since epoch (1970)." (float (secondsSinceEpoch snapshot.At))
     uname sink reading.System reading.DomainName

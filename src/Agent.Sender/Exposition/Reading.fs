@@ -2,8 +2,41 @@ namespace Agent.Sender
 
 open System
 open Agent.Core
+open Agent.Core.Units
 open Agent.Core.Jobs
 open Agent.Core.Sys
+
+/// How full a file system is: statvfs(3).
+[<Struct; NoComparison>]
+type FilesystemCounts =
+    {
+        /// The size.
+        Size: uint64<B>
+        /// What is free.
+        Free: uint64<B>
+        /// What is free for users other than root.
+        Available: uint64<B>
+        /// Files and directories that there may be; 0 where the file system sets no limit.
+        Files: uint64
+        /// Those that there still may be.
+        FilesFree: uint64
+    }
+
+/// A mounted file system, for metrics.
+[<NoComparison>]
+type FilesystemState =
+    {
+        /// The device or remote name.
+        Device: string
+        /// The directory.
+        MountPoint: string
+        /// The type, `ext4`.
+        FsType: string
+        /// Nothing can be written to it.
+        IsReadOnly: bool
+        /// How full it is; none where it does not answer.
+        Counts: FilesystemCounts voption
+    }
 
 /// Everything that is known of the machine at one instant, for metrics.
 [<NoComparison>]
@@ -33,6 +66,12 @@ type MachineReading =
         Accounts: JobAccounts
         /// The scheduler's jobs by GPU; empty without `--gpu-job-directory`.
         GpuJobs: GpuJobFile[]
+        /// The file systems on disks, over the network and in memory.
+        Filesystems: FilesystemState[]
+        /// What is read for metrics alone.
+        Collectors: CollectorReading[]
+        /// The size of a page of memory.
+        PageSize: uint64<B>
     }
 
 /// The state of one source of readings.

@@ -28,6 +28,8 @@ type ScrapeRequest =
         Path: ScrapePath
         /// The format that the client prefers.
         Format: ExpositionFormat
+        /// True when the client takes an answer that gzip compressed.
+        TakesGzip: bool
         /// What follows `Authorization: Bearer`; empty when absent.
         Bearer: string
         /// True when the connection stays open after the answer.
@@ -155,6 +157,7 @@ module Scrape =
                         IsHead = (verb = "HEAD")
                         Path = pathOf target
                         Format = Exposition.formatFor (header "Accept" headers)
+                        TakesGzip = Exposition.takesGzip (header "Accept-Encoding" headers)
                         Bearer = bearerOf (header "Authorization" headers)
                         KeepsAlive =
                             if version = "HTTP/1.1" then
@@ -187,7 +190,9 @@ module Scrape =
 
     /// The head of an answer.
     [<CompiledName "Head">]
-    let head (status: int) (contentType: string) (length: int) (keepsAlive: bool) : byte[] =
+    let head (status: int) (contentType: string) (isGzip: bool) (length: int) (keepsAlive: bool) : byte[] =
+        let encoding = if isGzip then "Content-Encoding: gzip\r\n" else ""
+
         let extra =
             match status with
             | 401 -> "WWW-Authenticate: Bearer\r\n"
@@ -198,7 +203,7 @@ module Scrape =
 
         Encoding.ASCII.GetBytes(
             $"HTTP/1.1 {status} {nameOfStatus status}\r\nContent-Type: {contentType}\r\nContent-Length: {length}\r\n"
-            + $"{extra}Cache-Control: no-store\r\nConnection: {connection}\r\n\r\n"
+            + $"{encoding}{extra}Cache-Control: no-store\r\nConnection: {connection}\r\n\r\n"
         )
 
     /// True while samples are being taken: the newest is younger than three intervals and five seconds.

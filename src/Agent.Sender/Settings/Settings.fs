@@ -156,6 +156,10 @@ type Settings =
         JobDetail: JobDetail
         /// The directory in which a scheduler says which jobs run on which GPU; empty for none.
         GpuJobDirectory: string
+        /// The names of the collectors that are read when metrics are asked for.
+        Collectors: string[]
+        /// The directory in which other programs leave metrics; empty for none.
+        TextfileDirectory: string
         /// No TLS verification.
         Insecure: bool
         /// PEM certificates of issuers to trust in addition to the system's; empty for none.
@@ -519,6 +523,26 @@ module Settings =
         | [||] -> Error(error given "a comma-separated list of names")
         | list -> Ok list
 
+    /// The defaults, with those that are named, and without those that are named behind a minus sign.
+    let private collectorsOf (given: Given) : Result<string[], ConfigError> =
+        let known = Collectors.all |> Array.map (fun collector -> collector.Name)
+        let words = names given.Text
+        let isOff (word: string) = word.StartsWith '-'
+
+        let nameOf (word: string) =
+            if isOff word then word.Substring 1 else word
+
+        match words |> Array.tryFind (fun word -> not (Array.contains (nameOf word) known)) with
+        | _ when words.Length = 0 -> Error(error given "a comma-separated list of names")
+        | Some word ->
+            Error(error { given with Text = word } ("one of " + String.concat ", " known + ", or one with a minus sign before it"))
+        | None ->
+            known
+            |> Array.filter (fun name ->
+                not (Array.contains ("-" + name) words)
+                && (Array.contains name words || Array.contains name Collectors.defaults))
+            |> Ok
+
     let private labelOf (given: Given) (text: string) : Result<struct (string * string), ConfigError> =
         let separator = text.IndexOf '='
 
@@ -728,6 +752,8 @@ module Settings =
             and! nvmlLibrary = optional "--nvml-library" "" fileOf
             and! jobDetail = optional "--job-detail" JobDetail.Names jobDetailOf
             and! gpuJobDirectory = optional "--gpu-job-directory" "" pathOf
+            and! collectors = optional "--collectors" Collectors.defaults collectorsOf
+            and! textfileDirectory = optional "--textfile-directory" "" pathOf
             and! procFs = optional "--procfs" "/proc" pathOf
             and! sysFs = optional "--sysfs" "/sys" pathOf
             and! rootFs = optional "--rootfs" "/" pathOf
@@ -909,6 +935,12 @@ module Settings =
             | ValueSome key, ValueNone -> warnings.Add $"{key.Origin}: not used, because there is a token already"
             | _ -> ()
 
+            for option in [ "--collectors"; "--textfile-directory" ] do
+                match given option with
+                | ValueSome value when listen.IsNone && receiver.IsNone ->
+                    warnings.Add $"{value.Origin}: not used, because there are no metrics without --listen or --remote-write"
+                | _ -> ()
+
             match given "--gpu-job-directory" with
             | ValueSome directory when listen.IsNone && receiver.IsNone ->
                 warnings.Add
@@ -969,6 +1001,8 @@ module Settings =
                     NvmlLibrary = nvmlLibrary
                     JobDetail = jobDetail
                     GpuJobDirectory = gpuJobDirectory
+                    Collectors = collectors
+                    TextfileDirectory = textfileDirectory
                     Insecure = insecure
                     CaFile = caFile
                     ClientCertificate = clientCertificate

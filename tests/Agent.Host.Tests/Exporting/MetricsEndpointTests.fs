@@ -3,6 +3,8 @@ module Agent.Host.Tests.MetricsEndpointTests
 
 open System
 open System.Diagnostics
+open System.IO
+open System.IO.Compression
 open System.Net
 open System.Net.Sockets
 open System.Text
@@ -208,6 +210,31 @@ let tests =
                     let answer = client.ToEnd()
                     Expect.stringEnds answer "Connection: close\r\n\r\n" "no body"
                     Expect.isFalse (answer.Contains "Content-Length: 0\r\n") "length")
+
+            testCase "a client that takes gzip gets the same, compressed"
+            <| fun () ->
+                serve (fun address ->
+                    use client = new Client(address)
+
+                    let bodyOf (headers: string) =
+                        client.Send(get "/metrics" headers)
+                        let answer = client.Answer()
+                        let past = answer.IndexOf("\r\n\r\n", StringComparison.Ordinal)
+                        answer.Substring(0, past + 2), Encoding.Latin1.GetBytes(answer.Substring(past + 4))
+
+                    let _, plain = bodyOf ""
+
+                    for _ in 1..2 do
+                        let head, compressed = bodyOf "Accept-Encoding: gzip, deflate\r\n"
+                        Expect.stringContains head "\r\nContent-Encoding: gzip\r\n" "it says so"
+                        Expect.isLessThan compressed.Length (plain.Length / 4) "length"
+                        use stream = new GZipStream(new MemoryStream(compressed), CompressionMode.Decompress)
+                        use whole = new MemoryStream()
+                        stream.CopyTo whole
+                        Expect.equal (whole.ToArray()) plain "what it says"
+
+                    client.Send(get "/healthz" "Accept-Encoding: gzip\r\n")
+                    Expect.stringEnds (client.Answer()) "\r\n\r\nok\n" "a sentence is not worth it")
 
             testCase "what is no request is told so, and the connection is closed"
             <| fun () ->

@@ -42,7 +42,11 @@ let private nodeExporter =
         [
             testCase "every family that is borrowed has its help text and its type"
             <| fun () ->
-                let captured = Set.ofArray (lines "exporters/node_exporter-1.5.0.txt")
+                let captured =
+                    [ "node_exporter-1.5.0.txt"; "node_exporter-hw_counters.txt" ]
+                    |> Seq.collect (fun file -> lines $"exporters/{file}")
+                    |> Set.ofSeq
+
                 let families = borrowed "node_"
                 Expect.isGreaterThan families.Length 100 "families"
 
@@ -109,11 +113,32 @@ let private nodeExporter =
                 Expect.equal (value "node_filesystem_free_bytes" [ "mountpoint", "/" ]) "400" "free"
                 Expect.equal (value "node_filesystem_avail_bytes" [ "fstype", "ext4" ]) "350" "available"
                 Expect.equal (value "node_filesystem_size_bytes" [ "device", "filer:/scratch" ]) "4000" "of another machine"
-                // The fixture's 1000 words of four octets.
+                Expect.equal (value "node_filesystem_files" [ "mountpoint", "/" ]) "640" "files"
+                Expect.equal (value "node_filesystem_files_free" [ "mountpoint", "/" ]) "600" "free files"
+                Expect.equal (value "node_filesystem_readonly" [ "mountpoint", "/" ]) "0" "writable"
+                Expect.equal (value "node_filesystem_readonly" [ "mountpoint", "/scratch" ]) "1" "read-only"
+                Expect.equal (value "node_filesystem_device_error" [ "mountpoint", "/" ]) "0" "answers"
+                Expect.equal (value "node_filesystem_device_error" [ "mountpoint", "/home" ]) "1" "does not answer"
+                Expect.equal (family "node_filesystem_size_bytes").Samples.Length 2 "what does not answer has no size"
+
                 Expect.equal
-                    (value "node_infiniband_port_data_received_bytes_total" [ "device", "mlx5_0"; "port", "1" ])
-                    "4000"
-                    "InfiniBand"
+                    (family "node_exporter_build_info").Samples[0].Labels
+                    [
+                        "branch", ""
+                        "goarch", "amd64"
+                        "goos", "linux"
+                        "goversion", ""
+                        "revision", ""
+                        "version", "1.2.3"
+                    ]
+                    "what node_exporter says of itself"
+
+                // The sample's sources of the fixture.
+                Expect.equal (value "node_scrape_collector_success" [ "collector", "stat" ]) "1" "as the source cpu"
+                Expect.equal (value "node_scrape_collector_success" [ "collector", "netstat" ]) "1" "a collector"
+                Expect.equal (value "node_scrape_collector_duration_seconds" [ "collector", "netstat" ]) "0.001" "its duration"
+                // The fixture's 108 words of four octets.
+                Expect.equal (value "node_infiniband_port_data_received_bytes_total" [ "device", "mlx5_0"; "port", "1" ]) "432" "InfiniBand"
 
                 Expect.equal
                     (family "node_uname_info").Samples[0].Labels

@@ -38,10 +38,30 @@ let tests =
                         IsHead = false
                         Path = ScrapePath.Metrics
                         Format = ExpositionFormat.OpenMetrics
+                        TakesGzip = true
                         Bearer = "s3cret"
                         KeepsAlive = true
                     }
                     "request"
+
+            testCase "which clients take gzip"
+            <| fun () ->
+                for accepted, expected in
+                    [
+                        "gzip", true
+                        "deflate, GZIP;q=0.5", true
+                        "gzip;q=0", false
+                        "identity", false
+                        "", false
+                        "*", false
+                        "xgzip", false
+                    ] do
+                    Expect.equal (request $"GET /metrics HTTP/1.1\r\nAccept-Encoding: {accepted}\r\n\r\n").TakesGzip expected accepted
+
+                Expect.stringContains
+                    (Encoding.ASCII.GetString(Scrape.head 200 "text/plain" true 12 true))
+                    "\r\nContent-Encoding: gzip\r\n"
+                    "the answer says so"
 
             testCase "every beginning of a request is incomplete"
             <| fun () ->
@@ -100,7 +120,7 @@ let tests =
             testCase "the head of an answer"
             <| fun () ->
                 Expect.equal
-                    (Encoding.ASCII.GetString(Scrape.head 401 "text/plain" 12 false))
+                    (Encoding.ASCII.GetString(Scrape.head 401 "text/plain" false 12 false))
                     ("HTTP/1.1 401 Unauthorized\r\nContent-Type: text/plain\r\nContent-Length: 12\r\n"
                      + "WWW-Authenticate: Bearer\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n")
                     "head"

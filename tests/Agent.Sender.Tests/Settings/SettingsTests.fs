@@ -652,6 +652,36 @@ let private gpuTests =
 
                 Expect.equal (settingsWith []).GpuJobDirectory "" "default"
 
+            testCase "collectors are switched on and off by their names"
+            <| fun () ->
+                let chosen (text: string) =
+                    (settingsOf [ "--listen=127.0.0.1:9835"; "--collectors=" + text ] []).Collectors
+
+                let defaults = (settingsWith []).Collectors
+                Expect.contains defaults "netstat" "on"
+                Expect.isFalse (Array.contains "processes" defaults) "off"
+                Expect.equal (chosen "-netstat, -arp") (defaults |> Array.except [ "netstat"; "arp" ]) "fewer"
+                Expect.equal (Set.ofArray (chosen "processes")) (Set.ofArray (Array.append defaults [| "processes" |])) "more"
+
+                Expect.equal
+                    (settingsWith [ "--collectors=processes"; "--textfile-directory=/var/lib/metrics/" ]).Warnings
+                    [|
+                        "--collectors: not used, because there are no metrics without --listen or --remote-write"
+                        "--textfile-directory: not used, because there are no metrics without --listen or --remote-write"
+                    |]
+                    "without metrics"
+
+                let settings =
+                    settingsOf [ "--listen=127.0.0.1:9835" ] [ "AI_DASHBOARD_TEXTFILE_DIRECTORY", "/var/lib/metrics/" ]
+
+                Expect.equal (settings.TextfileDirectory, settings.Warnings) ("/var/lib/metrics", [||]) "directory"
+
+            bad
+                "--collectors"
+                "AI_DASHBOARD_COLLECTORS"
+                ("one of netstat, sockstat, softnet, arp, udp_queues, conntrack, netclass, bonding, infiniband, vmstat, filefd, entropy, schedstat, "
+                 + "cpufreq, edac, mdadm, nfs, timex, process, processes, textfile, or one with a minus sign before it")
+                [ "nonsense"; "-nonsense" ]
             bad "--gpu-source" "AI_DASHBOARD_GPU_SOURCE" "one of nvml, nvidia-smi, none, auto" [ "nvidia"; "smi"; "auto,nvml" ]
             good
                 "--nvml-library"

@@ -8,7 +8,8 @@ namespace Agent.Host.Reading.Jobs;
 /// Reads the many small files of processes and control groups, with the fewest system calls: of one process there are several, every half
 /// second. Used by one thread.
 /// </summary>
-internal sealed partial class SmallFiles
+/// <param name="longest">No more is read of one file, in bytes: command lines and environments may be as long as two megabytes.</param>
+internal sealed partial class SmallFiles(int longest = 128 * 1024)
 {
     /// <summary>
     /// So many files are kept open, out of the 1024 that a service may have open by default: to read one that is open costs less than half.
@@ -20,9 +21,6 @@ internal sealed partial class SmallFiles
 
     /// <summary>What hands itself out in one piece is shorter; of the rest the end is looked for.</summary>
     private const int OnePiece = 2048;
-
-    /// <summary>No more is read of one file: command lines and environments may be as long as two megabytes.</summary>
-    private const int Longest = 128 * 1024;
 
     private const int NotThere = 2;
     private const int NoProcess = 3;
@@ -93,7 +91,7 @@ internal sealed partial class SmallFiles
 
             length += count;
 
-            if (count == 0 || length < OnePiece || length >= Longest)
+            if (count == 0 || length < OnePiece || length >= longest)
             {
                 var parsed = parse(buffer.AsSpan(0, length));
 

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using System.Text;
 using Agent.Core;
 using Agent.Core.Proc;
+using Agent.Sender;
 using Microsoft.FSharp.Core;
 
 namespace Agent.Host.Reading;
@@ -9,11 +10,12 @@ namespace Agent.Host.Reading;
 /// <summary>File systems and how full they are.</summary>
 /// <param name="OnDisk">Those that occupy a disk.</param>
 /// <param name="OverNetwork">Those that another machine holds.</param>
+/// <param name="States">All of them and those in memory, for metrics; empty where there are none.</param>
 /// <param name="Faults">What could not be read, and what does not answer.</param>
-internal sealed record PartitionReading(Partition[] OnDisk, Partition[] OverNetwork, SourceError[] Faults)
+internal sealed record PartitionReading(Partition[] OnDisk, Partition[] OverNetwork, FilesystemState[] States, SourceError[] Faults)
 {
     /// <summary>A machine without file systems.</summary>
-    public static readonly PartitionReading None = new([], [], []);
+    public static readonly PartitionReading None = new([], [], [], []);
 }
 
 /// <summary>The block counts of a file system: statvfs(3).</summary>
@@ -21,14 +23,16 @@ internal sealed record PartitionReading(Partition[] OnDisk, Partition[] OverNetw
 /// <param name="Blocks">f_blocks</param>
 /// <param name="Free">f_bfree</param>
 /// <param name="Available">f_bavail</param>
-internal readonly record struct BlockCounts(ulong Fragment, ulong Blocks, ulong Free, ulong Available);
+/// <param name="Files">f_files</param>
+/// <param name="FilesFree">f_ffree</param>
+internal readonly record struct BlockCounts(ulong Fragment, ulong Blocks, ulong Free, ulong Available, ulong Files, ulong FilesFree);
 
 /// <summary>Reads which file systems there are and how full they are.</summary>
 /// <param name="procfs">Where /proc is.</param>
 /// <param name="rootfs">What stands before the mount points.</param>
 /// <param name="clock">The monotonic clock.</param>
-/// <param name="withNetwork">True where those of other machines are wanted as well.</param>
-internal sealed unsafe class PartitionFiles(string procfs, string rootfs, AgentClock clock, bool withNetwork)
+/// <param name="withMetrics">True where those of other machines and those in memory are wanted as well.</param>
+internal sealed unsafe class PartitionFiles(string procfs, string rootfs, AgentClock clock, bool withMetrics)
 {
     // Of the program and not of a library of its choice: what was preloaded into the program then answers, as it does for others.
     private static readonly delegate* unmanaged<byte*, ulong*, int> StatvfsFunction =
@@ -47,14 +51,51 @@ internal sealed unsafe class PartitionFiles(string procfs, string rootfs, AgentC
         var types = Lines(Read("filesystems", Filesystems.Parse), new HashSet<string>(), faults);
         var mounts = Lines(ReadMounts(), [], faults);
         var onDisk = Filesystems.OnDisk(types, mounts);
-        var overNetwork = withNetwork ? Filesystems.OverNetwork(mounts) : [];
-        var answers = probes.Ask(onDisk.Concat(overNetwork).Select(PathOf));
+        var overNetwork = withMetrics ? Filesystems.OverNetwork(mounts) : [];
+        Mounts.Mount[] all = [.. onDisk, .. overNetwork, .. withMetrics ? Filesystems.InMemory(mounts) : []];
+        var answers = probes.Ask(all.Select(PathOf));
 
         return new(
             Full(onDisk, answers.AsSpan(0, onDisk.Length), faults),
-            Full(overNetwork, answers.AsSpan(onDisk.Length), faults),
+            Full(overNetwork, answers.AsSpan(onDisk.Length, overNetwork.Length), faults),
+            withMetrics ? States(all, answers) : [],
             [.. faults.Take(MostFaults)]);
     }
+
+    /// <summary>
+    /// All of them, for metrics. The unit's own view of the machine makes everything look read-only, so process 1 is asked
+    /// whether it is.
+    /// </summary>
+    private FilesystemState[] States(Mounts.Mount[] mounts, FSharpResult<BlockCounts, SourceError>[] answers)
+    {
+        var ofFirst = KernelFiles.ReadOnce(Path.Join(procfs, "1/mounts"), buffer, Mounts.Parse)
+            .Match(static read => read.Value, static _ => []);
+        var states = new List<FilesystemState>();
+
+        for (var i = 0; i < mounts.Length; i++)
+        {
+            var (mount, answer) = (mounts[i], answers[i]);
+
+            // What cannot be seen from here is not there; what has no size holds no files.
+            if (answer.IsOk ? answer.ResultValue.Blocks > 0 : !answer.ErrorValue.IsAbsent)
+            {
+                var seen = Array.FindLast(ofFirst, other => other.MountPoint == mount.MountPoint);
+                states.Add(new FilesystemState(
+                    mount.Device, mount.MountPoint, mount.FsType, (seen ?? mount).IsReadOnly, answer.IsOk
+                        ? FSharpValueOption<FilesystemCounts>.NewValueSome(CountsOf(answer.ResultValue))
+                        : FSharpValueOption<FilesystemCounts>.None));
+            }
+        }
+
+        return [.. states];
+    }
+
+    private static FilesystemCounts CountsOf(BlockCounts counts) => new(
+        size: counts.Blocks * counts.Fragment,
+        free: counts.Free * counts.Fragment,
+        available: counts.Available * counts.Fragment,
+        files: counts.Files,
+        filesFree: counts.FilesFree);
 
     private string PathOf(Mounts.Mount mount) => rootfs == "/" ? mount.MountPoint : rootfs + mount.MountPoint;
 
@@ -113,7 +154,8 @@ internal sealed unsafe class PartitionFiles(string procfs, string rootfs, AgentC
 
     private static FSharpResult<BlockCounts, SourceError> Statvfs(string directory)
     {
-        // Five 64-bit numbers of struct statvfs, which are the same in glibc and musl: f_bsize, f_frsize, f_blocks, f_bfree, f_bavail.
+        // The first 64-bit numbers of struct statvfs, which are the same in glibc and musl: f_bsize, f_frsize, f_blocks, f_bfree, f_bavail,
+        // f_files, f_ffree.
         var fields = stackalloc ulong[64];
         var path = Encoding.UTF8.GetBytes(directory + "\0");
         int result;
@@ -126,7 +168,7 @@ internal sealed unsafe class PartitionFiles(string procfs, string rootfs, AgentC
         if (result == 0)
         {
             return FSharpResult<BlockCounts, SourceError>.NewOk(
-                new BlockCounts(fields[1] == 0 ? fields[0] : fields[1], fields[2], fields[3], fields[4]));
+                new BlockCounts(fields[1] == 0 ? fields[0] : fields[1], fields[2], fields[3], fields[4], fields[5], fields[6]));
         }
 
         var code = Marshal.GetLastSystemError();

@@ -194,6 +194,13 @@ internal static class ProcPaths
             ? OfFirstProcess(procfs, source.Path, source.Path)
             : Path.Join(procfs, source.Path);
 
+    /// <summary>The directory of the machine's network.</summary>
+    public static string Net(string procfs)
+    {
+        var ofHost = Path.Join(procfs, "1/net");
+        return procfs != "/proc" && Directory.Exists(ofHost) ? ofHost : Path.Join(procfs, "net");
+    }
+
     /// <summary>The mounts of the machine.</summary>
     public static string Mounts(string procfs) => OfFirstProcess(procfs, "mounts", "self/mounts");
 

@@ -412,7 +412,17 @@ let private sysFiles =
                     | [| SourceError.Garbled error |] -> Expect.equal (error.Source, error.Line) ("/proc/self/mountinfo", 3) "the bad line"
                     | other -> failtest $"expected one fault, got %A{other}"
 
-                    Expect.equal ((read true).OverNetwork |> Array.map _.Device) [| "s:/d" |] "for metrics")
+                    Expect.equal ((read true).OverNetwork |> Array.map _.Device) [| "s:/d" |] "for metrics"
+                    Expect.equal plain.States [||] "none but for metrics"
+
+                    // What process 1 sees tells what is read-only, if it can be read.
+                    let isReadOnly () =
+                        (read true).States |> Array.map (fun state -> state.Device, state.IsReadOnly)
+
+                    Expect.equal (isReadOnly ()) [| "/dev/a", false; "s:/d", false |] "as it is seen here"
+                    File.WriteAllText(Path.Combine(directory, "1", "mounts"), "s:/d /data nfs ro 0 0\n")
+                    Expect.equal (isReadOnly ()) [| "/dev/a", true; "s:/d", true |] "as process 1 sees it"
+                    Expect.isGreaterThan (read true).States[0].Counts.Value.Files 0UL "files")
 
             testCase "sixteen faults of file systems are told"
             <| fun () ->

@@ -1,0 +1,229 @@
+namespace Agent.Sender
+
+open System
+open System.Collections.Generic
+open Agent.Core.Units
+
+/// Where a file lies.
+[<RequireQualifiedAccess; Struct>]
+type FileRoot =
+    /// Below /proc.
+    | Proc
+    /// Below /proc/net.
+    | Net
+    /// Below /sys.
+    | Sys
+    /// Below /proc/self of this program.
+    | Own
+    /// No file: what a system call answers, as bytes, by its name.
+    | Call
+    /// The files `*.prom` of `--textfile-directory`. The names of such a text are its path and when it was written, in seconds since 1970; that is empty for one that cannot be read.
+    | Textfile
+
+/// Files of one directory, or of all directories of a shape.
+[<NoComparison>]
+type FileSet =
+    {
+        /// What it lies below.
+        Root: FileRoot
+        /// The directory below the root, `sys/fs` or `class/net/*`; empty for the root itself. A `*` stands for every name.
+        Directory: string
+        /// The files, by their paths below the directory.
+        Files: string[]
+    }
+
+    /// Files below /proc.
+    static member internal Proc(directory: string, files: string[]) : FileSet =
+        {
+            Root = FileRoot.Proc
+            Directory = directory
+            Files = files
+        }
+
+    /// Files below /proc/net.
+    static member internal Net(directory: string, files: string[]) : FileSet =
+        {
+            Root = FileRoot.Net
+            Directory = directory
+            Files = files
+        }
+
+    /// Files below /proc/self of this program.
+    static member internal Own(files: string[]) : FileSet =
+        {
+            Root = FileRoot.Own
+            Directory = ""
+            Files = files
+        }
+
+    /// What system calls answer.
+    static member internal Call(name: string) : FileSet =
+        {
+            Root = FileRoot.Call
+            Directory = ""
+            Files = [| name |]
+        }
+
+    /// The files that other programs leave.
+    static member internal Textfiles: FileSet =
+        {
+            Root = FileRoot.Textfile
+            Directory = ""
+            Files = [||]
+        }
+
+    /// Files below /sys.
+    static member internal Sys(directory: string, files: string[]) : FileSet =
+        {
+            Root = FileRoot.Sys
+            Directory = directory
+            Files = files
+        }
+
+/// A file as it was read.
+[<NoComparison; NoEquality>]
+type FileText =
+    {
+        /// What the stars of its directory stand for, from left to right.
+        Names: string[]
+        /// Its path below the directory.
+        File: string
+        /// What it says.
+        Text: ReadOnlyMemory<byte>
+    }
+
+/// What the figures of files depend on besides them.
+[<NoComparison>]
+type internal CollectorFacts =
+    {
+        /// The size of a page of memory.
+        PageSize: uint64<B>
+        /// The interfaces to export; empty for all.
+        Interfaces: string[]
+        /// When the machine started, in seconds since 1970; none where that is not known.
+        BootTime: float voption
+    }
+
+/// A metric family: what all its samples have in common.
+[<NoComparison; ReferenceEquality>]
+type internal Family =
+    {
+        Name: string
+        Kind: MetricKind
+        Help: string
+        /// The names of its labels.
+        Labels: string[]
+    }
+
+[<RequireQualifiedAccess>]
+module internal Family =
+    let private none: string[] = [||]
+
+    let labelled labels kind name help : Family =
+        {
+            Name = name
+            Kind = kind
+            Help = help
+            Labels = labels
+        }
+
+    let gauge name help =
+        labelled none MetricKind.Gauge name help
+
+    let counter name help =
+        labelled none MetricKind.Counter name help
+
+    let untyped name help =
+        labelled none MetricKind.Untyped name help
+
+/// One sample of a family.
+[<NoComparison; ReferenceEquality>]
+type internal Figure =
+    {
+        Family: Family
+        /// The values of its labels, in the order of their names.
+        Labels: string[]
+        Value: float
+    }
+
+/// The samples of many families, in any order. Each series is kept once: of a text that repeats one, the first counts.
+[<Sealed>]
+type internal Figures() =
+    let families = List<List<Figure>>()
+    let byName = Dictionary<string, List<Figure>>(StringComparer.Ordinal)
+    let series = HashSet<string>(StringComparer.Ordinal)
+
+    /// Adds a sample.
+    member _.Add(family: Family, labels: string[], value: float) : unit =
+        // No name of a label holds the first of these characters, and no label of the kernel's the second.
+        let mutable key = family.Name
+
+        for i in 0 .. labels.Length - 1 do
+            key <- key + "=" + labels[i] + "\n" + family.Labels[i]
+
+        if series.Add key then
+            let figures =
+                match byName.TryGetValue family.Name with
+                | true, figures -> figures
+                | _ ->
+                    let figures = List<Figure>()
+                    byName[family.Name] <- figures
+                    families.Add figures
+                    figures
+
+            figures.Add
+                {
+                    Family = family
+                    Labels = labels
+                    Value = value
+                }
+
+    /// Adds the sample of a family without labels.
+    member figures.Add(family: Family, value: float) : unit =
+        figures.Add(family, family.Labels, value)
+
+    /// What was added, family by family.
+    member _.Families: List<List<Figure>> = families
+
+    /// Tells a sink, family by family.
+    member _.WriteTo(sink: MetricSink) : unit =
+        for figures in families do
+            let family = figures[0].Family
+            sink.Family(family.Name, family.Kind, family.Help)
+
+            for figure in figures do
+                for i in 0 .. figure.Labels.Length - 1 do
+                    sink.Label(figure.Family.Labels[i], figure.Labels[i])
+
+                sink.Value figure.Value
+
+/// A group of families that come from the same files, by the name that node_exporter's collector has.
+[<Sealed>]
+type Collector
+    internal (name: string, isDefault: bool, sets: FileSet[], tell: CollectorFacts -> FileText[] -> Figures -> unit, ?mayBeEmpty: bool) =
+    /// `netstat`.
+    member _.Name: string = name
+
+    /// True when it is read unless the user says otherwise.
+    member _.IsDefault: bool = isDefault
+
+    /// What it reads.
+    member _.Sets: FileSet[] = sets
+
+    /// True when a machine without its files is one on which all is well.
+    member internal _.MayBeEmpty: bool = defaultArg mayBeEmpty false
+
+    /// What the files say.
+    member internal _.Tell (facts: CollectorFacts) (texts: FileText[]) (figures: Figures) : unit = tell facts texts figures
+
+/// What one collector read.
+[<NoComparison; NoEquality>]
+type CollectorReading =
+    {
+        /// Whose files these are.
+        Collector: Collector
+        /// Those that could be read.
+        Texts: FileText[]
+        /// What reading took.
+        Took: TimeSpan
+    }

@@ -1,0 +1,36 @@
+namespace Agent.Sender
+
+/// The families that are read when somebody asks for metrics, and of which no sample has anything.
+[<RequireQualifiedAccess>]
+module Collectors =
+    /// Every collector.
+    [<CompiledName "All">]
+    let all: Collector[] =
+        Array.concat
+            [|
+                NetworkCounters.all
+                NetworkDevices.all
+                Fabric.all
+                KernelCounters.all
+                SoftwareRaid.all
+                NfsClient.all
+                OwnState.all
+                Processes.all
+                TextFiles.all
+            |]
+
+    /// The names of those that are read unless the user says otherwise.
+    [<CompiledName "Defaults">]
+    let defaults: string[] =
+        all
+        |> Array.filter (fun collector -> collector.IsDefault)
+        |> Array.map (fun collector -> collector.Name)
+
+    /// What the files say, family by family.
+    let internal figuresOf (facts: CollectorFacts) (readings: CollectorReading[]) : Figures =
+        let figures = Figures()
+
+        for reading in readings do
+            reading.Collector.Tell facts reading.Texts figures
+
+        figures

@@ -1,0 +1,93 @@
+module Agent.Host.Tests.CollectorFilesTests
+
+open System
+open System.IO
+open System.Text
+open Agent.Core
+open Agent.Sender
+open Agent.Host.Reading
+open Agent.Shell
+open Agent.TestSupport
+open Agent.TestSupport.CommandLine
+open Agent.TestSupport.Fixtures
+open Expecto
+
+let private read (words: string list) : CollectorReading[] =
+    CollectorFiles(settingsOf ("--listen=127.0.0.1:9835" :: words) [], AgentClock()).Read()
+
+let private ofFixture =
+    [
+        $"""--procfs={pathOf "collectors/proc"}"""
+        $"""--sysfs={pathOf "collectors/sys"}"""
+    ]
+
+let private named (name: string) (all: CollectorReading[]) : CollectorReading =
+    all |> Array.find (fun reading -> reading.Collector.Name = name)
+
+/// Files in an order of their own, comparable.
+let private contentOf (reading: CollectorReading) =
+    [
+        for text in reading.Texts do
+            List.ofArray text.Names, text.File, Encoding.Latin1.GetString text.Text.Span
+    ]
+
+[<Tests>]
+let tests =
+    testList
+        "Host.CollectorFiles"
+        [
+            testCase "every file of a made-up machine, with what the stars stand for"
+            <| fun () ->
+                let found = read ("--collectors=processes" :: ofFixture)
+
+                for expected in Readings.collectorsOf "collectors" do
+                    Expect.isGreaterThan expected.Texts.Length 0 expected.Collector.Name
+                    Expect.equal (contentOf (named expected.Collector.Name found)) (contentOf expected) expected.Collector.Name
+
+            testCase "a machine without any of them"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    for reading in read [ $"--procfs={directory}"; $"--sysfs={directory}" ] do
+                        if reading.Collector.Name <> "timex" && reading.Collector.Name <> "process" then
+                            Expect.equal reading.Texts.Length 0 reading.Collector.Name)
+
+            testCase "only the collectors that are wanted are read"
+            <| fun () ->
+                let names (words: string list) =
+                    read (words @ ofFixture) |> Array.map (fun reading -> reading.Collector.Name)
+
+                Expect.isFalse (Array.contains "netclass" (names [ "--collectors=-netclass" ])) "switched off"
+                Expect.isFalse (Array.contains "processes" (names [])) "off"
+                Expect.isFalse (Array.contains "textfile" (names [])) "no directory"
+
+            testCase "the clock and the process that asks"
+            <| fun () ->
+                let found = read []
+                // What the call returned, and struct timex.
+                Expect.equal (named "timex" found).Texts[0].Text.Length (8 + 208) "the clock"
+                let own = contentOf (named "process" found)
+
+                Expect.equal (own |> List.map (fun (_, file, _) -> file)) [ "stat"; "statm"; "limits"; "descriptors" ] "files"
+                let _, _, stat = own[0]
+                Expect.stringStarts stat $"{Environment.ProcessId} (" "this process"
+                let _, _, descriptors = own[3]
+                Expect.isGreaterThan (int descriptors) 2 "descriptors"
+
+            testCase "files of other programs, with their paths and times; one that cannot be read has none"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    let file = Path.Combine(directory, "a.prom")
+                    File.WriteAllText(file, "x 1\n")
+                    File.SetLastWriteTimeUtc(file, DateTime(2026, 2, 26, 12, 0, 0, 250, DateTimeKind.Utc))
+                    File.WriteAllText(Path.Combine(directory, "b.prom.tmp"), "y 1\n")
+                    Directory.CreateDirectory(Path.Combine(directory, "c.prom")) |> ignore
+
+                    Expect.equal
+                        (contentOf (named "textfile" (read [ $"--textfile-directory={directory}" ])))
+                        [
+                            // 2026-02-26 12:00:00.25 UTC by date(1).
+                            [ file; "1772107200.25" ], "a.prom", "x 1\n"
+                            [ Path.Combine(directory, "c.prom"); "" ], "c.prom", ""
+                        ]
+                        "files")
+        ]

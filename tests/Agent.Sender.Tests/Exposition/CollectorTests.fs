@@ -1,0 +1,378 @@
+module Agent.Sender.Tests.CollectorTests
+
+open System
+open System.Text.RegularExpressions
+open Agent.Core.Units
+open Agent.Sender
+open Agent.TestSupport.Readings
+open Agent.TestSupport.Fixtures
+open Expecto
+
+/// Pages of 4 KiB, and all interfaces.
+let private facts: CollectorFacts =
+    {
+        PageSize = 4096UL<B>
+        Interfaces = [||]
+        BootTime = ValueSome 1_000_000.0
+    }
+
+/// What the collectors make of these files, each a path below its directory and a text, with the stars' names.
+let private figuresOf (collector: string) (texts: (string list * string * byte[]) list) =
+    let reading: CollectorReading =
+        {
+            Collector = Collectors.all |> Array.find (fun one -> one.Name = collector)
+            Texts =
+                [|
+                    for names, file, text in texts do
+                        {
+                            Names = Array.ofList names
+                            File = file
+                            Text = ReadOnlyMemory text
+                        }
+                |]
+            Took = TimeSpan.Zero
+        }
+
+    (Collectors.figuresOf facts [| reading |]).Families
+
+/// Their series, each its family and labels, and the values.
+let private told' (collector: string) (texts: (string list * string * byte[]) list) : (string * float) list =
+    [
+        for family in figuresOf collector texts do
+            for figure in family do
+                String.concat "," (figure.Family.Name :: List.ofArray figure.Labels), figure.Value
+    ]
+
+let private told (collector: string) (texts: (string list * string * string) list) : (string * float) list =
+    told' collector (texts |> List.map (fun (names, file, text) -> names, file, utf8 text))
+
+let private seriesOf (line: string) : string * (string * string) list =
+    let labels =
+        [
+            for label in Regex.Matches(line, "([a-z_]+)=\"((?:[^\"\\\\]|\\\\.)*)\"") do
+                label.Groups[1].Value, Regex.Unescape label.Groups[2].Value
+        ]
+
+    line.Split([| '{'; ' ' |])[0], List.sort labels
+
+[<Tests>]
+let tests =
+    testList
+        "Collectors"
+        [
+            testCase "of a made-up machine they say what node_exporter says, series for series"
+            <| fun () ->
+                let theirs =
+                    (text "exporters/node_exporter-1.5.0-of-collectors.txt").Split('\n', StringSplitOptions.RemoveEmptyEntries)
+                    |> Array.filter (fun line -> not (line.StartsWith '#'))
+                    |> Array.map (fun line -> seriesOf line, Double.Parse(line.Substring(line.LastIndexOf ' ')))
+                    // An interface without a speed has none here.
+                    |> Array.filter (fun ((name, _), value) -> not (name = "node_network_speed_bytes" && value < 0.0))
+                    |> Map.ofArray
+
+                let ours =
+                    Map.ofList
+                        [
+                            for figures in (Collectors.figuresOf facts (collectorsOf "collectors")).Families do
+                                for figure in figures do
+                                    let labels = Array.zip figure.Family.Labels figure.Labels |> List.ofArray
+                                    (figure.Family.Name, List.sort labels), figure.Value
+                        ]
+
+                // Which 1.5 does not read.
+                let newer = text "exporters/node_exporter-hw_counters.txt"
+
+                let isNewer (name, _) =
+                    newer.Contains($"# TYPE {name} ", StringComparison.Ordinal)
+
+                Expect.isGreaterThan theirs.Count 450 "series"
+
+                Expect.equal
+                    [
+                        for KeyValue(series, value) in theirs do
+                            match Map.tryFind series ours with
+                            | Some our when abs (our - value) <= 1e-12 * abs value -> ()
+                            | our -> $"{series}: {our}, there {value}"
+                    ]
+                    []
+                    "differences"
+
+                Expect.equal
+                    [
+                        for KeyValue(series, _) in ours do
+                            if not (theirs.ContainsKey series || isNewer series) then
+                                series
+                    ]
+                    []
+                    "only here"
+
+                Expect.equal (ours.Keys |> Seq.filter isNewer |> Seq.length) 58 "counters of the hardware, of two ports"
+                // The fixture's first port counts from 300 on.
+                Expect.equal
+                    (Map.tryFind ("node_infiniband_out_of_sequence_packets_received_total", [ "device", "mlx5_0"; "port", "1" ]) ours)
+                    (Some 307.0)
+                    "out of sequence"
+
+            testCase "every collector of the made-up machine says something"
+            <| fun () ->
+                let silent =
+                    collectorsOf "collectors"
+                    |> Array.filter (fun reading -> (Collectors.figuresOf facts [| reading |]).Families.Count = 0)
+                    |> Array.map (fun reading -> reading.Collector.Name)
+
+                Expect.equal silent [||] "silent"
+
+            testCase "a machine that has none of their files has none of their families"
+            <| fun () -> Expect.equal (Collectors.figuresOf facts (collectorsOf "no-such-machine")).Families.Count 0 "families"
+
+            testCase "the clock, from the struct that the kernel fills"
+            <| fun () ->
+                // What the call returns, and struct timex of adjtimex(2) with 64-bit longs: numbers and gaps as the compiler lays them out.
+                let answer (returned: int64) (status: int) =
+                    use bytes = new IO.MemoryStream()
+                    use writer = new IO.BinaryWriter(bytes)
+                    writer.Write returned
+                    writer.Write 0L // modes
+                    writer.Write 1500L // offset
+                    writer.Write 6553600L // freq: 100 parts in a million
+                    writer.Write 16000000L // maxerror
+                    writer.Write 250L // esterror
+                    writer.Write(int64 status)
+                    writer.Write 7L // constant
+                    writer.Write 1L // precision
+                    writer.Write 32768000L // tolerance
+                    writer.Write 1L // time
+                    writer.Write 2L
+                    writer.Write 10000L // tick
+                    writer.Write 65536L // ppsfreq
+                    writer.Write 3000L // jitter
+                    writer.Write 4L // shift
+                    writer.Write 131072L // stabil
+
+                    for count in [ 11L; 12L; 13L; 14L ] do
+                        writer.Write count // jitcnt, calcnt, errcnt, stbcnt
+
+                    writer.Write 37 // tai
+                    writer.Write(Array.zeroCreate<byte> 44)
+                    bytes.ToArray()
+
+                let clock returned status =
+                    told' "timex" [ [], "adjtimex", answer returned status ] |> Map.ofList
+
+                let good = clock 0L 1
+
+                for name, expected in
+                    [
+                        "offset_seconds", 0.0015
+                        "frequency_adjustment_ratio", 1.0001
+                        "maxerror_seconds", 16.0
+                        "estimated_error_seconds", 0.00025
+                        "status", 1.0
+                        "loop_time_constant", 7.0
+                        "tick_seconds", 0.01
+                        "pps_frequency_hertz", 1e-6
+                        "pps_jitter_seconds", 0.003
+                        "pps_shift_seconds", 4.0
+                        "pps_stability_hertz", 2e-6
+                        "pps_jitter_total", 11.0
+                        "pps_calibration_total", 12.0
+                        "pps_error_total", 13.0
+                        "pps_stability_exceeded_total", 14.0
+                        "tai_offset_seconds", 37.0
+                        "sync_status", 1.0
+                    ] do
+                    Expect.floatClose Accuracy.high good["node_timex_" + name] expected name
+
+                Expect.equal good.Count 17 "families"
+                // STA_NANO: offsets are in nanoseconds. TIME_ERROR and STA_UNSYNC: nobody sets the clock.
+                let other = clock 5L 0x2041
+                Expect.floatClose Accuracy.high other["node_timex_offset_seconds"] 1.5e-6 "nanoseconds"
+                Expect.equal other["node_timex_sync_status"] 0.0 "not synchronised"
+                Expect.equal (told' "timex" [ [], "adjtimex", Array.zeroCreate 64 ]) [] "another struct"
+
+            testCase "the agent's own process"
+            <| fun () ->
+                let stat =
+                    "4711 (ai dashboard) S 1 4711 4711 0 -1 4194560 900 0 3 0 250 150 0 0 20 0 9 0 12345 104857600 2560 18446744073709551615 1 1 0"
+
+                let limits =
+                    "Limit                     Soft Limit           Hard Limit           Units     \n"
+                    + "Max open files            1024                 524288               files     \n"
+                    + "Max address space         unlimited            unlimited            bytes     \n"
+
+                Expect.equal
+                    (told
+                        "process"
+                        [
+                            [], "stat", stat + "\n"
+                            [], "statm", "25600 2560 1000 1 0 500 0\n"
+                            [], "limits", limits
+                            [], "descriptors", "42\n"
+                        ]
+                     |> List.sort)
+                    (List.sort
+                        [
+                            // 250 and 150 ticks of a hundredth; 12345 ticks after the fixture's boot.
+                            "process_cpu_seconds_total", 4.0
+                            "process_start_time_seconds", 1_000_123.45
+                            "process_virtual_memory_bytes", 104857600.0
+                            "process_resident_memory_bytes", 10485760.0
+                            "process_max_fds", 1024.0
+                            "process_virtual_memory_max_bytes", 18446744073709551615.0
+                            "process_open_fds", 42.0
+                        ])
+                    "families"
+
+            testCase "processes by their states, and those that are there twice once"
+            <| fun () ->
+                let stat pid state threads =
+                    $"{pid} (a) {state} 1 1 1 0 -1 0 0 0 0 0 1 1 0 0 20 0 {threads} 0 5 1000 10 0\n"
+
+                Expect.equal
+                    (told
+                        "processes"
+                        [
+                            [], "threads-max", "7801\n"
+                            [], "pid_max", "4194304\n"
+                            [ "1" ], "stat", stat 1 "S" 3
+                            [ "2" ], "stat", stat 2 "R" 1
+                            [ "self" ], "stat", stat 2 "R" 1
+                            [ "3" ], "stat", "gone"
+                            [ "1"; "1" ], "stat", stat 1 "S" 3
+                            [ "1"; "7" ], "stat", stat 7 "D" 3
+                            [ "2"; "2" ], "stat", stat 2 "R" 1
+                        ]
+                     |> List.sort)
+                    (List.sort
+                        [
+                            "node_processes_max_threads", 7801.0
+                            "node_processes_max_processes", 4194304.0
+                            "node_processes_pids", 2.0
+                            "node_processes_threads", 4.0
+                            "node_processes_state,S", 1.0
+                            "node_processes_state,R", 1.0
+                            "node_processes_threads_state,S", 1.0
+                            "node_processes_threads_state,D", 1.0
+                            "node_processes_threads_state,R", 1.0
+                        ])
+                    "families"
+
+            testCase "what other programs leave in files"
+            <| fun () ->
+                let backup =
+                    "# HELP backup_age_seconds Seconds since the last backup.\n"
+                    + "# TYPE backup_age_seconds gauge\n"
+                    + "backup_age_seconds{host=\"a\",path=\"/x \\\"y\\\" \\\\ z\"} 12.5\n"
+                    + "backup_age_seconds{ path = \"/b\", } 3e2\n\n"
+                    + "# a remark\nbackup_runs_total 7\nbackup_ratio NaN\n"
+
+                Expect.equal
+                    (told "textfile" [ [ "/t/b.prom"; "1772107200.25" ], "b.prom", backup ])
+                    [
+                        "backup_age_seconds,a,/x \"y\" \\ z", 12.5
+                        "backup_age_seconds,/b", 300.0
+                        "backup_runs_total", 7.0
+                        "node_textfile_mtime_seconds,/t/b.prom", 1772107200.25
+                        "node_textfile_scrape_error", 0.0
+                    ]
+                    "series"
+
+                let families = figuresOf "textfile" [ [ "/t/b.prom"; "1" ], "b.prom", utf8 backup ]
+
+                Expect.equal
+                    [
+                        for family in families do
+                            family[0].Family.Name, family[0].Family.Kind, family[0].Family.Help
+                    ]
+                    [
+                        "backup_age_seconds", MetricKind.Gauge, "Seconds since the last backup."
+                        "backup_runs_total", MetricKind.Untyped, "Metric read from /t/b.prom"
+                        "node_textfile_mtime_seconds", MetricKind.Gauge, "Unixtime mtime of textfiles successfully read."
+                        "node_textfile_scrape_error", MetricKind.Gauge, "1 if there was an error opening or reading a file, 0 otherwise"
+                    ]
+                    "what they are"
+
+                for bad in
+                    [
+                        "x{a=\"b\" 1\n"
+                        "x{a=b} 1\n"
+                        "x{1a=\"b\"} 1\n"
+                        "x{a=\"b\",a=\"c\"} 1\n"
+                        "x{__name__=\"y\"} 1\n"
+                        "x 1 1772107200\n"
+                        "x one\n"
+                        "x\n"
+                        "1x 1\n"
+                        "x-y 1\n"
+                        "x{" + String.Join(',', [ for i in 1..17 -> $"l{i}=\"\"" ]) + "} 1\n"
+                        "y 2"
+                    ] do
+                    Expect.equal
+                        (told "textfile" [ [ "/t/c.prom"; "1" ], "c.prom", "good 1\n" + bad ])
+                        [ "good", 1.0; "node_textfile_scrape_error", 1.0 ]
+                        bad
+
+                Expect.equal (told "textfile" [ [ "/t/d.prom"; "" ], "d.prom", "" ]) [ "node_textfile_scrape_error", 1.0 ] "unreadable"
+
+            testCase "a bad line costs itself"
+            <| fun () ->
+                Expect.equal
+                    (told "vmstat" [ [], "vmstat", "pgpgin many\npgpgout 7\npswpin\noom_kill 1\n" ])
+                    [ "node_vmstat_pgpgout", 7.0; "node_vmstat_oom_kill", 1.0 ]
+                    "vmstat"
+
+                Expect.equal
+                    (told
+                        "softnet"
+                        [
+                            [], "softnet_stat", "0000000a 00000001 00000002 0\nnot hexadecimal 1 2\n0000000b 00000000 00000003 0\n"
+                        ]
+                     |> List.filter (fun (name, _) -> name.Contains "processed"))
+                    [
+                        "node_softnet_processed_total,0", 10.0
+                        "node_softnet_processed_total,2", 11.0
+                    ]
+                    "softnet_stat"
+
+                Expect.equal
+                    (told
+                        "netstat"
+                        [
+                            [], "snmp", "Tcp: InSegs OutSegs CurrEstab\nTcp: 1 x 3\nUdp: NoPorts\nIp: Forwarding\nIp: 2\n"
+                        ])
+                    [
+                        "node_netstat_Tcp_InSegs", 1.0
+                        "node_netstat_Tcp_CurrEstab", 3.0
+                        "node_netstat_Ip_Forwarding", 2.0
+                    ]
+                    "snmp"
+
+                Expect.equal
+                    (told "udp_queues" [ [], "udp", "sl\n 1: a b 07 00000010:zz\n 2: a b 07 00000001:00000002\n" ])
+                    [ "node_udp_queues,tx,v4", 1.0; "node_udp_queues,rx,v4", 2.0 ]
+                    "udp"
+
+            testCase "a line without its end is not told"
+            <| fun () -> Expect.equal (told "vmstat" [ [], "vmstat", "pgpgin 12\npgpgout 34" ]) [ "node_vmstat_pgpgin", 12.0 ] "vmstat"
+
+            testCase "a series that a text repeats is told once"
+            <| fun () ->
+                Expect.equal
+                    (told "sockstat" [ [], "sockstat", "RAW: inuse 1\nRAW: inuse 2\n" ])
+                    [ "node_sockstat_RAW_inuse", 1.0 ]
+                    "the first"
+
+            testCase "the user's interfaces are told alone"
+            <| fun () ->
+                let figures = Collectors.figuresOf { facts with Interfaces = [| "eth0" |] } (collectorsOf "collectors")
+
+                Expect.equal
+                    [
+                        for family in figures.Families do
+                            if family[0].Family.Name = "node_network_mtu_bytes" then
+                                for figure in family do
+                                    figure.Labels[0]
+                    ]
+                    [ "eth0" ]
+                    "devices"
+        ]
