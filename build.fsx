@@ -72,6 +72,16 @@ let run name arguments =
 
 let dotnet arguments = run "dotnet" arguments
 
+/// Takes steps side by side, each to its end, and fails with the first that failed.
+let sideBySide (steps: (unit -> unit) list) =
+    steps
+    |> List.map (fun step -> async { return! Async.Catch(async { step () }) })
+    |> Async.Parallel
+    |> Async.RunSynchronously
+    |> Array.iter (function
+        | Choice1Of2() -> ()
+        | Choice2Of2 e -> raise e)
+
 /// What a tool prints, without the line end; none where it fails or is not there.
 let outputOf name arguments =
     try
@@ -225,9 +235,13 @@ let readTestCase run (element: XElement) =
     }
 
 /// Tests that run at a time, for each processor. Most wait for a program or a time-out, and only the laws keep a core busy; but each of the
-/// end-to-end tests starts programs, some of them busy loops, and with more of them at a time one waits too long for its turn.
+/// end-to-end tests starts programs, some of them busy loops, and each of the browser's draws pages: with more of them at a time one waits too
+/// long for its turn.
 let workersOf (project: string) =
-    if project = "Agent.EndToEnd.Tests" then 2 else 3
+    match project with
+    | "Agent.EndToEnd.Tests"
+    | "Agent.Browser.Tests" -> 2
+    | _ -> 3
 
 /// Runs a test project's executable. The name tells apart the runs that the closing line adds up.
 let runTests name project arguments variables =
@@ -465,26 +479,15 @@ let packaging script arguments =
 let package () =
     let directory = emptied packageDirectory
 
-    for runtime in runtimes.Value do
+    let pack script program published runtime =
         packaging
-            "package.sh"
+            script
             [
-                publishedAgent runtime
+                published runtime
                 version.Value
                 Version.debian version.Value
                 runtime
-                documentsFor "ai-dashboard-agent" runtime
-                directory
-            ]
-
-        packaging
-            "package-dashboard.sh"
-            [
-                publishedDashboard runtime
-                version.Value
-                Version.debian version.Value
-                runtime
-                documentsFor "ai-dashboard" runtime
+                documentsFor program runtime
                 directory
             ]
 
@@ -495,32 +498,37 @@ let package () =
     let own (kind: string) =
         Path.Combine(artifacts, kind, "Agent.Core", "package") + "/"
 
-    dotnet
+    let packCore () =
+        dotnet
+            [
+                "pack"
+                "src/Agent.Core.fsproj"
+                "--configuration"
+                "Release"
+                $"-p:Version=%s{version.Value}"
+                "-p:ContinuousIntegrationBuild=true"
+                "-p:DebugType=embedded"
+                "-p:EmbedAllSources=true"
+                $"""-p:IntermediateOutputPath=%s{own "obj"}"""
+                $"""-p:OutputPath=%s{own "bin"}"""
+                "--output"
+                directory
+            ]
+
+    sideBySide
         [
-            "pack"
-            "src/Agent.Core.fsproj"
-            "--configuration"
-            "Release"
-            $"-p:Version=%s{version.Value}"
-            "-p:ContinuousIntegrationBuild=true"
-            "-p:DebugType=embedded"
-            "-p:EmbedAllSources=true"
-            $"""-p:IntermediateOutputPath=%s{own "obj"}"""
-            $"""-p:OutputPath=%s{own "bin"}"""
-            "--output"
-            directory
+            packCore
+            for runtime in runtimes.Value do
+                fun () -> pack "package.sh" "ai-dashboard-agent" publishedAgent runtime
+                fun () -> pack "package-dashboard.sh" "ai-dashboard" publishedDashboard runtime
         ]
 
     for file in Directory.GetFiles(directory, "*.nupkg") do
         NuGetPackage.settle commitTime.Value file
 
-/// Looks at the packages as Debian does, and installs that of this machine's architecture in an empty Debian.
+/// Looks at the packages as Debian does, and installs those of this machine's architecture in an empty Debian each.
 let tryPackage () =
     let debs = Directory.GetFiles(packageDirectory, "*.deb")
-
-    for deb in debs do
-        run "lintian" [ "--fail-on"; "error,warning"; deb ]
-
     let architecture = if runtime = "linux-arm64" then "arm64" else "amd64"
 
     let own (program: string) =
@@ -530,8 +538,29 @@ let tryPackage () =
             && deb.EndsWith $"_%s{architecture}.deb")
         |> Array.exactlyOne
 
-    run "sh" [ "packaging/try-package.sh"; own "ai-dashboard-agent" ]
-    run "sh" [ "packaging/try-package-dashboard.sh"; own "ai-dashboard" ]
+    let directory = emptied (Path.Combine(artifacts, "try-package"))
+
+    let tryOut script program =
+        let command =
+            toolIn root "sh" [ $"packaging/%s{script}"; own program ]
+            // The first makes it, and each takes a copy.
+            |> CreateProcess.setEnvironmentVariable "EMPTY_DEBIAN" (Path.Combine(directory, "debian"))
+
+        match exitCodeOf command with
+        | 0 -> ()
+        | code -> failwith $"packaging/%s{script} failed with exit code %d{code}."
+
+    sideBySide
+        [
+            fun () ->
+                for deb in debs do
+                    run "lintian" [ "--fail-on"; "error,warning"; deb ]
+            fun () ->
+                tryOut "try-package.sh" "ai-dashboard-agent"
+                tryOut "try-package-dashboard.sh" "ai-dashboard"
+        ]
+
+    Directory.Delete(directory, true)
 
 // ---- Release ---------------------------------------------------------------------------------------------------------------
 

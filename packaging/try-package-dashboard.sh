@@ -24,7 +24,18 @@ done
 
 echo "== register-server and serve as its user"
 as_user ai-dashboard register-server gpu-box-01 --database $database | head -n 1
-as_user timeout 15 ai-dashboard serve --listen http://127.0.0.1:0 --database $database || [ $? -eq 124 ] || fail "serve failed"
+# It is asked to end once it listens, and has to end in good order.
+# shellcheck disable=SC2016
+as_user sh -ec '
+  ai-dashboard serve --listen http://127.0.0.1:0 --database "$1" >/tmp/serve.out &
+  for _ in $(seq 300); do
+    ! grep -q " listens on " /tmp/serve.out || break
+    sleep 0.1
+  done
+  kill -TERM $!
+  wait $!
+  grep " listens on " /tmp/serve.out
+' sh "$database" || fail "serve failed"
 as_user ai-dashboard check --database $database
 
 echo "== a backup as the service makes it, and restore"

@@ -6,6 +6,7 @@ open System.Net.Http
 open System.Text
 open Agent.Browser.Tests.Browser
 open Agent.Browser.Tests.Dashboards
+open Agent.TestSupport
 open Expecto
 open Microsoft.Playwright
 
@@ -14,15 +15,13 @@ let private password = "correct horse battery staple"
 /// Visits the fleet of a dashboard without machines as its admin.
 let private asAdmin (look: Look) (test: Agent.TestSupport.DashboardProcess.Dashboard -> Visit -> unit) : unit =
     withUser "ada" password [] (fun dashboard ->
-        let clipboard (options: BrowserNewContextOptions) =
-            options.Permissions <- [ "clipboard-read"; "clipboard-write" ]
+        use http = LoginClient.client ()
+        let session = LoginClient.sessionOf (LoginClient.login http dashboard.Url "ada" password)
 
-        visitWith clipboard look dashboard.Url (fun page ->
+        visitWith withClipboard look dashboard.Url (fun page ->
             page.Allow "409"
-            page.Go "/login"
-            finish (page.Find("#name").FillAsync "ada")
-            finish (page.Find("#password").FillAsync password)
-            page.Press "Enter"
+            page.LogIn session
+            page.Go "/"
             page.See ".welcome"
             test dashboard page))
 
@@ -44,8 +43,7 @@ let private postFirst (url: string) (slug: string) (token: string) : unit =
 
 [<Tests>]
 let tests =
-    testSequenced
-    <| testList
+    testList
         "Add"
         [
             testCase "a name becomes the commands, and the first sample leads to the machine's page"
@@ -60,9 +58,9 @@ let tests =
                     page.See "text=Waiting for its first sample"
                     Expect.equal (focused page) "add-title" "what is new is read aloud"
                     Expect.stringContains (page.Text "#add-title") "GPU box (1)" "whose commands these are"
-                    page.Click "[aria-label='Copy the command that starts the agent in a terminal']"
-                    page.See "text=Copied"
-                    let lines = page.Value<string> "navigator.clipboard.readText()" |> _.Split('\n')
+
+                    let lines =
+                        page.Copy("[aria-label='Copy the command that starts the agent in a terminal']", "text=Copied").Split('\n')
 
                     Expect.stringContains
                         lines[2]

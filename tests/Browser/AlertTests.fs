@@ -8,6 +8,7 @@ open System.Text
 open Agent.Browser.Tests.AccessibilityTests
 open Agent.Browser.Tests.Browser
 open Agent.Browser.Tests.Dashboards
+open Agent.TestSupport
 open Agent.TestSupport.DashboardProcess
 open Expecto
 
@@ -34,32 +35,36 @@ let private post (dashboard: Dashboard) (server: Registered) (memory: float) : u
 
     Expect.equal (int answer.StatusCode) 200 "the sample is taken"
 
-/// An admin looks at the alerts of a dashboard with one machine, whose memory is full.
-let private asAdmin (look: Look) (test: Dashboard -> Registered -> Visit -> unit) : unit =
+/// A dashboard with one machine, whose memory is full, and an admin's session.
+let private withAlert (test: Dashboard -> Registered -> string * string -> unit) : unit =
     use directory = new TemporaryDirectory()
     File.WriteAllText(directory.File "alerts.json", file)
 
     withUser "ada" password [ "--alerts"; directory.File "alerts.json" ] (fun dashboard ->
         let server = dashboard.Register("gpu-1", [ "--name"; "GPU 1" ])
         post dashboard server 99.0
+        use http = LoginClient.client ()
+        test dashboard server (LoginClient.sessionOf (LoginClient.login http dashboard.Url "ada" password)))
 
-        visit look dashboard.Url (fun page ->
-            page.Go "/login?next=/alerts"
-            finish (page.Find("#name").FillAsync "ada")
-            finish (page.Find("#password").FillAsync password)
-            page.Press "Enter"
-            page.See ".alert[data-level=critical]"
-            test dashboard server page))
+let private alertsAs (session: string * string) (look: Look) (dashboard: Dashboard) (test: Visit -> unit) : unit =
+    visit look dashboard.Url (fun page ->
+        page.LogIn session
+        page.Go "/alerts"
+        page.See ".alert[data-level=critical]"
+        test page)
+
+/// An admin looks at the alerts of a dashboard of the test's own.
+let private asAdmin (test: Dashboard -> Registered -> Visit -> unit) : unit =
+    withAlert (fun dashboard server session -> alertsAs session desktop dashboard (test dashboard server))
 
 [<Tests>]
 let tests =
-    testSequenced
-    <| testList
+    testList
         "Alerts"
         [
             testCase "an open alert says what, since when and where; it is acknowledged, muted, and over"
             <| fun () ->
-                asAdmin desktop (fun dashboard server page ->
+                asAdmin (fun dashboard server page ->
                     Expect.stringContains (page.Text ".alert h3") "Memory of GPU 1 is 99 % full" "what"
                     Expect.stringContains (page.Text ".alert-when") "Memory is nearly full · since" "since when"
                     page.See "#alerts-link .count:has-text('1')"
@@ -80,7 +85,7 @@ let tests =
 
             testCase "maintenance is planned and taken back; what the file says stays"
             <| fun () ->
-                asAdmin desktop (fun _ _ page ->
+                asAdmin (fun _ _ page ->
                     Expect.stringContains (page.Text "#maintenance li") "patch day" "the file's"
                     Expect.stringContains (page.Text "#maintenance li") "Sat at 22:00 UTC, for 240 minutes" "when"
                     page.See "#maintenance li >> text=set by the file"
@@ -91,14 +96,14 @@ let tests =
                     page.See "#maintenance li:has-text('gpu-1 or rack=r1,team=vision')"
                     page.See "#maintenance li:has-text('new disks') >> text=Now: nobody is told"
                     // The list of alerts is read again after a while.
-                    page.Until("document.querySelector('.alert')?.textContent.includes('in maintenance')", 20000f)
+                    page.Until "document.querySelector('.alert')?.textContent.includes('in maintenance')"
                     page.Click "[aria-label='Remove: new disks']"
                     page.SeeNo "#maintenance li:has-text('new disks')"
                     Expect.equal (page.Value<string> "document.activeElement.textContent") "Maintenance" "the focus is not lost")
 
             testCase "rules are changed, except for those of the file; a channel is tested"
             <| fun () ->
-                asAdmin desktop (fun _ _ page ->
+                asAdmin (fun _ _ page ->
                     page.Allow "502"
                     page.Click "text=What raises an alert"
                     page.See "[data-rule=hang] >> text=set by the file"
@@ -111,7 +116,7 @@ let tests =
                     page.See "[data-rule=swap-full] >> text=changed"
                     page.See "[data-rule=xid-program] >> text=changed"
                     // It holds at once.
-                    page.Until("document.querySelectorAll('.alert').length === 2", 20000f)
+                    page.Until "document.querySelectorAll('.alert').length === 2"
                     finish (page.Find("[data-rule=swap-full] [name=threshold]").FillAsync "970")
                     page.Allow "400"
                     page.Click "text=Save the rules"
@@ -134,14 +139,15 @@ let tests =
 
                     page.See ".sections a[aria-current]:has-text('Alerts')")
 
-            for theme, look in [ "light", desktop; "dark", night; "on a telephone", phone ] do
-                testCase $"axe finds no serious fault: /alerts, {theme}"
-                <| fun () ->
-                    asAdmin look (fun _ _ page ->
-                        page.Click "text=Plan maintenance"
-                        page.Click "text=only at weekly times"
-                        page.Click "text=What raises an alert"
-                        page.See "[data-rule=hang]"
-                        Expect.equal (faults page) [] "/alerts"
-                        Expect.equal (page.Value<int> "document.documentElement.scrollWidth") look.Width "no scrolling sideways")
+            testCase "axe finds no serious fault: /alerts, light, dark, and on a telephone"
+            <| fun () ->
+                withAlert (fun dashboard _ session ->
+                    for look in [ desktop; night; phone ] do
+                        alertsAs session look dashboard (fun page ->
+                            page.Click "text=Plan maintenance"
+                            page.Click "text=only at weekly times"
+                            page.Click "text=What raises an alert"
+                            page.See "[data-rule=hang]"
+                            Expect.equal (faults page) [] $"/alerts, %A{look}"
+                            Expect.equal (page.Value<int> "document.documentElement.scrollWidth") look.Width "no scrolling sideways"))
         ]

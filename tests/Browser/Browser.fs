@@ -20,7 +20,7 @@ let inline finish (work: Task) : unit = work.GetAwaiter().GetResult()
 /// How long a page may take for anything, in milliseconds: it is a busy machine that runs the tests.
 let patience = 30000f
 
-/// The browser's executable: CHROMIUM, else what is in PATH.
+/// The browser's executable: CHROMIUM, else what is in PATH. The shell without windows shows the same pages for less of the processor.
 let private executable: Lazy<string option> =
     lazy
         (let places =
@@ -30,7 +30,7 @@ let private executable: Lazy<string option> =
 
          let found =
              [
-                 for name in [ "chromium"; "chromium-browser"; "google-chrome" ] do
+                 for name in [ "chromium-headless-shell"; "chromium"; "chromium-browser"; "google-chrome" ] do
                      for place in places.Split ':' do
                          Path.Combine(place, name)
              ]
@@ -89,6 +89,9 @@ let phone: Look =
         Height = 844
         Dark = false
     }
+
+/// The clipboard is the browser's: one for all pages.
+let private clipboard = obj ()
 
 /// A page, and everything that a page must not do: break the content security policy, write errors to the console, throw, or
 /// ask any other origin for anything.
@@ -159,6 +162,12 @@ type Visit(page: IPage, address: string) =
     member this.Quiet() : unit =
         this.HoldBack("**/api/events/**", TaskCompletionSource())
 
+    /// Makes the page one of whoever has this session: the header that LoginClient.sessionOf gives.
+    member _.LogIn(_: string, cookie: string) : unit =
+        match cookie.Split('=', 2) with
+        | [| name; value |] -> finish (page.Context.AddCookiesAsync [ Cookie(Name = name, Value = value, Url = address) ])
+        | _ -> failtest $"a cookie without a value: {cookie}"
+
     /// What a selector finds.
     member _.Find(selector: string) : ILocator = page.Locator selector
 
@@ -173,6 +182,13 @@ type Visit(page: IPage, address: string) =
     /// Clicks what a selector finds.
     member _.Click(selector: string) : unit =
         finish (page.Locator(selector).First.ClickAsync())
+
+    /// Clicks what a selector finds, which copies a text, waits until another finds the sign that it is done, and returns the text.
+    member this.Copy(selector: string, sign: string) : string =
+        lock clipboard (fun () ->
+            this.Click selector
+            this.See sign
+            this.Value<string> "navigator.clipboard.readText()")
 
     /// Chooses an option of a select element.
     member _.Choose(selector: string, value: string) : unit =
@@ -209,7 +225,7 @@ type Visit(page: IPage, address: string) =
 /// Opens a page on an address with options of its own, and judges at the end what it did.
 let visitWith (change: BrowserNewContextOptions -> unit) (look: Look) (address: string) (test: Visit -> unit) : unit =
     if executable.Value.IsNone then
-        Skip.because "there is no chromium (apt-get install chromium, or CHROMIUM=path)"
+        Skip.because "there is no chromium (apt-get install chromium-headless-shell, or CHROMIUM=path)"
 
     let options =
         BrowserNewContextOptions(
@@ -228,6 +244,10 @@ let visitWith (change: BrowserNewContextOptions -> unit) (look: Look) (address: 
         Expect.equal visit.Complaints [] "the page kept to its policy, its origin and to itself"
     finally
         finish (context.CloseAsync())
+
+/// Lets a page write to the clipboard and read it.
+let withClipboard (options: BrowserNewContextOptions) : unit =
+    options.Permissions <- [ "clipboard-read"; "clipboard-write" ]
 
 /// Opens a page on an address.
 let visit (look: Look) (address: string) (test: Visit -> unit) : unit = visitWith ignore look address test

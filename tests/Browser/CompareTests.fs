@@ -17,8 +17,7 @@ let private legendOf (page: Visit) (chart: string) =
 
 [<Tests>]
 let tests =
-    testSequenced
-    <| testList
+    testList
         "Compare"
         [
             testCase "two machines are two lines in each chart, and a strip for each"

@@ -2,6 +2,7 @@
 module Agent.Browser.Tests.Dashboards
 
 open System
+open System.Collections.Concurrent
 open System.IO
 open System.Net.Http
 open System.Threading
@@ -25,10 +26,26 @@ let withPassword (password: string) (test: Dashboard -> unit) : unit =
     File.WriteAllText(file, password + "\n")
     withDashboard [ "--viewer-password-file"; file ] test
 
+/// Files of users, by name and password: each is made once.
+let private userFiles = ConcurrentDictionary<string * string, Lazy<byte[]>>()
+
+let private userFile (name: string) (password: string) : byte[] =
+    userFiles
+        .GetOrAdd(
+            (name, password),
+            fun _ ->
+                lazy
+                    (use directory = new TemporaryDirectory()
+                     LoginClient.addUser (directory.File "users") name "admin" password
+                     File.ReadAllBytes(directory.File "users"))
+        )
+        .Value
+
 /// Runs a test against one with a user, who is an admin.
 let withUser (name: string) (password: string) (options: string list) (test: Dashboard -> unit) : unit =
     use directory = new TemporaryDirectory()
-    LoginClient.addUser (directory.File "users") name "admin" password
+    File.WriteAllBytes(directory.File "users", userFile name password)
+    File.SetUnixFileMode(directory.File "users", UnixFileMode.UserRead ||| UnixFileMode.UserWrite)
     withDashboard ([ "--users-file"; directory.File "users" ] @ options) test
 
 /// Posts the moments of machines of the demo's fleet, each registered first.
@@ -53,26 +70,35 @@ let fortnight: (float * float) list =
     |> List.pairwise
     |> List.map (fun (before, at) -> at, before - at)
 
-/// The shared fleet: ten machines, one for each label, one without GPUs, and one that never sent anything. It is played on in the
-/// background, so that its pages live.
-let private shared: Lazy<Dashboard> =
+/// A dashboard that is there from when it is first asked for until all tests have run.
+let lasting (prepare: Dashboard -> unit) : Lazy<Dashboard> =
     lazy
         (let directory = new TemporaryDirectory()
          let dashboard = new Dashboard(directory.File "dashboard.db", [])
-         let members = fill dashboard lastHour [ for number in 0..11 -> Fleet.machine number ]
-         dashboard.Register("never-started", []) |> ignore
-         let ending = new CancellationTokenSource()
-         let http = new HttpClient()
-         let playing = Replay.play http dashboard.Url members ending.Token
 
-         AppDomain.CurrentDomain.ProcessExit.Add(fun _ ->
-             ending.Cancel()
-             playing.Wait 3000 |> ignore
-             http.Dispose()
-             (dashboard :> IDisposable).Dispose()
-             (directory :> IDisposable).Dispose())
+         try
+             prepare dashboard
+         finally
+             AppDomain.CurrentDomain.ProcessExit.Add(fun _ ->
+                 (dashboard :> IDisposable).Dispose()
+                 (directory :> IDisposable).Dispose())
 
          dashboard)
+
+/// The shared fleet: ten machines, one for each label, one without GPUs, and one that never sent anything. It is played on in the
+/// background, so that its pages live.
+let private shared: Lazy<Dashboard> =
+    lasting (fun dashboard ->
+        let members = fill dashboard lastHour [ for number in 0..11 -> Fleet.machine number ]
+        dashboard.Register("never-started", []) |> ignore
+        let ending = new CancellationTokenSource()
+        let http = new HttpClient()
+        let playing = Replay.play http dashboard.Url members ending.Token
+
+        AppDomain.CurrentDomain.ProcessExit.Add(fun _ ->
+            ending.Cancel()
+            playing.Wait 3000 |> ignore
+            http.Dispose()))
 
 /// The address of the shared fleet.
 let fleet () : string = shared.Value.Url

@@ -9,32 +9,27 @@ open Microsoft.Playwright
 
 [<Tests>]
 let tests =
-    testSequenced
-    <| testList
+    testList
         "FirstVisit"
         [
             testCase "an empty dashboard shows the two commands, and each can be copied"
             <| fun () ->
                 withDashboard [] (fun dashboard ->
-                    let clipboard (options: BrowserNewContextOptions) =
-                        options.Permissions <- [ "clipboard-read"; "clipboard-write" ]
-
-                    visitWith clipboard desktop dashboard.Url (fun page ->
+                    visitWith withClipboard desktop dashboard.Url (fun page ->
                         page.Go "/"
                         page.See "text=No machine reports here yet"
                         Expect.equal (wait (page.Find(".command").CountAsync())) 2 "two commands"
 
-                        let copied () =
-                            page.Value<string> "navigator.clipboard.readText()"
-
-                        page.Click "[aria-label='Copy the command that registers a machine']"
-                        page.See "text=Copied"
-                        Expect.equal (copied ()) "ai-dashboard register-server gpu-box-01" "the first command"
-                        page.Click "[aria-label='Copy the command that starts an agent']"
-                        page.Until "[...document.querySelectorAll('.command .button')].every(b => b.innerText === 'Copied')"
+                        let copied (label: string) =
+                            page.Copy($"[aria-label='{label}']", $"[aria-label='{label}']:has-text('Copied')")
 
                         Expect.equal
-                            (copied ())
+                            (copied "Copy the command that registers a machine")
+                            "ai-dashboard register-server gpu-box-01"
+                            "the first command"
+
+                        Expect.equal
+                            (copied "Copy the command that starts an agent")
                             $"ai-dashboard-agent --host {dashboard.Url} \\\n  --server-slug gpu-box-01 --token-file ingest-token"
                             "the second command"))
 

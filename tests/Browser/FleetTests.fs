@@ -19,8 +19,7 @@ let private withFleet look (test: Visit -> unit) =
 
 [<Tests>]
 let tests =
-    testSequenced
-    <| testList
+    testList
         "Fleet"
         [
             testCase "the machines that need attention come first, the one that was never seen last"

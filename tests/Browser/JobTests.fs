@@ -58,8 +58,7 @@ let private withPages look (test: Visit -> unit) =
 
 [<Tests>]
 let tests =
-    testSequenced
-    <| testList
+    testList
         "Jobs"
         [
             testCase "a machine's page lists who uses it now, and who did in the window"

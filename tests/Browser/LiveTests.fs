@@ -12,8 +12,7 @@ let private samples (page: Visit) =
 
 [<Tests>]
 let tests =
-    testSequenced
-    <| testList
+    testList
         "Live"
         [
             testCase "points of a real agent arrive by themselves, the machine goes stale when the agent dies, and lives again"

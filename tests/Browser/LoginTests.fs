@@ -13,8 +13,7 @@ let private enter (page: Visit) (text: string) =
 
 [<Tests>]
 let tests =
-    testSequenced
-    <| testList
+    testList
         "Login"
         [
             testCase "a dashboard with a password lets nobody look without it, says what was wrong, and leads back to the page"

@@ -42,8 +42,11 @@ let private post (url: string) (slug: string) (token: string) (more: string) =
     use answer = http.PostAsync($"{url}/api/ingest/servers/{slug}/metrics/", content).Result
     Expect.equal (int answer.StatusCode) 200 "the sample is taken"
 
-/// Moves fingers over a chart; each step is where they are, in parts of its width.
-let private fingers (page: Visit) (chart: string) (steps: float list list) =
+let private now () =
+    float (DateTimeOffset.UtcNow.ToUnixTimeMilliseconds()) / 1000.0
+
+/// Moves fingers over a chart at a moment, in seconds since 1970, however long it takes here; each step is where they are, in parts of its width.
+let private fingersAt (moment: float) (page: Visit) (chart: string) (steps: float list list) =
     let plot = page.Find $"[data-chart={chart}] .plot"
     finish (plot.ScrollIntoViewIfNeededAsync())
     let box = wait (plot.BoundingBoxAsync()) |> nonNull
@@ -62,6 +65,7 @@ let private fingers (page: Visit) (chart: string) (steps: float list list) =
         let touch = Dictionary<string, obj>()
         touch["type"] <- kind
         touch["touchPoints"] <- points |> List.toArray
+        touch["timestamp"] <- moment
         session.SendAsync("Input.dispatchTouchEvent", touch) |> wait |> ignore
 
     send "touchStart" steps.Head
@@ -72,14 +76,16 @@ let private fingers (page: Visit) (chart: string) (steps: float list list) =
     send "touchEnd" []
     finish (session.DetachAsync())
 
+/// The same now.
+let private fingers page chart steps = fingersAt (now ()) page chart steps
+
 let private withTouch (options: BrowserNewContextOptions) =
     options.HasTouch <- true
     options.IsMobile <- true
 
 [<Tests>]
 let tests =
-    testSequenced
-    <| testList
+    testList
         "Looking"
         [
             testCase "while another range is read the old picture stays, dimmed, and claims nothing"
@@ -127,10 +133,7 @@ let tests =
 
             testCase "a chart is saved as CSV and as PNG, and a link keeps the times"
             <| fun () ->
-                let clipboard (options: BrowserNewContextOptions) =
-                    options.Permissions <- [ "clipboard-read"; "clipboard-write" ]
-
-                visitWith clipboard desktop (fleet ()) (fun page ->
+                visitWith withClipboard desktop (fleet ()) (fun page ->
                     page.Go "/servers/h100-01"
                     page.See "[data-chart=gpu-utilisation] canvas"
                     let menu = "[data-chart=cpu] .chart-menu"
@@ -144,9 +147,7 @@ let tests =
                     page.Click $"{menu} summary"
                     let name, bytes = saved page (fun () -> page.Find($"{menu} >> text=Save as PNG").ClickAsync())
                     Expect.equal (name, bytes[1..3]) ("h100-01-cpu.png", "PNG"B) "a picture"
-                    page.Click "[aria-label='Copy a link to this view']"
-                    page.See ".icon-button.copied"
-                    let link = page.Value<string> "navigator.clipboard.readText()"
+                    let link = page.Copy("[aria-label='Copy a link to this view']", ".icon-button.copied")
                     Expect.stringStarts link $"{fleet ()}/servers/h100-01?" "this page"
                     Expect.stringContains link "&from=" "at this time")
 
@@ -169,8 +170,9 @@ let tests =
                     let from, until = window page
                     Expect.isLessThan (until - from) 1000000.0 "closer"
                     page.See "text=Back to now"
-                    fingers page "gpu-utilisation" [ [ 0.5 ] ]
-                    fingers page "gpu-utilisation" [ [ 0.5 ] ]
+                    let tapped = now ()
+                    fingersAt tapped page "gpu-utilisation" [ [ 0.5 ] ]
+                    fingersAt (tapped + 0.1) page "gpu-utilisation" [ [ 0.5 ] ]
                     page.Until "!location.search.includes('from=')")
 
             testCase "an outage of 46 seconds is a gap, in every range that shows samples"

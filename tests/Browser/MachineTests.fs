@@ -34,8 +34,7 @@ let private visibleCharts (page: Visit) =
 
 [<Tests>]
 let tests =
-    testSequenced
-    <| testList
+    testList
         "Machine"
         [
             testCase "a machine with GPUs has a chart for everything that it reports"

@@ -21,8 +21,7 @@ let private take (page: Visit) (name: string) =
 
 [<Tests>]
 let tests =
-    testSequenced
-    <| testList
+    testList
         "Screenshots"
         [
             testCase "the pictures of the README"

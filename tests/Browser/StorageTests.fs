@@ -11,8 +11,7 @@ let private banner = "[data-key=storage]"
 
 [<Tests>]
 let tests =
-    testSequenced
-    <| testList
+    testList
         "Storage"
         [
             testCase "the fleet and a machine say since when nothing is stored and why, and take it back"

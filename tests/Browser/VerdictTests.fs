@@ -55,8 +55,7 @@ let private withMachines (slugs: string list) (test: Dashboard -> (string -> flo
 
 [<Tests>]
 let tests =
-    testSequenced
-    <| testList
+    testList
         "Verdict"
         [
             testCase "faults come first, then what is held back, then what is held unused; reason and fix are told"

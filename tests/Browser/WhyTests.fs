@@ -11,10 +11,7 @@ open Microsoft.Playwright
 
 /// A machine that waits for its loader now and did so in the past, with one job.
 let private withWhy look (test: Visit -> unit) =
-    let clipboard (options: BrowserNewContextOptions) =
-        options.Permissions <- [ "clipboard-read"; "clipboard-write" ]
-
-    visitWith clipboard look (fleet ()) (fun page ->
+    visitWith withClipboard look (fleet ()) (fun page ->
         page.Quiet()
         withJobs page (fun () -> [ job "h100-01" 1 "ada" "train.py" "loader-cpu" "" ])
 
@@ -51,8 +48,7 @@ let private opened (page: Visit) =
 
 [<Tests>]
 let tests =
-    testSequenced
-    <| testList
+    testList
         "Why"
         [
             testCase "Enter on the label opens the reasons, with figures, limits and what to try; Escape goes back to it"
@@ -79,9 +75,8 @@ let tests =
                         ] do
                         Expect.stringContains text part "what is told"
 
-                    page.Click "[aria-label='Copy py-spy top --pid 4711']"
-                    page.Until "document.querySelector('.copied') !== null"
-                    Expect.equal (page.Value<string> "navigator.clipboard.readText()") "py-spy top --pid 4711" "the command"
+                    let copied = page.Copy("[aria-label='Copy py-spy top --pid 4711']", ".copied")
+                    Expect.equal copied "py-spy top --pid 4711" "the command"
                     page.Press "Escape"
                     page.SeeNo ".why"
                     Expect.isTrue (page.Value<bool> "document.activeElement.matches('.machine-head .label')") "the focus is back")

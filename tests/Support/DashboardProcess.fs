@@ -129,7 +129,7 @@ type Dashboard(database: string, options: string list, variables: (string * stri
     /// Registers a server while it serves.
     member _.Register(slug: string, options: string list) : Registered =
         let server = register database slug options
-        serving.Secrets <- server.Token :: serving.Secrets
+        lock serving (fun () -> serving.Secrets <- server.Token :: serving.Secrets)
         server
 
     /// Stops it as a service manager would; it must end in good order.
