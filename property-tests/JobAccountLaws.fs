@@ -156,6 +156,24 @@ let private odd: Gen<string> =
                 ]
         ]
 
+/// The same accounts, all of one job of Slurm.
+let private ofSlurm (id: string) (accounts: JobAccounts) : JobAccounts =
+    { accounts with
+        Accounts =
+            accounts.Accounts
+            |> Array.map (fun account ->
+                { account with
+                    Job =
+                        { account.Job with
+                            Owner =
+                                { account.Job.Owner with
+                                    Kind = OwnerKind.Slurm
+                                    Value = id
+                                }
+                        }
+                })
+    }
+
 let private write (format: ExpositionFormat) (report: JobReport voption) (accounts: JobAccounts) : byte[] =
     let output = ArrayBufferWriter<byte>()
     let sink = TextSink(output, format)
@@ -212,6 +230,20 @@ let tests =
                        |> Array.forall (fun account ->
                            account.IsRunning
                            || accounts.Scrapes - account.SeenScrapes < JobAccounts.ScrapesAfterEnd)))
+
+            law "the report of a job has all GPU seconds of its accounts, and a line for each label that has any" steps (fun steps ->
+                run plain steps
+                |> List.forall (fun (_, accounts) ->
+                    match JobTotals.find "7" (ofSlurm "7" accounts) with
+                    | ValueNone -> accounts.Accounts.Length = 0
+                    | ValueSome report ->
+                        let all = totals accounts |> List.sumBy snd
+                        let labels = report.Seconds |> Array.filter (fun seconds -> seconds > 0.0<s>)
+                        let text = JobTotals.text report
+
+                        abs (float report.All - all) <= 1e-9 * (1.0 + all)
+                        && (text.Split '\n' |> Array.filter (fun line -> line.StartsWith "  ")).Length = labels.Length
+                        && text.EndsWith '\n'))
 
             lawOf
                 (cases / 10)

@@ -4,6 +4,7 @@ module Agent.Repository.Tests.OptionDocsTests
 open System.ComponentModel
 open System.Diagnostics
 open System.IO
+open System.Text.RegularExpressions
 open Agent.Build
 open Agent.Core
 open Agent.Sender
@@ -67,7 +68,8 @@ let tests =
 
                 let places =
                     OptionDocs.options
-                    |> List.map (fun option -> usage.IndexOf($"\n  {option.Name}"))
+                    // --job is not --job-detail.
+                    |> List.map (fun option -> Regex.Match(usage, $@"\n  {Regex.Escape option.Name}(?![\w-])").Index)
 
                 Expect.all places (fun place -> place > 0) "found"
                 Expect.equal places (List.sort places) "order"

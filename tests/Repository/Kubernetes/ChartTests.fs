@@ -198,6 +198,8 @@ let tests =
                     (false, false)
                     "nothing else of the node"
 
+                // Kubernetes would call variables AI_DASHBOARD_PORT and the like, after the dashboard's service.
+                Expect.equal (pod.EnableServiceLinks.GetValueOrDefault true) false "no variables for services"
                 Expect.equal pod.RuntimeClassName "nvidia" "the runtime class"
                 Expect.equal (only pod.Tolerations).OperatorProperty "Exists" "tolerations"
 

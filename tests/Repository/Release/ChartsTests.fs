@@ -47,6 +47,26 @@ let tests =
                                 let manifest = Path.Combine(directory, "ai-dashboard-kustomize-1.2.3-dev.4", folder, name)
                                 Expect.stringEnds (File.ReadAllText manifest) text $"{folder}/{name} is the same"
 
+                    for folder, archive in written do
+                        let packed = Path.Combine(directory, archive)
+
+                        Tools.succeed [ "SOURCE_DATE_EPOCH", "0" ] "sh" [ "packaging/archive.sh"; folder; packed ]
+                        |> ignore
+
+                        let names = (Tools.succeed [] "tar" [ "-tzf"; packed ]).Split '\n'
+                        let top = Path.GetFileName folder
+
+                        let expected =
+                            if archive.EndsWith ".tgz" then
+                                [ "Chart.yaml"; "values.yaml"; "templates/NOTES.txt" ]
+                            else
+                                [ "agent/kustomization.yaml"; "dashboard/statefulset.yaml" ]
+
+                        for name in expected do
+                            Expect.contains names $"{top}/{name}" archive
+
+                        File.Delete packed
+
                     for path in Directory.GetFiles(directory, "*", SearchOption.AllDirectories) do
                         Expect.isFalse
                             (System.Text.RegularExpressions.Regex.IsMatch(File.ReadAllText path, @"(?<![\d.])0\.0\.0(?![\d.])"))
