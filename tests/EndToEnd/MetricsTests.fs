@@ -86,7 +86,16 @@ let private ofCollectors =
 let private collected (text: string) : Map<string * (string * string) list, float> =
     let isWanted = Regex("^node_(" + String.Join('|', ofCollectors) + ")")
 
-    PrometheusText.readText (ReadOnlySpan(Fixtures.utf8 text))
+    // Summaries, which it has of its own, are not read.
+    let ofHost =
+        text.Split '\n'
+        |> Array.filter (fun line ->
+            line.StartsWith("node_", StringComparison.Ordinal)
+            || line.StartsWith("# HELP node_", StringComparison.Ordinal)
+            || line.StartsWith("# TYPE node_", StringComparison.Ordinal))
+        |> Array.map (fun line -> line + "\n")
+
+    PrometheusText.readText (ReadOnlySpan(Fixtures.utf8 (String.Join("", ofHost))))
     |> List.collect (fun family -> family.Samples)
     |> List.filter (fun sample -> isWanted.IsMatch sample.Name)
     |> List.map (fun sample -> (sample.Name, List.sort sample.Labels), sample.Value)
