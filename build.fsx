@@ -287,34 +287,40 @@ let runTests name project arguments variables =
     elif exitCode <> 0 && not (ran |> List.exists _.Outcome.IsFailed) then
         failwith $"%s{name} ended with exit code %d{exitCode}, though no test failed."
 
-/// One project after the other, because some tests measure time: those of a part first, then those of the whole programs. All of them
-/// run even if one fails.
-let runAllTests variables =
-    let attempt project =
-        try
-            runTests project project [] variables
-            None
-        with e ->
-            Some e.Message
+/// The laws, which measure no time.
+let laws = "Agent.PropertyTests"
 
-    let complaints =
-        [
-            "Agent.Core.Tests"
-            "Agent.Sender.Tests"
-            "Agent.Receiver.Tests"
-            "Agent.Host.Tests"
-            "Agent.Repository.Tests"
-            "Agent.EndToEnd.Tests"
-            "Agent.PropertyTests"
-            "Agent.Dashboard.Tests"
-            "Agent.Browser.Tests"
-        ]
-        |> List.choose attempt
+/// The others, those of a part first, then those of the whole programs.
+let testProjects =
+    [
+        "Agent.Core.Tests"
+        "Agent.Sender.Tests"
+        "Agent.Receiver.Tests"
+        "Agent.Host.Tests"
+        "Agent.Repository.Tests"
+        "Agent.EndToEnd.Tests"
+        "Agent.Dashboard.Tests"
+        "Agent.Browser.Tests"
+    ]
 
+/// Runs a project's tests; what went wrong, but for tests that failed.
+let complaintOf variables project =
+    try
+        runTests project project [] variables
+        None
+    with e ->
+        Some e.Message
+
+/// Fails where tests failed, or something else went wrong.
+let judge (complaints: string list) =
     match complaints, count _.IsFailed with
     | [], 0 -> ()
     | [], failed -> failwith $"%d{failed} tests failed."
     | complaints, _ -> failwith (String.concat " " complaints)
+
+/// One project after the other, because some tests measure time. All of them run even if one fails.
+let runAllTests variables =
+    testProjects @ [ laws ] |> List.choose (complaintOf variables) |> judge
 
 let test () = runAllTests []
 
@@ -674,20 +680,28 @@ let labWith (options: string list) =
     then
         failwith "The verdict is below its bar, or the lab failed."
 
-/// The demo, so that a new user does not find it broken, some fuzzing, six scenarios of the lab, and all tests, those that run a program on the
-/// published ones.
+/// The packages and, beside what that leaves idle, the laws; the demo, so that a new user does not find it broken, some fuzzing, six scenarios
+/// of the lab, and all other tests, those that run a program on the published ones.
 let ci () =
+    let lawsComplaint = ref None
+
+    sideBySide [ tryPackage; fun () -> lawsComplaint.Value <- complaintOf [] laws ]
+
     demoWith [ "--seconds"; "3" ]
     smokeBenchmarks ()
     fuzzFor 3
     labWith [ "--quick"; "--nice"; "-20" ]
 
-    runAllTests
+    let published =
         [
             ("AGENT_BINARY", publishedAgent runtime)
             ("RELEASE_DIRECTORY", releaseDirectory)
             ("DASHBOARD_BINARY", Path.Combine(publishedDashboard runtime, "ai-dashboard"))
         ]
+
+    Option.toList lawsComplaint.Value
+    @ List.choose (complaintOf published) testProjects
+    |> judge
 
 // ---- The targets and the command line --------------------------------------------------------------------------------
 
@@ -829,7 +843,8 @@ let declare options =
     "Restore" ==> "Build" ==> "Test" |> ignore
     "CheckFormat" ==> "Ci" |> ignore
     "Build" ==> "Ci" |> ignore
-    "Restore" ==> "Publish" ==> "Package" ==> "TryPackage" ==> "Ci" |> ignore
+    // Ci tries the packages itself, beside the laws.
+    "Restore" ==> "Publish" ==> "Package" ==> "TryPackage" |> ignore
     "Package" ==> "Release" ==> "Ci" |> ignore
     "Build" ==> "Docs" |> ignore
     "Build" ==> "Demo" |> ignore

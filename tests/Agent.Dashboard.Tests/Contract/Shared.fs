@@ -4,6 +4,7 @@ module Agent.Dashboard.Tests.Shared
 open System
 open System.IO
 open System.Text.Json
+open System.Threading
 open Agent.Dashboard.Tests.Bodies
 open Agent.TestSupport
 open Agent.TestSupport.DashboardProcess
@@ -28,8 +29,7 @@ let mutable private servers = 0
 
 /// A server that nothing was posted for yet.
 let freshServer () : Registered =
-    servers <- servers + 1
-    dashboard().Register($"fresh-{servers}", [])
+    dashboard().Register($"fresh-{Interlocked.Increment &servers}", [])
 
 let private firstSlot =
     let now = DateTimeOffset.UtcNow.AddHours -40.0
@@ -39,8 +39,7 @@ let mutable private slots = 0
 
 /// A whole minute for one test's samples, later than every one before, within the time for which raw samples are kept.
 let freshInstant () : DateTimeOffset =
-    slots <- slots + 1
-    firstSlot.AddMinutes(float (2 * slots))
+    firstSlot.AddMinutes(float (2 * Interlocked.Increment &slots))
 
 /// Posts a body for the main server.
 let send (body: string) : Response =
