@@ -90,7 +90,9 @@ type Sample =
         CpuCountLogical: int voption
         /// Cores.
         CpuCountPhysical: int voption
-        /// Memory.
+        /// All memory; known where its use is, and where only that cannot be told.
+        MemoryTotal: uint64<B> voption
+        /// Memory in use.
         Memory: MemoryUse voption
         /// Swap.
         Swap: SwapUse voption
@@ -135,6 +137,7 @@ type Sample =
             CpuTemperature = ValueNone
             CpuCountLogical = ValueNone
             CpuCountPhysical = ValueNone
+            MemoryTotal = ValueNone
             Memory = ValueNone
             Swap = ValueNone
             NetworkReceived = ValueNone
@@ -230,6 +233,12 @@ module Sample =
         value |> ValueOption.map (fun value -> roundToTenth (min value 100.0<percent>))
 
     let private tenths (value: float<'u> voption) = ValueOption.map roundToTenth value
+
+    /// A machine that says it has none does not know.
+    let private memoryTotalOf (memory: MemInfo.MemoryInfo) : uint64<B> voption =
+        memory.Total
+        |> ValueOption.map capped
+        |> ValueOption.bind (fun total -> if total > 0UL<B> then ValueSome total else ValueNone)
 
     let private memoryOf (arc: ArcStats.Arc voption) (memory: MemInfo.MemoryInfo) : MemoryUse voption =
         match memory.Total, MemInfo.availableWithArc arc memory with
@@ -518,6 +527,7 @@ module Sample =
             CpuTemperature = tenths current.Slow.CpuTemperature
             CpuCountLogical = stat |> ValueOption.bind (fun stat -> stat.Online)
             CpuCountPhysical = current.Slow.PhysicalCores
+            MemoryTotal = memory |> ValueOption.bind memoryTotalOf
             Memory = memoryUse
             Swap = memory |> ValueOption.bind swapOf
             NetworkReceived = totalOf (fun i -> i.Received)

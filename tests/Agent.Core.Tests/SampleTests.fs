@@ -362,6 +362,11 @@ let private memory =
 
                 Expect.equal (sample.Memory, sample.Swap |> ValueOption.map _.Used) (ValueNone, ValueSome 2048UL<B>) "2 kB"
 
+            testCase "what is available cannot be read: all memory is known, what is used of it is not"
+            <| fun () ->
+                let sample = withMemory "MemTotal: 4 kB\nMemFree: 2 kB\nMemAvailable: ? kB\n"
+                Expect.equal (sample.MemoryTotal, sample.Memory) (ValueSome 4096UL<B>, ValueNone) "4 kB"
+
             testCase "ZFS's cache above its minimum is available"
             <| fun () ->
                 let memory =

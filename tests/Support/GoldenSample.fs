@@ -57,6 +57,7 @@ let full: Sample =
         CpuTemperature = ValueSome 61.0<degC>
         CpuCountLogical = ValueSome 2
         CpuCountPhysical = ValueSome 1
+        MemoryTotal = ValueSome 16000UL<B>
         Memory =
             ValueSome
                 {

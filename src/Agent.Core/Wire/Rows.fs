@@ -209,7 +209,7 @@ let sample =
                 _.CpuTemperature
             integerOrNull webapp "cpu_count_logical" none "CPUs online" _.CpuCountLogical
             integerOrNull webapp "cpu_count_physical" none "cores" _.CpuCountPhysical
-            counterOrNull webapp "memory_total_bytes" bytes "all memory" (fun s -> s.Memory |> ValueOption.map _.Total)
+            counterOrNull webapp "memory_total_bytes" bytes "all memory" _.MemoryTotal
             counterOrNull webapp "memory_used_bytes" bytes "total less available" (fun s -> s.Memory |> ValueOption.map _.Used)
             counterOrNull webapp "memory_available_bytes" bytes "usable without swapping" (fun s -> s.Memory |> ValueOption.map _.Available)
             numberOrNull webapp "memory_percent" percent "used as a share of total" (fun s -> s.Memory |> ValueOption.map _.Percent)

@@ -98,7 +98,7 @@ internal sealed class ScrapeAnswers(
 
         body.ResetWrittenCount();
         body.Write(Encoding.UTF8.GetBytes(isJson ? JobTotalsModule.Json(totals) : JobTotalsModule.Text(totals)));
-        return Whole(200, isJson ? Json : PlainText, request.IsHead, request.KeepsAlive);
+        return Whole(200, isJson ? Json : PlainText, body.WrittenSpan, isGzip: false, request.IsHead, request.KeepsAlive);
     }
 
     private static string Unknown(string id) => $"no job {id} held a GPU while this agent ran, or it ended more than an hour ago";

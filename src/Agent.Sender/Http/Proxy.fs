@@ -153,17 +153,18 @@ module Proxy =
                let domain = entry.Trim().TrimStart('.').ToLowerInvariant()
                domain <> "" && isWithin domain host)
 
-    /// The port as it is written in a URL; empty for none.
-    let private portIn (url: string) : string =
+    /// Host and port as they are written in a URL; the port is empty for none.
+    let private authorityIn (url: string) : struct (string * string) =
         let start = url.IndexOf("://", StringComparison.Ordinal) + 3
         let stop = url.IndexOfAny([| '/'; '?'; '#' |], start)
         let authority = url.Substring(start, (if stop < 0 then url.Length else stop) - start)
+        let authority = authority.Substring(authority.LastIndexOf '@' + 1)
         let colon = authority.LastIndexOf ':'
 
         if colon > authority.LastIndexOf ']' then
-            authority.Substring(colon + 1)
+            struct (authority.Substring(0, colon), authority.Substring(colon + 1))
         else
-            ""
+            struct (authority, "")
 
     /// The text without what could be a password.
     let private shown (proxy: string) : string =
@@ -199,7 +200,13 @@ module Proxy =
     [<CompiledName "RouteTo">]
     let routeTo (environment: KeyValuePair<string, string>[]) (endpoint: Uri) : Route =
         let proxies = proxiesOf environment
-        let host = endpoint.DnsSafeHost.ToLowerInvariant()
+        let struct (written, port) = authorityIn endpoint.OriginalString
+
+        // An address is compared as it is written: 127.1 is not 127.0.0.1 there.
+        let host =
+            match endpoint.HostNameType with
+            | UriHostNameType.IPv4 -> written.ToLowerInvariant()
+            | _ -> endpoint.DnsSafeHost.ToLowerInvariant()
 
         let variable name =
             environment
@@ -217,7 +224,7 @@ module Proxy =
             | _ -> None
 
         if
-            isListed noProxy host (portIn endpoint.OriginalString)
+            isListed noProxy host port
             || isBypassed (known "no" |> Option.map snd |> Option.defaultValue "") host
         then
             Route.Direct
