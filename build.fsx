@@ -350,8 +350,9 @@ let linker () =
     | None ->
         failwith "Publish needs a C compiler to link the executable with; on Debian and Ubuntu: apt-get install gcc libc6-dev zlib1g-dev"
 
-/// The executable may have so many MiB: 12 were the aim, and enrolment and what masks secrets in command lines made it 12.1 (ADR 2).
-let largestAgent = 12.25
+/// The executable may have so many MiB: 12 were the aim; enrolment and what masks secrets in command lines made it 12.1, and the collectors of
+/// node_exporter with gzip 12.5 (ADR 2).
+let largestAgent = 12.6
 
 /// A copy of the publish graph: the next restore of the project, for whatever platform, replaces NuGet's own.
 let graphOf program runtime =
