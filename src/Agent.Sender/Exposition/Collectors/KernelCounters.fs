@@ -140,7 +140,7 @@ let private memoryErrors _ (texts: FileText[]) (figures: Figures) =
             let labels (names: string[]) =
                 let controller = Numbers.withoutLetters names[0]
 
-                if text.File.Length > "ce_count".Length then
+                if text.File = "ce_noinfo_count" || text.File = "ue_noinfo_count" then
                     [| controller; "unknown" |]
                 else
                     [| controller |]
