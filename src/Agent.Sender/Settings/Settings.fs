@@ -156,8 +156,8 @@ type Settings =
         JobDetail: JobDetail
         /// The directory in which a scheduler says which jobs run on which GPU; empty for none.
         GpuJobDirectory: string
-        /// The names of the collectors that are read when metrics are asked for.
-        Collectors: string[]
+        /// The names of the collectors that are read when metrics are asked for; none for those that are unless the user says otherwise.
+        Collectors: string[] voption
         /// The directory in which other programs leave metrics; empty for none.
         TextfileDirectory: string
         /// No TLS verification.
@@ -752,7 +752,7 @@ module Settings =
             and! nvmlLibrary = optional "--nvml-library" "" fileOf
             and! jobDetail = optional "--job-detail" JobDetail.Names jobDetailOf
             and! gpuJobDirectory = optional "--gpu-job-directory" "" pathOf
-            and! collectors = optional "--collectors" Collectors.defaults collectorsOf
+            and! collectors = optional "--collectors" ValueNone (collectorsOf >> Result.map ValueSome)
             and! textfileDirectory = optional "--textfile-directory" "" pathOf
             and! procFs = optional "--procfs" "/proc" pathOf
             and! sysFs = optional "--sysfs" "/sys" pathOf

@@ -655,9 +655,10 @@ let private gpuTests =
             testCase "collectors are switched on and off by their names"
             <| fun () ->
                 let chosen (text: string) =
-                    (settingsOf [ "--listen=127.0.0.1:9835"; "--collectors=" + text ] []).Collectors
+                    (settingsOf [ "--listen=127.0.0.1:9835"; "--collectors=" + text ] []).Collectors.Value
 
-                let defaults = (settingsWith []).Collectors
+                Expect.equal (settingsWith []).Collectors ValueNone "as they are"
+                let defaults = Collectors.defaults
                 Expect.contains defaults "netstat" "on"
                 Expect.isFalse (Array.contains "processes" defaults) "off"
                 Expect.equal (chosen "-netstat, -arp") (defaults |> Array.except [ "netstat"; "arp" ]) "fewer"

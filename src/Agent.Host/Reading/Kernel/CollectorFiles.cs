@@ -35,7 +35,8 @@ internal sealed class CollectorFiles
         probes = new(clock, name => FSharpResult<CollectorReading, SourceError>.NewOk(Read(Array.Find(collectors, one => one.Name == name)!)));
 
         bool IsWanted(Collector collector) =>
-            settings.Collectors.Contains(collector.Name) && (settings.TextfileDirectory.Length > 0 || !collector.Sets[0].Root.IsTextfile);
+            (settings.Collectors is { IsSome: true, Value: var names } ? names.Contains(collector.Name) : collector.IsDefault)
+            && (settings.TextfileDirectory.Length > 0 || !collector.Sets[0].Root.IsTextfile);
     }
 
     /// <summary>What all of them say now; one that does not answer has read nothing.</summary>
