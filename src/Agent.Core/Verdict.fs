@@ -205,7 +205,7 @@ module Verdict =
                 else
                     ValueSome(Hold.step at length (Decision.ofHost host) before)
 
-        // A program's own error is told of its job alone.
+        // A program's own error says something of its job alone, not of the machine.
         let broken = faults |> Array.filter (Faults.isOfProgram >> not)
 
         let machine =
