@@ -91,15 +91,15 @@ internal sealed class CollectorFiles
             [path, text is null ? "" : written.ToString(CultureInfo.InvariantCulture)], Path.GetFileName(path), text ?? []);
 
     /// <summary>The directories of a shape, each with what its stars stand for.</summary>
-    private List<(string Directory, string[] Names)> Directories(FileSet set)
+    private List<Place> Directories(FileSet set)
     {
-        List<(string Directory, string[] Names)> found = [(RootOf(set.Root), [])];
+        List<Place> found = [new(RootOf(set.Root), [])];
 
         foreach (var part in set.Directory.Split('/'))
         {
             found = part == "*"
                 ? [.. found.SelectMany(static one => Below(one.Directory, one.Names)).Take(MostDirectories)]
-                : found.ConvertAll(one => (Path.Join(one.Directory, part), one.Names));
+                : [.. found.Select(one => new Place(Path.Join(one.Directory, part), one.Names))];
         }
 
         return found;
@@ -111,6 +111,14 @@ internal sealed class CollectorFiles
         : root.IsOwn ? "/proc/self"
         : settings.ProcFs;
 
-    private static IEnumerable<(string Directory, string[] Names)> Below(string directory, string[] names) =>
-        SysFiles.Directories(directory).Select(path => (path, (string[])[.. names, Path.GetFileName(path)]));
+    private static IEnumerable<Place> Below(string directory, string[] names) =>
+        SysFiles.Directories(directory).Select(path => new Place(path, [.. names, Path.GetFileName(path)]));
+
+    /// <summary>A directory, and what the stars of its shape stand for. A class, because queries over structs are compiled once for each.</summary>
+    private sealed class Place(string directory, string[] names)
+    {
+        public string Directory => directory;
+
+        public string[] Names => names;
+    }
 }
