@@ -47,8 +47,10 @@ let private counters (sample: Sample) : uint64 list =
     [
         for bytes in known [ sample.NetworkReceived; sample.NetworkSent ] do
             uint64 bytes
+        for total in known [ sample.MemoryTotal ] do
+            uint64 total
         for m in known [ sample.Memory ] do
-            yield! [ uint64 m.Total; uint64 m.Used; uint64 m.Available ]
+            yield! [ uint64 m.Used; uint64 m.Available ]
         for s in known [ sample.Swap ] do
             yield! [ uint64 s.Total; uint64 s.Used ]
         for d in sample.Disks do
@@ -132,6 +134,7 @@ let private sources: (string * (SourceError -> Snapshot -> Snapshot) * (Sample -
         (fun error snapshot -> { snapshot with Memory = Error error }),
         (fun sample ->
             { sample with
+                MemoryTotal = ValueNone
                 Memory = ValueNone
                 Swap = ValueNone
             })
@@ -245,12 +248,13 @@ let tests =
                     && at <= current.At
                     && current.At - at < TimeSpan.FromMicroseconds 1.0)
             lawOfSamples "memory in use and available make the total, unless they do not fit" (fun sample ->
-                match sample.Memory with
-                | ValueSome m ->
-                    m.Used <= m.Total
-                    && m.Available <= m.Total
-                    && (uint64 m.Total = largest || m.Used + m.Available = m.Total)
-                | ValueNone -> true)
+                match sample.MemoryTotal, sample.Memory with
+                | ValueSome total, ValueSome m ->
+                    m.Used <= total
+                    && m.Available <= total
+                    && (uint64 total = largest || m.Used + m.Available = total)
+                | ValueNone, ValueSome _ -> false
+                | _, ValueNone -> true)
             lawOfSamples "swap in use is at most the swap there is" (fun sample ->
                 match sample.Swap with
                 | ValueSome s -> s.Used <= s.Total

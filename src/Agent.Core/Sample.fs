@@ -11,9 +11,7 @@ open Agent.Core.Units
 [<NoComparison>]
 type MemoryUse =
     {
-        /// All of it.
-        Total: uint64<B>
-        /// Total less what is available.
+        /// The total less what is available.
         Used: uint64<B>
         /// What programs can allocate without swapping.
         Available: uint64<B>
@@ -247,7 +245,6 @@ module Sample =
 
             ValueSome
                 {
-                    Total = capped total
                     Used = capped used
                     Available = capped available
                     Percent = roundToTenth (percentOf (float used) (float total))
@@ -337,11 +334,11 @@ module Sample =
         }
 
     /// A board without memory of its own uses the host's.
-    let private withHostMemory (memory: MemoryUse voption) (gpu: Gpu) : Gpu =
+    let private withHostMemory (total: uint64<B> voption) (memory: MemoryUse voption) (gpu: Gpu) : Gpu =
         match memory with
         | ValueSome memory when gpu.IsMemoryShared ->
             { gpu with
-                MemoryTotal = ValueSome memory.Total
+                MemoryTotal = total
                 MemoryUsed = ValueSome memory.Used
                 MemoryFree = ValueSome memory.Available
             }
@@ -460,6 +457,7 @@ module Sample =
     let build (options: SampleOptions) (previous: Snapshot voption) (current: Snapshot) : Sample =
         let stat = toVoption current.Stat
         let memory = toVoption current.Memory
+        let memoryTotal = memory |> ValueOption.bind memoryTotalOf
         let memoryUse = memory |> ValueOption.bind (memoryOf (toVoption current.Arc))
         let load = toVoption current.Load
         let tcp = toVoption current.Tcp
@@ -527,7 +525,7 @@ module Sample =
             CpuTemperature = tenths current.Slow.CpuTemperature
             CpuCountLogical = stat |> ValueOption.bind (fun stat -> stat.Online)
             CpuCountPhysical = current.Slow.PhysicalCores
-            MemoryTotal = memory |> ValueOption.bind memoryTotalOf
+            MemoryTotal = memoryTotal
             Memory = memoryUse
             Swap = memory |> ValueOption.bind swapOf
             NetworkReceived = totalOf (fun i -> i.Received)
@@ -538,7 +536,7 @@ module Sample =
             Disks = disks |> Array.map cappedDisk |> distinctBy (fun disk -> disk.Device) |> bounded
             Gpus =
                 current.Slow.Gpus
-                |> Array.map (withHostMemory memoryUse >> cappedGpu)
+                |> Array.map (withHostMemory memoryTotal memoryUse >> cappedGpu)
                 |> distinctBy (fun gpu -> gpu.Index)
                 |> bounded
             Fans = uniqueFans current.Slow.Fans

@@ -133,8 +133,9 @@ module SampleEvidence =
             MemoryStall = stalled _.MemorySome
             MemoryFullStall = stalled _.MemoryFull
             MemoryAvailable =
-                current.Memory
-                |> ValueOption.map (fun memory -> percentOf (float memory.Available) (float memory.Total))
+                match current.MemoryTotal, current.Memory with
+                | ValueSome total, ValueSome memory -> ValueSome(percentOf (float memory.Available) (float total))
+                | _ -> ValueNone
             SwapIn = ValueNone
             SwapOut = ValueNone
             Disks = derived.Disks |> Array.map (diskOf current)

@@ -14,6 +14,8 @@ type Measured =
         Sample: Sample
         /// Its figures of the machine.
         Machine: Figures
+        /// Its disks.
+        Disks: DiskReport[]
         /// Its devices of each kind of `Details.all`.
         Details: DetailReport[][]
     }
@@ -26,6 +28,8 @@ type Rates =
         /// How much each whole number of the machine grew in a second, by its position in `Schema.machine`; NaN where one of the two is not
         /// known, and for a counter that fell.
         Growth: float[]
+        /// The same of each disk, by its position in `Schema.disk`.
+        Disks: float[][]
         /// The figures of `Details`, by slot; NaN where not known.
         Details: float[]
     }
@@ -125,11 +129,11 @@ module Derivation =
                 machine.Whole Schema.cpuCount
                 |> ValueOption.map (fun count -> int (min count (int64 Int32.MaxValue)))
             Pressure = ValueSome(pressureOf machine)
+            MemoryTotal = counter machine Schema.memoryTotal
             Memory =
                 number machine Schema.memoryPercent
                 |> ValueOption.map (fun share ->
                     {
-                        Total = counterOrZero machine Schema.memoryTotal
                         Used = counterOrZero machine Schema.memoryUsed
                         Available = counterOrZero machine Schema.memoryAvailable
                         Percent = share
@@ -169,6 +173,7 @@ module Derivation =
         {
             Sample = sampleOf report
             Machine = report.Machine
+            Disks = report.Disks
             Details = report.Details
         }
 
@@ -178,6 +183,20 @@ module Derivation =
         else
             nan
 
+    let private growthOf (interval: float<s> voption) (before: Figures voption) (now: Figures) : float[] =
+        match interval, before with
+        | ValueSome interval, ValueSome before -> Array.map2 (growth interval) before.Integers now.Integers
+        | _ -> Array.create now.Integers.Length nan
+
+    /// A disk mostly stands where it stood before.
+    let private before (disks: DiskReport[]) (position: int) (device: string) : Figures voption =
+        if position < disks.Length && disks[position].Device = device then
+            ValueSome disks[position].Figures
+        else
+            match disks |> Array.tryFind (fun disk -> disk.Device = device) with
+            | Some disk -> ValueSome disk.Figures
+            | None -> ValueNone
+
     /// Rates and roll-ups of a report, from the one before it in time.
     [<CompiledName "RatesOf">]
     let ratesOf (previous: Measured voption) (current: Measured) : Rates =
@@ -185,10 +204,15 @@ module Derivation =
 
         {
             Derived = derived
-            Growth =
-                match previous, derived.Interval with
-                | ValueSome previous, ValueSome interval -> Array.map2 (growth interval) previous.Machine.Integers current.Machine.Integers
-                | _ -> Array.create current.Machine.Integers.Length nan
+            Growth = growthOf derived.Interval (previous |> ValueOption.map _.Machine) current.Machine
+            Disks =
+                current.Disks
+                |> Array.mapi (fun position disk ->
+                    let earlier =
+                        previous
+                        |> ValueOption.bind (fun previous -> before previous.Disks position disk.Device)
+
+                    growthOf derived.Interval earlier disk.Figures)
             Details =
                 Details.valuesOf
                     (previous |> ValueOption.map _.Details)

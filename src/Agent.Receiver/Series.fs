@@ -10,10 +10,6 @@ type internal Series<'T> = { Kind: SeriesKind; Of: 'T -> float }
 [<Struct>]
 type internal MachineFigures = { Report: Report; Rates: Rates }
 
-/// What the series of a disk follow from: its counters, and its rates since the sample before.
-[<Struct>]
-type internal DiskFigures = { Counters: Figures; Rates: DiskRates }
-
 /// What is charted: one row each. A row may be added, moved or removed at any place, since stored minutes carry the names that they
 /// were written with. Figures of one instant lie in one array, slot after slot: those of the machine, then of each disk, each GPU
 /// and each fan of the layout.
@@ -45,23 +41,30 @@ module Series =
 
     let private counted index (machine: MachineFigures) = wholeOrNan index machine.Report.Machine
 
-    /// A rate of the machine, where the counter that it comes from is known.
-    let private rateOf counter (rate: Derived -> float) (machine: MachineFigures) =
-        if machine.Report.Machine.Integers[counter] < 0L then
-            nan
-        else
-            rate machine.Rates.Derived
-
     /// How much a counter of the machine grows in a second.
     let private growthOf (counter: string) : MachineFigures -> float =
         let index = Array.IndexOf(Schema.machine.Integers, counter)
         fun machine -> machine.Rates.Growth[index]
 
-    let private ofDisks (figure: Derived -> float) (machine: MachineFigures) =
-        if machine.Report.Disks.Length = 0 then
-            nan
-        else
-            figure machine.Rates.Derived
+    /// Milliseconds of a second as a share of it.
+    let private share (milliseconds: float) = min 100.0 (milliseconds / 10.0)
+
+    /// How much a counter of a disk grows in a second, which is that disk's row of `Rates.Disks`.
+    let private diskGrowth (counter: int) (growth: float[]) = growth[counter]
+
+    let private utilization = diskGrowth Schema.busyTime >> share
+
+    /// The figures of those disks that have one; NaN where none has.
+    let private ofDisks (figure: float[] -> float) (together: float -> float -> float) (machine: MachineFigures) =
+        let mutable sum = nan
+
+        for disk in machine.Rates.Disks do
+            let value = figure disk
+
+            if not (Double.IsNaN value) then
+                sum <- if Double.IsNaN sum then value else together sum value
+
+        sum
 
     /// The use of the busiest GPU.
     [<Literal>]
@@ -88,13 +91,13 @@ module Series =
             series "memory_available_bytes" "B" 1.0 (counted Schema.memoryAvailable)
             series "swap_percent" "%" 100.0 (reported Schema.swapPercent)
             series "swap_used_bytes" "B" 1.0 (counted Schema.swapUsed)
-            series "network_rx_bytes_per_s" "B/s" 1.0 (rateOf Schema.networkReceived (fun derived -> float derived.NetworkReceived))
-            series "network_tx_bytes_per_s" "B/s" 1.0 (rateOf Schema.networkSent (fun derived -> float derived.NetworkSent))
+            series "network_rx_bytes_per_s" "B/s" 1.0 (growthOf "network_rx_bytes_total")
+            series "network_tx_bytes_per_s" "B/s" 1.0 (growthOf "network_tx_bytes_total")
             series "tcp_retransmits_per_s" "1/s" 10.0 (growthOf "tcp_segments_retransmitted_total")
             series "tcp_segments_sent_per_s" "1/s" 10.0 (growthOf "tcp_segments_sent_total")
-            series "disk_util_percent" "%" 100.0 (ofDisks (fun derived -> float derived.DiskUtilization))
-            series "disk_read_bytes_per_s" "B/s" 1.0 (ofDisks (fun derived -> float derived.DiskRead))
-            series "disk_write_bytes_per_s" "B/s" 1.0 (ofDisks (fun derived -> float derived.DiskWritten))
+            series "disk_util_percent" "%" 100.0 (ofDisks utilization max)
+            series "disk_read_bytes_per_s" "B/s" 1.0 (ofDisks (diskGrowth Schema.readBytes) (+))
+            series "disk_write_bytes_per_s" "B/s" 1.0 (ofDisks (diskGrowth Schema.writeBytes) (+))
             series TopGpu "%" 100.0 (fun machine -> orNan machine.Rates.Derived.TopGpuUtilization)
             series "process_count" "" 10.0 (counted Schema.processCount)
             series "fan_max_rpm" "RPM" 1.0 (fun machine -> orNan machine.Rates.Derived.FastestFan)
@@ -105,19 +108,13 @@ module Series =
             series "pressure_memory_full" "%" 100.0 (reported Schema.pressureMemoryFull)
         |]
 
-    let private diskRate counter (rate: DiskRates -> float) (disk: DiskFigures) =
-        if disk.Counters.Integers[counter] < 0L then
-            nan
-        else
-            rate disk.Rates
-
-    let internal diskRows: Series<DiskFigures>[] =
+    let internal diskRows: Series<float[]>[] =
         [|
-            series "read_bytes_per_s" "B/s" 1.0 (diskRate Schema.readBytes (fun rates -> float rates.Read))
-            series "write_bytes_per_s" "B/s" 1.0 (diskRate Schema.writeBytes (fun rates -> float rates.Written))
-            series "read_ops_per_s" "1/s" 10.0 (diskRate Schema.readCount (fun rates -> float rates.ReadOps))
-            series "write_ops_per_s" "1/s" 10.0 (diskRate Schema.writeCount (fun rates -> float rates.WriteOps))
-            series "util_percent" "%" 100.0 (diskRate Schema.busyTime (fun rates -> float rates.Utilization))
+            series "read_bytes_per_s" "B/s" 1.0 (diskGrowth Schema.readBytes)
+            series "write_bytes_per_s" "B/s" 1.0 (diskGrowth Schema.writeBytes)
+            series "read_ops_per_s" "1/s" 10.0 (diskGrowth Schema.readCount)
+            series "write_ops_per_s" "1/s" 10.0 (diskGrowth Schema.writeCount)
+            series "util_percent" "%" 100.0 utilization
         |]
 
     let private decimal index (figures: Figures) = figures.Decimals[index]
@@ -214,13 +211,7 @@ module Point =
         fill 0 Series.machineRows { Report = report; Rates = rates }
 
         for position in 0 .. report.Disks.Length - 1 do
-            fill
-                (Series.firstOfDisk position)
-                Series.diskRows
-                {
-                    Counters = report.Disks[position].Figures
-                    Rates = rates.Derived.Disks[position]
-                }
+            fill (Series.firstOfDisk position) Series.diskRows rates.Disks[position]
 
         let throttle =
             if report.Gpus.Length = 0 then

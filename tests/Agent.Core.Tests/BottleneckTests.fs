@@ -558,7 +558,6 @@ let private ofSamples =
 
     let memory percent : MemoryUse =
         {
-            Total = 100UL<B>
             Used = 0UL<B>
             Available = 0UL<B>
             Percent = percent

@@ -61,7 +61,6 @@ let full: Sample =
         Memory =
             ValueSome
                 {
-                    Total = 16000UL<B>
                     Used = 4000UL<B>
                     Available = 12000UL<B>
                     Percent = 25.0<percent>
