@@ -158,6 +158,16 @@ let private expectNumbers (expected: (string * float) list) (element: JsonElemen
     for path, number in expected do
         Expect.floatClose Accuracy.medium (numberAt path element) number path
 
+/// The figures of a series; none where nothing is drawn.
+let private drawn (series: JsonElement) : float option list =
+    [
+        for value in series.EnumerateArray() ->
+            if value.ValueKind = JsonValueKind.Null then
+                None
+            else
+                Some(value.GetDouble())
+    ]
+
 let private rates =
     testList
         "rates and roll-ups"
@@ -335,7 +345,33 @@ let private rates =
                 let history = read $"/api/metrics/history/?server={server.Slug}&minutes=2&to={until}"
                 let series = history |> at "series.disk_read_bytes_per_s.mean"
 
-                Expect.equal [ for value in series.EnumerateArray() -> value.GetDouble() ] [ 0.0; 1_200.0; 600.0 ] "the rates, oldest first"
+                Expect.equal (drawn series) [ None; Some 1_200.0; Some 600.0 ] "the rates, oldest first: none before there are two"
+
+            testCase "after a reboot nothing is drawn for counters that fell, and rates go on with the next sample"
+            <| fun () ->
+                let server = freshServer ()
+                let first = freshInstant ()
+
+                for seconds, bytes in [ 0.0, 5_000L; 10.0, 6_000L; 20.0, 40L; 30.0, 1_040L ] do
+                    sample (first.AddSeconds seconds)
+                    |> set "network_rx_bytes_total" (string bytes)
+                    |> set "disks" (list [ disk "sda" bytes bytes bytes bytes bytes ])
+                    |> body
+                    |> post (dashboard().Port) server
+                    |> accepted
+                    |> ignore
+
+                let until = Uri.EscapeDataString(instant (first.AddSeconds 40.0))
+                let history = read $"/api/metrics/history/?server={server.Slug}&minutes=2&to={until}"
+
+                for series in [ "network_rx_bytes_per_s"; "disk_read_bytes_per_s"; "disk_write_bytes_per_s" ] do
+                    Expect.equal (drawn (history |> at $"series.{series}.mean")) [ None; Some 100.0; None; Some 100.0 ] series
+
+                // 1,000 ms of 10 s.
+                Expect.equal
+                    (drawn (history |> at "series.disk_util_percent.mean"))
+                    [ None; Some 10.0; None; Some 10.0 ]
+                    "the use of the disk"
 
             testCase "samples that come in reverse order are as good as in order"
             <| fun () ->
@@ -358,10 +394,8 @@ let private rates =
                 let history = read $"/api/metrics/history/?server={server.Slug}&minutes=2&to={until}"
 
                 Expect.equal
-                    [
-                        for value in (history |> at "series.network_rx_bytes_per_s.mean").EnumerateArray() -> value.GetDouble()
-                    ]
-                    [ 0.0; 500.0; 1_500.0; 2_500.0; 3_500.0; 4_500.0 ]
+                    (drawn (history |> at "series.network_rx_bytes_per_s.mean"))
+                    [ None; Some 500.0; Some 1_500.0; Some 2_500.0; Some 3_500.0; Some 4_500.0 ]
                     "the rates, oldest first"
         ]
 
