@@ -177,25 +177,10 @@ module Derivation =
             Details = report.Details
         }
 
-    let private growth (interval: float<s>) (before: int64) (after: int64) =
-        if before >= 0L && after >= before then
-            float (after - before) / float interval
-        else
-            nan
-
     let private growthOf (interval: float<s> voption) (before: Figures voption) (now: Figures) : float[] =
         match interval, before with
-        | ValueSome interval, ValueSome before -> Array.map2 (growth interval) before.Integers now.Integers
+        | ValueSome interval, ValueSome before -> Array.map2 (Growth.perSecond (float interval)) before.Integers now.Integers
         | _ -> Array.create now.Integers.Length nan
-
-    /// A disk mostly stands where it stood before.
-    let private before (disks: DiskReport[]) (position: int) (device: string) : Figures voption =
-        if position < disks.Length && disks[position].Device = device then
-            ValueSome disks[position].Figures
-        else
-            match disks |> Array.tryFind (fun disk -> disk.Device = device) with
-            | Some disk -> ValueSome disk.Figures
-            | None -> ValueNone
 
     /// Rates and roll-ups of a report, from the one before it in time.
     [<CompiledName "RatesOf">]
@@ -210,7 +195,9 @@ module Derivation =
                 |> Array.mapi (fun position disk ->
                     let earlier =
                         previous
-                        |> ValueOption.bind (fun previous -> before previous.Disks position disk.Device)
+                        |> ValueOption.bind (fun previous ->
+                            Growth.find (fun (other: DiskReport) -> other.Device) previous.Disks position disk.Device)
+                        |> ValueOption.map (fun other -> other.Figures)
 
                     growthOf derived.Interval earlier disk.Figures)
             Details =

@@ -229,30 +229,12 @@ module Details =
     [<CompiledName "Slots">]
     let slots (names: string[][]) : int = firstOf names all.Length
 
-    /// The figures of the device of a name, which mostly stands where it stood before.
-    let private figuresOf (devices: DetailReport[]) (position: int) (name: string) : Figures voption =
-        if position < devices.Length && devices[position].Name = name then
-            let same = devices[position]
-            ValueSome same.Figures
-        else
-            match devices |> Array.tryFind (fun device -> device.Name = name) with
-            | Some device -> ValueSome device.Figures
-            | None -> ValueNone
-
     let private figureAt (place: DetailPlace) (figures: Figures) : float =
         if place.IsDecimal then
             figures.Decimals[place.Index]
         else
             let value = figures.Integers[place.Index]
             if value < 0L then nan else float value
-
-    let private growth (place: DetailPlace) (before: Figures) (now: Figures) (interval: float) : float =
-        let first, last = before.Integers[place.Index], now.Integers[place.Index]
-
-        if first >= 0L && last >= first then
-            float (last - first) / interval * place.Growth
-        else
-            nan
 
     /// The figures of all devices, kind after kind and device after device; NaN where not known. `interval` is how many seconds the
     /// report before is older.
@@ -272,7 +254,7 @@ module Details =
 
                 let earlier =
                     match before with
-                    | ValueSome before -> figuresOf before[kind] position device.Name
+                    | ValueSome before -> Growth.find (fun (other: DetailReport) -> other.Name) before[kind] position device.Name
                     | ValueNone -> ValueNone
 
                 for place in places do
@@ -281,7 +263,9 @@ module Details =
                             figureAt place device.Figures
                         else
                             match earlier with
-                            | ValueSome earlier when interval > 0.0 -> growth place earlier device.Figures interval
+                            | ValueSome earlier when interval > 0.0 ->
+                                Growth.perSecond interval earlier.Figures.Integers[place.Index] device.Figures.Integers[place.Index]
+                                * place.Growth
                             | _ -> nan
 
                     slot <- slot + 1

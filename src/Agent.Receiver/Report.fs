@@ -93,6 +93,25 @@ type Report =
         Details: DetailReport[][]
     }
 
+/// What rates follow from: two reports of the same thing.
+[<RequireQualifiedAccess>]
+module internal Growth =
+    /// How much a counter grew in each of so many seconds; NaN where one of the two is not known, and for a counter that fell.
+    let perSecond (interval: float) (before: int64) (after: int64) : float =
+        if before >= 0L && after >= before then
+            float (after - before) / interval
+        else
+            nan
+
+    /// The device of a name in a list, where it mostly stands in the same place as before.
+    let inline find ([<InlineIfLambda>] nameOf: 'T -> string) (devices: 'T[]) (position: int) (name: string) : 'T voption =
+        if position < devices.Length && nameOf devices[position] = name then
+            ValueSome devices[position]
+        else
+            match Array.FindIndex(devices, (fun device -> nameOf device = name)) with
+            | -1 -> ValueNone
+            | index -> ValueSome devices[index]
+
 /// What is kept of a sample. Positions are named where code asks for single figures.
 [<RequireQualifiedAccess>]
 module Schema =

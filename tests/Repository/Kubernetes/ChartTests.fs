@@ -125,6 +125,19 @@ let private goPath =
 
 let private monitors = "metrics: {podMonitor: {enabled: true}, serviceMonitor: {enabled: true}}"
 
+/// Every file that an argument names below /run is mounted.
+let private expectMounted (container: V1Container) (arguments: string[]) =
+    for argument in arguments do
+        match argument.IndexOf "=/run/" with
+        | -1 -> ()
+        | at ->
+            let path = argument.Substring(at + 1)
+
+            Expect.isTrue
+                (container.VolumeMounts
+                 |> Seq.exists (fun mount -> path.StartsWith(mount.MountPath + "/", StringComparison.Ordinal)))
+                $"{argument} is mounted"
+
 [<Tests>]
 let tests =
     testList
@@ -255,16 +268,7 @@ let tests =
                     for mount in [ settings.ProcFs; settings.SysFs; settings.RootFs; settings.Spool ] do
                         Expect.isTrue (container.VolumeMounts |> Seq.exists (fun known -> known.MountPath = mount)) mount
 
-                    for argument in argumentsOf manifests do
-                        match argument.IndexOf "=/run/" with
-                        | -1 -> ()
-                        | at ->
-                            let path = argument.Substring(at + 1)
-
-                            Expect.isTrue
-                                (container.VolumeMounts
-                                 |> Seq.exists (fun mount -> path.StartsWith(mount.MountPath + "/", StringComparison.Ordinal)))
-                                $"{argument} is mounted"
+                    expectMounted container (argumentsOf manifests)
 
                     match settings.Listen with
                     | ValueSome listen -> Expect.equal (only container.Ports).ContainerPort listen.Port "the port that is listened at"
@@ -282,16 +286,7 @@ let tests =
                     let scheme = container.ReadinessProbe.HttpGet.Scheme
                     Expect.equal (scheme = "HTTPS") settings.Listen.IsTls "the probes' scheme"
 
-                    for argument in argumentsOf manifests do
-                        match argument.IndexOf "=/run/" with
-                        | -1 -> ()
-                        | at ->
-                            let path = argument.Substring(at + 1)
-
-                            Expect.isTrue
-                                (container.VolumeMounts
-                                 |> Seq.exists (fun mount -> path.StartsWith(mount.MountPath + "/", StringComparison.Ordinal)))
-                                $"{argument} is mounted"
+                    expectMounted container (argumentsOf manifests)
 
             testCase "the dashboard is no root, and has one writable folder that stays"
             <| fun () ->
