@@ -62,11 +62,15 @@ let register (program: string) (database: string) (slug: string) : Server =
         Token = line.Substring(mark.Length).Trim()
     }
 
-/// A receiver that serves until it is disposed of. Its clock is that much ahead, or behind where that is negative.
-type Dashboard(program: string, database: string, ahead: TimeSpan) =
+/// The options that let a server send the samples of days at once. Without them it may not: docs/operations-limits.md.
+let anyRate = [ "--server-samples"; "1000"; "--server-kilobytes"; "100000" ]
+
+/// A receiver that serves, with these options, until it is disposed of. Its clock is that much ahead, or behind where that is negative.
+type Dashboard(program: string, database: string, ahead: TimeSpan, options: string list) =
     let address = IPEndPoint(IPAddress.Loopback, freePort ())
 
-    let serving = start program ahead [ "serve"; "--listen"; $"http://%O{address}"; "--database"; database ]
+    let serving =
+        start program ahead ([ "serve"; "--listen"; $"http://%O{address}"; "--database"; database ] @ options)
 
     do
         // Its lines are not for the page that goes to standard output.

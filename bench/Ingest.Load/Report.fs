@@ -113,7 +113,7 @@ let private ingest (program: string) (directory: string) (seconds: float) =
     let database = Path.Combine(directory, "load.db")
     note "registering 64 servers"
     let all = streams program database 64
-    use dashboard = new Dashboard(program, database, TimeSpan.Zero)
+    use dashboard = new Dashboard(program, database, TimeSpan.Zero, [])
     line "## Samples acknowledged on disk"
     line ""
 
@@ -191,7 +191,7 @@ let private days = 14
 let private liveWith (program: string) (database: string) (servers: Server list) (step: int -> TimeSpan) =
     for day in 1..days do
         let ahead = TimeSpan.FromDays(float (day - days))
-        use dashboard = new Dashboard(program, database, ahead)
+        use dashboard = new Dashboard(program, database, ahead, anyRate)
         let step = step day
         let count = int (TimeSpan.FromDays 1.0 / step)
         let first = DateTime.UtcNow + ahead - TimeSpan.FromDays 1.0
@@ -221,7 +221,7 @@ let private sizes (program: string) (directory: string) =
     let count = 43_200
 
     let raw =
-        use dashboard = new Dashboard(program, database, TimeSpan.Zero)
+        use dashboard = new Dashboard(program, database, TimeSpan.Zero, anyRate)
         note "a day of one server"
         postAll dashboard (fill server 16 (DateTime.UtcNow.AddDays -1.0) twoSeconds count)
         settle database
@@ -245,7 +245,7 @@ let private sizes (program: string) (directory: string) =
 let private firsts (program: string) (database: string) (server: Server) : float list =
     [
         for minutes in Queries.ranges do
-            use dashboard = new Dashboard(program, database, TimeSpan.Zero)
+            use dashboard = new Dashboard(program, database, TimeSpan.Zero, [])
             use client = Queries.warmClient dashboard.Address
             let first = Queries.once client minutes server
             dashboard.Stop()
@@ -278,7 +278,7 @@ let private queries (program: string) (directory: string) (one: string) (server:
     note "asking"
     let first = firsts program one server
 
-    (use dashboard = new Dashboard(program, one, TimeSpan.Zero)
+    (use dashboard = new Dashboard(program, one, TimeSpan.Zero, [])
      timed "With 14 days of one server at 2 s:" first dashboard [ server ]
      dashboard.Stop())
 
@@ -286,7 +286,7 @@ let private queries (program: string) (directory: string) (one: string) (server:
     let servers = live program database 10
     note "asking"
     let first = firsts program database servers.Head
-    use dashboard = new Dashboard(program, database, TimeSpan.Zero)
+    use dashboard = new Dashboard(program, database, TimeSpan.Zero, [])
     timed "With 14 days of ten servers at 2 s, asked for each of them in turn:" first dashboard servers
 
     line
