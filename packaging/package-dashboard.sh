@@ -71,6 +71,9 @@ put 644 "$here/completions/$name.fish" usr/share/fish/vendor_completions.d/$name
 put 644 "$here/deb-dashboard/lintian-overrides" usr/share/lintian/overrides/$name
 put 644 "$documents/CHANGELOG.md" usr/share/doc/$name/changelog
 put 644 "$documents/README.md" usr/share/doc/$name/README.md
+for document in operations operations-access operations-limits alerts dashboard-api; do
+  put 644 "$here/../docs/$document.md" usr/share/doc/$name/$document.md
+done
 put 644 "$documents/THIRD-PARTY-NOTICES.txt" usr/share/doc/$name/THIRD-PARTY-NOTICES.txt
 # Debian keeps licences in this file, that of the package included, and wants no LICENSE beside it.
 put 644 "$documents/copyright" usr/share/doc/$name/copyright

@@ -217,6 +217,58 @@ let tests =
                     ]
                     "stderr"
 
+            testCase "the doctor says who has the address: nobody, an agent, another program; and speaks of no spool"
+            <| fun () ->
+                let rowsOf (words: string list) =
+                    let code, output, errors = runWith [ "AI_DASHBOARD_TOKEN", "" ] ("--doctor" :: words)
+                    Expect.equal errors [] "nothing on standard error"
+
+                    code,
+                    output
+                    |> List.filter (fun line -> line.Contains "listen" || line.Contains "spool")
+
+                use agent = startAlone [] listen
+                let address = (Uri(metricsOf agent)).Authority
+                let code, rows = rowsOf [ "--listen"; address ]
+                Expect.equal code 0 "all is well"
+
+                match rows with
+                | [ row ] -> Expect.stringContains row "An agent is serving metrics at this address right now." "the agent"
+                | rows -> failtest $"one row, not {rows}"
+
+                use taken = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp)
+                taken.Bind(IPEndPoint(IPAddress.Loopback, 0))
+                taken.Listen()
+                let code, rows = rowsOf [ "--listen"; string taken.LocalEndPoint ]
+                Expect.equal code 1 "something is wrong"
+                Expect.stringContains rows.Head "another program listens there already" "another"
+                let code, rows = rowsOf listen
+                Expect.equal code 0 "all is well"
+                Expect.stringContains rows.Head "is free" "nobody"
+
+            testCase "the doctor finds the agent behind a token, and a token that cannot be read"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    let file = Path.Combine(directory, "token")
+                    File.WriteAllText(file, Token + "\n")
+                    File.SetUnixFileMode(file, UnixFileMode.UserRead)
+                    use agent = startAlone [] ([ "--listen-token-file"; file ] @ listen)
+                    let address = (Uri(metricsOf agent)).Authority
+
+                    let doctor (file: string) =
+                        let code, output, _ =
+                            runWith [ "AI_DASHBOARD_TOKEN", "" ] [ "--doctor"; "--listen"; address; "--listen-token-file"; file ]
+
+                        code, String.concat "\n" output
+
+                    let code, output = doctor file
+                    Expect.equal code 0 "all is well"
+                    Expect.stringContains output "An agent is serving metrics" "found"
+                    Expect.isFalse (output.Contains Token) "and the token is not told"
+                    let code, output = doctor (file + "x")
+                    Expect.equal code 1 "something is wrong"
+                    Expect.stringContains output "no such file" "why")
+
             testCase "the installed node_exporter describes its families in the same words"
             <| fun () ->
                 let port = freePort ()

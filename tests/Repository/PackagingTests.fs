@@ -136,3 +136,72 @@ let tests =
                     "examples/jobs.conf"
                     "it is shipped where it does nothing"
         ]
+
+let private postinst = Path.Combine(Fixtures.root, "packaging", "deb", "postinst")
+
+/// Whether the package would start the service, with the variables and the token in the files.
+let private isConfigured (variables: string) (token: string) : bool =
+    let directory = Directory.CreateTempSubdirectory "agent-tests-"
+
+    try
+        let put (name: string) (text: string) =
+            let path = Path.Combine(directory.FullName, name)
+            File.WriteAllText(path, text)
+            path
+
+        // Its functions, with files of ours for those of the machine.
+        let functions =
+            (File.ReadAllText postinst).Split("if [ \"$1\" = configure ]")[0]
+            |> fun text ->
+                text
+                    .Replace("/etc/default/ai-dashboard-agent", put "variables" variables)
+                    .Replace("/etc/ai-dashboard-agent/ingest-token", put "token" token)
+
+        use shell =
+            match
+                Process.Start(ProcessStartInfo("sh", [ put "try" (functions + "\nif configured; then exit 10; else exit 11; fi\n") ]))
+            with
+            | null -> failtest "sh does not start"
+            | shell -> shell
+
+        shell.WaitForExit()
+
+        match shell.ExitCode with
+        | 10 -> true
+        | 11 -> false
+        | code -> failtest $"the script ends with {code}"
+    finally
+        directory.Delete true
+
+[<Tests>]
+let configuration =
+    testList
+        "the package starts the service"
+        [
+            for name, variables, token, expected in
+                [
+                    "not as it comes", File.ReadAllText(Path.Combine(Fixtures.root, "packaging", "deb", "default")), "", false
+                    "with a webapp, a slug and a token", "AI_DASHBOARD_HOST=http://a\nAI_DASHBOARD_SERVER_SLUG=b\n", "c\n", true
+                    "with the token among the variables",
+                    "AI_DASHBOARD_HOST=http://a\nAI_DASHBOARD_SERVER_SLUG=b\nAI_DASHBOARD_TOKEN=c\n",
+                    "",
+                    true
+                    "with a file for the token",
+                    "AI_DASHBOARD_HOST=http://a\nAI_DASHBOARD_SERVER_SLUG=b\nAI_DASHBOARD_TOKEN_FILE=/c\n",
+                    "",
+                    true
+                    "with an enrolment key", "AI_DASHBOARD_HOST=http://a\nAI_DASHBOARD_ENROL_KEY_FILE=/c\n", "", true
+                    "not without a slug", "AI_DASHBOARD_HOST=http://a\n", "c\n", false
+                    "not without a token", "AI_DASHBOARD_HOST=http://a\nAI_DASHBOARD_SERVER_SLUG=b\n", " \n", false
+                    "where Prometheus fetches metrics", "AI_DASHBOARD_LISTEN=127.0.0.1:9835\n", "", true
+                    "where metrics are pushed", "AI_DASHBOARD_REMOTE_WRITE=http://a/api/v1/write\n", "", true
+                    "not with half a webapp beside Prometheus",
+                    "AI_DASHBOARD_HOST=http://a\nAI_DASHBOARD_LISTEN=127.0.0.1:9835\n",
+                    "",
+                    false
+                    "not with an empty variable", "AI_DASHBOARD_LISTEN=\n", "", false
+                    "not with a comment", "#AI_DASHBOARD_LISTEN=127.0.0.1:9835\n", "", false
+                ] do
+                testCase name
+                <| fun () -> Expect.equal (isConfigured variables token) expected "as the agent itself would start"
+        ]

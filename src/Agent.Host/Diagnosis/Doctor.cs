@@ -34,6 +34,7 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, CommandLineProgr
             .. Diagnosis.Configuration(settings, Token(opened)),
             .. way,
             .. RemoteWrites(),
+            .. surroundings.Listening(),
             .. machine.Rows(),
             .. Streams().Select(surroundings.Spool),
             surroundings.Container(),
@@ -95,9 +96,9 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, CommandLineProgr
         return rows;
     }
 
-    // As the agent lays them out.
+    // As the agent lays them out. What is only fetched is never undelivered.
     private string[] Streams() =>
-        settings.RemoteWrite.IsNone ? ["ingest"] : settings.Target.IsNone ? ["remote-write"] : ["ingest", "remote-write"];
+        [.. settings.WantsMetricsAlone ? (string[])[] : ["ingest"], .. settings.RemoteWrite.IsSome ? (string[])["remote-write"] : []];
 
     private IEnumerable<Row> RemoteWrites()
     {

@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using System.Text;
 using Agent.Core;
 using Agent.Sender;
 using Agent.Host.Posting;
@@ -13,12 +12,6 @@ namespace Agent.Host.Diagnosing;
 /// </summary>
 internal sealed class JobQuestion(Settings settings, CommandLineProgram program)
 {
-    /// <summary>No report is longer.</summary>
-    private const int LongestAnswer = 64 * 1024;
-
-    /// <summary>For each step of the connection; the agent is on this machine.</summary>
-    private const int PatienceMilliseconds = 5000;
-
     /// <summary>Asks and prints; the exit code.</summary>
     public int Run()
     {
@@ -36,47 +29,17 @@ internal sealed class JobQuestion(Settings settings, CommandLineProgram program)
             token = opened.ResultValue.Current.Reveal();
         }
 
-        var address = Own(settings.Listen.Value);
+        var agent = new RunningAgent(settings.Listen.Value);
 
         try
         {
-            return Told(Ask(address, token), address);
+            return Told(agent.Ask(Scrape.JobPath(settings.WhyJob, settings.Json), token), agent.Address);
         }
         catch (SocketException error)
         {
             return program.Fail(
-                $"no agent answers at {address}: {error.Message}; start it with --listen {settings.Listen.Value}, or name the address of the one that runs");
+                $"no agent answers at {agent.Address}: {error.Message}; start it with --listen {settings.Listen.Value}, or name the address of the one that runs");
         }
-    }
-
-    /// <summary>Where this machine reaches an agent that listens on all addresses.</summary>
-    private static IPEndPoint Own(IPEndPoint listen) =>
-        listen.Address.Equals(IPAddress.Any) ? new IPEndPoint(IPAddress.Loopback, listen.Port)
-        : listen.Address.Equals(IPAddress.IPv6Any) ? new IPEndPoint(IPAddress.IPv6Loopback, listen.Port)
-        : listen;
-
-    private string Ask(IPEndPoint address, string token)
-    {
-        using var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp)
-        {
-            ReceiveTimeout = PatienceMilliseconds,
-            SendTimeout = PatienceMilliseconds,
-        };
-
-        socket.Connect(address);
-        var authorization = token.Length > 0 ? $"Authorization: Bearer {token}\r\n" : "";
-        socket.Send(Encoding.ASCII.GetBytes(
-            $"GET {Scrape.JobPath(settings.WhyJob, settings.Json)} HTTP/1.1\r\nHost: {address}\r\n{authorization}Connection: close\r\n\r\n"));
-
-        var answer = new byte[LongestAnswer];
-        var length = 0;
-
-        while (length < answer.Length && socket.Receive(answer.AsSpan(length)) is var count and > 0)
-        {
-            length += count;
-        }
-
-        return Encoding.UTF8.GetString(answer, 0, length);
     }
 
     private int Told(string answer, IPEndPoint address)

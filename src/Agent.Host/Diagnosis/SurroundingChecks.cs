@@ -1,5 +1,9 @@
+using System.Net;
+using System.Net.Sockets;
 using Agent.Core;
 using Agent.Sender;
+using Agent.Host.Exporting;
+using Agent.Host.Posting;
 using Agent.Host.Reading;
 using Microsoft.FSharp.Core;
 
@@ -22,6 +26,48 @@ internal sealed class SurroundingChecks(Settings settings, AgentClock clock)
         var fact = reading.Wait(Limit, late);
         var row = Diagnosis.Timed(reading.Duration, Diagnosis.SpoolDirectory(fact));
         return stream == "ingest" ? row : Diagnosis.Named($"{stream} spool", row);
+    }
+
+    /// <summary>Whether metrics can be served where --listen says; nothing without it.</summary>
+    public IEnumerable<Row> Listening()
+    {
+        if (settings.Listen.IsNone)
+        {
+            yield break;
+        }
+
+        var token = "";
+
+        if (settings.ListenToken is { IsSome: true, Value: var origin })
+        {
+            var opened = TokenSource.Open(origin);
+            token = opened.Match(static token => token.Current.Reveal(), static _ => "");
+            yield return Diagnosis.ListenToken(opened.Select(static token => token.Warning));
+        }
+
+        var address = settings.Listen.Value;
+        var problem = MetricsEndpoint.Open(address, clock).Match(
+            static endpoint =>
+            {
+                endpoint.Dispose();
+                return "";
+            },
+            static error => error.Message);
+
+        var reading = new Reading<bool>("listen", clock, () => problem.Length > 0 && IsAgents(address, token));
+        yield return Diagnosis.Listening(address.ToString(), problem, reading.Wait(Limit, false));
+    }
+
+    private static bool IsAgents(IPEndPoint address, string token)
+    {
+        try
+        {
+            return Scrape.IsAgents(new RunningAgent(address).Ask(Scrape.UnknownPath, token));
+        }
+        catch (SocketException)
+        {
+            return false;
+        }
     }
 
     /// <summary>Whether the agent sees the machine.</summary>

@@ -65,7 +65,7 @@ internal sealed class ScrapeAnswers(
 
         if (!IsAllowed(request))
         {
-            return Sentence(401, "the bearer token is missing or wrong", request.IsHead, request.KeepsAlive);
+            return Sentence(401, Scrape.Refused, request.IsHead, request.KeepsAlive);
         }
 
         if (request.Path is { IsJob: true } path)
@@ -75,11 +75,7 @@ internal sealed class ScrapeAnswers(
 
         if (request.Path.IsOther)
         {
-            return Sentence(
-                404,
-                "metrics are at /metrics, and /healthz says whether samples are being taken; /jobs/ID has the GPU time of a job of Slurm",
-                request.IsHead,
-                request.KeepsAlive);
+            return Sentence(404, Scrape.Directory, request.IsHead, request.KeepsAlive);
         }
 
         body.ResetWrittenCount();

@@ -61,6 +61,10 @@ type Cause =
     | ReceiverRefuses
     /// The file of headers for remote-write cannot be read or understood.
     | HeadersUnusable
+    /// The address of `--listen`, or the file of its token, cannot be used.
+    | ListenUnusable
+    /// An agent listens at the address of `--listen`.
+    | ListenInUse
     /// 3xx.
     | Redirected
     /// 400 or 422.
@@ -311,6 +315,14 @@ module Advice =
             "headers-unusable",
             "The file of headers for remote-write cannot be used.",
             "Correct --remote-write-header-file: one header per line as Name: value, readable by the agent's user."
+            Cause.ListenUnusable,
+            "listen-unusable",
+            "Metrics cannot be served at the address of --listen.",
+            "Give --listen an address of this machine and a free port, and --listen-token-file a file that the agent's user can read."
+            Cause.ListenInUse,
+            "listen-in-use",
+            "An agent is serving metrics at this address right now.",
+            "If that is the service you are diagnosing, all is well; two agents need two ports."
             Cause.Redirected,
             "redirected",
             "The base URL redirects, and redirects are not followed, because they would pass on the token.",

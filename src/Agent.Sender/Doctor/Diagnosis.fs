@@ -229,23 +229,12 @@ module Diagnosis =
     let private absent (settings: Settings) =
         if settings.DryRun then doubtful else bad
 
-    // Nor does an agent whose metrics are fetched, unless it was given one.
-    let private needsNone (settings: Settings) =
-        settings.DryRun
-        || ((settings.Listen.IsSome || settings.RemoteWrite.IsSome)
-            && settings.BaseUrl.IsNone
-            && settings.Missing.Length = 0)
-
-    // Nor need one be sent to where metrics are the purpose.
-    let private wantsMetricsAlone (settings: Settings) =
-        needsNone settings && not settings.DryRun
-
     let private notNeeded (check: string) : Row =
         good check "none is given: samples go to Prometheus only"
 
     let private hostRow (settings: Settings) =
         match settings.BaseUrl with
-        | ValueNone when wantsMetricsAlone settings -> notNeeded "host"
+        | ValueNone when settings.WantsMetricsAlone -> notNeeded "host"
         | ValueSome url -> good "host" (url.AbsoluteUri.TrimEnd '/')
         | ValueNone -> absent settings "host" Cause.HostMissing ""
 
@@ -256,7 +245,7 @@ module Diagnosis =
         | ValueSome target -> good "server slug" target.Slug
         | ValueNone when settings.Enrolment.IsSome -> notChecked "server slug" notEnrolled
         | ValueNone when isMissing settings "--server-slug" -> absent settings "server slug" Cause.SlugMissing ""
-        | ValueNone when wantsMetricsAlone settings -> notNeeded "server slug"
+        | ValueNone when settings.WantsMetricsAlone -> notNeeded "server slug"
         | ValueNone when settings.DryRun -> leftOut "server slug"
         | ValueNone -> good "server slug" "given"
 
@@ -271,7 +260,7 @@ module Diagnosis =
         | ValueSome(Error error) -> bad "token" Cause.TokenUnreadable error.Message
         | ValueNone when settings.Enrolment.IsSome -> notChecked "token" notEnrolled
         | ValueNone when isMissing settings "--token" -> absent settings "token" Cause.TokenMissing ""
-        | ValueNone when wantsMetricsAlone settings -> notNeeded "token"
+        | ValueNone when settings.WantsMetricsAlone -> notNeeded "token"
         | ValueNone when settings.DryRun -> leftOut "token"
         | ValueNone -> notChecked "token" "the token is given, host or slug are not"
 
@@ -302,7 +291,7 @@ module Diagnosis =
     /// The webapp where no base URL is given.
     [<CompiledName "NoWebapp">]
     let noWebapp (settings: Settings) : Row =
-        if wantsMetricsAlone settings then
+        if settings.WantsMetricsAlone then
             notNeeded "webapp"
         else
             notChecked "webapp" "there is no base URL"
@@ -424,6 +413,23 @@ module Diagnosis =
                 Fix = remedy.Fix
             }
         | _ -> good "remote-write" $"{url} accepts requests; only a query there can show that it stores samples"
+
+    /// The address at which metrics are served: `problem` is why it cannot be bound, empty where it can, and `isAgents` is true where an agent
+    /// answers there.
+    [<CompiledName "Listening">]
+    let listening (address: string) (problem: string) (isAgents: bool) : Row =
+        match problem with
+        | "" -> good "listen" $"{address} is free; /metrics will be served there"
+        | _ when isAgents -> doubtful "listen" Cause.ListenInUse address
+        | _ -> bad "listen" Cause.ListenUnusable problem
+
+    /// The file of the token that readers of metrics show: a warning or nothing, or why it cannot be used.
+    [<CompiledName "ListenToken">]
+    let listenToken (opened: Result<string, ConfigError>) : Row =
+        match opened with
+        | Ok "" -> good "listen token" "given and well-formed"
+        | Ok warning -> doubtful "listen token" Cause.TokenExposed warning
+        | Error error -> bad "listen token" Cause.ListenUnusable error.Message
 
     // ---- Sources -----------------------------------------------------------------------------------------------------
 

@@ -75,6 +75,28 @@ module Scrape =
         | 505 -> "HTTP Version Not Supported"
         | _ -> "Error"
 
+    /// The answer to a request without the bearer token.
+    [<Literal>]
+    let Refused = "the bearer token is missing or wrong"
+
+    /// The answer to an unknown path.
+    [<Literal>]
+    let Directory =
+        "metrics are at /metrics, and /healthz says whether samples are being taken; /jobs/ID has the GPU time of a job of Slurm"
+
+    /// The path that no agent has: asked for by `--doctor`, to see who listens.
+    [<Literal>]
+    let UnknownPath = "/"
+
+    /// True for an agent's answer to a request for the unknown path, with the right token or without.
+    [<CompiledName "IsAgents">]
+    let isAgents (answer: string) : bool =
+        match answer.IndexOf("\r\n\r\n", StringComparison.Ordinal) with
+        | -1 -> false
+        | head ->
+            let body = answer.Substring(head + 4).TrimEnd '\n'
+            body = Refused || body = Directory
+
     /// What the path of a job begins with; its id follows.
     [<Literal>]
     let private jobs = "/jobs/"

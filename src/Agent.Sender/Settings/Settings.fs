@@ -205,6 +205,13 @@ type Settings =
         && this.BaseUrl
            |> ValueOption.exists (fun url -> url.Scheme = Uri.UriSchemeHttp && not url.IsLoopback)
 
+    /// Metrics are the purpose: no webapp is given, and none is missing.
+    member this.WantsMetricsAlone: bool =
+        not this.DryRun
+        && (this.Listen.IsSome || this.RemoteWrite.IsSome)
+        && this.BaseUrl.IsNone
+        && this.Missing.Length = 0
+
 /// Turns what the user gave into settings, or into all the errors at once.
 [<RequireQualifiedAccess>]
 module Settings =

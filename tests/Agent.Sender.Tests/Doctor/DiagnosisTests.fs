@@ -105,6 +105,28 @@ let private configurationTests =
                         expect good row
                         Expect.equal row.Finding "none is given: samples go to Prometheus only" row.Check
 
+            testCase "an address for metrics: free, held by an agent, held by somebody else"
+            <| fun () ->
+                Diagnosis.listening "127.0.0.1:9835" "" false |> expect good
+
+                Diagnosis.listening "127.0.0.1:9835" "taken" true
+                |> expect (doubt "listen-in-use")
+
+                let row = Diagnosis.listening "127.0.0.1:9835" "taken" false
+                expect (bad "listen-unusable") row
+                Expect.stringContains row.Finding "taken" "why"
+
+            testCase "the token that readers of metrics show"
+            <| fun () ->
+                Diagnosis.listenToken (Ok "") |> expect good
+
+                Diagnosis.listenToken (Ok "readable by everybody")
+                |> expect (doubt "token-exposed")
+
+                match tokenError "--listen-token-file: /t cannot be read: no such file" with
+                | ValueSome unreadable -> Diagnosis.listenToken unreadable |> expect (bad "listen-unusable")
+                | ValueNone -> failtest "there is an error"
+
             testCase "where a webapp is wanted, that it cannot be looked at is worth a look"
             <| fun () -> Diagnosis.noWebapp doctor |> expect (doubt "not-checked")
 
