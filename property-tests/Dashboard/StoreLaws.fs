@@ -432,6 +432,32 @@ let tests =
                         sums whole = sums joined)
                     && Array.forall2 (fun a b -> abs (a - b) < 1e-6) whole.LabelSeconds joined.LabelSeconds)
 
+            lawOf
+                wholeCases
+                "a quarter that was kept says what its minutes say, but for its rounding"
+                (Gen.zip points (Gen.choose (0, 12)))
+                (fun (points, cut) ->
+                    let points = points |> Array.filter isSanePoint
+                    let first, second = Array.splitAt (min cut points.Length) points
+
+                    let kept (rollup: Rollup) =
+                        Rollup.unpack (StoredLayout.ofLayout Format.current rollup.Layout) (ReadOnlySpan(Rollup.pack rollup))
+
+                    let minutes = [| first; second |] |> Array.map (Rollup.ofPoints >> kept)
+                    let nothingSaid: VerdictMinute = { Seconds = [||]; Jobs = [||] }
+
+                    match Quarter.ofMinutes (minutes |> Array.map (fun minute -> struct (minute, nothingSaid))) with
+                    | ValueNone -> false
+                    | ValueSome(struct (quarter, _)) ->
+                        let quarter = kept quarter
+                        let map = Rollup.slotMap (Rollup.ofPoints points).Layout quarter.Layout
+
+                        quarter.Samples = points.Length
+                        && spreadsAgree
+                            (Series.kindsOf (Rollup.ofPoints points).Layout)
+                            (Rollup.ofPoints points).Spreads
+                            (map |> Array.map (fun slot -> quarter.Spreads[slot])))
+
             lawOf wholeCases "least ≤ mean ≤ greatest, and both ends are values of samples" points (fun points ->
                 let points = points |> Array.filter isSanePoint
                 let rollup = Rollup.ofPoints points

@@ -116,6 +116,9 @@ type DetailHistory private (axis: Axis, kind: int, names: string[], leftOut: int
         let slots = shown.Length * Details.all[kind].Series.Length
         DetailHistory(Axis.within slots axis, kind, shown, names.Count - shown.Length)
 
+    /// The axis.
+    member _.Axis: Axis = axis
+
     /// What there is of one sample; samples come in the order of time.
     member _.Add(layout: Layout, point: Point) : unit =
         let bucket = bucketOf point.At
@@ -138,7 +141,7 @@ type DetailHistory private (axis: Axis, kind: int, names: string[], leftOut: int
 
             added <- added + 1
 
-    /// What there is of one minute of so many samples, from the bytes in which its details are kept; minutes come in the order of time.
+    /// What there is of one minute of so many samples, or of a quarter by its first, from the bytes in which its details are kept; they come in the order of time.
     member _.Add(minute: int64, stored: StoredLayout, samples: int, packed: ReadOnlySpan<byte>) : unit =
         let bucket = bucketOf (minute * RowKey.MicrosecondsPerMinute)
 

@@ -382,6 +382,8 @@ type History(axis: Axis, choice: DeviceChoice voption) =
     // Where a bucket of one sample begins: that of one sample may begin before its own time, as what it says does.
     let starts: int64[] = Array.copy times
     let filled: bool[] = Array.zeroCreate axis.Count
+    // Of minutes: how many samples each bucket has.
+    let counts: int[] = Array.zeroCreate axis.Count
     let sampleMaps = Dictionary<Layout, Mapping>(HashIdentity.Reference)
     let minuteMaps = Dictionary<StoredLayout, Mapping>(HashIdentity.Reference)
     let minuteSeconds: float[] = Array.zeroCreate labels
@@ -500,6 +502,9 @@ type History(axis: Axis, choice: DeviceChoice voption) =
     /// Of devices as they come, which are not more than are shown.
     new(axis: Axis) = History(axis, ValueNone)
 
+    /// The axis.
+    member _.Axis: Axis = axis
+
     /// What there is to chart of one sample; samples come in the order of time. Where minutes are charted, it is one of those whose
     /// minute is not rolled up yet.
     member _.Add(source: Layout, point: Point, inputs: BottleneckInputs, said: VerdictPoint) : unit =
@@ -508,6 +513,7 @@ type History(axis: Axis, choice: DeviceChoice voption) =
         if bucket >= 0 && bucket < axis.Count then
             let map = mapOfSample source
             filled[bucket] <- true
+            counts[bucket] <- counts[bucket] + 1
 
             if axis.Step = 0L then
                 times[bucket] <- point.At
@@ -538,7 +544,8 @@ type History(axis: Axis, choice: DeviceChoice voption) =
 
             added <- added + 1
 
-    /// What there is to chart of one minute, from the bytes in which its figures and its verdicts are kept; minutes come in the order of time.
+    /// What there is to chart of one minute, or of a quarter by its first, from the bytes in which its figures and its verdicts are kept; they come in
+    /// the order of time.
     member _.Add(minute: int64, source: StoredLayout, packed: ReadOnlySpan<byte>, said: ReadOnlySpan<byte>) : unit =
         let bucket = bucketOf (minute * RowKey.MicrosecondsPerMinute)
 
@@ -547,7 +554,7 @@ type History(axis: Axis, choice: DeviceChoice voption) =
             filled[bucket] <- true
             Array.Clear minuteSeconds
 
-            Rollup.unpackInto map.Spreads map.Throttle minuteSeconds packed |> ignore
+            counts[bucket] <- counts[bucket] + Rollup.unpackInto map.Spreads map.Throttle minuteSeconds packed
 
             for slot in 0 .. map.Slots.Length - 1 do
                 let known = &map.Spreads[slot]
@@ -701,6 +708,33 @@ type History(axis: Axis, choice: DeviceChoice voption) =
 
         writer.WriteEndObject()
 
+    /// Buckets of minutes in which the machine was silent for a while, neighbours together.
+    member private history.WriteSilences(writer: Utf8JsonWriter) =
+        let silent =
+            if axis.IsRaw then
+                [||]
+            else
+                Silences.ofCounts (float axis.Step / 1e6) counts
+
+        writer.WriteStartArray "silent"
+
+        for struct (first, last, _) in
+            history.Runs(
+                (fun bucket ->
+                    if bucket < silent.Length && silent[bucket] > 0.0 then
+                        1L
+                    else
+                        0L),
+                0L
+            ) do
+            writer.WriteStartObject()
+            writer.WriteString("from", History.Instant times[first])
+            writer.WriteString("to", History.Instant(history.EndOf last))
+            writer.WriteNumber("seconds", Math.Round(Array.sum silent[first..last]))
+            writer.WriteEndObject()
+
+        writer.WriteEndArray()
+
     member private history.Gpu(writer: Utf8JsonWriter, position: int) =
         let gpu = layout.Gpus[position]
         writer.WriteStartObject()
@@ -773,6 +807,7 @@ type History(axis: Axis, choice: DeviceChoice voption) =
             writer.WriteEndObject()
 
         writer.WriteEndArray()
+        history.WriteSilences writer
         history.Bottlenecks writer
         history.WriteVerdicts writer
         writer.WriteEndObject()

@@ -43,7 +43,8 @@ module Sizing =
     [<CompiledName "Needed">]
     let needed (keeping: Keeping) (load: ServerLoad) : int64 =
         let samples = float keeping.RawHours * 3600.0 / max ShortestInterval load.Interval
-        let minutes = float keeping.Days * 1440.0
+        // A quarter of an hour is a row like those of its minutes.
+        let minutes = float keeping.Days * 1440.0 * (1.0 + 1.0 / float Quarter.Minutes)
         int64 (Overhead * (samples * load.SampleBytes + minutes * load.MinuteBytes))
 
     /// A size in the unit that gives it one to three digits before the point.

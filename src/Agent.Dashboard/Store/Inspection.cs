@@ -76,7 +76,7 @@ internal static class Inspection
             Ask(connection, "SELECT count(*) FROM layout"),
             Ask(
                 connection,
-                "SELECT count(*) FROM layout WHERE id NOT IN (SELECT layout FROM sample UNION SELECT layout FROM minute)"),
+                "SELECT count(*) FROM layout WHERE id NOT IN (SELECT layout FROM sample UNION SELECT layout FROM minute UNION SELECT layout FROM quarter)"),
             [.. Servers(connection)],
             Maybe.Of(DatabaseLock.HolderOf(path)));
 

@@ -40,7 +40,7 @@ internal sealed class LayoutSweep : IDisposable
         delete = new Statement(connection, "DELETE FROM layout WHERE id = ?1");
         tables =
         [
-            .. from name in (string[])["sample", "minute"]
+            .. from name in (string[])["sample", "minute", "quarter"]
                select new Statement(connection, $"SELECT key, layout FROM {name} WHERE key > ?1 ORDER BY key LIMIT {StepRows}"),
         ];
         next = clock.Elapsed + FirstAfter;

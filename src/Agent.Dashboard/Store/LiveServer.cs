@@ -75,6 +75,12 @@ internal sealed class LiveServer
     /// <summary>How many samples the dirty ones have, as far as they were counted.</summary>
     public Dictionary<long, int> Counted { get; } = [];
 
+    /// <summary>Quarters of an hour of which a minute has changed since they were put together.</summary>
+    public HashSet<long> QuartersDue { get; } = [];
+
+    /// <summary>From this minute on it is to be looked whether quarters are missing; null once that is done.</summary>
+    public long? QuarterToLookAt { get; set; } = 0;
+
     /// <summary>Samples before this may have been pruned, in microseconds.</summary>
     public long PrunedUntil { get; set; }
 
@@ -230,6 +236,8 @@ internal sealed class LiveServer
         Dirty.Clear();
         Counted.Clear();
         OpenMinutes.Clear();
+        QuartersDue.Clear();
+        QuarterToLookAt = 0;
     }
 
     /// <summary>Shows what is now on disk.</summary>

@@ -18,7 +18,7 @@ internal static class Migrations
     private static readonly string[] WithDetails = ["sample", "minute"];
 
     /// <summary>The statements that lead from each version to the next; the first ones lead from an empty file to version 1.</summary>
-    public static readonly string[] Steps = [.. Enumerable.Range(1, 6).Select(Read)];
+    public static readonly string[] Steps = [.. Enumerable.Range(1, 7).Select(Read)];
 
     /// <summary>
     /// Adds a column for each figure of machines that is kept and has none, and one for details, and shows them all as plain numbers in the view

@@ -16,6 +16,7 @@ internal sealed class Minutes : IDisposable
     private readonly SampleRows rows;
     private readonly Layouts layouts;
     private readonly JobRows jobs;
+    private readonly Quarters quarters;
     private readonly Statement mark;
     private readonly Statement unmark;
     private readonly Statement marked;
@@ -26,11 +27,12 @@ internal sealed class Minutes : IDisposable
     private readonly Statement late;
 
     /// <summary>Prepares its statements.</summary>
-    public Minutes(SqliteConnection connection, SampleRows rows, Layouts layouts, JobRows jobs)
+    public Minutes(SqliteConnection connection, SampleRows rows, Layouts layouts, JobRows jobs, Quarters quarters)
     {
         this.rows = rows;
         this.layouts = layouts;
         this.jobs = jobs;
+        this.quarters = quarters;
         mark = new Statement(connection, "INSERT OR IGNORE INTO dirty_minute (key) VALUES (?1)");
         unmark = new Statement(connection, "DELETE FROM dirty_minute WHERE key = ?1");
         marked = new Statement(connection, "SELECT key FROM dirty_minute WHERE key >= ?1 AND key < ?2");
@@ -229,6 +231,7 @@ internal sealed class Minutes : IDisposable
                 .Bind(6, VerdictMinuteModule.PackJobs(rolled.Said))
                 .Bind(7, RollupModule.PackDetails(rollup))
                 .Run();
+            quarters.Change(server, minute);
 
             if (before.Length > 0 || rolled.Said.Jobs.Length > 0)
             {

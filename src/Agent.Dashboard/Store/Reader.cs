@@ -17,6 +17,9 @@ internal sealed class Reader : IDisposable
     private readonly Statement minutes;
     private readonly Statement details;
     private readonly Statement minuteLayouts;
+    private readonly Statement quarters;
+    private readonly Statement quarterDetails;
+    private readonly Statement quarterLayouts;
     private readonly Statement sampleLayouts;
     private readonly Statement dirty;
     private readonly Statement prunedUntil;
@@ -34,7 +37,12 @@ internal sealed class Reader : IDisposable
         minutes = new Statement(
             connection, "SELECT key, layout, figures, verdicts FROM minute WHERE key >= ?1 AND key <= ?2 ORDER BY key");
         details = new Statement(connection, "SELECT key, layout, samples, details FROM minute WHERE key >= ?1 AND key <= ?2 ORDER BY key");
-        minuteLayouts = new Statement(connection, "SELECT layout FROM minute WHERE key >= ?1 AND key < ?2");
+        minuteLayouts = new Statement(connection, "SELECT layout FROM minute WHERE key >= ?1 AND key <= ?2");
+        quarters = new Statement(
+            connection, "SELECT key, layout, figures, verdicts FROM quarter WHERE key >= ?1 AND key <= ?2 ORDER BY key");
+        quarterDetails = new Statement(
+            connection, "SELECT key, layout, samples, details FROM quarter WHERE key >= ?1 AND key <= ?2 ORDER BY key");
+        quarterLayouts = new Statement(connection, "SELECT layout, key FROM quarter WHERE key >= ?1 AND key <= ?2 ORDER BY key");
         sampleLayouts = new Statement(connection, "SELECT layout FROM sample WHERE key >= ?1 AND key < ?2");
         dirty = new Statement(connection, "SELECT key FROM dirty_minute WHERE key >= ?1 AND key <= ?2 ORDER BY key");
         prunedUntil = new Statement(connection, "SELECT pruned_until FROM server WHERE id = ?1");
@@ -68,13 +76,9 @@ internal sealed class Reader : IDisposable
         try
         {
             var axis = Axis(server, from, until, now);
-            var (range, waiting, spans) = Rows(server, axis);
-            var history = Prepare(axis, spans, range, limit);
-
-            if (!axis.IsRaw)
-            {
-                AddMinutes(history, server, range, waiting, limit);
-            }
+            var (stretches, waiting, spans) = Rows(server, axis);
+            var history = Prepare(axis, spans, stretches, limit);
+            AddMinutes(history, server, Within(stretches, history.Axis), waiting, limit);
 
             foreach (var span in spans)
             {
@@ -101,26 +105,11 @@ internal sealed class Reader : IDisposable
         try
         {
             var axis = Axis(server, from, until, now);
-            var (range, waiting, spans) = Rows(server, axis);
-            var known = new Dictionary<int, int>();
-
-            foreach (var (first, past) in spans)
-            {
-                Count(known, sampleLayouts.Bind(1, first).Bind(2, past));
-            }
-
-            if (!axis.IsRaw)
-            {
-                Count(known, minuteLayouts.Bind(1, range.First).Bind(2, range.Last + 1));
-            }
-
+            var (stretches, waiting, spans) = Rows(server, axis);
+            var known = LayoutsOf(spans, stretches);
             limit?.Check();
             var history = DetailHistory.Of(axis, kind, known.Keys.Order().Select(layout => layouts.Find(layout).Layout));
-
-            if (!axis.IsRaw)
-            {
-                AddDetails(history, server, range, waiting, limit);
-            }
+            AddDetails(history, server, Within(stretches, history.Axis), waiting, limit);
 
             foreach (var (first, past) in spans)
             {
@@ -181,6 +170,9 @@ internal sealed class Reader : IDisposable
         minutes.Dispose();
         details.Dispose();
         minuteLayouts.Dispose();
+        quarters.Dispose();
+        quarterDetails.Dispose();
+        quarterLayouts.Dispose();
         sampleLayouts.Dispose();
         dirty.Dispose();
         prunedUntil.Dispose();
@@ -198,33 +190,98 @@ internal sealed class Reader : IDisposable
             ? AxisModule.OfSamples(from, until, rows.Count(RowKey.Sample(server, from), RowKey.Sample(server, until + 1)))
             : AxisModule.OfMinutes(from, until);
 
-    /// <summary>The minutes of an axis, those of them that are not rolled up, and where the samples lie that are to be read.</summary>
-    private ((long First, long Last) Range, HashSet<long> Waiting, List<(long First, long Past)> Spans) Rows(int server, Axis axis)
+    /// <summary>
+    /// Where the minutes of an axis lie and where the quarters that stand for them, none where samples are read; the minutes that are not rolled up; and
+    /// where the samples lie that are to be read.
+    /// </summary>
+    private (List<Stretch> Stretches, HashSet<long> Waiting, List<(long First, long Past)> Spans) Rows(int server, Axis axis)
     {
-        var range = (First: RowKey.Minute(server, RowKey.MinuteAt(axis.From)), Last: RowKey.Minute(server, RowKey.MinuteAt(axis.To)));
-
         if (axis.IsRaw)
         {
-            return (range, [], [(RowKey.Sample(server, axis.From), RowKey.Sample(server, axis.To + 1))]);
+            return ([], [], [(RowKey.Sample(server, axis.From), RowKey.Sample(server, axis.To + 1))]);
         }
 
-        var waiting = Dirty(range.First, range.Last);
-        return (range, waiting, [.. Spans(server, waiting)]);
+        var (first, last) = (RowKey.Minute(server, RowKey.MinuteAt(axis.From)), RowKey.Minute(server, RowKey.MinuteAt(axis.To)));
+        var waiting = Dirty(first, last);
+        return (Stretches(first, last, waiting), waiting, [.. Spans(server, waiting)]);
     }
 
-    /// <summary>A history with room for the devices of these rows, or for the busiest of them where they are too many.</summary>
-    private History Prepare(Axis axis, List<(long First, long Past)> spans, (long First, long Last) range, WorkLimit? limit)
+    /// <summary>The minutes from one key to another in the order of time, those of whole quarters by these.</summary>
+    private List<Stretch> Stretches(long first, long last, HashSet<long> waiting)
     {
-        var census = new DeviceCensus();
+        var stretches = new List<Stretch>();
+        var next = first;
+        quarterLayouts.Bind(1, first).Bind(2, last - (Quarter.Minutes - 1));
+
+        while (quarterLayouts.Step())
+        {
+            var key = quarterLayouts.Integer(1);
+
+            // Of a minute that is not rolled up the samples are read.
+            if (waiting.Count > 0 && Enumerable.Range(0, (int)Quarter.Minutes).Any(minute => waiting.Contains(key + minute)))
+            {
+                continue;
+            }
+
+            if (key > next)
+            {
+                stretches.Add(new(false, next, key - 1));
+            }
+
+            next = key + Quarter.Minutes;
+
+            if (stretches is [.., { AreQuarters: true } before] && before.Last + 1 == key)
+            {
+                stretches[^1] = before with { Last = next - 1 };
+            }
+            else
+            {
+                stretches.Add(new(true, key, next - 1));
+            }
+        }
+
+        if (next <= last)
+        {
+            stretches.Add(new(false, next, last));
+        }
+
+        return stretches;
+    }
+
+    /// <summary>The same by minutes alone where the buckets of an axis are not made of quarters.</summary>
+    private static List<Stretch> Within(List<Stretch> stretches, Axis axis) =>
+        stretches.Count == 0 || Quarter.Suits(axis) ? stretches : [new(false, stretches[0].First, stretches[^1].Last)];
+
+    /// <summary>The rows of each layout among samples and minutes.</summary>
+    private Dictionary<int, int> LayoutsOf(List<(long First, long Past)> spans, List<Stretch> stretches)
+    {
+        var counts = new Dictionary<int, int>();
 
         foreach (var (first, past) in spans)
         {
-            See(census, sampleLayouts.Bind(1, first).Bind(2, past), limit);
+            Count(counts, sampleLayouts.Bind(1, first).Bind(2, past), 1);
         }
 
-        if (!axis.IsRaw)
+        foreach (var (areQuarters, first, last) in stretches)
         {
-            See(census, minuteLayouts.Bind(1, range.First).Bind(2, range.Last + 1), limit);
+            Count(
+                counts,
+                (areQuarters ? quarterLayouts : minuteLayouts).Bind(1, first).Bind(2, last),
+                areQuarters ? (int)Quarter.Minutes : 1);
+        }
+
+        return counts;
+    }
+
+    /// <summary>A history with room for the devices of these rows, or for the busiest of them where they are too many.</summary>
+    private History Prepare(Axis axis, List<(long First, long Past)> spans, List<Stretch> stretches, WorkLimit? limit)
+    {
+        var census = new DeviceCensus();
+
+        foreach (var (layout, count) in LayoutsOf(spans, stretches))
+        {
+            limit?.Check();
+            census.See(layouts.Find(layout).Layout, count);
         }
 
         if (census.Count <= AxisModule.MostDevices)
@@ -232,34 +289,21 @@ internal sealed class Reader : IDisposable
             return new History(AxisModule.Within(census.Slots, axis));
         }
 
-        Look(census, axis, spans, range, limit);
+        Look(census, axis, spans, stretches, limit);
         var choice = census.Choose(AxisModule.MostDevices);
         return new History(
             AxisModule.Within(Series.slots(choice.Devices), axis), FSharpValueOption<DeviceChoice>.NewValueSome(choice));
     }
 
-    /// <summary>Counts the devices of the rows that a statement gives the layouts of.</summary>
-    private void See(DeviceCensus census, Statement rows, WorkLimit? limit)
-    {
-        var counts = new Dictionary<int, int>();
-        Count(counts, rows);
-
-        foreach (var (layout, count) in counts)
-        {
-            limit?.Check();
-            census.See(layouts.Find(layout).Layout, count);
-        }
-    }
-
-    /// <summary>Counts the rows of each layout.</summary>
-    private static void Count(Dictionary<int, int> counts, Statement rows)
+    /// <summary>Counts the rows of each layout, so many for each that there is.</summary>
+    private static void Count(Dictionary<int, int> counts, Statement rows, int each)
     {
         try
         {
             while (rows.Step())
             {
                 var layout = (int)rows.Integer(0);
-                counts[layout] = counts.GetValueOrDefault(layout) + 1;
+                counts[layout] = counts.GetValueOrDefault(layout) + each;
             }
         }
         finally
@@ -270,7 +314,7 @@ internal sealed class Reader : IDisposable
 
     /// <summary>Looks into some rows to see which devices are used: some of the newest samples, or minutes all along the range.</summary>
     private void Look(
-        DeviceCensus census, Axis axis, List<(long First, long Past)> spans, (long First, long Last) range, WorkLimit? limit)
+        DeviceCensus census, Axis axis, List<(long First, long Past)> spans, List<Stretch> stretches, WorkLimit? limit)
     {
         if (axis.IsRaw)
         {
@@ -285,8 +329,9 @@ internal sealed class Reader : IDisposable
             return;
         }
 
-        var stride = Math.Max(1, (range.Last - range.First) / MostLookedInto);
-        minutes.Bind(1, range.First).Bind(2, range.Last);
+        var (start, end) = (stretches[0].First, stretches[^1].Last);
+        var stride = Math.Max(1, (end - start) / MostLookedInto);
+        minutes.Bind(1, start).Bind(2, end);
 
         try
         {
@@ -316,54 +361,47 @@ internal sealed class Reader : IDisposable
         }
     }
 
-    private void AddMinutes(History history, int server, (long First, long Last) range, HashSet<long> waiting, WorkLimit? limit)
+    private void AddMinutes(History history, int server, List<Stretch> stretches, HashSet<long> waiting, WorkLimit? limit) =>
+        Each(quarters, minutes, server, stretches, waiting, limit, (key, row) =>
+            history.Add(RowKey.MinuteOf(key), layouts.Find((int)row.Integer(1)), row.Bytes(2), row.Bytes(3)));
+
+    private void AddDetails(DetailHistory history, int server, List<Stretch> stretches, HashSet<long> waiting, WorkLimit? limit) =>
+        Each(quarterDetails, details, server, stretches, waiting, limit, (key, row) =>
+            history.Add(RowKey.MinuteOf(key), layouts.Find((int)row.Integer(1)), (int)row.Integer(2), row.Bytes(3)));
+
+    /// <summary>Goes through quarters and minutes in the order of time, by a statement for each of the two.</summary>
+    private void Each(
+        Statement ofQuarters, Statement ofMinutes, int server, List<Stretch> stretches, HashSet<long> waiting, WorkLimit? limit, Action<long, Statement> take)
     {
         var pruned = RowKey.Minute(server, RowKey.MinuteAt(PrunedUntil(server)));
-        minutes.Bind(1, range.First).Bind(2, range.Last);
 
-        try
+        foreach (var (areQuarters, first, last) in stretches)
         {
-            while (minutes.Step())
-            {
-                var key = minutes.Integer(0);
+            var rows = (areQuarters ? ofQuarters : ofMinutes).Bind(1, first).Bind(2, last);
 
-                // Of a minute that has changed since the samples themselves are read. Those of long ago are gone, but for what came late.
-                if (key < pruned || !waiting.Contains(key))
+            try
+            {
+                while (rows.Step())
                 {
-                    limit?.Check();
-                    history.Add(RowKey.MinuteOf(key), layouts.Find((int)minutes.Integer(1)), minutes.Bytes(2), minutes.Bytes(3));
+                    var key = rows.Integer(0);
+
+                    // Of a minute that has changed since the samples themselves are read. Those of long ago are gone, but for what came late.
+                    if (areQuarters || key < pruned || !waiting.Contains(key))
+                    {
+                        limit?.Check();
+                        take(key, rows);
+                    }
                 }
             }
-        }
-        finally
-        {
-            minutes.Reset();
+            finally
+            {
+                rows.Reset();
+            }
         }
     }
 
-    private void AddDetails(DetailHistory history, int server, (long First, long Last) range, HashSet<long> waiting, WorkLimit? limit)
-    {
-        var pruned = RowKey.Minute(server, RowKey.MinuteAt(PrunedUntil(server)));
-        details.Bind(1, range.First).Bind(2, range.Last);
-
-        try
-        {
-            while (details.Step())
-            {
-                var key = details.Integer(0);
-
-                if (key < pruned || !waiting.Contains(key))
-                {
-                    limit?.Check();
-                    history.Add(RowKey.MinuteOf(key), layouts.Find((int)details.Integer(1)), (int)details.Integer(2), details.Bytes(3));
-                }
-            }
-        }
-        finally
-        {
-            details.Reset();
-        }
-    }
+    /// <summary>Keys of minutes from the first to the last, which are read from their quarters or themselves.</summary>
+    private readonly record struct Stretch(bool AreQuarters, long First, long Last);
 
     /// <summary>Where the samples of the minutes that are not rolled up lie: one span for all that follow each other.</summary>
     private static IEnumerable<(long First, long Past)> Spans(int server, HashSet<long> waiting)

@@ -91,6 +91,7 @@ internal static class Registrations
         {
             ("sample", RowKey.Sample(id, 0), RowKey.Sample(id + 1, 0)),
             ("minute", RowKey.Minute(id, 0), RowKey.Minute(id + 1, 0)),
+            ("quarter", RowKey.Minute(id, 0), RowKey.Minute(id + 1, 0)),
             ("dirty_minute", RowKey.Minute(id, 0), RowKey.Minute(id + 1, 0)),
             ("judgement", RowKey.Sample(id, 0), RowKey.Sample(id + 1, 0)),
         })

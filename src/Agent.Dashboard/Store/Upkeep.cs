@@ -4,7 +4,7 @@ using Microsoft.Data.Sqlite;
 namespace Agent.Dashboard.Store;
 
 /// <summary>
-/// What the writer does once a second between samples: rolls up minutes that are over, deletes what is older than the newest
+/// What the writer does once a second between samples: rolls up minutes and quarters of an hour that are over, deletes what is older than the newest
 /// sample by more than is kept, in small steps, keeps what agents say of themselves, and deletes the layouts of devices that are gone. Within the writer's transaction.
 /// </summary>
 internal sealed class Upkeep : IDisposable
@@ -18,6 +18,7 @@ internal sealed class Upkeep : IDisposable
     private static readonly TimeSpan AgentPeriod = TimeSpan.FromMinutes(1);
 
     private readonly Minutes minutes;
+    private readonly Quarters quarters;
     private readonly JobRows jobs;
     private readonly JudgementRows judgements;
     private readonly EventRows events;
@@ -42,6 +43,7 @@ internal sealed class Upkeep : IDisposable
     public Upkeep(
         SqliteConnection connection,
         Minutes minutes,
+        Quarters quarters,
         Layouts layouts,
         JobRows jobs,
         JudgementRows judgements,
@@ -52,6 +54,7 @@ internal sealed class Upkeep : IDisposable
         AgentClock clock)
     {
         this.minutes = minutes;
+        this.quarters = quarters;
         this.jobs = jobs;
         this.judgements = judgements;
         this.events = events;
@@ -96,6 +99,14 @@ internal sealed class Upkeep : IDisposable
         foreach (var server in servers)
         {
             if (!minutes.RollSettled(server, RowKey.MinuteAt(Math.Max(0, now - Store.Minutes.OnTheWay)), now, HasTime))
+            {
+                return true;
+            }
+        }
+
+        foreach (var server in servers)
+        {
+            if (!quarters.Run(server, RowKey.MinuteAt(Math.Max(0, now - Store.Minutes.OnTheWay)), HasTime))
             {
                 return true;
             }
@@ -172,6 +183,7 @@ internal sealed class Upkeep : IDisposable
     {
         var firstMinute = Retention.FirstMinute(horizon, keeping.Days);
         deleteMinutes.Bind(1, RowKey.Minute(server.Id, 0)).Bind(2, RowKey.Minute(server.Id, firstMinute)).Run();
+        quarters.Prune(server.Id, firstMinute);
         judgements.Prune(server.Id, firstMinute * RowKey.MicrosecondsPerMinute);
         jobs.Prune(server.Id, firstMinute);
 

@@ -57,6 +57,7 @@ internal sealed class Writer : IDisposable
     private readonly AlertRows alerts;
     private readonly OutboxRows outbox;
     private readonly Minutes minutes;
+    private readonly Quarters quarters;
     private readonly Ingestion ingestion;
     private readonly Upkeep upkeep;
     private readonly Statement begin;
@@ -99,9 +100,10 @@ internal sealed class Writer : IDisposable
         events = new EventRows(connection);
         alerts = new AlertRows(connection);
         outbox = new OutboxRows(connection);
-        minutes = new Minutes(connection, rows, layouts, jobs);
+        quarters = new Quarters(connection, layouts);
+        minutes = new Minutes(connection, rows, layouts, jobs, quarters);
         ingestion = new Ingestion(rows, layouts, minutes, jobs, judgements, events);
-        upkeep = new Upkeep(connection, minutes, layouts, jobs, judgements, events, alerts, outbox, keeping, clock);
+        upkeep = new Upkeep(connection, minutes, quarters, layouts, jobs, judgements, events, alerts, outbox, keeping, clock);
         begin = new Statement(connection, "BEGIN IMMEDIATE");
         commit = new Statement(connection, "COMMIT");
         dataVersion = new Statement(connection, "PRAGMA data_version");
@@ -215,6 +217,7 @@ internal sealed class Writer : IDisposable
         thread.Join();
         upkeep.Dispose();
         minutes.Dispose();
+        quarters.Dispose();
         jobs.Dispose();
         judgements.Dispose();
         events.Dispose();

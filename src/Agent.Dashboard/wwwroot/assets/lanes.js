@@ -37,7 +37,7 @@ function rectangles(lanes, view, paint) {
  * The runs in columns of a pixel: where several share one, each has its part of the height, so that nothing is too short to be seen. `hidden` are labels
  * that were never the longest of a bucket: they lie along the bottom, as high as their share.
  */
-function stacked(runs, { from, to }, hidden) {
+function stacked(runs, { from, to }, hidden, silent) {
   return {
     type: "custom",
     silent: true,
@@ -60,10 +60,25 @@ function stacked(runs, { from, to }, hidden) {
         children.push(rect(x(runs[0].from), y, x(runs.at(-1).to) - x(runs[0].from), height, label));
         y += height;
       }
+      // A notch from the top where samples are missing, as deep as their share of the time and deep enough to be seen.
+      for (const run of silent.filter((one) => one.to > from && one.from < to)) {
+        const depth = Math.max(0.4, (run.seconds * 1000) / (run.to - run.from));
+        children.push({
+          type: "rect",
+          shape: { x: x(run.from), y: box.y, width: Math.max(2, x(run.to) - x(run.from)), height: Math.min(1, depth) * box.height },
+          style: { fill: colour("--surface") },
+        });
+      }
       return { type: "group", children };
     },
   };
 }
+
+/** What is said of an instant near which samples are missing. */
+const silenceAt = (silent, instant) => {
+  const run = at(silent, instant);
+  return run === null ? "" : ` No samples for ${span(run.seconds)} of ${span((run.to - run.from) / 1000)} here.`;
+};
 
 /** The runs of a window as CSV. */
 const runsAsCsv = (runs, { from, to }) =>
@@ -84,7 +99,7 @@ export function strip() {
 
     draw(record, view) {
       return {
-        series: [stacked(record.runs, view, record.hidden(view.from, view.to))],
+        series: [stacked(record.runs, view, record.hidden(view.from, view.to), record.silent)],
         empty: record.runs.length === 0 ? "No samples in this time range" : null,
         axis: { type: "value", min: 0, max: 1, interval: 1, splitLine: { show: false }, axisLabel: { show: false } },
       };
@@ -114,13 +129,13 @@ export function strip() {
       const run = instant === null ? null : at(chart.record.runs, instant);
       if (instant === null) write(reading, "");
       else if (run === null) write(reading, `${when(instant)}: no samples`);
-      else write(reading, `${when(instant)}: ${nameOf(run.label)} for ${span((run.to - run.from) / 1000)}. ${run.reason ?? meaningOf(run.label)}${chart.spec.pick ? " Click for the reasons." : ""}`);
+      else write(reading, `${when(instant)}: ${nameOf(run.label)} for ${span((run.to - run.from) / 1000)}. ${run.reason ?? meaningOf(run.label)}${silenceAt(chart.record.silent, instant)}${chart.spec.pick ? " Click for the reasons." : ""}`);
       reading.hidden = instant === null;
     },
 
     sentence(chart, instant) {
       const run = at(chart.record.runs, instant);
-      return run === null ? "no samples" : `${nameOf(run.label)}${chart.spec.pick ? ". Enter opens the reasons" : ""}`;
+      return run === null ? "no samples" : `${nameOf(run.label)}.${silenceAt(chart.record.silent, instant)}${chart.spec.pick ? " Enter opens the reasons" : ""}`;
     },
 
     csv: (record, view) => runsAsCsv(record.runs, view),

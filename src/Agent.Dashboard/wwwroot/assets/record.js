@@ -129,6 +129,8 @@ export class Record {
     }));
     this.disks = (json.disks ?? []).map((disk) => ({ ...disk, series: columnsOf(plainly(disk.series), (snapshot) => snapshot.disks?.find((one) => one.device === disk.device)) }));
     this.fans = (json.fans ?? []).map((fan) => ({ ...fan, series: columnsOf(plainly(fan.series), (snapshot) => snapshot.fans?.find((one) => one.label === fan.label)) }));
+    /** Stretches of buckets with samples in which the machine sent nothing for so many seconds. */
+    this.silent = (json.silent ?? []).map(runOf);
     const judged = (json.verdicts ?? []).map(runOf);
     const ruled = (json.bottlenecks ?? []).map(runOf);
     this.runs = mergedRuns(judged, ruled);
@@ -221,6 +223,7 @@ export class Record {
     for (const column of this.columns) column.drop(count);
     this.from = Math.max(this.from, before);
     this.runs = this.runs.filter((run) => run.to > before);
+    this.silent = this.silent.filter((run) => run.to > before);
     for (const gpu of this.gpus) gpu.throttle = gpu.throttle.filter((run) => run.to > before);
   }
 
