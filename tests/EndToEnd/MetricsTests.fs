@@ -267,7 +267,7 @@ let tests =
                     Expect.isFalse (output.Contains Token) "and the token is not told"
                     let code, output = doctor (file + "x")
                     Expect.equal code 1 "something is wrong"
-                    Expect.stringContains output "no such file" "why")
+                    Expect.stringContains output "does not exist" "why")
 
             testCase "the installed node_exporter describes its families in the same words"
             <| fun () ->
