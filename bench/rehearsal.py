@@ -13,6 +13,7 @@ import argparse
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -107,12 +108,18 @@ class Dashboard(Receiver):
 
     def __init__(self, program, agents):
         self.database = os.path.join(WORK, "fleet.db")
+        tokens = os.path.join(WORK, "tokens")
+        added = subprocess.run([program, "tokens", "add", "rehearsal", "--role", "admin", "--tokens-file", tokens], capture_output=True, text=True, check=True)
+        self.token = re.search(r"TOKEN=(\S+)", added.stdout).group(1)
+        password = os.path.join(WORK, "password")
+        with open(os.open(password, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as file:
+            file.write("a password that nobody uses\n")
         super().__init__(
-            [program, "serve", "--listen", "http://127.0.0.1:PORT", "--database", self.database,
+            [program, "serve", "--viewer-password-file", password, "--listen", "http://127.0.0.1:PORT", "--database", self.database, "--tokens-file", tokens,
              "--address-connections", str(min(4096, agents + 100))])
 
     def register(self, slug):
-        code, text = ask(self.port, "POST", "/api/servers/", json.dumps({"name": slug}), {"Content-Type": "application/json"})
+        code, text = ask(self.port, "POST", "/api/servers/", json.dumps({"name": slug}), {"Content-Type": "application/json", "Authorization": "Bearer " + self.token})
         if code not in (200, 201):
             raise SystemExit(f"{slug} cannot be registered: {code} {text}")
         return json.loads(text)["token"]
@@ -132,10 +139,12 @@ class Dashboard(Receiver):
 
     def probe(self, token):
         """Seconds until a sample of a machine that is not among the agents is acknowledged; none where it is not."""
-        body = json.dumps({"collected_at": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{int(time.time() * 1e6) % 1000000:06d}+00:00", "cpu_usage_percent": 1})
+        now = time.time()
+        at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1e6) % 1000000:06d}+00:00"
+        body = json.dumps({"sample": {"collected_at": at, "cpu_usage_percent": 1}})
         begin = time.monotonic()
         try:
-            code, _ = ask(self.port, "POST", "/api/ingest/stranger/", body, {"Authorization": "Bearer " + token, "Content-Type": "application/json"}, 10)
+            code, _ = ask(self.port, "POST", "/api/ingest/servers/stranger/metrics/", body, {"Authorization": "Bearer " + token, "Content-Type": "application/json"}, 10)
         except OSError:
             return None
         return time.monotonic() - begin if code == 200 else None
@@ -261,7 +270,7 @@ def main():
         time.sleep(chosen.after)
         receiver.note()
         after = stranger.between(level, time.monotonic())
-        memory = [status(agent.pid, "VmHWM") for agent in agents if agent.poll() is None]
+        memory = [status(agent.pid, "VmRSS") for agent in agents if agent.poll() is None]
         say(f"agents alive: {len(memory)}; their memory: highest {max(memory) / 1024:.1f} MiB, mean {sum(memory) / len(memory) / 1024:.1f} MiB")
 
         for agent in agents:
