@@ -306,7 +306,7 @@ internal sealed class SlowSources
     private JobInputs JobInputs() => new(
         // While the driver may be replaced nothing is known of them, which is no fault.
         gpus.IsReleased ? null : gpus.Newest,
-        gpus.Newest is { Gpus.Length: > 0 } ? "" : gpus.Finding is { Advice.Length: > 0 } finding ? finding.Summary : "",
+        gpus.Newest is { Gpus.Length: > 0 } ? "" : gpus.Finding is { } finding ? finding.Problem : "",
         devices.Newest ?? Devices.Unknown)
     {
         Work = gpus.Work,

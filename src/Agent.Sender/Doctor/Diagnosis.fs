@@ -117,6 +117,8 @@ type GpuFinding =
     {
         /// Which there are, or why there are none; a few words.
         Summary: string
+        /// What is wrong, as the end of a sentence; empty when nothing is.
+        Problem: string
         /// What is wrong and what to do, on one line; empty when nothing is.
         Advice: string
     }
@@ -612,7 +614,21 @@ module Diagnosis =
 
     /// What is found on a machine without GPUs.
     [<CompiledName "NoGpus">]
-    let noGpus: GpuFinding = { Summary = "none"; Advice = "" }
+    let noGpus: GpuFinding =
+        {
+            Summary = "none"
+            Problem = ""
+            Advice = ""
+        }
+
+    /// A sentence as the end of another one: names keep their capitals.
+    let private asEnd (sentence: string) =
+        let body = sentence.TrimEnd '.'
+
+        if body.Length > 1 && Char.IsUpper body[0] && not (Char.IsUpper body[1]) then
+            string (Char.ToLowerInvariant body[0]) + body.Substring 1
+        else
+            body
 
     /// The same for the log of a running agent. A machine without GPUs needs no advice.
     [<CompiledName "GpuFinding">]
@@ -629,6 +645,7 @@ module Diagnosis =
         | ValueSome struct (_, cause, detail) ->
             {
                 Summary = $"{names}, {(Advice.ofCause cause).Key}"
+                Problem = asEnd (Advice.ofCause cause).Wrong
                 Advice = oneLine $"{Advice.line cause} ({detail})"
             }
 

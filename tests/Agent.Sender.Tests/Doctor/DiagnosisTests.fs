@@ -484,6 +484,7 @@ let private gpuWords =
                     (Diagnosis.gpuFinding twoGpus)
                     {
                         Summary = "2 x NVIDIA H100 (libnvidia-ml)"
+                        Problem = ""
                         Advice = ""
                     }
                     "in the log"
@@ -505,6 +506,7 @@ let private gpuWords =
                     (Diagnosis.gpuFinding fact)
                     {
                         Summary = "none, gpu-no-permission"
+                        Problem = "the agent has no permission to use the GPUs"
                         Advice =
                             "The agent has no permission to use the GPUs. Give its user, unit (DeviceAllow=) or container access to /dev/nvidiactl and "
                             + "/dev/nvidia*. "
@@ -525,6 +527,7 @@ let private gpuWords =
                     (Diagnosis.gpuFinding fact)
                     {
                         Summary = "none, gpu-library-hanging"
+                        Problem = "a call to NVIDIA's library libnvidia-ml does not return"
                         Advice =
                             "A call to NVIDIA's library libnvidia-ml does not return. Look for NVRM and Xid in dmesg: the driver hangs; reset "
                             + "the GPU, reload the driver or restart the machine. (libnvidia-ml: a call has not returned for 10 s)"
@@ -538,9 +541,9 @@ let private gpuWords =
                     |> surrounded (ValueSome 0) "" GpuNodes.Missing
                     |> asked notLoaded NvidiaSmiState.Missing
 
-                Expect.equal (Diagnosis.gpuFinding bare) { Summary = "none"; Advice = "" } "none"
+                Expect.equal (Diagnosis.gpuFinding bare) Diagnosis.noGpus "none"
 
-                Expect.equal (Diagnosis.gpuFinding { nothing with Reader = GpuReader.None }) { Summary = "none"; Advice = "" } "not read"
+                Expect.equal (Diagnosis.gpuFinding { nothing with Reader = GpuReader.None }) Diagnosis.noGpus "not read"
 
             testCase "what the line at the start says"
             <| fun () ->
