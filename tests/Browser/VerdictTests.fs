@@ -137,6 +137,29 @@ let tests =
                         Expect.equal (page.Value<int> "window.moves") 0 "cards that were moved"
                         Expect.equal (order page) before "in their order"))
 
+            testCase "forty seconds without samples show in six hours' strip, as a notch and in words"
+            <| fun () ->
+                withHistories [ "alpha" ] (fun dashboard postAt ->
+                    for ago in 1800.0 .. -2.0 .. 0.0 do
+                        if ago > 920.0 || ago <= 880.0 then
+                            postAt ago "alpha" 95.0
+
+                    visit desktop dashboard.Url (fun page ->
+                        page.Go "/servers/alpha?range=360"
+                        page.See "[data-chart=bottleneck] canvas"
+
+                        page.Until "document.querySelector('[data-chart=bottleneck] .plot').chart.record.silent.length > 0"
+
+                        let told =
+                            page.Value<string>
+                                """(() => { const chart = document.querySelector('[data-chart=bottleneck] .plot').chart;
+  const all = chart.record.silent;
+  return all.map((run) => chart.spec.sentence(chart, (run.from + run.to) / 2)).join(' | ') + ' / ' + all.reduce((sum, run) => sum + run.seconds, 0); })()"""
+
+                        Expect.stringContains told "No samples for" "in words"
+                        let missing = float (told.Substring(told.LastIndexOf '/' + 1))
+                        Expect.isTrue (missing >= 36.0 && missing <= 44.0) $"about forty seconds: {told}"))
+
             testCase "cards stay where they are while the pointer is over them, unless a fault appears"
             <| fun () ->
                 withMachines [ "alpha"; "beta"; "gamma" ] (fun dashboard _ ->
