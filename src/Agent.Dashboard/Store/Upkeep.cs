@@ -104,14 +104,6 @@ internal sealed class Upkeep : IDisposable
             }
         }
 
-        foreach (var server in servers)
-        {
-            if (!quarters.Run(server, RowKey.MinuteAt(Math.Max(0, now - Store.Minutes.OnTheWay)), HasTime))
-            {
-                return true;
-            }
-        }
-
         var horizon = Retention.Horizon(now, servers.Select(static server => server.NewestAt).DefaultIfEmpty().Max());
 
         events.Prune(Retention.FirstMinute(horizon, keeping.Days) * RowKey.MicrosecondsPerMinute);
@@ -135,7 +127,9 @@ internal sealed class Upkeep : IDisposable
             SaveAgents(servers);
         }
 
-        return sweep.Run(servers, HasTime);
+        // Last, because after an upgrade it is work for a long while, which nothing else may wait for.
+        return sweep.Run(servers, HasTime)
+            || servers.Any(server => !quarters.Run(server, RowKey.MinuteAt(Math.Max(0, now - Store.Minutes.OnTheWay)), HasTime));
     }
 
     /// <summary>Deletes layouts soon that no row uses any more, because a server is gone.</summary>
