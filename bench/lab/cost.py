@@ -63,13 +63,13 @@ def resident(pid):
         return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:"))
 
 
-def measure(binary, library, jobs, count, held, seconds):
+def measure(binary, library, jobs, count, held, seconds, interval):
     """Milliseconds of CPU a second, and KiB."""
     running = subprocess.Popen([jobs, str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     pids = [int(running.stdout.readline()) for _ in range(count)]
     hold(pids[:held])
     receiver = Receiver()
-    command = [binary, "--quiet", "--interval", "1", "--host", receiver.url, "--server-slug", "cost", "--gpu-source", "nvml", "--nvml-library", library]
+    command = [binary, "--quiet", "--interval", interval, "--host", receiver.url, "--server-slug", "cost", "--gpu-source", "nvml", "--nvml-library", library]
     if os.geteuid() == 0:
         command = ["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", *command]
     environment = {"PATH": os.environ["PATH"], "LANG": "C", "HOME": "/nonexistent", "AI_DASHBOARD_TOKEN": "cost"}
@@ -93,12 +93,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--agent", default=os.path.join(ROOT, "artifacts", "publish", "linux-x64", "ai-dashboard-agent"))
     parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--interval", default="1", help="seconds from one sample to the next")
+    parser.add_argument("--jobs", default="0,1,8,64", help="how many jobs, one row each")
     options = parser.parse_args()
     library, jobs = build()
     print("| jobs | processes | threads | CPU, jobs watched | CPU, the same processes, no GPU in use | for the jobs | RSS |\n|---|---|---|---|---|---|---|", flush=True)
-    for count in (0, 1, 8, 64):
-        idle, _ = measure(options.agent, library, jobs, count, 0, options.seconds)
-        watched, kib = (idle, 0) if count == 0 else measure(options.agent, library, jobs, count, count, options.seconds)
+    for count in map(int, options.jobs.split(",")):
+        idle, _ = measure(options.agent, library, jobs, count, 0, options.seconds, options.interval)
+        watched, kib = (idle, 0) if count == 0 else measure(options.agent, library, jobs, count, count, options.seconds, options.interval)
         told = f"{watched:.2f} ms/s" if count else "–"
         print(f"| {count} | {17 * count} | {100 * count} | {told} | {idle:.2f} ms/s | {watched - idle:.2f} ms/s | {kib or '–'} KiB |", flush=True)
     return 0
