@@ -214,6 +214,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--agents", type=int, default=1000)
     parser.add_argument("--interval", type=float, default=10)
+    parser.add_argument("--start", type=float, default=60, help="seconds over which they start")
     parser.add_argument("--before", type=float, default=60, help="seconds before the outage")
     parser.add_argument("--outage", type=float, default=60, help="seconds of it")
     parser.add_argument("--after", type=float, default=60, help="seconds after everybody came back")
@@ -241,8 +242,8 @@ def main():
                 [chosen.agent, *words, "--interval", str(chosen.interval), "--quiet"],
                 stdout=log, stderr=log, env={"PATH": "/usr/bin:/bin", **variables}))
             log.close()
-            # As machines start: not all in one instant, and not a minute apart either.
-            due = began + number * chosen.interval / chosen.agents
+            # Not all in one instant: that would measure how fast this machine starts programs.
+            due = began + number * chosen.start / chosen.agents
             time.sleep(max(0.0, due - time.monotonic()))
         started = time.monotonic()
         say(f"all started after {started - began:.0f} s")
