@@ -208,6 +208,7 @@ let private readingOf (before: Snapshot voption) (snapshot: Snapshot) : Gen<Mach
                 Interfaces = [||]
                 Accounts = JobAccounts.Empty
                 GpuJobs = [||]
+                GpuWork = [||]
                 Filesystems = filesystems
                 Collectors = [||]
                 PageSize = 4096UL<B>

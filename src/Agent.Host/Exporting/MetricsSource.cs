@@ -114,6 +114,7 @@ internal sealed class MetricsSource(
             interfaces: settings.Interfaces,
             accounts: look.Accounts,
             gpuJobs: slow.GpuJobs(),
+            gpuWork: slow.GpuWork(),
             filesystems: slow.Filesystems(),
             collectors: read,
             pageSize: (ulong)Environment.SystemPageSize);

@@ -1,4 +1,5 @@
 using Agent.Core;
+using Agent.Core.Gpu;
 using Agent.Core.Jobs;
 using Agent.Sender;
 using Agent.Core.Sys;
@@ -224,6 +225,9 @@ internal sealed class SlowSources
 
     /// <summary>The scheduler's jobs by GPU; empty without their directory.</summary>
     public GpuJobFile[] GpuJobs() => gpuJobs?.Newest?.Value ?? [];
+
+    /// <summary>What jobs do on the GPUs; empty while nobody uses one.</summary>
+    public GpuWork[] GpuWork() => gpus.Work;
 
     /// <summary>The newest sensors of hwmon.</summary>
     public Hwmon.PlacedSensor[] Sensors() => (sensors.Newest ?? SensorReading.None).Placed;

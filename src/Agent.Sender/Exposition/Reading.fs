@@ -2,6 +2,7 @@ namespace Agent.Sender
 
 open System
 open Agent.Core
+open Agent.Core.Gpu
 open Agent.Core.Units
 open Agent.Core.Jobs
 open Agent.Core.Sys
@@ -66,6 +67,8 @@ type MachineReading =
         Accounts: JobAccounts
         /// The scheduler's jobs by GPU; empty without `--gpu-job-directory`.
         GpuJobs: GpuJobFile[]
+        /// What jobs do on the GPUs; empty while nobody uses one.
+        GpuWork: GpuWork[]
         /// The file systems on disks, over the network and in memory.
         Filesystems: FilesystemState[]
         /// What is read for metrics alone.
