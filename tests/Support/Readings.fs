@@ -55,7 +55,25 @@ let collectorsOf (machine: string) : CollectorReading[] =
     // The others tell of the program that asks.
     let isOfFiles (collector: Collector) =
         collector.Sets
-        |> Array.exists (fun set -> set.Root.IsProc || set.Root.IsNet || set.Root.IsSys)
+        |> Array.exists (fun set -> set.Root.IsProc || set.Root.IsNet || set.Root.IsSys || set.Root.IsSensors)
+
+    // Where the kernel has a link, `device` is a file that says where it leads.
+    let sensors () : FileText[] =
+        let chips = pathOf $"{machine}/sys/class/hwmon"
+
+        [|
+            if Directory.Exists chips then
+                for chip in Directory.GetDirectories chips |> Array.sort do
+                    for path in Directory.GetFiles chip |> Array.sort do
+                        let file = nonNull (Path.GetFileName path)
+
+                        if file = "name" || file = "device" || (Sys.Hwmon.attributeOf file).IsSome then
+                            {
+                                Names = [| nonNull (Path.GetFileName chip) |]
+                                File = file
+                                Text = ReadOnlyMemory(File.ReadAllBytes path)
+                            }
+        |]
 
     let files (set: FileSet) : FileText[] =
         let root =
@@ -96,10 +114,32 @@ let collectorsOf (machine: string) : CollectorReading[] =
         for collector in Collectors.all |> Array.filter isOfFiles do
             {
                 Collector = collector
-                Texts = collector.Sets |> Array.collect files
+                Texts =
+                    collector.Sets
+                    |> Array.collect (fun set -> if set.Root.IsSensors then sensors () else files set)
                 Took = TimeSpan.FromMilliseconds 1.0
             }
     |]
+
+/// What the collectors read of a machine that has the sensors of the fixture `intel-workstation` as well.
+let private collectorsWithSensors: CollectorReading[] =
+    let sensors =
+        (collectorsOf "intel-workstation"
+         |> Array.find (fun reading -> reading.Collector.Name = "hwmon"))
+            .Texts
+        |> Array.map (fun text ->
+            { text with
+                Names = [| "of-workstation-" + text.Names[0] |]
+            })
+
+    collectorsOf "collectors"
+    |> Array.map (fun reading ->
+        if reading.Collector.Name = "hwmon" then
+            { reading with
+                Texts = Array.append reading.Texts sensors
+            }
+        else
+            reading)
 
 /// The machine below `vm-2core-6.18/first`, with these GPUs.
 let machineWith (gpus: Gpu[]) : MachineReading =
@@ -138,7 +178,6 @@ let machineWith (gpus: Gpu[]) : MachineReading =
         Sample = Sample.build options ValueNone snapshot
         Previous = ValueNone
         MemoryText = ReadOnlyMemory(file "meminfo")
-        Sensors = (Sys.Hwmon.parse (sysFiles "intel-workstation" "")).Placed
         System = system
         DomainName = "(none)"
         Hostname = "gpu-box-01"
@@ -148,7 +187,7 @@ let machineWith (gpus: Gpu[]) : MachineReading =
         GpuJobs = [||]
         GpuWork = [||]
         Filesystems = filesystems
-        Collectors = collectorsOf "collectors"
+        Collectors = collectorsWithSensors
         PageSize = 4096UL<B>
     }
 

@@ -106,7 +106,6 @@ internal sealed class MetricsSource(
             sample: look.Sample.Sample,
             previous: look.Sample.Previous,
             memoryText: memoryText,
-            sensors: slow.Sensors(),
             system: system,
             domainName: domainName,
             hostname: settings.Hostname.Length > 0 ? settings.Hostname : system.Hostname,

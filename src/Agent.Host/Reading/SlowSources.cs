@@ -229,9 +229,6 @@ internal sealed class SlowSources
     /// <summary>What jobs do on the GPUs; empty while nobody uses one.</summary>
     public GpuWork[] GpuWork() => gpus.Work;
 
-    /// <summary>The newest sensors of hwmon.</summary>
-    public Hwmon.PlacedSensor[] Sensors() => (sensors.Newest ?? SensorReading.None).Placed;
-
     /// <summary>How each source fares.</summary>
     public IEnumerable<SourceState> States()
     {

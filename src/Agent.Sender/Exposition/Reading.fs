@@ -5,7 +5,6 @@ open Agent.Core
 open Agent.Core.Gpu
 open Agent.Core.Units
 open Agent.Core.Jobs
-open Agent.Core.Sys
 
 /// How full a file system is: statvfs(3).
 [<Struct; NoComparison>]
@@ -51,8 +50,6 @@ type MachineReading =
         Previous: Sample voption
         /// /proc/meminfo as it was read, whose lines are exported one by one; empty where it could not be read.
         MemoryText: ReadOnlyMemory<byte>
-        /// The sensors of hwmon by their places.
-        Sensors: Hwmon.PlacedSensor[]
         /// The slow facts.
         System: SystemInfo
         /// uname's NIS domain name; empty where it cannot be read.

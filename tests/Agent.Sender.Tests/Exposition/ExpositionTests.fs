@@ -96,13 +96,6 @@ let private nodeExporter =
                             | Some ours when abs (ours - theirs) <= 1e-12 * abs theirs -> ()
                             // A sensor that reads −128 °C or 127.5 °C is not connected: see Hwmon.isPlausible.
                             | None when theirs = -128.0 || theirs = 127.5 -> ()
-                            // Its temperature is left out, and with it its label.
-                            | None when
-                                name = "node_hwmon_sensor_label"
-                                && (List.contains ("label", "AUXTIN1") labels
-                                    || List.contains ("label", "AUXTIN2") labels)
-                                ->
-                                ()
                             // Labels are told without the blanks around them.
                             | None when List.contains ("label", "  AIO Pump ") labels -> ()
                             | ours -> $"{name} {labels}: {ours}, there {theirs}"
@@ -194,21 +187,6 @@ let private nodeExporter =
 
                 Expect.equal (devices "node_disk_") [ "loop0" ] "disks"
                 Expect.equal (devices "node_network_") [ "lo" ] "interfaces"
-
-            testCase "a chip is named by its device, else by its name, else by its place"
-            <| fun () ->
-                let chip files =
-                    (Sys.Hwmon.parse (Array.append files [| sysText "/sys/class/hwmon/hwmon3/temp1_input" "20000\n" |])).Placed[0].Chip
-
-                let name = sysText "/sys/class/hwmon/hwmon3/name" "k10temp\n"
-
-                let device path =
-                    sysText "/sys/class/hwmon/hwmon3/device" path
-                // As node_exporter names the sensors of an AMD board and of a laptop.
-                Expect.equal (chip [| name; device "/sys/devices/pci0000:00/0000:00:18.3\n" |]) "pci0000:00_0000:00:18_3" "PCI"
-                Expect.equal (chip [| name; device "/sys/devices/platform/coretemp.0\n" |]) "platform_coretemp_0" "platform"
-                Expect.equal (chip [| name |]) "k10temp" "name"
-                Expect.equal (chip [||]) "hwmon3" "place"
         ]
 
 let private gpus =
