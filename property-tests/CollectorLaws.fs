@@ -400,6 +400,107 @@ let private textfile: Form =
                 ]
     }
 
+let private lustre: Form =
+    form
+        "lustre"
+        "stats"
+        [| "scratch-ffff" |]
+        true
+        (someOf [ "read_bytes"; "write_bytes"; "open"; "getattr"; "read" ]
+         |> Gen.bind numbered
+         |> Gen.map (fun lines ->
+             rendered
+                 [
+                     for name, number in lines do
+                         match name with
+                         | "read" -> ()
+                         | "read_bytes"
+                         | "write_bytes" ->
+                             let kind = name.Substring(0, name.IndexOf '_')
+                             $"lustre_{kind}_samples_total client scratch-ffff", float number
+                             $"lustre_{kind}_bytes_total client scratch-ffff", float (number / 2UL)
+                         | operation -> $"lustre_stats_total client {operation} scratch-ffff", float number
+                 ]
+                 [
+                     for name, number in lines do
+                         if name.EndsWith("_bytes", StringComparison.Ordinal) then
+                             $"{name}   {number} samples [bytes] 1 {number} {number / 2UL}"
+                         else
+                             $"{name}   {number} samples [regs]"
+                 ]))
+
+/// A mount of NFS with some of its lines.
+let private mountStatistics: Form =
+    let numbers count =
+        Gen.arrayOfLength count (Gen.choose (0, Int32.MaxValue))
+
+    form
+        "mountstats"
+        "self/mountstats"
+        [||]
+        false
+        (gen {
+            let! age = numbers 1
+            let! bytes = numbers 8
+            let! sent = numbers 13
+            // Times are milliseconds.
+            let! operation = numbers 5
+            let words (values: int[]) = String.Join(' ', values)
+            let series name = $"node_mountstats_nfs_{name} s:/x tcp "
+
+            return
+                rendered
+                    [
+                        series "age_seconds_total", float age[0]
+                        for at, name in
+                            [
+                                0, "read"
+                                1, "write"
+                                2, "direct_read"
+                                3, "direct_write"
+                                4, "total_read"
+                                5, "total_write"
+                            ] do
+                            series $"{name}_bytes_total", float bytes[at]
+                        series "read_pages_total", float bytes[6]
+                        series "write_pages_total", float bytes[7]
+                        for at, name in
+                            [
+                                1, "bind_total"
+                                2, "connect_total"
+                                4, "idle_time_seconds"
+                                5, "sends_total"
+                                6, "receives_total"
+                                7, "bad_transaction_ids_total"
+                                9, "backlog_queue_total"
+                                10, "maximum_rpc_slots"
+                                11, "sending_queue_total"
+                                12, "pending_queue_total"
+                            ] do
+                            series $"transport_{name}", float sent[at]
+                        for at, name in
+                            [
+                                0, "requests"
+                                1, "transmissions"
+                                2, "major_timeouts"
+                                3, "sent_bytes"
+                                4, "received_bytes"
+                            ] do
+                            series $"operations_{name}_total" + " READ", float operation[at]
+                        for name in [ "queue"; "response"; "request" ] do
+                            series $"operations_{name}_time_seconds_total" + " READ", 0.0
+                    ]
+                    [
+                        "device proc mounted on /proc with fstype proc"
+                        "device s:/x mounted on /x with fstype nfs4 statvers=1.1"
+                        $"\tage:\t{age[0]}"
+                        $"\tbytes:\t{words bytes}"
+                        $"\txprt:\ttcp {words sent}"
+                        "\tper-op statistics"
+                        $"\t        READ: {words operation} 0 0 0 0"
+                    ]
+        })
+
 /// The collectors, each with all of its files, which say the same.
 let private anyFiles: Gen<CollectorReading> =
     gen {
@@ -413,11 +514,28 @@ let private anyFiles: Gen<CollectorReading> =
                 Texts =
                     [|
                         for set in collector.Sets do
-                            for file in (if set.Root.IsTextfile then [| "a.prom" |] else set.Files) do
+                            for file in
+                                (if set.Root.IsTextfile then
+                                     [| "a.prom" |]
+                                 elif set.Root.IsSensors then
+                                     [|
+                                         "device"
+                                         "name"
+                                         "temp1_input"
+                                         "temp1_fault"
+                                         "temp2_input"
+                                         "fan1_label"
+                                         "pwm1"
+                                         "energy1_input"
+                                     |]
+                                 else
+                                     set.Files) do
                                 {
                                     Names =
                                         if set.Root.IsTextfile then
                                             [| "/a.prom"; "1" |]
+                                        elif set.Root.IsSensors then
+                                            [| name |]
                                         else
                                             Array.create (set.Directory |> Seq.filter ((=) '*') |> Seq.length) name
                                     File = file
@@ -442,6 +560,8 @@ let private forms =
         mtu
         mdstat
         nfs
+        mountStatistics
+        lustre
         fileNr
         textfile
     ]
@@ -453,6 +573,8 @@ let private isAccumulated (series: string) =
     || series.StartsWith("node_nf", StringComparison.Ordinal)
     || series.StartsWith("node_md", StringComparison.Ordinal)
     || series.StartsWith("node_textfile", StringComparison.Ordinal)
+    // What the connection is called comes after most of what it carried.
+    || series.StartsWith("node_mountstats", StringComparison.Ordinal)
 
 let private lawsOf (form: Form) : Test =
     let isSound (bytes: Bytes) =

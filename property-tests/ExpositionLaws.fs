@@ -6,7 +6,6 @@ open System.Buffers
 open System.Text
 open Agent.Core
 open Agent.Sender
-open Agent.Core.Sys
 open Agent.Core.Units
 open Agent.PropertyTests.Generators
 open Agent.PropertyTests.Laws
@@ -105,29 +104,6 @@ let private textsOf (text: Gen<ReadOnlyMemory<byte>> -> Gen<ReadOnlyMemory<byte>
             }
     }
 
-let private sensor: Gen<Hwmon.PlacedSensor> =
-    gen {
-        let! chip = Gen.elements [ "coretemp"; "platform_coretemp_0"; "nvme" ]
-        let! name = label
-        let! sensor = Gen.elements [ "temp1"; "temp2"; "fan1" ]
-        let! label = label
-        let! value = Gen.choose (-50_000, 150_000)
-
-        return
-            {
-                Chip = chip
-                ChipName = name
-                Sensor = sensor
-                Label = label
-                Quantity =
-                    if sensor = "fan1" then
-                        Hwmon.Quantity.FanSpeed
-                    else
-                        Hwmon.Quantity.Temperature
-                Value = float value / 1000.0
-            }
-    }
-
 let private filesystem: Gen<FilesystemState> =
     gen {
         let! device = label
@@ -184,7 +160,6 @@ let private withTexts (texts: Texts) (reading: MachineReading) : MachineReading 
 
 let private readingOf (before: Snapshot voption) (snapshot: Snapshot) : Gen<MachineReading> =
     gen {
-        let! sensors = upTo 4 sensor
         let! filesystems = upTo 3 filesystem
         let! hostname = label
         let! version = label
@@ -196,7 +171,6 @@ let private readingOf (before: Snapshot voption) (snapshot: Snapshot) : Gen<Mach
                 Sample = Sample.build options before snapshot
                 Previous = before |> ValueOption.map (Sample.build options ValueNone)
                 MemoryText = ReadOnlyMemory.Empty
-                Sensors = sensors
                 System =
                     { SystemInfo.unknown with
                         OsName = "Linux"
@@ -208,6 +182,7 @@ let private readingOf (before: Snapshot voption) (snapshot: Snapshot) : Gen<Mach
                 Interfaces = [||]
                 Accounts = JobAccounts.Empty
                 GpuJobs = [||]
+                GpuWork = [||]
                 Filesystems = filesystems
                 Collectors = [||]
                 PageSize = 4096UL<B>

@@ -108,6 +108,8 @@ let private machines: Gen<string> =
 /// What both readers can tell. Names of processes come from /proc, or from nvidia-smi where that has none.
 let private common (driver: string) (gpu: Gpu) : Gpu =
     { gpu with
+        DriverVersion = ""
+        Counters = GpuCounters.None
         PcieReceived = ValueNone
         PcieSent = ValueNone
         XidLast = ValueNone

@@ -59,6 +59,7 @@ let private migDevice: Gen<MigDevice> =
                 ComputeInstance = computeInstance
                 MemoryTotal = total
                 MemoryUsed = used
+                MemoryFree = ValueNone
                 ComputeProcesses = processes
                 XidLast = xid
                 XidCount = xids
@@ -141,6 +142,10 @@ let tests =
                 let reasons = Throttle.reasonsOf mask
 
                 reasons.Length = BitOperations.PopCount mask && Array.distinct reasons = reasons)
+            law "the reasons of a mask give the mask again, in any order" mask (fun mask ->
+                let reasons = Throttle.reasonsOf mask
+
+                Throttle.maskOf reasons = mask && Throttle.maskOf (Array.rev reasons) = mask)
             law "the reasons of two masks without a common bit are those of both" (Gen.zip mask mask) (fun (one, other) ->
                 let other = other &&& ~~~one
 

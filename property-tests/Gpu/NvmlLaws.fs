@@ -66,7 +66,23 @@ let private costly: Gen<Nvml.Costly> =
     gen {
         let! uncorrected = call counter
         let! corrected = call counter
-        let! pending = call number
+        let! volatileUncorrected = call counter
+        let! volatileCorrected = call counter
+
+        let! rows =
+            Gen.arrayOfLength 4 number
+            |> Gen.map (fun n ->
+                {
+                    Correctable = n[0]
+                    Uncorrectable = n[1]
+                    Pending = n[2]
+                    Failed = n[3]
+                }
+                : Nvml.RemappedRows)
+            |> call
+
+        let! replays = call number
+        let! fields = Gen.arrayOfLength Nvml.costlyFields.Length field
         let! received = call number
         let! sent = call number
         let! nvlinkReceived = field
@@ -80,7 +96,11 @@ let private costly: Gen<Nvml.Costly> =
             {
                 EccUncorrected = uncorrected
                 EccCorrected = corrected
-                RemappedRowsPending = pending
+                EccVolatileUncorrected = volatileUncorrected
+                EccVolatileCorrected = volatileCorrected
+                RemappedRows = rows
+                PcieReplays = replays
+                Fields = fields
                 PcieReceived = received
                 PcieSent = sent
                 NvlinkReceived = nvlinkReceived
@@ -124,6 +144,7 @@ let private mig index : Gen<Nvml.Mig> =
         let! computeInstance = call number
         let! total = call counter
         let! used = call counter
+        let! free = call counter
 
         return
             {
@@ -134,6 +155,7 @@ let private mig index : Gen<Nvml.Mig> =
                 ComputeInstance = computeInstance
                 MemoryTotal = total
                 MemoryUsed = used
+                MemoryFree = free
                 Xid = xid
             }
     }
@@ -148,6 +170,7 @@ let private device index : Gen<Nvml.Device> =
         let! total = call counter
         let! used = call counter
         let! bus = call word
+        let! driver = call word
         let! isSuspended = Gen.frequency [ 9, Gen.constant false; 1, Gen.constant true ]
         let! free = call counter
         let! reserved = call counter
@@ -181,6 +204,7 @@ let private device index : Gen<Nvml.Device> =
                 Name = name
                 Uuid = uuid
                 PciBusId = bus
+                DriverVersion = driver
                 IsSuspended = isSuspended
                 Utilization = utilization
                 MemoryUtilization = memoryUtilization
@@ -291,6 +315,7 @@ let private expectedMig (costly: Nvml.Costly voption) (mig: Nvml.Mig) : MigDevic
         ComputeInstance = small mig.ComputeInstance
         MemoryTotal = total mig.MemoryTotal
         MemoryUsed = part mig.MemoryTotal mig.MemoryUsed
+        MemoryFree = part mig.MemoryTotal mig.MemoryFree
         ComputeProcesses =
             match costly with
             | ValueSome costly when mig.Index = 0 ->
@@ -317,13 +342,38 @@ let private withCostly (costly: Nvml.Costly voption) (gpu: Gpu) : Gpu =
             let exact = bigint n * 1024I
             LanguagePrimitives.UInt64WithMeasure(uint64 (min exact (bigint UInt64.MaxValue))))
 
+    let row (one: Nvml.RemappedRows -> uint32) (costly: Nvml.Costly) =
+        if costly.RemappedRows.Code = 0 && one costly.RemappedRows.Value <> UInt32.MaxValue then
+            ValueSome(one costly.RemappedRows.Value)
+        else
+            ValueNone
+
     match costly with
     | ValueNone -> gpu
     | ValueSome costly ->
         { gpu with
+            Counters =
+                {
+                    PcieReplays = valueOf UInt32.MaxValue costly.PcieReplays |> ValueOption.map uint64
+                    CorrectableRows = row _.Correctable costly |> ValueOption.map uint64
+                    UncorrectableRows = row _.Uncorrectable costly |> ValueOption.map uint64
+                    HasRowFailure = row _.Failed costly |> ValueOption.map ((<>) 0u)
+                    VolatileCorrected = valueOf UInt64.MaxValue costly.EccVolatileCorrected
+                    VolatileUncorrected = valueOf UInt64.MaxValue costly.EccVolatileUncorrected
+                    PowerViolation = fieldOf costly.Fields[0]
+                    ThermalViolation = fieldOf costly.Fields[1]
+                    SyncBoostViolation = fieldOf costly.Fields[2]
+                    BoardLimitViolation = fieldOf costly.Fields[3]
+                    LowUtilizationViolation = fieldOf costly.Fields[4]
+                    ReliabilityViolation = fieldOf costly.Fields[5]
+                    NvlinkFlitErrors = fieldOf costly.Fields[6]
+                    NvlinkDataErrors = fieldOf costly.Fields[7]
+                    NvlinkReplays = fieldOf costly.Fields[8]
+                    NvlinkRecoveries = fieldOf costly.Fields[9]
+                }
             EccUncorrected = valueOf UInt64.MaxValue costly.EccUncorrected
             EccCorrected = valueOf UInt64.MaxValue costly.EccCorrected
-            RemappedRowsPending = valueOf UInt32.MaxValue costly.RemappedRowsPending |> ValueOption.map ((<>) 0u)
+            RemappedRowsPending = row _.Pending costly |> ValueOption.map ((<>) 0u)
             PcieReceived = rate costly.PcieReceived
             PcieSent = rate costly.PcieSent
             NvlinkReceived = kibibytes costly.NvlinkReceived
@@ -378,6 +428,7 @@ let private expected (device: Nvml.Device) : Gpu =
             Name = text device.Name
             Uuid = text device.Uuid
             PciBusId = text device.PciBusId
+            DriverVersion = text device.DriverVersion
             Utilization = whole device.Utilization |> between 0.0 100.0
             MemoryUtilization = whole device.MemoryUtilization |> between 0.0 100.0
             MemoryTotal = total device.MemoryTotal

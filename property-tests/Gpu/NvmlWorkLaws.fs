@@ -54,8 +54,8 @@ let private share: Gen<ProcessShare> =
 
 let private calls: Gen<NvmlWork.Calls> =
     gen {
-        let! gpm = Gen.elements [ 0; 3; 7 ] |> Gen.bind (fun n -> Gen.arrayOfLength n metric)
-        let! instances = upTo 3 (Gen.arrayOfLength 7 metric)
+        let! gpm = Gen.elements [ 0; 3; 7; 9 ] |> Gen.bind (fun n -> Gen.arrayOfLength n metric)
+        let! instances = upTo 3 (Gen.arrayOfLength 9 metric)
         let! before = Gen.elements [ 0; 2; 4 ] |> Gen.bind (fun n -> Gen.arrayOfLength n field)
         let! after = Gen.elements [ 0; 2; 4 ] |> Gen.bind (fun n -> Gen.arrayOfLength n field)
         let! milliseconds = Gen.choose (0, 100_000)
@@ -118,6 +118,8 @@ let tests =
             law "whatever the calls give, shares are within 0-100 and rates are numbers" calls (fun calls ->
                 let work = (NvmlWork.interpret [| calls |]).Work[0]
 
+                let all = work.Gpm :: [ for one in work.Instances -> one.Gpm ]
+
                 [
                     work.SmActivity
                     work.TensorActivity
@@ -125,8 +127,16 @@ let tests =
                     work.PowerViolation
                     work.ThermalViolation
                 ]
+                |> List.append (
+                    all
+                    |> List.collect (fun gpm -> [ gpm.Graphics; gpm.Sm; gpm.Occupancy; gpm.Tensor; gpm.Dram ])
+                )
                 |> List.forall isShare
                 && List.forall isRate [ work.PcieIn; work.PcieOut; work.NvlinkBoth ]
+                && (all
+                    |> List.collect (fun gpm -> [ gpm.PcieIn; gpm.PcieOut; gpm.NvlinkIn; gpm.NvlinkOut ])
+                    |> List.forall isRate)
+                && work.NvlinkBoth.IsSome = (work.Gpm.NvlinkIn.IsSome && work.Gpm.NvlinkOut.IsSome)
                 && work.Shares.IsSome = (calls.Shares.Code = 0)
                 && work.Instances.Length = calls.InstanceGpm.Length)
             law

@@ -96,6 +96,7 @@ let full: Sample =
                     Name = "NVIDIA H100 80GB HBM3"
                     Uuid = "GPU-44444444-0000-4000-8000-000000000000"
                     PciBusId = "00000000:65:00.0"
+                    DriverVersion = ""
                     IsSuspended = false
                     Utilization = ValueSome 97.0<percent>
                     MemoryUtilization = ValueSome 11.0<percent>
@@ -143,6 +144,7 @@ let full: Sample =
                                 }
                             |]
                     GraphicsProcesses = ValueNone
+                    Counters = GpuCounters.None
                     MigDevices =
                         ValueSome
                             [|
@@ -154,6 +156,7 @@ let full: Sample =
                                     ComputeInstance = ValueSome 0
                                     MemoryTotal = ValueSome 2000UL<B>
                                     MemoryUsed = ValueNone
+                                    MemoryFree = ValueNone
                                     ComputeProcesses =
                                         ValueSome
                                             [|

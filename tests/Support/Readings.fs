@@ -55,7 +55,25 @@ let collectorsOf (machine: string) : CollectorReading[] =
     // The others tell of the program that asks.
     let isOfFiles (collector: Collector) =
         collector.Sets
-        |> Array.exists (fun set -> set.Root.IsProc || set.Root.IsNet || set.Root.IsSys)
+        |> Array.exists (fun set -> set.Root.IsProc || set.Root.IsNet || set.Root.IsSys || set.Root.IsSensors)
+
+    // Where the kernel has a link, `device` is a file that says where it leads.
+    let sensors () : FileText[] =
+        let chips = pathOf $"{machine}/sys/class/hwmon"
+
+        [|
+            if Directory.Exists chips then
+                for chip in Directory.GetDirectories chips |> Array.sort do
+                    for path in Directory.GetFiles chip |> Array.sort do
+                        let file = nonNull (Path.GetFileName path)
+
+                        if file = "name" || file = "device" || (Sys.Hwmon.attributeOf file).IsSome then
+                            {
+                                Names = [| nonNull (Path.GetFileName chip) |]
+                                File = file
+                                Text = ReadOnlyMemory(File.ReadAllBytes path)
+                            }
+        |]
 
     let files (set: FileSet) : FileText[] =
         let root =
@@ -96,10 +114,32 @@ let collectorsOf (machine: string) : CollectorReading[] =
         for collector in Collectors.all |> Array.filter isOfFiles do
             {
                 Collector = collector
-                Texts = collector.Sets |> Array.collect files
+                Texts =
+                    collector.Sets
+                    |> Array.collect (fun set -> if set.Root.IsSensors then sensors () else files set)
                 Took = TimeSpan.FromMilliseconds 1.0
             }
     |]
+
+/// What the collectors read of a machine that has the sensors of the fixture `intel-workstation` as well.
+let private collectorsWithSensors: CollectorReading[] =
+    let sensors =
+        (collectorsOf "intel-workstation"
+         |> Array.find (fun reading -> reading.Collector.Name = "hwmon"))
+            .Texts
+        |> Array.map (fun text ->
+            { text with
+                Names = [| "of-workstation-" + text.Names[0] |]
+            })
+
+    collectorsOf "collectors"
+    |> Array.map (fun reading ->
+        if reading.Collector.Name = "hwmon" then
+            { reading with
+                Texts = Array.append reading.Texts sensors
+            }
+        else
+            reading)
 
 /// The machine below `vm-2core-6.18/first`, with these GPUs.
 let machineWith (gpus: Gpu[]) : MachineReading =
@@ -138,7 +178,6 @@ let machineWith (gpus: Gpu[]) : MachineReading =
         Sample = Sample.build options ValueNone snapshot
         Previous = ValueNone
         MemoryText = ReadOnlyMemory(file "meminfo")
-        Sensors = (Sys.Hwmon.parse (sysFiles "intel-workstation" "")).Placed
         System = system
         DomainName = "(none)"
         Hostname = "gpu-box-01"
@@ -146,8 +185,9 @@ let machineWith (gpus: Gpu[]) : MachineReading =
         Interfaces = [||]
         Accounts = JobAccounts.Empty
         GpuJobs = [||]
+        GpuWork = [||]
         Filesystems = filesystems
-        Collectors = collectorsOf "collectors"
+        Collectors = collectorsWithSensors
         PageSize = 4096UL<B>
     }
 
@@ -156,6 +196,8 @@ let board: Gpu =
     { Gpu.OfIndex 1 with
         Name = "NVIDIA H100 80GB HBM3"
         Uuid = "GPU-4444"
+        PciBusId = "00000000:65:00.0"
+        DriverVersion = "580.95.05"
         Utilization = ValueSome 97.0<percent>
         MemoryUtilization = ValueSome 45.0<percent>
         // 80 GiB, of which 16 GiB are in use.
@@ -206,11 +248,63 @@ let board: Gpu =
                         ComputeInstance = ValueNone
                         MemoryTotal = ValueSome 42949672960UL<B>
                         MemoryUsed = ValueSome 1073741824UL<B>
+                        MemoryFree = ValueNone
                         ComputeProcesses = ValueSome [||]
                         XidLast = ValueSome 31
                         XidCount = ValueSome 2UL
                     }
                 |]
+        Counters =
+            {
+                PcieReplays = ValueSome 5UL
+                CorrectableRows = ValueSome 3UL
+                UncorrectableRows = ValueSome 4UL
+                HasRowFailure = ValueSome false
+                VolatileCorrected = ValueSome 6UL
+                VolatileUncorrected = ValueSome 7UL
+                PowerViolation = ValueSome 21000000000UL
+                ThermalViolation = ValueSome 22000000000UL
+                SyncBoostViolation = ValueSome 23000000000UL
+                BoardLimitViolation = ValueSome 24000000000UL
+                LowUtilizationViolation = ValueSome 25000000000UL
+                ReliabilityViolation = ValueSome 26000000000UL
+                NvlinkFlitErrors = ValueSome 11UL
+                NvlinkDataErrors = ValueSome 12UL
+                NvlinkReplays = ValueSome 13UL
+                NvlinkRecoveries = ValueSome 14UL
+            }
+    }
+
+/// What GPM tells of a GPU.
+let gpm: GpmWork =
+    {
+        Graphics = ValueSome 96.0<percent>
+        Sm = ValueSome 88.5<percent>
+        Occupancy = ValueSome 12.5<percent>
+        Tensor = ValueSome 45.0<percent>
+        Dram = ValueSome 30.25<percent>
+        PcieIn = ValueSome 2097152.0<B / s>
+        PcieOut = ValueSome 1048576.0<B / s>
+        NvlinkIn = ValueSome 3145728.0<B / s>
+        NvlinkOut = ValueSome 4718592.0<B / s>
+    }
+
+/// What jobs do on that board.
+let work: GpuWork =
+    {
+        GpuIndex = 1
+        GpuUuid = "GPU-4444"
+        SmActivity = gpm.Sm
+        TensorActivity = gpm.Tensor
+        DramActivity = gpm.Dram
+        PcieIn = gpm.PcieIn
+        PcieOut = gpm.PcieOut
+        NvlinkBoth = ValueSome 7864320.0<B / s>
+        Gpm = gpm
+        PowerViolation = ValueNone
+        ThermalViolation = ValueNone
+        Shares = ValueNone
+        Instances = [||]
     }
 
 /// An agent that delivers to a webapp.

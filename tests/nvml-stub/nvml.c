@@ -316,6 +316,17 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, device_t *device)
     return leave(code);
 }
 
+int nvmlSystemGetDriverVersion(char *version, unsigned length)
+{
+    const char *text;
+    int code;
+
+    enter("nvmlSystemGetDriverVersion", -1);
+    text = machine_text(&machine.all, "driver", 0);
+    code = !is_ready() ? UNINITIALIZED : !text ? NOT_SUPPORTED : copy(text, version, length);
+    return leave(code);
+}
+
 static int text_of(const char *name, device_t device, const char *key, char *to, unsigned length)
 {
     int code = begin(name, device);
@@ -506,16 +517,37 @@ int nvmlDeviceGetDecoderUtilization(device_t device, unsigned *utilization, unsi
     return small("nvmlDeviceGetDecoderUtilization", device, "decoder", utilization);
 }
 
+static const char *field_key(unsigned field)
+{
+    switch (field) {
+    case 38: return "nvlink_flit_errors";
+    case 45: return "nvlink_data_errors";
+    case 52: return "nvlink_replays";
+    case 59: return "nvlink_recoveries";
+    case 74: return "violation_power";
+    case 75: return "violation_thermal";
+    case 76: return "violation_sync_boost";
+    case 77: return "violation_board_limit";
+    case 78: return "violation_low_utilization";
+    case 79: return "violation_reliability";
+    case 82: return "memory_temperature";
+    case 138: return "nvlink_tx_kib";
+    case 139: return "nvlink_rx_kib";
+    case 269: return "violation_sw_thermal";
+    case 270: return "violation_hw_thermal";
+    default: return "?";
+    }
+}
+
 int nvmlDeviceGetFieldValues(device_t device, int count, field_t *fields)
 {
     int code = begin("nvmlDeviceGetFieldValues", device);
 
     for (int i = 0; code == SUCCESS && i < count; i++) {
         field_t *field = &fields[i];
-        const char *key = field->fieldId == 82 ? "memory_temperature" : field->fieldId == 138 ? "nvlink_tx_kib" : field->fieldId == 139 ? "nvlink_rx_kib" : "?";
-        const char *violation = field->fieldId == 74 ? "violation_power" : field->fieldId == 75 ? "violation_thermal"
-            : field->fieldId == 269 ? "violation_sw_thermal" : field->fieldId == 270 ? "violation_hw_thermal" : NULL;
-        struct machine_value found = violation ? slowed(device, violation) : machine_value(gpu_of(device), key);
+        const char *key = field_key(field->fieldId);
+        int violation = !strncmp(key, "violation_", 10);
+        struct machine_value found = violation ? slowed(device, key) : machine_value(gpu_of(device), key);
 
         if (violation) {
             field->nvmlReturn = found.code;
@@ -525,7 +557,7 @@ int nvmlDeviceGetFieldValues(device_t device, int count, field_t *fields)
         }
 
         /* The counters of single links are not scripted, only their sum. */
-        field->nvmlReturn = field->fieldId != 82 && field->scopeId != ~0u ? NOT_SUPPORTED : found.code;
+        field->nvmlReturn = (field->fieldId == 138 || field->fieldId == 139) && field->scopeId != ~0u ? NOT_SUPPORTED : found.code;
         field->valueType = field->fieldId == 82 ? 1 : 3;
         field->value = found.number;
         /* A union: what is above an unsigned int is not written. */
@@ -584,13 +616,27 @@ int nvmlDeviceGetComputeInstanceId(device_t device, unsigned *id) { return insta
 
 int nvmlDeviceGetTotalEccErrors(device_t device, unsigned type, unsigned counter, unsigned long long *count)
 {
-    return number("nvmlDeviceGetTotalEccErrors", device, counter != 1 ? "?" : type == 0 ? "ecc_corrected" : type == 1 ? "ecc_uncorrected" : "?", count);
+    static const char *const keys[2][2] = {{"ecc_volatile_corrected", "ecc_corrected"}, {"ecc_volatile_uncorrected", "ecc_uncorrected"}};
+
+    return number("nvmlDeviceGetTotalEccErrors", device, type > 1 || counter > 1 ? "?" : keys[type][counter], count);
 }
 
 int nvmlDeviceGetRemappedRows(device_t device, unsigned *corrected, unsigned *uncorrected, unsigned *pending, unsigned *failed)
 {
-    *corrected = *uncorrected = *failed = 0;
-    return small("nvmlDeviceGetRemappedRows", device, "remapped_pending", pending);
+    int code = small("nvmlDeviceGetRemappedRows", device, "remapped_pending", pending);
+
+    if (code == SUCCESS) {
+        *corrected = (unsigned)machine_number(gpu_of(device), "remapped_correctable", 0);
+        *uncorrected = (unsigned)machine_number(gpu_of(device), "remapped_uncorrectable", 0);
+        *failed = (unsigned)machine_number(gpu_of(device), "remapped_failure", 0);
+    }
+
+    return code;
+}
+
+int nvmlDeviceGetPcieReplayCounter(device_t device, unsigned *count)
+{
+    return small("nvmlDeviceGetPcieReplayCounter", device, "pcie_replays", count);
 }
 
 int nvmlDeviceGetPcieThroughput(device_t device, unsigned counter, unsigned *value)
@@ -765,7 +811,9 @@ int nvmlGpmMigSampleGet(device_t device, unsigned instance, struct gpm_sample *s
 static const char *gpm_key(unsigned metric)
 {
     switch (metric) {
+    case 1: return "gpm_graphics";
     case 2: return "gpm_sm";
+    case 3: return "gpm_occupancy";
     case 5: return "gpm_tensor";
     case 10: return "gpm_dram";
     case 20: return "gpm_pcie_tx_mib";

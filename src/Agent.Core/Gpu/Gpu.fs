@@ -48,6 +48,24 @@ module Throttle =
 
             reasons
 
+    let private bitOf (reason: string) : uint64 =
+        let mutable bit = Array.IndexOf(names, reason)
+
+        if bit < 0 then
+            bit <- alone |> Array.findIndex (fun one -> one[0] = reason)
+
+        1UL <<< bit
+
+    /// The mask of reasons that `reasonsOf` has named.
+    [<CompiledName "MaskOf">]
+    let maskOf (reasons: string[]) : uint64 =
+        let mutable mask = 0UL
+
+        for reason in reasons do
+            mask <- mask ||| bitOf reason
+
+        mask
+
 /// What a board can report at all. Faulty drivers and boards report impossible numbers, such as 255 % or 4,294,967,291 °C; those are
 /// not values, and are never cut down to something that looks like one.
 [<RequireQualifiedAccess>]
@@ -188,6 +206,8 @@ type MigDevice =
         MemoryTotal: uint64<B> voption
         /// Its memory in use, without what the driver reserves where it distinguishes them.
         MemoryUsed: uint64<B> voption
+        /// Its memory that can be allocated. Not part of a sample.
+        MemoryFree: uint64<B> voption
         /// The processes that compute on it, as on a whole GPU; none where the driver does not say.
         ComputeProcesses: ComputeProcess[] voption
         /// The code of the newest XID event of its GPU instance since the agent started; none before the first.
@@ -195,6 +215,65 @@ type MigDevice =
         /// XID events of its GPU instance since the agent started.
         XidCount: uint64 voption
     }
+
+/// Counters of a GPU that only metrics tell. They are no part of a sample.
+[<NoComparison>]
+type GpuCounters =
+    {
+        /// Times that the PCIe link had to send something again.
+        PcieReplays: uint64 voption
+        /// Memory rows replaced by spare ones after errors that could be corrected.
+        CorrectableRows: uint64 voption
+        /// The same after errors that could not be corrected.
+        UncorrectableRows: uint64 voption
+        /// True when a row was to be replaced and could not be.
+        HasRowFailure: bool voption
+        /// Memory errors that were corrected, since the driver was loaded.
+        VolatileCorrected: uint64 voption
+        /// Memory errors that could not be corrected, since the driver was loaded.
+        VolatileUncorrected: uint64 voption
+        /// Time slowed for the power limit, ns.
+        PowerViolation: uint64 voption
+        /// Time slowed for heat, ns.
+        ThermalViolation: uint64 voption
+        /// Time slowed to keep step with the other GPUs of a sync boost group, ns.
+        SyncBoostViolation: uint64 voption
+        /// Time slowed for a limit of the board, ns.
+        BoardLimitViolation: uint64 voption
+        /// Time slowed for want of work, ns.
+        LowUtilizationViolation: uint64 voption
+        /// Time slowed for the voltage that is reliable, ns.
+        ReliabilityViolation: uint64 voption
+        /// Checksum errors in the flow control of all NVLinks.
+        NvlinkFlitErrors: uint64 voption
+        /// Checksum errors in the data of all NVLinks.
+        NvlinkDataErrors: uint64 voption
+        /// Replays of all NVLinks.
+        NvlinkReplays: uint64 voption
+        /// Recoveries of all NVLinks.
+        NvlinkRecoveries: uint64 voption
+    }
+
+    /// Nothing is known.
+    static member val None: GpuCounters =
+        {
+            PcieReplays = ValueNone
+            CorrectableRows = ValueNone
+            UncorrectableRows = ValueNone
+            HasRowFailure = ValueNone
+            VolatileCorrected = ValueNone
+            VolatileUncorrected = ValueNone
+            PowerViolation = ValueNone
+            ThermalViolation = ValueNone
+            SyncBoostViolation = ValueNone
+            BoardLimitViolation = ValueNone
+            LowUtilizationViolation = ValueNone
+            ReliabilityViolation = ValueNone
+            NvlinkFlitErrors = ValueNone
+            NvlinkDataErrors = ValueNone
+            NvlinkReplays = ValueNone
+            NvlinkRecoveries = ValueNone
+        }
 
 /// One GPU at one reading. What the board or the driver does not report is none, never 0.
 [<NoComparison>]
@@ -209,6 +288,8 @@ type Gpu =
         /// Its PCI address, as `00000000:65:00.0`; empty when unknown. Unlike the index it stays the same from one start of the
         /// driver to the next, and identifies a GPU that does not report its UUID.
         PciBusId: string
+        /// `580.95.05`; empty when unknown. Not part of a sample.
+        DriverVersion: string
         /// True while the kernel has suspended the board (runtime power management); it is not queried then, because that would wake it.
         IsSuspended: bool
         /// Share of the last sample period in which a kernel ran.
@@ -279,6 +360,8 @@ type Gpu =
         GraphicsProcesses: ComputeProcess[] voption
         /// The MIG instances; empty when there are none.
         MigDevices: MigDevice[] voption
+        /// What only metrics tell.
+        Counters: GpuCounters
     }
 
     /// A GPU of which only the index is known.
@@ -288,6 +371,7 @@ type Gpu =
             Name = ""
             Uuid = ""
             PciBusId = ""
+            DriverVersion = ""
             IsSuspended = false
             Utilization = ValueNone
             MemoryUtilization = ValueNone
@@ -323,6 +407,7 @@ type Gpu =
             ComputeProcesses = ValueNone
             GraphicsProcesses = ValueNone
             MigDevices = ValueNone
+            Counters = GpuCounters.None
         }
 
     /// The same GPU when it is not queried: its identity, and its events so far.
@@ -331,6 +416,7 @@ type Gpu =
             Name = gpu.Name
             Uuid = gpu.Uuid
             PciBusId = gpu.PciBusId
+            DriverVersion = gpu.DriverVersion
             XidLast = gpu.XidLast
             XidCount = gpu.XidCount
         }

@@ -13,6 +13,44 @@ type ProcessShare =
         Share: float<percent>
     }
 
+/// What GPM tells of a GPU or a MIG instance.
+[<NoEquality; NoComparison>]
+type GpmWork =
+    {
+        /// Share of the time in which the graphics or compute engine had work.
+        Graphics: float<percent> voption
+        /// Share of the multiprocessors' time in which they had work.
+        Sm: float<percent> voption
+        /// Warps that were resident, of the most that can be.
+        Occupancy: float<percent> voption
+        /// Share of the tensor cores' time in which they had work.
+        Tensor: float<percent> voption
+        /// Share of the memory's bandwidth that was used.
+        Dram: float<percent> voption
+        /// Received over PCIe.
+        PcieIn: float<B / s> voption
+        /// Sent over PCIe.
+        PcieOut: float<B / s> voption
+        /// Received over all NVLinks.
+        NvlinkIn: float<B / s> voption
+        /// Sent over all NVLinks.
+        NvlinkOut: float<B / s> voption
+    }
+
+    /// Nothing is known.
+    static member val None: GpmWork =
+        {
+            Graphics = ValueNone
+            Sm = ValueNone
+            Occupancy = ValueNone
+            Tensor = ValueNone
+            Dram = ValueNone
+            PcieIn = ValueNone
+            PcieOut = ValueNone
+            NvlinkIn = ValueNone
+            NvlinkOut = ValueNone
+        }
+
 /// What a MIG instance did.
 [<NoEquality; NoComparison>]
 type InstanceWork =
@@ -21,6 +59,8 @@ type InstanceWork =
         Instance: string
         /// Share of its multiprocessors' time in which they had work.
         Activity: float<percent> voption
+        /// All that GPM tells of it.
+        Gpm: GpmWork
     }
 
 /// What one GPU did between two readings, for judging jobs. Read in parallel with sampling, and only while the GPU is in use.
@@ -43,6 +83,8 @@ type GpuWork =
         PcieOut: float<B / s> voption
         /// Over NVLink, both ways (GPM).
         NvlinkBoth: float<B / s> voption
+        /// All that GPM tells of the board; nothing of one that is divided.
+        Gpm: GpmWork
         /// Share of the time slowed for the power limit.
         PowerViolation: float<percent> voption
         /// Share of the time slowed for heat.

@@ -264,6 +264,7 @@ let private gpuOf (row: Row) (index: int) : Gpu =
         Name = row.Text("name")
         Uuid = row.Text("uuid")
         PciBusId = row.Text("pci.bus_id")
+        DriverVersion = ""
         IsSuspended = false
         Utilization = row.Measure("utilization.gpu", "%", Plausible.utilization)
         MemoryUtilization = row.Measure("utilization.memory", "%", Plausible.utilization)
@@ -306,6 +307,7 @@ let private gpuOf (row: Row) (index: int) : Gpu =
         ComputeProcesses = ValueNone
         GraphicsProcesses = ValueNone
         MigDevices = ValueNone
+        Counters = GpuCounters.None
     }
 
 /// Why a whole row has no values, in the words of nvml.h, which are the same from the library: the board fell off the bus, or wants a reset.

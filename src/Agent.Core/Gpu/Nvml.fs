@@ -63,9 +63,30 @@ type Mig =
         MemoryTotal: Call<uint64>
         /// nvmlMemory_t.used or nvmlMemory_v2_t.used, bytes.
         MemoryUsed: Call<uint64>
+        /// nvmlMemory_t.free or nvmlMemory_v2_t.free, bytes.
+        MemoryFree: Call<uint64>
         /// Events of its GPU instance; none where the device reports no events.
         Xid: Xid voption
     }
+
+/// What nvmlDeviceGetRemappedRows gave.
+[<Struct; NoEquality; NoComparison>]
+type RemappedRows =
+    {
+        /// Rows that were replaced after errors that could be corrected.
+        Correctable: uint32
+        /// The same after others.
+        Uncorrectable: uint32
+        /// isPending: not 0 when rows wait for a reset.
+        Pending: uint32
+        /// failureOccurred: not 0 when a row could not be replaced.
+        Failed: uint32
+    }
+
+/// The fields of a device that are asked for now and then, with one call: NVML_FI_DEV_PERF_POLICY_POWER, …_THERMAL, …_SYNC_BOOST, …_BOARD_LIMIT,
+/// …_LOW_UTILIZATION and …_RELIABILITY (nanoseconds), and NVML_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL, …_CRC_DATA_…, …_REPLAY_… and …_RECOVERY_….
+[<CompiledName "CostlyFields">]
+let costlyFields: uint32[] = [| 74u; 75u; 76u; 77u; 78u; 79u; 38u; 45u; 52u; 59u |]
 
 /// What the calls for one device gave that take long, and so are made now and then.
 [<NoEquality; NoComparison>]
@@ -75,8 +96,16 @@ type Costly =
         EccUncorrected: Call<uint64>
         /// nvmlDeviceGetTotalEccErrors, corrected, aggregate.
         EccCorrected: Call<uint64>
-        /// nvmlDeviceGetRemappedRows, isPending.
-        RemappedRowsPending: Call<uint32>
+        /// nvmlDeviceGetTotalEccErrors, uncorrected, volatile.
+        EccVolatileUncorrected: Call<uint64>
+        /// nvmlDeviceGetTotalEccErrors, corrected, volatile.
+        EccVolatileCorrected: Call<uint64>
+        /// nvmlDeviceGetRemappedRows.
+        RemappedRows: Call<RemappedRows>
+        /// nvmlDeviceGetPcieReplayCounter.
+        PcieReplays: Call<uint32>
+        /// `costlyFields`, in their order.
+        Fields: Field[]
         /// nvmlDeviceGetPcieThroughput, RX, KiB/s.
         PcieReceived: Call<uint32>
         /// nvmlDeviceGetPcieThroughput, TX, KiB/s.
@@ -109,6 +138,8 @@ type Device =
         Uuid: Call<string>
         /// nvmlPciInfo_t.busId of nvmlDeviceGetPciInfo_v3.
         PciBusId: Call<string>
+        /// nvmlSystemGetDriverVersion.
+        DriverVersion: Call<string>
         /// True when it was not asked, because the kernel has suspended it.
         IsSuspended: bool
         /// nvmlUtilization_t.gpu, per cent.
@@ -322,6 +353,7 @@ let unreachable (index: int) (identity: Identity) (code: int) (xid: Xid voption)
         Name = { Code = 0; Value = identity.Name }
         Uuid = { Code = 0; Value = identity.Uuid }
         PciBusId = { Code = 0; Value = identity.PciBusId }
+        DriverVersion = { Code = 0; Value = "" }
         IsSuspended = false
         Utilization = failed code
         MemoryUtilization = failed code
@@ -591,7 +623,11 @@ let private nothingCostly: Costly =
     {
         EccUncorrected = failed NotSupported
         EccCorrected = failed NotSupported
-        RemappedRowsPending = failed NotSupported
+        EccVolatileUncorrected = failed NotSupported
+        EccVolatileCorrected = failed NotSupported
+        RemappedRows = failed NotSupported
+        PcieReplays = failed NotSupported
+        Fields = [||]
         PcieReceived = failed NotSupported
         PcieSent = failed NotSupported
         NvlinkReceived = failedField NotSupported
@@ -643,6 +679,7 @@ let private migDeviceOf (complaints: Complaints) (costly: Costly) (mig: Mig) : M
         ComputeInstance = whole complaints "compute instance" mig.ComputeInstance
         MemoryTotal = memoryTotal complaints "MIG memory" mig.MemoryTotal
         MemoryUsed = ofMemory complaints "MIG memory" mig.MemoryTotal mig.MemoryUsed
+        MemoryFree = ofMemory complaints "MIG memory" mig.MemoryTotal mig.MemoryFree
         ComputeProcesses =
             match
                 costly.MigProcesses
@@ -683,6 +720,67 @@ let private powerLimitOf (complaints: Complaints) (device: Device) : float<W> vo
         watts complaints "power limit" device.ManagementPowerLimit
         |> possible complaints "power limit" Plausible.powerLimit
 
+/// All ones in each place where nothing is known.
+let private remappedRows (complaints: Complaints) (call: Call<RemappedRows>) : RemappedRows =
+    if call.Code = 0 then
+        call.Value
+    else
+        complaints.Add("remapped rows", call.Code)
+
+        {
+            Correctable = UInt32.MaxValue
+            Uncorrectable = UInt32.MaxValue
+            Pending = UInt32.MaxValue
+            Failed = UInt32.MaxValue
+        }
+
+let private known (value: uint32) : uint64 voption =
+    if value = UInt32.MaxValue then
+        ValueNone
+    else
+        ValueSome(uint64 value)
+
+let private flag (value: uint32) : bool voption =
+    if value = UInt32.MaxValue then
+        ValueNone
+    else
+        ValueSome(value <> 0u)
+
+let private countersOf (complaints: Complaints) (rows: RemappedRows) (costly: Costly) : GpuCounters =
+    // One call gives all fields, so that they fail for one reason.
+    match
+        costly.Fields
+        |> Array.tryFind (fun field -> field.Return <> 0 && not (isAbsence field.Return))
+    with
+    | Some field -> complaints.Add("violation times and NVLink errors", field.Return)
+    | None -> ()
+
+    // In the order of `costlyFields`.
+    let field place =
+        if place < costly.Fields.Length then
+            numberOf costly.Fields[place]
+        else
+            ValueNone
+
+    {
+        PcieReplays = number complaints "PCIe replays" costly.PcieReplays |> ValueOption.map uint64
+        CorrectableRows = known rows.Correctable
+        UncorrectableRows = known rows.Uncorrectable
+        HasRowFailure = flag rows.Failed
+        VolatileCorrected = counter complaints "corrected memory errors since the driver was loaded" costly.EccVolatileCorrected
+        VolatileUncorrected = counter complaints "uncorrected memory errors since the driver was loaded" costly.EccVolatileUncorrected
+        PowerViolation = field 0
+        ThermalViolation = field 1
+        SyncBoostViolation = field 2
+        BoardLimitViolation = field 3
+        LowUtilizationViolation = field 4
+        ReliabilityViolation = field 5
+        NvlinkFlitErrors = field 6
+        NvlinkDataErrors = field 7
+        NvlinkReplays = field 8
+        NvlinkRecoveries = field 9
+    }
+
 let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
     complaints.Begin device.Index
 
@@ -703,6 +801,7 @@ let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
         let struct (migMode, migDevices) = migOf complaints costly device
         let powerLimit = powerLimitOf complaints device
         let total = memoryTotal complaints "total memory" device.MemoryTotal
+        let rows = remappedRows complaints costly.RemappedRows
 
         // In one piece: a copy of this record is half a kilobyte.
         {
@@ -710,6 +809,7 @@ let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
             Name = text complaints "name" device.Name
             Uuid = text complaints "UUID" device.Uuid
             PciBusId = text complaints "PCI bus id" device.PciBusId
+            DriverVersion = text complaints "driver version" device.DriverVersion
             IsSuspended = false
             Utilization = measure complaints "utilization" Plausible.utilization device.Utilization
             MemoryUtilization = measure complaints "memory utilization" Plausible.utilization device.MemoryUtilization
@@ -738,9 +838,7 @@ let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
             PcieLinkWidth = whole complaints "PCIe link width" device.PcieLinkWidth
             EccUncorrected = counter complaints "uncorrected memory errors" costly.EccUncorrected
             EccCorrected = counter complaints "corrected memory errors" costly.EccCorrected
-            RemappedRowsPending =
-                number complaints "remapped rows" costly.RemappedRowsPending
-                |> ValueOption.map (fun pending -> pending <> 0u)
+            RemappedRowsPending = flag rows.Pending
             XidLast = xidLast device.Xid
             XidCount = xidCount device.Xid
             Energy = counter complaints "energy" device.Energy
@@ -765,6 +863,11 @@ let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
             ComputeProcesses = processesOf complaints "processes" costly.Processes
             GraphicsProcesses = processesOf complaints "graphics processes" costly.GraphicsProcesses
             MigDevices = migDevices
+            Counters =
+                if device.Costly.IsNone then
+                    GpuCounters.None
+                else
+                    countersOf complaints rows costly
         }
 
 /// Turns the calls of all devices into GPUs. A failing call costs its own field; all ones mean "not available".

@@ -9,9 +9,9 @@ open Agent.Core
 open Agent.Core.Units
 
 /// The metrics that are asked for, by nvmlGpmMetricId_t: NVML_GPM_METRIC_SM_UTIL, …_ANY_TENSOR_UTIL, …_DRAM_BW_UTIL (per cent), …_PCIE_TX_PER_SEC,
-/// …_PCIE_RX_PER_SEC, …_NVLINK_TOTAL_RX_PER_SEC and …_NVLINK_TOTAL_TX_PER_SEC (MiB/s).
+/// …_PCIE_RX_PER_SEC, …_NVLINK_TOTAL_RX_PER_SEC, …_NVLINK_TOTAL_TX_PER_SEC (MiB/s), …_GRAPHICS_UTIL and …_SM_OCCUPANCY (per cent).
 [<CompiledName "Metrics">]
-let metrics: uint32[] = [| 2u; 5u; 10u; 20u; 21u; 60u; 61u |]
+let metrics: uint32[] = [| 2u; 5u; 10u; 20u; 21u; 60u; 61u; 1u; 3u |]
 
 /// The fields whose counters tell how long a GPU was slowed, in nanoseconds: NVML_FI_DEV_PERF_POLICY_POWER and …_THERMAL, and
 /// NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN and …_HW_THERM_SLOWDOWN, which newer drivers have in place of the second.
@@ -127,6 +127,19 @@ let private rate (gpm: Nvml.Call<float>[]) (place: int) : float<B / s> voption =
     | ValueSome rate -> ValueSome(LanguagePrimitives.FloatWithMeasure(rate * 1048576.0))
     | ValueNone -> ValueNone
 
+let private gpmOf (gpm: Nvml.Call<float>[]) : GpmWork =
+    {
+        Sm = activity gpm 0
+        Tensor = activity gpm 1
+        Dram = activity gpm 2
+        PcieOut = rate gpm 3
+        PcieIn = rate gpm 4
+        NvlinkIn = rate gpm 5
+        NvlinkOut = rate gpm 6
+        Graphics = activity gpm 7
+        Occupancy = activity gpm 8
+    }
+
 let private both (one: float<B / s> voption) (other: float<B / s> voption) : float<B / s> voption =
     match one, other with
     | ValueSome one, ValueSome other -> ValueSome(one + other)
@@ -166,15 +179,18 @@ let private largest (one: float<percent> voption) (other: float<percent> voption
     | one, ValueNone -> one
 
 let private workOf (calls: Calls) : GpuWork =
+    let gpm = gpmOf calls.Gpm
+
     {
         GpuIndex = calls.Board
         GpuUuid = calls.BoardUuid
         SmActivity = boardActivity calls 0
         TensorActivity = boardActivity calls 1
         DramActivity = boardActivity calls 2
-        PcieOut = rate calls.Gpm 3
-        PcieIn = rate calls.Gpm 4
-        NvlinkBoth = both (rate calls.Gpm 5) (rate calls.Gpm 6)
+        PcieOut = gpm.PcieOut
+        PcieIn = gpm.PcieIn
+        NvlinkBoth = both gpm.NvlinkIn gpm.NvlinkOut
+        Gpm = gpm
         PowerViolation = violationOf calls 0
         ThermalViolation =
             violationOf calls 1
@@ -187,10 +203,13 @@ let private workOf (calls: Calls) : GpuWork =
                 ValueNone
         Instances =
             calls.InstanceGpm
-            |> Array.map (fun (struct (uuid, gpm)) ->
+            |> Array.map (fun (struct (uuid, calls)) ->
+                let gpm = gpmOf calls
+
                 {
                     Instance = uuid
-                    Activity = activity gpm 0
+                    Activity = gpm.Sm
+                    Gpm = gpm
                 })
     }
 

@@ -33,39 +33,22 @@ type Fan =
         Speed: int<rpm>
     }
 
-/// What a sensor measures.
-[<RequireQualifiedAccess; Struct>]
-type Quantity =
-    /// Degrees Celsius.
-    | Temperature
-    /// Revolutions per minute.
-    | FanSpeed
-
-/// One sensor by its place below /sys, which stays the same where labels are missing or repeat.
+/// A file of a sensor, `temp1_crit_alarm`.
 [<NoComparison>]
-type PlacedSensor =
+type Attribute =
     {
-        /// The chip by its device, `platform_coretemp_0`, as node_exporter names it; by its `name` where /sys does not tell
-        /// the device.
-        Chip: string
-        /// The chip's `name`, `coretemp`; empty when it has none.
-        ChipName: string
-        /// The file without `_input`: `temp1`.
+        /// What its sensor measures, or what the file is about: `temp`.
+        Kind: string
+        /// Its sensor: the kind and its number, `temp1`; 0 where it has none.
         Sensor: string
-        /// `temp*_label` or `fan*_label`; empty when the chip gives none.
-        Label: string
-        /// What it measures.
-        Quantity: Quantity
-        /// In the unit of the quantity.
-        Value: float
+        /// What of the sensor it tells, `crit_alarm`; empty when it is named by the sensor alone.
+        Property: string
     }
 
 /// All sensors of the machine at one reading.
 [<NoComparison>]
 type Sensors =
     {
-        /// Every sensor that measures, in the order of the files.
-        Placed: PlacedSensor[]
         /// In the order of the files.
         Temperatures: Temperature[]
         /// In the order of the files.
@@ -89,8 +72,8 @@ let private splitPath (path: string) =
     let slash = path.LastIndexOf '/'
     struct (path.Substring(0, max 0 slash), path.Substring(slash + 1))
 
-// node_exporter's rule for the parts of a chip's name.
-let private cleaned (text: string) : string =
+/// node_exporter's rule for the parts of a chip's name, and of a property's.
+let internal cleaned (text: string) : string =
     let keep c =
         if Char.IsAsciiLetterLower c || Char.IsAsciiDigit c || c = ':' || c = '_' then
             c
@@ -99,8 +82,9 @@ let private cleaned (text: string) : string =
 
     (text.ToLowerInvariant() |> String.map keep).Trim '_'
 
-/// The chip by its device, `/sys/devices/platform/coretemp.0`: the last two parts of that path.
-let private chipOf (device: string) (name: string) (directory: string) : string =
+/// A chip's name as node_exporter has it, which stays the same from one start to the next: the last two parts of the path of its device,
+/// `/sys/devices/platform/coretemp.0`; else its own name, else that of its directory.
+let internal chipOf (device: string) (name: string) (directory: string) : string =
     let parts = device.Split('/', StringSplitOptions.RemoveEmptyEntries)
 
     let byDevice =
@@ -117,6 +101,60 @@ let private chipOf (device: string) (name: string) (directory: string) : string 
     elif cleaned name <> "" then cleaned name
     else (splitPath directory |> fun (struct (_, last)) -> last)
 
+/// What a chip may have files of.
+let private kinds =
+    [|
+        "in"
+        "cpu"
+        "fan"
+        "pwm"
+        "temp"
+        "curr"
+        "power"
+        "energy"
+        "humidity"
+        "intrusion"
+        "vrm"
+        "beep_enable"
+        "update_interval"
+    |]
+
+/// The sensor that a file of a chip belongs to; none for one of another kind.
+[<CompiledName "AttributeOf">]
+let attributeOf (file: string) : Attribute voption =
+    let mutable first = 0
+
+    while first < file.Length && not (Char.IsAsciiDigit file[first]) do
+        first <- first + 1
+
+    let mutable past = first
+
+    while past < file.Length && Char.IsAsciiDigit file[past] do
+        past <- past + 1
+
+    let kind = file.Substring(0, first)
+    let rest = file.Substring past
+
+    if
+        past - first > 9
+        || not (rest = "" || (rest.Length > 1 && rest[0] = '_'))
+        || not (Array.contains kind kinds)
+    then
+        ValueNone
+    else
+        let number =
+            if past = first then
+                0
+            else
+                Int32.Parse(file.Substring(first, past - first))
+
+        ValueSome
+            {
+                Kind = kind
+                Sensor = $"{kind}{number}"
+                Property = if rest = "" then "" else rest.Substring 1
+            }
+
 /// Makes sense of the files `name`, `temp*_input`, `fan*_input` and their `_label` and `_fault` of all chips, each chip in a
 /// directory of its own. The text of `device`, which is a link, is where it leads. A sensor with a fault, one that is
 /// switched off or gone, and one whose value is none are left out.
@@ -132,7 +170,6 @@ let parse (files: SysText[]) : Sensors =
             | _ -> ()
         elif
             file.Path.EndsWith("/name", StringComparison.Ordinal)
-            || file.Path.EndsWith("/device", StringComparison.Ordinal)
             || file.Path.EndsWith("_label", StringComparison.Ordinal)
         then
             match SysFile.line file with
@@ -148,21 +185,9 @@ let parse (files: SysText[]) : Sensors =
     let temperatures = ResizeArray<Temperature>()
     let fans = ResizeArray<Fan>()
     let faults = ResizeArray<SourceError>()
-    let placed = ResizeArray<PlacedSensor>()
 
     for file in files do
         let struct (directory, name) = splitPath file.Path
-
-        let place quantity label chip value =
-            placed.Add
-                {
-                    Chip = chipOf (textOf (directory + "/device")) chip directory
-                    ChipName = chip
-                    Sensor = name.Substring(0, name.Length - "_input".Length)
-                    Label = label
-                    Quantity = quantity
-                    Value = value
-                }
 
         let failed fault =
             match fault with
@@ -184,8 +209,6 @@ let parse (files: SysText[]) : Sensors =
                     let celsius = degreesOfMilli (LanguagePrimitives.Int64WithMeasure value)
 
                     if isPlausible celsius then
-                        place Quantity.Temperature label chip (float celsius)
-
                         temperatures.Add
                             {
                                 Place = directory
@@ -197,8 +220,6 @@ let parse (files: SysText[]) : Sensors =
                 match SysFile.integer file "revolutions per minute" with
                 | Error fault -> failed fault
                 | Ok value when isPlausibleSpeed value ->
-                    place Quantity.FanSpeed label chip (float value)
-
                     let label =
                         if label <> "" then label
                         elif chip <> "" then chip
@@ -212,7 +233,6 @@ let parse (files: SysText[]) : Sensors =
                 | Ok _ -> ()
 
     {
-        Placed = placed.ToArray()
         Temperatures = temperatures.ToArray()
         Fans = fans.ToArray()
         Faults = faults.ToArray()

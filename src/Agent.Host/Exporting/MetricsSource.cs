@@ -106,7 +106,6 @@ internal sealed class MetricsSource(
             sample: look.Sample.Sample,
             previous: look.Sample.Previous,
             memoryText: memoryText,
-            sensors: slow.Sensors(),
             system: system,
             domainName: domainName,
             hostname: settings.Hostname.Length > 0 ? settings.Hostname : system.Hostname,
@@ -114,6 +113,7 @@ internal sealed class MetricsSource(
             interfaces: settings.Interfaces,
             accounts: look.Accounts,
             gpuJobs: slow.GpuJobs(),
+            gpuWork: slow.GpuWork(),
             filesystems: slow.Filesystems(),
             collectors: read,
             pageSize: (ulong)Environment.SystemPageSize);

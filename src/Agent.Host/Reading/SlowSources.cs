@@ -1,4 +1,5 @@
 using Agent.Core;
+using Agent.Core.Gpu;
 using Agent.Core.Jobs;
 using Agent.Sender;
 using Agent.Core.Sys;
@@ -225,8 +226,8 @@ internal sealed class SlowSources
     /// <summary>The scheduler's jobs by GPU; empty without their directory.</summary>
     public GpuJobFile[] GpuJobs() => gpuJobs?.Newest?.Value ?? [];
 
-    /// <summary>The newest sensors of hwmon.</summary>
-    public Hwmon.PlacedSensor[] Sensors() => (sensors.Newest ?? SensorReading.None).Placed;
+    /// <summary>What jobs do on the GPUs; empty while nobody uses one.</summary>
+    public GpuWork[] GpuWork() => gpus.Work;
 
     /// <summary>How each source fares.</summary>
     public IEnumerable<SourceState> States()

@@ -16,7 +16,7 @@ module Exposition =
         | ValueSome reading ->
             NodeMetrics.write sink reading
             ExporterMetrics.write sink reading state
-            GpuMetrics.write sink reading.Hostname reading.GpuJobs reading.Sample.Gpus
+            GpuMetrics.write sink reading.Hostname reading.GpuJobs reading.GpuWork reading.Sample.Gpus
             JobMetrics.write sink reading.Sample.Jobs reading.Accounts
             AgentMetrics.writeMachine sink reading
         | ValueNone -> ()

@@ -341,41 +341,6 @@ let private filesystems (sink: MetricSink) (all: FilesystemState[]) =
                 sink.Whole(value counts)
             | ValueNone -> ()
 
-let private sensors (sink: MetricSink) (sensors: Hwmon.PlacedSensor[]) =
-    if sensors.Length > 0 then
-        let sensors = sensors |> Array.distinctBy (fun s -> struct (s.Chip, s.Sensor))
-
-        let measured name help quantity =
-            gauge sink name help
-
-            for sensor in sensors do
-                if sensor.Quantity = quantity then
-                    sink.Label("chip", sensor.Chip)
-                    sink.Label("sensor", sensor.Sensor)
-                    sink.Value sensor.Value
-
-        gauge sink "node_hwmon_chip_names" "Annotation metric for human-readable chip names"
-        let named = HashSet<string>(StringComparer.Ordinal)
-
-        for sensor in sensors do
-            if sensor.ChipName <> "" && named.Add sensor.Chip then
-                sink.Label("chip", sensor.Chip)
-                sink.Label("chip_name", sensor.ChipName)
-                sink.Whole 1UL
-
-        measured "node_hwmon_fan_rpm" "Hardware monitor for fan revolutions per minute (input)" Hwmon.Quantity.FanSpeed
-
-        gauge sink "node_hwmon_sensor_label" "Label for given chip and sensor"
-
-        for sensor in sensors do
-            if sensor.Label <> "" then
-                sink.Label("chip", sensor.Chip)
-                sink.Label("label", sensor.Label)
-                sink.Label("sensor", sensor.Sensor)
-                sink.Whole 1UL
-
-        measured "node_hwmon_temp_celsius" "Hardware monitor for temperature (input)" Hwmon.Quantity.Temperature
-
 let private uname (sink: MetricSink) (system: SystemInfo) (domain: string) =
     if system.OsName <> "" then
         gauge sink "node_uname_info" "Labeled system information as provided by the uname system call."
@@ -406,7 +371,6 @@ let write (sink: MetricSink) (reading: MachineReading) : unit =
     | Error _ -> ()
 
     filesystems sink reading.Filesystems
-    sensors sink reading.Sensors
 
     match snapshot.Load with
     | Ok average -> load sink average

@@ -2,9 +2,9 @@ namespace Agent.Sender
 
 open System
 open Agent.Core
+open Agent.Core.Gpu
 open Agent.Core.Units
 open Agent.Core.Jobs
-open Agent.Core.Sys
 
 /// How full a file system is: statvfs(3).
 [<Struct; NoComparison>]
@@ -50,8 +50,6 @@ type MachineReading =
         Previous: Sample voption
         /// /proc/meminfo as it was read, whose lines are exported one by one; empty where it could not be read.
         MemoryText: ReadOnlyMemory<byte>
-        /// The sensors of hwmon by their places.
-        Sensors: Hwmon.PlacedSensor[]
         /// The slow facts.
         System: SystemInfo
         /// uname's NIS domain name; empty where it cannot be read.
@@ -66,6 +64,8 @@ type MachineReading =
         Accounts: JobAccounts
         /// The scheduler's jobs by GPU; empty without `--gpu-job-directory`.
         GpuJobs: GpuJobFile[]
+        /// What jobs do on the GPUs; empty while nobody uses one.
+        GpuWork: GpuWork[]
         /// The file systems on disks, over the network and in memory.
         Filesystems: FilesystemState[]
         /// What is read for metrics alone.

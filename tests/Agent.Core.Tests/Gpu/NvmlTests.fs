@@ -25,7 +25,18 @@ let private costly: Nvml.Costly =
     {
         EccUncorrected = got 2UL
         EccCorrected = got 17UL
-        RemappedRowsPending = got 1u
+        EccVolatileUncorrected = got 1UL
+        EccVolatileCorrected = got 16UL
+        RemappedRows =
+            got
+                {
+                    Correctable = 3u
+                    Uncorrectable = 4u
+                    Pending = 1u
+                    Failed = 0u
+                }
+        PcieReplays = got 5u
+        Fields = [| for i in 1UL .. 10UL -> field 3 (i * 1_000_000_000UL) |]
         PcieReceived = got 4194303u
         PcieSent = got 0u
         NvlinkReceived = field 3 73786976294838206UL
@@ -51,6 +62,7 @@ let private healthy: Nvml.Device =
         Name = got "NVIDIA A10"
         Uuid = got "GPU-a"
         PciBusId = got "00000000:65:00.0"
+        DriverVersion = got "580.95.05"
         IsSuspended = false
         Utilization = got 37u
         MemoryUtilization = got 12u
@@ -84,6 +96,7 @@ let private gpu: Gpu =
         Name = "NVIDIA A10"
         Uuid = "GPU-a"
         PciBusId = "00000000:65:00.0"
+        DriverVersion = "580.95.05"
         IsSuspended = false
         Utilization = ValueSome 37.0<percent>
         MemoryUtilization = ValueSome 12.0<percent>
@@ -129,6 +142,25 @@ let private gpu: Gpu =
                 |]
         GraphicsProcesses = ValueSome [||]
         MigDevices = ValueSome [||]
+        Counters =
+            {
+                PcieReplays = ValueSome 5UL
+                CorrectableRows = ValueSome 3UL
+                UncorrectableRows = ValueSome 4UL
+                HasRowFailure = ValueSome false
+                VolatileCorrected = ValueSome 16UL
+                VolatileUncorrected = ValueSome 1UL
+                PowerViolation = ValueSome 1_000_000_000UL
+                ThermalViolation = ValueSome 2_000_000_000UL
+                SyncBoostViolation = ValueSome 3_000_000_000UL
+                BoardLimitViolation = ValueSome 4_000_000_000UL
+                LowUtilizationViolation = ValueSome 5_000_000_000UL
+                ReliabilityViolation = ValueSome 6_000_000_000UL
+                NvlinkFlitErrors = ValueSome 7_000_000_000UL
+                NvlinkDataErrors = ValueSome 8_000_000_000UL
+                NvlinkReplays = ValueSome 9_000_000_000UL
+                NvlinkRecoveries = ValueSome 10_000_000_000UL
+            }
     }
 
 /// What nvmlDeviceGetComputeRunningProcesses leaves in a buffer: entries of so many bytes, the memory at 8.
@@ -509,11 +541,98 @@ let tests =
                                     ClockSmMax = ValueNone
                                     ComputeProcesses = ValueNone
                                     GraphicsProcesses = ValueNone
+                                    Counters = GpuCounters.None
                                 }
                             |]
                         Faults = [||]
                     }
                     "GPU"
+
+            testCase "the fields that are asked for have nvml.h's numbers"
+            <| fun () -> Expect.equal Nvml.costlyFields [| 74u; 75u; 76u; 77u; 78u; 79u; 38u; 45u; 52u; 59u |] "fields"
+
+            testCase "each counter for metrics fails alone; the fields of one call are told of once"
+            <| fun () ->
+                let reading costly =
+                    Nvml.interpret
+                        [|
+                            { healthy with
+                                Costly = ValueSome costly
+                            }
+                        |]
+
+                let counters costly = (reading costly).Gpus[0].Counters
+                let broken = field 3 0UL
+                let broken = { broken with Return = 999 }
+                let two = Array.append [| broken; broken |] (Array.skip 2 costly.Fields)
+
+                Expect.equal
+                    (counters { costly with Fields = two })
+                    { gpu.Counters with
+                        PowerViolation = ValueNone
+                        ThermalViolation = ValueNone
+                    }
+                    "two fields"
+
+                Expect.equal
+                    (reading { costly with Fields = two }).Faults
+                    [|
+                        SourceError.Unreadable("libnvidia-ml GPU 2 violation times and NVLink errors", "UNKNOWN")
+                    |]
+                    "told once"
+
+                Expect.equal
+                    (reading
+                        { costly with
+                            RemappedRows = failed 999
+                            PcieReplays = failed 3
+                        })
+                        .Gpus[0]
+                    { gpu with
+                        RemappedRowsPending = ValueNone
+                        Counters =
+                            { gpu.Counters with
+                                CorrectableRows = ValueNone
+                                UncorrectableRows = ValueNone
+                                HasRowFailure = ValueNone
+                                PcieReplays = ValueNone
+                            }
+                    }
+                    "rows and replays"
+
+                let ones = UInt32.MaxValue
+
+                Expect.equal
+                    (reading
+                        { costly with
+                            RemappedRows =
+                                got
+                                    {
+                                        Correctable = ones
+                                        Uncorrectable = 4u
+                                        Pending = ones
+                                        Failed = ones
+                                    }
+                            PcieReplays = got ones
+                            EccVolatileCorrected = got UInt64.MaxValue
+                        })
+                    {
+                        Gpus =
+                            [|
+                                { gpu with
+                                    RemappedRowsPending = ValueNone
+                                    Counters =
+                                        { gpu.Counters with
+                                            CorrectableRows = ValueNone
+                                            HasRowFailure = ValueNone
+                                            PcieReplays = ValueNone
+                                            VolatileCorrected = ValueNone
+                                        }
+                                }
+                            |]
+                        Faults = [||]
+                    }
+                    "all ones are no value, each in its place"
 
             testCase "no XID is not the same as nobody who tells"
             <| fun () ->
@@ -536,6 +655,7 @@ let tests =
                         ComputeInstance = got 0u
                         MemoryTotal = got 10468982784UL
                         MemoryUsed = failed 999
+                        MemoryFree = got 9944694784UL
                         Xid = ValueSome { Last = 31UL; Count = 2UL }
                     }
 
@@ -568,6 +688,7 @@ let tests =
                                 ComputeInstance = ValueSome 0
                                 MemoryTotal = ValueSome 10468982784UL<B>
                                 MemoryUsed = ValueNone
+                                MemoryFree = ValueSome 9944694784UL<B>
                                 ComputeProcesses = gpu.ComputeProcesses
                                 XidLast = ValueSome 31
                                 XidCount = ValueSome 2UL

@@ -49,7 +49,18 @@ let private calls: NvmlWork.Calls =
     {
         Board = 2
         BoardUuid = "GPU-a"
-        Gpm = [| got 88.5; got 45.0; got 30.25; got 1.0; got 2.0; got 3.0; got 4.5 |]
+        Gpm =
+            [|
+                got 88.5
+                got 45.0
+                got 30.25
+                got 1.0
+                got 2.0
+                got 3.0
+                got 4.5
+                got 95.0
+                got 12.5
+            |]
         InstanceGpm = [||]
         Length = TimeSpan.FromSeconds 2.0
         ViolationsBefore = [| nanoseconds 5_000_000_000UL; nanoseconds 100UL; noField 3; noField 3 |]
@@ -91,6 +102,16 @@ let tests =
                 // TX is from the GPU, RX to it.
                 Expect.equal (work.PcieOut, work.PcieIn) (ValueSome 1048576.0<B / s>, ValueSome 2097152.0<B / s>) "PCIe"
                 Expect.equal work.NvlinkBoth (ValueSome 7864320.0<B / s>) "3 and 4.5 MiB/s"
+                let gpm = work.Gpm
+                Expect.equal (gpm.Graphics, gpm.Occupancy) (ValueSome 95.0<percent>, ValueSome 12.5<percent>) "engine and warps"
+
+                Expect.equal
+                    (gpm.Sm, gpm.Tensor, gpm.Dram)
+                    (ValueSome 88.5<percent>, ValueSome 45.0<percent>, ValueSome 30.25<percent>)
+                    "the same shares"
+
+                Expect.equal (gpm.PcieOut, gpm.PcieIn) (ValueSome 1048576.0<B / s>, ValueSome 2097152.0<B / s>) "the same rates"
+                Expect.equal (gpm.NvlinkIn, gpm.NvlinkOut) (ValueSome 3145728.0<B / s>, ValueSome 4718592.0<B / s>) "each way of NVLink"
                 // 0.5 s and 0.2 s of 2 s.
                 Expect.equal work.PowerViolation (ValueSome 25.0<percent>) "power"
                 Expect.equal work.ThermalViolation (ValueSome 10.0<percent>) "heat"
@@ -99,7 +120,7 @@ let tests =
 
             testCase "the metrics and fields that are asked for have nvml.h's numbers"
             <| fun () ->
-                Expect.equal NvmlWork.metrics [| 2u; 5u; 10u; 20u; 21u; 60u; 61u |] "metrics"
+                Expect.equal NvmlWork.metrics [| 2u; 5u; 10u; 20u; 21u; 60u; 61u; 1u; 3u |] "metrics"
                 Expect.equal NvmlWork.violationFields [| 74u; 75u; 269u; 270u |] "fields"
 
             testCase "heat is what the counter says that counts most of it"
@@ -209,6 +230,9 @@ let tests =
                         "MIG-c", ValueNone
                     ]
                     "instances"
+
+                Expect.equal work.Gpm.Sm ValueNone "the board has none of its own"
+                Expect.equal work.Instances[0].Gpm.Tensor (ValueSome 10.0<percent>) "an instance has"
 
             testCase "a process's share is the mean of its samples, and the newest time is where to go on"
             <| fun () ->

@@ -43,6 +43,7 @@ let private mig index instance : MigDevice =
         ComputeInstance = ValueNone
         MemoryTotal = ValueNone
         MemoryUsed = ValueNone
+        MemoryFree = ValueNone
         ComputeProcesses = ValueNone
         XidLast = ValueNone
         XidCount = ValueNone

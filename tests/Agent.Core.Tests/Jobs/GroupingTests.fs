@@ -169,6 +169,7 @@ let tests =
                         ComputeInstance = ValueNone
                         MemoryTotal = ValueNone
                         MemoryUsed = ValueNone
+                        MemoryFree = ValueNone
                         ComputeProcesses = ValueSome [| process' 7 |]
                         XidLast = ValueNone
                         XidCount = ValueNone

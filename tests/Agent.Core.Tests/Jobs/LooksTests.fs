@@ -582,6 +582,7 @@ let tests =
                         PcieIn = ValueSome 1.0<B / s>
                         PcieOut = ValueSome 2.0<B / s>
                         NvlinkBoth = ValueSome 3.0<B / s>
+                        Gpm = GpmWork.None
                         PowerViolation = ValueSome 12.0<percent>
                         ThermalViolation = ValueSome 5.0<percent>
                         Shares = ValueSome [| { Process = 40; Share = 61.0<percent> } |]
@@ -648,6 +649,7 @@ let tests =
                         ComputeInstance = ValueSome index
                         MemoryTotal = ValueNone
                         MemoryUsed = ValueNone
+                        MemoryFree = ValueNone
                         ComputeProcesses =
                             ValueSome
                                 [|
@@ -679,6 +681,7 @@ let tests =
                             PcieIn = ValueNone
                             PcieOut = ValueNone
                             NvlinkBoth = ValueNone
+                            Gpm = GpmWork.None
                             PowerViolation = ValueNone
                             ThermalViolation = ValueNone
                             Shares = ValueNone
@@ -687,6 +690,7 @@ let tests =
                                     {
                                         Instance = "GPU-0"
                                         Activity = ValueSome 70.0<percent>
+                                        Gpm = GpmWork.None
                                     }
                                 |]
                         }

@@ -82,7 +82,6 @@ let tests =
                 let read speed =
                     let sensors = Hwmon.parse [| sysText "/sys/class/hwmon/hwmon0/fan1_input" speed |]
                     Expect.equal sensors.Faults [||] "nothing that is worth a word"
-                    Expect.equal sensors.Placed.Length sensors.Fans.Length "metrics"
                     sensors.Fans |> Array.map (fun fan -> fan.Speed)
 
                 Expect.equal (read "0\n") [| 0<rpm> |] "one that stands"
@@ -106,7 +105,35 @@ let tests =
 
                 Expect.equal (sensors.Temperatures |> Array.map (fun t -> t.Celsius)) [| 1.0<degC>; 3.0<degC>; 4.0<degC> |] "not the second"
                 Expect.equal (sensors.Fans |> Array.map (fun fan -> fan.Speed)) [| 1000<rpm>; 3000<rpm>; 4000<rpm> |] "fans likewise"
-                Expect.equal (sensors.Placed.Length, sensors.Faults) (6, [||]) "metrics, and nothing to tell"
+                Expect.equal sensors.Faults [||] "nothing to tell"
+
+            testCase "a file's name says which sensor it belongs to"
+            <| fun () ->
+                let told file =
+                    match Hwmon.attributeOf file with
+                    | ValueSome attribute -> $"{attribute.Kind} {attribute.Sensor} {attribute.Property}"
+                    | ValueNone -> "none"
+
+                Expect.equal (told "temp1_input") "temp temp1 input" "an input"
+                Expect.equal (told "temp12_crit_alarm") "temp temp12 crit_alarm" "an alarm"
+                Expect.equal (told "in0_min") "in in0 min" "a voltage"
+                Expect.equal (told "pwm1") "pwm pwm1 " "the sensor itself"
+                Expect.equal (told "update_interval") "update_interval update_interval0 " "of the chip"
+                Expect.equal (told "power1_average_interval_max") "power power1 average_interval_max" "of power"
+
+                for file in
+                    [
+                        "uevent"
+                        "device"
+                        "name"
+                        "temp_input"
+                        "temp1input"
+                        "temp1_"
+                        "1"
+                        ""
+                        "temp99999999999_input"
+                    ] do
+                    Expect.equal (told file) "none" file
 
             testCase "a sensor that is switched off is not told"
             <| fun () ->

@@ -85,7 +85,7 @@ let tests =
                 let isNewer (name, _) =
                     newer.Contains($"# TYPE {name} ", StringComparison.Ordinal)
 
-                Expect.isGreaterThan theirs.Count 450 "series"
+                Expect.isGreaterThan theirs.Count 650 "series"
 
                 Expect.equal
                     [
@@ -100,7 +100,14 @@ let tests =
                 Expect.equal
                     [
                         for KeyValue(series, _) in ours do
-                            if not (theirs.ContainsKey series || isNewer series) then
+                            if
+                                not (
+                                    theirs.ContainsKey series
+                                    || isNewer series
+                                    // Of which node_exporter tells nothing.
+                                    || (fst series).StartsWith("lustre_", StringComparison.Ordinal)
+                                )
+                            then
                                 series
                     ]
                     []
@@ -124,6 +131,182 @@ let tests =
 
             testCase "a machine that has none of their files has none of their families"
             <| fun () -> Expect.equal (Collectors.figuresOf facts (collectorsOf "no-such-machine")).Families.Count 0 "families"
+
+            testCase "a chip is named by its device, else by its name, else by its place"
+            <| fun () ->
+                let chip files =
+                    told
+                        "hwmon"
+                        ((files |> List.map (fun (file, text) -> [ "hwmon3" ], file, text))
+                         @ [ [ "hwmon3" ], "temp1_input", "20000\n" ])
+                    |> List.find (fun (series, _) -> series.StartsWith("node_hwmon_temp_celsius,", StringComparison.Ordinal))
+
+                // As node_exporter names the sensors of an AMD board and of a laptop.
+                Expect.equal
+                    (chip [ "name", "k10temp\n"; "device", "/sys/devices/pci0000:00/0000:00:18.3\n" ])
+                    ("node_hwmon_temp_celsius,pci0000:00_0000:00:18_3,temp1", 20.0)
+                    "PCI"
+
+                Expect.equal
+                    (chip [ "name", "k10temp\n"; "device", "/sys/devices/platform/coretemp.0\n" ])
+                    ("node_hwmon_temp_celsius,platform_coretemp_0,temp1", 20.0)
+                    "platform"
+
+                Expect.equal (chip [ "name", "k10temp\n" ]) ("node_hwmon_temp_celsius,k10temp,temp1", 20.0) "name"
+                Expect.equal (chip []) ("node_hwmon_temp_celsius,hwmon3,temp1", 20.0) "place"
+
+            testCase "what no sensor reads and what is no limit are no values; an alarm is one"
+            <| fun () ->
+                let of' files =
+                    told "hwmon" (files |> List.map (fun (file, text) -> [ "nvme" ], file, text + "\n"))
+                    |> List.map (fun (series, value) -> series.Replace("node_hwmon_", "").Replace(",nvme", ""), value)
+
+                Expect.equal
+                    (of'
+                        [
+                            // Thresholds that an NVMe disk does not have.
+                            "temp1_min", "-273150"
+                            "temp1_max", "65261850"
+                            "temp1_crit", "84000"
+                            "temp1_input", "127000"
+                            "temp2_input", "41000"
+                            "temp2_fault", "1"
+                            "temp3_input", "39000"
+                            "temp3_fault", "0"
+                            "fan1_input", "65535"
+                            "fan1_min", "x"
+                            "fan2_input", "0"
+                        ])
+                    [
+                        "temp_crit_celsius,temp1", 84.0
+                        "temp_fault,temp2", 1.0
+                        "temp_fault,temp3", 0.0
+                        "temp_celsius,temp3", 39.0
+                        "fan_rpm,fan2", 0.0
+                    ]
+                    "what is left"
+
+            testCase "NFS: UDP is never connected, a local transport has no port, and RDMA counts other things at the end"
+            <| fun () ->
+                let transport line =
+                    let text =
+                        $"device s:/x mounted on /x with fstype nfs statvers=1.1\n\tage:\t5\n\txprt:\t{line}\n\tper-op statistics\n"
+
+                    told "mountstats" [ [], "self/mountstats", text ]
+                    |> List.filter (fun (series, _) -> series.Contains "_transport_")
+                    |> List.map (fun (series, value) -> series.Replace("node_mountstats_nfs_transport_", "").Split(',')[0], value)
+
+                Expect.equal
+                    (transport "udp 700 1 20 19 2 30 31 4 5 6")
+                    [
+                        "bind_total", 1.0
+                        "sends_total", 20.0
+                        "receives_total", 19.0
+                        "bad_transaction_ids_total", 2.0
+                        "backlog_queue_total", 31.0
+                        "maximum_rpc_slots", 4.0
+                        "sending_queue_total", 5.0
+                        "pending_queue_total", 6.0
+                    ]
+                    "UDP"
+
+                Expect.equal
+                    (transport "rdma 0 1 2 3 4 50 49 6 7 8 90 91 92")
+                    [
+                        "bind_total", 1.0
+                        "connect_total", 2.0
+                        "idle_time_seconds", 4.0
+                        "sends_total", 50.0
+                        "receives_total", 49.0
+                        "bad_transaction_ids_total", 6.0
+                        "backlog_queue_total", 8.0
+                    ]
+                    "RDMA"
+
+                Expect.equal
+                    (transport "local 1 2 3 4 50 49 6 7 8 9 10 11" |> List.truncate 3)
+                    [ "bind_total", 1.0; "connect_total", 2.0; "idle_time_seconds", 4.0 ]
+                    "local"
+
+                // Two connections, as nconnect=2 makes them.
+                Expect.equal
+                    (transport "tcp 700 1 2 3 11 50 49 6 7 8 9 10 11\n\txprt:\ttcp 701 1 2 3 4 500 490 0 70 80 19 100 110")
+                    [
+                        "bind_total", 2.0
+                        "connect_total", 4.0
+                        "idle_time_seconds", 4.0
+                        "sends_total", 550.0
+                        "receives_total", 539.0
+                        "bad_transaction_ids_total", 6.0
+                        "backlog_queue_total", 88.0
+                        "maximum_rpc_slots", 19.0
+                        "sending_queue_total", 110.0
+                        "pending_queue_total", 121.0
+                    ]
+                    "together"
+
+            testCase "NFS: a number below zero is none, and mounts that only process 1 has come after"
+            <| fun () ->
+                let text export mount wait =
+                    $"device {export} mounted on {mount} with fstype nfs4 statvers=1.1\n\tage:\t5\n\tfsc:\t1 2 3\n\txprt:\ttcp 1 2 3\n\tper-op statistics\n"
+                    + $"\t        READ: 1 2 3 4 5 {wait} 7000 8000 0\n\n"
+
+                let series =
+                    told
+                        "mountstats"
+                        [
+                            [], "self/mountstats", text "a:/x" "/x" "18446743919241604546"
+                            [], "1/mountstats", text "a:/x" "/x" "9" + text "b:/y" "/y" "6000"
+                            [], "1/mountinfo", "40 26 0:45 / /y rw shared:25 - nfs4 b:/y rw,vers=4.2,clientaddr=10.0.0.5,addr=10.0.0.9\n"
+                        ]
+
+                let value name =
+                    series
+                    |> List.filter (fun (series, _) -> series.StartsWith("node_mountstats_nfs_" + name + ",", StringComparison.Ordinal))
+
+                Expect.equal
+                    (value "age_seconds_total")
+                    [
+                        "node_mountstats_nfs_age_seconds_total,a:/x,tcp,", 5.0
+                        "node_mountstats_nfs_age_seconds_total,b:/y,tcp,10.0.0.9", 5.0
+                    ]
+                    "each mount once"
+
+                Expect.equal
+                    (value "operations_queue_time_seconds_total")
+                    [
+                        "node_mountstats_nfs_operations_queue_time_seconds_total,b:/y,tcp,10.0.0.9,READ", 6.0
+                    ]
+                    "a wait"
+
+                Expect.equal (value "operations_response_time_seconds_total" |> List.map snd) [ 7.0; 7.0 ] "answers"
+
+                Expect.isFalse
+                    (series
+                     |> List.exists (fun (series, _) -> series.EndsWith(",fsc", StringComparison.Ordinal)))
+                    "no operation"
+
+            testCase "Lustre: bytes and calls of a mount by lustre_exporter's names"
+            <| fun () ->
+                let text =
+                    "snapshot_time             1510950459.772792457 secs.nsecs\n"
+                    + "read_bytes                3 samples [bytes] 4096 4194304 4202496\n"
+                    + "write_bytes               89467810 samples [bytes] 4096 1048576 93813797294080\n"
+                    + "read                      3 samples [usecs] 1 2 3\n"
+                    + "open                      136 samples [regs]\n"
+                    + "getattr                   41 samples [usecs] 1 9 90 400\n"
+
+                Expect.equal
+                    (told "lustre" [ [ "scratch-ffff88105db50000" ], "stats", text ])
+                    [
+                        "lustre_read_samples_total,client,scratch-ffff88105db50000", 3.0
+                        "lustre_read_bytes_total,client,scratch-ffff88105db50000", 4202496.0
+                        "lustre_write_samples_total,client,scratch-ffff88105db50000", 89467810.0
+                        "lustre_write_bytes_total,client,scratch-ffff88105db50000", 93813797294080.0
+                        "lustre_stats_total,client,open,scratch-ffff88105db50000", 136.0
+                        "lustre_stats_total,client,getattr,scratch-ffff88105db50000", 41.0
+                    ]
+                    "series"
 
             testCase "the clock, from the struct that the kernel fills"
             <| fun () ->

@@ -16,7 +16,12 @@ let private lines (fixture: string) : string[] =
     (text fixture).Split('\n', StringSplitOptions.RemoveEmptyEntries)
     |> Array.filter (fun line -> not (line.StartsWith("# What", StringComparison.Ordinal)))
 
-let private both = familiesOf (machineWith [| board |])
+let private machine =
+    { machineWith [| board |] with
+        GpuWork = [| work |]
+    }
+
+let private both = familiesOf machine
 
 let private family (name: string) : Family =
     both
@@ -91,13 +96,6 @@ let private nodeExporter =
                             | Some ours when abs (ours - theirs) <= 1e-12 * abs theirs -> ()
                             // A sensor that reads −128 °C or 127.5 °C is not connected: see Hwmon.isPlausible.
                             | None when theirs = -128.0 || theirs = 127.5 -> ()
-                            // Its temperature is left out, and with it its label.
-                            | None when
-                                name = "node_hwmon_sensor_label"
-                                && (List.contains ("label", "AUXTIN1") labels
-                                    || List.contains ("label", "AUXTIN2") labels)
-                                ->
-                                ()
                             // Labels are told without the blanks around them.
                             | None when List.contains ("label", "  AIO Pump ") labels -> ()
                             | ours -> $"{name} {labels}: {ours}, there {theirs}"
@@ -189,21 +187,6 @@ let private nodeExporter =
 
                 Expect.equal (devices "node_disk_") [ "loop0" ] "disks"
                 Expect.equal (devices "node_network_") [ "lo" ] "interfaces"
-
-            testCase "a chip is named by its device, else by its name, else by its place"
-            <| fun () ->
-                let chip files =
-                    (Sys.Hwmon.parse (Array.append files [| sysText "/sys/class/hwmon/hwmon3/temp1_input" "20000\n" |])).Placed[0].Chip
-
-                let name = sysText "/sys/class/hwmon/hwmon3/name" "k10temp\n"
-
-                let device path =
-                    sysText "/sys/class/hwmon/hwmon3/device" path
-                // As node_exporter names the sensors of an AMD board and of a laptop.
-                Expect.equal (chip [| name; device "/sys/devices/pci0000:00/0000:00:18.3\n" |]) "pci0000:00_0000:00:18_3" "PCI"
-                Expect.equal (chip [| name; device "/sys/devices/platform/coretemp.0\n" |]) "platform_coretemp_0" "platform"
-                Expect.equal (chip [| name |]) "k10temp" "name"
-                Expect.equal (chip [||]) "hwmon3" "place"
         ]
 
 let private gpus =
@@ -231,9 +214,12 @@ let private gpus =
                     [
                         "gpu", "1"
                         "UUID", "GPU-4444"
+                        "pci_bus_id", "00000000:65:00.0"
                         "device", "nvidia1"
                         "modelName", "NVIDIA H100 80GB HBM3"
                         "Hostname", "gpu-box-01"
+                        "hostname", "gpu-box-01"
+                        "DCGM_FI_DRIVER_VERSION", "580.95.05"
                     ]
                     "labels"
 
@@ -256,6 +242,35 @@ let private gpus =
                         "DCGM_FI_DEV_XID_ERRORS", "79"
                         "DCGM_FI_DEV_ECC_SBE_AGG_TOTAL", "12"
                         "DCGM_FI_DEV_ECC_DBE_AGG_TOTAL", "1"
+                        "DCGM_FI_DEV_PCIE_REPLAY_COUNTER", "5"
+                        "DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS", "3"
+                        "DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS", "4"
+                        "DCGM_FI_DEV_ROW_REMAP_FAILURE", "0"
+                        "DCGM_FI_DEV_ECC_SBE_VOL_TOTAL", "6"
+                        "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL", "7"
+                        "DCGM_FI_DEV_POWER_VIOLATION", "21000000000"
+                        "DCGM_FI_DEV_THERMAL_VIOLATION", "22000000000"
+                        "DCGM_FI_DEV_SYNC_BOOST_VIOLATION", "23000000000"
+                        "DCGM_FI_DEV_BOARD_LIMIT_VIOLATION", "24000000000"
+                        "DCGM_FI_DEV_LOW_UTIL_VIOLATION", "25000000000"
+                        "DCGM_FI_DEV_RELIABILITY_VIOLATION", "26000000000"
+                        "DCGM_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL", "11"
+                        "DCGM_FI_DEV_NVLINK_CRC_DATA_ERROR_COUNT_TOTAL", "12"
+                        "DCGM_FI_DEV_NVLINK_REPLAY_ERROR_COUNT_TOTAL", "13"
+                        "DCGM_FI_DEV_NVLINK_RECOVERY_ERROR_COUNT_TOTAL", "14"
+                        "DCGM_FI_DEV_FAN_SPEED", "30"
+                        // sw_power_cap is bit 2, hw_slowdown bit 3.
+                        "DCGM_FI_DEV_CLOCK_THROTTLE_REASONS", "12"
+                        // Ratios, and bytes a second.
+                        "DCGM_FI_PROF_GR_ENGINE_ACTIVE", "0.96"
+                        "DCGM_FI_PROF_SM_ACTIVE", "0.885"
+                        "DCGM_FI_PROF_SM_OCCUPANCY", "0.125"
+                        "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", "0.45"
+                        "DCGM_FI_PROF_DRAM_ACTIVE", "0.3025"
+                        "DCGM_FI_PROF_PCIE_TX_BYTES", "1048576"
+                        "DCGM_FI_PROF_PCIE_RX_BYTES", "2097152"
+                        "DCGM_FI_PROF_NVLINK_TX_BYTES", "4718592"
+                        "DCGM_FI_PROF_NVLINK_RX_BYTES", "3145728"
                         "ai_dashboard_gpu_memory_size_bytes", "85899345920"
                         "ai_dashboard_gpu_power_limit_watts", "700"
                         "ai_dashboard_gpu_fan_speed_ratio", "0.3"
@@ -274,6 +289,87 @@ let private gpus =
                     Expect.equal (value name [ "gpu", "1" ]) expected name
 
                 Expect.equal (value "ai_dashboard_gpu_throttle_reason" [ "reason", "hw_slowdown" ]) "1" "reason"
+
+            testCase "a GPU that nobody uses has no profiling metrics, nor has one that the work is not of"
+            <| fun () ->
+                for work in [ [||]; [| { work with GpuUuid = "GPU-5555" } |] ] do
+                    let told =
+                        familiesOf
+                            { machineWith [| board |] with
+                                GpuWork = work
+                            }
+
+                    Expect.isFalse (told |> List.exists (fun family -> family.Name.StartsWith "DCGM_FI_PROF_")) "none"
+
+            testCase "the GPU instances of a board that is divided, as dcgm-exporter labels them, in place of its memory"
+            <| fun () ->
+                let instance index compute gi name : MigDevice =
+                    { board.MigDevices.Value[0] with
+                        Index = index
+                        Name = name
+                        Uuid = $"MIG-{index}"
+                        GpuInstance = gi
+                        ComputeInstance = ValueSome compute
+                        MemoryUsed = ValueSome 1073741824UL<B>
+                        MemoryFree = ValueSome 2147483648UL<B>
+                    }
+
+                let divided =
+                    { board with
+                        MigDevices =
+                            ValueSome
+                                [|
+                                    // Two halves of one GPU instance, which share its memory.
+                                    instance 0 0 (ValueSome 2) "NVIDIA H100 80GB HBM3 MIG 1c.3g.40gb"
+                                    instance 1 1 (ValueSome 2) "NVIDIA H100 80GB HBM3 MIG 2c.3g.40gb"
+                                    instance 2 0 (ValueSome 9) "NVIDIA H100 80GB HBM3 MIG 1g.10gb+me"
+                                    instance 3 0 (ValueSome 11) ""
+                                    instance 4 0 ValueNone "NVIDIA H100 80GB HBM3 MIG 1g.10gb"
+                                |]
+                    }
+
+                let used =
+                    { work with
+                        Gpm = GpmWork.None
+                        Instances =
+                            [|
+                                {
+                                    Instance = "MIG-1"
+                                    Activity = gpm.Sm
+                                    Gpm = gpm
+                                }
+                            |]
+                    }
+
+                let told =
+                    familiesOf
+                        { machineWith [| divided |] with
+                            GpuWork = [| used |]
+                        }
+
+                let series name =
+                    (told |> List.find (fun family -> family.Name = name)).Samples
+                    |> List.map (fun sample ->
+                        let label name =
+                            sample.Labels
+                            |> List.tryFind (fst >> (=) name)
+                            |> Option.map snd
+                            |> Option.defaultValue "-"
+
+                        label "UUID", label "GPU_I_ID", label "GPU_I_PROFILE", sample.Spelling)
+
+                Expect.equal
+                    (series "DCGM_FI_DEV_FB_USED")
+                    [
+                        "GPU-4444", "2", "3g.40gb", "1024"
+                        "GPU-4444", "9", "1g.10gb+me", "1024"
+                        "GPU-4444", "11", "-", "1024"
+                    ]
+                    "each once, and not the board's"
+
+                Expect.equal (series "DCGM_FI_DEV_FB_FREE" |> List.map (fun (_, _, _, value) -> value)) [ "2048"; "2048"; "2048" ] "free"
+                Expect.equal (series "DCGM_FI_PROF_SM_ACTIVE") [ "GPU-4444", "2", "3g.40gb", "0.885" ] "the one in use"
+                Expect.equal (series "DCGM_FI_DEV_GPU_TEMP") [ "GPU-4444", "-", "-", "65" ] "the board's own"
 
             testCase "what a GPU does not tell is absent"
             <| fun () ->
@@ -344,7 +440,7 @@ let private formats =
         [
             testCase "the two formats say the same"
             <| fun () ->
-                let reading = ValueSome(machineWith [| board |])
+                let reading = ValueSome machine
 
                 let samples (all: Family list) =
                     all |> List.collect (fun family -> family.Samples)
@@ -357,7 +453,7 @@ let private formats =
             testCase "types of OpenMetrics"
             <| fun () ->
                 let told =
-                    readOpenMetrics (ReadOnlySpan(bytesOf ExpositionFormat.OpenMetrics (ValueSome(machineWith [| board |])) agent))
+                    readOpenMetrics (ReadOnlySpan(bytesOf ExpositionFormat.OpenMetrics (ValueSome machine) agent))
 
                 let typeOf name =
                     (told |> List.find (fun family -> family.Name = name)).Type

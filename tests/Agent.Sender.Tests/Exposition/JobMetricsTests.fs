@@ -285,6 +285,7 @@ let private text =
                     |> List.map (fun sample -> sample.Labels |> List.tryFind (fst >> (=) "hpc_job") |> Option.map snd)
 
                 Expect.equal (labels "ai_dashboard_gpu_mig_memory_size_bytes") [ Some "a\"b" ] "the instance's"
+                Expect.equal (labels "DCGM_FI_DEV_FB_USED") [ Some "a\"b" ] "by dcgm-exporter's name too"
                 Expect.equal (labels "DCGM_FI_DEV_GPU_UTIL") [ None ] "not the board's"
         ]
 

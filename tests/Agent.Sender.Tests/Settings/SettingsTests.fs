@@ -681,7 +681,7 @@ let private gpuTests =
                 "--collectors"
                 "AI_DASHBOARD_COLLECTORS"
                 ("one of netstat, sockstat, softnet, arp, udp_queues, conntrack, netclass, bonding, infiniband, vmstat, filefd, entropy, schedstat, "
-                 + "cpufreq, edac, mdadm, nfs, timex, process, processes, textfile, or one with a minus sign before it")
+                 + "cpufreq, edac, mdadm, nfs, mountstats, lustre, hwmon, timex, process, processes, textfile, or one with a minus sign before it")
                 [ "nonsense"; "-nonsense" ]
             bad "--gpu-source" "AI_DASHBOARD_GPU_SOURCE" "one of nvml, nvidia-smi, none, auto" [ "nvidia"; "smi"; "auto,nvml" ]
             good

@@ -1,5 +1,7 @@
 using System.Globalization;
+using System.Text;
 using Agent.Core;
+using Agent.Core.Sys;
 using Agent.Host.Reading.Jobs;
 using Agent.Sender;
 using Microsoft.FSharp.Core;
@@ -62,6 +64,7 @@ internal sealed class CollectorFiles
 
     private IEnumerable<FileText> Read(FileSet set, SmallFiles files) =>
         set.Root.IsTextfile ? TextFiles(files)
+        : set.Root.IsSensors ? SysFiles.Directories(Path.Join(settings.SysFs, "class/hwmon")).SelectMany(chip => Sensors(chip, files))
         : set.Root.IsCall
             ? from name in set.Files
               let answer = KernelCalls.Answer(name)
@@ -78,6 +81,27 @@ internal sealed class CollectorFiles
     {
         var read = files.Read<byte[]>(path, static text => FSharpResult<byte[], ParseError>.NewOk(text.ToArray()));
         return read.IsOk ? read.ResultValue : null;
+    }
+
+    /// <summary>What a sensor chip tells.</summary>
+    private static IEnumerable<FileText> Sensors(string chip, SmallFiles files)
+    {
+        string[] names = [Path.GetFileName(chip)];
+
+        if (SysFiles.DeviceOf(chip) is { } device)
+        {
+            yield return new FileText(names, "device", Encoding.UTF8.GetBytes(device + "\n"));
+        }
+
+        foreach (var path in SysFiles.ChipFiles(chip))
+        {
+            var file = Path.GetFileName(path);
+
+            if ((file == "name" || Hwmon.AttributeOf(file).IsSome) && Read(path, files) is { } text)
+            {
+                yield return new FileText(names, file, text);
+            }
+        }
     }
 
     /// <summary>What other programs left, each with its path and when it was written.</summary>

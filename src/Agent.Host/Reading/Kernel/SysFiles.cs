@@ -1,4 +1,3 @@
-using System.Text;
 using Agent.Core;
 using Agent.Core.Proc;
 using Agent.Core.Sys;
@@ -9,16 +8,15 @@ namespace Agent.Host.Reading;
 /// <summary>Temperatures and fans at one reading.</summary>
 /// <param name="CpuTemperature">Degrees Celsius; none without a sensor.</param>
 /// <param name="Fans">Fans with a speed.</param>
-/// <param name="Placed">Every sensor of hwmon that measures.</param>
 /// <param name="Faults">Sensors that could not be read.</param>
 internal sealed record SensorReading(
-    FSharpValueOption<double> CpuTemperature, Hwmon.Fan[] Fans, Hwmon.PlacedSensor[] Placed, SourceError[] Faults)
+    FSharpValueOption<double> CpuTemperature, Hwmon.Fan[] Fans, SourceError[] Faults)
 {
     /// <summary>A machine without sensors.</summary>
-    public static readonly SensorReading None = new(FSharpValueOption<double>.None, [], [], []);
+    public static readonly SensorReading None = new(FSharpValueOption<double>.None, [], []);
 
     /// <summary>True when there is nothing to read again soon.</summary>
-    public bool IsEmpty => CpuTemperature.IsNone && Fans.Length == 0 && Placed.Length == 0 && Faults.Length == 0;
+    public bool IsEmpty => CpuTemperature.IsNone && Fans.Length == 0 && Faults.Length == 0;
 }
 
 /// <summary>A reading, and what of it could not be read.</summary>
@@ -48,16 +46,17 @@ internal sealed class SysFiles(string sysfs, string procfs)
     public SensorReading ReadSensors()
     {
         var chips = Directories(Path.Join(sysfs, "class/hwmon"));
-        var sensors = Hwmon.Parse(
-        [
-            .. chips.Select(DeviceOf).OfType<SysText>(),
-            .. Texts(from chip in chips from file in SensorFiles(chip) select file),
-        ]);
+        var sensors = Hwmon.Parse(Texts(
+            from chip in chips
+            from file in ChipFiles(chip)
+            let name = Path.GetFileName(file)
+            where name == "name" || IsSensor(name, "temp") || IsSensor(name, "fan")
+            select file));
 
         var zones = CpuTemperature.IsCertain(sensors.Temperatures) ? [] : ReadZones();
 
         return new SensorReading(
-            CpuTemperature.From(sensors.Temperatures, zones), sensors.Fans, sensors.Placed, sensors.Faults);
+            CpuTemperature.From(sensors.Temperatures, zones), sensors.Fans, sensors.Faults);
     }
 
     /// <summary>The mean clock of the CPUs in MHz; none when nothing tells.</summary>
@@ -143,8 +142,8 @@ internal sealed class SysFiles(string sysfs, string procfs)
         where name.Length > 3 && name.StartsWith("cpu", StringComparison.Ordinal) && char.IsAsciiDigit(name[3])
         select cpu;
 
-    /// <summary>The device that a chip belongs to, as the text of its link; null where there is none.</summary>
-    private static SysText? DeviceOf(string chip)
+    /// <summary>The path of the device that a chip belongs to; null where there is none.</summary>
+    public static string? DeviceOf(string chip)
     {
         try
         {
@@ -152,12 +151,7 @@ internal sealed class SysFiles(string sysfs, string procfs)
             var place = Directory.ResolveLinkTarget(chip, returnFinalTarget: true)?.FullName ?? chip;
             var target = new DirectoryInfo(Path.Join(place, "device")).LinkTarget;
 
-            return target is null
-                ? null
-                : new SysText(
-                    Path.Join(chip, "device"),
-                    FSharpResult<ReadOnlyMemory<byte>, SourceError>.NewOk(
-                        Encoding.UTF8.GetBytes(Path.GetFullPath(target, place) + "\n")));
+            return target is null ? null : Path.GetFullPath(target, place);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -165,12 +159,10 @@ internal sealed class SysFiles(string sysfs, string procfs)
         }
     }
 
-    // Kernels before 2.6.36 and some drivers keep the sensors one directory further down.
-    private static IEnumerable<string> SensorFiles(string chip) =>
+    /// <summary>The files of a chip. Kernels before 2.6.36 and some drivers keep the sensors one directory further down.</summary>
+    public static IEnumerable<string> ChipFiles(string chip) =>
         from directory in (string[])[chip, Path.Join(chip, "device")]
         from file in List(directory, Directory.GetFiles)
-        let name = Path.GetFileName(file)
-        where name == "name" || IsSensor(name, "temp") || IsSensor(name, "fan")
         select file;
 
     private static bool IsSensor(string name, string kind) =>

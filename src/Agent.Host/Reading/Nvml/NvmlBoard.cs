@@ -109,6 +109,7 @@ internal sealed class NvmlBoard(
             name: told.Name,
             uuid: told.Uuid,
             pciBusId: told.PciBusId,
+            driverVersion: told.DriverVersion,
             isSuspended: false,
             utilization: new(utilization.Code, utilization.Value.Gpu),
             memoryUtilization: new(utilization.Code, utilization.Value.Memory),
@@ -179,9 +180,13 @@ internal sealed class NvmlBoard(
         users = new(!isDivided && processes.Value.Length > 0, [.. used]);
 
         return new(
-            eccUncorrected: Noted(library.EccErrors(device, uncorrected: true)),
-            eccCorrected: Noted(library.EccErrors(device, uncorrected: false)),
-            remappedRowsPending: Noted(library.RemappedRowsPending(device)),
+            eccUncorrected: Noted(library.EccErrors(device, uncorrected: true, isVolatile: false)),
+            eccCorrected: Noted(library.EccErrors(device, uncorrected: false, isVolatile: false)),
+            eccVolatileUncorrected: Noted(library.EccErrors(device, uncorrected: true, isVolatile: true)),
+            eccVolatileCorrected: Noted(library.EccErrors(device, uncorrected: false, isVolatile: true)),
+            remappedRows: Noted(library.RemappedRows(device)),
+            pcieReplays: Noted(library.PcieReplays(device)),
+            fields: Noted(library.Fields(device, Nvml.CostlyFields)),
             pcieReceived: Noted(library.PcieThroughput(device, received: true)),
             pcieSent: Noted(library.PcieThroughput(device, received: false)),
             nvlinkReceived: Noted(library.Field(device, NvlinkReceivedField, AllLinks)),
@@ -218,6 +223,7 @@ internal sealed class NvmlBoard(
                 computeInstance: instance.ComputeInstance,
                 memoryTotal: new(memory.Code, memory.Value.Total),
                 memoryUsed: new(memory.Code, memory.Value.Used),
+                memoryFree: new(memory.Code, memory.Value.Free),
                 xid: instance.GpuInstance.Code == 0 ? xids.Of(InstanceKey(instance.GpuInstance.Value)) : default);
         }
 
@@ -291,6 +297,16 @@ internal sealed class NvmlBoard(
         return field;
     }
 
+    private Nvml.Field[] Noted(Nvml.Field[] fields)
+    {
+        foreach (var field in fields)
+        {
+            Note(field.Return);
+        }
+
+        return fields;
+    }
+
     private void Note(int code)
     {
         if (code != 0 && Nvml.MustReopen(code))
@@ -300,10 +316,10 @@ internal sealed class NvmlBoard(
     }
 
     /// <summary>What a board tells of itself.</summary>
-    internal sealed record Texts(Nvml.Call<string> Name, Nvml.Call<string> Uuid, Nvml.Call<string> PciBusId)
+    internal sealed record Texts(Nvml.Call<string> Name, Nvml.Call<string> Uuid, Nvml.Call<string> PciBusId, Nvml.Call<string> DriverVersion)
     {
         /// <summary>Of a board whose handle was refused.</summary>
-        public static Texts Unknown(int code) => new(new(code, ""), new(code, ""), new(code, ""));
+        public static Texts Unknown(int code) => new(new(code, ""), new(code, ""), new(code, ""), new(code, ""));
     }
 
     private sealed record MigInstance(

@@ -58,6 +58,8 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     private readonly delegate* unmanaged<nint, uint, uint, ulong*, int> eccErrors;
     private readonly delegate* unmanaged<nint, uint*, uint*, uint*, uint*, int> remappedRows;
     private readonly delegate* unmanaged<nint, uint, uint*, int> pcieThroughput;
+    private readonly delegate* unmanaged<nint, uint*, int> pcieReplays;
+    private readonly delegate* unmanaged<byte*, uint, int> driverVersion;
     private readonly ProcessList computing;
     private readonly ProcessList clients;
     private readonly ProcessList drawing;
@@ -104,6 +106,8 @@ internal sealed unsafe class NvmlLibrary : IDisposable
         eccErrors = (delegate* unmanaged<nint, uint, uint, ulong*, int>)Find("nvmlDeviceGetTotalEccErrors");
         remappedRows = (delegate* unmanaged<nint, uint*, uint*, uint*, uint*, int>)Find("nvmlDeviceGetRemappedRows");
         pcieThroughput = (delegate* unmanaged<nint, uint, uint*, int>)Find("nvmlDeviceGetPcieThroughput");
+        pcieReplays = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetPcieReplayCounter");
+        driverVersion = (delegate* unmanaged<byte*, uint, int>)Find("nvmlSystemGetDriverVersion");
         computing = new(
             Find("nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2"),
             Find("nvmlDeviceGetComputeRunningProcesses"));
@@ -120,7 +124,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     }
 
     /// <summary>What tells of jobs, looked up at its first use. For the one thread that reads it.</summary>
-    public NvmlWorkCalls Work => field ??= new(library);
+    public NvmlWorkCalls Work => field ??= new(this, library);
 
     /// <summary>What was loaded.</summary>
     public string Path { get; }
@@ -295,20 +299,23 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     /// <summary>nvmlDeviceGetComputeInstanceId.</summary>
     public Nvml.Call<uint> ComputeInstance(nint migDevice) => Number(computeInstance, migDevice);
 
-    /// <summary>nvmlDeviceGetTotalEccErrors, NVML_AGGREGATE_ECC.</summary>
-    public Nvml.Call<ulong> EccErrors(nint device, bool uncorrected)
+    /// <summary>nvmlDeviceGetTotalEccErrors, NVML_VOLATILE_ECC (since the driver was loaded) or NVML_AGGREGATE_ECC.</summary>
+    public Nvml.Call<ulong> EccErrors(nint device, bool uncorrected, bool isVolatile)
     {
         var value = 0UL;
-        return new(eccErrors is null ? FunctionNotFound : eccErrors(device, uncorrected ? 1u : 0u, 1, &value), value);
+        return new(eccErrors is null ? FunctionNotFound : eccErrors(device, uncorrected ? 1u : 0u, isVolatile ? 0u : 1u, &value), value);
     }
 
-    /// <summary>nvmlDeviceGetRemappedRows, isPending.</summary>
-    public Nvml.Call<uint> RemappedRowsPending(nint device)
+    /// <summary>nvmlDeviceGetRemappedRows.</summary>
+    public Nvml.Call<Nvml.RemappedRows> RemappedRows(nint device)
     {
-        uint corrected, uncorrected, pending = 0, failed;
-        var code = remappedRows is null ? FunctionNotFound : remappedRows(device, &corrected, &uncorrected, &pending, &failed);
-        return new(code, pending);
+        uint correctable = 0, uncorrectable = 0, pending = 0, failed = 0;
+        var code = remappedRows is null ? FunctionNotFound : remappedRows(device, &correctable, &uncorrectable, &pending, &failed);
+        return new(code, new(correctable, uncorrectable, pending, failed));
     }
+
+    /// <summary>nvmlDeviceGetPcieReplayCounter.</summary>
+    public Nvml.Call<uint> PcieReplays(nint device) => Number(pcieReplays, device);
 
     /// <summary>nvmlDeviceGetPcieThroughput of NVML_PCIE_UTIL_TX_BYTES or NVML_PCIE_UTIL_RX_BYTES; takes 20 ms.</summary>
     public Nvml.Call<uint> PcieThroughput(nint device, bool received) => Number(pcieThroughput, device, received ? 1u : 0u);
@@ -319,6 +326,27 @@ internal sealed unsafe class NvmlLibrary : IDisposable
         NvmlFieldValue value = new() { FieldId = field, ScopeId = scope };
         var code = fieldValues is null ? FunctionNotFound : fieldValues(device, 1, &value);
         return new(code == Success ? value.NvmlReturn : code, (int)value.ValueType, value.Value);
+    }
+
+    /// <summary>nvmlDeviceGetFieldValues of several fields, in their order.</summary>
+    public Nvml.Field[] Fields(nint device, uint[] fields)
+    {
+        var values = stackalloc NvmlFieldValue[fields.Length];
+        var found = new Nvml.Field[fields.Length];
+
+        for (var i = 0; i < fields.Length; i++)
+        {
+            values[i] = new() { FieldId = fields[i] };
+        }
+
+        var code = fieldValues is null ? FunctionNotFound : fieldValues(device, fields.Length, values);
+
+        for (var i = 0; i < fields.Length; i++)
+        {
+            found[i] = new(code == Success ? values[i].NvmlReturn : code, (int)values[i].ValueType, values[i].Value);
+        }
+
+        return found;
     }
 
     /// <summary>nvmlDeviceGetComputeRunningProcesses, its newest version that there is, with what nvmlDeviceGetMPSComputeRunningProcesses adds.</summary>
@@ -386,6 +414,14 @@ internal sealed unsafe class NvmlLibrary : IDisposable
 
     /// <summary>Unloads the library, so that the next opening takes the file that is there by then. No thread may be in a call.</summary>
     public void Dispose() => NativeLibrary.Free(library);
+
+    /// <summary>nvmlSystemGetDriverVersion.</summary>
+    public Nvml.Call<string> DriverVersion()
+    {
+        var text = stackalloc byte[TextLength + 1];
+        var code = driverVersion is null ? FunctionNotFound : driverVersion(text, TextLength);
+        return new(code, code == Success ? TextIn(new ReadOnlySpan<byte>(text, TextLength + 1)) : "");
+    }
 
     private static Nvml.Call<string> TextOf(delegate* unmanaged<nint, byte*, uint, int> function, nint device)
     {

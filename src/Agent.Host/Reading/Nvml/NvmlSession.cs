@@ -215,13 +215,15 @@ internal sealed class NvmlSession
 
     private static NvmlBoard[] Find(NvmlLibrary library, int count, Nvml.Identity[] before, RuntimePower power, AgentClock clock)
     {
+        var driver = library.DriverVersion();
+
         var found = Enumerable.Range(0, count)
             .Select(index => (Index: index, Handle: library.HandleByIndex(index)))
             .Select(found => (
                 found.Index,
                 found.Handle,
                 Told: found.Handle is { Code: 0, Value: var device }
-                    ? new NvmlBoard.Texts(library.Name(device), library.Uuid(device), library.PciBusId(device))
+                    ? new NvmlBoard.Texts(library.Name(device), library.Uuid(device), library.PciBusId(device), driver)
                     : NvmlBoard.Texts.Unknown(found.Handle.Code)))
             .ToArray();
 

@@ -15,6 +15,7 @@ internal sealed unsafe class NvmlWorkCalls
     /// <summary>More samples than any GPU has processes; a library that wants room for more is broken.</summary>
     private const uint MostSamples = 4096;
 
+    private readonly NvmlLibrary all;
     private readonly delegate* unmanaged<nint, NvmlGpmSupport*, int> gpmSupport;
     private readonly delegate* unmanaged<nint*, int> gpmAlloc;
     private readonly delegate* unmanaged<nint, int> gpmFree;
@@ -22,7 +23,6 @@ internal sealed unsafe class NvmlWorkCalls
     private readonly delegate* unmanaged<nint, uint, nint, int> gpmMigSample;
     private readonly delegate* unmanaged<NvmlGpmMetricsGet*, int> gpmMetrics;
     private readonly delegate* unmanaged<nint, byte*, uint*, ulong, int> processUtilization;
-    private readonly delegate* unmanaged<nint, int, NvmlFieldValue*, int> fieldValues;
     private readonly delegate* unmanaged<nint, uint, NvmlViolationTime*, int> violationStatus;
 
     // As long as the newest nvml.h has it, so that a library that clears all of it stays inside. In words of eight bytes, which it is aligned to.
@@ -30,9 +30,11 @@ internal sealed unsafe class NvmlWorkCalls
     private byte[] samples = new byte[64 * NvmlWork.ProcessSampleBytes];
 
     /// <summary>Looks the functions up.</summary>
+    /// <param name="all">The library's other functions.</param>
     /// <param name="library">What the dynamic linker gave.</param>
-    public NvmlWorkCalls(nint library)
+    public NvmlWorkCalls(NvmlLibrary all, nint library)
     {
+        this.all = all;
         gpmSupport = (delegate* unmanaged<nint, NvmlGpmSupport*, int>)NvmlLibrary.Find(library, "nvmlGpmQueryDeviceSupport");
         gpmAlloc = (delegate* unmanaged<nint*, int>)NvmlLibrary.Find(library, "nvmlGpmSampleAlloc");
         gpmFree = (delegate* unmanaged<nint, int>)NvmlLibrary.Find(library, "nvmlGpmSampleFree");
@@ -40,7 +42,6 @@ internal sealed unsafe class NvmlWorkCalls
         gpmMigSample = (delegate* unmanaged<nint, uint, nint, int>)NvmlLibrary.Find(library, "nvmlGpmMigSampleGet");
         gpmMetrics = (delegate* unmanaged<NvmlGpmMetricsGet*, int>)NvmlLibrary.Find(library, "nvmlGpmMetricsGet");
         processUtilization = (delegate* unmanaged<nint, byte*, uint*, ulong, int>)NvmlLibrary.Find(library, "nvmlDeviceGetProcessUtilization");
-        fieldValues = (delegate* unmanaged<nint, int, NvmlFieldValue*, int>)NvmlLibrary.Find(library, "nvmlDeviceGetFieldValues");
         violationStatus = (delegate* unmanaged<nint, uint, NvmlViolationTime*, int>)NvmlLibrary.Find(library, "nvmlDeviceGetViolationStatus");
     }
 
@@ -105,26 +106,7 @@ internal sealed unsafe class NvmlWorkCalls
     }
 
     /// <summary>nvmlDeviceGetFieldValues of <see cref="NvmlWork.ViolationFields"/>, in their order.</summary>
-    public Nvml.Field[] ViolationFields(nint device)
-    {
-        var wanted = NvmlWork.ViolationFields;
-        var values = stackalloc NvmlFieldValue[wanted.Length];
-        var found = new Nvml.Field[wanted.Length];
-
-        for (var i = 0; i < wanted.Length; i++)
-        {
-            values[i] = new() { FieldId = wanted[i] };
-        }
-
-        var code = fieldValues is null ? FunctionNotFound : fieldValues(device, wanted.Length, values);
-
-        for (var i = 0; i < wanted.Length; i++)
-        {
-            found[i] = new(code == Success ? values[i].NvmlReturn : code, (int)values[i].ValueType, values[i].Value);
-        }
-
-        return found;
-    }
+    public Nvml.Field[] ViolationFields(nint device) => all.Fields(device, NvmlWork.ViolationFields);
 
     /// <summary>nvmlDeviceGetViolationStatus of NVML_PERF_POLICY_POWER (0) or NVML_PERF_POLICY_THERMAL (1), as a field of unsigned nanoseconds.</summary>
     public Nvml.Field ViolationStatus(nint device, uint policy)

@@ -17,6 +17,9 @@ type FileRoot =
     | Own
     /// No file: what a system call answers, as bytes, by its name.
     | Call
+    /// The chips below /sys/class/hwmon: `name`, the files of sensors, and `device`, whose text is where that link leads. The name of such a text
+    /// is the chip's directory.
+    | Sensors
     /// The files `*.prom` of `--textfile-directory`. The names of such a text are its path and when it was written, in seconds since 1970; that is empty for one that cannot be read.
     | Textfile
 
@@ -62,6 +65,14 @@ type FileSet =
             Root = FileRoot.Call
             Directory = ""
             Files = [| name |]
+        }
+
+    /// The sensor chips.
+    static member internal Sensors: FileSet =
+        {
+            Root = FileRoot.Sensors
+            Directory = ""
+            Files = [||]
         }
 
     /// The files that other programs leave.

@@ -14,6 +14,8 @@ module Collectors =
                 KernelCounters.all
                 SoftwareRaid.all
                 NfsClient.all
+                NetworkMounts.all
+                HardwareMonitors.all
                 OwnState.all
                 Processes.all
                 TextFiles.all

@@ -65,6 +65,7 @@ let private gpu (index: int) : Gpu =
         Name = "NVIDIA H100 80GB HBM3"
         Uuid = $"GPU-{index}4444444-0000-4000-8000-000000000000"
         PciBusId = $"00000000:%02X{0x19 + index}:00.0"
+        DriverVersion = ""
         IsSuspended = false
         Utilization = ValueSome(LanguagePrimitives.FloatWithMeasure(float (90 + index)))
         MemoryUtilization = ValueSome 42.0<percent>
@@ -111,6 +112,24 @@ let private gpu (index: int) : Gpu =
         // Nobody watches jobs.
         GraphicsProcesses = ValueNone
         MigDevices = ValueSome [||]
+        Counters =
+            { GpuCounters.None with
+                PcieReplays = ValueSome 5UL
+                CorrectableRows = ValueSome 3UL
+                UncorrectableRows = ValueSome 4UL
+                HasRowFailure = ValueSome true
+                VolatileCorrected = ValueSome 6UL
+                VolatileUncorrected = ValueSome 7UL
+                NvlinkFlitErrors = ValueSome 11UL
+                NvlinkDataErrors = ValueSome 12UL
+                NvlinkReplays = ValueSome 13UL
+                NvlinkRecoveries = ValueSome 14UL
+            }
+    }
+
+let private withCounters (change: GpuCounters -> GpuCounters) : Gpu =
+    { gpu 0 with
+        Counters = change (gpu 0).Counters
     }
 
 /// Reads when the threads beside have told something as well.
@@ -336,7 +355,40 @@ let private readings =
                                 "remapped_pending",
                                 { gpu 0 with
                                     RemappedRowsPending = ValueNone
+                                    Counters =
+                                        { (gpu 0).Counters with
+                                            CorrectableRows = ValueNone
+                                            UncorrectableRows = ValueNone
+                                            HasRowFailure = ValueNone
+                                        }
                                 }
+                                "pcie_replays", withCounters (fun told -> { told with PcieReplays = ValueNone })
+                                "ecc_volatile_corrected",
+                                withCounters (fun told ->
+                                    { told with
+                                        VolatileCorrected = ValueNone
+                                    })
+                                "ecc_volatile_uncorrected",
+                                withCounters (fun told ->
+                                    { told with
+                                        VolatileUncorrected = ValueNone
+                                    })
+                                "nvlink_flit_errors",
+                                withCounters (fun told ->
+                                    { told with
+                                        NvlinkFlitErrors = ValueNone
+                                    })
+                                "nvlink_data_errors",
+                                withCounters (fun told ->
+                                    { told with
+                                        NvlinkDataErrors = ValueNone
+                                    })
+                                "nvlink_replays", withCounters (fun told -> { told with NvlinkReplays = ValueNone })
+                                "nvlink_recoveries",
+                                withCounters (fun told ->
+                                    { told with
+                                        NvlinkRecoveries = ValueNone
+                                    })
                                 "nvlink_rx_kib",
                                 { gpu 0 with
                                     NvlinkReceived = ValueNone
@@ -374,6 +426,8 @@ let private readings =
                         "nvmlEventSetWait_v2"
                         "nvmlDeviceGetMigMode"
                         "nvmlDeviceGetRemappedRows"
+                        "nvmlDeviceGetPcieReplayCounter"
+                        "nvmlSystemGetDriverVersion"
                         "nvmlDeviceGetTotalEnergyConsumption"
                         "nvmlDeviceGetFieldValues"
                         "nvmlDeviceGetEnforcedPowerLimit"
@@ -393,6 +447,11 @@ let private readings =
                                             MigMode = ValueNone
                                             MigDevices = ValueNone
                                             RemappedRowsPending = ValueNone
+                                            Counters =
+                                                { GpuCounters.None with
+                                                    VolatileCorrected = ValueSome 6UL
+                                                    VolatileUncorrected = ValueSome 7UL
+                                                }
                                             Energy = ValueNone
                                             NvlinkReceived = ValueNone
                                             NvlinkSent = ValueNone
@@ -403,6 +462,33 @@ let private readings =
                                 Faults = [||]
                             }
                             "what is left"))
+
+            testCase "the driver's version, and how long the clocks were slowed since it was loaded"
+            <| fun () ->
+                let slowed =
+                    machineOf "driver 580.95.05" 1
+                    + "violation_power 10\nviolation_thermal 20\nviolation_sync_boost 30\nviolation_board_limit 40\n"
+                    + "violation_low_utilization 50\nviolation_reliability 60\n"
+
+                withMachine slowed (fun machine ->
+                    withReader machine (fun source ->
+                        let found = (whole source).Gpus[0]
+                        let told = found.Counters
+                        Expect.equal found.DriverVersion "580.95.05" "version"
+
+                        // All from one instant: 10, 20 … 60 % of the same time.
+                        let share (value: uint64 voption) =
+                            float value.Value / float told.PowerViolation.Value
+
+                        for value, expected in
+                            [
+                                told.ThermalViolation, 2.0
+                                told.SyncBoostViolation, 3.0
+                                told.BoardLimitViolation, 4.0
+                                told.LowUtilizationViolation, 5.0
+                                told.ReliabilityViolation, 6.0
+                            ] do
+                            Expect.floatClose Accuracy.low (share value) expected "nanoseconds"))
 
             testCase "a library without anything but its beginning"
             <| fun () ->
@@ -491,6 +577,7 @@ let private readings =
                         ComputeInstance = ValueSome ci
                         MemoryTotal = ValueSome total
                         MemoryUsed = ValueSome used
+                        MemoryFree = ValueSome(total - used)
                         ComputeProcesses = ValueSome [||]
                         XidLast = ValueNone
                         XidCount = ValueNone
@@ -514,6 +601,8 @@ let private readings =
                                     [|
                                         { first' with
                                             MemoryUsed = ValueSome 1048576UL<B>
+                                            // 10468982784 less that.
+                                            MemoryFree = ValueSome 10467934208UL<B>
                                         }
                                     |])
                         |> ignore
@@ -563,17 +652,20 @@ let private readings =
 
                         Expect.isGreaterThan (calls "nvmlDeviceGetUtilizationRates").Length 20 "often"
                         let costly = calls "nvmlDeviceGetTotalEccErrors"
-                        // Two calls a round; 5 s divided by the scale are 250 ms.
-                        Expect.isGreaterThan costly.Length 3 $"now and then: {costly}"
+                        // Four calls a round; 5 s divided by the scale are 250 ms.
+                        Expect.isGreaterThan costly.Length 7 $"now and then: {costly}"
 
                         let gaps =
                             costly
-                            |> List.chunkBySize 2
+                            |> List.chunkBySize 4
                             |> List.map List.head
                             |> List.pairwise
                             |> List.map (fun (one, next) -> next - one)
 
-                        Expect.all gaps (fun gap -> gap >= 245L) $"not more often: {gaps}"))
+                        Expect.all gaps (fun gap -> gap >= 245L) $"not more often: {gaps}"
+                        let replays = (calls "nvmlDeviceGetPcieReplayCounter").Length
+                        Expect.isTrue (abs (replays * 4 - costly.Length) <= 4) $"{replays} with {costly.Length}"
+                        Expect.equal (calls "nvmlSystemGetDriverVersion").Length 1 "once"))
         ]
 
 let private hanging (source: NvmlSource) : string list =

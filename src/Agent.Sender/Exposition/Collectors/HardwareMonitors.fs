@@ -1,0 +1,125 @@
+/// Everything that the sensor chips below /sys/class/hwmon tell, with their limits and alarms. See Documentation/hwmon/sysfs-interface.rst.
+[<RequireQualifiedAccess>]
+module internal Agent.Sender.HardwareMonitors
+
+open System
+open System.Collections.Generic
+open Agent.Core
+open Agent.Core.Sys
+open Agent.Core.Units
+
+let private ofSensor = [| "chip"; "sensor" |]
+
+let private chipNames =
+    Family.labelled [| "chip"; "chip_name" |] MetricKind.Gauge "node_hwmon_chip_names" "Annotation metric for human-readable chip names"
+
+let private sensorLabel =
+    Family.labelled [| "chip"; "sensor"; "label" |] MetricKind.Gauge "node_hwmon_sensor_label" "Label for given chip and sensor"
+
+/// Degrees of limits. Drivers write absolute zero, and what no thermometer of a computer reaches, where a chip has no limit.
+let private isLimit (degrees: float) = degrees > -273.15 && degrees < 1000.0
+
+/// The family of an attribute by node_exporter's rules, and its file's unit in the family's. `isPlain` says that the sensor has a file without
+/// a property too, which then has the name that its input has else.
+let private familyOf (kind: string) (property: string) (isPlain: bool) : struct (Family * float) =
+    let name =
+        if property = "" || (property = "input" && not isPlain) then
+            "node_hwmon_" + kind
+        else
+            "node_hwmon_" + kind + "_" + Hwmon.cleaned property
+
+    let gauge suffix help scale =
+        struct (Family.labelled ofSensor MetricKind.Gauge (name + suffix) help, scale)
+
+    match kind, property with
+    | "beep_enable", _ -> struct (Family.labelled ofSensor MetricKind.Gauge "node_hwmon_beep_enabled" "Hardware beep enabled", 1.0)
+    | "vrm", _ ->
+        struct (Family.labelled ofSensor MetricKind.Gauge "node_hwmon_voltage_regulator_version" "Hardware voltage regulator", 1.0)
+    | "update_interval", _ ->
+        struct (Family.labelled ofSensor MetricKind.Gauge "node_hwmon_update_interval_seconds" "Hardware monitor update interval", 0.001)
+    | _, ("fault" | "alarm") -> gauge "" $"Hardware sensor {property} status ({kind})" 1.0
+    | _, "beep" -> gauge "_enabled" "Hardware monitor sensor has beeping enabled" 1.0
+    | ("in" | "cpu"), _ -> gauge "_volts" $"Hardware monitor for voltage ({property})" 0.001
+    | "temp", _ when property <> "type" ->
+        let of' = if property = "" then "input" else property
+        gauge "_celsius" $"Hardware monitor for temperature ({of'})" 0.001
+    | "curr", _ -> gauge "_amps" $"Hardware monitor for current ({property})" 0.001
+    | "energy", _ ->
+        struct (Family.labelled ofSensor MetricKind.Counter (name + "_joule_total") $"Hardware monitor for joules used so far ({property})",
+                1e-6)
+    | "power", "accuracy" -> gauge "" "Hardware monitor power meter accuracy, as a ratio" 1e-6
+    | "power", ("average_interval" | "average_interval_min" | "average_interval_max") ->
+        gauge "_seconds" $"Hardware monitor power usage update interval ({property})" 0.001
+    | "power", _ -> gauge "_watt" $"Hardware monitor for power usage in watts ({property})" 1e-6
+    | "humidity", _ ->
+        gauge "" $"Hardware monitor for humidity, as a ratio (multiply with 100.0 to get the humidity as a percentage) ({property})" 1e-6
+    | "fan", ("input" | "min" | "max" | "target") -> gauge "_rpm" $"Hardware monitor for fan revolutions per minute ({property})" 1.0
+    | _ -> gauge "" $"Hardware monitor {kind} element {property}" 1.0
+
+/// False for what no sensor that works reads, as in samples.
+let private isPlausible (attribute: Hwmon.Attribute) (value: float) : bool =
+    match attribute.Kind, attribute.Property with
+    | "temp", "input" -> Hwmon.isPlausible (LanguagePrimitives.FloatWithMeasure<degC>(value / 1000.0))
+    | "fan", "input" -> Hwmon.isPlausibleSpeed (int64 value)
+    | "temp", ("fault" | "alarm" | "beep" | "type" | "label") -> true
+    | "temp", property when property.EndsWith("_alarm", StringComparison.Ordinal) -> true
+    | "temp", _ -> isLimit (value / 1000.0)
+    | _ -> true
+
+let private textOf (file: string) (texts: FileText seq) : string =
+    texts
+    |> Seq.tryFind (fun text -> text.File = file)
+    |> Option.map Numbers.line
+    |> Option.defaultValue ""
+
+let private chip (place: string) (texts: FileText[]) (figures: Figures) =
+    let name = textOf "name" texts
+    let chip = Hwmon.chipOf (textOf "device" texts) name place
+
+    if Hwmon.cleaned name <> "" then
+        figures.Add(chipNames, [| chip; Hwmon.cleaned name |], 1.0)
+
+    let attributes =
+        texts
+        |> Array.choose (fun text ->
+            match Hwmon.attributeOf text.File with
+            | ValueSome attribute -> Some(struct (attribute, text))
+            | ValueNone -> None)
+
+    let plain = HashSet<string>(StringComparer.Ordinal)
+    let faulty = HashSet<string>(StringComparer.Ordinal)
+
+    for struct (attribute, text) in attributes do
+        if attribute.Property = "" then
+            plain.Add attribute.Sensor |> ignore
+        elif attribute.Property = "fault" then
+            let mutable cursor = Cursor("", text.Text.Span)
+            let mutable fault = 0.0
+
+            if cursor.NextLine() && Text.tryDecimal (cursor.Rest, &fault) && fault <> 0.0 then
+                faulty.Add attribute.Sensor |> ignore
+
+    for struct (attribute, text) in attributes do
+        let mutable cursor = Cursor("", text.Text.Span)
+        let mutable value = 0.0
+
+        if attribute.Property = "label" then
+            figures.Add(sensorLabel, [| chip; attribute.Sensor; Numbers.line text |], 1.0)
+        elif
+            cursor.NextLine()
+            && Text.tryDecimal (cursor.Rest, &value)
+            && isPlausible attribute value
+            && not (attribute.Property = "input" && faulty.Contains attribute.Sensor)
+        then
+            let struct (family, scale) =
+                familyOf attribute.Kind attribute.Property (plain.Contains attribute.Sensor)
+
+            figures.Add(family, [| chip; attribute.Sensor |], value * scale)
+
+let private tell _ (texts: FileText[]) (figures: Figures) =
+    // The files of a chip stand together.
+    for place, ofChip in texts |> Array.groupBy (fun text -> text.Names[0]) do
+        chip place ofChip figures
+
+/// The collectors.
+let all: Collector[] = [| Collector("hwmon", true, [| FileSet.Sensors |], tell) |]
