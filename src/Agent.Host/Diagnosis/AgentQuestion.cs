@@ -9,9 +9,10 @@ using Agent.Host.Service;
 namespace Agent.Host.Diagnosing;
 
 /// <summary>
-/// Asks the agent that runs on this machine what the GPU time of a job went into, and prints its answer: only it has seen the job's whole life.
+/// Asks the agent that runs on this machine, and prints its answer: what the GPU time of a job went into, whose whole life only it has seen, or
+/// whether it takes samples.
 /// </summary>
-internal sealed class JobQuestion(Settings settings, CommandLineProgram program)
+internal sealed class AgentQuestion(Settings settings, CommandLineProgram program)
 {
     /// <summary>No report is longer.</summary>
     private const int LongestAnswer = 64 * 1024;
@@ -65,8 +66,9 @@ internal sealed class JobQuestion(Settings settings, CommandLineProgram program)
 
         socket.Connect(address);
         var authorization = token.Length > 0 ? $"Authorization: Bearer {token}\r\n" : "";
+        var path = settings.Health ? Scrape.HealthPath : Scrape.JobPath(settings.WhyJob, settings.Json);
         socket.Send(Encoding.ASCII.GetBytes(
-            $"GET {Scrape.JobPath(settings.WhyJob, settings.Json)} HTTP/1.1\r\nHost: {address}\r\n{authorization}Connection: close\r\n\r\n"));
+            $"GET {path} HTTP/1.1\r\nHost: {address}\r\n{authorization}Connection: close\r\n\r\n"));
 
         var answer = new byte[LongestAnswer];
         var length = 0;
