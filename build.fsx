@@ -481,7 +481,10 @@ let packaging script arguments =
     | 0 -> ()
     | code -> failwith $"packaging/%s{script} failed with exit code %d{code}."
 
-/// Of each platform that was published both programs' .deb and .tar.gz, the charts, and the NuGet package of the core with its
+/// Whether packages are made for rpm too: where they can be. Ci insists on it.
+let withRpm = onPath "rpmbuild" || isCi ()
+
+/// Of each platform that was published both programs' .deb, .rpm and .tar.gz, the charts, and the NuGet package of the core with its
 /// symbols inside.
 let package () =
     let directory = emptied packageDirectory
@@ -533,45 +536,88 @@ let package () =
     for file in Directory.GetFiles(directory, "*.nupkg") do
         NuGetPackage.settle commitTime.Value file
 
+    if withRpm then
+        sideBySide
+            [
+                for deb in Directory.GetFiles(directory, "*.deb") do
+                    fun () -> packaging "package-rpm.sh" [ deb; Version.debian version.Value; directory ]
+            ]
+    else
+        Trace.log "no .rpm is made, because there is no rpmbuild; on Debian and Ubuntu: apt-get install rpm"
+
+let imageDirectory = Path.Combine(artifacts, "images")
+
+let debianArchitecture (runtime: string) =
+    if runtime = "linux-arm64" then "arm64" else "amd64"
+
+/// The package of a program for a platform.
+let debOf (program: string) (runtime: string) =
+    Path.Combine(packageDirectory, $"%s{program}_%s{Version.debian version.Value}_%s{debianArchitecture runtime}.deb")
+
+/// An OCI image of each package.
+let images () =
+    if not (onPath "buildah") then
+        failwith "Images needs buildah; on Debian and Ubuntu: apt-get install buildah jq"
+
+    let directory = emptied imageDirectory
+
+    // One after the other: those of one platform share what apt fetched.
+    for runtime in runtimes.Value do
+        for program in [ "ai-dashboard-agent"; "ai-dashboard" ] do
+            packaging
+                "image.sh"
+                [
+                    debOf program runtime
+                    version.Value
+                    (match commit.Value with
+                     | Some commit -> commit.Hash
+                     | None -> "unknown")
+                    Path.Combine(artifacts, "image-cache")
+                    directory
+                ]
+
+/// Runs the images of this machine's own platform as compose.yaml does.
+let tryImages () =
+    match exitCodeOf (toolIn root "sh" [ "packaging/try-images.sh"; imageDirectory ]) with
+    | 0 -> ()
+    | code -> failwith $"packaging/try-images.sh failed with exit code %d{code}."
+
+/// Runs a script of packaging/ in an empty Debian, which the first one makes.
+let tryOut script (argument: string) =
+    let command =
+        toolIn root "sh" [ $"packaging/%s{script}"; argument ]
+        // Each takes a copy.
+        |> CreateProcess.setEnvironmentVariable "EMPTY_DEBIAN" (Path.Combine(artifacts, "try-package", "debian"))
+
+    match exitCodeOf command with
+    | 0 -> ()
+    | code -> failwith $"packaging/%s{script} failed with exit code %d{code}."
+
+/// Steps that use an empty Debian, which is gone after them.
+let withEmptyDebian (steps: unit -> unit) =
+    let directory = emptied (Path.Combine(artifacts, "try-package"))
+    steps ()
+    Directory.Delete(directory, true)
+
+let lintian () =
+    for deb in Directory.GetFiles(packageDirectory, "*.deb") do
+        run "lintian" [ "--fail-on"; "error,warning"; deb ]
+
+/// Installs the packages of this machine's architecture.
+let installPackages () =
+    tryOut "try-package.sh" (debOf "ai-dashboard-agent" runtime)
+    tryOut "try-package-dashboard.sh" (debOf "ai-dashboard" runtime)
+
 /// Looks at the packages as Debian does, and installs those of this machine's architecture in an empty Debian each.
 let tryPackage () =
-    let debs = Directory.GetFiles(packageDirectory, "*.deb")
-    let architecture = if runtime = "linux-arm64" then "arm64" else "amd64"
-
-    let own (program: string) =
-        debs
-        |> Array.filter (fun deb ->
-            Path.GetFileName(deb).StartsWith(program + "_")
-            && deb.EndsWith $"_%s{architecture}.deb")
-        |> Array.exactlyOne
-
-    let directory = emptied (Path.Combine(artifacts, "try-package"))
-
-    let tryOut script program =
-        let command =
-            toolIn root "sh" [ $"packaging/%s{script}"; own program ]
-            // The first makes it, and each takes a copy.
-            |> CreateProcess.setEnvironmentVariable "EMPTY_DEBIAN" (Path.Combine(directory, "debian"))
-
-        match exitCodeOf command with
-        | 0 -> ()
-        | code -> failwith $"packaging/%s{script} failed with exit code %d{code}."
-
-    sideBySide
-        [
-            fun () ->
-                for deb in debs do
-                    run "lintian" [ "--fail-on"; "error,warning"; deb ]
-            fun () ->
-                tryOut "try-package.sh" "ai-dashboard-agent"
-                tryOut "try-package-dashboard.sh" "ai-dashboard"
-        ]
-
-    Directory.Delete(directory, true)
+    withEmptyDebian (fun () -> sideBySide [ lintian; installPackages ])
 
 // ---- Release ---------------------------------------------------------------------------------------------------------------
 
 let releaseDirectory = Path.Combine(artifacts, "release")
+
+/// Whether a release has images: where they can be made. Ci insists on it.
+let withImages = onPath "buildah" || isCi ()
 
 /// The bill of materials of a published program: what the CycloneDX tool finds in its publish graph, completed by what NuGet does
 /// not know of.
@@ -621,6 +667,21 @@ let release () =
     for file in Directory.GetFiles packageDirectory do
         File.Copy(file, Path.Combine(directory, Path.GetFileName file))
 
+    if withImages then
+        for file in Directory.GetFiles imageDirectory do
+            File.Copy(file, Path.Combine(directory, Path.GetFileName file))
+
+    // The same packages as apt takes them, from a folder or a web server.
+    let repository =
+        Path.Combine(emptied (Path.Combine(artifacts, "apt")), $"ai-dashboard-apt-%s{Charts.versionOf version.Value}")
+
+    packaging "apt-repository.sh" (repository :: List.ofArray (Directory.GetFiles(packageDirectory, "*.deb")))
+    packaging "archive.sh" [ repository; Path.Combine(directory, Path.GetFileName repository + ".tar.gz") ]
+
+    File.ReadAllText(Path.Combine(root, "packaging", "install.sh"))
+    |> Charts.stamp version.Value
+    |> fun text -> File.WriteAllText(Path.Combine(directory, "install.sh"), text)
+
     for runtime in runtimes.Value do
         for project, program in [ "Agent.Host", "ai-dashboard-agent"; "Agent.Dashboard", "ai-dashboard" ] do
             let name = $"%s{program}-%s{version.Value}-%s{runtime}.cdx.json"
@@ -633,6 +694,12 @@ let release () =
     | _ -> failwith "The checksums are not those of the files."
 
     Trace.log $"%s{version.Value} is in %s{directory}"
+
+/// Installs the release as its users do.
+let installRelease () =
+    tryOut "try-install.sh" releaseDirectory
+
+let tryInstall () = withEmptyDebian installRelease
 
 // ---- Docs, Demo, Ci ---------------------------------------------------------------------------------------------------
 
@@ -686,7 +753,20 @@ let labWith (options: string list) =
 let ci () =
     let lawsComplaint = ref None
 
-    sideBySide [ tryPackage; fun () -> lawsComplaint.Value <- complaintOf [] laws ]
+    sideBySide
+        [
+            fun () ->
+                withEmptyDebian (fun () ->
+                    sideBySide
+                        [
+                            lintian
+                            fun () ->
+                                installPackages ()
+                                installRelease ()
+                                tryImages ()
+                        ])
+            fun () -> lawsComplaint.Value <- complaintOf [] laws
+        ]
 
     demoWith [ "--seconds"; "3" ]
     smokeBenchmarks ()
@@ -713,6 +793,8 @@ type Options =
         Numbers: (string * int) list
         /// Options of Lab, as bench/lab/lab.py takes them.
         Lab: string list
+        /// Option of Release: the key that signs the apt repository, as gpg knows it.
+        SignKey: string option
         /// Whether to say at the end what held the build back.
         Watch: bool
     }
@@ -739,6 +821,13 @@ let fuzz (options: Options) =
 
 let lab (options: Options) = labWith options.Lab
 
+/// packaging/apt-repository.sh takes the key from this variable, which may be set without the option.
+let releaseWith (options: Options) =
+    options.SignKey
+    |> Option.iter (fun key -> Environment.SetEnvironmentVariable("SIGN_KEY", key))
+
+    release ()
+
 let plain action (_: Options) : unit = action ()
 
 let targets =
@@ -751,11 +840,16 @@ let targets =
         "Test", "CheckFormat, Build, all tests and properties", plain test
         "Publish", "builds the agent as one native executable and the dashboard as a folder, in artifacts/publish", plain publish
         "Package",
-        "Publish, then the .deb and .tar.gz of both programs, their charts and the core's NuGet package, in artifacts/package",
+        "Publish, then the .deb, .rpm and .tar.gz of both programs, their charts and the core's NuGet package, in artifacts/package",
         plain package
         "TryPackage", "Package, then lintian, and each .deb in an empty Debian (as root)", plain tryPackage
+        "Images", "Package, then an OCI image of both programs in artifacts/images, with Debian's buildah (as root)", plain images
+        "TryImages", "Images, then runs them as compose.yaml does (as root)", plain tryImages
         "Docs", "Build, then generates the documentation of the options and of the keys of a sample", plain docs
-        "Release", "Package, then bills of materials and checksums, all in artifacts/release", plain release
+        "Release",
+        "Package, Images where buildah is installed, then an apt repository, bills of materials and checksums, all in artifacts/release (--sign-key KEY)",
+        releaseWith
+        "TryInstall", "Release, then installs it by apt, rpm and install.sh in an empty Debian (as root)", plain tryInstall
         "Demo", "Build, then runs dashboard and agent on this machine (--seconds, --gpus, --fleet)", demo
         "Lab",
         "Publish, then runs trainers with known limits and the agent watching them, as root (--only NAME, --quick; about 45 min)",
@@ -763,7 +857,7 @@ let targets =
         "Soak", "Build, then all tests and properties at full length", plain soak
         "Fuzz", "Build, then fuzzes every parser, guided by coverage (--seconds for each, default 30)", fuzz
         "Ci",
-        "CheckFormat, Build, TryPackage, Release, 3 s of Fuzz, the Lab's short run, then all tests, the published programs in those that run one",
+        "CheckFormat, Build, TryPackage, TryImages, Release, TryInstall, 3 s of Fuzz, the Lab's short run, then all tests, the published programs in those that run one",
         plain ci
     ]
 
@@ -777,6 +871,7 @@ let help =
         "dotnet fsi build.fsx -t Demo [--seconds N] [--gpus N] [--fleet N] [--watch]"
         "dotnet fsi build.fsx -t Fuzz [--seconds N]"
         "dotnet fsi build.fsx -t Lab [--quick] [--only NAME]..."
+        "dotnet fsi build.fsx -t Release [--sign-key KEY]"
         ""
         for name, purpose, _ in targets do
             $"  %-12s{name} %s{purpose}"
@@ -797,6 +892,7 @@ let rec parse (options: Options) arguments =
                 Lab = options.Lab @ [ "--quick" ]
             }
             rest
+    | "--sign-key" :: key :: rest -> parse { options with SignKey = Some key } rest
     | "--only" :: name :: rest ->
         parse
             { options with
@@ -812,7 +908,11 @@ let rec parse (options: Options) arguments =
                 }
                 rest
         | _ -> Error $"%s{option} takes a whole number above 0, not '%s{number}'."
-    | [ option ] when List.contains option [ "-t"; "--target"; "--only" ] || isNumberOption option -> Error $"%s{option} needs a value."
+    | [ option ] when
+        List.contains option [ "-t"; "--target"; "--only"; "--sign-key" ]
+        || isNumberOption option
+        ->
+        Error $"%s{option} needs a value."
     | other :: _ -> Error $"Unknown option '%s{other}'."
 
 /// The options with the target's name as it is written above.
@@ -828,6 +928,7 @@ let check (options: Options) =
 
     match "Help" :: [ for name, _, _ in targets -> name ] |> List.tryFind named with
     | None -> Error $"Unknown target '%s{options.Target}'."
+    | Some name when name <> "Release" && options.SignKey.IsSome -> Error "--sign-key goes with Release only."
     | Some name when name <> "Lab" && not (List.isEmpty options.Lab) -> Error $"%s{List.head options.Lab} goes with Lab only."
     | Some name ->
         match strange name with
@@ -847,6 +948,12 @@ let declare options =
     // Ci tries the packages itself, beside the laws.
     "Restore" ==> "Publish" ==> "Package" ==> "TryPackage" |> ignore
     "Package" ==> "Release" ==> "Ci" |> ignore
+    "Package" ==> "Images" ==> "TryImages" |> ignore
+    "Release" ==> "TryInstall" |> ignore
+
+    if withImages then
+        "Images" ==> "Release" |> ignore
+
     "Build" ==> "Docs" |> ignore
     "Build" ==> "Demo" |> ignore
     "Build" ==> "Soak" |> ignore
@@ -877,6 +984,10 @@ let executeWatched (options: Options) =
             for name, number in options.Numbers do
                 yield! [ name; string number ]
             yield! options.Lab
+
+            match options.SignKey with
+            | Some key -> yield! [ "--sign-key"; key ]
+            | None -> ()
         ]
 
     exitCodeOf (
@@ -930,6 +1041,7 @@ match
             Target = "Help"
             Numbers = []
             Lab = []
+            SignKey = None
             Watch = false
         }
     |> Result.bind check

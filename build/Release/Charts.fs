@@ -1,4 +1,4 @@
-/// The charts and plain manifests of a release: packaging/helm and packaging/kustomize with the release's version in them.
+/// The charts and plain manifests of a release: packaging/helm, packaging/kustomize and packaging/compose with the release's version in them.
 [<RequireQualifiedAccess>]
 module Agent.Build.Charts
 
@@ -39,6 +39,7 @@ let write (root: string) (directory: string) (version: string) : (string * strin
         for chart in [ "ai-dashboard-agent"; "ai-dashboard" ] do
             one (Path.Combine("helm", chart)) chart $"%s{chart}-%s{versionOf version}.tgz"
 
-        let kustomize = $"ai-dashboard-kustomize-%s{versionOf version}"
-        one "kustomize" kustomize $"%s{kustomize}.tar.gz"
+        for kind in [ "kustomize"; "compose" ] do
+            let name = $"ai-dashboard-%s{kind}-%s{versionOf version}"
+            one kind name $"%s{name}.tar.gz"
     ]

@@ -11,6 +11,6 @@ _ai_dashboard_agent() {
     --log-level) mapfile -t COMPREPLY < <(compgen -W 'DEBUG INFO WARNING ERROR CRITICAL' -- "$current"); return ;;
     --host|--server-slug|--token|--hostname|--label|--timeout|--spool-max-mb|--interval|--cpu-sample-interval|--disks|--interfaces|--listen|--collectors|--remote-write|--seconds|--job) return ;;
   esac
-  mapfile -t COMPREPLY < <(compgen -W '--host --server-slug --token --token-file --enrol-key-file --hostname --label --timeout --insecure --ca-file --client-cert --client-key --spool --spool-max-mb --interval --cpu-sample-interval --disks --interfaces --gpu-source --nvml-library --job-detail --gpu-job-directory --procfs --sysfs --rootfs --listen --listen-token-file --collectors --textfile-directory --remote-write --remote-write-header-file --once --dry-run --doctor --why --seconds --job --json --quiet --log-level --version --help' -- "$current")
+  mapfile -t COMPREPLY < <(compgen -W '--host --server-slug --token --token-file --enrol-key-file --hostname --label --timeout --insecure --ca-file --client-cert --client-key --spool --spool-max-mb --interval --cpu-sample-interval --disks --interfaces --gpu-source --nvml-library --job-detail --gpu-job-directory --procfs --sysfs --rootfs --listen --listen-token-file --collectors --textfile-directory --remote-write --remote-write-header-file --once --dry-run --doctor --health --why --seconds --job --json --quiet --log-level --version --help' -- "$current")
 }
 complete -o filenames -F _ai_dashboard_agent ai-dashboard-agent

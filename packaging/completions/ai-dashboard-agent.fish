@@ -34,6 +34,7 @@ complete -c ai-dashboard-agent -l remote-write-header-file -d 'file with headers
 complete -c ai-dashboard-agent -l once -d 'send one sample and exit: 0 if it was accepted, else 1' -f
 complete -c ai-dashboard-agent -l dry-run -d 'print request bodies instead of sending them; needs no host, slug or token' -f
 complete -c ai-dashboard-agent -l doctor -d 'check everything once, say what is wrong and how to fix it, and exit: 0, or 1 if something is wrong' -f
+complete -c ai-dashboard-agent -l health -d 'ask the agent that runs at --listen whether it takes samples, and exit: 0 if it does, else 1' -f
 complete -c ai-dashboard-agent -l why -d 'watch, say who uses the GPUs and what holds each job back, and exit: 0 if nothing is held back, 3 if something is, else 1' -f
 complete -c ai-dashboard-agent -l seconds -d 'with --why: how long to watch' -x
 complete -c ai-dashboard-agent -l job -d 'with --why: ask the agent that runs at --listen what the GPU time of this job of Slurm went into, instead of watching' -x

@@ -35,6 +35,7 @@ _arguments \
   '--once[send one sample and exit\: 0 if it was accepted, else 1]' \
   '--dry-run[print request bodies instead of sending them; needs no host, slug or token]' \
   '--doctor[check everything once, say what is wrong and how to fix it, and exit\: 0, or 1 if something is wrong]' \
+  '--health[ask the agent that runs at --listen whether it takes samples, and exit\: 0 if it does, else 1]' \
   '--why[watch, say who uses the GPUs and what holds each job back, and exit\: 0 if nothing is held back, 3 if something is, else 1]' \
   '--seconds[with --why\: how long to watch]:SECONDS: ' \
   '--job[with --why\: ask the agent that runs at --listen what the GPU time of this job of Slurm went into, instead of watching]:ID: ' \

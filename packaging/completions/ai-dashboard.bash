@@ -2,10 +2,10 @@
 _ai_dashboard() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} words=
   if [ "$COMP_CWORD" -eq 1 ]; then
-    mapfile -t COMPREPLY < <(compgen -W 'serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts --help --version' -- "$current"); return
+    mapfile -t COMPREPLY < <(compgen -W 'serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts --help --version' -- "$current"); return
   fi
   case $previous in
-    --database|--users-file|--tokens-file|--viewer-password-file|--oidc-client-secret-file|--tls-certificate|--tls-key|--alerts) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    --database|--users-file|--tokens-file|--viewer-password-file|--oidc-client-secret-file|--tls-certificate|--tls-key|--alerts|--key-file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
     --listen|--retention-days|--raw-hours|--oidc-authority|--oidc-client-id|--oidc-admins|--oidc-viewers|--trusted-proxy|--trust-proxy-user|--public-url|--server-samples|--server-kilobytes|--server-devices|--address-connections|--address-streams|--name|--hostname|--description|--keep|--role|--labels|--expires) return ;;
   esac
   case "${COMP_WORDS[1]} ${COMP_WORDS[2]}" in
@@ -15,6 +15,7 @@ _ai_dashboard() {
     'remove-server '*) words='--database --yes --help' ;;
     'backup '*) words='--database --keep --help' ;;
     'check '*) words='--database --help' ;;
+    'health '*) words='--database --help' ;;
     'restore '*) words='--database --yes --help' ;;
     'users add') words='--users-file --role --help' ;;
     'users remove') words='--users-file --help' ;;
@@ -22,7 +23,7 @@ _ai_dashboard() {
     'tokens add') words='--tokens-file --role --help' ;;
     'tokens remove') words='--tokens-file --help' ;;
     'tokens list') words='--tokens-file --help' ;;
-    'enrol-keys add') words='--database --labels --expires --help' ;;
+    'enrol-keys add') words='--database --labels --expires --key-file --help' ;;
     'enrol-keys remove') words='--database --help' ;;
     'enrol-keys list') words='--database --help' ;;
     'alerts test') words='--alerts --public-url --help' ;;

@@ -1,25 +1,26 @@
 # Completion of ai-dashboard for fish. Written by `build.fsx -t Docs`.
 complete -c ai-dashboard -f
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a serve -d 'receives samples, stores them and shows the page'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a register-server -d 'registers a server and prints its token, or changes it'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a list-servers -d 'lists the servers'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a remove-server -d 'removes a server and all its samples'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a backup -d 'copies the database to a new file, or into a directory, even while it is in use'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a check -d 'says whether the database is intact, what is in it, and how much space is left'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a restore -d 'replaces the database with a backup, and keeps the old one beside it'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a users -d 'add, remove, list'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a serve -d 'receives samples, stores them and shows the page'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a register-server -d 'registers a server and prints its token, or changes it'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a list-servers -d 'lists the servers'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a remove-server -d 'removes a server and all its samples'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a backup -d 'copies the database to a new file, or into a directory, even while it is in use'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a check -d 'says whether the database is intact, what is in it, and how much space is left'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a health -d 'asks the dashboard that serves the database whether it stores samples'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a restore -d 'replaces the database with a backup, and keeps the old one beside it'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a users -d 'add, remove, list'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and not __fish_seen_subcommand_from add remove list' -a add -d 'adds a user who may log in, or changes password and role'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and not __fish_seen_subcommand_from add remove list' -a remove -d 'removes a user and ends their sessions'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and not __fish_seen_subcommand_from add remove list' -a list -d 'lists the users'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a tokens -d 'add, remove, list'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a tokens -d 'add, remove, list'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and not __fish_seen_subcommand_from add remove list' -a add -d 'makes a bearer token for a script and prints it'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and not __fish_seen_subcommand_from add remove list' -a remove -d 'removes a token, which is refused from then on'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and not __fish_seen_subcommand_from add remove list' -a list -d 'lists the tokens by name'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a enrol-keys -d 'add, remove, list'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a enrol-keys -d 'add, remove, list'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and not __fish_seen_subcommand_from add remove list' -a add -d 'makes a key with which machines register themselves, and prints it'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and not __fish_seen_subcommand_from add remove list' -a remove -d 'removes a key; its machines keep their tokens'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and not __fish_seen_subcommand_from add remove list' -a list -d 'lists the keys, and how many servers each has enrolled'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check restore users tokens enrol-keys alerts' -a alerts -d 'test, list'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a alerts -d 'test, list'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from alerts; and not __fish_seen_subcommand_from test list' -a test -d 'sends a test over a channel of alerts, and says what came of it'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from alerts; and not __fish_seen_subcommand_from test list' -a list -d 'lists the channels of alerts'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l listen -d 'where to listen, http or https; no other address is ever bound' -x
@@ -60,6 +61,7 @@ complete -c ai-dashboard -n '__fish_seen_subcommand_from backup' -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from backup' -l database -d 'the database\'s file' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from backup' -l keep -d 'how many backups stay in a directory; older ones are deleted' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from check' -l database -d 'the database\'s file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from health' -l database -d 'the database\'s file' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -l database -d 'the database that the backup replaces' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -l yes -d 'do not ask; needed without a terminal' -f
@@ -74,6 +76,7 @@ complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l database -d 'the database\'s file' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l labels -d 'labels of its machines, such as room=3,team=vision' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l expires -d 'when it expires: 12h, 30d, a day such as 2027-01-31, or never' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l key-file -d 'write the key into this file instead of printing it; where key and file are there already, nothing is done' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from remove' -l database -d 'the database\'s file' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from list' -l database -d 'the database\'s file' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from alerts; and __fish_seen_subcommand_from test' -l alerts -d 'the file of alerts' -r -F

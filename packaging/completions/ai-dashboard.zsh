@@ -7,6 +7,7 @@ local -a commands=(
   'remove-server:removes a server and all its samples'
   'backup:copies the database to a new file, or into a directory, even while it is in use'
   'check:says whether the database is intact, what is in it, and how much space is left'
+  'health:asks the dashboard that serves the database whether it stores samples'
   'restore:replaces the database with a backup, and keeps the old one beside it'
   'users:add, remove, list'
   'tokens:add, remove, list'
@@ -134,6 +135,10 @@ case $command in
       _arguments \
         '--database[the database'\''s file]:PATH:_files' \
         '--help[print the options and exit]' ;;
+  ('health')
+      _arguments \
+        '--database[the database'\''s file]:PATH:_files' \
+        '--help[print the options and exit]' ;;
   ('restore')
       _arguments \
         '--database[the database that the backup replaces]:PATH:_files' \
@@ -175,6 +180,7 @@ case $command in
         '--database[the database'\''s file]:PATH:_files' \
         '--labels[labels of its machines, such as room=3,team=vision]:LABELS: ' \
         '--expires[when it expires\: 12h, 30d, a day such as 2027-01-31, or never]:TIME: ' \
+        '--key-file[write the key into this file instead of printing it; where key and file are there already, nothing is done]:PATH:_files' \
         '1:NAME: ' \
         '--help[print the options and exit]' ;;
   ('enrol-keys remove')

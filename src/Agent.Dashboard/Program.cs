@@ -28,6 +28,7 @@ internal static class Program
                 remove: (database, slug, isConfirmed) => Servers(program).Remove(database, slug, isConfirmed),
                 backup: (database, place, keep) => new BackupCommand(Clock(program), program).Run(database, place, keep),
                 check: database => CheckCommand.Run(database, program),
+                health: database => HealthCommand.Run(database, program),
                 restore: (database, backup, isConfirmed) =>
                     new RestoreCommand(Clock(program), program).Run(database, backup, isConfirmed),
                 users: settings => new UsersCommand(Clock(program), program).Run(settings),

@@ -56,6 +56,11 @@ internal static class Program
 
         var clock = new AgentClock(scale);
 
+        if (settings.Health || settings.WhyJob.Length > 0)
+        {
+            return new AgentQuestion(settings, program).Run();
+        }
+
         // Before anything touches a certificate.
         if (OpenSsl.Problems(settings) is { Length: > 0 } missing)
         {
@@ -63,11 +68,6 @@ internal static class Program
         }
 
         var trust = TlsTrust.Open(settings, clock);
-
-        if (settings.WhyJob.Length > 0)
-        {
-            return new Diagnosing.JobQuestion(settings, program).Run();
-        }
 
         if (settings.Why.IsSome)
         {

@@ -211,6 +211,7 @@ type internal AddEnrolKeyArgument =
     | [<EqualsAssignmentOrSpaced>] Database of path: string option
     | [<EqualsAssignmentOrSpaced>] Labels of labels: string option
     | [<EqualsAssignmentOrSpaced>] Expires of time: string option
+    | [<EqualsAssignmentOrSpaced>] Key_File of path: string option
 
     interface ICommandArgument with
         member argument.Usage = ""
@@ -220,6 +221,7 @@ type internal AddEnrolKeyArgument =
             | Database _ -> theFile
             | Labels _ -> "", "labels of its machines, such as room=3,team=vision"
             | Expires _ -> "30d", "when it expires: 12h, 30d, a day such as 2027-01-31, or never"
+            | Key_File _ -> "", "write the key into this file instead of printing it; where key and file are there already, nothing is done"
 
 [<RequireQualifiedAccess>]
 type internal AlertsArgument =
@@ -264,6 +266,8 @@ type DashboardCommand =
     | Backup of database: string * file: string * keep: int
     /// Examine the database.
     | Check of database: string
+    /// Ask the dashboard that serves the database whether it stores samples.
+    | Health of database: string
     /// Replace the database with a backup; `confirmed` if there is nothing to ask any more.
     | Restore of database: string * file: string * confirmed: bool
     /// Change or list those who may log in.
@@ -286,6 +290,7 @@ type DashboardCommand =
             remove: Func<string, string, bool, 'r>,
             backup: Func<string, string, int, 'r>,
             check: Func<string, 'r>,
+            health: Func<string, 'r>,
             restore: Func<string, string, bool, 'r>,
             users: Func<CredentialSettings, 'r>,
             tokens: Func<CredentialSettings, 'r>,
@@ -301,6 +306,7 @@ type DashboardCommand =
         | Remove(database, slug, confirmed) -> remove.Invoke(database, slug, confirmed)
         | Backup(database, file, keep) -> backup.Invoke(database, file, keep)
         | Check database -> check.Invoke database
+        | Health database -> health.Invoke database
         | Restore(database, file, confirmed) -> restore.Invoke(database, file, confirmed)
         | Users settings -> users.Invoke settings
         | Tokens settings -> tokens.Invoke settings
@@ -400,6 +406,9 @@ let private verbs: Verb list =
         verb<PlainArgument> "check" "" "says whether the database is intact, what is in it, and how much space is left" (fun given words ->
             both (noWord "check" words) (DashboardSettings.database given)
             |> Result.map (snd >> DashboardCommand.Check))
+        verb<PlainArgument> "health" "" "asks the dashboard that serves the database whether it stores samples" (fun given words ->
+            both (noWord "health" words) (DashboardSettings.database given)
+            |> Result.map (snd >> DashboardCommand.Health))
         verb<RestoreArgument> "restore" "FILE" "replaces the database with a backup, and keeps the old one beside it" (fun given words ->
             both (DashboardSettings.database given) (DashboardSettings.file words)
             |> Result.map (fun (database, file) -> DashboardCommand.Restore(database, file, DashboardSettings.isConfirmed given)))

@@ -26,17 +26,19 @@ type Expiry =
 /// What `enrol-keys` does.
 [<RequireQualifiedAccess; NoComparison>]
 type EnrolKeyAction =
-    /// Make a key of this name, whose machines get these labels.
-    | Add of name: string * labels: (struct (string * string))[] * expires: Expiry
+    /// Make a key of this name, whose machines get these labels, and write it into the file; print it where that is empty.
+    | Add of name: string * labels: (struct (string * string))[] * expires: Expiry * file: string
     /// Remove one; its machines keep their tokens.
     | Remove of name: string
     /// List them.
     | List
 
     /// Calls the function for the case that this is.
-    member action.Match(add: Func<string, (struct (string * string))[], Expiry, 'r>, remove: Func<string, 'r>, list: Func<'r>) : 'r =
+    member action.Match
+        (add: Func<string, (struct (string * string))[], Expiry, string, 'r>, remove: Func<string, 'r>, list: Func<'r>)
+        : 'r =
         match action with
-        | Add(name, labels, expires) -> add.Invoke(name, labels, expires)
+        | Add(name, labels, expires, file) -> add.Invoke(name, labels, expires, file)
         | Remove name -> remove.Invoke name
         | List -> list.Invoke()
 
@@ -126,7 +128,8 @@ module internal EnrolKeySettings =
             let! name = name |> Result.bind (nameOf >> Validation.ofResult)
             and! labels = AccessSettings.optional given "--labels" [||] labelsOf
             and! expires = AccessSettings.optional given "--expires" (Expiry.After(TimeSpan.FromDays 30.0)) expiryOf
-            return EnrolKeyAction.Add(name, labels, expires)
+            and! file = AccessSettings.optional given "--key-file" "" AccessSettings.fileOf
+            return EnrolKeyAction.Add(name, labels, expires, file)
         }
 
     /// To remove the key of this name.

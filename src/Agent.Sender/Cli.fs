@@ -77,6 +77,7 @@ type internal AgentArgument =
     | Once
     | Dry_Run
     | Doctor
+    | Health
     | Why
     | [<EqualsAssignmentOrSpaced>] Seconds of seconds: string option
     | [<EqualsAssignmentOrSpaced>] Job of id: string option
@@ -153,6 +154,7 @@ type internal AgentArgument =
         | Once -> row running "" "send one sample and exit: 0 if it was accepted, else 1"
         | Dry_Run -> row running "" "print request bodies instead of sending them; needs no host, slug or token"
         | Doctor -> row running "" "check everything once, say what is wrong and how to fix it, and exit: 0, or 1 if something is wrong"
+        | Health -> row running "" "ask the agent that runs at --listen whether it takes samples, and exit: 0 if it does, else 1"
         | Why ->
             row
                 running

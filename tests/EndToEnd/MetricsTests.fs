@@ -137,8 +137,17 @@ let tests =
                 Expect.isFalse (text.Contains "ai_dashboard_backlog_samples") "there is no destination"
                 Expect.equal (PrometheusText.readText (ReadOnlySpan(Fixtures.utf8 text)) |> List.isEmpty) false "it reads"
                 Expect.equal (fetch ((metricsOf agent).Replace("/metrics", "/healthz"))) "ok\n" "health"
+                let address = Uri(metricsOf agent).Authority
+
+                let asks () =
+                    runWith [ "AI_DASHBOARD_TOKEN", "" ] [ "--health"; "--listen"; address ]
+
+                Expect.equal (asks ()) (0, [ "ok" ], []) "--health"
                 agent.Signal SigTerm
                 Expect.equal (agent.WaitForEnd patience) 0 "exit code"
+                let code, _, errors = asks ()
+                Expect.equal code 1 "--health once it has ended"
+                Expect.stringContains (String.concat "\n" errors) $"no agent answers at {address}" "the sentence"
                 Expect.equal (agent.Output |> List.length) 2 "a line at start and one at the end"
 
                 Expect.equal

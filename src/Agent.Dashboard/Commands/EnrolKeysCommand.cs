@@ -1,6 +1,7 @@
 using System.Globalization;
 using Agent.Receiver;
 using Agent.Dashboard.Store;
+using Agent.Dashboard.Web;
 using Microsoft.Data.Sqlite;
 
 namespace Agent.Dashboard.Commands;
@@ -10,14 +11,28 @@ internal sealed class EnrolKeysCommand(AgentClock clock, CommandLineProgram prog
 {
     private const int MostKeys = 500;
 
+    /// <summary>No file of a key is longer, in bytes.</summary>
+    private const int LongestKey = 4096;
+
     /// <summary>Runs the command; the exit code.</summary>
     public int Run(EnrolKeySettings settings) => settings.Action.Match(
-        (name, labels, expires) => With(
-            Database.OpenForWriting(settings.Database, clock), connection => Add(connection, settings.Database, name, labels, expires)),
+        (name, labels, expires, file) => With(
+            Database.OpenForWriting(settings.Database, clock),
+            connection => file.Length > 0 && File.Exists(file)
+                ? Keep(connection, name, file)
+                : Add(connection, settings.Database, name, labels, expires, file)),
         name => With(Database.OpenExisting(settings.Database, clock), connection => Remove(connection, name)),
         () => With(Database.OpenExisting(settings.Database, clock), List));
 
-    private int Add(SqliteConnection connection, string database, string name, (string, string)[] labels, Expiry expires)
+    /// <summary>What is there already stays, so that a setup may run again.</summary>
+    private int Keep(SqliteConnection connection, string name, string file) =>
+        new FileInfo(file).Length <= LongestKey
+        && EnrolKeys.Find(connection, Registrations.Hash(File.ReadAllText(file).Trim())) is { } kept && kept.Name == name
+            ? program.Print($"{name} is there already, and its key is in \"{file}\"; {Expires(kept)}.\n")
+            : program.Fail($"--key-file: \"{file}\" is there already, and what it holds is not the key \"{name}\" of this database; remove it, or name another file");
+
+    private int Add(
+        SqliteConnection connection, string database, string name, (string, string)[] labels, Expiry expires, string file)
     {
         var key = Registrations.NewToken();
         var now = clock.GetUtcNow();
@@ -31,6 +46,21 @@ internal sealed class EnrolKeysCommand(AgentClock clock, CommandLineProgram prog
         if (problem.Length > 0)
         {
             return program.Fail(problem);
+        }
+
+        if (file.Length > 0)
+        {
+            try
+            {
+                PrivateText.Write(file, key + "\n");
+                return program.Print($"Added {name}, with its key in \"{file}\"; {Expires(added)}.\n");
+            }
+            catch (Exception unwritten) when (unwritten is IOException or UnauthorizedAccessException)
+            {
+                // Nobody would ever know the key.
+                Database.Transact(connection, clock, () => EnrolKeys.Remove(connection, name));
+                return program.Fail($"--key-file: \"{file}\" cannot be written, {FaultReason.Of(unwritten)}; name a file in a directory of this user");
+            }
         }
 
         var address = Registering.Address(

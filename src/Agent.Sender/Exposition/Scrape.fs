@@ -105,6 +105,10 @@ module Scrape =
     [<Literal>]
     let private asJson = ".json"
 
+    /// The path that says whether samples are taken.
+    [<Literal>]
+    let HealthPath = "/healthz"
+
     /// The path of a job's report.
     [<CompiledName "JobPath">]
     let jobPath (id: string) (isJson: bool) : string =
@@ -114,7 +118,7 @@ module Scrape =
         // Whatever stands behind it is the client's own business; Prometheus passes `params` on.
         match target.Split([| '?'; '#' |], 2)[0] with
         | "/metrics" -> ScrapePath.Metrics
-        | "/healthz" -> ScrapePath.Health
+        | HealthPath -> ScrapePath.Health
         | path when path.StartsWith(jobs, StringComparison.Ordinal) ->
             let id = path.Substring jobs.Length
             let isJson = id.EndsWith(asJson, StringComparison.Ordinal)

@@ -180,6 +180,8 @@ type Settings =
         ListenToken: TokenOrigin voption
         /// Check everything once and say what is wrong.
         Doctor: bool
+        /// Ask the agent that runs whether it takes samples.
+        Health: bool
         /// How long to watch before saying what holds jobs back; none for an ordinary run.
         Why: TimeSpan voption
         /// The job of which the running agent is asked instead; empty to watch.
@@ -710,6 +712,7 @@ module Settings =
         let needsNoWebapp =
             isSet "--dry-run"
             || isSet "--why"
+            || isSet "--health"
             || (((given "--listen").IsSome || (given "--remote-write").IsSome)
                 && (given "--host").IsNone
                 && (given "--server-slug").IsNone
@@ -781,6 +784,7 @@ module Settings =
                     |> Result.map (fun path -> ValueSome(TokenOrigin.File(path, file.Origin))))
 
             and! doctor = optional "--doctor" false switchOf
+            and! health = optional "--health" false switchOf
             and! why = optional "--why" false switchOf
             and! watchFor = optional "--seconds" (TimeSpan.FromSeconds 30.0) watchOf
             and! job = optional "--job" "" jobOf
@@ -901,6 +905,23 @@ module Settings =
                         [
                             errorWithoutText once "--doctor and --why are one look by themselves; leave one of them out"
                         ]
+                | _ -> Ok()
+
+            and! () =
+                match given "--health" with
+                | ValueSome health when isSet "--health" ->
+                    if [ "--once"; "--dry-run"; "--doctor"; "--why" ] |> List.exists isSet then
+                        Error
+                            [
+                                errorWithoutText health "it only asks the agent that runs; leave --once, --dry-run, --doctor and --why out"
+                            ]
+                    elif (given "--listen").IsNone then
+                        Error
+                            [
+                                errorWithoutText health "it is asked of the agent that runs: give the address of its --listen too"
+                            ]
+                    else
+                        Ok()
                 | _ -> Ok()
 
             let warnings = ResizeArray<string>()
@@ -1030,6 +1051,7 @@ module Settings =
                     Listen = listen
                     ListenToken = listenToken
                     Doctor = doctor
+                    Health = health
                     Why = if why then ValueSome watchFor else ValueNone
                     WhyJob = job
                     Json = json

@@ -254,6 +254,25 @@ let private whileServing =
 
                     restored.Stop())
 
+            testCase "health asks the dashboard that serves the database, wherever that listens"
+            <| fun () ->
+                withDatabase (fun database ->
+                    let health = [ "health"; "--database"; database ]
+
+                    Expect.stringContains
+                        (List.exactlyOne (fail 1 health))
+                        $"no dashboard serves \"{database}\"; start one with ai-dashboard serve"
+                        "nobody"
+
+                    use dashboard = new Dashboard(database, [])
+
+                    match succeed health with
+                    | [ line ] -> Expect.stringStarts line "{\"ok\":true," "it is well"
+                    | lines -> failtest $"%A{lines}"
+
+                    dashboard.Stop()
+                    fail 1 health |> ignore)
+
             testCase "a backup does not overwrite a file"
             <| fun () ->
                 World.withDirectory (fun directory ->

@@ -195,6 +195,49 @@ let tests =
                         (refused |> List.forall (fun answer -> (answer.Header "retry-after").IsSome))
                         "they are told for how long")
 
+            testCase "a key goes into a file once, with which machines enrol, and a setup that runs again changes nothing"
+            <| fun () ->
+                withKey [] (fun place dashboard _ ->
+                    let add name file =
+                        run
+                            [
+                                "enrol-keys"
+                                "add"
+                                name
+                                "--key-file"
+                                place.File file
+                                "--database"
+                                dashboard.Database
+                            ]
+
+                    let path = place.File "key"
+
+                    match add "setup" "key" with
+                    | 0, [ line ], [] -> Expect.stringStarts line $"Added setup, with its key in \"{path}\"; expires " "it says so"
+                    | failed -> failtest $"%A{failed}"
+
+                    let key = File.ReadAllText path
+                    Expect.equal (File.GetUnixFileMode path) (UnixFileMode.UserRead ||| UnixFileMode.UserWrite) "the owner's"
+                    Expect.equal (enrol dashboard.Port (asks (key.Trim()) "first")).Status 200 "it is good"
+
+                    match add "setup" "key" with
+                    | 0, [ line ], [] -> Expect.stringStarts line "setup is there already" "again"
+                    | failed -> failtest $"%A{failed}"
+
+                    Expect.equal (File.ReadAllText path) key "the file stays"
+
+                    match add "other" "key" with
+                    | 1, [], [ line ] -> Expect.stringContains line "is not the key \"other\" of this database" "another key's file"
+                    | failed -> failtest $"%A{failed}"
+
+                    match add "lost" "not-there/key" with
+                    | 1, [], [ line ] -> Expect.stringContains line "cannot be written, there is no such file or directory" "no directory"
+                    | failed -> failtest $"%A{failed}"
+
+                    match add "lost" "lost" with
+                    | 0, _, [] -> ()
+                    | failed -> failtest $"a key that nobody knows is not kept: %A{failed}")
+
             testCase "--doctor says that the machine has not enrolled yet"
             <| fun () ->
                 withKey [] (fun place dashboard key ->

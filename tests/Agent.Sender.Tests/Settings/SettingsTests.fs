@@ -860,6 +860,28 @@ let private diagnosisTests =
                     ]
                     "no id"
 
+            testCase "--health needs no webapp, but the address of the agent that runs, and goes with nothing that is a run of its own"
+            <| fun () ->
+                let listen = "--listen=127.0.0.1:9835"
+                Expect.isTrue (settingsOf [ "--health"; listen ] []).Health "asked"
+                Expect.isTrue (settingsOf [ "--health" ] [ "AI_DASHBOARD_LISTEN", "127.0.0.1:9835" ]).Health "by the variable"
+                Expect.isFalse (settingsWith []).Health "not asked"
+
+                Expect.equal
+                    (errorsOf [ "--health" ] [])
+                    [
+                        "--health: it is asked of the agent that runs: give the address of its --listen too"
+                    ]
+                    "without --listen"
+
+                for flag in [ "--doctor"; "--why" ] do
+                    Expect.equal
+                        (errorsOf [ "--health"; flag; listen ] [])
+                        [
+                            "--health: it only asks the agent that runs; leave --once, --dry-run, --doctor and --why out"
+                        ]
+                        flag
+
             testCase "--once goes with no diagnosis"
             <| fun () ->
                 let sentence = "--doctor and --why are one look by themselves; leave one of them out"

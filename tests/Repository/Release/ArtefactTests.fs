@@ -41,6 +41,17 @@ let private runtimesOf (folder: string) : string list =
 let private architecture (runtime: string) =
     if runtime = "linux-arm64" then "arm64" else "amd64"
 
+let private rpmArchitecture (runtime: string) =
+    if runtime = "linux-arm64" then "aarch64" else "x86_64"
+
+/// Images and rpms are made where buildah and rpmbuild are installed. What CI makes has them.
+let private has (pattern: string) (folder: string) : bool =
+    Directory.GetFiles(folder, pattern).Length > 0
+    || String.Equals(Environment.GetEnvironmentVariable "CI", "true", StringComparison.OrdinalIgnoreCase)
+
+let private hasImages = has "*.oci.tar"
+let private hasRpms = has "*.rpm"
+
 /// Unpacks an archive of a program and hands over the folder that is in it.
 let private unpacked (folder: string) (name: string) (test: string -> unit) : unit =
     World.withDirectory (fun directory ->
@@ -85,6 +96,15 @@ let private checks (folder: string) =
                     for program in programs do
                         $"{program}-{withoutCommit version}.tgz"
                     $"ai-dashboard-kustomize-{withoutCommit version}.tar.gz"
+                    $"ai-dashboard-compose-{withoutCommit version}.tar.gz"
+                    if hasImages folder then
+                        for _, _, name in archives do
+                            $"{name}.oci.tar"
+                    if hasRpms folder then
+                        for program, runtime, _ in archives do
+                            $"{program}-{Version.debian version}-1.{rpmArchitecture runtime}.rpm"
+                    $"ai-dashboard-apt-{withoutCommit version}.tar.gz"
+                    "install.sh"
                     $"Agent.Core.{withoutCommit version}.nupkg"
                     "SHA256SUMS"
                  ]
@@ -203,6 +223,186 @@ let private checks (folder: string) =
 
                     let escaped = version.Replace("-", @"\-")
                     Expect.stringContains manual $"\"FunctionalAgent {escaped}\"" "manual page")
+
+        if hasRpms folder then
+            for program, runtime, name in archives do
+                testCase $"the .rpm of {program} for {runtime} has the files of the archive, its configuration marked, and what it needs"
+                <| fun () ->
+                    let rpm = Path.Combine(folder, $"{program}-{Version.debian version}-1.{rpmArchitecture runtime}.rpm")
+
+                    let ask (options: string list) =
+                        (succeed [] "rpm" ([ "--query"; "--package"; rpm ] @ options)).Split('\n', StringSplitOptions.RemoveEmptyEntries)
+
+                    let files = ask [ "--list" ]
+
+                    for file in
+                        [
+                            $"/usr/bin/{program}"
+                            $"/usr/lib/systemd/system/{program}.service"
+                            $"/usr/share/man/man8/{program}.8.gz"
+                            $"/usr/share/doc/{program}/copyright"
+                            $"/usr/share/bash-completion/completions/{program}"
+                            $"/etc/{program}"
+                        ] do
+                        Expect.contains files file "a file"
+
+                    Expect.equal (ask [ "--configfiles" ]) [| $"/etc/default/{program}" |] "configuration"
+                    let needs = ask [ "--requires" ]
+                    Expect.isTrue (needs |> Array.exists _.StartsWith("libc.so.6(GLIBC_2.")) "glibc"
+
+                    // Nothing that is in the package itself, and nothing that only tracing would use.
+                    for need in needs do
+                        Expect.isFalse (Regex.IsMatch(need, "coreclr|mscor|lttng|hostfxr")) need
+
+                    Expect.stringContains (String.concat "\n" (ask [ "--scripts" ])) "systemctl daemon-reload" "its scripts"
+
+        testCase "the apt repository's index has every package with the sums that it has"
+        <| fun () ->
+            World.withDirectory (fun directory ->
+                let name = $"ai-dashboard-apt-{withoutCommit version}"
+
+                succeed [] "tar" [ "-xzf"; Path.Combine(folder, $"{name}.tar.gz"); "-C"; directory ]
+                |> ignore
+
+                let repository = Path.Combine(directory, name)
+
+                let said =
+                    succeed
+                        []
+                        "sh"
+                        [
+                            "-c"
+                            $"cd '{repository}/dists/stable' && sed -n '/^SHA256:/,$s/^ \\([0-9a-f]*\\) [0-9]* \\(.*\\)/\\1  \\2/p' Release | sha256sum --check"
+                        ]
+
+                Expect.equal (Regex.Count(said, ": OK\n")) 4 said
+
+                for program, runtime, _ in archives do
+                    let deb = $"{program}_{Version.debian version}_{architecture runtime}.deb"
+
+                    let index =
+                        File.ReadAllText(Path.Combine(repository, "dists", "stable", "main", $"binary-{architecture runtime}", "Packages"))
+
+                    let path = $"pool/main/a/{program}/{deb}"
+                    Expect.stringContains index $"Filename: {path}\n" deb
+                    let sum = (succeed [] "sha256sum" [ Path.Combine(folder, deb) ]).Split(' ')[0]
+                    Expect.stringContains index $"SHA256: {sum}\n" "the package of the release"
+                    Expect.equal (File.ReadAllBytes(Path.Combine(repository, path))) (File.ReadAllBytes(Path.Combine(folder, deb))) deb)
+
+        testCase "install.sh is of this version"
+        <| fun () ->
+            Expect.equal
+                (succeed [] "sh" [ Path.Combine(folder, "install.sh"); "--version" ])
+                $"install.sh {withoutCommit version}\n"
+                "--version"
+
+        if hasImages folder then
+            for program, runtime, name in archives do
+                testCase
+                    $"the image of {program} for {runtime} has what it loads and its licences, a user, a check of health, its labels, and no shell"
+                <| fun () ->
+                    World.withDirectory (fun directory ->
+                        succeed [] "tar" [ "-xf"; Path.Combine(folder, $"{name}.oci.tar"); "-C"; directory ]
+                        |> ignore
+
+                        let blob (digest: JsonElement) =
+                            let sum = (string (digest.GetString())).Replace("sha256:", "")
+                            let path = Path.Combine(directory, "blobs", "sha256", sum)
+                            let found = succeed [] "sha256sum" [ path ]
+                            Expect.stringStarts found $"{sum} " "the blob is what its name says"
+                            path
+
+                        let read (path: string) =
+                            JsonDocument.Parse(File.ReadAllText path).RootElement
+
+                        let first (list: JsonElement) = Seq.head (list.EnumerateArray())
+                        let index = read (Path.Combine(directory, "index.json"))
+                        let entry = first (index.GetProperty "manifests")
+
+                        Expect.equal
+                            (entry.GetProperty("annotations").GetProperty("io.containerd.image.name").GetString())
+                            $"docker.io/library/{program}:{withoutCommit version}"
+                            "the name"
+
+                        Expect.equal
+                            (entry.GetProperty("platform").GetProperty("architecture").GetString())
+                            (architecture runtime)
+                            "the platform"
+
+                        let manifest = read (blob (entry.GetProperty "digest"))
+                        let config = read (blob (manifest.GetProperty("config").GetProperty "digest"))
+                        let settings = config.GetProperty "config"
+                        Expect.equal (settings.GetProperty("User").GetString()) "65532:65532" "the user"
+
+                        let words (value: JsonElement) =
+                            [ for word in value.EnumerateArray() -> string (word.GetString()) ]
+
+                        Expect.equal (words (settings.GetProperty "Entrypoint")) [ $"/usr/bin/{program}" ] "what it starts"
+
+                        Expect.equal
+                            (words (settings.GetProperty("Healthcheck").GetProperty "Test") |> List.take 2)
+                            [ "CMD"; program ]
+                            "its check of health"
+
+                        let label (key: string) =
+                            settings.GetProperty("Labels").GetProperty("org.opencontainers.image." + key).GetString()
+
+                        Expect.equal (label "version") version "version"
+                        Expect.equal (label "licenses") "MIT" "licence"
+                        let layer = blob ((first (manifest.GetProperty "layers")).GetProperty "digest")
+                        Expect.equal (manifest.GetProperty("layers").GetArrayLength()) 1 "one layer"
+
+                        let files =
+                            (succeed [ "LC_ALL", "C.UTF-8"; "TZ", "UTC" ] "tar" [ "-tzvf"; layer ])
+                                .Split('\n', StringSplitOptions.RemoveEmptyEntries)
+                            |> Array.map (fun line -> Regex.Match(line, @"^(\S+) +(\S+) +(\d+) (\S+ \S+) \.?/?(\S*)"))
+
+                        Expect.all files _.Success "each line"
+                        let names = files |> Array.map _.Groups[5].Value |> Set.ofArray
+                        let times = files |> Array.map _.Groups[4].Value |> Array.distinct
+                        Expect.hasLength times 1 "every file is as old as the commit"
+
+                        let size = files |> Array.sumBy (fun file -> int64 file.Groups[3].Value) |> float
+
+                        let most = if program = "ai-dashboard" then 90.0 else 20.0
+                        let packed = float (FileInfo(Path.Combine(folder, $"{name}.oci.tar")).Length)
+                        let mebibytes = packed / 1048576.0
+                        Expect.isLessThanOrEqual mebibytes most $"MiB, of %.1f{size / 1048576.0} unpacked"
+
+                        let triplet =
+                            if runtime = "linux-arm64" then
+                                "aarch64-linux-gnu"
+                            else
+                                "x86_64-linux-gnu"
+
+                        let contains (ending: string) =
+                            names
+                            |> Set.exists (fun name -> name.EndsWith(ending, StringComparison.Ordinal))
+
+                        for needed in
+                            [
+                                $"usr/bin/{program}"
+                                $"lib/{triplet}/libc.so.6"
+                                $"lib/{triplet}/libdl.so.2"
+                                $"lib/{triplet}/libpthread.so.0"
+                                $"usr/lib/{triplet}/libssl.so.3"
+                                $"usr/lib/{triplet}/libcrypto.so.3"
+                                "etc/ssl/certs/ca-certificates.crt"
+                                "etc/passwd"
+                                "etc/nsswitch.conf"
+                                $"usr/share/doc/{program}/copyright"
+                                $"usr/share/doc/{program}/THIRD-PARTY-NOTICES.txt.gz"
+                                "usr/share/doc/libc6/copyright"
+                                "var/lib/dpkg/status.d/libc6"
+                            ] do
+                            Expect.isTrue (contains needed) needed
+
+                        for unwanted in [ "bin/sh"; "bin/bash"; "bin/dpkg"; "bin/apt-get" ] do
+                            Expect.isFalse (contains unwanted) unwanted
+
+                        // No program in it runs as another user than the one that started it.
+                        for file in files do
+                            Expect.isFalse (Regex.IsMatch(file.Groups[1].Value, "^-..[sS]|^-.....[sS]")) file.Value)
 
         testCase "the NuGet package has its version, and the symbols in its assembly"
         <| fun () ->

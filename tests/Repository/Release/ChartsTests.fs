@@ -30,6 +30,7 @@ let tests =
                             "ai-dashboard-agent-1.2.3-dev.4.tgz"
                             "ai-dashboard-1.2.3-dev.4.tgz"
                             "ai-dashboard-kustomize-1.2.3-dev.4.tar.gz"
+                            "ai-dashboard-compose-1.2.3-dev.4.tar.gz"
                         ]
                         "the archives"
 
@@ -59,6 +60,8 @@ let tests =
                         let expected =
                             if archive.EndsWith ".tgz" then
                                 [ "Chart.yaml"; "values.yaml"; "templates/NOTES.txt" ]
+                            elif archive.StartsWith "ai-dashboard-compose" then
+                                [ "compose.yaml" ]
                             else
                                 [ "agent/kustomization.yaml"; "dashboard/statefulset.yaml" ]
 

@@ -128,6 +128,132 @@ let tests =
                     Expect.all listed _.Contains(" 2030-01-31 12:30 ./", StringComparison.Ordinal) "times"
                     Expect.all listed _.Contains("root/root", StringComparison.Ordinal) "owner")
 
+            testCase "a .rpm has the files of the .deb, and does not tell when it was made"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    // A machine without the tool skips the test.
+                    succeed [] "rpmbuild" [ "--version" ] |> ignore
+                    package "022" "linux-x64" "/bin/true" directory directory
+                    let deb = Path.Combine(directory, "ai-dashboard-agent_1.2.3~dev_amd64.deb")
+
+                    let make (name: string) =
+                        let target = Path.Combine(directory, name)
+
+                        succeed
+                            [ "SOURCE_DATE_EPOCH", string (time.ToUnixTimeSeconds()) ]
+                            "sh"
+                            [ "packaging/package-rpm.sh"; deb; "1.2.3~dev"; target ]
+                        |> ignore
+
+                        Path.Combine(target, "ai-dashboard-agent-1.2.3~dev-1.x86_64.rpm")
+
+                    let first = make "first"
+                    let second = make "second"
+                    Expect.equal (File.ReadAllBytes first) (File.ReadAllBytes second) "bytes"
+
+                    let ask (options: string list) =
+                        (succeed [] "rpm" ([ "--query"; "--package"; first ] @ options)).Split('\n', StringSplitOptions.RemoveEmptyEntries)
+
+                    let files = ask [ "--list" ]
+
+                    for file in
+                        [
+                            "/usr/bin/ai-dashboard-agent"
+                            "/usr/lib/systemd/system/ai-dashboard-agent.service"
+                            "/usr/share/doc/ai-dashboard-agent/copyright"
+                            "/etc/ai-dashboard-agent"
+                        ] do
+                        Expect.contains files file "a file"
+
+                    Expect.equal (ask [ "--configfiles" ]) [| "/etc/default/ai-dashboard-agent" |] "configuration"
+
+                    Expect.equal
+                        (ask [ "--queryformat"; "[%{FILEMODES:perms} %{FILEUSERNAME} %{FILENAMES}\n]" ]
+                         |> Array.filter _.EndsWith(" /etc/ai-dashboard-agent"))
+                        [| "drwx------ root /etc/ai-dashboard-agent" |]
+                        "others cannot look at the token")
+
+            testCase "an apt repository has an index of its packages, and a signature only by the key that is given"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    package "022" "linux-x64" "/bin/true" directory directory
+                    let deb = Path.Combine(directory, "ai-dashboard-agent_1.2.3~dev_amd64.deb")
+                    // gpgv trusts no signature of the future.
+                    let time = DateTimeOffset(2020, 1, 31, 12, 30, 16, TimeSpan.Zero)
+                    let at = "SOURCE_DATE_EPOCH", string (time.ToUnixTimeSeconds())
+
+                    let make (name: string) (variables: (string * string) list) =
+                        let target = Path.Combine(directory, name)
+
+                        succeed (at :: variables) "sh" [ "packaging/apt-repository.sh"; target; deb ]
+                        |> ignore
+
+                        Path.Combine(target, "dists", "stable")
+
+                    let plain = make "plain" [ "SIGN_KEY", "" ]
+
+                    Expect.stringContains
+                        (File.ReadAllText(Path.Combine(plain, "main", "binary-amd64", "Packages")))
+                        "Filename: pool/main/a/ai-dashboard-agent/ai-dashboard-agent_1.2.3~dev_amd64.deb\n"
+                        "the index"
+
+                    Expect.equal (File.ReadAllText(Path.Combine(plain, "main", "binary-arm64", "Packages"))) "" "none for arm64"
+                    let release = File.ReadAllText(Path.Combine(plain, "Release"))
+                    Expect.stringContains release "Date: Fri, 31 Jan 2020 12:30:16 UTC\n" "the commit's time"
+                    Expect.isFalse (File.Exists(Path.Combine(plain, "InRelease"))) "no key, no signature"
+
+                    // A key of its own, in a folder of its own: gpg's socket wants a short path.
+                    let home = Directory.CreateTempSubdirectory("gpg-")
+
+                    try
+                        let gpg = [ "GNUPGHOME", home.FullName ]
+
+                        succeed
+                            gpg
+                            "gpg"
+                            [
+                                "--batch"
+                                "--quiet"
+                                "--passphrase"
+                                ""
+                                "--faked-system-time"
+                                $"{time.ToUnixTimeSeconds() - 60L}!"
+                                "--quick-generate-key"
+                                "release@functional-agent.example"
+                                "ed25519"
+                                "sign"
+                                "never"
+                            ]
+                        |> ignore
+
+                        let signed = make "signed" (("SIGN_KEY", "release@functional-agent.example") :: gpg)
+                        Expect.equal (File.ReadAllText(Path.Combine(signed, "Release"))) release "the same index"
+
+                        let ring = Path.Combine(directory, "ring.gpg")
+
+                        succeed gpg "gpg" [ "--batch"; "--quiet"; "--output"; ring; "--export" ]
+                        |> ignore
+
+                        for files in [ [ "InRelease" ]; [ "Release.gpg"; "Release" ] ] do
+                            succeed [] "gpgv" ("--keyring" :: ring :: List.map (fun file -> Path.Combine(signed, file)) files)
+                            |> ignore
+
+                        let code, said =
+                            run
+                                (at :: ("SIGN_KEY", "nobody@functional-agent.example") :: gpg)
+                                "sh"
+                                [ "packaging/apt-repository.sh"; Path.Combine(directory, "other"); deb ]
+
+                        Expect.notEqual code 0 "a key that is not there"
+
+                        Expect.stringContains
+                            said
+                            "gpg does not sign with nobody@functional-agent.example; gpg --list-secret-keys lists the keys that it has"
+                            "the sentence"
+                    finally
+                        run [ "GNUPGHOME", home.FullName ] "gpgconf" [ "--kill"; "all" ] |> ignore
+                        home.Delete true)
+
             testCase "a .deb for another architecture depends on the glibc that its executable asks for"
             <| fun () ->
                 World.withDirectory (fun directory ->

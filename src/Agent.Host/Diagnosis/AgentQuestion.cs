@@ -8,9 +8,10 @@ using Agent.Host.Service;
 namespace Agent.Host.Diagnosing;
 
 /// <summary>
-/// Asks the agent that runs on this machine what the GPU time of a job went into, and prints its answer: only it has seen the job's whole life.
+/// Asks the agent that runs on this machine, and prints its answer: what the GPU time of a job went into, whose whole life only it has seen, or
+/// whether it takes samples.
 /// </summary>
-internal sealed class JobQuestion(Settings settings, CommandLineProgram program)
+internal sealed class AgentQuestion(Settings settings, CommandLineProgram program)
 {
     /// <summary>Asks and prints; the exit code.</summary>
     public int Run()
@@ -33,7 +34,7 @@ internal sealed class JobQuestion(Settings settings, CommandLineProgram program)
 
         try
         {
-            return Told(agent.Ask(Scrape.JobPath(settings.WhyJob, settings.Json), token), agent.Address);
+            return Told(agent.Ask(settings.Health ? Scrape.HealthPath : Scrape.JobPath(settings.WhyJob, settings.Json), token), agent.Address);
         }
         catch (SocketException error)
         {
