@@ -109,6 +109,7 @@ let private complaints (settings: Settings) : string list =
             settings.Target.IsNone
             && settings.Listen.IsNone
             && settings.RemoteWrite.IsNone
+            && settings.Otlp.IsNone
             && not settings.DryRun
         then
             "nowhere to send to"

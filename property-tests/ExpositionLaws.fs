@@ -139,6 +139,22 @@ let private options: SampleOptions =
         CpuWindow = TimeSpan.Zero
     }
 
+let private temperature: Gen<Sys.Hwmon.Temperature> =
+    gen {
+        let! place = label
+        let! chip = label
+        let! name = label
+        let! celsius = Gen.choose (-20, 110)
+
+        return
+            {
+                Place = place
+                Chip = chip
+                Label = name
+                Celsius = LanguagePrimitives.FloatWithMeasure(float celsius)
+            }
+    }
+
 /// The reading of a machine whose files are these.
 let private withTexts (texts: Texts) (reading: MachineReading) : MachineReading =
     let told (result: Result<Parsed<'value>, ParseError>) =
@@ -164,6 +180,7 @@ let private readingOf (before: Snapshot voption) (snapshot: Snapshot) : Gen<Mach
         let! hostname = label
         let! version = label
         let! domain = label
+        let! temperatures = upTo 4 temperature
 
         return
             {
@@ -171,6 +188,7 @@ let private readingOf (before: Snapshot voption) (snapshot: Snapshot) : Gen<Mach
                 Sample = Sample.build options before snapshot
                 Previous = before |> ValueOption.map (Sample.build options ValueNone)
                 MemoryText = ReadOnlyMemory.Empty
+                Temperatures = temperatures
                 System =
                     { SystemInfo.unknown with
                         OsName = "Linux"

@@ -46,6 +46,7 @@ let private tests =
             ExpositionLaws.tests
             JobAccountLaws.tests
             RemoteWriteLaws.tests
+            OtlpLaws.tests
             CliLaws.tests
             RepetitionLaws.tests
             testList

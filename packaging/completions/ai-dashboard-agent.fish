@@ -31,6 +31,8 @@ complete -c ai-dashboard-agent -l collectors -d 'comma-separated groups of metri
 complete -c ai-dashboard-agent -l textfile-directory -d 'directory in which other programs leave metrics in files *.prom, which are served with the agent\'s own' -x -a '(__fish_complete_directories)'
 complete -c ai-dashboard-agent -l remote-write -d 'URL of a receiver of Prometheus remote-write, such as http://prometheus:9090/api/v1/write; --host is optional then' -x
 complete -c ai-dashboard-agent -l remote-write-header-file -d 'file with headers for it, such as tenants and tokens, one per line as Name: value; read again when it changes' -r -F
+complete -c ai-dashboard-agent -l otlp -d 'URL of a receiver of OTLP over HTTP, such as http://collector:4318; /v1/metrics follows where it has no path; --host is optional then' -x
+complete -c ai-dashboard-agent -l otlp-header-file -d 'file with headers for it, such as tokens, one per line as Name: value; read again when it changes' -r -F
 complete -c ai-dashboard-agent -l once -d 'send one sample and exit: 0 if it was accepted, else 1' -f
 complete -c ai-dashboard-agent -l dry-run -d 'print request bodies instead of sending them; needs no host, slug or token' -f
 complete -c ai-dashboard-agent -l doctor -d 'check everything once, say what is wrong and how to fix it, and exit: 0, or 1 if something is wrong' -f

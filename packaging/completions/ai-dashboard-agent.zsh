@@ -32,6 +32,8 @@ _arguments \
   '--textfile-directory[directory in which other programs leave metrics in files *.prom, which are served with the agent'\''s own]:DIRECTORY:_files -/' \
   '--remote-write[URL of a receiver of Prometheus remote-write, such as http\://prometheus\:9090/api/v1/write; --host is optional then]:URL: ' \
   '--remote-write-header-file[file with headers for it, such as tenants and tokens, one per line as Name\: value; read again when it changes]:PATH:_files' \
+  '--otlp[URL of a receiver of OTLP over HTTP, such as http\://collector\:4318; /v1/metrics follows where it has no path; --host is optional then]:URL: ' \
+  '--otlp-header-file[file with headers for it, such as tokens, one per line as Name\: value; read again when it changes]:PATH:_files' \
   '--once[send one sample and exit\: 0 if it was accepted, else 1]' \
   '--dry-run[print request bodies instead of sending them; needs no host, slug or token]' \
   '--doctor[check everything once, say what is wrong and how to fix it, and exit\: 0, or 1 if something is wrong]' \

@@ -76,6 +76,10 @@ type W
 [<Measure>]
 type mJ
 
+/// Joules.
+[<Measure>]
+type J
+
 /// Hundredths of a whole.
 [<Measure>]
 type percent
@@ -147,6 +151,11 @@ let degreesOfMilli (value: int64<mdegC>) : float<degC> =
 let wattsOfMilli (value: uint32<mW>) : float<W> =
     LanguagePrimitives.FloatWithMeasure(float value / 1000.0)
 
+/// Millijoules as joules.
+[<CompiledName "JoulesOfMilli">]
+let joulesOfMilli (value: uint64<mJ>) : float<J> =
+    LanguagePrimitives.FloatWithMeasure(float value / 1000.0)
+
 /// Seconds as milliseconds.
 [<CompiledName "MillisecondsOfSeconds">]
 let millisecondsOfSeconds (value: float<s>) : float<ms> =
@@ -210,6 +219,13 @@ let bytesPerSecondOfMegabits (value: float<Mbit / s>) : float<B / s> =
 [<CompiledName "SecondsSinceEpoch">]
 let secondsSinceEpoch (instant: DateTimeOffset) : float<s> =
     LanguagePrimitives.FloatWithMeasure((instant - DateTimeOffset.UnixEpoch).TotalSeconds)
+
+/// An instant as nanoseconds since 1970-01-01 UTC; 0 for what is earlier.
+[<CompiledName "NanosecondsSinceEpoch">]
+let nanosecondsSinceEpoch (instant: DateTimeOffset) : uint64<ns> =
+    uint64 (max 0L (instant - DateTimeOffset.UnixEpoch).Ticks)
+    |> timesSaturating (uint64 TimeSpan.NanosecondsPerTick)
+    |> LanguagePrimitives.UInt64WithMeasure
 
 /// Megahertz as hertz.
 [<CompiledName "HertzOfMhz">]

@@ -94,10 +94,8 @@ internal static class Program
             : null;
         FSharpResult<TokenSource, ConfigError>? scrapeToken =
             settings.ListenToken.IsNone ? null : TokenSource.Open(settings.ListenToken.Value);
-        FSharpResult<HeaderSource, ConfigError>? headers =
-            settings.RemoteWrite is { IsSome: true, Value: { HeaderFile.Length: > 0 } receiver }
-                ? HeaderSource.Open(receiver.HeaderFile, receiver.HeaderOrigin)
-                : null;
+        var headers = HeadersFor(settings.RemoteWrite);
+        var otlpHeaders = HeadersFor(settings.Otlp);
         string[] problems =
         [
             .. MissingDirectories(settings),
@@ -106,13 +104,14 @@ internal static class Program
             .. token?.Match(static _ => [], static error => (string[])[error.Message]) ?? [],
             .. scrapeToken?.Match(static _ => [], static error => (string[])[error.Message]) ?? [],
             .. headers?.Match(static _ => [], static error => (string[])[error.Message]) ?? [],
+            .. otlpHeaders?.Match(static _ => [], static error => (string[])[error.Message]) ?? [],
         ];
 
         return problems.Length > 0
             ? program.Refuse(problems)
             : Run(
                 settings,
-                new Secrets(token?.ResultValue, scrapeToken?.ResultValue, headers?.ResultValue),
+                new Secrets(token?.ResultValue, scrapeToken?.ResultValue, headers?.ResultValue, otlpHeaders?.ResultValue),
                 trust.ResultValue,
                 clock,
                 new Seams(scale, samples),
@@ -134,7 +133,10 @@ internal static class Program
             log.Warning(warning);
         }
 
-        foreach (var warning in (string?[])[secrets.Token?.Warning, secrets.ScrapeToken?.Warning, secrets.Headers?.Warning])
+        string?[] exposures =
+            [secrets.Token?.Warning, secrets.ScrapeToken?.Warning, secrets.Headers?.Warning, secrets.OtlpHeaders?.Warning];
+
+        foreach (var warning in exposures)
         {
             if (warning is { Length: > 0 })
             {
@@ -191,8 +193,9 @@ internal static class Program
                 ? program.Refuse([endpoint.Value.ErrorValue.Message])
                 : (from ingest in OpenOutbox(settings.Target.IsSome && !settings.DryRun, settings, "ingest", clock, log)
                    from remote in OpenOutbox(settings.RemoteWrite.IsSome, settings, "remote-write", clock, log)
-                   select (ingest, remote)).Match(
-                    opened => Run(settings, secrets, trust, opened.ingest, opened.remote, listening, clock, seams, program.Version, signals, systemd, log),
+                   from otlp in OpenOutbox(settings.Otlp.IsSome, settings, "otlp", clock, log)
+                   select new Outboxes(ingest, remote, otlp)).Match(
+                    opened => Run(settings, secrets, trust, opened, listening, clock, seams, program.Version, signals, systemd, log),
                     error => program.Refuse([error.ToString()]));
         }
         catch (Exception defect)
@@ -211,8 +214,7 @@ internal static class Program
         Settings settings,
         Secrets secrets,
         TlsTrust trust,
-        IOutbox? ingestOutbox,
-        IOutbox? remoteOutbox,
+        Outboxes outboxes,
         MetricsEndpoint? endpoint,
         AgentClock clock,
         Seams seams,
@@ -223,7 +225,7 @@ internal static class Program
     {
         var identity = new Identity(version, settings.Hostname, RuntimeInformation.FrameworkDescription, Environment.ProcessId);
         var parts = new RunParts(settings, identity, clock, log, signals, systemd);
-        using var agent = new AgentRun(parts, withMetrics: endpoint is not null || remoteOutbox is not null);
+        using var agent = new AgentRun(parts, withMetrics: endpoint is not null || outboxes.RemoteWrite is not null || outboxes.Otlp is not null);
 
         if (seams.BackToBack > 0)
         {
@@ -231,14 +233,24 @@ internal static class Program
             return CodeOf(log);
         }
 
-        var ingest = ingestOutbox is null
+        var ingest = outboxes.Ingest is null
             ? null
-            : agent.AddIngest(ingestOutbox, Client(new IngestTemplate(settings.Target.Value, secrets.Token!), trust, settings, version, clock));
+            : agent.AddIngest(outboxes.Ingest, Client(new IngestTemplate(settings.Target.Value, secrets.Token!), trust, settings, version, clock));
 
-        if (remoteOutbox is not null)
+        if (outboxes.RemoteWrite is { } remote)
         {
-            var template = new RemoteWriteTemplate(settings.RemoteWrite.Value.Endpoint, secrets.Headers);
-            agent.AddRemoteWrite(remoteOutbox, Client(template, TlsTrust.Open(settings, clock).ResultValue, settings, version, clock), secrets.Headers);
+            agent.AddRemoteWrite(
+                remote,
+                ReceiverClient(ReceiverTemplate.RemoteWrite(settings.RemoteWrite.Value.Endpoint, secrets.Headers), settings, version, clock),
+                secrets.Headers);
+        }
+
+        if (outboxes.Otlp is { } otlp)
+        {
+            agent.AddOtlp(
+                otlp,
+                ReceiverClient(ReceiverTemplate.Otlp(settings.Otlp.Value.Endpoint, secrets.OtlpHeaders), settings, version, clock),
+                secrets.OtlpHeaders);
         }
 
         if (!settings.DryRun)
@@ -287,7 +299,17 @@ internal static class Program
     private static SampleClient Client(IRequestTemplate template, TlsTrust trust, Settings settings, string version, AgentClock clock) =>
         new(template, trust, settings.Interval, settings.Timeout, UserAgent(version), clock);
 
-    // Where the first stream of a spool is in use by another agent, so is the second: nothing is open that would have to be closed.
+    // Each client has the trust for itself.
+    private static SampleClient ReceiverClient(IRequestTemplate template, Settings settings, string version, AgentClock clock) =>
+        Client(template, TlsTrust.Open(settings, clock).ResultValue, settings, version, clock);
+
+    /// <summary>The headers of a receiver, or the sentence that says why they cannot be had; null where none are given.</summary>
+    private static FSharpResult<HeaderSource, ConfigError>? HeadersFor(FSharpValueOption<ReceiverTarget> target) =>
+        target is { IsSome: true, Value: { HeaderFile.Length: > 0 } receiver }
+            ? HeaderSource.Open(receiver.HeaderFile, receiver.HeaderOrigin)
+            : null;
+
+    // Where the first stream of a spool is in use by another agent, so are the others: nothing is open that would have to be closed.
     private static FSharpResult<IOutbox?, SpoolError> OpenOutbox(
         bool isWanted, Settings settings, string stream, AgentClock clock, Log log)
     {
@@ -310,6 +332,7 @@ internal static class Program
             settings.DryRun || settings.Target.IsNone ? null : settings.Target.Value.Endpoint,
             settings.DryRun || settings.Enrolment.IsNone ? null : settings.Enrolment.Value.Endpoint,
             settings.RemoteWrite.IsNone ? null : settings.RemoteWrite.Value.Endpoint,
+            settings.Otlp.IsNone ? null : settings.Otlp.Value.Endpoint,
         ];
 
         return endpoints
@@ -341,7 +364,11 @@ internal static class Program
     /// <param name="Token">The token to send to the webapp; null where nothing is sent there.</param>
     /// <param name="ScrapeToken">The token that readers of the metrics show; null where none is wanted.</param>
     /// <param name="Headers">The headers of remote-write; null for none.</param>
-    private sealed record Secrets(TokenSource? Token, TokenSource? ScrapeToken, HeaderSource? Headers);
+    /// <param name="OtlpHeaders">Those of OTLP; null for none.</param>
+    private sealed record Secrets(TokenSource? Token, TokenSource? ScrapeToken, HeaderSource? Headers, HeaderSource? OtlpHeaders);
+
+    /// <summary>What keeps samples for each destination; null where there is none.</summary>
+    private sealed record Outboxes(IOutbox? Ingest, IOutbox? RemoteWrite, IOutbox? Otlp);
 
     /// <summary>What tests and benchmarks ask for by variables.</summary>
     /// <param name="Scale">Every duration is divided by it.</param>

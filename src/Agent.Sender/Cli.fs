@@ -29,6 +29,9 @@ let private sampling = "Sampling"
 let private prometheus = "Prometheus"
 
 [<Literal>]
+let private openTelemetry = "OpenTelemetry"
+
+[<Literal>]
 let private running = "Operation"
 
 let private row group standard meaning =
@@ -74,6 +77,8 @@ type internal AgentArgument =
     | [<EqualsAssignmentOrSpaced>] Textfile_Directory of directory: string option
     | [<EqualsAssignmentOrSpaced>] Remote_Write of url: string option
     | [<EqualsAssignmentOrSpaced>] Remote_Write_Header_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] Otlp of url: string option
+    | [<EqualsAssignmentOrSpaced>] Otlp_Header_File of path: string option
     | Once
     | Dry_Run
     | Doctor
@@ -151,6 +156,13 @@ type internal AgentArgument =
                 prometheus
                 ""
                 "file with headers for it, such as tenants and tokens, one per line as Name: value; read again when it changes"
+        | Otlp _ ->
+            row
+                openTelemetry
+                ""
+                "URL of a receiver of OTLP over HTTP, such as http://collector:4318; /v1/metrics follows where it has no path; --host is optional then"
+        | Otlp_Header_File _ ->
+            row openTelemetry "" "file with headers for it, such as tokens, one per line as Name: value; read again when it changes"
         | Once -> row running "" "send one sample and exit: 0 if it was accepted, else 1"
         | Dry_Run -> row running "" "print request bodies instead of sending them; needs no host, slug or token"
         | Doctor -> row running "" "check everything once, say what is wrong and how to fix it, and exit: 0, or 1 if something is wrong"

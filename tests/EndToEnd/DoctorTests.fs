@@ -455,6 +455,7 @@ let adviserTests =
                 [
                     "the webapp", targetOf "http://monitoring.example"
                     "remote-write", [ "--remote-write=http://monitoring.example/api/v1/write" ]
+                    "otlp", [ "--otlp=http://monitoring.example" ]
                 ] do
                 testCase $"a proxy that is not there on the way to {name} is what the advice is about, in the run and in the doctor"
                 <| fun () ->

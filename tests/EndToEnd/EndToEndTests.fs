@@ -23,5 +23,6 @@ let tests =
             CostTests.tests
             MetricsTests.tests
             RemoteWriteTests.tests
+            OtlpTests.tests
             DashboardTests.tests
         ]

@@ -261,6 +261,7 @@ let private openSsl =
                             targetOf "https://127.0.0.1:1" @ [ "--once" ], [ "--host" ]
                             targetOf "https://127.0.0.1:1" @ [ "--doctor" ], [ "--host" ]
                             targetOf "http://127.0.0.1:1" @ [ "--remote-write"; "https://127.0.0.1:1/w" ], [ "--remote-write" ]
+                            targetOf "http://127.0.0.1:1" @ [ "--otlp"; "https://127.0.0.1:1" ], [ "--otlp" ]
                             targetOf "http://127.0.0.1:1"
                             @ [ "--ca-file"; "/no/1"; "--client-cert"; "/no/2" ],
                             [ "--ca-file"; "--client-cert" ]

@@ -195,6 +195,7 @@ let configuration =
                     "not without a token", "AI_DASHBOARD_HOST=http://a\nAI_DASHBOARD_SERVER_SLUG=b\n", " \n", false
                     "where Prometheus fetches metrics", "AI_DASHBOARD_LISTEN=127.0.0.1:9835\n", "", true
                     "where metrics are pushed", "AI_DASHBOARD_REMOTE_WRITE=http://a/api/v1/write\n", "", true
+                    "where they go to a collector of OpenTelemetry", "AI_DASHBOARD_OTLP=http://a:4318\n", "", true
                     "not with half a webapp beside Prometheus",
                     "AI_DASHBOARD_HOST=http://a\nAI_DASHBOARD_LISTEN=127.0.0.1:9835\n",
                     "",

@@ -178,6 +178,7 @@ let machineWith (gpus: Gpu[]) : MachineReading =
         Sample = Sample.build options ValueNone snapshot
         Previous = ValueNone
         MemoryText = ReadOnlyMemory(file "meminfo")
+        Temperatures = (Sys.Hwmon.parse (sysFiles "intel-workstation" "")).Temperatures
         System = system
         DomainName = "(none)"
         Hostname = "gpu-box-01"

@@ -4,7 +4,9 @@ using Agent.Sender;
 namespace Agent.Host.Buffering;
 
 /// <summary>One sample as it is kept, encoded once, without the token. The outbox, the spool and the request share its bytes.</summary>
-/// <param name="body">One line: UTF-8 JSON for the webapp, a record of <see cref="Core.RemoteWrite"/> for its receivers.</param>
+/// <param name="body">
+/// One line: UTF-8 JSON for the webapp, a record of <see cref="Sender.RemoteWrite"/> or <see cref="Sender.Otlp"/> for receivers of metrics.
+/// </param>
 internal sealed class EncodedSample(ReadOnlyMemory<byte> body)
 {
     /// <summary>Stands for a sample that is sent nowhere.</summary>

@@ -33,7 +33,8 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, CommandLineProgr
         [
             .. Diagnosis.Configuration(settings, Token(opened)),
             .. way,
-            .. RemoteWrites(),
+            .. Receiver(settings.RemoteWrite, "remote-write", ReceiverTemplate.RemoteWrite, RemoteWrite.EmptyRequest, Diagnosis.RemoteWrite),
+            .. Receiver(settings.Otlp, "otlp", ReceiverTemplate.Otlp, Otlp.EmptyRequest, Diagnosis.Otlp),
             .. surroundings.Listening(),
             .. machine.Rows(),
             .. Streams().Select(surroundings.Spool),
@@ -97,21 +98,34 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, CommandLineProgr
     }
 
     // As the agent lays them out. What is only fetched is never undelivered.
-    private string[] Streams() =>
-        [.. settings.WantsMetricsAlone ? (string[])[] : ["ingest"], .. settings.RemoteWrite.IsSome ? (string[])["remote-write"] : []];
-
-    private IEnumerable<Row> RemoteWrites()
+    private string[] Streams()
     {
-        if (settings.RemoteWrite.IsNone)
+        string[] receivers =
+        [
+            .. settings.RemoteWrite.IsSome ? ["remote-write"] : (string[])[],
+            .. settings.Otlp.IsSome ? ["otlp"] : (string[])[],
+        ];
+
+        return settings.WantsMetricsAlone ? receivers : ["ingest", .. receivers];
+    }
+
+    private IEnumerable<Row> Receiver(
+        FSharpValueOption<ReceiverTarget> target,
+        string check,
+        Func<Uri, HeaderSource?, ReceiverTemplate> template,
+        Func<byte[]> emptyRequest,
+        Func<string, DateTimeOffset, Exchange, Row> judge)
+    {
+        if (target.IsNone)
         {
             return [];
         }
 
-        var receiver = settings.RemoteWrite.Value;
+        var receiver = target.Value;
 
         if (receiver.HeaderFile.Length == 0)
         {
-            return [Probe(receiver, null)];
+            return [Probe(null)];
         }
 
         var opened = HeaderSource.Open(receiver.HeaderFile, receiver.HeaderOrigin);
@@ -119,25 +133,23 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, CommandLineProgr
         return
         [
             Diagnosis.Headers(opened.Select(static headers => headers.Warning)),
-            opened.Match(
-                headers => Probe(receiver, headers),
-                static _ => Diagnosis.NotChecked("remote-write", "its headers cannot be read")),
+            opened.Match(Probe, _ => Diagnosis.NotChecked(check, "its headers cannot be read")),
         ];
-    }
 
-    private Row Probe(RemoteWriteTarget receiver, HeaderSource? headers)
-    {
-        using var client = new SampleClient(
-            new RemoteWriteTemplate(receiver.Endpoint, headers),
-            TlsTrust.Open(settings, clock).ResultValue,
-            settings.Interval,
-            Limit,
-            UserAgent,
-            clock);
+        Row Probe(HeaderSource? headers)
+        {
+            using var client = new SampleClient(
+                template(receiver.Endpoint, headers),
+                TlsTrust.Open(settings, clock).ResultValue,
+                settings.Interval,
+                Limit,
+                UserAgent,
+                clock);
 
-        var begin = clock.Elapsed;
-        var exchange = client.Post(RemoteWrite.EmptyRequest(), CancellationToken.None);
-        return Diagnosis.Timed(clock.Elapsed - begin, Diagnosis.RemoteWrite(receiver.Shown, clock.GetUtcNow(), exchange));
+            var begin = clock.Elapsed;
+            var exchange = client.Post(emptyRequest(), CancellationToken.None);
+            return Diagnosis.Timed(clock.Elapsed - begin, judge(receiver.Shown, clock.GetUtcNow(), exchange));
+        }
     }
 
     private (Row Row, FSharpValueOption<Exchange> Exchange) Ingest(

@@ -94,8 +94,11 @@ internal sealed class MetricsSource(
     public FSharpValueOption<JobTotals> Job(string id) =>
         Volatile.Read(ref newest) is { } last ? JobTotalsModule.Find(id, last.Accounts) : FSharpValueOption<JobTotals>.None;
 
-    /// <summary>The reading of the machine at one sample. Called on the sampling thread.</summary>
-    public MachineReading Machine(Look look) => Machine(look, look.Sample.Snapshot, look.MemoryText, pushed.Read());
+    /// <summary>
+    /// The reading of the machine at one sample, with what is read for metrics alone or without it. Called on the sampling thread.
+    /// </summary>
+    public MachineReading Machine(Look look, bool withCollectors) =>
+        Machine(look, look.Sample.Snapshot, look.MemoryText, withCollectors ? pushed.Read() : []);
 
     private MachineReading Machine(Look look, Snapshot snapshot, ReadOnlyMemory<byte> memoryText, CollectorReading[] read)
     {
@@ -106,6 +109,7 @@ internal sealed class MetricsSource(
             sample: look.Sample.Sample,
             previous: look.Sample.Previous,
             memoryText: memoryText,
+            temperatures: slow.Temperatures(),
             system: system,
             domainName: domainName,
             hostname: settings.Hostname.Length > 0 ? settings.Hostname : system.Hostname,

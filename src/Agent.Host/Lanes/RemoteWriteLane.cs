@@ -12,16 +12,11 @@ namespace Agent.Host.Lanes;
 /// <summary>
 /// Samples to receivers of remote-write: each becomes a record, many go in a request, and a receiver may take a part of them.
 /// </summary>
-internal sealed class RemoteWriteLane : Lane
+internal sealed class RemoteWriteLane : ReceiverLane
 {
-    private readonly SampleClient client;
-    private readonly HeaderSource? headers;
     private readonly MetricsSource metrics;
-    private readonly Adviser adviser;
     private SeriesSet previous = SeriesSet.Empty;
     private RemoteState state;
-    private Exchange? last;
-    private string toldProblem = "";
     private long unconfirmed;
     private long refusedSeries;
 
@@ -32,12 +27,9 @@ internal sealed class RemoteWriteLane : Lane
     /// <param name="metrics">What the records are made of.</param>
     /// <param name="context">What all lanes share.</param>
     public RemoteWriteLane(IOutbox outbox, SampleClient client, HeaderSource? headers, MetricsSource metrics, LaneContext context)
-        : base(Destination.RemoteWrite, "remote-write", "receiver", outbox, context)
+        : base(Destination.RemoteWrite, "remote-write", outbox, client, headers, context)
     {
-        this.client = client;
-        this.headers = headers;
         this.metrics = metrics;
-        adviser = new Adviser(Destination.RemoteWrite, static () => default, context.Clock, context.Log, context.Signals.AtOnce);
         state = RemoteDelivery.Start(outbox.Count > 0);
     }
 
@@ -61,51 +53,26 @@ internal sealed class RemoteWriteLane : Lane
     }
 
     /// <inheritdoc/>
-    public override void Dispose()
-    {
-        client.Dispose();
-        base.Dispose();
-    }
-
-    /// <inheritdoc/>
     protected override EncodedSample Encode(SampleTaken taken)
     {
         var look = metrics.At(taken);
-        var reading = metrics.Machine(look);
-        var target = Context.Settings.Target;
-        var instance = target.IsSome ? target.Value.Slug : reading.Hostname;
-        (var record, previous) =
-            RemoteWrite.Record(RemoteWrite.MachineLabels(instance, Context.Settings.Labels), previous, reading, metrics.Agent(look));
+        var reading = metrics.Machine(look, withCollectors: true);
+        (var record, previous) = RemoteWrite.Record(
+            RemoteWrite.MachineLabels(InstanceOf(reading), Context.Settings.Labels), previous, reading, metrics.Agent(look));
         return new EncodedSample(record);
     }
 
     private Posted Post(EncodedSample[] batch)
     {
-        headers?.RefreshIfChanged();
+        RefreshHeaders();
         var delivery = RemoteDelivery.Deliver(Send, Context.Clock.GetUtcNow, state, [.. batch.Select(static sample => sample.Body)]);
         state = delivery.State;
-        TellHeaders();
         Advise(delivery.Outcome);
         Count(delivery);
 
         return new Posted(
             [.. delivery.Fates.Select(static fate => fate.Match(static () => "", static () => "", static reason => reason))],
             delivery.Outcome);
-    }
-
-    private Exchange Send(ReadOnlyMemory<byte> body) => last = client.Post(body, Context.Signals.AtOnce);
-
-    // An answer that was worked around is none to be advised about.
-    private void Advise(Outcome outcome)
-    {
-        if (outcome.IsDelivered)
-        {
-            adviser.Clear();
-        }
-        else if (last is not null)
-        {
-            adviser.Consider(last);
-        }
     }
 
     private void Count(RemoteOutcome delivery)
@@ -135,17 +102,6 @@ internal sealed class RemoteWriteLane : Lane
         if (delivery.Fates.Length > refused.Length)
         {
             Delivered(delivery.Fates.Length - refused.Length - doubtful);
-        }
-    }
-
-    private void TellHeaders()
-    {
-        if (headers is not null && headers.Problem != toldProblem)
-        {
-            toldProblem = headers.Problem;
-            Context.Log.Warning(toldProblem.Length > 0
-                ? $"{toldProblem}; the previous headers are sent"
-                : $"{Context.Settings.RemoteWrite.Value.HeaderOrigin}: the file can be used again");
         }
     }
 }

@@ -49,7 +49,7 @@ internal sealed class Enroller(
         {
             // Asked for only when it can be kept: the receiver makes a new token each time.
             store.Prepare();
-            var body = Enrolment.RequestOf(key.Current, MachineId(), HostName(), target.Slug);
+            var body = Enrolment.RequestOf(key.Current, MachineId(settings), HostName(), target.Slug);
             var exchange = client.Post(body, signals.AtOnce);
 
             return Enrolment.StepAfter(clock.GetUtcNow(), target.Host, exchange).Match<(Settings?, TimeSpan?)>(
@@ -101,8 +101,8 @@ internal sealed class Enroller(
         }
     }
 
-    /// <summary>machine-id(5); empty where there is none, as in many containers.</summary>
-    private string MachineId() =>
+    /// <summary>This application's id of the machine, from machine-id(5); empty where there is none, as in many containers.</summary>
+    public static string MachineId(Settings settings) =>
         UserFile.Read(Path.Join(settings.RootFs, "etc", "machine-id")).Match(Enrolment.MachineIdOf, static _ => "");
 
     private string HostName() => settings.Hostname.Length > 0 ? settings.Hostname : Environment.MachineName;

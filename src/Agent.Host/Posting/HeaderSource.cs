@@ -27,6 +27,9 @@ internal sealed class HeaderSource
     /// <summary>Why the file as it is now is of no use, so that the headers are those of before; empty when it is.</summary>
     public string Problem { get; private set; } = "";
 
+    /// <summary>The flag or variable that named the file.</summary>
+    public string Origin => origin;
+
     /// <summary>What a user should know of where the headers lie; empty when there is nothing to say.</summary>
     public string Warning => UserFile.Exposure(path, origin);
 

@@ -22,6 +22,7 @@ internal static class OpenSsl
         [
             .. connects && settings.BaseUrl.IsSome && NeedsTls(settings.BaseUrl.Value) ? ["--host"] : (string[])[],
             .. connects && settings.RemoteWrite.IsSome && NeedsTls(settings.RemoteWrite.Value.Endpoint) ? ["--remote-write"] : (string[])[],
+            .. connects && settings.Otlp.IsSome && NeedsTls(settings.Otlp.Value.Endpoint) ? ["--otlp"] : (string[])[],
             .. settings.CaFile.Length > 0 ? ["--ca-file"] : (string[])[],
             .. settings.ClientCertificate.Length > 0 ? ["--client-cert"] : (string[])[],
         ];

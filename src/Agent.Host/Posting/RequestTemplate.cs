@@ -73,10 +73,11 @@ internal sealed class IngestTemplate(Target target, TokenSource token) : IReques
         token.Length >= ShortestToken ? [token] : []);
 }
 
-/// <summary>Series for a remote-write receiver.</summary>
+/// <summary>Metrics for a receiver.</summary>
 /// <param name="endpoint">Where it takes them.</param>
 /// <param name="source">The user's own headers: tenants and tokens; null for none.</param>
-internal sealed class RemoteWriteTemplate(Uri endpoint, HeaderSource? source) : IRequestTemplate
+/// <param name="own">What the protocol wants, names and values, after the user's.</param>
+internal sealed class ReceiverTemplate(Uri endpoint, HeaderSource? source, (string Name, string Value)[] own) : IRequestTemplate
 {
     /// <summary>Tenants may be short names; a shorter value is no secret.</summary>
     private const int ShortestSecret = 4;
@@ -104,16 +105,25 @@ internal sealed class RemoteWriteTemplate(Uri endpoint, HeaderSource? source) : 
         }
     }
 
+    /// <summary>For series by remote-write.</summary>
+    public static ReceiverTemplate RemoteWrite(Uri endpoint, HeaderSource? source) => new(
+        endpoint,
+        source,
+        [
+            (Sender.RemoteWrite.VersionHeader, Sender.RemoteWrite.Version),
+            ("Content-Type", Sender.RemoteWrite.ContentType),
+            ("Content-Encoding", Sender.RemoteWrite.ContentEncoding),
+        ]);
+
+    /// <summary>For metrics by OTLP.</summary>
+    public static ReceiverTemplate Otlp(Uri endpoint, HeaderSource? source) => new(
+        endpoint, source, [("Content-Type", Sender.Otlp.ContentType), ("Content-Encoding", Sender.Otlp.ContentEncoding)]);
+
     /// <inheritdoc/>
     public bool Refresh() => source?.Refresh() ?? false;
 
-    private static RequestParts PartsWith((string Name, string Value)[] headers) => new(
-        [
-            (RemoteWrite.VersionHeader, RemoteWrite.Version),
-            .. headers,
-            ("Content-Type", RemoteWrite.ContentType),
-            ("Content-Encoding", RemoteWrite.ContentEncoding),
-        ],
+    private RequestParts PartsWith((string Name, string Value)[] headers) => new(
+        [.. headers, .. own],
         [
             .. from header in headers
 

@@ -229,6 +229,9 @@ internal sealed class SlowSources
     /// <summary>What jobs do on the GPUs; empty while nobody uses one.</summary>
     public GpuWork[] GpuWork() => gpus.Work;
 
+    /// <summary>The newest temperatures of hwmon.</summary>
+    public Hwmon.Temperature[] Temperatures() => (sensors.Newest ?? SensorReading.None).Temperatures;
+
     /// <summary>How each source fares.</summary>
     public IEnumerable<SourceState> States()
     {

@@ -31,9 +31,7 @@ internal sealed class Adviser(
         {
             var now = clock.GetUtcNow();
             ConsiderClock(Advice.ClockOf(now, exchange));
-            ConsiderCause(
-                destination == Destination.RemoteWrite ? Advice.OfReceiver(now, exchange) : Advice.OfExchange(now, exchange),
-                Advice.DetailOf(exchange));
+            ConsiderCause(Advice.OfDestination(destination, now, exchange), Advice.DetailOf(exchange));
         }
     }
 

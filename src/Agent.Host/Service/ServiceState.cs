@@ -23,7 +23,7 @@ internal sealed class ServiceState(Systemd systemd, TimeSpan interval, Func<long
     private bool isStopping;
     private TimeSpan sampledAt;
     private DateTimeOffset? deliveredAt;
-    private readonly string[] problems = ["", ""];
+    private readonly string[] problems = ["", "", ""];
     private string told = "";
     private bool toldProblem;
     private TimeSpan? toldAt;
@@ -133,7 +133,10 @@ internal sealed class ServiceState(Systemd systemd, TimeSpan interval, Func<long
             ? "last delivery " + at.ToString("yyyy-MM-dd HH:mm:ss 'UTC'", CultureInfo.InvariantCulture)
             : "nothing delivered yet";
         var state = $"{last}, {waiting()} waiting";
-        return state + Told("not delivered", Destination.Ingest) + Told("remote-write not delivered", Destination.RemoteWrite);
+        return state
+            + Told("not delivered", Destination.Ingest)
+            + Told("remote-write not delivered", Destination.RemoteWrite)
+            + Told("otlp not delivered", Destination.Otlp);
 
         string Told(string what, Destination destination) =>
             problems[(int)destination] is { Length: > 0 } problem ? $"; {what}: {Log.OneLine(problem)}" : "";

@@ -19,6 +19,7 @@ internal static class StartLine
             .. settings.Target.IsSome ? [$"{settings.Target.Value.Host} as {settings.Target.Value.Slug}"] : (string[])[],
             .. metricsAddress is null ? (string[])[] : [$"metrics at http://{metricsAddress}/metrics"],
             .. settings.RemoteWrite.IsSome ? [$"remote-write to {settings.RemoteWrite.Value.Shown}"] : (string[])[],
+            .. settings.Otlp.IsSome ? [$"OTLP to {settings.Otlp.Value.Shown}"] : (string[])[],
         ];
         var names = string.Join(",", disks);
         var interval = settings.Interval.TotalSeconds.ToString(CultureInfo.InvariantCulture);

@@ -10,6 +10,8 @@ type Destination =
     | Ingest = 0
     /// A receiver of remote-write.
     | RemoteWrite = 1
+    /// A receiver of OTLP.
+    | Otlp = 2
 
 /// A cause of trouble that the agent can identify by itself. `Advice.table` says what is wrong and what to do, so nothing else
 /// needs to inspect this.
@@ -59,7 +61,13 @@ type Cause =
     | ReceiverMissing
     /// A remote-write receiver refuses everything, for a reason that is not about the samples.
     | ReceiverRefuses
-    /// The file of headers for remote-write cannot be read or understood.
+    /// 401 or 403 from a receiver of OTLP.
+    | OtlpDenies
+    /// 404 or 405, or a page, where a receiver of OTLP should be.
+    | OtlpMissing
+    /// A receiver of OTLP answers with a failure that must not be tried again.
+    | OtlpRefuses
+    /// The file of headers for remote-write or OTLP cannot be read or understood.
     | HeadersUnusable
     /// The address of `--listen`, or the file of its token, cannot be used.
     | ListenUnusable
@@ -311,10 +319,22 @@ module Advice =
             "receiver-refuses",
             "The service at this URL refuses every request: most likely it accepts remote-write at a different path.",
             "Correct the path in --remote-write (VictoriaMetrics answers 400 to paths that it does not know), or check the receiver's log."
+            Cause.OtlpDenies,
+            "otlp-denies",
+            "The receiver of OTLP denies access: credentials or tenant are missing or wrong.",
+            "Put the right headers, such as Authorization: Bearer …, into --otlp-header-file."
+            Cause.OtlpMissing,
+            "otlp-missing",
+            "There is no receiver of OTLP at this URL, or it is switched off.",
+            "Correct --otlp: port 4318 of an OpenTelemetry Collector, or the whole path, such as /api/v1/otlp/v1/metrics (Prometheus)."
+            Cause.OtlpRefuses,
+            "otlp-refuses",
+            "The service at this URL refuses what it is sent for good, so those samples are lost to it.",
+            "Read its message and its log, and check that --otlp leads to a receiver of metrics by OTLP over HTTP with protobuf."
             Cause.HeadersUnusable,
             "headers-unusable",
-            "The file of headers for remote-write cannot be used.",
-            "Correct --remote-write-header-file: one header per line as Name: value, readable by the agent's user."
+            "The file of headers for the receiver cannot be used.",
+            "Correct --remote-write-header-file or --otlp-header-file: one header per line as Name: value, readable by the agent's user."
             Cause.ListenUnusable,
             "listen-unusable",
             "Metrics cannot be served at the address of --listen.",
@@ -561,26 +581,33 @@ module Advice =
     let ofCause (cause: Cause) : Remedy =
         table |> Array.find (fun remedy -> remedy.Cause = cause)
 
-    /// The table's sentence about the webapp, reworded for a remote-write receiver.
-    let private ofReceiver (sentence: string) =
-        sentence
-            .Replace("webapp", "receiver")
-            .Replace("The base URL", "The URL")
-            .Replace("the base URL", "the URL")
-            .Replace("--host", "--remote-write")
+    /// The name of a destination beside the webapp, which is also its option without the dashes; empty for the webapp.
+    let private nameOf (destination: Destination) =
+        match destination with
+        | Destination.RemoteWrite -> "remote-write"
+        | Destination.Otlp -> "otlp"
+        | _ -> ""
+
+    /// The table's sentence about the webapp, reworded for a receiver.
+    let private ofReceiver (destination: Destination) (sentence: string) =
+        match nameOf destination with
+        | "" -> sentence
+        | name ->
+            sentence
+                .Replace("webapp", "receiver")
+                .Replace("The base URL", "The URL")
+                .Replace("the base URL", "the URL")
+                .Replace("--host", "--" + name)
 
     /// The same for a cause on the way to a destination.
     [<CompiledName "For">]
     let forDestination (destination: Destination) (cause: Cause) : Remedy =
         let remedy = ofCause cause
 
-        match destination with
-        | Destination.RemoteWrite ->
-            { remedy with
-                Wrong = ofReceiver remedy.Wrong
-                Fix = ofReceiver remedy.Fix
-            }
-        | _ -> remedy
+        { remedy with
+            Wrong = ofReceiver destination remedy.Wrong
+            Fix = ofReceiver destination remedy.Fix
+        }
 
     /// What is wrong and what to do, on one line.
     [<CompiledName "Line">]
@@ -593,9 +620,9 @@ module Advice =
     let lineFor (destination: Destination) (cause: Cause) : string =
         let remedy = forDestination destination cause
 
-        match destination with
-        | Destination.RemoteWrite -> $"remote-write: {remedy.Wrong} {remedy.Fix}"
-        | _ -> line cause
+        match nameOf destination with
+        | "" -> line cause
+        | name -> $"{name}: {remedy.Wrong} {remedy.Fix}"
 
     /// True for a body as the webapp writes its errors.
     let private isWebapp (body: ReadOnlyMemory<byte>) =
@@ -713,6 +740,34 @@ module Advice =
             | status when status >= 200 && status <= 299 -> ValueSome Cause.ReceiverMissing
             | _ -> ofAnswer now answer
 
+    /// Why a receiver of OTLP did not take a request; none when it did.
+    [<CompiledName "OfOtlp">]
+    let ofOtlpExchange (now: DateTimeOffset) (exchange: Exchange) : Cause voption =
+        match exchange, OtlpDelivery.ofProbe now exchange with
+        | _, ValueNone -> ValueNone
+        | Exchange.Failed failure, _ -> ValueSome(ofFailure failure)
+        | Exchange.Answered answer, _ ->
+            match answer.Status with
+            | 401
+            | 403 -> ValueSome Cause.OtlpDenies
+            | 404
+            | 405 -> ValueSome Cause.OtlpMissing
+            | status when status >= 200 && status <= 299 -> ValueSome Cause.OtlpMissing
+            | 429
+            | 502
+            | 503
+            | 504 -> ofAnswer now answer
+            | status when status >= 300 && status <= 399 -> ofAnswer now answer
+            | _ -> ValueSome Cause.OtlpRefuses
+
+    /// Why a destination did not take a request; none when it did.
+    [<CompiledName "OfDestination">]
+    let ofDestinationExchange (destination: Destination) (now: DateTimeOffset) (exchange: Exchange) : Cause voption =
+        match destination with
+        | Destination.RemoteWrite -> ofReceiverExchange now exchange
+        | Destination.Otlp -> ofOtlpExchange now exchange
+        | _ -> ofExchange now exchange
+
     /// Why the ingest URL is not found, from the status and the `Allow` header (empty when absent) that a GET of the same
     /// URL is answered with: docs/ingest-api.md, "Response".
     [<CompiledName "OfRoute">]
@@ -752,9 +807,7 @@ module Advice =
     let clockLine (destination: Destination) (skew: TimeSpan) : string =
         let difference = $"It is {describeSkew skew}."
 
-        match destination with
-        | Destination.RemoteWrite -> $"{lineFor destination Cause.ClockSkewed} {ofReceiver difference}"
-        | _ -> $"{line Cause.ClockSkewed} {difference}"
+        $"{lineFor destination Cause.ClockSkewed} {ofReceiver destination difference}"
 
     /// The clock's skew where the answer shows one of over 5 s; none for less and where it is not known.
     [<CompiledName "ClockOf">]

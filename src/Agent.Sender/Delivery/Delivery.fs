@@ -610,6 +610,20 @@ module Delivery =
             | ValueSome instant -> capped (instant - (httpDate now date |> ValueOption.defaultValue now))
             | ValueNone -> ValueNone
 
+    /// An answer that leads elsewhere; `option` names the URL to correct.
+    let internal redirected (option: string) (answer: Answer) : Outcome =
+        let target =
+            if answer.Location = "" then
+                "nowhere"
+            else
+                Text.excerpt (ReadOnlySpan(Encoding.UTF8.GetBytes answer.Location))
+
+        Outcome.Hold $"HTTP {answer.Status}: redirected to {target}; redirects are not followed, correct {option}"
+
+    /// True for a page, where a receiver would say nothing or speak otherwise: a portal that asks for a login says 200 to everything.
+    let internal isPage (answer: Answer) : bool =
+        (Text.withoutMark answer.Body.Span).TrimStart(ReadOnlySpan " \r\n\t"B).StartsWith(ReadOnlySpan "<"B)
+
     let private notTheWebapp status =
         $"HTTP {status}, but not the webapp's JSON: something else answers at this address"
 
@@ -636,14 +650,7 @@ module Delivery =
         | 400
         | 413
         | 422 -> Outcome.Reject(described ())
-        | status when status >= 300 && status <= 399 ->
-            let target =
-                if answer.Location = "" then
-                    "nowhere"
-                else
-                    Text.excerpt (ReadOnlySpan(Encoding.UTF8.GetBytes answer.Location))
-
-            Outcome.Hold $"HTTP {status}: redirected to {target}; redirects are not followed, correct --host"
+        | status when status >= 300 && status <= 399 -> redirected "--host" answer
         | _ -> Outcome.Hold(described ())
 
     /// What a request without an answer means.

@@ -231,12 +231,18 @@ module Diagnosis =
     let private absent (settings: Settings) =
         if settings.DryRun then doubtful else bad
 
-    let private notNeeded (check: string) : Row =
-        good check "none is given: samples go to Prometheus only"
+    let private notNeeded (settings: Settings) (check: string) : Row =
+        let where =
+            match settings.Listen.IsSome || settings.RemoteWrite.IsSome, settings.Otlp.IsSome with
+            | true, true -> "Prometheus and OpenTelemetry"
+            | false, true -> "OpenTelemetry"
+            | _ -> "Prometheus"
+
+        good check $"none is given: samples go to {where} only"
 
     let private hostRow (settings: Settings) =
         match settings.BaseUrl with
-        | ValueNone when settings.WantsMetricsAlone -> notNeeded "host"
+        | ValueNone when settings.WantsMetricsAlone -> notNeeded settings "host"
         | ValueSome url -> good "host" (url.AbsoluteUri.TrimEnd '/')
         | ValueNone -> absent settings "host" Cause.HostMissing ""
 
@@ -247,7 +253,7 @@ module Diagnosis =
         | ValueSome target -> good "server slug" target.Slug
         | ValueNone when settings.Enrolment.IsSome -> notChecked "server slug" notEnrolled
         | ValueNone when isMissing settings "--server-slug" -> absent settings "server slug" Cause.SlugMissing ""
-        | ValueNone when settings.WantsMetricsAlone -> notNeeded "server slug"
+        | ValueNone when settings.WantsMetricsAlone -> notNeeded settings "server slug"
         | ValueNone when settings.DryRun -> leftOut "server slug"
         | ValueNone -> good "server slug" "given"
 
@@ -262,7 +268,7 @@ module Diagnosis =
         | ValueSome(Error error) -> bad "token" Cause.TokenUnreadable error.Message
         | ValueNone when settings.Enrolment.IsSome -> notChecked "token" notEnrolled
         | ValueNone when isMissing settings "--token" -> absent settings "token" Cause.TokenMissing ""
-        | ValueNone when settings.WantsMetricsAlone -> notNeeded "token"
+        | ValueNone when settings.WantsMetricsAlone -> notNeeded settings "token"
         | ValueNone when settings.DryRun -> leftOut "token"
         | ValueNone -> notChecked "token" "the token is given, host or slug are not"
 
@@ -294,7 +300,7 @@ module Diagnosis =
     [<CompiledName "NoWebapp">]
     let noWebapp (settings: Settings) : Row =
         if settings.WantsMetricsAlone then
-            notNeeded "webapp"
+            notNeeded settings "webapp"
         else
             notChecked "webapp" "there is no base URL"
 
@@ -395,7 +401,7 @@ module Diagnosis =
             | ValueSome _ -> good "clock" "within 5 s of the webapp's"
         | _ -> notChecked "clock" "there was no answer to compare it with"
 
-    /// The file of headers for remote-write: a warning or nothing, or why it cannot be used.
+    /// A receiver's file of headers: a warning or nothing, or why it cannot be used.
     [<CompiledName "Headers">]
     let headers (opened: Result<string, ConfigError>) : Row =
         match opened with
@@ -403,18 +409,26 @@ module Diagnosis =
         | Ok warning -> doubtful "headers" Cause.TokenExposed warning
         | Error error -> bad "headers" Cause.HeadersUnusable error.Message
 
-    /// A remote-write receiver's reaction to a request without samples, which changes nothing there. `url` is shown.
-    [<CompiledName "RemoteWrite">]
-    let remoteWrite (url: string) (now: DateTimeOffset) (exchange: Exchange) : Row =
-        match RemoteDelivery.ofProbe now exchange, Advice.ofReceiverExchange now exchange with
+    let private receiver check destination (url: string) (probed: string voption) (cause: Cause voption) : Row =
+        match probed, cause with
         | ValueSome reason, ValueSome cause ->
-            let remedy = Advice.forDestination Destination.RemoteWrite cause
+            let remedy = Advice.forDestination destination cause
 
-            { bad "remote-write" cause reason with
+            { bad check cause reason with
                 Finding = oneLine $"{remedy.Wrong} ({reason})"
                 Fix = remedy.Fix
             }
-        | _ -> good "remote-write" $"{url} accepts requests; only a query there can show that it stores samples"
+        | _ -> good check $"{url} accepts requests; only a query there can show that it stores samples"
+
+    /// A remote-write receiver's reaction to a request without samples, which changes nothing there. `url` is shown.
+    [<CompiledName "RemoteWrite">]
+    let remoteWrite (url: string) (now: DateTimeOffset) (exchange: Exchange) : Row =
+        receiver "remote-write" Destination.RemoteWrite url (RemoteDelivery.ofProbe now exchange) (Advice.ofReceiverExchange now exchange)
+
+    /// The same of a receiver of OTLP and a request without metrics.
+    [<CompiledName "Otlp">]
+    let otlp (url: string) (now: DateTimeOffset) (exchange: Exchange) : Row =
+        receiver "otlp" Destination.Otlp url (OtlpDelivery.ofProbe now exchange) (Advice.ofOtlpExchange now exchange)
 
     /// The address at which metrics are served: `problem` is why it cannot be bound, empty where it can, and `isAgents` is true where an agent
     /// answers there.

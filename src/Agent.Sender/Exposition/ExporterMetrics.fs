@@ -47,8 +47,8 @@ let private scraped (sink: MetricSink) (collectors: CollectorReading[]) (sources
 
     each (fun collector source -> success collector source.IsGood)
 
-/// What Go calls a machine of this kind.
-let private goArchitecture machine =
+/// What Go and OpenTelemetry call a machine of this kind.
+let goArchitecture (machine: string) : string =
     match machine with
     | "x86_64" -> "amd64"
     | "aarch64" -> "arm64"

@@ -5,6 +5,7 @@ open Agent.Core
 open Agent.Core.Gpu
 open Agent.Core.Units
 open Agent.Core.Jobs
+open Agent.Core.Sys
 
 /// How full a file system is: statvfs(3).
 [<Struct; NoComparison>]
@@ -50,6 +51,8 @@ type MachineReading =
         Previous: Sample voption
         /// /proc/meminfo as it was read, whose lines are exported one by one; empty where it could not be read.
         MemoryText: ReadOnlyMemory<byte>
+        /// The temperatures of hwmon, not of GPUs.
+        Temperatures: Hwmon.Temperature[]
         /// The slow facts.
         System: SystemInfo
         /// uname's NIS domain name; empty where it cannot be read.

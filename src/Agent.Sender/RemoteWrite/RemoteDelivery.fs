@@ -118,16 +118,12 @@ module RemoteDelivery =
         | "" -> $"HTTP {answer.Status}"
         | words -> $"HTTP {answer.Status}: {words}"
 
-    // A page where a receiver would say nothing: a portal that asks for a login says 200 to everything.
-    let private isPage (answer: Answer) =
-        (Text.withoutMark answer.Body.Span).TrimStart(ReadOnlySpan " \r\n\t"B).StartsWith(ReadOnlySpan "<"B)
-
     let private ofAnswer (now: DateTimeOffset) (answer: Answer) : Verdict =
         let retry mayHaveArrived =
             Verdict.Ended(Outcome.RetryAfter(Delivery.retryDelay now answer.Date answer.RetryAfter, described answer), mayHaveArrived)
 
         match answer.Status with
-        | status when status >= 200 && status <= 299 && isPage answer ->
+        | status when status >= 200 && status <= 299 && Delivery.isPage answer ->
             Verdict.Ended(Outcome.Hold $"HTTP {status} with a page: something other than a receiver answers at this address", false)
         | status when status >= 200 && status <= 299 -> Verdict.Taken
         // 409 is Thanos's word for samples out of order.
@@ -141,14 +137,7 @@ module RemoteDelivery =
         | 425
         | 429 -> retry false
         | status when status >= 500 -> retry true
-        | status when status >= 300 && status <= 399 ->
-            let target =
-                if answer.Location = "" then
-                    "nowhere"
-                else
-                    Text.excerpt (ReadOnlySpan(Encoding.UTF8.GetBytes answer.Location))
-
-            Verdict.Ended(Outcome.Hold $"HTTP {status}: redirected to {target}; redirects are not followed, correct --remote-write", false)
+        | status when status >= 300 && status <= 399 -> Verdict.Ended(Delivery.redirected "--remote-write" answer, false)
         | _ -> Verdict.Ended(Outcome.Hold(described answer), false)
 
     let private ofExchange (now: DateTimeOffset) (exchange: Exchange) : Verdict =

@@ -3,7 +3,6 @@ namespace Agent.Sender
 open System
 open System.Collections.Generic
 open System.IO
-open System.Text
 open Google.Protobuf
 open Agent.Core
 open Snappier
@@ -38,28 +37,18 @@ type internal ByContent private () =
 module internal WriteRequest =
     // WriteRequest.timeseries = 1; TimeSeries.labels = 1 and samples = 2; Label.name = 1 and value = 2: all of them messages or
     // strings. Sample.value = 1 is a double, Sample.timestamp = 2 an int64.
-    let private first = WireFormat.MakeTag(1, WireFormat.WireType.LengthDelimited)
-    let private second = WireFormat.MakeTag(2, WireFormat.WireType.LengthDelimited)
-
-    // Every tag above is a number below 128.
-    [<Literal>]
-    let private TagSize = 1
-
-    let private fieldSize (content: int) : int =
-        TagSize + CodedOutputStream.ComputeLengthSize content + content
+    let private first = ProtobufFields.tagOf 1
+    let private second = ProtobufFields.tagOf 2
 
     /// The `labels` fields of a series, in the order given.
     let labels (all: List<struct (string * string)>) : byte[] =
         let contentOf name value =
-            TagSize
-            + CodedOutputStream.ComputeStringSize name
-            + TagSize
-            + CodedOutputStream.ComputeStringSize value
+            ProtobufFields.sizeOfText name + ProtobufFields.sizeOfText value
 
         let mutable size = 0
 
         for struct (name, value) in all do
-            size <- size + fieldSize (contentOf name value)
+            size <- size + ProtobufFields.sizeOf (contentOf name value)
 
         let bytes = Array.zeroCreate size
         use output = new CodedOutputStream(bytes)
@@ -67,17 +56,15 @@ module internal WriteRequest =
         for struct (name, value) in all do
             output.WriteTag first
             output.WriteLength(contentOf name value)
-            output.WriteTag first
-            output.WriteString name
-            output.WriteTag second
-            output.WriteString value
+            ProtobufFields.writeText output 1 name
+            ProtobufFields.writeText output 2 value
 
         bytes
 
     /// The `samples` field of one sample at an instant, in milliseconds since 1970.
     let sample (value: float) (milliseconds: int64) : byte[] =
-        let content = TagSize + 8 + TagSize + CodedOutputStream.ComputeInt64Size milliseconds
-        let bytes = Array.zeroCreate (fieldSize content)
+        let content = 2 * ProtobufFields.TagSize + 8 + CodedOutputStream.ComputeInt64Size milliseconds
+        let bytes = Array.zeroCreate (ProtobufFields.sizeOf content)
         use output = new CodedOutputStream(bytes)
         output.WriteTag second
         output.WriteLength content
@@ -101,7 +88,7 @@ module internal WriteRequest =
         let mutable size = 0
 
         for struct (labels, samples) in series do
-            size <- size + fieldSize (contentOf labels samples)
+            size <- size + ProtobufFields.sizeOf (contentOf labels samples)
 
         use memory = new MemoryStream(size)
         use output = new CodedOutputStream(memory, 64)
@@ -179,13 +166,6 @@ type internal SeriesSink(machine: (struct (string * string))[], milliseconds: in
     let byName =
         Comparer<struct (string * string)>.Create(fun (struct (one, _)) (struct (other, _)) -> String.CompareOrdinal(one, other))
 
-    // Half a surrogate pair becomes the character that stands for what is not text.
-    let wellFormed (text: string) =
-        if text.AsSpan().IndexOfAnyInRange('\ud800', '\udfff') < 0 then
-            text
-        else
-            Encoding.UTF8.GetString(Encoding.UTF8.GetBytes text)
-
     let isTold (name: string) =
         let mutable found = false
 
@@ -206,7 +186,7 @@ type internal SeriesSink(machine: (struct (string * string))[], milliseconds: in
 
     override _.Label(name, value) =
         if value <> "" then
-            own.Add(struct (name, wellFormed value))
+            own.Add(struct (name, ProtobufFields.wellFormed value))
 
     override this.Whole value = this.Value(float value)
 
@@ -215,7 +195,7 @@ type internal SeriesSink(machine: (struct (string * string))[], milliseconds: in
             // A label of the metric's own beats one of the machine.
             for struct (name, text) in machine do
                 if text <> "" && not (isTold name) then
-                    own.Add(struct (name, wellFormed text))
+                    own.Add(struct (name, ProtobufFields.wellFormed text))
 
             own.Add(struct ("__name__", family))
             own.Sort byName

@@ -99,9 +99,9 @@ type EnrolmentTarget =
         Directory: string
     }
 
-/// The receiver that series are sent to by remote-write.
+/// A receiver that metrics are pushed to, by remote-write or OTLP.
 [<NoComparison>]
-type RemoteWriteTarget =
+type ReceiverTarget =
     {
         /// The receiver's URL.
         Endpoint: Uri
@@ -173,7 +173,9 @@ type Settings =
         /// How much may be kept there.
         SpoolLimit: uint64<B>
         /// Where series go by remote-write; none where they do not.
-        RemoteWrite: RemoteWriteTarget voption
+        RemoteWrite: ReceiverTarget voption
+        /// Where metrics go by OTLP; none where they do not.
+        Otlp: ReceiverTarget voption
         /// Where metrics are served; none where they are not.
         Listen: IPEndPoint voption
         /// The token that clients of the metrics must send; none where any client may read them.
@@ -210,7 +212,7 @@ type Settings =
     /// Metrics are the purpose: no webapp is given, and none is missing.
     member this.WantsMetricsAlone: bool =
         not this.DryRun
-        && (this.Listen.IsSome || this.RemoteWrite.IsSome)
+        && (this.Listen.IsSome || this.RemoteWrite.IsSome || this.Otlp.IsSome)
         && this.BaseUrl.IsNone
         && this.Missing.Length = 0
 
@@ -286,8 +288,14 @@ module Settings =
         | _ when text.Contains '@' -> Error(errorWithoutText given "not an absolute http or https URL")
         | _ -> Error(error given "an absolute http or https URL such as http://dashboard-host:8000")
 
-    /// The URL of a remote-write receiver, which may have a query: some take tenants there.
-    let private receiverOf (given: Given) : Result<Uri, ConfigError> =
+    /// The URL of a receiver, which may have a query: some take tenants there. `headers` is the option for secrets, `example` what a
+    /// URL looks like; `complete` says what to make of one without a path.
+    let private receiverOf
+        (headers: string)
+        (example: string)
+        (complete: Uri -> Result<Uri, string>)
+        (given: Given)
+        : Result<Uri, ConfigError> =
         let text = given.Text.Trim()
 
         // What follows these may be a secret.
@@ -300,15 +308,30 @@ module Settings =
         match httpUrl text with
         | Some uri ->
             if uri.UserInfo <> "" then
-                Error(errorWithoutText given "the URL must not contain a user name or password; use --remote-write-header-file")
+                Error(errorWithoutText given $"the URL must not contain a user name or password; use {headers}")
             elif text.Contains '#' then
                 wrong "a URL without a fragment (#)"
             elif uri.AbsolutePath = "/" then
-                wrong
-                    "the whole URL: the path is missing, such as /api/v1/write (Prometheus, VictoriaMetrics), /api/v1/push (Mimir, Cortex) or /api/v1/receive (Thanos)"
+                match complete uri with
+                | Ok uri -> Ok uri
+                | Error message -> wrong message
             else
                 Ok uri
-        | None -> wrong "an absolute http or https URL such as http://prometheus:9090/api/v1/write"
+        | None -> wrong $"an absolute http or https URL such as {example}"
+
+    /// Receivers of remote-write have no common path.
+    let private remoteWriteOf: Given -> Result<Uri, ConfigError> =
+        receiverOf "--remote-write-header-file" "http://prometheus:9090/api/v1/write" (fun _ ->
+            Error
+                "the whole URL: the path is missing, such as /api/v1/write (Prometheus, VictoriaMetrics), /api/v1/push (Mimir, Cortex) or /api/v1/receive (Thanos)")
+
+    /// Receivers of OTLP have one (docs/specification.md, "OTLP/HTTP Request"). The text is kept otherwise: the class library leaves out the
+    /// zone of a link-local address.
+    let private otlpOf: Given -> Result<Uri, ConfigError> =
+        receiverOf "--otlp-header-file" "http://collector:4318" (fun uri ->
+            let parts = uri.OriginalString.Split('?', 2)
+            let query = if parts.Length > 1 then "?" + parts[1] else ""
+            Ok(Uri(parts[0].TrimEnd '/' + Otlp.DefaultPath + query)))
 
     /// Headers that the protocol sets itself (RFC 9110, remote-write 1.0).
     let private ownHeaders =
@@ -713,7 +736,9 @@ module Settings =
             isSet "--dry-run"
             || isSet "--why"
             || isSet "--health"
-            || (((given "--listen").IsSome || (given "--remote-write").IsSome)
+            || (((given "--listen").IsSome
+                 || (given "--remote-write").IsSome
+                 || (given "--otlp").IsSome)
                 && (given "--host").IsNone
                 && (given "--server-slug").IsNone
                 && (given "--token").IsNone
@@ -741,6 +766,29 @@ module Settings =
                     | Ok(ValueSome _)
                     | Error _ -> ()
                 ]
+
+        /// What contradicts a receiver of metrics, or its file of headers.
+        let receives (option: string) : Validation<unit, ConfigError> =
+            match given option, given $"{option}-header-file" with
+            | ValueNone, ValueSome file -> Error [ errorWithoutText file $"the headers have no receiver without {option}" ]
+            | ValueSome url, _ when isSet "--once" || isSet "--dry-run" ->
+                Error
+                    [
+                        errorWithoutText url "--once and --dry-run only concern the webapp; leave one of them out"
+                    ]
+            | _ -> Ok()
+
+        let receiverTarget (option: string) (endpoint: Uri voption) (headerFile: string) : ReceiverTarget voption =
+            endpoint
+            |> ValueOption.map (fun endpoint ->
+                {
+                    Endpoint = endpoint
+                    HeaderFile = headerFile
+                    HeaderOrigin =
+                        match given $"{option}-header-file" with
+                        | ValueSome file -> file.Origin
+                        | ValueNone -> ""
+                })
 
         validation {
             let! dryRun = optional "--dry-run" false switchOf
@@ -774,8 +822,10 @@ module Settings =
             and! clientKey = optional "--client-key" "" fileOf
             and! spool = optional "--spool" "" pathOf
             and! spoolLimit = optional "--spool-max-mb" (bytesOfMib 256UL<MiB>) mebibytesOf
-            and! receiver = optional "--remote-write" ValueNone (receiverOf >> Result.map ValueSome)
+            and! receiver = optional "--remote-write" ValueNone (remoteWriteOf >> Result.map ValueSome)
             and! headerFile = optional "--remote-write-header-file" "" fileOf
+            and! otlp = optional "--otlp" ValueNone (otlpOf >> Result.map ValueSome)
+            and! otlpHeaderFile = optional "--otlp-header-file" "" fileOf
             and! listen = optional "--listen" ValueNone (listenOf >> Result.map ValueSome)
 
             and! listenToken =
@@ -849,15 +899,8 @@ module Settings =
                     | _ -> Ok()
                 | _ -> Ok()
 
-            and! () =
-                match given "--remote-write", given "--remote-write-header-file" with
-                | ValueNone, ValueSome file -> Error [ errorWithoutText file "the headers have no receiver without --remote-write" ]
-                | ValueSome url, _ when isSet "--once" || isSet "--dry-run" ->
-                    Error
-                        [
-                            errorWithoutText url "--once and --dry-run only concern the webapp; leave one of them out"
-                        ]
-                | _ -> Ok()
+            and! () = receives "--remote-write"
+            and! () = receives "--otlp"
 
             and! () =
                 match given "--json" with
@@ -1037,17 +1080,8 @@ module Settings =
                     ClientKey = clientKey
                     Spool = state
                     SpoolLimit = spoolLimit
-                    RemoteWrite =
-                        receiver
-                        |> ValueOption.map (fun endpoint ->
-                            {
-                                Endpoint = endpoint
-                                HeaderFile = headerFile
-                                HeaderOrigin =
-                                    match given "--remote-write-header-file" with
-                                    | ValueSome file -> file.Origin
-                                    | ValueNone -> ""
-                            })
+                    RemoteWrite = receiverTarget "--remote-write" receiver headerFile
+                    Otlp = receiverTarget "--otlp" otlp otlpHeaderFile
                     Listen = listen
                     ListenToken = listenToken
                     Doctor = doctor

@@ -81,6 +81,6 @@ let tests =
             <| fun () ->
                 World.withDirectory (fun directory ->
                     let path = write directory "Authorization: Bearer abcd1234\nX-Scope-OrgID: t1\n" owner
-                    let form = RemoteWriteTemplate(Uri "http://p/w", opened path) :> IRequestTemplate
+                    let form = ReceiverTemplate.RemoteWrite(Uri "http://p/w", opened path) :> IRequestTemplate
                     Expect.equal (List.ofSeq form.Parts.Secrets) [ "Bearer abcd1234"; "abcd1234" ] "secrets")
         ]

@@ -152,6 +152,8 @@ let private stateTests =
                     state.NotDelivered "HTTP 500"
                     clock.Advance 5.0
                     state.Delivered Destination.RemoteWrite
+                    clock.Advance 5.0
+                    state.NotDelivered("HTTP 429", Destination.Otlp)
                     state.Stopping()
 
                     hears
@@ -163,6 +165,8 @@ let private stateTests =
                             "WATCHDOG=1"
                             "STATUS=nothing delivered yet, 0 waiting; not delivered: HTTP 500; remote-write not delivered: HTTP 503"
                             "STATUS=last delivery 2026-01-01 00:00:15 UTC, 0 waiting; not delivered: HTTP 500"
+                            "WATCHDOG=1"
+                            "STATUS=last delivery 2026-01-01 00:00:15 UTC, 0 waiting; not delivered: HTTP 500; otlp not delivered: HTTP 429"
                             "STOPPING=1"
                         ])
 

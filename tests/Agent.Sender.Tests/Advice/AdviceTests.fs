@@ -193,6 +193,35 @@ let tests =
                 testCase $"a receiver of remote-write answers {status} with {body}"
                 <| fun () -> Expect.equal (Advice.ofReceiverExchange noon (answer status body)) expected "cause"
 
+            for status, body, expected in
+                [
+                    200, "", ValueNone
+                    200, html, ValueSome Cause.OtlpMissing
+                    301, "", ValueSome Cause.Redirected
+                    400, "", ValueSome Cause.OtlpRefuses
+                    401, "", ValueSome Cause.OtlpDenies
+                    403, html, ValueSome Cause.OtlpDenies
+                    404, "404 page not found", ValueSome Cause.OtlpMissing
+                    405, "", ValueSome Cause.OtlpMissing
+                    413, "", ValueSome Cause.OtlpRefuses
+                    415, "", ValueSome Cause.OtlpRefuses
+                    429, "", ValueSome Cause.TooManyRequests
+                    500, "", ValueSome Cause.OtlpRefuses
+                    502, "", ValueSome Cause.GatewayFailing
+                    503, "", ValueSome Cause.GatewayFailing
+                ] do
+                testCase $"a receiver of OTLP answers {status} with {body}"
+                <| fun () ->
+                    Expect.equal (Advice.ofOtlpExchange noon (answer status body)) expected "cause"
+                    Expect.equal (Advice.ofDestinationExchange Destination.Otlp noon (answer status body)) expected "of the destination"
+
+            testCase "of a receiver of OTLP nothing is said of a webapp"
+            <| fun () ->
+                Expect.equal
+                    (Advice.lineFor Destination.Otlp Cause.ConnectionRefused)
+                    "otlp: Nothing listens at the receiver's address. Start the receiver, or correct the port in --otlp."
+                    "as it is told"
+
             testCase "of a receiver of remote-write nothing is said of a webapp"
             <| fun () ->
                 for remedy in Advice.table do

@@ -92,10 +92,12 @@ let private configurationTests =
                     ]
                     "rows"
 
-            for words in
+            for words, where in
                 [
-                    [ "--listen"; "127.0.0.1:9835" ]
-                    [ "--remote-write"; "http://prometheus:9090/api/v1/write" ]
+                    [ "--listen"; "127.0.0.1:9835" ], "Prometheus"
+                    [ "--remote-write"; "http://prometheus:9090/api/v1/write" ], "Prometheus"
+                    [ "--otlp"; "http://collector:4318" ], "OpenTelemetry"
+                    [ "--otlp=http://collector:4318"; "--listen=127.0.0.1:9835" ], "Prometheus and OpenTelemetry"
                 ] do
                 testCase $"{words.Head} alone needs none of them, and nobody speaks of --dry-run"
                 <| fun () ->
@@ -103,7 +105,7 @@ let private configurationTests =
 
                     for row in Array.append (Diagnosis.configuration settings ValueNone) [| Diagnosis.noWebapp settings |] do
                         expect good row
-                        Expect.equal row.Finding "none is given: samples go to Prometheus only" row.Check
+                        Expect.equal row.Finding $"none is given: samples go to {where} only" row.Check
 
             testCase "an address for metrics: free, held by an agent, held by somebody else"
             <| fun () ->

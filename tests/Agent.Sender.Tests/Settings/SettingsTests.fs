@@ -1259,6 +1259,81 @@ let private remoteWriteTests =
                     Expect.equal (headers text) (Error message) text
         ]
 
+let private otlpTests =
+    let url (settings: Settings) =
+        settings.Otlp.Value.Endpoint.AbsoluteUri
+
+    testList
+        "--otlp"
+        [
+            good
+                "--otlp"
+                "AI_DASHBOARD_OTLP"
+                url
+                [
+                    // /v1/metrics where there is no path.
+                    "http://collector:4318", "http://collector:4318/v1/metrics"
+                    " https://collector.example/ ", "https://collector.example/v1/metrics"
+                    "http://collector:4318?tenant=a", "http://collector:4318/v1/metrics?tenant=a"
+                    "http://p:9090/api/v1/otlp/v1/metrics", "http://p:9090/api/v1/otlp/v1/metrics"
+                    "http://c/v1/metrics/", "http://c/v1/metrics/"
+                ]
+
+            bad
+                "--otlp"
+                "AI_DASHBOARD_OTLP"
+                "an absolute http or https URL such as http://collector:4318"
+                [ "collector"; "collector:4318"; "grpc://c:4317"; "http://"; "x" ]
+
+            bad "--otlp" "AI_DASHBOARD_OTLP" "a URL without a fragment (#)" [ "http://c/#x"; "http://c#x" ]
+
+            testCase "what may be a secret in a URL is not repeated"
+            <| fun () ->
+                for text, message in
+                    [
+                        "http://user:pass@c", "the URL must not contain a user name or password; use --otlp-header-file"
+                        "c?token=abc", "that is not an absolute http or https URL such as http://collector:4318"
+                    ] do
+                    Expect.equal
+                        (bothErrors "--otlp" "AI_DASHBOARD_OTLP" text)
+                        [ $"--otlp: {message}"; $"AI_DASHBOARD_OTLP: {message}" ]
+                        text
+
+                Expect.equal (settingsWith [ "--otlp=http://c?token=abc" ]).Otlp.Value.Shown "http://c/v1/metrics" "nor where it is shown"
+
+            testCase "the zone of a link-local address is kept where the path is added"
+            <| fun () ->
+                let endpoint = (settingsWith [ "--otlp=http://[fe80::1%25eth0]:4318" ]).Otlp.Value.Endpoint
+                Expect.equal (endpoint.DnsSafeHost, endpoint.AbsolutePath) ("fe80::1%eth0", "/v1/metrics") "where it is"
+
+            testCase "with it a webapp is optional"
+            <| fun () ->
+                let settings = settingsOf [ "--otlp=http://c" ] []
+                Expect.equal (settings.Target, settings.Missing) (ValueNone, [||]) "no target, and nothing is missing"
+
+            testCase "what makes no sense together"
+            <| fun () ->
+                Expect.equal
+                    (errorsWith [ "--otlp-header-file=/h" ])
+                    [ "--otlp-header-file: the headers have no receiver without --otlp" ]
+                    "headers alone"
+
+                for flag in [ "--once"; "--dry-run" ] do
+                    Expect.equal
+                        (errorsWith [ "--otlp=http://c"; flag ])
+                        [
+                            "--otlp: --once and --dry-run only concern the webapp; leave one of them out"
+                        ]
+                        flag
+
+            testCase "a file of headers, of its own"
+            <| fun () ->
+                let settings = settingsWith [ "--otlp=http://c"; "--otlp-header-file=/h"; "--remote-write=http://p/w" ]
+
+                Expect.equal (settings.Otlp.Value.HeaderFile, settings.Otlp.Value.HeaderOrigin) ("/h", "--otlp-header-file") "of OTLP"
+                Expect.equal settings.RemoteWrite.Value.HeaderFile "" "and not of remote-write"
+        ]
+
 [<Tests>]
 let tests =
     testList
@@ -1279,5 +1354,6 @@ let tests =
             diagnosisTests
             listenTests
             remoteWriteTests
+            otlpTests
             joint
         ]

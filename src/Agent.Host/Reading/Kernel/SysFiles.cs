@@ -8,15 +8,16 @@ namespace Agent.Host.Reading;
 /// <summary>Temperatures and fans at one reading.</summary>
 /// <param name="CpuTemperature">Degrees Celsius; none without a sensor.</param>
 /// <param name="Fans">Fans with a speed.</param>
+/// <param name="Temperatures">Every temperature of hwmon.</param>
 /// <param name="Faults">Sensors that could not be read.</param>
 internal sealed record SensorReading(
-    FSharpValueOption<double> CpuTemperature, Hwmon.Fan[] Fans, SourceError[] Faults)
+    FSharpValueOption<double> CpuTemperature, Hwmon.Fan[] Fans, Hwmon.Temperature[] Temperatures, SourceError[] Faults)
 {
     /// <summary>A machine without sensors.</summary>
-    public static readonly SensorReading None = new(FSharpValueOption<double>.None, [], []);
+    public static readonly SensorReading None = new(FSharpValueOption<double>.None, [], [], []);
 
     /// <summary>True when there is nothing to read again soon.</summary>
-    public bool IsEmpty => CpuTemperature.IsNone && Fans.Length == 0 && Faults.Length == 0;
+    public bool IsEmpty => CpuTemperature.IsNone && Fans.Length == 0 && Temperatures.Length == 0 && Faults.Length == 0;
 }
 
 /// <summary>A reading, and what of it could not be read.</summary>
@@ -56,7 +57,7 @@ internal sealed class SysFiles(string sysfs, string procfs)
         var zones = CpuTemperature.IsCertain(sensors.Temperatures) ? [] : ReadZones();
 
         return new SensorReading(
-            CpuTemperature.From(sensors.Temperatures, zones), sensors.Fans, sensors.Faults);
+            CpuTemperature.From(sensors.Temperatures, zones), sensors.Fans, sensors.Temperatures, sensors.Faults);
     }
 
     /// <summary>The mean clock of the CPUs in MHz; none when nothing tells.</summary>
