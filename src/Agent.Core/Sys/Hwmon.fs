@@ -34,7 +34,7 @@ type Fan =
     }
 
 /// A file of a sensor, `temp1_crit_alarm`.
-[<NoComparison>]
+[<NoEquality; NoComparison>]
 type Attribute =
     {
         /// What its sensor measures, or what the file is about: `temp`.

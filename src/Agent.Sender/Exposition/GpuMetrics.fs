@@ -70,7 +70,8 @@ let private partsOf (gpu: Gpu) : MigDevice[] =
     | ValueSome devices ->
         devices
         |> Array.filter _.GpuInstance.IsSome
-        |> Array.distinctBy _.GpuInstance.Value
+        // By a text: the program has code for that already.
+        |> Array.distinctBy (fun device -> text device.GpuInstance.Value)
     | ValueNone -> [||]
 
 /// What GPM tells of a GPU instance, by any of its compute instances.

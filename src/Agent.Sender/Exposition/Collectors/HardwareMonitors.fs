@@ -66,60 +66,80 @@ let private isPlausible (attribute: Hwmon.Attribute) (value: float) : bool =
     | "temp", _ -> isLimit (value / 1000.0)
     | _ -> true
 
-let private textOf (file: string) (texts: FileText seq) : string =
+/// A file of a sensor as it was read.
+[<NoComparison; NoEquality>]
+type private SensorFile =
+    {
+        Attribute: Hwmon.Attribute
+        Text: FileText
+    }
+
+let private filesOf (texts: FileText[]) : SensorFile[] =
     texts
-    |> Seq.tryFind (fun text -> text.File = file)
-    |> Option.map Numbers.line
-    |> Option.defaultValue ""
+    |> Array.choose (fun text ->
+        match Hwmon.attributeOf text.File with
+        | ValueSome attribute -> Some { Attribute = attribute; Text = text }
+        | ValueNone -> None)
+
+let private tryNumber (text: FileText, value: byref<float>) : bool =
+    let mutable cursor = Cursor("", text.Text.Span)
+    cursor.NextLine() && Text.tryDecimal (cursor.Rest, &value)
+
+let private lineOf (file: string) (texts: FileText[]) : string =
+    match texts |> Array.tryFind (fun text -> text.File = file) with
+    | Some text -> Numbers.line text
+    | None -> ""
 
 let private chip (place: string) (texts: FileText[]) (figures: Figures) =
-    let name = textOf "name" texts
-    let chip = Hwmon.chipOf (textOf "device" texts) name place
+    let name = lineOf "name" texts
+    let chip = Hwmon.chipOf (lineOf "device" texts) name place
 
     if Hwmon.cleaned name <> "" then
         figures.Add(chipNames, [| chip; Hwmon.cleaned name |], 1.0)
 
-    let attributes =
-        texts
-        |> Array.choose (fun text ->
-            match Hwmon.attributeOf text.File with
-            | ValueSome attribute -> Some(struct (attribute, text))
-            | ValueNone -> None)
-
+    let files = filesOf texts
     let plain = HashSet<string>(StringComparer.Ordinal)
     let faulty = HashSet<string>(StringComparer.Ordinal)
+    let mutable value = 0.0
 
-    for struct (attribute, text) in attributes do
-        if attribute.Property = "" then
-            plain.Add attribute.Sensor |> ignore
-        elif attribute.Property = "fault" then
-            let mutable cursor = Cursor("", text.Text.Span)
-            let mutable fault = 0.0
-
-            if cursor.NextLine() && Text.tryDecimal (cursor.Rest, &fault) && fault <> 0.0 then
-                faulty.Add attribute.Sensor |> ignore
-
-    for struct (attribute, text) in attributes do
-        let mutable cursor = Cursor("", text.Text.Span)
-        let mutable value = 0.0
-
-        if attribute.Property = "label" then
-            figures.Add(sensorLabel, [| chip; attribute.Sensor; Numbers.line text |], 1.0)
+    for file in files do
+        if file.Attribute.Property = "" then
+            plain.Add file.Attribute.Sensor |> ignore
         elif
-            cursor.NextLine()
-            && Text.tryDecimal (cursor.Rest, &value)
-            && isPlausible attribute value
-            && not (attribute.Property = "input" && faulty.Contains attribute.Sensor)
+            file.Attribute.Property = "fault"
+            && tryNumber (file.Text, &value)
+            && value <> 0.0
         then
-            let struct (family, scale) =
-                familyOf attribute.Kind attribute.Property (plain.Contains attribute.Sensor)
+            faulty.Add file.Attribute.Sensor |> ignore
 
-            figures.Add(family, [| chip; attribute.Sensor |], value * scale)
+    for file in files do
+        let sensor = file.Attribute.Sensor
+        let property = file.Attribute.Property
+
+        if property = "label" then
+            figures.Add(sensorLabel, [| chip; sensor; Numbers.line file.Text |], 1.0)
+        elif
+            tryNumber (file.Text, &value)
+            && isPlausible file.Attribute value
+            && not (property = "input" && faulty.Contains sensor)
+        then
+            let struct (family, scale) = familyOf file.Attribute.Kind property (plain.Contains sensor)
+
+            figures.Add(family, [| chip; sensor |], value * scale)
 
 let private tell _ (texts: FileText[]) (figures: Figures) =
     // The files of a chip stand together.
-    for place, ofChip in texts |> Array.groupBy (fun text -> text.Names[0]) do
-        chip place ofChip figures
+    let mutable from = 0
+
+    while from < texts.Length do
+        let place = texts[from].Names[0]
+        let mutable past = from
+
+        while past < texts.Length && texts[past].Names[0] = place do
+            past <- past + 1
+
+        chip place (Array.sub texts from (past - from)) figures
+        from <- past
 
 /// The collectors.
 let all: Collector[] = [| Collector("hwmon", true, [| FileSet.Sensors |], tell) |]

@@ -52,36 +52,47 @@ let private bytes =
         column ofMount 7 "write_pages_total" "Number of pages written directly via mmap()'d files."
     |]
 
+/// The columns of a line by their places; those without a name are passed over.
+let private byPlace labels (name: string -> string) (rows: (string * string)[]) : Column[] =
+    rows
+    |> Array.mapi (fun at (column', help) ->
+        if column' = "" then
+            [||]
+        else
+            [| column labels at (name column') help |])
+    |> Array.concat
+
 let private events =
     [|
-        0, "inode_revalidate", "Number of times cached inode attributes are re-validated from the server."
-        1, "dnode_revalidate", "Number of times cached dentry nodes are re-validated from the server."
-        2, "data_invalidate", "Number of times an inode cache is cleared."
-        3, "attribute_invalidate", "Number of times cached inode attributes are invalidated."
-        4, "vfs_open", "Number of times cached inode attributes are invalidated."
-        5, "vfs_lookup", "Number of times a directory lookup has occurred."
-        6, "vfs_access", "Number of times permissions have been checked."
-        7, "vfs_update_page", "Number of updates (and potential writes) to pages."
-        8, "vfs_read_page", "Number of pages read directly via mmap()'d files."
-        9, "vfs_read_pages", "Number of times a group of pages have been read."
-        10, "vfs_write_page", "Number of pages written directly via mmap()'d files."
-        11, "vfs_write_pages", "Number of times a group of pages have been written."
-        12, "vfs_getdents", "Number of times directory entries have been read with getdents()."
-        13, "vfs_setattr", "Number of times directory entries have been read with getdents()."
-        14, "vfs_flush", "Number of pending writes that have been forcefully flushed to the server."
-        15, "vfs_fsync", "Number of times fsync() has been called on directories and files."
-        16, "vfs_lock", "Number of times locking has been attempted on a file."
-        17, "vfs_file_release", "Number of times files have been closed and released."
-        19, "truncation", "Number of times files have been truncated."
-        20, "write_extension", "Number of times a file has been grown due to writes beyond its existing end."
-        21, "silly_rename", "Number of times a file was removed while still open by another process."
-        22, "short_read", "Number of times the NFS server gave less data than expected while reading."
-        23, "short_write", "Number of times the NFS server wrote less data than expected while writing."
-        24, "jukebox_delay", "Number of times the NFS server indicated EJUKEBOX; retrieving data from offline storage."
-        25, "pnfs_read", "Number of NFS v4.1+ pNFS reads."
-        26, "pnfs_write", "Number of NFS v4.1+ pNFS writes."
+        "inode_revalidate", "Number of times cached inode attributes are re-validated from the server."
+        "dnode_revalidate", "Number of times cached dentry nodes are re-validated from the server."
+        "data_invalidate", "Number of times an inode cache is cleared."
+        "attribute_invalidate", "Number of times cached inode attributes are invalidated."
+        "vfs_open", "Number of times cached inode attributes are invalidated."
+        "vfs_lookup", "Number of times a directory lookup has occurred."
+        "vfs_access", "Number of times permissions have been checked."
+        "vfs_update_page", "Number of updates (and potential writes) to pages."
+        "vfs_read_page", "Number of pages read directly via mmap()'d files."
+        "vfs_read_pages", "Number of times a group of pages have been read."
+        "vfs_write_page", "Number of pages written directly via mmap()'d files."
+        "vfs_write_pages", "Number of times a group of pages have been written."
+        "vfs_getdents", "Number of times directory entries have been read with getdents()."
+        "vfs_setattr", "Number of times directory entries have been read with getdents()."
+        "vfs_flush", "Number of pending writes that have been forcefully flushed to the server."
+        "vfs_fsync", "Number of times fsync() has been called on directories and files."
+        "vfs_lock", "Number of times locking has been attempted on a file."
+        "vfs_file_release", "Number of times files have been closed and released."
+        "", ""
+        "truncation", "Number of times files have been truncated."
+        "write_extension", "Number of times a file has been grown due to writes beyond its existing end."
+        "silly_rename", "Number of times a file was removed while still open by another process."
+        "short_read", "Number of times the NFS server gave less data than expected while reading."
+        "short_write", "Number of times the NFS server wrote less data than expected while writing."
+        "jukebox_delay", "Number of times the NFS server indicated EJUKEBOX; retrieving data from offline storage."
+        "pnfs_read", "Number of NFS v4.1+ pNFS reads."
+        "pnfs_write", "Number of NFS v4.1+ pNFS writes."
     |]
-    |> Array.map (fun (at, name, help) -> column ofMount at $"event_{name}_total" help)
+    |> byPlace ofMount (fun name -> "event_" + name + "_total")
 
 /// The place of the time that has passed since a connection was last used.
 [<Literal>]
@@ -94,18 +105,21 @@ let private Slots = 10
 /// As TCP has them: the port comes first.
 let private transport =
     [|
-        1, "bind_total", "Number of times the client has had to establish a connection from scratch to the NFS server."
-        2, "connect_total", "Number of times the client has made a TCP connection to the NFS server."
-        Idle, "idle_time_seconds", "Duration since the NFS mount last saw any RPC traffic, in seconds."
-        5, "sends_total", "Number of RPC requests for this mount sent to the NFS server."
-        6, "receives_total", "Number of RPC responses for this mount received from the NFS server."
-        7, "bad_transaction_ids_total", "Number of times the NFS server sent a response with a transaction ID unknown to this client."
-        9, "backlog_queue_total", "Total number of items added to the RPC backlog queue."
-        Slots, "maximum_rpc_slots", "Maximum number of simultaneously active RPC requests ever used."
-        11, "sending_queue_total", "Total number of items added to the RPC transmission sending queue."
-        12, "pending_queue_total", "Total number of items added to the RPC transmission pending queue."
+        "", ""
+        "bind_total", "Number of times the client has had to establish a connection from scratch to the NFS server."
+        "connect_total", "Number of times the client has made a TCP connection to the NFS server."
+        "", ""
+        "idle_time_seconds", "Duration since the NFS mount last saw any RPC traffic, in seconds."
+        "sends_total", "Number of RPC requests for this mount sent to the NFS server."
+        "receives_total", "Number of RPC responses for this mount received from the NFS server."
+        "bad_transaction_ids_total", "Number of times the NFS server sent a response with a transaction ID unknown to this client."
+        "", ""
+        "backlog_queue_total", "Total number of items added to the RPC backlog queue."
+        "maximum_rpc_slots", "Maximum number of simultaneously active RPC requests ever used."
+        "sending_queue_total", "Total number of items added to the RPC transmission sending queue."
+        "pending_queue_total", "Total number of items added to the RPC transmission pending queue."
     |]
-    |> Array.map (fun (at, name, help) -> column ofMount at $"transport_{name}" help)
+    |> byPlace ofMount (fun name -> "transport_" + name)
 
 let private operations =
     [|
@@ -120,81 +134,107 @@ let private operations =
         "request_time_seconds",
         "Duration all requests took from when a request was enqueued to when it was completely handled for a given operation, in seconds."
     |]
-    |> Array.mapi (fun at (name, help) ->
-        { column ofOperation at $"operations_{name}_total" help with
+    |> byPlace ofOperation (fun name -> "operations_" + name + "_total")
+    |> Array.map (fun column ->
+        if column.Family.Name.EndsWith("_seconds_total", StringComparison.Ordinal) then
             // The file has milliseconds.
-            Scale =
-                if name.EndsWith("_seconds", StringComparison.Ordinal) then
-                    0.001
-                else
-                    1.0
-        })
+            { column with Scale = 0.001 }
+        else
+            column)
 
 /// From here on a number is one that fell below 0, and no value. It is also the first that a float may not hold exactly.
 [<Literal>]
 let private TooLarge = 9007199254740992UL
 
-/// The numbers up to the line's end; NaN for one that is no value.
+/// No line has more numbers.
+[<Literal>]
+let private Most = 32
+
+/// The numbers up to the line's end; NaN for one that is no value, and where there is none.
 let private numbers (cursor: byref<Cursor>) : float[] =
-    let found = List<float>()
+    let found: float[] = Array.zeroCreate Most
     let mutable number = 0UL
+    let mutable isNumber = true
 
-    while cursor.UInt64 &number do
-        found.Add(if number < TooLarge then float number else nan)
+    for at in 0 .. Most - 1 do
+        isNumber <- isNumber && cursor.UInt64 &number
+        found[at] <- if isNumber && number < TooLarge then float number else nan
 
-    found.ToArray()
+    found
 
-/// The numbers of a connection at the places that TCP has them at. UDP is never connected, a local one has no port, and behind the
-/// ninth number RDMA counts other things.
-let private asTcp (protocol: string) (found: float[]) : float[] =
+/// Where TCP has a number of a connection; -1 for one that it does not have. UDP is never connected, a local transport has no port, and behind
+/// the tenth number RDMA counts other things.
+let private placeOf (protocol: string) (at: int) : int =
     match protocol with
-    | "udp" when found.Length > 2 -> Array.concat [| found[..1]; [| nan; nan; nan |]; found[2..] |]
-    | "local" -> Array.append [| nan |] found
-    | "rdma" -> Array.truncate Slots found
-    | _ -> found
+    | "udp" when at > 1 -> at + 3
+    | "local" -> at + 1
+    | "rdma" when at >= Slots -> -1
+    | _ -> at
 
-/// Several connections of one mount (`nconnect`) as one.
-let private together (one: float[]) (other: float[]) : float[] =
-    Array.init (min one.Length other.Length) (fun at ->
-        match at with
-        | Idle -> min one[at] other[at]
-        | Slots -> max one[at] other[at]
-        | _ -> one[at] + other[at])
+/// Adds a connection to those of its mount before it (`nconnect`), if any.
+let private connect (protocol: string) (values: float[]) (isFirst: bool) (all: float[]) : unit =
+    let one: float[] = Array.zeroCreate Most
+
+    for at in 0 .. Most - 1 do
+        one[at] <- nan
+
+    for at in 0 .. Most - 1 do
+        let place = placeOf protocol at
+
+        if place >= 0 && place < Most then
+            one[place] <- values[at]
+
+    for at in 0 .. Most - 1 do
+        all[at] <-
+            if isFirst then one[at]
+            elif at = Idle then min all[at] one[at]
+            elif at = Slots then max all[at] one[at]
+            else all[at] + one[at]
+
+/// A figure of a mount before all is known that it is labelled with.
+[<NoComparison; NoEquality>]
+type private Told =
+    {
+        Column: Column
+        Operation: string
+        Value: float
+    }
 
 /// A mount while its paragraph is read.
 [<Sealed>]
 type private Mount(export: string, address: string) =
-    let told = List<struct (Column * string * float)>()
+    let told = List<Told>()
     let mutable protocol = ""
-    let mutable connection: float[] = [||]
+    let connections: float[] = Array.zeroCreate Most
 
     member _.Tell(columns: Column[], operation: string, values: float[]) =
         for column in columns do
-            if column.At < values.Length && not (Double.IsNaN values[column.At]) then
-                told.Add(struct (column, operation, values[column.At] * column.Scale))
+            if not (Double.IsNaN values[column.At]) then
+                told.Add
+                    {
+                        Column = column
+                        Operation = operation
+                        Value = values[column.At] * column.Scale
+                    }
 
     member _.Connect(kind: string, values: float[]) =
-        connection <-
-            if protocol = "" then
-                asTcp kind values
-            else
-                together connection (asTcp kind values)
-
+        connect kind values (protocol = "") connections
         protocol <- kind
 
     /// The same export may be mounted at many places; the kernel counts for all of them together.
     member mount.WriteTo(seen: HashSet<string>, figures: Figures) =
-        mount.Tell(transport, "", connection)
+        if protocol <> "" then
+            mount.Tell(transport, "", connections)
 
         if seen.Add(String.Join('\n', export, protocol, address)) then
-            for struct (column, operation, value) in told do
+            for one in told do
                 let labels =
-                    if operation = "" then
+                    if one.Operation = "" then
                         [| export; protocol; address |]
                     else
-                        [| export; protocol; address; operation |]
+                        [| export; protocol; address; one.Operation |]
 
-                figures.Add(column.Family, labels, value)
+                figures.Add(one.Column.Family, labels, one.Value)
 
 /// The addresses of servers by mount points, from the options of /proc/self/mountinfo.
 let private addressesOf (text: ReadOnlySpan<byte>) : Dictionary<string, string> =
