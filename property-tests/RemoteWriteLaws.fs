@@ -196,6 +196,28 @@ let tests =
 
                 ours = theirs)
 
+            lawOf
+                (wholeCases / 20)
+                "a record says the same whatever was told before it, and what is gone since then ends once"
+                (Gen.zip ExpositionLaws.reading ExpositionLaws.reading)
+                (fun (before, reading) ->
+                    let struct (_, told) = RemoteWrite.record machine SeriesSet.Empty before ExpositionLaws.agent
+
+                    let following () =
+                        let struct (record, _) = RemoteWrite.record machine told reading ExpositionLaws.agent
+                        read record
+
+                    let alone = read (recordOf reading)
+                    let isStale (one: Series) = one.Bits = 0x7ff0000000000002L
+                    let ended, values = following () |> List.partition isStale
+                    let labels (all: Series list) = all |> List.map _.Labels |> Set.ofList
+
+                    values = alone
+                    && labels ended = Set.difference (labels (read (recordOf before))) (labels alone)
+                    && (labels ended).Count = ended.Length
+                    // What was told is not used up.
+                    && following () = values @ ended)
+
             lawOf (wholeCases / 20) "halving ends, loses the bad series alone, and keeps the order of time" trial (fun trial ->
                 let taken, fates, refused, requests = deliverAll trial
                 let all = trial.Records |> List.map read

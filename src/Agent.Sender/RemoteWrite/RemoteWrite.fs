@@ -1,6 +1,8 @@
 namespace Agent.Sender
 
 open System
+open System.Buffers
+open System.Buffers.Binary
 open System.Collections.Generic
 open System.IO
 open Google.Protobuf
@@ -31,6 +33,33 @@ type internal ByContent private () =
             let mutable hash = HashCode()
             hash.AddBytes bytes.Span
             hash.ToHashCode()
+
+/// A series as it was told: what tells it from others, as texts and as they stand in a request.
+[<Sealed>]
+type internal KnownSeries(family: string, own: (struct (string * string))[], labels: byte[]) =
+    let mutable toldIn = obj ()
+
+    /// Its `labels` fields.
+    member _.Labels: ReadOnlyMemory<byte> = ReadOnlyMemory labels
+
+    /// True when this record has told it.
+    member _.IsToldIn(record: obj) : bool = obj.ReferenceEquals(toldIn, record)
+
+    /// This record tells it.
+    member _.TellIn(record: obj) : unit = toldIn <- record
+
+    /// True for the series of this family and of these labels, in their order, the machine's left out.
+    member _.Is(otherFamily: string, labels: List<struct (string * string)>) : bool =
+        let mutable same = own.Length = labels.Count && String.Equals(family, otherFamily)
+        let mutable i = 0
+
+        while same && i < own.Length do
+            let struct (name, value) = own[i]
+            let struct (otherName, otherValue) = labels[i]
+            same <- String.Equals(value, otherValue) && String.Equals(name, otherName)
+            i <- i + 1
+
+        same
 
 /// The messages of remote-write 1.0, field by field: prometheus/prometheus, prompb/remote.proto and prompb/types.proto.
 [<RequireQualifiedAccess>]
@@ -105,6 +134,60 @@ module internal WriteRequest =
 
         Snappy.CompressToArray(ReadOnlySpan(memory.GetBuffer(), 0, size))
 
+    // Behind the tag and the length of the field, and the tag of the value: TimeSeries.samples and Sample.value.
+    [<Literal>]
+    let private ValueOffset = 3
+
+    /// The whole message of one instant, compressed: series with a value each, and series that end with another. Written in one pass over
+    /// what is known of the series: some hundreds of them each second.
+    let compressedOfInstant
+        (milliseconds: int64)
+        (series: List<KnownSeries>)
+        (values: List<float>)
+        (ended: KnownSeries[])
+        (stale: float)
+        : byte[] =
+        let template = sample 0.0 milliseconds
+        let contentOf (one: KnownSeries) = one.Labels.Length + template.Length
+        let mutable size = 0
+
+        for one in series do
+            size <- size + ProtobufFields.sizeOf (contentOf one)
+
+        for one in ended do
+            size <- size + ProtobufFields.sizeOf (contentOf one)
+
+        let bytes = ArrayPool<byte>.Shared.Rent size
+        let mutable at = 0
+
+        let write (one: KnownSeries) (value: float) =
+            bytes[at] <- byte first
+            at <- at + 1
+            let mutable length = contentOf one
+
+            while length >= 128 do
+                bytes[at] <- byte (length ||| 128)
+                at <- at + 1
+                length <- length >>> 7
+
+            bytes[at] <- byte length
+            at <- at + 1
+            one.Labels.Span.CopyTo(Span(bytes, at, one.Labels.Length))
+            at <- at + one.Labels.Length
+            template.CopyTo(bytes, at)
+            BinaryPrimitives.WriteDoubleLittleEndian(Span(bytes, at + ValueOffset, 8), value)
+            at <- at + template.Length
+
+        for i in 0 .. series.Count - 1 do
+            write series[i] values[i]
+
+        for one in ended do
+            write one stale
+
+        let message = Snappy.CompressToArray(ReadOnlySpan(bytes, 0, size))
+        ArrayPool<byte>.Shared.Return bytes
+        message
+
     /// No sample is longer; damaged bytes may say that they are.
     let private longest = int (bytesOfMib 64UL<MiB>)
 
@@ -152,19 +235,48 @@ module internal WriteRequest =
         | :? InvalidDataException
         | :? OverflowException -> ValueNone
 
+/// The series of a record, for the next one to be compared with.
+[<Sealed>]
+type SeriesSet internal (machine: (struct (string * string))[], series: KnownSeries[]) =
+    /// No series.
+    static member Empty: SeriesSet = SeriesSet([||], [||])
+
+    /// The labels of the machine.
+    member internal _.Machine: (struct (string * string))[] = machine
+
+    /// In the order in which they were told.
+    member internal _.Series: KnownSeries[] = series
+
 /// Gathers the series of one instant: each with the family's name, the labels of its sample and those of the machine, sorted
 /// by name, without empty ones, as the specification requires.
+///
+/// Most series are those of the record before, in the same order, and what is known of them is used again.
 [<Sealed>]
-type internal SeriesSink(machine: (struct (string * string))[], milliseconds: int64) =
+type internal SeriesSink(machine: (struct (string * string))[], previous: SeriesSet) =
     inherit MetricSink()
 
-    let series = Dictionary<ReadOnlyMemory<byte>, ReadOnlyMemory<byte>>(500, ByContent.Instance)
-    let order = List<Series>(500)
+    /// So many series may have gone at one place for those behind them to be found again without looking at all.
+    [<Literal>]
+    let MostGone = 32
+
+    let order = List<KnownSeries>(previous.Series.Length + 16)
+    let values = List<float>(previous.Series.Length + 16)
     let own = List<struct (string * string)>()
+    let record = obj ()
     let mutable family = ""
+    let mutable next = 0
+    let mutable byContent: Dictionary<ReadOnlyMemory<byte>, KnownSeries> voption = ValueNone
 
     let byName =
         Comparer<struct (string * string)>.Create(fun (struct (one, _)) (struct (other, _)) -> String.CompareOrdinal(one, other))
+
+    let isSameMachine =
+        machine.Length = previous.Machine.Length
+        && Array.forall2
+            (fun (struct (name: string, value: string)) (struct (otherName: string, otherValue: string)) ->
+                String.Equals(name, otherName) && String.Equals(value, otherValue))
+            machine
+            previous.Machine
 
     let isTold (name: string) =
         let mutable found = false
@@ -174,11 +286,64 @@ type internal SeriesSink(machine: (struct (string * string))[], milliseconds: in
 
         found
 
-    /// What was gathered, in the order in which it was added.
-    member _.Series: List<Series> = order
+    let known () =
+        match byContent with
+        | ValueSome known -> known
+        | ValueNone ->
+            let known = Dictionary<ReadOnlyMemory<byte>, KnownSeries>(previous.Series.Length, ByContent.Instance)
 
-    /// True when this series was added.
-    member _.Has(labels: ReadOnlyMemory<byte>) : bool = series.ContainsKey labels
+            for one in previous.Series do
+                known[one.Labels] <- one
+
+            byContent <- ValueSome known
+            known
+
+    /// The series where the record before has it, or a little behind that.
+    let again () : KnownSeries voption =
+        let mutable found = ValueNone
+
+        if isSameMachine then
+            let past = min previous.Series.Length (next + MostGone)
+            let mutable at = next
+
+            while found.IsNone && at < past do
+                if previous.Series[at].Is(family, own) then
+                    found <- ValueSome previous.Series[at]
+                    next <- at + 1
+
+                at <- at + 1
+
+        found
+
+    /// The series by its labels, or a new one.
+    let afresh () : KnownSeries =
+        let told = own.ToArray()
+
+        // A label of the metric's own beats one of the machine.
+        for struct (name, text) in machine do
+            if text <> "" && not (isTold name) then
+                own.Add(struct (name, ProtobufFields.wellFormed text))
+
+        own.Add(struct ("__name__", family))
+        own.Sort byName
+        let labels = WriteRequest.labels own
+        let known = known ()
+
+        match known.TryGetValue(ReadOnlyMemory labels) with
+        | true, one -> one
+        | _ ->
+            let one = KnownSeries(family, told, labels)
+            known[one.Labels] <- one
+            one
+
+    /// What was gathered, in the order in which it was told.
+    member _.Series: List<KnownSeries> = order
+
+    /// Their values.
+    member _.Values: List<float> = values
+
+    /// True when this series was told.
+    member _.Has(series: KnownSeries) : bool = series.IsToldIn record
 
     override _.Family(name, _, _) =
         family <- name
@@ -192,29 +357,18 @@ type internal SeriesSink(machine: (struct (string * string))[], milliseconds: in
 
     override _.Value value =
         if Double.IsFinite value then
-            // A label of the metric's own beats one of the machine.
-            for struct (name, text) in machine do
-                if text <> "" && not (isTold name) then
-                    own.Add(struct (name, ProtobufFields.wellFormed text))
-
-            own.Add(struct ("__name__", family))
-            own.Sort byName
-            let labels = ReadOnlyMemory(WriteRequest.labels own)
-            let samples = ReadOnlyMemory(WriteRequest.sample value milliseconds)
+            let series =
+                match again () with
+                | ValueSome series -> series
+                | ValueNone -> afresh ()
 
             // What is told twice counts once: a receiver refuses two values of one instant.
-            if series.TryAdd(labels, samples) then
-                order.Add { Labels = labels; Samples = samples }
+            if not (series.IsToldIn record) then
+                series.TellIn record
+                order.Add series
+                values.Add value
 
         own.Clear()
-
-/// The series of a record, for the next one to be compared with.
-[<Sealed>]
-type SeriesSet internal (labels: ReadOnlyMemory<byte>[]) =
-    /// No series.
-    static member Empty: SeriesSet = SeriesSet [||]
-
-    member internal _.Labels: ReadOnlyMemory<byte>[] = labels
 
 /// Prometheus remote-write 1.0 (prometheus.io/docs/specs/prw/remote_write_spec): what a sample looks like on the wire.
 ///
@@ -303,15 +457,11 @@ module RemoteWrite =
         (reading: MachineReading)
         (state: AgentState)
         : struct (byte[] * SeriesSet) =
-        let milliseconds = reading.Sample.CollectedAt.ToUnixTimeMilliseconds()
-        let sink = SeriesSink(machine, milliseconds)
+        let sink = SeriesSink(machine, previous)
         Exposition.tell sink (ValueSome reading) state
-        let now = sink.Series.ToArray()
-        let ended = ReadOnlyMemory(WriteRequest.sample stale milliseconds)
+        let gone = previous.Series |> Array.filter (sink.Has >> not)
 
-        let gone =
-            previous.Labels
-            |> Array.filter (fun labels -> not (sink.Has labels))
-            |> Array.map (fun labels -> { Labels = labels; Samples = ended })
+        let message =
+            WriteRequest.compressedOfInstant (reading.Sample.CollectedAt.ToUnixTimeMilliseconds()) sink.Series sink.Values gone stale
 
-        struct (Spool.frame (ReadOnlySpan(requestOf [| now; gone |])), SeriesSet(now |> Array.map _.Labels))
+        struct (Spool.frame (ReadOnlySpan message), SeriesSet(machine, sink.Series.ToArray()))

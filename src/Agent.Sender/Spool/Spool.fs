@@ -183,7 +183,16 @@ module Spool =
     /// A record of bytes that are no text: their number, their checksum and themselves in base64, on one line.
     [<CompiledName "Frame">]
     let frame (payload: ReadOnlySpan<byte>) : byte[] =
-        Encoding.ASCII.GetBytes $"{payload.Length} {checksumText payload} {Convert.ToBase64String payload}"
+        let head = Encoding.ASCII.GetBytes $"{payload.Length} {checksumText payload} "
+        let record = Array.zeroCreate (head.Length + Base64.GetMaxEncodedToUtf8Length payload.Length)
+        head.CopyTo(record, 0)
+        let mutable read = 0
+        let mutable written = 0
+
+        Base64.EncodeToUtf8(payload, Span(record, head.Length, record.Length - head.Length), &read, &written)
+        |> ignore
+
+        record
 
     /// The bytes that such a record holds; none when it is of another kind or damaged.
     [<CompiledName "PayloadOf">]
