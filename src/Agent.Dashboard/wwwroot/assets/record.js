@@ -25,90 +25,48 @@ function plain(series) {
   };
 }
 
-/** So many changes of a column that nobody looks at are put off. */
-const MOST_PUT_OFF = 100;
+const plainly = (all) => Object.fromEntries(Object.entries(all).map(([name, series]) => [name, plain(series)]));
 
-/**
- * One figure over time. Where buckets hold several samples, with the extremes of each. A large machine has five hundred, of which a few are drawn at first: each
- * is made of the API's differences when somebody looks at it, and what happens to it before that is done then.
- */
+/** One figure over time. Where buckets hold several samples, with the extremes of each. */
 class Column {
-  #given;
-  #rows = null;
-  #later = [];
-  #count = 0;
-
   constructor(series, read) {
-    this.#given = series;
+    this.mean = series.mean;
+    this.min = series.min ?? null;
+    this.max = series.max ?? null;
     this.read = read;
-  }
-
-  #make() {
-    if (this.#rows === null) {
-      const { mean, min, max } = plain(this.#given);
-      this.#rows = { mean, min: min ?? null, max: max ?? null };
-      this.#given = null;
-      for (const change of this.#later) change(this.#rows);
-      this.#later = [];
-    }
-    return this.#rows;
-  }
-
-  get mean() {
-    return this.#make().mean;
-  }
-
-  get min() {
-    return this.#make().min;
-  }
-
-  get max() {
-    return this.#make().max;
-  }
-
-  #change(change) {
-    if (this.#rows !== null) change(this.#rows);
-    else if (this.#later.push(change) > MOST_PUT_OFF) this.#make();
+    this.count = 0;
   }
 
   push(given) {
-    this.#change(({ mean, min, max }) => {
-      mean.push(given);
-      min?.push(given);
-      max?.push(given);
-      this.#count = given === null ? 0 : 1;
-    });
+    this.mean.push(given);
+    this.min?.push(given);
+    this.max?.push(given);
+    this.count = given === null ? 0 : 1;
   }
 
   /** One sample more in the last bucket. */
   add(given) {
     if (given === null) return;
-    this.#change(({ mean, min, max }) => {
-      const last = mean.length - 1;
-      if (mean[last] === null) {
-        mean[last] = min[last] = max[last] = given;
-        this.#count = 1;
-        return;
-      }
-      this.#count += 1;
-      mean[last] += (given - mean[last]) / this.#count;
-      min[last] = Math.min(min[last], given);
-      max[last] = Math.max(max[last], given);
-    });
+    const last = this.mean.length - 1;
+    if (this.mean[last] === null) {
+      this.mean[last] = this.min[last] = this.max[last] = given;
+      this.count = 1;
+      return;
+    }
+    this.count += 1;
+    this.mean[last] += (given - this.mean[last]) / this.count;
+    this.min[last] = Math.min(this.min[last], given);
+    this.max[last] = Math.max(this.max[last], given);
   }
 
   clearLast() {
-    this.#change(({ mean, min, max }) => {
-      const last = mean.length - 1;
-      mean[last] = min[last] = max[last] = null;
-      this.#count = 0;
-    });
+    const last = this.mean.length - 1;
+    this.mean[last] = this.min[last] = this.max[last] = null;
+    this.count = 0;
   }
 
   drop(count) {
-    this.#change((rows) => {
-      for (const values of Object.values(rows)) values?.splice(0, count);
-    });
+    for (const values of [this.mean, this.min, this.max]) values?.splice(0, count);
   }
 }
 
@@ -154,9 +112,9 @@ export class Record {
     this.to = ms(json.to);
     this.source = json.source;
     this.time = sums(json.time);
-    const series = json.series ?? {};
-    const devices = json.devices ?? [];
-    this.bucketed = [series, ...devices.map((device) => device.series)].some((all) => Object.values(all).some((one) => one.min ?? one.below));
+    const series = plainly(json.series ?? {});
+    const devices = (json.devices ?? []).map((device) => ({ ...device, series: plainly(device.series) }));
+    this.bucketed = [series, ...devices.map((device) => device.series)].some((all) => Object.values(all).some((one) => one.min));
     this.interval = interval === null ? null : interval * 1000;
     this.step = this.bucketed ? json.bucket_seconds * 1000 : usualStep(this.time, this.interval);
     this.series = columnsOf(series, (snapshot) => snapshot);
@@ -166,11 +124,11 @@ export class Record {
     this.details = json.details ?? {};
     this.gpus = (json.gpus ?? []).map((gpu) => ({
       ...gpu,
-      series: columnsOf(gpu.series, (snapshot) => snapshot.gpus?.find((one) => one.gpu_index === gpu.gpu_index)),
+      series: columnsOf(plainly(gpu.series), (snapshot) => snapshot.gpus?.find((one) => one.gpu_index === gpu.gpu_index)),
       throttle: (gpu.throttle ?? []).map(runOf),
     }));
-    this.disks = (json.disks ?? []).map((disk) => ({ ...disk, series: columnsOf(disk.series, (snapshot) => snapshot.disks?.find((one) => one.device === disk.device)) }));
-    this.fans = (json.fans ?? []).map((fan) => ({ ...fan, series: columnsOf(fan.series, (snapshot) => snapshot.fans?.find((one) => one.label === fan.label)) }));
+    this.disks = (json.disks ?? []).map((disk) => ({ ...disk, series: columnsOf(plainly(disk.series), (snapshot) => snapshot.disks?.find((one) => one.device === disk.device)) }));
+    this.fans = (json.fans ?? []).map((fan) => ({ ...fan, series: columnsOf(plainly(fan.series), (snapshot) => snapshot.fans?.find((one) => one.label === fan.label)) }));
     /** Stretches of buckets with samples in which the machine sent nothing for so many seconds. */
     this.silent = (json.silent ?? []).map(runOf);
     const judged = (json.verdicts ?? []).map(runOf);
