@@ -13,7 +13,7 @@ type ProcessShare =
         Share: float<percent>
     }
 
-/// What GPM tells of a GPU or a MIG instance.
+/// What GPM reports about a GPU or a MIG instance.
 [<NoEquality; NoComparison>]
 type GpmWork =
     {
@@ -59,7 +59,7 @@ type InstanceWork =
         Instance: string
         /// Share of its multiprocessors' time in which they had work.
         Activity: float<percent> voption
-        /// All that GPM tells of it.
+        /// Everything that GPM reports about it.
         Gpm: GpmWork
     }
 
@@ -83,7 +83,7 @@ type GpuWork =
         PcieOut: float<B / s> voption
         /// Over NVLink, both ways (GPM).
         NvlinkBoth: float<B / s> voption
-        /// All that GPM tells of the board; nothing of one that is divided.
+        /// Everything that GPM reports about the board; nothing for a partitioned one.
         Gpm: GpmWork
         /// Share of the time slowed for the power limit.
         PowerViolation: float<percent> voption
