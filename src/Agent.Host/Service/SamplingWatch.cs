@@ -22,7 +22,14 @@ internal sealed class SamplingWatch(
     /// <summary>What runs once after the start has run: the first delivery, the first look at devices, the first jobs.</summary>
     private const int Settled = 60;
 
+    /// <summary>
+    /// Collections of the heap's youngest objects between two that compact all of it. The runtime itself would let megabytes pile up first; see
+    /// docs/adr/0015-small-memory.md.
+    /// </summary>
+    private const int YoungCollections = 8;
+
     private int samples;
+    private int collectAgainAt = YoungCollections;
     private long lateBy;
 
     /// <summary>So many samples were due and not taken. The opening of the CPU window and the sample are two grids, which skip together.</summary>
@@ -58,6 +65,12 @@ internal sealed class SamplingWatch(
             case Settled:
                 StartUpMemory.ForgetFile();
                 break;
+        }
+
+        if (GC.CollectionCount(0) >= collectAgainAt)
+        {
+            GC.Collect(GC.MaxGeneration, GCCollectionMode.Forced, blocking: true, compacting: true);
+            collectAgainAt = GC.CollectionCount(0) + YoungCollections;
         }
     }
 }
