@@ -60,6 +60,7 @@ let private exchange: Gen<Exchange> =
                     Location = location
                     Date = date
                     Body = ReadOnlyMemory body
+                    SamplesWritten = ValueNone
                     WasSentTwice = false
                 }
 

@@ -105,6 +105,7 @@ let private answer: Gen<Answer> =
                 Location = location
                 Date = ""
                 Body = ReadOnlyMemory body
+                SamplesWritten = ValueNone
                 WasSentTwice = false
             }
     }
@@ -116,6 +117,7 @@ let private answerOf status (json: JsonValue) : Answer =
         Location = ""
         Date = ""
         Body = ReadOnlyMemory(JsonLaws.bytesOf false json)
+        SamplesWritten = ValueNone
         WasSentTwice = false
     }
 

@@ -87,6 +87,7 @@ let private written =
         let! location = printable 20
         let! date = printable 20
         let! allow = printable 10
+        let! samplesWritten = Gen.oneof [ Gen.constant -1L; Gen.choose (0, 100_000) |> Gen.map int64 ]
         let! reason = Gen.elements [ ""; " "; " OK"; " Not Found" ]
         let! emptyLines = lineEnd |> upTo AnswerHead.MostEmptyLines
 
@@ -104,6 +105,8 @@ let private written =
                 yield! given "location" location
                 yield! given "date" date
                 yield! given "allow" allow
+                if samplesWritten >= 0L then
+                    header "x-prometheus-remote-write-samples-written" (string samplesWritten)
             ]
 
         // Names that are as long as those that are looked for, and others.
@@ -146,6 +149,7 @@ let private written =
                         Location = location
                         Date = date
                         Allow = allow
+                        SamplesWritten = samplesWritten
                     }
                 Text =
                     $"{String.concat String.Empty emptyLines}HTTP/1.1 %03d{status}{reason}{firstEnd}{String.concat String.Empty lines}{lastEnd}"

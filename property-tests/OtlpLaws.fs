@@ -86,6 +86,7 @@ let private deliverAll (trial: Trial) : uint64 list * RecordFate list =
                     Location = ""
                     Date = ""
                     Body = ReadOnlyMemory [||]
+                    SamplesWritten = ValueNone
                     WasSentTwice = false
                 }
 
@@ -196,6 +197,7 @@ let tests =
                                     Location = ""
                                     Date = ""
                                     Body = ReadOnlyMemory answer.Content
+                                    SamplesWritten = ValueNone
                                     WasSentTwice = false
                                 }))
                         (Func<_>(fun () -> DateTimeOffset.UnixEpoch))
@@ -213,6 +215,7 @@ let tests =
                             Location = ""
                             Date = ""
                             Body = ReadOnlyMemory answer.Content
+                            SamplesWritten = ValueNone
                             WasSentTwice = false
                         })
                 |> _.IsSome)

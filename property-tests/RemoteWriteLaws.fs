@@ -37,19 +37,23 @@ let private uncompressed (message: byte[]) : byte[] =
             yield! literal
     |]
 
-let private recordOf (reading: MachineReading) : byte[] =
-    let struct (record, _) = RemoteWrite.record machine SeriesSet.Empty reading ExpositionLaws.agent
+let private recordIn (version: RemoteWriteVersion) (reading: MachineReading) : byte[] =
+    let struct (record, _) = RemoteWrite.record version machine SeriesSet.Empty reading ExpositionLaws.agent
     record
+
+let private recordOf = recordIn RemoteWriteVersion.One
+
+let private versions = Gen.elements [ RemoteWriteVersion.One; RemoteWriteVersion.Two ]
 
 /// A message of which bytes have changed and the end may be missing. Half of the changes are near its beginning, where lengths of
 /// lengths are.
 let private damagedMessages: Gen<Bytes> =
     let change = Gen.zip (Gen.oneof [ Gen.choose (0, 40); Gen.choose (0, 100_000) ]) (Gen.choose (0, 255))
 
-    Gen.map3
-        (fun reading changes cut ->
+    Gen.map4
+        (fun version reading changes cut ->
             let message =
-                match Spool.payloadOf (ReadOnlySpan(recordOf reading)) with
+                match Spool.payloadOf (ReadOnlySpan(recordIn version reading)) with
                 | ValueSome payload -> decompress payload
                 | ValueNone -> [||]
 
@@ -60,6 +64,7 @@ let private damagedMessages: Gen<Bytes> =
             {
                 Content = Array.truncate (if cut = 0 then message.Length else cut) message
             })
+        versions
         ExpositionLaws.reading
         (Gen.listOf change |> Gen.map (List.truncate 5))
         (Gen.oneof [ Gen.constant 0; Gen.choose (1, 200) ])
@@ -72,6 +77,8 @@ type private Trial =
         Bad: (int * int) list
         /// Records that are refused whatever part of them is sent.
         Old: Set<int>
+        /// What the receiver knows: one of 2.0 stores what it can of a request and says how much, one of 1.0 takes all or nothing.
+        Knows: RemoteWriteVersion
     }
 
 let private trial: Gen<Trial> =
@@ -80,13 +87,16 @@ let private trial: Gen<Trial> =
         let! count = Gen.choose (1, 6)
         let! bad = upTo 8 (Gen.zip (Gen.choose (0, 5)) (Gen.choose (0, 10_000)))
         let! old = upTo 3 (Gen.choose (0, 5))
+        let! knows = versions
+        let! written = Gen.listOfLength count versions
 
         return
             {
                 Records =
                     [
                         for i in 0 .. count - 1 ->
-                            recordOf
+                            recordIn
+                                written[i]
                                 { reading with
                                     Sample =
                                         { reading.Sample with
@@ -96,6 +106,7 @@ let private trial: Gen<Trial> =
                     ]
                 Bad = List.ofArray bad
                 Old = Set.ofArray old
+                Knows = knows
             }
     }
 
@@ -115,24 +126,39 @@ let private deliverAll (trial: Trial) : Series list * RecordFate list * int * in
     let taken = ResizeArray<Series>()
     let mutable requests = 0
 
-    let send (body: ReadOnlyMemory<byte>) =
+    let send version (body: ReadOnlyMemory<byte>) =
         requests <- requests + 1
-        let series = seriesOf (decompress (body.ToArray()))
 
-        let refuses =
+        // One of 1.0 finds nothing that it knows in a request of 2.0.
+        let series =
+            if version = RemoteWriteVersion.Two && trial.Knows = RemoteWriteVersion.One then
+                []
+            else
+                seriesOf (decompress (body.ToArray()))
+
+        let bad, good =
             series
-            |> List.exists (fun one -> Set.contains one badOnes || Set.contains one.Milliseconds oldTimes)
+            |> List.partition (fun one -> Set.contains one badOnes || Set.contains one.Milliseconds oldTimes)
 
-        if not refuses then
-            taken.AddRange series
+        let stored =
+            match trial.Knows with
+            | RemoteWriteVersion.One when not bad.IsEmpty -> []
+            | _ -> good
+
+        taken.AddRange stored
 
         Exchange.Answered
             {
-                Status = if refuses then 400 else 204
+                Status = if bad.IsEmpty then 204 else 400
                 RetryAfter = ""
                 Location = ""
                 Date = ""
-                Body = ReadOnlyMemory(if refuses then "out of order sample"B else [||])
+                Body = ReadOnlyMemory(if bad.IsEmpty then [||] else "out of order sample"B)
+                SamplesWritten =
+                    if trial.Knows = RemoteWriteVersion.Two then
+                        ValueSome(int64 stored.Length)
+                    else
+                        ValueNone
                 WasSentTwice = false
             }
 
@@ -144,7 +170,7 @@ let private deliverAll (trial: Trial) : Series list * RecordFate list * int * in
         | _ ->
             let outcome =
                 RemoteDelivery.deliver
-                    (Func<_, _> send)
+                    (Func<_, _, _> send)
                     now
                     state
                     (records |> List.map (fun record -> ReadOnlyMemory record) |> Array.ofList)
@@ -164,9 +190,9 @@ let tests =
             lawOf
                 (wholeCases / 20)
                 "what is written reads back, each series once, with its labels sorted, each once and none empty"
-                ExpositionLaws.reading
-                (fun reading ->
-                    let series = read (recordOf reading)
+                (Gen.zip versions ExpositionLaws.reading)
+                (fun (version, reading) ->
+                    let series = read (recordIn version reading)
 
                     let isOrdered (names: string list) =
                         names
@@ -199,12 +225,12 @@ let tests =
             lawOf
                 (wholeCases / 20)
                 "a record says the same whatever was told before it, and what is gone since then ends once"
-                (Gen.zip ExpositionLaws.reading ExpositionLaws.reading)
-                (fun (before, reading) ->
-                    let struct (_, told) = RemoteWrite.record machine SeriesSet.Empty before ExpositionLaws.agent
+                (Gen.zip (Gen.zip versions versions) (Gen.zip ExpositionLaws.reading ExpositionLaws.reading))
+                (fun ((version, next), (before, reading)) ->
+                    let struct (_, told) = RemoteWrite.record version machine SeriesSet.Empty before ExpositionLaws.agent
 
                     let following () =
-                        let struct (record, _) = RemoteWrite.record machine told reading ExpositionLaws.agent
+                        let struct (record, _) = RemoteWrite.record next machine told reading ExpositionLaws.agent
                         read record
 
                     let alone = read (recordOf reading)
@@ -245,7 +271,7 @@ let tests =
                         |> List.pairwise
                         |> List.forall (fun (one, next) -> one.Milliseconds < next.Milliseconds))
 
-                // A record is refused as a whole only when all of it is, and one behind such a record when any of it is.
+                // To one of 1.0 a record is refused as a whole only when all of it is, and one behind such a record when any of it is.
                 let exact = Set.isEmpty trial.Old
 
                 fates.Length = all.Length
@@ -257,6 +283,7 @@ let tests =
                         && refused = bad.Length
                         && List.forall ((=) RecordFate.Delivered) fates))
                 && (exact
+                    || trial.Knows = RemoteWriteVersion.Two
                     || fates
                        |> List.mapi (fun i fate -> not (old i) || fate <> RecordFate.Delivered)
                        |> List.forall id))
@@ -276,7 +303,7 @@ let tests =
                         | ValueSome found -> Spool.frame (ReadOnlySpan found) = other.Content))
 
             lawOf wholeCases "any bytes at all as the record of a batch give an outcome, never an exception" anyBytes (fun bytes ->
-                let send = Func<_, _>(fun _ -> Exchange.Failed(NetworkFailure.Refused "x"))
+                let send = Func<_, _, _>(fun _ _ -> Exchange.Failed(NetworkFailure.Refused "x"))
                 let framed = Spool.frame (ReadOnlySpan bytes.Content)
 
                 let outcome =
@@ -298,12 +325,13 @@ let tests =
                             Location = ""
                             Date = ""
                             Body = ReadOnlyMemory "out of order sample"B
+                            SamplesWritten = ValueNone
                             WasSentTwice = false
                         }
 
                 let outcome =
                     RemoteDelivery.deliver
-                        (Func<_, _>(fun _ -> refuse))
+                        (Func<_, _, _>(fun _ _ -> refuse))
                         (Func<_>(fun () -> DateTimeOffset.UnixEpoch))
                         (RemoteDelivery.start false)
                         [| ReadOnlyMemory(Spool.frame (ReadOnlySpan(uncompressed message.Content))) |]

@@ -120,6 +120,7 @@ class Row:
 def rows(bench, files):
     """Everything that is measured once a second."""
     spool = bench.directory("spool")
+    every = (*programs.COLLECTORS, *programs.SCRAPED_COLLECTORS)
 
     def agent(key, window="0", extra=()):
         return lambda receiver: programs.agent(bench, key, receiver, window, extra=extra)
@@ -137,11 +138,13 @@ def rows(bench, files):
         Row("python", lambda r: programs.python_agent(bench, "python", r), "http"),
         Row("python-0.2", lambda r: programs.python_agent(bench, "python-0.2", r, "0.2"), "http"),
         Row("node-exporter", lambda _: programs.node_exporter(bench, "node-exporter", bench.ports[0]), scraped=bench.ports[0]),
+        Row("node-exporter-all", lambda _: programs.node_exporter(bench, "node-exporter-all", bench.ports[0], every), scraped=bench.ports[0]),
     ]
     if bench.has_gpus:
         found.append(Row("agent-nvml", agent("agent-nvml", extra=bench.gpus(8)), "http"))
     if bench.agent_knows("--listen"):
         address = f"127.0.0.1:{bench.ports[1]}"
+        found.append(Row("agent-exporter", lambda _: programs.exporter(bench, "agent-exporter", bench.ports[1]), scraped=bench.ports[1]))
         found.append(Row("agent-listen", agent("agent-listen", extra=("--listen", address)), "http", bench.ports[1]))
     return found
 

@@ -36,8 +36,13 @@ LoadPlugin write_http
 </Plugin>
 """
 
-# The collectors of what the agent reads.
+# The collectors of what the agent reads for a sample.
 COLLECTORS = ("cpu", "diskstats", "filesystem", "loadavg", "meminfo", "netdev", "pressure", "stat", "uname")
+# And those of what it reads when it is scraped.
+SCRAPED_COLLECTORS = (
+    *("arp", "bonding", "conntrack", "cpufreq", "edac", "entropy", "filefd", "hwmon", "infiniband", "mdadm", "netclass", "netstat"),
+    *("nfs", "schedstat", "sockstat", "softnet", "timex", "udp_queues", "vmstat"),
+)
 
 
 def agent(bench, name, receiver=None, window="0", interval="1", scale=None, binary=None, extra=()):
@@ -66,9 +71,15 @@ def collectd(bench, name, receiver, buffer):
     return Program(bench, name, [COLLECTD, "-f", "-C", path])
 
 
-def node_exporter(bench, name, port):
+def exporter(bench, name, port):
+    """The published agent with nothing but its metrics, as it serves them by default."""
+    command = [bench.agent, "--quiet", "--interval", "1", "--cpu-sample-interval", "0", "--listen", f"127.0.0.1:{port}"]
+    return Program(bench, name, command)
+
+
+def node_exporter(bench, name, port, collectors=COLLECTORS):
     """node_exporter with those collectors."""
-    flags = [f"--collector.{collector}" for collector in COLLECTORS]
+    flags = [f"--collector.{collector}" for collector in collectors]
     command = [NODE_EXPORTER, f"--web.listen-address=127.0.0.1:{port}", "--collector.disable-defaults", *flags]
     return Program(bench, name, command)
 

@@ -170,6 +170,7 @@ let private answer (input: byte[]) : unit =
                     RetryAfter = head.RetryAfter
                     Location = head.Location
                     Date = head.Date
+                    SamplesWritten = ValueNone
                     Body = ReadOnlyMemory body
                     WasSentTwice = false
                 }
@@ -193,6 +194,12 @@ let private remoteWrite (input: byte[]) : unit =
                 RetryAfter = ""
                 Location = ""
                 Date = ""
+                // A receiver of either version.
+                SamplesWritten =
+                    if words.Length % 2 = 0 then
+                        ValueNone
+                    else
+                        ValueSome(int64 words.Length)
                 Body = ReadOnlyMemory words
                 WasSentTwice = false
             }
@@ -205,7 +212,7 @@ let private remoteWrite (input: byte[]) : unit =
 
     let outcome =
         RemoteDelivery.deliver
-            (Func<_, _>(fun _ -> answered))
+            (Func<_, _, _>(fun _ _ -> answered))
             (Func<_>(fun () -> now))
             (RemoteDelivery.start (record.Length % 2 = 0))
             [| ReadOnlyMemory framed; ReadOnlyMemory record |]
@@ -554,7 +561,9 @@ let all: Target list =
             none
             [
                 "400 out of order sample\n"
-                + Encoding.Latin1.GetString(RemoteWrite.emptyRequest ())
+                + Encoding.Latin1.GetString(RemoteWrite.emptyRequest RemoteWriteVersion.Two)
+                // Of 2.0: the symbols "", __name__ and up, and a series of them.
+                "200\n\035\136\034\000\034\008__name__\034\002up\042\017\010\002\001\002\018\011\009\000\000\000\000\000\000\240\063\016\001"
                 "200\n\030\092\n\022\n\015\n\008__name__\018\003up\018\006a\000"
                 "429 slow down\n5 4f9f2cab aGVsbG8="
             ]

@@ -83,8 +83,8 @@ internal sealed class AgentRun : IDisposable
     }
 
     /// <summary>Samples go to a receiver of remote-write. Only where metrics are kept.</summary>
-    public void AddRemoteWrite(IOutbox outbox, SampleClient client, HeaderSource? headers) =>
-        lanes.Add(new RemoteWriteLane(outbox, client, headers, metrics!, Context));
+    public void AddRemoteWrite(IOutbox outbox, SampleClient client, ReceiverTemplate template, HeaderSource? headers) =>
+        lanes.Add(new RemoteWriteLane(outbox, client, template, headers, metrics!, Context));
 
     /// <summary>Samples go to a receiver of OTLP. Only where metrics are kept.</summary>
     public void AddOtlp(IOutbox outbox, SampleClient client, HeaderSource? headers) => lanes.Add(

@@ -239,10 +239,8 @@ internal static class Program
 
         if (outboxes.RemoteWrite is { } remote)
         {
-            agent.AddRemoteWrite(
-                remote,
-                ReceiverClient(ReceiverTemplate.RemoteWrite(settings.RemoteWrite.Value.Endpoint, secrets.Headers), settings, version, clock),
-                secrets.Headers);
+            var template = ReceiverTemplate.RemoteWrite(settings.RemoteWrite.Value.Endpoint, secrets.Headers);
+            agent.AddRemoteWrite(remote, ReceiverClient(template, settings, version, clock), template, secrets.Headers);
         }
 
         if (outboxes.Otlp is { } otlp)

@@ -18,7 +18,7 @@ let private scrape (length: int) =
 let private refusals (records: int) : int * int =
     let mutable requests = 0
 
-    let refuse _ =
+    let refuse _ _ =
         requests <- requests + 1
 
         Exchange.Answered
@@ -28,17 +28,20 @@ let private refusals (records: int) : int * int =
                 Location = ""
                 Date = ""
                 Body = ReadOnlyMemory(Encoding.ASCII.GetBytes "out of bounds")
+                SamplesWritten = ValueNone
                 WasSentTwice = false
             }
 
     // A record without series, which is refused alone at once.
-    let record = ReadOnlyMemory(Spool.frame (ReadOnlySpan(RemoteWrite.emptyRequest ())))
+    let record = ReadOnlyMemory(Spool.frame (ReadOnlySpan(RemoteWrite.emptyRequest RemoteWriteVersion.One)))
 
     let outcome =
         RemoteDelivery.deliver
-            (Func<_, _> refuse)
+            (Func<_, _, _> refuse)
             (Func<_>(fun () -> DateTimeOffset.UnixEpoch))
-            (RemoteDelivery.start false)
+            { RemoteDelivery.start false with
+                Version = RemoteWriteVersion.One
+            }
             (Array.create records record)
 
     requests, outcome.Fates.Length

@@ -10,6 +10,7 @@ open Agent.TestSupport
 open Agent.TestSupport.Waiting
 open Agent.TestSupport.ProgramProcess
 open Agent.TestSupport.AgentProcess
+open Agent.EndToEnd.Tests.MetricsAgent
 open Agent.EndToEnd.Tests.Prometheus
 open Agent.TestSupport.Gpu.NvmlStub
 open Expecto
@@ -72,17 +73,7 @@ let private configuration (agent: string) =
     $"global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: node\n    honor_labels: true\n    static_configs:\n      - targets: ['{agent}']\n"
     + "    relabel_configs:\n      - target_label: instance\n        replacement: agent\n"
 
-/// Where an agent says that its metrics are.
-let private addressOf (agent: AgentProcess) : string =
-    let find () =
-        agent.Output
-        |> List.tryPick (fun line ->
-            match Regex.Match(line, "metrics at http://([^/]*)/metrics") with
-            | found when found.Success -> Some found.Groups[1].Value
-            | _ -> None)
-
-    eventually (TimeSpan.FromSeconds 60.0) "the address" (fun () -> (find ()).IsSome)
-    (find ()).Value
+let private addressOf (agent: AgentProcess) : string = Uri(metricsOf agent).Authority
 
 /// A machine whose only GPU is used by this process.
 let private inUse (pid: int) =

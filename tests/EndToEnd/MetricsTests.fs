@@ -13,21 +13,10 @@ open Agent.TestSupport.Waiting
 open Agent.TestSupport.ProgramProcess
 open Agent.TestSupport.AgentProcess
 open Agent.EndToEnd.Tests.IngestServer
+open Agent.EndToEnd.Tests.MetricsAgent
 open Agent.EndToEnd.Tests.Prometheus
 open Agent.TestSupport.Gpu.NvmlStub
 open Expecto
-
-/// Where an agent says that its metrics are.
-let private metricsOf (agent: AgentProcess) : string =
-    let find () =
-        agent.Output
-        |> List.tryPick (fun line ->
-            match Regex.Match(line, "metrics at (http://[^ ]*/metrics)") with
-            | found when found.Success -> Some found.Groups[1].Value
-            | _ -> None)
-
-    eventually (TimeSpan.FromSeconds 60.0) "the address of the metrics" (fun () -> (find ()).IsSome)
-    (find ()).Value
 
 /// The metrics of an agent that has taken a sample.
 let private scrape (url: string) : string =

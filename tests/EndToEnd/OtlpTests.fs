@@ -5,7 +5,6 @@ open System
 open System.Collections.Concurrent
 open System.Diagnostics
 open System.IO
-open System.Text.RegularExpressions
 open System.Threading
 open System.Threading.Tasks
 open Microsoft.AspNetCore.Http
@@ -15,16 +14,9 @@ open Agent.TestSupport.OtlpText
 open Agent.TestSupport.ProgramProcess
 open Agent.TestSupport.Waiting
 open Agent.EndToEnd.Tests.IngestServer
+open Agent.EndToEnd.Tests.MetricsAgent
 open Agent.EndToEnd.Tests.Prometheus
 open Expecto
-
-let private limit = TimeSpan.FromSeconds 90.0
-
-/// Every duration of the agent is divided by it: a sample each 100 ms.
-let private fast = [ "AI_DASHBOARD_TOKEN", ""; "AI_DASHBOARD_TEST_TIME_SCALE", "5" ]
-
-let private startAlone (words: string list) : AgentProcess =
-    startWith fast ([ "--interval=0.5"; "--hostname=gpu-box-01" ] @ words)
 
 /// As a receiver answers that takes everything: an empty ExportMetricsServiceResponse.
 let private taken: Reply =
@@ -49,47 +41,14 @@ let private pointsIn (request: Request) : Point list = pointsOf (decompress requ
 let private timesIn (request: Request) : uint64 list =
     pointsIn request |> List.map _.Time |> List.distinct
 
-let private header (name: string) (request: Request) : string =
-    request.Headers
-    |> List.tryFind (fun (key, _) -> String.Equals(key, name, StringComparison.OrdinalIgnoreCase))
-    |> Option.map snd
-    |> Option.defaultValue ""
-
 let private isAdvised (agent: AgentProcess) (advice: string) : unit =
     eventually limit agent.Said (fun () ->
         agent.AllErrors
         |> List.exists (fun line -> line.Contains $"advice: otlp: {advice}"))
 
-/// What the agent itself says of a metric of this destination; 0 while it says nothing.
-let private says (url: string) (name: string) : int =
-    match Regex.Match("\n" + fetch url, "\n" + Regex.Escape name + " ([0-9]+)\n") with
-    | found when found.Success -> int found.Groups[1].Value
-    | _ -> 0
-
 let private delivered = "ai_dashboard_samples_delivered_total{destination=\"otlp\"}"
 let private waiting = "ai_dashboard_backlog_samples{destination=\"otlp\"}"
 let private refused = "ai_dashboard_samples_dropped_total{destination=\"otlp\",reason=\"refused\"}"
-
-/// Where the metrics of an agent are that listens on any port.
-let private metricsOf (agent: AgentProcess) : string =
-    let mutable url = ""
-
-    eventually limit agent.Said (fun () ->
-        url <-
-            agent.Output
-            |> List.tryPick (fun line ->
-                match Regex.Match(line, "metrics at (http://[^ ]*/metrics)") with
-                | found when found.Success -> Some found.Groups[1].Value
-                | _ -> None)
-            |> Option.defaultValue ""
-
-        url <> "")
-
-    url
-
-let private finish (agent: AgentProcess) : unit =
-    agent.Signal SigTerm
-    Expect.equal (agent.WaitForEnd limit) 0 $"exit code; {agent.Said}"
 
 // ---- protoc ---------------------------------------------------------------------------------------------------------
 
@@ -242,7 +201,7 @@ let private compare () =
     let theirs = other.Requests.Head
 
     for name in [ "Content-Type" ] do
-        Expect.equal (header name ours) (header name theirs) name
+        Expect.equal (ours.Header name) (theirs.Header name) name
 
     Expect.equal (ours.Method, ours.Target) (theirs.Method, theirs.Target) "where it goes"
     let our = rawOf (decompress ours.Body)
@@ -340,7 +299,7 @@ let tests =
                         "what waited goes in large requests"
 
                     Expect.equal (server.Requests |> List.map _.Target |> List.distinct) [ "/v1/metrics" ] "the path"
-                    Expect.equal (header "Content-Encoding" server.Requests.Head) "gzip" "compressed"
+                    Expect.equal (server.Requests.Head.Header "Content-Encoding") "gzip" "compressed"
                     Expect.isFalse (agent.AllErrors |> List.exists _.Contains("refused:")) agent.Said)
 
             testCase "a kill in the middle of an outage loses nothing that was taken, where there is a spool"
@@ -436,7 +395,7 @@ let tests =
                     let file = secretFile directory [ $"Authorization: Bearer {Token}" ]
 
                     let repeats: Reply =
-                        fun request context -> answers 401 (Text.Encoding.UTF8.GetBytes(header "Authorization" request)) request context
+                        fun request context -> answers 401 (Text.Encoding.UTF8.GetBytes(request.Header "Authorization")) request context
 
                     use server = new IngestServer(repeats)
 
@@ -451,8 +410,8 @@ let tests =
 
                     agent.WaitForError "otlp not delivered: HTTP 401: ***"
                     isAdvised agent "The receiver of OTLP denies access: credentials or tenant are missing or wrong. Put the right headers"
-                    Expect.equal (header "Authorization" server.Requests.Head) $"Bearer {Token}" "the header"
-                    Expect.equal (header "Content-Type" server.Requests.Head) "application/x-protobuf" "the type"
+                    Expect.equal (server.Requests.Head.Header "Authorization") $"Bearer {Token}" "the header"
+                    Expect.equal (server.Requests.Head.Header "Content-Type") "application/x-protobuf" "the type"
 
                     for path in Directory.GetFiles($"{directory}/spool", "*", SearchOption.AllDirectories) do
                         if Path.GetFileName path <> "lock" then

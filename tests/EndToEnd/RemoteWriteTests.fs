@@ -6,7 +6,6 @@ open System
 open System.IO
 open System.Net.Http
 open System.Net.Http.Headers
-open System.Text.RegularExpressions
 open System.Threading
 open System.Threading.Tasks
 open Microsoft.AspNetCore.Http
@@ -15,16 +14,9 @@ open Agent.TestSupport.Waiting
 open Agent.TestSupport.ProgramProcess
 open Agent.TestSupport.AgentProcess
 open Agent.EndToEnd.Tests.IngestServer
+open Agent.EndToEnd.Tests.MetricsAgent
 open Agent.EndToEnd.Tests.Prometheus
 open Expecto
-
-let private limit = TimeSpan.FromSeconds 90.0
-
-/// Every duration of the agent is divided by it: a sample each 100 ms.
-let private fast = [ "AI_DASHBOARD_TOKEN", ""; "AI_DASHBOARD_TEST_TIME_SCALE", "5" ]
-
-let private startAlone (words: string list) : AgentProcess =
-    startWith fast ([ "--interval=0.5"; "--hostname=gpu-box-01" ] @ words)
 
 let private writeTo (port: int) =
     $"--remote-write=http://127.0.0.1:{port}/api/v1/write"
@@ -50,36 +42,8 @@ let private counts (prometheus: Prometheus) : int list =
         ]
     | several -> failtest $"{several.Length} series"
 
-/// Where the metrics of an agent are that listens on any port.
-let private metricsOf (agent: AgentProcess) : string =
-    let mutable url = ""
-
-    eventually limit "the address of the metrics" (fun () ->
-        url <-
-            agent.Output
-            |> List.tryPick (fun line ->
-                match Regex.Match(line, "metrics at (http://[^ ]*/metrics)") with
-                | found when found.Success -> Some found.Groups[1].Value
-                | _ -> None)
-            |> Option.defaultValue ""
-
-        url <> "")
-
-    url
-
-/// What the agent itself says of a metric, with its labels where it has any; 0 while it says nothing.
-let private says (url: string) (metric: string) : int =
-    match Regex.Match("\n" + fetch url, "\n" + Regex.Escape metric + " ([0-9]+)\n") with
-    | found when found.Success -> int found.Groups[1].Value
-    | _ -> 0
-
 let private ofRemote (name: string) =
     $"{name}{{destination=\"remote-write\"}}"
-
-/// Ends the agent when all it took is there, and says how much that is.
-let private finish (agent: AgentProcess) : unit =
-    agent.Signal SigTerm
-    Expect.equal (agent.WaitForEnd limit) 0 $"exit code; {agent.Said}"
 
 /// An outage in the middle. Each `using` is one life of the receiver, and what it has is looked at at its end.
 let private outage (life: string -> int -> (((unit -> int list)) -> unit) -> unit) : unit =
@@ -121,17 +85,22 @@ let private passOn (port: int) (request: Request) : int * string =
         new HttpRequestMessage(HttpMethod.Post, $"http://127.0.0.1:{port}{request.Target}", Content = new ByteArrayContent(request.Body))
 
     let content = message.Content |> nonNull
-    content.Headers.ContentType <- MediaTypeHeaderValue(request.Header "Content-Type")
+    content.Headers.ContentType <- MediaTypeHeaderValue.Parse(request.Header "Content-Type")
     content.Headers.ContentEncoding.Add(request.Header "Content-Encoding")
     use answer = http.Send message
     int answer.StatusCode, answer.Content.ReadAsStringAsync().GetAwaiter().GetResult()
 
-/// A proxy that is closed at first, so that samples wait; then passes one request on and loses the answer; and from then on
-/// does its work.
+let private isOfTwo (request: Request) : bool =
+    request.Header("Content-Type").Contains("io.prometheus.write.v2.Request", StringComparison.Ordinal)
+
+/// A proxy in front of a receiver of 1.0 that is closed at first, so that samples wait; then passes one request on and loses the answer; and
+/// from then on does its work.
 let private losesOneAnswer (port: int) (isOpen: unit -> bool) (lost: ResizeArray<byte[]>) : Reply =
     fun request context ->
         task {
-            if not (isOpen ()) then
+            if isOfTwo request then
+                context.Response.StatusCode <- 415
+            elif not (isOpen ()) then
                 context.Response.StatusCode <- 503
             elif lost.Count = 0 then
                 let status, _ = passOn port request
@@ -191,12 +160,6 @@ let private secretFile (directory: string) (lines: string list) : string =
     File.SetUnixFileMode(path, UnixFileMode.UserRead ||| UnixFileMode.UserWrite)
     path
 
-let private header (name: string) (request: Request) : string =
-    request.Headers
-    |> List.tryFind (fun (key, _) -> String.Equals(key, name, StringComparison.OrdinalIgnoreCase))
-    |> Option.map snd
-    |> Option.defaultValue ""
-
 let tests =
     testList
         "remote-write"
@@ -251,6 +214,56 @@ let tests =
             testCase "with a window for samples out of order they are simply delivered"
             <| fun () -> lostAnswer withWindow (fun _ unconfirmed -> Expect.equal unconfirmed 0 "unconfirmed")
 
+            testCase "a receiver of 2.0 is sent 2.0, one of 1.0 in its place 1.0, and nothing is lost between them"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    let port = freePort ()
+                    use prometheus = receiver directory port withWindow
+                    let stored = ResizeArray<RemoteWriteText.Series>()
+                    let mutable isNew = true
+
+                    // What comes as 2.0 is kept here; what comes as 1.0, or as 2.0 to what does not know it, goes on.
+                    let reply: Reply =
+                        fun request context ->
+                            task {
+                                if Volatile.Read &isNew && isOfTwo request then
+                                    let series = RemoteWriteText.seriesOf (RemoteWriteText.decompress request.Body)
+                                    stored.AddRange series
+                                    context.Response.Headers["X-Prometheus-Remote-Write-Samples-Written"] <- string series.Length
+                                    context.Response.StatusCode <- 204
+                                else
+                                    let status, words = passOn port request
+                                    context.Response.StatusCode <- status
+
+                                    if words <> "" then
+                                        do! context.Response.WriteAsync words
+                            }
+
+                    use server = new IngestServer(reply)
+                    use agent = startAlone [ $"--remote-write={server.Url}/api/v1/write"; "--listen=127.0.0.1:0" ]
+                    let url = metricsOf agent
+                    eventually limit "samples as 2.0" (fun () -> says url Counter >= 10)
+                    Volatile.Write(&isNew, false)
+                    let before = says url Counter
+                    eventually limit "samples as 1.0" (fun () -> says url Counter >= before + 10)
+                    finish agent
+
+                    let first =
+                        [
+                            for one in stored do
+                                if one.Label "__name__" = Counter then
+                                    int one.Value
+                        ]
+
+                    Expect.isGreaterThan first.Length 5 "as 2.0"
+                    let all = first @ counts prometheus
+                    Expect.equal all [ 1 .. List.last all ] "every sample, each once"
+
+                    Expect.contains
+                        agent.Output
+                        "remote-write: the receiver does not know 2.0 of the protocol; it is sent 1.0"
+                        "it is told")
+
             testCase "headers of the file reach the receiver, anew when it changes, and are in nothing that is printed or kept"
             <| fun () ->
                 World.withDirectory (fun directory ->
@@ -261,7 +274,7 @@ let tests =
                         fun request context ->
                             task {
                                 context.Response.StatusCode <- 400
-                                do! context.Response.WriteAsync("no: " + header "Authorization" request)
+                                do! context.Response.WriteAsync("no: " + request.Header "Authorization")
                             }
 
                     let mutable isBad = false
@@ -282,19 +295,33 @@ let tests =
                     let first = server.Requests[0]
                     Expect.equal first.Target "/api/v1/push?tenant=x" "the whole URL"
 
-                    Expect.equal
-                        ([
+                    let headers (request: Request) =
+                        [
                             "Authorization"
                             "X-Scope-OrgID"
                             "Content-Type"
                             "Content-Encoding"
                             "X-Prometheus-Remote-Write-Version"
-                         ]
-                         |> List.map (fun name -> header name first))
-                        [ $"Bearer {Token}"; "team-a"; "application/x-protobuf"; "snappy"; "0.1.0" ]
-                        "headers"
+                        ]
+                        |> List.map (fun name -> request.Header name)
 
-                    Expect.stringStarts (header "User-Agent" first) "ai-dashboard-agent/" "who it is"
+                    Expect.equal
+                        (headers first)
+                        [
+                            $"Bearer {Token}"
+                            "team-a"
+                            "application/x-protobuf;proto=io.prometheus.write.v2.Request"
+                            "snappy"
+                            "2.0.0"
+                        ]
+                        "of 2.0"
+
+                    Expect.equal
+                        (headers server.Requests[1])
+                        [ $"Bearer {Token}"; "team-a"; "application/x-protobuf"; "snappy"; "0.1.0" ]
+                        "of 1.0, since the answer does not say how much it stored"
+
+                    Expect.stringStarts (first.Header "User-Agent") "ai-dashboard-agent/" "who it is"
 
                     secretFile directory [ $"Authorization: Bearer {Token}2"; "X-Scope-OrgID: team-b" ]
                     |> ignore
@@ -302,7 +329,7 @@ let tests =
                     eventually limit "the new headers" (fun () ->
                         server.Requests
                         |> List.exists (fun request ->
-                            (header "Authorization" request, header "X-Scope-OrgID" request) = ($"Bearer {Token}2", "team-b")))
+                            (request.Header "Authorization", request.Header "X-Scope-OrgID") = ($"Bearer {Token}2", "team-b")))
 
                     secretFile directory [ "Host: elsewhere" ] |> ignore
                     agent.WaitForError "line 1 sets Host, which the agent sets itself; remove it; the previous headers are sent"

@@ -1,5 +1,5 @@
 /// Reads what remote-write sends, after the public formats: Snappy's block format (google/snappy, format_description.txt) and
-/// prometheus.WriteRequest (prompb/remote.proto, types.proto). Nothing in common with what writes them.
+/// prometheus.WriteRequest (prompb/remote.proto, types.proto) and io.prometheus.write.v2.Request (types.proto of that). Nothing in common with what writes them.
 module Agent.TestSupport.RemoteWriteText
 
 open System
@@ -78,35 +78,101 @@ let private sampleOf message =
     | [ 1, Eight value; 2, Number milliseconds ] -> BitConverter.ToInt64(value, 0), int64 milliseconds
     | other -> failwith $"no sample: {other}"
 
-/// The series of an uncompressed request, once for each of their samples; throws for anything else.
-let seriesOf (request: byte[]) : Series list =
-    [
-        for field in fields request do
+/// A series of a request of either version before its parts are looked at: its labels, its other fields.
+let private ofOne message =
+    let parts = fields message
+
+    let labels =
+        [
+            for part in parts do
+                match part with
+                | 1, Bytes label -> labelOf label
+                | _ -> ()
+        ]
+
+    labels, parts |> List.filter (fun (number, _) -> number <> 1)
+
+let private symbolsOf (request: (int * Field) list) : string[] =
+    [|
+        for field in request do
             match field with
-            | 1, Bytes series ->
-                let parts = fields series
+            | 4, Bytes symbol -> text symbol
+            | _ -> ()
+    |]
 
-                let labels =
-                    [
-                        for part in parts do
-                            match part with
-                            | 1, Bytes label -> labelOf label
-                            | _ -> ()
-                    ]
+let private ofTwo (symbols: string[]) message =
+    match fields message with
+    | (1, Bytes packed) :: rest ->
+        let mutable at = 0
 
-                match parts |> List.filter (fun (number, _) -> number <> 1) with
-                | [] -> failwith "a series without samples"
-                | rest ->
-                    for part in rest do
-                        match part with
-                        | 2, Bytes sample ->
-                            let bits, milliseconds = sampleOf sample
+        let refs =
+            [
+                while at < packed.Length do
+                    let ref, past = varint packed at
+                    at <- past
+                    symbols[int ref]
+            ]
 
-                            {
-                                Labels = labels
-                                Bits = bits
-                                Milliseconds = milliseconds
-                            }
-                        | other -> failwith $"no sample: {other}"
-            | other -> failwith $"no series: {other}"
+        [
+            for pair in List.chunkBySize 2 refs do
+                match pair with
+                | [ name; value ] -> name, value
+                | other -> failwith $"half a label: {other}"
+        ],
+        rest
+    | other -> failwith $"no series: {other}"
+
+/// The series of an uncompressed request of version 1.0 or 2.0, once for each of their samples; throws for anything else.
+let seriesOf (request: byte[]) : Series list =
+    let all = fields request
+    let symbols = symbolsOf all
+
+    if symbols.Length > 0 && symbols[0] <> "" then
+        failwith "the first symbol is not empty"
+
+    [
+        for field in all do
+            let labels, rest =
+                match field with
+                | 1, Bytes series when symbols.Length = 0 -> ofOne series
+                | 4, Bytes _ -> [], []
+                | 5, Bytes series -> ofTwo symbols series
+                | other -> failwith $"no series: {other}"
+
+            if not labels.IsEmpty && rest.IsEmpty then
+                failwith "a series without samples"
+
+            for part in rest do
+                match part with
+                | 2, Bytes sample ->
+                    let bits, milliseconds = sampleOf sample
+
+                    {
+                        Labels = labels
+                        Bits = bits
+                        Milliseconds = milliseconds
+                    }
+                | 5, Bytes _ when symbols.Length > 0 -> ()
+                | other -> failwith $"no sample: {other}"
+    ]
+
+/// What an uncompressed request of version 2.0 says of its metrics: name and number of the type.
+let typesOf (request: byte[]) : (string * int) list =
+    let all = fields request
+    let symbols = symbolsOf all
+
+    [
+        for field in all do
+            match field with
+            | 5, Bytes series ->
+                let labels, rest = ofTwo symbols series
+
+                for part in rest do
+                    match part with
+                    | 5, Bytes metadata ->
+                        match fields metadata with
+                        | [ 1, Number kind ] -> labels |> List.find (fst >> (=) "__name__") |> snd, int kind
+                        | other -> failwith $"no type: {other}"
+                    | _ -> ()
+            | _ -> ()
     ]

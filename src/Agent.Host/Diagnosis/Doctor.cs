@@ -33,8 +33,8 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, CommandLineProgr
         [
             .. Diagnosis.Configuration(settings, Token(opened)),
             .. way,
-            .. Receiver(settings.RemoteWrite, "remote-write", ReceiverTemplate.RemoteWrite, RemoteWrite.EmptyRequest, Diagnosis.RemoteWrite),
-            .. Receiver(settings.Otlp, "otlp", ReceiverTemplate.Otlp, Otlp.EmptyRequest, Diagnosis.Otlp),
+            .. Receiver(settings.RemoteWrite, "remote-write", ReceiverTemplate.RemoteWrite, AskRemoteWrite, Diagnosis.RemoteWrite),
+            .. Receiver(settings.Otlp, "otlp", ReceiverTemplate.Otlp, AskOtlp, Diagnosis.Otlp),
             .. surroundings.Listening(),
             .. machine.Rows(),
             .. Streams().Select(surroundings.Spool),
@@ -113,7 +113,7 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, CommandLineProgr
         FSharpValueOption<ReceiverTarget> target,
         string check,
         Func<Uri, HeaderSource?, ReceiverTemplate> template,
-        Func<byte[]> emptyRequest,
+        Func<SampleClient, ReceiverTemplate, Exchange> ask,
         Func<string, DateTimeOffset, Exchange, Row> judge)
     {
         if (target.IsNone)
@@ -138,8 +138,9 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, CommandLineProgr
 
         Row Probe(HeaderSource? headers)
         {
+            var parts = template(receiver.Endpoint, headers);
             using var client = new SampleClient(
-                template(receiver.Endpoint, headers),
+                parts,
                 TlsTrust.Open(settings, clock).ResultValue,
                 settings.Interval,
                 Limit,
@@ -147,10 +148,19 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, CommandLineProgr
                 clock);
 
             var begin = clock.Elapsed;
-            var exchange = client.Post(emptyRequest(), CancellationToken.None);
+            var exchange = ask(client, parts);
             return Diagnosis.Timed(clock.Elapsed - begin, judge(receiver.Shown, clock.GetUtcNow(), exchange));
         }
     }
+
+    private static Exchange AskRemoteWrite(SampleClient client, ReceiverTemplate template) => RemoteDelivery.Probe((version, body) =>
+    {
+        template.Speak(RemoteWrite.Headers(version));
+        return client.Post(body, CancellationToken.None);
+    });
+
+    private static Exchange AskOtlp(SampleClient client, ReceiverTemplate template) =>
+        client.Post(Otlp.EmptyRequest(), CancellationToken.None);
 
     private (Row Row, FSharpValueOption<Exchange> Exchange) Ingest(
         MachineChecks machine, FSharpResult<TokenSource, ConfigError>? opened)

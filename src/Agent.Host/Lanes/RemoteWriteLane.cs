@@ -15,6 +15,11 @@ namespace Agent.Host.Lanes;
 internal sealed class RemoteWriteLane : ReceiverLane
 {
     private readonly MetricsSource metrics;
+    private readonly ReceiverTemplate template;
+    private RemoteWriteVersion spoken = RemoteWriteVersion.Two;
+
+    // Read by the sampling thread: what is encoded now had best be what is sent.
+    private volatile bool isOfTwo = true;
     private SeriesSet previous = SeriesSet.Empty;
     private RemoteState state;
     private long unconfirmed;
@@ -23,13 +28,16 @@ internal sealed class RemoteWriteLane : ReceiverLane
     /// <summary>A lane that has not started yet; it disposes of the client and the outbox.</summary>
     /// <param name="outbox">Keeps the records.</param>
     /// <param name="client">Makes the requests.</param>
+    /// <param name="template">What the client sends with them.</param>
     /// <param name="headers">The user's headers, which the client sends; null for none.</param>
     /// <param name="metrics">What the records are made of.</param>
     /// <param name="context">What all lanes share.</param>
-    public RemoteWriteLane(IOutbox outbox, SampleClient client, HeaderSource? headers, MetricsSource metrics, LaneContext context)
+    public RemoteWriteLane(
+        IOutbox outbox, SampleClient client, ReceiverTemplate template, HeaderSource? headers, MetricsSource metrics, LaneContext context)
         : base(Destination.RemoteWrite, "remote-write", outbox, client, headers, context)
     {
         this.metrics = metrics;
+        this.template = template;
         state = RemoteDelivery.Start(outbox.Count > 0);
     }
 
@@ -58,14 +66,19 @@ internal sealed class RemoteWriteLane : ReceiverLane
         var look = metrics.At(taken);
         var reading = metrics.Machine(look, withCollectors: true);
         (var record, previous) = RemoteWrite.Record(
-            RemoteWrite.MachineLabels(InstanceOf(reading), Context.Settings.Labels), previous, reading, metrics.Agent(look));
+            isOfTwo ? RemoteWriteVersion.Two : RemoteWriteVersion.One,
+            RemoteWrite.MachineLabels(InstanceOf(reading), Context.Settings.Labels),
+            previous,
+            reading,
+            metrics.Agent(look));
         return new EncodedSample(record);
     }
 
     private Posted Post(EncodedSample[] batch)
     {
         RefreshHeaders();
-        var delivery = RemoteDelivery.Deliver(Send, Context.Clock.GetUtcNow, state, [.. batch.Select(static sample => sample.Body)]);
+        var delivery = RemoteDelivery.Deliver(SendAs, Context.Clock.GetUtcNow, state, [.. batch.Select(static sample => sample.Body)]);
+        Speak(delivery.State.Version);
         state = delivery.State;
         Advise(delivery.Outcome);
         Count(delivery);
@@ -73,6 +86,28 @@ internal sealed class RemoteWriteLane : ReceiverLane
         return new Posted(
             [.. delivery.Fates.Select(static fate => fate.Match(static () => "", static () => "", static reason => reason))],
             delivery.Outcome);
+    }
+
+    private Exchange SendAs(RemoteWriteVersion version, ReadOnlyMemory<byte> body)
+    {
+        if (version.IsTwo != spoken.IsTwo)
+        {
+            template.Speak(RemoteWrite.Headers(version));
+            spoken = version;
+        }
+
+        return Send(body);
+    }
+
+    private void Speak(RemoteWriteVersion version)
+    {
+        if (version.IsTwo != state.Version.IsTwo)
+        {
+            isOfTwo = version.IsTwo;
+            Context.Log.Routine(version.IsTwo
+                ? $"{Name}: the receiver no longer takes 1.0 of the protocol; it is sent 2.0"
+                : $"{Name}: the receiver does not know 2.0 of the protocol; it is sent 1.0");
+        }
     }
 
     private void Count(RemoteOutcome delivery)

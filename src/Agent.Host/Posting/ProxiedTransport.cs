@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Sockets;
@@ -157,7 +158,8 @@ internal sealed class ProxiedTransport : ITransport
         First(response.Headers, "Retry-After"),
         First(response.Headers, "Location"),
         First(response.Headers, "Date"),
-        First(response.Content.Headers, "Allow"));
+        First(response.Content.Headers, "Allow"),
+        long.TryParse(First(response.Headers, AnswerHeadModule.SamplesWrittenHeader), CultureInfo.InvariantCulture, out var samples) ? samples : -1);
 
     private ReadOnlyMemory<byte> BodyOf(HttpResponseMessage response, CancellationToken stop)
     {

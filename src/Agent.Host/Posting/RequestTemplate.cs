@@ -82,6 +82,7 @@ internal sealed class ReceiverTemplate(Uri endpoint, HeaderSource? source, (stri
     /// <summary>Tenants may be short names; a shorter value is no secret.</summary>
     private const int ShortestSecret = 4;
 
+    private (string Name, string Value)[] own = own;
     private (string, Secret)[]? shown;
     private RequestParts? parts;
 
@@ -106,18 +107,19 @@ internal sealed class ReceiverTemplate(Uri endpoint, HeaderSource? source, (stri
     }
 
     /// <summary>For series by remote-write.</summary>
-    public static ReceiverTemplate RemoteWrite(Uri endpoint, HeaderSource? source) => new(
-        endpoint,
-        source,
-        [
-            (Sender.RemoteWrite.VersionHeader, Sender.RemoteWrite.Version),
-            ("Content-Type", Sender.RemoteWrite.ContentType),
-            ("Content-Encoding", Sender.RemoteWrite.ContentEncoding),
-        ]);
+    public static ReceiverTemplate RemoteWrite(Uri endpoint, HeaderSource? source) =>
+        new(endpoint, source, Sender.RemoteWrite.Headers(RemoteWriteVersion.Two));
 
     /// <summary>For metrics by OTLP.</summary>
     public static ReceiverTemplate Otlp(Uri endpoint, HeaderSource? source) => new(
         endpoint, source, [("Content-Type", Sender.Otlp.ContentType), ("Content-Encoding", Sender.Otlp.ContentEncoding)]);
+
+    /// <summary>What the protocol wants from now on.</summary>
+    public void Speak((string Name, string Value)[] headers)
+    {
+        own = headers;
+        parts = null;
+    }
 
     /// <inheritdoc/>
     public bool Refresh() => source?.Refresh() ?? false;

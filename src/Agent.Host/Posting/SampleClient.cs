@@ -4,6 +4,7 @@ using System.Net.Security;
 using System.Net.Sockets;
 using Agent.Core;
 using Agent.Sender;
+using Microsoft.FSharp.Core;
 
 namespace Agent.Host.Posting;
 
@@ -142,6 +143,7 @@ internal sealed partial class SampleClient : IDisposable
         reply.Head.RetryAfter,
         WithoutSecrets(reply.Head.Location, parts),
         reply.Head.Date,
+        reply.Head.SamplesWritten < 0 ? default : FSharpValueOption<long>.NewValueSome(reply.Head.SamplesWritten),
         WithoutSecrets(reply.Head.IsGzip ? Decompressed(reply.Body, reply.Head.Status) : reply.Body.ToArray(), parts),
         reply.WasSentTwice);
 

@@ -722,43 +722,61 @@ module Advice =
             | error, detail -> $"(it says: {error}: {detail})"
         | _ -> ""
 
+    /// What the causes of one kind of receiver are called.
+    type private ReceiverCauses =
+        {
+            Denies: Cause
+            Missing: Cause
+            Refuses: Cause
+            /// The statuses that are about what was sent.
+            IsRefusal: int -> bool
+        }
+
+    /// Why a receiver did not take a request, where its answer says that something is wrong.
+    let private causeBy (causes: ReceiverCauses) (problem: string voption) (now: DateTimeOffset) (exchange: Exchange) : Cause voption =
+        match exchange, problem with
+        | _, ValueNone -> ValueNone
+        | Exchange.Failed failure, _ -> ValueSome(ofFailure failure)
+        | Exchange.Answered answer, _ ->
+            match answer.Status with
+            | 401
+            | 403 -> ValueSome causes.Denies
+            | 404
+            | 405 -> ValueSome causes.Missing
+            | status when status >= 200 && status <= 299 -> ValueSome causes.Missing
+            | status when causes.IsRefusal status -> ValueSome causes.Refuses
+            | _ -> ofAnswer now answer
+
     /// Why a receiver of remote-write did not take a request; none when it did.
     [<CompiledName "OfReceiver">]
     let ofReceiverExchange (now: DateTimeOffset) (exchange: Exchange) : Cause voption =
-        match exchange, RemoteDelivery.ofProbe now exchange with
-        | _, ValueNone -> ValueNone
-        | Exchange.Failed failure, _ -> ValueSome(ofFailure failure)
-        | Exchange.Answered answer, _ ->
-            match answer.Status with
-            | 401
-            | 403 -> ValueSome Cause.ReceiverDenies
-            | 404
-            | 405 -> ValueSome Cause.ReceiverMissing
-            | 400
-            | 409
-            | 422 -> ValueSome Cause.ReceiverRefuses
-            | status when status >= 200 && status <= 299 -> ValueSome Cause.ReceiverMissing
-            | _ -> ofAnswer now answer
+        causeBy
+            {
+                Denies = Cause.ReceiverDenies
+                Missing = Cause.ReceiverMissing
+                Refuses = Cause.ReceiverRefuses
+                IsRefusal = fun status -> status = 400 || status = 409 || status = 422
+            }
+            (RemoteDelivery.ofProbe now exchange)
+            now
+            exchange
 
-    /// Why a receiver of OTLP did not take a request; none when it did.
+    /// Why a receiver of OTLP did not take a request; none when it did. What may be sent again it does not refuse.
     [<CompiledName "OfOtlp">]
     let ofOtlpExchange (now: DateTimeOffset) (exchange: Exchange) : Cause voption =
-        match exchange, OtlpDelivery.ofProbe now exchange with
-        | _, ValueNone -> ValueNone
-        | Exchange.Failed failure, _ -> ValueSome(ofFailure failure)
-        | Exchange.Answered answer, _ ->
-            match answer.Status with
-            | 401
-            | 403 -> ValueSome Cause.OtlpDenies
-            | 404
-            | 405 -> ValueSome Cause.OtlpMissing
-            | status when status >= 200 && status <= 299 -> ValueSome Cause.OtlpMissing
-            | 429
-            | 502
-            | 503
-            | 504 -> ofAnswer now answer
-            | status when status >= 300 && status <= 399 -> ofAnswer now answer
-            | _ -> ValueSome Cause.OtlpRefuses
+        causeBy
+            {
+                Denies = Cause.OtlpDenies
+                Missing = Cause.OtlpMissing
+                Refuses = Cause.OtlpRefuses
+                IsRefusal =
+                    fun status ->
+                        not (status >= 300 && status <= 399)
+                        && not (status = 429 || status = 502 || status = 503 || status = 504)
+            }
+            (OtlpDelivery.ofProbe now exchange)
+            now
+            exchange
 
     /// Why a destination did not take a request; none when it did.
     [<CompiledName "OfDestination">]

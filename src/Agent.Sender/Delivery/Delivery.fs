@@ -314,6 +314,8 @@ type Answer =
         Location: string
         /// The `Date` header, the server's clock; empty when absent.
         Date: string
+        /// How many samples a receiver of remote-write 2.0 says it stored; other answers do not.
+        SamplesWritten: int64 voption
         /// The first 64 KiB of the body.
         Body: ReadOnlyMemory<byte>
         /// True when the request was sent twice: first over a connection that was closed without an answer.

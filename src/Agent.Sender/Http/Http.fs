@@ -36,6 +36,8 @@ type AnswerHead =
         Date: string
         /// The `Allow` header.
         Allow: string
+        /// The `X-Prometheus-Remote-Write-Samples-Written` header of remote-write 2.0; -1 when absent or no number.
+        SamplesWritten: int64
     }
 
 /// Makes sense of the head of an answer.
@@ -53,6 +55,10 @@ module AnswerHead =
 
     [<Literal>]
     let private Version = "HTTP/1."
+
+    /// The header of an answer by which a receiver of remote-write 2.0 says how many samples it stored.
+    [<Literal>]
+    let SamplesWrittenHeader = "X-Prometheus-Remote-Write-Samples-Written"
 
     /// Empty lines before the status line that are passed over: some servers write the end of their last answer late.
     [<Literal>]
@@ -227,6 +233,7 @@ module AnswerHead =
         let mutable location = ""
         let mutable date = ""
         let mutable allow = ""
+        let mutable samplesWritten = -1L
 
         while isHttp && not rest.IsEmpty do
             let feed = rest.IndexOf LineFeed
@@ -276,6 +283,7 @@ module AnswerHead =
                             isCoded <- true
                             // Whatever else was done to the body, this tells its end.
                             isChunked <- isText last "chunked"
+                    | 41 when isText name SamplesWrittenHeader -> samplesWritten <- numberOf value
                     | _ -> ()
 
         if not isHttp || isFirst then
@@ -308,6 +316,7 @@ module AnswerHead =
                     Location = location
                     Date = date
                     Allow = allow
+                    SamplesWritten = samplesWritten
                 }
 
 /// Where the reading of a body in chunks stands: RFC 9112, section 7.1.

@@ -31,6 +31,10 @@ type RemoteState =
         Doubtful: int
         /// How many of the newest records were refused as a whole, one after the other.
         Refusals: int
+        /// What the receiver is sent: 2.0 until it shows that it knows 1.0 alone.
+        Version: RemoteWriteVersion
+        /// True once it has answered a request of 2.0 as the specification of 2.0 wants.
+        IsAgreed: bool
     }
 
 /// The outcome of a batch of records.
@@ -62,6 +66,8 @@ module RemoteDelivery =
         {
             Doubtful = if leftOver then RemoteWrite.MostRecords else 0
             Refusals = 0
+            Version = RemoteWriteVersion.Two
+            IsAgreed = false
         }
 
     /// After this many requests a batch ends at the next record, so that nothing else waits for long.
@@ -86,8 +92,8 @@ module RemoteDelivery =
     type private Verdict =
         | Taken
         /// Something in it is refused; `isPast` when the words are that the receiver is past that instant, `isOfSamples` when
-        /// they are of samples at all.
-        | Refused of reason: string * isPast: bool * isOfSamples: bool
+        /// they are of samples at all. `written` is how many samples of it are stored all the same; none where the receiver does not say.
+        | Refused of reason: string * isPast: bool * isOfSamples: bool * written: int64 voption
         /// No verdict; `mayHaveArrived` when it may be stored all the same.
         | Ended of outcome: Outcome * mayHaveArrived: bool
 
@@ -132,7 +138,7 @@ module RemoteDelivery =
         | 413
         | 422 ->
             let body = Encoding.UTF8.GetString answer.Body.Span
-            Verdict.Refused(described answer, isPast body, isOfSamples body)
+            Verdict.Refused(described answer, isPast body, isOfSamples body, answer.SamplesWritten)
         | 408 -> retry true
         | 425
         | 429 -> retry false
@@ -153,12 +159,40 @@ module RemoteDelivery =
 
             Verdict.Ended(Delivery.ofFailure failure, mayHaveArrived)
 
+    /// True when this answer to a request of 2.0 is that of a receiver which knows 1.0 alone: it says so, takes the request without saying
+    /// how much of it, or, before it has answered one as it should, cannot read it.
+    let private isOfOneAlone (isAgreed: bool) (exchange: Exchange) : bool =
+        match exchange with
+        | Exchange.Failed _ -> false
+        | Exchange.Answered answer ->
+            match answer.Status with
+            | 415 -> true
+            | 400 -> not isAgreed && answer.SamplesWritten.IsNone
+            | status ->
+                status >= 200
+                && status <= 299
+                && answer.SamplesWritten.IsNone
+                && not (Delivery.isPage answer)
+
+    /// Asks a destination whether it is a receiver, by a request without series: of 2.0, and of 1.0 where that is not known.
+    [<CompiledName "Probe">]
+    let probe (send: Func<RemoteWriteVersion, ReadOnlyMemory<byte>, Exchange>) : Exchange =
+        let ask version =
+            send.Invoke(version, ReadOnlyMemory(RemoteWrite.emptyRequest version))
+
+        let exchange = ask RemoteWriteVersion.Two
+
+        if isOfOneAlone false exchange then
+            ask RemoteWriteVersion.One
+        else
+            exchange
+
     /// What an answer to a request without series says about the destination: none when it accepts it.
     [<CompiledName "OfProbe">]
     let ofProbe (now: DateTimeOffset) (exchange: Exchange) : string voption =
         match ofExchange now exchange with
         | Verdict.Taken -> ValueNone
-        | Verdict.Refused(reason, _, _)
+        | Verdict.Refused(reason, _, _, _)
         | Verdict.Ended(Outcome.RetryAfter(_, reason), _)
         | Verdict.Ended(Outcome.Hold reason, _)
         | Verdict.Ended(Outcome.Reject reason, _) -> ValueSome reason
@@ -173,7 +207,7 @@ module RemoteDelivery =
 
     /// Sends the series of a record that was refused as a whole, in ever smaller pieces, all of one size before the smaller
     /// ones; after so many refusals without success it gives up. All are of one instant, so their order does not matter.
-    let private sendPieces (ask: byte[] -> Verdict) (hopelessAfter: int) (series: Series[]) : Pieces =
+    let private sendPieces (ask: Series[] -> Verdict) (hopelessAfter: int) (series: Series[]) : Pieces =
         let pieces = Queue<struct (int * int)>()
         let mutable accepted = 0
         let mutable refused = 0
@@ -198,9 +232,13 @@ module RemoteDelivery =
             else
                 requests <- requests + 1
 
-                match ask (RemoteWrite.requestOf [| series[first .. past - 1] |]) with
+                match ask series[first .. past - 1] with
                 | Verdict.Taken -> accepted <- accepted + (past - first)
                 | Verdict.Ended(outcome, mayHaveArrived) -> stopped <- ValueSome(Pieces.Stopped(outcome, mayHaveArrived))
+                | Verdict.Refused(_, _, _, ValueSome written) when written > 0L ->
+                    let written = int (min written (int64 (past - first)))
+                    accepted <- accepted + written
+                    refused <- refused + (past - first - written)
                 | Verdict.Refused _ when past - first = 1 || requests > MostHalvings -> refused <- refused + (past - first)
                 | Verdict.Refused _ -> halve first past
 
@@ -208,24 +246,33 @@ module RemoteDelivery =
         | ValueSome pieces -> pieces
         | ValueNone -> Pieces.Done refused
 
-    /// Sends records, oldest first, in one request where the receiver takes it. `send` makes one request of its argument, which
-    /// is compressed; `now` is the wall clock, for Retry-After.
+    /// Sends records, oldest first, in one request where the receiver takes it. `send` makes one request of that version of a body,
+    /// which is compressed; `now` is the wall clock, for Retry-After.
+    ///
+    /// A receiver that shows that it knows 1.0 alone is sent the same once more as 1.0, and all else too.
     ///
     /// A receiver that accepts nothing of a record, and does not say that the samples are at fault, is the wrong one: then
     /// the outcome is Reject, and the record is not finished.
     [<CompiledName "Deliver">]
     let deliver
-        (send: Func<ReadOnlyMemory<byte>, Exchange>)
+        (send: Func<RemoteWriteVersion, ReadOnlyMemory<byte>, Exchange>)
         (now: Func<DateTimeOffset>)
         (state: RemoteState)
         (records: ReadOnlyMemory<byte>[])
         : RemoteOutcome =
         let payloads = records |> Array.map (fun record -> Spool.payloadOf record.Span)
 
-        let series =
+        let readBy (coder: SeriesCoder) =
             payloads
-            |> Array.map (fun payload -> lazy (payload |> ValueOption.bind WriteRequest.series |> ValueOption.defaultValue [||]))
+            |> Array.map (fun payload ->
+                lazy
+                    (payload
+                     |> ValueOption.bind (WriteRequest.series coder)
+                     |> ValueOption.defaultValue [||]))
 
+        let mutable coder = SeriesCoder.ofVersion state.Version
+        let mutable series = readBy coder
+        let mutable isAgreed = state.IsAgreed
         let fates = List<RecordFate>()
         let mutable refusals = state.Refusals
         let mutable refusedSeries = 0
@@ -234,17 +281,57 @@ module RemoteDelivery =
         let mutable ended = ValueNone
         let mutable arrivedUpTo = state.Doubtful
 
+        let speak (version: RemoteWriteVersion) =
+            coder <- SeriesCoder.ofVersion version
+            series <- readBy coder
+
         /// Sends something of the records before `past`.
-        let ask (past: int) (body: byte[]) =
+        let request (past: int) (body: byte[]) : Exchange =
             requests <- requests + 1
-            let exchange = send.Invoke(ReadOnlyMemory body)
+            let exchange = send.Invoke(coder.Version, ReadOnlyMemory body)
 
             match exchange with
-            // The first of the two may have been stored.
-            | Exchange.Answered answer when answer.WasSentTwice -> arrivedUpTo <- max arrivedUpTo past
-            | _ -> ()
+            | Exchange.Answered answer ->
+                // The first of the two may have been stored.
+                arrivedUpTo <-
+                    if answer.WasSentTwice then
+                        max arrivedUpTo past
+                    else
+                        arrivedUpTo
 
-            ofExchange (now.Invoke()) exchange
+                isAgreed <- isAgreed || answer.SamplesWritten.IsSome
+            | Exchange.Failed _ -> ()
+
+            exchange
+
+        let isOfOneAlone exchange =
+            coder.Version = RemoteWriteVersion.Two && isOfOneAlone isAgreed exchange
+
+        /// Sends records as far as `past`.
+        let rec ask (past: int) (bodyOf: unit -> byte[]) : Verdict =
+            let exchange = request past (bodyOf ())
+
+            if isOfOneAlone exchange then
+                speak RemoteWriteVersion.One
+                ask past bodyOf
+            else
+                // A receiver of 2.0 alone has come to the place of another.
+                match exchange with
+                | Exchange.Answered answer when answer.Status = 415 -> speak RemoteWriteVersion.Two
+                | _ -> ()
+
+                ofExchange (now.Invoke()) exchange
+
+        /// Sends series of the record before `past`.
+        let askPiece (past: int) (piece: Series[]) : Verdict =
+            let exchange = request past (WriteRequest.ofRecords coder [| piece |])
+
+            if isOfOneAlone exchange then
+                // It has changed meanwhile. The record is sent again, in pieces of the other version.
+                speak RemoteWriteVersion.One
+                Verdict.Ended(Outcome.RetryAfter(ValueNone, "the receiver no longer knows remote-write 2.0"), false)
+            else
+                ofExchange (now.Invoke()) exchange
 
         let stop (past: int) outcome mayHaveArrived =
             ended <- ValueSome outcome
@@ -268,7 +355,7 @@ module RemoteDelivery =
 
             let hopelessAfter = if refusals % ThoroughEvery = 0 then HopelessAfter else 2
 
-            match sendPieces (ask (index + 1)) hopelessAfter own with
+            match sendPieces (askPiece (index + 1)) hopelessAfter own with
             | Pieces.Stopped(outcome, mayHaveArrived) -> stop (index + 1) outcome mayHaveArrived
             | Pieces.Done refused when refused = own.Length -> refuse index words isPast isOfSamples
             | Pieces.Done refused ->
@@ -280,12 +367,30 @@ module RemoteDelivery =
                     refusedSeries <- refusedSeries + refused
                     reason <- if refused > 0 then words else reason
 
+        /// Records of which the receiver has stored so many samples, and will not have the others.
+        let inPart (first: int) (past: int) (words: string) isPast (written: int64) =
+            refusals <- 0
+            let mutable told = 0L
+
+            for i in first .. past - 1 do
+                told <- told + int64 series[i].Value.Length
+                fates.Add RecordFate.Delivered
+
+            // What it has already is not refused.
+            if told > written && not (isPast && first < arrivedUpTo) then
+                refusedSeries <- refusedSeries + int (told - written)
+                reason <- words
+
         let rec sendPart (first: int) (past: int) =
             if ended.IsNone && past > first then
-                let body =
+                let body () =
                     match payloads[first] with
-                    | ValueSome payload when past - first = 1 -> payload
-                    | _ -> RemoteWrite.requestOf (seq { for i in first .. past - 1 -> series[i].Value })
+                    | ValueSome payload when
+                        past - first = 1
+                        && WriteRequest.versionOf (ReadOnlySpan payload) = coder.Version
+                        ->
+                        payload
+                    | _ -> WriteRequest.ofRecords coder (seq { for i in first .. past - 1 -> series[i].Value })
 
                 match ask past body with
                 | Verdict.Taken ->
@@ -294,7 +399,9 @@ module RemoteDelivery =
                     for _ in first .. past - 1 do
                         fates.Add RecordFate.Delivered
                 | Verdict.Ended(outcome, mayHaveArrived) -> stop past outcome mayHaveArrived
-                | Verdict.Refused(words, isPast, isOfSamples) when past - first = 1 -> alone first words isPast isOfSamples
+                | Verdict.Refused(words, isPast, _, ValueSome written) when written > 0L -> inPart first past words isPast written
+                | Verdict.Refused(words, isPast, isOfSamples, ValueSome _) when past - first = 1 -> refuse first words isPast isOfSamples
+                | Verdict.Refused(words, isPast, isOfSamples, ValueNone) when past - first = 1 -> alone first words isPast isOfSamples
                 | Verdict.Refused _ ->
                     let half = (first + past) / 2
                     sendPart first half
@@ -316,5 +423,7 @@ module RemoteDelivery =
                 {
                     Doubtful = max 0 (arrivedUpTo - fates.Count)
                     Refusals = refusals
+                    Version = coder.Version
+                    IsAgreed = isAgreed
                 }
         }

@@ -4,6 +4,7 @@ module Agent.Host.Tests.HeaderSourceTests
 open System
 open System.IO
 open Agent.Core
+open Agent.Sender
 open Agent.Host.Posting
 open Agent.TestSupport
 open Expecto
@@ -83,4 +84,37 @@ let tests =
                     let path = write directory "Authorization: Bearer abcd1234\nX-Scope-OrgID: t1\n" owner
                     let form = ReceiverTemplate.RemoteWrite(Uri "http://p/w", opened path) :> IRequestTemplate
                     Expect.equal (List.ofSeq form.Parts.Secrets) [ "Bearer abcd1234"; "abcd1234" ] "secrets")
+
+            testCase "the headers of the protocol change with its version, the user's stay"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    let form =
+                        ReceiverTemplate.RemoteWrite(Uri "http://p/w", opened (write directory "X-Scope-OrgID: t1\n" owner))
+
+                    let headers () =
+                        [
+                            for struct (name, value) in (form :> IRequestTemplate).Parts.Headers -> $"{name}: {value}"
+                        ]
+
+                    Expect.equal
+                        (headers ())
+                        [
+                            "X-Scope-OrgID: t1"
+                            "X-Prometheus-Remote-Write-Version: 2.0.0"
+                            "Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request"
+                            "Content-Encoding: snappy"
+                        ]
+                        "2.0"
+
+                    form.Speak(RemoteWrite.headers RemoteWriteVersion.One)
+
+                    Expect.equal
+                        (headers ())
+                        [
+                            "X-Scope-OrgID: t1"
+                            "X-Prometheus-Remote-Write-Version: 0.1.0"
+                            "Content-Type: application/x-protobuf"
+                            "Content-Encoding: snappy"
+                        ]
+                        "1.0")
         ]

@@ -17,6 +17,7 @@ let private answerAt (date: string) status (body: string) : Exchange =
             Location = ""
             Date = date
             Body = ReadOnlyMemory(Encoding.UTF8.GetBytes body)
+            SamplesWritten = ValueNone
             WasSentTwice = false
         }
 

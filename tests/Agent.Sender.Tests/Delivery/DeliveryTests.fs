@@ -17,6 +17,7 @@ let private answer status (body: string) : Answer =
         Location = ""
         Date = ""
         Body = ReadOnlyMemory(Encoding.UTF8.GetBytes body)
+        SamplesWritten = ValueNone
         WasSentTwice = false
     }
 

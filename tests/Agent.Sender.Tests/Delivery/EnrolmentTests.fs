@@ -16,6 +16,7 @@ let private answerOf (status: int) (retryAfter: string) (body: string) : Answer 
         Location = ""
         Date = ""
         Body = ReadOnlyMemory(Encoding.UTF8.GetBytes body)
+        SamplesWritten = ValueNone
         WasSentTwice = false
     }
 

@@ -196,6 +196,7 @@ let private answered status date body : Exchange =
             Location = ""
             Date = date
             Body = ReadOnlyMemory(Encoding.UTF8.GetBytes(body: string))
+            SamplesWritten = ValueNone
             WasSentTwice = false
         }
 

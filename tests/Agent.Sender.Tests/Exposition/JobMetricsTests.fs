@@ -196,7 +196,10 @@ let private text =
             <| fun () ->
                 let machine = RemoteWrite.machineLabels "gpu-box-01" [||]
                 let first = reading files (report twoJobs) accountsOfTwo
-                let struct (record, before) = RemoteWrite.record machine SeriesSet.Empty first agent
+
+                let struct (record, before) =
+                    RemoteWrite.record RemoteWriteVersion.Two machine SeriesSet.Empty first agent
+
                 let payload = (Spool.payloadOf (ReadOnlySpan record)).Value
                 let series = RemoteWriteText.seriesOf (RemoteWriteText.decompress payload)
 
@@ -220,7 +223,7 @@ let private text =
                 let later =
                     reading files (report [ healthy alices ]) (sample 200.0 9L (report [ healthy alices ]) accountsOfTwo)
 
-                let struct (record, _) = RemoteWrite.record machine before later agent
+                let struct (record, _) = RemoteWrite.record RemoteWriteVersion.Two machine before later agent
                 let payload = (Spool.payloadOf (ReadOnlySpan record)).Value
 
                 let ended =

@@ -130,6 +130,20 @@ let tests =
                         Expect.equal (head "haproxy").Date "Thu, 26 Nov 2026 15:22:55 GMT" "Date"
                         Expect.isTrue (head "nginx-gzip").IsGzip "gzip"
                         Expect.isFalse (head "nginx").IsGzip "no gzip"
+                        Expect.equal (head "nginx").SamplesWritten -1L "no receiver of remote-write 2.0"
+
+                    testCase "how many samples a receiver of remote-write 2.0 stored"
+                    <| fun () ->
+                        let written value =
+                            (headOf
+                                [
+                                    "HTTP/1.1 204 No Content"
+                                    $"x-prometheus-remote-write-samples-written: {value}"
+                                ])
+                                .Value.SamplesWritten
+
+                        Expect.equal (written "715") 715L "a number"
+                        Expect.equal (written "many") -1L "no number"
                 ]
 
             testList

@@ -415,6 +415,7 @@ type private Receiver(answer: int -> Point list -> int * byte[]) =
                         Location = if status = 308 then "https://elsewhere/" else ""
                         Date = ""
                         Body = ReadOnlyMemory body
+                        SamplesWritten = ValueNone
                         WasSentTwice = false
                     }
 

@@ -11,16 +11,19 @@ open Expecto
 
 let private machine = RemoteWrite.machineLabels "gpu-box-01" [||]
 
-let private recordOf (previous: SeriesSet) (reading: MachineReading) : byte[] * SeriesSet =
-    let struct (record, series) = RemoteWrite.record machine previous reading agent
+let private recordIn (version: RemoteWriteVersion) (previous: SeriesSet) (reading: MachineReading) : byte[] * SeriesSet =
+    let struct (record, series) = RemoteWrite.record version machine previous reading agent
     record, series
 
+let private recordOf = recordIn RemoteWriteVersion.One
+
 /// The record of the same machine so many seconds later.
-let private after (seconds: int) : byte[] =
+let private afterIn (version: RemoteWriteVersion) (seconds: int) : byte[] =
     let reading = machineWith [| board |]
 
     fst (
-        recordOf
+        recordIn
+            version
             SeriesSet.Empty
             { reading with
                 Sample =
@@ -30,16 +33,25 @@ let private after (seconds: int) : byte[] =
             }
     )
 
-/// The series of a record, by the tests' own reader.
-let private read (record: byte[]) : Series list =
+let private after = afterIn RemoteWriteVersion.One
+
+let private messageOf (record: byte[]) : byte[] =
     match Spool.payloadOf (ReadOnlySpan record) with
-    | ValueSome payload -> seriesOf (decompress payload)
+    | ValueSome payload -> decompress payload
     | ValueNone -> failtest "the record is damaged"
 
-let private whole = after 0
-let private fresh = RemoteDelivery.start false
+/// The series of a record, by the tests' own reader.
+let private read (record: byte[]) : Series list = seriesOf (messageOf record)
 
-/// A receiver that takes series or refuses whole requests, and what it took.
+let private whole = after 0
+
+/// Nothing is sent yet, and the receiver is known as one of 1.0.
+let private fresh =
+    { RemoteDelivery.start false with
+        Version = RemoteWriteVersion.One
+    }
+
+/// A receiver of 1.0 that takes series or refuses whole requests, and what it took.
 type private Receiver(answer: Series list -> int * string) =
     let taken = ResizeArray<Series>()
     let mutable requests = 0
@@ -48,7 +60,7 @@ type private Receiver(answer: Series list -> int * string) =
     member _.Requests: int = requests
 
     member _.Deliver(state: RemoteState, records: byte[] list) : RemoteOutcome =
-        let send (body: ReadOnlyMemory<byte>) =
+        let send _ (body: ReadOnlyMemory<byte>) =
             requests <- requests + 1
             let series = seriesOf (decompress (body.ToArray()))
             let status, words = answer series
@@ -66,11 +78,12 @@ type private Receiver(answer: Series list -> int * string) =
                         Location = ""
                         Date = ""
                         Body = ReadOnlyMemory(utf8 words)
+                        SamplesWritten = ValueNone
                         WasSentTwice = false
                     }
 
         RemoteDelivery.deliver
-            (Func<_, _> send)
+            (Func<_, _, _> send)
             (Func<_>(fun () -> at))
             state
             (records |> List.map (fun record -> ReadOnlyMemory record) |> Array.ofList)
@@ -180,7 +193,74 @@ let private records =
                     Expect.isFalse (Spool.isIntact (ReadOnlySpan damaged)) "damaged"
 
             testCase "an empty request is a message without fields"
-            <| fun () -> Expect.equal (decompress (RemoteWrite.emptyRequest ())) [||] "nothing in it"
+            <| fun () ->
+                let request version =
+                    decompress (RemoteWrite.emptyRequest version)
+
+                Expect.equal (request RemoteWriteVersion.One) [||] "nothing in it"
+                // Request.symbols, the first of which is empty.
+                Expect.equal (request RemoteWriteVersion.Two) [| 0x22uy; 0uy |] "but the first symbol"
+
+            testCase "in 2.0 a record says the same, each text once, and what each metric is"
+            <| fun () ->
+                let two = messageOf (afterIn RemoteWriteVersion.Two 0)
+                Expect.equal (seriesOf two) (read whole) "series"
+
+                let symbols =
+                    ProtobufText.fields two
+                    |> List.choose (fun field ->
+                        match field with
+                        | 4, ProtobufText.Bytes text -> Some(Text.Encoding.UTF8.GetString text)
+                        | _ -> None)
+
+                Expect.equal symbols.Head "" "the first symbol"
+                Expect.equal (List.distinct symbols) symbols "each once"
+                Expect.isLessThan (3 * two.Length) (2 * (messageOf whole).Length) "less than two thirds of the bytes"
+
+                // Text format 0.0.4 calls information (6) and sets of states (7) gauges too.
+                let numbersOf kind =
+                    match kind with
+                    | "counter" -> [ 1 ]
+                    | "gauge" -> [ 2; 6; 7 ]
+                    | _ -> [ 0 ]
+
+                let told = typesOf two |> Map.ofList
+
+                Expect.equal
+                    (told.TryFind "ai_dashboard_bottleneck", told.TryFind "node_load1")
+                    (Some 7, Some 2)
+                    "a set of states, and a gauge"
+
+                for family in familiesOf (machineWith [| board |]) do
+                    for sample in family.Samples do
+                        Expect.contains (numbersOf family.Type) (told.TryFind sample.Name |> Option.defaultValue 0) family.Name
+
+            testCase "what is gone is told no more, though others come and go all the time"
+            <| fun () ->
+                // Labels of user's that change from record to record.
+                let mutable before = SeriesSet.Empty
+                let mutable sizes = []
+
+                for i in 1..200 do
+                    let struct (record, series) =
+                        RemoteWrite.record
+                            RemoteWriteVersion.Two
+                            (RemoteWrite.machineLabels "box" [| struct ("run", string i) |])
+                            before
+                            (machineWith [| board |])
+                            agent
+
+                    before <- series
+                    sizes <- (messageOf record).Length :: sizes
+
+                    let ended =
+                        read record
+                        |> List.filter (fun one -> one.Bits = 0x7ff0000000000002L)
+                        |> List.length
+
+                    Expect.equal ended (if i = 1 then 0 else (read whole).Length) $"{i}"
+
+                Expect.isLessThan (List.head sizes) (2 * List.item 195 sizes) "and the texts of what is gone are not kept for good"
         ]
 
 let private answers =
@@ -322,7 +402,7 @@ let private answers =
                     ] do
                     let mutable isFirst = isTwice
 
-                    let send _ =
+                    let send _ _ =
                         let answer =
                             Exchange.Answered
                                 {
@@ -331,6 +411,7 @@ let private answers =
                                     Location = ""
                                     Date = ""
                                     Body = ReadOnlyMemory(utf8 "out of order sample")
+                                    SamplesWritten = ValueNone
                                     WasSentTwice = isFirst
                                 }
 
@@ -339,7 +420,7 @@ let private answers =
 
                     let outcome =
                         RemoteDelivery.deliver
-                            (Func<_, _> send)
+                            (Func<_, _, _> send)
                             (Func<_>(fun () -> at))
                             fresh
                             [| ReadOnlyMemory(after 0); ReadOnlyMemory(after 2) |]
@@ -348,7 +429,7 @@ let private answers =
 
             testCase "a connection that never came about leaves no doubt"
             <| fun () ->
-                let refuse = Func<_, _>(fun _ -> Exchange.Failed(NetworkFailure.Refused "127.0.0.1:9090"))
+                let refuse = Func<_, _, _>(fun _ _ -> Exchange.Failed(NetworkFailure.Refused "127.0.0.1:9090"))
                 let outcome = RemoteDelivery.deliver refuse (Func<_>(fun () -> at)) fresh [| ReadOnlyMemory whole |]
                 Expect.equal outcome.State.Doubtful 0 "none"
                 Expect.equal outcome.Outcome (Outcome.RetryAfter(ValueNone, "127.0.0.1:9090 refuses the connection")) "again"
@@ -401,5 +482,179 @@ let private answers =
                 Expect.equal (done' outcome, outcome.RefusedSeries) ([], 0) "nothing is counted yet"
         ]
 
+/// A receiver of 2.0 that stores what it can, and says how much. `isBad` is what it refuses.
+type private ReceiverOfTwo(isBad: Series -> bool) =
+    let taken = ResizeArray<Series>()
+    let mutable versions = []
+
+    member _.Taken: Series list = List.ofSeq taken
+    member _.Versions: RemoteWriteVersion list = List.rev versions
+
+    member _.Deliver(state: RemoteState, records: byte[] list) : RemoteOutcome =
+        let send version (body: ReadOnlyMemory<byte>) =
+            versions <- version :: versions
+            let bad, good = seriesOf (decompress (body.ToArray())) |> List.partition isBad
+            taken.AddRange good
+
+            Exchange.Answered
+                {
+                    Status = if bad.IsEmpty then 204 else 400
+                    RetryAfter = ""
+                    Location = ""
+                    Date = ""
+                    Body = ReadOnlyMemory(utf8 (if bad.IsEmpty then "" else "out of order sample"))
+                    SamplesWritten = ValueSome(int64 good.Length)
+                    WasSentTwice = false
+                }
+
+        RemoteDelivery.deliver (Func<_, _, _> send) (Func<_>(fun () -> at)) state [| for record in records -> ReadOnlyMemory record |]
+
+let private versions =
+    let unknown = RemoteDelivery.start false
+
+    /// Answers requests of each version with a status, words and how much is written; and what it was sent.
+    let asked (state: RemoteState) (records: byte[] list) (answer: RemoteWriteVersion -> int * string * int64 voption) =
+        let sent = ResizeArray<RemoteWriteVersion * byte[]>()
+
+        let send version (body: ReadOnlyMemory<byte>) =
+            sent.Add(version, decompress (body.ToArray()))
+            let status, words, written = answer version
+
+            Exchange.Answered
+                {
+                    Status = status
+                    RetryAfter = ""
+                    Location = ""
+                    Date = ""
+                    Body = ReadOnlyMemory(utf8 words)
+                    SamplesWritten = written
+                    WasSentTwice = false
+                }
+
+        let outcome =
+            RemoteDelivery.deliver (Func<_, _, _> send) (Func<_>(fun () -> at)) state [| for record in records -> ReadOnlyMemory record |]
+
+        outcome, List.ofSeq sent
+
+    testList
+        "versions"
+        [
+            testCase "2.0 goes on where it is known, and records of 1.0 that are left over go as 2.0"
+            <| fun () ->
+                let receiver = ReceiverOfTwo(fun _ -> false)
+                let outcome = receiver.Deliver(unknown, [ after 0 ])
+                Expect.isTrue outcome.State.IsAgreed "agreed"
+                let next = receiver.Deliver(outcome.State, [ after 2; afterIn RemoteWriteVersion.Two 4 ])
+                Expect.equal (done' next) [ RecordFate.Delivered; RecordFate.Delivered ] "delivered"
+                Expect.equal receiver.Versions [ RemoteWriteVersion.Two; RemoteWriteVersion.Two ] "each in one request"
+                Expect.equal (List.sortBy _.Milliseconds receiver.Taken) (read (after 0) @ read (after 2) @ read (after 4)) "all of it"
+
+            for name, status, words, written in
+                [
+                    "one that says so", 415, "unsupported proto message", ValueNone
+                    "one that takes it for an empty request", 204, "", ValueNone
+                    "one that cannot read it", 400, "proto: wrong wireType", ValueNone
+                ] do
+                testCase $"a receiver of 1.0 is sent 1.0: {name}"
+                <| fun () ->
+                    let answer version =
+                        if version = RemoteWriteVersion.Two then
+                            status, words, written
+                        else
+                            204, "", ValueNone
+
+                    let records = [ afterIn RemoteWriteVersion.Two 0; after 2 ]
+                    let outcome, sent = asked unknown records answer
+                    Expect.equal (done' outcome) [ RecordFate.Delivered; RecordFate.Delivered ] "delivered"
+                    Expect.equal (sent |> List.map fst) [ RemoteWriteVersion.Two; RemoteWriteVersion.One ] "asked once"
+                    Expect.equal (seriesOf (snd sent[1]) |> List.sortBy _.Milliseconds) (read (after 0) @ read (after 2)) "all of it"
+                    Expect.equal (outcome.State.Version, outcome.State.IsAgreed) (RemoteWriteVersion.One, false) "from now on"
+                    let _, sent = asked outcome.State [ afterIn RemoteWriteVersion.Two 4 ] answer
+                    Expect.equal (sent |> List.map fst) [ RemoteWriteVersion.One ] "not asked again"
+                    Expect.equal (seriesOf (snd sent[0])) (read (after 4)) "in 1.0"
+
+            testCase "an answer of 400 is about the samples where 2.0 is agreed"
+            <| fun () ->
+                let agreed = { unknown with IsAgreed = true }
+                let outcome, sent = asked agreed [ whole ] (fun _ -> 400, "out of order sample", ValueSome 0L)
+                Expect.equal (done' outcome) [ RecordFate.Refused "HTTP 400: out of order sample" ] "refused"
+                Expect.equal (sent |> List.map fst) [ RemoteWriteVersion.Two ] "in one request: nothing of it is stored"
+
+            testCase "what a receiver of 2.0 stores in part is delivered, and the rest is counted"
+            <| fun () ->
+                let receiver =
+                    ReceiverOfTwo(fun one -> List.contains (one.Label "__name__") [ "node_load1"; "node_load5" ])
+
+                let outcome = receiver.Deliver(unknown, [ after 0; after 2; after 4 ])
+                Expect.equal (done' outcome) (List.replicate 3 RecordFate.Delivered) "delivered"
+                Expect.equal (outcome.RefusedSeries, outcome.Reason) (6, "HTTP 400: out of order sample") "counted"
+                Expect.equal receiver.Versions [ RemoteWriteVersion.Two ] "in one request"
+
+            testCase "and of what it may have had before, nothing is counted"
+            <| fun () ->
+                let receiver = ReceiverOfTwo(fun one -> one.Milliseconds < at.AddSeconds(2.0).ToUnixTimeMilliseconds())
+                let outcome = receiver.Deliver({ unknown with Doubtful = 1 }, [ after 0; after 2 ])
+                Expect.equal (done' outcome, outcome.RefusedSeries) (List.replicate 2 RecordFate.Delivered, 0) "delivered"
+
+            testCase "a receiver of 2.0 alone that comes to the place of another is sent 2.0"
+            <| fun () ->
+                let answer version =
+                    if version = RemoteWriteVersion.Two then
+                        204, "", ValueSome 1L
+                    else
+                        415, "only io.prometheus.write.v2.Request", ValueNone
+
+                let outcome, _ = asked fresh [ whole ] answer
+                Expect.equal (done' outcome, outcome.State.Version) ([], RemoteWriteVersion.Two) "kept"
+                let outcome, _ = asked outcome.State [ whole ] answer
+                Expect.equal (done' outcome) [ RecordFate.Delivered ] "delivered"
+
+            testCase "a receiver of 1.0 that comes to the place of one of 2.0 is sent 1.0"
+            <| fun () ->
+                let outcome, sent = asked { unknown with IsAgreed = true } [ whole ] (fun _ -> 204, "", ValueNone)
+
+                Expect.equal (done' outcome) [ RecordFate.Delivered ] "delivered"
+                Expect.equal (sent |> List.map fst) [ RemoteWriteVersion.Two; RemoteWriteVersion.One ] "both"
+
+            testCase "a page is no receiver of either"
+            <| fun () ->
+                let outcome, sent = asked unknown [ whole ] (fun _ -> 200, "<!doctype html>", ValueNone)
+                Expect.equal (sent |> List.map fst) [ RemoteWriteVersion.Two ] "asked once"
+
+                Expect.equal
+                    outcome.Outcome
+                    (Outcome.Hold "HTTP 200 with a page: something other than a receiver answers at this address")
+                    "kept"
+
+            testCase "a probe asks for 2.0, and for 1.0 where that is not known"
+            <| fun () ->
+                let asked answer =
+                    let versions = ResizeArray<RemoteWriteVersion>()
+
+                    let exchange =
+                        RemoteDelivery.probe (
+                            Func<_, _, _>(fun version _ ->
+                                versions.Add version
+                                let status, written = answer version
+
+                                Exchange.Answered
+                                    {
+                                        Status = status
+                                        RetryAfter = ""
+                                        Location = ""
+                                        Date = ""
+                                        Body = ReadOnlyMemory.Empty
+                                        SamplesWritten = written
+                                        WasSentTwice = false
+                                    })
+                        )
+
+                    RemoteDelivery.ofProbe at exchange, versions.Count
+
+                Expect.equal (asked (fun _ -> 204, ValueSome 0L)) (ValueNone, 1) "of 2.0"
+                Expect.equal (asked (fun _ -> 204, ValueNone)) (ValueNone, 2) "of 1.0"
+                Expect.equal (asked (fun _ -> 404, ValueNone)) (ValueSome "HTTP 404", 1) "none"
+        ]
+
 [<Tests>]
-let tests = testList "RemoteWrite" [ records; answers ]
+let tests = testList "RemoteWrite" [ records; answers; versions ]

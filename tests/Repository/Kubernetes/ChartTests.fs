@@ -71,6 +71,7 @@ let private agentVariants =
         ""
         "dashboard: {tokensSecretName: tokens, caConfigMapName: issuer}"
         "dashboard: {url: \"\"}\nremoteWrite: {url: \"http://mimir/api/v1/push\", headers: true}"
+        "dashboard: {url: \"\"}\notlp: {url: \"http://collector:4318\", headers: true}"
         "metrics: {enabled: false}"
         "metrics: {podMonitor: {enabled: true, labels: {release: prometheus}}}"
         "metrics: {port: 9999, serviceMonitor: {enabled: true, labels: {release: prometheus}}}"
@@ -321,7 +322,7 @@ let tests =
 
                 Expect.equal
                     (refused agent "dashboard: {url: \"\"}\nmetrics: {enabled: false}")
-                    "ai-dashboard-agent: daemonset.yaml: nothing would be done with the samples: set dashboard.url, remoteWrite.url or metrics.enabled"
+                    "ai-dashboard-agent: daemonset.yaml: nothing would be done with the samples: set dashboard.url, remoteWrite.url, otlp.url or metrics.enabled"
                     "the agent"
 
                 Expect.equal

@@ -9,10 +9,11 @@ namespace Agent.Host.Reading.Jobs;
 /// second. Used by one thread.
 /// </summary>
 /// <param name="longest">No more is read of one file, in bytes: command lines and environments may be as long as two megabytes.</param>
-internal sealed partial class SmallFiles(int longest = 128 * 1024)
+/// <param name="mostKept">So many files are kept open.</param>
+internal sealed partial class SmallFiles(int longest = 128 * 1024, int mostKept = SmallFiles.MostKept)
 {
     /// <summary>
-    /// So many files are kept open, out of the 1024 that a service may have open by default: to read one that is open costs less than half.
+    /// So many files are kept open by default, out of the 1024 that a service may have open by default: to read one that is open costs less than half.
     /// </summary>
     public const int MostKept = 640;
 
@@ -58,7 +59,7 @@ internal sealed partial class SmallFiles(int longest = 128 * 1024)
     /// <summary>Opens a file to keep; -1 where that does not work, or where so many are open already.</summary>
     public int Keep(string path)
     {
-        var descriptor = Kept < MostKept ? Open(path, ReadOnly) : -1;
+        var descriptor = Kept < mostKept ? Open(path, ReadOnly) : -1;
         Kept += descriptor < 0 ? 0 : 1;
         return descriptor;
     }

@@ -24,6 +24,7 @@ internal sealed class MountProbes<T>(AgentClock clock, Func<string, FSharpResult
     private readonly object gate = new();
     private readonly Queue<Probe> waiting = new();
     private readonly List<Probe> running = [];
+    private bool isOneFree;
 
     /// <summary>An answer for each directory, in their order.</summary>
     public FSharpResult<T, SourceError>[] Ask(IEnumerable<string> directories)
@@ -37,9 +38,14 @@ internal sealed class MountProbes<T>(AgentClock clock, Func<string, FSharpResult
                 waiting.Enqueue(probe);
             }
 
+            if (isOneFree)
+            {
+                Monitor.PulseAll(gate);
+            }
+
             while (!IsOver())
             {
-                if (waiting.Count > 0 && running.Count < MostThreads && running.TrueForAll(probe => IsOlder(probe, Patience)))
+                if (waiting.Count > 0 && !isOneFree && running.Count < MostThreads && running.TrueForAll(probe => IsOlder(probe, Patience)))
                 {
                     var first = Next();
                     new Thread(() => Work(first), maxStackSize: 256 * 1024) { IsBackground = true, Name = "mounts" }.Start();
@@ -89,10 +95,30 @@ internal sealed class MountProbes<T>(AgentClock clock, Func<string, FSharpResult
             {
                 probe.Answer = answer;
                 running.Remove(probe);
-                probe = waiting.Count > 0 ? Next() : null;
-                Monitor.PulseAll(gate);
+                probe = NextOrNone();
             }
         }
+    }
+
+    // One thread stays for the next round: to start one costs more than most answers.
+    private Probe? NextOrNone()
+    {
+        while (waiting.Count == 0)
+        {
+            // Who asks is not woken for each answer.
+            Monitor.PulseAll(gate);
+
+            if (isOneFree)
+            {
+                return null;
+            }
+
+            isOneFree = true;
+            Monitor.Wait(gate);
+            isOneFree = false;
+        }
+
+        return Next();
     }
 
     // Those that were not asked share one name, and so are told once, however many there are.

@@ -41,7 +41,7 @@ internal sealed class SysFiles(string sysfs, string procfs)
     private int zoneReadings;
 
     /// <summary>The directories and links to directories in a directory, sorted; empty when it is not there.</summary>
-    public static string[] Directories(string path) => List(path, Directory.GetFileSystemEntries);
+    public static string[] Directories(string path) => DirectoryEntries.In(path);
 
     /// <summary>All sensors of hwmon, and the thermal zones where one of them may tell the CPU's temperature better.</summary>
     public SensorReading ReadSensors()

@@ -157,37 +157,65 @@ type internal Figure =
         Value: float
     }
 
+/// Series are the same when the names of their families are, and the values of their labels.
+[<Sealed>]
+type internal BySeries private () =
+    /// The only one.
+    static member val Instance = BySeries()
+
+    interface IEqualityComparer<Figure> with
+        member _.Equals(one, other) =
+            match one, other with
+            | NonNull one, NonNull other ->
+                let mutable same =
+                    String.Equals(one.Family.Name, other.Family.Name)
+                    && one.Labels.Length = other.Labels.Length
+
+                let mutable i = 0
+
+                while same && i < one.Labels.Length do
+                    same <-
+                        String.Equals(one.Labels[i], other.Labels[i])
+                        && String.Equals(one.Family.Labels[i], other.Family.Labels[i])
+
+                    i <- i + 1
+
+                same
+            | _ -> false
+
+        member _.GetHashCode figure =
+            let mutable hash = HashCode()
+            hash.Add(figure.Family.Name.GetHashCode StringComparison.Ordinal)
+
+            for label in figure.Labels do
+                hash.Add(label.GetHashCode StringComparison.Ordinal)
+
+            hash.ToHashCode()
+
 /// The samples of many families, in any order. Each series is kept once: of a text that repeats one, the first counts.
 [<Sealed>]
 type internal Figures() =
     let families = List<List<Figure>>()
     let byName = Dictionary<string, List<Figure>>(StringComparer.Ordinal)
-    let series = HashSet<string>(StringComparer.Ordinal)
+    let series = HashSet<Figure>(BySeries.Instance)
 
     /// Adds a sample.
     member _.Add(family: Family, labels: string[], value: float) : unit =
-        // No name of a label holds the first of these characters, and no label of the kernel's the second.
-        let mutable key = family.Name
+        let figure =
+            {
+                Family = family
+                Labels = labels
+                Value = value
+            }
 
-        for i in 0 .. labels.Length - 1 do
-            key <- key + "=" + labels[i] + "\n" + family.Labels[i]
-
-        if series.Add key then
-            let figures =
-                match byName.TryGetValue family.Name with
-                | true, figures -> figures
-                | _ ->
-                    let figures = List<Figure>()
-                    byName[family.Name] <- figures
-                    families.Add figures
-                    figures
-
-            figures.Add
-                {
-                    Family = family
-                    Labels = labels
-                    Value = value
-                }
+        if series.Add figure then
+            match byName.TryGetValue family.Name with
+            | true, figures -> figures.Add figure
+            | _ ->
+                let figures = List<Figure>()
+                figures.Add figure
+                byName[family.Name] <- figures
+                families.Add figures
 
     /// Adds the sample of a family without labels.
     member figures.Add(family: Family, value: float) : unit =

@@ -13,7 +13,7 @@ open Agent.TestSupport.Fixtures
 open Expecto
 
 let private read (words: string list) : CollectorReading[] =
-    CollectorFiles(settingsOf ("--listen=127.0.0.1:9835" :: words) [], AgentClock()).Read()
+    CollectorFiles(settingsOf ("--listen=127.0.0.1:9835" :: words) [], 16, AgentClock()).Read()
 
 let private ofFixture =
     [
@@ -83,6 +83,56 @@ let tests =
                     for reading in read [ $"--procfs={directory}"; $"--sysfs={directory}" ] do
                         if reading.Collector.Name <> "timex" && reading.Collector.Name <> "process" then
                             Expect.equal reading.Texts.Length 0 reading.Collector.Name)
+
+            testCase "read again, files say what they say now, places come and go, and what was missing is found within a minute"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    let write (path: string) (text: string) =
+                        let path = Path.Combine(directory, path)
+                        Directory.CreateDirectory(nonNull (Path.GetDirectoryName path)) |> ignore
+                        File.WriteAllText(path, text)
+
+                    let mutable now = TimeSpan.Zero
+
+                    let clock =
+                        { new AgentClock(1) with
+                            override _.Elapsed = now
+                        }
+
+                    let files =
+                        CollectorFiles(
+                            settingsOf [ "--listen=127.0.0.1:9835"; $"--procfs={directory}"; $"--sysfs={directory}" ] [],
+                            2,
+                            clock
+                        )
+
+                    let texts name =
+                        contentOf (named name (files.Read()))
+                        |> List.map (fun (names, file, text) -> String.concat "/" (names @ [ file ]), text)
+
+                    write "sys/fs/file-nr" "1 0 2\n"
+                    write "class/net/eth0/mtu" "1500\n"
+                    Expect.equal (texts "filefd") [ "file-nr", "1 0 2\n" ] "at first"
+                    Expect.equal (texts "netclass") [ "eth0/mtu", "1500\n" ] "one interface"
+                    write "sys/fs/file-nr" "3 0 2\n"
+                    write "class/net/eth1/mtu" "9000\n"
+                    Expect.equal (texts "filefd") [ "file-nr", "3 0 2\n" ] "then"
+                    Expect.equal (texts "netclass" |> List.sort) [ "eth0/mtu", "1500\n"; "eth1/mtu", "9000\n" ] "two interfaces"
+                    Directory.Delete(Path.Combine(directory, "class/net/eth0"), true)
+                    Expect.equal (texts "netclass") [ "eth1/mtu", "9000\n" ] "one is gone"
+                    write "class/net/eth0/mtu" "1400\n"
+                    Expect.equal (texts "netclass" |> List.sort) [ "eth0/mtu", "1400\n"; "eth1/mtu", "9000\n" ] "and comes back as another"
+                    write "class/net/eth1/address" "02:00:00:00:00:01\n"
+                    now <- TimeSpan.FromSeconds 61.0
+
+                    Expect.equal
+                        (texts "netclass" |> List.sort)
+                        [
+                            "eth0/mtu", "1400\n"
+                            "eth1/address", "02:00:00:00:00:01\n"
+                            "eth1/mtu", "9000\n"
+                        ]
+                        "a file that was missing")
 
             testCase "only the collectors that are wanted are read"
             <| fun () ->
