@@ -208,7 +208,8 @@ let tests =
                     // Ten seconds of evidence, at twice the speed, make a verdict.
                     Thread.Sleep 12000
                     agent.Signal SigInt
-                    Expect.equal (agent.WaitForEnd patience) 3 $"exit code; {agent.Said}"
+                    // Once in some dozens of runs on a busy machine it has taken more than 20 s.
+                    Expect.equal (agent.WaitForEnd(3.0 * patience)) 3 $"exit code; {agent.Said}"
                     Expect.stringStarts agent.Output[1] "  throttled, " "the verdict so far"
                     Expect.equal agent.Errors [] "nothing wrong")
 

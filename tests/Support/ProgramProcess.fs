@@ -52,6 +52,26 @@ let builtProgram (project: string) (name: string) (variable: string) : string =
     | path when File.Exists path -> Path.GetFullPath path
     | path -> failtest $"{variable} is {path}, which is not there"
 
+/// What the threads of a process are at: name, state and where in the kernel they wait, for the messages of tests.
+let private threadsOf (pid: int) : string list =
+    let read path =
+        try
+            (File.ReadAllText path).Trim()
+        with
+        | :? IOException
+        | :? UnauthorizedAccessException -> "?"
+
+    try
+        [
+            for thread in Directory.GetDirectories $"/proc/{pid}/task" ->
+                let stat = read $"{thread}/stat"
+                let state = stat.Substring(min stat.Length (stat.LastIndexOf ')' + 2))
+                let where = read $"{thread}/wchan"
+                $"""{read $"{thread}/comm"} %c{if state = "" then '?' else state[0]} {where}"""
+        ]
+    with :? IOException ->
+        [ "gone" ]
+
 /// A running program, and what it printed. Disposing of it kills what still runs, and looks for its secrets.
 type ProgramProcess(program: string, words: string list, environment: (string * string) list) =
     let output = ConcurrentQueue<string>()
@@ -117,7 +137,7 @@ type ProgramProcess(program: string, words: string list, environment: (string * 
     /// Waits for its end and returns its exit code.
     member this.WaitForEnd(limit: TimeSpan) : int =
         if not (running.WaitForExit limit) then
-            failtest $"it still runs after {limit.TotalSeconds} s; {this.Said}"
+            failtest $"it still runs after {limit.TotalSeconds} s, %A{threadsOf running.Id}; {this.Said}"
 
         // Without a limit this also waits for the last lines.
         running.WaitForExit()
