@@ -31,6 +31,11 @@ let private contentOf (reading: CollectorReading) =
             List.ofArray text.Names, text.File, Encoding.Latin1.GetString text.Text.Span
     ]
 
+let private writeBelow (directory: string) (path: string) (text: string) : unit =
+    let path = Path.Combine(directory, path)
+    Directory.CreateDirectory(nonNull (Path.GetDirectoryName path)) |> ignore
+    File.WriteAllText(path, text)
+
 [<Tests>]
 let tests =
     testList
@@ -49,10 +54,7 @@ let tests =
             testCase "the sensors of a chip, by the device that it belongs to, also where they lie in that"
             <| fun () ->
                 World.withDirectory (fun directory ->
-                    let write (path: string) (text: string) =
-                        let path = Path.Combine(directory, path)
-                        Directory.CreateDirectory(nonNull (Path.GetDirectoryName path)) |> ignore
-                        File.WriteAllText(path, text)
+                    let write = writeBelow directory
 
                     let link (path: string) (target: string) =
                         Directory.CreateSymbolicLink(Path.Combine(directory, path), target) |> ignore
@@ -87,10 +89,7 @@ let tests =
             testCase "read again, files say what they say now, places come and go, and what was missing is found within a minute"
             <| fun () ->
                 World.withDirectory (fun directory ->
-                    let write (path: string) (text: string) =
-                        let path = Path.Combine(directory, path)
-                        Directory.CreateDirectory(nonNull (Path.GetDirectoryName path)) |> ignore
-                        File.WriteAllText(path, text)
+                    let write = writeBelow directory
 
                     let mutable now = TimeSpan.Zero
 
