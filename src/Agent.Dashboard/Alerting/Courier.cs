@@ -216,7 +216,7 @@ internal sealed class Courier : IDisposable
             });
     }
 
-    /// <summary>Brings the counts up to date, and tells of what was dropped.</summary>
+    /// <summary>Updates the counts and reports what was dropped.</summary>
     private async Task Refresh()
     {
         var found = new List<(string Name, ChannelCounts Counts)>();

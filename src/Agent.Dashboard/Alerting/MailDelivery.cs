@@ -12,7 +12,7 @@ namespace Agent.Dashboard.Alerting;
 /// <summary>Sends messages as mail, a connection for each.</summary>
 internal sealed class MailDelivery(string linkBase, AgentClock clock)
 {
-    /// <summary>Authentication is missing, weak or wrong: whoever runs the server or the dashboard can put that right.</summary>
+    /// <summary>Authentication is missing, weak or wrong, which the operator of the mail server or of the dashboard can fix.</summary>
     private static readonly int[] Authentication = [530, 534, 535, 538];
 
     /// <summary>Makes one attempt; never throws for what the other side does.</summary>

@@ -92,7 +92,7 @@ internal sealed class Watch : IDisposable
         }
         catch (Exception failure) when (isOver || failure is SqliteException or WorkLimitException)
         {
-            // The watch over the storage tells of it; the next look comes soon, unless it was the last.
+            // StorageWatch reports it; the next look comes soon, unless this was the last.
         }
         catch (Exception unforeseen)
         {

@@ -5,7 +5,7 @@ using Microsoft.FSharp.Core;
 namespace Agent.Dashboard.Store;
 
 /// <summary>
-/// The lock file beside a database: whoever serves it has the lock, and his process and address stand in the file. The kernel ends the
+/// The lock file beside a database: the dashboard that serves it holds the lock and writes its process ID and address into the file. The kernel ends the
 /// lock with the process, so that nothing stale keeps a database closed.
 /// </summary>
 internal sealed class DatabaseLock : IDisposable

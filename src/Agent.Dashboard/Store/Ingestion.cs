@@ -74,7 +74,7 @@ internal sealed class IngestJob(
     /// <summary>The same as it is kept.</summary>
     public string Agent { get; } = agent;
 
-    /// <summary>What that tells of starts; none if it is no news.</summary>
+    /// <summary>What that says about the agent's start; none if it says nothing new.</summary>
     public FSharpValueOption<AgentFacts> Facts { get; } = Happenings.FactsOf(agent);
 
     /// <summary>What its server may still send; null for no limit.</summary>

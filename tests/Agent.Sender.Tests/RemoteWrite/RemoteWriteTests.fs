@@ -51,6 +51,19 @@ let private fresh =
         Version = RemoteWriteVersion.One
     }
 
+/// An answer of a receiver.
+let private answered (status: int) (words: string) (written: int64 voption) : Exchange =
+    Exchange.Answered
+        {
+            Status = status
+            RetryAfter = if status = 429 then "7" else ""
+            Location = ""
+            Date = ""
+            Body = ReadOnlyMemory(utf8 words)
+            SamplesWritten = written
+            WasSentTwice = false
+        }
+
 /// A receiver of 1.0 that takes series or refuses whole requests, and what it took.
 type private Receiver(answer: Series list -> int * string) =
     let taken = ResizeArray<Series>()
@@ -71,16 +84,7 @@ type private Receiver(answer: Series list -> int * string) =
             if status = 0 then
                 Exchange.Failed(NetworkFailure.TimedOut(TimeSpan.FromSeconds 5.0))
             else
-                Exchange.Answered
-                    {
-                        Status = status
-                        RetryAfter = if status = 429 then "7" else ""
-                        Location = ""
-                        Date = ""
-                        Body = ReadOnlyMemory(utf8 words)
-                        SamplesWritten = ValueNone
-                        WasSentTwice = false
-                    }
+                answered status words ValueNone
 
         RemoteDelivery.deliver
             (Func<_, _, _> send)
@@ -496,16 +500,7 @@ type private ReceiverOfTwo(isBad: Series -> bool) =
             let bad, good = seriesOf (decompress (body.ToArray())) |> List.partition isBad
             taken.AddRange good
 
-            Exchange.Answered
-                {
-                    Status = if bad.IsEmpty then 204 else 400
-                    RetryAfter = ""
-                    Location = ""
-                    Date = ""
-                    Body = ReadOnlyMemory(utf8 (if bad.IsEmpty then "" else "out of order sample"))
-                    SamplesWritten = ValueSome(int64 good.Length)
-                    WasSentTwice = false
-                }
+            answered (if bad.IsEmpty then 204 else 400) (if bad.IsEmpty then "" else "out of order sample") (ValueSome(int64 good.Length))
 
         RemoteDelivery.deliver (Func<_, _, _> send) (Func<_>(fun () -> at)) state [| for record in records -> ReadOnlyMemory record |]
 
@@ -520,16 +515,7 @@ let private versions =
             sent.Add(version, decompress (body.ToArray()))
             let status, words, written = answer version
 
-            Exchange.Answered
-                {
-                    Status = status
-                    RetryAfter = ""
-                    Location = ""
-                    Date = ""
-                    Body = ReadOnlyMemory(utf8 words)
-                    SamplesWritten = written
-                    WasSentTwice = false
-                }
+            answered status words written
 
         let outcome =
             RemoteDelivery.deliver (Func<_, _, _> send) (Func<_>(fun () -> at)) state [| for record in records -> ReadOnlyMemory record |]
@@ -637,16 +623,7 @@ let private versions =
                                 versions.Add version
                                 let status, written = answer version
 
-                                Exchange.Answered
-                                    {
-                                        Status = status
-                                        RetryAfter = ""
-                                        Location = ""
-                                        Date = ""
-                                        Body = ReadOnlyMemory.Empty
-                                        SamplesWritten = written
-                                        WasSentTwice = false
-                                    })
+                                answered status "" written)
                         )
 
                     RemoteDelivery.ofProbe at exchange, versions.Count

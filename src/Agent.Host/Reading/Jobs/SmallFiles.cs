@@ -13,7 +13,7 @@ namespace Agent.Host.Reading.Jobs;
 internal sealed partial class SmallFiles(int longest = 128 * 1024, int mostKept = SmallFiles.MostKept)
 {
     /// <summary>
-    /// So many files are kept open by default, out of the 1024 that a service may have open by default: to read one that is open costs less than half.
+    /// Unless told otherwise so many files are kept open, out of the 1024 that a service may have open: to read one that is open costs less than half.
     /// </summary>
     public const int MostKept = 640;
 

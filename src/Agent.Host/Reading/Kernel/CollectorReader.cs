@@ -107,11 +107,11 @@ internal sealed class CollectorReader(Collector collector, Settings settings, in
         }
     }
 
-    /// <summary>The whole file; null where it cannot be read.</summary>
+    /// <summary>The whole file, read once; null where it cannot be.</summary>
     private byte[]? Read(string path)
     {
-        using var file = new CollectorFile(path, "", files, clock);
-        return file.Read();
+        var read = files.Read<byte[]>(path, CollectorFile.Copy);
+        return read.IsOk ? read.ResultValue : null;
     }
 
     /// <summary>What a sensor chip tells.</summary>
@@ -197,6 +197,9 @@ internal sealed class CollectorFile(string path, string name, SmallFiles files, 
     /// <summary>What the collector calls it.</summary>
     public string Name => name;
 
+    /// <summary>A text as it is.</summary>
+    public static FSharpResult<byte[], ParseError> Copy(ReadOnlySpan<byte> text) => FSharpResult<byte[], ParseError>.NewOk(text.ToArray());
+
     /// <summary>The whole file; null where it cannot be read.</summary>
     public byte[]? Read()
     {
@@ -228,7 +231,7 @@ internal sealed class CollectorFile(string path, string name, SmallFiles files, 
     private FSharpResult<byte[], SourceError> ReadOnce()
     {
         file ??= new KeptFile(path, files);
-        var read = file.Read<byte[]>(static text => FSharpResult<byte[], ParseError>.NewOk(text.ToArray()));
+        var read = file.Read<byte[]>(Copy);
 
         if (!read.IsOk)
         {
