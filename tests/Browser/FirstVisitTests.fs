@@ -58,6 +58,8 @@ let tests =
 
                         Expect.equal (statusOf "/servers/no-such-box") 404 "the machine"
                         page.See "text=There is no machine “no-such-box”"
+                        Expect.equal (statusOf "/jobs/no-such-job") 404 "no key of a job"
+                        Expect.equal (statusOf "/jobs/no-such-box.7") 404 "a job of no machine"
                         Expect.equal (statusOf "/no/such/page") 404 "the path"
                         page.See "text=There is no such page"
                         Expect.equal (AccessibilityTests.faults page) [] "the page of an unknown path")

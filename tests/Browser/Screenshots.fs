@@ -51,6 +51,11 @@ let tests =
                         page.See ".why"
                         page.See "[data-chart=bottleneck] canvas"
                         take page "why.png"
+                        page.Go "/jobs?minutes=1440"
+                        page.See "tbody a"
+                        page.Go(page.Value<string> "document.querySelector('tbody a[href^=\"/jobs/\"]').getAttribute('href')")
+                        page.See "[data-chart], .shares li"
+                        take page "job.png"
                         page.Go "/waste?minutes=1440"
                         page.See "table"
                         take page "waste.png"

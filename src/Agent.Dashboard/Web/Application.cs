@@ -153,8 +153,9 @@ internal static class Application
         Get(app, OwnEndpoints.MetricsPath, own.Metrics);
         app.Map("/", pages.Index).WithMetadata(ReadOnlyEndpoint.Mark);
         app.Map("/servers/{slug}", pages.Machine).WithMetadata(ReadOnlyEndpoint.Mark);
+        app.Map("/jobs/{key}", pages.Job).WithMetadata(ReadOnlyEndpoint.Mark);
 
-        foreach (var page in (string[])["/alerts", "/compare", "/compare/{servers}", "/jobs", "/jobs/{key}", "/waste"])
+        foreach (var page in (string[])["/alerts", "/compare", "/compare/{servers}", "/jobs", "/waste"])
         {
             app.Map(page, pages.Index).WithMetadata(ReadOnlyEndpoint.Mark);
         }

@@ -1,4 +1,5 @@
 using System.Net.Mime;
+using Agent.Receiver;
 using Agent.Dashboard.Store;
 using Microsoft.Extensions.FileProviders;
 
@@ -11,10 +12,18 @@ internal sealed class Pages(IFileProvider files, Writer writer)
     public Task Index(HttpContext context) => Send(context, StatusCodes.Status200OK);
 
     /// <summary>The page of a machine; for one that is not registered the same page, which says so, with 404.</summary>
-    public async Task Machine(HttpContext context)
-    {
-        var slug = context.Request.RouteValues["slug"] as string ?? "";
+    public Task Machine(HttpContext context) => OfMachine(context, context.Request.RouteValues["slug"] as string ?? "");
 
+    /// <summary>The page of a job; where its key names no machine that is registered the same page, which says so, with 404.</summary>
+    public Task Job(HttpContext context) =>
+        OfMachine(context, JobResponses.KeyOf(context.Request.RouteValues["key"] as string ?? "") is { IsValueSome: true, Value: var (slug, _) } ? slug : "");
+
+    /// <summary>What is nowhere else: a page for a browser that shows one, JSON for everybody else.</summary>
+    public Task NotFound(HttpContext context) =>
+        IsLookedAt(context.Request) ? Send(context, StatusCodes.Status404NotFound) : Refuse(context);
+
+    private async Task OfMachine(HttpContext context, string slug)
+    {
         if (writer.Fleet.Find(slug) is null)
         {
             await writer.Refresh();
@@ -22,10 +31,6 @@ internal sealed class Pages(IFileProvider files, Writer writer)
 
         await Send(context, writer.Fleet.Find(slug) is null ? StatusCodes.Status404NotFound : StatusCodes.Status200OK);
     }
-
-    /// <summary>What is nowhere else: a page for a browser that shows one, JSON for everybody else.</summary>
-    public Task NotFound(HttpContext context) =>
-        IsLookedAt(context.Request) ? Send(context, StatusCodes.Status404NotFound) : Refuse(context);
 
     private static bool IsLookedAt(HttpRequest request) =>
         HttpMethods.IsGet(request.Method)

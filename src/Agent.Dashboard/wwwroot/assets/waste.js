@@ -20,7 +20,7 @@ const by = selection("By", asked.get("by") ?? "user", changed, KINDS);
 const period = selection("Time", asked.get("minutes") ?? "10080", changed, PERIODS);
 const file = h("a", { class: "button", download: "" }, "Save as CSV");
 const summary = h("p", { role: "status" });
-const place = h("div");
+const place = h("div", { class: "part" });
 const heldPlace = h("div");
 let asking = null;
 
