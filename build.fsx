@@ -280,7 +280,7 @@ let runTests name project arguments variables =
         else
             []
 
-    testCases.AddRange ran
+    lock testCases (fun () -> testCases.AddRange ran)
 
     if List.isEmpty ran then
         failwith $"%s{name} ran no test and ended with exit code %d{exitCode}."
@@ -290,18 +290,18 @@ let runTests name project arguments variables =
 /// The laws, which measure no time.
 let laws = "Agent.PropertyTests"
 
-/// The others, those of a part first, then those of the whole programs.
-let testProjects =
+/// Those of parts.
+let partProjects =
     [
         "Agent.Core.Tests"
         "Agent.Sender.Tests"
         "Agent.Receiver.Tests"
         "Agent.Host.Tests"
         "Agent.Repository.Tests"
-        "Agent.EndToEnd.Tests"
-        "Agent.Dashboard.Tests"
-        "Agent.Browser.Tests"
     ]
+
+/// Those of whole programs.
+let programProjects = [ "Agent.EndToEnd.Tests"; "Agent.Dashboard.Tests"; "Agent.Browser.Tests" ]
 
 /// Runs a project's tests; what went wrong, but for tests that failed.
 let complaintOf variables project =
@@ -320,7 +320,9 @@ let judge (complaints: string list) =
 
 /// One project after the other, because some tests measure time. All of them run even if one fails.
 let runAllTests variables =
-    testProjects @ [ laws ] |> List.choose (complaintOf variables) |> judge
+    partProjects @ programProjects @ [ laws ]
+    |> List.choose (complaintOf variables)
+    |> judge
 
 let test () = runAllTests []
 
@@ -748,10 +750,15 @@ let labWith (options: string list) =
     then
         failwith "The verdict is below its bar, or the lab failed."
 
-/// The packages and, beside what that leaves idle, the laws; the demo, so that a new user does not find it broken, some fuzzing, six scenarios
-/// of the lab, and all other tests, those that run a program on the published ones.
+/// The packages and, beside what that leaves idle, the laws; the demo, so that a new user does not find it broken; some fuzzing beside the tests of
+/// parts; six scenarios of the lab; and the tests of whole programs, on the published ones. Those mostly wait, so that they wait side by side.
 let ci () =
-    let lawsComplaint = ref None
+    let complaints = ResizeArray<string>()
+
+    let tryAll variables projects () =
+        for project in projects do
+            complaintOf variables project
+            |> Option.iter (fun complaint -> lock complaints (fun () -> complaints.Add complaint))
 
     sideBySide
         [
@@ -765,13 +772,11 @@ let ci () =
                                 installRelease ()
                                 tryImages ()
                         ])
-            fun () -> lawsComplaint.Value <- complaintOf [] laws
+            tryAll [] [ laws ]
         ]
 
     demoWith [ "--seconds"; "3" ]
     smokeBenchmarks ()
-    fuzzFor 3
-    labWith [ "--quick"; "--nice"; "-20" ]
 
     let published =
         [
@@ -780,9 +785,10 @@ let ci () =
             ("DASHBOARD_BINARY", Path.Combine(publishedDashboard runtime, "ai-dashboard"))
         ]
 
-    Option.toList lawsComplaint.Value
-    @ List.choose (complaintOf published) testProjects
-    |> judge
+    sideBySide [ (fun () -> fuzzFor 3); tryAll published partProjects ]
+    labWith [ "--quick"; "--nice"; "-20" ]
+    sideBySide [ for project in programProjects -> tryAll published [ project ] ]
+    judge (List.ofSeq complaints)
 
 // ---- The targets and the command line --------------------------------------------------------------------------------
 

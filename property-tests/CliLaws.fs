@@ -76,7 +76,7 @@ let private anyWord: Gen<string> =
 
 /// Variables: every flag's, most of them unset.
 let private anyEnvironment: Gen<Map<string, string>> =
-    upTo 4 (Gen.zip (Gen.elements flags |> Gen.map Settings.variableOf) anyWord)
+    upTo 4 (Gen.zip (Gen.elements flags |> Gen.map Flag.variable) anyWord)
     |> Gen.map Map.ofArray
 
 let private parse (environment: Map<string, string>) (argv: string[]) =
@@ -261,7 +261,7 @@ let tests =
 
                 let environment =
                     choice
-                    |> List.map (fun (flag, good, _) -> Settings.variableOf flag, good)
+                    |> List.map (fun (flag, good, _) -> Flag.variable flag, good)
                     |> Map.ofList
 
                 let isChosen (word: string) =
@@ -281,13 +281,10 @@ let tests =
 
                 let garbled =
                     choice
-                    |> List.map (fun (flag, _, bad) -> Settings.variableOf flag, (List.tryHead bad |> Option.defaultValue "/other"))
+                    |> List.map (fun (flag, _, bad) -> Flag.variable flag, (List.tryHead bad |> Option.defaultValue "/other"))
                     |> Map.ofList
 
-                let empty =
-                    valued
-                    |> List.map (fun (flag, _, _) -> Settings.variableOf flag, "")
-                    |> Map.ofList
+                let empty = valued |> List.map (fun (flag, _, _) -> Flag.variable flag, "") |> Map.ofList
 
                 let expected = settingsOf (parse Map.empty argv)
 
@@ -326,9 +323,9 @@ let tests =
                        |> List.filter (fun flag -> not (wrong |> List.exists (fun (other, _, _) -> other = flag)))
                        |> List.map (fun flag ->
                            if flag = "--token" then
-                               Settings.missingToken.Origin
+                               IngestToken.missing.Origin
                            else
-                               $"{flag} (or {Settings.variableOf flag})"))
+                               $"{flag} (or {Flag.variable flag})"))
 
                 same (List.sort told) (List.sort expected))
             law

@@ -501,8 +501,8 @@ let all: Target list =
             "user-files"
             (fun input ->
                 let text = Encoding.UTF8.GetString input
-                Settings.headersOfText "headers" text |> told
-                Settings.tokenOfText "token" text |> told
+                HeaderFile.read "headers" text |> told
+                IngestToken.read "token" text |> told
                 Access.passwordOf "password" text |> told
                 Layout.parse text |> told
                 Access.isOwnHost text |> ignore

@@ -186,9 +186,9 @@ type internal AgentArgument =
     /// The words that it takes, where there are few.
     member argument.Words: string[] =
         match argument with
-        | Gpu_Source _ -> Array.map fst Settings.gpuReaders
-        | Job_Detail _ -> Array.map fst Settings.jobDetails
-        | Log_Level _ -> Array.map fst Settings.logLevels
+        | Gpu_Source _ -> Array.map fst GivenValues.gpuReaders
+        | Job_Detail _ -> Array.map fst GivenValues.jobDetails
+        | Log_Level _ -> Array.map fst GivenValues.logLevels
         | _ -> [||]
 
     interface IArgParserTemplate with
@@ -250,7 +250,7 @@ let describe () : OptionDescription[] =
             Variable =
                 match argument with
                 | AgentArgument.Version -> ""
-                | _ -> Settings.variableOf name
+                | _ -> Flag.variable name
             Group = row.Group
             Default = row.Default
             Meaning = row.Meaning
@@ -331,13 +331,13 @@ let private read (argv: string[]) (hidesWords: bool) : Words =
         | CommandLine.Part.SwitchWithValue(name, _) :: rest ->
             let text = switchValue name
 
-            match Settings.switchOf { Origin = name; Text = text } with
+            match GivenValues.switchOf { Origin = name; Text = text } with
             // Settings reports the others, and repeats nothing.
             | Error _ when isHarmless text ->
                 step
                     (found
                      |> flagged name "true"
-                     |> failed name $"{name}: {quoted text} is not what a switch takes: {Settings.switchWords}, or no value")
+                     |> failed name $"{name}: {quoted text} is not what a switch takes: {GivenValues.switchWords}, or no value")
                     rest
             | _ -> step (flagged name text found) rest
         | CommandLine.Part.Lacking name :: rest ->
@@ -418,7 +418,7 @@ let parse (argv: string[]) (environment: Func<string, string | null>) : Result<C
         Ok(Command.Help(usage ()))
     else
         let variable (flag: string) : Given voption =
-            let name = Settings.variableOf flag
+            let name = Flag.variable flag
 
             match environment.Invoke name with
             | null

@@ -159,16 +159,9 @@ type private Run(machine: Machine, server: IngestServer, agent: AgentProcess) =
         Expect.all samples _.HasTheRest "CPU, memory, disks and network in every sample"
         samples
 
-/// The samples keep their grid. On a machine that is busy with other tests one may be late, or skipped and told.
+/// The samples keep their grid.
 let private keepsGrid (agent: AgentProcess) (samples: Taken list) =
-    let skipped = agent.AllErrors |> List.exists _.Contains("sampling was late")
-
-    let gaps =
-        samples
-        |> List.pairwise
-        |> List.map (fun (one, next) -> (next.At - one.At).TotalSeconds)
-
-    Expect.all gaps (fun gap -> gap < 0.75 || skipped) $"a grid: %A{gaps}; {agent.Said}"
+    samples |> List.map _.At |> Grid.isKept (TimeSpan.FromSeconds 0.5) agent
 
 let private runWith (variables: (string * string) list) (machine: Machine) (more: string list) (test: Run -> unit) =
     use server = new IngestServer(stored)

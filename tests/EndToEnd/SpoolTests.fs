@@ -59,34 +59,6 @@ type private Webapp() =
             lock samples (fun () -> samples.Add(read request))
             reply request context
 
-/// Points of the grid that the agent says it skipped, because this machine was busy.
-let private skippedBy (agent: AgentProcess) : int =
-    agent.AllErrors
-    |> List.sumBy (fun line ->
-        let found = Regex.Match(line, @"sampling was late: (\d+) sample")
-        if found.Success then int found.Groups[1].Value else 0)
-
-/// Points of the grid between the samples of one life that have none. A sample may be late by nearly a step without that
-/// one is skipped, so it is counted from those that were on time.
-let private holes (life: Stored list) : int =
-    let instants = life |> List.map (fun sample -> sample.At) |> Array.ofList
-    let mutable most = 0
-
-    for i in 0 .. instants.Length - 1 do
-        for j in i + 1 .. instants.Length - 1 do
-            let points = int (floor ((instants[j] - instants[i]) / step + 0.05))
-            most <- max most (points - (j - i))
-
-    most
-
-/// The agent tells of skips in a row as of one of them, and sums up what it told within a minute, so the number that it told
-/// is only a measure.
-let private hasNoHole (life: Stored list) (skipped: int) (name: string) =
-    if skipped = 0 then
-        Expect.equal (holes life) 0 $"no hole in {name}"
-    else
-        Expect.isLessThanOrEqual (holes life) (5 * skipped) $"no hole in {name} but what it told"
-
 /// The samples without those that came again, and how many did.
 let private once (samples: Stored list) : Stored list * int =
     let distinct = List.distinct samples
@@ -140,7 +112,7 @@ let private kills =
                 Thread.Sleep(lock random (fun () -> random.Next 250))
                 agent.Signal 9
                 agent.WaitForEnd patience |> ignore
-                skipped[agent.Id] <- skippedBy agent
+                skipped[agent.Id] <- Grid.skippedBy agent
 
             // A last life delivers what the others left.
             use agent = startWith fast (words server directory)
@@ -150,14 +122,14 @@ let private kills =
 
             agent.Signal SigTerm
             Expect.equal (agent.WaitForEnd patience) 0 "exit code"
-            skipped[agent.Id] <- skippedBy agent
+            skipped[agent.Id] <- Grid.skippedBy agent
             let samples, twice = once webapp.Samples
             Expect.isTrue (isInOrder samples) "in the order of sampling"
             Expect.isLessThanOrEqual twice count "at most the one in flight comes twice"
             let lives = samples |> List.groupBy _.Life
 
             for life, samples in lives do
-                hasNoHole samples skipped[life] $"process {life}"
+                samples |> List.map _.At |> Grid.hasNoHole step skipped[life] $"process {life}"
 
             printfn
                 $"spool: {count} kills, {lives.Length} lives that sampled, {samples.Length} samples stored, {twice} twice, {Seq.sum skipped.Values} skips told")
@@ -208,7 +180,11 @@ let private outages =
             Expect.equal (agent.WaitForEnd patience) 0 "exit code"
             let samples, twice = once webapp.Samples
             Expect.isTrue (isInOrder samples) "in the order of sampling"
-            hasNoHole samples (skippedBy agent) "all of it"
+
+            samples
+            |> List.map _.At
+            |> Grid.hasNoHole step (Grid.skippedBy agent) "all of it"
+
             Expect.isLessThanOrEqual twice lost "none twice but where an answer was lost"
             printfn $"spool: {outages} outages, {samples.Length} samples stored, {twice} twice, {lost} answers lost")
 

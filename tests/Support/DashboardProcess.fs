@@ -73,7 +73,7 @@ let serveWith (variables: (string * string) list) (database: string) (options: s
 
     try
         // How fast it starts is not what most tests are about, and several may start at once.
-        eventually (3.0 * patience) $"it listens; {dashboard.Said}" (fun () ->
+        eventually patience $"it listens; {dashboard.Said}" (fun () ->
             if dashboard.HasEnded then
                 failtest $"it ended; {dashboard.Said}"
 

@@ -69,7 +69,7 @@ internal sealed class HeaderSource
     // The name of the file and of a line, and never its content, goes into an error.
     private static FSharpResult<(string, Secret)[], ConfigError> Read(string path, string origin) =>
         from text in UserFile.Read(path).SelectError(reason => new ConfigError(origin, $"{origin}: {path} {reason}"))
-        from headers in SettingsModule.HeadersOf($"{origin}: {path}", text)
+        from headers in HeaderFile.Read($"{origin}: {path}", text)
         select headers;
 
     private (DateTime, long) Stamp()

@@ -46,7 +46,7 @@ internal sealed class TokenSource
         credential: static path => HasText(path)
             ? from token in Read(path, "credential")
               select new TokenSource(token, "credential", path)
-            : FSharpResult<TokenSource, ConfigError>.NewError(SettingsModule.MissingToken));
+            : FSharpResult<TokenSource, ConfigError>.NewError(IngestToken.Missing));
 
     /// <summary>Reads the file again; true when it holds another token than before.</summary>
     public bool Refresh()
@@ -70,7 +70,7 @@ internal sealed class TokenSource
     // The name of the file, and never its content, goes into an error.
     private static FSharpResult<Secret, ConfigError> Read(string path, string origin) =>
         from text in UserFile.Read(path).SelectError(reason => new ConfigError(origin, $"{origin}: {path} {reason}"))
-        from token in SettingsModule.TokenOf($"{origin}: {path}", text)
+        from token in IngestToken.Read($"{origin}: {path}", text)
         select token;
 
     // The unit's default is a blank line: systemd takes no credential of nothing.

@@ -123,7 +123,7 @@ module Enrolment =
         | Exchange.Answered answer when answer.Status = 200 || answer.Status = 201 ->
             match Decode.fromBytes granted answer.Body with
             | Ok(enrolled, token) ->
-                match Settings.slugOfText "the receiver" enrolled.Slug, Settings.tokenOfText "the receiver" token with
+                match IngestToken.readSlug "the receiver" enrolled.Slug, IngestToken.read "the receiver" token with
                 | Ok slug, Ok token -> EnrolmentStep.Done({ enrolled with Slug = slug }, token)
                 | Error error, _
                 | _, Error error -> EnrolmentStep.Later(ValueNone, string error)

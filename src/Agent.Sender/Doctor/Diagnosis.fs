@@ -261,7 +261,7 @@ module Diagnosis =
         match token with
         | ValueSome(Ok "") -> good "token" "given and well-formed"
         | ValueSome(Ok warning) -> doubtful "token" Cause.TokenExposed warning
-        | ValueSome(Error error) when error = Settings.missingToken -> bad "token" Cause.TokenMissing ""
+        | ValueSome(Error error) when error = IngestToken.missing -> bad "token" Cause.TokenMissing ""
         // The words of Settings; all others are about the file.
         | ValueSome(Error error) when error.Message.Contains("the token ", StringComparison.Ordinal) ->
             bad "token" Cause.TokenMalformed error.Message

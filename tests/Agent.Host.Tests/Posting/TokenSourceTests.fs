@@ -47,7 +47,7 @@ let private order =
                     ([], [ "CREDENTIALS_DIRECTORY", directory ]), "t5"
                 ]
 
-            write Settings.CredentialName "t5" |> ignore
+            write IngestToken.CredentialName "t5" |> ignore
 
             for first in 0 .. all.Length - 1 do
                 let given = all |> List.skip first
@@ -99,16 +99,16 @@ let private files =
             World.withDirectory (fun directory ->
                 let variables = [ "CREDENTIALS_DIRECTORY", directory ]
                 Expect.equal (sentence [] variables) missing "no file"
-                let path = write directory Settings.CredentialName ""
+                let path = write directory IngestToken.CredentialName ""
                 Expect.equal (sentence [] variables) missing "SetCredential=ingest-token: alone"
-                write directory Settings.CredentialName "a b" |> ignore
+                write directory IngestToken.CredentialName "a b" |> ignore
 
                 Expect.equal
                     (sentence [] variables)
                     $"credential: {path}: the token contains white space, control or non-ASCII characters"
                     "garbled"
 
-                write directory Settings.CredentialName "s3cr3t\n" |> ignore
+                write directory IngestToken.CredentialName "s3cr3t\n" |> ignore
                 Expect.equal ((source [] variables).Current.Reveal()) "s3cr3t" "with a slash or without"
                 Expect.equal ((source [] [ "CREDENTIALS_DIRECTORY", directory + "/" ]).Current.Reveal()) "s3cr3t" "with one")
 

@@ -135,7 +135,7 @@ let private configurationTests =
             for name, token, expected in
                 [
                     "visible", ValueSome(Ok "--token: seen by ps"), doubt "token-exposed"
-                    "empty credential", ValueSome(Error Settings.missingToken), bad "token-missing"
+                    "empty credential", ValueSome(Error IngestToken.missing), bad "token-missing"
                     "unreadable", tokenError "--token-file: /t cannot be read: no such file", bad "token-unreadable"
                     "with blanks", tokenError "--token-file: /t: the token contains white space", bad "token-malformed"
                 ] do

@@ -1039,8 +1039,8 @@ let private joint =
 
             testCase "the variable of a flag"
             <| fun () ->
-                Expect.equal (Settings.variableOf "--cpu-sample-interval") "AI_DASHBOARD_CPU_SAMPLE_INTERVAL" "dashes"
-                Expect.equal (Settings.variableOf "--host") "AI_DASHBOARD_HOST" "plain"
+                Expect.equal (Flag.variable "--cpu-sample-interval") "AI_DASHBOARD_CPU_SAMPLE_INTERVAL" "dashes"
+                Expect.equal (Flag.variable "--host") "AI_DASHBOARD_HOST" "plain"
         ]
 
 let private listenTests =
@@ -1143,7 +1143,7 @@ let private remoteWriteTests =
         settings.RemoteWrite.Value.Endpoint.AbsoluteUri
 
     let headers text =
-        match Settings.headersOfText "file" text with
+        match HeaderFile.read "file" text with
         | Ok found -> Ok [ for struct (name, value) in found -> name, value.Reveal() ]
         | Error error -> Error error.Message
 
