@@ -43,9 +43,9 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, CommandLineProgr
 
         var printed = program.Print(
             settings.Json
-                ? Terminal.Json(Diagnosis.ToJson(program.Version, rows)) + "\n"
-                : string.Join('\n', Diagnosis.Table(rows).Split('\n').Select(Log.OneLine)));
-        return Diagnosis.IsHealthy(rows) ? printed : ExitCode.Failure;
+                ? Terminal.Json(DoctorReport.ToJson(program.Version, rows)) + "\n"
+                : string.Join('\n', DoctorReport.Table(rows).Split('\n').Select(Log.OneLine)));
+        return DoctorReport.IsHealthy(rows) ? printed : ExitCode.Failure;
     }
 
     private FSharpResult<TokenSource, ConfigError>? Opened() =>
@@ -67,7 +67,7 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, CommandLineProgr
         var isTls = settings.BaseUrl.Value.Scheme == Uri.UriSchemeHttps;
         var rows = new List<Row> { network.Dns() };
         var exchange = default(FSharpValueOption<Exchange>);
-        var ingest = Diagnosis.NotChecked("ingest", "there is no connection");
+        var ingest = DoctorRow.NotChecked("ingest", "there is no connection");
 
         if (network.IsResolved)
         {
@@ -75,7 +75,7 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, CommandLineProgr
         }
         else
         {
-            rows.Add(Diagnosis.NotChecked("TCP", "the name does not resolve"));
+            rows.Add(DoctorRow.NotChecked("TCP", "the name does not resolve"));
         }
 
         if (network.IsConnected)
@@ -89,7 +89,7 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, CommandLineProgr
             rows.Add(
                 network.IsConnected
                     ? network.Tls(settings, clock.GetUtcNow(), exchange)
-                    : Diagnosis.NotChecked("TLS", "there is no connection"));
+                    : DoctorRow.NotChecked("TLS", "there is no connection"));
         }
 
         rows.Add(ingest);
@@ -133,7 +133,7 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, CommandLineProgr
         return
         [
             Diagnosis.Headers(opened.Select(static headers => headers.Warning)),
-            opened.Match(Probe, _ => Diagnosis.NotChecked(check, "its headers cannot be read")),
+            opened.Match(Probe, _ => DoctorRow.NotChecked(check, "its headers cannot be read")),
         ];
 
         Row Probe(HeaderSource? headers)
@@ -149,7 +149,7 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, CommandLineProgr
 
             var begin = clock.Elapsed;
             var exchange = ask(client, parts);
-            return Diagnosis.Timed(clock.Elapsed - begin, judge(receiver.Shown, clock.GetUtcNow(), exchange));
+            return DoctorRow.Timed(clock.Elapsed - begin, judge(receiver.Shown, clock.GetUtcNow(), exchange));
         }
     }
 
@@ -167,19 +167,19 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, CommandLineProgr
     {
         if (settings.DryRun)
         {
-            return (Diagnosis.LeftOut("ingest"), default);
+            return (DoctorRow.LeftOut("ingest"), default);
         }
 
         if (opened is not { } result)
         {
-            return (Diagnosis.NotChecked("ingest", "there is no target"), default);
+            return (DoctorRow.NotChecked("ingest", "there is no target"), default);
         }
 
         return result.Match(
             token => machine.Sample() is { } sample
                 ? Post(token, sample)
-                : (Diagnosis.NotChecked("ingest", "no sample could be taken in time"), default),
-            static _ => (Diagnosis.NotChecked("ingest", "there is no usable token"), default));
+                : (DoctorRow.NotChecked("ingest", "no sample could be taken in time"), default),
+            static _ => (DoctorRow.NotChecked("ingest", "there is no usable token"), default));
     }
 
     private (Row Row, FSharpValueOption<Exchange> Exchange) Post(TokenSource token, ReadOnlyMemory<byte> sample)
@@ -195,7 +195,7 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, CommandLineProgr
         var route = isLost ? client.AskForRoute(LongestQuestion, CancellationToken.None) : default;
 
         return (
-            Diagnosis.Timed(duration, Diagnosis.Ingest(now, exchange, route)),
+            DoctorRow.Timed(duration, Diagnosis.Ingest(now, exchange, route)),
             FSharpValueOption<Exchange>.NewValueSome(exchange));
     }
 }

@@ -91,11 +91,11 @@ internal sealed class MachineChecks : IDisposable
         Timed(partitions, Diagnosis.Source("file systems", false, partitions.Wait(Limit, null!) is { } found
             ? Fields(new FaultyReading<Partition[]>(found.OnDisk, found.Faults), static all => all.Length * 7)
             : TooLate<int>())),
-        Timed(gpus, Diagnosis.Gpus(Gpus())),
+        Timed(gpus, GpuDiagnosis.Row(Gpus())),
         Jobs(),
         .. GpuJobs(),
-        Timed(disks, Diagnosis.Disks(KnownDevices().Blocks, settings.Disks, Late(disks).Select(static read => read.Value))),
-        Timed(network, Diagnosis.Interfaces(KnownDevices().Interfaces, settings.Interfaces, Late(network).Select(static read => read.Value))),
+        Timed(disks, DeviceDiagnosis.Disks(KnownDevices().Blocks, settings.Disks, Late(disks).Select(static read => read.Value))),
+        Timed(network, DeviceDiagnosis.Interfaces(KnownDevices().Interfaces, settings.Interfaces, Late(network).Select(static read => read.Value))),
     ];
 
     /// <inheritdoc/>
@@ -149,7 +149,7 @@ internal sealed class MachineChecks : IDisposable
     /// <summary>A reader for one check, whose thread may never come back from it.</summary>
     private ProcFiles Alone() => new(settings.ProcFs, settings.SysFs, clock, Readings);
 
-    private static Row Timed<T>(Reading<T> reading, Row row) => Diagnosis.Timed(reading.Duration, row);
+    private static Row Timed<T>(Reading<T> reading, Row row) => DoctorRow.Timed(reading.Duration, row);
 
     private static FSharpResult<T, SourceError> TooLate<T>() =>
         FSharpResult<T, SourceError>.NewError(SourceError.NewUnreadable("it", $"no end within {Limit.TotalSeconds:0.#} s"));
@@ -184,7 +184,7 @@ internal sealed class MachineChecks : IDisposable
     // It waits for the GPUs first, so its time would tell nothing.
     private Row Jobs() => jobs.Wait(Limit + LongestWindow, null!) is { } fact
         ? JobDiagnosis.Jobs(fact)
-        : Diagnosis.NotChecked("jobs", $"no end within {(Limit + LongestWindow).TotalSeconds:0.#} s");
+        : DoctorRow.NotChecked("jobs", $"no end within {(Limit + LongestWindow).TotalSeconds:0.#} s");
 
     private SystemInfo Facts() => facts.Wait(Limit, null!)?.Value ?? SystemInfoModule.Unknown;
 

@@ -49,7 +49,7 @@ internal sealed class NetworkChecks
         var result = reading.Wait(Limit, late);
         addresses = result.Match(static found => found, static _ => []);
 
-        return Diagnosis.Timed(
+        return DoctorRow.Timed(
             reading.Duration,
             Diagnosis.Dns(proxy?.Authority ?? "", host, result.Select(static found => found.Select(static address => address.ToString()).ToArray())));
     }
@@ -65,7 +65,7 @@ internal sealed class NetworkChecks
         });
 
         IsConnected = result.IsOk;
-        return Diagnosis.Timed(clock.Elapsed - begin, Diagnosis.Tcp(proxy?.Authority ?? "", result));
+        return DoctorRow.Timed(clock.Elapsed - begin, Diagnosis.Tcp(proxy?.Authority ?? "", result));
     }
 
     /// <summary>Sets up TLS without verifying anything, to see who answers; not where a proxy is in between.</summary>
@@ -101,8 +101,8 @@ internal sealed class NetworkChecks
     /// <summary>What the handshake and the real request together say of TLS.</summary>
     public Row Tls(Settings settings, DateTimeOffset now, FSharpValueOption<Exchange> exchange) =>
         handshake is { } result
-            ? Diagnosis.Timed(handshakeTook, Diagnosis.Tls(settings, now, result, exchange))
-            : Diagnosis.NotChecked("TLS", "the connection goes through a proxy; see ingest");
+            ? DoctorRow.Timed(handshakeTook, Diagnosis.Tls(settings, now, result, exchange))
+            : DoctorRow.NotChecked("TLS", "the connection goes through a proxy; see ingest");
 
     private TlsFact FactOf(SslStream stream, SslPolicyErrors errors)
     {

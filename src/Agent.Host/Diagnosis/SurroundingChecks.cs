@@ -24,8 +24,8 @@ internal sealed class SurroundingChecks(Settings settings, AgentClock clock)
         var reading = new Reading<SpoolFact>("spool", clock, () => Look(stream));
         var late = Fact($"no answer within {Limit.TotalSeconds:0.#} s", default, 0, false, 0);
         var fact = reading.Wait(Limit, late);
-        var row = Diagnosis.Timed(reading.Duration, Diagnosis.SpoolDirectory(fact));
-        return stream == "ingest" ? row : Diagnosis.Named($"{stream} spool", row);
+        var row = DoctorRow.Timed(reading.Duration, Diagnosis.SpoolDirectory(fact));
+        return stream == "ingest" ? row : DoctorRow.Named($"{stream} spool", row);
     }
 
     /// <summary>Whether metrics can be served where --listen says; nothing without it.</summary>

@@ -79,7 +79,7 @@ internal sealed class GpuSource
 
     /// <summary>Which GPUs there are, or why there are none; null before the first answer.</summary>
     public GpuFinding? Finding => Hanging is { Length: > 0 } hanging
-        ? Diagnosis.GpuFinding(new(
+        ? GpuDiagnosis.Finding(new(
             settings.GpuReader, Unseen, Nvml.State.NotTried, NvidiaSmiState.NotAsked, new([], []), $"{Nvml.Source}: {hanging}"))
         : finding;
 
@@ -248,7 +248,7 @@ internal sealed class GpuSource
         if (!now.IsLike(told))
         {
             told = now;
-            finding = Diagnosis.GpuFinding(new(
+            finding = GpuDiagnosis.Finding(new(
                 settings.GpuReader,
                 reading.Gpus.Length > 0 ? Unseen : GpuPlaces.Look(settings.SysFs, settings.ProcFs),
                 now.Library,

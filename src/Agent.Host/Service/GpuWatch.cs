@@ -11,7 +11,7 @@ namespace Agent.Host.Service;
 /// <param name="log">Where to say it.</param>
 internal sealed class GpuWatch(SlowSources slow, bool isDryRun, Log log)
 {
-    private GpuFinding told = Diagnosis.NoGpus;
+    private GpuFinding told = GpuDiagnosis.None;
 
     /// <summary>A line with the GPUs once they are known and whenever they change, and advice whenever its cause does.</summary>
     public void Observe()

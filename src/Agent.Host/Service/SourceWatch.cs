@@ -159,7 +159,7 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
                 [.. disks.Select(static d => d.Device)],
                 snapshot.Faults);
 
-            if (Diagnosis.DiskAdvice(blocks, settings.Disks, disks) is { Length: > 0 } advice)
+            if (DeviceDiagnosis.DiskAdvice(blocks, settings.Disks, disks) is { Length: > 0 } advice)
             {
                 log.Warning($"advice: {advice}");
             }

@@ -23,7 +23,7 @@ internal static class StartLine
         ];
         var names = string.Join(",", disks);
         var interval = settings.Interval.TotalSeconds.ToString(CultureInfo.InvariantCulture);
-        var gpus = Diagnosis.GpusInSight(settings.GpuReader, GpuPlaces.Look(settings.SysFs, settings.ProcFs));
+        var gpus = GpuDiagnosis.InSight(settings.GpuReader, GpuPlaces.Look(settings.SysFs, settings.ProcFs));
 
         return
         [

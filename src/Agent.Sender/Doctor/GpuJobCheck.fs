@@ -8,9 +8,6 @@ open Agent.Core.Jobs
 [<Literal>]
 let private Check = "GPU job files"
 
-let private plural (count: int) (thing: string) =
-    if count = 1 then $"1 {thing}" else $"{count} {thing}s"
-
 /// What the directory holds, or the first thing that is wrong with it.
 [<CompiledName "Row">]
 let row (directory: string) (found: Result<GpuJobFile[], SourceError>) : Row =
@@ -28,7 +25,7 @@ let row (directory: string) (found: Result<GpuJobFile[], SourceError>) : Row =
             if files.Length = 0 then
                 $"{directory} has no files for GPUs at present"
             else
-                $"""{directory} lists {plural jobs.Length "job"} on {plural files.Length "GPU"}"""
+                $"""{directory} lists {DoctorRow.plural jobs.Length "job"} on {DoctorRow.plural files.Length "GPU"}"""
 
         { Diagnosis.source Check false (Ok 1) with
             Finding = finding

@@ -65,13 +65,13 @@ module JobDiagnosis =
     [<CompiledName "Jobs">]
     let jobs (fact: JobFact) : Row =
         if not fact.HasGpus then
-            Diagnosis.good "jobs" "none, because there are no GPUs"
+            DoctorRow.good "jobs" "none, because there are no GPUs"
         elif fact.Unseen > 0 then
-            Diagnosis.doubtful "jobs" Cause.JobsHidden $"{fact.Unseen} of {fact.Holders} processes that the driver reports"
+            DoctorRow.doubtful "jobs" Cause.JobsHidden $"{fact.Unseen} of {fact.Holders} processes that the driver reports"
         // Of processes outside of a container the driver may say nothing at all.
         elif fact.Holders = 0 && fact.IsBusy && fact.IsApart then
-            Diagnosis.doubtful "jobs" Cause.JobsHidden "GPUs are busy, but the driver reports no process"
+            DoctorRow.doubtful "jobs" Cause.JobsHidden "GPUs are busy, but the driver reports no process"
         elif not (fact.Io && fact.Environment) then
-            Diagnosis.doubtful "jobs" Cause.JobsInPart $"{holders fact.Holders}; {reach fact}"
+            DoctorRow.doubtful "jobs" Cause.JobsInPart $"{holders fact.Holders}; {reach fact}"
         else
-            Diagnosis.good "jobs" $"{holders fact.Holders}; {reach fact}"
+            DoctorRow.good "jobs" $"{holders fact.Holders}; {reach fact}"

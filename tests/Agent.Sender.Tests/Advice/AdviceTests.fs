@@ -103,17 +103,17 @@ let tests =
                     FSharpType.GetUnionCases typeof<Cause>
                     |> Array.map (fun case -> unbox<Cause>(FSharpValue.MakeUnion(case, [||])))
 
-                let listed = Advice.table |> Array.map (fun remedy -> remedy.Cause)
+                let listed = Remedies.all |> Array.map (fun remedy -> remedy.Cause)
                 Expect.equal (Array.sort listed) (Array.sort cases) "one entry for each case"
 
             testCase "no two causes have the same name, sentence or remedy but where the remedy is the same"
             <| fun () ->
-                let keys = Advice.table |> Array.map (fun remedy -> remedy.Key)
-                let sentences = Advice.table |> Array.map (fun remedy -> remedy.Wrong)
+                let keys = Remedies.all |> Array.map (fun remedy -> remedy.Key)
+                let sentences = Remedies.all |> Array.map (fun remedy -> remedy.Wrong)
                 Expect.equal (Array.distinct keys) keys "names"
                 Expect.equal (Array.distinct sentences) sentences "sentences"
 
-            for remedy in Advice.table do
+            for remedy in Remedies.all do
                 testCase $"{remedy.Key}: both texts are sentences, on one line"
                 <| fun () ->
                     Expect.isTrue (remedy.Key |> Seq.forall (fun c -> Char.IsAsciiLetterLower c || c = '-')) "a name in kebab case"
@@ -225,7 +225,7 @@ let tests =
 
             testCase "of a receiver of remote-write nothing is said of a webapp"
             <| fun () ->
-                for remedy in Advice.table do
+                for remedy in Remedies.all do
                     if remedy.Wrong.Contains "ebapp" && not (remedy.Wrong.Contains "token") then
                         let line = Advice.lineFor Destination.RemoteWrite remedy.Cause
                         Expect.isFalse (line.Contains "webapp" || line.Contains "--host ") line

@@ -479,12 +479,12 @@ let private gpuWords =
         [
             testCase "the GPUs and who told of them"
             <| fun () ->
-                Expect.equal (Diagnosis.gpus twoGpus).Finding "2 x NVIDIA H100 (libnvidia-ml)" "by the library"
+                Expect.equal (GpuDiagnosis.row twoGpus).Finding "2 x NVIDIA H100 (libnvidia-ml)" "by the library"
                 let bySmi = asked notLoaded NvidiaSmiState.Told twoGpus
-                Expect.equal (Diagnosis.gpus bySmi).Finding "2 x NVIDIA H100 (nvidia-smi)" "by nvidia-smi"
+                Expect.equal (GpuDiagnosis.row bySmi).Finding "2 x NVIDIA H100 (nvidia-smi)" "by nvidia-smi"
 
                 Expect.equal
-                    (Diagnosis.gpuFinding twoGpus)
+                    (GpuDiagnosis.finding twoGpus)
                     {
                         Summary = "2 x NVIDIA H100 (libnvidia-ml)"
                         Problem = ""
@@ -503,10 +503,10 @@ let private gpuWords =
                     "(1 NVIDIA device on the PCI bus, driver 570.86.15, /dev/nvidiactl: permission denied, libnvidia-ml: UNKNOWN, "
                     + "nvidia-smi cannot be read: exit code 9)"
 
-                Expect.equal (Diagnosis.gpus fact).Finding ("The agent has no permission to use the GPUs. " + detail) "doctor"
+                Expect.equal (GpuDiagnosis.row fact).Finding ("The agent has no permission to use the GPUs. " + detail) "doctor"
 
                 Expect.equal
-                    (Diagnosis.gpuFinding fact)
+                    (GpuDiagnosis.finding fact)
                     {
                         Summary = "none, gpu-no-permission"
                         Problem = "the agent has no permission to use the GPUs"
@@ -527,7 +527,7 @@ let private gpuWords =
                     |> surrounded ValueNone "" GpuNodes.Usable
 
                 Expect.equal
-                    (Diagnosis.gpuFinding fact)
+                    (GpuDiagnosis.finding fact)
                     {
                         Summary = "none, gpu-library-hanging"
                         Problem = "a call to NVIDIA's library libnvidia-ml does not return"
@@ -544,14 +544,14 @@ let private gpuWords =
                     |> surrounded (ValueSome 0) "" GpuNodes.Missing
                     |> asked notLoaded NvidiaSmiState.Missing
 
-                Expect.equal (Diagnosis.gpuFinding bare) Diagnosis.noGpus "none"
+                Expect.equal (GpuDiagnosis.finding bare) GpuDiagnosis.none "none"
 
-                Expect.equal (Diagnosis.gpuFinding { nothing with Reader = GpuReader.None }) Diagnosis.noGpus "not read"
+                Expect.equal (GpuDiagnosis.finding { nothing with Reader = GpuReader.None }) GpuDiagnosis.none "not read"
 
             testCase "what the line at the start says"
             <| fun () ->
                 let says reader devices =
-                    Diagnosis.gpusInSight
+                    GpuDiagnosis.inSight
                         reader
                         { twoGpus.Surroundings with
                             Devices = devices
@@ -565,7 +565,7 @@ let private gpuWords =
             testCase "the version of the driver, in the words of its file, of the open module's, and of /sys/module"
             <| fun () ->
                 let version (text: string) =
-                    Diagnosis.driverVersion (ReadOnlySpan(Text.Encoding.UTF8.GetBytes text))
+                    GpuDiagnosis.driverVersion (ReadOnlySpan(Text.Encoding.UTF8.GetBytes text))
 
                 Expect.equal
                     (version
@@ -589,9 +589,9 @@ let private machineTests =
             for name, fact, expected in gpuCases do
                 testCase $"GPUs: {name}"
                 <| fun () ->
-                    Diagnosis.gpus fact |> expect expected
+                    GpuDiagnosis.row fact |> expect expected
                     // A running agent gives advice exactly where it is not about a machine without GPUs.
-                    let advises = (Diagnosis.gpuFinding fact).Advice <> ""
+                    let advises = (GpuDiagnosis.finding fact).Advice <> ""
                     Expect.equal advises (expected <> good && expected <> doubt "no-gpu") "advice"
 
             gpuWords
@@ -605,7 +605,7 @@ let private machineTests =
                     "", "", false
                 ] do
                 testCase $"vendor {vendor.Trim()} of class {kind.Trim()}"
-                <| fun () -> Expect.equal (Diagnosis.isNvidiaDisplay vendor kind) expected "a display of NVIDIA"
+                <| fun () -> Expect.equal (GpuDiagnosis.isNvidiaDisplay vendor kind) expected "a display of NVIDIA"
 
             for name, wanted, found, expected in
                 [
@@ -622,21 +622,23 @@ let private machineTests =
                     "all idle", [||], [| disk "sda" (ValueSome 0UL<ms>) |], good
                 ] do
                 testCase $"disks: {name}"
-                <| fun () -> Diagnosis.disks Sys.BlockDevices.unknown wanted (Ok found) |> expect expected
+                <| fun () ->
+                    DeviceDiagnosis.disks Sys.BlockDevices.unknown wanted (Ok found)
+                    |> expect expected
 
             testCase "a running agent is told of disks that cannot say how busy they are, once more than their names"
             <| fun () ->
                 let busy = [| disk "sda" (ValueSome 5UL<ms>) |]
-                Expect.equal (Diagnosis.diskAdvice Sys.BlockDevices.unknown [||] busy) "" "nothing amiss"
-                Expect.equal (Diagnosis.diskAdvice Sys.BlockDevices.unknown [| "sdb" |] busy) "" "told elsewhere"
-                let line = Diagnosis.diskAdvice Sys.BlockDevices.unknown [||] [| disk "loop0" ValueNone |]
+                Expect.equal (DeviceDiagnosis.diskAdvice Sys.BlockDevices.unknown [||] busy) "" "nothing amiss"
+                Expect.equal (DeviceDiagnosis.diskAdvice Sys.BlockDevices.unknown [| "sdb" |] busy) "" "told elsewhere"
+                let line = DeviceDiagnosis.diskAdvice Sys.BlockDevices.unknown [||] [| disk "loop0" ValueNone |]
                 Expect.stringStarts line "No disk was found" "no disks"
                 Expect.stringEnds line "(there are loop0)" "those that exist"
 
             testCase "disks of another name are told with those that exist"
             <| fun () ->
                 let row =
-                    Diagnosis.disks Sys.BlockDevices.unknown [| "nvme9n1" |] (Ok [| disk "sda" ValueNone; disk "loop0" ValueNone |])
+                    DeviceDiagnosis.disks Sys.BlockDevices.unknown [| "nvme9n1" |] (Ok [| disk "sda" ValueNone; disk "loop0" ValueNone |])
 
                 Expect.stringEnds row.Finding "(there is no nvme9n1; there are sda, loop0)" "finding"
 
@@ -809,8 +811,8 @@ let private jobTests =
 let private report: Row[] =
     [|
         Diagnosis.dns "" "h" (Ok [| "10.0.0.1" |])
-        |> Diagnosis.timed (TimeSpan.FromMilliseconds 1.26)
-        Diagnosis.notChecked "clock" "no\nanswer"
+        |> DoctorRow.timed (TimeSpan.FromMilliseconds 1.26)
+        DoctorRow.notChecked "clock" "no\nanswer"
         Diagnosis.spoolDirectory { spool with Problem = "read-only" }
     |]
 
@@ -843,7 +845,7 @@ let private reportTests =
             testCase "a table for people"
             <| fun () ->
                 Expect.equal
-                    (Diagnosis.table report)
+                    (DoctorReport.table report)
                     ("✓ DNS     1.3 ms  h is 10.0.0.1\n"
                      + "! clock           This could not be checked. (no answer)\n"
                      + "                  → Fix what is wrong first.\n"
@@ -854,7 +856,7 @@ let private reportTests =
 
             testCase "JSON for machines"
             <| fun () ->
-                use document = JsonDocument.Parse(Diagnosis.toJson "1.2.3" report)
+                use document = JsonDocument.Parse(DoctorReport.toJson "1.2.3" report)
                 let root = document.RootElement
                 Expect.equal (root.GetProperty("version").GetString()) "1.2.3" "version"
                 Expect.isFalse (root.GetProperty("healthy").GetBoolean()) "healthy"
@@ -879,8 +881,8 @@ let private reportTests =
 
             testCase "only what is wrong makes the machine ill"
             <| fun () ->
-                Expect.isFalse (Diagnosis.isHealthy report) "with ✗"
-                Expect.isTrue (Diagnosis.isHealthy report[0..1]) "with !"
+                Expect.isFalse (DoctorReport.isHealthy report) "with ✗"
+                Expect.isTrue (DoctorReport.isHealthy report[0..1]) "with !"
         ]
 
 [<Tests>]

@@ -21,11 +21,11 @@ internal static class GpuPlaces
 
         var count = Directory.Exists(bus)
             ? FSharpValueOption<int>.NewValueSome(SysFiles.Directories(bus).Count(device =>
-                Diagnosis.IsNvidiaDisplay(Text(Path.Join(device, "vendor")), Text(Path.Join(device, "class")))))
+                GpuDiagnosis.IsNvidiaDisplay(Text(Path.Join(device, "vendor")), Text(Path.Join(device, "class")))))
             : default;
 
-        var version = Diagnosis.DriverVersion(Bytes(Path.Join(procFs, "driver/nvidia/version")));
-        var module = Diagnosis.DriverVersion(Bytes(Path.Join(sysFs, "module/nvidia/version")));
+        var version = GpuDiagnosis.DriverVersion(Bytes(Path.Join(procFs, "driver/nvidia/version")));
+        var module = GpuDiagnosis.DriverVersion(Bytes(Path.Join(sysFs, "module/nvidia/version")));
 
         return new(count, version.Length > 0 ? version : module, Nodes(devices));
     }
