@@ -255,8 +255,7 @@ let private grown (by: uint64) (texts: Texts) : Texts =
         Network = later texts.Network
     }
 
-let private machine: Gen<MachineReading> =
-    Gen.bind (fun (before, snapshot) -> readingOf before snapshot) pair
+let machine: Gen<MachineReading> = Gen.bind (fun (before, snapshot) -> readingOf before snapshot) pair
 
 /// Whatever the kernel's texts hold.
 let reading: Gen<MachineReading> =

@@ -64,6 +64,7 @@ let private tests =
                     Dashboard.RegistrationLaws.tests
                     Dashboard.AlertLaws.tests
                     Dashboard.NoticeLaws.tests
+                    Dashboard.ClusterLaws.tests
                 ]
         ]
 

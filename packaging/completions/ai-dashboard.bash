@@ -5,11 +5,11 @@ _ai_dashboard() {
     mapfile -t COMPREPLY < <(compgen -W 'serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts --help --version' -- "$current"); return
   fi
   case $previous in
-    --database|--users-file|--tokens-file|--viewer-password-file|--oidc-client-secret-file|--tls-certificate|--tls-key|--alerts|--key-file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-    --listen|--retention-days|--raw-hours|--oidc-authority|--oidc-client-id|--oidc-admins|--oidc-viewers|--trusted-proxy|--trust-proxy-user|--public-url|--server-samples|--server-kilobytes|--server-devices|--address-connections|--address-streams|--name|--hostname|--description|--keep|--role|--labels|--expires) return ;;
+    --database|--users-file|--tokens-file|--viewer-password-file|--oidc-client-secret-file|--tls-certificate|--tls-key|--alerts|--metrics-header-file|--key-file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    --listen|--retention-days|--raw-hours|--oidc-authority|--oidc-client-id|--oidc-admins|--oidc-viewers|--trusted-proxy|--trust-proxy-user|--public-url|--metrics-url|--server-samples|--server-kilobytes|--server-devices|--address-connections|--address-streams|--name|--hostname|--description|--keep|--role|--labels|--expires) return ;;
   esac
   case "${COMP_WORDS[1]} ${COMP_WORDS[2]}" in
-    'serve '*) words='--listen --database --retention-days --raw-hours --users-file --tokens-file --viewer-password-file --oidc-authority --oidc-client-id --oidc-client-secret-file --oidc-admins --oidc-viewers --trusted-proxy --trust-proxy-user --tls-certificate --tls-key --plain-http-behind-proxy --alerts --public-url --server-samples --server-kilobytes --server-devices --address-connections --address-streams --help' ;;
+    'serve '*) words='--listen --database --retention-days --raw-hours --users-file --tokens-file --viewer-password-file --oidc-authority --oidc-client-id --oidc-client-secret-file --oidc-admins --oidc-viewers --trusted-proxy --trust-proxy-user --tls-certificate --tls-key --plain-http-behind-proxy --alerts --public-url --metrics-url --metrics-header-file --server-samples --server-kilobytes --server-devices --address-connections --address-streams --help' ;;
     'register-server '*) words='--database --name --hostname --description --rotate-token --active --inactive --help' ;;
     'list-servers '*) words='--database --help' ;;
     'remove-server '*) words='--database --yes --help' ;;

@@ -42,6 +42,8 @@ complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l tls-key -d 'P
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l plain-http-behind-proxy -d 'listen on other than loopback addresses without TLS, behind a proxy that terminates it' -f
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l alerts -d 'JSON file with the channels over which alerts are told' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l public-url -d 'URL at which people open the dashboard; links in messages begin with it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l metrics-url -d 'Prometheus-compatible API (VictoriaMetrics, Mimir, Thanos, Prometheus) to which the agents push; figures are read from it instead of the database' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l metrics-header-file -d 'file with the headers that API asks for, one a line, such as Authorization or X-Scope-OrgID' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l server-samples -d 'samples a second that each server may send in the long run' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l server-kilobytes -d 'KiB a second that each server may send in the long run' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l server-devices -d 'disks, GPUs and fans of each server that are known at a time' -x

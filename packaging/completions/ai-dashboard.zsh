@@ -98,6 +98,8 @@ case $command in
         '--plain-http-behind-proxy[listen on other than loopback addresses without TLS, behind a proxy that terminates it]' \
         '--alerts[JSON file with the channels over which alerts are told]:PATH:_files' \
         '--public-url[URL at which people open the dashboard; links in messages begin with it]:URL: ' \
+        '--metrics-url[Prometheus-compatible API (VictoriaMetrics, Mimir, Thanos, Prometheus) to which the agents push; figures are read from it instead of the database]:URL: ' \
+        '--metrics-header-file[file with the headers that API asks for, one a line, such as Authorization or X-Scope-OrgID]:PATH:_files' \
         '--server-samples[samples a second that each server may send in the long run]:COUNT: ' \
         '--server-kilobytes[KiB a second that each server may send in the long run]:COUNT: ' \
         '--server-devices[disks, GPUs and fans of each server that are known at a time]:COUNT: ' \

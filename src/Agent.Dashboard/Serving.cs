@@ -2,7 +2,9 @@ using System.Buffers;
 using System.Net.Sockets;
 using Agent.Receiver;
 using Agent.Receiver.Alerts;
+using Agent.Receiver.Cluster;
 using Agent.Dashboard.Alerting;
+using Agent.Dashboard.Cluster;
 using Agent.Dashboard.Commands;
 using Agent.Dashboard.Store;
 using Agent.Dashboard.Web;
@@ -31,6 +33,11 @@ internal static class Serving
     {
         using (access)
         {
+            if (Misread(settings, program) is { } unread)
+            {
+                return program.Refuse([unread]);
+            }
+
             return settings.Alerts.File.Length == 0
                 ? Run(settings, access, null, clock, program)
                 : Channels.Open(settings.Alerts.File, settings.LinkBase, program.Version, clock, program.Complain).Match(
@@ -38,6 +45,21 @@ internal static class Serving
                     program.Refuse);
         }
     }
+
+    /// <summary>The headers that the cluster of metrics asks for, from their file; null without one.</summary>
+    private static WatchedFiles<ClusterHeaderSet>? HeaderFile(ServeSettings settings, CommandLineProgram program) =>
+        settings.MetricsHeaderFile.Length == 0
+            ? null
+            : new WatchedFiles<ClusterHeaderSet>(
+                "--metrics-header-file",
+                [settings.MetricsHeaderFile],
+                ClusterHeaders.LongestFile,
+                static contents => ClusterHeaders.Parse(contents[0]).Select(
+                    static headers => new ClusterHeaderSet([.. headers.Select(static one => (one.Item1, one.Item2))])),
+                program.Complain);
+
+    /// <summary>Why the file of headers cannot be used; null where it can, or there is none.</summary>
+    private static string? Misread(ServeSettings settings, CommandLineProgram program) => HeaderFile(settings, program)?.Open();
 
     private static int Run(
         ServeSettings settings, AccessControl access, Channels? channels, AgentClock clock, CommandLineProgram program)
@@ -117,7 +139,13 @@ internal static class Serving
 
         using var writer = opened;
         using var readers = new Readers(settings.Database, settings.Keeping.RawHours, writer.Storage);
-        using var histories = new Histories(settings.Database, settings.Keeping.RawHours, writer.Storage, clock);
+        var isCluster = settings.MetricsUrl.Length > 0;
+        using var client = isCluster ? Client(settings, clock, program) : null;
+        using var fleet = client is null ? null : new ClusterFleet(client, writer, clock, program.Complain);
+        using var histories = new Histories(settings.Database, settings.Keeping.RawHours, writer.Storage, clock)
+        {
+            Elsewhere = client is null || fleet is null ? null : new ClusterReader(client, fleet),
+        };
         var watchdog = new Watchdog(systemd, () => Status(writer, clock), clock);
         var alerts = new AlertBook(writer, rules, [.. (channels?.All ?? []).Select(static channel => channel.Settings.Name)], clock);
         alerts.Load().Wait();
@@ -141,12 +169,52 @@ internal static class Serving
         writer.OnBeat = watchdog.Beat;
         app.Lifetime.ApplicationStopping.Register(watchdog.Stopping);
         program.Tell($"{program.Name} {program.Version} listens on {address}, database {settings.Database}");
-        TellSize(settings, writer, program);
+        fleet?.Start();
+
+        if (isCluster)
+        {
+            program.Tell($"{program.Name} reads figures from {settings.MetricsUrl}");
+        }
+        else
+        {
+            TellSize(settings, writer, program);
+        }
+
         watchdog.Ready();
-        _ = WarmUp(writer, histories, settings.Keeping.Days, clock);
+        _ = isCluster ? Task.CompletedTask : WarmUp(writer, histories, settings.Keeping.Days, clock);
         app.WaitForShutdown();
         program.Tell($"{program.Name} stopped; {writer.Figures.Samples} samples stored");
         return ExitCode.Success;
+    }
+
+    /// <summary>Asks the cluster of metrics, with the headers that its file has at the time.</summary>
+    private static ClusterClient Client(ServeSettings settings, AgentClock clock, CommandLineProgram program)
+    {
+        if (settings.MetricsWarning.Length > 0)
+        {
+            program.Complain(settings.MetricsWarning);
+        }
+
+        var file = HeaderFile(settings, program);
+
+        const UnixFileMode Others = UnixFileMode.OtherRead | UnixFileMode.OtherWrite | UnixFileMode.GroupWrite;
+
+        if (file is not null && (File.GetUnixFileMode(settings.MetricsHeaderFile) & Others) != 0)
+        {
+            program.Complain(
+                $"--metrics-header-file: \"{settings.MetricsHeaderFile}\" can be read or changed by other users of this machine; use chmod 600");
+        }
+
+        file?.Open();
+        return new ClusterClient(
+            settings.MetricsUrl,
+            () =>
+            {
+                file?.Poll();
+                return file?.Current.Headers ?? [];
+            },
+            program.Version,
+            clock);
     }
 
     /// <summary>Why nothing can listen at an address, and what to do.</summary>

@@ -42,6 +42,8 @@ type internal ServeArgument =
     | Plain_Http_Behind_Proxy
     | [<EqualsAssignmentOrSpaced>] Alerts of path: string option
     | [<EqualsAssignmentOrSpaced>] Public_Url of url: string option
+    | [<EqualsAssignmentOrSpaced>] Metrics_Url of url: string option
+    | [<EqualsAssignmentOrSpaced>] Metrics_Header_File of path: string option
     | [<EqualsAssignmentOrSpaced>] Server_Samples of count: string option
     | [<EqualsAssignmentOrSpaced>] Server_Kilobytes of count: string option
     | [<EqualsAssignmentOrSpaced>] Server_Devices of count: string option
@@ -76,6 +78,10 @@ type internal ServeArgument =
             | Plain_Http_Behind_Proxy -> "", "listen on other than loopback addresses without TLS, behind a proxy that terminates it"
             | Alerts _ -> "", "JSON file with the channels over which alerts are told"
             | Public_Url _ -> "--listen", "URL at which people open the dashboard; links in messages begin with it"
+            | Metrics_Url _ ->
+                "",
+                "Prometheus-compatible API (VictoriaMetrics, Mimir, Thanos, Prometheus) to which the agents push; figures are read from it instead of the database"
+            | Metrics_Header_File _ -> "", "file with the headers that API asks for, one a line, such as Authorization or X-Scope-OrgID"
             | Server_Samples _ -> string ServerLimits.DefaultSamples, "samples a second that each server may send in the long run"
             | Server_Kilobytes _ -> string ServerLimits.DefaultKibibytes, "KiB a second that each server may send in the long run"
             | Server_Devices _ -> string ServerLimits.DefaultDevices, "disks, GPUs and fans of each server that are known at a time"

@@ -45,6 +45,10 @@ type ServeSettings =
         Access: AccessSettings
         /// Where alerts go.
         Alerts: AlertsSettings
+        /// The cluster of metrics that figures are read from, as its API's URL without `/api/v1`; empty for the own database.
+        MetricsUrl: string
+        /// The file with the headers that it asks for; empty for none.
+        MetricsHeaderFile: string
         /// Samples a second that each server may send in the long run.
         ServerSamples: int
         /// KiB a second that each server may send in the long run.
@@ -56,6 +60,13 @@ type ServeSettings =
         /// Streams of events that one address may have.
         AddressStreams: int
     }
+
+    /// Why the headers for the cluster of metrics are not safe on their way; empty where they are, or there are none.
+    member settings.MetricsWarning: string =
+        match Uri.TryCreate(settings.MetricsUrl, UriKind.Absolute) with
+        | true, NonNull uri when settings.MetricsHeaderFile <> "" && uri.Scheme = "http" && not uri.IsLoopback ->
+            $"--metrics-url: \"{settings.MetricsUrl}\" is plain http, so that others on the way can read the headers of --metrics-header-file; use https"
+        | _ -> ""
 
     /// What links in messages begin with: the public URL, or else the address to listen at where that is one of this machine's; else empty.
     member settings.LinkBase: string =
@@ -280,6 +291,39 @@ module internal DashboardSettings =
         | _, ValueSome _ when not listen.IsTls -> wrong "is plain http: with --tls-certificate and --tls-key listen on https://"
         | _ -> Ok()
 
+    let private metricsUrlOf (given: Given) : Result<string, ConfigError> =
+        match Uri.TryCreate(given.Text.Trim(), UriKind.Absolute) with
+        | true, NonNull uri when
+            (uri.Scheme = "http" || uri.Scheme = "https")
+            && uri.Host <> ""
+            && uri.Query = ""
+            && uri.Fragment = ""
+            ->
+            if uri.UserInfo <> "" then
+                Error
+                    {
+                        Origin = given.Origin
+                        Message =
+                            $"{given.Origin}: the URL must not contain a user name or password; put an Authorization header in a file for --metrics-header-file"
+                    }
+            elif uri.AbsolutePath.TrimEnd('/').EndsWith("/api/v1", StringComparison.Ordinal) then
+                refuse given "has /api/v1 at its end, which is added to it; leave that out"
+            else
+                Ok(given.Text.Trim().TrimEnd '/')
+        | _ -> refuse given "is not the http or https URL of a Prometheus-compatible API, such as http://127.0.0.1:8428"
+
+    let private metricsTogether (given: string -> Given voption) : Validation<unit, ConfigError> =
+        match given "--metrics-url", given "--metrics-header-file" with
+        | ValueNone, ValueSome file ->
+            Error
+                [
+                    {
+                        Origin = file.Origin
+                        Message = $"{file.Origin}: needs --metrics-url as well"
+                    }
+                ]
+        | _ -> Ok()
+
     /// Single samples cannot outlive the minutes that they become.
     let private rawWithinMinutes (given: string -> Given voption) : Validation<unit, ConfigError> =
         match given "--raw-hours" with
@@ -324,6 +368,10 @@ module internal DashboardSettings =
             and! access = AccessSettings.serve given
             and! alerts = AlertsSettings.serve given
 
+            and! metricsUrl = AccessSettings.optional given "--metrics-url" "" metricsUrlOf
+            and! metricsHeaders = AccessSettings.optional given "--metrics-header-file" "" fileOf
+            and! () = metricsTogether given
+
             and! samples =
                 AccessSettings.optional given "--server-samples" ServerLimits.DefaultSamples (wholeOf 1 1000)
 
@@ -349,6 +397,8 @@ module internal DashboardSettings =
                     Keeping = { RawHours = hours; Days = days }
                     Access = access
                     Alerts = alerts
+                    MetricsUrl = metricsUrl
+                    MetricsHeaderFile = metricsHeaders
                     ServerSamples = samples
                     ServerKibibytes = kibibytes
                     ServerDevices = devices

@@ -172,6 +172,21 @@ type DetailHistory private (axis: Axis, kind: int, names: string[], leftOut: int
                                     else
                                         Spread.join row[bucket] (Spread.map (fun steps -> steps * factor) known)
 
+    /// What there is of a whole bucket that somebody else has put together: the spread of each figure of a layout's devices, device after device, in
+    /// the figure's own unit.
+    member _.AddBucket(bucket: int, layout: Layout, figures: Spread[]) : unit =
+        if bucket >= 0 && bucket < axis.Count then
+            let map = mapOfSample layout
+
+            for device in 0 .. map.Length - 1 do
+                if map[device] >= 0 then
+                    for offset in 0 .. series.Length - 1 do
+                        let row = spreads[map[device] * series.Length + offset]
+                        let scale = series[offset].Scale
+
+                        row[bucket] <-
+                            Spread.join row[bucket] (Spread.map (fun value -> value * scale) figures[device * series.Length + offset])
+
     /// Writes the answer; `areDeltas` for rows of differences.
     member _.Write(writer: Utf8JsonWriter, server: string, areDeltas: bool) : unit =
         let rows = RowWriter axis

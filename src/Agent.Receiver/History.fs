@@ -587,6 +587,37 @@ type History(axis: Axis, choice: DeviceChoice voption) =
                     let place = bucket * verdicts + label
                     verdictSeconds[place] <- verdictSeconds[place] + minuteVerdicts[label]
 
+    /// What there is to chart of a whole bucket that somebody else has put together: of so many samples the spread of each figure, by slot and in
+    /// the figure's own unit, and how many seconds each label and each verdict stood.
+    member _.AddBucket
+        (bucket: int, source: Layout, samples: int, figures: Spread[], bits: int64[], labelSeconds: float[], said: float[])
+        : unit =
+        if bucket >= 0 && bucket < axis.Count then
+            let map = mapOfSample source
+            filled[bucket] <- true
+            counts[bucket] <- counts[bucket] + samples
+
+            for slot in 0 .. map.Slots.Length - 1 do
+                let place = map.Slots[slot]
+
+                if place >= 0 then
+                    let row = spreads[place]
+                    let factor = map.Factors[slot]
+                    row[bucket] <- Spread.join row[bucket] (Spread.map (fun value -> value * factor) figures[slot])
+
+            for gpu in 0 .. map.Gpus.Length - 1 do
+                if map.Gpus[gpu] >= 0 then
+                    let row = throttle[map.Gpus[gpu]]
+                    row[bucket] <- row[bucket] ||| bits[gpu]
+
+            for label in 0 .. labels - 1 do
+                let place = bucket * labels + label
+                seconds[place] <- seconds[place] + labelSeconds[label]
+
+            for label in 0 .. verdicts - 1 do
+                let place = bucket * verdicts + label
+                verdictSeconds[place] <- verdictSeconds[place] + said[label]
+
     // ---- the answer ------------------------------------------------------------------------------------------------------
 
     static member private Instant(at: int64) : string = Wire.instant (RowKey.instant at)

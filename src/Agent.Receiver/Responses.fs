@@ -356,7 +356,7 @@ module Responses =
         Encode.object
             [|
                 "stores", Encode.bool storage.Writing.IsNone
-                "reads", Encode.bool storage.Reading.IsNone
+                "reads", Encode.bool (storage.Reading.IsNone && storage.Cluster.IsNone)
                 yield! outage storage
             |]
 

@@ -22,6 +22,8 @@ type StorageFault =
     | Hanging
     /// The dashboard itself went wrong.
     | Defect
+    /// The cluster of metrics does not answer, or not as it should.
+    | Cluster
 
     /// Its name in answers.
     member fault.Name: string =
@@ -34,6 +36,7 @@ type StorageFault =
         | Failing -> "failing"
         | Hanging -> "hanging"
         | Defect -> "defect"
+        | Cluster -> "cluster"
 
     /// What is wrong, as part of a sentence.
     member fault.Reason: string =
@@ -46,6 +49,7 @@ type StorageFault =
         | Failing -> "the disk reports errors"
         | Hanging -> "the disk does not answer"
         | Defect -> "the dashboard has a defect"
+        | Cluster -> "the cluster of metrics cannot be read"
 
     /// What to do about it, as part of a sentence.
     member fault.Remedy: string =
@@ -58,6 +62,7 @@ type StorageFault =
         | Failing -> "see the kernel's log (dmesg)"
         | Hanging -> "see the kernel's log (dmesg), and check network file systems"
         | Defect -> "report it with the dashboard's log"
+        | Cluster -> "look at the cluster and at --metrics-url; nothing newer is shown until it answers"
 
 /// A stretch of time in which the database cannot be used.
 [<NoComparison>]
@@ -79,9 +84,11 @@ type Storage =
         Writing: Outage voption
         /// Why nothing, or not everything, can be read.
         Reading: Outage voption
+        /// Why a cluster of metrics cannot be read; none without `--metrics-url`.
+        Cluster: Outage voption
     }
 
-    /// True when there is nothing to say about it.
+    /// True when there is nothing to say about the database. What a cluster does, no restart of the dashboard changes.
     member storage.IsGood: bool = storage.Writing.IsNone && storage.Reading.IsNone
 
     static member private Ends(outage: Outage voption) : bool =
@@ -95,12 +102,11 @@ type Storage =
     /// True when something could not be read and the next attempt may end that.
     member storage.MayReadAgain: bool = Storage.Ends storage.Reading
 
-    /// What to tell: of the two the one that loses more.
+    /// What to tell: of these the one that loses most.
     member storage.Outage: Outage voption =
-        if storage.Writing.IsSome then
-            storage.Writing
-        else
-            storage.Reading
+        if storage.Writing.IsSome then storage.Writing
+        elif storage.Reading.IsSome then storage.Reading
+        else storage.Cluster
 
     /// Why a sample is not stored, for the answer to it.
     member storage.Reason: string =
@@ -117,6 +123,7 @@ module Storage =
         {
             Writing = ValueNone
             Reading = ValueNone
+            Cluster = ValueNone
         }
 
     /// The fault behind a result code of SQLite and its extended form (https://www.sqlite.org/rescode.html).
@@ -180,6 +187,17 @@ module Storage =
             Reading = ended storage.Reading
         }
 
+    /// A cluster of metrics could not be read.
+    [<CompiledName "ClusterFailed">]
+    let clusterFailed (now: DateTimeOffset) (detail: string) (storage: Storage) : Storage =
+        { storage with
+            Cluster = ValueSome(outage now StorageFault.Cluster detail storage.Cluster)
+        }
+
+    /// It was read.
+    [<CompiledName "ClusterRead">]
+    let clusterRead (storage: Storage) : Storage = { storage with Cluster = ValueNone }
+
     /// The same while a transaction has been waiting for the disk for some time, which nobody has been told of yet.
     [<CompiledName "Waiting">]
     let waiting (now: DateTimeOffset) (waited: TimeSpan) (storage: Storage) : Storage =
@@ -195,6 +213,7 @@ module Storage =
     let differs (one: Storage) (other: Storage) : bool =
         faultIn one.Writing <> faultIn other.Writing
         || faultIn one.Reading <> faultIn other.Reading
+        || faultIn one.Cluster <> faultIn other.Cluster
 
     /// What is wrong, as a sentence without its full stop.
     [<CompiledName "Reason">]
@@ -218,6 +237,7 @@ module Storage =
     let lines (now: DateTimeOffset) (before: Storage) (after: Storage) : string list =
         change now "samples cannot be stored; agents keep them" "samples are stored again" before.Writing after.Writing
         @ change now "the database cannot be read" "the database can be read again" before.Reading after.Reading
+        @ change now "no figures" "the cluster of metrics can be read again" before.Cluster after.Cluster
 
     /// The state of the service in one line: how many servers are live, or why nothing is stored.
     [<CompiledName "Status">]

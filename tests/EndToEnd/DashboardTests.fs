@@ -11,7 +11,7 @@ open Agent.TestSupport.Waiting
 open Agent.TestSupport.ProgramProcess
 open Agent.TestSupport.AgentProcess
 open Agent.EndToEnd.Tests.MetricsAgent
-open Agent.EndToEnd.Tests.Prometheus
+open Agent.TestSupport.Prometheus
 open Agent.TestSupport.Gpu.NvmlStub
 open Expecto
 

@@ -6,7 +6,7 @@ open System.Text.RegularExpressions
 open Agent.TestSupport.AgentProcess
 open Agent.TestSupport.ProgramProcess
 open Agent.TestSupport.Waiting
-open Agent.EndToEnd.Tests.Prometheus
+open Agent.TestSupport.Prometheus
 open Expecto
 
 /// How long a test waits for what a busy machine may take its time for.

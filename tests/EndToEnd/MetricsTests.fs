@@ -14,7 +14,7 @@ open Agent.TestSupport.ProgramProcess
 open Agent.TestSupport.AgentProcess
 open Agent.EndToEnd.Tests.IngestServer
 open Agent.EndToEnd.Tests.MetricsAgent
-open Agent.EndToEnd.Tests.Prometheus
+open Agent.TestSupport.Prometheus
 open Agent.TestSupport.Gpu.NvmlStub
 open Expecto
 

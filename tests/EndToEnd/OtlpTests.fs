@@ -15,7 +15,7 @@ open Agent.TestSupport.ProgramProcess
 open Agent.TestSupport.Waiting
 open Agent.EndToEnd.Tests.IngestServer
 open Agent.EndToEnd.Tests.MetricsAgent
-open Agent.EndToEnd.Tests.Prometheus
+open Agent.TestSupport.Prometheus
 open Expecto
 
 /// As a receiver answers that takes everything: an empty ExportMetricsServiceResponse.

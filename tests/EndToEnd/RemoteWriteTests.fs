@@ -15,7 +15,7 @@ open Agent.TestSupport.ProgramProcess
 open Agent.TestSupport.AgentProcess
 open Agent.EndToEnd.Tests.IngestServer
 open Agent.EndToEnd.Tests.MetricsAgent
-open Agent.EndToEnd.Tests.Prometheus
+open Agent.TestSupport.Prometheus
 open Expecto
 
 let private writeTo (port: int) =

@@ -4,6 +4,16 @@ using Microsoft.Data.Sqlite;
 
 namespace Agent.Dashboard.Store;
 
+/// <summary>Reads histories: of the database, or of a cluster of metrics.</summary>
+internal interface IHistoryReader
+{
+    /// <summary>What there is of a server between two instants, in microseconds; <paramref name="now"/> by the receiver's clock.</summary>
+    History Read(int server, long from, long until, long now, WorkLimit? limit = null);
+
+    /// <summary>The same of one kind of details, by its position.</summary>
+    DetailHistory ReadDetails(int server, int kind, long from, long until, long now, WorkLimit? limit = null);
+}
+
 /// <summary>
 /// Makes histories, on two threads of its own and with readers of its own: a history is work for tens of milliseconds, up to two
 /// seconds, and on the pool's threads everything else would wait behind it. So many may wait for their turn.
@@ -42,6 +52,47 @@ internal sealed class Histories : IDisposable
     /// <exception cref="SqliteException">The database cannot be read.</exception>
     public Task<T>? Make<T>(int server, long from, long until, long now, Func<History, WorkLimit, T> use, CancellationToken stop) =>
         Ask((reader, limit) => use(reader.Read(server, from, until, now, limit), limit), stop);
+
+    /// <summary>Where histories are read from instead of the database; null for the database.</summary>
+    public IHistoryReader? Elsewhere { get; init; }
+
+    /// <summary>
+    /// What <paramref name="use"/> makes of a reader of histories, wherever they are, on one of the threads; null where too many wait already.
+    /// </summary>
+    /// <exception cref="WorkLimitException">It takes too long.</exception>
+    /// <exception cref="OperationCanceledException">Nobody waits any more.</exception>
+    /// <exception cref="SqliteException">The database cannot be read.</exception>
+    /// <exception cref="Cluster.ClusterException">The cluster of metrics cannot be read.</exception>
+    public Task<T>? AskHistory<T>(Func<IHistoryReader, WorkLimit, T> use, CancellationToken stop)
+    {
+        if (Elsewhere is not { } elsewhere)
+        {
+            return Ask<T>(use, stop);
+        }
+
+        var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        void Run(Func<Reader> unused)
+        {
+            try
+            {
+                // Most of the time is the cluster's, and not work of this machine.
+                var limit = new WorkLimit(clock, Cluster.ClusterClient.Deadline, stop);
+                limit.Check();
+                done.TrySetResult(use(elsewhere, limit));
+            }
+            catch (OperationCanceledException)
+            {
+                done.TrySetCanceled(stop);
+            }
+            catch (Exception failure)
+            {
+                done.TrySetException(failure);
+            }
+        }
+
+        return waiting.TryAdd(Run) ? done.Task : null;
+    }
 
     /// <summary>
     /// What <paramref name="use"/> makes of what a reader gives, on one of the threads; null where too many wait already.

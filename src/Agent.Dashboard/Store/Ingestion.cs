@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using Agent.Core;
 using Agent.Receiver;
+using Agent.Receiver.Cluster;
 using Microsoft.FSharp.Core;
 
 namespace Agent.Dashboard.Store;
@@ -79,6 +80,9 @@ internal sealed class IngestJob(
 
     /// <summary>What its server may still send; null for no limit.</summary>
     public Quota? Quota { get; init; }
+
+    /// <summary>What a cluster of metrics says with it; null for a sample that was posted.</summary>
+    public ClusterReport? Found { get; init; }
 
     /// <summary>As it is stored; null until then.</summary>
     public StoredSample? Stored => Held?.Stored;
@@ -174,6 +178,45 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
             Reconsider(server, held, next);
         }
 
+        job.Held = held;
+        job.Result = IngestResult.Stored;
+    }
+
+    /// <summary>
+    /// Shows a sample that was found in a cluster of metrics, where it stays: it is derived, judged and held like one that was posted, and no row of it
+    /// is written. What has happened is noted, since alerts ask for it.
+    /// </summary>
+    public void Show(IngestJob job, ClusterReport found)
+    {
+        var server = job.Server;
+
+        // Looks come one after the other; what is not newer was seen.
+        if (job.Key <= server.NewestKey)
+        {
+            job.Result = IngestResult.Known;
+            return;
+        }
+
+        var derivation = DerivationModule.Between(
+            Maybe.Of(server.Recent.Count == 0 ? null : server.Recent[^1].Stored.Derivation.Measured), job.Measured);
+
+        if (job.AgentAsSent.Length > 0)
+        {
+            server.TakeAgent(job.AgentAsSent, job.Agent);
+        }
+
+        var judgement = ClusterMachines.Judge(
+            job.Report.CollectedAt, found.Said, Maybe.Of(server.Judge(job.Measured)), Maybe.Of(server.Judgement));
+        server.Judgement = judgement.IsValueSome ? judgement.Value : null;
+        Observe(job);
+
+        if (!LayoutModule.Fits(server.Layout.Layout, job.Report))
+        {
+            server.Layout = (LayoutModule.Of(job.Report), -1);
+        }
+
+        var held = new HeldSample(new StoredSample(job.Key, job.ReceivedAt, job.Report, derivation), server.Layout.Layout);
+        server.Hold(held);
         job.Held = held;
         job.Result = IngestResult.Stored;
     }

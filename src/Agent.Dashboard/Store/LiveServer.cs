@@ -105,6 +105,9 @@ internal sealed class LiveServer
     /// <summary>When the newest sample was collected, in microseconds; 0 when there is none.</summary>
     public long NewestAt => recent.Count > 0 ? RowKey.TimeOf(recent[^1].Key) : 0;
 
+    /// <summary>The key of the newest sample; 0 when there is none.</summary>
+    public long NewestKey => recent.Count > 0 ? recent[^1].Key : 0;
+
     /// <summary>Its jobs that are not over, by what the agent calls them.</summary>
     public Dictionary<string, HeldJob> Jobs { get; } = new(StringComparer.Ordinal);
 

@@ -5,7 +5,7 @@ using Microsoft.FSharp.Core;
 namespace Agent.Dashboard.Store;
 
 /// <summary>Reads histories over a connection of its own. Not safe for several threads; <see cref="Readers"/> lends them out.</summary>
-internal sealed class Reader : IDisposable
+internal sealed class Reader : IHistoryReader, IDisposable
 {
     /// <summary>So many rows are looked into to see which devices are busy, the samples among them of so many microseconds.</summary>
     private const int MostLookedInto = 200;

@@ -56,6 +56,18 @@ internal sealed class StorageWatch(AgentClock clock, Action<string> complain)
         Change(before => StorageModule.ReadFailed(clock.GetUtcNow(), fault, detail, before));
     }
 
+    /// <summary>The cluster of metrics was read.</summary>
+    public void ClusterRead()
+    {
+        if (state.Cluster.IsSome)
+        {
+            Change(StorageModule.ClusterRead);
+        }
+    }
+
+    /// <summary>The cluster of metrics could not be read.</summary>
+    public void ClusterFailed(string detail) => Change(before => StorageModule.ClusterFailed(clock.GetUtcNow(), detail, before));
+
     private void Change(Func<Storage, Storage> step)
     {
         Storage before;

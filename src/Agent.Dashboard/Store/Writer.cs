@@ -319,7 +319,15 @@ internal sealed class Writer : IDisposable
                 {
                     job.MayBeJudged = batch.Count <= MostJudged;
                     touched.Add(job.Server);
-                    ingestion.Store(job);
+
+                    if (job.Found is { } found)
+                    {
+                        ingestion.Show(job, found);
+                    }
+                    else
+                    {
+                        ingestion.Store(job);
+                    }
                 }
             }
 
@@ -355,7 +363,7 @@ internal sealed class Writer : IDisposable
         var registration = job.Server.Registration;
         job.Result = !ReferenceEquals(Fleet.Find(registration.Slug), job.Server) ? IngestResult.Gone
             : !registration.IsActive ? IngestResult.Disabled
-            : !job.HasTokenOf(registration) ? IngestResult.WrongToken
+            : job.Found is null && !job.HasTokenOf(registration) ? IngestResult.WrongToken
             : IngestResult.Stored;
         return job.Result == IngestResult.Stored;
     }

@@ -132,7 +132,13 @@ internal static class Application
         app.Use(Guard.AdmitChange);
         var ingest = new IngestEndpoint(writer, ingests, quotas, clock);
         var timeline = new TimelineEndpoint(writer, histories, ingest, clock);
-        app.Map(IngestEndpoint.Route, ingest.Handle);
+        // Of what is not read from a cluster yet, nothing is said rather than that there is nothing.
+        RequestDelegate Own(RequestDelegate handle, string detail) =>
+            settings.MetricsUrl.Length == 0
+                ? handle
+                : context => context.Refuse(StatusCodes.Status501NotImplemented, "This is not read from the cluster.", detail);
+
+        app.Map(IngestEndpoint.Route, Own(ingest.Handle, "samples are read from the cluster of --metrics-url: start the agent with --remote-write"));
         app.Map(TimelineEndpoint.MachineRoute, timeline.AnnotateMachine);
         app.Map("/api/annotations", timeline.Annotate);
         app.Map(EnrolEndpoint.Route, new EnrolEndpoint(writer, new BodyShares(), access.Audit, clock).Handle);
@@ -140,13 +146,13 @@ internal static class Application
         app.Map("/api/servers", new ServersEndpoint(reads.Servers, writer, access.Audit, clock).Handle);
         Get(app, "/api/metrics/latest", reads.Latest);
         Get(app, "/api/metrics/history", reads.Metrics);
-        Get(app, "/api/fleet/gpus", reads.FleetGpus);
+        Get(app, "/api/fleet/gpus", Own(reads.FleetGpus, "the use of all GPUs over time is known to dashboards with a database of their own"));
         var jobs = new JobEndpoints(writer, histories, clock);
-        Get(app, "/api/verdicts", jobs.Verdicts);
-        Get(app, "/api/jobs", jobs.Jobs);
-        Get(app, "/api/jobs/{key}", jobs.Job);
-        Get(app, "/api/waste", jobs.Waste);
-        Get(app, "/api/timeline", timeline.Timeline);
+        Get(app, "/api/verdicts", Own(jobs.Verdicts, "what was said at one instant is known to dashboards with a database of their own"));
+        Get(app, "/api/jobs", Own(jobs.Jobs, "jobs are known to dashboards with a database of their own; the cluster has ai_dashboard_job_info"));
+        Get(app, "/api/jobs/{key}", Own(jobs.Job, "jobs are known to dashboards with a database of their own; the cluster has ai_dashboard_job_info"));
+        Get(app, "/api/waste", Own(jobs.Waste, "waste is known to dashboards with a database of their own; the cluster has ai_dashboard_job_gpu_seconds_total"));
+        Get(app, "/api/timeline", Own(timeline.Timeline, "events are known to dashboards with a database of their own"));
         new AlertEndpoints(alerts, channels, writer, histories, access.Audit, clock).MapTo(app);
         Get(app, "/api/events", new EventsEndpoint(hub, writer, settings.AddressStreams).Handle);
         Get(app, OwnEndpoints.HealthPath, own.Health);
@@ -213,6 +219,10 @@ internal static class Application
         catch (Microsoft.AspNetCore.Http.BadHttpRequestException bad) when (!context.Response.HasStarted)
         {
             await context.Refuse(bad.StatusCode, "The request cannot be read.", bad.Message);
+        }
+        catch (Cluster.ClusterException failure) when (!context.Response.HasStarted)
+        {
+            await context.Refuse(StatusCodes.Status502BadGateway, "The cluster of metrics cannot be read.", failure.Message);
         }
         catch (SqliteException failure) when (!context.Response.HasStarted)
         {

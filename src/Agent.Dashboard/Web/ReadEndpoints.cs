@@ -120,7 +120,7 @@ internal sealed class ReadEndpoints(
         try
         {
             var slug = server.Registration.Slug;
-            var making = histories.Ask(
+            var making = histories.AskHistory(
                 (reader, limit) => Written(
                     output =>
                     {

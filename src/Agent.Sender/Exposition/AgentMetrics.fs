@@ -3,7 +3,9 @@
 module internal Agent.Sender.AgentMetrics
 
 open System
+open System.Globalization
 open Agent.Core
+open Agent.Core.Proc
 open Agent.Core.Units
 
 [<Literal>]
@@ -20,6 +22,93 @@ let private bottleneck (sink: MetricSink) (reading: MachineReading) =
 
     sink.Family("ai_dashboard_bottleneck_confidence_ratio", MetricKind.Gauge, "How sure the rule is that decided the bottleneck.")
     sink.Value verdict.Confidence
+
+/// Figures whose names the page reads from a cluster (docs/prometheus.md): they mean what the sample's keys mean, which the counters of
+/// node_exporter do not.
+let private charted (sink: MetricSink) (sample: Sample) =
+    let value (value: float voption) =
+        match value with
+        | ValueSome value -> sink.Value value
+        // Takes its labels with it.
+        | ValueNone -> sink.Value nan
+
+    let ratio share =
+        share |> ValueOption.map ratioOfPercent |> value
+
+    let family name kind help =
+        sink.Family("ai_dashboard_" + name, kind, help)
+
+    family "cpu_mode_ratio" MetricKind.Gauge "CPU time in a mode since the sample before."
+
+    let mode name share =
+        sink.Label("mode", name)
+        ratio share
+
+    mode "iowait" sample.CpuIowait
+    mode "steal" sample.CpuSteal
+    mode "system" sample.CpuSystem
+    mode "user" sample.CpuUser
+    family "cpu_core_usage_ratio" MetricKind.Gauge "Busy time of a CPU since the sample before."
+
+    for i in 0 .. sample.CpuCores.Length - 1 do
+        sink.Label("cpu", i.ToString CultureInfo.InvariantCulture)
+        ratio sample.CpuCores[i]
+
+    family "pressure_ratio" MetricKind.Gauge "Time in which some or all tasks waited for a resource, in the last 10 s."
+
+    match sample.Pressure with
+    | ValueSome pressure ->
+        let stall resource kind (stall: Pressure.Stall voption) =
+            sink.Label("resource", resource)
+            sink.Label("kind", kind)
+            ratio (stall |> ValueOption.map _.Avg10)
+
+        stall "cpu" "some" pressure.CpuSome
+        stall "io" "full" pressure.IoFull
+        stall "io" "some" pressure.IoSome
+        stall "memory" "full" pressure.MemoryFull
+        stall "memory" "some" pressure.MemorySome
+    | ValueNone -> ()
+
+    let single name kind help (figure: float voption) =
+        family name kind help
+        value figure
+
+    let bytes (value: uint64<B> voption) = ValueOption.map float value
+
+    single "cpus" MetricKind.Gauge "CPUs online." (ValueOption.map float sample.CpuCountLogical)
+
+    single
+        "memory_available_bytes"
+        MetricKind.Gauge
+        "Memory usable without swapping, with what ZFS would give back."
+        (sample.Memory |> ValueOption.map (fun memory -> float memory.Available))
+
+    single
+        "network_receive_bytes_total"
+        MetricKind.Counter
+        "What entered the machine, each byte once (docs/sources.md)."
+        (bytes sample.NetworkReceived)
+
+    single "network_transmit_bytes_total" MetricKind.Counter "What left the machine, each byte once." (bytes sample.NetworkSent)
+
+    let disk name help (value: DiskStats.DiskCounters -> float voption) =
+        sink.Each(
+            "ai_dashboard_disk_" + name,
+            MetricKind.Counter,
+            help,
+            sample.Disks,
+            (fun disk -> sink.Label("device", disk.Device)),
+            value
+        )
+
+    disk "read_bytes_total" "Read from a tracked disk." (fun disk -> ValueSome(float disk.ReadBytes))
+    disk "written_bytes_total" "Written to a tracked disk." (fun disk -> ValueSome(float disk.WrittenBytes))
+    disk "reads_total" "Reads of a tracked disk that were completed." (fun disk -> ValueSome(float disk.Reads))
+    disk "writes_total" "Writes of a tracked disk that were completed." (fun disk -> ValueSome(float disk.Writes))
+
+    disk "busy_seconds_total" "Time with a request of a tracked disk in flight." (fun disk ->
+        disk.BusyTime |> ValueOption.map (secondsOfMilliseconds >> float))
 
 /// Writes the figures of the sample that no other exporter has.
 let writeMachine (sink: MetricSink) (reading: MachineReading) : unit =
@@ -38,6 +127,8 @@ let writeMachine (sink: MetricSink) (reading: MachineReading) : unit =
     gauge "ai_dashboard_cpu_temperature_celsius" "Hottest CPU sensor." (ValueOption.map float sample.CpuTemperature)
     gauge "ai_dashboard_cpu_cores" "CPU cores, not hyper-threads." (ValueOption.map float sample.CpuCountPhysical)
     gauge "ai_dashboard_processes" "Processes." (ValueOption.map float sample.ProcessCount)
+
+    charted sink sample
 
     sink.Family("ai_dashboard_fan_speed_rpm", MetricKind.Gauge, "Speed of a fan, from hwmon or IPMI, in revolutions per minute.")
 

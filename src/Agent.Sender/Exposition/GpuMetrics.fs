@@ -291,6 +291,11 @@ let write (sink: MetricSink) (hostname: string) (files: GpuJobFile[]) (work: Gpu
 
     ownGauge "memory_size_bytes" "All device memory." (fun gpu -> bytes gpu.MemoryTotal)
 
+    // By the byte, and of a board that is divided as well: DCGM's are whole mebibytes, and tell of its parts alone.
+    ownGauge "memory_used_bytes" "Device memory in use, without what the driver reserves." (fun gpu -> bytes gpu.MemoryUsed)
+    ownGauge "memory_reserved_bytes" "Device memory that the driver keeps for itself." (fun gpu -> bytes gpu.MemoryReserved)
+    ownGauge "sm_clock_max_hertz" "Highest clock of the multiprocessors." (fun gpu -> ValueOption.map hertzOfMhz gpu.ClockSmMax)
+
     ownGauge "memory_is_host" "1 for a board without memory of its own, whose figures are the host's." (fun gpu ->
         if gpu.IsMemoryShared then ValueSome 1.0 else ValueNone)
 

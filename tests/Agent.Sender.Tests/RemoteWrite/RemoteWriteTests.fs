@@ -291,8 +291,8 @@ let private answers =
                 Expect.equal (done' outcome, outcome.RefusedSeries) ([ RecordFate.Delivered ], 1) "refused"
                 Expect.equal outcome.Reason "HTTP 400: out of order sample" "reason"
                 Expect.equal receiver.Taken.Length ((read whole).Length - 1) "the others are taken"
-                // Two for each halving of some 500 series, and the first.
-                Expect.isLessThan receiver.Requests 22 "requests"
+                // Two for each halving of some 600 series, and the first.
+                Expect.isLessThan receiver.Requests 24 "requests"
 
             testCase "several bad ones too, whatever the receiver's words"
             <| fun () ->

@@ -80,6 +80,10 @@ export function storage(said) {
     return;
   }
   const since = instant(Date.parse(said.since));
+  if (said.fault === "cluster") {
+    notice("storage", { message: `No figures since ${since}.`, advice: `${sentence(said.reason)} ${sentence(said.remedy)}` });
+    return;
+  }
   const isLost = !said.stores && said.fault !== "damaged";
   notice("storage", {
     message: isLost ? `Nothing has been stored since ${since}.` : `The database is damaged; found at ${since}.`,

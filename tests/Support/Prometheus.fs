@@ -1,5 +1,5 @@
 /// A real Prometheus of the machine's own packages, started for one test on the loopback interface.
-module Agent.EndToEnd.Tests.Prometheus
+module Agent.TestSupport.Prometheus
 
 open System
 open System.Diagnostics
@@ -125,6 +125,17 @@ type VictoriaMetrics(directory: string, port: int) =
         ]
         |> List.sort
         |> List.map snd
+
+    /// Stores lines of Prometheus's text format, each with its time in milliseconds, and makes them visible.
+    member this.Store(lines: string) : unit =
+        use body = new StringContent(lines)
+
+        use answer = http.PostAsync($"{this.Url}/api/v1/import/prometheus", body).GetAwaiter().GetResult()
+
+        if not answer.IsSuccessStatusCode then
+            failtest $"HTTP {int answer.StatusCode} to what was to be stored"
+
+        fetch $"{this.Url}/internal/force_flush" |> ignore
 
     interface IDisposable with
         member _.Dispose() =

@@ -1,0 +1,213 @@
+using System.Collections.Concurrent;
+using System.Security.Cryptography;
+using System.Text;
+using Agent.Receiver;
+using Agent.Receiver.Cluster;
+using Agent.Dashboard.Store;
+using Microsoft.Data.Sqlite;
+
+namespace Agent.Dashboard.Cluster;
+
+/// <summary>
+/// Looks at all machines of a cluster of metrics every ten seconds, on a thread of its own, and shows what is new of each as if it had been posted. A
+/// machine that was not seen before is registered. While the cluster does not answer, looks are rarer.
+/// </summary>
+internal sealed class ClusterFleet : IDisposable
+{
+    private const int TokenBytes = 32;
+
+    private readonly ClusterClient client;
+    private readonly Writer writer;
+    private readonly AgentClock clock;
+    private readonly Action<string> complain;
+    private readonly CancellationTokenSource stop = new();
+    private readonly Thread thread;
+
+    /// <summary>When the newest sample of each instance was taken that is shown.</summary>
+    private readonly Dictionary<string, double> shown = new(StringComparer.Ordinal);
+
+    /// <summary>The job of each instance that was found.</summary>
+    private readonly ConcurrentDictionary<string, string> jobs = new(StringComparer.Ordinal);
+    private string told = "";
+
+    /// <summary>Does nothing yet.</summary>
+    public ClusterFleet(ClusterClient client, Writer writer, AgentClock clock, Action<string> complain)
+    {
+        this.client = client;
+        this.writer = writer;
+        this.clock = clock;
+        this.complain = complain;
+        thread = new Thread(Work) { IsBackground = true, Name = "cluster" };
+    }
+
+    /// <summary>Begins to look.</summary>
+    public void Start() => thread.Start();
+
+    /// <summary>The machine that a server is in the cluster; null for one that is none of its machines.</summary>
+    public ClusterMachine? MachineOf(int server)
+    {
+        foreach (var known in writer.Fleet.All)
+        {
+            if (known.Id == server)
+            {
+                var instance = InstanceOf(known.Registration);
+                return new ClusterMachine(jobs.GetValueOrDefault(instance, ""), instance);
+            }
+        }
+
+        return null;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        stop.Cancel();
+
+        if (thread.IsAlive)
+        {
+            thread.Join();
+        }
+
+        stop.Dispose();
+    }
+
+    private static string InstanceOf(Registration registration) =>
+        registration.Hostname.Length > 0 ? registration.Hostname : registration.Slug;
+
+    private void Work()
+    {
+        var failures = 0;
+
+        while (!stop.IsCancellationRequested)
+        {
+            failures = LookSafely() ? 0 : failures + 1;
+            stop.Token.WaitHandle.WaitOne(ClusterMachines.Pause(failures));
+        }
+    }
+
+    private bool LookSafely()
+    {
+        try
+        {
+            Look();
+            writer.Storage.ClusterRead();
+            return true;
+        }
+        catch (ClusterException failure)
+        {
+            writer.Storage.ClusterFailed(failure.Message);
+        }
+        catch (OperationCanceledException)
+        {
+            // The dashboard ends.
+        }
+        catch (Exception unforeseen)
+        {
+            var what = $"a defect: looking at the cluster: {unforeseen.GetType().Name}: {unforeseen.Message}";
+
+            if (told != what)
+            {
+                complain(what);
+            }
+
+            told = what;
+            writer.Storage.ClusterFailed(unforeseen.Message);
+        }
+
+        return false;
+    }
+
+    private void Look()
+    {
+        var now = RowKey.Microseconds(clock.GetUtcNow());
+        var found = ClusterMachines.Found(client.At(ClusterQueries.discovery, now, stop.Token).Series);
+        var servers = Servers();
+        Register([.. found.Where(one => !servers.ContainsKey(one.Machine.Instance))]);
+        servers = Servers();
+
+        foreach (var one in found)
+        {
+            jobs[one.Machine.Instance] = one.Machine.Job;
+        }
+
+        // What a scrape repeats is known.
+        var news = found
+            .Where(one => servers.ContainsKey(one.Machine.Instance)
+                && (!shown.TryGetValue(one.Machine.Instance, out var before) || one.At > before))
+            .Select(static one => one.Machine)
+            .ToArray();
+
+        foreach (var some in news.Chunk(ClusterMachines.MostAtOnce))
+        {
+            var answer = client.At(ClusterQueries.Newest(found.Length <= ClusterMachines.MostWithCores, some), now, stop.Token);
+            Show(ClusterReports.Of(answer.Series), servers);
+        }
+    }
+
+    private Dictionary<string, LiveServer> Servers()
+    {
+        var servers = new Dictionary<string, LiveServer>(StringComparer.Ordinal);
+
+        foreach (var server in writer.Fleet.All)
+        {
+            servers.TryAdd(InstanceOf(server.Registration), server);
+        }
+
+        return servers;
+    }
+
+    /// <summary>Registers machines, as many as there is room for.</summary>
+    private void Register(FoundMachine[] machines)
+    {
+        if (machines.Length == 0)
+        {
+            return;
+        }
+
+        writer.Register(connection => Register(connection, machines)).Wait(stop.Token);
+        writer.Refresh().Wait(stop.Token);
+    }
+
+    private void Register(SqliteConnection connection, FoundMachine[] machines)
+    {
+        foreach (var machine in machines)
+        {
+            var instance = machine.Machine.Instance;
+
+            if (Registrations.FreeId(connection) is not { } id)
+            {
+                return;
+            }
+
+            var slug = ClusterMachines.SlugOf(instance, taken => Registrations.Find(connection, taken) is not null);
+            var nobodys = SHA256.HashData(RandomNumberGenerator.GetBytes(TokenBytes));
+            Registrations.Save(connection, ClusterMachines.Registered(instance, slug, id, clock.GetUtcNow(), nobodys));
+        }
+    }
+
+    private void Show(ClusterReport[] reports, Dictionary<string, LiveServer> servers)
+    {
+        var now = clock.GetUtcNow();
+        var waiting = new List<Task<IngestResult>>();
+
+        foreach (var report in reports)
+        {
+            var instance = report.Machine.Instance;
+
+            // Of another job of the same instance something else may be there.
+            if (!servers.TryGetValue(instance, out var server) || jobs.GetValueOrDefault(instance) != report.Machine.Job)
+            {
+                continue;
+            }
+
+            var agent = ClusterMachines.AgentOf(report);
+            var isNews = !server.SaysTheSame(agent);
+            waiting.Add(writer.Store(new IngestJob(
+                server, [], report.Report, null, now, isNews ? agent : [], isNews ? Encoding.UTF8.GetString(agent) : "")
+            { Found = report }));
+            shown[instance] = (report.Report.CollectedAt - DateTimeOffset.UnixEpoch).TotalSeconds;
+        }
+
+        Task.WaitAll([.. waiting], stop.Token);
+    }
+}

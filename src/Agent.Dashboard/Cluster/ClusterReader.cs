@@ -1,0 +1,99 @@
+using Agent.Receiver;
+using Agent.Receiver.Cluster;
+using Agent.Dashboard.Store;
+using Microsoft.FSharp.Core;
+
+namespace Agent.Dashboard.Cluster;
+
+/// <summary>Reads histories from a cluster of metrics: short ones by their samples, longer ones by what the cluster makes of each bucket.</summary>
+/// <param name="client">Asks it.</param>
+/// <param name="fleet">Knows which machine a server is.</param>
+internal sealed class ClusterReader(ClusterClient client, ClusterFleet fleet) : IHistoryReader
+{
+    private static readonly FSharpValueOption<int> MainCharts = FSharpValueOption<int>.ValueNone;
+
+    /// <inheritdoc/>
+    public History Read(int server, long from, long until, long now, WorkLimit? limit = null)
+    {
+        var machine = MachineOf(server);
+
+        if (Samples(machine, MainCharts, from, until, limit) is { } reports)
+        {
+            var count = ClusterHistory.Count(from, until, reports);
+            return ClusterHistory.OfSamples(AxisModule.OfSamples(from, until, count), reports);
+        }
+
+        var axis = AxisModule.OfMinutes(from, until);
+        return ClusterHistory.OfBuckets(axis, Buckets(machine, MainCharts, axis, until, limit));
+    }
+
+    /// <inheritdoc/>
+    public DetailHistory ReadDetails(int server, int kind, long from, long until, long now, WorkLimit? limit = null)
+    {
+        var machine = MachineOf(server);
+        var ofKind = FSharpValueOption<int>.NewValueSome(kind);
+
+        if (Samples(machine, ofKind, from, until, limit) is { } reports)
+        {
+            var count = ClusterHistory.Count(from, until, reports);
+            return ClusterHistory.DetailsOfSamples(AxisModule.OfSamples(from, until, count), kind, reports);
+        }
+
+        var axis = AxisModule.OfMinutes(from, until);
+        return ClusterHistory.DetailsOfBuckets(axis, kind, Buckets(machine, ofKind, axis, until, limit));
+    }
+
+    private ClusterMachine MachineOf(int server) =>
+        fleet.MachineOf(server) ?? throw new ClusterException("this machine is not one of the cluster's");
+
+    /// <summary>The samples of a range, from the one before it on; null where it is longer than samples are read for, or has too many.</summary>
+    private ClusterReport[]? Samples(ClusterMachine machine, FSharpValueOption<int> kind, long from, long until, WorkLimit? limit)
+    {
+        if (until - from >= AxisModule.EnoughMinutes * RowKey.MicrosecondsPerMinute)
+        {
+            return null;
+        }
+
+        var counted = client.At(ClusterQueries.Count(machine, until - from), until, CancellationToken.None).Series;
+        limit?.Check();
+
+        if (counted.Sum(static one => one.Values.Length > 0 ? one.Values[^1] : 0) > AxisModule.MostRead)
+        {
+            return null;
+        }
+
+        var length = until - from + ClusterQueries.lookBehind;
+        var answer = client.At(ClusterQueries.Samples(machine, kind, length), until, CancellationToken.None);
+        limit?.Check();
+        return ClusterReports.Of(answer.Series);
+    }
+
+    private ClusterBuckets Buckets(ClusterMachine machine, FSharpValueOption<int> kind, Axis axis, long until, WorkLimit? limit)
+    {
+        var interval = IntervalOf(machine, axis, until);
+        limit?.Check();
+        var mean = Along(ClusterAggregate.Mean);
+        var least = Along(ClusterAggregate.Least);
+        var greatest = Along(ClusterAggregate.Greatest);
+        var states = client.Along(ClusterQueries.BucketForm(ClusterQueries.States(machine, axis), axis), CancellationToken.None).Series;
+        limit?.Check();
+        return new ClusterBuckets(mean, least, greatest, states);
+
+        ClusterSeries[] Along(ClusterAggregate aggregate)
+        {
+            var query = ClusterQueries.Buckets(machine, kind, axis, interval, aggregate);
+            var answer = client.Along(ClusterQueries.BucketForm(query, axis), CancellationToken.None);
+            limit?.Check();
+            return answer.Series;
+        }
+    }
+
+    /// <summary>From one sample of a machine to the next, in microseconds, as it was in the last ten minutes of a range.</summary>
+    private long IntervalOf(ClusterMachine machine, Axis axis, long until)
+    {
+        const long Looked = 10 * RowKey.MicrosecondsPerMinute;
+        var counted = client.At(ClusterQueries.Count(machine, Looked), until, CancellationToken.None).Series;
+        var samples = counted.Sum(static one => one.Values.Length > 0 ? one.Values[^1] : 0);
+        return samples > 1 ? (long)(Looked / samples) : axis.Step;
+    }
+}

@@ -1,0 +1,144 @@
+namespace Agent.Receiver.Cluster
+
+open System
+open System.Collections.Generic
+open System.Text
+open Agent.Core
+open Agent.Core.Units
+open Agent.Receiver
+
+/// A machine that was found in a cluster.
+[<Struct; NoComparison>]
+type FoundMachine =
+    {
+        /// Which.
+        Machine: ClusterMachine
+        /// When its newest sample was taken, in seconds since 1970.
+        At: float
+    }
+
+/// Machines of a cluster and what is said of them.
+[<RequireQualifiedAccess>]
+module ClusterMachines =
+    /// From one look at the fleet to the next, in seconds.
+    [<Literal>]
+    let LookSeconds = 10.0
+
+    /// Machines that are asked about at once, so that no answer grows beyond a few megabytes.
+    [<Literal>]
+    let MostAtOnce = 100
+
+    /// CPUs one by one are shown live where there are no more machines.
+    [<Literal>]
+    let MostWithCores = 100
+
+    /// After so many failures in a row the next attempt comes so much later.
+    [<CompiledName "Pause">]
+    let pause (failures: int) : TimeSpan =
+        TimeSpan.FromSeconds(min 60.0 (LookSeconds * Math.Pow(2.0, float (min 10 (max 0 failures)))))
+
+    /// The machines of the answer to `ClusterQueries.discovery`, each instance once: of several jobs that tell of one, the one that knows the newest.
+    [<CompiledName "Found">]
+    let found (series: ClusterSeries[]) : FoundMachine[] =
+        let newest = Dictionary<string, FoundMachine>(StringComparer.Ordinal)
+
+        for one in series do
+            let machine =
+                {
+                    Machine =
+                        {
+                            Job = one.Label "job"
+                            Instance = one.Label "instance"
+                        }
+                    At = if one.Values.Length > 0 then Array.last one.Values else nan
+                }
+
+            if machine.Machine.Instance <> "" && not (Double.IsNaN machine.At) then
+                match newest.TryGetValue machine.Machine.Instance with
+                | true, known when known.At >= machine.At -> ()
+                | _ -> newest[machine.Machine.Instance] <- machine
+
+        newest.Values |> Seq.sortBy _.Machine.Instance |> Array.ofSeq
+
+    /// The slug of a new machine: that of its name, with a number behind it where another has that.
+    [<CompiledName "SlugOf">]
+    let slugOf (instance: string) (taken: Func<string, bool>) : string =
+        let slug = Registration.slugOf instance
+
+        if not (taken.Invoke slug) then
+            slug
+        else
+            Seq.initInfinite (fun index ->
+                let suffix = $"-{index + 2}"
+
+                slug.Substring(0, min slug.Length (Registration.LongestSlug - suffix.Length))
+                + suffix)
+            |> Seq.find (taken.Invoke >> not)
+
+    /// The registration of a new machine. Nobody has its token: its samples come from the cluster alone.
+    [<CompiledName "Registered">]
+    let registered (instance: string) (slug: string) (id: int) (now: DateTimeOffset) (nobodysToken: byte[]) : Registration =
+        {
+            Id = id
+            Slug = slug
+            Name = Intake.cut 120 instance
+            Hostname = Intake.cut 255 instance
+            Description = ""
+            IsActive = true
+            CreatedAt = now
+            TokenHash = nobodysToken
+        }
+
+    /// What an agent says of itself, as far as a cluster has it.
+    [<CompiledName "AgentOf">]
+    let agentOf (report: ClusterReport) : byte[] =
+        Encode.object
+            [|
+                "version", Encode.string report.Version
+                "hostname", Encode.string report.Machine.Instance
+            |]
+        |> Encode.toString 0
+        |> Encoding.UTF8.GetBytes
+
+    /// What is said of a machine: the label that its agent gives, with the dashboard's own sentence where it comes to the same label from the samples.
+    /// Sentences are in no cluster. Where the agent says nothing, as it does while no job uses a GPU, the dashboard's word stands.
+    [<CompiledName "Judge">]
+    let judge
+        (at: DateTimeOffset)
+        (said: (struct (VerdictLabel * float)) voption)
+        (own: Judgement voption)
+        (before: Judgement voption)
+        : Judgement voption =
+        match said with
+        | ValueNone -> own
+        | ValueSome(struct (label, confidence)) ->
+            let since =
+                match before with
+                | ValueSome before when before.Machine.Label.Name = label.Name -> before.Machine.Since
+                | _ -> at
+
+            let machine =
+                match own with
+                | ValueSome own when own.Machine.Label.Name = label.Name -> own.Machine
+                | _ ->
+                    {
+                        Label = label
+                        Second = ValueNone
+                        Since = since
+                        Confidence = confidence
+                        Reason = ""
+                        Fix = ""
+                        Evidence = [||]
+                        RuledOut = [||]
+                    }
+
+            ValueSome
+                {
+                    Source = JudgementSource.Agent
+                    Machine =
+                        { machine with
+                            Since = since
+                            Confidence = confidence
+                        }
+                    Jobs = [||]
+                }
