@@ -273,6 +273,7 @@ let board: Gpu =
                 NvlinkDataErrors = ValueSome 12UL
                 NvlinkReplays = ValueSome 13UL
                 NvlinkRecoveries = ValueSome 14UL
+                NvlinkRate = ValueSome 450_999_999.0<B / s>
             }
     }
 
