@@ -87,6 +87,24 @@ let private costly: Gen<Nvml.Costly> =
         let! sent = call number
         let! nvlinkReceived = field
         let! nvlinkSent = field
+        let! age = Gen.elements [ -1.0; 0.0; 0.5; 5.0 ]
+        let! receivedBefore = field
+        let! sentBefore = field
+
+        let! before =
+            Gen.elements
+                [
+                    ValueNone
+                    ValueSome(
+                        {
+                            Received = receivedBefore
+                            Sent = sentBefore
+                            Age = TimeSpan.FromSeconds age
+                        }
+                        : Nvml.NvlinkBefore
+                    )
+                ]
+
         let! clockSmMax = call number
         let! graphics = call (upTo 2 process')
         let! processes = call (upTo 3 process')
@@ -105,6 +123,7 @@ let private costly: Gen<Nvml.Costly> =
                 PcieSent = sent
                 NvlinkReceived = nvlinkReceived
                 NvlinkSent = nvlinkSent
+                NvlinkBefore = before
                 ClockSmMax = clockSmMax
                 GraphicsProcesses =
                     { graphics with
@@ -370,6 +389,22 @@ let private withCostly (costly: Nvml.Costly voption) (gpu: Gpu) : Gpu =
                     NvlinkDataErrors = fieldOf costly.Fields[7]
                     NvlinkReplays = fieldOf costly.Fields[8]
                     NvlinkRecoveries = fieldOf costly.Fields[9]
+                    NvlinkRate =
+                        match costly.NvlinkBefore with
+                        | ValueSome before when before.Age > TimeSpan.Zero ->
+                            match
+                                fieldOf before.Received, fieldOf costly.NvlinkReceived, fieldOf before.Sent, fieldOf costly.NvlinkSent
+                            with
+                            | ValueSome received, ValueSome receivedNow, ValueSome sent, ValueSome sentNow when
+                                receivedNow >= received && sentNow >= sent
+                                ->
+                                let most (kibibytes: uint64) =
+                                    float (uint64 (min (bigint kibibytes * 1024I) (bigint UInt64.MaxValue)))
+
+                                let bytes = most (receivedNow - received) + most (sentNow - sent)
+                                ValueSome(LanguagePrimitives.FloatWithMeasure(bytes / before.Age.TotalSeconds))
+                            | _ -> ValueNone
+                        | _ -> ValueNone
                 }
             EccUncorrected = valueOf UInt64.MaxValue costly.EccUncorrected
             EccCorrected = valueOf UInt64.MaxValue costly.EccCorrected

@@ -99,7 +99,7 @@ let collectorsOf (machine: string) : CollectorReading[] =
             for directory, names in
                 set.Directory.Split '/'
                 |> Array.fold below [| pathOf $"{machine}/{root}", [||] |] do
-                for file in set.Files do
+                for file in Array.append set.Files set.Steady do
                     let path = Path.Combine(directory, file)
 
                     if File.Exists path then
@@ -273,6 +273,7 @@ let board: Gpu =
                 NvlinkDataErrors = ValueSome 12UL
                 NvlinkReplays = ValueSome 13UL
                 NvlinkRecoveries = ValueSome 14UL
+                NvlinkRate = ValueSome 450_999_999.0<B / s>
             }
     }
 

@@ -252,6 +252,8 @@ type GpuCounters =
         NvlinkReplays: uint64 voption
         /// Recoveries of all NVLinks.
         NvlinkRecoveries: uint64 voption
+        /// Payload over all NVLinks, received and sent, since the reading of their counters before; none at the first and after a fall.
+        NvlinkRate: float<B / s> voption
     }
 
     /// Nothing is known.
@@ -273,6 +275,7 @@ type GpuCounters =
             NvlinkDataErrors = ValueNone
             NvlinkReplays = ValueNone
             NvlinkRecoveries = ValueNone
+            NvlinkRate = ValueNone
         }
 
 /// One GPU at one reading. What the board or the driver does not report is none, never 0.

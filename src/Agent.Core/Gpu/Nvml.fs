@@ -88,6 +88,18 @@ type RemappedRows =
 [<CompiledName "CostlyFields">]
 let costlyFields: uint32[] = [| 74u; 75u; 76u; 77u; 78u; 79u; 38u; 45u; 52u; 59u |]
 
+/// What an earlier reading of a device's NVLinks gave.
+[<Struct; NoEquality; NoComparison>]
+type NvlinkBefore =
+    {
+        /// Field 139 of all links, KiB.
+        Received: Field
+        /// Field 138 of all links, KiB.
+        Sent: Field
+        /// How much earlier it was.
+        Age: TimeSpan
+    }
+
 /// What the calls for one device gave that take long, and so are made now and then.
 [<NoEquality; NoComparison>]
 type Costly =
@@ -114,6 +126,8 @@ type Costly =
         NvlinkReceived: Field
         /// Field 138 of all links, KiB.
         NvlinkSent: Field
+        /// The same two at the reading before; none at the first.
+        NvlinkBefore: NvlinkBefore voption
         /// nvmlDeviceGetMaxClockInfo of the multiprocessors, MHz.
         ClockSmMax: Call<uint32>
         /// nvmlDeviceGetComputeRunningProcesses and nvmlDeviceGetMPSComputeRunningProcesses, as `processes` and `computing` read them.
@@ -618,6 +632,21 @@ let private nvlinkBytes (complaints: Complaints) query (field: Field) : uint64<B
     | ValueSome value -> ValueSome(bytesOfKib (LanguagePrimitives.UInt64WithMeasure value))
     | ValueNone -> ValueNone
 
+/// What both counters have grown by, over the time that it took.
+let private nvlinkRate (costly: Costly) : float<B / s> voption =
+    let grown (before: Field) (after: Field) =
+        match numberOf before, numberOf after with
+        | ValueSome before, ValueSome after when after >= before ->
+            ValueSome(bytesOfKib (LanguagePrimitives.UInt64WithMeasure(after - before)))
+        | _ -> ValueNone
+
+    match costly.NvlinkBefore with
+    | ValueSome before when before.Age > TimeSpan.Zero ->
+        match grown before.Received costly.NvlinkReceived, grown before.Sent costly.NvlinkSent with
+        | ValueSome received, ValueSome sent -> ValueSome((float received + float sent) * 1.0<B> / (before.Age.TotalSeconds * 1.0<s>))
+        | _ -> ValueNone
+    | _ -> ValueNone
+
 /// What stands for costly calls that were not made: absence of everything.
 let private nothingCostly: Costly =
     {
@@ -632,6 +661,7 @@ let private nothingCostly: Costly =
         PcieSent = failed NotSupported
         NvlinkReceived = failedField NotSupported
         NvlinkSent = failedField NotSupported
+        NvlinkBefore = ValueNone
         ClockSmMax = failed NotSupported
         Processes = failed NotSupported
         GraphicsProcesses = failed NotSupported
@@ -779,6 +809,7 @@ let private countersOf (complaints: Complaints) (rows: RemappedRows) (costly: Co
         NvlinkDataErrors = field 7
         NvlinkReplays = field 8
         NvlinkRecoveries = field 9
+        NvlinkRate = nvlinkRate costly
     }
 
 let private gpuOf (complaints: Complaints) (device: Device) : Gpu =

@@ -30,8 +30,8 @@ internal sealed class MetricsSource(
 {
     private readonly ReadingRecord freshRecord = new();
     // One for each of the two threads that ask.
-    private readonly CollectorFiles scraped = new(settings, CollectorFiles.MostOpenForScrapes, clock);
-    private readonly CollectorFiles pushed = new(settings, CollectorFiles.MostOpenForSamples, clock);
+    private readonly CollectorFiles scraped = new(settings, CollectorPace.Scrapes, clock);
+    private readonly CollectorFiles pushed = new(settings, CollectorPace.Samples, clock);
     private Look? newest;
     // Open for as long as the program runs: the thread that serves metrics may use them to its end.
     private ProcFiles? fresh;

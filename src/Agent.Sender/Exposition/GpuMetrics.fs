@@ -242,6 +242,11 @@ let write (sink: MetricSink) (hostname: string) (files: GpuJobFile[]) (work: Gpu
     more "DCGM_FI_DEV_NVLINK_REPLAY_ERROR_COUNT_TOTAL" "Total number of NVLink retries." _.NvlinkReplays
     more "DCGM_FI_DEV_NVLINK_RECOVERY_ERROR_COUNT_TOTAL" "Total number of NVLink recovery errors." _.NvlinkRecoveries
 
+    // A rate in whole MB/s, though dcgm-exporter lists it among the counters.
+    counter "DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL" "Total number of NVLink bandwidth counters for all lanes." (fun gpu ->
+        gpu.Counters.NvlinkRate
+        |> ValueOption.map (fun rate -> Math.Floor(float rate / 1e6)))
+
     // GPM of what is in use: a board, or the instances of one that is divided.
     let profiled name help (value: GpmWork -> float voption) =
         sink.Each(

@@ -25,6 +25,8 @@ type MetricKind =
 /// value. A family without samples leaves no trace.
 [<AbstractClass>]
 type MetricSink() =
+    /// True where all samples of a family must come one after the other, and each series once.
+    abstract WantsFamiliesWhole: bool
     /// What follows is of this family.
     abstract Family: name: string * kind: MetricKind * help: string -> unit
     /// A label of the sample that comes next.
@@ -162,6 +164,8 @@ type internal TextSink(output: IBufferWriter<byte>, format: ExpositionFormat) =
 
         labels <- 0
         put ' '
+
+    override _.WantsFamiliesWhole = true
 
     override _.Family(newName, newKind, newHelp) =
         family <- newName

@@ -393,7 +393,7 @@ let write (sink: MetricSink) (reading: MachineReading) : unit =
                 | Error _ -> ValueNone
         }
 
-    (Collectors.figuresOf facts reading.Collectors).WriteTo sink
+    Collectors.write facts reading.Collectors sink
     pressure sink snapshot
     single sink "node_time_seconds" "System time in seconds since epoch (1970)." (float (secondsSinceEpoch snapshot.At))
     uname sink reading.System reading.DomainName

@@ -1,6 +1,7 @@
 namespace Agent.Sender
 
 open System
+open Agent.Core
 
 /// Prometheus remote-write: what a sample looks like on the wire.
 ///

@@ -192,6 +192,9 @@ type internal SeriesSink(machine: (struct (string * string))[], previous: Series
     /// True when this series was told.
     member _.Has(series: KnownSeries) : bool = series.IsToldIn record
 
+    // Each series of a request stands for itself, and what is told twice counts once.
+    override _.WantsFamiliesWhole = false
+
     override _.Family(name, itsKind, _) =
         family <- name
         kind <- itsKind
@@ -210,7 +213,7 @@ type internal SeriesSink(machine: (struct (string * string))[], previous: Series
                 | ValueSome series -> series
                 | ValueNone -> afresh ()
 
-            // What is told twice counts once: a receiver refuses two values of one instant.
+            // A receiver refuses two values of one instant.
             if not (series.IsToldIn record) then
                 series.TellIn record
                 order.Add series

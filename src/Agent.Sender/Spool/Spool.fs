@@ -180,10 +180,14 @@ module Spool =
     [<CompiledName "RecordLength">]
     let recordLength (text: ReadOnlySpan<byte>) : int = text.IndexOf '\n'B + 1
 
+    let private headOf (payload: ReadOnlySpan<byte>) : byte[] =
+        let length = payload.Length.ToString CultureInfo.InvariantCulture
+        Encoding.ASCII.GetBytes(String.Concat(length, " ", checksumText payload, " "))
+
     /// A record of bytes that are no text: their number, their checksum and themselves in base64, on one line.
     [<CompiledName "Frame">]
     let frame (payload: ReadOnlySpan<byte>) : byte[] =
-        let head = Encoding.ASCII.GetBytes $"{payload.Length} {checksumText payload} "
+        let head = headOf payload
         let record = Array.zeroCreate (head.Length + Base64.GetMaxEncodedToUtf8Length payload.Length)
         head.CopyTo(record, 0)
         let mutable read = 0
@@ -198,23 +202,29 @@ module Spool =
     [<CompiledName "PayloadOf">]
     let payloadOf (record: ReadOnlySpan<byte>) : byte[] voption =
         let content = record.Slice(record.LastIndexOf ' 'B + 1)
-        let payload = Array.zeroCreate (Base64.GetMaxDecodedFromUtf8Length content.Length)
+        let padding = content.Length - content.TrimEnd('='B).Length
+        let payload = Array.zeroCreate (max 0 (content.Length / 4 * 3 - padding))
         let mutable read = 0
         let mutable written = 0
 
         if
-            Base64.DecodeFromUtf8(content, Span payload, &read, &written)
-            <> OperationStatus.Done
+            Base64.DecodeFromUtf8(content, Span payload, &read, &written) = OperationStatus.Done
+            // The decoder passes over blanks, which then leave bytes missing.
+            && written = payload.Length
+            && content.Length = Base64.GetMaxEncodedToUtf8Length written
+            && record.Slice(0, record.Length - content.Length).SequenceEqual(ReadOnlySpan(headOf (ReadOnlySpan payload)))
         then
-            ValueNone
-        else
-            let payload = Array.truncate written payload
+            // The last characters alone may be others and mean the same.
+            let last = payload.AsSpan(payload.Length - payload.Length % 3)
+            let end' = Array.zeroCreate (Base64.GetMaxEncodedToUtf8Length last.Length)
+            Base64.EncodeToUtf8(last, Span end', &read, &written) |> ignore
 
-            // Written anew it is the same, or something in it is not as it was.
-            if record.SequenceEqual(ReadOnlySpan(frame (ReadOnlySpan payload))) then
+            if content.EndsWith(ReadOnlySpan end') then
                 ValueSome payload
             else
                 ValueNone
+        else
+            ValueNone
 
     // No JSON object begins with a digit.
     let private isFramed (record: ReadOnlySpan<byte>) : bool =

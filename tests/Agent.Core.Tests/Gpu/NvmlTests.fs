@@ -41,6 +41,7 @@ let private costly: Nvml.Costly =
         PcieSent = got 0u
         NvlinkReceived = field 3 73786976294838206UL
         NvlinkSent = field 3 1UL
+        NvlinkBefore = ValueNone
         ClockSmMax = got 2100u
         GraphicsProcesses = got [||]
         Processes =
@@ -160,6 +161,7 @@ let private gpu: Gpu =
                 NvlinkDataErrors = ValueSome 8_000_000_000UL
                 NvlinkReplays = ValueSome 9_000_000_000UL
                 NvlinkRecoveries = ValueSome 10_000_000_000UL
+                NvlinkRate = ValueNone
             }
     }
 
@@ -190,6 +192,37 @@ let tests =
         [
             testCase "milliwatts become watts, bytes and per cent stay"
             <| fun () -> Expect.equal (Nvml.interpret [| healthy |]) { Gpus = [| gpu |]; Faults = [||] } "GPU"
+
+            testCase "the rate over NVLink is both counters' growth over the time between two readings, and none where one has fallen"
+            <| fun () ->
+                let rateAfter seconds (received: Nvml.Field) (sent: Nvml.Field) =
+                    let before: Nvml.NvlinkBefore =
+                        {
+                            Received = field 3 1000UL
+                            Sent = field 3 5000UL
+                            Age = TimeSpan.FromSeconds(seconds: float)
+                        }
+
+                    let device =
+                        { healthy with
+                            Costly =
+                                ValueSome
+                                    { costly with
+                                        NvlinkReceived = received
+                                        NvlinkSent = sent
+                                        NvlinkBefore = ValueSome before
+                                    }
+                        }
+
+                    (Nvml.interpret [| device |]).Gpus[0].Counters.NvlinkRate
+
+                // 3000 and 1000 KiB, 4096000 bytes.
+                Expect.equal (rateAfter 4.0 (field 3 4000UL) (field 3 6000UL)) (ValueSome 1_024_000.0<B / s>) "over four seconds"
+                Expect.equal (rateAfter 4.0 (field 3 1000UL) (field 3 5000UL)) (ValueSome 0.0<B / s>) "nothing was sent"
+                Expect.equal (rateAfter 4.0 (field 3 999UL) (field 3 6000UL)) ValueNone "one has fallen"
+                Expect.equal (rateAfter 4.0 (field 3 4000UL) (field 3 4999UL)) ValueNone "the other has fallen"
+                Expect.equal (rateAfter 0.0 (field 3 4000UL) (field 3 6000UL)) ValueNone "at one instant"
+                Expect.equal (rateAfter 4.0 (field 3 4000UL) { field 3 6000UL with Return = 3 }) ValueNone "one is not told"
 
             testCase "all ones mean not available in 32 and in 64 bits"
             <| fun () ->

@@ -258,6 +258,7 @@ let private gpus =
                         "DCGM_FI_DEV_NVLINK_CRC_DATA_ERROR_COUNT_TOTAL", "12"
                         "DCGM_FI_DEV_NVLINK_REPLAY_ERROR_COUNT_TOTAL", "13"
                         "DCGM_FI_DEV_NVLINK_RECOVERY_ERROR_COUNT_TOTAL", "14"
+                        "DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL", "450"
                         "DCGM_FI_DEV_FAN_SPEED", "30"
                         // sw_power_cap is bit 2, hw_slowdown bit 3.
                         "DCGM_FI_DEV_CLOCK_THROTTLE_REASONS", "12"

@@ -12,42 +12,58 @@ namespace Agent.Host.Reading;
 /// Reads the files of one collector, again and again: what can stay open does, and what is not there is looked for once a minute. Used by
 /// one thread at a time.
 /// </summary>
-/// <param name="collector">What to read.</param>
-/// <param name="settings">Where it lies.</param>
-/// <param name="mostOpen">So many files are kept open.</param>
-/// <param name="clock">The monotonic clock.</param>
-internal sealed class CollectorReader(Collector collector, Settings settings, int mostOpen, AgentClock clock)
+internal sealed class CollectorReader
 {
-    /// <summary>So many directories of one shape are looked at; a machine with more interfaces or threads tells of these.</summary>
-    public const int MostDirectories = 65536;
-
     /// <summary>So many files of other programs are read.</summary>
     public const int MostTextFiles = 256;
 
     /// <summary>No more is read of one file, in bytes.</summary>
     private const int LongestFile = 4 * 1024 * 1024;
 
-    private readonly SmallFiles files = new(LongestFile, mostOpen);
-    private readonly Dictionary<string, CollectorFile[]>[] known = Array.ConvertAll(collector.Sets, static _ => new Dictionary<string, CollectorFile[]>());
+    private readonly Collector collector;
+    private readonly Settings settings;
+    private readonly AgentClock clock;
+    private readonly SmallFiles files;
+    private readonly CollectorPlaces[] places;
+    private readonly List<FileText> texts = [];
+
+    /// <summary>One that has not read anything yet.</summary>
+    /// <param name="collector">What to read.</param>
+    /// <param name="settings">Where it lies.</param>
+    /// <param name="pace">What is kept from reading to reading.</param>
+    /// <param name="clock">The monotonic clock.</param>
+    public CollectorReader(Collector collector, Settings settings, CollectorPace pace, AgentClock clock)
+    {
+        this.collector = collector;
+        this.settings = settings;
+        this.clock = clock;
+        files = new(LongestFile, pace.MostOpen);
+        // To keep what is read once a minute open would be at the expense of the others.
+        var steadyFiles = pace.SteadyFor > TimeSpan.Zero && Array.Exists(collector.Sets, static set => set.Steady.Length > 0)
+            ? new SmallFiles(LongestFile, mostKept: 0)
+            : files;
+        var means = new CollectorMeans(files, steadyFiles, pace.SteadyFor, clock);
+        places = Array.ConvertAll(collector.Sets, set => new CollectorPlaces(set, RootOf(set.Root), means));
+    }
 
     /// <summary>The collector's name.</summary>
     public string Name => collector.Name;
 
-    /// <summary>What the files say now.</summary>
-    public CollectorReading Read()
+    /// <summary>What the files say now. The bytes of these texts are written anew by the next reading.</summary>
+    public CollectorReading Read(SharedListings listings)
     {
         var begin = clock.Elapsed;
-        var texts = new List<FileText>();
+        texts.Clear();
 
-        for (var i = 0; i < collector.Sets.Length; i++)
+        for (var i = 0; i < places.Length; i++)
         {
-            Read(collector.Sets[i], i, texts);
+            Read(collector.Sets[i], places[i], listings);
         }
 
         return new CollectorReading(collector, [.. texts], clock.Elapsed - begin);
     }
 
-    private void Read(FileSet set, int index, List<FileText> texts)
+    private void Read(FileSet set, CollectorPlaces its, SharedListings listings)
     {
         if (set.Root.IsTextfile)
         {
@@ -72,45 +88,14 @@ internal sealed class CollectorReader(Collector collector, Settings settings, in
         }
         else
         {
-            ReadPlaces(set, index, texts);
-        }
-    }
-
-    private void ReadPlaces(FileSet set, int index, List<FileText> texts)
-    {
-        var before = known[index];
-        var now = new Dictionary<string, CollectorFile[]>(before.Count);
-
-        foreach (var place in Directories(set))
-        {
-            if (!before.Remove(place.Directory, out var own))
-            {
-                own = Array.ConvertAll(set.Files, file => new CollectorFile(Path.Join(place.Directory, file), file, files, clock));
-            }
-
-            now[place.Directory] = own;
-
-            foreach (var file in own)
-            {
-                if (file.Read() is { } text)
-                {
-                    texts.Add(new FileText(place.Names, file.Name, text));
-                }
-            }
-        }
-
-        known[index] = now;
-
-        foreach (var gone in before.Values)
-        {
-            Array.ForEach(gone, static file => file.Dispose());
+            its.Read(texts, listings);
         }
     }
 
     /// <summary>The whole file, read once; null where it cannot be.</summary>
     private byte[]? Read(string path)
     {
-        var read = files.Read<byte[]>(path, CollectorFile.Copy);
+        var read = files.Read<byte[]>(path, static text => FSharpResult<byte[], ParseError>.NewOk(text.ToArray()));
         return read.IsOk ? read.ResultValue : null;
     }
 
@@ -149,95 +134,9 @@ internal sealed class CollectorReader(Collector collector, Settings settings, in
         }
     }
 
-    /// <summary>The directories of a shape, each with what its stars stand for.</summary>
-    private List<Place> Directories(FileSet set)
-    {
-        List<Place> found = [new(RootOf(set.Root), [])];
-
-        foreach (var part in set.Directory.Split('/'))
-        {
-            found = part == "*"
-                ? [.. found.SelectMany(static one => Below(one.Directory, one.Names)).Take(MostDirectories)]
-                : [.. found.Select(one => new Place(Path.Join(one.Directory, part), one.Names))];
-        }
-
-        return found;
-    }
-
     private string RootOf(FileRoot root) =>
         root.IsSys ? settings.SysFs
         : root.IsNet ? ProcPaths.Net(settings.ProcFs)
         : root.IsOwn ? "/proc/self"
         : settings.ProcFs;
-
-    private static IEnumerable<Place> Below(string directory, string[] names) =>
-        SysFiles.Directories(directory).Select(path => new Place(path, [.. names, Path.GetFileName(path)]));
-
-    /// <summary>A directory, and what the stars of its shape stand for. A class, because queries over structs are compiled once for each.</summary>
-    private sealed class Place(string directory, string[] names)
-    {
-        public string Directory => directory;
-
-        public string[] Names => names;
-    }
-}
-
-/// <summary>One file of a collector.</summary>
-/// <param name="path">Where it lies.</param>
-/// <param name="name">What the collector calls it.</param>
-/// <param name="files">Who reads it.</param>
-/// <param name="clock">The monotonic clock.</param>
-internal sealed class CollectorFile(string path, string name, SmallFiles files, AgentClock clock) : IDisposable
-{
-    private static readonly TimeSpan LookAgain = TimeSpan.FromMinutes(1);
-
-    private KeptFile? file;
-    private TimeSpan absentUntil;
-
-    /// <summary>What the collector calls it.</summary>
-    public string Name => name;
-
-    /// <summary>A text as it is.</summary>
-    public static FSharpResult<byte[], ParseError> Copy(ReadOnlySpan<byte> text) => FSharpResult<byte[], ParseError>.NewOk(text.ToArray());
-
-    /// <summary>The whole file; null where it cannot be read.</summary>
-    public byte[]? Read()
-    {
-        if (clock.Elapsed < absentUntil)
-        {
-            return null;
-        }
-
-        // What was open may be that of a device that is gone, and another one in its place.
-        var wasOpen = file is not null;
-        var read = ReadOnce();
-        read = wasOpen && !read.IsOk ? ReadOnce() : read;
-
-        if (!read.IsOk && read.ErrorValue.IsAbsent)
-        {
-            absentUntil = clock.Elapsed + LookAgain;
-        }
-
-        return read.IsOk ? read.ResultValue : null;
-    }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        file?.Dispose();
-        file = null;
-    }
-
-    private FSharpResult<byte[], SourceError> ReadOnce()
-    {
-        file ??= new KeptFile(path, files);
-        var read = file.Read<byte[]>(Copy);
-
-        if (!read.IsOk)
-        {
-            Dispose();
-        }
-
-        return read;
-    }
 }

@@ -36,6 +36,28 @@ internal static partial class DirectoryEntries
         return paths;
     }
 
+    /// <summary>How many entries there are; 0 where the directory cannot be read.</summary>
+    public static int Count(string path)
+    {
+        var directory = Open(path);
+
+        if (directory == 0)
+        {
+            return 0;
+        }
+
+        // `.` and `..` are among them.
+        var count = -2;
+
+        while (Next(directory) != 0)
+        {
+            count++;
+        }
+
+        _ = Close(directory);
+        return count;
+    }
+
     [LibraryImport("libc", EntryPoint = "opendir", StringMarshalling = StringMarshalling.Utf8)]
     private static partial nint Open(string path);
 

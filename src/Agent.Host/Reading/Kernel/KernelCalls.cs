@@ -32,7 +32,7 @@ internal static unsafe partial class KernelCalls
 
     // Without the one that the list itself is read by.
     private static byte[] Descriptors() =>
-        Encoding.ASCII.GetBytes((SysFiles.Directories("/proc/self/fd").Length - 1).ToString(CultureInfo.InvariantCulture) + "\n");
+        Encoding.ASCII.GetBytes((DirectoryEntries.Count("/proc/self/fd") - 1).ToString(CultureInfo.InvariantCulture) + "\n");
 
     [LibraryImport("libc", EntryPoint = "adjtimex")]
     private static partial int Adjtimex(byte* timex);

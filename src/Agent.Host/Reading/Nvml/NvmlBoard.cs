@@ -41,6 +41,9 @@ internal sealed class NvmlBoard(
     private volatile BoardUsers users = BoardUsers.None;
     private BoardWork? work;
     private TimeSpan migUntil;
+    private Nvml.Field nvlinkReceived;
+    private Nvml.Field nvlinkSent;
+    private TimeSpan? nvlinkReadAt;
 
     /// <summary>Who it is.</summary>
     public Nvml.Identity Identity => identity;
@@ -179,6 +182,14 @@ internal sealed class NvmlBoard(
 
         users = new(!isDivided && processes.Value.Length > 0, [.. used]);
 
+        var received = Noted(library.Field(device, NvlinkReceivedField, AllLinks));
+        var sent = Noted(library.Field(device, NvlinkSentField, AllLinks));
+        var now = clock.Elapsed;
+        var before = nvlinkReadAt is { } readAt
+            ? FSharpValueOption<Nvml.NvlinkBefore>.NewValueSome(new(nvlinkReceived, nvlinkSent, now - readAt))
+            : FSharpValueOption<Nvml.NvlinkBefore>.None;
+        (nvlinkReceived, nvlinkSent, nvlinkReadAt) = (received, sent, now);
+
         return new(
             eccUncorrected: Noted(library.EccErrors(device, uncorrected: true, isVolatile: false)),
             eccCorrected: Noted(library.EccErrors(device, uncorrected: false, isVolatile: false)),
@@ -189,8 +200,9 @@ internal sealed class NvmlBoard(
             fields: Noted(library.Fields(device, Nvml.CostlyFields)),
             pcieReceived: Noted(library.PcieThroughput(device, received: true)),
             pcieSent: Noted(library.PcieThroughput(device, received: false)),
-            nvlinkReceived: Noted(library.Field(device, NvlinkReceivedField, AllLinks)),
-            nvlinkSent: Noted(library.Field(device, NvlinkSentField, AllLinks)),
+            nvlinkReceived: received,
+            nvlinkSent: sent,
+            nvlinkBefore: before,
             clockSmMax: Noted(library.ClockSmMax(device)),
             processes: new(processes.Code, Nvml.Named(nameOf, processes.Value)),
             graphicsProcesses: new(graphics.Code, Nvml.Named(nameOf, graphics.Value)),

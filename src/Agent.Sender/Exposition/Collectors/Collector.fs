@@ -24,7 +24,7 @@ type FileRoot =
     | Textfile
 
 /// Files of one directory, or of all directories of a shape.
-[<NoComparison>]
+[<NoComparison; NoEquality>]
 type FileSet =
     {
         /// What it lies below.
@@ -33,65 +33,48 @@ type FileSet =
         Directory: string
         /// The files, by their paths below the directory.
         Files: string[]
+        /// Further files there, which say the same for hours, or something new only when one of the others does. For a scrape they are read as
+        /// the others are; for samples that are pushed once a minute, and when one of the others has changed.
+        Steady: string[]
     }
+
+    static member private Of(root: FileRoot, directory: string, files: string[]) : FileSet =
+        {
+            Root = root
+            Directory = directory
+            Files = files
+            Steady = [||]
+        }
 
     /// Files below /proc.
     static member internal Proc(directory: string, files: string[]) : FileSet =
-        {
-            Root = FileRoot.Proc
-            Directory = directory
-            Files = files
-        }
+        FileSet.Of(FileRoot.Proc, directory, files)
 
     /// Files below /proc/net.
     static member internal Net(directory: string, files: string[]) : FileSet =
-        {
-            Root = FileRoot.Net
-            Directory = directory
-            Files = files
-        }
+        FileSet.Of(FileRoot.Net, directory, files)
 
     /// Files below /proc/self of this program.
-    static member internal Own(files: string[]) : FileSet =
-        {
-            Root = FileRoot.Own
-            Directory = ""
-            Files = files
-        }
+    static member internal Own(files: string[]) : FileSet = FileSet.Of(FileRoot.Own, "", files)
 
     /// What system calls answer.
     static member internal Call(name: string) : FileSet =
-        {
-            Root = FileRoot.Call
-            Directory = ""
-            Files = [| name |]
-        }
+        FileSet.Of(FileRoot.Call, "", [| name |])
 
     /// The sensor chips.
-    static member internal Sensors: FileSet =
-        {
-            Root = FileRoot.Sensors
-            Directory = ""
-            Files = [||]
-        }
+    static member internal Sensors: FileSet = FileSet.Of(FileRoot.Sensors, "", [||])
 
     /// The files that other programs leave.
-    static member internal Textfiles: FileSet =
-        {
-            Root = FileRoot.Textfile
-            Directory = ""
-            Files = [||]
-        }
+    static member internal Textfiles: FileSet = FileSet.Of(FileRoot.Textfile, "", [||])
 
     /// Files below /sys.
     static member internal Sys(directory: string, files: string[]) : FileSet =
-        {
-            Root = FileRoot.Sys
-            Directory = directory
-            Files = files
-        }
+        FileSet.Of(FileRoot.Sys, directory, files)
 
-/// A file as it was read.
+    /// With these files that hardly ever change.
+    member internal set.And(steady: string[]) : FileSet = { set with Steady = steady }
+
+/// A file as it was read. The bytes count until its collector is read again.
 [<NoComparison; NoEquality>]
 type FileText =
     {
@@ -192,15 +175,39 @@ type internal BySeries private () =
 
             hash.ToHashCode()
 
-/// The samples of many families, in any order. Each series is kept once: of a text that repeats one, the first counts.
-[<Sealed>]
+/// Receives the samples of many families, in any order.
+[<AbstractClass>]
 type internal Figures() =
+    /// Adds a sample, with the values of its family's labels.
+    abstract Add: family: Family * labels: string[] * value: float -> unit
+
+    /// Adds the sample of a family without labels.
+    member figures.Add(family: Family, value: float) : unit =
+        figures.Add(family, family.Labels, value)
+
+/// Tells a sink at once, one that does not care for order and repetition.
+[<Sealed>]
+type internal ToldFigures(sink: MetricSink) =
+    inherit Figures()
+
+    override _.Add(family, labels, value) =
+        sink.Family(family.Name, family.Kind, family.Help)
+
+        for i in 0 .. labels.Length - 1 do
+            sink.Label(family.Labels[i], labels[i])
+
+        sink.Value value
+
+/// Gathers samples by family. Each series is kept once: of a text that repeats one, the first counts.
+[<Sealed>]
+type internal GroupedFigures() =
+    inherit Figures()
+
     let families = List<List<Figure>>()
     let byName = Dictionary<string, List<Figure>>(StringComparer.Ordinal)
     let series = HashSet<Figure>(BySeries.Instance)
 
-    /// Adds a sample.
-    member _.Add(family: Family, labels: string[], value: float) : unit =
+    override _.Add(family, labels, value) =
         let figure =
             {
                 Family = family
@@ -216,10 +223,6 @@ type internal Figures() =
                 figures.Add figure
                 byName[family.Name] <- figures
                 families.Add figures
-
-    /// Adds the sample of a family without labels.
-    member figures.Add(family: Family, value: float) : unit =
-        figures.Add(family, family.Labels, value)
 
     /// What was added, family by family.
     member _.Families: List<List<Figure>> = families

@@ -28,11 +28,19 @@ module Collectors =
         |> Array.filter (fun collector -> collector.IsDefault)
         |> Array.map (fun collector -> collector.Name)
 
-    /// What the files say, family by family.
-    let internal figuresOf (facts: CollectorFacts) (readings: CollectorReading[]) : Figures =
-        let figures = Figures()
-
+    let private tell (facts: CollectorFacts) (readings: CollectorReading[]) (figures: Figures) : unit =
         for reading in readings do
             reading.Collector.Tell facts reading.Texts figures
 
+    /// What the files say, family by family.
+    let internal figuresOf (facts: CollectorFacts) (readings: CollectorReading[]) : GroupedFigures =
+        let figures = GroupedFigures()
+        tell facts readings figures
         figures
+
+    /// Tells a sink what the files say.
+    let internal write (facts: CollectorFacts) (readings: CollectorReading[]) (sink: MetricSink) : unit =
+        if sink.WantsFamiliesWhole then
+            (figuresOf facts readings).WriteTo sink
+        else
+            tell facts readings (ToldFigures sink)

@@ -252,7 +252,7 @@ let all: Collector[] =
             "infiniband",
             true,
             [|
-                FileSet.Sys("class/infiniband/*", words)
+                FileSet.Sys("class/infiniband/*", [||]).And words
                 FileSet.Sys("class/infiniband/*/ports/*", Array.append (numbers |> Array.map (fun row -> row.File)) [| "rate" |])
             |],
             tell

@@ -14,6 +14,20 @@ let private isTold (name: ReadOnlySpan<byte>) =
     || name.StartsWith("pswp"B.AsSpan())
     || (name.StartsWith("pg"B.AsSpan()) && name.IndexOf("fault"B.AsSpan()) >= 2)
 
+let private memoryFamilies =
+    Numbers.NamedFamilies(
+        [|
+            "pgpgin"
+            "pgpgout"
+            "pswpin"
+            "pswpout"
+            "pgfault"
+            "pgmajfault"
+            "oom_kill"
+        |],
+        fun name -> Family.untyped ("node_vmstat_" + name) $"/proc/vmstat information field {name}."
+    )
+
 let private memoryEvents _ (texts: FileText[]) (figures: Figures) =
     let mutable cursor = Cursor("", (Numbers.textOf "vmstat" texts).Span)
 
@@ -22,8 +36,7 @@ let private memoryEvents _ (texts: FileText[]) (figures: Figures) =
         let mutable value = 0.0
 
         if isTold name && Numbers.isName name && cursor.Decimal &value then
-            let name = Text.toString name
-            figures.Add(Family.untyped ("node_vmstat_" + name) $"/proc/vmstat information field {name}.", value)
+            figures.Add(memoryFamilies.Of name, value)
 
 // ---- Files: /proc/sys/fs/file-nr -------------------------------------------------------------------------------------------
 
@@ -151,6 +164,10 @@ let private memoryErrors _ (texts: FileText[]) (figures: Figures) =
 
 /// The collectors.
 let all: Collector[] =
+    let clocks files =
+        FileSet.Sys("devices/system/cpu/*/cpufreq", files)
+
+    let currentClocks = [| "cpuinfo_cur_freq"; "scaling_cur_freq" |]
     let errorFiles = [| "ce_count"; "ue_count"; "ce_noinfo_count"; "ue_noinfo_count" |]
 
     [|
@@ -159,7 +176,9 @@ let all: Collector[] =
         Collector(
             "entropy",
             true,
-            [| FileSet.Proc("sys/kernel/random", [| "entropy_avail"; "poolsize" |]) |],
+            [|
+                FileSet.Proc("sys/kernel/random", [| "entropy_avail" |]).And [| "poolsize" |]
+            |],
             fun _ -> Numbers.ofFiles randomFiles (fun _ -> [||])
         )
         Collector("schedstat", true, [| FileSet.Proc("", [| "schedstat" |]) |], scheduler)
@@ -167,7 +186,13 @@ let all: Collector[] =
             "cpufreq",
             true,
             [|
-                FileSet.Sys("devices/system/cpu/*/cpufreq", clockFiles |> Array.map (fun row -> row.File))
+                clocks currentClocks
+                (clocks [||])
+                    .And(
+                        clockFiles
+                        |> Array.map _.File
+                        |> Array.filter (fun file -> not (Array.contains file currentClocks))
+                    )
             |],
             (fun _ -> Numbers.ofFiles clockFiles (Array.map Numbers.withoutLetters)),
             mayBeEmpty = true

@@ -5,11 +5,12 @@ module internal Agent.Sender.NetworkCounters
 open System
 open System.Collections.Generic
 open System.Globalization
+open System.Text
 open Agent.Core
 
 // ---- Protocols: /proc/net/netstat, /proc/net/snmp, /proc/net/snmp6 -------------------------------------------------------
 
-/// A protocol, and those of its counters that node_exporter tells unless it is told otherwise.
+/// A protocol, and the families of those of its counters that node_exporter tells unless it is told otherwise.
 let private protocols =
     [|
         "Icmp", "InErrors InMsgs OutMsgs"
@@ -25,22 +26,14 @@ let private protocols =
         "UdpLite6", "InErrors"
     |]
 
-/// By the names that they have with the protocol's before them, `TcpInSegs`.
-let private protocolFamilies =
-    let all = Dictionary<string, Family>(StringComparer.Ordinal)
+    |> Array.map (fun (protocol, names) ->
+        let make name =
+            Family.untyped $"node_netstat_{protocol}_{name}" $"Statistic {protocol}{name}."
 
-    for protocol, names in protocols do
-        for name in names.Split ' ' do
-            all[protocol + name] <- Family.untyped $"node_netstat_{protocol}_{name}" $"Statistic {protocol}{name}."
+        struct (Encoding.ASCII.GetBytes protocol, Numbers.NamedFamilies(names.Split ' ', make)))
 
-    all
-
-let private addCounter (figures: Figures) (name: string) (value: float) =
-    match protocolFamilies.TryGetValue name with
-    | true, family -> figures.Add(family, value)
-    | _ -> ()
-
-/// A line of names and a line of numbers for each protocol. A line whose fellow is missing is passed over.
+/// A line of names and a line of numbers for each protocol. A line whose fellow is missing is passed over. There are some 300 names and 40 that
+/// are told, so none becomes a text.
 let private ofPairs (text: ReadOnlySpan<byte>) (figures: Figures) =
     let mutable cursor = Cursor("", text)
     let mutable names = cursor
@@ -51,26 +44,40 @@ let private ofPairs (text: ReadOnlySpan<byte>) (figures: Figures) =
         let mutable before = names
 
         if not protocol.IsEmpty && before.Field().SequenceEqual protocol then
-            let protocol = Text.toString (protocol.TrimEnd ':'B)
+            for struct (name, counters) in protocols do
+                if protocol.TrimEnd(':'B).SequenceEqual(ReadOnlySpan name) then
+                    let mutable fields = before
+                    let mutable numbers = values
+                    let mutable next = 0
 
-            while not (before.Field().IsEmpty) do
-                let mutable value = 0.0
+                    while not (fields.Field().IsEmpty) do
+                        let number = numbers.Field()
+                        let at = counters.Find(fields.Last, next)
+                        let mutable value = 0.0
 
-                if Text.tryDecimal (values.Field(), &value) then
-                    addCounter figures (protocol + Text.toString before.Last) value
+                        if at >= 0 then
+                            next <- at + 1
+
+                            if Text.tryDecimal (number, &value) then
+                                figures.Add(counters.At at, value)
 
         names <- cursor
 
-/// A name and a number on each line.
+/// A name, with the protocol's before it, and a number on each line.
 let private ofLines (text: ReadOnlySpan<byte>) (figures: Figures) =
     let mutable cursor = Cursor("", text)
 
     while cursor.NextLine() do
-        let name = cursor.Field()
-        let mutable value = 0.0
+        let field = cursor.Field()
 
-        if cursor.Decimal &value then
-            addCounter figures (Text.toString name) value
+        for struct (name, counters) in protocols do
+            if field.StartsWith(ReadOnlySpan name) then
+                let at = counters.Find(field.Slice name.Length, 0)
+                let mutable line = cursor
+                let mutable value = 0.0
+
+                if at >= 0 && line.Decimal &value then
+                    figures.Add(counters.At at, value)
 
 let private protocolCounters _ (texts: FileText[]) (figures: Figures) =
     ofPairs (Numbers.textOf "netstat" texts).Span figures
@@ -79,16 +86,36 @@ let private protocolCounters _ (texts: FileText[]) (figures: Figures) =
 
 // ---- Sockets: /proc/net/sockstat, /proc/net/sockstat6 --------------------------------------------------------------------
 
-let private sockets (facts: CollectorFacts) (texts: FileText[]) (figures: Figures) =
-    let add protocol state value =
+/// The families of a protocol's states.
+let private statesOf (protocol: string) =
+    let make state =
         let help =
             if protocol = "sockets" then
                 "Number of IPv4 sockets in use."
             else
                 $"Number of {protocol} sockets in state {state}."
 
-        figures.Add(Family.gauge $"node_sockstat_{protocol}_{state}" help, value)
+        Family.gauge $"node_sockstat_{protocol}_{state}" help
 
+    Numbers.NamedFamilies([| "inuse"; "orphan"; "tw"; "alloc"; "mem"; "mem_bytes"; "used"; "memory" |], make)
+
+/// The protocols that kernels have.
+let private socketStates =
+    "sockets TCP UDP UDPLITE RAW FRAG TCP6 UDP6 UDPLITE6 RAW6 FRAG6".Split ' '
+    |> Array.map (fun protocol -> struct (Encoding.ASCII.GetBytes protocol, statesOf protocol))
+
+let private statesOfProtocol (protocol: ReadOnlySpan<byte>) =
+    let mutable found = ValueNone
+
+    for struct (name, states) in socketStates do
+        if protocol.SequenceEqual(ReadOnlySpan name) then
+            found <- ValueSome states
+
+    match found with
+    | ValueSome states -> states
+    | ValueNone -> statesOf (Text.toString protocol)
+
+let private sockets (facts: CollectorFacts) (texts: FileText[]) (figures: Figures) =
     for text in texts do
         let mutable cursor = Cursor("", text.Text.Span)
 
@@ -99,18 +126,17 @@ let private sockets (facts: CollectorFacts) (texts: FileText[]) (figures: Figure
                 protocol.EndsWith ':'B
                 && Numbers.isName (protocol.Slice(0, protocol.Length - 1))
             then
-                let protocol = Text.toString (protocol.Slice(0, protocol.Length - 1))
+                let states = statesOfProtocol (protocol.Slice(0, protocol.Length - 1))
 
                 while not (cursor.Field().IsEmpty) do
                     let state = cursor.Last
                     let mutable value = 0.0
 
                     if cursor.Decimal &value && Numbers.isName state then
-                        let state = Text.toString state
-                        add protocol state value
+                        figures.Add(states.Of state, value)
 
-                        if state = "mem" then
-                            add protocol "mem_bytes" (value * float facts.PageSize)
+                        if state.SequenceEqual("mem"B.AsSpan()) then
+                            figures.Add(states.Of("mem_bytes"B.AsSpan()), value * float facts.PageSize)
 
 // ---- Packets by CPU: /proc/net/softnet_stat ------------------------------------------------------------------------------
 

@@ -110,12 +110,20 @@ let private bonds _ (texts: FileText[]) (figures: Figures) =
 
 /// The collectors.
 let all: Collector[] =
+    let news = [| "carrier_changes"; "operstate" |]
+
     [|
         Collector(
             "netclass",
             true,
             [|
-                FileSet.Sys("class/net/*", Array.append (properties |> Array.map (fun row -> row.File)) words)
+                // A link that goes up or down counts its change; anything else of these is what somebody has set.
+                FileSet
+                    .Sys("class/net/*", news)
+                    .And(
+                        Array.append (properties |> Array.map _.File) words
+                        |> Array.filter (fun file -> not (Array.contains file news))
+                    )
             |],
             interfaces
         )

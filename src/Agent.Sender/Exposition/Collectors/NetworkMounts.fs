@@ -263,8 +263,16 @@ let private nfs _ (texts: FileText[]) (figures: Figures) =
     let seen = HashSet<string>(StringComparer.Ordinal)
 
     for directory in [| "self/"; "1/" |] do
-        let addresses = addressesOf (Numbers.textOf (directory + "mountinfo") texts).Span
-        let mutable cursor = Cursor("", (Numbers.textOf (directory + "mountstats") texts).Span)
+        let stats = Numbers.textOf (directory + "mountstats") texts
+
+        // A machine with containers has hundreds of mounts, of which most often none is a network's.
+        let addresses =
+            if stats.Span.IndexOf(" with fstype nfs"B.AsSpan()) >= 0 then
+                addressesOf (Numbers.textOf (directory + "mountinfo") texts).Span
+            else
+                Dictionary<string, string>()
+
+        let mutable cursor = Cursor("", stats.Span)
         let mutable mount: Mount voption = ValueNone
         let mutable inOperations = false
 
@@ -274,30 +282,30 @@ let private nfs _ (texts: FileText[]) (figures: Figures) =
             | ValueNone -> ()
 
         while cursor.NextLine() do
-            let first = Text.toString (cursor.Field())
+            let word = cursor.Field()
 
-            if first = "device" then
+            if word.SequenceEqual("device"B.AsSpan()) then
                 finish mount
                 inOperations <- false
                 // `device D mounted on M with fstype T statvers=V`
-                let export = Mounts.unescape (cursor.Field())
+                let export = cursor.Field()
                 cursor.SkipField()
                 cursor.SkipField()
-                let mountPoint = Mounts.unescape (cursor.Field())
+                let mountPoint = cursor.Field()
                 cursor.SkipField()
                 cursor.SkipField()
                 let isNfs = cursor.Field().StartsWith("nfs"B.AsSpan())
 
                 mount <-
                     if isNfs && cursor.Field().StartsWith("statvers="B.AsSpan()) then
-                        ValueSome(Mount(export, addresses.GetValueOrDefault(mountPoint, "")))
+                        ValueSome(Mount(Mounts.unescape export, addresses.GetValueOrDefault(Mounts.unescape mountPoint, "")))
                     else
                         ValueNone
             else
                 match mount with
                 | ValueNone -> ()
                 | ValueSome known ->
-                    match first with
+                    match Text.toString word with
                     | "age:" -> known.Tell(age, "", numbers &cursor)
                     | "bytes:" -> known.Tell(bytes, "", numbers &cursor)
                     | "events:" -> known.Tell(events, "", numbers &cursor)
@@ -367,7 +375,7 @@ let all: Collector[] =
             "mountstats",
             true,
             [|
-                FileSet.Proc("", [| "self/mountstats"; "self/mountinfo"; "1/mountstats"; "1/mountinfo" |])
+                FileSet.Proc("", [| "self/mountstats"; "1/mountstats" |]).And [| "self/mountinfo"; "1/mountinfo" |]
             |],
             nfs
         )

@@ -4,6 +4,7 @@ module internal Agent.Sender.Numbers
 
 open System
 open System.Buffers.Text
+open System.Text
 open Agent.Core
 
 /// `12`, `-1`, `0.5` or `0x1f`.
@@ -58,6 +59,39 @@ let file (file: string) (family: Family) : NumberFile =
         Family = family
         Scale = 1.0
     }
+
+/// Families by the names that the kernel has for their figures, as bytes. Those that are listed are made once, and any other one anew each time.
+[<Sealed>]
+type NamedFamilies(listed: string[], make: string -> Family) =
+    let names = listed |> Array.map Encoding.UTF8.GetBytes
+    let families = listed |> Array.map make
+
+    /// The place of a name among the listed ones, sought first at `from`, where it is when the kernel keeps their order; -1 for another.
+    member _.Find(name: ReadOnlySpan<byte>, from: int) : int =
+        let mutable found = -1
+        let mutable i = 0
+
+        while found < 0 && i < names.Length do
+            let at = (from + i) % names.Length
+
+            found <-
+                if name.SequenceEqual(ReadOnlySpan names[at]) then
+                    at
+                else
+                    -1
+
+            i <- i + 1
+
+        found
+
+    /// The family at such a place.
+    member _.At(place: int) : Family = families[place]
+
+    /// The family of any name.
+    member this.Of(name: ReadOnlySpan<byte>) : Family =
+        match this.Find(name, 0) with
+        | -1 -> make (Text.toString name)
+        | at -> families[at]
 
 /// Files of one number each, whose labels are made from what the stars of their directory stand for. A number behind which
 /// words stand, `4: ACTIVE`, counts as well.

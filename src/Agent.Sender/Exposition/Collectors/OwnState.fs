@@ -99,18 +99,17 @@ let private openFiles = Family.gauge "process_open_fds" "Number of open file des
 /// Lines of /proc/self/limits, by how they begin.
 let private limits =
     [|
-        struct ("Max open files ", Family.gauge "process_max_fds" "Maximum number of open file descriptors.")
-        struct ("Max address space ", Family.gauge "process_virtual_memory_max_bytes" "Maximum amount of virtual memory available in bytes.")
+        struct ("Max open files "B, Family.gauge "process_max_fds" "Maximum number of open file descriptors.")
+        struct ("Max address space "B,
+                Family.gauge "process_virtual_memory_max_bytes" "Maximum amount of virtual memory available in bytes.")
     |]
 
 let private tellLimits (text: ReadOnlySpan<byte>) (figures: Figures) =
     let mutable cursor = Cursor("", text)
 
     while cursor.NextLine() do
-        let line = Text.toString cursor.Line
-
         for struct (start, family) in limits do
-            if line.StartsWith(start, StringComparison.Ordinal) then
+            if cursor.Line.StartsWith(ReadOnlySpan start) then
                 cursor.Skip start.Length
                 let mutable value = 0.0
 
@@ -145,5 +144,14 @@ let private program (facts: CollectorFacts) (texts: FileText[]) (figures: Figure
 let all: Collector[] =
     [|
         Collector("timex", true, [| FileSet.Call "adjtimex" |], clock)
-        Collector("process", true, [| FileSet.Own [| "stat"; "statm"; "limits" |]; FileSet.Call "descriptors" |], program)
+        Collector(
+            "process",
+            true,
+            [|
+                FileSet.Own [| "stat"; "statm" |]
+                (FileSet.Own [||]).And [| "limits" |]
+                FileSet.Call "descriptors"
+            |],
+            program
+        )
     |]

@@ -13,7 +13,7 @@ open Agent.TestSupport.Fixtures
 open Expecto
 
 let private read (words: string list) : CollectorReading[] =
-    CollectorFiles(settingsOf ("--listen=127.0.0.1:9835" :: words) [], 16, AgentClock()).Read()
+    CollectorFiles(settingsOf ("--listen=127.0.0.1:9835" :: words) [], CollectorPace(16, TimeSpan.Zero), AgentClock()).Read()
 
 let private ofFixture =
     [
@@ -101,7 +101,7 @@ let tests =
                     let files =
                         CollectorFiles(
                             settingsOf [ "--listen=127.0.0.1:9835"; $"--procfs={directory}"; $"--sysfs={directory}" ] [],
-                            2,
+                            CollectorPace(2, TimeSpan.Zero),
                             clock
                         )
 
@@ -132,6 +132,55 @@ let tests =
                             "eth1/mtu", "9000\n"
                         ]
                         "a file that was missing")
+
+            testCase "for samples, what hardly ever changes is read once a minute, and when a link goes up or down"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    let write = writeBelow directory
+                    let mutable now = TimeSpan.Zero
+
+                    let clock =
+                        { new AgentClock(1) with
+                            override _.Elapsed = now
+                        }
+
+                    let settings =
+                        settingsOf [ "--listen=127.0.0.1:9835"; $"--procfs={directory}"; $"--sysfs={directory}" ] []
+
+                    let pushed = CollectorFiles(settings, CollectorPace.Samples, clock)
+                    let scraped = CollectorFiles(settings, CollectorPace.Scrapes, clock)
+
+                    let fileOf (files: CollectorFiles) collector file =
+                        contentOf (named collector (files.Read()))
+                        |> List.filter (fun (_, name, _) -> name = file)
+                        |> List.map (fun (_, _, text) -> text.Trim())
+
+                    write "class/net/eth0/carrier_changes" "1\n"
+                    write "class/net/eth0/mtu" "1500\n"
+                    write "devices/system/cpu/cpu0/cpufreq/scaling_cur_freq" "1000000\n"
+                    write "devices/system/cpu/cpu0/cpufreq/scaling_max_freq" "3000000\n"
+                    Expect.equal (fileOf pushed "netclass" "mtu") [ "1500" ] "at first"
+                    Expect.equal (fileOf pushed "cpufreq" "scaling_max_freq") [ "3000000" ] "the clock at first"
+
+                    write "class/net/eth0/mtu" "9000\n"
+                    write "devices/system/cpu/cpu0/cpufreq/scaling_cur_freq" "2000000\n"
+                    write "devices/system/cpu/cpu0/cpufreq/scaling_max_freq" "2500000\n"
+                    now <- TimeSpan.FromSeconds 59.0
+                    Expect.equal (fileOf pushed "netclass" "mtu") [ "1500" ] "it is not due"
+                    Expect.equal (fileOf scraped "netclass" "mtu") [ "9000" ] "a scrape"
+                    Expect.equal (fileOf pushed "cpufreq" "scaling_cur_freq") [ "2000000" ] "a clock"
+                    Expect.equal (fileOf pushed "cpufreq" "scaling_max_freq") [ "3000000" ] "its limit is not due"
+
+                    write "class/net/eth0/carrier_changes" "2\n"
+                    Expect.equal (fileOf pushed "netclass" "carrier_changes") [ "2" ] "a change"
+                    Expect.equal (fileOf pushed "netclass" "mtu") [ "9000" ] "the link has gone up or down"
+
+                    write "class/net/eth0/mtu" "1400\n"
+                    now <- TimeSpan.FromSeconds 60.0
+                    Expect.equal (fileOf pushed "netclass" "mtu") [ "9000" ] "and is not due again for a minute"
+                    Expect.equal (fileOf pushed "cpufreq" "scaling_max_freq") [ "2500000" ] "a minute"
+                    now <- TimeSpan.FromSeconds 119.0
+                    Expect.equal (fileOf pushed "netclass" "mtu") [ "1400" ] "a minute after the change")
 
             testCase "only the collectors that are wanted are read"
             <| fun () ->
