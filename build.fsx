@@ -15,6 +15,7 @@
 #load "build/Release/Charts.fs"
 
 open System
+open System.Collections.Concurrent
 open System.IO
 open System.Runtime.InteropServices
 open System.Text.RegularExpressions
@@ -217,7 +218,7 @@ type Outcome =
 type TestCase = { Name: string; Outcome: Outcome }
 
 /// Every test that ran in this build.
-let testCases = ResizeArray<TestCase>()
+let testCases = ConcurrentQueue<TestCase>()
 
 let count outcome =
     testCases |> Seq.filter (fun test -> outcome test.Outcome) |> Seq.length
@@ -280,7 +281,7 @@ let runTests name project arguments variables =
         else
             []
 
-    lock testCases (fun () -> testCases.AddRange ran)
+    List.iter testCases.Enqueue ran
 
     if List.isEmpty ran then
         failwith $"%s{name} ran no test and ended with exit code %d{exitCode}."
@@ -753,12 +754,11 @@ let labWith (options: string list) =
 /// The packages and, beside what that leaves idle, the laws; the demo, so that a new user does not find it broken; some fuzzing beside the tests of
 /// parts; six scenarios of the lab; and the tests of whole programs, on the published ones. Those mostly wait, so that they wait side by side.
 let ci () =
-    let complaints = ResizeArray<string>()
+    let complaints = ConcurrentQueue<string>()
 
     let tryAll variables projects () =
         for project in projects do
-            complaintOf variables project
-            |> Option.iter (fun complaint -> lock complaints (fun () -> complaints.Add complaint))
+            complaintOf variables project |> Option.iter complaints.Enqueue
 
     sideBySide
         [
