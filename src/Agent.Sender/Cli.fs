@@ -44,7 +44,7 @@ let private row group standard meaning =
 /// Every option: the one list of them. The name on the command line and of the variable follow from the case's name. All values are text
 /// and may be missing: Argu stops at the first bad value or missing one, while `parse` and Settings look at all of them and report every
 /// error at once.
-[<RequireQualifiedAccess>]
+[<RequireQualifiedAccess; NoComparison>]
 type internal AgentArgument =
     | [<EqualsAssignmentOrSpaced>] Host of url: string option
     | [<EqualsAssignmentOrSpaced>] Server_Slug of slug: string option

@@ -2,6 +2,7 @@
 [<RequireQualifiedAccess>]
 module internal Agent.Core.Jobs.GpuShares
 
+open Agent.Core
 open Agent.Core.Gpu
 open Agent.Core.Units
 

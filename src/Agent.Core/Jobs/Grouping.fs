@@ -2,6 +2,7 @@ namespace Agent.Core.Jobs
 
 open System
 open System.Collections.Generic
+open Agent.Core
 open Agent.Core.Gpu
 open Agent.Core.Units
 

@@ -3,6 +3,7 @@
 module Agent.Core.Sys.CpuTemperature
 
 open System
+open Agent.Core
 open Agent.Core.Units
 
 /// How far a sensor can be trusted to be a CPU's; the first case is trusted most.

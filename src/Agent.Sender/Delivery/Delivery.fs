@@ -256,7 +256,7 @@ module Tls =
             TlsFault.Handshake reason
 
 /// Why a request got no answer.
-[<RequireQualifiedAccess>]
+[<RequireQualifiedAccess; NoComparison>]
 type NetworkFailure =
     /// The name does not resolve.
     | NameNotResolved of host: string
