@@ -58,6 +58,12 @@ internal sealed class ClusterFleet : IDisposable
         return null;
     }
 
+    /// <summary>How many figures the main charts of a server have at each instant, by the devices of its newest sample.</summary>
+    public int SlotsOf(int server) =>
+        writer.Fleet.All.FirstOrDefault(known => known.Id == server)?.View.Latest is { IsValueSome: true, Value: var stored }
+            ? Series.slots(LayoutModule.Of(stored.Report))
+            : Series.slots(LayoutModule.empty);
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -137,7 +143,7 @@ internal sealed class ClusterFleet : IDisposable
             .Select(static one => one.Machine)
             .ToArray();
 
-        foreach (var some in news.Chunk(ClusterMachines.MostAtOnce))
+        foreach (var some in ClusterMachines.Portions(news))
         {
             var answer = client.At(ClusterQueries.Newest(found.Length <= ClusterMachines.MostWithCores, some), now, stop.Token);
             Show(ClusterReports.Of(answer.Series), servers);

@@ -60,6 +60,34 @@ module ClusterMachines =
 
         newest.Values |> Seq.sortBy _.Machine.Instance |> Array.ofSeq
 
+    /// Characters of the names of machines that are asked about at once: queries may not be longer than 16 KiB.
+    [<Literal>]
+    let LongestNames = 6_000
+
+    /// Machines in the portions in which they are asked about.
+    [<CompiledName "Portions">]
+    let portions (machines: ClusterMachine[]) : ClusterMachine[][] =
+        let found = ResizeArray<ClusterMachine[]>()
+        let current = ResizeArray<ClusterMachine>()
+        let mutable length = 0
+
+        for one in machines do
+            if
+                current.Count > 0
+                && (current.Count = MostAtOnce || length + one.Instance.Length > LongestNames)
+            then
+                found.Add(current.ToArray())
+                current.Clear()
+                length <- 0
+
+            current.Add one
+            length <- length + one.Instance.Length
+
+        if current.Count > 0 then
+            found.Add(current.ToArray())
+
+        found.ToArray()
+
     /// The slug of a new machine: that of its name, with a number behind it where another has that.
     [<CompiledName "SlugOf">]
     let slugOf (instance: string) (taken: Func<string, bool>) : string =
