@@ -109,18 +109,22 @@ internal sealed class ClusterFleet : IDisposable
         }
         catch (Exception unforeseen)
         {
-            var what = $"a defect: looking at the cluster: {unforeseen.GetType().Name}: {unforeseen.Message}";
-
-            if (told != what)
-            {
-                complain(what);
-            }
-
-            told = what;
+            Tell($"a defect: looking at the cluster: {unforeseen.GetType().Name}: {unforeseen.Message}");
             writer.Storage.ClusterFailed(unforeseen.Message);
         }
 
         return false;
+    }
+
+    /// <summary>Says something that may be so for long, once.</summary>
+    private void Tell(string what)
+    {
+        if (told != what)
+        {
+            complain(what);
+        }
+
+        told = what;
     }
 
     private void Look()
@@ -131,7 +135,8 @@ internal sealed class ClusterFleet : IDisposable
         Register([.. found.Where(one => !servers.ContainsKey(one.Machine.Instance))]);
         servers = Servers();
 
-        foreach (var one in found)
+        // Of machines that are registered alone, since names may come and go without end.
+        foreach (var one in found.Where(one => servers.ContainsKey(one.Machine.Instance)))
         {
             jobs[one.Machine.Instance] = one.Machine.Job;
         }
@@ -182,6 +187,7 @@ internal sealed class ClusterFleet : IDisposable
 
             if (Registrations.FreeId(connection) is not { } id)
             {
+                Tell($"the cluster has more machines than the {RegistrationModule.MostServers} that are shown; ai-dashboard remove-server makes room");
                 return;
             }
 

@@ -37,6 +37,10 @@ module ClusterMachines =
     let pause (failures: int) : TimeSpan =
         TimeSpan.FromSeconds(min 60.0 (LookSeconds * Math.Pow(2.0, float (min 10 (max 0 failures)))))
 
+    /// The longest name of a machine.
+    [<Literal>]
+    let LongestInstance = 255
+
     /// The machines of the answer to `ClusterQueries.discovery`, each instance once: of several jobs that tell of one, the one that knows the newest.
     [<CompiledName "Found">]
     let found (series: ClusterSeries[]) : FoundMachine[] =
@@ -53,7 +57,11 @@ module ClusterMachines =
                     At = if one.Values.Length > 0 then Array.last one.Values else nan
                 }
 
-            if machine.Machine.Instance <> "" && not (Double.IsNaN machine.At) then
+            if
+                machine.Machine.Instance <> ""
+                && machine.Machine.Instance.Length <= LongestInstance
+                && not (Double.IsNaN machine.At)
+            then
                 match newest.TryGetValue machine.Machine.Instance with
                 | true, known when known.At >= machine.At -> ()
                 | _ -> newest[machine.Machine.Instance] <- machine
@@ -110,7 +118,7 @@ module ClusterMachines =
             Id = id
             Slug = slug
             Name = Intake.cut 120 instance
-            Hostname = Intake.cut 255 instance
+            Hostname = Intake.cut LongestInstance instance
             Description = ""
             IsActive = true
             CreatedAt = now

@@ -59,6 +59,13 @@ let tests =
                     [| "box", "b"; "other", "a" |]
                     "machines"
 
+            testCase "a name at its longest is a machine, and a longer one is not"
+            <| fun () ->
+                let found length =
+                    (ClusterMachines.found [| seen "a" (String('x', length)) 1.0 |]).Length
+
+                Expect.equal (found 255, found 256) (1, 0) "machines"
+
             testCase "a slug that another machine has gets a number, and stays a slug at its longest"
             <| fun () ->
                 let taken = set [ "box"; "box-2"; String('a', 64) ]
