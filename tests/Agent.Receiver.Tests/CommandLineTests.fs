@@ -51,6 +51,26 @@ let tests =
 
                 Expect.equal (served "serve --listen http://127.0.0.1").Listen.Port 80 "http's own port"
 
+            testCase "the URL of a cluster has no slash at its end, and headers over plain http to another machine are warned of"
+            <| fun () ->
+                Expect.equal (served "serve").MetricsUrl "" "none"
+
+                Expect.equal
+                    (served "serve --metrics-url https://mimir/prometheus/").MetricsUrl
+                    "https://mimir/prometheus"
+                    "without its slash"
+
+                let warning line = (served line).MetricsWarning
+
+                Expect.stringContains
+                    (warning "serve --metrics-url http://vm:8428 --metrics-header-file h")
+                    "is plain http"
+                    "another machine"
+
+                Expect.equal (warning "serve --metrics-url http://127.0.0.1:8428 --metrics-header-file h") "" "this machine"
+                Expect.equal (warning "serve --metrics-url https://vm:8428 --metrics-header-file h") "" "https"
+                Expect.equal (warning "serve --metrics-url http://vm:8428") "" "without headers"
+
             testCase "every error is told at once"
             <| fun () ->
                 let all =

@@ -58,6 +58,12 @@ internal sealed class ClusterFleet : IDisposable
         return null;
     }
 
+    /// <summary>How many figures the main charts of a server have at each instant, by the devices of its newest sample.</summary>
+    public int SlotsOf(int server) =>
+        writer.Fleet.All.FirstOrDefault(known => known.Id == server)?.View.Latest is { IsValueSome: true, Value: var stored }
+            ? Series.slots(LayoutModule.Of(stored.Report))
+            : Series.slots(LayoutModule.empty);
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -103,18 +109,22 @@ internal sealed class ClusterFleet : IDisposable
         }
         catch (Exception unforeseen)
         {
-            var what = $"a defect: looking at the cluster: {unforeseen.GetType().Name}: {unforeseen.Message}";
-
-            if (told != what)
-            {
-                complain(what);
-            }
-
-            told = what;
+            Tell($"a defect: looking at the cluster: {unforeseen.GetType().Name}: {unforeseen.Message}");
             writer.Storage.ClusterFailed(unforeseen.Message);
         }
 
         return false;
+    }
+
+    /// <summary>Says something that may be so for long, once.</summary>
+    private void Tell(string what)
+    {
+        if (told != what)
+        {
+            complain(what);
+        }
+
+        told = what;
     }
 
     private void Look()
@@ -125,7 +135,8 @@ internal sealed class ClusterFleet : IDisposable
         Register([.. found.Where(one => !servers.ContainsKey(one.Machine.Instance))]);
         servers = Servers();
 
-        foreach (var one in found)
+        // Of machines that are registered alone, since names may come and go without end.
+        foreach (var one in found.Where(one => servers.ContainsKey(one.Machine.Instance)))
         {
             jobs[one.Machine.Instance] = one.Machine.Job;
         }
@@ -137,7 +148,7 @@ internal sealed class ClusterFleet : IDisposable
             .Select(static one => one.Machine)
             .ToArray();
 
-        foreach (var some in news.Chunk(ClusterMachines.MostAtOnce))
+        foreach (var some in ClusterMachines.Portions(news))
         {
             var answer = client.At(ClusterQueries.Newest(found.Length <= ClusterMachines.MostWithCores, some), now, stop.Token);
             Show(ClusterReports.Of(answer.Series), servers);
@@ -176,6 +187,7 @@ internal sealed class ClusterFleet : IDisposable
 
             if (Registrations.FreeId(connection) is not { } id)
             {
+                Tell($"the cluster has more machines than the {RegistrationModule.MostServers} that are shown; ai-dashboard remove-server makes room");
                 return;
             }
 

@@ -23,8 +23,9 @@ internal sealed class ClusterReader(ClusterClient client, ClusterFleet fleet) : 
             return ClusterHistory.OfSamples(AxisModule.OfSamples(from, until, count), reports);
         }
 
-        var axis = AxisModule.OfMinutes(from, until);
-        return ClusterHistory.OfBuckets(axis, Buckets(machine, MainCharts, axis, until, limit));
+        // A machine with hundreds of devices gets longer buckets.
+        var axis = AxisModule.Within(fleet.SlotsOf(server), AxisModule.OfMinutes(from, until));
+        return ClusterHistory.OfBuckets(axis, Buckets(machine, MainCharts, axis, limit));
     }
 
     /// <inheritdoc/>
@@ -40,7 +41,7 @@ internal sealed class ClusterReader(ClusterClient client, ClusterFleet fleet) : 
         }
 
         var axis = AxisModule.OfMinutes(from, until);
-        return ClusterHistory.DetailsOfBuckets(axis, kind, Buckets(machine, ofKind, axis, until, limit));
+        return ClusterHistory.DetailsOfBuckets(axis, kind, Buckets(machine, ofKind, axis, limit));
     }
 
     private ClusterMachine MachineOf(int server) =>
@@ -68,32 +69,29 @@ internal sealed class ClusterReader(ClusterClient client, ClusterFleet fleet) : 
         return ClusterReports.Of(answer.Series);
     }
 
-    private ClusterBuckets Buckets(ClusterMachine machine, FSharpValueOption<int> kind, Axis axis, long until, WorkLimit? limit)
+    private ClusterBuckets Buckets(ClusterMachine machine, FSharpValueOption<int> kind, Axis axis, WorkLimit? limit)
     {
-        var interval = IntervalOf(machine, axis, until);
-        limit?.Check();
-        var mean = Along(ClusterAggregate.Mean);
-        var least = Along(ClusterAggregate.Least);
-        var greatest = Along(ClusterAggregate.Greatest);
         var states = client.Along(ClusterQueries.BucketForm(ClusterQueries.States(machine, axis), axis), CancellationToken.None).Series;
         limit?.Check();
-        return new ClusterBuckets(mean, least, greatest, states);
+        var interval = ClusterHistory.IntervalOf(axis, states);
+        // At the same time: most of it is the cluster's work, and reading large answers this machine's.
+        var figures = Task.WhenAll(
+            Array.ConvertAll(
+                [ClusterAggregate.Mean, ClusterAggregate.Least, ClusterAggregate.Greatest],
+                aggregate => Task.Run(() => Along(aggregate)))).GetAwaiter().GetResult();
+        return new ClusterBuckets(figures[0], figures[1], figures[2], states);
 
         ClusterSeries[] Along(ClusterAggregate aggregate)
         {
-            var query = ClusterQueries.Buckets(machine, kind, axis, interval, aggregate);
-            var answer = client.Along(ClusterQueries.BucketForm(query, axis), CancellationToken.None);
-            limit?.Check();
-            return answer.Series;
-        }
-    }
+            var series = new List<ClusterSeries>();
 
-    /// <summary>From one sample of a machine to the next, in microseconds, as it was in the last ten minutes of a range.</summary>
-    private long IntervalOf(ClusterMachine machine, Axis axis, long until)
-    {
-        const long Looked = 10 * RowKey.MicrosecondsPerMinute;
-        var counted = client.At(ClusterQueries.Count(machine, Looked), until, CancellationToken.None).Series;
-        var samples = counted.Sum(static one => one.Values.Length > 0 ? one.Values[^1] : 0);
-        return samples > 1 ? (long)(Looked / samples) : axis.Step;
+            foreach (var query in ClusterQueries.Buckets(machine, kind, axis, interval, aggregate))
+            {
+                series.AddRange(client.Along(ClusterQueries.BucketForm(query, axis), CancellationToken.None).Series);
+                limit?.Check();
+            }
+
+            return [.. series];
+        }
     }
 }

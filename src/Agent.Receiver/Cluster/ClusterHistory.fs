@@ -357,16 +357,12 @@ module ClusterHistory =
 
         bits
 
-    /// The axis of minutes for the devices that answers name, which are asked for with longer buckets where they are many.
-    [<CompiledName "AxisFor">]
-    let axisFor (axis: Axis) (disks: int) (gpus: int) (fans: int) : Axis =
-        let slots =
-            Series.machine.Length
-            + disks * Series.disk.Length
-            + gpus * Series.gpu.Length
-            + fans * Series.fan.Length
-
-        Axis.within slots axis
+    /// From one sample to the next, in microseconds, by the fullest bucket of the answer to `ClusterQueries.states`; a bucket where there is none.
+    [<CompiledName "IntervalOf">]
+    let intervalOf (axis: Axis) (states: ClusterSeries[]) : int64 =
+        match samplesOf axis states with
+        | [||] -> axis.Step
+        | samples -> axis.Step / int64 (max 1 (Array.max samples))
 
     /// The main charts of buckets. `axis` is the one that was asked along.
     [<CompiledName "OfBuckets">]
@@ -403,13 +399,7 @@ module ClusterHistory =
                 History(axis, ValueSome(census.Choose Axis.MostDevices))
 
         // The fullest bucket has no gap: a sample stands for its part of it.
-        let most = if samples.Length = 0 then 0 else Array.max samples
-
-        let interval =
-            if most = 0 then
-                0.0
-            else
-                min Point.LongestCover (float axis.Step / float second / float most)
+        let interval = min Point.LongestCover (float (intervalOf axis buckets.States) / float second)
 
         for bucket in 0 .. axis.Count - 1 do
             if samples[bucket] > 0 then

@@ -37,6 +37,10 @@ module ClusterMachines =
     let pause (failures: int) : TimeSpan =
         TimeSpan.FromSeconds(min 60.0 (LookSeconds * Math.Pow(2.0, float (min 10 (max 0 failures)))))
 
+    /// The longest name of a machine.
+    [<Literal>]
+    let LongestInstance = 255
+
     /// The machines of the answer to `ClusterQueries.discovery`, each instance once: of several jobs that tell of one, the one that knows the newest.
     [<CompiledName "Found">]
     let found (series: ClusterSeries[]) : FoundMachine[] =
@@ -53,12 +57,44 @@ module ClusterMachines =
                     At = if one.Values.Length > 0 then Array.last one.Values else nan
                 }
 
-            if machine.Machine.Instance <> "" && not (Double.IsNaN machine.At) then
+            if
+                machine.Machine.Instance <> ""
+                && machine.Machine.Instance.Length <= LongestInstance
+                && not (Double.IsNaN machine.At)
+            then
                 match newest.TryGetValue machine.Machine.Instance with
                 | true, known when known.At >= machine.At -> ()
                 | _ -> newest[machine.Machine.Instance] <- machine
 
         newest.Values |> Seq.sortBy _.Machine.Instance |> Array.ofSeq
+
+    /// Characters of the names of machines that are asked about at once: queries may not be longer than 16 KiB.
+    [<Literal>]
+    let LongestNames = 6_000
+
+    /// Machines in the portions in which they are asked about.
+    [<CompiledName "Portions">]
+    let portions (machines: ClusterMachine[]) : ClusterMachine[][] =
+        let found = ResizeArray<ClusterMachine[]>()
+        let current = ResizeArray<ClusterMachine>()
+        let mutable length = 0
+
+        for one in machines do
+            if
+                current.Count > 0
+                && (current.Count = MostAtOnce || length + one.Instance.Length > LongestNames)
+            then
+                found.Add(current.ToArray())
+                current.Clear()
+                length <- 0
+
+            current.Add one
+            length <- length + one.Instance.Length
+
+        if current.Count > 0 then
+            found.Add(current.ToArray())
+
+        found.ToArray()
 
     /// The slug of a new machine: that of its name, with a number behind it where another has that.
     [<CompiledName "SlugOf">]
@@ -82,7 +118,7 @@ module ClusterMachines =
             Id = id
             Slug = slug
             Name = Intake.cut 120 instance
-            Hostname = Intake.cut 255 instance
+            Hostname = Intake.cut LongestInstance instance
             Description = ""
             IsActive = true
             CreatedAt = now

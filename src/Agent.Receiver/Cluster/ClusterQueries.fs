@@ -336,7 +336,10 @@ module ClusterQueries =
         | Metric metric -> leaf metric |> times metric.Factor
         | Less(all, part) -> $"({expression leaf all} - {expression leaf part})"
         | Plus(one, other) -> $"({expression leaf one} + {expression leaf other})"
-        | PercentOf(part, all) -> $"(100 * {expression leaf part} / {expression leaf all})"
+        // Of nothing nothing is used, as `ClusterMetrics.evaluate` has it.
+        | PercentOf(part, all) ->
+            let all = expression leaf all
+            $"(100 * {expression leaf part} / ({all} > 0) or {all} == 0)"
 
     let private rateOf (cut: Cut) (window: string) (metric: ClusterMetric) =
         $"rate({selectorOf cut metric}[{window}])"
@@ -374,10 +377,35 @@ module ClusterQueries =
             Resolution = Promql.duration resolution
         }
 
-    /// The figures of each bucket of an axis of minutes, of the main charts or of a kind of details by its position. `interval` is from one sample to
-    /// the next, in microseconds.
+    /// VictoriaMetrics reads queries of 16 KiB, unless it is told otherwise. No query of ours is longer than this many characters, but one alone.
+    [<Literal>]
+    let LongestQuery = 12_000
+
+    /// Several queries together in as few as there may be.
+    let private parts (named: (struct (string * string))[]) : string[] =
+        let found = ResizeArray<string>()
+        let current = ResizeArray<struct (string * string)>()
+
+        let finish () =
+            if current.Count > 0 then
+                found.Add(Promql.together current)
+                current.Clear()
+
+        for one in named do
+            current.Add one
+
+            if current.Count > 1 && (Promql.together current).Length > LongestQuery then
+                current.RemoveAt(current.Count - 1)
+                finish ()
+                current.Add one
+
+        finish ()
+        found.ToArray()
+
+    /// The figures of each bucket of an axis of minutes, of the main charts or of a kind of details by its position, as one or more queries whose
+    /// answers belong together. `interval` is from one sample to the next, in microseconds.
     [<CompiledName "Buckets">]
-    let buckets (machine: ClusterMachine) (kind: int voption) (axis: Axis) (interval: int64) (aggregate: ClusterAggregate) : string =
+    let buckets (machine: ClusterMachine) (kind: int voption) (axis: Axis) (interval: int64) (aggregate: ClusterAggregate) : string[] =
         let cut = cutOf machine axis interval
 
         let charts =
@@ -386,8 +414,8 @@ module ClusterQueries =
             | ValueNone -> mainCharts
 
         charts
-        |> Seq.map (fun (struct (name, chart)) -> struct (name, ofBucket cut aggregate chart))
-        |> Promql.together
+        |> Array.map (fun (struct (name, chart)) -> struct (name, ofBucket cut aggregate chart))
+        |> parts
 
     /// How many samples say what in each bucket: samples at all, the machine's verdict, its bottleneck, and the reasons that slow GPUs down.
     [<CompiledName "States">]
