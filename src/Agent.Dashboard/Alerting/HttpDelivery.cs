@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Text;
@@ -23,21 +24,7 @@ internal sealed class HttpDelivery : IDisposable
     {
         this.linkBase = linkBase;
         this.clock = clock;
-        client = new HttpClient(new SocketsHttpHandler
-        {
-            AllowAutoRedirect = false,
-            UseCookies = false,
-            UseProxy = false,
-            MaxResponseHeadersLength = 32,
-            MaxConnectionsPerServer = 4,
-            // Names may come to mean other addresses.
-            PooledConnectionLifetime = TimeSpan.FromMinutes(2),
-            PooledConnectionIdleTimeout = TimeSpan.FromSeconds(20),
-        })
-        {
-            Timeout = Timeout.InfiniteTimeSpan,
-        };
-        client.DefaultRequestHeaders.UserAgent.TryParseAdd($"ai-dashboard/{version}");
+        client = OutwardHttp.Client(version, connections: 4, TimeSpan.FromSeconds(20), DecompressionMethods.None);
     }
 
     /// <summary>Makes one attempt; never throws for what the other side does.</summary>

@@ -43,22 +43,7 @@ internal sealed class ClusterClient : IDisposable
         api = url + "/api/v1/";
         this.headers = headers;
         this.clock = clock;
-        client = new HttpClient(new SocketsHttpHandler
-        {
-            AllowAutoRedirect = false,
-            UseCookies = false,
-            UseProxy = false,
-            AutomaticDecompression = DecompressionMethods.GZip,
-            MaxResponseHeadersLength = 32,
-            MaxConnectionsPerServer = 8,
-            // Names may come to mean other addresses.
-            PooledConnectionLifetime = TimeSpan.FromMinutes(2),
-            PooledConnectionIdleTimeout = TimeSpan.FromSeconds(60),
-        })
-        {
-            Timeout = Timeout.InfiniteTimeSpan,
-        };
-        client.DefaultRequestHeaders.UserAgent.TryParseAdd($"ai-dashboard/{version}");
+        client = OutwardHttp.Client(version, connections: 8, TimeSpan.FromSeconds(60), DecompressionMethods.GZip);
     }
 
     /// <summary>The series at an instant, or as they were stored up to it.</summary>
