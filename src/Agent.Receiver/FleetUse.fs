@@ -117,6 +117,17 @@ type FleetUse(from: int64, until: int64) =
                     row.Counts[bucket] <- row.Counts[bucket] + 1
                 | _ -> ()
 
+    /// Whether there is room for no other GPU: of more it is only counted that they are left out.
+    member _.IsFull: bool = rows.Count >= FleetUse.MostGpus
+
+    /// The mean use of one of the machine's GPUs in a bucket, in per cent, as somebody else has put it together; NaN where it is not known.
+    member _.AddBucket(bucket: int, gpu: GpuIdentity, percent: float) : unit =
+        match rowOf gpu with
+        | ValueSome row when bucket >= 0 && bucket < axis.Count && not (Double.IsNaN percent) ->
+            row.Sums[bucket] <- row.Sums[bucket] + percent
+            row.Counts[bucket] <- row.Counts[bucket] + 1
+        | _ -> ()
+
     /// Writes the answer.
     member _.Write(writer: Utf8JsonWriter) : unit =
         writer.WriteStartObject()

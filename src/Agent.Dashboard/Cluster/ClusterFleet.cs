@@ -44,19 +44,11 @@ internal sealed class ClusterFleet : IDisposable
     public void Start() => thread.Start();
 
     /// <summary>The machine that a server is in the cluster; null for one that is none of its machines.</summary>
-    public ClusterMachine? MachineOf(int server)
-    {
-        foreach (var known in writer.Fleet.All)
-        {
-            if (known.Id == server)
-            {
-                var instance = InstanceOf(known.Registration);
-                return new ClusterMachine(jobs.GetValueOrDefault(instance, ""), instance);
-            }
-        }
+    public ClusterMachine? MachineOf(int server) => Machines().TryGetValue(server, out var machine) ? machine : null;
 
-        return null;
-    }
+    /// <summary>The machines that servers are in the cluster, by the number of the server.</summary>
+    public Dictionary<int, ClusterMachine> Machines() =>
+        writer.Fleet.All.ToDictionary(static server => server.Id, server => MachineOf(server.Registration));
 
     /// <summary>How many figures the main charts of a server have at each instant, by the devices of its newest sample.</summary>
     public int SlotsOf(int server) =>
@@ -75,6 +67,12 @@ internal sealed class ClusterFleet : IDisposable
         }
 
         stop.Dispose();
+    }
+
+    private ClusterMachine MachineOf(Registration registration)
+    {
+        var instance = InstanceOf(registration);
+        return new ClusterMachine(jobs.GetValueOrDefault(instance, ""), instance);
     }
 
     private static string InstanceOf(Registration registration) =>

@@ -44,6 +44,38 @@ internal sealed class ClusterReader(ClusterClient client, ClusterFleet fleet) : 
         return ClusterHistory.DetailsOfBuckets(axis, kind, Buckets(machine, ofKind, axis, limit));
     }
 
+    /// <inheritdoc/>
+    public (long At, string Content)? SaidAt(int server, long at)
+    {
+        var machine = MachineOf(server);
+        var samples = client.At(ClusterQueries.Samples(machine, MainCharts, ClusterMachines.saidWindow), at, CancellationToken.None);
+        var changes = client.At(ClusterQueries.VerdictChanges(machine), at, CancellationToken.None);
+        return ClusterMachines.SaidBy(ClusterReports.Of(samples.Series), changes.Series) is { IsValueSome: true, Value: var (said, content) }
+            ? (said, content)
+            : null;
+    }
+
+    /// <inheritdoc/>
+    public FleetUse ReadFleet(IEnumerable<(int Id, string Slug)> servers, FleetUse use, WorkLimit limit)
+    {
+        var machines = fleet.Machines();
+        var axis = use.Axis;
+        var known = servers.Where(server => machines.ContainsKey(server.Id)).Select(server => (machines[server.Id], server.Slug));
+
+        foreach (var some in known.Chunk(ClusterMachines.MostAtOnce))
+        {
+            limit.Check();
+            var asked = Array.ConvertAll(some, static one => one.Item1);
+            // What there is no room for is counted, and costs one value each.
+            var answer = use.IsFull
+                ? client.At(ClusterQueries.GpuUse(asked, axis.To - axis.From), axis.To, CancellationToken.None)
+                : client.Along(ClusterQueries.BucketForm(ClusterQueries.GpuUse(asked, axis.Step), axis), CancellationToken.None);
+            ClusterHistory.AddUse(some, answer.Series, use);
+        }
+
+        return use;
+    }
+
     private ClusterMachine MachineOf(int server) =>
         fleet.MachineOf(server) ?? throw new ClusterException("this machine is not one of the cluster's");
 

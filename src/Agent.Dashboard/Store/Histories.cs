@@ -12,6 +12,12 @@ internal interface IHistoryReader
 
     /// <summary>The same of one kind of details, by its position.</summary>
     DetailHistory ReadDetails(int server, int kind, long from, long until, long now, WorkLimit? limit = null);
+
+    /// <summary>What was said of a server last at an instant, in microseconds: when, and the text; null for nothing.</summary>
+    (long At, string Content)? SaidAt(int server, long at);
+
+    /// <summary>Adds what there is of servers, each with its slug, to what is told of their GPUs.</summary>
+    FleetUse ReadFleet(IEnumerable<(int Id, string Slug)> servers, FleetUse fleet, WorkLimit limit);
 }
 
 /// <summary>
@@ -63,36 +69,11 @@ internal sealed class Histories : IDisposable
     /// <exception cref="OperationCanceledException">Nobody waits any more.</exception>
     /// <exception cref="SqliteException">The database cannot be read.</exception>
     /// <exception cref="Cluster.ClusterException">The cluster of metrics cannot be read.</exception>
-    public Task<T>? AskHistory<T>(Func<IHistoryReader, WorkLimit, T> use, CancellationToken stop)
-    {
-        if (Elsewhere is not { } elsewhere)
-        {
-            return Ask<T>(use, stop);
-        }
-
-        var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
-
-        void Run(Func<Reader> unused)
-        {
-            try
-            {
-                // Most of the time is the cluster's, and not work of this machine.
-                var limit = new WorkLimit(clock, Cluster.ClusterClient.Deadline, stop);
-                limit.Check();
-                done.TrySetResult(use(elsewhere, limit));
-            }
-            catch (OperationCanceledException)
-            {
-                done.TrySetCanceled(stop);
-            }
-            catch (Exception failure)
-            {
-                done.TrySetException(failure);
-            }
-        }
-
-        return waiting.TryAdd(Run) ? done.Task : null;
-    }
+    public Task<T>? AskHistory<T>(Func<IHistoryReader, WorkLimit, T> use, CancellationToken stop) =>
+        Elsewhere is { } elsewhere
+            // Most of the time is the cluster's, and not work of this machine.
+            ? Begin((_, limit) => use(elsewhere, limit), Cluster.ClusterClient.Deadline, stop)
+            : Ask<T>(use, stop);
 
     /// <summary>
     /// What <paramref name="use"/> makes of what a reader gives, on one of the threads; null where too many wait already.
@@ -100,7 +81,27 @@ internal sealed class Histories : IDisposable
     /// <exception cref="WorkLimitException">It takes too long.</exception>
     /// <exception cref="OperationCanceledException">Nobody waits any more.</exception>
     /// <exception cref="SqliteException">The database cannot be read.</exception>
-    public Task<T>? Ask<T>(Func<Reader, WorkLimit, T> use, CancellationToken stop)
+    public Task<T>? Ask<T>(Func<Reader, WorkLimit, T> use, CancellationToken stop) =>
+        Begin(
+            (reader, limit) =>
+            {
+                var made = use(reader(), limit);
+                storage.Read();
+                return made;
+            },
+            MostWork,
+            stop);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        waiting.CompleteAdding();
+        Array.ForEach(threads, static thread => thread.Join());
+        waiting.Dispose();
+    }
+
+    /// <summary>Puts work into the queue, which may take so long.</summary>
+    private Task<T>? Begin<T>(Func<Func<Reader>, WorkLimit, T> use, TimeSpan most, CancellationToken stop)
     {
         var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -108,11 +109,9 @@ internal sealed class Histories : IDisposable
         {
             try
             {
-                var limit = new WorkLimit(clock, MostWork, stop);
+                var limit = new WorkLimit(clock, most, stop);
                 limit.Check();
-                var made = use(reader(), limit);
-                storage.Read();
-                done.TrySetResult(made);
+                done.TrySetResult(use(reader, limit));
             }
             catch (OperationCanceledException)
             {
@@ -130,14 +129,6 @@ internal sealed class Histories : IDisposable
         }
 
         return waiting.TryAdd(Run) ? done.Task : null;
-    }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        waiting.CompleteAdding();
-        Array.ForEach(threads, static thread => thread.Join());
-        waiting.Dispose();
     }
 
     private void Work()

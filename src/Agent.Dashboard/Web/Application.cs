@@ -146,9 +146,9 @@ internal static class Application
         app.Map("/api/servers", new ServersEndpoint(reads.Servers, writer, access.Audit, clock).Handle);
         Get(app, "/api/metrics/latest", reads.Latest);
         Get(app, "/api/metrics/history", reads.Metrics);
-        Get(app, "/api/fleet/gpus", Own(reads.FleetGpus, "the use of all GPUs over time is known to dashboards with a database of their own"));
+        Get(app, "/api/fleet/gpus", reads.FleetGpus);
         var jobs = new JobEndpoints(writer, histories, clock);
-        Get(app, "/api/verdicts", Own(jobs.Verdicts, "what was said at one instant is known to dashboards with a database of their own"));
+        Get(app, "/api/verdicts", jobs.Verdicts);
         Get(app, "/api/jobs", Own(jobs.Jobs, "jobs are known to dashboards with a database of their own; the cluster has ai_dashboard_job_info"));
         Get(app, "/api/jobs/{key}", Own(jobs.Job, "jobs are known to dashboards with a database of their own; the cluster has ai_dashboard_job_info"));
         Get(app, "/api/waste", Own(jobs.Waste, "waste is known to dashboards with a database of their own; the cluster has ai_dashboard_job_gpu_seconds_total"));

@@ -34,7 +34,7 @@ internal sealed class JobEndpoints(Writer writer, Histories histories, AgentCloc
         }
 
         var slug = server.Registration.Slug;
-        await histories.Answer(context, (reader, _) =>
+        await histories.AnswerHistory(context, (reader, _) =>
         {
             var found = reader.SaidAt(server.Id, RowKey.Microseconds(asked));
             return JobResponses.Said(slug, asked, found is var (said, _) ? Some(RowKey.Instant(said)) : default, found?.Content ?? "");

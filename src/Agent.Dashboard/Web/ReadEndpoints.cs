@@ -73,7 +73,7 @@ internal sealed class ReadEndpoints(
         var until = RowKey.Microseconds(asked.Until.IsValueSome ? asked.Until.Value : clock.GetUtcNow());
         var from = Math.Max(0, until - (asked.Minutes * RowKey.MicrosecondsPerMinute));
         var servers = Fleet.All.Select(static server => (server.Id, server.Registration.Slug)).ToArray();
-        await histories.Answer(
+        await histories.AnswerHistory(
             context, (reader, limit) => Responses.FleetGpus(reader.ReadFleet(servers, new FleetUse(from, until), limit)));
     }
 

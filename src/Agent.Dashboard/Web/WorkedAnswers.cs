@@ -10,6 +10,10 @@ internal static class WorkedAnswers
     public static Task Answer(this Histories histories, HttpContext context, Func<Reader, WorkLimit, byte[]> make) =>
         histories.Answer(context, null, "", (reader, limit) => make(reader, limit));
 
+    /// <summary>The same of what is read wherever histories are.</summary>
+    public static Task AnswerHistory(this Histories histories, HttpContext context, Func<IHistoryReader, WorkLimit, byte[]> make) =>
+        Answer(context, null, "", stop => histories.AskHistory<byte[]?>((reader, limit) => make(reader, limit), stop));
+
     /// <summary>The same; where there is nothing to tell the answer is 404 with <paramref name="absent"/>.</summary>
     public static Task Answer(this Histories histories, HttpContext context, string absent, Func<Reader, WorkLimit, byte[]?> make) =>
         histories.Answer(context, null, absent, make);
@@ -18,12 +22,15 @@ internal static class WorkedAnswers
     public static Task AnswerFile(this Histories histories, HttpContext context, string file, Func<Reader, WorkLimit, byte[]> make) =>
         histories.Answer(context, file, "", (reader, limit) => make(reader, limit));
 
-    private static async Task Answer(
-        this Histories histories, HttpContext context, string? file, string absent, Func<Reader, WorkLimit, byte[]?> make)
+    private static Task Answer(
+        this Histories histories, HttpContext context, string? file, string absent, Func<Reader, WorkLimit, byte[]?> make) =>
+        Answer(context, file, absent, stop => histories.Ask(make, stop));
+
+    private static async Task Answer(HttpContext context, string? file, string absent, Func<CancellationToken, Task<byte[]?>?> ask)
     {
         try
         {
-            var making = histories.Ask(make, context.RequestAborted);
+            var making = ask(context.RequestAborted);
 
             if (making is null)
             {

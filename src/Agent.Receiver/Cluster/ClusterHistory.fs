@@ -459,3 +459,29 @@ module ClusterHistory =
                 history.AddBucket(bucket, layout, spreads[bucket])
 
         history
+
+    /// Adds the use of GPUs, as `ClusterQueries.gpuUse` was answered along a fleet's axis, of machines, each with its slug.
+    [<CompiledName "AddUse">]
+    let addUse (machines: (struct (ClusterMachine * string))[]) (series: ClusterSeries[]) (fleet: FleetUse) : unit =
+        let ofMachine =
+            series
+            |> Array.groupBy (fun one -> struct (one.Label "job", one.Label "instance"))
+            |> dict
+
+        for struct (machine, slug) in machines do
+            match ofMachine.TryGetValue(struct (machine.Job, machine.Instance)) with
+            | true, own ->
+                fleet.Begin slug
+
+                for one in own |> Array.sortBy (fun one -> indexOf (one.Label "gpu")) do
+                    let gpu =
+                        {
+                            Index = indexOf (one.Label "gpu")
+                            Name = one.Label "modelName"
+                            Uuid = one.Label "UUID"
+                        }
+
+                    if gpu.Index >= 0 then
+                        for i in 0 .. one.Times.Length - 1 do
+                            fleet.AddBucket(bucketOf fleet.Axis one.Times[i], gpu, one.Values[i])
+            | _ -> ()

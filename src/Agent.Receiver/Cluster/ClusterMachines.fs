@@ -178,3 +178,47 @@ module ClusterMachines =
                         }
                     Jobs = [||]
                 }
+
+    /// So much before an instant is looked at to say what was said then, in microseconds: the dashboard's own word is about the last minute.
+    let saidWindow: int64 = 180L * 1_000_000L
+
+    /// Since when the last verdict of some samples holds: as they show it or, where it is older than they are, as `ClusterQueries.verdictChanges` was
+    /// answered.
+    let private sinceOf (verdict: Verdict) (oldest: DateTimeOffset) (changes: ClusterSeries[]) : DateTimeOffset =
+        let told (kind: string) =
+            changes
+            |> Array.tryFind (fun one -> one.Label "k" = kind && one.Label "label" = verdict.Label.Name)
+            |> Option.bind (fun one -> Array.tryLast one.Values)
+            |> Option.filter (fun seconds -> seconds > 0.0 && seconds < float (oldest.ToUnixTimeSeconds()))
+
+        match told "not" |> Option.orElse (told "first") with
+        | Some seconds when verdict.Since <= oldest -> DateTimeOffset.UnixEpoch.AddSeconds seconds
+        | _ -> verdict.Since
+
+    /// What was said with the last of some samples of a machine: when that was, in microseconds, and the text as a database keeps it. None where
+    /// nothing was.
+    [<CompiledName "SaidBy">]
+    let saidBy (reports: ClusterReport[]) (changes: ClusterSeries[]) : struct (int64 * string) voption =
+        let mutable state = VerdictState.Empty
+        let mutable previous = ValueNone
+        let mutable judgement = ValueNone
+
+        for one in reports do
+            let measured = Derivation.measure one.Report
+            let struct (next, own) = Judging.step state previous measured
+            state <- next
+            previous <- ValueSome measured
+            judgement <- judge one.Report.CollectedAt one.Said own judgement
+
+        match judgement with
+        | ValueNone -> ValueNone
+        | ValueSome said ->
+            let since = sinceOf said.Machine reports[0].Report.CollectedAt changes
+
+            ValueSome(
+                struct (RowKey.microseconds (Array.last reports).Report.CollectedAt,
+                        JudgementRecord.kept
+                            { said with
+                                Machine = { said.Machine with Since = since }
+                            })
+            )

@@ -172,6 +172,9 @@ module ClusterMetrics =
                 |]
         }
 
+    /// How busy a GPU is, in per cent.
+    let gpuUse: string = "DCGM_FI_DEV_GPU_UTIL"
+
     let private gpuTotal = gauge (own "gpu_memory_size_bytes") 1.0
     let private gpuUsed = gauge (own "gpu_memory_used_bytes") 1.0
 
@@ -183,7 +186,7 @@ module ClusterMetrics =
             Presence = [| own "gpu_suspended" |]
             Rows =
                 [|
-                    row "utilization_gpu_percent" (gauge "DCGM_FI_DEV_GPU_UTIL" 1.0)
+                    row "utilization_gpu_percent" (gauge gpuUse 1.0)
                     row "utilization_memory_percent" (gauge "DCGM_FI_DEV_MEM_COPY_UTIL" 1.0)
                     row "memory_total_bytes" gpuTotal
                     row "memory_used_bytes" gpuUsed

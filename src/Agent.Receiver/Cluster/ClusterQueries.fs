@@ -139,6 +139,12 @@ module ClusterQueries =
     let private ofMachine (machine: ClusterMachine) : string list =
         [ Promql.is "instance" machine.Instance; Promql.is "job" machine.Job ]
 
+    let private ofMachines (machines: ClusterMachine[]) : string list =
+        [
+            Promql.isOneOf "instance" (machines |> Seq.map _.Instance |> Seq.distinct)
+            Promql.isOneOf "job" (machines |> Seq.map _.Job |> Seq.distinct)
+        ]
+
     let private named (families: string seq) (matchers: string list) : string =
         Promql.selector "" (Promql.isOneOf "__name__" (Seq.distinct families) :: matchers)
 
@@ -166,12 +172,12 @@ module ClusterQueries =
             else
                 withoutCores
 
-        named
-            (Seq.append [ ClusterMetrics.build ] (ofObjects objects))
-            [
-                Promql.isOneOf "instance" (machines |> Seq.map _.Instance |> Seq.distinct)
-                Promql.isOneOf "job" (machines |> Seq.map _.Job |> Seq.distinct)
-            ]
+        named (Seq.append [ ClusterMetrics.build ] (ofObjects objects)) (ofMachines machines)
+
+    /// The mean use of each GPU of these machines, in per cent, over a stretch of time that ends when the query is asked.
+    [<CompiledName "GpuUse">]
+    let gpuUse (machines: ClusterMachine[]) (length: int64) : string =
+        $"avg_over_time({Promql.selector ClusterMetrics.gpuUse (ofMachines machines)}[{Promql.duration length}])"
 
     let private millisecond = 1000L
 
@@ -198,6 +204,18 @@ module ClusterQueries =
         with
         | Some things -> things
         | None -> ClusterMetrics.gpus
+
+    /// When each verdict did not hold last, by `k` = `not` and the verdict's label, and when each was told of first, by `k` = `first`: in seconds since
+    /// 1970, within the day that ends when the query is asked, looked at minute by minute.
+    [<CompiledName "VerdictChanges">]
+    let verdictChanges (machine: ClusterMachine) : string =
+        let said = Promql.selector ClusterMetrics.verdict (ofMachine machine)
+
+        Promql.together
+            [
+                struct ("not", $"max_over_time((timestamp({said}) and {said} == 0)[1d:1m])")
+                struct ("first", $"min_over_time(timestamp({said})[1d:1m])")
+            ]
 
     /// All values of a machine as they were stored, over a stretch of time that ends when the query is asked; `kind` for one of the details, by its
     /// position, none for the main charts.

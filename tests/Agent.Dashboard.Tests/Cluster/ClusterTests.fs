@@ -390,6 +390,84 @@ let tests =
                         Expect.equal other name "bottlenecks"
                         Expect.isLessThan (abs (first - second)) 1.0 $"share of {name}")
 
+            testCase "the use of all GPUs over time is the same, bucket by bucket"
+            <| fun () ->
+                withPair (fun pair ->
+                    eventually (TimeSpan.FromSeconds 60.0) "the fleet is shown" (isLive pair.Cluster)
+
+                    // A range that ends before the newest minutes, which are not rolled up yet.
+                    let until = Uri.EscapeDataString(instant (pair.Last.AddMinutes -10.0))
+
+                    let answer (dashboard: Dashboard) =
+                        json $"{dashboard.Url}/api/fleet/gpus/?minutes=120&to={until}"
+
+                    let uses (answer: JsonElement) =
+                        [
+                            for gpu in answer.GetProperty("gpus").EnumerateArray() do
+                                let use' = gpu.GetProperty("use").EnumerateArray() |> Array.ofSeq
+
+                                gpu.GetProperty("server").GetString(),
+                                gpu.GetProperty("gpu_index").GetInt32(),
+                                gpu.GetProperty("name").GetString(),
+                                // The last minute is cut where the range ends.
+                                use'
+                                |> Array.truncate (use'.Length - 1)
+                                |> Array.map (fun value ->
+                                    if value.ValueKind = JsonValueKind.Null then
+                                        -100
+                                    else
+                                        value.GetInt32())
+                        ]
+
+                    let own = answer pair.Own
+                    let cluster = answer pair.Cluster
+                    expectSame exactly "head" (without [ "gpus" ] own) (without [ "gpus" ] cluster)
+
+                    match uses own, uses cluster with
+                    | [ (server, index, name, means) ], [ (other, otherIndex, otherName, others) ] ->
+                        Expect.equal (other, otherIndex, otherName) (server, index, name) "the GPU"
+                        Expect.isGreaterThan means.Length 110 "buckets"
+                        Expect.equal others.Length means.Length "as many"
+
+                        for bucket in 0 .. means.Length - 1 do
+                            // Minutes are kept in tenths, and both are rounded.
+                            Expect.isLessThanOrEqual
+                                (abs (means[bucket] - others[bucket]))
+                                1
+                                $"bucket {bucket}: {means[bucket]} and {others[bucket]}"
+                    | several -> failtest $"one GPU of each: %A{several}")
+
+            testCase "what was said at an instant is the same, and since when to the minute"
+            <| fun () ->
+                withPair (fun pair ->
+                    eventually (TimeSpan.FromSeconds 60.0) "the fleet is shown" (isLive pair.Cluster)
+
+                    // Samples 0 to 199 of every 360 compute, and the others wait for the loader.
+                    let start = pair.Last.AddSeconds(-interval * float (hours * 360 - 1))
+
+                    for sample, label, since in
+                        [
+                            150, "compute", 0
+                            300, "loader-cpu", 200
+                            500, "compute", 360
+                            1000, "loader-cpu", 920
+                        ] do
+                        let at = start.AddSeconds(interval * float sample)
+
+                        let verdict (dashboard: Dashboard) =
+                            (json $"{dashboard.Url}/api/verdicts/?server=box&at={Uri.EscapeDataString(instant at)}").GetProperty "verdict"
+
+                        for dashboard in [ pair.Own; pair.Cluster ] do
+                            Expect.equal ((verdict dashboard).GetProperty("label").GetString()) label $"label at {sample}"
+
+                        let told = (verdict pair.Cluster).GetProperty("since").GetDateTimeOffset()
+                        let expected = start.AddSeconds(interval * float since)
+                        Expect.isLessThanOrEqual (abs (told - expected).TotalSeconds) 60.0 $"since at {sample}: {told} and {expected}"
+
+                    let before = Uri.EscapeDataString(instant (start.AddHours -1.0))
+                    let nothing = json $"{pair.Cluster.Url}/api/verdicts/?server=box&at={before}"
+                    Expect.equal (nothing.GetProperty("verdict").ValueKind) JsonValueKind.Null "before anything was said")
+
             testCase "what is not read from a cluster yet is refused with a sentence, and an outage is said and ends"
             <| fun () ->
                 use place = new TemporaryDirectory()
@@ -402,7 +480,6 @@ let tests =
                         "/api/jobs/?minutes=60"
                         "/api/waste/?minutes=60"
                         "/api/timeline/?minutes=60"
-                        "/api/fleet/gpus/?minutes=60"
                     ] do
                     let answer =
                         exchange dashboard.Port (request $"GET {path} HTTP/1.1" [ "Host", "127.0.0.1"; "Connection", "close" ] [||])

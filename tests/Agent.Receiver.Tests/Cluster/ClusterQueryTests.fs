@@ -38,6 +38,22 @@ let tests =
                 Expect.equal (Promql.duration 1_500_000L) "1500ms" "a second and a half"
                 Expect.equal (Promql.duration 0L) "1ms" "never nothing"
 
+            testCase "the use of GPUs is the mean over a stretch, of several machines at once"
+            <| fun () ->
+                let machines =
+                    [|
+                        {
+                            Job = "agents"
+                            Instance = "a.example"
+                        }
+                        { Job = "agents"; Instance = "b" }
+                    |]
+
+                Expect.equal
+                    (ClusterQueries.gpuUse machines 60_000_000L)
+                    "avg_over_time(DCGM_FI_DEV_GPU_UTIL{instance=~\"a\\\\.example|b\",job=~\"agents\"}[60s])"
+                    "query"
+
             testCase "the samples of a stretch are asked for in one request, at its end and with both its ends"
             <| fun () ->
                 let form = fields (Promql.instantForm (ClusterQueries.samples box ValueNone (15L * minute)) noon)
