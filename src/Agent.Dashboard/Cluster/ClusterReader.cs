@@ -60,12 +60,14 @@ internal sealed class ClusterReader(ClusterClient client, ClusterFleet fleet) : 
     {
         var machines = fleet.Machines();
         var axis = use.Axis;
-        var known = servers.Where(server => machines.ContainsKey(server.Id)).Select(server => (machines[server.Id], server.Slug));
+        var known = servers.Where(server => machines.ContainsKey(server.Id)).Select(server => (machines[server.Id], server.Slug)).ToArray();
+        var first = 0;
 
-        foreach (var some in known.Chunk(ClusterMachines.MostAtOnce))
+        foreach (var asked in ClusterMachines.Portions(Array.ConvertAll(known, static one => one.Item1)))
         {
             limit.Check();
-            var asked = Array.ConvertAll(some, static one => one.Item1);
+            var some = known[first..(first + asked.Length)];
+            first += asked.Length;
             // What there is no room for is counted, and costs one value each.
             var answer = use.IsFull
                 ? client.At(ClusterQueries.GpuUse(asked, axis.To - axis.From), axis.To, CancellationToken.None)

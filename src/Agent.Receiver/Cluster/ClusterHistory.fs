@@ -2,7 +2,6 @@ namespace Agent.Receiver.Cluster
 
 open System
 open System.Collections.Generic
-open System.Globalization
 open Agent.Core
 open Agent.Core.Gpu
 open Agent.Receiver
@@ -136,11 +135,6 @@ module ClusterHistory =
         else
             int ((at - axis.Start) / axis.Step)
 
-    let private nameIn (things: ClusterObject) (series: ClusterSeries) : string =
-        match things.Identity with
-        | [| one |] -> series.Label one
-        | several -> String.Join('/', several |> Array.map series.Label)
-
     /// Which object and which figure an answer is of: `disks/util_percent`.
     let private partsOf (series: ClusterSeries) : struct (string * string) =
         let name = series.Label "k"
@@ -148,11 +142,6 @@ module ClusterHistory =
         match name.IndexOf '/' with
         | -1 -> struct ("", "")
         | slash -> struct (name.Substring(0, slash), name.Substring(slash + 1))
-
-    let private indexOf (name: string) : int =
-        match Int32.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture) with
-        | true, index -> index
-        | _ -> -1
 
     let private objectNamed (name: string) : ClusterObject voption =
         match ClusterMetrics.all |> Array.tryFind (fun things -> things.Name = name) with
@@ -163,10 +152,7 @@ module ClusterHistory =
         names
         |> Seq.filter (fun name -> name <> "")
         |> Seq.distinct
-        |> Seq.sortWith (fun one other ->
-            match indexOf one, indexOf other with
-            | first, second when first >= 0 && second >= 0 -> compare first second
-            | _ -> String.CompareOrdinal(one, other))
+        |> Seq.sortWith ClusterReports.compareNames
         |> Seq.truncate ClusterReports.MostDevices
         |> Array.ofSeq
 
@@ -175,7 +161,7 @@ module ClusterHistory =
         |> Seq.filter (fun one ->
             let struct (name, _) = partsOf one
             name = things.Name)
-        |> Seq.map (nameIn things)
+        |> Seq.map (ClusterReports.nameOf things)
         |> sorted
 
     /// The devices that answers name.
@@ -199,10 +185,10 @@ module ClusterHistory =
             Fans = namesOf ClusterMetrics.fans series
             Gpus =
                 namesOf ClusterMetrics.gpus series
-                |> Array.filter (fun name -> indexOf name >= 0)
+                |> Array.filter (fun name -> ClusterReports.indexOf name >= 0)
                 |> Array.map (fun name ->
                     {
-                        Index = indexOf name
+                        Index = ClusterReports.indexOf name
                         Name = labelOf name "modelName"
                         Uuid = labelOf name "UUID"
                     })
@@ -343,7 +329,7 @@ module ClusterHistory =
 
         for one in states do
             if one.Label "k" = ClusterMetrics.throttleReason then
-                let index = indexOf (one.Label "gpu")
+                let index = ClusterReports.indexOf (one.Label "gpu")
                 let bit = throttleBit (one.Label "reason")
 
                 match layout.Gpus |> Array.tryFindIndex (fun gpu -> gpu.Index = index) with
@@ -428,7 +414,7 @@ module ClusterHistory =
                 let struct (name, _) = partsOf one
 
                 match objectNamed name with
-                | ValueSome things -> nameIn things one
+                | ValueSome things -> ClusterReports.nameOf things one
                 | ValueNone -> "")
             |> sorted
 
@@ -444,7 +430,7 @@ module ClusterHistory =
 
             match objectNamed name with
             | ValueSome things ->
-                match Array.IndexOf(names, nameIn things one), offsetIn series figure with
+                match Array.IndexOf(names, ClusterReports.nameOf things one), offsetIn series figure with
                 | -1, _
                 | _, -1 -> -1
                 | device, offset -> device * series.Length + offset
@@ -473,10 +459,10 @@ module ClusterHistory =
             | true, own ->
                 fleet.Begin slug
 
-                for one in own |> Array.sortBy (fun one -> indexOf (one.Label "gpu")) do
+                for one in own |> Array.sortBy (fun one -> ClusterReports.indexOf (one.Label "gpu")) do
                     let gpu =
                         {
-                            Index = indexOf (one.Label "gpu")
+                            Index = ClusterReports.indexOf (one.Label "gpu")
                             Name = one.Label "modelName"
                             Uuid = one.Label "UUID"
                         }

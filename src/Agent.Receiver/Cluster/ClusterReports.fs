@@ -222,7 +222,8 @@ module ClusterReports =
         metric.Labels
         |> Array.forall (fun (struct (name, value)) -> series.Label name = value)
 
-    let private nameOf (things: ClusterObject) (series: ClusterSeries) : string =
+    /// The name of the device that a series is of; empty where one of the labels that make it is missing, and for the machine.
+    let internal nameOf (things: ClusterObject) (series: ClusterSeries) : string =
         match things.Identity with
         | [| one |] -> series.Label one
         | several ->
@@ -295,18 +296,21 @@ module ClusterReports =
                                 instant.IsFilled <- true
                             | ValueNone -> ()
 
-    let private indexOf (name: string) : int =
+    /// The number that a name is; -1 for none.
+    let internal indexOf (name: string) : int =
         match Int32.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture) with
         | true, index -> index
         | _ -> -1
 
-    /// In the order of numbers where names are numbers, else of texts.
+    /// The order of numbers where names are numbers, else of texts.
+    let internal compareNames (one: string) (other: string) : int =
+        match indexOf one, indexOf other with
+        | first, second when first >= 0 && second >= 0 -> compare first second
+        | _ -> String.CompareOrdinal(one, other)
+
     let private ordered (devices: Dictionary<string, Device>) : Device[] =
         devices.Values
-        |> Seq.sortWith (fun one other ->
-            match indexOf one.Name, indexOf other.Name with
-            | first, second when first >= 0 && second >= 0 -> compare first second
-            | _ -> String.CompareOrdinal(one.Name, other.Name))
+        |> Seq.sortWith (fun one other -> compareNames one.Name other.Name)
         |> Array.ofSeq
 
     let private knows (figures: Figures) =
