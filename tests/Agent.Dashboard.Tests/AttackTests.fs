@@ -57,6 +57,10 @@ let private isClosed (socket: Socket) : bool =
         error.SocketErrorCode <> SocketError.TimedOut
         && error.SocketErrorCode <> SocketError.WouldBlock
 
+/// Whether the other side has closed a connection by now.
+let private isOver (socket: Socket) : bool =
+    socket.Poll(0, SelectMode.SelectRead) && isClosed socket
+
 let private connected (port: int) : Socket =
     let socket = new Socket(SocketType.Stream, ProtocolType.Tcp, NoDelay = true)
     socket.Connect(IPAddress.Loopback, port)
@@ -221,8 +225,13 @@ let private connections =
     <| fun () ->
         withDashboard [ "--address-connections"; "8" ] (fun dashboard ->
             let open' = [ for _ in 1..20 -> connected dashboard.Port ]
-            let refused = open' |> List.skip 8 |> List.filter isClosed
-            Expect.equal refused.Length 12 "the ninth and those after it are closed"
+
+            let closed () =
+                open' |> List.filter isOver |> List.length
+            // Which of them it is nobody can say: they are taken by several threads.
+            eventually patience "those above the share are closed" (fun () -> closed () >= 12)
+            Thread.Sleep 500
+            Expect.equal (closed ()) 12 "the share itself stays"
 
             for socket in open' do
                 socket.Dispose()

@@ -2,11 +2,15 @@
 module Agent.Browser.Tests.LookingTests
 
 open System
+open System.Collections.Concurrent
 open System.Collections.Generic
 open System.IO
 open System.Net.Http
 open System.Text
+open System.Threading
 open System.Threading.Tasks
+open Agent.TestSupport
+open Agent.TestSupport.Waiting
 open Agent.Browser.Tests.Browser
 open Agent.Browser.Tests.Dashboards
 open Expecto
@@ -104,6 +108,46 @@ let tests =
                     answer.SetResult()
                     page.Until "document.querySelector('.waits') === null"
                     Expect.isGreaterThan (before - labels ()) 7.2e7 "the day, once it is there")
+
+            testCase "the range of a button that the pointer rests on is asked for once, before the button is pressed"
+            <| fun () ->
+                withMachine desktop (fun page ->
+                    let asked = ConcurrentQueue<string>()
+
+                    page.Page.Request.Add(fun request ->
+                        if request.Url.Contains "minutes=4320" && not (request.Url.Contains "details=") then
+                            if request.Url.Contains "/api/metrics/history/" then
+                                asked.Enqueue request.Url)
+
+                    finish (page.Find("[data-range='4320']").HoverAsync())
+                    eventually Waiting.patience "it is asked for" (fun () -> not asked.IsEmpty)
+                    Expect.isFalse (page.Value<bool> "location.search.includes('4320')") "nothing is shown yet"
+                    page.Click "[data-range='4320']"
+
+                    page.Until "(v => v.drawn.to - v.drawn.from > 2.5e8)(document.querySelector('[data-chart=cpu] .plot').chart.view)"
+
+                    Expect.hasLength asked 1 "no second time")
+
+            testCase "a range whose early answer is an error is asked for again when it is wanted"
+            <| fun () ->
+                withMachine desktop (fun page ->
+                    let failures = ref 0
+
+                    let failOnce (route: IRoute) : Task =
+                        if Interlocked.Increment failures = 1 then
+                            route.AbortAsync()
+                        else
+                            route.ContinueAsync()
+
+                    page.Allow "ERR_FAILED"
+                    finish (page.Page.RouteAsync("**/api/metrics/history/**minutes=4320**", failOnce))
+                    finish (page.Find("[data-range='4320']").HoverAsync())
+                    eventually Waiting.patience "it failed" (fun () -> failures.Value = 1)
+                    page.Click "[data-range='4320']"
+
+                    page.Until "(v => v.drawn.to - v.drawn.from > 2.5e8)(document.querySelector('[data-chart=cpu] .plot').chart.view)"
+
+                    Expect.isGreaterThanOrEqual failures.Value 2 "asked for again")
 
             testCase "exact times show just that, and Back undoes each step"
             <| fun () ->

@@ -89,9 +89,38 @@ export function about() {
 export const knows = async (path) => ((await about()).endpoints ?? []).some((known) => known.startsWith(path));
 export const latest = (slug, signal) => get(`/api/metrics/latest/?server=${encodeURIComponent(slug)}`, signal);
 
+const historyPath = (slug, minutes, to) =>
+  `/api/metrics/history/?server=${encodeURIComponent(slug)}&minutes=${minutes}&form=delta${to === null ? "" : `&to=${new Date(to).toISOString()}`}`;
+
+/** A history that was asked for early lasts so many milliseconds; live samples complete it. */
+const EARLY = 5000;
+let early = null;
+
+/**
+ * Asks for the last `minutes` before anybody does, because the pointer or the focus is on what would show them. One at a time: the next
+ * one takes its place.
+ */
+export function expectHistory(slug, minutes) {
+  const path = historyPath(slug, minutes, null);
+  if (early?.path === path && performance.now() - early.at < EARLY) return;
+  early?.stop.abort();
+  const stop = new AbortController();
+  early = { path, stop, at: performance.now(), answer: get(path, stop.signal) };
+  // Whoever asks for it in earnest is told.
+  early.answer.catch(() => {});
+}
+
 /** The history of the `minutes` that end at `to` (milliseconds; null for now). */
-export const history = (slug, minutes, to, signal) =>
-  get(`/api/metrics/history/?server=${encodeURIComponent(slug)}&minutes=${minutes}&form=delta${to === null ? "" : `&to=${new Date(to).toISOString()}`}`, signal);
+export async function history(slug, minutes, to, signal) {
+  const path = historyPath(slug, minutes, to);
+  const ready = early?.path === path && performance.now() - early.at < EARLY ? early.answer : null;
+  if (ready !== null) {
+    early = null;
+    const json = await ready.catch(() => null);
+    if (json !== null || signal?.aborted) return json;
+  }
+  return get(path, signal);
+}
 
 /** The same of one kind of what is kept beside the main charts. */
 export const details = (slug, kind, minutes, to, signal) => get(`/api/metrics/history/?${queryOf({ server: slug, minutes, form: "delta", details: kind, to: until(to) })}`, signal);

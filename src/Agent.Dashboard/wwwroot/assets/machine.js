@@ -72,7 +72,7 @@ const nothingHere = h("div", { class: "notice quiet", hidden: true });
 const notShown = h("p", { class: "hint", hidden: true });
 const first = h("div", { hidden: true });
 const compare = h("p", { class: "hint" }, h("a", { href: `/compare/${encodeURIComponent(slug)}` }, "Compare with other machines"));
-const overTime = h("div", { class: "over-time" }, toolbar(view), nothingHere, notShown, stripSection, jobs.element, gpuSection, ...others, ...details.elements, events.element, rest, compare, help);
+const overTime = h("div", { class: "over-time" }, toolbar(view, (minutes) => api.expectHistory(slug, minutes)), nothingHere, notShown, stripSection, jobs.element, gpuSection, ...others, ...details.elements, events.element, rest, compare, help);
 const page = () => [top.element, figures.element, first, overTime, why.element];
 
 // ---- Why ----

@@ -30,9 +30,35 @@ function copyLink(view) {
   return h("span", { class: "copy-link" }, button, said);
 }
 
-export function toolbar(view) {
+/** Who rests on a button for so many milliseconds is about to press it; who only passes does not. */
+const REST = 40;
+
+/** `expect` is told which range, in minutes, is likely to be chosen next. */
+export function toolbar(view, expect = null) {
+  let resting = 0;
+  const leave = () => clearTimeout(resting);
+  const rest = (minutes) => {
+    leave();
+    if (expect !== null && !(view.follows && view.range === minutes)) resting = setTimeout(expect, REST, minutes);
+  };
   const ranges = RANGES.map(([minutes, text, words]) =>
-    h("button", { type: "button", title: `Show ${words}`, "data-range": String(minutes), onclick: () => view.follow(minutes) }, text),
+    h(
+      "button",
+      {
+        type: "button",
+        title: `Show ${words}`,
+        "data-range": String(minutes),
+        onclick: () => {
+          leave();
+          view.follow(minutes);
+        },
+        onpointerenter: () => rest(minutes),
+        onfocus: () => rest(minutes),
+        onpointerleave: leave,
+        onblur: leave,
+      },
+      text,
+    ),
   );
   const said = h("p", { class: "window number" });
   const back = view.whole === null ? "Back to now" : "Whole run";
