@@ -1,4 +1,4 @@
-/// The charts and plain manifests of a release: packaging/helm, packaging/kustomize and packaging/compose with the release's version in them.
+/// The charts and plain manifests of a release: packaging/helm, packaging/kustomize, packaging/compose and packaging/scale with the release's version in them.
 [<RequireQualifiedAccess>]
 module Agent.Build.Charts
 
@@ -42,4 +42,12 @@ let write (root: string) (directory: string) (version: string) : (string * strin
         for kind in [ "kustomize"; "compose" ] do
             let name = $"ai-dashboard-%s{kind}-%s{versionOf version}"
             one kind name $"%s{name}.tar.gz"
+
+        // Its dashboards are those of the plain manifests, which it finds beside it.
+        let name = $"ai-dashboard-scale-%s{versionOf version}"
+
+        for kind in [ "kustomize"; "scale" ] do
+            copy version (Path.Combine(root, "packaging", kind)) (Path.Combine(directory, name, kind))
+
+        Path.Combine(directory, name), $"%s{name}.tar.gz"
     ]

@@ -36,6 +36,8 @@ let private kinds (manifests: Manifest list) : string list =
         match manifest with
         | DaemonSet _ -> "DaemonSet"
         | StatefulSet _ -> "StatefulSet"
+        | Deployment _ -> "Deployment"
+        | PodDisruptionBudget _ -> "PodDisruptionBudget"
         | Service _ -> "Service"
         | Ingress _ -> "Ingress"
         | NetworkPolicy _ -> "NetworkPolicy"

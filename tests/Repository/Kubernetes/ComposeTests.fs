@@ -6,6 +6,7 @@ open System.IO
 open System.Text.RegularExpressions
 open Agent.Build.Helm
 open Agent.Receiver
+open Agent.Repository.Tests.YamlValues
 open Agent.Sender
 open Agent.TestSupport
 open Expecto
@@ -16,34 +17,6 @@ let private textOf (path: string) : string =
 let private compose = lazy (Yaml.read (textOf "packaging/compose/compose.yaml"))
 
 let private script = lazy (textOf "packaging/image.sh")
-
-let private fields (value: Value) : (string * Value) list =
-    match value with
-    | Value.Map fields -> fields
-    | other -> failtest $"no map: %A{other}"
-
-let private field (name: string) (value: Value) : Value =
-    fields value
-    |> List.tryFind (fst >> (=) name)
-    |> Option.map snd
-    |> Option.defaultValue Value.Null
-
-let private words (value: Value) : string list =
-    match value with
-    | Value.List items ->
-        [
-            for item in items do
-                match item with
-                | Value.Text text -> text
-                | other -> failtest $"no text: %A{other}"
-        ]
-    | Value.Null -> []
-    | other -> failtest $"no list: %A{other}"
-
-let private text (value: Value) : string =
-    match value with
-    | Value.Text text -> text
-    | other -> failtest $"no text: %A{other}"
 
 let private services = lazy (fields (field "services" compose.Value))
 

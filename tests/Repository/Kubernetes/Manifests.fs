@@ -78,6 +78,8 @@ let rec private misfits (path: string) (shape: Shape) (value: Value) : string li
 type Manifest =
     | DaemonSet of V1DaemonSet
     | StatefulSet of V1StatefulSet
+    | Deployment of V1Deployment
+    | PodDisruptionBudget of V1PodDisruptionBudget
     | Service of V1Service
     | Ingress of V1Ingress
     | NetworkPolicy of V1NetworkPolicy
@@ -129,6 +131,8 @@ let private parsed (document: string) : Result<Manifest, string> =
     match textAt [ "kind" ] value with
     | "DaemonSet" -> typed "apps/v1" DaemonSet
     | "StatefulSet" -> typed "apps/v1" StatefulSet
+    | "Deployment" -> typed "apps/v1" Deployment
+    | "PodDisruptionBudget" -> typed "policy/v1" PodDisruptionBudget
     | "Service" -> typed "v1" Service
     | "ServiceAccount" -> typed "v1" ServiceAccount
     | "Ingress" -> typed "networking.k8s.io/v1" Ingress
@@ -162,6 +166,7 @@ let templateOf (manifest: Manifest) : V1PodTemplateSpec option =
     match manifest with
     | DaemonSet set -> Some set.Spec.Template
     | StatefulSet set -> Some set.Spec.Template
+    | Deployment set -> Some set.Spec.Template
     | _ -> None
 
 /// Ports that a container names, or has by number.
@@ -181,7 +186,8 @@ let private containerProblems (volumes: Set<string>) (container: V1Container) : 
     [
         for name, probe in probes container do
             match probe.HttpGet with
-            | null -> $"{container.Name}: {name} asks for nothing"
+            | null when isNull probe.Exec || (orEmpty probe.Exec.Command).IsEmpty -> $"{container.Name}: {name} asks for nothing"
+            | null -> ()
             | get when not (hasPort container (string get.Port)) ->
                 $"{container.Name}: {name} asks at port {get.Port}, which the container has not"
             | _ -> ()
@@ -271,6 +277,14 @@ let private objectProblems (all: Manifest list) (template: V1PodTemplateSpec) (m
                 |> List.forall (fun service -> service.Metadata.Name <> set.Spec.ServiceName)
             then
                 $"there is no service {set.Spec.ServiceName}"
+        | Deployment set ->
+            yield! podProblems [] template
+
+            if not (within labels set.Spec.Selector.MatchLabels) then
+                "the deployment does not select its own pods"
+        | PodDisruptionBudget budget ->
+            if not (within labels budget.Spec.Selector.MatchLabels) then
+                "the disruption budget selects no pod"
         | Service service ->
             if not (within labels service.Spec.Selector) then
                 "the service selects no pod"

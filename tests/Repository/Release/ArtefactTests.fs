@@ -97,6 +97,7 @@ let private checks (folder: string) =
                         $"{program}-{withoutCommit version}.tgz"
                     $"ai-dashboard-kustomize-{withoutCommit version}.tar.gz"
                     $"ai-dashboard-compose-{withoutCommit version}.tar.gz"
+                    $"ai-dashboard-scale-{withoutCommit version}.tar.gz"
                     if hasImages folder then
                         for _, _, name in archives do
                             $"{name}.oci.tar"

@@ -31,6 +31,7 @@ let tests =
                             "ai-dashboard-1.2.3-dev.4.tgz"
                             "ai-dashboard-kustomize-1.2.3-dev.4.tar.gz"
                             "ai-dashboard-compose-1.2.3-dev.4.tar.gz"
+                            "ai-dashboard-scale-1.2.3-dev.4.tar.gz"
                         ]
                         "the archives"
 
@@ -62,6 +63,12 @@ let tests =
                                 [ "Chart.yaml"; "values.yaml"; "templates/NOTES.txt" ]
                             elif archive.StartsWith "ai-dashboard-compose" then
                                 [ "compose.yaml" ]
+                            elif archive.StartsWith "ai-dashboard-scale" then
+                                [
+                                    "scale/compose.yaml"
+                                    "scale/kubernetes/vmstorage.yaml"
+                                    "kustomize/dashboard/kustomization.yaml"
+                                ]
                             else
                                 [ "agent/kustomization.yaml"; "dashboard/statefulset.yaml" ]
 
