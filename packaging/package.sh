@@ -1,85 +1,25 @@
 #!/bin/sh
-# Makes the .deb and the .tar.gz of a published agent: packaging/package.sh BINARY VERSION DEBIAN_VERSION RUNTIME DOCUMENTS DIRECTORY.
-# RUNTIME is linux-x64 or linux-arm64; DOCUMENTS is what build/Release/Documents.fs wrote for it. Needs dpkg-dev, binutils and gzip.
-# SOURCE_DATE_EPOCH is the time that all files get, so that the same commit gives the same bytes.
+# Makes the .deb and the .tar.gz of a published agent: packaging/package.sh BINARY VERSION DEBIAN_VERSION RUNTIME DOCUMENTS DIRECTORY; deb.sh says what these are.
 set -eu
 umask 022
 
 binary=$1
-version=$2
-debian=$3
-runtime=$4
-documents=$5
-target=$6
 here=$(cd "$(dirname "$0")" && pwd)
 name=ai-dashboard-agent
-
-for tool in dpkg-deb dpkg-shlibdeps dpkg-architecture readelf gzip tar; do
-  command -v "$tool" >/dev/null || {
-    echo "Package needs $tool; on Debian and Ubuntu: apt-get install dpkg-dev gzip" >&2
-    exit 1
-  }
-done
-
-: "${SOURCE_DATE_EPOCH:?package.sh needs SOURCE_DATE_EPOCH}"
-export SOURCE_DATE_EPOCH
-
-case $runtime in
-  linux-x64) architecture=amd64 ;;
-  linux-arm64) architecture=arm64 ;;
-  *)
-    echo "package.sh knows no Debian architecture for $runtime" >&2
-    exit 1
-    ;;
-esac
-maintainer=maintainers@functional-agent.example
-mkdir -p "$target"
-target=$(cd "$target" && pwd)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+parts=$here/deb
+. "$here/deb.sh"
 
 # ---- .deb
-stage=$work/deb
-put() { # put MODE SOURCE PATH
-  install -D -m "$1" "$2" "$stage/$3"
-}
-
 put 755 "$binary" usr/bin/$name
 put 644 "$here/systemd/$name.service" lib/systemd/system/$name.service
 put 644 "$here/systemd/$name.service.d/jobs.conf" usr/share/doc/$name/examples/jobs.conf
 put 755 "$here/slurm/prolog.sh" usr/share/doc/$name/examples/slurm/prolog.sh
 put 755 "$here/slurm/epilog.sh" usr/share/doc/$name/examples/slurm/epilog.sh
-put 644 "$here/deb/default" etc/default/$name
-install -d -m 700 "$stage/etc/$name"
-put 644 "$documents/$name.8" usr/share/man/man8/$name.8
-put 644 "$here/completions/$name.bash" usr/share/bash-completion/completions/$name
-put 644 "$here/completions/$name.zsh" usr/share/zsh/vendor-completions/_$name
-put 644 "$here/completions/$name.fish" usr/share/fish/vendor_completions.d/$name.fish
-put 644 "$here/deb/lintian-overrides" usr/share/lintian/overrides/$name
-put 644 "$documents/CHANGELOG.md" usr/share/doc/$name/changelog
-put 644 "$documents/README.md" usr/share/doc/$name/README.md
-for document in systemd prometheus verdict containers slurm; do
-  put 644 "$here/../docs/$document.md" usr/share/doc/$name/$document.md
-done
-put 644 "$documents/THIRD-PARTY-NOTICES.txt" usr/share/doc/$name/THIRD-PARTY-NOTICES.txt
-# Debian keeps licences in this file, that of the package included, and wants no LICENSE beside it.
-put 644 "$documents/copyright" usr/share/doc/$name/copyright
-
-{
-  printf '%s (%s) stable; urgency=medium\n\n' $name "$debian"
-  printf '  * Release %s; what changed stands in changelog.gz.\n\n' "$version"
-  printf ' -- FunctionalAgent contributors <%s>  %s\n' "$maintainer" "$(date -u -R -d "@$SOURCE_DATE_EPOCH")"
-} >"$work/changelog.Debian"
-put 644 "$work/changelog.Debian" usr/share/doc/$name/changelog.Debian
-
-gzip -9n "$stage/usr/share/man/man8/$name.8" "$stage/usr/share/doc/$name/changelog" "$stage/usr/share/doc/$name/changelog.Debian" \
-  "$stage/usr/share/doc/$name/README.md" "$stage/usr/share/doc/$name/THIRD-PARTY-NOTICES.txt"
+put_common systemd prometheus verdict containers slurm
 
 # The libraries that the executable is linked against, with the versions it needs.
-if [ "$architecture" = "$(dpkg-architecture -qDEB_HOST_ARCH)" ]; then
-  mkdir "$work/debian"
-  printf 'Source: %s\n\nPackage: %s\nArchitecture: any\n' $name $name >"$work/debian/control"
-  depends=$(cd "$work" && dpkg-shlibdeps -O "$stage/usr/bin/$name" 2>/dev/null | sed -n 's/^shlibs:Depends=//p')
+if is_own_architecture; then
+  depends=$(libraries_of "$stage/usr/bin/$name")
 else
   # Debian's tool would need that architecture's libraries. All that the executable is linked against is of glibc.
   others=$(readelf --dynamic "$stage/usr/bin/$name" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
@@ -88,31 +28,15 @@ else
     echo "package.sh cannot tell which packages of $architecture have $others" >&2
     exit 1
   }
-  glibc=$(readelf --version-info "$stage/usr/bin/$name" | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -V | tail -n 1)
-  depends="libc6 (>= $glibc)"
+  depends="libc6 (>= $(glibc_of "$stage/usr/bin/$name"))"
 fi
-[ -n "$depends" ] || {
-  echo "package.sh found no library that $name depends on" >&2
-  exit 1
-}
-# By Debian's rule, which does not depend on the file system: each file in whole KiB, and one for everything else.
-size=$(find "$stage" -type f -printf '%s\n' -o -printf '1\n' | awk '{ sum += int(($1 + 1023) / 1024) } END { print sum }')
-
-install -d -m 755 "$stage/DEBIAN"
-sed -e "s/@VERSION@/$debian/; s/@ARCHITECTURE@/$architecture/; s/@SIZE@/$size/; s/@MAINTAINER@/$maintainer/" \
-  -e "s/@DEPENDS@/$depends, init-system-helpers (>= 1.54~)/" "$here/deb/control.in" >"$stage/DEBIAN/control"
-printf '/etc/default/%s\n' $name >"$stage/DEBIAN/conffiles"
-install -m 755 "$here/deb/postinst" "$here/deb/prerm" "$here/deb/postrm" "$stage/DEBIAN/"
-(cd "$stage" && find . -path ./DEBIAN -prune -o -type f -printf '%P\0' | sort -z | xargs -0 md5sum) >"$work/md5sums"
-install -m 644 "$work/md5sums" "$stage/DEBIAN/md5sums"
-find "$stage" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
-dpkg-deb --root-owner-group -Zxz --build "$stage" "$target/${name}_${debian}_$architecture.deb" >/dev/null
+build "$depends" "init-system-helpers (>= 1.54~)"
 
 # ---- .tar.gz
 folder=$work/$name-$version-$runtime
 mkdir -p "$folder/completions" "$folder/slurm"
 install -m 755 "$binary" "$folder/$name"
-install -m 644 "$here/systemd/$name.service" "$here/systemd/$name.service.d/jobs.conf" "$here/deb/default" "$documents/$name.8" "$documents/README.md" "$documents/CHANGELOG.md" \
+install -m 644 "$here/systemd/$name.service" "$here/systemd/$name.service.d/jobs.conf" "$parts/default" "$documents/$name.8" "$documents/README.md" "$documents/CHANGELOG.md" \
   "$documents/LICENSE" "$documents/THIRD-PARTY-NOTICES.txt" "$folder/"
 install -m 644 "$here/completions/"* "$folder/completions/"
 install -m 755 "$here/slurm/"*.sh "$folder/slurm/"
