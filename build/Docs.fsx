@@ -3,6 +3,7 @@
 
 // With the packages that the command line needs beside it.
 #r "../artifacts/bin/Agent.Host/debug/Agent.Core.dll"
+#r "../artifacts/bin/Agent.Host/debug/Agent.Outbound.dll"
 #r "../artifacts/bin/Agent.Host/debug/Agent.Sender.dll"
 #r "../artifacts/bin/Agent.Dashboard/debug/Agent.Receiver.dll"
 #r "../artifacts/bin/Agent.Repository.Tests/debug/YamlDotNet.dll"

@@ -22,6 +22,7 @@ let instrumented = Path.Combine(directory, "bin")
 let assemblies =
     [
         "Agent.Core.dll"
+        "Agent.Outbound.dll"
         "Agent.Sender.dll"
         "Agent.Receiver.dll"
         "ai-dashboard-agent.dll"

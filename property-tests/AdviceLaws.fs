@@ -11,6 +11,7 @@ open FsCheck
 open FsCheck.FSharp
 // After FsCheck, which has an Outcome too.
 open Agent.Core
+open Agent.Outbound
 open Agent.Sender
 
 let private now = DateTimeOffset(2026, 2, 26, 2, 37, 49, TimeSpan.Zero)

@@ -3,6 +3,7 @@ module Agent.PropertyTests.OtlpLaws
 
 open System
 open Agent.Core
+open Agent.Outbound
 open Agent.Sender
 open Agent.PropertyTests.Generators
 open Agent.PropertyTests.Laws

@@ -3,6 +3,7 @@ module Agent.PropertyTests.RemoteWriteLaws
 
 open System
 open Agent.Core
+open Agent.Outbound
 open Agent.Sender
 open Agent.PropertyTests.Generators
 open Agent.PropertyTests.Laws
@@ -38,7 +39,9 @@ let private uncompressed (message: byte[]) : byte[] =
     |]
 
 let private recordIn (version: RemoteWriteVersion) (reading: MachineReading) : byte[] =
-    let struct (record, _) = RemoteWrite.record version machine SeriesSet.Empty reading ExpositionLaws.agent
+    let struct (record, _) =
+        RemoteWriteRecord.ofReading version machine SeriesSet.Empty reading ExpositionLaws.agent
+
     record
 
 let private recordOf = recordIn RemoteWriteVersion.One
@@ -180,7 +183,7 @@ let private deliverAll (trial: Trial) : Series list * RecordFate list * int * in
 
             go outcome.State (List.skip outcome.Fates.Length records) (fates @ List.ofArray outcome.Fates) (refused + outcome.RefusedSeries)
 
-    let fates, refused = go (RemoteDelivery.start false) trial.Records [] 0
+    let fates, refused = go (RemoteDelivery.start "--remote-write" false) trial.Records [] 0
     List.ofSeq taken, fates, refused, requests
 
 let tests =
@@ -227,10 +230,11 @@ let tests =
                 "a record says the same whatever was told before it, and what is gone since then ends once"
                 (Gen.zip (Gen.zip versions versions) (Gen.zip ExpositionLaws.reading ExpositionLaws.reading))
                 (fun ((version, next), (before, reading)) ->
-                    let struct (_, told) = RemoteWrite.record version machine SeriesSet.Empty before ExpositionLaws.agent
+                    let struct (_, told) =
+                        RemoteWriteRecord.ofReading version machine SeriesSet.Empty before ExpositionLaws.agent
 
                     let following () =
-                        let struct (record, _) = RemoteWrite.record next machine told reading ExpositionLaws.agent
+                        let struct (record, _) = RemoteWriteRecord.ofReading next machine told reading ExpositionLaws.agent
                         read record
 
                     let alone = read (recordOf reading)
@@ -310,7 +314,7 @@ let tests =
                     RemoteDelivery.deliver
                         send
                         (Func<_>(fun () -> DateTimeOffset.UnixEpoch))
-                        (RemoteDelivery.start false)
+                        (RemoteDelivery.start "--remote-write" false)
                         [| ReadOnlyMemory framed; ReadOnlyMemory bytes.Content |]
 
                 outcome.Fates.Length = 0)
@@ -333,7 +337,7 @@ let tests =
                     RemoteDelivery.deliver
                         (Func<_, _, _>(fun _ _ -> refuse))
                         (Func<_>(fun () -> DateTimeOffset.UnixEpoch))
-                        (RemoteDelivery.start false)
+                        (RemoteDelivery.start "--remote-write" false)
                         [| ReadOnlyMemory(Spool.frame (ReadOnlySpan(uncompressed message.Content))) |]
 
                 outcome.Fates.Length <= 1)

@@ -7,12 +7,14 @@ open System.IO
 open System.Text
 open System.Text.RegularExpressions
 open Agent.Core
+open Agent.Outbound
 open Agent.Sender
 open Agent.Receiver
 open Agent.Core.Gpu
 open Agent.Core.Proc
 open Agent.Core.Sys
 open Agent.Host.Buffering
+open Agent.Shell
 
 /// A format and the code that reads it.
 [<NoComparison; NoEquality>]
@@ -204,7 +206,7 @@ let private remoteWrite (input: byte[]) : unit =
                 WasSentTwice = false
             }
 
-    RemoteDelivery.ofProbe now answered |> ignore
+    RemoteDelivery.ofProbe "--remote-write" now answered |> ignore
     Spool.payloadOf (ReadOnlySpan record) |> ignore
     // As a record that is what it says, so that what is in it is looked at as well.
     let framed = Spool.frame (ReadOnlySpan record)
@@ -214,7 +216,7 @@ let private remoteWrite (input: byte[]) : unit =
         RemoteDelivery.deliver
             (Func<_, _, _>(fun _ _ -> answered))
             (Func<_>(fun () -> now))
-            (RemoteDelivery.start (record.Length % 2 = 0))
+            (RemoteDelivery.start "--remote-write" (record.Length % 2 = 0))
             [| ReadOnlyMemory framed; ReadOnlyMemory record |]
 
     require "more is done with than was given" (outcome.Fates.Length <= 2)

@@ -2,14 +2,14 @@
 _ai_dashboard() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} words=
   if [ "$COMP_CWORD" -eq 1 ]; then
-    mapfile -t COMPREPLY < <(compgen -W 'serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts --help --version' -- "$current"); return
+    mapfile -t COMPREPLY < <(compgen -W 'serve register-server list-servers remove-server backup check health restore export users tokens enrol-keys alerts --help --version' -- "$current"); return
   fi
   case $previous in
-    --database|--users-file|--tokens-file|--viewer-password-file|--oidc-client-secret-file|--tls-certificate|--tls-key|--alerts|--metrics-header-file|--key-file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
-    --listen|--retention-days|--raw-hours|--oidc-authority|--oidc-client-id|--oidc-admins|--oidc-viewers|--trusted-proxy|--trust-proxy-user|--public-url|--metrics-url|--server-samples|--server-kilobytes|--server-devices|--address-connections|--address-streams|--name|--hostname|--description|--keep|--role|--labels|--expires) return ;;
+    --database|--users-file|--tokens-file|--viewer-password-file|--oidc-client-secret-file|--tls-certificate|--tls-key|--alerts|--metrics-header-file|--metrics-outbox|--header-file|--key-file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    --listen|--retention-days|--raw-hours|--oidc-authority|--oidc-client-id|--oidc-admins|--oidc-viewers|--trusted-proxy|--trust-proxy-user|--public-url|--metrics-url|--metrics-write-url|--metrics-outbox-mebibytes|--server-samples|--server-kilobytes|--server-devices|--address-connections|--address-streams|--name|--hostname|--description|--keep|--to|--server|--from|--until|--role|--labels|--expires) return ;;
   esac
   case "${COMP_WORDS[1]} ${COMP_WORDS[2]}" in
-    'serve '*) words='--listen --database --retention-days --raw-hours --users-file --tokens-file --viewer-password-file --oidc-authority --oidc-client-id --oidc-client-secret-file --oidc-admins --oidc-viewers --trusted-proxy --trust-proxy-user --tls-certificate --tls-key --plain-http-behind-proxy --alerts --public-url --metrics-url --metrics-header-file --server-samples --server-kilobytes --server-devices --address-connections --address-streams --help' ;;
+    'serve '*) words='--listen --database --retention-days --raw-hours --users-file --tokens-file --viewer-password-file --oidc-authority --oidc-client-id --oidc-client-secret-file --oidc-admins --oidc-viewers --trusted-proxy --trust-proxy-user --tls-certificate --tls-key --plain-http-behind-proxy --alerts --public-url --metrics-url --metrics-header-file --metrics-write-url --metrics-outbox --metrics-outbox-mebibytes --server-samples --server-kilobytes --server-devices --address-connections --address-streams --help' ;;
     'register-server '*) words='--database --name --hostname --description --rotate-token --active --inactive --help' ;;
     'list-servers '*) words='--database --help' ;;
     'remove-server '*) words='--database --yes --help' ;;
@@ -17,6 +17,7 @@ _ai_dashboard() {
     'check '*) words='--database --help' ;;
     'health '*) words='--database --help' ;;
     'restore '*) words='--database --yes --help' ;;
+    'export '*) words='--database --to --header-file --server --from --until --help' ;;
     'users add') words='--users-file --role --help' ;;
     'users remove') words='--users-file --help' ;;
     'users list') words='--users-file --help' ;;

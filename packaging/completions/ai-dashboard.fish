@@ -1,26 +1,27 @@
 # Completion of ai-dashboard for fish. Written by `build.fsx -t Docs`.
 complete -c ai-dashboard -f
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a serve -d 'receives samples, stores them and shows the page'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a register-server -d 'registers a server and prints its token, or changes it'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a list-servers -d 'lists the servers'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a remove-server -d 'removes a server and all its samples'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a backup -d 'copies the database to a new file, or into a directory, even while it is in use'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a check -d 'says whether the database is intact, what is in it, and how much space is left'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a health -d 'asks the dashboard that serves the database whether it stores samples'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a restore -d 'replaces the database with a backup, and keeps the old one beside it'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a users -d 'add, remove, list'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore export users tokens enrol-keys alerts' -a serve -d 'receives samples, stores them and shows the page'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore export users tokens enrol-keys alerts' -a register-server -d 'registers a server and prints its token, or changes it'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore export users tokens enrol-keys alerts' -a list-servers -d 'lists the servers'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore export users tokens enrol-keys alerts' -a remove-server -d 'removes a server and all its samples'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore export users tokens enrol-keys alerts' -a backup -d 'copies the database to a new file, or into a directory, even while it is in use'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore export users tokens enrol-keys alerts' -a check -d 'says whether the database is intact, what is in it, and how much space is left'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore export users tokens enrol-keys alerts' -a health -d 'asks the dashboard that serves the database whether it stores samples'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore export users tokens enrol-keys alerts' -a restore -d 'replaces the database with a backup, and keeps the old one beside it'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore export users tokens enrol-keys alerts' -a export -d 'writes the history of the database to a cluster of metrics'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore export users tokens enrol-keys alerts' -a users -d 'add, remove, list'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and not __fish_seen_subcommand_from add remove list' -a add -d 'adds a user who may log in, or changes password and role'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and not __fish_seen_subcommand_from add remove list' -a remove -d 'removes a user and ends their sessions'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and not __fish_seen_subcommand_from add remove list' -a list -d 'lists the users'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a tokens -d 'add, remove, list'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore export users tokens enrol-keys alerts' -a tokens -d 'add, remove, list'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and not __fish_seen_subcommand_from add remove list' -a add -d 'makes a bearer token for a script and prints it'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and not __fish_seen_subcommand_from add remove list' -a remove -d 'removes a token, which is refused from then on'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and not __fish_seen_subcommand_from add remove list' -a list -d 'lists the tokens by name'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a enrol-keys -d 'add, remove, list'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore export users tokens enrol-keys alerts' -a enrol-keys -d 'add, remove, list'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and not __fish_seen_subcommand_from add remove list' -a add -d 'makes a key with which machines register themselves, and prints it'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and not __fish_seen_subcommand_from add remove list' -a remove -d 'removes a key; its machines keep their tokens'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and not __fish_seen_subcommand_from add remove list' -a list -d 'lists the keys, and how many servers each has enrolled'
-complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore users tokens enrol-keys alerts' -a alerts -d 'test, list'
+complete -c ai-dashboard -n 'not __fish_seen_subcommand_from serve register-server list-servers remove-server backup check health restore export users tokens enrol-keys alerts' -a alerts -d 'test, list'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from alerts; and not __fish_seen_subcommand_from test list' -a test -d 'sends a test over a channel of alerts, and says what came of it'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from alerts; and not __fish_seen_subcommand_from test list' -a list -d 'lists the channels of alerts'
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l listen -d 'where to listen, http or https; no other address is ever bound' -x
@@ -44,6 +45,9 @@ complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l alerts -d 'JS
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l public-url -d 'URL at which people open the dashboard; links in messages begin with it' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l metrics-url -d 'Prometheus-compatible API (VictoriaMetrics, Mimir, Thanos, Prometheus) to which the agents push; figures are read from it instead of the database' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l metrics-header-file -d 'file with the headers that API asks for, one a line, such as Authorization or X-Scope-OrgID' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l metrics-write-url -d 'where that cluster takes remote-write; posted samples are passed on to it, and refused without it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l metrics-outbox -d 'directory of the posted samples that the cluster does not have yet' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l metrics-outbox-mebibytes -d 'MiB of them that wait at most; then samples are refused, and agents keep them' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l server-samples -d 'samples a second that each server may send in the long run' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l server-kilobytes -d 'KiB a second that each server may send in the long run' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l server-devices -d 'disks, GPUs and fans of each server that are known at a time' -x
@@ -67,6 +71,12 @@ complete -c ai-dashboard -n '__fish_seen_subcommand_from health' -l database -d 
 complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -l database -d 'the database that the backup replaces' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -l yes -d 'do not ask; needed without a terminal' -f
+complete -c ai-dashboard -n '__fish_seen_subcommand_from export' -l database -d 'the database\'s file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from export' -l to -d 'where the cluster takes remote-write, such as http://127.0.0.1:8428/api/v1/write' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from export' -l header-file -d 'file with the headers that it asks for, one a line, such as Authorization or X-Scope-OrgID' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from export' -l server -d 'only this server' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from export' -l from -d 'only samples from then on: 2026-11-01, or 2026-11-01T12:00:00Z' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from export' -l until -d 'only samples before' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from add' -l users-file -d 'the file of users; created if missing' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from add' -l role -d 'viewer or admin: only look, or also change what can be changed' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from remove' -l users-file -d 'the file of users' -r -F

@@ -9,6 +9,7 @@ local -a commands=(
   'check:says whether the database is intact, what is in it, and how much space is left'
   'health:asks the dashboard that serves the database whether it stores samples'
   'restore:replaces the database with a backup, and keeps the old one beside it'
+  'export:writes the history of the database to a cluster of metrics'
   'users:add, remove, list'
   'tokens:add, remove, list'
   'enrol-keys:add, remove, list'
@@ -100,6 +101,9 @@ case $command in
         '--public-url[URL at which people open the dashboard; links in messages begin with it]:URL: ' \
         '--metrics-url[Prometheus-compatible API (VictoriaMetrics, Mimir, Thanos, Prometheus) to which the agents push; figures are read from it instead of the database]:URL: ' \
         '--metrics-header-file[file with the headers that API asks for, one a line, such as Authorization or X-Scope-OrgID]:PATH:_files' \
+        '--metrics-write-url[where that cluster takes remote-write; posted samples are passed on to it, and refused without it]:URL: ' \
+        '--metrics-outbox[directory of the posted samples that the cluster does not have yet]:PATH:_files' \
+        '--metrics-outbox-mebibytes[MiB of them that wait at most; then samples are refused, and agents keep them]:COUNT: ' \
         '--server-samples[samples a second that each server may send in the long run]:COUNT: ' \
         '--server-kilobytes[KiB a second that each server may send in the long run]:COUNT: ' \
         '--server-devices[disks, GPUs and fans of each server that are known at a time]:COUNT: ' \
@@ -146,6 +150,15 @@ case $command in
         '--database[the database that the backup replaces]:PATH:_files' \
         '--yes[do not ask; needed without a terminal]' \
         '1:FILE:_files' \
+        '--help[print the options and exit]' ;;
+  ('export')
+      _arguments \
+        '--database[the database'\''s file]:PATH:_files' \
+        '--to[where the cluster takes remote-write, such as http\://127.0.0.1\:8428/api/v1/write]:URL: ' \
+        '--header-file[file with the headers that it asks for, one a line, such as Authorization or X-Scope-OrgID]:PATH:_files' \
+        '--server[only this server]:SLUG: ' \
+        '--from[only samples from then on\: 2026-11-01, or 2026-11-01T12\:00\:00Z]:INSTANT: ' \
+        '--until[only samples before]:INSTANT: ' \
         '--help[print the options and exit]' ;;
   ('users add')
       _arguments \

@@ -34,7 +34,8 @@ internal static class Program
                 users: settings => new UsersCommand(Clock(program), program).Run(settings),
                 tokens: settings => new TokensCommand(Clock(program), program).Run(settings),
                 enrolKeys: settings => new EnrolKeysCommand(Clock(program), program).Run(settings),
-                alerts: settings => new AlertsCommand(Clock(program), program).Run(settings)),
+                alerts: settings => new AlertsCommand(Clock(program), program).Run(settings),
+                export: settings => new ExportCommand(Clock(program), program).Run(settings)),
             problems => program.Refuse(problems.Select(static problem => problem.Message)));
     }
 

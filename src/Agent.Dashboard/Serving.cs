@@ -33,42 +33,24 @@ internal static class Serving
     {
         using (access)
         {
-            if (Misread(settings, program) is { } unread)
-            {
-                return program.Refuse([unread]);
-            }
-
-            return settings.Alerts.File.Length == 0
-                ? Run(settings, access, null, clock, program)
-                : Channels.Open(settings.Alerts.File, settings.LinkBase, program.Version, clock, program.Complain).Match(
-                    channels => Run(settings, access, channels, clock, program),
-                    program.Refuse);
+            return ClusterHeaderFile.Open("--metrics-header-file", settings.MetricsHeaderFile, program.Complain).Match(
+                headers => settings.Alerts.File.Length == 0
+                    ? Run(settings, access, headers, null, clock, program)
+                    : Channels.Open(settings.Alerts.File, settings.LinkBase, program.Version, clock, program.Complain).Match(
+                        channels => Run(settings, access, headers, channels, clock, program),
+                        program.Refuse),
+                unread => program.Refuse([unread]));
         }
     }
 
-    /// <summary>The headers that the cluster of metrics asks for, from their file; null without one.</summary>
-    private static WatchedFiles<ClusterHeaderSet>? HeaderFile(ServeSettings settings, CommandLineProgram program) =>
-        settings.MetricsHeaderFile.Length == 0
-            ? null
-            : new WatchedFiles<ClusterHeaderSet>(
-                "--metrics-header-file",
-                [settings.MetricsHeaderFile],
-                ClusterHeaders.LongestFile,
-                static contents => ClusterHeaders.Parse(contents[0]).Select(
-                    static headers => new ClusterHeaderSet([.. headers.Select(static one => (one.Item1, one.Item2))])),
-                program.Complain);
-
-    /// <summary>Why the file of headers cannot be used; null where it can, or there is none.</summary>
-    private static string? Misread(ServeSettings settings, CommandLineProgram program) => HeaderFile(settings, program)?.Open();
-
     private static int Run(
-        ServeSettings settings, AccessControl access, Channels? channels, AgentClock clock, CommandLineProgram program)
+        ServeSettings settings, AccessControl access, ClusterHeaderFile headers, Channels? channels, AgentClock clock, CommandLineProgram program)
     {
         using (channels)
         {
             return RulesIn(settings.Alerts.File, channels).Match(
                 rules => Lock(settings.Database, clock).Match(
-                    held => Run(settings, held, access, channels, rules, clock, program),
+                    held => Run(settings, held, access, headers, channels, rules, clock, program),
                     refusal => refusal.IsInUse ? program.Refuse([refusal.Sentence]) : program.Fail(refusal.Sentence)),
                 program.Refuse);
         }
@@ -100,6 +82,7 @@ internal static class Serving
         ServeSettings settings,
         DatabaseLock held,
         AccessControl access,
+        ClusterHeaderFile headers,
         Channels? channels,
         RuleSettings rules,
         AgentClock clock,
@@ -108,7 +91,7 @@ internal static class Serving
         using (held)
         {
             return Database.OpenForWriting(settings.Database, clock).Match(
-                connection => Run(settings, held, connection, access, channels, rules, clock, program),
+                connection => Run(settings, held, connection, access, headers, channels, rules, clock, program),
                 unopened => CommandRun.Refusal(unopened, program));
         }
     }
@@ -118,6 +101,7 @@ internal static class Serving
         DatabaseLock held,
         SqliteConnection connection,
         AccessControl access,
+        ClusterHeaderFile headers,
         Channels? channels,
         RuleSettings rules,
         AgentClock clock,
@@ -140,8 +124,19 @@ internal static class Serving
         using var writer = opened;
         using var readers = new Readers(settings.Database, settings.Keeping.RawHours, writer.Storage);
         var isCluster = settings.MetricsUrl.Length > 0;
-        using var client = isCluster ? Client(settings, clock, program) : null;
+        using var client = isCluster ? Client(settings, headers, clock, program) : null;
         using var fleet = client is null ? null : new ClusterFleet(client, writer, clock, program.Complain);
+        var relaying = fleet is null || settings.MetricsWriteUrl.Length == 0
+            ? FSharpResult<Relay?, string>.NewOk(null)
+            : Relay.Open(settings, headers, fleet, program.Version, clock, program.Complain).Select(static opened => (Relay?)opened);
+
+        if (relaying.IsError)
+        {
+            return program.Refuse([relaying.ErrorValue]);
+        }
+
+        using var relay = relaying.ResultValue;
+        writer.Relay = relay;
         using var histories = new Histories(settings.Database, settings.Keeping.RawHours, writer.Storage, clock)
         {
             Elsewhere = client is null || fleet is null ? null : new ClusterReader(client, fleet),
@@ -170,6 +165,7 @@ internal static class Serving
         app.Lifetime.ApplicationStopping.Register(watchdog.Stopping);
         program.Tell($"{program.Name} {program.Version} listens on {address}, database {settings.Database}");
         fleet?.Start();
+        relay?.Start();
 
         if (isCluster)
         {
@@ -188,33 +184,14 @@ internal static class Serving
     }
 
     /// <summary>Asks the cluster of metrics, with the headers that its file has at the time.</summary>
-    private static ClusterClient Client(ServeSettings settings, AgentClock clock, CommandLineProgram program)
+    private static ClusterClient Client(ServeSettings settings, ClusterHeaderFile headers, AgentClock clock, CommandLineProgram program)
     {
         if (settings.MetricsWarning.Length > 0)
         {
             program.Complain(settings.MetricsWarning);
         }
 
-        var file = HeaderFile(settings, program);
-
-        const UnixFileMode Others = UnixFileMode.OtherRead | UnixFileMode.OtherWrite | UnixFileMode.GroupWrite;
-
-        if (file is not null && (File.GetUnixFileMode(settings.MetricsHeaderFile) & Others) != 0)
-        {
-            program.Complain(
-                $"--metrics-header-file: \"{settings.MetricsHeaderFile}\" can be read or changed by other users of this machine; use chmod 600");
-        }
-
-        file?.Open();
-        return new ClusterClient(
-            settings.MetricsUrl,
-            () =>
-            {
-                file?.Poll();
-                return file?.Current.Headers ?? [];
-            },
-            program.Version,
-            clock);
+        return new ClusterClient(settings.MetricsUrl, headers.Current, program.Version, clock);
     }
 
     /// <summary>Why nothing can listen at an address, and what to do.</summary>

@@ -1,6 +1,7 @@
 using System.Reactive.Concurrency;
 using System.Runtime.InteropServices;
 using Agent.Core;
+using Agent.Outbound;
 using Agent.Sender;
 using Agent.Host.Buffering;
 using Agent.Host.Diagnosing;

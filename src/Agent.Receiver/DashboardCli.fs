@@ -44,6 +44,9 @@ type internal ServeArgument =
     | [<EqualsAssignmentOrSpaced>] Public_Url of url: string option
     | [<EqualsAssignmentOrSpaced>] Metrics_Url of url: string option
     | [<EqualsAssignmentOrSpaced>] Metrics_Header_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] Metrics_Write_Url of url: string option
+    | [<EqualsAssignmentOrSpaced>] Metrics_Outbox of path: string option
+    | [<EqualsAssignmentOrSpaced>] Metrics_Outbox_Mebibytes of count: string option
     | [<EqualsAssignmentOrSpaced>] Server_Samples of count: string option
     | [<EqualsAssignmentOrSpaced>] Server_Kilobytes of count: string option
     | [<EqualsAssignmentOrSpaced>] Server_Devices of count: string option
@@ -82,6 +85,10 @@ type internal ServeArgument =
                 "",
                 "Prometheus-compatible API (VictoriaMetrics, Mimir, Thanos, Prometheus) to which the agents push; figures are read from it instead of the database"
             | Metrics_Header_File _ -> "", "file with the headers that API asks for, one a line, such as Authorization or X-Scope-OrgID"
+            | Metrics_Write_Url _ -> "", "where that cluster takes remote-write; posted samples are passed on to it, and refused without it"
+            | Metrics_Outbox _ -> "DATABASE-outbox", "directory of the posted samples that the cluster does not have yet"
+            | Metrics_Outbox_Mebibytes _ ->
+                DashboardSettings.DefaultOutboxMebibytes, "MiB of them that wait at most; then samples are refused, and agents keep them"
             | Server_Samples _ -> string ServerLimits.DefaultSamples, "samples a second that each server may send in the long run"
             | Server_Kilobytes _ -> string ServerLimits.DefaultKibibytes, "KiB a second that each server may send in the long run"
             | Server_Devices _ -> string ServerLimits.DefaultDevices, "disks, GPUs and fans of each server that are known at a time"
@@ -230,6 +237,27 @@ type internal AddEnrolKeyArgument =
             | Key_File _ -> "", "write the key into this file instead of printing it; where key and file are there already, nothing is done"
 
 [<RequireQualifiedAccess>]
+type internal ExportArgument =
+    | [<EqualsAssignmentOrSpaced>] Database of path: string option
+    | [<EqualsAssignmentOrSpaced>] To of url: string option
+    | [<EqualsAssignmentOrSpaced>] Header_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] Server of slug: string option
+    | [<EqualsAssignmentOrSpaced>] From of instant: string option
+    | [<EqualsAssignmentOrSpaced>] Until of instant: string option
+
+    interface ICommandArgument with
+        member argument.Usage = ""
+
+        member argument.Row =
+            match argument with
+            | Database _ -> theFile
+            | To _ -> "", "where the cluster takes remote-write, such as http://127.0.0.1:8428/api/v1/write"
+            | Header_File _ -> "", "file with the headers that it asks for, one a line, such as Authorization or X-Scope-OrgID"
+            | Server _ -> "", "only this server"
+            | From _ -> "", "only samples from then on: 2026-11-01, or 2026-11-01T12:00:00Z"
+            | Until _ -> "", "only samples before"
+
+[<RequireQualifiedAccess>]
 type internal AlertsArgument =
     | [<EqualsAssignmentOrSpaced>] Alerts of path: string option
 
@@ -284,6 +312,8 @@ type DashboardCommand =
     | EnrolKeys of settings: EnrolKeySettings
     /// Test or list the channels of alerts.
     | Alerts of settings: AlertsCommandSettings
+    /// Write the history of the database to a cluster of metrics.
+    | Export of settings: ExportSettings
 
     /// Calls the function for the case that this is.
     member command.Match
@@ -301,7 +331,8 @@ type DashboardCommand =
             users: Func<CredentialSettings, 'r>,
             tokens: Func<CredentialSettings, 'r>,
             enrolKeys: Func<EnrolKeySettings, 'r>,
-            alerts: Func<AlertsCommandSettings, 'r>
+            alerts: Func<AlertsCommandSettings, 'r>,
+            export: Func<ExportSettings, 'r>
         ) : 'r =
         match command with
         | Help text -> help.Invoke text
@@ -318,6 +349,7 @@ type DashboardCommand =
         | Tokens settings -> tokens.Invoke settings
         | EnrolKeys settings -> enrolKeys.Invoke settings
         | Alerts settings -> alerts.Invoke settings
+        | Export settings -> export.Invoke settings
 
 /// The program's name, as users type it.
 [<Literal>]
@@ -418,6 +450,9 @@ let private verbs: Verb list =
         verb<RestoreArgument> "restore" "FILE" "replaces the database with a backup, and keeps the old one beside it" (fun given words ->
             both (DashboardSettings.database given) (DashboardSettings.file words)
             |> Result.map (fun (database, file) -> DashboardCommand.Restore(database, file, DashboardSettings.isConfirmed given)))
+        verb<ExportArgument> "export" "" "writes the history of the database to a cluster of metrics" (fun given words ->
+            both (noWord "export" words) (DashboardSettings.export given)
+            |> Result.map (snd >> DashboardCommand.Export))
         verb<AddUserArgument> "users add" "NAME" "adds a user who may log in, or changes password and role" (fun given words ->
             users (AccessSettings.add given (DashboardSettings.word "NAME" words)) given)
         verb<UsersArgument> "users remove" "NAME" "removes a user and ends their sessions" (fun given words ->

@@ -5,7 +5,9 @@ open System.Globalization
 open System.Net
 open FsToolkit.ErrorHandling
 open Agent.Core
+open Agent.Core.Units
 open Agent.Receiver.Alerts
+open Agent.Receiver.Cluster
 
 /// Where the dashboard listens.
 type ListenAddress =
@@ -49,6 +51,12 @@ type ServeSettings =
         MetricsUrl: string
         /// The file with the headers that it asks for; empty for none.
         MetricsHeaderFile: string
+        /// Where posted samples are passed on to by remote-write; empty for nowhere.
+        MetricsWriteUrl: string
+        /// The directory of those that the cluster does not have yet.
+        MetricsOutbox: string
+        /// How many bytes of them wait at most.
+        MetricsOutboxBytes: int64
         /// Samples a second that each server may send in the long run.
         ServerSamples: int
         /// KiB a second that each server may send in the long run.
@@ -63,10 +71,20 @@ type ServeSettings =
 
     /// Why the headers for the cluster of metrics are not safe on their way; empty where they are, or there are none.
     member settings.MetricsWarning: string =
-        match Uri.TryCreate(settings.MetricsUrl, UriKind.Absolute) with
-        | true, NonNull uri when settings.MetricsHeaderFile <> "" && uri.Scheme = "http" && not uri.IsLoopback ->
-            $"--metrics-url: \"{settings.MetricsUrl}\" is plain http, so that others on the way can read the headers of --metrics-header-file; use https"
-        | _ -> ""
+        let isOpen (url: string) =
+            match Uri.TryCreate(url, UriKind.Absolute) with
+            | true, NonNull uri -> settings.MetricsHeaderFile <> "" && uri.Scheme = "http" && not uri.IsLoopback
+            | _ -> false
+
+        let warning option (url: string) =
+            $"{option}: \"{url}\" is plain http, so that others on the way can read the headers of --metrics-header-file; use https"
+
+        if isOpen settings.MetricsUrl then
+            warning "--metrics-url" settings.MetricsUrl
+        elif isOpen settings.MetricsWriteUrl then
+            warning "--metrics-write-url" settings.MetricsWriteUrl
+        else
+            ""
 
     /// What links in messages begin with: the public URL, or else the address to listen at where that is one of this machine's; else empty.
     member settings.LinkBase: string =
@@ -103,6 +121,23 @@ type RegisterSettings =
         RotateToken: bool
     }
 
+/// The settings of `export`, checked.
+type ExportSettings =
+    {
+        /// The database's file.
+        Database: string
+        /// Where remote-write is taken.
+        Url: string
+        /// The file with the headers that it asks for; empty for none.
+        HeaderFile: string
+        /// The server's slug; empty for all.
+        Server: string
+        /// The first instant, and the first that is not written any more.
+        From: DateTimeOffset
+        /// See there.
+        Until: DateTimeOffset
+    }
+
 /// Turns what the user gave into settings, or into all the errors at once.
 [<RequireQualifiedAccess>]
 module internal DashboardSettings =
@@ -122,6 +157,10 @@ module internal DashboardSettings =
     /// Streams of events that one address may have, as browsers with the page open.
     [<Literal>]
     let DefaultStreams = 100
+
+    /// As `ClusterRelay.defaultLimit`.
+    [<Literal>]
+    let DefaultOutboxMebibytes = "1000"
 
     /// As `Axis.RawHours`.
     [<Literal>]
@@ -222,11 +261,13 @@ module internal DashboardSettings =
                         }
                 ]
 
-    let private slugOf (text: string) : Result<string, ConfigError> =
-        if Registration.isSlug text then
-            Ok text
+    let private slugAt (given: Given) : Result<string, ConfigError> =
+        if Registration.isSlug given.Text then
+            Ok given.Text
         else
-            refuse { Origin = "SLUG"; Text = text } "is not a server slug: 1 to 64 letters, digits, - or _"
+            refuse given "is not a server slug: 1 to 64 letters, digits, - or _"
+
+    let private slugOf (text: string) : Result<string, ConfigError> = slugAt { Origin = "SLUG"; Text = text }
 
     /// A server's slug as the one word of a command.
     let slug (words: string list) : Validation<string, ConfigError> =
@@ -312,17 +353,53 @@ module internal DashboardSettings =
                 Ok(given.Text.Trim().TrimEnd '/')
         | _ -> refuse given "is not the http or https URL of a Prometheus-compatible API, such as http://127.0.0.1:8428"
 
-    let private metricsTogether (given: string -> Given voption) : Validation<unit, ConfigError> =
-        match given "--metrics-url", given "--metrics-header-file" with
-        | ValueNone, ValueSome file ->
-            Error
-                [
+    /// The URL that takes remote-write.
+    let writeUrlOf (headerFile: string) (given: Given) : Result<string, ConfigError> =
+        match Uri.TryCreate(given.Text.Trim(), UriKind.Absolute) with
+        | true, NonNull uri when
+            (uri.Scheme = "http" || uri.Scheme = "https")
+            && uri.Host <> ""
+            && uri.AbsolutePath <> "/"
+            && uri.Fragment = ""
+            ->
+            if uri.UserInfo <> "" then
+                Error
                     {
-                        Origin = file.Origin
-                        Message = $"{file.Origin}: needs --metrics-url as well"
+                        Origin = given.Origin
+                        Message =
+                            $"{given.Origin}: the URL must not contain a user name or password; put an Authorization header in a file for {headerFile}"
                     }
+            else
+                Ok(given.Text.Trim())
+        | _ -> refuse given "is not the http or https URL that takes remote-write, such as http://127.0.0.1:8428/api/v1/write"
+
+    /// The smallest and the largest outbox, in MiB.
+    let private outboxOf (given: Given) : Result<int64, ConfigError> =
+        wholeOf 16 1048576 given
+        |> Result.map (fun mebibytes -> int64 (bytesOfMib (uint64 mebibytes * 1UL<MiB>)))
+
+    let private metricsTogether (given: string -> Given voption) : Validation<unit, ConfigError> =
+        let lacking needed (names: string list) =
+            match given needed with
+            | ValueSome _ -> []
+            | ValueNone ->
+                [
+                    for name in names do
+                        match given name with
+                        | ValueSome one ->
+                            {
+                                Origin = one.Origin
+                                Message = $"{one.Origin}: needs {needed} as well"
+                            }
+                        | ValueNone -> ()
                 ]
-        | _ -> Ok()
+
+        match
+            lacking "--metrics-url" [ "--metrics-header-file"; "--metrics-write-url" ]
+            @ lacking "--metrics-write-url" [ "--metrics-outbox"; "--metrics-outbox-mebibytes" ]
+        with
+        | [] -> Ok()
+        | errors -> Error errors
 
     /// Single samples cannot outlive the minutes that they become.
     let private rawWithinMinutes (given: string -> Given voption) : Validation<unit, ConfigError> =
@@ -370,6 +447,15 @@ module internal DashboardSettings =
 
             and! metricsUrl = AccessSettings.optional given "--metrics-url" "" metricsUrlOf
             and! metricsHeaders = AccessSettings.optional given "--metrics-header-file" "" fileOf
+
+            and! metricsWriteUrl =
+                AccessSettings.optional given "--metrics-write-url" "" (writeUrlOf "--metrics-header-file")
+
+            and! outbox = AccessSettings.optional given "--metrics-outbox" "" fileOf
+
+            and! outboxBytes =
+                AccessSettings.optional given "--metrics-outbox-mebibytes" ClusterRelay.defaultLimit outboxOf
+
             and! () = metricsTogether given
 
             and! samples =
@@ -399,11 +485,74 @@ module internal DashboardSettings =
                     Alerts = alerts
                     MetricsUrl = metricsUrl
                     MetricsHeaderFile = metricsHeaders
+                    MetricsWriteUrl = metricsWriteUrl
+                    MetricsOutbox = if outbox = "" then database + "-outbox" else outbox
+                    MetricsOutboxBytes = outboxBytes
                     ServerSamples = samples
                     ServerKibibytes = kibibytes
                     ServerDevices = devices
                     AddressConnections = connections
                     AddressStreams = streams
+                }
+        }
+
+    let private instantOf (given: Given) : Result<DateTimeOffset, ConfigError> =
+        let formats =
+            [|
+                "yyyy-MM-dd"
+                "yyyy-MM-dd'T'HH:mm"
+                "yyyy-MM-dd'T'HH:mm:ss"
+                "yyyy-MM-dd'T'HH:mm:ss.FFFFFF"
+                "yyyy-MM-dd'T'HH:mmK"
+                "yyyy-MM-dd'T'HH:mm:ssK"
+                "yyyy-MM-dd'T'HH:mm:ss.FFFFFFK"
+            |]
+
+        match
+            DateTimeOffset.TryParseExact(
+                given.Text.Trim(),
+                formats,
+                CultureInfo.InvariantCulture,
+                DateTimeStyles.AssumeUniversal ||| DateTimeStyles.AdjustToUniversal
+            )
+        with
+        | true, instant when instant.Year >= 2000 && instant.Year < 3000 -> Ok instant
+        | _ -> refuse given "is not an instant such as 2026-11-01 or 2026-11-01T12:00:00Z"
+
+    /// Checks the settings of `export`.
+    let export (given: string -> Given voption) : Result<ExportSettings, ConfigError list> =
+        validation {
+            let! database = database given
+
+            and! url =
+                match given "--to" with
+                | ValueSome to' -> Validation.ofResult (writeUrlOf "--header-file" to')
+                | ValueNone ->
+                    Error
+                        [
+                            {
+                                Origin = "--to"
+                                Message = "--to: needs the URL that takes remote-write, such as http://127.0.0.1:8428/api/v1/write"
+                            }
+                        ]
+
+            and! headers = AccessSettings.optional given "--header-file" "" fileOf
+            and! server = AccessSettings.optional given "--server" "" slugAt
+
+            and! from =
+                AccessSettings.optional given "--from" (DateTimeOffset(2000, 1, 1, 0, 0, 0, TimeSpan.Zero)) instantOf
+
+            and! until =
+                AccessSettings.optional given "--until" (DateTimeOffset(3000, 1, 1, 0, 0, 0, TimeSpan.Zero)) instantOf
+
+            return
+                {
+                    Database = database
+                    Url = url
+                    HeaderFile = headers
+                    Server = server
+                    From = from
+                    Until = until
                 }
         }
 

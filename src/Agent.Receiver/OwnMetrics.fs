@@ -3,6 +3,7 @@ namespace Agent.Receiver
 open System.Globalization
 open System.Text
 open Agent.Core
+open Agent.Receiver.Cluster
 
 /// What the dashboard measures about itself.
 type OwnFigures =
@@ -31,6 +32,8 @@ type OwnFigures =
         DatabaseBytes: int64
         /// The memory that the process occupies, in bytes.
         ResidentBytes: int64
+        /// What is passed on to a cluster; none where nothing is.
+        Relay: RelayFigures voption
     }
 
 /// The dashboard's own figures as Prometheus text (text/plain; version=0.0.4).
@@ -94,4 +97,27 @@ module OwnMetrics =
         family "event_listeners" "gauge" "Clients that listen to events." [ "", string figures.Listeners ]
         family "database_bytes" "gauge" "Size of the database without its log." [ "", string figures.DatabaseBytes ]
         family "resident_memory_bytes" "gauge" "Memory that the process uses." [ "", string figures.ResidentBytes ]
+
+        match figures.Relay with
+        | ValueNone -> ()
+        | ValueSome relay ->
+            let count (name: string) (help: string) (value: int64) =
+                family $"relay_{name}_total" "counter" help [ "", string value ]
+
+            family "relay_waiting_samples" "gauge" "Posted samples on disk that the cluster does not have yet." [ "", string relay.Waiting ]
+            family "relay_outbox_bytes" "gauge" "Size of the outbox for the cluster." [ "", string relay.Bytes ]
+            count "samples" "Posted samples that the cluster has." relay.Delivered
+            count "unconfirmed_samples" "Samples sent again after a lost answer, which the cluster then was past." relay.Unconfirmed
+            count "refused_samples" "Samples that the cluster refused for what they are." relay.Refused
+            count "refused_series" "Series in delivered samples that the cluster refused." relay.RefusedSeries
+            count "damaged_samples" "Samples whose bytes in the outbox did not survive on the disk." relay.Damaged
+
+            count "untaken_samples" "Samples answered with 503, since the outbox was full or the disk did not take them." relay.NotTaken
+
+            family
+                "relay_delivering"
+                "gauge"
+                "1 while samples are passed on, 0 while the cluster takes none."
+                [ "", (if relay.Problem = "" then "1" else "0") ]
+
         output.ToString()

@@ -6,6 +6,7 @@ open System.Text
 open System.Text.Json
 open Agent.Core
 open Agent.Core.Gpu
+open Agent.Receiver.Cluster
 
 /// A sample that is stored, with what it says.
 type StoredSample =
@@ -336,7 +337,7 @@ module Responses =
 
     /// GET /healthz
     [<CompiledName "Health">]
-    let health (version: string) (storage: Storage) : byte[] =
+    let health (version: string) (storage: Storage) (relay: RelayFigures voption) : byte[] =
         bytes (
             Encode.object
                 [|
@@ -349,6 +350,18 @@ module Responses =
                             "reads", Encode.bool storage.Reading.IsNone
                             yield! outage storage
                         |]
+
+                    match relay with
+                    | ValueSome relay ->
+                        "relay",
+                        Encode.object
+                            [|
+                                "delivers", Encode.bool (relay.Problem = "")
+                                "waiting", Encode.int64 relay.Waiting
+                                if relay.Problem <> "" then
+                                    "reason", Encode.string relay.Problem
+                            |]
+                    | ValueNone -> ()
                 |]
         )
 

@@ -6,6 +6,7 @@ open System.Text
 open Argu
 open Agent
 open Agent.Core
+open Agent.Outbound
 
 /// What is known of an option beside its name and the name of its value.
 [<Struct; NoComparison>]

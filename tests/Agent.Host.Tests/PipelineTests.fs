@@ -7,6 +7,7 @@ open System.IO
 open System.Text.Json
 open System.Threading
 open Agent.Core
+open Agent.Outbound
 open Agent.Sender
 open Agent.Host
 open Agent.Host.Lanes

@@ -221,6 +221,19 @@ let tests =
                             Listeners = 1L
                             DatabaseBytes = 4096L
                             ResidentBytes = 5L
+                            Relay =
+                                ValueSome
+                                    {
+                                        Waiting = 11L
+                                        Bytes = 12L
+                                        Delivered = 13L
+                                        Unconfirmed = 14L
+                                        Refused = 15L
+                                        RefusedSeries = 16L
+                                        Damaged = 17L
+                                        NotTaken = 18L
+                                        Problem = "HTTP 503"
+                                    }
                         }
 
                 for line in
@@ -233,6 +246,15 @@ let tests =
                         "ai_dashboard_commit_duration_seconds_sum 0.25"
                         "ai_dashboard_commit_duration_seconds_count 4"
                         "ai_dashboard_servers{state=\"live\"} 2"
+                        "ai_dashboard_relay_waiting_samples 11"
+                        "ai_dashboard_relay_outbox_bytes 12"
+                        "ai_dashboard_relay_samples_total 13"
+                        "ai_dashboard_relay_unconfirmed_samples_total 14"
+                        "ai_dashboard_relay_refused_samples_total 15"
+                        "ai_dashboard_relay_refused_series_total 16"
+                        "ai_dashboard_relay_damaged_samples_total 17"
+                        "ai_dashboard_relay_untaken_samples_total 18"
+                        "ai_dashboard_relay_delivering 0"
                     ] do
                     Expect.contains (text.Split '\n') line line
         ]

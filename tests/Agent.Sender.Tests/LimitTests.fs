@@ -5,6 +5,7 @@ module Agent.Sender.Tests.LimitTests
 open System
 open System.Text
 open Agent.Core
+open Agent.Outbound
 open Agent.Sender
 open Expecto
 
@@ -39,7 +40,7 @@ let private refusals (records: int) : int * int =
         RemoteDelivery.deliver
             (Func<_, _, _> refuse)
             (Func<_>(fun () -> DateTimeOffset.UnixEpoch))
-            { RemoteDelivery.start false with
+            { RemoteDelivery.start "--remote-write" false with
                 Version = RemoteWriteVersion.One
             }
             (Array.create records record)

@@ -11,6 +11,7 @@ open System.Text.Json
 open System.Text.RegularExpressions
 open System.Threading
 open Agent.Core
+open Agent.Outbound
 open Agent.Sender
 open Agent.TestSupport
 open Agent.TestSupport.Waiting

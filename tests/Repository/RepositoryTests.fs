@@ -75,9 +75,9 @@ let private found (pattern: Regex) (accepts: string -> bool) : string list =
 
 let private anywhere (_: string) = true
 
-/// The pure half: what the machine means, what the agent decides and what the dashboard decides.
+/// The pure half: what the machine means, what both programs send by, what the agent decides and what the dashboard decides.
 let private isCore (name: string) =
-    [ "Core"; "Sender"; "Receiver" ]
+    [ "Core"; "Outbound"; "Sender"; "Receiver" ]
     |> List.exists (fun room -> name.StartsWith($"src/Agent.{room}/", StringComparison.Ordinal))
     && name.EndsWith(".fs", StringComparison.Ordinal)
 
@@ -85,17 +85,14 @@ let private isCore (name: string) =
 let private arrows =
     [
         "src/Agent.Core.fsproj", [], [ "FSharp.Core"; "FsToolkit.ErrorHandling" ]
+        "src/Agent.Outbound/Agent.Outbound.fsproj", [ "Agent.Core" ], [ "FSharp.Core"; "Google.Protobuf"; "Snappier" ]
         "src/Agent.Sender/Agent.Sender.fsproj",
-        [ "Agent.Core" ],
-        [
-            "Argu"
-            "FSharp.Core"
-            "FsToolkit.ErrorHandling"
-            "Google.Protobuf"
-            "Snappier"
-        ]
-        "src/Agent.Receiver/Agent.Receiver.fsproj", [ "Agent.Core" ], [ "Argu"; "FSharp.Core"; "FsToolkit.ErrorHandling" ]
-        "src/Agent.Shell/Agent.Shell.csproj", [ "Agent.Core" ], [ "FSharp.Core"; "Microsoft.CodeAnalysis.BannedApiAnalyzers" ]
+        [ "Agent.Core"; "Agent.Outbound" ],
+        [ "Argu"; "FSharp.Core"; "FsToolkit.ErrorHandling"; "Google.Protobuf" ]
+        "src/Agent.Receiver/Agent.Receiver.fsproj", [ "Agent.Core"; "Agent.Outbound" ], [ "Argu"; "FSharp.Core"; "FsToolkit.ErrorHandling" ]
+        "src/Agent.Shell/Agent.Shell.csproj",
+        [ "Agent.Core"; "Agent.Outbound" ],
+        [ "FSharp.Core"; "Microsoft.CodeAnalysis.BannedApiAnalyzers" ]
         "src/Agent.Host/Agent.Host.csproj",
         [ "Agent.Sender"; "Agent.Shell" ],
         [
@@ -119,13 +116,14 @@ let private arrows =
 /// among them.
 let private testArrows =
     [
-        "tests/Support/Agent.TestSupport.fsproj", [ "Agent.Core"; "Agent.Sender" ]
+        "tests/Support/Agent.TestSupport.fsproj", [ "Agent.Core"; "Agent.Outbound"; "Agent.Sender" ]
         "tests/Agent.Core.Tests/Agent.Core.Tests.fsproj", [ "Agent.Core"; "Agent.TestSupport" ]
-        "tests/Agent.Sender.Tests/Agent.Sender.Tests.fsproj", [ "Agent.Core"; "Agent.Sender"; "Agent.TestSupport" ]
+        "tests/Agent.Sender.Tests/Agent.Sender.Tests.fsproj", [ "Agent.Core"; "Agent.Outbound"; "Agent.Sender"; "Agent.TestSupport" ]
         "tests/Agent.Receiver.Tests/Agent.Receiver.Tests.fsproj", [ "Agent.Core"; "Agent.Receiver"; "Agent.TestSupport" ]
         "tests/Agent.Host.Tests/Agent.Host.Tests.fsproj",
         [
             "Agent.Core"
+            "Agent.Outbound"
             "Agent.Sender"
             "Agent.Shell"
             "Agent.Host"
@@ -134,18 +132,27 @@ let private testArrows =
         "tests/Agent.Dashboard.Tests/Agent.Dashboard.Tests.fsproj",
         [
             "Agent.Core"
+            "Agent.Outbound"
             "Agent.Shell"
             "Agent.Receiver"
             "Agent.Dashboard"
             "Agent.TestSupport"
             "Agent.Host"
         ]
-        "tests/EndToEnd/Agent.EndToEnd.Tests.fsproj", [ "Agent.Core"; "Agent.Sender"; "Agent.TestSupport"; "Agent.Host" ]
+        "tests/EndToEnd/Agent.EndToEnd.Tests.fsproj",
+        [
+            "Agent.Core"
+            "Agent.Outbound"
+            "Agent.Sender"
+            "Agent.TestSupport"
+            "Agent.Host"
+        ]
         "tests/Browser/Agent.Browser.Tests.fsproj", [ "Agent.TestSupport"; "Agent.Dashboard"; "Agent.Host" ]
         // Surfaces, documents and fuzzing targets are of every project.
         "tests/Repository/Agent.Repository.Tests.fsproj",
         [
             "Agent.Core"
+            "Agent.Outbound"
             "Agent.Sender"
             "Agent.Receiver"
             "Agent.Shell"
@@ -155,6 +162,7 @@ let private testArrows =
         "property-tests/Agent.PropertyTests.fsproj",
         [
             "Agent.Core"
+            "Agent.Outbound"
             "Agent.Sender"
             "Agent.Shell"
             "Agent.Receiver"

@@ -1,4 +1,4 @@
-/// What each pure assembly offers: to programs that embed the core, and to the shells around the two others. All of it is documented.
+/// What each pure assembly offers: to programs that embed the core, and to the shells around the others. All of it is documented.
 module Agent.Repository.Tests.SurfaceTests
 
 open System
@@ -108,6 +108,7 @@ let private itemsOf (assembly: Assembly) : string list =
 let private assemblies =
     [
         typeof<Sample>.Assembly, 400
+        typeof<Agent.Outbound.RemoteState>.Assembly, 60
         typeof<Agent.Sender.Settings>.Assembly, 250
         typeof<Agent.Receiver.Registration>.Assembly, 150
     ]

@@ -10,10 +10,6 @@ namespace Agent.Dashboard.Cluster;
 /// <param name="reason">Why, as part of a sentence.</param>
 internal sealed class ClusterException(string reason) : Exception(reason);
 
-/// <summary>What each request to a cluster has beside its own headers.</summary>
-/// <param name="Headers">Names and values, which are secrets.</param>
-internal sealed record ClusterHeaderSet((string Name, string Value)[] Headers);
-
 /// <summary>
 /// Asks the API of a cluster of metrics. Redirects are not followed, and there are no cookies and no proxy: headers are secrets, and go to the host
 /// that was named and to no other.

@@ -69,14 +69,21 @@ internal sealed class ClusterFleet : IDisposable
         stop.Dispose();
     }
 
+    /// <summary>The name by which a machine's posted samples go to the cluster, where it is known from now on.</summary>
+    public string Relayed(Registration registration)
+    {
+        var instance = InstanceOf(registration);
+        jobs.TryAdd(instance, ClusterRelay.job);
+        return instance;
+    }
+
     private ClusterMachine MachineOf(Registration registration)
     {
         var instance = InstanceOf(registration);
         return new ClusterMachine(jobs.GetValueOrDefault(instance, ""), instance);
     }
 
-    private static string InstanceOf(Registration registration) =>
-        registration.Hostname.Length > 0 ? registration.Hostname : registration.Slug;
+    private string InstanceOf(Registration registration) => ClusterRelay.InstanceOf(registration, jobs.ContainsKey);
 
     private void Work()
     {
@@ -129,9 +136,10 @@ internal sealed class ClusterFleet : IDisposable
     {
         var now = RowKey.Microseconds(clock.GetUtcNow());
         var found = ClusterMachines.Found(client.At(ClusterQueries.discovery, now, stop.Token).Series);
-        var servers = Servers();
+        var isThere = found.Select(static one => one.Machine.Instance).ToHashSet(StringComparer.Ordinal).Contains;
+        var servers = Servers(isThere);
         Register([.. found.Where(one => !servers.ContainsKey(one.Machine.Instance))]);
-        servers = Servers();
+        servers = Servers(isThere);
 
         // Of machines that are registered alone, since names may come and go without end.
         foreach (var one in found.Where(one => servers.ContainsKey(one.Machine.Instance)))
@@ -153,13 +161,21 @@ internal sealed class ClusterFleet : IDisposable
         }
     }
 
-    private Dictionary<string, LiveServer> Servers()
+    /// <summary>The servers by the names that the cluster has for them; <paramref name="isThere"/> says which names were found.</summary>
+    private Dictionary<string, LiveServer> Servers(Func<string, bool> isThere)
     {
         var servers = new Dictionary<string, LiveServer>(StringComparer.Ordinal);
+        var all = writer.Fleet.All;
 
-        foreach (var server in writer.Fleet.All)
+        // A machine that was found by its name keeps it, whatever slug another has.
+        foreach (var server in all.Where(static server => server.Registration.Hostname.Length > 0))
         {
-            servers.TryAdd(InstanceOf(server.Registration), server);
+            servers.TryAdd(server.Registration.Hostname, server);
+        }
+
+        foreach (var server in all)
+        {
+            servers.TryAdd(ClusterRelay.InstanceOf(server.Registration, name => isThere(name) || jobs.ContainsKey(name)), server);
         }
 
         return servers;

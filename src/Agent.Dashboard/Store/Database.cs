@@ -232,7 +232,7 @@ internal static class Database
         // An acknowledged sample has to survive a loss of power: with WAL, only FULL waits for the disk at each commit.
         Execute(connection, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8000");
 
-        if (Scalar(connection, "PRAGMA user_version") == Migrations.Steps.Length && Migrations.HasAllColumns(connection))
+        if (Migrations.IsCurrent(connection))
         {
             return;
         }

@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using Agent.Core;
 using Agent.Receiver;
 using Agent.Receiver.Cluster;
+using Agent.Dashboard.Cluster;
 using Microsoft.FSharp.Core;
 
 namespace Agent.Dashboard.Store;
@@ -29,6 +30,9 @@ internal enum IngestResult
 
     /// <summary>Its server has come with too many combinations of devices of late.</summary>
     TooManyLayouts,
+
+    /// <summary>The outbox of the cluster that samples are passed on to did not take it.</summary>
+    NotRelayed,
 
     /// <summary>The disk did not take it.</summary>
     Failed,
@@ -83,6 +87,12 @@ internal sealed class IngestJob(
 
     /// <summary>What a cluster of metrics says with it; null for a sample that was posted.</summary>
     public ClusterReport? Found { get; init; }
+
+    /// <summary>As it goes to the cluster of metrics that samples are passed on to; empty until then, and without one.</summary>
+    public byte[] Record { get; set; } = [];
+
+    /// <summary>Why it is not stored, where that is not the database's fault.</summary>
+    public string Problem { get; set; } = "";
 
     /// <summary>As it is stored; null until then.</summary>
     public StoredSample? Stored => Held?.Stored;
@@ -215,6 +225,56 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
             server.Layout = (LayoutModule.Of(job.Report), -1);
         }
 
+        var held = new HeldSample(new StoredSample(job.Key, job.ReceivedAt, job.Report, derivation), server.Layout.Layout);
+        server.Hold(held);
+        job.Held = held;
+        job.Result = IngestResult.Stored;
+    }
+
+    /// <summary>
+    /// Shows a posted sample, as <see cref="Show"/> does, and makes the record of it that goes to the cluster, where it is stored. One that is held is known.
+    /// </summary>
+    public void Pass(IngestJob job, Relay relay)
+    {
+        var server = job.Server;
+        var before = server.Recent.LastOrDefault(held => held.Key <= job.Key);
+
+        if (before?.Key == job.Key)
+        {
+            job.Held = before;
+            job.Result = IngestResult.Known;
+            return;
+        }
+
+        var derivation = DerivationModule.Between(Maybe.Of(before?.Stored.Derivation.Measured), job.Measured);
+        var isNewest = job.Key > server.NewestKey;
+
+        if (job.AgentAsSent.Length > 0)
+        {
+            server.TakeAgent(job.AgentAsSent, job.Agent);
+        }
+
+        if (isNewest)
+        {
+            if (job.Judgement is not null)
+            {
+                server.StopJudging();
+            }
+
+            server.Judgement = job.Judgement ?? (job.MayBeJudged ? server.Judge(job.Measured) : server.Judgement);
+
+            if (job.MayBeJudged)
+            {
+                Observe(job);
+            }
+
+            if (!LayoutModule.Fits(server.Layout.Layout, job.Report))
+            {
+                server.Layout = (LayoutModule.Of(job.Report), -1);
+            }
+        }
+
+        job.Record = relay.Record(server.Registration, job.Report, derivation.Bottleneck.Label, isNewest ? server.Judgement : job.Judgement);
         var held = new HeldSample(new StoredSample(job.Key, job.ReceivedAt, job.Report, derivation), server.Layout.Layout);
         server.Hold(held);
         job.Held = held;

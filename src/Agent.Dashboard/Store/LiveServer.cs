@@ -172,6 +172,9 @@ internal sealed class LiveServer
         }
     }
 
+    /// <summary>Holds a sample no longer, which was not kept after all.</summary>
+    public void Drop(long key) => recent.RemoveAll(held => held.Key == key);
+
     /// <summary>
     /// What the dashboard says of it after one more sample, the newest, whose sender says nothing; null where that cannot be said yet.
     /// </summary>

@@ -48,6 +48,10 @@ internal static class Migrations
         Database.Execute(connection, $"DROP VIEW IF EXISTS readable_sample; {View()}");
     }
 
+    /// <summary>Whether a database has the tables of this version.</summary>
+    public static bool IsCurrent(SqliteConnection connection) =>
+        Database.Scalar(connection, "PRAGMA user_version") == Steps.Length && HasAllColumns(connection);
+
     /// <summary>Whether each figure of machines has its column.</summary>
     public static bool HasAllColumns(SqliteConnection connection)
     {

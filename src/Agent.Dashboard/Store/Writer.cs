@@ -1,5 +1,6 @@
 using Agent.Core;
 using Agent.Receiver;
+using Agent.Dashboard.Cluster;
 using Microsoft.Data.Sqlite;
 using SQLitePCL;
 
@@ -127,6 +128,9 @@ internal sealed class Writer : IDisposable
 
     /// <summary>Called when a transaction was given up, on the writer's thread: what was remembered within it is not on disk.</summary>
     public Action? OnRollback { get; set; }
+
+    /// <summary>Passes posted samples on to a cluster of metrics instead of storing them; null for a database of its own. Set before the first sample.</summary>
+    public Relay? Relay { get; set; }
 
     /// <summary>Whether samples are stored.</summary>
     public StorageWatch Storage { get; }
@@ -324,11 +328,20 @@ internal sealed class Writer : IDisposable
                     {
                         ingestion.Show(job, found);
                     }
+                    else if (Relay is { } relay)
+                    {
+                        ingestion.Pass(job, relay);
+                    }
                     else
                     {
                         ingestion.Store(job);
                     }
                 }
+            }
+
+            if (Relay is not null)
+            {
+                PassOn(batch, Relay);
             }
 
             foreach (var request in asked)
@@ -355,6 +368,26 @@ internal sealed class Writer : IDisposable
         touched.Clear();
         batch.ForEach(static job => job.Finish());
         asked.ForEach(request => request.Done.TrySetResult(good));
+    }
+
+    /// <summary>Puts what was posted into the outbox. What is not on the disk there is not known.</summary>
+    private static void PassOn(List<IngestJob> batch, Relay relay)
+    {
+        var passed = batch.FindAll(static job => job is { Result: IngestResult.Stored, Record.Length: > 0 });
+
+        if (passed.Count == 0)
+        {
+            return;
+        }
+
+        var (taken, problem) = relay.Keep(passed.ConvertAll(static job => job.Record));
+
+        foreach (var job in passed[taken..])
+        {
+            job.Server.Drop(job.Key);
+            job.Result = IngestResult.NotRelayed;
+            job.Problem = problem;
+        }
     }
 
     /// <summary>Whether a sample may still be stored, now that registrations are up to date.</summary>

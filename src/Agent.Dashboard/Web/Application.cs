@@ -138,7 +138,13 @@ internal static class Application
                 ? handle
                 : context => context.Refuse(StatusCodes.Status501NotImplemented, "This is not read from the cluster.", detail);
 
-        app.Map(IngestEndpoint.Route, Own(ingest.Handle, "samples are read from the cluster of --metrics-url: start the agent with --remote-write"));
+        app.Map(
+            IngestEndpoint.Route,
+            settings.MetricsWriteUrl.Length > 0
+                ? ingest.Handle
+                : Own(
+                    ingest.Handle,
+                    "samples are read from the cluster of --metrics-url: start the agent with --remote-write, or the dashboard with --metrics-write-url"));
         app.Map(TimelineEndpoint.MachineRoute, timeline.AnnotateMachine);
         app.Map("/api/annotations", timeline.Annotate);
         app.Map(EnrolEndpoint.Route, new EnrolEndpoint(writer, new BodyShares(), access.Audit, clock).Handle);

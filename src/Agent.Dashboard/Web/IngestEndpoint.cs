@@ -179,6 +179,8 @@ internal sealed class IngestEndpoint(Writer writer, IngestFigures figures, Quota
             IngestResult.MinuteIsFull => context.Refuse(
                 StatusCodes.Status400BadRequest, "Sample is one too many.", "its minute has as many samples as are kept of one"),
             IngestResult.TooManyLayouts => TooMany(context, LayoutRetry, "this server comes with new combinations of devices too often"),
+            IngestResult.NotRelayed => context.Refuse(
+                StatusCodes.Status503ServiceUnavailable, "The sample cannot be passed on.", job.Problem),
             _ => context.Refuse(
                 StatusCodes.Status503ServiceUnavailable, "The sample cannot be stored.", writer.Storage.State.Reason),
         });

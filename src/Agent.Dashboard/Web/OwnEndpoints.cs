@@ -1,6 +1,8 @@
 using Agent.Receiver;
+using Agent.Receiver.Cluster;
 using Agent.Dashboard.Store;
 using Microsoft.Data.Sqlite;
+using Microsoft.FSharp.Core;
 
 namespace Agent.Dashboard.Web;
 
@@ -35,7 +37,7 @@ internal sealed class OwnEndpoints(
 
         await context.Json(
             storage.IsGood ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable,
-            Responses.Health(version, storage));
+            Responses.Health(version, storage, Relay));
     }
 
     /// <summary>GET /metrics</summary>
@@ -58,10 +60,15 @@ internal sealed class OwnEndpoints(
             states,
             hub.Count,
             await readers.Use(static reader => reader.FileBytes(), context.RequestAborted),
-            Environment.WorkingSet);
+            Environment.WorkingSet,
+            Relay);
         context.Response.ContentType = "text/plain; version=0.0.4; charset=utf-8";
         await context.Response.WriteAsync(OwnMetrics.Text(figures), context.RequestAborted);
     }
+
+    private FSharpValueOption<RelayFigures> Relay => writer.Relay is { } relay
+        ? FSharpValueOption<RelayFigures>.NewValueSome(relay.Figures)
+        : FSharpValueOption<RelayFigures>.ValueNone;
 
     private async Task Read(CancellationToken stop)
     {

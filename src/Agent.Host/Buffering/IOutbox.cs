@@ -5,7 +5,7 @@ namespace Agent.Host.Buffering;
 
 /// <summary>One sample as it is kept, encoded once, without the token. The outbox, the spool and the request share its bytes.</summary>
 /// <param name="body">
-/// One line: UTF-8 JSON for the webapp, a record of <see cref="Sender.RemoteWrite"/> or <see cref="Sender.Otlp"/> for receivers of metrics.
+/// One line: UTF-8 JSON for the webapp, a record of <see cref="Outbound.RemoteWrite"/> or <see cref="Sender.Otlp"/> for receivers of metrics.
 /// </param>
 internal sealed class EncodedSample(ReadOnlyMemory<byte> body)
 {

@@ -1,5 +1,5 @@
 using Agent.Core;
-using Agent.Sender;
+using Agent.Outbound;
 
 namespace Agent.Host.Buffering;
 

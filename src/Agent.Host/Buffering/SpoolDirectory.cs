@@ -1,5 +1,5 @@
 using Agent.Core;
-using Agent.Sender;
+using Agent.Outbound;
 using Microsoft.FSharp.Core;
 
 namespace Agent.Host.Buffering;

@@ -3,6 +3,7 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Cryptography.X509Certificates;
 using Agent.Core;
+using Agent.Outbound;
 using Agent.Sender;
 using Agent.Host.Posting;
 using Microsoft.FSharp.Core;

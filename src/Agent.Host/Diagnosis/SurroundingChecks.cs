@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Agent.Core;
+using Agent.Outbound;
 using Agent.Sender;
 using Agent.Host.Exporting;
 using Agent.Host.Posting;
@@ -115,7 +116,7 @@ internal sealed class SurroundingChecks(Settings settings, AgentClock clock)
                 FSharpValueOption<ulong>.NewValueSome((ulong)new DriveInfo(place).AvailableFreeSpace),
                 Backlog(stream, segments),
                 IsLocked(Path.Join(stream, "lock")),
-                segments.Count(static path => Sender.Spool.KindOf(Path.GetFileName(path)).IsOtherVersion));
+                segments.Count(static path => Outbound.Spool.KindOf(Path.GetFileName(path)).IsOtherVersion));
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
         {
@@ -151,10 +152,10 @@ internal sealed class SurroundingChecks(Settings settings, AgentClock clock)
 
     private static ulong Backlog(string stream, string[] files)
     {
-        var segments = files.Where(static path => Sender.Spool.KindOf(Path.GetFileName(path)).IsSegment).ToArray();
-        var positionFile = Path.Join(stream, Sender.Spool.PositionName);
-        var position = File.Exists(positionFile) ? Sender.Spool.ReadPosition(File.ReadAllBytes(positionFile)) : default;
-        var current = position.IsSome ? Sender.Spool.NameOf(position.Value.Segment) : "";
+        var segments = files.Where(static path => Outbound.Spool.KindOf(Path.GetFileName(path)).IsSegment).ToArray();
+        var positionFile = Path.Join(stream, Outbound.Spool.PositionName);
+        var position = File.Exists(positionFile) ? Outbound.Spool.ReadPosition(File.ReadAllBytes(positionFile)) : default;
+        var current = position.IsSome ? Outbound.Spool.NameOf(position.Value.Segment) : "";
         var waiting = 0L;
 
         foreach (var path in segments)

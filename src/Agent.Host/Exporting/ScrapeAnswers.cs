@@ -2,6 +2,7 @@ using System.Buffers;
 using System.IO.Compression;
 using System.Text;
 using Agent.Core;
+using Agent.Outbound;
 using Agent.Sender;
 using Microsoft.FSharp.Core;
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Reactive.Linq;
 using Agent.Core;
+using Agent.Outbound;
 using Agent.Sender;
 using Agent.Host.Buffering;
 using Agent.Host.Sampling;

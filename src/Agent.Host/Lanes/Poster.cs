@@ -3,6 +3,7 @@ using System.Reactive.Concurrency;
 using System.Reactive.Disposables;
 using System.Reactive.Linq;
 using Agent.Core;
+using Agent.Outbound;
 using Agent.Sender;
 using Agent.Host.Buffering;
 

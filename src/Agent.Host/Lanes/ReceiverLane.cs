@@ -1,4 +1,5 @@
 using Agent.Core;
+using Agent.Outbound;
 using Agent.Sender;
 using Agent.Host.Buffering;
 using Agent.Host.Posting;

@@ -1,4 +1,5 @@
 using Agent.Core;
+using Agent.Outbound;
 using Agent.Sender;
 using Agent.Host.Buffering;
 using Agent.Host.Exporting;
@@ -38,7 +39,7 @@ internal sealed class RemoteWriteLane : ReceiverLane
     {
         this.metrics = metrics;
         this.template = template;
-        state = RemoteDelivery.Start(outbox.Count > 0);
+        state = RemoteDelivery.Start("--remote-write", outbox.Count > 0);
     }
 
     /// <inheritdoc/>
@@ -65,7 +66,7 @@ internal sealed class RemoteWriteLane : ReceiverLane
     {
         var look = metrics.At(taken);
         var reading = metrics.Machine(look, withCollectors: true);
-        (var record, previous) = RemoteWrite.Record(
+        (var record, previous) = RemoteWriteRecord.OfReading(
             isOfTwo ? RemoteWriteVersion.Two : RemoteWriteVersion.One,
             RemoteWrite.MachineLabels(InstanceOf(reading), Context.Settings.Labels),
             previous,

@@ -4,6 +4,7 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Runtime.ExceptionServices;
 using Agent.Core;
+using Agent.Outbound;
 using Agent.Sender;
 
 namespace Agent.Host.Posting;

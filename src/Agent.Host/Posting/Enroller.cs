@@ -1,5 +1,6 @@
 using Agent.Core;
 using Agent.Host.Service;
+using Agent.Outbound;
 using Agent.Sender;
 
 namespace Agent.Host.Posting;

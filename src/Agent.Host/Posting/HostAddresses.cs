@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Agent.Core;
+using Agent.Outbound;
 using Agent.Sender;
 
 namespace Agent.Host.Posting;

@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Sockets;
 using Agent.Core;
+using Agent.Outbound;
 using Agent.Sender;
 
 namespace Agent.Host.Posting;
@@ -159,7 +160,7 @@ internal sealed class ProxiedTransport : ITransport
         First(response.Headers, "Location"),
         First(response.Headers, "Date"),
         First(response.Content.Headers, "Allow"),
-        long.TryParse(First(response.Headers, AnswerHeadModule.SamplesWrittenHeader), CultureInfo.InvariantCulture, out var samples) ? samples : -1);
+        long.TryParse(First(response.Headers, RemoteWrite.SamplesWrittenHeader), CultureInfo.InvariantCulture, out var samples) ? samples : -1);
 
     private ReadOnlyMemory<byte> BodyOf(HttpResponseMessage response, CancellationToken stop)
     {

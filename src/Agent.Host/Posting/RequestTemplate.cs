@@ -1,5 +1,6 @@
 using System.Text;
 using Agent.Core;
+using Agent.Outbound;
 using Agent.Sender;
 
 namespace Agent.Host.Posting;
@@ -108,7 +109,7 @@ internal sealed class ReceiverTemplate(Uri endpoint, HeaderSource? source, (stri
 
     /// <summary>For series by remote-write.</summary>
     public static ReceiverTemplate RemoteWrite(Uri endpoint, HeaderSource? source) =>
-        new(endpoint, source, Sender.RemoteWrite.Headers(RemoteWriteVersion.Two));
+        new(endpoint, source, Outbound.RemoteWrite.Headers(RemoteWriteVersion.Two));
 
     /// <summary>For metrics by OTLP.</summary>
     public static ReceiverTemplate Otlp(Uri endpoint, HeaderSource? source) => new(

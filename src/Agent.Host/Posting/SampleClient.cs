@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
 using Agent.Core;
+using Agent.Outbound;
 using Agent.Sender;
 using Microsoft.FSharp.Core;
 

@@ -3,6 +3,7 @@ namespace Agent.Sender
 open System
 open System.Globalization
 open Agent.Core
+open Agent.Outbound
 
 /// Causes of trouble, and what to do about each of them.
 [<RequireQualifiedAccess>]
@@ -186,7 +187,7 @@ module Advice =
                 Refuses = Cause.ReceiverRefuses
                 IsRefusal = fun status -> status = 400 || status = 409 || status = 422
             }
-            (RemoteDelivery.ofProbe now exchange)
+            (RemoteDelivery.ofProbe "--remote-write" now exchange)
             now
             exchange
 

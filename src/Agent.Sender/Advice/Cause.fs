@@ -3,6 +3,7 @@ namespace Agent.Sender
 open System
 open System.Globalization
 open Agent.Core
+open Agent.Outbound
 
 /// A destination of samples.
 type Destination =

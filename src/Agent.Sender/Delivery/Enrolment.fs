@@ -4,6 +4,7 @@ open System
 open System.Security.Cryptography
 open System.Text
 open Agent.Core
+open Agent.Outbound
 
 /// What a machine receives when it enrols.
 [<NoComparison>]

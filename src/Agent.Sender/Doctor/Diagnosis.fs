@@ -4,6 +4,7 @@ open System
 open System.Globalization
 open System.Text
 open Agent.Core
+open Agent.Outbound
 open Agent.Core.Units
 
 /// What a TLS handshake without any verification showed.
@@ -269,7 +270,12 @@ module Diagnosis =
     /// A remote-write receiver's reaction to a request without samples, which changes nothing there. `url` is shown.
     [<CompiledName "RemoteWrite">]
     let remoteWrite (url: string) (now: DateTimeOffset) (exchange: Exchange) : Row =
-        receiver "remote-write" Destination.RemoteWrite url (RemoteDelivery.ofProbe now exchange) (Advice.ofReceiverExchange now exchange)
+        receiver
+            "remote-write"
+            Destination.RemoteWrite
+            url
+            (RemoteDelivery.ofProbe "--remote-write" now exchange)
+            (Advice.ofReceiverExchange now exchange)
 
     /// The same of a receiver of OTLP and a request without metrics.
     [<CompiledName "Otlp">]

@@ -5,6 +5,7 @@ module internal Agent.Sender.AgentMetrics
 open System
 open System.Globalization
 open Agent.Core
+open Agent.Outbound
 open Agent.Core.Proc
 open Agent.Core.Units
 

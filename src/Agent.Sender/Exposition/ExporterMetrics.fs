@@ -3,6 +3,7 @@
 module internal Agent.Sender.ExporterMetrics
 
 open Agent.Core
+open Agent.Outbound
 
 /// Sources of the sample, and the collectors of node_exporter that read the same.
 let private collectorsOfSources =

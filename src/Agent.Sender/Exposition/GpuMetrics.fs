@@ -6,6 +6,7 @@ module internal Agent.Sender.GpuMetrics
 open System
 open System.Globalization
 open Agent.Core
+open Agent.Outbound
 open Agent.Core.Gpu
 open Agent.Core.Jobs
 open Agent.Core.Units

@@ -5,6 +5,7 @@ module internal Agent.Sender.JobMetrics
 open System
 open System.Globalization
 open Agent.Core
+open Agent.Outbound
 open Agent.Core.Jobs
 open Agent.Core.Units
 

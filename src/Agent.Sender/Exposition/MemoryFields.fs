@@ -6,6 +6,7 @@ open System
 open System.Collections.Generic
 open System.Text
 open Agent.Core
+open Agent.Outbound
 open Agent.Core.Units
 
 [<Struct; NoComparison>]

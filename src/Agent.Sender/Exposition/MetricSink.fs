@@ -6,20 +6,7 @@ open System.Collections.Generic
 open System.Globalization
 open System.Text
 open Agent.Core
-
-/// What a family's values mean.
-[<RequireQualifiedAccess; Struct>]
-type MetricKind =
-    /// Grows from when its source started.
-    | Counter
-    /// Goes up and down.
-    | Gauge
-    /// What the name's owner gives no kind.
-    | Untyped
-    /// Always 1; what it says is in its labels. Its name ends in `_info`.
-    | Info
-    /// One of several states is 1, the others are 0. The label has the name of the family.
-    | StateSet
+open Agent.Outbound
 
 /// Receives metric families, one after the other: first what a family is, then for each of its samples the labels and the
 /// value. A family without samples leaves no trace.

@@ -6,6 +6,7 @@ open System
 open System.Collections.Generic
 open System.Globalization
 open Agent.Core
+open Agent.Outbound
 open Agent.Core.Proc
 open Agent.Core.Sys
 open Agent.Core.Units

@@ -5,6 +5,7 @@ open System.Buffers.Text
 open System.Globalization
 open System.Text
 open Agent.Core
+open Agent.Outbound
 
 /// How the end of an answer's body is found: RFC 9112, section 6.3.
 [<Struct; RequireQualifiedAccess>]
@@ -55,10 +56,6 @@ module AnswerHead =
 
     [<Literal>]
     let private Version = "HTTP/1."
-
-    /// The header of an answer by which a receiver of remote-write 2.0 says how many samples it stored.
-    [<Literal>]
-    let SamplesWrittenHeader = "X-Prometheus-Remote-Write-Samples-Written"
 
     /// Empty lines before the status line that are passed over: some servers write the end of their last answer late.
     [<Literal>]
@@ -283,7 +280,7 @@ module AnswerHead =
                             isCoded <- true
                             // Whatever else was done to the body, this tells its end.
                             isChunked <- isText last "chunked"
-                    | 41 when isText name SamplesWrittenHeader -> samplesWritten <- numberOf value
+                    | 41 when isText name RemoteWrite.SamplesWrittenHeader -> samplesWritten <- numberOf value
                     | _ -> ()
 
         if not isHttp || isFirst then

@@ -5,6 +5,7 @@ open System.IO
 open System.IO.Compression
 open System.Text
 open Agent.Core
+open Agent.Outbound
 open Agent.Core.Units
 
 /// What every request says of its sender, beside what is read.

@@ -4,6 +4,7 @@ open System
 open System.Collections.Generic
 open System.Text
 open Agent.Core
+open Agent.Outbound
 
 /// The outcome of a batch of records.
 [<NoComparison>]

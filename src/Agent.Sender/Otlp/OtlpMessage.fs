@@ -3,6 +3,7 @@ namespace Agent.Sender
 open System.Collections.Generic
 open Google.Protobuf
 open Agent.Core.Units
+open Agent.Outbound
 
 /// The figure of a data point.
 [<RequireQualifiedAccess; Struct; NoComparison>]

@@ -7,6 +7,7 @@ open System
 open System.Collections.Generic
 open System.Globalization
 open Agent.Core
+open Agent.Outbound
 open Agent.Core.Gpu
 open Agent.Core.Proc
 open Agent.Core.Sys

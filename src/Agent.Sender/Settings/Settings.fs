@@ -5,6 +5,7 @@ open System.Collections.Generic
 open System.Globalization
 open System.Net
 open Agent.Core
+open Agent.Outbound
 open Agent.Core.Jobs
 open FsToolkit.ErrorHandling
 open Agent.Core.Units

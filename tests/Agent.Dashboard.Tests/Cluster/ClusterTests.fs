@@ -19,9 +19,9 @@ open Agent.TestSupport.RawHttp
 open Agent.TestSupport.Waiting
 open Expecto
 
-let private interval = 10.0
+let interval = 10.0
 
-let private hours = 3
+let hours = 3
 
 let private verdictOf (label: string) (since: DateTimeOffset) =
     render
@@ -37,7 +37,7 @@ let private verdictOf (label: string) (since: DateTimeOffset) =
         ]
 
 /// The k-th sample of a machine with a peak of one sample each half hour, counters that grow unevenly, and one restart of them.
-let private sampleAt (start: DateTimeOffset) (k: int) : Members =
+let sampleAt (start: DateTimeOffset) (k: int) : Members =
     let at = start.AddSeconds(interval * float k)
     let wave = 40.0 + 30.0 * Math.Sin(float k / 25.0)
 
@@ -210,21 +210,21 @@ let private withPair (check: Pair -> unit) : unit =
             Last = last
         }
 
-let private json (url: string) : JsonElement =
+let json (url: string) : JsonElement =
     match fetch url with
     | "" -> failtest $"no answer with 200 from {url}"
     | text ->
         use document = JsonDocument.Parse text
         document.RootElement.Clone()
 
-let private isLive (dashboard: Dashboard) () =
+let isLive (dashboard: Dashboard) () =
     let servers = (json $"{dashboard.Url}/api/servers/").GetProperty "servers"
 
     servers.GetArrayLength() = 1
     && servers[0].GetProperty("gpus").GetArrayLength() = 1
 
 /// What differs between two answers, by paths; numbers may differ by a part of themselves.
-let rec private differences (tolerance: string -> float) (path: string) (one: JsonElement) (other: JsonElement) : string list =
+let rec differences (tolerance: string -> float) (path: string) (one: JsonElement) (other: JsonElement) : string list =
     match one.ValueKind, other.ValueKind with
     | JsonValueKind.Object, JsonValueKind.Object ->
         [
@@ -254,7 +254,7 @@ let rec private differences (tolerance: string -> float) (path: string) (one: Js
     | _ when JsonElement.DeepEquals(one, other) -> []
     | _ -> [ $"{path}: {one} and {other}" ]
 
-let private without (names: string list) (element: JsonElement) : JsonElement =
+let without (names: string list) (element: JsonElement) : JsonElement =
     let kept =
         element.EnumerateObject()
         |> Seq.filter (fun entry -> not (List.contains entry.Name names))
@@ -264,18 +264,18 @@ let private without (names: string list) (element: JsonElement) : JsonElement =
     use document = JsonDocument.Parse("{" + kept + "}")
     document.RootElement.Clone()
 
-let private history (dashboard: Dashboard) (last: DateTimeOffset) (minutes: int) (more: string) =
+let history (dashboard: Dashboard) (last: DateTimeOffset) (minutes: int) (more: string) =
     json $"{dashboard.Url}/api/metrics/history/?server=box&minutes={minutes}&to={Uri.EscapeDataString(instant last)}{more}"
 
-let private shown (problems: string list) : string =
+let shown (problems: string list) : string =
     problems |> List.truncate 20 |> String.concat "\n"
 
-let private expectSame (tolerance: string -> float) (what: string) (one: JsonElement) (other: JsonElement) =
+let expectSame (tolerance: string -> float) (what: string) (one: JsonElement) (other: JsonElement) =
     let problems = differences tolerance "" one other
     Expect.isEmpty problems $"{what}: {problems.Length} differences\n{shown problems}"
 
 /// A step of rounding.
-let private exactly (_: string) = 0.011
+let exactly (_: string) = 0.011
 
 /// The cluster takes a rate over the bucket, and peaks over two samples.
 let private isRate (path: string) =

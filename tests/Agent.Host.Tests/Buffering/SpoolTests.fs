@@ -8,6 +8,7 @@ open System.IO
 open System.Text
 open System.Text.Json
 open Agent.Core
+open Agent.Outbound
 open Agent.Sender
 open Agent.Host
 open Agent.Host.Buffering

@@ -14,6 +14,7 @@ open System.Security.Cryptography.X509Certificates
 open System.Text
 open System.Threading
 open Agent.Core
+open Agent.Outbound
 open Agent.Sender
 open Agent.Host
 open Agent.Host.Posting

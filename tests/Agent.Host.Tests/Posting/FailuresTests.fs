@@ -7,8 +7,10 @@ open System.Net.Http
 open System.Net.Sockets
 open System.Security.Authentication
 open Agent.Core
+open Agent.Outbound
 open Agent.Sender
 open Agent.Host.Posting
+open Agent.Shell
 open Expecto
 
 let private request (kind: HttpRequestError) (inner: exn | null) =

@@ -4,6 +4,7 @@ module Agent.Host.Tests.HeaderSourceTests
 open System
 open System.IO
 open Agent.Core
+open Agent.Outbound
 open Agent.Sender
 open Agent.Host.Posting
 open Agent.TestSupport

@@ -3,6 +3,7 @@ module Agent.Sender.Tests.AdviceTests
 open System
 open System.Text
 open Agent.Core
+open Agent.Outbound
 open Agent.Sender
 open Expecto
 open FSharp.Reflection

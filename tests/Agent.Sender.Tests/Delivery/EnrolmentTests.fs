@@ -4,6 +4,7 @@ module Agent.Sender.Tests.EnrolmentTests
 open System
 open System.Text
 open Agent.Core
+open Agent.Outbound
 open Agent.Sender
 open Expecto
 

@@ -4,6 +4,7 @@ open System
 open System.Text
 open System.Text.Json
 open Agent.Core
+open Agent.Outbound
 open Agent.Sender
 open Agent.Core.Gpu
 open Agent.Core.Proc

@@ -3,6 +3,7 @@ module Agent.Sender.Tests.CollectorTests
 open System
 open System.Text.RegularExpressions
 open Agent.Core.Units
+open Agent.Outbound
 open Agent.Sender
 open Agent.TestSupport.Readings
 open Agent.TestSupport.Fixtures

@@ -5,6 +5,7 @@ open System
 open System.Buffers
 open System.Text
 open Agent.Core
+open Agent.Outbound
 open Agent.Core.Jobs
 open Agent.Core.Units
 open Agent.Sender
@@ -198,7 +199,7 @@ let private text =
                 let first = reading files (report twoJobs) accountsOfTwo
 
                 let struct (record, before) =
-                    RemoteWrite.record RemoteWriteVersion.Two machine SeriesSet.Empty first agent
+                    RemoteWriteRecord.ofReading RemoteWriteVersion.Two machine SeriesSet.Empty first agent
 
                 let payload = (Spool.payloadOf (ReadOnlySpan record)).Value
                 let series = RemoteWriteText.seriesOf (RemoteWriteText.decompress payload)
@@ -223,7 +224,7 @@ let private text =
                 let later =
                     reading files (report [ healthy alices ]) (sample 200.0 9L (report [ healthy alices ]) accountsOfTwo)
 
-                let struct (record, _) = RemoteWrite.record RemoteWriteVersion.Two machine before later agent
+                let struct (record, _) = RemoteWriteRecord.ofReading RemoteWriteVersion.Two machine before later agent
                 let payload = (Spool.payloadOf (ReadOnlySpan record)).Value
 
                 let ended =

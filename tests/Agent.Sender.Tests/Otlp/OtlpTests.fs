@@ -3,6 +3,7 @@ module Agent.Sender.Tests.OtlpTests
 open System
 open System.Text
 open Agent.Core
+open Agent.Outbound
 open Agent.Core.Units
 open Agent.Sender
 open Agent.TestSupport

@@ -2,6 +2,7 @@ module Agent.Sender.Tests.RemoteWriteTests
 
 open System
 open Agent.Core
+open Agent.Outbound
 open Agent.Sender
 open Agent.TestSupport
 open Agent.TestSupport.Readings
@@ -12,7 +13,7 @@ open Expecto
 let private machine = RemoteWrite.machineLabels "gpu-box-01" [||]
 
 let private recordIn (version: RemoteWriteVersion) (previous: SeriesSet) (reading: MachineReading) : byte[] * SeriesSet =
-    let struct (record, series) = RemoteWrite.record version machine previous reading agent
+    let struct (record, series) = RemoteWriteRecord.ofReading version machine previous reading agent
     record, series
 
 let private recordOf = recordIn RemoteWriteVersion.One
@@ -47,7 +48,7 @@ let private whole = after 0
 
 /// Nothing is sent yet, and the receiver is known as one of 1.0.
 let private fresh =
-    { RemoteDelivery.start false with
+    { RemoteDelivery.start "--remote-write" false with
         Version = RemoteWriteVersion.One
     }
 
@@ -247,7 +248,7 @@ let private records =
 
                 for i in 1..60 do
                     let struct (record, series) =
-                        RemoteWrite.record
+                        RemoteWriteRecord.ofReading
                             RemoteWriteVersion.Two
                             (RemoteWrite.machineLabels "box" [| struct ("run", string i) |])
                             before
@@ -505,7 +506,7 @@ type private ReceiverOfTwo(isBad: Series -> bool) =
         RemoteDelivery.deliver (Func<_, _, _> send) (Func<_>(fun () -> at)) state [| for record in records -> ReadOnlyMemory record |]
 
 let private versions =
-    let unknown = RemoteDelivery.start false
+    let unknown = RemoteDelivery.start "--remote-write" false
 
     /// Answers requests of each version with a status, words and how much is written; and what it was sent.
     let asked (state: RemoteState) (records: byte[] list) (answer: RemoteWriteVersion -> int * string * int64 voption) =
@@ -626,7 +627,7 @@ let private versions =
                                 answered status "" written)
                         )
 
-                    RemoteDelivery.ofProbe at exchange, versions.Count
+                    RemoteDelivery.ofProbe "--remote-write" at exchange, versions.Count
 
                 Expect.equal (asked (fun _ -> 204, ValueSome 0L)) (ValueNone, 1) "of 2.0"
                 Expect.equal (asked (fun _ -> 204, ValueNone)) (ValueNone, 2) "of 1.0"

@@ -3,6 +3,7 @@ namespace Agent.Sender
 open System
 open System.Collections.Generic
 open Agent.Core.Units
+open Agent.Outbound
 
 /// Where a file lies.
 [<RequireQualifiedAccess; Struct>]

@@ -4,6 +4,7 @@ module internal Agent.Sender.Fabric
 
 open System
 open Agent.Core
+open Agent.Outbound
 
 let private port = [| "device"; "port" |]
 

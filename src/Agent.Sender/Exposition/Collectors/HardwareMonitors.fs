@@ -5,6 +5,7 @@ module internal Agent.Sender.HardwareMonitors
 open System
 open System.Collections.Generic
 open Agent.Core
+open Agent.Outbound
 open Agent.Core.Sys
 open Agent.Core.Units
 

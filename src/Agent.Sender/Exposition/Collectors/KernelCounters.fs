@@ -4,6 +4,7 @@ module internal Agent.Sender.KernelCounters
 
 open System
 open Agent.Core
+open Agent.Outbound
 
 // ---- Memory management: /proc/vmstat ---------------------------------------------------------------------------------------
 

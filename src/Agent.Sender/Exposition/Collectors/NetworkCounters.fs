@@ -7,6 +7,7 @@ open System.Collections.Generic
 open System.Globalization
 open System.Text
 open Agent.Core
+open Agent.Outbound
 
 // ---- Protocols: /proc/net/netstat, /proc/net/snmp, /proc/net/snmp6 -------------------------------------------------------
 

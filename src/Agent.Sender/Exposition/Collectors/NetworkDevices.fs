@@ -5,6 +5,7 @@ module internal Agent.Sender.NetworkDevices
 open System
 open System.Collections.Generic
 open Agent.Core
+open Agent.Outbound
 
 let private device = [| "device" |]
 

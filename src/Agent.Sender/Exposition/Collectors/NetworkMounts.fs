@@ -5,6 +5,7 @@ module internal Agent.Sender.NetworkMounts
 open System
 open System.Collections.Generic
 open Agent.Core
+open Agent.Outbound
 open Agent.Core.Proc
 
 let private kindOf (name: string) =

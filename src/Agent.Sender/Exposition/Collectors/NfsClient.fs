@@ -4,6 +4,7 @@ module internal Agent.Sender.NfsClient
 
 open System
 open Agent.Core
+open Agent.Outbound
 
 /// A column of a line, counted behind the line's name.
 type private Column =

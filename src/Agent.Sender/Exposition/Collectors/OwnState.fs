@@ -5,6 +5,7 @@ module internal Agent.Sender.OwnState
 open System
 open System.Buffers.Binary
 open Agent.Core
+open Agent.Outbound
 open Agent.Core.Proc
 open Agent.Core.Units
 

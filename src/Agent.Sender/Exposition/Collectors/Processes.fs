@@ -5,6 +5,7 @@ module internal Agent.Sender.Processes
 
 open System
 open Agent.Core
+open Agent.Outbound
 open Agent.Core.Proc
 
 let private limits =

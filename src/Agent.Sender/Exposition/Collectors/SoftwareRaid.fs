@@ -4,6 +4,7 @@ module internal Agent.Sender.SoftwareRaid
 
 open System
 open Agent.Core
+open Agent.Outbound
 
 let private family labels name help =
     Family.labelled labels MetricKind.Gauge ("node_md_" + name) help

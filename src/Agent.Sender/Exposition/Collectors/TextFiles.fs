@@ -7,6 +7,7 @@ open System.Buffers.Text
 open System.Collections.Generic
 open System.Text
 open Agent.Core
+open Agent.Outbound
 
 /// A sample has so many labels at most.
 [<Literal>]

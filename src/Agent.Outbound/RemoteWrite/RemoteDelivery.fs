@@ -1,4 +1,4 @@
-namespace Agent.Sender
+namespace Agent.Outbound
 
 open System
 open System.Collections.Generic
@@ -27,6 +27,8 @@ type RecordFate =
 [<Struct; NoComparison>]
 type RemoteState =
     {
+        /// The option that has the URL, for sentences.
+        Option: string
         /// How many of the oldest records may have arrived already: their requests got no answer.
         Doubtful: int
         /// How many of the newest records were refused as a whole, one after the other.
@@ -60,10 +62,11 @@ type RemoteOutcome =
 /// counted.
 [<RequireQualifiedAccess>]
 module RemoteDelivery =
-    /// Before the first batch. `leftOver` says that records of an earlier run wait: its last batch may have arrived.
+    /// Before the first batch to the URL of an option. `leftOver` says that records of an earlier run wait: its last batch may have arrived.
     [<CompiledName "Start">]
-    let start (leftOver: bool) : RemoteState =
+    let start (option: string) (leftOver: bool) : RemoteState =
         {
+            Option = option
             Doubtful = if leftOver then RemoteWrite.MostRecords else 0
             Refusals = 0
             Version = RemoteWriteVersion.Two
@@ -114,6 +117,11 @@ module RemoteDelivery =
                 "too-old"
             ]
 
+    /// Whether a receiver says that a sample is older than what it takes.
+    [<CompiledName "IsTooOld">]
+    let isTooOld (reason: string) : bool =
+        isPast reason && not (says [ "duplicate" ] reason)
+
     /// And about samples with another fault.
     let private isOfSamples (body: string) =
         isPast body
@@ -124,7 +132,7 @@ module RemoteDelivery =
         | "" -> $"HTTP {answer.Status}"
         | words -> $"HTTP {answer.Status}: {words}"
 
-    let private ofAnswer (now: DateTimeOffset) (answer: Answer) : Verdict =
+    let private ofAnswer (option: string) (now: DateTimeOffset) (answer: Answer) : Verdict =
         let retry mayHaveArrived =
             Verdict.Ended(Outcome.RetryAfter(Delivery.retryDelay now answer.Date answer.RetryAfter, described answer), mayHaveArrived)
 
@@ -143,12 +151,12 @@ module RemoteDelivery =
         | 425
         | 429 -> retry false
         | status when status >= 500 -> retry true
-        | status when status >= 300 && status <= 399 -> Verdict.Ended(Delivery.redirected "--remote-write" answer, false)
+        | status when status >= 300 && status <= 399 -> Verdict.Ended(Delivery.redirected option answer, false)
         | _ -> Verdict.Ended(Outcome.Hold(described answer), false)
 
-    let private ofExchange (now: DateTimeOffset) (exchange: Exchange) : Verdict =
+    let private ofExchange (option: string) (now: DateTimeOffset) (exchange: Exchange) : Verdict =
         match exchange with
-        | Exchange.Answered answer -> ofAnswer now answer
+        | Exchange.Answered answer -> ofAnswer option now answer
         | Exchange.Failed failure ->
             let mayHaveArrived =
                 match failure with
@@ -187,10 +195,10 @@ module RemoteDelivery =
         else
             exchange
 
-    /// What an answer to a request without series says about the destination: none when it accepts it.
+    /// What an answer to a request without series says about the destination, whose URL this option has: none when it accepts it.
     [<CompiledName "OfProbe">]
-    let ofProbe (now: DateTimeOffset) (exchange: Exchange) : string voption =
-        match ofExchange now exchange with
+    let ofProbe (option: string) (now: DateTimeOffset) (exchange: Exchange) : string voption =
+        match ofExchange option now exchange with
         | Verdict.Taken -> ValueNone
         | Verdict.Refused(reason, _, _, _)
         | Verdict.Ended(Outcome.RetryAfter(_, reason), _)
@@ -320,7 +328,7 @@ module RemoteDelivery =
                 | Exchange.Answered answer when answer.Status = 415 -> speak RemoteWriteVersion.Two
                 | _ -> ()
 
-                ofExchange (now.Invoke()) exchange
+                ofExchange state.Option (now.Invoke()) exchange
 
         /// Sends series of the record before `past`.
         let askPiece (past: int) (piece: Series[]) : Verdict =
@@ -331,7 +339,7 @@ module RemoteDelivery =
                 speak RemoteWriteVersion.One
                 Verdict.Ended(Outcome.RetryAfter(ValueNone, "the receiver no longer knows remote-write 2.0"), false)
             else
-                ofExchange (now.Invoke()) exchange
+                ofExchange state.Option (now.Invoke()) exchange
 
         let stop (past: int) outcome mayHaveArrived =
             ended <- ValueSome outcome
@@ -421,6 +429,7 @@ module RemoteDelivery =
             Reason = reason
             State =
                 {
+                    Option = state.Option
                     Doubtful = max 0 (arrivedUpTo - fates.Count)
                     Refusals = refusals
                     Version = coder.Version

@@ -1,7 +1,7 @@
 /// What every message of Protocol Buffers is made of (protobuf.dev/programming-guides/encoding), for messages that are written field by
 /// field with CodedOutputStream.
 [<RequireQualifiedAccess>]
-module internal Agent.Sender.ProtobufFields
+module internal Agent.Outbound.ProtobufFields
 
 open System
 open System.Text

@@ -1,7 +1,7 @@
 using Agent.Core;
-using Agent.Sender;
+using Agent.Outbound;
 
-namespace Agent.Host.Buffering;
+namespace Agent.Shell;
 
 /// <summary>
 /// What was taken out of the stream for people to look at: records that are damaged and samples that the webapp refused.

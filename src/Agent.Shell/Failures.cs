@@ -1,9 +1,8 @@
 using System.Net.Sockets;
 using System.Security.Authentication;
-using Agent.Core;
-using Agent.Sender;
+using Agent.Outbound;
 
-namespace Agent.Host.Posting;
+namespace Agent.Shell;
 
 /// <summary>What an exception of the HTTP client says about the network.</summary>
 /// <param name="target">Where the request was to go.</param>
@@ -65,7 +64,7 @@ internal sealed class Failures(Uri target, Uri? proxy)
         _ => NetworkFailure.NewBroken(words),
     };
 
-    private static NetworkFailure Tls(string words) => NetworkFailure.NewTls(Sender.Tls.OfHandshake(words), []);
+    private static NetworkFailure Tls(string words) => NetworkFailure.NewTls(Outbound.Tls.OfHandshake(words), []);
 
     /// <summary>The client tells the proxy's status in its message alone, where it is the last number.</summary>
     private static string StatusIn(string message) => new(

@@ -1,8 +1,8 @@
 using Agent.Core;
-using Agent.Sender;
+using Agent.Outbound;
 using Microsoft.FSharp.Core;
 
-namespace Agent.Host.Buffering;
+namespace Agent.Shell;
 
 /// <summary>Opening a stream: what an earlier run left in it, and what of that is whole.</summary>
 internal sealed partial class SegmentFiles

@@ -1,7 +1,20 @@
-namespace Agent.Sender
+namespace Agent.Outbound
 
 open System
+open System.Collections.Generic
 open Agent.Core
+
+/// The value of a series at one instant.
+[<Struct; NoComparison>]
+type SeriesValue =
+    {
+        /// What its metric is.
+        Kind: MetricKind
+        /// Its labels, `__name__` among them, in any order.
+        Labels: (struct (string * string))[]
+        /// The value.
+        Value: float
+    }
 
 /// Prometheus remote-write: what a sample looks like on the wire.
 ///
@@ -23,6 +36,10 @@ module RemoteWrite =
             struct ("Content-Encoding", "snappy")
         |]
 
+    /// The header of an answer by which a receiver of 2.0 says how many samples it stored.
+    [<Literal>]
+    let SamplesWrittenHeader = "X-Prometheus-Remote-Write-Samples-Written"
+
     /// The most records in one request.
     [<Literal>]
     let MostRecords = 100
@@ -30,9 +47,6 @@ module RemoteWrite =
     /// And the most bytes of them, as stored in the spool.
     [<Literal>]
     let MostBytes = 262144
-
-    /// The bits of the value that says that a series ends here (prometheus/prometheus, model/value/value.go).
-    let private stale = BitConverter.Int64BitsToDouble 0x7ff0000000000002L
 
     /// A request without series, which asks whether there is a receiver and changes nothing.
     [<CompiledName "EmptyRequest">]
@@ -63,23 +77,36 @@ module RemoteWrite =
             yield! chosen
         |]
 
-    /// Everything that is known at one instant as a record for the spool, and its series. Series of the record before that are
-    /// gone end with it, as the specification requires.
-    [<CompiledName "Record">]
-    let record
-        (version: RemoteWriteVersion)
-        (machine: (struct (string * string))[])
-        (previous: SeriesSet)
-        (reading: MachineReading)
-        (state: AgentState)
-        : struct (byte[] * SeriesSet) =
-        let sink = SeriesSink(machine, previous)
-        Exposition.tell sink (ValueSome reading) state
-        let gone = previous.Series |> Array.filter (sink.Has >> not)
+    let private byName =
+        Comparer<struct (string * string)>.Create(fun (struct (one, _)) (struct (other, _)) -> String.CompareOrdinal(one, other))
 
-        let coder = previous.CoderFor version
+    /// The series as the specification requires it: labels sorted by name, without empty ones.
+    let private seriesOf (value: SeriesValue) : KnownSeries =
+        let labels = List<struct (string * string)>(value.Labels.Length)
+
+        for struct (name, text) in value.Labels do
+            if text <> "" then
+                labels.Add(struct (name, ProtobufFields.wellFormed text))
+
+        labels.Sort byName
+        KnownSeries("", value.Kind, [||], labels.ToArray())
+
+    /// Values of one instant, in milliseconds since 1970, as a record. Of two values of one series the first counts; what is no number is none.
+    [<CompiledName "RecordOf">]
+    let recordOf (version: RemoteWriteVersion) (milliseconds: int64) (values: SeriesValue seq) : byte[] =
+        let told = HashSet<KnownSeries>(ByLabels.Instance)
+        let series = List<KnownSeries>()
+        let figures = List<float>()
+
+        for value in values do
+            if Double.IsFinite value.Value then
+                let one = seriesOf value
+
+                if told.Add one then
+                    series.Add one
+                    figures.Add value.Value
 
         let message =
-            WriteRequest.ofInstant coder (reading.Sample.CollectedAt.ToUnixTimeMilliseconds()) sink.Series sink.Values gone stale
+            WriteRequest.ofInstant (SeriesCoder.ofVersion version) milliseconds series figures [||] nan
 
-        struct (Spool.frame (ReadOnlySpan message), SeriesSet(coder, machine, sink.Series.ToArray()))
+        Spool.frame (ReadOnlySpan message)

@@ -1,7 +1,7 @@
 using Agent.Core;
-using Agent.Sender;
+using Agent.Outbound;
 
-namespace Agent.Host.Buffering;
+namespace Agent.Shell;
 
 /// <summary>Reads records one after the other, a piece of a segment at a time.</summary>
 internal sealed class SegmentReader : IDisposable

@@ -1,6 +1,6 @@
 using Agent.Core;
 
-namespace Agent.Host.Buffering;
+namespace Agent.Shell;
 
 /// <summary>Appends records to the newest segment, whole or not at all.</summary>
 internal sealed class SegmentWriter : IDisposable

@@ -1,8 +1,8 @@
 using Agent.Core;
-using Agent.Sender;
+using Agent.Outbound;
 using Microsoft.FSharp.Core;
 
-namespace Agent.Host.Buffering;
+namespace Agent.Shell;
 
 /// <summary>
 /// The file that says what is delivered, overwritten in place. One that lags behind costs duplicates after a restart, and

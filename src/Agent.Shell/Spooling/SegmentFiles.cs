@@ -1,7 +1,7 @@
 using Agent.Core;
-using Agent.Sender;
+using Agent.Outbound;
 
-namespace Agent.Host.Buffering;
+namespace Agent.Shell;
 
 /// <summary>
 /// The files of one stream: its segments, oldest first, and the position. Knows where records lie and not what becomes of

@@ -1,0 +1,116 @@
+namespace Agent.Receiver.Cluster
+
+open System
+open System.Collections.Generic
+open Agent.Core
+open Agent.Core.Units
+open Agent.Outbound
+open Agent.Receiver
+
+/// What the relay of posted samples to a cluster has done so far.
+[<NoComparison>]
+type RelayFigures =
+    {
+        /// Samples in the outbox.
+        Waiting: int64
+        /// Bytes of the outbox's files.
+        Bytes: int64
+        /// Samples that the cluster has.
+        Delivered: int64
+        /// Samples that were sent again after an answer was lost, and that the cluster says it has or is past.
+        Unconfirmed: int64
+        /// Samples that the cluster refused for what they are.
+        Refused: int64
+        /// Series in delivered samples that the cluster refused.
+        RefusedSeries: int64
+        /// Samples whose bytes did not survive on the disk.
+        Damaged: int64
+        /// Samples that were answered with 503, since the outbox was full or the disk did not take them.
+        NotTaken: int64
+        /// Why nothing is delivered at present; empty where that is not so.
+        Problem: string
+    }
+
+/// Posted samples on their way to a cluster: what is written there of them, and by which name their machine goes.
+[<RequireQualifiedAccess>]
+module ClusterRelay =
+    /// The label `job` of what is written, which is that of the agent's own remote-write.
+    let job: string =
+        RemoteWrite.machineLabels "" [||]
+        |> Array.pick (fun (struct (name, value)) -> if name = "job" then Some value else None)
+
+    /// From one attempt to the next at first, and no more than so many seconds.
+    [<Literal>]
+    let IntervalSeconds = 2.0
+
+    /// For so many seconds an answer is waited for.
+    [<Literal>]
+    let DeadlineSeconds = 30.0
+
+    /// The outbox's bytes where nothing else is given.
+    let defaultLimit: int64 = int64 (bytesOfMib 1000UL<MiB>)
+
+    let private counters =
+        HashSet<string>(
+            seq {
+                for things in ClusterMetrics.all do
+                    for metric in ClusterMetrics.distinct things do
+                        if metric.IsCounter then
+                            metric.Family
+            },
+            StringComparer.Ordinal
+        )
+
+    let private kindOf (family: string) : MetricKind =
+        if counters.Contains family then
+            MetricKind.Counter
+        elif family = ClusterMetrics.bottleneck then
+            MetricKind.StateSet
+        else
+            MetricKind.Gauge
+
+    /// The name by which a registered machine goes in the cluster: its host name where the cluster has that, else its slug, which is what an agent
+    /// with `--slug` writes itself.
+    [<CompiledName "InstanceOf">]
+    let instanceOf (registration: Registration) (isThere: Func<string, bool>) : string =
+        if registration.Hostname <> "" && isThere.Invoke registration.Hostname then
+            registration.Hostname
+        else
+            registration.Slug
+
+    /// A sample as values of series, with what holds the machine back and what was said of it.
+    let internal valuesOf
+        (instance: string)
+        (report: Report)
+        (bottleneck: BottleneckLabel voption)
+        (said: (struct (VerdictLabel * float)) voption)
+        : SeriesValue[] =
+        let machine = RemoteWrite.machineLabels instance [||]
+
+        ClusterReports.ofReport report bottleneck said
+        |> Array.map (fun value ->
+            {
+                Kind = kindOf value.Family
+                Labels = [| struct ("__name__", value.Family); yield! value.Labels; yield! machine |]
+                Value = value.Value
+            })
+
+    /// The same as a record for the outbox.
+    [<CompiledName "Record">]
+    let record
+        (instance: string)
+        (report: Report)
+        (bottleneck: BottleneckLabel voption)
+        (said: (struct (VerdictLabel * float)) voption)
+        : byte[] =
+        valuesOf instance report bottleneck said
+        |> RemoteWrite.recordOf RemoteWriteVersion.Two (report.CollectedAt.ToUnixTimeMilliseconds())
+
+    /// Whether an outbox of so many bytes takes a record of so many more, with its line end.
+    [<CompiledName "HasRoom">]
+    let hasRoom (limit: int64) (size: int64) (record: int) : bool = size + int64 record + 1L <= limit
+
+    /// Why a sample is not taken, for its answer and the log.
+    [<CompiledName "Full">]
+    let full (limit: int64) (directory: string) : string =
+        $"the outbox has the {limit / int64 (bytesOfMib 1UL<MiB>)} MiB of --metrics-outbox-mebibytes in {directory}, and the cluster takes nothing of it"
