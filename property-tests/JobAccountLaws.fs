@@ -177,7 +177,7 @@ let private ofSlurm (id: string) (accounts: JobAccounts) : JobAccounts =
 let private write (format: ExpositionFormat) (report: JobReport voption) (accounts: JobAccounts) : byte[] =
     let output = ArrayBufferWriter<byte>()
     let sink = TextSink(output, format)
-    JobMetrics.write sink report accounts
+    JobMetrics.write sink DateTimeOffset.UnixEpoch report accounts
     sink.End()
     output.WrittenSpan.ToArray()
 

@@ -139,7 +139,7 @@ internal static class Serving
         writer.Relay = relay;
         using var histories = new Histories(settings.Database, settings.Keeping.RawHours, writer.Storage, clock)
         {
-            Elsewhere = client is null || fleet is null ? null : new ClusterReader(client, fleet),
+            Elsewhere = client is null || fleet is null ? null : new ClusterReader(client, fleet, clock),
         };
         var watchdog = new Watchdog(systemd, () => Status(writer, clock), clock);
         var alerts = new AlertBook(writer, rules, [.. (channels?.All ?? []).Select(static channel => channel.Settings.Name)], clock);

@@ -75,9 +75,16 @@ module JobRecord =
     let private podSuffix =
         Regex(@"(-[0-9a-f]{8,10})?(-[a-z0-9]{5}|-\d{1,5})$", RegexOptions.CultureInvariant)
 
-    let private podFamily (name: string) =
+    let internal podFamily (name: string) =
         let family = podSuffix.Replace(name, "")
         if family = "" then name else family
+
+    /// What the parts of one job have in common by its owner.
+    let internal ownersCohort (kind: string) (value: string) (space: string) (name: string) : string =
+        match kind with
+        | "slurm" when value <> "" -> $"slurm:{value}"
+        | "pod" when name <> "" -> $"pod:{space}/{podFamily name}"
+        | _ -> ""
 
     /// What the parts of one job on several machines have in common: the user's label `job`, the number of a Slurm job, or what a pod's name
     /// begins with; empty where nothing tells.
@@ -86,17 +93,17 @@ module JobRecord =
         if label <> "" then
             "label:" + label
         else
-            match job.OwnerKind with
-            | "slurm" when job.OwnerValue <> "" -> $"slurm:{job.OwnerValue}"
-            | "pod" when job.OwnerName <> "" -> $"pod:{job.OwnerNamespace}/{podFamily job.OwnerName}"
-            | _ -> ""
+            ownersCohort job.OwnerKind job.OwnerValue job.OwnerNamespace job.OwnerName
+
+    /// GPUs as text.
+    let internal gpusAsText (gpus: JobGpu[]) : string =
+        gpus
+        |> Encode.arrayOf (fun (gpu: JobGpu) -> Encode.seq [ Encode.int gpu.Index; Encode.string gpu.Uuid ])
+        |> Encode.toString 0
 
     /// The GPUs of a job as text.
     [<CompiledName "GpusOf">]
-    let gpusOf (job: ReportedJob) : string =
-        job.Gpus
-        |> Encode.arrayOf (fun (gpu: JobGpu) -> Encode.seq [ Encode.int gpu.Index; Encode.string gpu.Uuid ])
-        |> Encode.toString 0
+    let gpusOf (job: ReportedJob) : string = gpusAsText job.Gpus
 
     /// The user's label of that name among those that an agent says of itself; empty when there is none.
     [<CompiledName "LabelOf">]

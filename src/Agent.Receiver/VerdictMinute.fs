@@ -46,7 +46,7 @@ module VerdictMinute =
     /// Nothing was said.
     let empty: VerdictMinute = { Seconds = noSeconds (); Jobs = [||] }
 
-    let private nothingOf (job: int64) : JobMinute =
+    let internal nothingOf (job: int64) : JobMinute =
         {
             Job = job
             Seconds = noSeconds ()

@@ -39,38 +39,14 @@ type VerdictPoint =
 /// What jobs cost.
 [<RequireQualifiedAccess>]
 module JobPoint =
-    let private rest (percent: float) =
-        if Double.IsNaN percent then
-            0.0
-        else
-            1.0 - Math.Clamp(percent, 0.0, 100.0) / 100.0
-
-    /// The part of its GPUs' time that a job wastes, 0 to 1. All of it where it is stopped, idle or on a broken GPU; where it waits, the time in which its
-    /// GPUs do nothing; where it waits for other GPUs, which looks like work, what the power tells. None where it computes.
-    [<CompiledName "Loss">]
-    let loss (label: VerdictLabel) (busy: float) (power: float) : float =
-        match Severity.ofLabel label with
-        | Severity.Fault
-        | Severity.HeldIdle -> 1.0
-        | Severity.Healthy
-        | Severity.Idle -> 0.0
-        | Severity.HeldBack when label.IsCommunication && not (Double.IsNaN power) -> rest power
-        | Severity.HeldBack -> rest busy
-
     /// GPUs wasted by the job of a point.
     let wastedGpus (point: JobPoint) : float =
-        point.Gpus * loss VerdictLabel.All[point.Label] point.Busy point.Power
-
-    let private gpuKey (gpu: Jobs.JobGpu) = struct (gpu.Index, gpu.Uuid)
+        point.Gpus * Waste.loss VerdictLabel.All[point.Label] point.Busy point.Power
 
     /// The points of a judgement's jobs, given the number of each of them.
     [<CompiledName "OfJobs">]
     let ofJobs (judgement: Judgement) (numbers: int64[]) : JobPoint[] =
-        let holders =
-            judgement.Jobs
-            |> Array.collect (fun job -> job.Gpus |> Array.map gpuKey |> Array.distinct)
-            |> Array.countBy id
-            |> dict
+        let parts = judgement.Jobs |> Array.map _.Gpus |> Waste.parts
 
         let wholeOrNan (value: int64 voption) =
             match value with
@@ -82,11 +58,7 @@ module JobPoint =
             {
                 Job = numbers[index]
                 Label = JobSchema.codeOf job.Verdict.Label
-                Gpus =
-                    job.Gpus
-                    |> Array.map gpuKey
-                    |> Array.distinct
-                    |> Array.sumBy (fun gpu -> 1.0 / float holders[gpu])
+                Gpus = parts[index]
                 Busy = job.Figures.Decimals[JobSchema.gpuBusy]
                 Power = job.Figures.Decimals[JobSchema.gpuPower]
                 Cores = job.Figures.Decimals[JobSchema.cpuCores]

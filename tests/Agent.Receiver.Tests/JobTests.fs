@@ -111,7 +111,7 @@ let tests =
         [
             testCase "what is lost: all of a stopped job, the waiting of one that is held back, nothing of one that computes"
             <| fun () ->
-                let loss label busy power = JobPoint.loss label busy power
+                let loss label busy power = Waste.loss label busy power
 
                 Expect.equal
                     (loss VerdictLabel.HeldIdle 0.0 nan, loss VerdictLabel.Hang 100.0 20.0, loss VerdictLabel.GpuFault nan nan)

@@ -157,7 +157,9 @@ internal sealed class ClusterFleet : IDisposable
         foreach (var some in ClusterMachines.Portions(news))
         {
             var answer = client.At(ClusterQueries.Newest(found.Length <= ClusterMachines.MostWithCores, some), now, stop.Token);
-            Show(ClusterReports.Of(answer.Series), servers);
+            var running = client.At(
+                ClusterRunningJobs.Newest(Array.ConvertAll(some, static machine => machine.Instance)), now, stop.Token);
+            Show(ClusterRunningJobs.Join(running.Series, ClusterReports.Of(answer.Series)), servers);
         }
     }
 

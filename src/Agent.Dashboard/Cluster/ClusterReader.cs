@@ -8,9 +8,13 @@ namespace Agent.Dashboard.Cluster;
 /// <summary>Reads histories from a cluster of metrics: short ones by their samples, longer ones by what the cluster makes of each bucket.</summary>
 /// <param name="client">Asks it.</param>
 /// <param name="fleet">Knows which machine a server is.</param>
-internal sealed class ClusterReader(ClusterClient client, ClusterFleet fleet) : IHistoryReader
+/// <param name="clock">The receiver's.</param>
+internal sealed class ClusterReader(ClusterClient client, ClusterFleet fleet, AgentClock clock) : IHistoryReader
 {
     private static readonly FSharpValueOption<int> MainCharts = FSharpValueOption<int>.ValueNone;
+
+    /// <inheritdoc/>
+    public IJobReader Jobs { get; } = new ClusterJobReader(client, fleet, clock);
 
     /// <inheritdoc/>
     public History Read(int server, long from, long until, long now, WorkLimit? limit = null)
@@ -50,7 +54,9 @@ internal sealed class ClusterReader(ClusterClient client, ClusterFleet fleet) : 
         var machine = MachineOf(server);
         var samples = client.At(ClusterQueries.Samples(machine, MainCharts, ClusterMachines.saidWindow), at, CancellationToken.None);
         var changes = client.At(ClusterQueries.VerdictChanges(machine), at, CancellationToken.None);
-        return ClusterMachines.SaidBy(ClusterReports.Of(samples.Series), changes.Series) is { IsValueSome: true, Value: var (said, content) }
+        var running = client.At(ClusterRunningJobs.Newest([machine.Instance]), at, CancellationToken.None);
+        var reports = ClusterRunningJobs.Join(running.Series, ClusterReports.Of(samples.Series));
+        return ClusterMachines.SaidBy(reports, changes.Series) is { IsValueSome: true, Value: var (said, content) }
             ? (said, content)
             : null;
     }

@@ -18,6 +18,9 @@ internal interface IHistoryReader
 
     /// <summary>Adds what there is of servers, each with its slug, to what is told of their GPUs.</summary>
     FleetUse ReadFleet(IEnumerable<(int Id, string Slug)> servers, FleetUse fleet, WorkLimit limit);
+
+    /// <summary>What there is of jobs.</summary>
+    IJobReader Jobs { get; }
 }
 
 /// <summary>

@@ -4,7 +4,7 @@ using Microsoft.Data.Sqlite;
 namespace Agent.Dashboard.Store;
 
 /// <summary>Reads jobs and what they used. Over one connection, not safe for several threads.</summary>
-internal sealed class JobReader : IDisposable
+internal sealed class JobReader : IJobReader, IDisposable
 {
     private const long MicrosecondsPerHour = 60 * RowKey.MicrosecondsPerMinute;
 
@@ -49,7 +49,7 @@ internal sealed class JobReader : IDisposable
             connection, "SELECT key, jobs FROM minute WHERE key >= ?1 AND key <= ?2 AND jobs IS NOT NULL ORDER BY key");
     }
 
-    /// <summary>The jobs that were there in a stretch of time, of a server or of all, with what they used in it.</summary>
+    /// <inheritdoc/>
     public List<(JobRecord Record, JobTotals Totals)> In(int? server, JobRange range, WorkLimit limit)
     {
         var rows = server is { } id
@@ -63,22 +63,38 @@ internal sealed class JobReader : IDisposable
         });
     }
 
-    /// <summary>A job, or null.</summary>
-    public JobRecord? Find(long number) => All(one.Bind(1, number)).FirstOrDefault();
+    /// <inheritdoc/>
+    public JobLife? Life(int server, long number, WorkLimit limit)
+    {
+        if (Find(number) is not { } job || job.Server != server)
+        {
+            return null;
+        }
+
+        return new JobLife(
+            With(job),
+            Parts(job).ConvertAll(With),
+            Earlier(job) is { } earlier ? With(earlier) : null,
+            Minutes(job, limit));
+
+        (JobRecord, JobTotals) With(JobRecord record) => (record, Totals(record));
+    }
+
+    private JobRecord? Find(long number) => All(one.Bind(1, number)).FirstOrDefault();
 
     /// <summary>What a job used in all of its life.</summary>
-    public JobTotals Totals(JobRecord job) => Totals(life.Bind(1, job.Number));
+    private JobTotals Totals(JobRecord job) => Totals(life.Bind(1, job.Number));
 
     /// <summary>The parts of a job on other machines, at the same time.</summary>
-    public List<JobRecord> Parts(JobRecord job) =>
+    private List<JobRecord> Parts(JobRecord job) =>
         All(cohort.Bind(1, job.Cohort).Bind(2, job.Began).Bind(3, job.LastSeen).Bind(4, job.Number));
 
     /// <summary>The run of the same name and user before a job, or null.</summary>
-    public JobRecord? Earlier(JobRecord job) =>
+    private JobRecord? Earlier(JobRecord job) =>
         All(earlier.Bind(1, job.Name).Bind(2, job.User).Bind(3, job.Began).Bind(4, job.Number)).FirstOrDefault();
 
     /// <summary>What a job did in each of its minutes that are rolled up, in the order of time.</summary>
-    public List<(long Minute, JobMinute Did)> Minutes(JobRecord job, WorkLimit limit)
+    private List<(long Minute, JobMinute Did)> Minutes(JobRecord job, WorkLimit limit)
     {
         var found = new List<(long, JobMinute)>();
         minutes
@@ -108,7 +124,7 @@ internal sealed class JobReader : IDisposable
         return found;
     }
 
-    /// <summary>What was used in a stretch of time, by job, label and day.</summary>
+    /// <inheritdoc/>
     public List<(JobRecord Record, DailyUse Use)> Daily(JobRange range, WorkLimit limit)
     {
         var found = new List<DailyUse>();

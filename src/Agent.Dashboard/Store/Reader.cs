@@ -24,6 +24,7 @@ internal sealed class Reader : IHistoryReader, IDisposable
     private readonly Statement dirty;
     private readonly Statement prunedUntil;
     private readonly JudgementRows judgements;
+    private readonly JobReader jobs;
     private readonly int rawHours;
 
     /// <summary>Opens the database, which a writer has opened before.</summary>
@@ -47,7 +48,7 @@ internal sealed class Reader : IHistoryReader, IDisposable
         dirty = new Statement(connection, "SELECT key FROM dirty_minute WHERE key >= ?1 AND key <= ?2 ORDER BY key");
         prunedUntil = new Statement(connection, "SELECT pruned_until FROM server WHERE id = ?1");
         judgements = new JudgementRows(connection);
-        Jobs = new JobReader(connection);
+        jobs = new JobReader(connection);
         Events = new EventRows(connection);
         Alerts = new AlertRows(connection);
     }
@@ -59,7 +60,7 @@ internal sealed class Reader : IHistoryReader, IDisposable
     public AlertRows Alerts { get; }
 
     /// <summary>What there is of jobs.</summary>
-    public JobReader Jobs { get; }
+    public IJobReader Jobs => jobs;
 
     /// <summary>What was said of a server last at an instant, in microseconds: when, and the text; null for nothing.</summary>
     public (long At, string Content)? SaidAt(int server, long at) => judgements.At(server, at);
@@ -177,7 +178,7 @@ internal sealed class Reader : IHistoryReader, IDisposable
         dirty.Dispose();
         prunedUntil.Dispose();
         judgements.Dispose();
-        Jobs.Dispose();
+        jobs.Dispose();
         Events.Dispose();
         Alerts.Dispose();
         rows.Dispose();

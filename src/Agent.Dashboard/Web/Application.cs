@@ -155,9 +155,9 @@ internal static class Application
         Get(app, "/api/fleet/gpus", reads.FleetGpus);
         var jobs = new JobEndpoints(writer, histories, clock);
         Get(app, "/api/verdicts", jobs.Verdicts);
-        Get(app, "/api/jobs", Own(jobs.Jobs, "jobs are known to dashboards with a database of their own; the cluster has ai_dashboard_job_info"));
-        Get(app, "/api/jobs/{key}", Own(jobs.Job, "jobs are known to dashboards with a database of their own; the cluster has ai_dashboard_job_info"));
-        Get(app, "/api/waste", Own(jobs.Waste, "waste is known to dashboards with a database of their own; the cluster has ai_dashboard_job_gpu_seconds_total"));
+        Get(app, "/api/jobs", jobs.Jobs);
+        Get(app, "/api/jobs/{key}", jobs.Job);
+        Get(app, "/api/waste", jobs.Waste);
         Get(app, "/api/timeline", Own(timeline.Timeline, "events are known to dashboards with a database of their own"));
         new AlertEndpoints(alerts, channels, writer, histories, access.Audit, clock).MapTo(app);
         Get(app, "/api/events", new EventsEndpoint(hub, writer, settings.AddressStreams).Handle);

@@ -62,7 +62,7 @@ internal sealed class JobEndpoints(Writer writer, Histories histories, AgentCloc
         }
 
         var isActive = query["active"].ToString() == "true";
-        await histories.Answer(context, (reader, limit) =>
+        await histories.AnswerHistory(context, (reader, limit) =>
         {
             var slugs = Slugs();
             var views = reader.Jobs.In(server?.Id, range.ResultValue, limit)
@@ -77,23 +77,23 @@ internal sealed class JobEndpoints(Writer writer, Histories histories, AgentCloc
     {
         var key = context.Request.RouteValues["key"] as string ?? "";
 
-        await histories.Answer(context, "Unknown job.", (reader, limit) =>
+        await histories.AnswerHistory(context, "Unknown job.", (reader, limit) =>
         {
             var slugs = Slugs();
 
             if (JobResponses.KeyOf(key) is not { IsValueSome: true, Value: var (slug, number) }
-                || reader.Jobs.Find(number) is not { } job
-                || !slugs.TryGetValue(job.Server, out var known)
-                || known != slug)
+                || Fleet.Find(slug) is not { } server
+                || reader.Jobs.Life(server.Id, number, limit) is not { } life)
             {
                 return null;
             }
 
-            JobView View(JobRecord record) => new(record, slugs.GetValueOrDefault(record.Server, ""), reader.Jobs.Totals(record));
+            JobView View((JobRecord Record, JobTotals Totals) one) =>
+                new(one.Record, slugs.GetValueOrDefault(one.Record.Server, ""), one.Totals);
 
-            var parts = reader.Jobs.Parts(job).Where(part => slugs.ContainsKey(part.Server)).Select(View);
-            var earlier = reader.Jobs.Earlier(job) is { } before && slugs.ContainsKey(before.Server) ? View(before) : null;
-            return JobResponses.Life(View(job), [.. parts], Maybe.Of(earlier), [.. reader.Jobs.Minutes(job, limit)]);
+            var parts = life.Parts.Where(part => slugs.ContainsKey(part.Record.Server)).Select(View);
+            var earlier = life.Earlier is { } before && slugs.ContainsKey(before.Record.Server) ? View(before) : null;
+            return JobResponses.Life(View(life.Job), [.. parts], Maybe.Of(earlier), [.. life.Minutes]);
         });
     }
 
@@ -117,7 +117,7 @@ internal sealed class JobEndpoints(Writer writer, Histories histories, AgentCloc
             return;
         }
 
-        byte[] Report(Reader reader, WorkLimit limit)
+        byte[] Report(IHistoryReader reader, WorkLimit limit)
         {
             var slugs = Slugs();
             var labels = Fleet.All.ToDictionary(
@@ -133,7 +133,7 @@ internal sealed class JobEndpoints(Writer writer, Histories histories, AgentCloc
 
         await (format == Csv
             ? histories.AnswerFile(context, $"waste-by-{by.ResultValue.Name}.csv", Report)
-            : histories.Answer(context, Report));
+            : histories.AnswerHistory(context, Report));
     }
 
     private static Microsoft.FSharp.Core.FSharpValueOption<DateTimeOffset> Some(DateTimeOffset at) =>

@@ -8,23 +8,20 @@ internal static class WorkedAnswers
 {
     /// <summary>Makes JSON on one of the threads.</summary>
     public static Task Answer(this Histories histories, HttpContext context, Func<Reader, WorkLimit, byte[]> make) =>
-        histories.Answer(context, null, "", (reader, limit) => make(reader, limit));
+        Answer(context, null, "", stop => histories.Ask<byte[]?>((reader, limit) => make(reader, limit), stop));
 
     /// <summary>The same of what is read wherever histories are.</summary>
     public static Task AnswerHistory(this Histories histories, HttpContext context, Func<IHistoryReader, WorkLimit, byte[]> make) =>
         Answer(context, null, "", stop => histories.AskHistory<byte[]?>((reader, limit) => make(reader, limit), stop));
 
     /// <summary>The same; where there is nothing to tell the answer is 404 with <paramref name="absent"/>.</summary>
-    public static Task Answer(this Histories histories, HttpContext context, string absent, Func<Reader, WorkLimit, byte[]?> make) =>
-        histories.Answer(context, null, absent, make);
+    public static Task AnswerHistory(
+        this Histories histories, HttpContext context, string absent, Func<IHistoryReader, WorkLimit, byte[]?> make) =>
+        Answer(context, null, absent, stop => histories.AskHistory(make, stop));
 
-    /// <summary>Makes CSV on one of the threads, to be saved under a name.</summary>
-    public static Task AnswerFile(this Histories histories, HttpContext context, string file, Func<Reader, WorkLimit, byte[]> make) =>
-        histories.Answer(context, file, "", (reader, limit) => make(reader, limit));
-
-    private static Task Answer(
-        this Histories histories, HttpContext context, string? file, string absent, Func<Reader, WorkLimit, byte[]?> make) =>
-        Answer(context, file, absent, stop => histories.Ask(make, stop));
+    /// <summary>Makes CSV of what is read wherever histories are, to be saved under a name.</summary>
+    public static Task AnswerFile(this Histories histories, HttpContext context, string file, Func<IHistoryReader, WorkLimit, byte[]> make) =>
+        Answer(context, file, "", stop => histories.AskHistory<byte[]?>((reader, limit) => make(reader, limit), stop));
 
     private static async Task Answer(HttpContext context, string? file, string absent, Func<CancellationToken, Task<byte[]?>?> ask)
     {

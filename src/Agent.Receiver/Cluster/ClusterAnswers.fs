@@ -157,10 +157,17 @@ module ClusterAnswers =
         if text.Length > most then text.Substring(0, most) else text
 
     let private labelsOf (texts: Texts) (keep: string[]) (metric: JsonElement) : (struct (string * string))[] =
+        // One series of each machine tells of the labels that its user gave it.
+        let isWhole =
+            match memberOf "__name__" metric with
+            | ValueSome name -> name.ValueKind = JsonValueKind.String && name.ValueEquals ClusterMetrics.build
+            | ValueNone -> false
+
         [|
             for entry in metric.EnumerateObject() |> Seq.truncate MostLabels do
                 match Array.tryFind (fun (name: string) -> entry.NameEquals name) keep with
                 | Some name -> struct (name, words LongestLabel texts entry.Value)
+                | None when isWhole -> struct (Intake.cut LongestLabel entry.Name, words LongestLabel texts entry.Value)
                 | None -> ()
         |]
 
@@ -281,7 +288,7 @@ module ClusterAnswers =
         | "success", ValueNone -> unreadable "data is missing"
         | status, _ -> unreadable $"its status is \"{status}\", neither success nor error"
 
-    /// Reads one answer, with those of its labels that are to be kept. Values that are none are NaN.
+    /// Reads one answer, with those of its labels that are to be kept; of `ai_dashboard_build_info` all are. Values that are none are NaN.
     [<CompiledName "Read">]
     let decode (bounds: AnswerBounds) (keep: string[]) (body: ReadOnlyMemory<byte>) : Result<ClusterAnswer, ClusterFault> =
         try

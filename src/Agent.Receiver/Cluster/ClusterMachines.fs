@@ -132,9 +132,32 @@ module ClusterMachines =
             [|
                 "version", Encode.string report.Version
                 "hostname", Encode.string report.Machine.Instance
+                "labels",
+                report.Labels
+                |> Array.map (fun (struct (name, value)) -> name, Encode.string value)
+                |> Encode.object
             |]
         |> Encode.toString 0
         |> Encoding.UTF8.GetBytes
+
+    /// A job with its label as old as it was before, where it is the same.
+    let private since (before: Judgement voption) (job: ReportedJob) : ReportedJob =
+        let known =
+            match before with
+            | ValueSome before ->
+                before.Jobs
+                |> Array.tryFind (fun other -> other.Id = job.Id && other.Verdict.Label.Name = job.Verdict.Label.Name)
+            | ValueNone -> None
+
+        match known with
+        | Some known ->
+            { job with
+                Verdict =
+                    { job.Verdict with
+                        Since = known.Verdict.Since
+                    }
+            }
+        | None -> job
 
     /// What is said of a machine: the label that its agent gives, with the dashboard's own sentence where it comes to the same label from the samples.
     /// Sentences are in no cluster. Where the agent says nothing, as it does while no job uses a GPU, the dashboard's word stands.
@@ -142,13 +165,14 @@ module ClusterMachines =
     let judge
         (at: DateTimeOffset)
         (said: (struct (VerdictLabel * float)) voption)
+        (jobs: ReportedJob[])
         (own: Judgement voption)
         (before: Judgement voption)
         : Judgement voption =
         match said with
         | ValueNone -> own
         | ValueSome(struct (label, confidence)) ->
-            let since =
+            let machineSince =
                 match before with
                 | ValueSome before when before.Machine.Label.Name = label.Name -> before.Machine.Since
                 | _ -> at
@@ -160,7 +184,7 @@ module ClusterMachines =
                     {
                         Label = label
                         Second = ValueNone
-                        Since = since
+                        Since = machineSince
                         Confidence = confidence
                         Reason = ""
                         Fix = ""
@@ -173,10 +197,10 @@ module ClusterMachines =
                     Source = JudgementSource.Agent
                     Machine =
                         { machine with
-                            Since = since
+                            Since = machineSince
                             Confidence = confidence
                         }
-                    Jobs = [||]
+                    Jobs = jobs |> Array.map (since before)
                 }
 
     /// So much before an instant is looked at to say what was said then, in microseconds: the dashboard's own word is about the last minute.
@@ -208,7 +232,7 @@ module ClusterMachines =
             let struct (next, own) = Judging.step state previous measured
             state <- next
             previous <- ValueSome measured
-            judgement <- judge one.Report.CollectedAt one.Said own judgement
+            judgement <- judge one.Report.CollectedAt one.Said one.Jobs own judgement
 
         match judgement with
         | ValueNone -> ValueNone

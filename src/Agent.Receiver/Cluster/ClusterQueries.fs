@@ -57,6 +57,15 @@ module Promql =
         let inner = String.Join(",", matchers)
         family + "{" + inner + "}"
 
+    /// A number.
+    let number (value: float) : string =
+        value.ToString("R", CultureInfo.InvariantCulture)
+
+    /// A label that begins with this text.
+    let startsWith (name: string) (prefix: string) : string =
+        let pattern = literal prefix + ".*"
+        $"{name}=~{quote pattern}"
+
     /// A length of time, in whole milliseconds.
     let duration (microseconds: int64) : string =
         let milliseconds = max 1L (microseconds / 1000L)
@@ -331,14 +340,11 @@ module ClusterQueries =
             Resolution: string
         }
 
-    let private number (value: float) =
-        value.ToString("R", CultureInfo.InvariantCulture)
-
     let private times (factor: float) (query: string) =
         if factor = 1.0 then
             query
         else
-            $"({query}) * {number factor}"
+            $"({query}) * {Promql.number factor}"
 
     let private selectorOf (cut: Cut) (metric: ClusterMetric) =
         Promql.selector

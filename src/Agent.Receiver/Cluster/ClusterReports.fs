@@ -17,8 +17,12 @@ type ClusterReport =
         Report: Report
         /// The label of the machine's verdict, and how sure it is, 0 to 1; none where the agent says nothing.
         Said: (struct (VerdictLabel * float)) voption
+        /// The jobs that run, where they were asked about.
+        Jobs: ReportedJob[]
         /// The agent's version; empty when unknown.
         Version: string
+        /// The labels that its user gave the machine.
+        Labels: (struct (string * string))[]
     }
 
 /// A value of a series at one instant, on its way to a cluster.
@@ -171,6 +175,14 @@ module ClusterReports =
             yield "version"
             yield "k"
             yield "reason"
+            yield "exported_job"
+            yield "owner_kind"
+            yield "owner"
+            yield "namespace"
+            yield "owner_name"
+            yield "user"
+            yield "uid"
+            yield "name"
             yield ClusterMetrics.bottleneck
         |]
         |> Array.distinct
@@ -198,6 +210,7 @@ module ClusterReports =
         member val Label: VerdictLabel voption = ValueNone with get, set
         member val Confidence = 0.0 with get, set
         member val Version = "" with get, set
+        member val Labels: (struct (string * string))[] = [||] with get, set
         member val IsFilled = false with get, set
 
         member instant.Device(place: int, name: string) : Device voption =
@@ -237,6 +250,18 @@ module ClusterReports =
     [<Literal>]
     let private LongestName = 64
 
+    /// The labels of `ai_dashboard_build_info` that are not its own.
+    let private usersLabels (series: ClusterSeries) =
+        series.Labels
+        |> Array.filter (fun (struct (name, value)) ->
+            name <> "__name__"
+            && name <> "instance"
+            && name <> "job"
+            && name <> "version"
+            && value <> "")
+        |> Array.map (fun (struct (name, value)) -> struct (Intake.cut LongestName name, Intake.cut LongestName value))
+        |> Array.sortBy (fun (struct (name, _)) -> name)
+
     /// What a series says, for each of its values; nothing where it says nothing of use. The work that is the same for all is done once.
     let private takerOf (series: ClusterSeries) : Instant -> float -> unit =
         let family = series.Label "__name__"
@@ -254,7 +279,11 @@ module ClusterReports =
             fun instant value -> instant.Confidence <- Math.Clamp((if Double.IsNaN value then 0.0 else value), 0.0, 1.0)
         elif family = ClusterMetrics.build then
             let version = series.Label "version"
-            fun instant _ -> instant.Version <- version
+            let labels = usersLabels series
+
+            fun instant _ ->
+                instant.Version <- version
+                instant.Labels <- labels
         else
             let places =
                 match byFamily.TryGetValue family with
@@ -378,7 +407,9 @@ module ClusterReports =
             Said =
                 instant.Label
                 |> ValueOption.map (fun label -> struct (label, instant.Confidence))
+            Jobs = [||]
             Version = instant.Version
+            Labels = instant.Labels
             Report =
                 {
                     CollectedAt = instantOf instant.CollectedAt |> ValueOption.defaultValue (RowKey.instant at)

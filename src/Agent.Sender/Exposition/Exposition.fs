@@ -17,7 +17,7 @@ module Exposition =
             NodeMetrics.write sink reading
             ExporterMetrics.write sink reading state
             GpuMetrics.write sink reading.Hostname reading.GpuJobs reading.GpuWork reading.Sample.Gpus
-            JobMetrics.write sink reading.Sample.Jobs reading.Accounts
+            JobMetrics.write sink reading.Sample.CollectedAt reading.Sample.Jobs reading.Accounts
             AgentMetrics.writeMachine sink reading
         | ValueNone -> ()
 

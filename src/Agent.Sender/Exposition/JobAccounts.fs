@@ -16,6 +16,10 @@ type JobAccount =
         SchedulerId: string
         /// GPU seconds by label, in the order of `VerdictLabel.All`.
         Seconds: float<s>[]
+        /// The same where of a GPU that several jobs hold each has its part.
+        Parts: float<s>[]
+        /// What was lost of those.
+        Wasted: float<s>[]
         /// What was last to be tried against each label, in the same order; empty where it never held.
         Fixes: string[]
         /// True while it is in the samples.
@@ -74,6 +78,11 @@ module JobAccounts =
         | Some account -> ValueSome account
         | None -> ValueNone
 
+    let private orNan (value: float<percent> voption) : float =
+        match value with
+        | ValueSome value -> float value
+        | ValueNone -> nan
+
     let private isOf (jobs: JudgedJob[]) (account: JobAccount) =
         jobs
         |> Array.exists (fun judged -> String.Equals(judged.Job.Id, account.Job.Id))
@@ -85,7 +94,7 @@ module JobAccounts =
         (now: TimeSpan)
         (scrapes: int64)
         (files: GpuJobFile[])
-        (gpus: Gpu[])
+        (boards: Gpu[])
         (report: JobReport voption)
         (before: JobAccounts)
         : JobAccounts =
@@ -98,13 +107,19 @@ module JobAccounts =
             // Most machines at most times, and each sample comes here.
             JobAccounts.Empty
         else
-            let counted (judged: JudgedJob) =
+            let gpus = jobs |> Array.map _.Job.Gpus |> Waste.parts
+
+            let counted (index: int) (judged: JudgedJob) =
                 let known = find judged.Job.Id before.Accounts
 
-                let seconds =
+                let copied (of': JobAccount -> float<s>[]) =
                     match known with
-                    | ValueSome account -> Array.copy account.Seconds
+                    | ValueSome account -> Array.copy (of' account)
                     | ValueNone -> Array.zeroCreate VerdictLabel.All.Length
+
+                let seconds = copied _.Seconds
+                let parts = copied _.Parts
+                let wasted = copied _.Wasted
 
                 let place = placeOf judged.Verdict.Label
 
@@ -120,15 +135,23 @@ module JobAccounts =
                 | ValueSome account when account.IsRunning ->
                     let length = max 0.0 (now - account.SeenAt).TotalSeconds
 
-                    seconds[place] <-
-                        seconds[place]
-                        + LanguagePrimitives.FloatWithMeasure(length * float judged.Job.Gpus.Length)
+                    let add (column: float<s>[]) (more: float) =
+                        column[place] <- column[place] + LanguagePrimitives.FloatWithMeasure more
+
+                    add seconds (length * float judged.Job.Gpus.Length)
+                    add parts (length * gpus[index])
+
+                    let loss = Waste.loss judged.Verdict.Label (orNan judged.Job.GpuBusy) (orNan judged.Job.GpuPower)
+
+                    add wasted (length * gpus[index] * loss)
                 | _ -> ()
 
                 {
                     Job = judged.Job
-                    SchedulerId = GpuJobFiles.schedulerIdOf files gpus judged.Job
+                    SchedulerId = GpuJobFiles.schedulerIdOf files boards judged.Job
                     Seconds = seconds
+                    Parts = parts
+                    Wasted = wasted
                     Fixes = fixes
                     IsRunning = true
                     SeenAt = now
@@ -148,7 +171,7 @@ module JobAccounts =
             {
                 At = now
                 Scrapes = scrapes
-                Accounts = Array.append (jobs |> Array.map counted) ended
+                Accounts = Array.append (jobs |> Array.mapi counted) ended
             }
 
     /// The accounts that are shown: of jobs that run, and of those that ended and may not have been collected to their end.

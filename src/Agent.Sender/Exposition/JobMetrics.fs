@@ -85,21 +85,20 @@ let private info (sink: MetricSink) (accounts: JobAccount[]) =
         optional sink "hpc_job" account.SchedulerId
         sink.Whole 1UL
 
-let private gpuSeconds (sink: MetricSink) (accounts: JobAccount[]) =
-    sink.Family(
-        "ai_dashboard_job_gpu_seconds_total",
-        MetricKind.Counter,
-        "Time in which a job held GPUs, times their number, by what held it back meanwhile."
-    )
+/// A counter of seconds for each label: of all that a job may have, or of those under which there were some.
+let private seconds (sink: MetricSink) name help (accounts: JobAccount[]) (isWhole: bool) (of': JobAccount -> float<s>[]) =
+    sink.Family("ai_dashboard_job_" + name, MetricKind.Counter, help)
 
     for account in accounts do
+        let told = of' account
+
         for i in 0 .. VerdictLabel.All.Length - 1 do
             let label = VerdictLabel.All[i]
 
-            if not label.IsIdle then
+            if isWhole && not label.IsIdle || told[i] > 0.0<s> then
                 sink.Label("job", account.Job.Id)
                 sink.Label("label", label.Name)
-                sink.Value(float account.Seconds[i])
+                sink.Value(float told[i])
 
 /// A GPU or MIG instance that a job holds.
 [<NoEquality; NoComparison>]
@@ -159,7 +158,7 @@ let private verdicts (sink: MetricSink) (report: JobReport) =
     sink.Value report.Machine.Confidence
 
 /// Tells everything of the jobs of one sample, and of those that ended lately what their GPU time went into.
-let write (sink: MetricSink) (report: JobReport voption) (accounts: JobAccounts) : unit =
+let write (sink: MetricSink) (at: DateTimeOffset) (report: JobReport voption) (accounts: JobAccounts) : unit =
     let shown = JobAccounts.shown accounts
     info sink shown
 
@@ -170,10 +169,31 @@ let write (sink: MetricSink) (report: JobReport voption) (accounts: JobAccounts)
         for row in rows do
             sink.Each("ai_dashboard_job_" + row.Name, MetricKind.Gauge, row.Help, report.Jobs, label, (fun judged -> row.Of judged.Job))
 
+        let at = float (secondsSinceEpoch at)
+
+        sink.Each(
+            "ai_dashboard_job_seen_timestamp_seconds",
+            MetricKind.Gauge,
+            "When the sample was taken that a job was seen in last, in seconds since 1970.",
+            report.Jobs,
+            label,
+            (fun _ -> ValueSome at)
+        )
+
         gpus sink (shown |> Array.filter _.IsRunning)
         verdicts sink report
         sink.Family("ai_dashboard_jobs_left_out", MetricKind.Gauge, "Jobs that use GPUs and are not watched: more than 64.")
         sink.Whole(uint64 report.LeftOut)
     | ValueNone -> ()
 
-    gpuSeconds sink shown
+    seconds
+        sink
+        "gpu_seconds_total"
+        "Time in which a job held GPUs, times their number, by what held it back meanwhile."
+        shown
+        true
+        _.Seconds
+
+    seconds sink "gpu_part_seconds_total" "The same where of a GPU that several jobs hold each has its part." shown false _.Parts
+
+    seconds sink "gpu_wasted_seconds_total" "What was lost of that." shown false _.Wasted

@@ -19,9 +19,75 @@ open Agent.TestSupport.RawHttp
 open Agent.TestSupport.Waiting
 open Expecto
 
-let interval = 10.0
+let private interval = 30.0
 
-let hours = 3
+let private hours = 24
+
+/// Samples of an hour.
+let private hourly = int (3600.0 / interval)
+
+let private count = hours * hourly
+
+/// The agent starts again before this sample: its counters begin at 0.
+let private restart = 540
+
+/// The machine is silent from the first of these samples to the last.
+let private silentFrom, silentTo = 1700, 1720
+
+/// A job of the day: the samples that it is in, and what it does.
+type private DayJob =
+    {
+        Number: int
+        User: string
+        Name: string
+        From: int
+        Until: int
+        Label: int -> string
+        Busy: float
+    }
+
+let private machineLabel k =
+    if k % 360 < 200 then "compute" else "loader-cpu"
+
+let private dayJobs =
+    [
+        {
+            Number = 100
+            User = "ada"
+            Name = "train.py"
+            From = 100
+            Until = 1500
+            Label = machineLabel
+            Busy = 40.0
+        }
+        {
+            Number = 101
+            User = "bob"
+            Name = "eval, with \"quotes\""
+            From = 1000
+            Until = 1200
+            Label = fun _ -> "held-idle"
+            Busy = 0.0
+        }
+        {
+            Number = 102
+            User = "ada"
+            Name = "train.py"
+            From = 1800
+            Until = 1000000
+            Label = fun k -> if k < 2400 then "disk-read" else "compute"
+            Busy = 25.0
+        }
+        {
+            Number = 103
+            User = "bob"
+            Name = "notebook"
+            From = 2600
+            Until = 1000000
+            Label = fun _ -> "held-idle"
+            Busy = 25.0
+        }
+    ]
 
 let private verdictOf (label: string) (since: DateTimeOffset) =
     render
@@ -36,19 +102,44 @@ let private verdictOf (label: string) (since: DateTimeOffset) =
             "ruled_out", "[]"
         ]
 
-/// The k-th sample of a machine with a peak of one sample each half hour, counters that grow unevenly, and one restart of them.
-let sampleAt (start: DateTimeOffset) (k: int) : Members =
-    let at = start.AddSeconds(interval * float k)
+let private jobAt (start: DateTimeOffset) (k: int) (job: DayJob) : string =
+    render
+        [
+            "id", quoted $"slurm-{job.Number}"
+            "owner", $"{{\"kind\":\"slurm\",\"value\":\"{job.Number}\",\"namespace\":null,\"name\":null}}"
+            "user", quoted job.User
+            "uid", "1000"
+            "name", quoted job.Name
+            "command", "null"
+            "started_at", quoted (instant (start.AddSeconds(interval * float job.From)))
+            "gpus", """[{"gpu_index":0,"uuid":"GPU-0","memory_bytes":1000,"sm_percent":25}]"""
+            "cpu_cores_used", "1.5"
+            "memory_bytes", string (1073741824L + int64 k)
+            "gpu_busy_percent", job.Busy.ToString("0", CultureInfo.InvariantCulture)
+            "gpu_power_percent", "30"
+            "read_bytes_per_s", "5000000"
+            "verdict", verdictOf (job.Label k) start
+        ]
+
+let private jobsAt (start: DateTimeOffset) (k: int) : string =
+    dayJobs
+    |> List.filter (fun job -> k >= job.From && k < job.Until)
+    |> List.map (jobAt start k)
+    |> list
+
+/// The k-th sample, so many seconds apart, of a machine with a peak of one sample in 180, counters that grow unevenly, and one restart of them.
+let sampleEvery (seconds: float) (start: DateTimeOffset) (k: int) : Members =
+    let at = start.AddSeconds(seconds * float k)
     let wave = 40.0 + 30.0 * Math.Sin(float k / 25.0)
 
     let decimal (value: float) =
         value.ToString("0.0", CultureInfo.InvariantCulture)
 
     let cpu = if k % 180 = 90 then 99.5 else wave
-    let since = if k < 540 then k else k - 540
+    let since = if k < restart then k else k - restart
     // Never less than before, however uneven.
     let bytes rate =
-        int64 rate * int64 (since * 10 + since % 7)
+        int64 rate * int64 (since * 30 + since % 7)
 
     let board =
         gpuMembers 0 (decimal (min 100.0 (wave * 1.3))) "25"
@@ -117,50 +208,170 @@ let sampleAt (start: DateTimeOffset) (k: int) : Members =
                             "tx_dropped_total", "0"
                         ]
                 ]
-            "jobs", "[]"
-            "verdict", verdictOf (if k % 360 < 200 then "compute" else "loader-cpu") at
+            "jobs", jobsAt start k
+            "verdict", verdictOf (machineLabel k) at
         ]
+
+let private sampleAt = sampleEvery interval
 
 let private escaped (text: string) =
     text.Replace("\\", "\\\\").Replace("\"", "\\\"").Replace("\n", "\\n")
 
+/// What the agent counts of a job's GPU time: from 0 when it is first seen, by label; each interval to the label at its end.
+type private JobCounts =
+    {
+        mutable SeenAt: DateTimeOffset
+        Used: float[]
+        Wasted: float[]
+    }
+
+/// The values of the series that an agent exports of its jobs (docs/prometheus.md).
+let private jobValues
+    (counts: Collections.Generic.Dictionary<string, JobCounts>)
+    (at: DateTimeOffset)
+    (jobs: ReportedJob[])
+    : (string * (string * string) list * float) list =
+    let holders (gpu: Agent.Core.Jobs.JobGpu) =
+        jobs
+        |> Array.filter (fun job -> job.Gpus |> Array.exists (fun other -> other.Index = gpu.Index))
+        |> Array.length
+
+    [
+        for job in jobs do
+            let parts = job.Gpus |> Array.sumBy (fun gpu -> 1.0 / float (holders gpu))
+            let code = JobSchema.codeOf job.Verdict.Label
+
+            let decimal name =
+                job.Figures.Decimals[JobSchema.schema.Decimals
+                                     |> Array.findIndex (fun (struct (key, _)) -> key = name)]
+
+            let busy = decimal "gpu_busy_percent"
+
+            // As docs/dashboard-api.md has it, for the labels of this day.
+            let loss =
+                match job.Verdict.Label.Name with
+                | "held-idle" -> 1.0
+                | "compute" -> 0.0
+                | _ -> 1.0 - busy / 100.0
+
+            match counts.TryGetValue job.Id with
+            | true, known ->
+                let length = (at - known.SeenAt).TotalSeconds
+                known.Used[code] <- known.Used[code] + length * parts
+                known.Wasted[code] <- known.Wasted[code] + length * parts * loss
+                known.SeenAt <- at
+            | _ ->
+                counts[job.Id] <-
+                    {
+                        SeenAt = at
+                        Used = Array.zeroCreate VerdictLabel.All.Length
+                        Wasted = Array.zeroCreate VerdictLabel.All.Length
+                    }
+
+            let own name more value =
+                "ai_dashboard_job_" + name, ("job", job.Id) :: more, value
+
+            let seconds (at: DateTimeOffset) =
+                float (at - DateTimeOffset.UnixEpoch).Ticks / float TimeSpan.TicksPerSecond
+
+            own
+                "info"
+                [
+                    "owner_kind", job.OwnerKind
+                    "owner", job.OwnerValue
+                    "user", job.User
+                    "uid", string job.Uid
+                    "name", job.Name
+                ]
+                1.0
+
+            own "start_time_seconds" [] (seconds job.StartedAt.Value)
+            own "gpus" [] (float job.Gpus.Length)
+            own "seen_timestamp_seconds" [] (seconds at)
+            own "cpu_cores" [] job.CpuCores
+            own "memory_bytes" [] (float job.Memory)
+            own "gpu_busy_ratio" [] (busy / 100.0)
+            own "gpu_power_ratio" [] (decimal "gpu_power_percent" / 100.0)
+            own "read_bytes_per_second" [] (decimal "read_bytes_per_s")
+            own "verdict_confidence" [] job.Verdict.Confidence
+
+            for gpu in job.Gpus do
+                own "gpu_info" [ "gpu", string gpu.Index; "UUID", gpu.Uuid ] 1.0
+
+            for label in VerdictLabel.All do
+                if not label.IsIdle then
+                    let counted = counts[job.Id]
+                    let place = JobSchema.codeOf label
+                    own "verdict" [ "label", label.Name ] (if place = code then 1.0 else 0.0)
+
+                    if counted.Used[place] > 0.0 then
+                        own "gpu_part_seconds_total" [ "label", label.Name ] counted.Used[place]
+
+                    if counted.Wasted[place] > 0.0 then
+                        own "gpu_wasted_seconds_total" [ "label", label.Name ] counted.Wasted[place]
+    ]
+
 /// The series of bodies, as lines of text.
-let private linesOf (instanceName: string) (bodies: byte[] list) : string =
+let private linesOf (instanceName: string) (bodies: (int * byte[]) list) : string =
     let text = StringBuilder()
     let mutable previous = ValueNone
+    let counts = Collections.Generic.Dictionary<string, JobCounts>()
 
-    for one in bodies do
+    let add (at: DateTimeOffset) (family: string) (labels: (string * string) seq) (value: float) =
+        text.Append(family).Append("{instance=\"").Append(escaped instanceName).Append('"')
+        |> ignore
+
+        for name, label in labels do
+            if label <> "" then
+                text.Append(',').Append(name).Append("=\"").Append(escaped label).Append('"')
+                |> ignore
+
+        text
+            .Append("} ")
+            .Append(value.ToString("R", CultureInfo.InvariantCulture))
+            .Append(' ')
+            .Append(at.ToUnixTimeMilliseconds())
+            .Append('\n')
+        |> ignore
+
+    for k, one in bodies do
         match Intake.decode (ReadOnlyMemory one) (DateTimeOffset.UtcNow.AddHours 1.0) with
         | Error refusal -> failtest $"{refusal.Error} {refusal.Detail}"
         | Ok intake ->
+            if k = restart then
+                counts.Clear()
+
+            let at = intake.Report.CollectedAt
             let measured = Derivation.measure intake.Report
             let derivation = Derivation.between previous measured
             previous <- ValueSome measured
 
-            let said =
+            let said, jobs =
                 match JudgementIntake.ofIntake intake with
-                | struct (ValueSome judgement, _) -> ValueSome(struct (judgement.Machine.Label, judgement.Machine.Confidence))
-                | _ -> ValueNone
+                | struct (ValueSome judgement, _) ->
+                    ValueSome(struct (judgement.Machine.Label, judgement.Machine.Confidence)), judgement.Jobs
+                | _ -> ValueNone, [||]
 
             for value in ClusterReports.ofReport intake.Report (ValueSome derivation.Bottleneck.Label) said do
-                text.Append(value.Family).Append("{instance=\"").Append(escaped instanceName).Append("\",job=\"agents\"")
-                |> ignore
+                add
+                    at
+                    value.Family
+                    (seq {
+                        "job", "agents"
 
-                for struct (name, label) in value.Labels do
-                    text.Append(',').Append(name).Append("=\"").Append(escaped label).Append('"')
-                    |> ignore
+                        for struct (name, label) in value.Labels do
+                            name, label
+                    })
+                    value.Value
 
-                text
-                    .Append("} ")
-                    .Append(value.Value.ToString("R", CultureInfo.InvariantCulture))
-                    .Append(' ')
-                    .Append(intake.Report.CollectedAt.ToUnixTimeMilliseconds())
-                    .Append('\n')
-                |> ignore
+            add at "ai_dashboard_build_info" [ "job", "agents"; "version", "1.0"; "rack", "r1" ] 1.0
+
+            for family, labels, value in jobValues counts at jobs do
+                add at family labels value
 
     text.ToString()
 
-/// Both dashboards with the same three hours of one machine.
+/// Both dashboards with the same day of one machine.
 type private Pair =
     {
         Own: Dashboard
@@ -175,16 +386,21 @@ let private withPair (check: Pair -> unit) : unit =
     use own = new Dashboard(place.File "own.db", [])
     let server = own.Register("box", [])
     let now = DateTimeOffset.UtcNow
-    let count = hours * 360
-    // Whole tens of seconds, so that minutes are cut alike.
-    let last = DateTimeOffset.FromUnixTimeSeconds(now.ToUnixTimeSeconds() / 10L * 10L)
+    // Whole half minutes, so that minutes are cut alike.
+    let last = DateTimeOffset.FromUnixTimeSeconds(now.ToUnixTimeSeconds() / 30L * 30L)
     let start = last.AddSeconds(-interval * float (count - 1))
-    let bodies = [ for k in 0 .. count - 1 -> utf8 (body (sampleAt start k)) ]
+
+    let bodies =
+        [
+            for k in 0 .. count - 1 do
+                if k < silentFrom || k > silentTo then
+                    k, utf8 (body (sampleAt start k))
+        ]
 
     do
         use conversation = new Conversation(own.Port)
 
-        for bytes in bodies do
+        for _, bytes in bodies do
             conversation.Send(
                 request
                     $"POST /api/ingest/servers/{server.Slug}/metrics/ HTTP/1.1"
@@ -284,189 +500,359 @@ let private isRate (path: string) =
     || path.Contains "disk_"
     || path.Contains "energy_w"
 
+/// An hour of single samples, its details, the newest and the fleet are the same as from the own database.
+let private singleSamples (pair: Pair) =
+    let at dashboard = history dashboard pair.Last 60
+
+    let own = at pair.Own ""
+    Expect.equal (own.GetProperty("source").GetString()) "raw" "source"
+    Expect.equal (own.GetProperty("time").GetArrayLength()) (hourly + 1) "samples"
+
+    // Sentences are in no cluster, and how many of each kind of details there are is asked apart.
+    let comparable (element: JsonElement) =
+        without [ "verdicts"; "details" ] element
+
+    expectSame exactly "history" (comparable own) (comparable (at pair.Cluster ""))
+
+    let verdicts (element: JsonElement) =
+        [
+            for run in element.GetProperty("verdicts").EnumerateArray() ->
+                run.GetProperty("from").GetString(), run.GetProperty("to").GetString(), run.GetProperty("label").GetString()
+        ]
+
+    Expect.equal (verdicts (at pair.Cluster "")) (verdicts own) "verdicts"
+    Expect.isNonEmpty (verdicts own) "there are verdicts"
+
+    for kind in [ "gpus"; "network_interfaces"; "cpu_cores" ] do
+        expectSame exactly kind (at pair.Own $"&details={kind}") (at pair.Cluster $"&details={kind}")
+
+    let newest (dashboard: Dashboard) =
+        (json $"{dashboard.Url}/api/metrics/latest/?server=box").GetProperty("snapshot").GetProperty "sample"
+
+    expectSame exactly "newest" (newest pair.Own) (newest pair.Cluster)
+
+/// Three hours in buckets are the same within a scrape.
+let private buckets (pair: Pair) =
+    let at dashboard =
+        history dashboard pair.Last (60 * hours - 10)
+
+    let own = at pair.Own ""
+    let cluster = at pair.Cluster ""
+    Expect.equal (own.GetProperty("source").GetString()) "minute" "source"
+
+    let gauges path = if isRate path then 1e9 else 0.011
+
+    let comparable (element: JsonElement) =
+        without
+            [
+                "verdicts"
+                "details"
+                "bottlenecks"
+                "bottleneck_share"
+                "verdict_seconds"
+                "silent"
+            ]
+            element
+
+    // The first rate after a silence is over all of it; the cluster has none there.
+    let isOverSilence =
+        let instantOf k =
+            pair.Last.AddSeconds(interval * float (k - count + 1)).ToUnixTimeMilliseconds()
+
+        let times = [ for time in own.GetProperty("time").EnumerateArray() -> time.GetInt64() ]
+
+        let suffixes =
+            times
+            |> List.indexed
+            |> List.filter (fun (_, time) -> time >= instantOf silentTo - 120_000L && time <= instantOf silentTo + 60_000L)
+            |> List.map (fun (bucket, _) -> $"[{bucket}]:")
+
+        Expect.isNonEmpty suffixes "buckets at its end"
+        fun (problem: string) -> isRate problem && suffixes |> List.exists problem.Contains
+
+    let problems =
+        differences gauges "" (comparable own) (comparable cluster)
+        |> List.filter (isOverSilence >> not)
+        // The first bucket begins before what is asked for.
+        |> List.filter (fun problem -> not (problem.Contains "[0]: "))
+
+    Expect.isEmpty problems $"gauges: {problems.Length} differences\n{shown problems}"
+
+    let sum (name: string) (figure: string) (element: JsonElement) =
+        element.GetProperty("series").GetProperty(name).GetProperty(figure).EnumerateArray()
+        |> Seq.sumBy (fun value ->
+            if value.ValueKind = JsonValueKind.Null then
+                0.0
+            else
+                value.GetDouble())
+
+    for name in
+        [
+            "network_rx_bytes_per_s"
+            "disk_read_bytes_per_s"
+            "disk_util_percent"
+            "tcp_segments_sent_per_s"
+        ] do
+        for figure in [ "mean"; "max" ] do
+            let first = sum name figure own
+            let second = sum name figure cluster
+            Expect.isLessThan (abs (first - second) / max 1.0 first) 0.03 $"{name} {figure}: {first} and {second}"
+
+    let seconds (element: JsonElement) (label: string) =
+        match element.GetProperty("verdict_seconds").TryGetProperty label with
+        | true, value -> value.GetDouble()
+        | _ -> 0.0
+
+    for label in [ "compute"; "loader-cpu" ] do
+        Expect.isLessThan (abs (seconds own label - seconds cluster label)) (3.0 * interval) $"seconds of {label}"
+        Expect.isGreaterThan (seconds own label) 600.0 $"there is {label}"
+
+    let share (element: JsonElement) =
+        [
+            for entry in element.GetProperty("bottleneck_share").EnumerateObject() -> entry.Name, entry.Value.GetDouble()
+        ]
+
+    for (name, first), (other, second) in List.zip (share own) (share cluster) do
+        Expect.equal other name "bottlenecks"
+        Expect.isLessThan (abs (first - second)) 1.0 $"share of {name}"
+
+/// The use of all GPUs over time is the same, bucket by bucket.
+let private useOfGpus (pair: Pair) =
+    // A range that ends before the newest minutes, which are not rolled up yet.
+    let until = Uri.EscapeDataString(instant (pair.Last.AddMinutes -10.0))
+
+    let answer (dashboard: Dashboard) =
+        json $"{dashboard.Url}/api/fleet/gpus/?minutes=120&to={until}"
+
+    let uses (answer: JsonElement) =
+        [
+            for gpu in answer.GetProperty("gpus").EnumerateArray() do
+                let use' = gpu.GetProperty("use").EnumerateArray() |> Array.ofSeq
+
+                gpu.GetProperty("server").GetString(),
+                gpu.GetProperty("gpu_index").GetInt32(),
+                gpu.GetProperty("name").GetString(),
+                // The last minute is cut where the range ends.
+                use'
+                |> Array.truncate (use'.Length - 1)
+                |> Array.map (fun value ->
+                    if value.ValueKind = JsonValueKind.Null then
+                        -100
+                    else
+                        value.GetInt32())
+        ]
+
+    let own = answer pair.Own
+    let cluster = answer pair.Cluster
+    expectSame exactly "head" (without [ "gpus" ] own) (without [ "gpus" ] cluster)
+
+    match uses own, uses cluster with
+    | [ (server, index, name, means) ], [ (other, otherIndex, otherName, others) ] ->
+        Expect.equal (other, otherIndex, otherName) (server, index, name) "the GPU"
+        Expect.isGreaterThan means.Length 110 "buckets"
+        Expect.equal others.Length means.Length "as many"
+
+        for bucket in 0 .. means.Length - 1 do
+            // Minutes are kept in tenths, and both are rounded.
+            Expect.isLessThanOrEqual (abs (means[bucket] - others[bucket])) 1 $"bucket {bucket}: {means[bucket]} and {others[bucket]}"
+    | several -> failtest $"one GPU of each: %A{several}"
+
+/// What was said at an instant is the same, and since when to the minute.
+let private saidAtInstants (pair: Pair) =
+    // Samples 0 to 199 of every 360 compute, and the others wait for the loader.
+    let start = pair.Last.AddSeconds(-interval * float (count - 1))
+
+    for sample, label, since in
+        [
+            150, "compute", 0
+            300, "loader-cpu", 200
+            500, "compute", 360
+            1000, "loader-cpu", 920
+        ] do
+        let at = start.AddSeconds(interval * float sample)
+
+        let verdict (dashboard: Dashboard) =
+            (json $"{dashboard.Url}/api/verdicts/?server=box&at={Uri.EscapeDataString(instant at)}").GetProperty "verdict"
+
+        for dashboard in [ pair.Own; pair.Cluster ] do
+            Expect.equal ((verdict dashboard).GetProperty("label").GetString()) label $"label at {sample}"
+
+        let told = (verdict pair.Cluster).GetProperty("since").GetDateTimeOffset()
+        let expected = start.AddSeconds(interval * float since)
+        Expect.isLessThanOrEqual (abs (told - expected).TotalSeconds) 60.0 $"since at {sample}: {told} and {expected}"
+
+    let before = Uri.EscapeDataString(instant (start.AddHours -1.0))
+    let nothing = json $"{pair.Cluster.Url}/api/verdicts/?server=box&at={before}"
+    Expect.equal (nothing.GetProperty("verdict").ValueKind) JsonValueKind.Null "before anything was said"
+
+let private entries (name: string) (element: JsonElement) : JsonElement list =
+    [ for entry in (element.GetProperty name).EnumerateArray() -> entry ]
+
+let private textOf (name: string) (element: JsonElement) : string =
+    element.GetProperty(name).GetString() |> string
+
+/// What is used is counted within two scrapes, and by the database up to the last minute that is rolled up.
+let private hoursWithin (path: string) =
+    if path.Contains "gpu_hours" then
+        4.0 * interval / 3600.0
+    else
+        0.011
+
+/// Jobs are told alike: who they are, when they were there, how they are, and what they used; so is the life of each.
+let private jobs (pair: Pair) =
+    let last = Uri.EscapeDataString(instant pair.Last)
+
+    let all (dashboard: Dashboard) (more: string) =
+        json $"{dashboard.Url}/api/jobs/?to={last}{more}"
+
+    let byId answer =
+        entries "jobs" answer |> List.sortBy (textOf "id")
+
+    // A key is the dashboard's own.
+    let ofJob = without [ "job"; "last_seen" ]
+
+    for more in
+        [
+            "&minutes=1440"
+            "&minutes=1440&server=box"
+            "&minutes=60"
+            "&minutes=1440&active=true"
+        ] do
+        let own = all pair.Own more
+        let cluster = all pair.Cluster more
+        expectSame exactly $"head {more}" (without [ "jobs"; "now" ] own) (without [ "jobs"; "now" ] cluster)
+
+        Expect.equal (byId cluster |> List.map (textOf "id")) (byId own |> List.map (textOf "id")) $"which jobs {more}"
+
+        for one, other in List.zip (byId own) (byId cluster) do
+            expectSame hoursWithin $"""{textOf "id" one} {more}""" (ofJob one) (ofJob other)
+            // The database writes it once a minute.
+            let seen (job: JsonElement) =
+                job.GetProperty("last_seen").GetDateTimeOffset()
+
+            Expect.isLessThanOrEqual (abs (seen one - seen other).TotalSeconds) 60.0 "when it was seen last"
+
+    Expect.equal (all pair.Own "&minutes=1440" |> entries "jobs" |> List.length) dayJobs.Length "all jobs of the day"
+
+    let life (dashboard: Dashboard) id =
+        let job =
+            byId (all dashboard "&minutes=1440")
+            |> List.find (fun job -> textOf "id" job = id)
+
+        json $"""{dashboard.Url}/api/jobs/{textOf "job" job}/"""
+
+    for id in [ "slurm-100"; "slurm-102" ] do
+        let own = life pair.Own id
+        let cluster = life pair.Cluster id
+        let itself (element: JsonElement) = ofJob (element.GetProperty "job")
+        expectSame hoursWithin $"life of {id}" (itself own) (itself cluster)
+
+        let earlier (element: JsonElement) =
+            match element.GetProperty "earlier" with
+            | none when none.ValueKind = JsonValueKind.Null -> ""
+            | job -> textOf "id" job
+
+        Expect.equal (earlier cluster) (earlier own) $"the run before {id}"
+        let minutes (element: JsonElement) = element.GetProperty "minutes"
+
+        let sum name (element: JsonElement) =
+            entries name (minutes element)
+            |> List.sumBy (fun value ->
+                if value.ValueKind = JsonValueKind.Null then
+                    0.0
+                else
+                    value.GetDouble())
+
+        let times = [ for time in entries "time" (minutes own) -> time.GetInt64() ]
+        let others = [ for time in entries "time" (minutes cluster) -> time.GetInt64() ]
+        Expect.isGreaterThan times.Length 500 $"minutes of {id}"
+        let missing = Set.difference (Set.ofList times) (Set.ofList others)
+        Expect.isLessThanOrEqual missing.Count 2 $"minutes of {id} that the cluster lacks: %A{Seq.truncate 5 missing}"
+
+        for name in
+            [
+                "wasted_gpu_seconds"
+                "cpu_cores_used"
+                "gpu_busy_percent"
+                "read_bytes_per_s"
+            ] do
+            let first = sum name own
+            let second = sum name cluster
+            Expect.isLessThan (abs (first - second) / max 1.0 first) 0.02 $"{name} of {id}: {first} and {second}"
+
+        let labels (element: JsonElement) =
+            Seq.zip (entries "time" (minutes element)) (entries "label" (minutes element))
+            |> Seq.map (fun (time, label) -> time.GetInt64(), label.GetString())
+            |> Map.ofSeq
+
+        let known = labels cluster
+
+        let different =
+            labels own
+            |> Map.filter (fun time label -> known |> Map.tryFind time |> Option.exists (fun other -> other <> label))
+
+        // Where a label changes within a minute.
+        Expect.isLessThanOrEqual different.Count 10 $"labels of {id}"
+
+    Expect.equal ((json $"{pair.Cluster.Url}/api/jobs/").GetProperty("jobs").GetArrayLength() > 0) true "without a range"
+
+    let unknown =
+        exchange pair.Cluster.Port (request "GET /api/jobs/box.17/ HTTP/1.1" [ "Host", "127.0.0.1"; "Connection", "close" ] [||])
+
+    Expect.equal unknown.Status 404 "a job that is none"
+
+/// What was wasted is told alike by each key, as JSON and as CSV, with who holds a GPU now and does nothing.
+let private waste (pair: Pair) =
+    let last = Uri.EscapeDataString(instant pair.Last)
+
+    for by in [ "user"; "job"; "machine"; "label"; "verdict"; "day" ] do
+        let answer (dashboard: Dashboard) =
+            json $"{dashboard.Url}/api/waste/?by={by}&minutes=1440&to={last}"
+
+        let sorted (answer: JsonElement) =
+            entries "rows" answer
+            |> List.sortBy (fun row -> row.GetProperty("key").GetString())
+
+        let own = answer pair.Own
+        let cluster = answer pair.Cluster
+        let keys = sorted >> List.map (fun row -> row.GetProperty("key").GetString())
+        Expect.equal (keys cluster) (keys own) $"by {by}"
+
+        for one, other in List.zip (sorted own) (sorted cluster) do
+            expectSame (fun path -> 2.0 * hoursWithin path) $"by {by}" one other
+
+        expectSame (fun path -> 3.0 * hoursWithin path) $"total by {by}" (own.GetProperty "total") (cluster.GetProperty "total")
+
+        let csv (dashboard: Dashboard) =
+            (fetch $"{dashboard.Url}/api/waste/?by={by}&minutes=1440&to={last}&format=csv").Split("\r\n")
+
+        let ownLines, clusterLines = csv pair.Own, csv pair.Cluster
+        Expect.equal clusterLines[0] ownLines[0] $"the head of CSV by {by}"
+        Expect.equal clusterLines.Length ownLines.Length $"lines of CSV by {by}"
+
+        let holders (answer: JsonElement) =
+            entries "held_idle" answer
+            |> List.map (fun holder ->
+                textOf "server" holder, textOf "id" holder, textOf "user" holder, holder.GetProperty("gpus").GetRawText())
+
+        Expect.equal (holders cluster) (holders own) "who holds a GPU now"
+        Expect.hasLength (holders own) 1 "somebody does"
+
 [<Tests>]
 let tests =
     testList
         "Cluster"
         [
-            testCase "an hour of single samples, its details, the newest and the fleet are the same as from the own database"
+            testCase "a day from a cluster is the same day as from the own database: series, shares, verdicts, jobs, waste and events"
             <| fun () ->
                 withPair (fun pair ->
                     eventually (TimeSpan.FromSeconds 60.0) "the fleet is shown" (isLive pair.Cluster)
-                    let at dashboard = history dashboard pair.Last 60
-
-                    let own = at pair.Own ""
-                    Expect.equal (own.GetProperty("source").GetString()) "raw" "source"
-                    Expect.equal (own.GetProperty("time").GetArrayLength()) 361 "samples"
-
-                    // Sentences are in no cluster, and how many of each kind of details there are is asked apart.
-                    let comparable (element: JsonElement) =
-                        without [ "verdicts"; "details" ] element
-
-                    expectSame exactly "history" (comparable own) (comparable (at pair.Cluster ""))
-
-                    let verdicts (element: JsonElement) =
-                        [
-                            for run in element.GetProperty("verdicts").EnumerateArray() ->
-                                run.GetProperty("from").GetString(),
-                                run.GetProperty("to").GetString(),
-                                run.GetProperty("label").GetString()
-                        ]
-
-                    Expect.equal (verdicts (at pair.Cluster "")) (verdicts own) "verdicts"
-                    Expect.isNonEmpty (verdicts own) "there are verdicts"
-
-                    for kind in [ "gpus"; "network_interfaces"; "cpu_cores" ] do
-                        expectSame exactly kind (at pair.Own $"&details={kind}") (at pair.Cluster $"&details={kind}")
-
-                    let newest (dashboard: Dashboard) =
-                        (json $"{dashboard.Url}/api/metrics/latest/?server=box").GetProperty("snapshot").GetProperty "sample"
-
-                    expectSame exactly "newest" (newest pair.Own) (newest pair.Cluster))
-
-            testCase "three hours in buckets are the same within a scrape"
-            <| fun () ->
-                withPair (fun pair ->
-                    eventually (TimeSpan.FromSeconds 60.0) "the fleet is shown" (isLive pair.Cluster)
-
-                    let at dashboard =
-                        history dashboard pair.Last (60 * hours - 10)
-
-                    let own = at pair.Own ""
-                    let cluster = at pair.Cluster ""
-                    Expect.equal (own.GetProperty("source").GetString()) "minute" "source"
-
-                    let gauges path = if isRate path then 1e9 else 0.011
-
-                    let comparable (element: JsonElement) =
-                        without
-                            [
-                                "verdicts"
-                                "details"
-                                "bottlenecks"
-                                "bottleneck_share"
-                                "verdict_seconds"
-                                "silent"
-                            ]
-                            element
-
-                    expectSame gauges "gauges" (comparable own) (comparable cluster)
-
-                    let sum (name: string) (figure: string) (element: JsonElement) =
-                        element.GetProperty("series").GetProperty(name).GetProperty(figure).EnumerateArray()
-                        |> Seq.sumBy (fun value ->
-                            if value.ValueKind = JsonValueKind.Null then
-                                0.0
-                            else
-                                value.GetDouble())
-
-                    for name in
-                        [
-                            "network_rx_bytes_per_s"
-                            "disk_read_bytes_per_s"
-                            "disk_util_percent"
-                            "tcp_segments_sent_per_s"
-                        ] do
-                        for figure in [ "mean"; "max" ] do
-                            let first = sum name figure own
-                            let second = sum name figure cluster
-                            Expect.isLessThan (abs (first - second) / max 1.0 first) 0.03 $"{name} {figure}: {first} and {second}"
-
-                    let seconds (element: JsonElement) (label: string) =
-                        match element.GetProperty("verdict_seconds").TryGetProperty label with
-                        | true, value -> value.GetDouble()
-                        | _ -> 0.0
-
-                    for label in [ "compute"; "loader-cpu" ] do
-                        Expect.isLessThan (abs (seconds own label - seconds cluster label)) (3.0 * interval) $"seconds of {label}"
-                        Expect.isGreaterThan (seconds own label) 600.0 $"there is {label}"
-
-                    let share (element: JsonElement) =
-                        [
-                            for entry in element.GetProperty("bottleneck_share").EnumerateObject() -> entry.Name, entry.Value.GetDouble()
-                        ]
-
-                    for (name, first), (other, second) in List.zip (share own) (share cluster) do
-                        Expect.equal other name "bottlenecks"
-                        Expect.isLessThan (abs (first - second)) 1.0 $"share of {name}")
-
-            testCase "the use of all GPUs over time is the same, bucket by bucket"
-            <| fun () ->
-                withPair (fun pair ->
-                    eventually (TimeSpan.FromSeconds 60.0) "the fleet is shown" (isLive pair.Cluster)
-
-                    // A range that ends before the newest minutes, which are not rolled up yet.
-                    let until = Uri.EscapeDataString(instant (pair.Last.AddMinutes -10.0))
-
-                    let answer (dashboard: Dashboard) =
-                        json $"{dashboard.Url}/api/fleet/gpus/?minutes=120&to={until}"
-
-                    let uses (answer: JsonElement) =
-                        [
-                            for gpu in answer.GetProperty("gpus").EnumerateArray() do
-                                let use' = gpu.GetProperty("use").EnumerateArray() |> Array.ofSeq
-
-                                gpu.GetProperty("server").GetString(),
-                                gpu.GetProperty("gpu_index").GetInt32(),
-                                gpu.GetProperty("name").GetString(),
-                                // The last minute is cut where the range ends.
-                                use'
-                                |> Array.truncate (use'.Length - 1)
-                                |> Array.map (fun value ->
-                                    if value.ValueKind = JsonValueKind.Null then
-                                        -100
-                                    else
-                                        value.GetInt32())
-                        ]
-
-                    let own = answer pair.Own
-                    let cluster = answer pair.Cluster
-                    expectSame exactly "head" (without [ "gpus" ] own) (without [ "gpus" ] cluster)
-
-                    match uses own, uses cluster with
-                    | [ (server, index, name, means) ], [ (other, otherIndex, otherName, others) ] ->
-                        Expect.equal (other, otherIndex, otherName) (server, index, name) "the GPU"
-                        Expect.isGreaterThan means.Length 110 "buckets"
-                        Expect.equal others.Length means.Length "as many"
-
-                        for bucket in 0 .. means.Length - 1 do
-                            // Minutes are kept in tenths, and both are rounded.
-                            Expect.isLessThanOrEqual
-                                (abs (means[bucket] - others[bucket]))
-                                1
-                                $"bucket {bucket}: {means[bucket]} and {others[bucket]}"
-                    | several -> failtest $"one GPU of each: %A{several}")
-
-            testCase "what was said at an instant is the same, and since when to the minute"
-            <| fun () ->
-                withPair (fun pair ->
-                    eventually (TimeSpan.FromSeconds 60.0) "the fleet is shown" (isLive pair.Cluster)
-
-                    // Samples 0 to 199 of every 360 compute, and the others wait for the loader.
-                    let start = pair.Last.AddSeconds(-interval * float (hours * 360 - 1))
-
-                    for sample, label, since in
-                        [
-                            150, "compute", 0
-                            300, "loader-cpu", 200
-                            500, "compute", 360
-                            1000, "loader-cpu", 920
-                        ] do
-                        let at = start.AddSeconds(interval * float sample)
-
-                        let verdict (dashboard: Dashboard) =
-                            (json $"{dashboard.Url}/api/verdicts/?server=box&at={Uri.EscapeDataString(instant at)}").GetProperty "verdict"
-
-                        for dashboard in [ pair.Own; pair.Cluster ] do
-                            Expect.equal ((verdict dashboard).GetProperty("label").GetString()) label $"label at {sample}"
-
-                        let told = (verdict pair.Cluster).GetProperty("since").GetDateTimeOffset()
-                        let expected = start.AddSeconds(interval * float since)
-                        Expect.isLessThanOrEqual (abs (told - expected).TotalSeconds) 60.0 $"since at {sample}: {told} and {expected}"
-
-                    let before = Uri.EscapeDataString(instant (start.AddHours -1.0))
-                    let nothing = json $"{pair.Cluster.Url}/api/verdicts/?server=box&at={before}"
-                    Expect.equal (nothing.GetProperty("verdict").ValueKind) JsonValueKind.Null "before anything was said")
+                    singleSamples pair
+                    buckets pair
+                    useOfGpus pair
+                    saidAtInstants pair
+                    jobs pair
+                    waste pair)
 
             testCase "what is not read from a cluster yet is refused with a sentence, and an outage is said and ends"
             <| fun () ->
@@ -475,12 +861,7 @@ let tests =
 
                 use dashboard = new Dashboard(place.File "cluster.db", [ "--metrics-url"; $"http://127.0.0.1:{port}" ])
 
-                for path in
-                    [
-                        "/api/jobs/?minutes=60"
-                        "/api/waste/?minutes=60"
-                        "/api/timeline/?minutes=60"
-                    ] do
+                for path in [ "/api/timeline/?minutes=60" ] do
                     let answer =
                         exchange dashboard.Port (request $"GET {path} HTTP/1.1" [ "Host", "127.0.0.1"; "Connection", "close" ] [||])
 
@@ -495,7 +876,7 @@ let tests =
                     | _ -> false)
 
                 use metrics = new VictoriaMetrics(place.Path, port)
-                metrics.Store(linesOf "box.example:9100" [ utf8 (body (sampleAt DateTimeOffset.UtcNow 0)) ])
+                metrics.Store(linesOf "box.example:9100" [ 0, utf8 (body (sampleAt DateTimeOffset.UtcNow 0)) ])
 
                 eventually (TimeSpan.FromSeconds 120.0) "the machine is there, and the outage over" (fun () ->
                     not (fst ((storage ()).TryGetProperty "fault")) && isLive dashboard ())

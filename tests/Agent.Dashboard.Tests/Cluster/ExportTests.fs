@@ -14,6 +14,10 @@ open Agent.TestSupport.Waiting
 open Expecto
 open Microsoft.Data.Sqlite
 
+let private interval = 10.0
+
+let private hours = 3
+
 let private count (database: string) (table: string) : int64 =
     use connection = new SqliteConnection($"Data Source={database};Mode=ReadOnly;Pooling=False")
     connection.Open()
@@ -40,7 +44,7 @@ let private withHistory (check: TemporaryDirectory -> Dashboard -> DateTimeOffse
         use conversation = new Conversation(first.Port)
 
         for k in 0 .. hours * 360 - 1 do
-            let bytes = utf8 (body (sampleAt start k))
+            let bytes = utf8 (body (sampleEvery interval start k))
 
             conversation.Send(
                 request

@@ -124,7 +124,7 @@ let private accountsOfTwo =
 
 let private textOf (jobs: JobReport voption) (accounts: JobAccounts) : string =
     let output = ArrayBufferWriter<byte>()
-    JobMetrics.write (TextSink(output, ExpositionFormat.Text)) jobs accounts
+    JobMetrics.write (TextSink(output, ExpositionFormat.Text)) DateTimeOffset.UnixEpoch jobs accounts
     Encoding.UTF8.GetString output.WrittenSpan
 
 let private reading (gpuJobs: GpuJobFile[]) (jobs: JobReport voption) (accounts: JobAccounts) : MachineReading =
