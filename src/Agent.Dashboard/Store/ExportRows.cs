@@ -84,7 +84,8 @@ internal sealed class ExportRows : IDisposable
     /// <summary>The samples of a server from one instant to before another, in microseconds.</summary>
     public IEnumerable<SampleRow> Samples(int server, long from, long until)
     {
-        var (next, end) = (RowKey.Sample(server, from), RowKey.Sample(server, until));
+        // The key before the first one of all would be another server's.
+        var (next, end) = (RowKey.Sample(server, Math.Max(1, from)), RowKey.Sample(server, until));
 
         while (rows.After(next - 1) is { } first && first.Key < end)
         {

@@ -193,6 +193,41 @@ let tests =
 
                     Expect.isTrue (some.Contains " 240 " || some.Contains " 236 ") $"four instants of each minute: {some}")
 
+            testCase "of a database that has single samples alone every one is written, of each machine its own"
+            <| fun () ->
+                use place = new TemporaryDirectory()
+                use metrics = new VictoriaMetrics(place.Path, freePort ())
+                use own = new Dashboard(place.File "own.db", [])
+                let now = DateTimeOffset.UtcNow
+
+                for slug, samples in [ "a", 3; "b", 5 ] do
+                    let server = own.Register(slug, [])
+
+                    for k in 1..samples do
+                        Expect.equal (post own.Port server (body (sampleAt (now.AddSeconds -100.0) k))).Status 200 "stored"
+
+                own.Register("empty", []) |> ignore
+
+                let code, output, errors =
+                    run [ "export"; "--database"; own.Database; "--to"; $"{metrics.Url}/api/v1/write" ]
+
+                Expect.equal (code, errors) (0, []) $"%A{output}"
+
+                Expect.equal
+                    [
+                        for line in List.skip 1 output do
+                            let cells = line.Split(' ', StringSplitOptions.RemoveEmptyEntries)
+                            cells[0], cells[1]
+                    ]
+                    [ "a", "3"; "b", "5"; "empty", "0" ]
+                    "the table"
+
+                for slug, samples in [ "a", 3; "b", 5 ] do
+                    Expect.equal
+                        (metrics.Values $"ai_dashboard_sample_timestamp_seconds{{instance=\"{slug}\",job=\"ai-dashboard-agent\"}}").Length
+                        samples
+                        slug
+
             testCase "Prometheus refuses what is old, which is explained, and takes it with a window for it"
             <| fun () ->
                 withHistory (fun place own last ->

@@ -178,6 +178,36 @@ let tests =
                 eventually minute "the next arrives" (fun () -> figure next "ai_dashboard_relay_samples_total" = 1L)
                 Expect.equal (metrics.Values(timestamps "box")) (instants start [ 0..50 ]) "nothing came twice"
 
+            testCase "a record that the disk has damaged is counted and kept aside, and the others arrive"
+            <| fun () ->
+                use place = new TemporaryDirectory()
+                let port = freePort ()
+                let database = place.File "relay.db"
+                let start = begun ()
+
+                do
+                    use dashboard = new Dashboard(database, options port)
+                    let server = dashboard.Register("box", [])
+                    postAll dashboard server start [ 0..9 ]
+                    dashboard.Stop()
+
+                let outbox = database + "-outbox"
+                let segment = Directory.GetFiles(outbox, "*.ndjson") |> Array.exactlyOne
+                let lines = File.ReadAllLines segment
+                lines[4] <- lines[4].Replace('A', 'B')
+                File.WriteAllText(segment, String.Join('\n', lines) + "\n")
+
+                use dashboard = new Dashboard(database, options port)
+                use metrics = new VictoriaMetrics(place.Path, port)
+
+                eventually (TimeSpan.FromSeconds 150.0) "the others arrive" (fun () ->
+                    figure dashboard "ai_dashboard_relay_samples_total" = 9L)
+
+                Expect.equal (metrics.Values(timestamps "box")) (instants start ([ 0..3 ] @ [ 5..9 ])) "all but one"
+                Expect.equal (figure dashboard "ai_dashboard_relay_damaged_samples_total") 1L "counted"
+                Expect.equal (figure dashboard "ai_dashboard_relay_waiting_samples") 0L "nothing waits"
+                Expect.isTrue (File.Exists(Path.Combine(outbox, "damaged", "damaged.v1.ndjson"))) "kept"
+
             testCase "an outbox without room refuses with 503, counts it, and loses nothing that was acknowledged"
             <| fun () ->
                 use place = new TemporaryDirectory()
