@@ -161,7 +161,50 @@ module Happenings =
             | Ok facts -> ValueSome facts
             | Error _ -> ValueNone
 
+    /// The reasons for which a GPU is told to be slowed down.
+    let internal slowReasons: string[] = Throttle.reasonsOf (uint64 slowBits)
+
+    // How each thing is told.
+
     let private happening at kind text = { At = at; Kind = kind; Text = text }
+
+    let internal rebooted at =
+        happening at EventKind.Reboot "the machine started"
+
+    let internal started at =
+        happening at EventKind.AgentStart "the agent started"
+
+    let internal updated at (now: string) (was: string) =
+        happening at EventKind.AgentStart $"the agent started as version {now}, which was {was}"
+
+    let internal gpuLost at (name: string) =
+        happening at EventKind.GpuLost $"{name} is not reported any more"
+
+    let internal gpuBack at (name: string) =
+        happening at EventKind.GpuBack $"{name} is back"
+
+    let internal slowed at (name: string) (reasons: string[]) =
+        let reasons = String.Join(", ", reasons)
+        happening at EventKind.Throttle $"{name} is slowed down: {reasons}"
+
+    let internal freed at (name: string) =
+        happening at EventKind.ThrottleEnd $"{name} is no longer slowed down"
+
+    let internal failed at (name: string) (code: int64) =
+        let words =
+            if code >= 0L && code < 1000L then
+                Xid.description (int code)
+            else
+                ""
+
+        let words = if words = "" then "" else $": {words}"
+        happening at EventKind.Xid $"XID {code} of {name}{words}"
+
+    /// Something else holds a machine back: a label, and a sentence, which may be empty.
+    [<CompiledName "Judged">]
+    let judged (at: int64) (label: string) (reason: string) : Happening =
+        let reason = reason.TrimEnd '.'
+        happening at EventKind.Verdict (if reason = "" then label else $"{label}: {reason}")
 
     let private agentEvents (at: int64) (before: AgentFacts voption) (now: AgentFacts voption) : Happening list =
         match before, now with
@@ -174,12 +217,12 @@ module Happenings =
             [
                 if hasBooted then
                     let at = now.Boot |> ValueOption.map RowKey.microseconds |> ValueOption.defaultValue at
-                    happening at EventKind.Reboot "the machine started"
+                    rebooted at
 
                 if before.Version <> now.Version && now.Version <> "" then
-                    happening at EventKind.AgentStart $"the agent started as version {now.Version}, which was {before.Version}"
+                    updated at now.Version before.Version
                 elif before.Pid <> now.Pid && now.Pid >= 0L then
-                    happening at EventKind.AgentStart "the agent started"
+                    started at
             ]
         | _ -> []
 
@@ -202,7 +245,7 @@ module Happenings =
     let private throttleOf = wholeAt "throttle_reasons"
 
     let private wordsOf (reasons: int64) =
-        Throttle.reasonsOf (uint64 (reasons &&& slowBits)) |> String.concat ", "
+        Throttle.reasonsOf (uint64 (reasons &&& slowBits))
 
     let private xidEvents at (name: string) (before: int64) (gpu: GpuReport) : Happening list =
         let count = xidCount gpu
@@ -210,19 +253,7 @@ module Happenings =
         // A count that falls is that of an agent that started anew.
         let isNew = count > 0L && (before >= 0L && count > before || before > 0L && count < before)
 
-        if isNew then
-            let code = xidLast gpu
-
-            let words =
-                if code >= 0L && code < 1000L then
-                    Xid.description (int code)
-                else
-                    ""
-
-            let words = if words = "" then "" else $": {words}"
-            [ happening at EventKind.Xid $"XID {code} of {name}{words}" ]
-        else
-            []
+        if isNew then [ failed at name (xidLast gpu) ] else []
 
     /// The code in the text of an XID event, as it was written down.
     [<CompiledName "XidOf">]
@@ -255,12 +286,8 @@ module Happenings =
 
         let slowSince, slowEvents =
             match known.SlowSince, isSlow with
-            | -1L, true -> at, [ happening at EventKind.Throttle $"{name} is slowed down: {wordsOf reasons}" ]
-            | since, false when since >= 0L && at - known.LastSlow >= freeAfter ->
-                -1L,
-                [
-                    happening known.LastSlow EventKind.ThrottleEnd $"{name} is no longer slowed down"
-                ]
+            | -1L, true -> at, [ slowed at name (wordsOf reasons) ]
+            | since, false when since >= 0L && at - known.LastSlow >= freeAfter -> -1L, [ freed known.LastSlow name ]
             | since, _ -> since, []
 
         let now =
@@ -273,20 +300,13 @@ module Happenings =
                 LastSlow = if isSlow then at else known.LastSlow
             }
 
-        let back =
-            if known.IsLost then
-                [ happening at EventKind.GpuBack $"{name} is back" ]
-            else
-                []
+        let back = if known.IsLost then [ gpuBack at name ] else []
 
         struct (now, back @ slowEvents @ xidEvents at name known.Xids gpu)
 
     let private missing (at: int64) (gpu: SeenGpu) : struct (SeenGpu * Happening list) =
         if not gpu.IsLost && at - gpu.LastSeen >= lostAfter then
-            struct ({ gpu with IsLost = true },
-                    [
-                        happening gpu.LastSeen EventKind.GpuLost $"{gpu.Name} is not reported any more"
-                    ])
+            struct ({ gpu with IsLost = true }, [ gpuLost gpu.LastSeen gpu.Name ])
         else
             struct (gpu, [])
 

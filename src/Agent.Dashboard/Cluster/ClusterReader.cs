@@ -84,6 +84,54 @@ internal sealed class ClusterReader(ClusterClient client, ClusterFleet fleet, Ag
         return use;
     }
 
+    /// <inheritdoc/>
+    public IEnumerable<(int Server, Happening Happening)> Observed(int[] servers, JobRange range, WorkLimit limit)
+    {
+        var until = Math.Min(range.Until, RowKey.Microseconds(clock.GetUtcNow()));
+        var known = new Dictionary<string, int>(StringComparer.Ordinal);
+
+        foreach (var server in servers)
+        {
+            if (fleet.MachineOf(server) is { } machine)
+            {
+                known.TryAdd(machine.Instance, server);
+            }
+        }
+
+        if (until <= range.From)
+        {
+            return [];
+        }
+
+        var step = ClusterEvents.StepOf(known.Count, range.From, until);
+        var last = range.From + ((until - range.From + step - 1) / step * step);
+        var found = new List<(int, Happening)>();
+
+        foreach (var instances in ClusterEvents.Portions([.. known.Keys]))
+        {
+            var machines = ClusterEvents.OfMachines(instances);
+            var names = client.At(ClusterEvents.Names(machines, until - range.From), until, CancellationToken.None).Series;
+            var series = new List<ClusterSeries>();
+
+            foreach (var query in ClusterEvents.Queries(machines, step))
+            {
+                limit.Check();
+                series.AddRange(
+                    client.Along(Promql.RangeForm(query, range.From + step, last, step), CancellationToken.None).Series);
+            }
+
+            foreach (var (instance, happening) in ClusterEvents.Of(names, step, range.From, range.Until, [.. series]))
+            {
+                if (known.TryGetValue(instance, out var server))
+                {
+                    found.Add((server, happening));
+                }
+            }
+        }
+
+        return found;
+    }
+
     private ClusterMachine MachineOf(int server) =>
         fleet.MachineOf(server) ?? throw new ClusterException("this machine is not one of the cluster's");
 

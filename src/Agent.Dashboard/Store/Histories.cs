@@ -21,6 +21,11 @@ internal interface IHistoryReader
 
     /// <summary>What there is of jobs.</summary>
     IJobReader Jobs { get; }
+
+    /// <summary>
+    /// What happened to servers in a stretch of time beside what is written down as an event when it happens, in the order of time for each.
+    /// </summary>
+    IEnumerable<(int Server, Happening Happening)> Observed(int[] servers, JobRange range, WorkLimit limit);
 }
 
 /// <summary>
@@ -77,6 +82,16 @@ internal sealed class Histories : IDisposable
             // Most of the time is the cluster's, and not work of this machine.
             ? Begin((_, limit) => use(elsewhere, limit), Cluster.ClusterClient.Deadline, stop)
             : Ask<T>(use, stop);
+
+    /// <summary>The same of the database and of a reader of histories, which are one where there is no cluster.</summary>
+    /// <exception cref="WorkLimitException">It takes too long.</exception>
+    /// <exception cref="OperationCanceledException">Nobody waits any more.</exception>
+    /// <exception cref="SqliteException">The database cannot be read.</exception>
+    /// <exception cref="Cluster.ClusterException">The cluster of metrics cannot be read.</exception>
+    public Task<T>? AskBoth<T>(Func<Reader, IHistoryReader, WorkLimit, T> use, CancellationToken stop) =>
+        Elsewhere is { } elsewhere
+            ? Begin((reader, limit) => use(reader(), elsewhere, limit), Cluster.ClusterClient.Deadline, stop)
+            : Ask((reader, limit) => use(reader, reader, limit), stop);
 
     /// <summary>
     /// What <paramref name="use"/> makes of what a reader gives, on one of the threads; null where too many wait already.

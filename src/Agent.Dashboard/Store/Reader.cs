@@ -65,6 +65,20 @@ internal sealed class Reader : IHistoryReader, IDisposable
     /// <summary>What was said of a server last at an instant, in microseconds: when, and the text; null for nothing.</summary>
     public (long At, string Content)? SaidAt(int server, long at) => judgements.At(server, at);
 
+    /// <inheritdoc/>
+    public IEnumerable<(int Server, Happening Happening)> Observed(int[] servers, JobRange range, WorkLimit limit)
+    {
+        foreach (var server in servers)
+        {
+            limit.Check();
+
+            foreach (var happening in Events.Verdicts(server, range.From, range.Until))
+            {
+                yield return (server, happening);
+            }
+        }
+    }
+
     /// <summary>What there is of a server between two instants, in microseconds; <paramref name="now"/> by the receiver's clock.</summary>
     /// <exception cref="SqliteException">It cannot be read.</exception>
     /// <exception cref="WorkLimitException">It takes longer than the limit, if there is one.</exception>

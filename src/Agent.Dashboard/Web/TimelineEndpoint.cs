@@ -37,10 +37,10 @@ internal sealed class TimelineEndpoint(Writer writer, Histories histories, Inges
 
         var asked = kinds.ResultValue;
         var (from, until) = (range.ResultValue.From, range.ResultValue.Until);
-        await histories.Answer(
+        await histories.AnswerBoth(
             context,
-            (reader, limit) => TimelineResponses.Timeline(
-                from, until, [.. All(reader, limit, server, range.ResultValue).Where(one => asked.Contains(one.Happening.Kind))]));
+            (reader, history, limit) => TimelineResponses.Timeline(
+                from, until, [.. All(reader, history, limit, server, range.ResultValue).Where(one => asked.Contains(one.Happening.Kind))]));
     }
 
     /// <summary>POST /api/annotations/: for admins, of any machine or of all.</summary>
@@ -121,19 +121,22 @@ internal sealed class TimelineEndpoint(Writer writer, Histories histories, Inges
     }
 
     /// <summary>Events that were observed or written down, jobs that began or ended, and changes of verdict.</summary>
-    private IEnumerable<TimelineEvent> All(Reader reader, WorkLimit limit, LiveServer? server, JobRange range)
+    private IEnumerable<TimelineEvent> All(Reader reader, IHistoryReader history, WorkLimit limit, LiveServer? server, JobRange range)
     {
         var slugs = writer.Fleet.All.ToDictionary(static one => one.Id, static one => one.Registration.Slug);
 
         foreach (var (id, happening, author) in reader.Events.In(server?.Id, range.From, range.Until, TimelineResponses.MostEvents))
         {
-            if (id == EventRows.Everywhere || slugs.ContainsKey(id))
+            // Of what the samples of a cluster show, the database has what was seen while it looked on, and the cluster has all.
+            var isRead = histories.Elsewhere is null || happening.Kind.IsAnnotation || happening.Kind.IsAlert;
+
+            if (isRead && (id == EventRows.Everywhere || slugs.ContainsKey(id)))
             {
                 yield return new TimelineEvent(happening, slugs.GetValueOrDefault(id, ""), author, "");
             }
         }
 
-        foreach (var (job, _) in reader.Jobs.In(server?.Id, range, limit))
+        foreach (var (job, _) in history.Jobs.In(server?.Id, range, limit))
         {
             if (slugs.TryGetValue(job.Server, out var slug))
             {
@@ -147,16 +150,11 @@ internal sealed class TimelineEndpoint(Writer writer, Histories histories, Inges
             }
         }
 
-        var servers = server is null ? slugs.Keys.Order().Take(MostServers) : [server.Id];
+        int[] servers = server is null ? [.. slugs.Keys.Order().Take(MostServers)] : [server.Id];
 
-        foreach (var id in servers)
+        foreach (var (id, happening) in history.Observed(servers, range, limit))
         {
-            limit.Check();
-
-            foreach (var happening in reader.Events.Verdicts(id, range.From, range.Until))
-            {
-                yield return new TimelineEvent(happening, slugs[id], "", "");
-            }
+            yield return new TimelineEvent(happening, slugs[id], "", "");
         }
     }
 }

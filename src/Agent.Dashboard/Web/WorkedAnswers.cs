@@ -14,6 +14,11 @@ internal static class WorkedAnswers
     public static Task AnswerHistory(this Histories histories, HttpContext context, Func<IHistoryReader, WorkLimit, byte[]> make) =>
         Answer(context, null, "", stop => histories.AskHistory<byte[]?>((reader, limit) => make(reader, limit), stop));
 
+    /// <summary>The same of the database and of what is read wherever histories are.</summary>
+    public static Task AnswerBoth(
+        this Histories histories, HttpContext context, Func<Reader, IHistoryReader, WorkLimit, byte[]> make) =>
+        Answer(context, null, "", stop => histories.AskBoth<byte[]?>((reader, history, limit) => make(reader, history, limit), stop));
+
     /// <summary>The same; where there is nothing to tell the answer is 404 with <paramref name="absent"/>.</summary>
     public static Task AnswerHistory(
         this Histories histories, HttpContext context, string absent, Func<IHistoryReader, WorkLimit, byte[]?> make) =>

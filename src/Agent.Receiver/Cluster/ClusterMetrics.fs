@@ -93,6 +93,9 @@ module ClusterMetrics =
     /// 1 for each reason that slows a GPU down, by the label `reason`.
     let throttleReason: string = own "gpu_throttle_reason"
 
+    /// When the machine started, in seconds since 1970.
+    let boot: string = "node_boot_time_seconds"
+
     /// The agent's version, in the label `version`.
     let build: string = own "build_info"
 

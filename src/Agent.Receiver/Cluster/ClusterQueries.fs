@@ -406,7 +406,7 @@ module ClusterQueries =
     let LongestQuery = 12_000
 
     /// Several queries together in as few as there may be.
-    let private parts (named: (struct (string * string))[]) : string[] =
+    let internal parts (named: (struct (string * string))[]) : string[] =
         let found = ResizeArray<string>()
         let current = ResizeArray<struct (string * string)>()
 

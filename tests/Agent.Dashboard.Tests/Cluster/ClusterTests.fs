@@ -34,6 +34,13 @@ let private restart = 540
 /// The machine is silent from the first of these samples to the last.
 let private silentFrom, silentTo = 1700, 1720
 
+/// The GPU is not there from the first of these samples to the last, is too hot in those, and has errors at those.
+let private lostFrom, lostTo = 2200, 2209
+
+let private hotFrom, hotTo = 1300, 1309
+
+let private errorsAt = [ 300; 900; 2000 ]
+
 /// A job of the day: the samples that it is in, and what it does.
 type private DayJob =
     {
@@ -149,10 +156,21 @@ let sampleEvery (seconds: float) (start: DateTimeOffset) (k: int) : Members =
                 "pcie_rx_bytes_per_s", string (1000 * (k % 50))
                 "energy_mj_total", string (int64 since * 4_000_000L)
                 "throttle_reasons",
-                (if k % 100 < 20 then
-                     list [ quoted "sw_power_cap" ]
-                 else
-                     "[]")
+                list
+                    [
+                        if k % 100 < 20 then
+                            quoted "sw_power_cap"
+
+                        if k >= hotFrom && k <= hotTo then
+                            quoted "hw_thermal_slowdown"
+                    ]
+                "xid_last", "79"
+                "xid_count",
+                // Since the agent started.
+                errorsAt
+                |> List.filter (fun error -> error <= k && (error < restart) = (k < restart))
+                |> List.length
+                |> string
             ]
 
     sample at
@@ -173,7 +191,12 @@ let sampleEvery (seconds: float) (start: DateTimeOffset) (k: int) : Members =
                     disk "nvme0n1" (bytes 90000) (bytes 30000) (bytes 20) (bytes 3) (int64 since * 4000L)
                     disk "sda" (bytes 100) (bytes 200) (bytes 1) (bytes 1) (int64 since * 100L)
                 ]
-            "gpus", list [ render board ]
+            "gpus",
+            list
+                [
+                    if k < lostFrom || k > lostTo then
+                        render board
+                ]
             "fans", list [ fan "FAN 1" (1100 + k % 40) ]
             "cpu_cores_percent", list [ decimal wave; decimal (100.0 - wave) ]
             "pressure",
@@ -216,6 +239,28 @@ let private sampleAt = sampleEvery interval
 
 let private escaped (text: string) =
     text.Replace("\\", "\\\\").Replace("\"", "\\\"").Replace("\n", "\\n")
+
+/// When the machine started, at a sample: while it was silent it started again.
+let private bootAt (start: DateTimeOffset) (k: int) =
+    if k > silentTo then
+        start.AddSeconds(interval * float silentTo - 60.0)
+    else
+        start.AddDays -30.0
+
+let private versionAt k = if k < lostTo then "0.1.0" else "0.1.1"
+
+/// The body of a sample, with what its agent says of itself.
+let private bodyAt (start: DateTimeOffset) (k: int) : string =
+    let agent =
+        agent
+        |> setAll
+            [
+                "pid", (if k < restart then "4711" else "815")
+                "version", quoted (versionAt k)
+                "system_info", render [ "boot_time", quoted (instant (bootAt start k)) ]
+            ]
+
+    render [ "sample", render (sampleAt start k); "agent", render agent ]
 
 /// What the agent counts of a job's GPU time: from 0 when it is first seen, by label; each interval to the label at its end.
 type private JobCounts =
@@ -312,7 +357,7 @@ let private jobValues
     ]
 
 /// The series of bodies, as lines of text.
-let private linesOf (instanceName: string) (bodies: (int * byte[]) list) : string =
+let private linesOf (instanceName: string) (start: DateTimeOffset) (bodies: (int * byte[]) list) : string =
     let text = StringBuilder()
     let mutable previous = ValueNone
     let counts = Collections.Generic.Dictionary<string, JobCounts>()
@@ -364,7 +409,10 @@ let private linesOf (instanceName: string) (bodies: (int * byte[]) list) : strin
                     })
                     value.Value
 
-            add at "ai_dashboard_build_info" [ "job", "agents"; "version", "1.0"; "rack", "r1" ] 1.0
+            let agents more = ("job", "agents") :: more
+            add at "ai_dashboard_build_info" (agents [ "version", versionAt k; "rack", "r1" ]) 1.0
+            add at "ai_dashboard_samples_taken_total" (agents []) (float (if k < restart then k + 1 else k - restart + 1))
+            add at "node_boot_time_seconds" (agents []) (float ((bootAt start k).ToUnixTimeSeconds()))
 
             for family, labels, value in jobValues counts at jobs do
                 add at family labels value
@@ -394,7 +442,7 @@ let private withPair (check: Pair -> unit) : unit =
         [
             for k in 0 .. count - 1 do
                 if k < silentFrom || k > silentTo then
-                    k, utf8 (body (sampleAt start k))
+                    k, utf8 (bodyAt start k)
         ]
 
     do
@@ -414,7 +462,7 @@ let private withPair (check: Pair -> unit) : unit =
 
             Expect.equal (conversation.Read()).Status 200 "stored"
 
-    metrics.Store(linesOf "box" bodies)
+    metrics.Store(linesOf "box" start bodies)
 
     use cluster = new Dashboard(place.File "cluster.db", [ "--metrics-url"; metrics.Url ])
 
@@ -554,25 +602,30 @@ let private buckets (pair: Pair) =
             ]
             element
 
-    // The first rate after a silence is over all of it; the cluster has none there.
-    let isOverSilence =
+    // Whether a problem is in a bucket that begins at most two minutes before a sample, or one after it.
+    let isAt k =
         let instantOf k =
             pair.Last.AddSeconds(interval * float (k - count + 1)).ToUnixTimeMilliseconds()
 
-        let times = [ for time in own.GetProperty("time").EnumerateArray() -> time.GetInt64() ]
-
-        let suffixes =
-            times
+        let buckets =
+            [ for time in own.GetProperty("time").EnumerateArray() -> time.GetInt64() ]
             |> List.indexed
-            |> List.filter (fun (_, time) -> time >= instantOf silentTo - 120_000L && time <= instantOf silentTo + 60_000L)
+            |> List.filter (fun (_, time) -> time >= instantOf k - 120_000L && time <= instantOf k + 60_000L)
             |> List.map (fun (bucket, _) -> $"[{bucket}]:")
 
-        Expect.isNonEmpty suffixes "buckets at its end"
-        fun (problem: string) -> isRate problem && suffixes |> List.exists problem.Contains
+        Expect.isNonEmpty buckets "buckets there"
+        fun (problem: string) -> buckets |> List.exists problem.Contains
+
+    // The first rate after a silence is over all of it; the cluster has none there.
+    let isOverSilence problem = isRate problem && isAt silentTo problem
+
+    // Figures that follow from several are looked at, and a look finds what was told up to minutes before.
+    let isOfLost (problem: string) =
+        problem.Contains "gpu" && isAt lostFrom problem
 
     let problems =
         differences gauges "" (comparable own) (comparable cluster)
-        |> List.filter (isOverSilence >> not)
+        |> List.filter (fun problem -> not (isOverSilence problem || isOfLost problem))
         // The first bucket begins before what is asked for.
         |> List.filter (fun problem -> not (problem.Contains "[0]: "))
 
@@ -838,6 +891,71 @@ let private waste (pair: Pair) =
         Expect.equal (holders cluster) (holders own) "who holds a GPU now"
         Expect.hasLength (holders own) 1 "somebody does"
 
+/// Events are told alike: the same things of the same names, within a look and a scrape of each other.
+let private events (pair: Pair) =
+    let last = Uri.EscapeDataString(instant pair.Last)
+
+    for more in [ ""; "&server=box"; "&kinds=xid,reboot" ] do
+        let told (dashboard: Dashboard) =
+            [
+                for event in entries "events" (json $"{dashboard.Url}/api/timeline/?minutes=1440&to={last}{more}") do
+                    let kind = textOf "kind" event
+
+                    let text =
+                        // Reasons are in no cluster.
+                        if kind = "verdict" then
+                            (textOf "text" event).Split(':')[0]
+                        else
+                            textOf "text" event
+
+                    kind, text, textOf "server" event, event.GetProperty("at").GetDateTimeOffset()
+            ]
+            |> List.filter (fun (kind, _, _, _) -> kind <> "alert")
+            |> List.sort
+
+        let own = told pair.Own
+        let cluster = told pair.Cluster
+
+        let what events =
+            events |> List.countBy (fun (kind, text, server, _) -> kind, text, server)
+
+        let missing = List.except (what cluster) (what own)
+        let wrong = List.except (what own) (what cluster)
+
+        let sampleOf (at: DateTimeOffset) =
+            float count - 1.0 + (at - pair.Last).TotalSeconds / interval
+
+        let whenTold =
+            cluster
+            |> List.filter (fun (kind, text, server, _) -> wrong |> List.exists (fun (what, _) -> what = (kind, text, server)))
+            |> List.map (fun (_, _, _, at) -> sampleOf at)
+
+        Expect.equal wrong missing $"what happened{more}; from the cluster at samples %A{whenTold}"
+
+        for (kind, text, _, one), (_, _, _, other) in List.zip own cluster do
+            Expect.isLessThanOrEqual (abs (one - other).TotalSeconds) (2.0 * interval) $"when: {kind} {text}: {one} and {other}"
+
+        let kinds = own |> List.map (fun (kind, _, _, _) -> kind) |> List.distinct |> List.sort
+
+        Expect.equal
+            kinds
+            (if more.Contains "kinds" then
+                 [ "reboot"; "xid" ]
+             else
+                 [
+                     "agent-start"
+                     "gpu-back"
+                     "gpu-lost"
+                     "job-begin"
+                     "job-end"
+                     "reboot"
+                     "throttle"
+                     "throttle-end"
+                     "verdict"
+                     "xid"
+                 ])
+            "every kind"
+
 [<Tests>]
 let tests =
     testList
@@ -852,20 +970,26 @@ let tests =
                     useOfGpus pair
                     saidAtInstants pair
                     jobs pair
-                    waste pair)
+                    waste pair
+                    events pair)
 
-            testCase "what is not read from a cluster yet is refused with a sentence, and an outage is said and ends"
+            testCase "an outage is said and ends"
             <| fun () ->
                 use place = new TemporaryDirectory()
                 let port = freePort ()
 
                 use dashboard = new Dashboard(place.File "cluster.db", [ "--metrics-url"; $"http://127.0.0.1:{port}" ])
 
-                for path in [ "/api/timeline/?minutes=60" ] do
+                for path in
+                    [
+                        "/api/jobs/?minutes=60"
+                        "/api/waste/?minutes=60"
+                        "/api/timeline/?minutes=60&server="
+                    ] do
                     let answer =
                         exchange dashboard.Port (request $"GET {path} HTTP/1.1" [ "Host", "127.0.0.1"; "Connection", "close" ] [||])
 
-                    Expect.equal answer.Status 501 path
+                    Expect.equal answer.Status 502 path
 
                 let storage () =
                     (json $"{dashboard.Url}/api/").GetProperty "storage"
@@ -876,7 +1000,8 @@ let tests =
                     | _ -> false)
 
                 use metrics = new VictoriaMetrics(place.Path, port)
-                metrics.Store(linesOf "box.example:9100" [ 0, utf8 (body (sampleAt DateTimeOffset.UtcNow 0)) ])
+                let now = DateTimeOffset.UtcNow
+                metrics.Store(linesOf "box.example:9100" now [ 0, utf8 (bodyAt now 0) ])
 
                 eventually (TimeSpan.FromSeconds 120.0) "the machine is there, and the outage over" (fun () ->
                     not (fst ((storage ()).TryGetProperty "fault")) && isLive dashboard ())
