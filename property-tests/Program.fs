@@ -65,6 +65,7 @@ let private tests =
                     Dashboard.AlertLaws.tests
                     Dashboard.NoticeLaws.tests
                     Dashboard.ClusterLaws.tests
+                    Dashboard.StateLaws.tests
                 ]
         ]
 

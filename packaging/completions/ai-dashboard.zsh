@@ -100,6 +100,8 @@ case $command in
         '--public-url[URL at which people open the dashboard; links in messages begin with it]:URL: ' \
         '--metrics-url[Prometheus-compatible API (VictoriaMetrics, Mimir, Thanos, Prometheus) to which the agents push; figures are read from it instead of the database]:URL: ' \
         '--metrics-header-file[file with the headers that API asks for, one a line, such as Authorization or X-Scope-OrgID]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '--server-samples[samples a second that each server may send in the long run]:COUNT: ' \
         '--server-kilobytes[KiB a second that each server may send in the long run]:COUNT: ' \
         '--server-devices[disks, GPUs and fans of each server that are known at a time]:COUNT: ' \
@@ -115,36 +117,50 @@ case $command in
         '--rotate-token[make a new token; the old one is refused from then on]' \
         '--active[accept its samples, which is the default]' \
         '--inactive[refuse its samples with 403]' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '1:SLUG: ' \
         '--help[print the options and exit]' ;;
   ('list-servers')
       _arguments \
         '--database[the database'\''s file]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '--help[print the options and exit]' ;;
   ('remove-server')
       _arguments \
         '--database[the database'\''s file]:PATH:_files' \
         '--yes[do not ask; needed without a terminal]' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '1:SLUG: ' \
         '--help[print the options and exit]' ;;
   ('backup')
       _arguments \
         '--database[the database'\''s file]:PATH:_files' \
         '--keep[how many backups stay in a directory; older ones are deleted]:NUMBER: ' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '1:FILE:_files' \
         '--help[print the options and exit]' ;;
   ('check')
       _arguments \
         '--database[the database'\''s file]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '--help[print the options and exit]' ;;
   ('health')
       _arguments \
         '--database[the database'\''s file]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '--help[print the options and exit]' ;;
   ('restore')
       _arguments \
         '--database[the database that the backup replaces]:PATH:_files' \
         '--yes[do not ask; needed without a terminal]' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '1:FILE:_files' \
         '--help[print the options and exit]' ;;
   ('users add')
@@ -183,16 +199,22 @@ case $command in
         '--labels[labels of its machines, such as room=3,team=vision]:LABELS: ' \
         '--expires[when it expires\: 12h, 30d, a day such as 2027-01-31, or never]:TIME: ' \
         '--key-file[write the key into this file instead of printing it; where key and file are there already, nothing is done]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '1:NAME: ' \
         '--help[print the options and exit]' ;;
   ('enrol-keys remove')
       _arguments \
         '--database[the database'\''s file]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '1:NAME: ' \
         '--help[print the options and exit]' ;;
   ('enrol-keys list')
       _arguments \
         '--database[the database'\''s file]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '--help[print the options and exit]' ;;
   ('alerts test')
       _arguments \

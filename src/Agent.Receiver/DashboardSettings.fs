@@ -49,6 +49,8 @@ type ServeSettings =
         MetricsUrl: string
         /// The file with the headers that it asks for; empty for none.
         MetricsHeaderFile: string
+        /// Where accounts' sessions, registrations and alerts are kept that several dashboards share; none for the database.
+        State: StateSettings voption
         /// Samples a second that each server may send in the long run.
         ServerSamples: int
         /// KiB a second that each server may send in the long run.
@@ -101,6 +103,8 @@ type RegisterSettings =
         IsActive: bool voption
         /// Make a new token.
         RotateToken: bool
+        /// Where registrations are kept instead of the database; none for the database.
+        State: StateSettings voption
     }
 
 /// Turns what the user gave into settings, or into all the errors at once.
@@ -371,6 +375,7 @@ module internal DashboardSettings =
             and! metricsUrl = AccessSettings.optional given "--metrics-url" "" metricsUrlOf
             and! metricsHeaders = AccessSettings.optional given "--metrics-header-file" "" fileOf
             and! () = metricsTogether given
+            and! state = StateOptions.serve given
 
             and! samples =
                 AccessSettings.optional given "--server-samples" ServerLimits.DefaultSamples (wholeOf 1 1000)
@@ -399,6 +404,7 @@ module internal DashboardSettings =
                     Alerts = alerts
                     MetricsUrl = metricsUrl
                     MetricsHeaderFile = metricsHeaders
+                    State = state
                     ServerSamples = samples
                     ServerKibibytes = kibibytes
                     ServerDevices = devices
@@ -414,6 +420,7 @@ module internal DashboardSettings =
         validation {
             let! slug = slug words
             and! database = database given
+            and! state = StateOptions.read given
             and! name = AccessSettings.optional given "--name" ValueNone (some (textOf 120))
             and! hostname = AccessSettings.optional given "--hostname" ValueNone (some (textOf 255))
             and! description = AccessSettings.optional given "--description" ValueNone (some (textOf 1000))
@@ -441,5 +448,6 @@ module internal DashboardSettings =
                     Description = description
                     IsActive = isActive
                     RotateToken = switchOf (given "--rotate-token")
+                    State = state
                 }
         }

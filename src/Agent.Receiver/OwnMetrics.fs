@@ -31,6 +31,8 @@ type OwnFigures =
         DatabaseBytes: int64
         /// The memory that the process occupies, in bytes.
         ResidentBytes: int64
+        /// How the state is that several dashboards share; none without `--state`.
+        State: StateReport voption
     }
 
 /// The dashboard's own figures as Prometheus text (text/plain; version=0.0.4).
@@ -94,4 +96,17 @@ module OwnMetrics =
         family "event_listeners" "gauge" "Clients that listen to events." [ "", string figures.Listeners ]
         family "database_bytes" "gauge" "Size of the database without its log." [ "", string figures.DatabaseBytes ]
         family "resident_memory_bytes" "gauge" "Memory that the process uses." [ "", string figures.ResidentBytes ]
+
+        match figures.State with
+        | ValueSome state ->
+            let flag value = if value then "1" else "0"
+            family "state_up" "gauge" "1 while the state in PostgreSQL can be used." [ "", flag state.Works ]
+
+            family
+                "alerts_holder"
+                "gauge"
+                "1 on the dashboard that evaluates the rules of alerts, of those that share a state."
+                [ "", flag state.IsHolder ]
+        | ValueNone -> ()
+
         output.ToString()

@@ -336,7 +336,7 @@ module Responses =
 
     /// GET /healthz
     [<CompiledName "Health">]
-    let health (version: string) (storage: Storage) : byte[] =
+    let health (version: string) (storage: Storage) (state: StateReport voption) : byte[] =
         bytes (
             Encode.object
                 [|
@@ -349,6 +349,18 @@ module Responses =
                             "reads", Encode.bool storage.Reading.IsNone
                             yield! outage storage
                         |]
+                    match state with
+                    | ValueSome state ->
+                        "state",
+                        Encode.object
+                            [|
+                                "works", Encode.bool state.Works
+                                "evaluates_alerts", Encode.bool state.IsHolder
+                                "alerts_evaluated_by", Encode.string state.Holder
+                                if not state.Works then
+                                    "reason", Encode.string state.Failure
+                            |]
+                    | ValueNone -> ()
                 |]
         )
 

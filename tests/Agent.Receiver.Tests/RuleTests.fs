@@ -221,6 +221,14 @@ let tests =
                             Listeners = 1L
                             DatabaseBytes = 4096L
                             ResidentBytes = 5L
+                            State =
+                                ValueSome
+                                    {
+                                        Works = true
+                                        Failure = ""
+                                        IsHolder = false
+                                        Holder = "other"
+                                    }
                         }
 
                 for line in
@@ -233,6 +241,8 @@ let tests =
                         "ai_dashboard_commit_duration_seconds_sum 0.25"
                         "ai_dashboard_commit_duration_seconds_count 4"
                         "ai_dashboard_servers{state=\"live\"} 2"
+                        "ai_dashboard_state_up 1"
+                        "ai_dashboard_alerts_holder 0"
                     ] do
                     Expect.contains (text.Split '\n') line line
         ]

@@ -1,4 +1,6 @@
+using Agent.Dashboard.State;
 using Agent.Dashboard.Store;
+using Agent.Receiver;
 using Microsoft.Data.Sqlite;
 using Microsoft.FSharp.Core;
 
@@ -26,6 +28,32 @@ internal static class CommandRun
                 }
             },
             unopened => Refusal(unopened, program));
+
+    /// <summary>The same on the state that several dashboards share, or else on the database.</summary>
+    public static int With(
+        FSharpValueOption<StateSettings> state,
+        Func<FSharpResult<SqliteConnection, Unopened>> database,
+        Func<StateConnection, int> work,
+        CommandLineProgram program) =>
+        state is { IsSome: true, Value: var shared }
+            ? StateOpening.Connect(shared, program.Complain).Match(
+                one =>
+                {
+                    using (one.Source)
+                    using (one.Connection)
+                    {
+                        try
+                        {
+                            return work(one.Connection);
+                        }
+                        catch (Exception failure) when (PostgresFault.IsOne(failure))
+                        {
+                            return program.Fail($"--state: \"{shared.Address.Url}\" cannot be used: {PostgresFault.Reason(failure)}");
+                        }
+                    }
+                },
+                unopened => Refusal(unopened, program))
+            : With(database(), connection => work(connection), program);
 
     /// <summary>Says why a database is not opened; the exit code.</summary>
     public static int Refusal(Unopened unopened, CommandLineProgram program) =>

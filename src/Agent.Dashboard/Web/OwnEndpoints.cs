@@ -6,7 +6,7 @@ namespace Agent.Dashboard.Web;
 
 /// <summary>What the dashboard says of itself.</summary>
 internal sealed class OwnEndpoints(
-    Writer writer, Readers readers, Hub hub, IngestFigures ingests, string version, AgentClock clock)
+    Writer writer, Readers readers, Hub hub, IngestFigures ingests, Func<StateReport?> state, string version, AgentClock clock)
 {
     /// <summary>Whether samples are stored: the path for monitors and balancers, which needs no login.</summary>
     public const string HealthPath = "/healthz";
@@ -35,7 +35,7 @@ internal sealed class OwnEndpoints(
 
         await context.Json(
             storage.IsGood ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable,
-            Responses.Health(version, storage));
+            Responses.Health(version, storage, Maybe.Of(state())));
     }
 
     /// <summary>GET /metrics</summary>
@@ -58,7 +58,8 @@ internal sealed class OwnEndpoints(
             states,
             hub.Count,
             await readers.Use(static reader => reader.FileBytes(), context.RequestAborted),
-            Environment.WorkingSet);
+            Environment.WorkingSet,
+            Maybe.Of(state()));
         context.Response.ContentType = "text/plain; version=0.0.4; charset=utf-8";
         await context.Response.WriteAsync(OwnMetrics.Text(figures), context.RequestAborted);
     }

@@ -37,7 +37,7 @@ let private verdictOf (label: string) (since: DateTimeOffset) =
         ]
 
 /// The k-th sample of a machine with a peak of one sample each half hour, counters that grow unevenly, and one restart of them.
-let private sampleAt (start: DateTimeOffset) (k: int) : Members =
+let sampleAt (start: DateTimeOffset) (k: int) : Members =
     let at = start.AddSeconds(interval * float k)
     let wave = 40.0 + 30.0 * Math.Sin(float k / 25.0)
 
@@ -125,7 +125,7 @@ let private escaped (text: string) =
     text.Replace("\\", "\\\\").Replace("\"", "\\\"").Replace("\n", "\\n")
 
 /// The series of bodies, as lines of text.
-let private linesOf (instanceName: string) (bodies: byte[] list) : string =
+let linesOf (instanceName: string) (bodies: byte[] list) : string =
     let text = StringBuilder()
     let mutable previous = ValueNone
 
@@ -210,7 +210,7 @@ let private withPair (check: Pair -> unit) : unit =
             Last = last
         }
 
-let private json (url: string) : JsonElement =
+let json (url: string) : JsonElement =
     match fetch url with
     | "" -> failtest $"no answer with 200 from {url}"
     | text ->
