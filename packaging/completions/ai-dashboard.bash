@@ -9,7 +9,7 @@ _ai_dashboard() {
     --listen|--retention-days|--raw-hours|--oidc-authority|--oidc-client-id|--oidc-admins|--oidc-viewers|--trusted-proxy|--trust-proxy-user|--public-url|--metrics-url|--state|--server-samples|--server-kilobytes|--server-devices|--address-connections|--address-streams|--name|--hostname|--description|--keep|--role|--labels|--expires) return ;;
   esac
   case "${COMP_WORDS[1]} ${COMP_WORDS[2]}" in
-    'serve '*) words='--listen --database --retention-days --raw-hours --users-file --tokens-file --viewer-password-file --oidc-authority --oidc-client-id --oidc-client-secret-file --oidc-admins --oidc-viewers --trusted-proxy --trust-proxy-user --tls-certificate --tls-key --plain-http-behind-proxy --alerts --public-url --metrics-url --metrics-header-file --state --state-password-file --server-samples --server-kilobytes --server-devices --address-connections --address-streams --help' ;;
+    'serve '*) words='--listen --database --retention-days --raw-hours --users-file --tokens-file --viewer-password-file --oidc-authority --oidc-client-id --oidc-client-secret-file --oidc-admins --oidc-viewers --trusted-proxy --trust-proxy-user --tls-certificate --tls-key --plain-http-behind-proxy --alerts --public-url --metrics-url --metrics-header-file --state --state-password-file --accounts-in-state --server-samples --server-kilobytes --server-devices --address-connections --address-streams --help' ;;
     'register-server '*) words='--database --name --hostname --description --rotate-token --active --inactive --state --state-password-file --help' ;;
     'list-servers '*) words='--database --state --state-password-file --help' ;;
     'remove-server '*) words='--database --yes --state --state-password-file --help' ;;
@@ -17,12 +17,12 @@ _ai_dashboard() {
     'check '*) words='--database --state --state-password-file --help' ;;
     'health '*) words='--database --state --state-password-file --help' ;;
     'restore '*) words='--database --yes --state --state-password-file --help' ;;
-    'users add') words='--users-file --role --help' ;;
-    'users remove') words='--users-file --help' ;;
-    'users list') words='--users-file --help' ;;
-    'tokens add') words='--tokens-file --role --help' ;;
-    'tokens remove') words='--tokens-file --help' ;;
-    'tokens list') words='--tokens-file --help' ;;
+    'users add') words='--users-file --state --state-password-file --role --help' ;;
+    'users remove') words='--users-file --state --state-password-file --help' ;;
+    'users list') words='--users-file --state --state-password-file --help' ;;
+    'tokens add') words='--tokens-file --state --state-password-file --role --help' ;;
+    'tokens remove') words='--tokens-file --state --state-password-file --help' ;;
+    'tokens list') words='--tokens-file --state --state-password-file --help' ;;
     'enrol-keys add') words='--database --labels --expires --key-file --state --state-password-file --help' ;;
     'enrol-keys remove') words='--database --state --state-password-file --help' ;;
     'enrol-keys list') words='--database --state --state-password-file --help' ;;

@@ -46,6 +46,7 @@ complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l metrics-url -
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l metrics-header-file -d 'file with the headers that API asks for, one a line, such as Authorization or X-Scope-OrgID' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l accounts-in-state -d 'users and tokens are those of --state, written by the users and tokens commands with --state, instead of files' -f
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l server-samples -d 'samples a second that each server may send in the long run' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l server-kilobytes -d 'KiB a second that each server may send in the long run' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l server-devices -d 'disks, GPUs and fans of each server that are known at a time' -x
@@ -84,13 +85,25 @@ complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -l yes -d 'do 
 complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from add' -l users-file -d 'the file of users; created if missing' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from add' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from add' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from add' -l role -d 'viewer or admin: only look, or also change what can be changed' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from remove' -l users-file -d 'the file of users' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from remove' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from remove' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from list' -l users-file -d 'the file of users' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from list' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from list' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from add' -l tokens-file -d 'the file of tokens; created if missing' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from add' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from add' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from add' -l role -d 'viewer or admin: only look, or also change what can be changed' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from remove' -l tokens-file -d 'the file of tokens' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from remove' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from remove' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from list' -l tokens-file -d 'the file of tokens' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from list' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from list' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l database -d 'the database\'s file' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l labels -d 'labels of its machines, such as room=3,team=vision' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l expires -d 'when it expires: 12h, 30d, a day such as 2027-01-31, or never' -x

@@ -102,6 +102,7 @@ case $command in
         '--metrics-header-file[file with the headers that API asks for, one a line, such as Authorization or X-Scope-OrgID]:PATH:_files' \
         '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
         '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
+        '--accounts-in-state[users and tokens are those of --state, written by the users and tokens commands with --state, instead of files]' \
         '--server-samples[samples a second that each server may send in the long run]:COUNT: ' \
         '--server-kilobytes[KiB a second that each server may send in the long run]:COUNT: ' \
         '--server-devices[disks, GPUs and fans of each server that are known at a time]:COUNT: ' \
@@ -166,32 +167,44 @@ case $command in
   ('users add')
       _arguments \
         '--users-file[the file of users; created if missing]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '--role[viewer or admin\: only look, or also change what can be changed]:ROLE: ' \
         '1:NAME: ' \
         '--help[print the options and exit]' ;;
   ('users remove')
       _arguments \
         '--users-file[the file of users]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '1:NAME: ' \
         '--help[print the options and exit]' ;;
   ('users list')
       _arguments \
         '--users-file[the file of users]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '--help[print the options and exit]' ;;
   ('tokens add')
       _arguments \
         '--tokens-file[the file of tokens; created if missing]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '--role[viewer or admin\: only look, or also change what can be changed]:ROLE: ' \
         '1:NAME: ' \
         '--help[print the options and exit]' ;;
   ('tokens remove')
       _arguments \
         '--tokens-file[the file of tokens]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '1:NAME: ' \
         '--help[print the options and exit]' ;;
   ('tokens list')
       _arguments \
         '--tokens-file[the file of tokens]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '--help[print the options and exit]' ;;
   ('enrol-keys add')
       _arguments \

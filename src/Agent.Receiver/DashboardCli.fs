@@ -53,6 +53,7 @@ type internal ServeArgument =
     | [<EqualsAssignmentOrSpaced>] Metrics_Header_File of path: string option
     | [<EqualsAssignmentOrSpaced>] State of url: string option
     | [<EqualsAssignmentOrSpaced>] State_Password_File of path: string option
+    | Accounts_In_State
     | [<EqualsAssignmentOrSpaced>] Server_Samples of count: string option
     | [<EqualsAssignmentOrSpaced>] Server_Kilobytes of count: string option
     | [<EqualsAssignmentOrSpaced>] Server_Devices of count: string option
@@ -93,6 +94,8 @@ type internal ServeArgument =
             | Metrics_Header_File _ -> "", "file with the headers that API asks for, one a line, such as Authorization or X-Scope-OrgID"
             | State _ -> stateRow
             | State_Password_File _ -> statePasswordRow
+            | Accounts_In_State ->
+                "", "users and tokens are those of --state, written by the users and tokens commands with --state, instead of files"
             | Server_Samples _ -> string ServerLimits.DefaultSamples, "samples a second that each server may send in the long run"
             | Server_Kilobytes _ -> string ServerLimits.DefaultKibibytes, "KiB a second that each server may send in the long run"
             | Server_Devices _ -> string ServerLimits.DefaultDevices, "disks, GPUs and fans of each server that are known at a time"
@@ -195,6 +198,8 @@ type internal RestoreArgument =
 [<RequireQualifiedAccess>]
 type internal UsersArgument =
     | [<EqualsAssignmentOrSpaced>] Users_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] State of url: string option
+    | [<EqualsAssignmentOrSpaced>] State_Password_File of path: string option
 
     interface ICommandArgument with
         member argument.Usage = ""
@@ -202,6 +207,8 @@ type internal UsersArgument =
         member argument.Row =
             match argument with
             | Users_File _ -> AccessSettings.DefaultUsersFile, "the file of users"
+            | State _ -> stateRow
+            | State_Password_File _ -> statePasswordRow
 
 let private roleRow: OptionRow =
     "viewer", "viewer or admin: only look, or also change what can be changed"
@@ -209,6 +216,8 @@ let private roleRow: OptionRow =
 [<RequireQualifiedAccess>]
 type internal AddUserArgument =
     | [<EqualsAssignmentOrSpaced>] Users_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] State of url: string option
+    | [<EqualsAssignmentOrSpaced>] State_Password_File of path: string option
     | [<EqualsAssignmentOrSpaced>] Role of role: string option
 
     interface ICommandArgument with
@@ -217,11 +226,15 @@ type internal AddUserArgument =
         member argument.Row =
             match argument with
             | Users_File _ -> AccessSettings.DefaultUsersFile, "the file of users; created if missing"
+            | State _ -> stateRow
+            | State_Password_File _ -> statePasswordRow
             | Role _ -> roleRow
 
 [<RequireQualifiedAccess>]
 type internal TokensArgument =
     | [<EqualsAssignmentOrSpaced>] Tokens_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] State of url: string option
+    | [<EqualsAssignmentOrSpaced>] State_Password_File of path: string option
 
     interface ICommandArgument with
         member argument.Usage = ""
@@ -229,10 +242,14 @@ type internal TokensArgument =
         member argument.Row =
             match argument with
             | Tokens_File _ -> AccessSettings.DefaultTokensFile, "the file of tokens"
+            | State _ -> stateRow
+            | State_Password_File _ -> statePasswordRow
 
 [<RequireQualifiedAccess>]
 type internal AddTokenArgument =
     | [<EqualsAssignmentOrSpaced>] Tokens_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] State of url: string option
+    | [<EqualsAssignmentOrSpaced>] State_Password_File of path: string option
     | [<EqualsAssignmentOrSpaced>] Role of role: string option
 
     interface ICommandArgument with
@@ -241,6 +258,8 @@ type internal AddTokenArgument =
         member argument.Row =
             match argument with
             | Tokens_File _ -> AccessSettings.DefaultTokensFile, "the file of tokens; created if missing"
+            | State _ -> stateRow
+            | State_Password_File _ -> statePasswordRow
             | Role _ -> roleRow
 
 [<RequireQualifiedAccess>]
@@ -411,10 +430,12 @@ let private both (one: Result<'a, ConfigError list>) (other: Result<'b, ConfigEr
 
 let private users action given =
     AccessSettings.credentials "--users-file" AccessSettings.DefaultUsersFile action given
+    |> StateOptions.credentials "--users-file" given
     |> Result.map DashboardCommand.Users
 
 let private tokens action given =
     AccessSettings.credentials "--tokens-file" AccessSettings.DefaultTokensFile action given
+    |> StateOptions.credentials "--tokens-file" given
     |> Result.map DashboardCommand.Tokens
 
 let private enrolKeys (action: Result<EnrolKeyAction, ConfigError list>) given =

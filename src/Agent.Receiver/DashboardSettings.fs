@@ -268,6 +268,7 @@ module internal DashboardSettings =
         elif
             not (
                 has "--users-file"
+                || has "--accounts-in-state"
                 || has "--viewer-password-file"
                 || has "--oidc-authority"
                 || has "--trust-proxy-user"

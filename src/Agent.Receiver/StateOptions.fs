@@ -50,6 +50,21 @@ module internal StateOptions =
             )
         | _ -> read given
 
+    /// Where a command's users or tokens are: in the state, or in the file of that option.
+    let credentials
+        (option: string)
+        (given: string -> Given voption)
+        (settings: Validation<CredentialSettings, ConfigError>)
+        : Validation<CredentialSettings, ConfigError> =
+        match given "--state", given option with
+        | ValueSome state, ValueSome _ -> Validation.ofResult (wrong state $"goes without {option}: give one of the two")
+        | _ ->
+            validation {
+                let! settings = settings
+                and! state = read given
+                return { settings with State = state }
+            }
+
     /// For commands that are about the database of the samples alone.
     let refused (given: string -> Given voption) (sentence: string) : Result<unit, ConfigError list> =
         match given "--state" with

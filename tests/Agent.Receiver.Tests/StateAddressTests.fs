@@ -149,6 +149,28 @@ let tests =
                     | Error [ sentence ] -> Expect.stringContains sentence part $"%A{words}"
                     | other -> failtest $"%A{other}"
 
+            testCase "accounts in the state go with it alone, and without files"
+            <| fun () ->
+                let state = [ "--metrics-url"; "http://vm:8428"; "--state"; "postgres://ops@db/gpus" ]
+
+                match served (state @ [ "--accounts-in-state" ]) with
+                | Ok settings -> Expect.isTrue (settings.Access.AccountsInState && settings.Access.HasLogin) "people log in"
+                | other -> failtest $"%A{other}"
+
+                for words, part in
+                    [
+                        [ "--accounts-in-state" ], "needs --state as well"
+                        state @ [ "--accounts-in-state"; "--users-file"; "u" ], "goes without --users-file and --tokens-file"
+                        state @ [ "--accounts-in-state"; "--tokens-file"; "t" ], "goes without --users-file and --tokens-file"
+                    ] do
+                    match served words with
+                    | Error [ sentence ] -> Expect.stringContains sentence part $"%A{words}"
+                    | other -> failtest $"%A{other}"
+
+                match DashboardCli.parse [| "users"; "list"; "--state"; "postgres://ops@db/gpus"; "--users-file"; "u" |] with
+                | Error [| error |] -> Expect.stringContains error.Message "goes without --users-file" "one of the two"
+                | other -> failtest $"%A{other}"
+
             testCase "commands about the database alone name pg_dump"
             <| fun () ->
                 for words in [ [ "backup"; "f" ]; [ "check" ]; [ "restore"; "f" ] ] do

@@ -35,25 +35,27 @@ internal static class CommandRun
         Func<FSharpResult<SqliteConnection, Unopened>> database,
         Func<StateConnection, int> work,
         CommandLineProgram program) =>
-        state is { IsSome: true, Value: var shared }
-            ? StateOpening.Connect(shared, program.Complain).Match(
-                one =>
+        state is { IsSome: true, Value: var shared } ? On(shared, work, program) : With(database(), connection => work(connection), program);
+
+    /// <summary>Runs a command on the state that several dashboards share; whatever PostgreSQL does not do is one sentence.</summary>
+    public static int On(StateSettings state, Func<StateConnection, int> work, CommandLineProgram program) =>
+        StateOpening.Connect(state, program.Complain).Match(
+            one =>
+            {
+                using (one.Source)
+                using (one.Connection)
                 {
-                    using (one.Source)
-                    using (one.Connection)
+                    try
                     {
-                        try
-                        {
-                            return work(one.Connection);
-                        }
-                        catch (Exception failure) when (PostgresFault.IsOne(failure))
-                        {
-                            return program.Fail($"--state: \"{shared.Address.Url}\" cannot be used: {PostgresFault.Reason(failure)}");
-                        }
+                        return work(one.Connection);
                     }
-                },
-                unopened => Refusal(unopened, program))
-            : With(database(), connection => work(connection), program);
+                    catch (Exception failure) when (PostgresFault.IsOne(failure))
+                    {
+                        return program.Fail($"--state: \"{state.Address.Url}\" cannot be used: {PostgresFault.Reason(failure)}");
+                    }
+                }
+            },
+            unopened => Refusal(unopened, program));
 
     /// <summary>Says why a database is not opened; the exit code.</summary>
     public static int Refusal(Unopened unopened, CommandLineProgram program) =>

@@ -88,6 +88,9 @@ internal sealed class PostgresState : IStateStore, IDisposable
     /// <inheritdoc/>
     public string Reason => figures.Failure is { Length: > 0 } failure ? $"the state in PostgreSQL cannot be used ({failure})" : "the state did not take it";
 
+    /// <summary>Whether it could be used the last time.</summary>
+    public bool Works => figures.Failure.Length == 0;
+
     /// <inheritdoc/>
     public StateReport? Report => new(figures.Failure.Length == 0, figures.Failure, IsHolder, IsHolder ? Address : figures.Holder);
 

@@ -6,6 +6,11 @@ using Microsoft.FSharp.Core;
 
 namespace Agent.Dashboard.State;
 
+/// <summary>The log-ins as they were read.</summary>
+/// <param name="Version">Rises with each change.</param>
+/// <param name="All">All of them.</param>
+internal sealed record SessionsRead(long Version, SessionRecord[] All);
+
 /// <summary>
 /// The log-ins that several dashboards share, in their state: whoever logs in at one is known to all, and whoever logs out is logged out everywhere. Who
 /// was known when PostgreSQL went away stays so until it is back.
@@ -21,8 +26,11 @@ internal sealed class SharedSessions(PostgresState state, AgentClock clock)
     private static readonly TimeSpan Gathering = TimeSpan.FromMilliseconds(40);
 
     private readonly Lock gate = new();
-    private Task<SessionRecord[]?>? pending;
+    private Task<SessionsRead?>? pending;
     private long seen = -1;
+
+    /// <summary>What keeps them.</summary>
+    public PostgresState State => state;
 
     /// <summary>Why the state cannot be used, for answers.</summary>
     public string Reason => state.Reason;
@@ -66,9 +74,9 @@ internal sealed class SharedSessions(PostgresState state, AgentClock clock)
     public Task<bool> End(Func<SessionRecord, bool> isOver) => state.Session((connection, _) => Remove(connection, All(connection).Where(isOver)));
 
     /// <summary>All of them, where they have changed since the last time; null where they have not, or cannot be read.</summary>
-    public async Task<SessionRecord[]?> Changed()
+    public async Task<SessionsRead?> Changed()
     {
-        SessionRecord[]? read = null;
+        SessionsRead? read = null;
         await state.Read(connection =>
         {
             using var revision = connection.Prepare("SELECT version FROM revision WHERE name = ?1");
@@ -76,7 +84,7 @@ internal sealed class SharedSessions(PostgresState state, AgentClock clock)
 
             if (version != seen)
             {
-                read = All(connection);
+                read = new SessionsRead(version, All(connection));
                 seen = version;
             }
         });
@@ -84,7 +92,7 @@ internal sealed class SharedSessions(PostgresState state, AgentClock clock)
     }
 
     /// <summary>The same, for somebody who is not known here: together with others who are not.</summary>
-    public Task<SessionRecord[]?> ChangedSoon()
+    public Task<SessionsRead?> ChangedSoon()
     {
         lock (gate)
         {
@@ -92,7 +100,7 @@ internal sealed class SharedSessions(PostgresState state, AgentClock clock)
         }
     }
 
-    private async Task<SessionRecord[]?> Gather()
+    private async Task<SessionsRead?> Gather()
     {
         await Task.Delay(Gathering, clock);
 

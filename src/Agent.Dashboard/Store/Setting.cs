@@ -22,6 +22,12 @@ internal static class Setting
     /// <summary>What is kept of the viewers' password, in the state.</summary>
     public const string ViewerPassword = "viewer-password";
 
+    /// <summary>Those who may log in, in the state, as the text of a file.</summary>
+    public const string Users = "users";
+
+    /// <summary>The tokens of scripts, in the state, as the text of a file.</summary>
+    public const string Tokens = "tokens";
+
     /// <summary>When the disk was tried last.</summary>
     public const string Alive = "alive";
 

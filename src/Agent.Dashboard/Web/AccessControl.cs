@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text;
 using Agent.Dashboard.State;
+using Agent.Dashboard.Store;
 using Agent.Receiver;
 using Microsoft.FSharp.Core;
 
@@ -162,13 +163,15 @@ internal sealed class AccessControl : IDisposable
             ServeSettings serve, SharedSessions? shared, string viewerPassword, string secret, AgentClock clock, Action<string> complain)
         {
             var settings = serve.Access;
-            var users = Watch("--users-file", settings.UsersFile, Web.Accounts.Read, complain);
-            var tokens = Watch("--tokens-file", settings.TokensFile, AccessTokens.Read, complain);
+            var users = Watch("--users-file", settings.UsersFile, Web.Accounts.Read, complain)
+                ?? Watch(settings, shared, Setting.Users, Web.Accounts.Read, clock, complain);
+            var tokens = Watch("--tokens-file", settings.TokensFile, AccessTokens.Read, complain)
+                ?? Watch(settings, shared, Setting.Tokens, AccessTokens.Read, clock, complain);
 
             if ((users?.Open() ?? tokens?.Open()) is { } problem)
             {
                 return FSharpResult<Parts, string>.NewError(
-                    File.Exists(problem.StartsWith("--users", StringComparison.Ordinal) ? settings.UsersFile : settings.TokensFile)
+                    settings.AccountsInState || File.Exists(problem.StartsWith("--users", StringComparison.Ordinal) ? settings.UsersFile : settings.TokensFile)
                         ? problem
                         : $"{problem}; `ai-dashboard {(problem.StartsWith("--users", StringComparison.Ordinal) ? "users" : "tokens")} add NAME` creates it");
             }
@@ -198,6 +201,25 @@ internal sealed class AccessControl : IDisposable
             string option, string path, Func<byte[][], FSharpResult<T, string>> parse, Action<string> complain)
             where T : class =>
             path.Length == 0 ? null : new WatchedFiles<T>(option, [path], Credentials.LongestFile, parse, complain);
+
+        /// <summary>The same in the state that several dashboards share; null where it is not to be there.</summary>
+        private static WatchedFiles<T>? Watch<T>(
+            AccessSettings settings,
+            SharedSessions? shared,
+            string setting,
+            Func<byte[][], FSharpResult<T, string>> parse,
+            AgentClock clock,
+            Action<string> complain)
+            where T : class
+        {
+            if (!settings.AccountsInState || shared is null)
+            {
+                return null;
+            }
+
+            var source = new SharedCredentials(shared.State, setting, clock);
+            return new WatchedFiles<T>("--accounts-in-state", [setting], Credentials.LongestFile, parse, complain) { From = source.Read };
+        }
 
         /// <summary>What was kept of the viewers' password the last time, if it is still the same.</summary>
         private static PasswordHash? Same(string password, SessionFile kept) =>

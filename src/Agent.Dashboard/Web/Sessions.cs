@@ -20,6 +20,7 @@ internal sealed class Sessions
     private readonly Lock gate = new();
     private readonly Dictionary<string, (SessionRecord Record, CancellationTokenSource Life)> open = new(StringComparer.Ordinal);
     private bool isWritable = true;
+    private long taken = -1;
 
     /// <summary>The sessions that a file has, of accounts that are still there with the same password.</summary>
     /// <param name="path">The file.</param>
@@ -204,15 +205,23 @@ internal sealed class Sessions
     }
 
     /// <summary>Makes those that are open the ones that there are.</summary>
-    private void Take(SessionRecord[]? records)
+    private void Take(SessionsRead? read)
     {
-        if (records is null)
+        if (read is null)
         {
             return;
         }
 
         lock (gate)
         {
+            // Of two that were read one after the other, the first may come last.
+            if (read.Version < taken)
+            {
+                return;
+            }
+
+            taken = read.Version;
+            var records = read.All;
             var keys = records.Select(static record => record.Key).ToHashSet(StringComparer.Ordinal);
             Remove(session => !keys.Contains(session.Key));
 

@@ -353,6 +353,69 @@ let tests =
                 Expect.isFalse one.Process.HasEnded "it never ended"
                 one.Process.WaitForError "the state in PostgreSQL can be used again"
 
+            testCase "users and tokens in the state are the same at both, and end at both"
+            <| fun () ->
+                needed ()
+                use place = new TemporaryDirectory()
+                use server = new Postgres(place.Path, "")
+                let state = [ "--state"; server.Url ]
+
+                let started (name: string) =
+                    new Dashboard(place.File $"{name}.db", state @ [ "--metrics-url"; "http://127.0.0.1:9"; "--accounts-in-state" ])
+
+                use one = started "one"
+                use other = started "other"
+                use http = client ()
+                let soon = TimeSpan.FromSeconds 8.0
+
+                let logsIn (dashboard: Dashboard) =
+                    login http dashboard.Url "ada" "correct horse battery"
+
+                Expect.equal (status (logsIn one)) 401 "there is nobody"
+
+                match runWith "correct horse battery\n" ([ "users"; "add"; "ada"; "--role"; "admin" ] @ state) with
+                | 0, output, _ -> Expect.stringContains output $"Added ada, admin, in postgres://{Role}@" "where"
+                | failed -> failtest $"%A{failed}"
+
+                let session = sessionOf (logsIn other)
+
+                let asked (headers: (string * string) list) (dashboard: Dashboard) =
+                    status (get http (dashboard.Url + "/api/") headers)
+
+                eventually soon "she is known" (fun () -> asked [ session ] one = 200)
+
+                let token =
+                    match run ([ "tokens"; "add"; "deployer"; "--role"; "admin" ] @ state) with
+                    | 0, output, _ ->
+                        output
+                        |> List.pick (fun line ->
+                            if line.StartsWith "API_TOKEN=" then
+                                Some(line.Substring 10)
+                            else
+                                None)
+                    | failed -> failtest $"%A{failed}"
+
+                for dashboard in [ one; other ] do
+                    eventually soon "the token is known" (fun () -> asked [ "Authorization", $"Bearer {token}" ] dashboard = 200)
+
+                let _, listed, _ = run ([ "users"; "list" ] @ state)
+                Expect.equal listed [ "admin    ada" ] "the users"
+
+                // What is known stays so while PostgreSQL is away.
+                server.Kill()
+                Thread.Sleep 3000
+                Expect.equal (asked [ session ] other) 200 "a session"
+                Expect.equal (asked [ "Authorization", $"Bearer {token}" ] one) 200 "a token"
+                server.Start()
+
+                for words in [ [ "users"; "remove"; "ada" ]; [ "tokens"; "remove"; "deployer" ] ] do
+                    let code, _, errors = run (words @ state)
+                    Expect.equal code 0 $"%A{errors}"
+
+                for dashboard in [ one; other ] do
+                    eventually soon "the session has ended" (fun () -> asked [ session ] dashboard = 401)
+                    eventually soon "so has the token" (fun () -> asked [ "Authorization", $"Bearer {token}" ] dashboard = 401)
+
             testCase "two start at once on an empty database"
             <| fun () ->
                 needed ()
