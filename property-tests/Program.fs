@@ -66,6 +66,7 @@ let private tests =
                     Dashboard.NoticeLaws.tests
                     Dashboard.ClusterLaws.tests
                     Dashboard.RelayLaws.tests
+                    Dashboard.StateLaws.tests
                 ]
         ]
 

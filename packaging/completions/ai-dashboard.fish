@@ -60,14 +60,26 @@ complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l des
 complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l rotate-token -d 'make a new token; the old one is refused from then on' -f
 complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l active -d 'accept its samples, which is the default' -f
 complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l inactive -d 'refuse its samples with 403' -f
+complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from register-server' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from list-servers' -l database -d 'the database\'s file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from list-servers' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from list-servers' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from remove-server' -l database -d 'the database\'s file' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from remove-server' -l yes -d 'do not ask; needed without a terminal' -f
+complete -c ai-dashboard -n '__fish_seen_subcommand_from remove-server' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from remove-server' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from backup' -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from backup' -l database -d 'the database\'s file' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from backup' -l keep -d 'how many backups stay in a directory; older ones are deleted' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from backup' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from backup' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from check' -l database -d 'the database\'s file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from check' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from check' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from health' -l database -d 'the database\'s file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from health' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from health' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -l database -d 'the database that the backup replaces' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -l yes -d 'do not ask; needed without a terminal' -f
@@ -78,19 +90,37 @@ complete -c ai-dashboard -n '__fish_seen_subcommand_from export' -l server -d 'o
 complete -c ai-dashboard -n '__fish_seen_subcommand_from export' -l from -d 'only samples from then on: 2026-11-01, or 2026-11-01T12:00:00Z' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from export' -l until -d 'only samples before' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from add' -l users-file -d 'the file of users; created if missing' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from add' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from add' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from add' -l role -d 'viewer or admin: only look, or also change what can be changed' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from remove' -l users-file -d 'the file of users' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from remove' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from remove' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from list' -l users-file -d 'the file of users' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from list' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from users; and __fish_seen_subcommand_from list' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from add' -l tokens-file -d 'the file of tokens; created if missing' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from add' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from add' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from add' -l role -d 'viewer or admin: only look, or also change what can be changed' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from remove' -l tokens-file -d 'the file of tokens' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from remove' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from remove' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from list' -l tokens-file -d 'the file of tokens' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from list' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from tokens; and __fish_seen_subcommand_from list' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l database -d 'the database\'s file' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l labels -d 'labels of its machines, such as room=3,team=vision' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l expires -d 'when it expires: 12h, 30d, a day such as 2027-01-31, or never' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l key-file -d 'write the key into this file instead of printing it; where key and file are there already, nothing is done' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from add' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from remove' -l database -d 'the database\'s file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from remove' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from remove' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from list' -l database -d 'the database\'s file' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from list' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from enrol-keys; and __fish_seen_subcommand_from list' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from alerts; and __fish_seen_subcommand_from test' -l alerts -d 'the file of alerts' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from alerts; and __fish_seen_subcommand_from test' -l public-url -d 'URL at which people open the dashboard; without it the test has no link' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from alerts; and __fish_seen_subcommand_from list' -l alerts -d 'the file of alerts' -r -F

@@ -119,36 +119,50 @@ case $command in
         '--rotate-token[make a new token; the old one is refused from then on]' \
         '--active[accept its samples, which is the default]' \
         '--inactive[refuse its samples with 403]' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '1:SLUG: ' \
         '--help[print the options and exit]' ;;
   ('list-servers')
       _arguments \
         '--database[the database'\''s file]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '--help[print the options and exit]' ;;
   ('remove-server')
       _arguments \
         '--database[the database'\''s file]:PATH:_files' \
         '--yes[do not ask; needed without a terminal]' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '1:SLUG: ' \
         '--help[print the options and exit]' ;;
   ('backup')
       _arguments \
         '--database[the database'\''s file]:PATH:_files' \
         '--keep[how many backups stay in a directory; older ones are deleted]:NUMBER: ' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '1:FILE:_files' \
         '--help[print the options and exit]' ;;
   ('check')
       _arguments \
         '--database[the database'\''s file]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '--help[print the options and exit]' ;;
   ('health')
       _arguments \
         '--database[the database'\''s file]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '--help[print the options and exit]' ;;
   ('restore')
       _arguments \
         '--database[the database that the backup replaces]:PATH:_files' \
         '--yes[do not ask; needed without a terminal]' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '1:FILE:_files' \
         '--help[print the options and exit]' ;;
   ('export')
@@ -163,32 +177,44 @@ case $command in
   ('users add')
       _arguments \
         '--users-file[the file of users; created if missing]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '--role[viewer or admin\: only look, or also change what can be changed]:ROLE: ' \
         '1:NAME: ' \
         '--help[print the options and exit]' ;;
   ('users remove')
       _arguments \
         '--users-file[the file of users]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '1:NAME: ' \
         '--help[print the options and exit]' ;;
   ('users list')
       _arguments \
         '--users-file[the file of users]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '--help[print the options and exit]' ;;
   ('tokens add')
       _arguments \
         '--tokens-file[the file of tokens; created if missing]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '--role[viewer or admin\: only look, or also change what can be changed]:ROLE: ' \
         '1:NAME: ' \
         '--help[print the options and exit]' ;;
   ('tokens remove')
       _arguments \
         '--tokens-file[the file of tokens]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '1:NAME: ' \
         '--help[print the options and exit]' ;;
   ('tokens list')
       _arguments \
         '--tokens-file[the file of tokens]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '--help[print the options and exit]' ;;
   ('enrol-keys add')
       _arguments \
@@ -196,16 +222,22 @@ case $command in
         '--labels[labels of its machines, such as room=3,team=vision]:LABELS: ' \
         '--expires[when it expires\: 12h, 30d, a day such as 2027-01-31, or never]:TIME: ' \
         '--key-file[write the key into this file instead of printing it; where key and file are there already, nothing is done]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '1:NAME: ' \
         '--help[print the options and exit]' ;;
   ('enrol-keys remove')
       _arguments \
         '--database[the database'\''s file]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '1:NAME: ' \
         '--help[print the options and exit]' ;;
   ('enrol-keys list')
       _arguments \
         '--database[the database'\''s file]:PATH:_files' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
         '--help[print the options and exit]' ;;
   ('alerts test')
       _arguments \

@@ -6,6 +6,7 @@ using Agent.Receiver.Cluster;
 using Agent.Dashboard.Alerting;
 using Agent.Dashboard.Cluster;
 using Agent.Dashboard.Commands;
+using Agent.Dashboard.State;
 using Agent.Dashboard.Store;
 using Agent.Dashboard.Web;
 using Microsoft.AspNetCore.Connections;
@@ -25,32 +26,52 @@ internal static class Serving
     public static int Run(ServeSettings settings, AgentClock clock, CommandLineProgram program) =>
         Database.Misplaced(settings.Database) is { } misplaced
             ? program.Refuse([misplaced])
-            : AccessControl.Open(settings, clock, program.Complain).Match(
-                access => Run(settings, access, clock, program),
-                sentence => program.Refuse([sentence]));
+            : settings.State is { IsSome: true, Value: var shared }
+                ? PostgresState.Open(shared, clock, program.Complain).Match(
+                    state => Run(settings, state, clock, program),
+                    unopened => CommandRun.Refusal(unopened, program))
+                : Run(settings, null, clock, program);
 
-    private static int Run(ServeSettings settings, AccessControl access, AgentClock clock, CommandLineProgram program)
+    private static int Run(ServeSettings settings, PostgresState? state, AgentClock clock, CommandLineProgram program)
+    {
+        // Ends last: it gives the lease back, once nothing evaluates and nothing is delivered any more.
+        using (state)
+        {
+            return AccessControl.Open(settings, state is null ? null : new SharedSessions(state, clock), clock, program.Complain).Match(
+                access => Run(settings, state, access, clock, program),
+                sentence => program.Refuse([sentence]));
+        }
+    }
+
+    private static int Run(
+        ServeSettings settings, PostgresState? state, AccessControl access, AgentClock clock, CommandLineProgram program)
     {
         using (access)
         {
             return ClusterHeaderFile.Open("--metrics-header-file", settings.MetricsHeaderFile, program.Complain).Match(
                 headers => settings.Alerts.File.Length == 0
-                    ? Run(settings, access, headers, null, clock, program)
+                    ? Run(settings, state, access, headers, null, clock, program)
                     : Channels.Open(settings.Alerts.File, settings.LinkBase, program.Version, clock, program.Complain).Match(
-                        channels => Run(settings, access, headers, channels, clock, program),
+                        channels => Run(settings, state, access, headers, channels, clock, program),
                         program.Refuse),
                 unread => program.Refuse([unread]));
         }
     }
 
     private static int Run(
-        ServeSettings settings, AccessControl access, ClusterHeaderFile headers, Channels? channels, AgentClock clock, CommandLineProgram program)
+        ServeSettings settings,
+        PostgresState? state,
+        AccessControl access,
+        ClusterHeaderFile headers,
+        Channels? channels,
+        AgentClock clock,
+        CommandLineProgram program)
     {
         using (channels)
         {
             return RulesIn(settings.Alerts.File, channels).Match(
                 rules => Lock(settings.Database, clock).Match(
-                    held => Run(settings, held, access, headers, channels, rules, clock, program),
+                    held => Run(settings, state, held, access, headers, channels, rules, clock, program),
                     refusal => refusal.IsInUse ? program.Refuse([refusal.Sentence]) : program.Fail(refusal.Sentence)),
                 program.Refuse);
         }
@@ -80,6 +101,7 @@ internal static class Serving
 
     private static int Run(
         ServeSettings settings,
+        PostgresState? state,
         DatabaseLock held,
         AccessControl access,
         ClusterHeaderFile headers,
@@ -91,13 +113,14 @@ internal static class Serving
         using (held)
         {
             return Database.OpenForWriting(settings.Database, clock).Match(
-                connection => Run(settings, held, connection, access, headers, channels, rules, clock, program),
+                connection => Run(settings, state, held, connection, access, headers, channels, rules, clock, program),
                 unopened => CommandRun.Refusal(unopened, program));
         }
     }
 
     private static int Run(
         ServeSettings settings,
+        PostgresState? state,
         DatabaseLock held,
         SqliteConnection connection,
         AccessControl access,
@@ -107,6 +130,12 @@ internal static class Serving
         AgentClock clock,
         CommandLineProgram program)
     {
+        if (state is not null && Foreign(settings, state, connection, clock) is { } foreign)
+        {
+            connection.Dispose();
+            return program.Refuse([foreign]);
+        }
+
         // Before the writer, whose thread uses it until its end.
         using var systemd = Systemd.Open(Environment.GetEnvironmentVariable, Environment.ProcessId);
         Writer opened;
@@ -122,10 +151,11 @@ internal static class Serving
         }
 
         using var writer = opened;
+        IStateStore store = state is null ? writer : Follow(state, writer, program);
         using var readers = new Readers(settings.Database, settings.Keeping.RawHours, writer.Storage);
         var isCluster = settings.MetricsUrl.Length > 0;
         using var client = isCluster ? Client(settings, headers, clock, program) : null;
-        using var fleet = client is null ? null : new ClusterFleet(client, writer, clock, program.Complain);
+        using var fleet = client is null ? null : new ClusterFleet(client, writer, store, clock, program.Complain);
         var relaying = fleet is null || settings.MetricsWriteUrl.Length == 0
             ? FSharpResult<Relay?, string>.NewOk(null)
             : Relay.Open(settings, headers, fleet, program.Version, clock, program.Complain).Select(static opened => (Relay?)opened);
@@ -142,9 +172,9 @@ internal static class Serving
             Elsewhere = client is null || fleet is null ? null : new ClusterReader(client, fleet, clock),
         };
         var watchdog = new Watchdog(systemd, () => Status(writer, clock), clock);
-        var alerts = new AlertBook(writer, rules, [.. (channels?.All ?? []).Select(static channel => channel.Settings.Name)], clock);
+        var alerts = new AlertBook(store, rules, [.. (channels?.All ?? []).Select(static channel => channel.Settings.Name)], clock);
         alerts.Load().Wait();
-        var app = Application.Build(settings, access, writer, readers, histories, alerts, channels, program.Version, clock, program.Complain);
+        var app = Application.Build(settings, access, writer, store, readers, histories, alerts, channels, program.Version, clock, program.Complain);
 
         try
         {
@@ -158,8 +188,9 @@ internal static class Serving
         var address = Address(app);
         using var watch = new Watch(alerts, writer, histories, access.Tls, settings.Database, clock, program.Complain);
         watch.Start();
-        using var courier = channels is null ? null : new Courier(channels, writer, clock, program.Complain);
+        using var courier = channels is null ? null : new Courier(channels, store, clock, program.Complain);
         held.Tell(address);
+        state?.Begin($"{Environment.MachineName}, {address}", writer, settings.Keeping.Days);
         writer.Remember(Setting.Listen, address).Wait();
         writer.OnBeat = watchdog.Beat;
         app.Lifetime.ApplicationStopping.Register(watchdog.Stopping);
@@ -170,6 +201,11 @@ internal static class Serving
         if (isCluster)
         {
             program.Tell($"{program.Name} reads figures from {settings.MetricsUrl}");
+
+            if (settings.State is { IsSome: true, Value: var shared })
+            {
+                program.Tell($"{program.Name} shares its state at {shared.Address.Url}");
+            }
         }
         else
         {
@@ -181,6 +217,27 @@ internal static class Serving
         app.WaitForShutdown();
         program.Tell($"{program.Name} stopped; {writer.Figures.Samples} samples stored");
         return ExitCode.Success;
+    }
+
+    /// <summary>Why the database cannot be used beside a state; null where it can.</summary>
+    private static string? Foreign(ServeSettings settings, PostgresState state, SqliteConnection connection, AgentClock clock)
+    {
+        var id = "";
+        return state.Read(one => id = Setting.Read(one, Setting.State)).Result
+            ? StateMirror.Refusal(connection, settings.Database, id, clock)
+            : $"--state: {state.Reason}";
+    }
+
+    /// <summary>Tells of what becomes of the state that several dashboards share.</summary>
+    private static PostgresState Follow(PostgresState state, Writer writer, CommandLineProgram program)
+    {
+        state.OnFailure = writer.Storage.StateFailed;
+        state.OnWorks = writer.Storage.StateWorks;
+        state.OnLease = isHeld => program.Tell(
+            isHeld
+                ? $"{program.Name} evaluates the rules of alerts from now on, and delivers their messages"
+                : $"{program.Name} leaves the rules of alerts to another dashboard from now on");
+        return state;
     }
 
     /// <summary>Asks the cluster of metrics, with the headers that its file has at the time.</summary>

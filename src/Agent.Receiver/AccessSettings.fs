@@ -14,6 +14,8 @@ type AccessSettings =
         UsersFile: string
         /// The file of bearer tokens; empty for none.
         TokensFile: string
+        /// Whether users and tokens are in the state that several dashboards share, instead of files.
+        AccountsInState: bool
         /// The header in which a proxy names the user that it let in; empty for none.
         ProxyUserHeader: string
         /// The OpenID Connect provider.
@@ -33,6 +35,7 @@ type AccessSettings =
     member settings.HasLogin: bool =
         settings.ViewerPasswordFile <> ""
         || settings.UsersFile <> ""
+        || settings.AccountsInState
         || settings.HasProvider
 
     /// Whether everybody who reaches it may look.
@@ -60,6 +63,8 @@ type CredentialSettings =
     {
         /// The file of users or tokens.
         File: string
+        /// Where they are instead; none for the file.
+        State: StateSettings voption
         /// What to do with it.
         Action: CredentialAction
     }
@@ -131,7 +136,13 @@ module internal AccessSettings =
             ]
 
     /// The options with which people log in at the dashboard itself.
-    let private logins = [ "--viewer-password-file"; "--users-file"; "--oidc-authority" ]
+    let private logins =
+        [
+            "--viewer-password-file"
+            "--users-file"
+            "--oidc-authority"
+            "--accounts-in-state"
+        ]
 
     let private authorityOf (given: Given) : Result<string, ConfigError> =
         match Uri.TryCreate(given.Text.Trim(), UriKind.Absolute) with
@@ -208,6 +219,13 @@ module internal AccessSettings =
                 | _ -> Ok()
 
             and! () =
+                match given "--accounts-in-state", given "--state" with
+                | ValueSome accounts, ValueNone -> wrong accounts "needs --state as well"
+                | ValueSome accounts, _ when (given "--users-file").IsSome || (given "--tokens-file").IsSome ->
+                    wrong accounts "goes without --users-file and --tokens-file: users and tokens are in the state then"
+                | _ -> Ok()
+
+            and! () =
                 match given "--tls-certificate", given "--tls-key" with
                 | ValueSome certificate, ValueNone -> wrong certificate "needs --tls-key as well"
                 | ValueNone, ValueSome key -> wrong key "needs --tls-certificate as well"
@@ -234,6 +252,7 @@ module internal AccessSettings =
                     ViewerPasswordFile = passwordFile
                     UsersFile = usersFile
                     TokensFile = tokensFile
+                    AccountsInState = (given "--accounts-in-state").IsSome
                     ProxyUserHeader = header
                     Oidc = provider
                     TrustedProxies = proxies
@@ -264,7 +283,13 @@ module internal AccessSettings =
         validation {
             let! file = optional given option fallback fileOf
             and! action = action
-            return { File = file; Action = action }
+
+            return
+                {
+                    File = file
+                    State = ValueNone
+                    Action = action
+                }
         }
 
     /// To add one of this name, with the role that was given.

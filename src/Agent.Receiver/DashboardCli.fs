@@ -15,6 +15,13 @@ let private madeIfMissing: OptionRow =
 
 let private theFile: OptionRow = DashboardSettings.DefaultDatabase, "the database's file"
 
+let private stateRow: OptionRow =
+    "",
+    "database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it"
+
+let private statePasswordRow: OptionRow =
+    "", "file with the password for --state; without it PGPASSWORD or PGPASSFILE"
+
 /// The options of a command: the one list of them, by cases and rows.
 type internal ICommandArgument =
     inherit IArgParserTemplate
@@ -47,6 +54,9 @@ type internal ServeArgument =
     | [<EqualsAssignmentOrSpaced>] Metrics_Write_Url of url: string option
     | [<EqualsAssignmentOrSpaced>] Metrics_Outbox of path: string option
     | [<EqualsAssignmentOrSpaced>] Metrics_Outbox_Mebibytes of count: string option
+    | [<EqualsAssignmentOrSpaced>] State of url: string option
+    | [<EqualsAssignmentOrSpaced>] State_Password_File of path: string option
+    | Accounts_In_State
     | [<EqualsAssignmentOrSpaced>] Server_Samples of count: string option
     | [<EqualsAssignmentOrSpaced>] Server_Kilobytes of count: string option
     | [<EqualsAssignmentOrSpaced>] Server_Devices of count: string option
@@ -89,6 +99,10 @@ type internal ServeArgument =
             | Metrics_Outbox _ -> "DATABASE-outbox", "directory of the posted samples that the cluster does not have yet"
             | Metrics_Outbox_Mebibytes _ ->
                 DashboardSettings.DefaultOutboxMebibytes, "MiB of them that wait at most; then samples are refused, and agents keep them"
+            | State _ -> stateRow
+            | State_Password_File _ -> statePasswordRow
+            | Accounts_In_State ->
+                "", "users and tokens are those of --state, written by the users and tokens commands with --state, instead of files"
             | Server_Samples _ -> string ServerLimits.DefaultSamples, "samples a second that each server may send in the long run"
             | Server_Kilobytes _ -> string ServerLimits.DefaultKibibytes, "KiB a second that each server may send in the long run"
             | Server_Devices _ -> string ServerLimits.DefaultDevices, "disks, GPUs and fans of each server that are known at a time"
@@ -104,6 +118,8 @@ type internal RegisterArgument =
     | Rotate_Token
     | Active
     | Inactive
+    | [<EqualsAssignmentOrSpaced>] State of url: string option
+    | [<EqualsAssignmentOrSpaced>] State_Password_File of path: string option
 
     interface ICommandArgument with
         member argument.Usage = ""
@@ -117,10 +133,14 @@ type internal RegisterArgument =
             | Rotate_Token -> "", "make a new token; the old one is refused from then on"
             | Active -> "", "accept its samples, which is the default"
             | Inactive -> "", "refuse its samples with 403"
+            | State _ -> stateRow
+            | State_Password_File _ -> statePasswordRow
 
 [<RequireQualifiedAccess>]
 type internal PlainArgument =
     | [<EqualsAssignmentOrSpaced>] Database of path: string option
+    | [<EqualsAssignmentOrSpaced>] State of url: string option
+    | [<EqualsAssignmentOrSpaced>] State_Password_File of path: string option
 
     interface ICommandArgument with
         member argument.Usage = ""
@@ -128,11 +148,15 @@ type internal PlainArgument =
         member argument.Row =
             match argument with
             | Database _ -> theFile
+            | State _ -> stateRow
+            | State_Password_File _ -> statePasswordRow
 
 [<RequireQualifiedAccess>]
 type internal RemoveArgument =
     | [<EqualsAssignmentOrSpaced>] Database of path: string option
     | Yes
+    | [<EqualsAssignmentOrSpaced>] State of url: string option
+    | [<EqualsAssignmentOrSpaced>] State_Password_File of path: string option
 
     interface ICommandArgument with
         member argument.Usage = ""
@@ -141,11 +165,15 @@ type internal RemoveArgument =
             match argument with
             | Database _ -> theFile
             | Yes -> "", "do not ask; needed without a terminal"
+            | State _ -> stateRow
+            | State_Password_File _ -> statePasswordRow
 
 [<RequireQualifiedAccess>]
 type internal BackupArgument =
     | [<EqualsAssignmentOrSpaced>] Database of path: string option
     | [<EqualsAssignmentOrSpaced>] Keep of number: string option
+    | [<EqualsAssignmentOrSpaced>] State of url: string option
+    | [<EqualsAssignmentOrSpaced>] State_Password_File of path: string option
 
     interface ICommandArgument with
         member argument.Usage = ""
@@ -154,11 +182,15 @@ type internal BackupArgument =
             match argument with
             | Database _ -> theFile
             | Keep _ -> "all", "how many backups stay in a directory; older ones are deleted"
+            | State _ -> stateRow
+            | State_Password_File _ -> statePasswordRow
 
 [<RequireQualifiedAccess>]
 type internal RestoreArgument =
     | [<EqualsAssignmentOrSpaced>] Database of path: string option
     | Yes
+    | [<EqualsAssignmentOrSpaced>] State of url: string option
+    | [<EqualsAssignmentOrSpaced>] State_Password_File of path: string option
 
     interface ICommandArgument with
         member argument.Usage = ""
@@ -167,10 +199,14 @@ type internal RestoreArgument =
             match argument with
             | Database _ -> DashboardSettings.DefaultDatabase, "the database that the backup replaces"
             | Yes -> "", "do not ask; needed without a terminal"
+            | State _ -> stateRow
+            | State_Password_File _ -> statePasswordRow
 
 [<RequireQualifiedAccess>]
 type internal UsersArgument =
     | [<EqualsAssignmentOrSpaced>] Users_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] State of url: string option
+    | [<EqualsAssignmentOrSpaced>] State_Password_File of path: string option
 
     interface ICommandArgument with
         member argument.Usage = ""
@@ -178,6 +214,8 @@ type internal UsersArgument =
         member argument.Row =
             match argument with
             | Users_File _ -> AccessSettings.DefaultUsersFile, "the file of users"
+            | State _ -> stateRow
+            | State_Password_File _ -> statePasswordRow
 
 let private roleRow: OptionRow =
     "viewer", "viewer or admin: only look, or also change what can be changed"
@@ -185,6 +223,8 @@ let private roleRow: OptionRow =
 [<RequireQualifiedAccess>]
 type internal AddUserArgument =
     | [<EqualsAssignmentOrSpaced>] Users_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] State of url: string option
+    | [<EqualsAssignmentOrSpaced>] State_Password_File of path: string option
     | [<EqualsAssignmentOrSpaced>] Role of role: string option
 
     interface ICommandArgument with
@@ -193,11 +233,15 @@ type internal AddUserArgument =
         member argument.Row =
             match argument with
             | Users_File _ -> AccessSettings.DefaultUsersFile, "the file of users; created if missing"
+            | State _ -> stateRow
+            | State_Password_File _ -> statePasswordRow
             | Role _ -> roleRow
 
 [<RequireQualifiedAccess>]
 type internal TokensArgument =
     | [<EqualsAssignmentOrSpaced>] Tokens_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] State of url: string option
+    | [<EqualsAssignmentOrSpaced>] State_Password_File of path: string option
 
     interface ICommandArgument with
         member argument.Usage = ""
@@ -205,10 +249,14 @@ type internal TokensArgument =
         member argument.Row =
             match argument with
             | Tokens_File _ -> AccessSettings.DefaultTokensFile, "the file of tokens"
+            | State _ -> stateRow
+            | State_Password_File _ -> statePasswordRow
 
 [<RequireQualifiedAccess>]
 type internal AddTokenArgument =
     | [<EqualsAssignmentOrSpaced>] Tokens_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] State of url: string option
+    | [<EqualsAssignmentOrSpaced>] State_Password_File of path: string option
     | [<EqualsAssignmentOrSpaced>] Role of role: string option
 
     interface ICommandArgument with
@@ -217,6 +265,8 @@ type internal AddTokenArgument =
         member argument.Row =
             match argument with
             | Tokens_File _ -> AccessSettings.DefaultTokensFile, "the file of tokens; created if missing"
+            | State _ -> stateRow
+            | State_Password_File _ -> statePasswordRow
             | Role _ -> roleRow
 
 [<RequireQualifiedAccess>]
@@ -225,6 +275,8 @@ type internal AddEnrolKeyArgument =
     | [<EqualsAssignmentOrSpaced>] Labels of labels: string option
     | [<EqualsAssignmentOrSpaced>] Expires of time: string option
     | [<EqualsAssignmentOrSpaced>] Key_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] State of url: string option
+    | [<EqualsAssignmentOrSpaced>] State_Password_File of path: string option
 
     interface ICommandArgument with
         member argument.Usage = ""
@@ -235,6 +287,8 @@ type internal AddEnrolKeyArgument =
             | Labels _ -> "", "labels of its machines, such as room=3,team=vision"
             | Expires _ -> "30d", "when it expires: 12h, 30d, a day such as 2027-01-31, or never"
             | Key_File _ -> "", "write the key into this file instead of printing it; where key and file are there already, nothing is done"
+            | State _ -> stateRow
+            | State_Password_File _ -> statePasswordRow
 
 [<RequireQualifiedAccess>]
 type internal ExportArgument =
@@ -293,9 +347,9 @@ type DashboardCommand =
     /// Register a server, or change its registration.
     | Register of settings: RegisterSettings
     /// List the servers.
-    | List of database: string
+    | List of database: string * state: StateSettings voption
     /// Remove a server and its samples; `confirmed` if there is nothing to ask any more.
-    | Remove of database: string * slug: string * confirmed: bool
+    | Remove of database: string * state: StateSettings voption * slug: string * confirmed: bool
     /// Copy the database while it is in use, to a file or into a directory, which keeps the newest `keep` backups; all of them for 0.
     | Backup of database: string * file: string * keep: int
     /// Examine the database.
@@ -322,8 +376,8 @@ type DashboardCommand =
             version: Func<'r>,
             serve: Func<ServeSettings, 'r>,
             register: Func<RegisterSettings, 'r>,
-            list: Func<string, 'r>,
-            remove: Func<string, string, bool, 'r>,
+            list: Func<string, StateSettings voption, 'r>,
+            remove: Func<string, StateSettings voption, string, bool, 'r>,
             backup: Func<string, string, int, 'r>,
             check: Func<string, 'r>,
             health: Func<string, 'r>,
@@ -339,8 +393,8 @@ type DashboardCommand =
         | Version -> version.Invoke()
         | Serve settings -> serve.Invoke settings
         | Register settings -> register.Invoke settings
-        | List database -> list.Invoke database
-        | Remove(database, slug, confirmed) -> remove.Invoke(database, slug, confirmed)
+        | List(database, state) -> list.Invoke(database, state)
+        | Remove(database, state, slug, confirmed) -> remove.Invoke(database, state, slug, confirmed)
         | Backup(database, file, keep) -> backup.Invoke(database, file, keep)
         | Check database -> check.Invoke database
         | Health database -> health.Invoke database
@@ -408,15 +462,23 @@ let private both (one: Result<'a, ConfigError list>) (other: Result<'b, ConfigEr
 
 let private users action given =
     AccessSettings.credentials "--users-file" AccessSettings.DefaultUsersFile action given
+    |> StateOptions.credentials "--users-file" given
     |> Result.map DashboardCommand.Users
 
 let private tokens action given =
     AccessSettings.credentials "--tokens-file" AccessSettings.DefaultTokensFile action given
+    |> StateOptions.credentials "--tokens-file" given
     |> Result.map DashboardCommand.Tokens
 
 let private enrolKeys (action: Result<EnrolKeyAction, ConfigError list>) given =
-    both (DashboardSettings.database given) action
-    |> Result.map (fun (database, action) -> DashboardCommand.EnrolKeys { Database = database; Action = action })
+    both (both (DashboardSettings.database given) (StateOptions.read given)) action
+    |> Result.map (fun ((database, state), action) ->
+        DashboardCommand.EnrolKeys
+            {
+                Database = database
+                State = state
+                Action = action
+            })
 
 let private alerts action given =
     AlertsSettings.command action given |> Result.map DashboardCommand.Alerts
@@ -429,30 +491,36 @@ let private verbs: Verb list =
         verb<RegisterArgument> "register-server" "SLUG" "registers a server and prints its token, or changes it" (fun given words ->
             DashboardSettings.register given words |> Result.map DashboardCommand.Register)
         verb<PlainArgument> "list-servers" "" "lists the servers" (fun given words ->
-            both (noWord "list-servers" words) (DashboardSettings.database given)
+            both (noWord "list-servers" words) (both (DashboardSettings.database given) (StateOptions.read given))
             |> Result.map (snd >> DashboardCommand.List))
         verb<RemoveArgument> "remove-server" "SLUG" "removes a server and all its samples" (fun given words ->
-            both (DashboardSettings.database given) (DashboardSettings.slug words)
-            |> Result.map (fun (database, slug) -> DashboardCommand.Remove(database, slug, DashboardSettings.isConfirmed given)))
+            both (both (DashboardSettings.database given) (StateOptions.read given)) (DashboardSettings.slug words)
+            |> Result.map (fun ((database, state), slug) ->
+                DashboardCommand.Remove(database, state, slug, DashboardSettings.isConfirmed given)))
         verb<BackupArgument>
             "backup"
             "FILE"
             "copies the database to a new file, or into a directory, even while it is in use"
             (fun given words ->
                 both (both (DashboardSettings.database given) (DashboardSettings.place words)) (DashboardSettings.keep given)
-                |> Result.map (fun ((database, file), keep) -> DashboardCommand.Backup(database, file, keep)))
+                |> both (StateOptions.refused given StateOptions.backedUp)
+                |> Result.map (fun ((), ((database, file), keep)) -> DashboardCommand.Backup(database, file, keep)))
         verb<PlainArgument> "check" "" "says whether the database is intact, what is in it, and how much space is left" (fun given words ->
             both (noWord "check" words) (DashboardSettings.database given)
-            |> Result.map (snd >> DashboardCommand.Check))
+            |> both (StateOptions.refused given StateOptions.backedUp)
+            |> Result.map (snd >> snd >> DashboardCommand.Check))
         verb<PlainArgument> "health" "" "asks the dashboard that serves the database whether it stores samples" (fun given words ->
             both (noWord "health" words) (DashboardSettings.database given)
-            |> Result.map (snd >> DashboardCommand.Health))
+            |> both (StateOptions.refused given StateOptions.asked)
+            |> Result.map (snd >> snd >> DashboardCommand.Health))
         verb<RestoreArgument> "restore" "FILE" "replaces the database with a backup, and keeps the old one beside it" (fun given words ->
             both (DashboardSettings.database given) (DashboardSettings.file words)
-            |> Result.map (fun (database, file) -> DashboardCommand.Restore(database, file, DashboardSettings.isConfirmed given)))
+            |> both (StateOptions.refused given StateOptions.backedUp)
+            |> Result.map (fun ((), (database, file)) -> DashboardCommand.Restore(database, file, DashboardSettings.isConfirmed given)))
         verb<ExportArgument> "export" "" "writes the history of the database to a cluster of metrics" (fun given words ->
             both (noWord "export" words) (DashboardSettings.export given)
-            |> Result.map (snd >> DashboardCommand.Export))
+            |> both (StateOptions.refused given StateOptions.backedUp)
+            |> Result.map (snd >> snd >> DashboardCommand.Export))
         verb<AddUserArgument> "users add" "NAME" "adds a user who may log in, or changes password and role" (fun given words ->
             users (AccessSettings.add given (DashboardSettings.word "NAME" words)) given)
         verb<UsersArgument> "users remove" "NAME" "removes a user and ends their sessions" (fun given words ->
@@ -494,7 +562,7 @@ let usage () : string =
         |> String.concat "\n"
 
     $"USAGE: {ProgramName} COMMAND [options]\n\nCOMMANDS:\n\n{commands}\n\n"
-    + $"`{ProgramName} COMMAND --help` lists the options of a command. `--version` prints the version. The only environment variables that are read are systemd's.\n"
+    + $"`{ProgramName} COMMAND --help` lists the options of a command. `--version` prints the version. The only environment variables that are read are systemd's, and for --state PGPASSWORD and PGPASSFILE.\n"
 
 let private usageError (where: string) (message: string) : ConfigError =
     {

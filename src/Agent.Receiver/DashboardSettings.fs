@@ -57,6 +57,8 @@ type ServeSettings =
         MetricsOutbox: string
         /// How many bytes of them wait at most.
         MetricsOutboxBytes: int64
+        /// Where accounts' sessions, registrations and alerts are kept that several dashboards share; none for the database.
+        State: StateSettings voption
         /// Samples a second that each server may send in the long run.
         ServerSamples: int
         /// KiB a second that each server may send in the long run.
@@ -119,6 +121,8 @@ type RegisterSettings =
         IsActive: bool voption
         /// Make a new token.
         RotateToken: bool
+        /// Where registrations are kept instead of the database; none for the database.
+        State: StateSettings voption
     }
 
 /// The settings of `export`, checked.
@@ -305,6 +309,7 @@ module internal DashboardSettings =
         elif
             not (
                 has "--users-file"
+                || has "--accounts-in-state"
                 || has "--viewer-password-file"
                 || has "--oidc-authority"
                 || has "--trust-proxy-user"
@@ -457,6 +462,7 @@ module internal DashboardSettings =
                 AccessSettings.optional given "--metrics-outbox-mebibytes" ClusterRelay.defaultLimit outboxOf
 
             and! () = metricsTogether given
+            and! state = StateOptions.serve given
 
             and! samples =
                 AccessSettings.optional given "--server-samples" ServerLimits.DefaultSamples (wholeOf 1 1000)
@@ -488,6 +494,7 @@ module internal DashboardSettings =
                     MetricsWriteUrl = metricsWriteUrl
                     MetricsOutbox = if outbox = "" then database + "-outbox" else outbox
                     MetricsOutboxBytes = outboxBytes
+                    State = state
                     ServerSamples = samples
                     ServerKibibytes = kibibytes
                     ServerDevices = devices
@@ -563,6 +570,7 @@ module internal DashboardSettings =
         validation {
             let! slug = slug words
             and! database = database given
+            and! state = StateOptions.read given
             and! name = AccessSettings.optional given "--name" ValueNone (some (textOf 120))
             and! hostname = AccessSettings.optional given "--hostname" ValueNone (some (textOf 255))
             and! description = AccessSettings.optional given "--description" ValueNone (some (textOf 1000))
@@ -590,5 +598,6 @@ module internal DashboardSettings =
                     Description = description
                     IsActive = isActive
                     RotateToken = switchOf (given "--rotate-token")
+                    State = state
                 }
         }

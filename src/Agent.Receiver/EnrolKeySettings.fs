@@ -48,6 +48,8 @@ type EnrolKeySettings =
     {
         /// The database with the keys.
         Database: string
+        /// Where they are instead; none for the database.
+        State: StateSettings voption
         /// What to do.
         Action: EnrolKeyAction
     }

@@ -34,6 +34,8 @@ type OwnFigures =
         ResidentBytes: int64
         /// What is passed on to a cluster; none where nothing is.
         Relay: RelayFigures voption
+        /// How the state is that several dashboards share; none without `--state`.
+        State: StateReport voption
     }
 
 /// The dashboard's own figures as Prometheus text (text/plain; version=0.0.4).
@@ -119,5 +121,17 @@ module OwnMetrics =
                 "gauge"
                 "1 while samples are passed on, 0 while the cluster takes none."
                 [ "", (if relay.Problem = "" then "1" else "0") ]
+
+        match figures.State with
+        | ValueSome state ->
+            let flag value = if value then "1" else "0"
+            family "state_up" "gauge" "1 while the state in PostgreSQL can be used." [ "", flag state.Works ]
+
+            family
+                "alerts_holder"
+                "gauge"
+                "1 on the dashboard that evaluates the rules of alerts, of those that share a state."
+                [ "", flag state.IsHolder ]
+        | ValueNone -> ()
 
         output.ToString()

@@ -337,7 +337,7 @@ module Responses =
 
     /// GET /healthz
     [<CompiledName "Health">]
-    let health (version: string) (storage: Storage) (relay: RelayFigures voption) : byte[] =
+    let health (version: string) (storage: Storage) (relay: RelayFigures voption) (state: StateReport voption) : byte[] =
         bytes (
             Encode.object
                 [|
@@ -360,6 +360,19 @@ module Responses =
                                 "waiting", Encode.int64 relay.Waiting
                                 if relay.Problem <> "" then
                                     "reason", Encode.string relay.Problem
+                            |]
+                    | ValueNone -> ()
+
+                    match state with
+                    | ValueSome state ->
+                        "state",
+                        Encode.object
+                            [|
+                                "works", Encode.bool state.Works
+                                "evaluates_alerts", Encode.bool state.IsHolder
+                                "alerts_evaluated_by", Encode.string state.Holder
+                                if not state.Works then
+                                    "reason", Encode.string state.Failure
                             |]
                     | ValueNone -> ()
                 |]

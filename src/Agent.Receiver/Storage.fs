@@ -24,6 +24,8 @@ type StorageFault =
     | Defect
     /// The cluster of metrics does not answer, or not as it should.
     | Cluster
+    /// The PostgreSQL with the state that several dashboards share does not answer, or not as it should.
+    | State
 
     /// Its name in answers.
     member fault.Name: string =
@@ -37,6 +39,7 @@ type StorageFault =
         | Hanging -> "hanging"
         | Defect -> "defect"
         | Cluster -> "cluster"
+        | State -> "state"
 
     /// What is wrong, as part of a sentence.
     member fault.Reason: string =
@@ -50,6 +53,7 @@ type StorageFault =
         | Hanging -> "the disk does not answer"
         | Defect -> "the dashboard has a defect"
         | Cluster -> "the cluster of metrics cannot be read"
+        | State -> "the state in PostgreSQL cannot be used"
 
     /// What to do about it, as part of a sentence.
     member fault.Remedy: string =
@@ -62,6 +66,7 @@ type StorageFault =
         | Failing -> "see the kernel's log (dmesg)"
         | Hanging -> "see the kernel's log (dmesg), and check network file systems"
         | Defect -> "report it with the dashboard's log"
+        | State -> "look at PostgreSQL and at --state"
         | Cluster -> "look at the cluster and at --metrics-url; nothing newer is shown until it answers"
 
 /// A stretch of time in which the database cannot be used.
@@ -86,9 +91,11 @@ type Storage =
         Reading: Outage voption
         /// Why a cluster of metrics cannot be read; none without `--metrics-url`.
         Cluster: Outage voption
+        /// Why the state that several dashboards share cannot be used; none without `--state`.
+        State: Outage voption
     }
 
-    /// True when there is nothing to say about the database. What a cluster does, no restart of the dashboard changes.
+    /// True when there is nothing to say about the database. What a cluster or PostgreSQL does, no restart of the dashboard changes.
     member storage.IsGood: bool = storage.Writing.IsNone && storage.Reading.IsNone
 
     static member private Ends(outage: Outage voption) : bool =
@@ -106,7 +113,8 @@ type Storage =
     member storage.Outage: Outage voption =
         if storage.Writing.IsSome then storage.Writing
         elif storage.Reading.IsSome then storage.Reading
-        else storage.Cluster
+        elif storage.Cluster.IsSome then storage.Cluster
+        else storage.State
 
     /// Why a sample is not stored, for the answer to it.
     member storage.Reason: string =
@@ -124,6 +132,7 @@ module Storage =
             Writing = ValueNone
             Reading = ValueNone
             Cluster = ValueNone
+            State = ValueNone
         }
 
     /// The fault behind a result code of SQLite and its extended form (https://www.sqlite.org/rescode.html).
@@ -198,6 +207,17 @@ module Storage =
     [<CompiledName "ClusterRead">]
     let clusterRead (storage: Storage) : Storage = { storage with Cluster = ValueNone }
 
+    /// The state that several dashboards share cannot be used.
+    [<CompiledName "StateFailed">]
+    let stateFailed (now: DateTimeOffset) (detail: string) (storage: Storage) : Storage =
+        { storage with
+            State = ValueSome(outage now StorageFault.State detail storage.State)
+        }
+
+    /// It can be used.
+    [<CompiledName "StateWorks">]
+    let stateWorks (storage: Storage) : Storage = { storage with State = ValueNone }
+
     /// The same while a transaction has been waiting for the disk for some time, which nobody has been told of yet.
     [<CompiledName "Waiting">]
     let waiting (now: DateTimeOffset) (waited: TimeSpan) (storage: Storage) : Storage =
@@ -214,6 +234,7 @@ module Storage =
         faultIn one.Writing <> faultIn other.Writing
         || faultIn one.Reading <> faultIn other.Reading
         || faultIn one.Cluster <> faultIn other.Cluster
+        || faultIn one.State <> faultIn other.State
 
     /// What is wrong, as a sentence without its full stop.
     [<CompiledName "Reason">]
@@ -238,6 +259,7 @@ module Storage =
         change now "samples cannot be stored; agents keep them" "samples are stored again" before.Writing after.Writing
         @ change now "the database cannot be read" "the database can be read again" before.Reading after.Reading
         @ change now "no figures" "the cluster of metrics can be read again" before.Cluster after.Cluster
+        @ change now "nobody can log in, and alerts wait" "the state in PostgreSQL can be used again" before.State after.State
 
     /// The state of the service in one line: how many servers are live, or why nothing is stored.
     [<CompiledName "Status">]

@@ -219,8 +219,8 @@ let tests =
 
             testCase "the other commands"
             <| fun () ->
-                Expect.equal (parse "list-servers --database x") (Ok(DashboardCommand.List "x")) "list"
-                Expect.equal (parse "remove-server a") (Ok(DashboardCommand.Remove("ai-dashboard.db", "a", false))) "remove"
+                Expect.equal (parse "list-servers --database x") (Ok(DashboardCommand.List("x", ValueNone))) "list"
+                Expect.equal (parse "remove-server a") (Ok(DashboardCommand.Remove("ai-dashboard.db", ValueNone, "a", false))) "remove"
                 Expect.equal (parse "backup b.db --database=x") (Ok(DashboardCommand.Backup("x", "b.db", 0))) "backup"
                 Expect.equal (parse "--version") (Ok DashboardCommand.Version) "version"
 

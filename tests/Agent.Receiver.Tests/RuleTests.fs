@@ -234,6 +234,14 @@ let tests =
                                         NotTaken = 18L
                                         Problem = "HTTP 503"
                                     }
+                            State =
+                                ValueSome
+                                    {
+                                        Works = true
+                                        Failure = ""
+                                        IsHolder = false
+                                        Holder = "other"
+                                    }
                         }
 
                 for line in
@@ -255,6 +263,8 @@ let tests =
                         "ai_dashboard_relay_damaged_samples_total 17"
                         "ai_dashboard_relay_untaken_samples_total 18"
                         "ai_dashboard_relay_delivering 0"
+                        "ai_dashboard_state_up 1"
+                        "ai_dashboard_alerts_holder 0"
                     ] do
                     Expect.contains (text.Split '\n') line line
         ]

@@ -108,6 +108,7 @@ let private arrows =
             "Microsoft.AspNetCore.Authentication.OpenIdConnect"
             "Microsoft.CodeAnalysis.BannedApiAnalyzers"
             "Microsoft.Data.Sqlite"
+            "Npgsql"
             "Vizor.ECharts"
         ]
     ]

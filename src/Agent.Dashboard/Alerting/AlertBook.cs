@@ -10,7 +10,7 @@ namespace Agent.Dashboard.Alerting;
 /// </summary>
 internal sealed class AlertBook
 {
-    private readonly Writer writer;
+    private readonly IStateStore store;
     private readonly RuleSettings file;
     private readonly string[] channels;
     private readonly AgentClock clock;
@@ -24,18 +24,18 @@ internal sealed class AlertBook
     private volatile Held held;
 
     /// <summary>Nothing is read yet: the first look does that.</summary>
-    /// <param name="writer">Keeps them.</param>
+    /// <param name="store">Keeps them.</param>
     /// <param name="file">What the file of alerts says of rules, maintenance and routes.</param>
     /// <param name="channels">The names of the channels.</param>
     /// <param name="clock">The receiver's.</param>
-    public AlertBook(Writer writer, RuleSettings file, string[] channels, AgentClock clock)
+    public AlertBook(IStateStore store, RuleSettings file, string[] channels, AgentClock clock)
     {
-        this.writer = writer;
+        this.store = store;
         this.file = file;
         this.channels = channels;
         this.clock = clock;
         held = new Held(file, RuleSettingsModule.empty, [], 0, 0);
-        writer.OnRollback = () => isLoaded = false;
+        store.OnForget = () => isLoaded = false;
     }
 
     /// <summary>What the file says.</summary>
@@ -49,8 +49,22 @@ internal sealed class AlertBook
     /// <summary>Reads what there is; done when that is known.</summary>
     public Task<bool> Load() => Change(static (_, _, _) => { });
 
-    /// <summary>What becomes of the alerts by what is seen; done when it is on disk.</summary>
-    public Task<bool> Look(MachineSeen[] seen) => Change((rows, events, outbox) =>
+    /// <summary>Reads the rows of alerts, and all else anew where another dashboard has changed it; done when that is known.</summary>
+    public Task<bool> Read(Action<AlertRows> look) => Change((rows, _, _) => look(rows));
+
+    /// <summary>Reads what other dashboards have changed, where there are others; done when that is known.</summary>
+    public Task<bool> Refresh() => store.IsShared ? Load() : Task.FromResult(true);
+
+    /// <summary>
+    /// What becomes of the alerts by what is seen; done when it is on disk. Where another dashboard looks, what came of that is read.
+    /// </summary>
+    public Task Look(MachineSeen[] seen) => store.IsHolder ? store.Evaluate((rows, events, outbox) =>
+    {
+        Prepare(rows);
+        Step(seen, rows, events, outbox);
+    }) : Load();
+
+    private void Step(MachineSeen[] seen, AlertRows rows, EventRows events, OutboxRows outbox)
     {
         var now = Microseconds;
         var (stepped, transitions) = AlertStateModule.Step(now, held.Rules, seen, state);
@@ -83,7 +97,7 @@ internal sealed class AlertBook
                 }
             }
         }
-    });
+    }
 
     /// <summary>Somebody has taken note of an alert; the alert then, null where none of that number is open. Null with a failure where it is not on disk.</summary>
     public Task<(bool IsStored, Alert? Alert)> Acknowledge(long number, string author) =>
@@ -177,7 +191,14 @@ internal sealed class AlertBook
         held = held with { Critical = critical, Warning = warning };
     }
 
-    private Task<bool> Change(Action<AlertRows, EventRows, OutboxRows> work) => writer.Alert((rows, events, outbox) =>
+    private Task<bool> Change(Action<AlertRows, EventRows, OutboxRows> work) => store.Alert((rows, events, outbox) =>
+    {
+        Prepare(rows);
+        work(rows, events, outbox);
+    });
+
+    /// <summary>Reads what there is where that may differ from what is remembered. Within a transaction.</summary>
+    private void Prepare(AlertRows rows)
     {
         if (!isLoaded)
         {
@@ -187,9 +208,7 @@ internal sealed class AlertBook
             held = new Held(file, page.IsOk ? page.ResultValue : RuleSettingsModule.empty, [.. rows.Silences()], critical, warning);
             isLoaded = true;
         }
-
-        work(rows, events, outbox);
-    });
+    }
 
     /// <summary>What holds at present.</summary>
     /// <param name="File">What the file says.</param>

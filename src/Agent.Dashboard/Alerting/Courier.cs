@@ -24,7 +24,7 @@ internal sealed class Courier : IDisposable
     private static readonly TimeSpan Grace = TimeSpan.FromSeconds(5);
 
     private readonly Channels channels;
-    private readonly Writer writer;
+    private readonly IStateStore store;
     private readonly AgentClock clock;
     private readonly Action<string> complain;
     private readonly Random random = new();
@@ -36,10 +36,10 @@ internal sealed class Courier : IDisposable
     private readonly Task loop;
 
     /// <summary>Starts.</summary>
-    public Courier(Channels channels, Writer writer, AgentClock clock, Action<string> complain)
+    public Courier(Channels channels, IStateStore store, AgentClock clock, Action<string> complain)
     {
         this.channels = channels;
-        this.writer = writer;
+        this.store = store;
         this.clock = clock;
         this.complain = complain;
         loop = Task.Run(Run);
@@ -79,7 +79,7 @@ internal sealed class Courier : IDisposable
 
                 var now = RowKey.Microseconds(clock.GetUtcNow());
 
-                if (OutboxRows.MayBeDue(writer.NextMessageAt, now))
+                if (store.IsHolder && OutboxRows.MayBeDue(store.NextMessageAt, now))
                 {
                     await Begin(now);
                 }
@@ -104,7 +104,7 @@ internal sealed class Courier : IDisposable
         List<OutboxMessage> due = [];
 
         // Which are free is looked up on the writer's thread: an attempt that has ended until then wakes nobody afterwards.
-        if (!await writer.Deliver(rows => due = rows.Claim(Free(), now, now + Lease)))
+        if (await store.Deliver(rows => due = rows.Claim(Free(), now, now + Lease)) != Kept.Yes)
         {
             await Pause();
             return;
@@ -143,7 +143,7 @@ internal sealed class Courier : IDisposable
         }
 
         // What waits behind it was passed over as long as it was under way.
-        await writer.Deliver(static rows => rows.Wake());
+        await store.Look(static rows => rows.Wake());
     }
 
     /// <summary>Writes down how an attempt ended, for as long as it takes: what was accepted must not be sent again.</summary>
@@ -170,8 +170,14 @@ internal sealed class Courier : IDisposable
             return good;
         }
 
-        while (!await writer.Deliver(rows => Write(rows)))
+        while (await store.Deliver(rows => Write(rows)) is var kept && kept != Kept.Yes)
         {
+            if (kept == Kept.NotHolder && (!end.IsDelivered || await store.Withdraw(message)))
+            {
+                // What else there is to write down is the holder's.
+                return;
+            }
+
             if (cut.IsCancellationRequested)
             {
                 return;
@@ -221,7 +227,7 @@ internal sealed class Courier : IDisposable
     {
         var found = new List<(string Name, ChannelCounts Counts)>();
 
-        if (!await writer.Deliver(rows =>
+        if (!await store.Look(rows =>
         {
             found.Clear();
             found.AddRange(channels.All.Select(channel => (channel.Settings.Name, rows.CountsOf(channel.Settings.Name))));

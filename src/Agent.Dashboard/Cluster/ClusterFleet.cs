@@ -4,7 +4,6 @@ using System.Text;
 using Agent.Receiver;
 using Agent.Receiver.Cluster;
 using Agent.Dashboard.Store;
-using Microsoft.Data.Sqlite;
 
 namespace Agent.Dashboard.Cluster;
 
@@ -18,6 +17,7 @@ internal sealed class ClusterFleet : IDisposable
 
     private readonly ClusterClient client;
     private readonly Writer writer;
+    private readonly IStateStore store;
     private readonly AgentClock clock;
     private readonly Action<string> complain;
     private readonly CancellationTokenSource stop = new();
@@ -31,10 +31,11 @@ internal sealed class ClusterFleet : IDisposable
     private string told = "";
 
     /// <summary>Does nothing yet.</summary>
-    public ClusterFleet(ClusterClient client, Writer writer, AgentClock clock, Action<string> complain)
+    public ClusterFleet(ClusterClient client, Writer writer, IStateStore store, AgentClock clock, Action<string> complain)
     {
         this.client = client;
         this.writer = writer;
+        this.store = store;
         this.clock = clock;
         this.complain = complain;
         thread = new Thread(Work) { IsBackground = true, Name = "cluster" };
@@ -191,15 +192,23 @@ internal sealed class ClusterFleet : IDisposable
             return;
         }
 
-        writer.Register(connection => Register(connection, machines)).Wait(stop.Token);
+        store.Register(connection => Register(connection, machines)).Wait(stop.Token);
         writer.Refresh().Wait(stop.Token);
     }
 
-    private void Register(SqliteConnection connection, FoundMachine[] machines)
+    private void Register(StateConnection connection, FoundMachine[] machines)
     {
+        // Another dashboard may have been faster.
+        var known = Registrations.All(connection).Select(static one => InstanceOf(one.Registration)).ToHashSet(StringComparer.Ordinal);
+
         foreach (var machine in machines)
         {
             var instance = machine.Machine.Instance;
+
+            if (!known.Add(instance))
+            {
+                continue;
+            }
 
             if (Registrations.FreeId(connection) is not { } id)
             {

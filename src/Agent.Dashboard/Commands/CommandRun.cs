@@ -1,4 +1,6 @@
+using Agent.Dashboard.State;
 using Agent.Dashboard.Store;
+using Agent.Receiver;
 using Microsoft.Data.Sqlite;
 using Microsoft.FSharp.Core;
 
@@ -22,6 +24,34 @@ internal static class CommandRun
                     catch (Exception failure) when (failure is SqliteException or IOException or UnauthorizedAccessException)
                     {
                         return program.Fail(Database.Sentence(connection.DataSource, failure));
+                    }
+                }
+            },
+            unopened => Refusal(unopened, program));
+
+    /// <summary>The same on the state that several dashboards share, or else on the database.</summary>
+    public static int With(
+        FSharpValueOption<StateSettings> state,
+        Func<FSharpResult<SqliteConnection, Unopened>> database,
+        Func<StateConnection, int> work,
+        CommandLineProgram program) =>
+        state is { IsSome: true, Value: var shared } ? On(shared, work, program) : With(database(), connection => work(connection), program);
+
+    /// <summary>Runs a command on the state that several dashboards share; whatever PostgreSQL does not do is one sentence.</summary>
+    public static int On(StateSettings state, Func<StateConnection, int> work, CommandLineProgram program) =>
+        StateOpening.Connect(state, program.Complain).Match(
+            one =>
+            {
+                using (one.Source)
+                using (one.Connection)
+                {
+                    try
+                    {
+                        return work(one.Connection);
+                    }
+                    catch (Exception failure) when (PostgresFault.IsOne(failure))
+                    {
+                        return program.Fail($"--state: \"{state.Address.Url}\" cannot be used: {PostgresFault.Reason(failure)}");
                     }
                 }
             },

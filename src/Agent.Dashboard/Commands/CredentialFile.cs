@@ -8,6 +8,7 @@ namespace Agent.Dashboard.Commands;
 /// <summary>A file of users or of tokens, as the commands change it: by one process at a time, and as a whole.</summary>
 internal sealed class CredentialFile<T>(
     string path, Func<string, FSharpResult<T[], string>> parse, Func<IEnumerable<T>, string> text, AgentClock clock)
+    : ICredentialStore<T>
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);

@@ -3,6 +3,7 @@ using Agent.Receiver;
 using Agent.Dashboard.Store;
 using Agent.Dashboard.Web;
 using Microsoft.Data.Sqlite;
+using Microsoft.FSharp.Core;
 
 namespace Agent.Dashboard.Commands;
 
@@ -17,28 +18,29 @@ internal sealed class EnrolKeysCommand(AgentClock clock, CommandLineProgram prog
     /// <summary>Runs the command; the exit code.</summary>
     public int Run(EnrolKeySettings settings) => settings.Action.Match(
         (name, labels, expires, file) => With(
-            Database.OpenForWriting(settings.Database, clock),
+            settings.State,
+            () => Database.OpenForWriting(settings.Database, clock),
             connection => file.Length > 0 && File.Exists(file)
                 ? Keep(connection, name, file)
                 : Add(connection, settings.Database, name, labels, expires, file)),
-        name => With(Database.OpenExisting(settings.Database, clock), connection => Remove(connection, name)),
-        () => With(Database.OpenExisting(settings.Database, clock), List));
+        name => With(settings.State, () => Database.OpenExisting(settings.Database, clock), connection => Remove(connection, name)),
+        () => With(settings.State, () => Database.OpenExisting(settings.Database, clock), List));
 
     /// <summary>What is there already stays, so that a setup may run again.</summary>
-    private int Keep(SqliteConnection connection, string name, string file) =>
+    private int Keep(StateConnection connection, string name, string file) =>
         new FileInfo(file).Length <= LongestKey
         && EnrolKeys.Find(connection, Registrations.Hash(File.ReadAllText(file).Trim())) is { } kept && kept.Name == name
             ? program.Print($"{name} is there already, and its key is in \"{file}\"; {Expires(kept)}.\n")
             : program.Fail($"--key-file: \"{file}\" is there already, and what it holds is not the key \"{name}\" of this database; remove it, or name another file");
 
     private int Add(
-        SqliteConnection connection, string database, string name, (string, string)[] labels, Expiry expires, string file)
+        StateConnection connection, string database, string name, (string, string)[] labels, Expiry expires, string file)
     {
         var key = Registrations.NewToken();
         var now = clock.GetUtcNow();
         var added = new EnrolKey(name, Registrations.Hash(key), labels, now, expires.Of(now));
 
-        var problem = Database.Transact(connection, clock, () =>
+        var problem = connection.Transact(clock, () =>
             EnrolKeys.All(connection).Count >= MostKeys ? $"there are {MostKeys} keys, which is the maximum; enrol-keys remove makes room"
             : EnrolKeys.Add(connection, added) ? ""
             : $"there is already a key \"{name}\"; remove it first with enrol-keys remove {name}");
@@ -58,13 +60,13 @@ internal sealed class EnrolKeysCommand(AgentClock clock, CommandLineProgram prog
             catch (Exception unwritten) when (unwritten is IOException or UnauthorizedAccessException)
             {
                 // Nobody would ever know the key.
-                Database.Transact(connection, clock, () => EnrolKeys.Remove(connection, name));
+                connection.Transact(clock, () => EnrolKeys.Remove(connection, name));
                 return program.Fail($"--key-file: \"{file}\" cannot be written, {FaultReason.Of(unwritten)}; name a file in a directory of this user");
             }
         }
 
         var address = Registering.Address(
-            DatabaseLock.HolderOf(database)?.Address ?? "", Setting.Read(connection, Setting.Listen), Environment.MachineName);
+            (connection.HasSamples ? DatabaseLock.HolderOf(database)?.Address : null) ?? "", Setting.Read(connection, Setting.Listen), Environment.MachineName);
 
         return program.Print(
             $"""
@@ -80,12 +82,12 @@ internal sealed class EnrolKeysCommand(AgentClock clock, CommandLineProgram prog
             $"{name} is added, but the key could not be printed; remove it with enrol-keys remove {name} and add it again");
     }
 
-    private int Remove(SqliteConnection connection, string name) =>
-        Database.Transact(connection, clock, () => EnrolKeys.Remove(connection, name))
+    private int Remove(StateConnection connection, string name) =>
+        connection.Transact(clock, () => EnrolKeys.Remove(connection, name))
             ? program.Print($"Removed {name}; the machines that enrolled with it keep their tokens.\n")
             : program.Fail($"there is no key \"{name}\"; enrol-keys list lists them all");
 
-    private int List(SqliteConnection connection)
+    private int List(StateConnection connection)
     {
         var keys = EnrolKeys.All(connection);
 
@@ -107,6 +109,7 @@ internal sealed class EnrolKeysCommand(AgentClock clock, CommandLineProgram prog
         key.ExpiresAt.IsNone ? "never expires"
         : $"{(key.IsValid(clock.GetUtcNow()) ? "expires" : "EXPIRED")} {key.ExpiresAt.Value.UtcDateTime.ToString("yyyy-MM-dd HH:mm", CultureInfo.InvariantCulture)} UTC";
 
-    private int With(Microsoft.FSharp.Core.FSharpResult<SqliteConnection, Unopened> opened, Func<SqliteConnection, int> work) =>
-        CommandRun.With(opened, work, program);
+    private int With(
+        FSharpValueOption<StateSettings> state, Func<FSharpResult<SqliteConnection, Unopened>> database, Func<StateConnection, int> work) =>
+        CommandRun.With(state, database, work, program);
 }

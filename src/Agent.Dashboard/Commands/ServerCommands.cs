@@ -1,6 +1,7 @@
 using Agent.Receiver;
 using Agent.Dashboard.Store;
 using Microsoft.Data.Sqlite;
+using Microsoft.FSharp.Core;
 
 namespace Agent.Dashboard.Commands;
 
@@ -9,15 +10,15 @@ internal sealed class ServerCommands(AgentClock clock, CommandLineProgram progra
 {
     /// <summary>register-server</summary>
     public int Register(RegisterSettings settings) =>
-        With(Database.OpenForWriting(settings.Database, clock), connection =>
+        With(settings.State, () => Database.OpenForWriting(settings.Database, clock), connection =>
         {
-            var (text, otherwise, isGood) = Database.Transact(connection, clock, () => Register(connection, settings));
+            var (text, otherwise, isGood) = connection.Transact(clock, () => Register(connection, settings));
             return isGood ? program.Print(text, otherwise) : program.Fail(text);
         });
 
     /// <summary>list-servers</summary>
-    public int List(string database) =>
-        With(Database.OpenExisting(database, clock), connection =>
+    public int List(string database, FSharpValueOption<StateSettings> state) =>
+        With(state, () => Database.OpenExisting(database, clock), connection =>
         {
             var servers = Registrations.All(connection);
 
@@ -32,8 +33,8 @@ internal sealed class ServerCommands(AgentClock clock, CommandLineProgram progra
         });
 
     /// <summary>remove-server</summary>
-    public int Remove(string database, string slug, bool isConfirmed) =>
-        With(Database.OpenExisting(database, clock), connection =>
+    public int Remove(string database, FSharpValueOption<StateSettings> state, string slug, bool isConfirmed) =>
+        With(state, () => Database.OpenExisting(database, clock), connection =>
         {
             if (Registrations.Find(connection, slug) is not { } known)
             {
@@ -47,7 +48,7 @@ internal sealed class ServerCommands(AgentClock clock, CommandLineProgram progra
                 return refusal;
             }
 
-            var isRemoved = Database.Transact(connection, clock, () =>
+            var isRemoved = connection.Transact(clock, () =>
             {
                 if (Registrations.Find(connection, slug)?.Id != known.Id)
                 {
@@ -63,7 +64,7 @@ internal sealed class ServerCommands(AgentClock clock, CommandLineProgram progra
 
     private int NotThere(string slug) => program.Fail($"there is no server \"{slug}\"; list-servers lists them all");
 
-    private (string Text, string Otherwise, bool IsGood) Register(SqliteConnection connection, RegisterSettings settings)
+    private (string Text, string Otherwise, bool IsGood) Register(StateConnection connection, RegisterSettings settings)
     {
         var known = Registrations.Find(connection, settings.Slug);
 
@@ -83,14 +84,15 @@ internal sealed class ServerCommands(AgentClock clock, CommandLineProgram progra
             token.Length > 0 ? Registrations.Hash(token) : known!.TokenHash,
             clock.GetUtcNow());
         Registrations.Save(connection, changed);
-        var holder = DatabaseLock.HolderOf(settings.Database);
+        var holder = connection.HasSamples ? DatabaseLock.HolderOf(settings.Database) : null;
         var listen = holder is { Address.Length: > 0 } ? holder.Address : Setting.Read(connection, Setting.Listen);
         return (
-            Registering.Told(changed, known is null, token, listen, holder is not null, Environment.MachineName),
+            Registering.Told(changed, known is null, token, listen, holder is not null || !connection.HasSamples, Environment.MachineName),
             token.Length > 0 ? Registering.Untold(changed) : "",
             true);
     }
 
-    private int With(Microsoft.FSharp.Core.FSharpResult<SqliteConnection, Unopened> opened, Func<SqliteConnection, int> work) =>
-        CommandRun.With(opened, work, program);
+    private int With(
+        FSharpValueOption<StateSettings> state, Func<FSharpResult<SqliteConnection, Unopened>> database, Func<StateConnection, int> work) =>
+        CommandRun.With(state, database, work, program);
 }

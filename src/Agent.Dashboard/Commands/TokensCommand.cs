@@ -11,17 +11,16 @@ internal sealed class TokensCommand(AgentClock clock, CommandLineProgram program
     /// <summary>Runs the command; the exit code.</summary>
     public int Run(CredentialSettings settings)
     {
-        var file = new CredentialFile<AccessToken>(settings.File, Credentials.Tokens, Credentials.TokensText, clock);
-
-        return settings.Action.Match(
-            (name, role) => Add(file, name, role).Match(text => program.Print(text, Untold(name)), program.Fail),
-            name => Remove(file, settings.File, name).Match(Print, program.Fail),
-            () => file.Read().Select(List).Match(Print, program.Fail));
+        return CredentialStores.With<AccessToken>(
+            settings, Setting.Tokens, Credentials.Tokens, Credentials.TokensText, clock, program, (file, place) => settings.Action.Match(
+                (name, role) => Add(file, name, role).Match(text => program.Print(text, Untold(name)), program.Fail),
+                name => Remove(file, place, name).Match(Print, program.Fail),
+                () => file.Read().Select(List).Match(Print, program.Fail)));
 
         int Print(string text) => program.Print(text);
     }
 
-    private FSharpResult<string, string> Add(CredentialFile<AccessToken> file, string name, Role role)
+    private FSharpResult<string, string> Add(ICredentialStore<AccessToken> file, string name, Role role)
     {
         var token = Registrations.NewToken();
         var added = new AccessToken(name, role, DateOnly.FromDateTime(clock.GetUtcNow().UtcDateTime), Registrations.Hash(token));
@@ -43,7 +42,7 @@ internal sealed class TokensCommand(AgentClock clock, CommandLineProgram program
                 """);
     }
 
-    private static FSharpResult<string, string> Remove(CredentialFile<AccessToken> file, string path, string name) =>
+    private static FSharpResult<string, string> Remove(ICredentialStore<AccessToken> file, string path, string name) =>
         file
             .Change(tokens => tokens.Any(token => token.Name == name)
                 ? FSharpResult<AccessToken[], string>.NewOk([.. tokens.Where(token => token.Name != name)])

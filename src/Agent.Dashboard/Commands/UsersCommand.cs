@@ -1,4 +1,5 @@
 using Agent.Receiver;
+using Agent.Dashboard.Store;
 using Agent.Dashboard.Web;
 using Microsoft.FSharp.Core;
 
@@ -8,19 +9,16 @@ namespace Agent.Dashboard.Commands;
 internal sealed class UsersCommand(AgentClock clock, CommandLineProgram program)
 {
     /// <summary>Runs the command; the exit code.</summary>
-    public int Run(CredentialSettings settings)
-    {
-        var file = new CredentialFile<User>(settings.File, Credentials.Users, Credentials.UsersText, clock);
+    public int Run(CredentialSettings settings) =>
+        CredentialStores.With<User>(settings, Setting.Users, Credentials.Users, Credentials.UsersText, clock, program, (file, place) =>
+            settings.Action
+                .Match(
+                    (name, role) => Add(file, place, name, role),
+                    name => Remove(file, place, name),
+                    () => file.Read().Select(List))
+                .Match(text => program.Print(text), program.Fail));
 
-        return settings.Action
-            .Match(
-                (name, role) => Add(file, settings.File, name, role),
-                name => Remove(file, settings.File, name),
-                () => file.Read().Select(List))
-            .Match(text => program.Print(text), program.Fail);
-    }
-
-    private FSharpResult<string, string> Add(CredentialFile<User> file, string path, string name, Role role) =>
+    private FSharpResult<string, string> Add(ICredentialStore<User> file, string path, string name, Role role) =>
         from password in PasswordPrompt.Ask(name, program)
         let user = new User(name, role, Passwords.Hash(password))
         from before in file.Change(users => With(users, user))
@@ -33,7 +31,7 @@ internal sealed class UsersCommand(AgentClock clock, CommandLineProgram program)
                 ? FSharpResult<User[], string>.NewError($"there are {users.Length} users, which is the maximum")
                 : FSharpResult<User[], string>.NewOk([.. users, user]);
 
-    private static FSharpResult<string, string> Remove(CredentialFile<User> file, string path, string name) =>
+    private static FSharpResult<string, string> Remove(ICredentialStore<User> file, string path, string name) =>
         file
             .Change(users => users.Any(user => user.Name == name)
                 ? FSharpResult<User[], string>.NewOk([.. users.Where(user => user.Name != name)])

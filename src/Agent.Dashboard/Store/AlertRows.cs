@@ -1,5 +1,4 @@
 using Agent.Receiver.Alerts;
-using Microsoft.Data.Sqlite;
 
 namespace Agent.Dashboard.Store;
 
@@ -11,44 +10,43 @@ internal sealed class AlertRows : IDisposable
 
     private const int StepRows = 500;
 
-    private readonly SqliteConnection connection;
-    private readonly Statement put;
-    private readonly Statement delete;
-    private readonly Statement current;
-    private readonly Statement highest;
-    private readonly Statement ended;
-    private readonly Statement endedOfSlug;
-    private readonly Statement setTold;
-    private readonly Statement told;
-    private readonly Statement addSilence;
-    private readonly Statement removeSilence;
-    private readonly Statement silences;
-    private readonly Statement prune;
+    private readonly StateConnection connection;
+    private readonly IStatement put;
+    private readonly IStatement delete;
+    private readonly IStatement current;
+    private readonly IStatement highest;
+    private readonly IStatement ended;
+    private readonly IStatement endedOfSlug;
+    private readonly IStatement setTold;
+    private readonly IStatement told;
+    private readonly IStatement addSilence;
+    private readonly IStatement removeSilence;
+    private readonly IStatement silences;
+    private readonly IStatement prune;
+    private readonly IStatement? raiseHighest;
 
     /// <summary>Prepares its statements.</summary>
-    public AlertRows(SqliteConnection connection)
+    public AlertRows(StateConnection connection)
     {
         this.connection = connection;
-        put = new Statement(
-            connection,
+        put = connection.Prepare(
             """
             INSERT INTO alert (id, rule, server, slug, subject, phase, is_waiting, fired_at, ended_at, content)
               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
               ON CONFLICT (id) DO UPDATE SET phase = ?6, is_waiting = ?7, fired_at = ?8, ended_at = ?9, content = ?10
             """);
-        delete = new Statement(connection, "DELETE FROM alert WHERE id = ?1");
-        current = new Statement(connection, "SELECT content FROM alert WHERE phase <> 'ended' OR is_waiting");
-        highest = new Statement(connection, "SELECT seq FROM sqlite_sequence WHERE name = 'alert'");
-        ended = new Statement(connection, "SELECT content FROM alert WHERE phase = 'ended' ORDER BY ended_at DESC LIMIT ?1");
-        endedOfSlug = new Statement(
-            connection, "SELECT content FROM alert WHERE phase = 'ended' AND slug = ?2 ORDER BY ended_at DESC LIMIT ?1");
-        setTold = new Statement(connection, "INSERT OR REPLACE INTO alert_group (rule, told_at) VALUES (?1, ?2)");
-        told = new Statement(connection, "SELECT rule, told_at FROM alert_group");
-        addSilence = new Statement(connection, "INSERT INTO alert_silence (content, author) VALUES (?1, ?2) RETURNING id");
-        removeSilence = new Statement(connection, "DELETE FROM alert_silence WHERE id = ?1");
-        silences = new Statement(connection, "SELECT id, content, author FROM alert_silence ORDER BY id");
-        prune = new Statement(
-            connection,
+        delete = connection.Prepare("DELETE FROM alert WHERE id = ?1");
+        current = connection.Prepare("SELECT content FROM alert WHERE phase <> 'ended' OR is_waiting");
+        highest = connection.Prepare(connection.HighestAlert);
+        raiseHighest = connection.RaiseHighestAlert is { } raise ? connection.Prepare(raise) : null;
+        ended = connection.Prepare("SELECT content FROM alert WHERE phase = 'ended' ORDER BY ended_at DESC LIMIT ?1");
+        endedOfSlug = connection.Prepare("SELECT content FROM alert WHERE phase = 'ended' AND slug = ?2 ORDER BY ended_at DESC LIMIT ?1");
+        setTold = connection.Prepare("INSERT INTO alert_group (rule, told_at) VALUES (?1, ?2) ON CONFLICT (rule) DO UPDATE SET told_at = ?2");
+        told = connection.Prepare("SELECT rule, told_at FROM alert_group");
+        addSilence = connection.Prepare("INSERT INTO alert_silence (content, author) VALUES (?1, ?2) RETURNING id");
+        removeSilence = connection.Prepare("DELETE FROM alert_silence WHERE id = ?1");
+        silences = connection.Prepare("SELECT id, content, author FROM alert_silence ORDER BY id");
+        prune = connection.Prepare(
             $"""
             DELETE FROM alert WHERE id IN
               (SELECT id FROM alert WHERE phase = 'ended' AND NOT is_waiting AND (ended_at < ?1 OR id < ?2) ORDER BY ended_at LIMIT {StepRows})
@@ -78,7 +76,8 @@ internal sealed class AlertRows : IDisposable
     public Alert[] Open() => [.. Read(current).Where(static alert => alert.Phase.IsFiring)];
 
     /// <summary>Writes an alert. Within a transaction.</summary>
-    public void Put(Alert alert) =>
+    public void Put(Alert alert)
+    {
         put
             .Bind(1, alert.Number)
             .Bind(2, alert.Cause.Rule)
@@ -86,11 +85,13 @@ internal sealed class AlertRows : IDisposable
             .Bind(4, alert.Slug)
             .Bind(5, alert.Cause.Subject)
             .Bind(6, alert.Phase.Name)
-            .Bind(7, alert.IsWaiting ? 1 : 0)
+            .Bind(7, alert.IsWaiting)
             .Bind(8, alert.FiredAt)
             .Bind(9, alert.EndedAt)
             .Bind(10, AlertJson.Encode(alert))
             .Run();
+        raiseHighest?.Bind(1, alert.Number).Run();
+    }
 
     /// <summary>Deletes one that never became open. Within a transaction.</summary>
     public void Delete(long number) => delete.Bind(1, number).Run();
@@ -152,11 +153,12 @@ internal sealed class AlertRows : IDisposable
         removeSilence.Dispose();
         silences.Dispose();
         prune.Dispose();
+        raiseHighest?.Dispose();
     }
 
     private static string SilenceText(Silence silence) => RuleSettingsModule.SilenceText(silence);
 
-    private static Alert[] Read(Statement rows)
+    private static Alert[] Read(IStatement rows)
     {
         var found = new List<Alert>();
 

@@ -1,9 +1,17 @@
 using Agent.Core;
 using Agent.Receiver;
 using Agent.Receiver.Alerts;
-using Microsoft.Data.Sqlite;
 
 namespace Agent.Dashboard.Store;
+
+/// <summary>A row of what happened, as it is copied from the state.</summary>
+/// <param name="Id">Its number in the state.</param>
+/// <param name="Server">The server's number; 0 for all.</param>
+/// <param name="At">In microseconds from 2000-01-01.</param>
+/// <param name="Kind">The name of its kind.</param>
+/// <param name="Text">What happened.</param>
+/// <param name="Author">Who wrote it down; empty for nobody.</param>
+internal sealed record EventRow(long Id, int Server, long At, string Kind, string Text, string Author);
 
 /// <summary>The rows of what happened. Over one connection.</summary>
 internal sealed class EventRows : IDisposable
@@ -19,33 +27,33 @@ internal sealed class EventRows : IDisposable
     private static readonly Dictionary<string, EventKind> Kinds =
         EventKind.All.ToDictionary(static kind => kind.Name, StringComparer.Ordinal);
 
-    private readonly Statement add;
-    private readonly Statement ofServer;
-    private readonly Statement ofAll;
-    private readonly Statement verdictsOfServer;
-    private readonly Statement xids;
-    private readonly Statement prune;
+    private readonly IStatement add;
+    private readonly IStatement ofServer;
+    private readonly IStatement ofAll;
+    private readonly IStatement verdictsOfServer;
+    private readonly IStatement xids;
+    private readonly IStatement prune;
 
     /// <summary>Prepares its statements.</summary>
-    public EventRows(SqliteConnection connection)
+    public EventRows(StateConnection connection)
     {
-        add = new Statement(connection, "INSERT INTO event (server, at, kind, text, author) VALUES (?1, ?2, ?3, ?4, ?5)");
-        ofServer = new Statement(
-            connection,
+        add = connection.Prepare("INSERT INTO event (server, at, kind, text, author) VALUES (?1, ?2, ?3, ?4, ?5)");
+        ofServer = connection.Prepare(
             $"SELECT server, at, kind, text, author FROM event WHERE server IN ({Everywhere}, ?1) AND at >= ?2 AND at < ?3 ORDER BY at DESC LIMIT ?4");
-        ofAll = new Statement(
-            connection, "SELECT server, at, kind, text, author FROM event WHERE at >= ?1 AND at < ?2 ORDER BY at DESC LIMIT ?3");
-        verdictsOfServer = new Statement(
-            connection, "SELECT key, label, reason FROM judgement WHERE key >= ?1 AND key < ?2 ORDER BY key");
-        xids = new Statement(
-            connection, $"SELECT server, at, text FROM event WHERE at >= ?1 AND kind = '{EventKind.Xid.Name}' ORDER BY at DESC LIMIT {MostXids}");
-        prune = new Statement(
-            connection, $"DELETE FROM event WHERE id IN (SELECT id FROM event WHERE at < ?1 ORDER BY at LIMIT {StepRows})");
+        ofAll = connection.Prepare("SELECT server, at, kind, text, author FROM event WHERE at >= ?1 AND at < ?2 ORDER BY at DESC LIMIT ?3");
+        verdictsOfServer = connection.Prepare("SELECT key, label, reason FROM judgement WHERE key >= ?1 AND key < ?2 ORDER BY key");
+        xids = connection.Prepare(
+            $"SELECT server, at, text FROM event WHERE at >= ?1 AND kind = '{EventKind.Xid.Name}' ORDER BY at DESC LIMIT {MostXids}");
+        prune = connection.Prepare($"DELETE FROM event WHERE id IN (SELECT id FROM event WHERE at < ?1 ORDER BY at LIMIT {StepRows})");
     }
 
     /// <summary>Adds what happened. Within a transaction.</summary>
     public void Add(int server, Happening happening, string author = "") =>
         add.Bind(1, server).Bind(2, happening.At).Bind(3, happening.Kind.Name).Bind(4, happening.Text).Bind(5, author).Run();
+
+    /// <summary>Adds what happened, as the state has it. Within a transaction.</summary>
+    public void Add(EventRow row) =>
+        add.Bind(1, row.Server).Bind(2, row.At).Bind(3, row.Kind).Bind(4, row.Text).Bind(5, row.Author).Run();
 
     /// <summary>What happened between two instants, in microseconds, to a server or to all; the newest first.</summary>
     public List<(int Server, Happening Happening, string Author)> In(int? server, long from, long until, int most)

@@ -175,11 +175,11 @@ internal sealed class JobRows : IDisposable
     }
 
     /// <summary>Deletes the jobs of a server that is removed.</summary>
-    public static void Remove(SqliteConnection connection, int server)
+    public static void Remove(StateConnection connection, int server)
     {
-        using var hours = new Statement(connection, "DELETE FROM job_hour WHERE job IN (SELECT id FROM job WHERE server = ?1)");
+        using var hours = connection.Prepare("DELETE FROM job_hour WHERE job IN (SELECT id FROM job WHERE server = ?1)");
         hours.Bind(1, server).Run();
-        using var jobs = new Statement(connection, "DELETE FROM job WHERE server = ?1");
+        using var jobs = connection.Prepare("DELETE FROM job WHERE server = ?1");
         jobs.Bind(1, server).Run();
     }
 

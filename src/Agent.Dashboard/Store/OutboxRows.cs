@@ -1,5 +1,4 @@
 using Agent.Receiver.Alerts;
-using Microsoft.Data.Sqlite;
 
 namespace Agent.Dashboard.Store;
 
@@ -52,59 +51,55 @@ internal sealed class OutboxRows : IDisposable
     private const int LongestNotices = 256 * 1024;
     private const int LongestResult = 500;
 
-    private readonly Statement newest;
-    private readonly Statement join;
-    private readonly Statement add;
-    private readonly Statement overflow;
-    private readonly Statement head;
-    private readonly Statement claim;
-    private readonly Statement channelOf;
-    private readonly Statement remove;
-    private readonly Statement postpone;
-    private readonly Statement count;
-    private readonly Statement tell;
-    private readonly Statement counts;
-    private readonly Statement waiting;
-    private readonly Statement old;
+    private readonly IStatement newest;
+    private readonly IStatement join;
+    private readonly IStatement add;
+    private readonly IStatement overflow;
+    private readonly IStatement head;
+    private readonly IStatement claim;
+    private readonly IStatement channelOf;
+    private readonly IStatement remove;
+    private readonly IStatement withdraw;
+    private readonly IStatement postpone;
+    private readonly IStatement count;
+    private readonly IStatement tell;
+    private readonly IStatement counts;
+    private readonly IStatement waiting;
+    private readonly IStatement old;
     private long nextDue;
 
     /// <summary>Prepares its statements.</summary>
-    public OutboxRows(SqliteConnection connection)
+    public OutboxRows(StateConnection connection)
     {
-        newest = new Statement(
-            connection,
+        newest = connection.Prepare(
             "SELECT id, notices FROM outbox WHERE channel = ?1 AND attempts = 0 AND next_attempt > ?2 ORDER BY id DESC LIMIT 1");
-        join = new Statement(connection, "UPDATE outbox SET notices = ?2 WHERE id = ?1");
-        add = new Statement(
-            connection, "INSERT INTO outbox (message_id, channel, added, notices, next_attempt) VALUES (?1, ?2, ?3, ?4, ?5)");
-        overflow = new Statement(
-            connection, $"SELECT id FROM outbox WHERE channel = ?1 ORDER BY id DESC LIMIT -1 OFFSET {MostWaiting}");
-        head = new Statement(
-            connection,
+        join = connection.Prepare("UPDATE outbox SET notices = ?2 WHERE id = ?1");
+        add = connection.Prepare("INSERT INTO outbox (message_id, channel, added, notices, next_attempt) VALUES (?1, ?2, ?3, ?4, ?5)");
+        overflow = connection.Prepare($"SELECT id FROM outbox WHERE channel = ?1 ORDER BY id DESC LIMIT {MostWaiting} OFFSET {MostWaiting}");
+        head = connection.Prepare(
             $"""
             SELECT id, message_id, added, notices, attempts, next_attempt FROM outbox WHERE id =
               (SELECT id FROM outbox WHERE channel = ?1 ORDER BY attempts >= {StubbornAttempts}, id LIMIT 1)
             """);
-        claim = new Statement(connection, "UPDATE outbox SET attempts = attempts + 1, next_attempt = ?2 WHERE id = ?1");
-        channelOf = new Statement(connection, "SELECT channel FROM outbox WHERE id = ?1");
-        remove = new Statement(connection, "DELETE FROM outbox WHERE id = ?1");
-        postpone = new Statement(connection, "UPDATE outbox SET next_attempt = ?2, last_error = ?3 WHERE id = ?1");
-        count = new Statement(
-            connection,
+        claim = connection.Prepare("UPDATE outbox SET attempts = attempts + 1, next_attempt = ?2 WHERE id = ?1");
+        channelOf = connection.Prepare("SELECT channel FROM outbox WHERE id = ?1");
+        remove = connection.Prepare("DELETE FROM outbox WHERE id = ?1");
+        withdraw = connection.Prepare("DELETE FROM outbox WHERE id = ?1 AND attempts = ?2");
+        postpone = connection.Prepare("UPDATE outbox SET next_attempt = ?2, last_error = ?3 WHERE id = ?1");
+        count = connection.Prepare(
             """
             INSERT INTO outbox_channel (channel, delivered, refused, dropped) VALUES (?1, ?2, ?3, ?4)
-              ON CONFLICT DO UPDATE SET delivered = delivered + ?2, refused = refused + ?3, dropped = dropped + ?4
+              ON CONFLICT (channel) DO UPDATE SET
+                delivered = outbox_channel.delivered + ?2, refused = outbox_channel.refused + ?3, dropped = outbox_channel.dropped + ?4
             """);
-        tell = new Statement(
-            connection,
+        tell = connection.Prepare(
             """
             INSERT INTO outbox_channel (channel, last_at, last_good, last_result) VALUES (?1, ?2, ?3, ?4)
-              ON CONFLICT DO UPDATE SET last_at = ?2, last_good = ?3, last_result = ?4
+              ON CONFLICT (channel) DO UPDATE SET last_at = ?2, last_good = ?3, last_result = ?4
             """);
-        counts = new Statement(
-            connection, "SELECT delivered, refused, dropped, last_at, last_good, last_result FROM outbox_channel WHERE channel = ?1");
-        waiting = new Statement(connection, "SELECT count(*) FROM outbox WHERE channel = ?1");
-        old = new Statement(connection, $"SELECT id FROM outbox WHERE added < ?1 ORDER BY added LIMIT {MostWaiting}");
+        counts = connection.Prepare("SELECT delivered, refused, dropped, last_at, last_good, last_result FROM outbox_channel WHERE channel = ?1");
+        waiting = connection.Prepare("SELECT count(*) FROM outbox WHERE channel = ?1");
+        old = connection.Prepare($"SELECT id FROM outbox WHERE added < ?1 ORDER BY added LIMIT {MostWaiting}");
     }
 
     /// <summary>When a message is due at the earliest, in microseconds from 2000-01-01. For any thread.</summary>
@@ -173,6 +168,9 @@ internal sealed class OutboxRows : IDisposable
         Hurry(at);
     }
 
+    /// <summary>Forgets a message that was delivered, unless another attempt has begun since: what becomes of it is that one's matter.</summary>
+    public void Withdraw(OutboxMessage message) => withdraw.Bind(1, message.Id).Bind(2, message.Attempt).Run();
+
     /// <summary>The other side will never take a message: it is gone from here, and counted.</summary>
     public void Refused(OutboxMessage message, long at, string answer)
     {
@@ -225,6 +223,7 @@ internal sealed class OutboxRows : IDisposable
         claim.Dispose();
         channelOf.Dispose();
         remove.Dispose();
+        withdraw.Dispose();
         postpone.Dispose();
         count.Dispose();
         tell.Dispose();
@@ -263,7 +262,7 @@ internal sealed class OutboxRows : IDisposable
         return isThere;
     }
 
-    private void Drop(Statement ids)
+    private void Drop(IStatement ids)
     {
         var dropped = new List<long>();
 

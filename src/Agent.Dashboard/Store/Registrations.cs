@@ -1,7 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
 using Agent.Receiver;
-using Microsoft.Data.Sqlite;
 using Microsoft.FSharp.Core;
 
 namespace Agent.Dashboard.Store;
@@ -18,9 +17,9 @@ internal static class Registrations
     public static string NewToken() => RegistrationModule.TokenOf(RandomNumberGenerator.GetBytes(32));
 
     /// <summary>Every server, by its number.</summary>
-    public static List<(Registration Registration, string Agent)> All(SqliteConnection connection)
+    public static List<(Registration Registration, string Agent)> All(StateConnection connection)
     {
-        using var statement = new Statement(connection, $"SELECT {Columns}, agent FROM server ORDER BY id");
+        using var statement = connection.Prepare($"SELECT {Columns}, agent FROM server ORDER BY id");
         var found = new List<(Registration, string)>();
 
         while (statement.Step())
@@ -32,9 +31,9 @@ internal static class Registrations
     }
 
     /// <summary>The server of that slug, or null.</summary>
-    public static Registration? Find(SqliteConnection connection, string slug)
+    public static Registration? Find(StateConnection connection, string slug)
     {
-        using var statement = new Statement(connection, $"SELECT {Columns} FROM server WHERE slug = ?1");
+        using var statement = connection.Prepare($"SELECT {Columns} FROM server WHERE slug = ?1");
         statement.Bind(1, slug);
         var found = statement.Step() ? Read(statement) : null;
         statement.Reset();
@@ -42,10 +41,9 @@ internal static class Registrations
     }
 
     /// <summary>Adds a server, or changes the one that has its number.</summary>
-    public static void Save(SqliteConnection connection, Registration registration)
+    public static void Save(StateConnection connection, Registration registration)
     {
-        using var statement = new Statement(
-            connection,
+        using var statement = connection.Prepare(
             $"""
             INSERT INTO server ({Columns}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
             ON CONFLICT (id) DO UPDATE SET
@@ -65,9 +63,9 @@ internal static class Registrations
     }
 
     /// <summary>The least number that no server has; none when all are taken.</summary>
-    public static int? FreeId(SqliteConnection connection)
+    public static int? FreeId(StateConnection connection)
     {
-        using var statement = new Statement(connection, "SELECT id FROM server ORDER BY id");
+        using var statement = connection.Prepare("SELECT id FROM server ORDER BY id");
         var free = 1;
 
         while (statement.Step())
@@ -85,7 +83,20 @@ internal static class Registrations
     }
 
     /// <summary>Removes a server with everything it sent.</summary>
-    public static void Remove(SqliteConnection connection, int id)
+    public static void Remove(StateConnection connection, int id)
+    {
+        if (connection.HasSamples)
+        {
+            RemoveSamples(connection, id);
+        }
+
+        using var events = connection.Prepare("DELETE FROM event WHERE server = ?1");
+        events.Bind(1, id).Run();
+        using var server = connection.Prepare("DELETE FROM server WHERE id = ?1");
+        server.Bind(1, id).Run();
+    }
+
+    private static void RemoveSamples(StateConnection connection, int id)
     {
         foreach (var (table, first, past) in new[]
         {
@@ -96,29 +107,35 @@ internal static class Registrations
             ("judgement", RowKey.Sample(id, 0), RowKey.Sample(id + 1, 0)),
         })
         {
-            using var rows = new Statement(connection, $"DELETE FROM {table} WHERE key >= ?1 AND key < ?2");
+            using var rows = connection.Prepare($"DELETE FROM {table} WHERE key >= ?1 AND key < ?2");
             rows.Bind(1, first).Bind(2, past).Run();
         }
 
         JobRows.Remove(connection, id);
-        using var events = new Statement(connection, "DELETE FROM event WHERE server = ?1");
-        events.Bind(1, id).Run();
-        using var server = new Statement(connection, "DELETE FROM server WHERE id = ?1");
-        server.Bind(1, id).Run();
     }
 
     /// <summary>How many samples of a server are stored.</summary>
-    public static long Samples(SqliteConnection connection, int id)
+    public static long Samples(StateConnection connection, int id)
     {
-        using var statement = new Statement(connection, "SELECT count(*) FROM sample WHERE key >= ?1 AND key < ?2");
+        if (!connection.HasSamples)
+        {
+            return 0;
+        }
+
+        using var statement = connection.Prepare("SELECT count(*) FROM sample WHERE key >= ?1 AND key < ?2");
         statement.Bind(1, RowKey.Sample(id, 0)).Bind(2, RowKey.Sample(id + 1, 0)).Step();
         return statement.Integer(0);
     }
 
     /// <summary>When the newest sample of a server was collected.</summary>
-    public static FSharpValueOption<DateTimeOffset> LastSample(SqliteConnection connection, int id)
+    public static FSharpValueOption<DateTimeOffset> LastSample(StateConnection connection, int id)
     {
-        using var statement = new Statement(connection, "SELECT max(key) FROM sample WHERE key >= ?1 AND key < ?2");
+        if (!connection.HasSamples)
+        {
+            return FSharpValueOption<DateTimeOffset>.ValueNone;
+        }
+
+        using var statement = connection.Prepare("SELECT max(key) FROM sample WHERE key >= ?1 AND key < ?2");
         statement.Bind(1, RowKey.Sample(id, 0)).Bind(2, RowKey.Sample(id + 1, 0)).Step();
         var none = statement.IsNull(0);
         var key = statement.Integer(0);
@@ -129,7 +146,7 @@ internal static class Registrations
             : FSharpValueOption<DateTimeOffset>.NewValueSome(RowKey.Instant(RowKey.TimeOf(key)));
     }
 
-    private static Registration Read(Statement row) =>
+    private static Registration Read(IStatement row) =>
         new(
             (int)row.Integer(0),
             row.Text(1),

@@ -8,7 +8,7 @@ namespace Agent.Dashboard.Store;
 /// which is what a receiver of thousands of rows a second cannot afford; its connection's handle is the way past them.
 /// Not safe for several threads.
 /// </summary>
-internal sealed class Statement : IDisposable
+internal sealed class Statement : IStatement
 {
     private readonly sqlite3 database;
     private readonly sqlite3_stmt statement;
@@ -118,6 +118,21 @@ internal sealed class Statement : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => statement.Dispose();
+
+    /// <inheritdoc/>
+    IStatement IStatement.Bind(int index, long value) => Bind(index, value);
+
+    /// <inheritdoc/>
+    IStatement IStatement.Bind(int index, bool value) => Bind(index, value ? 1 : 0);
+
+    /// <inheritdoc/>
+    IStatement IStatement.Bind(int index, string value) => Bind(index, value);
+
+    /// <inheritdoc/>
+    IStatement IStatement.Bind(int index, ReadOnlySpan<byte> value) => Bind(index, value);
+
+    /// <inheritdoc/>
+    IStatement IStatement.BindNull(int index) => BindNull(index);
 
     private void End()
     {

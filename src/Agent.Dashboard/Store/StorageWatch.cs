@@ -68,6 +68,18 @@ internal sealed class StorageWatch(AgentClock clock, Action<string> complain)
     /// <summary>The cluster of metrics could not be read.</summary>
     public void ClusterFailed(string detail) => Change(before => StorageModule.ClusterFailed(clock.GetUtcNow(), detail, before));
 
+    /// <summary>The state that several dashboards share can be used.</summary>
+    public void StateWorks()
+    {
+        if (state.State.IsSome)
+        {
+            Change(StorageModule.StateWorks);
+        }
+    }
+
+    /// <summary>The state that several dashboards share cannot be used.</summary>
+    public void StateFailed(string detail) => Change(before => StorageModule.StateFailed(clock.GetUtcNow(), detail, before));
+
     private void Change(Func<Storage, Storage> step)
     {
         Storage before;

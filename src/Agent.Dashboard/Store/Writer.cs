@@ -10,7 +10,7 @@ namespace Agent.Dashboard.Store;
 /// The one thread that writes. What has come in since the last commit goes into one transaction, and everyone who waits for it
 /// is told when it is on disk: a wait for the disk is shared by all of them.
 /// </summary>
-internal sealed class Writer : IDisposable
+internal sealed class Writer : IStateStore, IDisposable
 {
     private const int LargestBatch = 512;
 
@@ -127,7 +127,19 @@ internal sealed class Writer : IDisposable
     public Action? OnRegistrations { get; set; }
 
     /// <summary>Called when a transaction was given up, on the writer's thread: what was remembered within it is not on disk.</summary>
-    public Action? OnRollback { get; set; }
+    public Action? OnForget { get; set; }
+
+    /// <inheritdoc/>
+    public bool IsShared => false;
+
+    /// <inheritdoc/>
+    public StateReport? Report => null;
+
+    /// <inheritdoc/>
+    public bool IsHolder => true;
+
+    /// <inheritdoc/>
+    public string Reason => Storage.State.Reason;
 
     /// <summary>Passes posted samples on to a cluster of metrics instead of storing them; null for a database of its own. Set before the first sample.</summary>
     public Relay? Relay { get; set; }
@@ -184,30 +196,76 @@ internal sealed class Writer : IDisposable
         return isDone;
     }
 
-    /// <summary>Looks into the messages that wait to be delivered, or changes them; done when that is on disk.</summary>
-    public async Task<bool> Deliver(Action<OutboxRows> change)
-    {
-        var isDone = await Ask(() => change(outbox));
+    /// <inheritdoc/>
+    public async Task<Kept> Evaluate(Action<AlertRows, EventRows, OutboxRows> change) => await Alert(change) ? Kept.Yes : Kept.Failed;
 
-        if (!isDone)
-        {
-            outbox.Wake();
-        }
+    /// <inheritdoc/>
+    public Task<bool> Look(Action<OutboxRows> look) => Alert((_, _, rows) => look(rows));
 
-        return isDone;
-    }
+    /// <inheritdoc/>
+    public Task<Kept> Deliver(Action<OutboxRows> change) => Evaluate((_, _, rows) => change(rows));
+
+    /// <inheritdoc/>
+    public Task<bool> Withdraw(OutboxMessage delivered) => Look(rows => rows.Withdraw(delivered));
 
     /// <summary>When a message is due at the earliest, in microseconds from 2000-01-01.</summary>
     public long NextMessageAt => outbox.NextDue;
 
     /// <summary>Changes registrations; done when that is on disk, and from then on it holds for every request.</summary>
-    public Task<bool> Register(Action<SqliteConnection> change) => Ask(() =>
+    public Task<bool> Register(Action<StateConnection> change) => Ask(() =>
     {
         change(connection);
 
         // Registrations are read anew when the file's version changes, which one's own changes do not do.
         seenVersion = -1;
     });
+
+    /// <summary>Makes the registrations those of a state elsewhere; done when that is on disk, and from then on it holds for every request.</summary>
+    public async Task<bool> Mirror(List<Registration> registered)
+    {
+        var isDone = await Ask(() =>
+        {
+            var wanted = registered.ToDictionary(static one => one.Id);
+            var known = Registrations.All(connection).ToDictionary(static one => one.Registration.Id, static one => one.Registration);
+
+            foreach (var (id, registration) in known)
+            {
+                // A server that was removed and registered again is another one.
+                if (!wanted.TryGetValue(id, out var one) || one.Slug != registration.Slug || one.CreatedAt != registration.CreatedAt)
+                {
+                    Registrations.Remove(connection, id);
+                    known.Remove(id);
+                }
+            }
+
+            foreach (var registration in registered)
+            {
+                if (!known.TryGetValue(registration.Id, out var before) || !before.Equals(registration))
+                {
+                    Registrations.Save(connection, registration);
+                }
+            }
+
+            seenVersion = -1;
+        });
+        return isDone && await Refresh();
+    }
+
+    /// <summary>Adds events of a state elsewhere, which come in the order of their numbers; done when that is on disk.</summary>
+    public Task<bool> Mirror(List<EventRow> happened) => Ask(() =>
+    {
+        happened.ForEach(events.Add);
+        Setting.Write(connection, Setting.StateEvent, happened[^1].Id.ToString(System.Globalization.CultureInfo.InvariantCulture));
+    });
+
+    /// <summary>The number of the last such event; 0 for none, -1 where that cannot be read.</summary>
+    public async Task<long> LastMirroredEvent()
+    {
+        var last = "";
+        return !await Ask(() => last = Setting.Read(connection, Setting.StateEvent)) ? -1
+            : long.TryParse(last, System.Globalization.CultureInfo.InvariantCulture, out var id) ? id
+            : 0;
+    }
 
     /// <summary>Writes what has come in, and ends.</summary>
     public void Dispose()
@@ -551,7 +609,7 @@ internal sealed class Writer : IDisposable
     private void Recover()
     {
         isLoaded = false;
-        OnRollback?.Invoke();
+        OnForget?.Invoke();
 
         try
         {

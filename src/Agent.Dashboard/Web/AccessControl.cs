@@ -1,5 +1,7 @@
 using System.Net;
 using System.Text;
+using Agent.Dashboard.State;
+using Agent.Dashboard.Store;
 using Agent.Receiver;
 using Microsoft.FSharp.Core;
 
@@ -70,14 +72,18 @@ internal sealed class AccessControl : IDisposable
             : IPAddress.IsLoopback(Forwarding.Plain(peer)));
 
     /// <summary>Opens all that the settings ask for; the error is a sentence.</summary>
-    public static FSharpResult<AccessControl, string> Open(ServeSettings serve, AgentClock clock, Action<string> complain)
+    /// <param name="serve">What they are.</param>
+    /// <param name="shared">The sessions of several dashboards; null for a file of them.</param>
+    /// <param name="clock">The time.</param>
+    /// <param name="complain">Takes sentences.</param>
+    public static FSharpResult<AccessControl, string> Open(ServeSettings serve, SharedSessions? shared, AgentClock clock, Action<string> complain)
     {
         var settings = serve.Access;
 
         return
             from viewers in ViewerPassword(settings.ViewerPasswordFile)
             from secret in ProviderSecret(settings.Oidc.ClientSecretFile)
-            from parts in Parts.Open(serve, viewers, secret, clock, complain)
+            from parts in Parts.Open(serve, shared, viewers, secret, clock, complain)
             select new AccessControl(parts, settings, clock, complain);
     }
 
@@ -96,6 +102,7 @@ internal sealed class AccessControl : IDisposable
             users?.Poll();
             tokens?.Poll();
             Tls?.Poll();
+            Sessions?.Refresh();
             Sessions?.EndInvalid();
             Audit.Renew();
         }
@@ -153,26 +160,36 @@ internal sealed class AccessControl : IDisposable
         string ProviderSecret)
     {
         public static FSharpResult<Parts, string> Open(
-            ServeSettings serve, string viewerPassword, string secret, AgentClock clock, Action<string> complain)
+            ServeSettings serve, SharedSessions? shared, string viewerPassword, string secret, AgentClock clock, Action<string> complain)
         {
             var settings = serve.Access;
-            var users = Watch("--users-file", settings.UsersFile, Web.Accounts.Read, complain);
-            var tokens = Watch("--tokens-file", settings.TokensFile, AccessTokens.Read, complain);
+            var users = Watch("--users-file", settings.UsersFile, Web.Accounts.Read, complain)
+                ?? Watch(settings, shared, Setting.Users, Web.Accounts.Read, clock, complain);
+            var tokens = Watch("--tokens-file", settings.TokensFile, AccessTokens.Read, complain)
+                ?? Watch(settings, shared, Setting.Tokens, AccessTokens.Read, clock, complain);
 
             if ((users?.Open() ?? tokens?.Open()) is { } problem)
             {
                 return FSharpResult<Parts, string>.NewError(
-                    File.Exists(problem.StartsWith("--users", StringComparison.Ordinal) ? settings.UsersFile : settings.TokensFile)
+                    settings.AccountsInState || File.Exists(problem.StartsWith("--users", StringComparison.Ordinal) ? settings.UsersFile : settings.TokensFile)
                         ? problem
                         : $"{problem}; `ai-dashboard {(problem.StartsWith("--users", StringComparison.Ordinal) ? "users" : "tokens")} add NAME` creates it");
             }
 
             WarnOfReaders(settings.UsersFile, complain);
             var path = serve.Database + ".sessions";
-            var kept = settings.HasLogin ? ReadSessions(path, complain) : SessionFileModule.empty;
+            var kept = !settings.HasLogin ? SessionFileModule.empty
+                : shared is null ? ReadSessions(path, complain)
+                : shared.Open(viewerPassword);
+
+            if (kept is null)
+            {
+                return FSharpResult<Parts, string>.NewError($"--state: {shared!.Reason}");
+            }
+
             var viewers = viewerPassword.Length == 0 ? null : Account.Viewers(Same(viewerPassword, kept) ?? Passwords.Hash(viewerPassword));
             var accounts = settings.HasLogin ? new Accounts(users, viewers, settings.HasProvider ? new ProviderAccounts(settings.Oidc) : null) : null;
-            var sessions = accounts is null ? null : new Sessions(path, kept, accounts, viewers, clock, complain);
+            var sessions = accounts is null ? null : new Sessions(path, kept, shared, accounts, viewers, clock, complain);
 
             return settings.TlsCertificate.Length == 0
                 ? FSharpResult<Parts, string>.NewOk(new Parts(users, tokens, accounts, sessions, null, secret))
@@ -184,6 +201,25 @@ internal sealed class AccessControl : IDisposable
             string option, string path, Func<byte[][], FSharpResult<T, string>> parse, Action<string> complain)
             where T : class =>
             path.Length == 0 ? null : new WatchedFiles<T>(option, [path], Credentials.LongestFile, parse, complain);
+
+        /// <summary>The same in the state that several dashboards share; null where it is not to be there.</summary>
+        private static WatchedFiles<T>? Watch<T>(
+            AccessSettings settings,
+            SharedSessions? shared,
+            string setting,
+            Func<byte[][], FSharpResult<T, string>> parse,
+            AgentClock clock,
+            Action<string> complain)
+            where T : class
+        {
+            if (!settings.AccountsInState || shared is null)
+            {
+                return null;
+            }
+
+            var source = new SharedCredentials(shared.State, setting, clock);
+            return new WatchedFiles<T>("--accounts-in-state", [setting], Credentials.LongestFile, parse, complain) { From = source.Read };
+        }
 
         /// <summary>What was kept of the viewers' password the last time, if it is still the same.</summary>
         private static PasswordHash? Same(string password, SessionFile kept) =>

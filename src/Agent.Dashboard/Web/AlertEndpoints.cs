@@ -8,7 +8,7 @@ using Microsoft.FSharp.Core;
 namespace Agent.Dashboard.Web;
 
 /// <summary>What the page and other clients can ask of alerts, and what admins can do about them. docs/dashboard-api.md.</summary>
-internal sealed class AlertEndpoints(AlertBook book, Channels? channels, Writer writer, Histories histories, AuditLog audit, AgentClock clock)
+internal sealed class AlertEndpoints(AlertBook book, Channels? channels, Writer writer, IStateStore store, Histories histories, AuditLog audit, AgentClock clock)
 {
     private const string ReadOnly = "GET, HEAD";
     private const string NotStored = "The change cannot be stored.";
@@ -70,13 +70,24 @@ internal sealed class AlertEndpoints(AlertBook book, Channels? channels, Writer 
             return;
         }
 
-        await histories.Answer(context, (reader, _) =>
+        byte[] Make(AlertRows rows, AlertBook.Held held)
         {
-            Alert[] open = [.. reader.Alerts.Open().Where(alert => slug is null || alert.Slug == slug)];
+            Alert[] open = [.. rows.Open().Where(alert => slug is null || alert.Slug == slug)];
             // One more than is told, so that it shows that there are more.
-            Alert[] over = all.ResultValue ? reader.Alerts.Ended(slug, most + 1) : [];
+            Alert[] over = all.ResultValue ? rows.Ended(slug, most + 1) : [];
             return AlertResponses.Alerts(now, held.Rules, held.Critical, held.Warning, most, [.. open, .. over]);
-        });
+        }
+
+        if (!store.IsShared)
+        {
+            await histories.Answer(context, (reader, _) => Make(reader.Alerts, held));
+            return;
+        }
+
+        byte[] made = [];
+        await (await book.Read(rows => made = Make(rows, book.Now))
+            ? context.Json(StatusCodes.Status200OK, made)
+            : context.Refuse(StatusCodes.Status503ServiceUnavailable, "The alerts cannot be read.", store.Reason));
     }
 
     /// <summary>POST /api/alerts/ID/ack/</summary>
@@ -102,7 +113,7 @@ internal sealed class AlertEndpoints(AlertBook book, Channels? channels, Writer 
     {
         if (!done.IsStored)
         {
-            await context.Refuse(StatusCodes.Status503ServiceUnavailable, NotStored, writer.Storage.State.Reason);
+            await context.Refuse(StatusCodes.Status503ServiceUnavailable, NotStored, store.Reason);
         }
         else if (done.Alert is { } alert)
         {
@@ -134,15 +145,19 @@ internal sealed class AlertEndpoints(AlertBook book, Channels? channels, Writer 
 
             if (!await book.SetRules(page))
             {
-                await context.Refuse(StatusCodes.Status503ServiceUnavailable, NotStored, writer.Storage.State.Reason);
+                await context.Refuse(StatusCodes.Status503ServiceUnavailable, NotStored, store.Reason);
                 return;
             }
 
             Note(context, "alert rules changed", string.Join(", ", page.Rules.Select(static rule => rule.Key)));
         }
+        else
+        {
+            await book.Refresh();
+        }
 
         var held = book.Now;
-        await context.Json(StatusCodes.Status200OK, AlertResponses.Rules(held.File, held.Page, held.Grouping));
+        await context.Json(StatusCodes.Status200OK, AlertResponses.Rules(held.File, held.Page, held.Grouping, Maybe.Of(store.Report)));
     }
 
     /// <summary>GET and POST /api/alerts/silences/</summary>
@@ -150,6 +165,7 @@ internal sealed class AlertEndpoints(AlertBook book, Channels? channels, Writer 
     {
         if (!HttpMethods.IsPost(context.Request.Method))
         {
+            await book.Refresh();
             await context.Json(StatusCodes.Status200OK, AlertResponses.Silences(Now, book.Now.Rules.Silences));
             return;
         }
@@ -163,7 +179,7 @@ internal sealed class AlertEndpoints(AlertBook book, Channels? channels, Writer 
 
         if (!isStored)
         {
-            await context.Refuse(StatusCodes.Status503ServiceUnavailable, NotStored, writer.Storage.State.Reason);
+            await context.Refuse(StatusCodes.Status503ServiceUnavailable, NotStored, store.Reason);
         }
         else if (added is null)
         {
@@ -185,7 +201,7 @@ internal sealed class AlertEndpoints(AlertBook book, Channels? channels, Writer 
 
         if (!isStored)
         {
-            await context.Refuse(StatusCodes.Status503ServiceUnavailable, NotStored, writer.Storage.State.Reason);
+            await context.Refuse(StatusCodes.Status503ServiceUnavailable, NotStored, store.Reason);
         }
         else if (!isKnown)
         {

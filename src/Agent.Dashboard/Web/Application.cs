@@ -19,6 +19,7 @@ internal static class Application
         ServeSettings settings,
         AccessControl access,
         Writer writer,
+        IStateStore store,
         Readers readers,
         Histories histories,
         AlertBook alerts,
@@ -60,7 +61,7 @@ internal static class Application
         app.UseResponseCompression();
         app.Use((context, next) => Survive(context, next, complain));
         app.Use((context, next) => guard.Handle(context, next));
-        Map(app, settings, access, writer, readers, histories, alerts, channels, hub, version, clock);
+        Map(app, settings, access, writer, store, readers, histories, alerts, channels, hub, version, clock);
         return app;
     }
 
@@ -103,6 +104,7 @@ internal static class Application
         ServeSettings settings,
         AccessControl access,
         Writer writer,
+        IStateStore store,
         Readers readers,
         Histories histories,
         AlertBook alerts,
@@ -119,7 +121,7 @@ internal static class Application
         var quotas = new Quotas(limits, clock);
         var reads = new ReadEndpoints(
             writer, histories, version, settings.Keeping, access.Login is not null, new Lazy<string[]>(() => Endpoints(app)), clock);
-        var own = new OwnEndpoints(writer, readers, hub, ingests, version, clock);
+        var own = new OwnEndpoints(writer, readers, hub, ingests, () => store.Report, version, clock);
 
         if (access.Oidc is not null)
         {
@@ -131,7 +133,7 @@ internal static class Application
         app.UseRouting();
         app.Use(Guard.AdmitChange);
         var ingest = new IngestEndpoint(writer, ingests, quotas, clock);
-        var timeline = new TimelineEndpoint(writer, histories, ingest, clock);
+        var timeline = new TimelineEndpoint(writer, store, histories, ingest, clock);
         // Of what is not read from a cluster yet, nothing is said rather than that there is nothing.
         RequestDelegate Own(RequestDelegate handle, string detail) =>
             settings.MetricsUrl.Length == 0
@@ -147,9 +149,9 @@ internal static class Application
                     "samples are read from the cluster of --metrics-url: start the agent with --remote-write, or the dashboard with --metrics-write-url"));
         app.Map(TimelineEndpoint.MachineRoute, timeline.AnnotateMachine);
         app.Map("/api/annotations", timeline.Annotate);
-        app.Map(EnrolEndpoint.Route, new EnrolEndpoint(writer, new BodyShares(), access.Audit, clock).Handle);
+        app.Map(EnrolEndpoint.Route, new EnrolEndpoint(writer, store, new BodyShares(), access.Audit, clock).Handle);
         Get(app, "/api", reads.Root);
-        app.Map("/api/servers", new ServersEndpoint(reads.Servers, writer, access.Audit, clock).Handle);
+        app.Map("/api/servers", new ServersEndpoint(reads.Servers, writer, store, access.Audit, clock).Handle);
         Get(app, "/api/metrics/latest", reads.Latest);
         Get(app, "/api/metrics/history", reads.Metrics);
         Get(app, "/api/fleet/gpus", reads.FleetGpus);
@@ -159,7 +161,7 @@ internal static class Application
         Get(app, "/api/jobs/{key}", jobs.Job);
         Get(app, "/api/waste", jobs.Waste);
         Get(app, "/api/timeline", timeline.Timeline);
-        new AlertEndpoints(alerts, channels, writer, histories, access.Audit, clock).MapTo(app);
+        new AlertEndpoints(alerts, channels, writer, store, histories, access.Audit, clock).MapTo(app);
         Get(app, "/api/events", new EventsEndpoint(hub, writer, settings.AddressStreams).Handle);
         Get(app, OwnEndpoints.HealthPath, own.Health);
         Get(app, OwnEndpoints.MetricsPath, own.Metrics);

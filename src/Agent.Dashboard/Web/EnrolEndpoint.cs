@@ -1,16 +1,17 @@
 using System.Net;
 using Agent.Receiver;
 using Agent.Dashboard.Store;
-using Microsoft.Data.Sqlite;
+using Microsoft.FSharp.Core;
 
 namespace Agent.Dashboard.Web;
 
 /// <summary>POST /api/enrol/: a machine registers itself with an enrolment key and gets its slug and its token.</summary>
-/// <param name="writer">Registers it.</param>
+/// <param name="writer">Knows the machines.</param>
+/// <param name="store">Registers it.</param>
 /// <param name="shares">The memory for bodies.</param>
 /// <param name="audit">Takes a line about each enrolment and each refusal.</param>
 /// <param name="clock">The receiver's.</param>
-internal sealed class EnrolEndpoint(Writer writer, BodyShares shares, AuditLog audit, AgentClock clock)
+internal sealed class EnrolEndpoint(Writer writer, IStateStore store, BodyShares shares, AuditLog audit, AgentClock clock)
 {
     /// <summary>The path, for the router.</summary>
     public const string Route = "/api/enrol";
@@ -80,12 +81,12 @@ internal sealed class EnrolEndpoint(Writer writer, BodyShares shares, AuditLog a
         var address = Forwarding.Key(context.Connection.RemoteIpAddress ?? IPAddress.None);
         var outcome = new Outcome(null, IsFull: false);
 
-        var isStored = await writer.Register(connection => outcome = Register(connection, request, hash, Registrations.Hash(token), now));
+        var isStored = await store.Register(connection => outcome = Register(connection, request, hash, Registrations.Hash(token), now));
 
         if (!isStored)
         {
             await context.Refuse(
-                StatusCodes.Status503ServiceUnavailable, "The machine cannot be registered.", writer.Storage.State.Reason);
+                StatusCodes.Status503ServiceUnavailable, "The machine cannot be registered.", store.Reason);
         }
         else if (outcome.IsFull)
         {
@@ -109,15 +110,15 @@ internal sealed class EnrolEndpoint(Writer writer, BodyShares shares, AuditLog a
         }
     }
 
-    private static Outcome Register(
-        SqliteConnection connection, EnrolRequest request, byte[] keyHash, byte[] tokenHash, DateTimeOffset now)
+    private Outcome Register(
+        StateConnection connection, EnrolRequest request, byte[] keyHash, byte[] tokenHash, DateTimeOffset now)
     {
         if (EnrolKeys.Find(connection, keyHash) is not { } key || !key.IsValid(now))
         {
             return new Outcome(null, IsFull: false);
         }
 
-        var known = Enrolment.Decide(now, EnrolKeys.Candidates(connection, request), request).Match(
+        var known = Enrolment.Decide(now, EnrolKeys.Candidates(connection, request, id => LastSample(connection, id)), request).Match(
             again: id => Registrations.All(connection).Find(one => one.Registration.Id == id).Registration,
             @new: static Registration? () => null);
 
@@ -131,6 +132,13 @@ internal sealed class EnrolEndpoint(Writer writer, BodyShares shares, AuditLog a
         EnrolKeys.Note(connection, id, key, request);
         return new Outcome(new Grant(slug, key, known is null), IsFull: false);
     }
+
+    /// <summary>By the database, or where samples are not kept by what is shown of the machine.</summary>
+    private FSharpValueOption<DateTimeOffset> LastSample(StateConnection connection, int id) =>
+        Registrations.LastSample(connection, id) is { IsSome: true } stored ? stored
+        : writer.Fleet.All.FirstOrDefault(server => server.Id == id)?.View.Latest is { IsSome: true, Value: var shown }
+            ? FSharpValueOption<DateTimeOffset>.NewValueSome(shown.Report.CollectedAt)
+            : FSharpValueOption<DateTimeOffset>.ValueNone;
 
     private readonly record struct Outcome(Grant? Grant, bool IsFull);
 

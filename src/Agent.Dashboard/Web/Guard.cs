@@ -17,7 +17,7 @@ internal sealed class Guard(AccessControl access)
     private readonly AccessSettings settings = access.Settings;
 
     /// <summary>Passes a request on, or answers it.</summary>
-    public Task Handle(HttpContext context, RequestDelegate next)
+    public async Task Handle(HttpContext context, RequestDelegate next)
     {
         SetHeaders(context);
         var peer = context.Connection.RemoteIpAddress ?? IPAddress.None;
@@ -26,24 +26,27 @@ internal sealed class Guard(AccessControl access)
 
         if (IsOpen(path))
         {
-            return next(context);
+            await next(context);
+            return;
         }
 
         if (settings.IsOpen && IsForwarded(context.Request))
         {
-            return context.Refuse(
+            await context.Refuse(
                 StatusCodes.Status403Forbidden,
                 "No proxy is expected here.",
                 "without logins only this machine is served; behind a proxy use --users-file, --viewer-password-file or --trust-proxy-user");
+            return;
         }
 
-        if (Who(context, peer) is not { } identity)
+        if (await Who(context, peer) is not { } identity)
         {
-            return Refuse(context, path);
+            await Refuse(context, path);
+            return;
         }
 
         context.Features.Set(identity);
-        return path.StartsWithSegments(Events, StringComparison.Ordinal) ? Within(context, next, identity) : next(context);
+        await (path.StartsWithSegments(Events, StringComparison.Ordinal) ? Within(context, next, identity) : next(context));
     }
 
     private static void SetHeaders(HttpContext context)
@@ -108,12 +111,15 @@ internal sealed class Guard(AccessControl access)
             ? context.Refuse(StatusCodes.Status403Forbidden, "Only an admin may change anything.", "from a page of this dashboard or with a token")
             : next(context);
 
-    private Identity? Who(HttpContext context, IPAddress peer)
+    private async ValueTask<Identity?> Who(HttpContext context, IPAddress peer)
     {
         var token = access.Tokens is null ? "" : AccessTokens.In(context.Request);
         var identity = token.Length > 0 ? access.Tokens?.Find(token) : null;
 
-        identity ??= access.Sessions?.Find(context.Request);
+        if (identity is null && access.Sessions is { } sessions)
+        {
+            identity = await sessions.Find(context.Request);
+        }
 
         if (identity is null && access.MayNameUsers(peer))
         {

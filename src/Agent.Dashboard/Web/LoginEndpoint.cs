@@ -10,6 +10,9 @@ internal sealed class LoginEndpoint(Accounts accounts, Sessions sessions, Attemp
     private const int LongestForm = 16384;
     private const string Refused = "login refused";
 
+    /// <summary>What a log-in is answered that nobody could keep.</summary>
+    public const string NotKept = "The log-in cannot be kept.";
+
     /// <summary>A form that takes longer is not waited for.</summary>
     private static readonly TimeSpan FormLimit = TimeSpan.FromSeconds(10);
 
@@ -54,16 +57,25 @@ internal sealed class LoginEndpoint(Accounts accounts, Sessions sessions, Attemp
     }
 
     /// <summary>POST /logout</summary>
-    public Task Logout(HttpContext context)
+    public async Task Logout(HttpContext context)
     {
-        if (sessions.End(context.Request) is { } name)
+        var (name, isKept) = await sessions.End(context.Request);
+
+        if (name is not null)
         {
             audit.Note("logout", name, Forwarding.Key(context.Connection.RemoteIpAddress!));
         }
 
         SessionCookies.Delete(context);
-        Redirect(context, "/login");
-        return Task.CompletedTask;
+
+        if (isKept)
+        {
+            Redirect(context, "/login");
+            return;
+        }
+
+        await context.Refuse(
+            StatusCodes.Status503ServiceUnavailable, "You are logged out here, and may not be at the other dashboards.", sessions.Reason);
     }
 
     private async Task Try(HttpContext context, IFormCollection form, Device? device, string address, TimeSpan at)
@@ -113,9 +125,16 @@ internal sealed class LoginEndpoint(Accounts accounts, Sessions sessions, Attemp
 
         limits.Forgive(Counted(device, address), at);
         limits.Succeed(key, address, at);
+
+        if (await sessions.Open(account!) is not { } token)
+        {
+            await context.Refuse(StatusCodes.Status503ServiceUnavailable, NotKept, sessions.Reason);
+            return;
+        }
+
         devices.Remember(context, account!.Name);
         audit.Note("login", account.Name, address);
-        SessionCookies.Set(context, sessions.Open(account));
+        SessionCookies.Set(context, token);
         await Lead(context, Redirects.Home(Next(context, form)));
     }
 

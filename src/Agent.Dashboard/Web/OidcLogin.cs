@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Security.Claims;
 using System.Text.Encodings.Web;
 using System.Xml.Linq;
+using Agent.Dashboard.State;
 using Agent.Receiver;
 using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.OpenIdConnect;
@@ -43,6 +44,12 @@ internal sealed class OidcLogin(
                 options.XmlRepository = new NoKeys();
                 options.AutoGenerateKeys = false;
             });
+
+        if (sessions.IsShared)
+        {
+            // One that was begun at one dashboard may end at another.
+            services.AddSingleton<IDataProtectionProvider>(new SharedProtection(sessions.DeviceKey));
+        }
     }
 
     /// <summary>Sends somebody to the provider.</summary>
@@ -127,14 +134,20 @@ internal sealed class OidcLogin(
         }
 
         var address = Forwarding.Key(context.HttpContext.Connection.RemoteIpAddress!);
-        audit.Note("login", name, address, "through the provider");
 
         if (long.TryParse(context.Properties?.Items[BegunKey], NumberStyles.None, CultureInfo.InvariantCulture, out var begun))
         {
             limits.Forgive(address, TimeSpan.FromTicks(begun));
         }
 
-        SessionCookies.Set(context.HttpContext, sessions.Open(accounts.Of(name, role.Value)));
+        if (await sessions.Open(accounts.Of(name, role.Value)) is not { } token)
+        {
+            await context.HttpContext.Refuse(StatusCodes.Status503ServiceUnavailable, LoginEndpoint.NotKept, sessions.Reason);
+            return;
+        }
+
+        audit.Note("login", name, address, "through the provider");
+        SessionCookies.Set(context.HttpContext, token);
         await Lead(context.HttpContext, Redirects.Home(context.ReturnUri ?? "/"));
 
         string Value(string type) => claims.FirstOrDefault(claim => claim.Type == type)?.Value ?? "";

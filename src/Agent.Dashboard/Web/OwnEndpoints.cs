@@ -8,7 +8,7 @@ namespace Agent.Dashboard.Web;
 
 /// <summary>What the dashboard says of itself.</summary>
 internal sealed class OwnEndpoints(
-    Writer writer, Readers readers, Hub hub, IngestFigures ingests, string version, AgentClock clock)
+    Writer writer, Readers readers, Hub hub, IngestFigures ingests, Func<StateReport?> state, string version, AgentClock clock)
 {
     /// <summary>Whether samples are stored: the path for monitors and balancers, which needs no login.</summary>
     public const string HealthPath = "/healthz";
@@ -37,7 +37,7 @@ internal sealed class OwnEndpoints(
 
         await context.Json(
             storage.IsGood ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable,
-            Responses.Health(version, storage, Relay));
+            Responses.Health(version, storage, Relay, Maybe.Of(state())));
     }
 
     /// <summary>GET /metrics</summary>
@@ -61,7 +61,8 @@ internal sealed class OwnEndpoints(
             hub.Count,
             await readers.Use(static reader => reader.FileBytes(), context.RequestAborted),
             Environment.WorkingSet,
-            Relay);
+            Relay,
+            Maybe.Of(state()));
         context.Response.ContentType = "text/plain; version=0.0.4; charset=utf-8";
         await context.Response.WriteAsync(OwnMetrics.Text(figures), context.RequestAborted);
     }

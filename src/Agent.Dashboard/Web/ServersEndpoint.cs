@@ -5,10 +5,11 @@ namespace Agent.Dashboard.Web;
 
 /// <summary>/api/servers/: GET lists the servers, POST adds one. The guard lets admins alone add.</summary>
 /// <param name="list">Answers GET.</param>
-/// <param name="writer">Registers servers.</param>
+/// <param name="writer">Knows the servers.</param>
+/// <param name="store">Registers them.</param>
 /// <param name="audit">Takes a line about each server that was added.</param>
 /// <param name="clock">The receiver's.</param>
-internal sealed class ServersEndpoint(RequestDelegate list, Writer writer, AuditLog audit, AgentClock clock)
+internal sealed class ServersEndpoint(RequestDelegate list, Writer writer, IStateStore store, AuditLog audit, AgentClock clock)
 {
     private readonly BodyShares bodies = new();
 
@@ -46,7 +47,7 @@ internal sealed class ServersEndpoint(RequestDelegate list, Writer writer, Audit
         var hash = Registrations.Hash(token);
         Registration? added = null;
         var isTaken = false;
-        var isStored = await writer.Register(connection =>
+        var isStored = await store.Register(connection =>
         {
             isTaken = Registrations.Find(connection, addition.Slug) is not null;
 
@@ -60,7 +61,7 @@ internal sealed class ServersEndpoint(RequestDelegate list, Writer writer, Audit
         if (!isStored)
         {
             await context.Refuse(
-                StatusCodes.Status503ServiceUnavailable, "The machine cannot be added.", writer.Storage.State.Reason);
+                StatusCodes.Status503ServiceUnavailable, "The machine cannot be added.", store.Reason);
         }
         else if (isTaken)
         {

@@ -4,7 +4,7 @@ using Agent.Dashboard.Store;
 namespace Agent.Dashboard.Web;
 
 /// <summary>What happened, and what people and their scripts write down. docs/dashboard-api.md.</summary>
-internal sealed class TimelineEndpoint(Writer writer, Histories histories, IngestEndpoint ingest, AgentClock clock)
+internal sealed class TimelineEndpoint(Writer writer, IStateStore store, Histories histories, IngestEndpoint ingest, AgentClock clock)
 {
     /// <summary>Where a machine's own scripts write something down, with its ingest token.</summary>
     public const string MachineRoute = "/api/ingest/servers/{slug}/annotations";
@@ -108,10 +108,10 @@ internal sealed class TimelineEndpoint(Writer writer, Histories histories, Inges
         var at = note.At.IsValueSome ? note.At.Value : clock.GetUtcNow();
         var happening = new Happening(RowKey.Microseconds(at), EventKind.Annotation, note.Text);
 
-        if (!await writer.Note(server?.Id ?? EventRows.Everywhere, happening, author))
+        if (!await store.Note(server?.Id ?? EventRows.Everywhere, happening, author))
         {
             await context.Refuse(
-                StatusCodes.Status503ServiceUnavailable, "The annotation cannot be stored.", writer.Storage.State.Reason);
+                StatusCodes.Status503ServiceUnavailable, "The annotation cannot be stored.", store.Reason);
             return;
         }
 

@@ -28,6 +28,9 @@ internal sealed class WatchedFiles<T>(
     /// <summary>Is called after a change, with the new value.</summary>
     public Action<T>? OnChange { get; set; }
 
+    /// <summary>Where the contents of the one file are read from instead, or a sentence about why not; null for the files themselves.</summary>
+    public Source? From { get; init; }
+
     /// <summary>What is said after a change; empty for nothing.</summary>
     public Func<T, string> Describe { get; init; } = static _ => "";
 
@@ -113,6 +116,11 @@ internal sealed class WatchedFiles<T>(
 
     private byte[][]? Read(out string problem)
     {
+        if (From is { } source)
+        {
+            return source(out problem) is { } read ? [read] : null;
+        }
+
         problem = "";
         var contents = new byte[paths.Length][];
 
@@ -141,6 +149,9 @@ internal sealed class WatchedFiles<T>(
 
         return contents;
     }
+
+    /// <summary>Gives contents; null with a sentence where there are none.</summary>
+    public delegate byte[]? Source(out string problem);
 
     private static byte[] Digest(byte[][] contents, string problem)
     {

@@ -213,7 +213,7 @@ module AlertResponses =
 
     /// GET /api/alerts/rules/: each rule as it is, by default, and what was said of it.
     [<CompiledName "Rules">]
-    let rules (file: RuleSettings) (page: RuleSettings) (grouping: Grouping) : byte[] =
+    let rules (file: RuleSettings) (page: RuleSettings) (grouping: Grouping) (state: StateReport voption) : byte[] =
         Responses.bytes (
             Encode.object
                 [|
@@ -225,6 +225,9 @@ module AlertResponses =
                         else "default"
                     )
                     "rules", Rules.all |> Encode.arrayOf (rule file page)
+                    match state with
+                    | ValueSome state -> "evaluated_by", Encode.string state.Holder
+                    | ValueNone -> ()
                 |]
         )
 

@@ -357,7 +357,7 @@ let private jobValues
     ]
 
 /// The series of bodies, as lines of text.
-let private linesOf (instanceName: string) (start: DateTimeOffset) (bodies: (int * byte[]) list) : string =
+let linesOf (instanceName: string) (start: DateTimeOffset) (bodies: (int * byte[]) list) : string =
     let text = StringBuilder()
     let mutable previous = ValueNone
     let counts = Collections.Generic.Dictionary<string, JobCounts>()

@@ -14,6 +14,7 @@ open Microsoft.AspNetCore.Http
 open Microsoft.Extensions.Logging
 open Agent.TestSupport.Waiting
 open Agent.TestSupport.ProgramProcess
+open Agent.TestSupport
 open Agent.TestSupport.DashboardProcess
 open Agent.TestSupport.LoginClient
 open Expecto
@@ -323,4 +324,41 @@ let tests =
 
                 Expect.equal (during "dashboard" asked) 200 "the same"
                 Expect.equal (during "another" asked) 401 "another one"
+
+            testCase "a log-in that begins at one of two dashboards ends at the other, and is known to both"
+            <| fun () ->
+                Postgres.needed ()
+                use place = new TemporaryDirectory()
+                use server = new Postgres.Postgres(place.Path, "")
+                use provider = new Provider("dashboard", "")
+                provider.Start()
+                provider.Claims <- [ "preferred_username", box "ada" ]
+                use http = client ()
+
+                let started (name: string) =
+                    new Dashboard(
+                        place.File $"{name}.db",
+                        [
+                            "--metrics-url"
+                            "http://127.0.0.1:9"
+                            "--state"
+                            server.Url
+                            "--oidc-authority"
+                            provider.Url
+                            "--oidc-client-id"
+                            "dashboard"
+                        ]
+                    )
+
+                use one = started "one"
+                use other = started "other"
+                let start = get http (one.Url + "/login/oidc?next=%2Fjobs") []
+                let there = get http (string start.Headers.Location) []
+                let back = (string there.Headers.Location).Replace(one.Url, other.Url)
+                Expect.stringStarts back (other.Url + "/login/oidc/callback?code=") "as a balancer would send it"
+                let ended = get http back [ cookies start ]
+                Expect.equal (status ended) 200 (ended.Content.ReadAsStringAsync().Result)
+
+                for dashboard in [ other; one ] do
+                    Expect.equal (status (get http (dashboard.Url + "/api/") [ sessionIn ended ])) 200 "known"
         ]

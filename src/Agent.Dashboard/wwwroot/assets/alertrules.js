@@ -42,6 +42,8 @@ const overridesOf = (rule) =>
 export function rules(isAdmin) {
   const body = h("tbody", {});
   const said = outcome();
+  // Where several dashboards share their state, one of them looks.
+  const by = h("p", { hidden: true });
   let known = [];
   let grouping = null;
 
@@ -75,6 +77,8 @@ export function rules(isAdmin) {
     known = answer.rules;
     grouping = answer.grouping_set_by === "page" ? answer.grouping : null;
     body.replaceChildren(...known.map(row));
+    by.hidden = answer.evaluated_by === undefined;
+    by.textContent = answer.evaluated_by ? `Evaluated by ${answer.evaluated_by}.` : "No dashboard evaluates them at present.";
   }
 
   async function save(event) {
@@ -101,7 +105,7 @@ export function rules(isAdmin) {
   );
   const form = h("form", { onsubmit: save, novalidate: true }, table, isAdmin ? h("button", { class: "button strong", type: "submit" }, "Save the rules") : null, said.element);
   return {
-    element: h("section", { class: "part", id: "rules" }, h("h2", {}, "Rules"), h("details", {}, h("summary", {}, "What raises an alert, and from when on"), form)),
+    element: h("section", { class: "part", id: "rules" }, h("h2", {}, "Rules"), by, h("details", {}, h("summary", {}, "What raises an alert, and from when on"), form)),
     async read() {
       show(await api.alertRules());
     },

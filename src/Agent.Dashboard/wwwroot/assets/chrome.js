@@ -72,7 +72,7 @@ let toldStorage = "";
 
 /** Says since when nothing is stored and why, and takes it back when something is. Said again only when it differs. */
 export function storage(said) {
-  const key = said.stores && said.reads ? "" : `${said.since} ${said.fault}`;
+  const key = said.fault ? `${said.since} ${said.fault}` : "";
   if (key === toldStorage) return;
   toldStorage = key;
   if (key === "") {
@@ -82,6 +82,10 @@ export function storage(said) {
   const since = instant(Date.parse(said.since));
   if (said.fault === "cluster") {
     notice("storage", { message: `No figures since ${since}.`, advice: `${sentence(said.reason)} ${sentence(said.remedy)}` });
+    return;
+  }
+  if (said.fault === "state") {
+    notice("storage", { message: `Nobody can log in and nothing can be changed since ${since}.`, advice: `${sentence(said.reason)} ${sentence(said.remedy)}` });
     return;
   }
   const isLost = !said.stores && said.fault !== "damaged";

@@ -1,0 +1,21 @@
+using System.Net.Sockets;
+using Npgsql;
+
+namespace Agent.Dashboard.State;
+
+/// <summary>What goes wrong with PostgreSQL, as opposed to defects of this program.</summary>
+internal static class PostgresFault
+{
+    /// <summary>Whether an exception says that PostgreSQL, or the way to it, does not work.</summary>
+    public static bool IsOne(Exception failure) =>
+        failure is NpgsqlException or SocketException or IOException or TimeoutException or System.Security.Authentication.AuthenticationException
+        || failure is InvalidOperationException { Source: "Npgsql" };
+
+    /// <summary>Why it does not work, as part of a sentence.</summary>
+    public static string Reason(Exception failure) => failure switch
+    {
+        PostgresException said => $"{said.MessageText} (SQLSTATE {said.SqlState})",
+        { InnerException: { } inner } => $"{failure.Message.TrimEnd('.')}: {inner.Message.TrimEnd('.')}",
+        _ => failure.Message.TrimEnd('.'),
+    };
+}

@@ -1,0 +1,88 @@
+using System.Text;
+using Agent.Dashboard.Store;
+using Agent.Receiver;
+using Microsoft.FSharp.Core;
+using Npgsql;
+
+namespace Agent.Dashboard.State;
+
+/// <summary>Opens the state in PostgreSQL: for <c>serve</c>, and for a command.</summary>
+internal static class StateOpening
+{
+    /// <summary>No file of a password is longer, in bytes.</summary>
+    private const int LongestPassword = 4096;
+
+    /// <summary>Connects and brings the tables up to date; the error says why it cannot be used.</summary>
+    public static FSharpResult<(NpgsqlDataSource Source, PostgresConnection Connection), Unopened> Connect(
+        StateSettings settings, Action<string> complain) =>
+        Password(settings.PasswordFile, complain).Match(
+            password => Connect(settings.Address, password),
+            static sentence => Refused(sentence, isUsage: true));
+
+    private static FSharpResult<(NpgsqlDataSource Source, PostgresConnection Connection), Unopened> Connect(StateAddress address, string password)
+    {
+        NpgsqlDataSource? source = null;
+        PostgresConnection? connection = null;
+
+        try
+        {
+            source = PostgresConnection.Source(address, password);
+            connection = PostgresConnection.Open(source);
+
+            if (PostgresMigrations.Apply(connection, address) is not { } refusal)
+            {
+                return FSharpResult<(NpgsqlDataSource, PostgresConnection), Unopened>.NewOk((source, connection));
+            }
+
+            connection.Dispose();
+            source.Dispose();
+            return Refused(refusal, isUsage: true);
+        }
+        catch (Exception failure) when (PostgresFault.IsOne(failure))
+        {
+            connection?.Dispose();
+            source?.Dispose();
+            return Refused($"--state: \"{address.Url}\" cannot be used: {PostgresFault.Reason(failure)}", isUsage: false);
+        }
+    }
+
+    private static FSharpResult<(NpgsqlDataSource Source, PostgresConnection Connection), Unopened> Refused(string sentence, bool isUsage) =>
+        FSharpResult<(NpgsqlDataSource, PostgresConnection), Unopened>.NewError(new(sentence, isUsage));
+
+    /// <summary>The password in the first line of a file; empty without a file.</summary>
+    private static FSharpResult<string, string> Password(string path, Action<string> complain)
+    {
+        const UnixFileMode Others = UnixFileMode.OtherRead | UnixFileMode.OtherWrite | UnixFileMode.GroupWrite;
+
+        if (path.Length == 0)
+        {
+            return FSharpResult<string, string>.NewOk("");
+        }
+
+        try
+        {
+            if (new FileInfo(path).Length > LongestPassword)
+            {
+                return FSharpResult<string, string>.NewError($"--state-password-file: \"{path}\" is larger than {LongestPassword} bytes");
+            }
+
+            var password = File.ReadAllText(path, Encoding.UTF8).Split('\n')[0].Trim();
+
+            if (password.Length == 0)
+            {
+                return FSharpResult<string, string>.NewError($"--state-password-file: \"{path}\" has no password in its first line");
+            }
+
+            if ((File.GetUnixFileMode(path) & Others) != 0)
+            {
+                complain($"--state-password-file: \"{path}\" can be read or changed by other users of this machine; use chmod 600");
+            }
+
+            return FSharpResult<string, string>.NewOk(password);
+        }
+        catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)
+        {
+            return FSharpResult<string, string>.NewError($"--state-password-file: \"{path}\" cannot be read: {FaultReason.Of(unreadable)}");
+        }
+    }
+}
