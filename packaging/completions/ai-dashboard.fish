@@ -48,6 +48,9 @@ complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l metrics-heade
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l metrics-write-url -d 'where that cluster takes remote-write; posted samples are passed on to it, and refused without it' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l metrics-outbox -d 'directory of the posted samples that the cluster does not have yet' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l metrics-outbox-mebibytes -d 'MiB of them that wait at most; then samples are refused, and agents keep them' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l accounts-in-state -d 'users and tokens are those of --state, written by the users and tokens commands with --state, instead of files' -f
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l server-samples -d 'samples a second that each server may send in the long run' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l server-kilobytes -d 'KiB a second that each server may send in the long run' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l server-devices -d 'disks, GPUs and fans of each server that are known at a time' -x
@@ -83,6 +86,8 @@ complete -c ai-dashboard -n '__fish_seen_subcommand_from health' -l state-passwo
 complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -l database -d 'the database that the backup replaces' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -l yes -d 'do not ask; needed without a terminal' -f
+complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -l state -d 'database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it' -x
+complete -c ai-dashboard -n '__fish_seen_subcommand_from restore' -l state-password-file -d 'file with the password for --state; without it PGPASSWORD or PGPASSFILE' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from export' -l database -d 'the database\'s file' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from export' -l to -d 'where the cluster takes remote-write, such as http://127.0.0.1:8428/api/v1/write' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from export' -l header-file -d 'file with the headers that it asks for, one a line, such as Authorization or X-Scope-OrgID' -r -F

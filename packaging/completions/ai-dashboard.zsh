@@ -104,6 +104,9 @@ case $command in
         '--metrics-write-url[where that cluster takes remote-write; posted samples are passed on to it, and refused without it]:URL: ' \
         '--metrics-outbox[directory of the posted samples that the cluster does not have yet]:PATH:_files' \
         '--metrics-outbox-mebibytes[MiB of them that wait at most; then samples are refused, and agents keep them]:COUNT: ' \
+        '--state[database of PostgreSQL with what several dashboards share, such as postgres\://dashboard@db.example/dashboard; without it, --database has it]:URL: ' \
+        '--state-password-file[file with the password for --state; without it PGPASSWORD or PGPASSFILE]:PATH:_files' \
+        '--accounts-in-state[users and tokens are those of --state, written by the users and tokens commands with --state, instead of files]' \
         '--server-samples[samples a second that each server may send in the long run]:COUNT: ' \
         '--server-kilobytes[KiB a second that each server may send in the long run]:COUNT: ' \
         '--server-devices[disks, GPUs and fans of each server that are known at a time]:COUNT: ' \

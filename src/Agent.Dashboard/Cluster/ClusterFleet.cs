@@ -199,7 +199,10 @@ internal sealed class ClusterFleet : IDisposable
     private void Register(StateConnection connection, FoundMachine[] machines)
     {
         // Another dashboard may have been faster.
-        var known = Registrations.All(connection).Select(static one => InstanceOf(one.Registration)).ToHashSet(StringComparer.Ordinal);
+        var found = machines.Select(static one => one.Machine.Instance).ToHashSet(StringComparer.Ordinal);
+        var known = Registrations.All(connection)
+            .Select(one => ClusterRelay.InstanceOf(one.Registration, name => found.Contains(name) || jobs.ContainsKey(name)))
+            .ToHashSet(StringComparer.Ordinal);
 
         foreach (var machine in machines)
         {

@@ -204,7 +204,7 @@ let tests =
                     let server = own.Register(slug, [])
 
                     for k in 1..samples do
-                        Expect.equal (post own.Port server (body (sampleAt (now.AddSeconds -100.0) k))).Status 200 "stored"
+                        Expect.equal (post own.Port server (body (sampleEvery interval (now.AddSeconds -100.0) k))).Status 200 "stored"
 
                 own.Register("empty", []) |> ignore
 
