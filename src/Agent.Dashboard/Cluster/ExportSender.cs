@@ -20,6 +20,9 @@ internal sealed class ExportSender(RemoteWriteClient client, AgentClock clock, A
     private int bytes;
     private int refusedInARow;
 
+    /// <summary>The version of the protocol that the cluster is sent.</summary>
+    public RemoteWriteVersion Version => state.Version;
+
     /// <summary>Samples that the cluster took.</summary>
     public long Taken { get; private set; }
 

@@ -33,6 +33,9 @@ internal sealed class Relay : IDisposable
     private long refused;
     private long refusedSeries;
     private volatile string problem = "";
+
+    // Read by the thread that takes samples: what is encoded now had best be what is sent.
+    private volatile bool isOfTwo = true;
     private string toldRefusal = "";
 
     private Relay(
@@ -77,6 +80,7 @@ internal sealed class Relay : IDisposable
     /// <summary>A sample as it goes to the cluster.</summary>
     public byte[] Record(Registration registration, Report report, BottleneckLabel bottleneck, Judgement? judgement) =>
         ClusterRelay.Record(
+            isOfTwo ? RemoteWriteVersion.Two : RemoteWriteVersion.One,
             fleet.Relayed(registration),
             report,
             FSharpValueOption<BottleneckLabel>.NewValueSome(bottleneck),
@@ -177,6 +181,7 @@ internal sealed class Relay : IDisposable
 
             var outcome = RemoteDelivery.Deliver(client.Send, clock.GetUtcNow, remote, [.. batch.Select(static record => record.Body)]);
             remote = outcome.State;
+            isOfTwo = remote.Version.IsTwo;
             Settle(batch, outcome);
             (state, var step) = Delivery.Decide(
                 Interval, Random.Shared.NextDouble(), outcome.Fates.Length > 0 ? Delivery.Start : state, outcome.Outcome);

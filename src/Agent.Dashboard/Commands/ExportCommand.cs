@@ -117,7 +117,7 @@ internal sealed class ExportCommand(AgentClock clock, CommandLineProgram program
         foreach (var minute in rows.Minutes(server.Id, first, past))
         {
             var start = RowKey.Instant(minute.Minute * RowKey.MicrosecondsPerMinute);
-            var records = ClusterExport.OfMinute(instance, counters, minute.Minute, minute.Rollup, minute.Verdicts);
+            var records = ClusterExport.OfMinute(sender.Version, instance, counters, minute.Minute, minute.Rollup, minute.Verdicts);
 
             for (var index = 0; index < records.Length; index++)
             {
@@ -130,7 +130,7 @@ internal sealed class ExportCommand(AgentClock clock, CommandLineProgram program
 
         foreach (var row in rows.Samples(server.Id, Math.Max(from, past * RowKey.MicrosecondsPerMinute), until))
         {
-            var record = ClusterExport.OfSample(instance, row.Report, row.Label, row.Said.Label);
+            var record = ClusterExport.OfSample(sender.Version, instance, row.Report, row.Label, row.Said.Label);
 
             if (Add(record.Bytes, record.Series, row.Report.CollectedAt) is { } end)
             {

@@ -331,7 +331,7 @@ module ClusterExport =
         else
             ValueNone
 
-    let private record instance (report: Report) (bottleneck: int) (said: int) : ExportRecord =
+    let private record version instance (report: Report) (bottleneck: int) (said: int) : ExportRecord =
         let label =
             BottleneckLabel.All
             |> Array.tryItem bottleneck
@@ -347,26 +347,34 @@ module ClusterExport =
         let values = ClusterRelay.valuesOf instance report label verdict
 
         {
-            Bytes = RemoteWrite.recordOf RemoteWriteVersion.Two (report.CollectedAt.ToUnixTimeMilliseconds()) values
+            Bytes = RemoteWrite.recordOf version (report.CollectedAt.ToUnixTimeMilliseconds()) values
             Series =
                 values
                 |> Array.filter (fun value -> Double.IsFinite value.Value)
                 |> Array.length
         }
 
-    /// A single sample as a record, with the codes of its label and of what was said of it, which is -1 for nothing.
+    /// A single sample as a record of that version, with the codes of its label and of what was said of it, which is -1 for nothing.
     [<CompiledName "OfSample">]
-    let ofSample (instance: string) (report: Report) (label: int) (said: int) : ExportRecord = record instance report label said
+    let ofSample (version: RemoteWriteVersion) (instance: string) (report: Report) (label: int) (said: int) : ExportRecord =
+        record version instance report label said
 
-    /// A minute, by its number, as four records, with the seconds of each verdict.
+    /// A minute, by its number, as four records of that version, with the seconds of each verdict.
     [<CompiledName "OfMinute">]
-    let ofMinute (instance: string) (counters: ExportCounters) (minute: int64) (rollup: Rollup) (verdicts: float[]) : ExportRecord[] =
+    let ofMinute
+        (version: RemoteWriteVersion)
+        (instance: string)
+        (counters: ExportCounters)
+        (minute: int64)
+        (rollup: Rollup)
+        (verdicts: float[])
+        : ExportRecord[] =
         let label = longest rollup.LabelSeconds |> ValueOption.defaultValue -1
         let said = longest verdicts |> ValueOption.defaultValue -1
 
         Array.init Instants (fun instant ->
             counters.Grow(rollup, float StepSeconds)
-            record instance (reportAt counters rollup minute instant) label said)
+            record version instance (reportAt counters rollup minute instant) label said)
 
     /// How to have a server take what it refuses as too old, as a sentence.
     let tooOld: string =

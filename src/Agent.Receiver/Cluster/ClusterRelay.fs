@@ -95,16 +95,17 @@ module ClusterRelay =
                 Value = value.Value
             })
 
-    /// The same as a record for the outbox.
+    /// The same as a record for the outbox, by the version of the protocol that the cluster is sent: another one costs more to send.
     [<CompiledName "Record">]
     let record
+        (version: RemoteWriteVersion)
         (instance: string)
         (report: Report)
         (bottleneck: BottleneckLabel voption)
         (said: (struct (VerdictLabel * float)) voption)
         : byte[] =
         valuesOf instance report bottleneck said
-        |> RemoteWrite.recordOf RemoteWriteVersion.Two (report.CollectedAt.ToUnixTimeMilliseconds())
+        |> RemoteWrite.recordOf version (report.CollectedAt.ToUnixTimeMilliseconds())
 
     /// Whether an outbox of so many bytes takes a record of so many more, with its line end.
     [<CompiledName "HasRoom">]
