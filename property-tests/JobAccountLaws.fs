@@ -218,6 +218,31 @@ let tests =
                         let added = total - (Map.tryFind id was |> Option.defaultValue 0.0)
                         abs (added - expected) <= 1e-9 * (1.0 + total))))
 
+            law
+                "a job has at most its GPU seconds by parts, all jobs together no more than there are GPUs, and it loses no more than it has"
+                steps
+                (fun steps ->
+                    let accounts = run plain steps |> List.map snd
+                    let sum (column: float<s>[]) = column |> Array.sumBy float
+
+                    List.zip steps accounts
+                    |> List.forall (fun (_, accounts) ->
+                        accounts.Accounts
+                        |> Array.forall (fun account ->
+                            let all = sum account.Seconds
+
+                            sum account.Parts <= all * (1.0 + 1e-9)
+                            && sum account.Wasted <= sum account.Parts * (1.0 + 1e-9)))
+                    && List.zip steps accounts
+                       |> List.pairwise
+                       |> List.forall (fun ((_, earlier), (step, later)) ->
+                           let parts (accounts: JobAccounts) =
+                               accounts.Accounts |> Array.sumBy (fun account -> sum account.Parts)
+
+                           // Generated jobs have the first GPUs, and a job is forgotten an hour after its end.
+                           let most = (0 :: (step.Present |> List.map (fun (_, gpus, _) -> gpus))) |> List.max
+                           parts later - parts earlier <= step.Length * float most * (1.0 + 1e-9) + 1e-6))
+
             law "a job that runs is shown, one that ended to two scrapes more at most, and none twice" steps (fun steps ->
                 List.zip steps (run plain steps)
                 |> List.forall (fun (step, (_, accounts)) ->

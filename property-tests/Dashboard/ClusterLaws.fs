@@ -231,6 +231,27 @@ let private rendered (isVector: bool) (series: ClusterSeries[]) : byte[] =
     writer.Flush()
     stream.ToArray()
 
+/// What decided a machine's verdict, and a job's.
+let private figuresOfVerdicts: Gen<Witness[] * Witness[]> =
+    let witness =
+        gen {
+            let! name = Gen.elements [ "GPU busy"; "loaders busy"; "requests at nvme0n1"; "a\"b" ]
+            let! value = Gen.elements [ 0.0; 0.25; 97.5; 1e9; 12345.678 ]
+            let! hasLimit = Gen.elements [ true; false ]
+            let! unit = Gen.elements [ "%"; "B/s"; "ms"; "" ]
+
+            return
+                {
+                    Name = name
+                    Value = value
+                    Limit = if hasLimit then ValueSome 90.0 else ValueNone
+                    Unit = unit
+                }
+        }
+
+    let some = upTo 10 witness
+    Gen.zip some some
+
 let private kept = [| "__name__"; "instance" |]
 
 let private asRead (text: string) =
@@ -358,6 +379,95 @@ let tests =
                 match ClusterReports.ofSeries series with
                 | [| found |] -> holdsNo (differences (fun _ _ -> true) report found.Report)
                 | _ -> false)
+
+            law
+                "the figures of verdicts come back from their series as they were, and with them the sentence"
+                figuresOfVerdicts
+                (fun (machine, job) ->
+                    let reading = wholeMachine ()
+
+                    let judged figures : Verdict =
+                        {
+                            Label = VerdictLabel.LoaderCpu
+                            Second = ValueNone
+                            Since = now
+                            Confidence = 0.5
+                            Reason = ""
+                            Fix = ""
+                            Evidence = figures
+                            RuledOut = [||]
+                        }
+
+                    let reading =
+                        { reading with
+                            Sample =
+                                { reading.Sample with
+                                    CollectedAt = now
+                                    Jobs =
+                                        ValueSome
+                                            {
+                                                Jobs =
+                                                    [|
+                                                        {
+                                                            Job = { Jobs.Job.Unknown with Id = "slurm-7" }
+                                                            Verdict = judged job
+                                                        }
+                                                    |]
+                                                Machine = judged machine
+                                                LeftOut = 0
+                                            }
+                                }
+                        }
+
+                    let series =
+                        ExpositionLaws.textSamples reading
+                        |> List.map (fun sample ->
+                            let labels = sample.Labels |> List.filter (fun (name, _) -> name <> "job")
+
+                            let jobs =
+                                sample.Labels
+                                |> List.tryFind (fun (name, _) -> name = "job")
+                                |> Option.map snd
+                                |> Option.defaultValue "agents"
+
+                            { seriesOf 0L (("__name__", sample.Name) :: labels) sample.Value with
+                                Labels =
+                                    [|
+                                        struct ("instance", "box")
+                                        struct ("job", jobs)
+                                        struct ("__name__", sample.Name)
+
+                                        if sample.Name = "ai_dashboard_job_verdict" && sample.Value = 1.0 then
+                                            struct ("k", "label")
+
+                                        for name, text in labels do
+                                            struct (name, text)
+                                    |]
+                            })
+                        |> Array.ofList
+
+                    let ofMachine = series |> Array.filter (fun one -> one.Label "job" = "agents")
+
+                    match ClusterRunningJobs.join series (ClusterReports.ofSeries ofMachine) with
+                    | [| found |] ->
+                        let isSame (one: Witness[]) (other: Witness[]) =
+                            one.Length = other.Length
+                            && Array.forall2
+                                (fun (one: Witness) (other: Witness) ->
+                                    one.Name = other.Name
+                                    && one.Value = other.Value
+                                    && one.Limit = other.Limit
+                                    && one.Unit = other.Unit)
+                                one
+                                other
+
+                        let told = found.Jobs |> Array.exactlyOne
+                        let first figures = Array.truncate 8 figures
+
+                        isSame found.Evidence (first machine)
+                        && isSame told.Verdict.Evidence (first job)
+                        && told.Verdict.Reason = Agent.Core.Verdict.reasonOf (first job)
+                    | _ -> false)
 
             law "an answer of a cluster is read as it was written" answers (says false)
 

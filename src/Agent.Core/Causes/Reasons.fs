@@ -286,16 +286,22 @@ let ofJob (scene: Scene) (label: VerdictLabel) (second: VerdictLabel voption) (r
     | ValueSome second -> $"{first} Close behind: {second.Name}."
     | ValueNone -> first
 
-/// The reason of a machine's label where no GPUs are in use.
-let ofHost (host: HostEvidence) (label: VerdictLabel) (second: VerdictLabel voption) (ruledOut: Witness[]) (evidence: Witness[]) : string =
-    let cpus = share host.CpuBusy (fun busy -> $"The {host.Cpus} CPUs are busy {busy} of the time")
-
-    let told =
-        Figures.listed (
+/// A sentence of the first of the figures that decided; empty where there are none.
+let ofWitnesses (evidence: Witness[]) : string =
+    if evidence.Length = 0 then
+        ""
+    else
+        let told =
             evidence
             |> Array.truncate 4
             |> Array.map (fun witness -> $"{witness.Name} {Figures.witness witness}")
-        )
+            |> Figures.listed
+
+        $"{told.Substring(0, 1).ToUpperInvariant()}{told.Substring 1}."
+
+/// The reason of a machine's label where no GPUs are in use.
+let ofHost (host: HostEvidence) (label: VerdictLabel) (second: VerdictLabel voption) (ruledOut: Witness[]) (evidence: Witness[]) : string =
+    let cpus = share host.CpuBusy (fun busy -> $"The {host.Cpus} CPUs are busy {busy} of the time")
 
     let first =
         match label with
@@ -315,7 +321,7 @@ let ofHost (host: HostEvidence) (label: VerdictLabel) (second: VerdictLabel vopt
 
             $"Nothing is near its limit: {Figures.listed figures}."
         | VerdictLabel.Unknown -> "Nothing that shows what the machine does can be read."
-        | _ -> $"{told}."
+        | _ -> ofWitnesses evidence
 
     let first = first.Substring(0, 1).ToUpperInvariant() + first.Substring 1
 

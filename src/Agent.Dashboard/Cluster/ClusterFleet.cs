@@ -15,6 +15,9 @@ internal sealed class ClusterFleet : IDisposable
 {
     private const int TokenBytes = 32;
 
+    /// <summary>Machines whose jobs are asked about at once: with 64 jobs on 8 GPUs each they have some 90,000 series, and 200,000 are read.</summary>
+    private const int MostWithJobs = 20;
+
     private readonly ClusterClient client;
     private readonly Writer writer;
     private readonly IStateStore store;
@@ -158,9 +161,15 @@ internal sealed class ClusterFleet : IDisposable
         foreach (var some in ClusterMachines.Portions(news))
         {
             var answer = client.At(ClusterQueries.Newest(found.Length <= ClusterMachines.MostWithCores, some), now, stop.Token);
-            var running = client.At(
-                ClusterRunningJobs.Newest(Array.ConvertAll(some, static machine => machine.Instance)), now, stop.Token);
-            Show(ClusterRunningJobs.Join(running.Series, ClusterReports.Of(answer.Series)), servers);
+            var running = new List<ClusterSeries>();
+
+            foreach (var few in some.Chunk(MostWithJobs))
+            {
+                var asked = ClusterRunningJobs.Newest(Array.ConvertAll(few, static machine => machine.Instance));
+                running.AddRange(client.At(asked, now, stop.Token).Series);
+            }
+
+            Show(ClusterRunningJobs.Join([.. running], ClusterReports.Of(answer.Series)), servers);
         }
     }
 

@@ -216,7 +216,7 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
         }
 
         var judgement = ClusterMachines.Judge(
-            job.Report.CollectedAt, found.Said, found.Jobs, Maybe.Of(server.Judge(job.Measured)), Maybe.Of(server.Judgement));
+            job.Report.CollectedAt, found.Said, found.Evidence, found.Jobs, Maybe.Of(server.Judge(job.Measured)), Maybe.Of(server.Judgement));
         server.Judgement = judgement.IsValueSome ? judgement.Value : null;
         Observe(job);
 

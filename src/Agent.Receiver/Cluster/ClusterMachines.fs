@@ -159,12 +159,13 @@ module ClusterMachines =
             }
         | None -> job
 
-    /// What is said of a machine: the label that its agent gives, with the dashboard's own sentence where it comes to the same label from the samples.
-    /// Sentences are in no cluster. Where the agent says nothing, as it does while no job uses a GPU, the dashboard's word stands.
+    /// What is said of a machine: the label that its agent gives, with the dashboard's own sentence where it comes to the same label from the samples,
+    /// else with one of the figures that decided. Sentences are in no cluster. Where the agent says nothing, as it does while no job uses a GPU, the dashboard's word stands.
     [<CompiledName "Judge">]
     let judge
         (at: DateTimeOffset)
         (said: (struct (VerdictLabel * float)) voption)
+        (evidence: Witness[])
         (jobs: ReportedJob[])
         (own: Judgement voption)
         (before: Judgement voption)
@@ -186,9 +187,9 @@ module ClusterMachines =
                         Second = ValueNone
                         Since = machineSince
                         Confidence = confidence
-                        Reason = ""
+                        Reason = Verdict.reasonOf evidence
                         Fix = ""
-                        Evidence = [||]
+                        Evidence = evidence
                         RuledOut = [||]
                     }
 
@@ -232,7 +233,7 @@ module ClusterMachines =
             let struct (next, own) = Judging.step state previous measured
             state <- next
             previous <- ValueSome measured
-            judgement <- judge one.Report.CollectedAt one.Said one.Jobs own judgement
+            judgement <- judge one.Report.CollectedAt one.Said one.Evidence one.Jobs own judgement
 
         match judgement with
         | ValueNone -> ValueNone

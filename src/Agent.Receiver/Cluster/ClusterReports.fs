@@ -17,6 +17,8 @@ type ClusterReport =
         Report: Report
         /// The label of the machine's verdict, and how sure it is, 0 to 1; none where the agent says nothing.
         Said: (struct (VerdictLabel * float)) voption
+        /// The figures that decided the machine's verdict, where they were asked about.
+        Evidence: Witness[]
         /// The jobs that run, where they were asked about.
         Jobs: ReportedJob[]
         /// The agent's version; empty when unknown.
@@ -175,6 +177,9 @@ module ClusterReports =
             yield "version"
             yield "k"
             yield "reason"
+            yield "figure"
+            yield "place"
+            yield "unit"
             yield "exported_job"
             yield "owner_kind"
             yield "owner"
@@ -407,6 +412,7 @@ module ClusterReports =
             Said =
                 instant.Label
                 |> ValueOption.map (fun label -> struct (label, instant.Confidence))
+            Evidence = [||]
             Jobs = [||]
             Version = instant.Version
             Labels = instant.Labels

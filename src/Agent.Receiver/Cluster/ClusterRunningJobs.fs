@@ -57,8 +57,15 @@ module ClusterRunningJobs =
     let private verdict = own "verdict"
     let private confidence = own "verdict_confidence"
 
+    let private jobEvidence = own "verdict_evidence"
+    let private machineEvidence = "ai_dashboard_verdict_evidence"
+
     let private families =
         [|
+            jobEvidence
+            jobEvidence + "_limit"
+            machineEvidence
+            machineEvidence + "_limit"
             info
             seen
             started
@@ -141,6 +148,38 @@ module ClusterRunningJobs =
         |> Array.sortBy (fun gpu -> struct (gpu.Index, gpu.Uuid))
         |> Array.distinctBy (fun gpu -> struct (gpu.Index, gpu.Uuid))
 
+    /// Figures of a verdict that are read.
+    [<Literal>]
+    let MostFigures = 24
+
+    /// The figures of a verdict in their order. Where nobody marks that series end, two may have one place for some minutes: either is told.
+    let private evidenceOf (family: string) (told: ClusterSeries[]) : Witness[] =
+        let figures = told |> Array.filter (fun one -> one.Label "__name__" = family)
+
+        let limits = told |> Array.filter (fun one -> one.Label "__name__" = family + "_limit")
+
+        figures
+        |> Array.filter (fun one -> ClusterReports.indexOf (one.Label "place") >= 0 && Double.IsFinite(newestOf one))
+        |> Array.groupBy (fun one -> ClusterReports.indexOf (one.Label "place"))
+        |> Array.sortBy fst
+        |> Array.truncate MostFigures
+        |> Array.map (fun (_, several) ->
+            let one = several[0]
+
+            {
+                Name = Intake.cut LongestName (one.Label "figure")
+                Value = newestOf one
+                Limit =
+                    limits
+                    |> Array.tryFind (fun limit ->
+                        limit.Label "place" = one.Label "place"
+                        && limit.Label "figure" = one.Label "figure")
+                    |> function
+                        | Some limit when Double.IsFinite(newestOf limit) -> ValueSome(newestOf limit)
+                        | _ -> ValueNone
+                Unit = Intake.cut 16 (one.Label "unit")
+            })
+
     let private jobOf (at: DateTimeOffset) (id: string) (told: ClusterSeries[]) : ReportedJob voption =
         let find name value =
             told |> Array.tryFind (fun one -> one.Label name = value)
@@ -162,6 +201,8 @@ module ClusterRunningJobs =
                 | true, label -> ValueSome label
                 | _ -> ValueNone
             | None -> ValueNone
+
+        let evidence = evidenceOf jobEvidence told
 
         match label with
         | ValueSome label when abs (float (at.ToUnixTimeMilliseconds()) / 1000.0 - value seen) <= gone ->
@@ -198,9 +239,9 @@ module ClusterRunningJobs =
                                 match value confidence with
                                 | sure when Double.IsFinite sure -> Math.Clamp(sure, 0.0, 1.0)
                                 | _ -> 0.0
-                            Reason = ""
+                            Reason = Verdict.reasonOf evidence
                             Fix = ""
-                            Evidence = [||]
+                            Evidence = evidence
                             RuledOut = [||]
                         }
                 }
@@ -228,6 +269,7 @@ module ClusterRunningJobs =
             match byMachine.TryGetValue report.Machine.Instance with
             | true, told ->
                 { report with
+                    Evidence = evidenceOf machineEvidence (told.ToArray())
                     Jobs =
                         told.ToArray()
                         |> Array.groupBy idOf

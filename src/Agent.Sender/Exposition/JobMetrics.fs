@@ -129,6 +129,31 @@ let private gpus (sink: MetricSink) (running: JobAccount[]) =
 
 let private isSame (one: VerdictLabel) (other: VerdictLabel) = String.Equals(one.Name, other.Name)
 
+/// So many figures of a verdict are told; the names of disks and mounts are among theirs.
+[<Literal>]
+let private MostFigures = 8
+
+/// The figures that decided one verdict or several, and what they are compared with, in the units of their label.
+let private evidence (sink: MetricSink) (family: string) (whose: string) (verdicts: (struct (string * Verdict))[]) =
+    let tell name help (value: Witness -> float voption) =
+        sink.Family(family + name, MetricKind.Gauge, help)
+
+        for struct (job, verdict) in verdicts do
+            for place in 0 .. min MostFigures verdict.Evidence.Length - 1 do
+                let witness = verdict.Evidence[place]
+
+                match value witness with
+                | ValueSome value ->
+                    optional sink "job" job
+                    sink.Label("figure", witness.Name)
+                    sink.Label("place", place.ToString CultureInfo.InvariantCulture)
+                    optional sink "unit" witness.Unit
+                    sink.Value value
+                | ValueNone -> ()
+
+    tell "" $"A figure that decided what holds {whose} back, by its place among them." (fun witness -> ValueSome witness.Value)
+    tell "_limit" "The limit that such a figure is compared with." _.Limit
+
 let private verdicts (sink: MetricSink) (report: JobReport) =
     sink.Family("ai_dashboard_job_verdict", MetricKind.Gauge, "What holds a job back: 1 for the label that holds, 0 for the others.")
 
@@ -156,6 +181,14 @@ let private verdicts (sink: MetricSink) (report: JobReport) =
 
     sink.Family("ai_dashboard_verdict_confidence", MetricKind.Gauge, "How sure the machine's verdict is, 0 to 1.")
     sink.Value report.Machine.Confidence
+
+    evidence
+        sink
+        "ai_dashboard_job_verdict_evidence"
+        "a job"
+        (report.Jobs |> Array.map (fun judged -> struct (judged.Job.Id, judged.Verdict)))
+
+    evidence sink "ai_dashboard_verdict_evidence" "the machine" [| struct ("", report.Machine) |]
 
 /// Tells everything of the jobs of one sample, and of those that ended lately what their GPU time went into.
 let write (sink: MetricSink) (at: DateTimeOffset) (report: JobReport voption) (accounts: JobAccounts) : unit =

@@ -424,7 +424,7 @@ type private Pair =
     {
         Own: Dashboard
         Cluster: Dashboard
-        Metrics: VictoriaMetrics
+        Lines: string
         Last: DateTimeOffset
     }
 
@@ -462,17 +462,72 @@ let private withPair (check: Pair -> unit) : unit =
 
             Expect.equal (conversation.Read()).Status 200 "stored"
 
-    metrics.Store(linesOf "box" start bodies)
-
+    let lines = linesOf "box" start bodies
+    metrics.Store lines
     use cluster = new Dashboard(place.File "cluster.db", [ "--metrics-url"; metrics.Url ])
 
     check
         {
             Own = own
             Cluster = cluster
-            Metrics = metrics
+            Lines = lines
             Last = last
         }
+
+/// The families that jobs, waste and events are read from, and what makes a machine live.
+let private isOfJobsOrEvents (line: string) =
+    let starts (family: string) =
+        line.StartsWith(family, StringComparison.Ordinal)
+
+    starts "ai_dashboard_job"
+    || starts "ai_dashboard_verdict"
+    || starts "ai_dashboard_sample_timestamp"
+    || starts "ai_dashboard_samples_taken"
+    || starts "ai_dashboard_build_info"
+    || starts "ai_dashboard_gpu_xid"
+    || starts "ai_dashboard_gpu_throttle"
+    || starts "node_boot_time"
+    || starts "DCGM_FI_DEV_GPU_UTIL"
+    || starts "DCGM_FI_DEV_XID"
+
+/// The same with a Prometheus that has these series in blocks of its own.
+let private withPrometheus (pair: Pair) (check: Pair -> unit) : unit =
+    use place = new TemporaryDirectory()
+    let file = place.File "lines"
+
+    do
+        use writer = new StreamWriter(file)
+
+        for line in pair.Lines.Split '\n' do
+            if isOfJobsOrEvents line then
+                // Times are whole seconds, in milliseconds.
+                writer.Write(line.AsSpan(0, line.Length - 3))
+                writer.Write '\n'
+
+        writer.Write "# EOF\n"
+
+    let start =
+        Diagnostics.ProcessStartInfo(
+            program "promtool",
+            [ "tsdb"; "create-blocks-from"; "openmetrics"; file; place.File "data" ],
+            RedirectStandardOutput = true,
+            RedirectStandardError = true
+        )
+
+    match Diagnostics.Process.Start start with
+    | null -> failtest "promtool does not start"
+    | tool ->
+        use tool = tool
+        let errors = tool.StandardError.ReadToEndAsync()
+        tool.StandardOutput.ReadToEnd() |> ignore
+        tool.WaitForExit()
+        Expect.equal tool.ExitCode 0 errors.Result
+
+    use metrics =
+        new Prometheus(place.Path, freePort (), "global: {}\n", [ "--storage.tsdb.retention.time=30d" ])
+
+    use cluster = new Dashboard(place.File "cluster.db", [ "--metrics-url"; metrics.Url ])
+    check { pair with Cluster = cluster }
 
 let json (url: string) : JsonElement =
     match fetch url with
@@ -971,7 +1026,13 @@ let tests =
                     saidAtInstants pair
                     jobs pair
                     waste pair
-                    events pair)
+                    events pair
+
+                    withPrometheus pair (fun pair ->
+                        eventually (TimeSpan.FromSeconds 60.0) "the fleet is shown" (isLive pair.Cluster)
+                        jobs pair
+                        waste pair
+                        events pair))
 
             testCase "an outage is said and ends"
             <| fun () ->

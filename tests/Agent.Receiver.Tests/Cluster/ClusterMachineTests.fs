@@ -112,7 +112,7 @@ let tests =
                 let other = judgement VerdictLabel.Idle noon "it idles"
 
                 let judged own before =
-                    (ClusterMachines.judge at said [||] own before).Value.Machine
+                    (ClusterMachines.judge at said [||] [||] own before).Value.Machine
 
                 Expect.equal (judged (ValueSome same) ValueNone).Reason "it computes" "sentence"
                 Expect.equal (judged (ValueSome other) ValueNone).Reason "" "none"
@@ -122,7 +122,7 @@ let tests =
                 Expect.equal (judged ValueNone (ValueSome other)).Since at "another label before"
 
                 Expect.equal
-                    (ClusterMachines.judge at ValueNone [||] (ValueSome other) ValueNone).Value.Machine.Label.Name
+                    (ClusterMachines.judge at ValueNone [||] [||] (ValueSome other) ValueNone).Value.Machine.Label.Name
                     "idle"
                     "where the agent says nothing the dashboard does"
 

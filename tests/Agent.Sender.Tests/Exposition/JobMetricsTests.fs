@@ -21,7 +21,30 @@ let private verdict (label: VerdictLabel) (confidence: float) : Agent.Core.Verdi
         Confidence = confidence
         Reason = ""
         Fix = ""
-        Evidence = [||]
+        Evidence =
+            [|
+                if label.IsThrottled then
+                    {
+                        Name = "GPU \"temperature\""
+                        Value = 91.5
+                        Limit = ValueSome 88.0
+                        Unit = "°C"
+                    }
+
+                    {
+                        Name = "time slowed"
+                        Value = nan
+                        Limit = ValueNone
+                        Unit = "%"
+                    }
+
+                    {
+                        Name = "runnable tasks"
+                        Value = 3.0
+                        Limit = ValueNone
+                        Unit = ""
+                    }
+            |]
         RuledOut = [||]
     }
 
@@ -236,7 +259,12 @@ let private text =
                      |> List.exists (fun one -> one.Label "__name__" = "ai_dashboard_job_gpu_seconds_total"))
                     "its counters"
 
-                Expect.all ended (fun one -> one.Label "job" = "process-77-100") "of nobody else"
+                // The figures of a verdict end with it.
+                let isFigure (one: RemoteWriteText.Series) =
+                    (one.Label "__name__").StartsWith("ai_dashboard_job_verdict_evidence", StringComparison.Ordinal)
+
+                Expect.equal (ended |> List.filter isFigure |> List.length) 3 "the figures of the verdict that changed, and a limit"
+                Expect.all ended (fun one -> isFigure one || one.Label "job" = "process-77-100") "of nobody else"
 
             testCase "the series of a GPU are told for each job of its file, as dcgm-exporter does it"
             <| fun () ->
