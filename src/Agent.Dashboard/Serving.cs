@@ -191,6 +191,7 @@ internal static class Serving
         using var courier = channels is null ? null : new Courier(channels, store, clock, program.Complain);
         held.Tell(address);
         state?.Begin($"{Environment.MachineName}, {address}", writer, settings.Keeping.Days);
+        TellPublicUrl(settings, state);
         writer.Remember(Setting.Listen, address).Wait();
         writer.OnBeat = watchdog.Beat;
         app.Lifetime.ApplicationStopping.Register(watchdog.Stopping);
@@ -226,6 +227,21 @@ internal static class Serving
         return state.Read(one => id = Setting.Read(one, Setting.State)).Result
             ? StateMirror.Refusal(connection, settings.Database, id, clock)
             : $"--state: {state.Reason}";
+    }
+
+    /// <summary>Remembers where all dashboards of a state are reached, for the commands that registration prints.</summary>
+    private static void TellPublicUrl(ServeSettings settings, PostgresState? state)
+    {
+        if (settings.Alerts.PublicUrl is { Length: > 0 } url)
+        {
+            state?.Register(connection =>
+            {
+                if (Setting.Read(connection, Setting.Listen) != url)
+                {
+                    Setting.Write(connection, Setting.Listen, url);
+                }
+            }).Wait();
+        }
     }
 
     /// <summary>Tells of what becomes of the state that several dashboards share.</summary>

@@ -22,6 +22,11 @@ internal sealed class Sessions
     private bool isWritable = true;
     private long taken = -1;
 
+    /// <summary>
+    /// All that the state has, as far as is known here: of accounts, too, that are not known yet, because whoever was added a moment ago has logged in elsewhere.
+    /// </summary>
+    private SessionRecord[] others = [];
+
     /// <summary>The sessions that a file has, of accounts that are still there with the same password.</summary>
     /// <param name="path">The file.</param>
     /// <param name="kept">What it held, or the state.</param>
@@ -39,6 +44,7 @@ internal sealed class Sessions
         DeviceKey = kept.DeviceKey.Length == Devices.KeyBytes ? kept.DeviceKey : RandomNumberGenerator.GetBytes(Devices.KeyBytes);
         this.clock = clock;
         this.complain = complain;
+        others = shared is null ? [] : kept.Sessions;
 
         foreach (var record in kept.Sessions)
         {
@@ -122,6 +128,7 @@ internal sealed class Sessions
             var keys = kept.Select(static session => session.Key).ToHashSet(StringComparer.Ordinal);
             Remove(session => !keys.Contains(session.Key));
             open[record.Key] = (record, new CancellationTokenSource());
+            others = shared is null ? [] : [.. others, record];
             Save();
         }
 
@@ -158,6 +165,7 @@ internal sealed class Sessions
             var key = own.Record.Key;
             isOver = session => session.Key == key || (name.Length > 0 && session.Name == name);
             Remove(isOver);
+            others = [.. others.Where(session => !isOver(session))];
             Save();
         }
 
@@ -170,6 +178,11 @@ internal sealed class Sessions
         if (shared is not null)
         {
             Take(shared.Changed().Result);
+
+            lock (gate)
+            {
+                Admit();
+            }
         }
     }
 
@@ -221,16 +234,21 @@ internal sealed class Sessions
             }
 
             taken = read.Version;
-            var records = read.All;
-            var keys = records.Select(static record => record.Key).ToHashSet(StringComparer.Ordinal);
+            others = read.All;
+            var keys = others.Select(static record => record.Key).ToHashSet(StringComparer.Ordinal);
             Remove(session => !keys.Contains(session.Key));
+            Admit();
+        }
+    }
 
-            foreach (var record in records)
+    /// <summary>Opens what the state has of accounts that are known by now. Within the lock.</summary>
+    private void Admit()
+    {
+        foreach (var record in others)
+        {
+            if (!open.ContainsKey(record.Key) && IsValid(record))
             {
-                if (!open.ContainsKey(record.Key) && IsValid(record))
-                {
-                    open[record.Key] = (record, new CancellationTokenSource());
-                }
+                open[record.Key] = (record, new CancellationTokenSource());
             }
         }
     }

@@ -417,6 +417,43 @@ let tests =
                     eventually soon "the session has ended" (fun () -> asked [ session ] dashboard = 401)
                     eventually soon "so has the token" (fun () -> asked [ "Authorization", $"Bearer {token}" ] dashboard = 401)
 
+            testCase "whoever has logged in where the account is known is let in elsewhere once it is known there"
+            <| fun () ->
+                needed ()
+                use place = new TemporaryDirectory()
+                use server = new Postgres(place.Path, "")
+                addUser (place.File "one") "ada" "admin" "correct horse battery"
+                addUser (place.File "other") "eve" "viewer" "battery staple horse"
+
+                let started (name: string) =
+                    new Dashboard(
+                        place.File $"{name}.db",
+                        [
+                            "--state"
+                            server.Url
+                            "--metrics-url"
+                            "http://127.0.0.1:9"
+                            "--users-file"
+                            place.File name
+                        ]
+                    )
+
+                use one = started "one"
+                use other = started "other"
+                use http = client ()
+                let session = sessionOf (login http one.Url "ada" "correct horse battery")
+
+                let asked (dashboard: Dashboard) =
+                    status (get http (dashboard.Url + "/api/") [ session ])
+
+                Expect.equal (asked other) 401 "nobody knows her there"
+                File.Copy(place.File "one", place.File "other", true)
+                eventually (TimeSpan.FromSeconds 8.0) "her account has come" (fun () -> asked other = 200)
+                Expect.equal (status (logout http other.Url session)) 303 "logged out"
+                eventually (TimeSpan.FromSeconds 8.0) "everywhere" (fun () -> asked one = 401)
+                Thread.Sleep 3000
+                Expect.equal (asked other) 401 "and it stays so"
+
             testCase "two start at once on an empty database"
             <| fun () ->
                 needed ()
@@ -448,6 +485,15 @@ let tests =
                     new Dashboard(place.File "a.db", metrics @ state @ [ "--state-password-file"; place.File "good" ])
 
                 dashboard.Process.Secrets <- [ password ]
+
+                // Or from libpq's variable.
+                let url = "https://gpus.example"
+
+                use byVariable =
+                    new Dashboard(place.File "v.db", metrics @ state @ [ "--public-url"; url ], [ "PGPASSWORD", password ])
+
+                byVariable.Process.Secrets <- [ password ]
+                Expect.equal (server.Query "SELECT value FROM setting WHERE name = 'listen'") url "where all are reached"
 
                 let own = place.File "own.db"
                 register own "gpu-1" [] |> ignore

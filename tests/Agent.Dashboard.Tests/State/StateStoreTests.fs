@@ -425,6 +425,35 @@ let tests =
                 Expect.isTrue (one.State.Register(fun rows -> Registrations.Remove(rows, 1)).Result) "removed"
                 eventually (TimeSpan.FromSeconds 5.0) "everywhere" (fun () -> isNull (other.Writer.Fleet.Find "gpu-1"))
 
+            testCase "a dashboard that is halted within a transaction holds the others up for seconds, and loses what it did"
+            <| fun () ->
+                needed ()
+                use place = new TemporaryDirectory()
+                use server = new Postgres(place.Path, "")
+                use one = new Sharer(place, server.Url, "one")
+                eventually patience "it holds the lease" (fun () -> one.State.IsHolder)
+                use halted = connected server.Url
+                use gate = new ManualResetEventSlim(false)
+
+                let transaction =
+                    Task.Run(fun () ->
+                        halted.Transact(
+                            PostgresConnection.Alerts,
+                            fun _ ->
+                                Setting.Write(halted, "listen", "half of it")
+                                gate.Wait()
+                                0
+                        )
+                        |> ignore)
+
+                eventually patience "it has its locks" (fun () ->
+                    server.Query "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'" = "1")
+
+                eventually (TimeSpan.FromSeconds 20.0) "the others go on" (fun () -> one.State.Alert(fun _ _ _ -> ()).Result)
+                gate.Set()
+                Expect.throws (fun () -> transaction.Wait()) "it finds its connection ended"
+                Expect.equal (server.Query "SELECT count(*) FROM setting WHERE name = 'listen'") "0" "nothing of it is kept"
+
             testCase "without PostgreSQL requests fail at once with the reason, no more than so many wait, and all goes on when it is back"
             <| fun () ->
                 needed ()
