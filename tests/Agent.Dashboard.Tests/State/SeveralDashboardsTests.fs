@@ -378,6 +378,8 @@ let tests =
                 | 0, output, _ -> Expect.stringContains output $"Added ada, admin, in postgres://{Role}@" "where"
                 | failed -> failtest $"%A{failed}"
 
+                // What the state has of users is read four times a second at most.
+                Thread.Sleep 500
                 let session = sessionOf (logsIn other)
 
                 let asked (headers: (string * string) list) (dashboard: Dashboard) =
