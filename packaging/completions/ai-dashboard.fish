@@ -44,7 +44,8 @@ complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l plain-http-be
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l alerts -d 'JSON file with the channels over which alerts are told' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l public-url -d 'URL at which people open the dashboard; links in messages begin with it' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l metrics-url -d 'Prometheus-compatible API (VictoriaMetrics, Mimir, Thanos, Prometheus) to which the agents push; figures are read from it instead of the database' -x
-complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l metrics-header-file -d 'file with the headers that API asks for, one a line, such as Authorization or X-Scope-OrgID' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l metrics-header-file -d 'file with the headers that API asks for, one a line, such as Authorization' -r -F
+complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l metrics-tenant -d 'tenant whose figures these are (Mimir, Cortex: X-Scope-OrgID); VictoriaMetrics has it in the URL' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l metrics-write-url -d 'where that cluster takes remote-write; posted samples are passed on to it, and refused without it' -x
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l metrics-outbox -d 'directory of the posted samples that the cluster does not have yet' -r -F
 complete -c ai-dashboard -n '__fish_seen_subcommand_from serve' -l metrics-outbox-mebibytes -d 'MiB of them that wait at most; then samples are refused, and agents keep them' -x

@@ -100,7 +100,8 @@ case $command in
         '--alerts[JSON file with the channels over which alerts are told]:PATH:_files' \
         '--public-url[URL at which people open the dashboard; links in messages begin with it]:URL: ' \
         '--metrics-url[Prometheus-compatible API (VictoriaMetrics, Mimir, Thanos, Prometheus) to which the agents push; figures are read from it instead of the database]:URL: ' \
-        '--metrics-header-file[file with the headers that API asks for, one a line, such as Authorization or X-Scope-OrgID]:PATH:_files' \
+        '--metrics-header-file[file with the headers that API asks for, one a line, such as Authorization]:PATH:_files' \
+        '--metrics-tenant[tenant whose figures these are (Mimir, Cortex\: X-Scope-OrgID); VictoriaMetrics has it in the URL]:NAME: ' \
         '--metrics-write-url[where that cluster takes remote-write; posted samples are passed on to it, and refused without it]:URL: ' \
         '--metrics-outbox[directory of the posted samples that the cluster does not have yet]:PATH:_files' \
         '--metrics-outbox-mebibytes[MiB of them that wait at most; then samples are refused, and agents keep them]:COUNT: ' \

@@ -48,7 +48,7 @@ internal static class Serving
     {
         using (access)
         {
-            return ClusterHeaderFile.Open("--metrics-header-file", settings.MetricsHeaderFile, program.Complain).Match(
+            return ClusterHeaderFile.Open("--metrics-header-file", settings.MetricsHeaderFile, settings.MetricsTenant, program.Complain).Match(
                 headers => settings.Alerts.File.Length == 0
                     ? Run(settings, state, access, headers, null, clock, program)
                     : Channels.Open(settings.Alerts.File, settings.LinkBase, program.Version, clock, program.Complain).Match(

@@ -51,6 +51,7 @@ type internal ServeArgument =
     | [<EqualsAssignmentOrSpaced>] Public_Url of url: string option
     | [<EqualsAssignmentOrSpaced>] Metrics_Url of url: string option
     | [<EqualsAssignmentOrSpaced>] Metrics_Header_File of path: string option
+    | [<EqualsAssignmentOrSpaced>] Metrics_Tenant of name: string option
     | [<EqualsAssignmentOrSpaced>] Metrics_Write_Url of url: string option
     | [<EqualsAssignmentOrSpaced>] Metrics_Outbox of path: string option
     | [<EqualsAssignmentOrSpaced>] Metrics_Outbox_Mebibytes of count: string option
@@ -94,7 +95,8 @@ type internal ServeArgument =
             | Metrics_Url _ ->
                 "",
                 "Prometheus-compatible API (VictoriaMetrics, Mimir, Thanos, Prometheus) to which the agents push; figures are read from it instead of the database"
-            | Metrics_Header_File _ -> "", "file with the headers that API asks for, one a line, such as Authorization or X-Scope-OrgID"
+            | Metrics_Header_File _ -> "", "file with the headers that API asks for, one a line, such as Authorization"
+            | Metrics_Tenant _ -> "", "tenant whose figures these are (Mimir, Cortex: X-Scope-OrgID); VictoriaMetrics has it in the URL"
             | Metrics_Write_Url _ -> "", "where that cluster takes remote-write; posted samples are passed on to it, and refused without it"
             | Metrics_Outbox _ -> "DATABASE-outbox", "directory of the posted samples that the cluster does not have yet"
             | Metrics_Outbox_Mebibytes _ ->

@@ -51,6 +51,8 @@ type ServeSettings =
         MetricsUrl: string
         /// The file with the headers that it asks for; empty for none.
         MetricsHeaderFile: string
+        /// The tenant whose figures they are, as the header `X-Scope-OrgID` tells it; empty for none.
+        MetricsTenant: string
         /// Where posted samples are passed on to by remote-write; empty for nowhere.
         MetricsWriteUrl: string
         /// The directory of those that the cluster does not have yet.
@@ -383,6 +385,29 @@ module internal DashboardSettings =
         wholeOf 16 1048576 given
         |> Result.map (fun mebibytes -> int64 (bytesOfMib (uint64 mebibytes * 1UL<MiB>)))
 
+    let private longestTenant = 150
+
+    /// What Mimir and Cortex take for the name of a tenant (their documentation, "tenant ID").
+    let private tenantOf (given: Given) : Result<string, ConfigError> =
+        let text = given.Text.Trim()
+
+        if
+            text.Length >= 1
+            && text.Length <= longestTenant
+            && text
+               |> Seq.forall (fun letter -> Char.IsAsciiLetterOrDigit letter || "!-_.*'()".Contains letter)
+            && text <> "."
+            && text <> ".."
+        then
+            Ok text
+        else
+            Error
+                {
+                    Origin = given.Origin
+                    Message =
+                        $"{given.Origin}: \"{given.Text}\" is not a tenant's name: expected up to {longestTenant} letters, digits and !-_.*'()"
+                }
+
     let private metricsTogether (given: string -> Given voption) : Validation<unit, ConfigError> =
         let lacking needed (names: string list) =
             match given needed with
@@ -400,7 +425,7 @@ module internal DashboardSettings =
                 ]
 
         match
-            lacking "--metrics-url" [ "--metrics-header-file"; "--metrics-write-url" ]
+            lacking "--metrics-url" [ "--metrics-header-file"; "--metrics-tenant"; "--metrics-write-url" ]
             @ lacking "--metrics-write-url" [ "--metrics-outbox"; "--metrics-outbox-mebibytes" ]
         with
         | [] -> Ok()
@@ -452,6 +477,7 @@ module internal DashboardSettings =
 
             and! metricsUrl = AccessSettings.optional given "--metrics-url" "" metricsUrlOf
             and! metricsHeaders = AccessSettings.optional given "--metrics-header-file" "" fileOf
+            and! metricsTenant = AccessSettings.optional given "--metrics-tenant" "" tenantOf
 
             and! metricsWriteUrl =
                 AccessSettings.optional given "--metrics-write-url" "" (writeUrlOf "--metrics-header-file")
@@ -491,6 +517,7 @@ module internal DashboardSettings =
                     Alerts = alerts
                     MetricsUrl = metricsUrl
                     MetricsHeaderFile = metricsHeaders
+                    MetricsTenant = metricsTenant
                     MetricsWriteUrl = metricsWriteUrl
                     MetricsOutbox = if outbox = "" then database + "-outbox" else outbox
                     MetricsOutboxBytes = outboxBytes

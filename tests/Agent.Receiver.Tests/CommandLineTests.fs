@@ -1,6 +1,7 @@
 /// The command line of `ai-dashboard`.
 module Agent.Receiver.Tests.CommandLineTests
 
+open System
 open System.Net
 open Agent.Receiver
 open Agent.Receiver.DashboardCli
@@ -70,6 +71,19 @@ let tests =
                 Expect.equal (warning "serve --metrics-url http://127.0.0.1:8428 --metrics-header-file h") "" "this machine"
                 Expect.equal (warning "serve --metrics-url https://vm:8428 --metrics-header-file h") "" "https"
                 Expect.equal (warning "serve --metrics-url http://vm:8428") "" "without headers"
+
+            testCase "a tenant's name has 150 letters at most, none of which could be a path's or a list's"
+            <| fun () ->
+                let tenant (name: string) =
+                    DashboardCli.parse [| "serve"; "--metrics-url=http://vm:8428"; $"--metrics-tenant={name}" |]
+
+                for good in [ "a"; "team-7_(b)!.*'"; String('a', 150) ] do
+                    match tenant good with
+                    | Ok(DashboardCli.DashboardCommand.Serve settings) -> Expect.equal settings.MetricsTenant good good
+                    | other -> failtest $"{good}: %A{other}"
+
+                for bad in [ String('a', 151); "a|b"; "a/b"; "a b"; "."; ".."; "ä" ] do
+                    Expect.isError (tenant bad) bad
 
             testCase "every error is told at once"
             <| fun () ->

@@ -10,25 +10,32 @@ internal sealed class ClusterHeaderFile
     private const UnixFileMode Others = UnixFileMode.OtherRead | UnixFileMode.OtherWrite | UnixFileMode.GroupWrite;
 
     private readonly WatchedFiles<HeaderSet>? file;
+    private readonly (string Name, string Value)[] alone;
 
-    private ClusterHeaderFile(WatchedFiles<HeaderSet>? file) => this.file = file;
+    private ClusterHeaderFile(WatchedFiles<HeaderSet>? file, (string Name, string Value)[] alone)
+    {
+        this.file = file;
+        this.alone = alone;
+    }
 
     /// <summary>Reads the file for the first time; else a sentence that says why it cannot be used.</summary>
     /// <param name="option">The option that names it.</param>
     /// <param name="path">The file; empty for none.</param>
+    /// <param name="tenant">The tenant whose figures are asked for; empty for none.</param>
     /// <param name="complain">Takes sentences.</param>
-    public static FSharpResult<ClusterHeaderFile, string> Open(string option, string path, Action<string> complain)
+    public static FSharpResult<ClusterHeaderFile, string> Open(string option, string path, string tenant, Action<string> complain)
     {
         if (path.Length == 0)
         {
-            return FSharpResult<ClusterHeaderFile, string>.NewOk(new ClusterHeaderFile(null));
+            return FSharpResult<ClusterHeaderFile, string>.NewOk(
+                new ClusterHeaderFile(null, tenant.Length == 0 ? [] : [(ClusterHeaders.Tenant, tenant)]));
         }
 
         var file = new WatchedFiles<HeaderSet>(
             option,
             [path],
             ClusterHeaders.LongestFile,
-            static contents => ClusterHeaders.Parse(contents[0]).Select(
+            contents => ClusterHeaders.ParseFor(tenant, contents[0]).Select(
                 static headers => new HeaderSet([.. headers.Select(static one => (one.Item1, one.Item2))])),
             complain);
 
@@ -42,14 +49,14 @@ internal sealed class ClusterHeaderFile
             complain($"{option}: \"{path}\" can be read or changed by other users of this machine; use chmod 600");
         }
 
-        return FSharpResult<ClusterHeaderFile, string>.NewOk(new ClusterHeaderFile(file));
+        return FSharpResult<ClusterHeaderFile, string>.NewOk(new ClusterHeaderFile(file, []));
     }
 
     /// <summary>Names and values as the file has them now. Values are secrets.</summary>
     public (string Name, string Value)[] Current()
     {
         file?.Poll();
-        return file?.Current.Headers ?? [];
+        return file?.Current.Headers ?? alone;
     }
 
     /// <summary>What each request has beside its own headers.</summary>

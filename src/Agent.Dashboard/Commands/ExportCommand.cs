@@ -20,7 +20,7 @@ internal sealed class ExportCommand(AgentClock clock, CommandLineProgram program
     public int Run(ExportSettings settings) =>
         !File.Exists(settings.Database)
             ? program.Refuse([$"--database: \"{settings.Database}\" does not exist"])
-            : ClusterHeaderFile.Open("--header-file", settings.HeaderFile, program.Complain).Match(
+            : ClusterHeaderFile.Open("--header-file", settings.HeaderFile, "", program.Complain).Match(
                 headers => Run(settings, headers),
                 sentence => program.Refuse([sentence]));
 

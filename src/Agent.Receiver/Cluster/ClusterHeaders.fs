@@ -1,5 +1,6 @@
 namespace Agent.Receiver.Cluster
 
+open System
 open System.Text
 open Agent.Outbound
 
@@ -13,6 +14,10 @@ module ClusterHeaders =
     /// Headers that a file may have.
     [<Literal>]
     let MostHeaders = 32
+
+    /// The header by which Mimir and Cortex tell tenants apart.
+    [<Literal>]
+    let Tenant = "X-Scope-OrgID"
 
     let private words (fault: HeaderFault) : string =
         match fault with
@@ -30,3 +35,17 @@ module ClusterHeaders =
         | Error fault -> Error(words fault)
         | Ok headers when headers.Length > MostHeaders -> Error $"has more than {MostHeaders} headers"
         | Ok headers -> Ok headers
+
+    /// The headers of a file and that of a tenant, which is empty for none. The file may not name another one.
+    [<CompiledName "ParseFor">]
+    let parseFor (tenant: string) (bytes: byte[]) : Result<(struct (string * string))[], string> =
+        match parse bytes with
+        | Ok headers when tenant <> "" ->
+            if
+                headers
+                |> Array.exists (fun (struct (name, _)) -> String.Equals(name, Tenant, StringComparison.OrdinalIgnoreCase))
+            then
+                Error $"sets {Tenant}, as --metrics-tenant does; leave one of them out"
+            else
+                Ok(Array.append headers [| struct (Tenant, tenant) |])
+        | other -> other

@@ -227,6 +227,18 @@ let write (sink: MetricSink) (at: DateTimeOffset) (report: JobReport voption) (a
         true
         _.Seconds
 
-    seconds sink "gpu_part_seconds_total" "The same where of a GPU that several jobs hold each has its part." shown false _.Parts
+    seconds
+        sink
+        "gpu_part_seconds_total"
+        "Time in which a job held GPUs, times their number, by what held it back; of a GPU that several jobs hold each has its part."
+        shown
+        false
+        _.Parts
 
-    seconds sink "gpu_wasted_seconds_total" "What was lost of that." shown false _.Wasted
+    seconds
+        sink
+        "gpu_wasted_seconds_total"
+        "Time of GPUs that a job held and lost, times their number, by what held it back; of a GPU that several jobs hold each has its part."
+        shown
+        false
+        _.Wasted

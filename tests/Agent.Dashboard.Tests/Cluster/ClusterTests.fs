@@ -1071,11 +1071,43 @@ let tests =
                 Expect.equal (server.GetProperty("slug").GetString()) "box-example-9100" "slug"
                 Expect.equal (server.GetProperty("state").GetString()) "live" "state"
 
+            testCase "each question has the tenant and the headers of the file"
+            <| fun () ->
+                use place = new TemporaryDirectory()
+                let file = place.File "headers"
+                File.WriteAllText(file, "Authorization: Bearer x\n")
+                let port = freePort ()
+                use cluster = new Net.HttpListener()
+                cluster.Prefixes.Add $"http://127.0.0.1:{port}/"
+                cluster.Start()
+                let first = cluster.GetContextAsync()
+
+                use _ =
+                    new Dashboard(
+                        place.File "x.db",
+                        [
+                            "--metrics-url"
+                            $"http://127.0.0.1:{port}"
+                            "--metrics-tenant"
+                            "vision-team"
+                            "--metrics-header-file"
+                            file
+                        ]
+                    )
+
+                Expect.isTrue (first.Wait patience) "it is asked"
+                let asked = first.Result.Request
+                Expect.equal asked.Headers["X-Scope-OrgID"] "vision-team" "the tenant"
+                Expect.equal asked.Headers["Authorization"] "Bearer x" "of the file"
+                first.Result.Response.Close()
+
             testCase "a wrong URL, and headers without one, are refused with a sentence and exit code 2"
             <| fun () ->
                 use place = new TemporaryDirectory()
                 let file = place.File "headers"
                 File.WriteAllText(file, "Authorization Bearer x\n")
+                let other = place.File "other"
+                File.WriteAllText(other, "x-scope-orgid: b\n")
 
                 for words, sentence in
                     [
@@ -1083,6 +1115,17 @@ let tests =
                         [ "--metrics-url"; "http://me:word@vm:8428" ], "must not contain a user name or password"
                         [ "--metrics-url"; "http://vm:8428/api/v1" ], "has /api/v1 at its end"
                         [ "--metrics-header-file"; file ], "needs --metrics-url as well"
+                        [ "--metrics-tenant"; "a" ], "needs --metrics-url as well"
+                        [ "--metrics-url"; "http://vm:8428"; "--metrics-tenant"; "a/b" ], "\"a/b\" is not a tenant's name"
+                        [
+                            "--metrics-url"
+                            "http://vm:8428"
+                            "--metrics-tenant"
+                            "a"
+                            "--metrics-header-file"
+                            other
+                        ],
+                        "sets X-Scope-OrgID, as --metrics-tenant does"
                         [ "--metrics-url"; "http://vm:8428"; "--metrics-header-file"; file ], "line 1 is no header"
                     ] do
                     let code, _, errors = run ([ "serve"; "--database"; place.File "x.db" ] @ words)
