@@ -233,11 +233,6 @@ module Verdict =
         },
         verdicts
 
-    /// What can be said of a verdict of which no more is known than the figures that decided, the most important first, as in a cluster of metrics: the
-    /// sentence that a machine without GPU jobs gets of them; empty where there are none.
-    [<CompiledName "ReasonOf">]
-    let reasonOf (evidence: Witness[]) : string = Reasons.ofWitnesses evidence
-
     /// The same with the jobs beside their verdicts.
     [<CompiledName "Report">]
     let report (state: VerdictState) (evidence: Evidence) : VerdictState * JobReport =
@@ -255,3 +250,12 @@ module Verdict =
             }
 
         state, report
+
+    /// What can be said of a verdict of which no more is known than the figures that decided, the most important first, as in a cluster of metrics: the
+    /// sentence that a machine without GPU jobs gets of them; empty where there are none.
+    [<CompiledName "ReasonOf">]
+    let reasonOf (evidence: Witness[]) : string = Reasons.ofWitnesses evidence
+
+    /// What usually helps against a label, where nothing is known of the job, as in a cluster of metrics; empty where nothing needs to be done.
+    [<CompiledName "UsualFix">]
+    let usualFix (label: VerdictLabel) : string = Fixes.usual label

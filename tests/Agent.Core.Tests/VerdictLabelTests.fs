@@ -88,6 +88,21 @@ let private words =
     testList
         "words"
         [
+            testCase "what usually helps is a sentence for each label, but where nothing needs to be done"
+            <| fun () ->
+                let nothing =
+                    VerdictLabel.All
+                    |> Array.filter (fun label -> Verdict.usualFix label = "")
+                    |> Array.map _.Name
+
+                Expect.equal (Array.sort nothing) [| "compute"; "idle"; "starting" |] "nothing to do"
+
+                for label in VerdictLabel.All do
+                    let fix = Verdict.usualFix label
+
+                    if fix <> "" then
+                        Expect.isTrue (Regex.IsMatch(fix, @"\A[A-Za-z].*\.\z")) $"{label.Name}: {fix}"
+
             testCase "one loader at 100 % of a core: how many workers, out of the cores that are left"
             <| fun () ->
                 let verdict = jobAfter (times 20 (oneLoader 1))

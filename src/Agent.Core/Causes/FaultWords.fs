@@ -35,8 +35,7 @@ let private text (fault: Faults.Fault) : struct (string * string) =
         | Xid.Action.Reboot ->
             struct ($"{event}: a reset does not help", "Drain the machine and restart it; if it happens again, have the board checked.")
         | Xid.Action.Report
-        | Xid.Action.Nothing ->
-            struct (event, "See dmesg | grep -i xid and NVIDIA's XID catalogue; nvidia-bug-report.sh collects what NVIDIA asks for.")
+        | Xid.Action.Nothing -> struct (event, Fixes.seeFaults)
 
 /// What is broken; none where nothing is.
 let decide (faults: Faults.Fault[]) : Decided voption =

@@ -6,6 +6,66 @@ open System
 open Agent.Core
 open Agent.Core.Units
 
+// What is said where no more is known than the label.
+let private moreWorkers = "Raise num_workers, with persistent_workers=True, as far as there are cores."
+
+let private findThread =
+    "See what the busy thread does: top -H, then py-spy dump --pid PID; more num_workers if it is a loader, torch.compile if it is the trainer."
+
+let private findSlowdown = "nvidia-smi -q -d PERFORMANCE says what slows the GPU."
+
+let private ownCores =
+    "See who uses the CPUs (top), and give the trainer cores of its own: taskset -c, or a cpuset."
+
+let private readLess =
+    "Read less often and in larger pieces: pack small files into shards (WebDataset, tar), keep the data set on local NVMe or in memory (/dev/shm), or increase prefetch_factor."
+
+let private writeLess =
+    "Write checkpoints in the background (torch.distributed.checkpoint.async_save), less often, or to a faster disk."
+
+let private copyFirst = "Copy the data set to a local disk before the run, or keep a local cache of it."
+
+let private useLessMemory =
+    "Lower num_workers and prefetch_factor, or stop what else uses memory (top -o %MEM)."
+
+let private communicateLess =
+    "Communicate less often: gradient accumulation or a larger batch size; nvidia-smi topo -m and NCCL_DEBUG=INFO say whether the GPUs use NVLink."
+
+let private lookAtProcesses = "Run ai-dashboard-agent --why on the machine: it looks at the processes."
+
+/// GPU memory that somebody holds, nobody knows who.
+let askHolder = "Ask who holds it (nvidia-smi lists the processes), and end it if it is not needed."
+
+/// A fault of which no more is known.
+let seeFaults =
+    "See dmesg | grep -i xid and NVIDIA's XID catalogue; nvidia-bug-report.sh collects what NVIDIA asks for."
+
+/// What usually helps against a label, where nothing is known of the job; empty where nothing needs to be done.
+let usual (label: VerdictLabel) : string =
+    match label with
+    | VerdictLabel.Throttled -> findSlowdown
+    | VerdictLabel.LoaderCpu -> moreWorkers
+    | VerdictLabel.MainThread -> findThread
+    | VerdictLabel.CpuContended -> ownCores
+    | VerdictLabel.CpuQuota ->
+        "Give it more CPUs: --cpus-per-task in Slurm, resources.limits.cpu of a pod, --cpus of a container, CPUQuota= of a unit."
+    | VerdictLabel.DiskRead -> readLess
+    | VerdictLabel.DiskWrite -> writeLess
+    | VerdictLabel.NetworkStorage -> copyFirst
+    | VerdictLabel.Network ->
+        "Fetch more at once: more num_workers and prefetch_factor=4, which hide the latency of each request, or keep a local cache of the data."
+    | VerdictLabel.Memory -> useLessMemory
+    | VerdictLabel.Communication -> communicateLess
+    | VerdictLabel.Imbalance ->
+        "Give the ranks equal work (DistributedSampler with drop_last=True, batches by length, even pipeline stages), and compare the GPUs: nvidia-smi -q -d CLOCK."
+    | VerdictLabel.Hang -> "See where each rank stands: py-spy dump --pid PID (and its children). Then restart it."
+    | VerdictLabel.HeldIdle -> askHolder
+    | VerdictLabel.GpuFault -> seeFaults
+    | VerdictLabel.Unknown -> lookAtProcesses
+    | VerdictLabel.Compute
+    | VerdictLabel.Idle
+    | VerdictLabel.Starting -> ""
+
 /// Ranks that have loaders of their own: one for each GPU where the loaders divide evenly among them.
 let private ranks (scene: Scene) : int =
     let gpus = scene.Job.Gpus.Length
@@ -67,7 +127,7 @@ let private loaderCpu (scene: Scene) : string =
         $"No core of its allowance is left for more workers: {askForCores scene}, then increase num_workers."
     | ValueNone when (Scene.spareCores scene).IsSome ->
         "No core is left for more workers: make each sample cheaper (decode and resize once and store the result, or decode on the GPU with NVIDIA DALI)."
-    | ValueNone -> "Raise num_workers, with persistent_workers=True, as far as there are cores."
+    | ValueNone -> moreWorkers
 
 let private mainThread (scene: Scene) : string =
     let pid = JobAdvice.profiled scene.Job
@@ -78,8 +138,7 @@ let private mainThread (scene: Scene) : string =
         $"If it loads its data itself, set num_workers={many} and pin_memory=True; else see where it spends its time: py-spy dump --pid {pid}."
     | _ when scene.IsHollow ->
         "Launch fewer, larger kernels: torch.compile(mode=\"reduce-overhead\") or CUDA graphs, or a larger batch size."
-    | _ when scene.IsAnonymous ->
-        "See what the busy thread does: top -H, then py-spy dump --pid PID; more num_workers if it is a loader, torch.compile if it is the trainer."
+    | _ when scene.IsAnonymous -> findThread
     | _ ->
         $"See where the main thread spends its time: py-spy record --pid {pid} -o trace.svg; move that into the loaders, or use torch.compile."
 
@@ -98,7 +157,7 @@ let private throttled (scene: Scene) : string =
         $"See whether its clocks are locked, and release them: nvidia-smi -i {gpu.Index} -q -d CLOCK,PERFORMANCE, then nvidia-smi -i {gpu.Index} -rgc."
     | ValueSome(struct (gpu, _)) ->
         $"Check the server's power supplies and power cables, and the cooling of GPU {gpu.Index}: nvidia-smi -i {gpu.Index} -q -d PERFORMANCE says which."
-    | ValueNone -> "nvidia-smi -q -d PERFORMANCE says what slows the GPU."
+    | ValueNone -> findSlowdown
 
 let private contended (scene: Scene) : string =
     let isOthers =
@@ -107,7 +166,7 @@ let private contended (scene: Scene) : string =
         | _ -> false
 
     if scene.IsAnonymous then
-        "See who uses the CPUs (top), and give the trainer cores of its own: taskset -c, or a cpuset."
+        ownCores
     elif isOthers then
         "See who else uses the CPUs (top), and give this job cores of its own: --cpus-per-task with --exclusive in Slurm, a cpuset or taskset -c elsewhere."
     else
@@ -121,11 +180,7 @@ let private diskRead (scene: Scene) : string =
         && disk.Read > 2.0 * ValueOption.defaultValue 0.0<B / s> scene.Job.Read
         ->
         $"Others read more from {disk.Device} than this job does: see who (iotop -o), or copy its data set to another disk."
-    | _ ->
-        "Read less often and in larger pieces: pack small files into shards (WebDataset, tar), keep the data set on local NVMe or in memory (/dev/shm), or increase prefetch_factor."
-
-let private diskWrite (_: Scene) : string =
-    "Write checkpoints in the background (torch.distributed.checkpoint.async_save), less often, or to a faster disk."
+    | _ -> readLess
 
 let private networkStorage (scene: Scene) : string =
     match StorageCauses.busiestMount scene.Host with
@@ -139,7 +194,7 @@ let private networkStorage (scene: Scene) : string =
             $"Operations queue on this machine: mount {mount.MountPoint} with -o nconnect=16, or copy the data set to a local disk first."
         else
             $"Copy the data set from {mount.MountPoint} to a local disk before the run, or keep a local cache of it (fscache, /dev/shm); pack small files into shards."
-    | ValueNone -> "Copy the data set to a local disk before the run, or keep a local cache of it."
+    | ValueNone -> copyFirst
 
 let private network (scene: Scene) : string =
     match NetworkCauses.fullest scene.Host with
@@ -157,13 +212,13 @@ let private memory (scene: Scene) : string =
         | Jobs.OwnerKind.Slurm -> "Ask for more memory (--mem), or lower num_workers and prefetch_factor."
         | Jobs.OwnerKind.Pod -> "Raise resources.limits.memory of the pod, or lower num_workers and prefetch_factor."
         | _ -> "Raise its memory limit (memory.max), or lower num_workers and prefetch_factor."
-    | ValueNone -> "Lower num_workers and prefetch_factor, or stop what else uses memory (top -o %MEM)."
+    | ValueNone -> useLessMemory
 
 let private communication (scene: Scene) : string =
     if Scene.bothWays scene.Host >= Limits.movingNetwork then
         "Communicate less often: gradient accumulation (more steps per all-reduce), larger bucket_cap_mb, or FSDP within each node; NCCL_DEBUG=INFO says whether it uses RDMA."
     else
-        "Communicate less often: gradient accumulation or a larger batch size; nvidia-smi topo -m and NCCL_DEBUG=INFO say whether the GPUs use NVLink."
+        communicateLess
 
 let private imbalance (scene: Scene) : string =
     match Imbalance.look scene with
@@ -196,13 +251,13 @@ let ofJob (scene: Scene) (label: VerdictLabel) : string =
         let limit = askForCores scene
         $"Give it more CPUs: {limit}."
     | VerdictLabel.DiskRead -> diskRead scene
-    | VerdictLabel.DiskWrite -> diskWrite scene
+    | VerdictLabel.DiskWrite -> writeLess
     | VerdictLabel.NetworkStorage -> networkStorage scene
     | VerdictLabel.Network -> network scene
     | VerdictLabel.Memory -> memory scene
     | VerdictLabel.Communication -> communication scene
     | VerdictLabel.Imbalance -> imbalance scene
-    | VerdictLabel.Unknown when scene.IsAnonymous -> "Run ai-dashboard-agent --why on the machine: it looks at the processes."
+    | VerdictLabel.Unknown when scene.IsAnonymous -> lookAtProcesses
     | VerdictLabel.Unknown -> $"See what it waits for: py-spy dump --pid {JobAdvice.profiled scene.Job}."
     | _ -> ""
 

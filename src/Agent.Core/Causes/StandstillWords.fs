@@ -97,7 +97,7 @@ let heldIdle (scene: Scene) (since: DateTimeOffset voption) (time: float<s>) : D
 
     let what =
         if scene.IsAnonymous then
-            "Ask who holds it (nvidia-smi lists the processes), and end it if it is not needed."
+            Fixes.askHolder
         else
             $"Ask {who}, then end it: {JobAdvice.ending scene.Job}."
 

@@ -188,7 +188,7 @@ module ClusterMachines =
                         Since = machineSince
                         Confidence = confidence
                         Reason = Verdict.reasonOf evidence
-                        Fix = ""
+                        Fix = Verdict.usualFix label
                         Evidence = evidence
                         RuledOut = [||]
                     }

@@ -240,7 +240,7 @@ module ClusterRunningJobs =
                                 | sure when Double.IsFinite sure -> Math.Clamp(sure, 0.0, 1.0)
                                 | _ -> 0.0
                             Reason = Verdict.reasonOf evidence
-                            Fix = ""
+                            Fix = Verdict.usualFix label
                             Evidence = evidence
                             RuledOut = [||]
                         }

@@ -116,6 +116,13 @@ let tests =
 
                 Expect.equal (judged (ValueSome same) ValueNone).Reason "it computes" "sentence"
                 Expect.equal (judged (ValueSome other) ValueNone).Reason "" "none"
+
+                Expect.equal
+                    (ClusterMachines.judge at (ValueSome(struct (VerdictLabel.Throttled, 0.9))) [||] [||] (ValueSome other) ValueNone)
+                        .Value.Machine.Fix
+                    "nvidia-smi -q -d PERFORMANCE says what slows the GPU."
+                    "what usually helps"
+
                 Expect.equal (judged (ValueSome other) ValueNone).Label.Name "compute" "label"
                 Expect.equal (judged ValueNone ValueNone).Since at "since now"
                 Expect.equal (judged ValueNone (ValueSome same)).Since noon "since before"
