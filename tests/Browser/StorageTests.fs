@@ -2,10 +2,13 @@
 module Agent.Browser.Tests.StorageTests
 
 open System.IO
+open System.Net.Http
+open System.Threading.Tasks
 open Agent.Browser.Tests.AccessibilityTests
 open Agent.Browser.Tests.Browser
 open Agent.Browser.Tests.Dashboards
 open Expecto
+open Microsoft.Playwright
 
 let private banner = "[data-key=storage]"
 
@@ -50,6 +53,35 @@ let tests =
                                         )
                                     )
                             )))
+
+            testCase "an answer that was asked for before the outage, and is late, does not take it back"
+            <| fun () ->
+                withDashboard [] (fun dashboard ->
+                    dashboard.Register("gpu-box-01", []) |> ignore
+
+                    visit desktop dashboard.Url (fun page ->
+                        page.Allow "503"
+                        let late = TaskCompletionSource()
+                        use http = new HttpClient()
+                        let before = http.GetStringAsync(dashboard.Url + "/api/").Result
+
+                        let answer (route: IRoute) : Task =
+                            task {
+                                do! late.Task
+                                do! route.FulfillAsync(RouteFulfillOptions(Status = 200, ContentType = "application/json", Body = before))
+                            }
+
+                        finish (page.Page.RouteAsync("**/api/", answer))
+                        page.Go "/"
+                        page.See card
+                        let away = dashboard.Database + ".away"
+                        File.Move(dashboard.Database, away)
+                        page.See $"{banner} >> text=Nothing has been stored since"
+                        late.SetResult()
+                        // The answer has come when the footer shows what is in it.
+                        page.See "#footer >> text=Times are"
+                        Expect.equal (wait (page.Page.Locator(banner).CountAsync())) 1 "it is still said"
+                        File.Move(away, dashboard.Database)))
 
             testCase "so does the log-in, which needs no log-in"
             <| fun () ->

@@ -69,6 +69,7 @@ export function clear(key) {
 const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
 let toldStorage = "";
+let isToldLive = false;
 
 /** Says since when nothing is stored and why, and takes it back when something is. Said again only when it differs. */
 export function storage(said) {
@@ -93,6 +94,12 @@ export function storage(said) {
     message: isLost ? `Nothing has been stored since ${since}.` : `The database is damaged; found at ${since}.`,
     advice: `${sentence(said.reason)} ${sentence(said.remedy)}${isLost ? " Agents keep their samples and send them again." : ""}`,
   });
+}
+
+/** The same from the stream of events, whose word is newer than that of any answer which was asked for beside it. */
+export function storageNow(said) {
+  isToldLive = true;
+  storage(said);
 }
 
 /** How often the number of open alerts is read again. */
@@ -126,7 +133,7 @@ async function watchAlerts() {
 export async function footer() {
   const said = await about().catch(() => null);
   if (said === null) return null;
-  storage(said.storage);
+  if (!isToldLive) storage(said.storage);
   watchAlerts();
   byId("footer").replaceChildren(
     h("span", {}, `${said.name} ${said.version}`),

@@ -1,6 +1,6 @@
 // Server-sent events, and what to do when they stop: the browser reconnects after a lost connection, this does after all else.
 
-import { storage } from "./chrome.js";
+import { storageNow } from "./chrome.js";
 
 const RETRY = [1000, 2000, 4000, 8000, 15000];
 /** The server sends at least a comment every 15 seconds; EventSource does not show comments, so samples are what is watched. */
@@ -50,7 +50,7 @@ export function listen(slug, on) {
     // Comes first, and whenever it changes.
     source.addEventListener("storage", (event) => {
       heard = Date.now();
-      storage(JSON.parse(event.data));
+      storageNow(JSON.parse(event.data));
     });
     // The server's own word that this client was too slow for it.
     source.addEventListener("gap", () => on.gap());
