@@ -12,11 +12,6 @@ open Expecto
 open FsCheck
 open FsCheck.FSharp
 
-let private read (record: byte[]) : Series list =
-    match Spool.payloadOf (ReadOnlySpan record) with
-    | ValueSome payload -> seriesOf (decompress payload)
-    | ValueNone -> []
-
 let private machine =
     RemoteWrite.machineLabels "box" [| struct ("rack", "7"); struct ("device", "mine") |]
 
@@ -115,7 +110,7 @@ let private trial: Gen<Trial> =
 
 /// What a receiver that refuses whole requests, as Prometheus does, took in the end, and what became of each record.
 let private deliverAll (trial: Trial) : Series list * RecordFate list * int * int =
-    let all = trial.Records |> List.map read
+    let all = trial.Records |> List.map seriesIn
     let timeOf i = all[i].Head.Milliseconds
 
     let badOnes =
@@ -195,7 +190,7 @@ let tests =
                 "what is written reads back, each series once, with its labels sorted, each once and none empty"
                 (Gen.zip versions ExpositionLaws.reading)
                 (fun (version, reading) ->
-                    let series = read (recordIn version reading)
+                    let series = seriesIn (recordIn version reading)
 
                     let isOrdered (names: string list) =
                         names
@@ -214,7 +209,7 @@ let tests =
 
             lawOf (wholeCases / 20) "it says what the text format says" ExpositionLaws.reading (fun reading ->
                 let ours =
-                    read (recordOf reading)
+                    seriesIn (recordOf reading)
                     |> List.map (fun one -> one.Label "__name__", one.Bits)
                     |> List.sort
 
@@ -235,22 +230,22 @@ let tests =
 
                     let following () =
                         let struct (record, _) = RemoteWriteRecord.ofReading next machine told reading ExpositionLaws.agent
-                        read record
+                        seriesIn record
 
-                    let alone = read (recordOf reading)
+                    let alone = seriesIn (recordOf reading)
                     let isStale (one: Series) = one.Bits = 0x7ff0000000000002L
                     let ended, values = following () |> List.partition isStale
                     let labels (all: Series list) = all |> List.map _.Labels |> Set.ofList
 
                     values = alone
-                    && labels ended = Set.difference (labels (read (recordOf before))) (labels alone)
+                    && labels ended = Set.difference (labels (seriesIn (recordOf before))) (labels alone)
                     && (labels ended).Count = ended.Length
                     // What was told is not used up.
                     && following () = values @ ended)
 
             lawOf (wholeCases / 20) "halving ends, loses the bad series alone, and keeps the order of time" trial (fun trial ->
                 let taken, fates, refused, requests = deliverAll trial
-                let all = trial.Records |> List.map read
+                let all = trial.Records |> List.map seriesIn
                 let old i = Set.contains i trial.Old
 
                 let bad =

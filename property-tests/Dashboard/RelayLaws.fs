@@ -14,11 +14,6 @@ open Expecto
 open FsCheck
 open FsCheck.FSharp
 
-let private read (record: byte[]) : Series list =
-    match Spool.payloadOf (ReadOnlySpan record) with
-    | ValueSome payload -> seriesOf (decompress payload)
-    | ValueNone -> failtest "the record is damaged"
-
 let private names = Gen.elements [ "__name__"; "instance"; "job"; "device"; "gpu"; "mode" ]
 
 let private texts = Gen.elements [ ""; "a"; "b"; "GPU 1"; "\ud800"; "é\n\"" ]
@@ -83,7 +78,7 @@ let tests =
                         |> List.ofArray
 
                     let found =
-                        read (RemoteWrite.recordOf version 1772107200250L values)
+                        seriesIn (RemoteWrite.recordOf version 1772107200250L values)
                         |> List.map (fun one ->
                             if one.Milliseconds = 1772107200250L then
                                 one.Labels, one.Bits

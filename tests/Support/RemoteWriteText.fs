@@ -5,7 +5,9 @@ module Agent.TestSupport.RemoteWriteText
 open System
 open System.Collections.Generic
 open System.Text
+open Agent.Outbound
 open Agent.TestSupport.ProtobufText
+open Expecto
 
 /// The bytes behind a block of Snappy.
 let decompress (block: byte[]) : byte[] =
@@ -176,3 +178,9 @@ let typesOf (request: byte[]) : (string * int) list =
                     | _ -> ()
             | _ -> ()
     ]
+
+/// The series in a record of a spool, which has to be whole.
+let seriesIn (record: byte[]) : Series list =
+    match Spool.payloadOf (ReadOnlySpan record) with
+    | ValueSome payload -> seriesOf (decompress payload)
+    | ValueNone -> failtest "the record is damaged"

@@ -51,7 +51,7 @@ internal sealed class Channel
             return FSharpResult<Channel, string>.NewError(problem);
         }
 
-        Array.ForEach(paths, path => WarnOfReaders(settings.Name, path, complain));
+        Array.ForEach(paths, path => PrivateText.WarnOfReaders($"--alerts: channel {settings.Name}", path, complain));
         return FSharpResult<Channel, string>.NewOk(new Channel(settings, secrets, http, mail));
     }
 
@@ -63,14 +63,4 @@ internal sealed class Channel
     /// <param name="notices">At least one.</param>
     /// <param name="stop">Gives it up.</param>
     public Task<AttemptEnd> Send(string id, Notice[] notices, CancellationToken stop) => send(id, notices, stop);
-
-    private static void WarnOfReaders(string name, string path, Action<string> complain)
-    {
-        const UnixFileMode Others = UnixFileMode.OtherRead | UnixFileMode.OtherWrite | UnixFileMode.GroupWrite;
-
-        if ((File.GetUnixFileMode(path) & Others) != 0)
-        {
-            complain($"--alerts: channel {name}: \"{path}\" can be read or changed by other users of this machine; use chmod 600");
-        }
-    }
 }

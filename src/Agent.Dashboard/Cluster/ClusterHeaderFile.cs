@@ -7,8 +7,6 @@ namespace Agent.Dashboard.Cluster;
 /// <summary>The headers that a cluster of metrics asks for, from a file that is read again when it changes; none without a file. Safe for all threads.</summary>
 internal sealed class ClusterHeaderFile
 {
-    private const UnixFileMode Others = UnixFileMode.OtherRead | UnixFileMode.OtherWrite | UnixFileMode.GroupWrite;
-
     private readonly WatchedFiles<HeaderSet>? file;
     private readonly (string Name, string Value)[] alone;
 
@@ -44,11 +42,7 @@ internal sealed class ClusterHeaderFile
             return FSharpResult<ClusterHeaderFile, string>.NewError(unread);
         }
 
-        if ((File.GetUnixFileMode(path) & Others) != 0)
-        {
-            complain($"{option}: \"{path}\" can be read or changed by other users of this machine; use chmod 600");
-        }
-
+        PrivateText.WarnOfReaders(option, path, complain);
         return FSharpResult<ClusterHeaderFile, string>.NewOk(new ClusterHeaderFile(file, []));
     }
 

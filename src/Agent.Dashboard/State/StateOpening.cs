@@ -1,5 +1,6 @@
 using System.Text;
 using Agent.Dashboard.Store;
+using Agent.Dashboard.Web;
 using Agent.Receiver;
 using Microsoft.FSharp.Core;
 using Npgsql;
@@ -52,8 +53,6 @@ internal static class StateOpening
     /// <summary>The password in the first line of a file; empty without a file.</summary>
     private static FSharpResult<string, string> Password(string path, Action<string> complain)
     {
-        const UnixFileMode Others = UnixFileMode.OtherRead | UnixFileMode.OtherWrite | UnixFileMode.GroupWrite;
-
         if (path.Length == 0)
         {
             return FSharpResult<string, string>.NewOk("");
@@ -73,11 +72,7 @@ internal static class StateOpening
                 return FSharpResult<string, string>.NewError($"--state-password-file: \"{path}\" has no password in its first line");
             }
 
-            if ((File.GetUnixFileMode(path) & Others) != 0)
-            {
-                complain($"--state-password-file: \"{path}\" can be read or changed by other users of this machine; use chmod 600");
-            }
-
+            PrivateText.WarnOfReaders("--state-password-file", path, complain);
             return FSharpResult<string, string>.NewOk(password);
         }
         catch (Exception unreadable) when (unreadable is IOException or UnauthorizedAccessException)

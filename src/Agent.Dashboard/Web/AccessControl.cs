@@ -176,7 +176,11 @@ internal sealed class AccessControl : IDisposable
                         : $"{problem}; `ai-dashboard {(problem.StartsWith("--users", StringComparison.Ordinal) ? "users" : "tokens")} add NAME` creates it");
             }
 
-            WarnOfReaders(settings.UsersFile, complain);
+            if (settings.UsersFile.Length > 0)
+            {
+                PrivateText.WarnOfReaders("--users-file", settings.UsersFile, complain);
+            }
+
             var path = serve.Database + ".sessions";
             var kept = !settings.HasLogin ? SessionFileModule.empty
                 : shared is null ? ReadSessions(path, complain)
@@ -239,16 +243,6 @@ internal sealed class AccessControl : IDisposable
             {
                 complain($"\"{path}\" cannot be read, so everybody has to log in again: {unreadable.Message}");
                 return SessionFileModule.empty;
-            }
-        }
-
-        private static void WarnOfReaders(string path, Action<string> complain)
-        {
-            const UnixFileMode Others = UnixFileMode.OtherRead | UnixFileMode.OtherWrite | UnixFileMode.GroupWrite;
-
-            if (path.Length > 0 && (File.GetUnixFileMode(path) & Others) != 0)
-            {
-                complain($"--users-file: \"{path}\" can be read or changed by other users of this machine; use chmod 600");
             }
         }
     }

@@ -7,6 +7,20 @@ internal static partial class PrivateText
 {
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
 
+    private const UnixFileMode Others = UnixFileMode.OtherRead | UnixFileMode.OtherWrite | UnixFileMode.GroupWrite;
+
+    /// <summary>Says that others can read or change a file.</summary>
+    /// <param name="named">What named the file, such as an option.</param>
+    /// <param name="path">The file, which is there.</param>
+    /// <param name="complain">Takes the sentence.</param>
+    public static void WarnOfReaders(string named, string path, Action<string> complain)
+    {
+        if ((File.GetUnixFileMode(path) & Others) != 0)
+        {
+            complain($"{named}: \"{path}\" can be read or changed by other users of this machine; use chmod 600");
+        }
+    }
+
     /// <summary>
     /// Writes a file: under its name there is the old text or the new one, never a part. Written as root it belongs to whoever the old
     /// one belonged to, or else the directory, so that a service with a user of its own can read it.

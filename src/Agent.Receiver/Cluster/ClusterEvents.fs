@@ -158,10 +158,7 @@ module ClusterEvents =
     let private sameBoot = 90L * second
 
     let private instantOf (seconds: float) : int64 voption =
-        if seconds > 946684800.0 && seconds < 2.5e11 then
-            ValueSome(RowKey.microseconds (DateTimeOffset.UnixEpoch.AddSeconds seconds))
-        else
-            ValueNone
+        ClusterReports.timeOf seconds |> ValueOption.map RowKey.microseconds
 
     /// What the series of one look tell of one machine.
     let private ofLook

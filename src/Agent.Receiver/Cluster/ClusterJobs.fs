@@ -52,10 +52,9 @@ module ClusterJobs =
     let private longestName = 128
 
     let private microsecondsOf (seconds: float) : int64 =
-        if seconds > 946684800.0 && seconds < 2.5e11 then
-            RowKey.microseconds (DateTimeOffset.UnixEpoch.AddTicks(int64 (Math.Round(seconds * 1e6)) * TimeSpan.TicksPerMicrosecond))
-        else
-            -1L
+        match ClusterReports.timeOf seconds with
+        | ValueSome at -> RowKey.microseconds at
+        | ValueNone -> -1L
 
     /// The jobs of an answer, each once.
     [<CompiledName "Of">]

@@ -395,10 +395,17 @@ module ClusterReports =
 
         details
 
-    /// The seconds from 1970 of a sample, to the microsecond.
-    let private instantOf (seconds: float) : DateTimeOffset voption =
+    /// Seconds from 1970, to the microsecond; none for what no clock says.
+    let internal instantOf (seconds: float) : DateTimeOffset voption =
         if seconds >= 946684800.0 && seconds < 2.5e11 then
             ValueSome(DateTimeOffset.UnixEpoch.AddTicks(int64 (Math.Round(seconds * 1e6)) * TimeSpan.TicksPerMicrosecond))
+        else
+            ValueNone
+
+    /// The same of something that began or was seen: the first instant of 2000 is a clock that was never set.
+    let internal timeOf (seconds: float) : DateTimeOffset voption =
+        if seconds > 946684800.0 then
+            instantOf seconds
         else
             ValueNone
 

@@ -216,11 +216,7 @@ module ClusterRunningJobs =
                     User = text "user"
                     Name = text "name"
                     Command = ""
-                    StartedAt =
-                        match value started with
-                        | seconds when seconds > 946684800.0 && seconds < 2.5e11 ->
-                            ValueSome(DateTimeOffset.UnixEpoch.AddTicks(int64 (Math.Round(seconds * 1e6)) * TimeSpan.TicksPerMicrosecond))
-                        | _ -> ValueNone
+                    StartedAt = ClusterReports.timeOf (value started)
                     BusiestThreadOf = ""
                     BlockedOn = ""
                     Gpus = gpusOf told

@@ -12,6 +12,7 @@ open Agent.Core
 open Agent.Receiver
 open Agent.Receiver.Cluster
 open Agent.Dashboard.Tests.Bodies
+open Agent.Dashboard.Tests.Shared
 open Agent.TestSupport
 open Agent.TestSupport.DashboardProcess
 open Agent.TestSupport.Prometheus
@@ -445,23 +446,7 @@ let private withPair (check: Pair -> unit) : unit =
                     k, utf8 (bodyAt start k)
         ]
 
-    do
-        use conversation = new Conversation(own.Port)
-
-        for _, bytes in bodies do
-            conversation.Send(
-                request
-                    $"POST /api/ingest/servers/{server.Slug}/metrics/ HTTP/1.1"
-                    [
-                        "Host", "127.0.0.1"
-                        "X-Monitoring-Token", server.Token
-                        "Content-Length", string bytes.Length
-                    ]
-                    bytes
-            )
-
-            Expect.equal (conversation.Read()).Status 200 "stored"
-
+    postAll own.Port server (bodies |> Seq.map snd)
     let lines = linesOf "box" start bodies
     metrics.Store lines
     use cluster = new Dashboard(place.File "cluster.db", [ "--metrics-url"; metrics.Url ])

@@ -5,6 +5,7 @@ open System
 open System.IO
 open System.Text.Json
 open Agent.Dashboard.Tests.Bodies
+open Agent.Dashboard.Tests.Shared
 open Agent.Dashboard.Tests.ClusterTests
 open Agent.TestSupport
 open Agent.TestSupport.DashboardProcess
@@ -41,23 +42,8 @@ let private withHistory (check: TemporaryDirectory -> Dashboard -> DateTimeOffse
     do
         use first = new Dashboard(database, [])
         let server = first.Register("box", [])
-        use conversation = new Conversation(first.Port)
 
-        for k in 0 .. hours * 360 - 1 do
-            let bytes = utf8 (body (sampleEvery interval start k))
-
-            conversation.Send(
-                request
-                    $"POST /api/ingest/servers/{server.Slug}/metrics/ HTTP/1.1"
-                    [
-                        "Host", "127.0.0.1"
-                        "X-Monitoring-Token", server.Token
-                        "Content-Length", string bytes.Length
-                    ]
-                    bytes
-            )
-
-            Expect.equal (conversation.Read()).Status 200 "stored"
+        postAll first.Port server (seq { for k in 0 .. hours * 360 - 1 -> utf8 (body (sampleEvery interval start k)) })
 
         first.Stop()
 

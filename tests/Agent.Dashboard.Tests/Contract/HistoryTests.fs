@@ -28,23 +28,7 @@ let private historyOf (server: Registered) (minutes: int) (until: DateTimeOffset
 
 /// Posts samples over one connection each; every one has to be accepted.
 let private postAll (server: Registered) (samples: Members list) =
-    use conversation = new Conversation(dashboard().Port)
-
-    for sample in samples do
-        let bytes = utf8 (body sample)
-
-        conversation.Send(
-            request
-                $"POST /api/ingest/servers/{server.Slug}/metrics/ HTTP/1.1"
-                [
-                    "Host", "127.0.0.1"
-                    "X-Monitoring-Token", server.Token
-                    "Content-Length", string bytes.Length
-                ]
-                bytes
-        )
-
-        conversation.Read() |> accepted |> ignore
+    postAll (dashboard().Port) server (samples |> Seq.map (body >> utf8))
 
 /// A server with two hours of samples every two seconds: CPU 10 %, but for one sample of 90 % and one of 1 %.
 let private quietWithPeaks =

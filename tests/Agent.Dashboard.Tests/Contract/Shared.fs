@@ -54,6 +54,24 @@ let accepted (response: Response) : JsonElement =
     Expect.isTrue (response.Json.GetProperty("ok").GetBoolean()) "ok"
     response.Json
 
+/// Posts bodies over one connection; every one has to be accepted.
+let postAll (port: int) (server: Registered) (bodies: byte[] seq) : unit =
+    use conversation = new Conversation(port)
+
+    for bytes in bodies do
+        conversation.Send(
+            request
+                $"POST /api/ingest/servers/{server.Slug}/metrics/ HTTP/1.1"
+                [
+                    "Host", "127.0.0.1"
+                    "X-Monitoring-Token", server.Token
+                    "Content-Length", string bytes.Length
+                ]
+                bytes
+        )
+
+        conversation.Read() |> accepted |> ignore
+
 /// The `snapshot` of an answer that accepted the sample.
 let snapshotOf (response: Response) : JsonElement =
     (accepted response).GetProperty "snapshot"

@@ -23,7 +23,8 @@ type private FastClock(scale: int) =
 
 let private second = 1_000_000L
 
-let private notice (number: int) : Notice =
+/// Of a machine that is silent, told apart by a number.
+let notice (number: int) : Notice =
     {
         Alert = int64 number
         Rule = "machine-silent"

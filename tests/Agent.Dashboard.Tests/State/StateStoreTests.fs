@@ -8,6 +8,7 @@ open Agent.Receiver
 open Agent.Receiver.Alerts
 open Agent.Dashboard.State
 open Agent.Dashboard.Store
+open Agent.Dashboard.Tests.DeliveryTests
 open Agent.Dashboard.Tests.StoreTests
 open Agent.Shell
 open Agent.TestSupport.DashboardProcess
@@ -85,21 +86,6 @@ let private alert (number: int64) (subject: string) : Alert =
         AckBy = ""
         AckAt = -1L
         MutedUntil = -1L
-    }
-
-let private notice (number: int) : Notice =
-    {
-        Alert = int64 number
-        Rule = "machine-silent"
-        Level = AlertLevel.Critical
-        State = NoticeState.Firing
-        Slug = "gpu-1"
-        Machine = "gpu-1"
-        What = $"no sample, case {number}"
-        Why = ""
-        Since = 0L
-        Until = -1L
-        Path = "/servers/gpu-1"
     }
 
 let private happening at kind text : Happening = { At = at; Kind = kind; Text = text }
