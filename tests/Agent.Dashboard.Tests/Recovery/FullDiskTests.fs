@@ -88,78 +88,76 @@ let private fill (path: string) : unit =
 
 [<Tests>]
 let tests =
-    testSequenced (
-        testList
-            "Full disk"
-            [
-                testCase "agents, health, pages and the log are told, nothing is claimed, and room ends it"
-                <| fun () ->
-                    if not mayMount.Value then
-                        Skip.because "no mount namespaces for this user"
+    testList
+        "Full disk"
+        [
+            testCase "agents, health, pages and the log are told, nothing is claimed, and room ends it"
+            <| fun () ->
+                if not mayMount.Value then
+                    Skip.because "no mount namespaces for this user"
 
-                    use place = new TemporaryDirectory()
-                    use dashboard = new Confined(place)
-                    let start = freshInstant ()
+                use place = new TemporaryDirectory()
+                use dashboard = new Confined(place)
+                let start = freshInstant ()
 
-                    let send second =
-                        post dashboard.Port dashboard.Server (body (sample (start.AddSeconds(float second))))
+                let send second =
+                    post dashboard.Port dashboard.Server (body (sample (start.AddSeconds(float second))))
 
-                    send 0 |> accepted |> ignore
-                    Expect.equal (get dashboard.Port "/healthz").Status 200 "healthy"
+                send 0 |> accepted |> ignore
+                Expect.equal (get dashboard.Port "/healthz").Status 200 "healthy"
 
-                    use http = new HttpClient(Timeout = TimeSpan.FromMinutes 1.0)
+                use http = new HttpClient(Timeout = TimeSpan.FromMinutes 1.0)
 
-                    use events =
-                        new StreamReader(http.GetStreamAsync($"http://127.0.0.1:{dashboard.Port}/api/events/").Result)
+                use events =
+                    new StreamReader(http.GetStreamAsync($"http://127.0.0.1:{dashboard.Port}/api/events/").Result)
 
-                    Expect.equal (events.ReadLine()) "event: storage" "how it is comes first"
-                    Expect.stringContains (string (events.ReadLine())) "\"stores\":true" "it stores"
+                Expect.equal (events.ReadLine()) "event: storage" "how it is comes first"
+                Expect.stringContains (string (events.ReadLine())) "\"stores\":true" "it stores"
 
-                    fill (dashboard.File "ballast")
+                fill (dashboard.File "ballast")
 
-                    let rec lost second =
-                        match send second with
-                        | response when response.Status = 200 && second < 3000 -> lost (second + 1)
-                        | response -> second, response
+                let rec lost second =
+                    match send second with
+                    | response when response.Status = 200 && second < 3000 -> lost (second + 1)
+                    | response -> second, response
 
-                    let first, response = lost 1
-                    Expect.equal response.Status 503 response.Text
-                    Expect.stringContains response.Text "the disk is full" "the answer says why"
-                    let health = get dashboard.Port "/healthz"
-                    Expect.equal health.Status 503 "health"
-                    Expect.equal (textAt "database.fault" health.Json) "full" health.Text
-                    Expect.isFalse ((at "database.writes" health.Json).GetBoolean()) "it does not write"
-                    Expect.stringContains (textAt "database.reason" health.Json) "the disk is full" "why"
-                    let root = (get dashboard.Port "/api/").Json
-                    Expect.isFalse ((at "storage.stores" root).GetBoolean()) "the page is told"
+                let first, response = lost 1
+                Expect.equal response.Status 503 response.Text
+                Expect.stringContains response.Text "the disk is full" "the answer says why"
+                let health = get dashboard.Port "/healthz"
+                Expect.equal health.Status 503 "health"
+                Expect.equal (textAt "database.fault" health.Json) "full" health.Text
+                Expect.isFalse ((at "database.writes" health.Json).GetBoolean()) "it does not write"
+                Expect.stringContains (textAt "database.reason" health.Json) "the disk is full" "why"
+                let root = (get dashboard.Port "/api/").Json
+                Expect.isFalse ((at "storage.stores" root).GetBoolean()) "the page is told"
 
-                    let listed () =
-                        (get dashboard.Port "/api/servers/").Json |> at "servers" |> (fun all -> all[0])
+                let listed () =
+                    (get dashboard.Port "/api/servers/").Json |> at "servers" |> (fun all -> all[0])
 
-                    let seen = textAt "last_seen" (listed ())
-                    send (first + 1) |> refused 503 |> ignore
-                    Expect.equal (textAt "last_seen" (listed ())) seen "last seen"
-                    Expect.equal (textAt "latest.collected_at" (listed ())) (instant (start.AddSeconds(float (first - 1)))) "the newest"
+                let seen = textAt "last_seen" (listed ())
+                send (first + 1) |> refused 503 |> ignore
+                Expect.equal (textAt "last_seen" (listed ())) seen "last seen"
+                Expect.equal (textAt "latest.collected_at" (listed ())) (instant (start.AddSeconds(float (first - 1)))) "the newest"
 
-                    let rec next () =
-                        match events.ReadLine() with
-                        | "event: storage" -> string (events.ReadLine())
-                        | null -> failtest "the events end"
-                        | _ -> next ()
+                let rec next () =
+                    match events.ReadLine() with
+                    | "event: storage" -> string (events.ReadLine())
+                    | null -> failtest "the events end"
+                    | _ -> next ()
 
-                    Expect.stringContains (next ()) "\"fault\":\"full\"" "those who look are told"
-                    File.Delete(dashboard.File "ballast")
+                Expect.stringContains (next ()) "\"fault\":\"full\"" "those who look are told"
+                File.Delete(dashboard.File "ballast")
 
-                    eventually patience "it stores again" (fun () -> (get dashboard.Port "/healthz").Status = 200)
-                    Expect.stringContains (next ()) "\"stores\":true" "those who look are told that, too"
-                    send first |> accepted |> ignore
+                eventually patience "it stores again" (fun () -> (get dashboard.Port "/healthz").Status = 200)
+                Expect.stringContains (next ()) "\"stores\":true" "those who look are told that, too"
+                send first |> accepted |> ignore
 
-                    let about (part: string) =
-                        dashboard.Process.AllErrors |> List.filter _.Contains(part)
+                let about (part: string) =
+                    dashboard.Process.AllErrors |> List.filter _.Contains(part)
 
-                    Expect.equal (about "samples cannot be stored").Length 1 dashboard.Process.Said
-                    Expect.equal (about "samples are stored again").Length 1 dashboard.Process.Said
-                    dashboard.Process.Signal SigTerm
-                    Expect.equal (dashboard.Process.WaitForEnd patience) 0 dashboard.Process.Said
-            ]
-    )
+                Expect.equal (about "samples cannot be stored").Length 1 dashboard.Process.Said
+                Expect.equal (about "samples are stored again").Length 1 dashboard.Process.Said
+                dashboard.Process.Signal SigTerm
+                Expect.equal (dashboard.Process.WaitForEnd patience) 0 dashboard.Process.Said
+        ]

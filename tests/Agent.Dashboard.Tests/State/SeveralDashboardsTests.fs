@@ -175,347 +175,347 @@ let private half = 30.0
 
 [<Tests>]
 let tests =
-    testSequenced
-    <| testList
-        "Several dashboards"
-        [
-            testCase "one is killed with an alert open: the other goes on with the same alert, which is told once and ends"
-            <| fun () ->
-                needed ()
-                use site = new Site()
-                let one = site.Dashboard "one"
-                untilHolder one half
-                use other = site.Dashboard "other"
-                site.Machine.MemoryPercent <- 97
-                eventually patience "the alert is open" (fun () -> (site.Open one).Length = 1)
-                let opened = site.Open one
-                Expect.equal (site.Open other) opened "the same on the other page"
-                untilTold site [ "firing" ]
-                Expect.isFalse (isHolder other) "one evaluates"
+    [
+        testCase "one is killed with an alert open: the other goes on with the same alert, which is told once and ends"
+        <| fun () ->
+            needed ()
+            use site = new Site()
+            let one = site.Dashboard "one"
+            untilHolder one half
+            use other = site.Dashboard "other"
+            site.Machine.MemoryPercent <- 97
+            eventually patience "the alert is open" (fun () -> (site.Open one).Length = 1)
+            let opened = site.Open one
+            Expect.equal (site.Open other) opened "the same on the other page"
+            untilTold site [ "firing" ]
+            Expect.isFalse (isHolder other) "one evaluates"
 
-                let holder = (health other).GetProperty("alerts_evaluated_by").GetString()
-                Expect.stringContains (string holder) one.Url "the other knows which"
+            let holder = (health other).GetProperty("alerts_evaluated_by").GetString()
+            Expect.stringContains (string holder) one.Url "the other knows which"
 
-                one.Process.Signal SigKill
-                one.Process.WaitForEnd patience |> ignore
-                untilHolder other half
-                (one :> IDisposable).Dispose()
+            one.Process.Signal SigKill
+            one.Process.WaitForEnd patience |> ignore
+            untilHolder other half
+            (one :> IDisposable).Dispose()
 
-                // Several looks of the new holder.
-                Thread.Sleep 12000
-                Expect.equal (site.Open other) opened "the same alert still"
-                Expect.equal site.Told [ "firing" ] "told once"
-                site.Machine.MemoryPercent <- 20
-                eventually patience "it is over" (fun () -> site.Open other = [])
-                untilTold site [ "firing"; "resolved" ]
-                Expect.equal (site.Postgres.Query "SELECT count(*) FROM alert WHERE rule = 'memory-full'") "1" "it was one alert"
+            // Several looks of the new holder.
+            Thread.Sleep 12000
+            Expect.equal (site.Open other) opened "the same alert still"
+            Expect.equal site.Told [ "firing" ] "told once"
+            site.Machine.MemoryPercent <- 20
+            eventually patience "it is over" (fun () -> site.Open other = [])
+            untilTold site [ "firing"; "resolved" ]
+            Expect.equal (site.Postgres.Query "SELECT count(*) FROM alert WHERE rule = 'memory-full'") "1" "it was one alert"
 
-                // In good order the lease is given back at once.
-                use third = site.Dashboard "third"
-                other.Stop()
-                untilHolder third 8.0
+            // In good order the lease is given back at once.
+            use third = site.Dashboard "third"
+            other.Stop()
+            untilHolder third 8.0
 
-            testCase "one that is halted past its lease and goes on writes nothing, and leaves the rules to the other"
-            <| fun () ->
-                needed ()
-                use site = new Site()
-                use one = site.Dashboard "one"
-                untilHolder one half
-                use other = site.Dashboard "other"
-                site.Machine.MemoryPercent <- 97
-                eventually patience "the alert is open" (fun () -> (site.Open one).Length = 1)
-                untilTold site [ "firing" ]
-                let opened = site.Open other
-                let token = site.Postgres.Query "SELECT token FROM lease"
+        testCase "one that is halted past its lease and goes on writes nothing, and leaves the rules to the other"
+        <| fun () ->
+            needed ()
+            use site = new Site()
+            use one = site.Dashboard "one"
+            untilHolder one half
+            use other = site.Dashboard "other"
+            site.Machine.MemoryPercent <- 97
+            eventually patience "the alert is open" (fun () -> (site.Open one).Length = 1)
+            untilTold site [ "firing" ]
+            let opened = site.Open other
+            let token = site.Postgres.Query "SELECT token FROM lease"
 
-                one.Process.Signal SigStop
-                untilHolder other half
-                Expect.equal (site.Postgres.Query $"SELECT token - {token} FROM lease") "1" "the next number"
+            one.Process.Signal SigStop
+            untilHolder other half
+            Expect.equal (site.Postgres.Query $"SELECT token - {token} FROM lease") "1" "the next number"
 
-                site.Machine.MemoryPercent <- 20
-                eventually patience "it is over" (fun () -> site.Open other = [])
-                untilTold site [ "firing"; "resolved" ]
+            site.Machine.MemoryPercent <- 20
+            eventually patience "it is over" (fun () -> site.Open other = [])
+            untilTold site [ "firing"; "resolved" ]
 
-                // Each version of a row has the number of the transaction that wrote it.
-                let rows () =
-                    site.Postgres.Query
-                        "SELECT 'alert', id, xmin FROM alert WHERE rule = 'memory-full' UNION ALL SELECT 'outbox', id, xmin FROM outbox UNION ALL SELECT 'lease', token, 0::text::xid FROM lease"
+            // Each version of a row has the number of the transaction that wrote it.
+            let rows () =
+                site.Postgres.Query
+                    "SELECT 'alert', id, xmin FROM alert WHERE rule = 'memory-full' UNION ALL SELECT 'outbox', id, xmin FROM outbox UNION ALL SELECT 'lease', token, 0::text::xid FROM lease"
 
-                let before = rows ()
-                one.Process.Signal SigContinue
-                Thread.Sleep 10000
-                Expect.equal (rows ()) before "nothing was written"
-                Expect.isFalse (isHolder one) "it knows"
-                Expect.isTrue (isHolder other) "who it is"
-                Expect.equal site.Told [ "firing"; "resolved" ] "nothing was told twice"
-                Expect.equal (site.Open one) [] "both say the same"
-                Expect.hasLength opened 1 "there was one"
+            let before = rows ()
+            one.Process.Signal SigContinue
+            Thread.Sleep 10000
+            Expect.equal (rows ()) before "nothing was written"
+            Expect.isFalse (isHolder one) "it knows"
+            Expect.isTrue (isHolder other) "who it is"
+            Expect.equal site.Told [ "firing"; "resolved" ] "nothing was told twice"
+            Expect.equal (site.Open one) [] "both say the same"
+            Expect.hasLength opened 1 "there was one"
 
-            testCase "a session, a silence, a server and a key that are made at one are there at the other; a log-out counts everywhere"
-            <| fun () ->
-                needed ()
-                use site = new Site()
-                use one = site.Dashboard "one"
-                use other = site.Dashboard "other"
-                use http = client ()
-                let session = sessionOf (login http one.Url "ada" "correct horse battery")
+        testCase "a session, a silence, a server and a key that are made at one are there at the other; a log-out counts everywhere"
+        <| fun () ->
+            needed ()
+            use site = new Site()
+            use one = site.Dashboard "one"
+            use other = site.Dashboard "other"
+            use http = client ()
+            let session = sessionOf (login http one.Url "ada" "correct horse battery")
 
-                let asked (dashboard: Dashboard) =
-                    status (get http (dashboard.Url + "/api/") [ session ])
+            let asked (dashboard: Dashboard) =
+                status (get http (dashboard.Url + "/api/") [ session ])
 
-                Expect.equal (asked other) 200 "known at once"
-                Expect.equal (asked one) 200 "and where it was begun"
-                Expect.equal (status (get http (other.Url + "/api/") [ "Cookie", "ai-dashboard-session=nobody" ])) 401 "nobody's"
-                Expect.equal (status (logout http other.Url session)) 303 "logged out at the other"
-                eventually (TimeSpan.FromSeconds 8.0) "and here" (fun () -> asked one = 401)
+            Expect.equal (asked other) 200 "known at once"
+            Expect.equal (asked one) 200 "and where it was begun"
+            Expect.equal (status (get http (other.Url + "/api/") [ "Cookie", "ai-dashboard-session=nobody" ])) 401 "nobody's"
+            Expect.equal (status (logout http other.Url session)) 303 "logged out at the other"
+            eventually (TimeSpan.FromSeconds 8.0) "and here" (fun () -> asked one = 401)
 
-                let silence = """{"comment":"maintenance","until":"2035-01-01T00:00:00Z"}"""
-                Expect.equal (fst (ask one site.Token "POST" "/api/alerts/silences/" silence)) 201 "silence"
-                Expect.stringContains (snd (ask other site.Token "GET" "/api/alerts/silences/" "")) "maintenance" "at once"
+            let silence = """{"comment":"maintenance","until":"2035-01-01T00:00:00Z"}"""
+            Expect.equal (fst (ask one site.Token "POST" "/api/alerts/silences/" silence)) 201 "silence"
+            Expect.stringContains (snd (ask other site.Token "GET" "/api/alerts/silences/" "")) "maintenance" "at once"
 
-                let rules = """{"rules":{"disk-full":{"threshold":91}}}"""
-                Expect.equal (fst (ask other site.Token "PUT" "/api/alerts/rules/" rules)) 200 "rules"
-                Expect.stringContains (snd (ask one site.Token "GET" "/api/alerts/rules/" "")) "91" "at once"
+            let rules = """{"rules":{"disk-full":{"threshold":91}}}"""
+            Expect.equal (fst (ask other site.Token "PUT" "/api/alerts/rules/" rules)) 200 "rules"
+            Expect.stringContains (snd (ask one site.Token "GET" "/api/alerts/rules/" "")) "91" "at once"
 
-                Expect.equal (fst (ask one site.Token "POST" "/api/servers/" """{"name":"New box"}""")) 201 "a server"
+            Expect.equal (fst (ask one site.Token "POST" "/api/servers/" """{"name":"New box"}""")) 201 "a server"
 
-                eventually (TimeSpan.FromSeconds 8.0) "it is there" (fun () ->
-                    (snd (ask other site.Token "GET" "/api/servers/" "")).Contains "\"new-box\"")
+            eventually (TimeSpan.FromSeconds 8.0) "it is there" (fun () ->
+                (snd (ask other site.Token "GET" "/api/servers/" "")).Contains "\"new-box\"")
 
-                // The machine of the cluster was found by both, and is registered once.
-                eventually patience "it is found" (fun () -> (snd (ask other site.Token "GET" "/api/servers/" "")).Contains "\"box\"")
-                Expect.equal (site.Postgres.Query "SELECT count(*) FROM server WHERE slug LIKE 'box%'") "1" "once"
+            // The machine of the cluster was found by both, and is registered once.
+            eventually patience "it is found" (fun () -> (snd (ask other site.Token "GET" "/api/servers/" "")).Contains "\"box\"")
+            Expect.equal (site.Postgres.Query "SELECT count(*) FROM server WHERE slug LIKE 'box%'") "1" "once"
 
-                // Commands have the state as well, and need no database of their own.
-                let state = [ "--state"; site.Postgres.Url ]
-                let code, output, errors = run ([ "enrol-keys"; "add"; "rack-3" ] @ state)
-                Expect.equal code 0 $"%A{errors}"
+            // Commands have the state as well, and need no database of their own.
+            let state = [ "--state"; site.Postgres.Url ]
+            let code, output, errors = run ([ "enrol-keys"; "add"; "rack-3" ] @ state)
+            Expect.equal code 0 $"%A{errors}"
 
-                let key =
+            let key =
+                output
+                |> List.pick (fun line ->
+                    if line.StartsWith "ENROL_KEY=" then
+                        Some(line.Substring 10)
+                    else
+                        None)
+
+            let enrol = $$"""{"key":"{{key}}","hostname":"gpu-9","machine_id":"0123456789abcdef0123456789abcdef"}"""
+            let status, answer = ask other site.Token "POST" "/api/enrol/" enrol
+            Expect.equal status 200 answer
+            let _, listed, _ = run ("list-servers" :: state)
+            Expect.isTrue (listed |> List.exists _.Contains("gpu-9")) $"%A{listed}"
+            Expect.equal (tokenFrom ([ "register-server"; "by-hand" ] @ state) <> "") true "a token"
+
+            eventually (TimeSpan.FromSeconds 8.0) "registered by a command" (fun () ->
+                (snd (ask one site.Token "GET" "/api/servers/" "")).Contains "\"by-hand\"")
+
+        testCase "PostgreSQL goes away and comes back: figures are shown, log-ins and changes wait, and an alert is held"
+        <| fun () ->
+            needed ()
+            use site = new Site()
+            use one = site.Dashboard "one"
+            untilHolder one half
+            use http = client ()
+            let session = sessionOf (login http one.Url "ada" "correct horse battery")
+            site.Machine.MemoryPercent <- 97
+            eventually patience "the alert is open" (fun () -> (site.Open one).Length = 1)
+            let opened = site.Open one
+            untilTold site [ "firing" ]
+
+            site.Postgres.Kill()
+
+            eventually patience "it is said" (fun () -> not ((health one).GetProperty("works").GetBoolean()))
+            Expect.equal (status (get http (one.Url + "/api/servers/") [ session ])) 200 "who is known may look"
+            let live = snd (ask one site.Token "GET" "/api/servers/" "")
+            Expect.stringContains live "\"state\":\"live\"" "figures go on"
+            Expect.equal (status (login http one.Url "ada" "correct horse battery")) 503 "nobody can log in"
+
+            for method, path, body in
+                [
+                    "POST", "/api/alerts/silences/", """{"comment":"x","until":"2035-01-01T00:00:00Z"}"""
+                    "POST", "/api/servers/", """{"name":"Other box"}"""
+                    "POST", "/api/annotations/", """{"text":"a note"}"""
+                    "GET", "/api/alerts/?state=open", ""
+                ] do
+                let code, text = ask one site.Token method path body
+                Expect.equal code 503 $"{method} {path}: {text}"
+                Expect.stringContains text "the state in PostgreSQL cannot be used" path
+
+            site.Machine.MemoryPercent <- 20
+            // Longer than the lease: it was given up meanwhile.
+            eventually patience "the lease is over" (fun () -> not (isHolder one))
+            site.Postgres.Start()
+            untilHolder one half
+            Expect.isTrue ((health one).GetProperty("works").GetBoolean()) "it works"
+            eventually patience "the alert is over" (fun () -> site.Open one = [])
+            untilTold site [ "firing"; "resolved" ]
+            Expect.hasLength opened 1 "one"
+            Expect.equal (status (login http one.Url "ada" "correct horse battery")) 303 "log-ins work"
+            Expect.isFalse one.Process.HasEnded "it never ended"
+            one.Process.WaitForError "the state in PostgreSQL can be used again"
+
+        testCase "users and tokens in the state are the same at both, and end at both"
+        <| fun () ->
+            needed ()
+            use place = new TemporaryDirectory()
+            use server = new Postgres(place.Path, "")
+            let state = [ "--state"; server.Url ]
+
+            let started (name: string) =
+                new Dashboard(place.File $"{name}.db", state @ [ "--metrics-url"; "http://127.0.0.1:9"; "--accounts-in-state" ])
+
+            use one = started "one"
+            use other = started "other"
+            use http = client ()
+            let soon = TimeSpan.FromSeconds 8.0
+
+            let logsIn (dashboard: Dashboard) =
+                login http dashboard.Url "ada" "correct horse battery"
+
+            Expect.equal (status (logsIn one)) 401 "there is nobody"
+
+            match runWith "correct horse battery\n" ([ "users"; "add"; "ada"; "--role"; "admin" ] @ state) with
+            | 0, output, _ -> Expect.stringContains output $"Added ada, admin, in postgres://{Role}@" "where"
+            | failed -> failtest $"%A{failed}"
+
+            // What the state has of users is read four times a second at most.
+            Thread.Sleep 500
+            let session = sessionOf (logsIn other)
+
+            let asked (headers: (string * string) list) (dashboard: Dashboard) =
+                status (get http (dashboard.Url + "/api/") headers)
+
+            eventually soon "she is known" (fun () -> asked [ session ] one = 200)
+
+            let token =
+                match run ([ "tokens"; "add"; "deployer"; "--role"; "admin" ] @ state) with
+                | 0, output, _ ->
                     output
                     |> List.pick (fun line ->
-                        if line.StartsWith "ENROL_KEY=" then
+                        if line.StartsWith "API_TOKEN=" then
                             Some(line.Substring 10)
                         else
                             None)
-
-                let enrol = $$"""{"key":"{{key}}","hostname":"gpu-9","machine_id":"0123456789abcdef0123456789abcdef"}"""
-                let status, answer = ask other site.Token "POST" "/api/enrol/" enrol
-                Expect.equal status 200 answer
-                let _, listed, _ = run ("list-servers" :: state)
-                Expect.isTrue (listed |> List.exists _.Contains("gpu-9")) $"%A{listed}"
-                Expect.equal (tokenFrom ([ "register-server"; "by-hand" ] @ state) <> "") true "a token"
-
-                eventually (TimeSpan.FromSeconds 8.0) "registered by a command" (fun () ->
-                    (snd (ask one site.Token "GET" "/api/servers/" "")).Contains "\"by-hand\"")
-
-            testCase "PostgreSQL goes away and comes back: figures are shown, log-ins and changes wait, and an alert is held"
-            <| fun () ->
-                needed ()
-                use site = new Site()
-                use one = site.Dashboard "one"
-                untilHolder one half
-                use http = client ()
-                let session = sessionOf (login http one.Url "ada" "correct horse battery")
-                site.Machine.MemoryPercent <- 97
-                eventually patience "the alert is open" (fun () -> (site.Open one).Length = 1)
-                let opened = site.Open one
-                untilTold site [ "firing" ]
-
-                site.Postgres.Kill()
-
-                eventually patience "it is said" (fun () -> not ((health one).GetProperty("works").GetBoolean()))
-                Expect.equal (status (get http (one.Url + "/api/servers/") [ session ])) 200 "who is known may look"
-                let live = snd (ask one site.Token "GET" "/api/servers/" "")
-                Expect.stringContains live "\"state\":\"live\"" "figures go on"
-                Expect.equal (status (login http one.Url "ada" "correct horse battery")) 503 "nobody can log in"
-
-                for method, path, body in
-                    [
-                        "POST", "/api/alerts/silences/", """{"comment":"x","until":"2035-01-01T00:00:00Z"}"""
-                        "POST", "/api/servers/", """{"name":"Other box"}"""
-                        "POST", "/api/annotations/", """{"text":"a note"}"""
-                        "GET", "/api/alerts/?state=open", ""
-                    ] do
-                    let code, text = ask one site.Token method path body
-                    Expect.equal code 503 $"{method} {path}: {text}"
-                    Expect.stringContains text "the state in PostgreSQL cannot be used" path
-
-                site.Machine.MemoryPercent <- 20
-                // Longer than the lease: it was given up meanwhile.
-                eventually patience "the lease is over" (fun () -> not (isHolder one))
-                site.Postgres.Start()
-                untilHolder one half
-                Expect.isTrue ((health one).GetProperty("works").GetBoolean()) "it works"
-                eventually patience "the alert is over" (fun () -> site.Open one = [])
-                untilTold site [ "firing"; "resolved" ]
-                Expect.hasLength opened 1 "one"
-                Expect.equal (status (login http one.Url "ada" "correct horse battery")) 303 "log-ins work"
-                Expect.isFalse one.Process.HasEnded "it never ended"
-                one.Process.WaitForError "the state in PostgreSQL can be used again"
-
-            testCase "users and tokens in the state are the same at both, and end at both"
-            <| fun () ->
-                needed ()
-                use place = new TemporaryDirectory()
-                use server = new Postgres(place.Path, "")
-                let state = [ "--state"; server.Url ]
-
-                let started (name: string) =
-                    new Dashboard(place.File $"{name}.db", state @ [ "--metrics-url"; "http://127.0.0.1:9"; "--accounts-in-state" ])
-
-                use one = started "one"
-                use other = started "other"
-                use http = client ()
-                let soon = TimeSpan.FromSeconds 8.0
-
-                let logsIn (dashboard: Dashboard) =
-                    login http dashboard.Url "ada" "correct horse battery"
-
-                Expect.equal (status (logsIn one)) 401 "there is nobody"
-
-                match runWith "correct horse battery\n" ([ "users"; "add"; "ada"; "--role"; "admin" ] @ state) with
-                | 0, output, _ -> Expect.stringContains output $"Added ada, admin, in postgres://{Role}@" "where"
                 | failed -> failtest $"%A{failed}"
 
-                // What the state has of users is read four times a second at most.
-                Thread.Sleep 500
-                let session = sessionOf (logsIn other)
+            for dashboard in [ one; other ] do
+                eventually soon "the token is known" (fun () -> asked [ "Authorization", $"Bearer {token}" ] dashboard = 200)
 
-                let asked (headers: (string * string) list) (dashboard: Dashboard) =
-                    status (get http (dashboard.Url + "/api/") headers)
+            let _, listed, _ = run ([ "users"; "list" ] @ state)
+            Expect.equal listed [ "admin    ada" ] "the users"
 
-                eventually soon "she is known" (fun () -> asked [ session ] one = 200)
+            // What is known stays so while PostgreSQL is away.
+            server.Kill()
+            Thread.Sleep 3000
+            Expect.equal (asked [ session ] other) 200 "a session"
+            Expect.equal (asked [ "Authorization", $"Bearer {token}" ] one) 200 "a token"
+            server.Start()
 
-                let token =
-                    match run ([ "tokens"; "add"; "deployer"; "--role"; "admin" ] @ state) with
-                    | 0, output, _ ->
-                        output
-                        |> List.pick (fun line ->
-                            if line.StartsWith "API_TOKEN=" then
-                                Some(line.Substring 10)
-                            else
-                                None)
-                    | failed -> failtest $"%A{failed}"
+            for words in [ [ "users"; "remove"; "ada" ]; [ "tokens"; "remove"; "deployer" ] ] do
+                let code, _, errors = run (words @ state)
+                Expect.equal code 0 $"%A{errors}"
 
-                for dashboard in [ one; other ] do
-                    eventually soon "the token is known" (fun () -> asked [ "Authorization", $"Bearer {token}" ] dashboard = 200)
+            for dashboard in [ one; other ] do
+                eventually soon "the session has ended" (fun () -> asked [ session ] dashboard = 401)
+                eventually soon "so has the token" (fun () -> asked [ "Authorization", $"Bearer {token}" ] dashboard = 401)
 
-                let _, listed, _ = run ([ "users"; "list" ] @ state)
-                Expect.equal listed [ "admin    ada" ] "the users"
+        testCase "whoever has logged in where the account is known is let in elsewhere once it is known there"
+        <| fun () ->
+            needed ()
+            use place = new TemporaryDirectory()
+            use server = new Postgres(place.Path, "")
+            addUser (place.File "one") "ada" "admin" "correct horse battery"
+            addUser (place.File "other") "eve" "viewer" "battery staple horse"
 
-                // What is known stays so while PostgreSQL is away.
-                server.Kill()
-                Thread.Sleep 3000
-                Expect.equal (asked [ session ] other) 200 "a session"
-                Expect.equal (asked [ "Authorization", $"Bearer {token}" ] one) 200 "a token"
-                server.Start()
-
-                for words in [ [ "users"; "remove"; "ada" ]; [ "tokens"; "remove"; "deployer" ] ] do
-                    let code, _, errors = run (words @ state)
-                    Expect.equal code 0 $"%A{errors}"
-
-                for dashboard in [ one; other ] do
-                    eventually soon "the session has ended" (fun () -> asked [ session ] dashboard = 401)
-                    eventually soon "so has the token" (fun () -> asked [ "Authorization", $"Bearer {token}" ] dashboard = 401)
-
-            testCase "whoever has logged in where the account is known is let in elsewhere once it is known there"
-            <| fun () ->
-                needed ()
-                use place = new TemporaryDirectory()
-                use server = new Postgres(place.Path, "")
-                addUser (place.File "one") "ada" "admin" "correct horse battery"
-                addUser (place.File "other") "eve" "viewer" "battery staple horse"
-
-                let started (name: string) =
-                    new Dashboard(
-                        place.File $"{name}.db",
-                        [
-                            "--state"
-                            server.Url
-                            "--metrics-url"
-                            "http://127.0.0.1:9"
-                            "--users-file"
-                            place.File name
-                        ]
-                    )
-
-                use one = started "one"
-                use other = started "other"
-                use http = client ()
-                let session = sessionOf (login http one.Url "ada" "correct horse battery")
-
-                let asked (dashboard: Dashboard) =
-                    status (get http (dashboard.Url + "/api/") [ session ])
-
-                Expect.equal (asked other) 401 "nobody knows her there"
-                File.Copy(place.File "one", place.File "other", true)
-                eventually (TimeSpan.FromSeconds 8.0) "her account has come" (fun () -> asked other = 200)
-                Expect.equal (status (logout http other.Url session)) 303 "logged out"
-                eventually (TimeSpan.FromSeconds 8.0) "everywhere" (fun () -> asked one = 401)
-                Thread.Sleep 3000
-                Expect.equal (asked other) 401 "and it stays so"
-
-            testCase "two start at once on an empty database"
-            <| fun () ->
-                needed ()
-                use site = new Site()
-
-                let started =
-                    [| "one"; "other" |]
-                    |> Array.map (fun name -> Tasks.Task.Run(fun () -> site.Dashboard name))
-                    |> Array.map _.Result
-
-                use one = started[0]
-                use other = started[1]
-                eventually (TimeSpan.FromSeconds half) "one evaluates" (fun () -> isHolder one || isHolder other)
-                Expect.isFalse (isHolder one && isHolder other) "not both"
-
-            testCase "a password comes from its file; a wrong one, a database of its own and no PostgreSQL are said in a sentence"
-            <| fun () ->
-                needed ()
-                use place = new TemporaryDirectory()
-                let password = "correct horse"
-                use server = new Postgres(place.Path, password)
-                File.WriteAllText(place.File "good", password + "\n")
-                File.WriteAllText(place.File "wrong", "battery staple\n")
-                File.WriteAllText(place.File "empty", "\n")
-                let metrics = [ "--metrics-url"; "http://127.0.0.1:9" ]
-                let state = [ "--state"; server.Url ]
-
-                use dashboard =
-                    new Dashboard(place.File "a.db", metrics @ state @ [ "--state-password-file"; place.File "good" ])
-
-                dashboard.Process.Secrets <- [ password ]
-
-                // Or from libpq's variable.
-                let url = "https://gpus.example"
-
-                use byVariable =
-                    new Dashboard(place.File "v.db", metrics @ state @ [ "--public-url"; url ], [ "PGPASSWORD", password ])
-
-                byVariable.Process.Secrets <- [ password ]
-                Expect.equal (server.Query "SELECT value FROM setting WHERE name = 'listen'") url "where all are reached"
-
-                let own = place.File "own.db"
-                register own "gpu-1" [] |> ignore
-
-                for database, words, expected, sentence in
+            let started (name: string) =
+                new Dashboard(
+                    place.File $"{name}.db",
                     [
-                        "b.db", state @ [ "--state-password-file"; place.File "wrong" ], 1, "password authentication failed"
-                        "b.db", state @ [ "--state-password-file"; place.File "none" ], 2, "cannot be read"
-                        "b.db", state @ [ "--state-password-file"; place.File "empty" ], 2, "has no password in its first line"
-                        "b.db", [ "--state"; $"postgres://{Role}@127.0.0.1:{freePort ()}/{Role}" ], 1, "cannot be used"
-                        "own.db", state @ [ "--state-password-file"; place.File "good" ], 2, "has 1 servers of its own"
-                    ] do
-                    let code, _, errors = run ([ "serve"; "--database"; place.File database ] @ metrics @ words)
-                    let said = String.concat "\n" errors
-                    Expect.equal code expected $"%A{words}: {said}"
-                    Expect.stringContains said sentence $"%A{words}"
-                    Expect.isFalse (said.Contains "battery" || said.Contains password) "no password is said"
+                        "--state"
+                        server.Url
+                        "--metrics-url"
+                        "http://127.0.0.1:9"
+                        "--users-file"
+                        place.File name
+                    ]
+                )
 
-                let code, _, errors = run ([ "check"; "--database"; own ] @ state)
+            use one = started "one"
+            use other = started "other"
+            use http = client ()
+            let session = sessionOf (login http one.Url "ada" "correct horse battery")
 
-                Expect.equal code 2 "a command about the database alone"
-                Expect.stringContains (String.concat "\n" errors) "pg_dump" "says what does it"
-        ]
+            let asked (dashboard: Dashboard) =
+                status (get http (dashboard.Url + "/api/") [ session ])
+
+            Expect.equal (asked other) 401 "nobody knows her there"
+            File.Copy(place.File "one", place.File "other", true)
+            eventually (TimeSpan.FromSeconds 8.0) "her account has come" (fun () -> asked other = 200)
+            Expect.equal (status (logout http other.Url session)) 303 "logged out"
+            eventually (TimeSpan.FromSeconds 8.0) "everywhere" (fun () -> asked one = 401)
+            Thread.Sleep 3000
+            Expect.equal (asked other) 401 "and it stays so"
+
+        testCase "two start at once on an empty database"
+        <| fun () ->
+            needed ()
+            use site = new Site()
+
+            let started =
+                [| "one"; "other" |]
+                |> Array.map (fun name -> Tasks.Task.Run(fun () -> site.Dashboard name))
+                |> Array.map _.Result
+
+            use one = started[0]
+            use other = started[1]
+            eventually (TimeSpan.FromSeconds half) "one evaluates" (fun () -> isHolder one || isHolder other)
+            Expect.isFalse (isHolder one && isHolder other) "not both"
+
+        testCase "a password comes from its file; a wrong one, a database of its own and no PostgreSQL are said in a sentence"
+        <| fun () ->
+            needed ()
+            use place = new TemporaryDirectory()
+            let password = "correct horse"
+            use server = new Postgres(place.Path, password)
+            File.WriteAllText(place.File "good", password + "\n")
+            File.WriteAllText(place.File "wrong", "battery staple\n")
+            File.WriteAllText(place.File "empty", "\n")
+            let metrics = [ "--metrics-url"; "http://127.0.0.1:9" ]
+            let state = [ "--state"; server.Url ]
+
+            use dashboard =
+                new Dashboard(place.File "a.db", metrics @ state @ [ "--state-password-file"; place.File "good" ])
+
+            dashboard.Process.Secrets <- [ password ]
+
+            // Or from libpq's variable.
+            let url = "https://gpus.example"
+
+            use byVariable =
+                new Dashboard(place.File "v.db", metrics @ state @ [ "--public-url"; url ], [ "PGPASSWORD", password ])
+
+            byVariable.Process.Secrets <- [ password ]
+            Expect.equal (server.Query "SELECT value FROM setting WHERE name = 'listen'") url "where all are reached"
+
+            let own = place.File "own.db"
+            register own "gpu-1" [] |> ignore
+
+            for database, words, expected, sentence in
+                [
+                    "b.db", state @ [ "--state-password-file"; place.File "wrong" ], 1, "password authentication failed"
+                    "b.db", state @ [ "--state-password-file"; place.File "none" ], 2, "cannot be read"
+                    "b.db", state @ [ "--state-password-file"; place.File "empty" ], 2, "has no password in its first line"
+                    "b.db", [ "--state"; $"postgres://{Role}@127.0.0.1:{freePort ()}/{Role}" ], 1, "cannot be used"
+                    "own.db", state @ [ "--state-password-file"; place.File "good" ], 2, "has 1 servers of its own"
+                ] do
+                let code, _, errors = run ([ "serve"; "--database"; place.File database ] @ metrics @ words)
+                let said = String.concat "\n" errors
+                Expect.equal code expected $"%A{words}: {said}"
+                Expect.stringContains said sentence $"%A{words}"
+                Expect.isFalse (said.Contains "battery" || said.Contains password) "no password is said"
+
+            let code, _, errors = run ([ "check"; "--database"; own ] @ state)
+
+            Expect.equal code 2 "a command about the database alone"
+            Expect.stringContains (String.concat "\n" errors) "pg_dump" "says what does it"
+    ]
+    // Two at a time: most of it is waiting for leases, but each has a PostgreSQL, a VictoriaMetrics and two dashboards.
+    |> List.mapi (fun number test -> testSequencedGroup $"several dashboards, %d{number % 2}" test)
+    |> testList "Several dashboards"

@@ -231,4 +231,4 @@ let private startTest =
         Expect.equal (integrityOf database) [ "ok" ] "whole"
 
 [<Tests>]
-let tests = testSequenced (testList "Kill" [ killTest; startTest ])
+let tests = testSequencedGroup "kills" (testList "Kill" [ killTest; startTest ])
