@@ -1026,16 +1026,27 @@ let tests =
 
                 use dashboard = new Dashboard(place.File "cluster.db", [ "--metrics-url"; $"http://127.0.0.1:{port}" ])
 
-                for path in
+                let ask (method: string) (path: string) =
+                    exchange dashboard.Port (request $"{method} {path} HTTP/1.1" [ "Host", "127.0.0.1"; "Connection", "close" ] [||])
+
+                /// What is read from the cluster is not there, and is said as openapi.json says it.
+                let isRefused (paths: string list) =
+                    for path in paths do
+                        let answer = ask "GET" path
+                        Expect.equal answer.Status 502 path
+                        Expect.equal (OpenApi.faultsOf "GET" path answer) [] "as it is described"
+
+                isRefused
                     [
                         "/api/jobs/?minutes=60"
                         "/api/waste/?minutes=60"
                         "/api/timeline/?minutes=60&server="
-                    ] do
-                    let answer =
-                        exchange dashboard.Port (request $"GET {path} HTTP/1.1" [ "Host", "127.0.0.1"; "Connection", "close" ] [||])
+                    ]
 
-                    Expect.equal answer.Status 502 path
+                let ingest = "/api/ingest/servers/box-example-9100/metrics/"
+                let answer = ask "POST" ingest
+                Expect.equal answer.Status 501 ingest
+                Expect.equal (OpenApi.faultsOf "POST" ingest answer) [] "as it is described"
 
                 let storage () =
                     (json $"{dashboard.Url}/api/").GetProperty "storage"
@@ -1045,16 +1056,27 @@ let tests =
                     | true, fault -> fault.GetString() = "cluster"
                     | _ -> false)
 
-                use metrics = new VictoriaMetrics(place.Path, port)
-                let now = DateTimeOffset.UtcNow
-                metrics.Store(linesOf "box.example:9100" now [ 0, utf8 (bodyAt now 0) ])
+                (use metrics = new VictoriaMetrics(place.Path, port)
+                 let now = DateTimeOffset.UtcNow
+                 metrics.Store(linesOf "box.example:9100" now [ 0, utf8 (bodyAt now 0) ])
 
-                eventually (TimeSpan.FromSeconds 120.0) "the machine is there, and the outage over" (fun () ->
-                    not (fst ((storage ()).TryGetProperty "fault")) && isLive dashboard ())
+                 eventually (TimeSpan.FromSeconds 120.0) "the machine is there, and the outage over" (fun () ->
+                     not (fst ((storage ()).TryGetProperty "fault")) && isLive dashboard ())
 
-                let server = ((json $"{dashboard.Url}/api/servers/").GetProperty "servers")[0]
-                Expect.equal (server.GetProperty("slug").GetString()) "box-example-9100" "slug"
-                Expect.equal (server.GetProperty("state").GetString()) "live" "state"
+                 let server = ((json $"{dashboard.Url}/api/servers/").GetProperty "servers")[0]
+                 Expect.equal (server.GetProperty("slug").GetString()) "box-example-9100" "slug"
+                 Expect.equal (server.GetProperty("state").GetString()) "live" "state")
+
+                // Of a machine that was seen.
+                isRefused
+                    [
+                        "/api/metrics/history/?server=box-example-9100&minutes=60"
+                        "/api/metrics/history/?server=box-example-9100&minutes=60&details=gpus"
+                        "/api/verdicts/?server=box-example-9100&minutes=60"
+                        "/api/timeline/?server=box-example-9100&minutes=60"
+                        "/api/jobs/box-example-9100.1/"
+                        "/api/fleet/gpus/?minutes=60"
+                    ]
 
             testCase "each question has the tenant and the headers of the file"
             <| fun () ->
