@@ -31,6 +31,9 @@ internal sealed class ClusterFleet : IDisposable
 
     /// <summary>The job of each instance that was found.</summary>
     private readonly ConcurrentDictionary<string, string> jobs = new(StringComparer.Ordinal);
+
+    /// <summary>The instances whose last hour is known: it was read, and the cluster answered since.</summary>
+    private readonly HashSet<string> recalled = new(StringComparer.Ordinal);
     private string told = "";
 
     /// <summary>Does nothing yet.</summary>
@@ -122,6 +125,7 @@ internal sealed class ClusterFleet : IDisposable
             writer.Storage.ClusterFailed(unforeseen.Message);
         }
 
+        recalled.Clear();
         return false;
     }
 
@@ -170,6 +174,34 @@ internal sealed class ClusterFleet : IDisposable
             }
 
             Show(ClusterRunningJobs.Join([.. running], ClusterReports.Of(answer.Series)), servers);
+        }
+
+        Recall([.. found.Select(static one => one.Machine).Where(machine => servers.ContainsKey(machine.Instance) && recalled.Add(machine.Instance))], servers, now);
+    }
+
+    /// <summary>Reads the last hour of machines, of which their cards show a line: at the start, and after an outage, in which no look was had.</summary>
+    private void Recall(ClusterMachine[] machines, Dictionary<string, LiveServer> servers, long now)
+    {
+        try
+        {
+            foreach (var some in ClusterMachines.Portions(machines))
+            {
+                var answer = client.Along(ClusterQueries.TopUseForm(some, LiveServer.SparkMinutes, now), stop.Token);
+
+                foreach (var use in ClusterMachines.MinuteUses(answer.Series))
+                {
+                    // Of another job of the same instance something else may be there.
+                    if (servers.TryGetValue(use.Machine.Instance, out var server) && jobs.GetValueOrDefault(use.Machine.Instance) == use.Machine.Job)
+                    {
+                        server.Spark(use.Minute, use.Cpu, use.Gpu);
+                    }
+                }
+            }
+        }
+        catch (ClusterException failure)
+        {
+            // The lines begin later, and nothing else depends on them.
+            Tell($"the last hour of machines cannot be read from the cluster: {failure.Message}");
         }
     }
 

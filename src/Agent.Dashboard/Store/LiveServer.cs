@@ -20,7 +20,8 @@ internal sealed class LiveServer
     /// <summary>So many samples are held: as many as requests in flight may bring out of order.</summary>
     private const int MostHeld = 16;
 
-    private const int SparkMinutes = 60;
+    /// <summary>Minutes of the lines on a card, that of the newest sample among them.</summary>
+    public const int SparkMinutes = 60;
 
     private readonly Lock gate = new();
     private readonly List<HeldSample> recent = new(MostHeld + 1);

@@ -17,6 +17,20 @@ type FoundMachine =
         At: float
     }
 
+/// The greatest use of a machine in a minute.
+[<Struct; NoComparison>]
+type MinuteUse =
+    {
+        /// Which.
+        Machine: ClusterMachine
+        /// In minutes from 2000-01-01.
+        Minute: int64
+        /// In per cent; NaN where it is not told.
+        Cpu: float
+        /// That of its busiest GPU, in per cent; NaN where it is not told.
+        Gpu: float
+    }
+
 /// Machines of a cluster and what is said of them.
 [<RequireQualifiedAccess>]
 module ClusterMachines =
@@ -95,6 +109,26 @@ module ClusterMachines =
             found.Add(current.ToArray())
 
         found.ToArray()
+
+    /// The answer to `ClusterQueries.topUseForm`: CPU and GPUs of a minute apart.
+    [<CompiledName "MinuteUses">]
+    let minuteUses (series: ClusterSeries[]) : MinuteUse[] =
+        [|
+            for one in series do
+                let isGpu = one.Label "k" = "gpu"
+
+                for i in 0 .. one.Times.Length - 1 do
+                    {
+                        Machine =
+                            {
+                                Job = one.Label "job"
+                                Instance = one.Label "instance"
+                            }
+                        Minute = RowKey.minuteAt one.Times[i]
+                        Cpu = if isGpu then nan else one.Values[i]
+                        Gpu = if isGpu then one.Values[i] else nan
+                    }
+        |]
 
     /// The slug of a new machine: that of its name, with a number behind it where another has that.
     [<CompiledName "SlugOf">]

@@ -464,5 +464,38 @@ module ClusterQueries =
         let first = axis.Start + axis.Step - millisecond
         Promql.rangeForm query first (first + int64 (axis.Count - 1) * axis.Step) axis.Step
 
+    /// The greatest CPU and GPU use of these machines, in per cent and by `k` = `cpu` and `gpu`, over a minute that ends when the query is asked.
+    let private topUse (machines: ClusterMachine[]) : string =
+        let minute = Promql.duration RowKey.MicrosecondsPerMinute
+
+        let cut =
+            {
+                Matchers = ofMachines machines
+                Step = minute
+                Window = minute
+                Resolution = Promql.duration second
+            }
+
+        let ofFigure name things key around =
+            rowOf things key
+            |> ValueOption.map (fun figure -> struct (name, around (ofBucket cut ClusterAggregate.Greatest (AsIs figure))))
+            |> ValueOption.toList
+
+        let ofAll query = $"max by (instance, job) ({query})"
+
+        Promql.together (
+            ofFigure "cpu" ClusterMetrics.machine "cpu_usage_percent" ofAll
+            @ ofFigure "gpu" ClusterMetrics.gpus "utilization_gpu_percent" ofAll
+        )
+
+    /// The body of a request for the greatest use of these machines in each of the minutes before that of `now`: so many, less one.
+    [<CompiledName "TopUseForm">]
+    let topUseForm (machines: ClusterMachine[]) (minutes: int) (now: int64) : string =
+        let endOf minute =
+            (minute + 1L) * RowKey.MicrosecondsPerMinute - millisecond
+
+        let current = RowKey.minuteAt now
+        Promql.rangeForm (topUse machines) (endOf (current - int64 minutes + 1L)) (endOf (current - 1L)) RowKey.MicrosecondsPerMinute
+
     /// How far before a stretch the sample may lie from which the rates of its first one follow: as long as a sample speaks for.
     let lookBehind: int64 = int64 Point.LongestCover * second

@@ -709,6 +709,36 @@ let private buckets (pair: Pair) =
         Expect.equal other name "bottlenecks"
         Expect.isLessThan (abs (first - second)) 1.0 $"share of {name}"
 
+/// The lines of the last hour on the cards are the same, although the dashboard of the cluster has just started.
+let private sparks (pair: Pair) =
+    let linesOf (dashboard: Dashboard) : Map<string * DateTimeOffset, float> =
+        let servers = (json $"{dashboard.Url}/api/servers/").GetProperty "servers"
+        let spark = servers[0].GetProperty "spark"
+        let until = spark.GetProperty("end").GetDateTimeOffset()
+
+        Map
+            [
+                for name in [ "cpu"; "gpu" ] do
+                    for index, value in spark.GetProperty(name).EnumerateArray() |> Seq.indexed do
+                        if value.ValueKind <> JsonValueKind.Null then
+                            (name, until.AddMinutes(float (index - 60))), value.GetDouble()
+            ]
+
+    let own, cluster = linesOf pair.Own, linesOf pair.Cluster
+    Expect.isGreaterThan (own |> Map.toList |> List.map snd |> List.distinct).Length 2 "they are not flat"
+
+    // The newest minute is not over, and the oldest may have gone between the two questions.
+    let compared =
+        own
+        |> Map.filter (fun (_, minute) _ -> minute < pair.Last.AddMinutes -1.0 && minute > pair.Last.AddMinutes -57.0)
+
+    Expect.isGreaterThan compared.Count 100 "minutes of both lines"
+
+    for KeyValue(place, value) in compared do
+        match cluster.TryFind place with
+        | Some other -> Expect.isLessThan (abs (value - other)) 0.11 $"%A{place}"
+        | None -> failtest $"%A{place} is missing"
+
 /// The use of all GPUs over time is the same, bucket by bucket.
 let private useOfGpus (pair: Pair) =
     // A range that ends before the newest minutes, which are not rolled up yet.
@@ -1008,6 +1038,7 @@ let tests =
                     singleSamples pair
                     buckets pair
                     useOfGpus pair
+                    sparks pair
                     saidAtInstants pair
                     jobs pair
                     waste pair

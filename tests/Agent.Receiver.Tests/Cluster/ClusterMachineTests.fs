@@ -42,6 +42,29 @@ let tests =
     testList
         "Cluster machines"
         [
+            testCase "the greatest uses of a minute are told of CPU and GPUs apart, at the minute whose end was asked"
+            <| fun () ->
+                let minute = RowKey.MicrosecondsPerMinute
+
+                let one kind (values: float array) =
+                    {
+                        Labels = [| struct ("instance", "box"); struct ("job", "a"); struct ("k", kind) |]
+                        Times = values |> Array.mapi (fun i _ -> (7L + int64 i) * minute - 1000L)
+                        Values = values
+                    }
+
+                let found = ClusterMachines.minuteUses [| one "cpu" [| 5.0; nan |]; one "gpu" [| 7.5 |] |]
+
+                Expect.equal
+                    (found
+                     |> Array.map (fun use' -> use'.Machine.Job, use'.Machine.Instance, use'.Minute, string use'.Cpu, string use'.Gpu))
+                    [|
+                        "a", "box", 6L, "5", "NaN"
+                        "a", "box", 7L, "NaN", "NaN"
+                        "a", "box", 6L, "NaN", "7.5"
+                    |]
+                    "minutes"
+
             testCase "an instance of two jobs is one machine, as the job has it that knows the newest"
             <| fun () ->
                 let found =

@@ -54,6 +54,18 @@ let tests =
                     "avg_over_time(DCGM_FI_DEV_GPU_UTIL{instance=~\"a\\\\.example|b\",job=~\"agents\"}[60s])"
                     "query"
 
+            testCase "the greatest use of the last hour is asked for by whole minutes, the current one left out"
+            <| fun () ->
+                let form = fields (ClusterQueries.topUseForm [| box |] 60 (noon + 30_000_000L))
+                // 1772107200 is noon: 59 minutes, the first of them at 11:01, each at its last millisecond.
+                Expect.equal (form["start"], form["end"], form["step"]) ("1772103719.999", "1772107199.999", "60s") "axis"
+
+                Expect.equal
+                    form["query"]
+                    ("label_replace(max by (instance, job) ((max_over_time(ai_dashboard_cpu_usage_ratio{instance=~\"box\",job=~\"agents\"}[60s])) * 100),\"k\",\"cpu\",\"\",\"\")"
+                     + " or label_replace(max by (instance, job) (max_over_time(DCGM_FI_DEV_GPU_UTIL{instance=~\"box\",job=~\"agents\"}[60s])),\"k\",\"gpu\",\"\",\"\")")
+                    "query"
+
             testCase "the samples of a stretch are asked for in one request, at its end and with both its ends"
             <| fun () ->
                 let form = fields (Promql.instantForm (ClusterQueries.samples box ValueNone (15L * minute)) noon)
