@@ -193,6 +193,7 @@ internal static class Serving
         state?.Begin($"{Environment.MachineName}, {address}", writer, settings.Keeping.Days);
         TellPublicUrl(settings, state);
         writer.Remember(Setting.Listen, address).Wait();
+        writer.Remember(Setting.Cluster, isCluster ? "1" : "").Wait();
         writer.OnBeat = watchdog.Beat;
         app.Lifetime.ApplicationStopping.Register(watchdog.Stopping);
         program.Tell($"{program.Name} {program.Version} listens on {address}, database {settings.Database}");
@@ -216,7 +217,9 @@ internal static class Serving
         watchdog.Ready();
         _ = isCluster ? Task.CompletedTask : WarmUp(writer, histories, settings.Keeping.Days, clock);
         app.WaitForShutdown();
-        program.Tell($"{program.Name} stopped; {writer.Figures.Samples} samples stored");
+        program.Tell(isCluster
+            ? $"{program.Name} stopped"
+            : $"{program.Name} stopped; {writer.Figures.Samples} samples stored");
         return ExitCode.Success;
     }
 

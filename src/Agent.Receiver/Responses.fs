@@ -645,14 +645,15 @@ module Responses =
                 }
         | range -> range
 
-    /// What is printed about a server on its line, in columns.
+    /// What is printed about a server on its line, in columns; `keepsSamples` where samples are not in a cluster.
     [<CompiledName "Line">]
-    let line (registration: Registration) (lastSample: DateTimeOffset voption) : string =
+    let line (keepsSamples: bool) (registration: Registration) (lastSample: DateTimeOffset voption) : string =
         let active = if registration.IsActive then "active" else "inactive"
 
         let last =
             match lastSample with
             | ValueSome at -> Wire.instant at
-            | ValueNone -> "never"
+            | ValueNone when keepsSamples -> "never"
+            | ValueNone -> "in the cluster"
 
         $"{registration.Slug.PadRight 24} {active.PadRight 8} {last.PadRight 32} {registration.Name}".TrimEnd()

@@ -27,9 +27,11 @@ internal sealed class ServerCommands(AgentClock clock, CommandLineProgram progra
                 program.Complain("no server is registered; register-server SLUG adds one");
             }
 
+            var keepsSamples = Registrations.KeepsSamples(connection);
             return program.Print(string.Concat(servers
                 .OrderBy(static server => server.Registration.Slug, StringComparer.Ordinal)
-                .Select(server => Responses.Line(server.Registration, Registrations.LastSample(connection, server.Registration.Id)) + "\n")));
+                .Select(server =>
+                    Responses.Line(keepsSamples, server.Registration, Registrations.LastSample(connection, server.Registration.Id)) + "\n")));
         });
 
     /// <summary>remove-server</summary>
@@ -41,7 +43,10 @@ internal sealed class ServerCommands(AgentClock clock, CommandLineProgram progra
                 return NotThere(slug);
             }
 
-            var question = $"Remove {slug} and its {Registrations.Samples(connection, known.Id)} samples for good?";
+            var keepsSamples = Registrations.KeepsSamples(connection);
+            var question = keepsSamples
+                ? $"Remove {slug} and its {Registrations.Samples(connection, known.Id)} samples for good?"
+                : $"Remove {slug} for good?";
 
             if (new Confirmation(program).Refusal(isConfirmed, question) is { } refusal)
             {
@@ -59,7 +64,9 @@ internal sealed class ServerCommands(AgentClock clock, CommandLineProgram progra
                 return true;
             });
 
-            return isRemoved ? program.Print($"Removed {slug} and its samples.\n") : NotThere(slug);
+            return !isRemoved ? NotThere(slug)
+                : keepsSamples ? program.Print($"Removed {slug} and its samples.\n")
+                : program.Print($"Removed {slug}. Its samples stay in the cluster, and it is registered anew if more come.\n");
         });
 
     private int NotThere(string slug) => program.Fail($"there is no server \"{slug}\"; list-servers lists them all");

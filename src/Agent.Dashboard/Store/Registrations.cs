@@ -114,6 +114,10 @@ internal static class Registrations
         JobRows.Remove(connection, id);
     }
 
+    /// <summary>Whether samples are stored here, rather than in a cluster.</summary>
+    public static bool KeepsSamples(StateConnection connection) =>
+        connection.HasSamples && Setting.Read(connection, Setting.Cluster).Length == 0;
+
     /// <summary>How many samples of a server are stored.</summary>
     public static long Samples(StateConnection connection, int id)
     {

@@ -7,6 +7,9 @@ internal static class Setting
     /// <summary>The URL on which <c>serve</c> listened last, for the command that registration prints.</summary>
     public const string Listen = "listen";
 
+    /// <summary>Not empty where <c>serve</c> read figures from a cluster when it was started last.</summary>
+    public const string Cluster = "cluster";
+
     /// <summary>What was set of the rules of alerts on the page, as JSON.</summary>
     public const string AlertRules = "alert-rules";
 

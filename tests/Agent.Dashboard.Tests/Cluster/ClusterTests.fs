@@ -1098,6 +1098,13 @@ let tests =
                  Expect.equal (server.GetProperty("slug").GetString()) "box-example-9100" "slug"
                  Expect.equal (server.GetProperty("state").GetString()) "live" "state")
 
+                let listed () =
+                    match DashboardProcess.run [ "list-servers"; "--database"; dashboard.Database ] with
+                    | 0, [ line ], _ -> line
+                    | failed -> failtest $"%A{failed}"
+
+                Expect.stringContains (listed ()) "in the cluster" "where its samples are"
+
                 // Of a machine that was seen.
                 isRefused
                     [
@@ -1108,6 +1115,25 @@ let tests =
                         "/api/jobs/box-example-9100.1/"
                         "/api/fleet/gpus/?minutes=60"
                     ]
+
+                dashboard.Stop()
+                Expect.stringEnds (List.last dashboard.Process.Output) "ai-dashboard stopped" "of samples nothing is said"
+
+                Expect.equal
+                    (DashboardProcess.run
+                        [
+                            "remove-server"
+                            "--yes"
+                            "box-example-9100"
+                            "--database"
+                            dashboard.Database
+                        ])
+                    (0,
+                     [
+                         "Removed box-example-9100. Its samples stay in the cluster, and it is registered anew if more come."
+                     ],
+                     [])
+                    "what is not removed is said"
 
             testCase "each question has the tenant and the headers of the file"
             <| fun () ->

@@ -440,5 +440,23 @@ let tests =
                         Expect.equal
                             (File.ReadAllText(at "postgres-password"))
                             (File.ReadAllText(at "dashboard/postgres-password"))
-                            "one password")
+                            "one password"
+
+                        // What agents take for --ca-file, for a name and for both kinds of addresses.
+                        for host, kind in
+                            [
+                                "dashboard.example.com", "DNS:dashboard.example.com"
+                                "10.0.0.5", "IP Address:10.0.0.5"
+                                "fd00::5", "IP Address:FD00:0:0:0:0:0:0:5"
+                            ] do
+                            Tools.succeed [] "sh" [ script; host ] |> ignore
+                            let issuer = File.ReadAllText(at "ca.pem")
+                            Expect.isFalse (issuer.Contains "PRIVATE KEY") "no key"
+                            Expect.isTrue ((File.ReadAllText(at "tls.pem")).Contains issuer) "it is that of the balancer"
+                            let text = Tools.succeed [] "openssl" [ "x509"; "-in"; at "ca.pem"; "-noout"; "-text" ]
+                            Expect.stringContains text kind "its name"
+                            let code, said = Tools.run [] "sh" [ script; "other.example" ]
+                            Expect.equal code 1 said
+                            Expect.stringContains said "certificate for another name than \"other.example\"" "said"
+                            File.Delete(at "tls.pem"))
         ]
