@@ -361,6 +361,9 @@ let tests =
                     Expect.equal server.Groups[1].Value server.Groups[2].Value "named as what it is"
                     service server.Groups[2].Value |> ignore
 
+                // What a dashboard answers with 503 where it cannot work itself.
+                Expect.stringContains file "option httpchk GET /healthz" "asks for health"
+
                 World.withDirectory (fun place ->
                     let certificate = Path.Combine(place, "tls.pem")
                     let part name = Path.Combine(place, name)
@@ -440,5 +443,35 @@ let tests =
                         Expect.equal
                             (File.ReadAllText(at "postgres-password"))
                             (File.ReadAllText(at "dashboard/postgres-password"))
-                            "one password")
+                            "one password"
+
+                        Expect.isFalse ((File.ReadAllText(at "agents-ca.pem")).Contains "PRIVATE") "agents get no key"
+
+                        // One for another name is not made in silence, and an address is no name.
+                        let code, said = Tools.run [] "sh" [ script; "10.0.0.5" ]
+                        Expect.equal code 0 said
+                        Expect.stringContains said "is not for 10.0.0.5" "the old one stays"
+                        File.Delete(at "tls.pem")
+                        Tools.succeed [] "sh" [ script; "10.0.0.5" ] |> ignore
+
+                        let names =
+                            Tools.succeed [] "openssl" [ "x509"; "-in"; at "agents-ca.pem"; "-noout"; "-ext"; "subjectAltName" ]
+
+                        Expect.stringContains names "IP Address:10.0.0.5" "an address"
+                        let _, said = Tools.run [] "sh" [ script; "10.0.0.5" ]
+                        Expect.isFalse (said.Contains "is not for") said
+
+                        // An openssl that fails leaves nothing that would be kept.
+                        File.Delete(at "vmauth.env")
+                        File.Delete(at "postgres-password")
+                        let broken = Path.Combine(place, "bin")
+                        Directory.CreateDirectory broken |> ignore
+                        let openssl = Path.Combine(broken, "openssl")
+                        File.WriteAllText(openssl, "#!/bin/sh\nexit 1\n")
+                        File.SetUnixFileMode(openssl, UnixFileMode.UserRead ||| UnixFileMode.UserExecute)
+                        let path = nonNull (Environment.GetEnvironmentVariable "PATH")
+                        let code, said = Tools.run [ "PATH", $"{broken}:{path}" ] "sh" [ script ]
+                        Expect.notEqual code 0 said
+                        Expect.isFalse (File.Exists(at "vmauth.env")) "no empty token"
+                        Expect.isFalse (File.Exists(at "postgres-password")) "no empty password")
         ]
