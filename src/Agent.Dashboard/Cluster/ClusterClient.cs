@@ -92,19 +92,19 @@ internal sealed class ClusterClient : IDisposable
 
         if (status is >= 300 and < 400)
         {
-            throw new ClusterException($"HTTP {status}: it redirects to {answer.Headers.Location}; give the URL of the API itself");
+            throw new ClusterException(ClusterAnswers.Redirected(status, answer.Headers.Location?.OriginalString ?? ""));
         }
 
         var body = Body(answer, stop);
-        var read = ClusterAnswers.Read(ClusterAnswers.most, ClusterReports.labels, body);
 
-        return (status, read) switch
+        if (status is < 200 or >= 300)
         {
-            ( >= 200 and < 300, { IsOk: true, ResultValue: var good }) => good,
-            ( >= 200 and < 300, { ErrorValue: var fault }) => throw new ClusterException(fault.Reason),
-            (_, { IsOk: false, ErrorValue: { IsRefused: true } refusal }) => throw new ClusterException($"HTTP {status}: {refusal.Reason}"),
-            _ => throw new ClusterException($"HTTP {status}"),
-        };
+            throw new ClusterException(ClusterAnswers.Refusal(status, body));
+        }
+
+        return ClusterAnswers.Read(ClusterAnswers.most, ClusterReports.labels, body).Match(
+            static good => good,
+            static fault => throw new ClusterException(fault.Reason));
     }
 
     private static ReadOnlyMemory<byte> Body(HttpResponseMessage answer, CancellationToken stop)

@@ -33,6 +33,9 @@ internal sealed class ClusterFleet : IDisposable
     private readonly ConcurrentDictionary<string, string> jobs = new(StringComparer.Ordinal);
     private string told = "";
 
+    /// <summary>The first thing that answers of the present look warned of; empty for nothing.</summary>
+    private string warning = "";
+
     /// <summary>Does nothing yet.</summary>
     public ClusterFleet(ClusterClient client, Writer writer, IStateStore store, AgentClock clock, Action<string> complain)
     {
@@ -104,8 +107,18 @@ internal sealed class ClusterFleet : IDisposable
     {
         try
         {
+            warning = "";
             Look();
-            writer.Storage.ClusterRead();
+
+            if (warning.Length > 0)
+            {
+                writer.Storage.ClusterPartial(warning);
+            }
+            else
+            {
+                writer.Storage.ClusterRead();
+            }
+
             return true;
         }
         catch (ClusterException failure)
@@ -139,7 +152,7 @@ internal sealed class ClusterFleet : IDisposable
     private void Look()
     {
         var now = RowKey.Microseconds(clock.GetUtcNow());
-        var found = ClusterMachines.Found(client.At(ClusterQueries.discovery, now, stop.Token).Series);
+        var found = ClusterMachines.Found(At(ClusterQueries.discovery, now));
         var isThere = found.Select(static one => one.Machine.Instance).ToHashSet(StringComparer.Ordinal).Contains;
         var servers = Servers(isThere);
         Register([.. found.Where(one => !servers.ContainsKey(one.Machine.Instance))]);
@@ -160,17 +173,24 @@ internal sealed class ClusterFleet : IDisposable
 
         foreach (var some in ClusterMachines.Portions(news))
         {
-            var answer = client.At(ClusterQueries.Newest(found.Length <= ClusterMachines.MostWithCores, some), now, stop.Token);
+            var newest = At(ClusterQueries.Newest(found.Length <= ClusterMachines.MostWithCores, some), now);
             var running = new List<ClusterSeries>();
 
             foreach (var few in some.Chunk(MostWithJobs))
             {
                 var asked = ClusterRunningJobs.Newest(Array.ConvertAll(few, static machine => machine.Instance));
-                running.AddRange(client.At(asked, now, stop.Token).Series);
+                running.AddRange(At(asked, now));
             }
 
-            Show(ClusterRunningJobs.Join([.. running], ClusterReports.Of(answer.Series)), servers);
+            Show(ClusterRunningJobs.Join([.. running], ClusterReports.Of(newest)), servers);
         }
+    }
+
+    private ClusterSeries[] At(string query, long now)
+    {
+        var answer = client.At(query, now, stop.Token);
+        warning = warning.Length > 0 ? warning : answer.Warnings.FirstOrDefault("");
+        return answer.Series;
     }
 
     /// <summary>The servers by the names that the cluster has for them; <paramref name="isThere"/> says which names were found.</summary>

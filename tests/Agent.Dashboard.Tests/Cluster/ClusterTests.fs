@@ -1056,6 +1056,40 @@ let tests =
                 Expect.equal (server.GetProperty("slug").GetString()) "box-example-9100" "slug"
                 Expect.equal (server.GetProperty("state").GetString()) "live" "state"
 
+            testCase "a cluster that says that its answers are not whole is told of"
+            <| fun () ->
+                use place = new TemporaryDirectory()
+                let port = freePort ()
+                use cluster = new Net.HttpListener()
+                cluster.Prefixes.Add $"http://127.0.0.1:{port}/"
+                cluster.Start()
+
+                let answer = utf8 """{"status":"success","isPartial":true,"data":{"resultType":"vector","result":[]}}"""
+
+                let answering =
+                    Threading.Thread(
+                        (fun () ->
+                            try
+                                while cluster.IsListening do
+                                    let context = cluster.GetContext()
+                                    context.Response.Close(answer, true)
+                            with
+                            | :? HttpListenerException
+                            | :? ObjectDisposedException -> ()),
+                        IsBackground = true
+                    )
+
+                answering.Start()
+
+                use dashboard = new Dashboard(place.File "partial.db", [ "--metrics-url"; $"http://127.0.0.1:{port}" ])
+
+                eventually patience "it is said" (fun () ->
+                    match ((json $"{dashboard.Url}/api/").GetProperty "storage").TryGetProperty "fault" with
+                    | true, fault -> fault.GetString() = "partial"
+                    | _ -> false)
+
+                cluster.Stop()
+
             testCase "each question has the tenant and the headers of the file"
             <| fun () ->
                 use place = new TemporaryDirectory()
