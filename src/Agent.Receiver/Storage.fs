@@ -56,7 +56,7 @@ type StorageFault =
         | Hanging -> "the disk does not answer"
         | Defect -> "the dashboard has a defect"
         | Cluster -> "the cluster of metrics cannot be read"
-        | Partial -> "the cluster of metrics warns that its answers are not whole"
+        | Partial -> "the cluster of metrics does not give all figures"
         | State -> "the state in PostgreSQL cannot be used"
 
     /// What to do about it, as part of a sentence.

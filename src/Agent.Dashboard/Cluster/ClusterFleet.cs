@@ -31,10 +31,17 @@ internal sealed class ClusterFleet : IDisposable
 
     /// <summary>The job of each instance that was found.</summary>
     private readonly ConcurrentDictionary<string, string> jobs = new(StringComparer.Ordinal);
+
+    /// <summary>The instances that are not asked about, until when, and why. Registered ones alone.</summary>
+    private readonly Dictionary<string, (TimeSpan Until, string Reason)> leftOut = new(StringComparer.Ordinal);
+
     private string told = "";
 
     /// <summary>The first thing that answers of the present look warned of; empty for nothing.</summary>
     private string warning = "";
+
+    /// <summary>How many questions of the present look came to nothing since their answers are too large.</summary>
+    private int tooLarge;
 
     /// <summary>Does nothing yet.</summary>
     public ClusterFleet(ClusterClient client, Writer writer, IStateStore store, AgentClock clock, Action<string> complain)
@@ -164,16 +171,50 @@ internal sealed class ClusterFleet : IDisposable
             jobs[one.Machine.Instance] = one.Machine.Job;
         }
 
+        foreach (var over in leftOut.Where(one => one.Value.Until <= clock.Elapsed).Select(static one => one.Key).ToArray())
+        {
+            leftOut.Remove(over);
+        }
+
         // What a scrape repeats is known.
         var news = found
             .Where(one => servers.ContainsKey(one.Machine.Instance)
+                && !leftOut.ContainsKey(one.Machine.Instance)
                 && (!shown.TryGetValue(one.Machine.Instance, out var before) || one.At > before))
             .Select(static one => one.Machine)
             .ToArray();
 
+        tooLarge = 0;
+
         foreach (var some in ClusterMachines.Portions(news))
         {
-            var newest = At(ClusterQueries.Newest(found.Length <= ClusterMachines.MostWithCores, some), now);
+            Show(some, found.Length <= ClusterMachines.MostWithCores, now, servers);
+        }
+
+        if (leftOut.Values.Select(static one => one.Reason).FirstOrDefault() is not { } reason)
+        {
+            return;
+        }
+
+        if (shown.Count == 0)
+        {
+            // Not one machine that has too much, but a cluster that gives too little.
+            leftOut.Clear();
+            throw new ClusterException(reason);
+        }
+
+        warning = warning.Length > 0 ? warning : reason;
+    }
+
+    /// <summary>
+    /// Shows what is new of some machines. Where that is more than the cluster gives, or than is read, each half apart, down to the machine that has so much: that
+    /// one is left out for a while, and costs the others nothing.
+    /// </summary>
+    private void Show(ClusterMachine[] some, bool withCores, long now, Dictionary<string, LiveServer> servers)
+    {
+        try
+        {
+            var newest = At(ClusterQueries.Newest(withCores, some), now);
             var running = new List<ClusterSeries>();
 
             foreach (var few in some.Chunk(MostWithJobs))
@@ -183,6 +224,20 @@ internal sealed class ClusterFleet : IDisposable
             }
 
             Show(ClusterRunningJobs.Join([.. running], ClusterReports.Of(newest)), servers);
+        }
+        catch (ClusterException failure) when (failure.IsTooMuch && ++tooLarge <= ClusterMachines.MostTooLarge)
+        {
+            if (some.Length > 1)
+            {
+                Show(some[..(some.Length / 2)], withCores, now, servers);
+                Show(some[(some.Length / 2)..], withCores, now, servers);
+            }
+            else
+            {
+                leftOut[some[0].Instance] = (
+                    clock.Elapsed + TimeSpan.FromSeconds(ClusterMachines.LeftOutSeconds),
+                    $"{servers[some[0].Instance].Registration.Slug} is left out: {failure.Message}");
+            }
         }
     }
 

@@ -326,6 +326,11 @@ module ClusterAnswers =
         let said = if words = "" then "" else ": " + words
         $"HTTP {status}{said}{adviceOf status}"
 
+    /// Whether a status says that a query goes beyond the cluster's limits: a query that cannot be executed, as Prometheus, Mimir, Thanos and VictoriaMetrics say it
+    /// of one with too many series or samples.
+    [<CompiledName "IsTooMuch">]
+    let isTooMuch (status: int) : bool = status = 422
+
     /// Why a request that was answered with a redirect is not repeated elsewhere. What stands behind a question mark may be a secret.
     [<CompiledName "Redirected">]
     let redirected (status: int) (location: string) : string =

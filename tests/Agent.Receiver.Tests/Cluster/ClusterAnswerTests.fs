@@ -139,7 +139,7 @@ let tests =
                 Expect.equal
                     (Storage.lines at Storage.good partial)
                     [
-                        "figures may be missing: the cluster of metrics warns that its answers are not whole (slow); look at the parts of the cluster; machines that seem silent may be well"
+                        "figures may be missing: the cluster of metrics does not give all figures (slow); look at the parts of the cluster; machines that seem silent may be well"
                     ]
                     "told"
 
