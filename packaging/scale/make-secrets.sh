@@ -52,6 +52,12 @@ sed -n 's/^AGENTS_TOKEN=/Authorization: Bearer /p' secrets/vmauth.env >secrets/a
 sed -n 's/^DASHBOARDS_TOKEN=/Authorization: Bearer /p' secrets/vmauth.env >secrets/dashboard/cluster-headers
 cp secrets/postgres-password secrets/dashboard/postgres-password
 
+case $host in
+  *:*) kind=IP check=-checkip ;;
+  *[!0-9.]*) kind=DNS check=-checkhost ;;
+  *) kind=IP check=-checkip ;;
+esac
+
 # For the beginning; your own certificate and key, one after the other, take its place.
 if [ ! -e secrets/tls.pem ]; then
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 90 -subj "/CN=$host" -addext "subjectAltName=$kind:$host" \
@@ -61,7 +67,7 @@ if [ ! -e secrets/tls.pem ]; then
 fi
 
 # Without its key, for those who are to believe it: --ca-file of the agents.
-openssl x509 -in secrets/tls.pem -out secrets/ca.pem 2>/dev/null || fail "secrets/tls.pem holds no certificate; remove it, and it is made anew"
+openssl x509 -in secrets/tls.pem -out secrets/agents-ca.pem 2>/dev/null || fail "secrets/tls.pem holds no certificate; remove it, and it is made anew"
 
 if [ $# -gt 0 ]; then
   case $(openssl x509 -in secrets/tls.pem -noout "$check" "$host") in
@@ -74,4 +80,4 @@ chown -R "$dashboard:$dashboard" secrets/dashboard
 chown "$postgres:$postgres" secrets/postgres-password
 chown "$haproxy:$haproxy" secrets/tls.pem
 echo "secrets/ is complete but for secrets/dashboard/users: add who may log in, as docs/scale.md says."
-echo "Agents get secrets/agents-headers and, as long as the certificate is this one, secrets/ca.pem."
+echo "Agents get secrets/agents-headers and, as long as the certificate is this one, secrets/agents-ca.pem."

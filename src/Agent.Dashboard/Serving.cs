@@ -130,7 +130,7 @@ internal static class Serving
         AgentClock clock,
         CommandLineProgram program)
     {
-        if (state is not null && Foreign(settings, state, connection, clock) is { } foreign)
+        if ((state is null ? StateMirror.Alone(connection) : Foreign(settings, state, connection, clock)) is { } foreign)
         {
             connection.Dispose();
             return program.Refuse([foreign]);

@@ -72,12 +72,21 @@ module StateAddress =
         | -1 -> ValueNone
         | at -> ValueSome(text.Substring(at + mark.Length))
 
+    /// Whether a password may stand in a text: before its @, as what is no port in a URL whose host was forgotten, or by its name, as in libpq's other form too.
     let private hasPassword (text: string) : bool =
-        match text.LastIndexOf '@' with
-        | -1 -> false
-        | at ->
-            let before = text.Substring(0, at)
-            (after "://" before |> ValueOption.defaultValue before).Contains ':'
+        let rest = after "://" text |> ValueOption.defaultValue text
+
+        let isBeforeHost =
+            match rest.LastIndexOf '@' with
+            | -1 ->
+                // user:password/database, and no [::1]:5432/database.
+                match rest.Split('/', '?') |> Array.head |> _.Split(':') with
+                | [| _; port |] -> port <> "" && not (Seq.forall Char.IsAsciiDigit port)
+                | _ -> false
+            | at -> rest.Substring(0, at).Contains ':'
+
+        isBeforeHost
+        || Uri.UnescapeDataString(text).Replace(" ", "").Contains("password=", StringComparison.OrdinalIgnoreCase)
 
     let private plain (text: string) : string voption =
         let decoded = Uri.UnescapeDataString text
@@ -144,7 +153,6 @@ module StateAddress =
         | "sslrootcert" -> Error "has an sslrootcert that is not the full path of a file"
         | "host" when isPath value && address.Host = "" -> Ok { address with Host = value }
         | "host" -> Error "has a parameter host that is not the full path of a directory, or names another host before it"
-        | "password"
         | "passfile" -> Error "has a parameter for the password; use --state-password-file"
         | _ -> Error "has a parameter that is none of sslmode, sslrootcert and host"
 

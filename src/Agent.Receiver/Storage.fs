@@ -24,6 +24,8 @@ type StorageFault =
     | Defect
     /// The cluster of metrics does not answer, or not as it should.
     | Cluster
+    /// The cluster of metrics answers, but not with all that it has.
+    | Partial
     /// The PostgreSQL with the state that several dashboards share does not answer, or not as it should.
     | State
 
@@ -39,6 +41,7 @@ type StorageFault =
         | Hanging -> "hanging"
         | Defect -> "defect"
         | Cluster -> "cluster"
+        | Partial -> "partial"
         | State -> "state"
 
     /// What is wrong, as part of a sentence.
@@ -53,6 +56,7 @@ type StorageFault =
         | Hanging -> "the disk does not answer"
         | Defect -> "the dashboard has a defect"
         | Cluster -> "the cluster of metrics cannot be read"
+        | Partial -> "the cluster of metrics does not give all figures"
         | State -> "the state in PostgreSQL cannot be used"
 
     /// What to do about it, as part of a sentence.
@@ -68,6 +72,7 @@ type StorageFault =
         | Defect -> "report it with the dashboard's log"
         | State -> "look at PostgreSQL and at --state"
         | Cluster -> "look at the cluster and at --metrics-url; nothing newer is shown until it answers"
+        | Partial -> "look at the parts of the cluster; machines that seem silent may be well"
 
 /// A stretch of time in which the database cannot be used.
 [<NoComparison>]
@@ -203,6 +208,13 @@ module Storage =
             Cluster = ValueSome(outage now StorageFault.Cluster detail storage.Cluster)
         }
 
+    /// It was read, but says itself that something may be missing.
+    [<CompiledName "ClusterPartial">]
+    let clusterPartial (now: DateTimeOffset) (detail: string) (storage: Storage) : Storage =
+        { storage with
+            Cluster = ValueSome(outage now StorageFault.Partial detail storage.Cluster)
+        }
+
     /// It was read.
     [<CompiledName "ClusterRead">]
     let clusterRead (storage: Storage) : Storage = { storage with Cluster = ValueNone }
@@ -253,12 +265,19 @@ module Storage =
         | _, ValueSome after when faultIn before <> ValueSome after.Fault -> [ $"{verb}: {reason after}; {after.Fault.Remedy}" ]
         | _ -> []
 
+    let private cluster now (before: Outage voption) (after: Outage voption) : string list =
+        match before, after with
+        | _, ValueSome known when known.Fault = StorageFault.Partial -> change now "figures may be missing" "" before after
+        | ValueSome known, ValueNone when known.Fault = StorageFault.Partial ->
+            change now "" "the answers of the cluster of metrics are whole again" before after
+        | _ -> change now "no figures" "the cluster of metrics can be read again" before after
+
     /// The lines for the log when one state follows the other: one for each change, none for more of the same.
     [<CompiledName "Lines">]
     let lines (now: DateTimeOffset) (before: Storage) (after: Storage) : string list =
         change now "samples cannot be stored; agents keep them" "samples are stored again" before.Writing after.Writing
         @ change now "the database cannot be read" "the database can be read again" before.Reading after.Reading
-        @ change now "no figures" "the cluster of metrics can be read again" before.Cluster after.Cluster
+        @ cluster now before.Cluster after.Cluster
         @ change now "nobody can log in, and alerts wait" "the state in PostgreSQL can be used again" before.State after.State
 
     /// The state of the service in one line: how many servers are live, or why nothing is stored.

@@ -69,6 +69,12 @@ let tests =
                         "mysql://ops:secret@db/gpus"
                         "ops:secret@db/gpus"
                         "postgres://ops:sec@ret@db/gpus"
+                        "postgres://ops@db/gpus?password=secret"
+                        "postgres://ops@db/gpus?sslmode=require&sslpassword=secret"
+                        "postgres://ops@db/gpus?pass%77ord=secret"
+                        "host=db user=ops PassWord = secret dbname=gpus"
+                        "postgres://ops:secret/gpus"
+                        "postgres://ops:s3cret"
                     ] do
                     match StateAddress.parse url with
                     | Ok _ -> failtest url
@@ -88,7 +94,12 @@ let tests =
                 | Ok _ -> failtest "it was taken"
                 | Error errors -> Expect.isFalse (errors |> List.exists _.Contains("secret")) $"%A{errors}"
 
-                Expect.stringContains (refusal "postgres://ops@db/gpus?password=x") "--state-password-file" "as a parameter"
+            testCase "what merely looks like a password is none"
+            <| fun () ->
+                Expect.equal (parsed "postgres://password@db/password").Database "password" "a name"
+                Expect.equal (parsed "postgres://ops@[::1]:5432/gpus").Port 5432 "an address"
+                Expect.stringContains (refusal "postgres://db:5432/gpus") "names no user" "a port"
+                Expect.stringContains (refusal "postgres://[::1]:5432/gpus") "names no user" "an address without a user"
 
             testCase "what is missing or unknown is named"
             <| fun () ->

@@ -8,7 +8,12 @@ namespace Agent.Dashboard.Cluster;
 
 /// <summary>A cluster of metrics does not answer, or not as it should.</summary>
 /// <param name="reason">Why, as part of a sentence.</param>
-internal sealed class ClusterException(string reason) : Exception(reason);
+/// <param name="isTooMuch">Whether less may be asked for with better luck.</param>
+internal sealed class ClusterException(string reason, bool isTooMuch = false) : Exception(reason)
+{
+    /// <summary>Whether the answer would be, or is, larger than the cluster gives or than is read here.</summary>
+    public bool IsTooMuch { get; } = isTooMuch;
+}
 
 /// <summary>
 /// Asks the API of a cluster of metrics. Redirects are not followed, and there are no cookies and no proxy: headers are secrets, and go to the host
@@ -92,19 +97,19 @@ internal sealed class ClusterClient : IDisposable
 
         if (status is >= 300 and < 400)
         {
-            throw new ClusterException($"HTTP {status}: it redirects to {answer.Headers.Location}; give the URL of the API itself");
+            throw new ClusterException(ClusterAnswers.Redirected(status, answer.Headers.Location?.OriginalString ?? ""));
         }
 
         var body = Body(answer, stop);
-        var read = ClusterAnswers.Read(ClusterAnswers.most, ClusterReports.labels, body);
 
-        return (status, read) switch
+        if (status is < 200 or >= 300)
         {
-            ( >= 200 and < 300, { IsOk: true, ResultValue: var good }) => good,
-            ( >= 200 and < 300, { ErrorValue: var fault }) => throw new ClusterException(fault.Reason),
-            (_, { IsOk: false, ErrorValue: { IsRefused: true } refusal }) => throw new ClusterException($"HTTP {status}: {refusal.Reason}"),
-            _ => throw new ClusterException($"HTTP {status}"),
-        };
+            throw new ClusterException(ClusterAnswers.Refusal(status, body), ClusterAnswers.IsTooMuch(status));
+        }
+
+        return ClusterAnswers.Read(ClusterAnswers.most, ClusterReports.labels, body).Match(
+            static good => good,
+            static fault => throw new ClusterException(fault.Reason, fault.IsTooMuch));
     }
 
     private static ReadOnlyMemory<byte> Body(HttpResponseMessage answer, CancellationToken stop)
@@ -141,7 +146,7 @@ internal sealed class ClusterClient : IDisposable
 
             if (length > LongestAnswer)
             {
-                throw new ClusterException($"its answer is longer than {LongestAnswer >> 20} MiB");
+                throw new ClusterException($"its answer is longer than {LongestAnswer >> 20} MiB", isTooMuch: true);
             }
 
             if (length == buffer.Length)

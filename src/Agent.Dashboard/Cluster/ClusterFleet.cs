@@ -34,7 +34,17 @@ internal sealed class ClusterFleet : IDisposable
 
     /// <summary>The instances whose last hour is known: it was read, and the cluster answered since.</summary>
     private readonly HashSet<string> recalled = new(StringComparer.Ordinal);
+
+    /// <summary>The instances that are not asked about, until when, and why. Registered ones alone.</summary>
+    private readonly Dictionary<string, (TimeSpan Until, string Reason)> leftOut = new(StringComparer.Ordinal);
+
     private string told = "";
+
+    /// <summary>The first thing that answers of the present look warned of; empty for nothing.</summary>
+    private string warning = "";
+
+    /// <summary>How many questions of the present look came to nothing since their answers are too large.</summary>
+    private int tooLarge;
 
     /// <summary>Does nothing yet.</summary>
     public ClusterFleet(ClusterClient client, Writer writer, IStateStore store, AgentClock clock, Action<string> complain)
@@ -107,8 +117,18 @@ internal sealed class ClusterFleet : IDisposable
     {
         try
         {
+            warning = "";
             Look();
-            writer.Storage.ClusterRead();
+
+            if (warning.Length > 0)
+            {
+                writer.Storage.ClusterPartial(warning);
+            }
+            else
+            {
+                writer.Storage.ClusterRead();
+            }
+
             return true;
         }
         catch (ClusterException failure)
@@ -143,7 +163,7 @@ internal sealed class ClusterFleet : IDisposable
     private void Look()
     {
         var now = RowKey.Microseconds(clock.GetUtcNow());
-        var found = ClusterMachines.Found(client.At(ClusterQueries.discovery, now, stop.Token).Series);
+        var found = ClusterMachines.Found(At(ClusterQueries.discovery, now));
         var isThere = found.Select(static one => one.Machine.Instance).ToHashSet(StringComparer.Ordinal).Contains;
         var servers = Servers(isThere);
         Register([.. found.Where(one => !servers.ContainsKey(one.Machine.Instance))]);
@@ -155,28 +175,76 @@ internal sealed class ClusterFleet : IDisposable
             jobs[one.Machine.Instance] = one.Machine.Job;
         }
 
+        foreach (var over in leftOut.Where(one => one.Value.Until <= clock.Elapsed).Select(static one => one.Key).ToArray())
+        {
+            leftOut.Remove(over);
+        }
+
         // What a scrape repeats is known.
         var news = found
             .Where(one => servers.ContainsKey(one.Machine.Instance)
+                && !leftOut.ContainsKey(one.Machine.Instance)
                 && (!shown.TryGetValue(one.Machine.Instance, out var before) || one.At > before))
             .Select(static one => one.Machine)
             .ToArray();
 
+        tooLarge = 0;
+
         foreach (var some in ClusterMachines.Portions(news))
         {
-            var answer = client.At(ClusterQueries.Newest(found.Length <= ClusterMachines.MostWithCores, some), now, stop.Token);
+            Show(some, found.Length <= ClusterMachines.MostWithCores, now, servers);
+        }
+
+        Recall([.. found.Select(static one => one.Machine).Where(machine => servers.ContainsKey(machine.Instance) && recalled.Add(machine.Instance))], servers, now);
+
+        if (leftOut.Values.Select(static one => one.Reason).FirstOrDefault() is not { } reason)
+        {
+            return;
+        }
+
+        if (shown.Count == 0)
+        {
+            // Not one machine that has too much, but a cluster that gives too little.
+            leftOut.Clear();
+            throw new ClusterException(reason);
+        }
+
+        warning = warning.Length > 0 ? warning : reason;
+    }
+
+    /// <summary>
+    /// Shows what is new of some machines. Where that is more than the cluster gives, or than is read, each half apart, down to the machine that has so much: that
+    /// one is left out for a while, and costs the others nothing.
+    /// </summary>
+    private void Show(ClusterMachine[] some, bool withCores, long now, Dictionary<string, LiveServer> servers)
+    {
+        try
+        {
+            var newest = At(ClusterQueries.Newest(withCores, some), now);
             var running = new List<ClusterSeries>();
 
             foreach (var few in some.Chunk(MostWithJobs))
             {
                 var asked = ClusterRunningJobs.Newest(Array.ConvertAll(few, static machine => machine.Instance));
-                running.AddRange(client.At(asked, now, stop.Token).Series);
+                running.AddRange(At(asked, now));
             }
 
-            Show(ClusterRunningJobs.Join([.. running], ClusterReports.Of(answer.Series)), servers);
+            Show(ClusterRunningJobs.Join([.. running], ClusterReports.Of(newest)), servers);
         }
-
-        Recall([.. found.Select(static one => one.Machine).Where(machine => servers.ContainsKey(machine.Instance) && recalled.Add(machine.Instance))], servers, now);
+        catch (ClusterException failure) when (failure.IsTooMuch && ++tooLarge <= ClusterMachines.MostTooLarge)
+        {
+            if (some.Length > 1)
+            {
+                Show(some[..(some.Length / 2)], withCores, now, servers);
+                Show(some[(some.Length / 2)..], withCores, now, servers);
+            }
+            else
+            {
+                leftOut[some[0].Instance] = (
+                    clock.Elapsed + TimeSpan.FromSeconds(ClusterMachines.LeftOutSeconds),
+                    $"{servers[some[0].Instance].Registration.Slug} is left out: {failure.Message}");
+            }
+        }
     }
 
     /// <summary>Reads the last hour of machines, of which their cards show a line: at the start, and after an outage, in which no look was had.</summary>
@@ -203,6 +271,13 @@ internal sealed class ClusterFleet : IDisposable
             // The lines begin later, and nothing else depends on them.
             Tell($"the last hour of machines cannot be read from the cluster: {failure.Message}");
         }
+    }
+
+    private ClusterSeries[] At(string query, long now)
+    {
+        var answer = client.At(query, now, stop.Token);
+        warning = warning.Length > 0 ? warning : answer.Warnings.FirstOrDefault("");
+        return answer.Series;
     }
 
     /// <summary>The servers by the names that the cluster has for them; <paramref name="isThere"/> says which names were found.</summary>

@@ -35,7 +35,12 @@ internal static class CommandRun
         Func<FSharpResult<SqliteConnection, Unopened>> database,
         Func<StateConnection, int> work,
         CommandLineProgram program) =>
-        state is { IsSome: true, Value: var shared } ? On(shared, work, program) : With(database(), connection => work(connection), program);
+        state is { IsSome: true, Value: var shared }
+            ? On(shared, work, program)
+            : With(
+                database(),
+                connection => StateMirror.Alone(connection) is { } refusal ? program.Refuse([refusal]) : work(connection),
+                program);
 
     /// <summary>Runs a command on the state that several dashboards share; whatever PostgreSQL does not do is one sentence.</summary>
     public static int On(StateSettings state, Func<StateConnection, int> work, CommandLineProgram program) =>

@@ -77,6 +77,16 @@ internal sealed class StateMirror(Writer writer)
         });
     }
 
+    /// <summary>
+    /// Why a database cannot be used without its state; null where it is one of its own. What is changed in a copy is lost at the next look at the state, a token
+    /// that was printed among it.
+    /// </summary>
+    /// <param name="connection">To the database.</param>
+    public static string? Alone(SqliteConnection connection) =>
+        Setting.Read(connection, Setting.State).Length > 0
+            ? $"--database: \"{connection.DataSource}\" is a dashboard's copy of a state in PostgreSQL; give --state as well, or name another file"
+            : null;
+
     private void CopyEvents(PostgresConnection connection)
     {
         if (seenEvent < 0)

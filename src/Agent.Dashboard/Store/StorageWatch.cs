@@ -68,6 +68,9 @@ internal sealed class StorageWatch(AgentClock clock, Action<string> complain)
     /// <summary>The cluster of metrics could not be read.</summary>
     public void ClusterFailed(string detail) => Change(before => StorageModule.ClusterFailed(clock.GetUtcNow(), detail, before));
 
+    /// <summary>The cluster of metrics was read, but warns that something may be missing.</summary>
+    public void ClusterPartial(string detail) => Change(before => StorageModule.ClusterPartial(clock.GetUtcNow(), detail, before));
+
     /// <summary>The state that several dashboards share can be used.</summary>
     public void StateWorks()
     {

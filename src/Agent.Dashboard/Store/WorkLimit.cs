@@ -1,7 +1,12 @@
 namespace Agent.Dashboard.Store;
 
 /// <summary>Thrown where an answer takes more work than anyone may ask for.</summary>
-internal sealed class WorkLimitException() : Exception("It takes more work than one answer may.");
+/// <param name="limit">So long it may have taken.</param>
+internal sealed class WorkLimitException(TimeSpan limit) : Exception("It takes more work than one answer may.")
+{
+    /// <summary>So long it may have taken.</summary>
+    public TimeSpan Limit { get; } = limit;
+}
 
 /// <summary>How long something may be worked on, for somebody who still waits for it. It begins now.</summary>
 internal sealed class WorkLimit(AgentClock clock, TimeSpan limit, CancellationToken stop)
@@ -17,7 +22,7 @@ internal sealed class WorkLimit(AgentClock clock, TimeSpan limit, CancellationTo
 
         if (clock.GetElapsedTime(start) > limit)
         {
-            throw new WorkLimitException();
+            throw new WorkLimitException(limit);
         }
     }
 }

@@ -154,12 +154,12 @@ internal sealed class ReadEndpoints(
 
             await Send(context, await making, encoding);
         }
-        catch (WorkLimitException)
+        catch (WorkLimitException late)
         {
             await context.Refuse(
                 StatusCodes.Status503ServiceUnavailable,
                 "The history takes too much work.",
-                $"more than {Histories.MostWork.TotalSeconds} s; ask for fewer minutes");
+                $"more than {late.Limit.TotalSeconds} s; ask for fewer minutes");
         }
     }
 

@@ -47,12 +47,12 @@ internal static class WorkedAnswers
                 : file is null ? context.Json(StatusCodes.Status200OK, body)
                 : context.Csv(file, body));
         }
-        catch (WorkLimitException)
+        catch (WorkLimitException late)
         {
             await context.Refuse(
                 StatusCodes.Status503ServiceUnavailable,
                 "The answer takes too much work.",
-                $"more than {Histories.MostWork.TotalSeconds} s; ask for fewer minutes, or for one server");
+                $"more than {late.Limit.TotalSeconds} s; ask for fewer minutes, or for one server");
         }
     }
 }

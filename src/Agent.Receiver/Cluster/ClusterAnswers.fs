@@ -298,3 +298,42 @@ module ClusterAnswers =
         // What is no JSON, and a text that is no Unicode.
         | :? JsonException
         | :? InvalidOperationException -> Error(ClusterFault.Unreadable "it is not JSON")
+
+    let private oneLine (text: string) =
+        let line = text.Trim().Split('\n')[0]
+        Intake.cut LongestWarning (line |> String.map (fun c -> if Char.IsControl c then ' ' else c))
+
+    /// What a status usually comes from.
+    let private adviceOf (status: int) =
+        match status with
+        | 401
+        | 403 -> "; what it asks for goes into --metrics-header-file, a tenant of Mimir or Cortex into --metrics-tenant"
+        | 404
+        | 405 -> "; --metrics-url is what stands before /api/v1, such as http://mimir:8080/prometheus"
+        | _ -> ""
+
+    /// Why a request was answered with a status that is no success, as part of a sentence: in the words of the API or of whatever stands before it, of which the
+    /// first line is told, but of no page.
+    [<CompiledName "Refusal">]
+    let refusal (status: int) (body: ReadOnlyMemory<byte>) : string =
+        let words =
+            match decode { Series = 0; Points = 0 } [||] body with
+            | Error(ClusterFault.Refused _ as refused) -> refused.Reason
+            | _ ->
+                let text = Encoding.UTF8.GetString(body.Span.Slice(0, min body.Length (4 * LongestWarning)))
+                if text.TrimStart().StartsWith '<' then "" else oneLine text
+
+        let said = if words = "" then "" else ": " + words
+        $"HTTP {status}{said}{adviceOf status}"
+
+    /// Whether a status says that a query goes beyond the cluster's limits: a query that cannot be executed, as Prometheus, Mimir, Thanos and VictoriaMetrics say it
+    /// of one with too many series or samples.
+    [<CompiledName "IsTooMuch">]
+    let isTooMuch (status: int) : bool = status = 422
+
+    /// Why a request that was answered with a redirect is not repeated elsewhere. What stands behind a question mark may be a secret.
+    [<CompiledName "Redirected">]
+    let redirected (status: int) (location: string) : string =
+        let target = oneLine ((location.Split('?', '#'))[0])
+        let target = if target = "" then "nowhere" else target
+        $"HTTP {status}: it redirects to {target}; give the URL of the API itself"

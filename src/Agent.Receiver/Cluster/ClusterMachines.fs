@@ -51,6 +51,14 @@ module ClusterMachines =
     let pause (failures: int) : TimeSpan =
         TimeSpan.FromSeconds(min 60.0 (LookSeconds * Math.Pow(2.0, float (min 10 (max 0 failures)))))
 
+    /// So many questions about machines may come to nothing in one look since the answers are too large: with one such machine in a hundred, eight do.
+    [<Literal>]
+    let MostTooLarge = 16
+
+    /// For so many seconds a machine is not asked about of which the answer was too large.
+    [<Literal>]
+    let LeftOutSeconds = 600.0
+
     /// The longest name of a machine.
     [<Literal>]
     let LongestInstance = 255

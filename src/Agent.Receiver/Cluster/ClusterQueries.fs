@@ -136,8 +136,9 @@ type private Chart =
     | AsIs of figure: ClusterFigure<ClusterMetric>
     /// How much it grows in a second, times this.
     | Growth of figure: ClusterFigure<ClusterMetric> * factor: float
-    /// All devices of a kind together, by an operator of PromQL.
-    | Together of operator: string * chart: Chart
+    /// All devices of a kind together, by an operator of PromQL. `identity` has the labels that tell them apart: of series that several writers bring, as a pair
+    /// of Prometheus does, each device counts once.
+    | Together of operator: string * identity: string[] * chart: Chart
 
 /// What is asked of a cluster.
 [<RequireQualifiedAccess>]
@@ -250,8 +251,9 @@ module ClusterQueries =
     let private growth things key factor =
         rowOf things key |> ValueOption.map (fun figure -> Chart.Growth(figure, factor))
 
-    let private together operator chart =
-        chart |> ValueOption.map (fun chart -> Chart.Together(operator, chart))
+    let private together operator (things: ClusterObject) chart =
+        chart
+        |> ValueOption.map (fun chart -> Chart.Together(operator, things.Identity, chart))
 
     /// Milliseconds of a second in per cent.
     [<Literal>]
@@ -268,11 +270,11 @@ module ClusterQueries =
         | "network_tx_bytes_per_s" -> growth things "network_tx_bytes_total" 1.0
         | "tcp_retransmits_per_s" -> growth things "tcp_segments_retransmitted_total" 1.0
         | "tcp_segments_sent_per_s" -> growth things "tcp_segments_sent_total" 1.0
-        | "disk_util_percent" -> together "max" (diskGrowth "busy_time_ms_total")
-        | "disk_read_bytes_per_s" -> together "sum" (diskGrowth "read_bytes_total")
-        | "disk_write_bytes_per_s" -> together "sum" (diskGrowth "write_bytes_total")
-        | Series.TopGpu -> together "max" (asIs ClusterMetrics.gpus "utilization_gpu_percent")
-        | "fan_max_rpm" -> together "max" (asIs ClusterMetrics.fans "speed_rpm")
+        | "disk_util_percent" -> together "max" ClusterMetrics.disks (diskGrowth "busy_time_ms_total")
+        | "disk_read_bytes_per_s" -> together "sum" ClusterMetrics.disks (diskGrowth "read_bytes_total")
+        | "disk_write_bytes_per_s" -> together "sum" ClusterMetrics.disks (diskGrowth "write_bytes_total")
+        | Series.TopGpu -> together "max" ClusterMetrics.gpus (asIs ClusterMetrics.gpus "utilization_gpu_percent")
+        | "fan_max_rpm" -> together "max" ClusterMetrics.fans (asIs ClusterMetrics.fans "speed_rpm")
         | _ when name.StartsWith("pressure_", StringComparison.Ordinal) -> asIs things (name + "_avg10")
         | _ -> asIs things name
 
@@ -373,7 +375,11 @@ module ClusterQueries =
         match chart with
         | AsIs figure -> expression (selectorOf cut) figure
         | Growth(figure, factor) -> expression (rateOf cut cut.Window) figure |> times factor
-        | Together(operator, chart) -> $"{operator}({looked cut chart})"
+        // The greatest of all is that of each device anyway.
+        | Together("max", _, chart) -> $"max({looked cut chart})"
+        | Together(operator, identity, chart) ->
+            let identity = String.concat ", " identity
+            $"{operator}(max by ({identity}) ({looked cut chart}))"
 
     let private ofBucket (cut: Cut) (aggregate: ClusterAggregate) (chart: Chart) : string =
         match chart, aggregate with

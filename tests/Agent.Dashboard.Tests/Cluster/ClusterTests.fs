@@ -1026,6 +1026,45 @@ let private events (pair: Pair) =
                  ])
             "every kind"
 
+/// A cluster of metrics that answers each question, a form, by a script, with a status and a body.
+type private ScriptedCluster(script: string -> int * string) =
+    let port = freePort ()
+    let listener = new Net.HttpListener()
+
+    let answer () =
+        let context = listener.GetContext()
+        use reader = new StreamReader(context.Request.InputStream)
+        let status, body = script (Uri.UnescapeDataString(reader.ReadToEnd()))
+        context.Response.StatusCode <- status
+        context.Response.Close(utf8 body, true)
+
+    let work () =
+        try
+            while listener.IsListening do
+                answer ()
+        with
+        // The test is over, or the dashboard is.
+        | :? HttpListenerException
+        | :? ObjectDisposedException -> ()
+
+    do
+        listener.Prefixes.Add $"http://127.0.0.1:{port}/"
+        listener.Start()
+        Threading.Thread(work, IsBackground = true).Start()
+
+    member _.Url = $"http://127.0.0.1:{port}"
+
+    interface IDisposable with
+        member _.Dispose() = listener.Close()
+
+/// What keeps the page from being whole, and why; empty for nothing.
+let private faultOf (dashboard: Dashboard) : string * string =
+    let storage = (json $"{dashboard.Url}/api/").GetProperty "storage"
+
+    match storage.TryGetProperty "fault" with
+    | true, fault -> string (fault.GetString()), string (storage.GetProperty("reason").GetString())
+    | _ -> "", ""
+
 [<Tests>]
 let tests =
     testList
@@ -1134,6 +1173,64 @@ let tests =
                      ],
                      [])
                     "what is not removed is said"
+
+            testCase "a cluster that says that its answers are not whole is told of"
+            <| fun () ->
+                use place = new TemporaryDirectory()
+
+                use cluster =
+                    new ScriptedCluster(fun _ ->
+                        200, """{"status":"success","isPartial":true,"data":{"resultType":"vector","result":[]}}""")
+
+                use dashboard = new Dashboard(place.File "partial.db", [ "--metrics-url"; cluster.Url ])
+                eventually patience "it is said" (fun () -> (faultOf dashboard |> fst) = "partial")
+
+            testCase "a machine with more than the cluster gives is left out and told of, and costs the others nothing"
+            <| fun () ->
+                use place = new TemporaryDirectory()
+
+                // The first of three machines has too many series for any question about it.
+                use cluster =
+                    new ScriptedCluster(fun form ->
+                        let now = DateTimeOffset.UtcNow.ToUnixTimeSeconds()
+
+                        let vector (names: string list) =
+                            let series =
+                                [
+                                    for name in names do
+                                        for family, value in [ "ai_dashboard_sample_timestamp_seconds", string now; "node_load1", "1" ] do
+                                            $$$"""{"metric":{"__name__":"{{{family}}}","job":"a","instance":"{{{name}}}"},"value":[{{{now}}},"{{{value}}}"]}"""
+                                ]
+                                |> String.concat ","
+
+                            200, $$$"""{"status":"success","data":{"resultType":"vector","result":[{{{series}}}]}}"""
+
+                        let names = [ "bomb"; "good1"; "good2" ]
+
+                        if not (form.Contains "instance") then
+                            vector names
+                        elif form.Contains "bomb" then
+                            422, """{"status":"error","errorType":"execution","error":"too many series"}"""
+                        else
+                            names |> List.filter form.Contains |> vector)
+
+                use dashboard = new Dashboard(place.File "bomb.db", [ "--metrics-url"; cluster.Url ])
+
+                let states () =
+                    [
+                        for server in (json $"{dashboard.Url}/api/servers/").GetProperty("servers").EnumerateArray() ->
+                            server.GetProperty("slug").GetString(), server.GetProperty("state").GetString()
+                    ]
+                    |> List.sort
+
+                eventually patience "the others are shown" (fun () -> states () = [ "bomb", "never"; "good1", "live"; "good2", "live" ])
+
+                eventually patience "it is said" (fun () -> (faultOf dashboard |> fst) = "partial")
+
+                Expect.stringContains
+                    (faultOf dashboard |> snd)
+                    "bomb is left out: HTTP 422: it refuses the query: execution: too many series"
+                    "which, and why"
 
             testCase "each question has the tenant and the headers of the file"
             <| fun () ->

@@ -303,6 +303,18 @@ let tests =
             Expect.isTrue (listed |> List.exists _.Contains("gpu-9")) $"%A{listed}"
             Expect.equal (tokenFrom ([ "register-server"; "by-hand" ] @ state) <> "") true "a token"
 
+            // What is changed in a dashboard's copy would be lost, and with it a token that was printed.
+            for words in
+                [
+                    [ "register-server"; "lost" ]
+                    [ "remove-server"; "by-hand"; "--yes" ]
+                    [ "list-servers" ]
+                    [ "enrol-keys"; "add"; "lost" ]
+                ] do
+                let code, output, errors = run (words @ [ "--database"; one.Database ])
+                Expect.equal (code, output) (2, []) $"%A{words} %A{errors}"
+                Expect.isTrue (errors |> List.exists _.Contains("give --state as well")) $"%A{errors}"
+
             eventually (TimeSpan.FromSeconds 8.0) "registered by a command" (fun () ->
                 (snd (ask one site.Token "GET" "/api/servers/" "")).Contains "\"by-hand\"")
 

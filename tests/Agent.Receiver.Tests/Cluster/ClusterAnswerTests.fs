@@ -131,6 +131,66 @@ let tests =
                 | Ok answer -> Expect.equal answer.Warnings [| "slow"; "a part of the cluster does not answer" |] "warnings"
                 | Error fault -> failtest fault.Reason
 
+            testCase "what warns of a part that is missing is an outage of its own, told once, and over when answers are whole"
+            <| fun () ->
+                let at = DateTimeOffset(2026, 11, 30, 12, 0, 0, TimeSpan.Zero)
+                let partial = Storage.clusterPartial at "slow" Storage.good
+
+                Expect.equal
+                    (Storage.lines at Storage.good partial)
+                    [
+                        "figures may be missing: the cluster of metrics does not give all figures (slow); look at the parts of the cluster; machines that seem silent may be well"
+                    ]
+                    "told"
+
+                Expect.isTrue (Storage.differs Storage.good partial) "pages hear of it"
+                Expect.isTrue partial.IsGood "a restart would change nothing"
+                Expect.isEmpty (Storage.lines at partial (Storage.clusterPartial at "slower" partial)) "once"
+                let failed = Storage.clusterFailed at "away" partial
+                Expect.hasLength (Storage.lines at partial failed) 1 "worse"
+                Expect.stringStarts (Storage.lines at partial failed).Head "no figures: " "worse"
+
+                Expect.equal
+                    (Storage.lines (at.AddSeconds 10.0) partial (Storage.clusterRead partial))
+                    [ "the answers of the cluster of metrics are whole again after 10 s" ]
+                    "over"
+
+            testCase "a refusal is told in the words of whoever refuses, with what usually helps, and a page is not"
+            <| fun () ->
+                let refusal status (text: string) =
+                    ClusterAnswers.refusal status (ReadOnlyMemory(Text.Encoding.UTF8.GetBytes text))
+
+                let headers =
+                    "; what it asks for goes into --metrics-header-file, a tenant of Mimir or Cortex into --metrics-tenant"
+
+                let place = "; --metrics-url is what stands before /api/v1, such as http://mimir:8080/prometheus"
+
+                for status, text, said in
+                    [
+                        401, "no org id\n", "HTTP 401: no org id" + headers
+                        403, "", "HTTP 403" + headers
+                        404, "404 page not found\n", "HTTP 404: 404 page not found" + place
+                        502, " <html>Bad gateway", "HTTP 502"
+                        500, "first\u001b[31m\nsecond", "HTTP 500: first [31m"
+                        422,
+                        """{"status":"error","errorType":"execution","error":"too many"}""",
+                        "HTTP 422: it refuses the query: execution: too many"
+                        503, String('x', 301), "HTTP 503: " + String('x', 300)
+                    ] do
+                    Expect.equal (refusal status text) said text
+
+            testCase "where a redirect leads is told without what may be secret"
+            <| fun () ->
+                let end' = "; give the URL of the API itself"
+
+                for location, said in
+                    [
+                        "https://login.example/?token=secret", "https://login.example/"
+                        "/a\u0007b#secret", "/a b"
+                        "", "nowhere"
+                    ] do
+                    Expect.equal (ClusterAnswers.redirected 302 location) $"HTTP 302: it redirects to {said}{end'}" location
+
             testCase "what is not of this API says what it lacks"
             <| fun () ->
                 for text, reason in

@@ -118,6 +118,12 @@ let tests =
                     $"max_over_time((max(((rate(ai_dashboard_disk_busy_seconds_total{at}[20s])) * 1000) * 0.1))[60s:10s])"
                     "busiest disk"
 
+                // A pair of Prometheus writes each device twice, with a label of its own; a sum counts it once.
+                Expect.stringContains
+                    greatest
+                    $"max_over_time((sum(max by (device) (rate(ai_dashboard_disk_read_bytes_total{at}[20s]))))[60s:10s])"
+                    "all disks"
+
                 Expect.stringContains (of' ClusterAggregate.Mean) $"rate(ai_dashboard_network_receive_bytes_total{at}[60s])" "mean"
                 Expect.stringContains (of' ClusterAggregate.Least) "min_over_time" "least"
 

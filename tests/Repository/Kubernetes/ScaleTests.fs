@@ -361,6 +361,9 @@ let tests =
                     Expect.equal server.Groups[1].Value server.Groups[2].Value "named as what it is"
                     service server.Groups[2].Value |> ignore
 
+                // What a dashboard answers with 503 where it cannot work itself.
+                Expect.stringContains file "option httpchk GET /healthz" "asks for health"
+
                 World.withDirectory (fun place ->
                     let certificate = Path.Combine(place, "tls.pem")
                     let part name = Path.Combine(place, name)
@@ -450,13 +453,27 @@ let tests =
                                 "fd00::5", "IP Address:FD00:0:0:0:0:0:0:5"
                             ] do
                             Tools.succeed [] "sh" [ script; host ] |> ignore
-                            let issuer = File.ReadAllText(at "ca.pem")
+                            let issuer = File.ReadAllText(at "agents-ca.pem")
                             Expect.isFalse (issuer.Contains "PRIVATE KEY") "no key"
                             Expect.isTrue ((File.ReadAllText(at "tls.pem")).Contains issuer) "it is that of the balancer"
-                            let text = Tools.succeed [] "openssl" [ "x509"; "-in"; at "ca.pem"; "-noout"; "-text" ]
+                            let text = Tools.succeed [] "openssl" [ "x509"; "-in"; at "agents-ca.pem"; "-noout"; "-text" ]
                             Expect.stringContains text kind "its name"
                             let code, said = Tools.run [] "sh" [ script; "other.example" ]
                             Expect.equal code 1 said
                             Expect.stringContains said "certificate for another name than \"other.example\"" "said"
-                            File.Delete(at "tls.pem"))
+                            File.Delete(at "tls.pem")
+
+                        // An openssl that fails leaves nothing that would be kept.
+                        File.Delete(at "vmauth.env")
+                        File.Delete(at "postgres-password")
+                        let broken = Path.Combine(place, "bin")
+                        Directory.CreateDirectory broken |> ignore
+                        let openssl = Path.Combine(broken, "openssl")
+                        File.WriteAllText(openssl, "#!/bin/sh\nexit 1\n")
+                        File.SetUnixFileMode(openssl, UnixFileMode.UserRead ||| UnixFileMode.UserExecute)
+                        let path = nonNull (Environment.GetEnvironmentVariable "PATH")
+                        let code, said = Tools.run [ "PATH", $"{broken}:{path}" ] "sh" [ script ]
+                        Expect.notEqual code 0 said
+                        Expect.isFalse (File.Exists(at "vmauth.env")) "no empty token"
+                        Expect.isFalse (File.Exists(at "postgres-password")) "no empty password")
         ]

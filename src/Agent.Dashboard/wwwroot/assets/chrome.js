@@ -85,6 +85,10 @@ export function storage(said) {
     notice("storage", { message: `No figures since ${since}.`, advice: `${sentence(said.reason)} ${sentence(said.remedy)}` });
     return;
   }
+  if (said.fault === "partial") {
+    notice("storage", { message: `Figures may be missing since ${since}.`, advice: `${sentence(said.reason)} ${sentence(said.remedy)}` });
+    return;
+  }
   if (said.fault === "state") {
     notice("storage", { message: `Nobody can log in and nothing can be changed since ${since}.`, advice: `${sentence(said.reason)} ${sentence(said.remedy)}` });
     return;
