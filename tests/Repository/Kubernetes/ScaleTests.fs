@@ -361,6 +361,11 @@ let tests =
                     Expect.equal server.Groups[1].Value server.Groups[2].Value "named as what it is"
                     service server.Groups[2].Value |> ignore
 
+                let posts = Regex.Match(file, @"(?ms)^backend posts\n.*?(?=^\S|\z)").Value
+                Expect.stringContains file "use_backend posts if { path_beg /api/ingest/ }" "what machines post"
+                Expect.stringContains posts "\n  balance uri\n" "one machine's at one dashboard"
+                Expect.equal (Regex.Count(posts, @"(?m)^  server dashboard-\d ")) 2 "either of them"
+
                 World.withDirectory (fun place ->
                     let certificate = Path.Combine(place, "tls.pem")
                     let part name = Path.Combine(place, name)
