@@ -5,6 +5,7 @@ open System
 open System.Buffers
 open System.Text
 open Agent.Core
+open Agent.Outbound
 open Agent.Sender
 open Agent.Core.Units
 open Agent.PropertyTests.Generators
@@ -199,6 +200,7 @@ let private readingOf (before: Snapshot voption) (snapshot: Snapshot) : Gen<Mach
                 Disks = [||]
                 Interfaces = [||]
                 Accounts = JobAccounts.Empty
+                MachineJob = ""
                 GpuJobs = [||]
                 GpuWork = [||]
                 Filesystems = filesystems

@@ -4,6 +4,7 @@ module Agent.PropertyTests.JobAccountLaws
 open System
 open System.Buffers
 open Agent.Core
+open Agent.Outbound
 open Agent.Core.Jobs
 open Agent.Core.Units
 open Agent.PropertyTests.Generators
@@ -177,7 +178,7 @@ let private ofSlurm (id: string) (accounts: JobAccounts) : JobAccounts =
 let private write (format: ExpositionFormat) (report: JobReport voption) (accounts: JobAccounts) : byte[] =
     let output = ArrayBufferWriter<byte>()
     let sink = TextSink(output, format)
-    JobMetrics.write sink DateTimeOffset.UnixEpoch report accounts
+    JobMetrics.write sink DateTimeOffset.UnixEpoch "" report accounts
     sink.End()
     output.WrittenSpan.ToArray()
 

@@ -86,14 +86,26 @@ module JobRecord =
         | "pod" when name <> "" -> $"pod:{space}/{podFamily name}"
         | _ -> ""
 
+    [<Literal>]
+    let private OfLabel = "label:"
+
+    /// The same by the user's label `job` of the machine, which goes first; empty for none.
+    let internal labelledCohort (label: string) (owners: string) : string =
+        if label <> "" then OfLabel + label else owners
+
+    /// The user's label that a cohort follows from; none where it follows from the owner.
+    let internal labelOfCohort (cohort: string) : string voption =
+        if cohort.StartsWith(OfLabel, StringComparison.Ordinal) then
+            ValueSome(cohort.Substring OfLabel.Length)
+        else
+            ValueNone
+
     /// What the parts of one job on several machines have in common: the user's label `job`, the number of a Slurm job, or what a pod's name
     /// begins with; empty where nothing tells.
     [<CompiledName "CohortOf">]
     let cohortOf (label: string) (job: ReportedJob) : string =
-        if label <> "" then
-            "label:" + label
-        else
-            ownersCohort job.OwnerKind job.OwnerValue job.OwnerNamespace job.OwnerName
+        ownersCohort job.OwnerKind job.OwnerValue job.OwnerNamespace job.OwnerName
+        |> labelledCohort label
 
     /// GPUs as text.
     let internal gpusAsText (gpus: JobGpu[]) : string =

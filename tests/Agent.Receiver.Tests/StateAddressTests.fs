@@ -126,6 +126,17 @@ let tests =
                 Expect.equal (parsed "postgres://ops@db:65535/gpus").Port 65535 "the highest port"
                 Expect.equal (parsed "postgres://ops@db:1/gpus").Port 1 "the lowest"
 
+            testCase "of a certificate for other hosts four names are told, and that there are more"
+            <| fun () ->
+                let told count =
+                    StateFault.sentence
+                        (parsed "postgres://ops@db.example/gpus")
+                        (StateFault.WrongName(Array.init count (fun index -> $"n{index}")))
+
+                Expect.stringStarts (told 0) "the server's certificate is for no host, and not for db.example;" "none"
+                Expect.stringStarts (told 4) "the server's certificate is for n0, n1, n2, n3, and not for" "four"
+                Expect.stringStarts (told 5) "the server's certificate is for n0, n1, n2, n3, …, and not for" "five"
+
             testCase "names of 63 characters are the longest, and URLs of 2,000"
             <| fun () ->
                 let name = String.replicate 63 "n"

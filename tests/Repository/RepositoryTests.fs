@@ -120,7 +120,7 @@ let private testArrows =
         "tests/Support/Agent.TestSupport.fsproj", [ "Agent.Core"; "Agent.Outbound"; "Agent.Sender" ]
         "tests/Agent.Core.Tests/Agent.Core.Tests.fsproj", [ "Agent.Core"; "Agent.TestSupport" ]
         "tests/Agent.Sender.Tests/Agent.Sender.Tests.fsproj", [ "Agent.Core"; "Agent.Outbound"; "Agent.Sender"; "Agent.TestSupport" ]
-        "tests/Agent.Receiver.Tests/Agent.Receiver.Tests.fsproj", [ "Agent.Core"; "Agent.Receiver"; "Agent.TestSupport" ]
+        "tests/Agent.Receiver.Tests/Agent.Receiver.Tests.fsproj", [ "Agent.Core"; "Agent.Outbound"; "Agent.Receiver"; "Agent.TestSupport" ]
         "tests/Agent.Host.Tests/Agent.Host.Tests.fsproj",
         [
             "Agent.Core"

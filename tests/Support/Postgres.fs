@@ -4,6 +4,7 @@ module Agent.TestSupport.Postgres
 open System
 open System.Diagnostics
 open System.IO
+open System.Security.Cryptography.X509Certificates
 open Agent.TestSupport.ProgramProcess
 open Agent.TestSupport.Prometheus
 open Agent.TestSupport.Waiting
@@ -52,8 +53,24 @@ let private finish (name: string) (words: string list) : unit =
     use running = new ProgramProcess(path, words, World.environment ())
     Expect.equal (running.WaitForEnd patience) 0 $"{name}; {running.Said}"
 
-/// A running server. The directory keeps its data; its password, where it asks for one, is the same for everybody.
-type Postgres(directory: string, password: string) =
+/// Gives a file to the user that the server runs as, who alone may read it.
+let private ownedByServer (path: string) : unit =
+    File.SetUnixFileMode(path, UnixFileMode.UserRead)
+
+    if Environment.IsPrivilegedProcess then
+        Tools.succeed [] "chown" [ "65534:65534"; path ] |> ignore
+
+/// What turns TLS on with a certificate and its key, which are written into the directory.
+let tlsOptions (directory: string) (certificate: X509Certificate2) : string list =
+    let own = Certificates.file directory "server.pem" (Certificates.pem certificate)
+    let key = Certificates.file directory "server-key.pem" (Certificates.keyPem certificate)
+    ownedByServer own
+    ownedByServer key
+
+    [ "-c"; "ssl=on"; "-c"; $"ssl_cert_file={own}"; "-c"; $"ssl_key_file={key}" ]
+
+/// A running server. The directory keeps its data; its password, where it asks for one, is the same for everybody. The last are options of postgres(1).
+type Postgres(directory: string, password: string, options: string list) =
     let data = Path.Combine(directory, "postgres")
     let port = freePort ()
 
@@ -61,7 +78,7 @@ type Postgres(directory: string, password: string) =
         let path, words =
             asNobody
                 "postgres"
-                [
+                ([
                     "-D"
                     data
                     "-p"
@@ -76,7 +93,8 @@ type Postgres(directory: string, password: string) =
                     "shared_buffers=16MB"
                     "-c"
                     "max_connections=30"
-                ]
+                 ]
+                 @ options)
 
         new ProgramProcess(path, words, World.environment ())
 
@@ -160,6 +178,9 @@ type Postgres(directory: string, password: string) =
     do
         untilReady ()
         Expect.equal (psql "postgres" $"CREATE DATABASE {Role}") (0, "") "the database"
+
+    /// The same without more options.
+    new(directory: string, password: string) = new Postgres(directory, password, [])
 
     /// The database as the option --state names it.
     member _.Url: string = $"postgres://{Role}@127.0.0.1:{port}/{Role}"

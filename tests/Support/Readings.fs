@@ -5,6 +5,7 @@ open System
 open System.Buffers
 open System.IO
 open Agent.Core
+open Agent.Outbound
 open Agent.Sender
 open Agent.Core.Gpu
 open Agent.Core.Proc
@@ -185,6 +186,7 @@ let machineWith (gpus: Gpu[]) : MachineReading =
         Disks = [||]
         Interfaces = [||]
         Accounts = JobAccounts.Empty
+        MachineJob = ""
         GpuJobs = [||]
         GpuWork = [||]
         Filesystems = filesystems

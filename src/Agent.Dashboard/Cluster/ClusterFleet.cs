@@ -104,12 +104,9 @@ internal sealed class ClusterFleet : IDisposable
 
     private void Work()
     {
-        var failures = 0;
-
         while (!stop.IsCancellationRequested)
         {
-            failures = LookSafely() ? 0 : failures + 1;
-            stop.Token.WaitHandle.WaitOne(ClusterMachines.Pause(failures));
+            stop.Token.WaitHandle.WaitOne(ClusterMachines.Pause(!LookSafely(), Random.Shared.NextDouble()));
         }
     }
 

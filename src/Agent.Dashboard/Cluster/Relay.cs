@@ -1,5 +1,6 @@
 using System.Globalization;
 using Agent.Core;
+using Agent.Dashboard.Store;
 using Agent.Outbound;
 using Agent.Receiver;
 using Agent.Receiver.Cluster;
@@ -78,15 +79,20 @@ internal sealed class Relay : IDisposable
     public void Start() => thread.Start();
 
     /// <summary>A sample as it goes to the cluster.</summary>
-    public byte[] Record(Registration registration, Report report, BottleneckLabel bottleneck, Judgement? judgement) =>
+    /// <param name="server">Whose.</param>
+    /// <param name="report">The sample.</param>
+    /// <param name="bottleneck">What holds the machine back.</param>
+    /// <param name="judgement">What was said with it.</param>
+    /// <param name="accounts">What the GPU time of its jobs went into.</param>
+    public byte[] Record(LiveServer server, Report report, BottleneckLabel bottleneck, Judgement? judgement, JobAccounts accounts) =>
         ClusterRelay.Record(
             isOfTwo ? RemoteWriteVersion.Two : RemoteWriteVersion.One,
-            fleet.Relayed(registration),
+            fleet.Relayed(server.Registration),
+            server.JobLabel,
             report,
-            FSharpValueOption<BottleneckLabel>.NewValueSome(bottleneck),
-            judgement is null
-                ? FSharpValueOption<(VerdictLabel, double)>.ValueNone
-                : FSharpValueOption<(VerdictLabel, double)>.NewValueSome((judgement.Machine.Label, judgement.Machine.Confidence)));
+            bottleneck,
+            Maybe.Of(judgement),
+            accounts);
 
     /// <summary>Takes records, and waits until they are on the disk. How many of them are, from the first on, and why the others are not.</summary>
     public (int Taken, string Problem) Keep(IReadOnlyList<byte[]> records)

@@ -56,7 +56,7 @@ internal static class CommandRun
                     }
                     catch (Exception failure) when (PostgresFault.IsOne(failure))
                     {
-                        return program.Fail($"--state: \"{state.Address.Url}\" cannot be used: {PostgresFault.Reason(failure)}");
+                        return program.Fail($"--state: \"{state.Address.Url}\" cannot be used: {PostgresFault.Reason(failure, state.Address)}");
                     }
                 }
             },

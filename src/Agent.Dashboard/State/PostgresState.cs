@@ -25,6 +25,7 @@ internal sealed class PostgresState : IStateStore, IDisposable
 
     private readonly object gate = new();
     private readonly NpgsqlDataSource source;
+    private readonly StateAddress place;
     private readonly string me = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
     private readonly AgentClock clock;
     private readonly Thread thread;
@@ -44,9 +45,10 @@ internal sealed class PostgresState : IStateStore, IDisposable
     private volatile Figures figures = new("", "");
     private long nextMessageAt;
 
-    private PostgresState(NpgsqlDataSource source, PostgresConnection connection, AgentClock clock)
+    private PostgresState(NpgsqlDataSource source, StateAddress place, PostgresConnection connection, AgentClock clock)
     {
         this.source = source;
+        this.place = place;
         this.clock = clock;
         opened = new Opened(connection);
         thread = new Thread(Work) { IsBackground = true, Name = "state" };
@@ -59,7 +61,7 @@ internal sealed class PostgresState : IStateStore, IDisposable
     public static FSharpResult<PostgresState, Unopened> Open(StateSettings settings, AgentClock clock, Action<string> complain) =>
         StateOpening.Connect(settings, complain).Select(one =>
         {
-            var state = new PostgresState(one.Source, one.Connection, clock);
+            var state = new PostgresState(one.Source, settings.Address, one.Connection, clock);
             state.thread.Start();
             return state;
         });
@@ -405,7 +407,7 @@ internal sealed class PostgresState : IStateStore, IDisposable
         catch (Exception failure)
         {
             // Anything else than a fault of PostgreSQL is a defect, which costs its transaction alone as well.
-            var reason = PostgresFault.IsOne(failure) ? PostgresFault.Reason(failure) : $"a defect: {failure.GetType().Name}: {failure.Message}";
+            var reason = PostgresFault.IsOne(failure) ? PostgresFault.Reason(failure, place) : $"a defect: {failure.GetType().Name}: {failure.Message}";
             figures = figures with { Failure = reason };
             seenAlerts = -1;
             Volatile.Write(ref nextMessageAt, 0);

@@ -22,6 +22,11 @@ internal static class StateOpening
 
     private static FSharpResult<(NpgsqlDataSource Source, PostgresConnection Connection), Unopened> Connect(StateAddress address, string password)
     {
+        if (PostgresCertificate.Unusable(address) is { } unusable)
+        {
+            return Refused(unusable, isUsage: true);
+        }
+
         NpgsqlDataSource? source = null;
         PostgresConnection? connection = null;
 
@@ -43,18 +48,35 @@ internal static class StateOpening
         {
             connection?.Dispose();
             source?.Dispose();
-            return Refused($"--state: \"{address.Url}\" cannot be used: {PostgresFault.Reason(failure)}", isUsage: false);
+            return Refused($"--state: \"{address.Url}\" cannot be used: {PostgresFault.Reason(failure, address)}", isUsage: false);
         }
     }
 
     private static FSharpResult<(NpgsqlDataSource Source, PostgresConnection Connection), Unopened> Refused(string sentence, bool isUsage) =>
         FSharpResult<(NpgsqlDataSource, PostgresConnection), Unopened>.NewError(new(sentence, isUsage));
 
+    /// <summary>The driver reads libpq's file of passwords whoever else can read it, which libpq does not.</summary>
+    private static void WarnOfPasswordFile(Action<string> complain)
+    {
+        var file = Environment.GetEnvironmentVariable("PGPASSFILE");
+
+        if (string.IsNullOrEmpty(file))
+        {
+            file = Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".pgpass");
+        }
+
+        if (string.IsNullOrEmpty(Environment.GetEnvironmentVariable("PGPASSWORD")) && File.Exists(file))
+        {
+            PrivateText.WarnOfReaders("--state", file, complain);
+        }
+    }
+
     /// <summary>The password in the first line of a file; empty without a file.</summary>
     private static FSharpResult<string, string> Password(string path, Action<string> complain)
     {
         if (path.Length == 0)
         {
+            WarnOfPasswordFile(complain);
             return FSharpResult<string, string>.NewOk("");
         }
 

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Agent.Core;
+using Agent.Outbound;
 using Agent.Receiver;
 using Agent.Receiver.Cluster;
 using Agent.Dashboard.Cluster;
@@ -274,7 +275,16 @@ internal sealed class Ingestion(SampleRows rows, Layouts layouts, Minutes minute
             }
         }
 
-        job.Record = relay.Record(server.Registration, job.Report, derivation.Bottleneck.Label, isNewest ? server.Judgement : job.Judgement);
+        var said = isNewest ? server.Judgement : job.Judgement;
+
+        if (isNewest)
+        {
+            server.Accounts = ClusterRelay.Accounts(job.Report.CollectedAt, Maybe.Of(said), server.Accounts);
+        }
+
+        // Counters of what comes late would be those of now.
+        var accounts = isNewest ? server.Accounts : JobAccounts.Empty;
+        job.Record = relay.Record(server, job.Report, derivation.Bottleneck.Label, said, accounts);
         var held = new HeldSample(new StoredSample(job.Key, job.ReceivedAt, job.Report, derivation), server.Layout.Layout);
         server.Hold(held);
         job.Held = held;

@@ -1,4 +1,5 @@
 using Agent.Core;
+using Agent.Outbound;
 using Agent.Receiver;
 using Microsoft.FSharp.Core;
 
@@ -39,6 +40,7 @@ internal sealed class LiveServer
 
     /// <summary>What the agent said of itself when the samples were read that are held.</summary>
     private string agentBefore;
+    private string? jobLabel;
     private volatile ServerView view;
     private volatile Registration registration;
     private volatile string agent;
@@ -115,6 +117,12 @@ internal sealed class LiveServer
     /// <summary>What was said of it with its newest sample; null before anything was.</summary>
     public Judgement? Judgement { get; set; }
 
+    /// <summary>What the GPU time of its jobs went into, where samples are passed on to a cluster.</summary>
+    public JobAccounts Accounts { get; set; } = JobAccounts.Empty;
+
+    /// <summary>The user's label <c>job</c>, of which its jobs are parts; empty when there is none.</summary>
+    public string JobLabel => jobLabel ??= JobRecordModule.LabelOf("job", agent);
+
     /// <summary>What was kept of that last, and when, in microseconds.</summary>
     public Judgement? Kept { get; set; }
 
@@ -127,6 +135,7 @@ internal sealed class LiveServer
         AgentAsSent = asSent;
         agentBefore = agent;
         agent = kept;
+        jobLabel = null;
         AgentIsNews = true;
     }
 

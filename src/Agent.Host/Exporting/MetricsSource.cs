@@ -1,4 +1,5 @@
 using Agent.Core;
+using Agent.Outbound;
 using Agent.Sender;
 using Agent.Host.Reading;
 using Agent.Host.Sampling;
@@ -29,6 +30,7 @@ internal sealed class MetricsSource(
     AgentClock clock)
 {
     private readonly ReadingRecord freshRecord = new();
+    private readonly string machineJob = settings.Labels.FirstOrDefault(static label => label.Item1 == "job").Item2 ?? "";
     // One for each of the two threads that ask.
     private readonly CollectorFiles scraped = new(settings, CollectorPace.Scrapes, clock);
     private readonly CollectorFiles pushed = new(settings, CollectorPace.Samples, clock);
@@ -116,6 +118,7 @@ internal sealed class MetricsSource(
             disks: settings.Disks,
             interfaces: settings.Interfaces,
             accounts: look.Accounts,
+            machineJob: machineJob,
             gpuJobs: slow.GpuJobs(),
             gpuWork: slow.GpuWork(),
             filesystems: slow.Filesystems(),

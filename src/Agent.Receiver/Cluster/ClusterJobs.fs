@@ -5,6 +5,7 @@ open System.Collections.Generic
 open System.Globalization
 open Agent.Core
 open Agent.Core.Jobs
+open Agent.Outbound
 open Agent.Receiver
 
 /// A job of a cluster, as a database would have it.
@@ -114,7 +115,9 @@ module ClusterJobs =
                 | _ -> -1L
             Name = text "name"
             Command = ""
-            Cohort = JobRecord.ownersCohort (text "owner_kind") (text "owner") (text "namespace") (text "owner_name")
+            Cohort =
+                JobRecord.ownersCohort (text "owner_kind") (text "owner") (text "namespace") (text "owner_name")
+                |> JobRecord.labelledCohort (text JobMetrics.MachineJob)
             Gpus = JobRecord.gpusAsText [||]
             Began = 0L
             LastSeen = 0L
@@ -425,11 +428,11 @@ module ClusterJobs =
     /// The labels of `ai_dashboard_job_info` that the parts of a job on several machines have in common; none for a job of one machine.
     [<CompiledName "Cohort">]
     let cohort (job: JobRecord) : string list =
-        if job.Cohort = "" then
-            []
-        elif job.OwnerKind = "slurm" then
-            [ Promql.is "owner_kind" "slurm"; Promql.is "owner" job.OwnerValue ]
-        else
+        match JobRecord.labelOfCohort job.Cohort with
+        | ValueSome label -> [ Promql.is JobMetrics.MachineJob label ]
+        | ValueNone when job.Cohort = "" -> []
+        | ValueNone when job.OwnerKind = "slurm" -> [ Promql.is "owner_kind" "slurm"; Promql.is "owner" job.OwnerValue ]
+        | ValueNone ->
             [
                 Promql.is "owner_kind" "pod"
                 Promql.is "namespace" job.OwnerNamespace

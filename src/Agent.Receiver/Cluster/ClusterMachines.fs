@@ -46,10 +46,17 @@ module ClusterMachines =
     [<Literal>]
     let MostWithCores = 100
 
-    /// After so many failures in a row the next attempt comes so much later.
+    /// The longest time to the next look while a cluster does not answer, in seconds: one small query costs it nothing, and people wait for the page.
+    [<Literal>]
+    let LongestPauseSeconds = 15.0
+
+    /// How long to wait for the next look: after a failure a little longer, at random (from 0 to 1), so that several dashboards do not come back at once.
     [<CompiledName "Pause">]
-    let pause (failures: int) : TimeSpan =
-        TimeSpan.FromSeconds(min 60.0 (LookSeconds * Math.Pow(2.0, float (min 10 (max 0 failures)))))
+    let pause (hasFailed: bool) (random: float) : TimeSpan =
+        if hasFailed then
+            TimeSpan.FromSeconds(LookSeconds + (LongestPauseSeconds - LookSeconds) * Math.Clamp(random, 0.0, 1.0))
+        else
+            TimeSpan.FromSeconds LookSeconds
 
     /// So many questions about machines may come to nothing in one look since the answers are too large: with one such machine in a hundred, eight do.
     [<Literal>]

@@ -31,6 +31,51 @@ type RelayFigures =
         Problem: string
     }
 
+/// Gathers the values of families. A label of the metric's own beats one of the machine, as in what agents write.
+[<Sealed>]
+type internal SeriesValues(machine: (struct (string * string))[]) =
+    inherit MetricSink()
+
+    let values = List<SeriesValue>()
+    let own = List<struct (string * string)>()
+    let mutable family = ""
+    let mutable kind = MetricKind.Untyped
+
+    let isOwn (name: string) =
+        own.Exists(fun (struct (told, _)) -> told = name)
+
+    /// What was gathered.
+    member _.Values: SeriesValue[] = values.ToArray()
+
+    override _.WantsFamiliesWhole = false
+
+    override _.Family(name, itsKind, _) =
+        family <- name
+        kind <- itsKind
+        own.Clear()
+
+    override _.Label(name, value) =
+        if value <> "" then
+            own.Add(struct (name, value))
+
+    override this.Whole value = this.Value(float value)
+
+    override _.Value value =
+        if Double.IsFinite value then
+            values.Add
+                {
+                    Kind = kind
+                    Labels =
+                        [|
+                            struct ("__name__", family)
+                            yield! own
+                            yield! machine |> Array.filter (fun (struct (name, _)) -> not (isOwn name))
+                        |]
+                    Value = value
+                }
+
+        own.Clear()
+
 /// Posted samples on their way to a cluster: what is written there of them, and by which name their machine goes.
 [<RequireQualifiedAccess>]
 module ClusterRelay =
@@ -95,16 +140,45 @@ module ClusterRelay =
                 Value = value.Value
             })
 
+    /// What the GPU time of a machine's jobs went into after one more sample, its newest, with what was said of it. Counters begin anew after a
+    /// silence as long as a job may be away: where another dashboard has counted meanwhile, going on would count its time once more.
+    [<CompiledName "Accounts">]
+    let accounts (at: DateTimeOffset) (judgement: Judgement voption) (before: JobAccounts) : JobAccounts =
+        let now = at - DateTimeOffset.UnixEpoch
+
+        let known =
+            if now - before.At > JobRecord.same then
+                JobAccounts.Empty
+            else
+                before
+
+        JobAccounts.after now (known.Scrapes + 1L) [||] [||] (judgement |> ValueOption.map ReportedJobs.reportOf) known
+
+    /// A posted sample as values of series: with its jobs by the families that agents write themselves.
+    let internal postedValues
+        (instance: string)
+        (machineJob: string)
+        (report: Report)
+        (bottleneck: BottleneckLabel)
+        (judgement: Judgement voption)
+        (accounts: JobAccounts)
+        : SeriesValue[] =
+        let jobs = SeriesValues(RemoteWrite.machineLabels instance [||])
+        JobMetrics.writePosted jobs report.CollectedAt machineJob (judgement |> ValueOption.map ReportedJobs.reportOf) accounts
+        Array.append (valuesOf instance report (ValueSome bottleneck) ValueNone) jobs.Values
+
     /// The same as a record for the outbox, by the version of the protocol that the cluster is sent: another one costs more to send.
     [<CompiledName "Record">]
     let record
         (version: RemoteWriteVersion)
         (instance: string)
+        (machineJob: string)
         (report: Report)
-        (bottleneck: BottleneckLabel voption)
-        (said: (struct (VerdictLabel * float)) voption)
+        (bottleneck: BottleneckLabel)
+        (judgement: Judgement voption)
+        (accounts: JobAccounts)
         : byte[] =
-        valuesOf instance report bottleneck said
+        postedValues instance machineJob report bottleneck judgement accounts
         |> RemoteWrite.recordOf version (report.CollectedAt.ToUnixTimeMilliseconds())
 
     /// Whether an outbox of so many bytes takes a record of so many more, with its line end.

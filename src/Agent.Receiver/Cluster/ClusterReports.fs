@@ -5,6 +5,7 @@ open System.Collections.Generic
 open System.Globalization
 open Agent.Core
 open Agent.Core.Gpu
+open Agent.Outbound
 open Agent.Receiver
 
 /// What a cluster says of a machine at one instant.
@@ -185,6 +186,7 @@ module ClusterReports =
             yield "owner"
             yield "namespace"
             yield "owner_name"
+            yield JobMetrics.MachineJob
             yield "user"
             yield "uid"
             yield "name"

@@ -4,6 +4,7 @@ open System
 open System.Buffers
 open System.Globalization
 open Agent.Core
+open Agent.Outbound
 
 /// Metrics: what a machine and its agent say, as metric families for Prometheus.
 [<RequireQualifiedAccess>]
@@ -17,7 +18,7 @@ module Exposition =
             NodeMetrics.write sink reading
             ExporterMetrics.write sink reading state
             GpuMetrics.write sink reading.Hostname reading.GpuJobs reading.GpuWork reading.Sample.Gpus
-            JobMetrics.write sink reading.Sample.CollectedAt reading.Sample.Jobs reading.Accounts
+            JobMetrics.write sink reading.Sample.CollectedAt reading.MachineJob reading.Sample.Jobs reading.Accounts
             AgentMetrics.writeMachine sink reading
         | ValueNone -> ()
 

@@ -3,6 +3,7 @@ namespace Agent.Sender
 open System
 open System.Globalization
 open Agent.Core
+open Agent.Outbound
 open Agent.Core.Jobs
 open Agent.Core.Units
 

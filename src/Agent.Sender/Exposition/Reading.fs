@@ -2,6 +2,7 @@ namespace Agent.Sender
 
 open System
 open Agent.Core
+open Agent.Outbound
 open Agent.Core.Gpu
 open Agent.Core.Units
 open Agent.Core.Jobs
@@ -65,6 +66,8 @@ type MachineReading =
         Interfaces: string[]
         /// What the GPU time of jobs went into, this sample included.
         Accounts: JobAccounts
+        /// The label `job` that the user gave the machine, whose jobs are parts of that one; empty for none.
+        MachineJob: string
         /// The scheduler's jobs by GPU; empty without `--gpu-job-directory`.
         GpuJobs: GpuJobFile[]
         /// What jobs do on the GPUs; empty while nobody uses one.

@@ -69,6 +69,52 @@ let private instants (start: DateTimeOffset) (numbers: int list) =
 
 let private minute = TimeSpan.FromSeconds 60.0
 
+/// Every so many seconds a sample of a machine with a job; so many of them, up to now.
+let private jobSeconds, jobSamples = 10, 60
+
+/// A sample of a machine that its user says is part of the job vision, and that has a job of Slurm of its own.
+let private withJob (start: DateTimeOffset) (slurm: int) (number: int) : string =
+    let at = start.AddSeconds(float (number * jobSeconds))
+    let label = if number < jobSamples / 2 then "compute" else "loader-cpu"
+
+    let verdict =
+        $"{{\"label\":\"{label}\",\"second\":null,\"since\":{quoted (instant start)},\"confidence\":0.9,\"reason\":\"why\",\"fix\":\"what\",\"evidence\":[{{\"name\":\"loaders busy\",\"value\":97,\"limit\":90,\"unit\":\"%%\"}}],\"ruled_out\":[]}}"
+
+    let job =
+        render
+            [
+                "id", quoted $"slurm-{slurm}"
+                "owner", $"{{\"kind\":\"slurm\",\"value\":\"{slurm}\",\"namespace\":null,\"name\":null}}"
+                "user", quoted "ada"
+                "uid", "1000"
+                "name", quoted "train.py"
+                "command", "null"
+                "started_at", quoted (instant start)
+                "gpus", """[{"gpu_index":0,"uuid":"GPU-0","memory_bytes":1000,"sm_percent":25}]"""
+                "cpu_cores_used", "1.5"
+                "memory_bytes", "1073741824"
+                "gpu_busy_percent", "40"
+                "gpu_power_percent", "30"
+                "verdict", verdict
+            ]
+
+    render
+        [
+            "sample",
+            sample at
+            |> setAll [ "gpus", list [ gpu 0 "40" "25" ]; "jobs", list [ job ]; "verdict", verdict ]
+            |> render
+            "agent", agent |> setAll [ "labels", render [ "job", quoted "vision" ] ] |> render
+        ]
+
+let private listed (dashboard: Dashboard) : JsonElement list =
+    [
+        for job in (json $"{dashboard.Url}/api/jobs/?minutes=60").GetProperty("jobs").EnumerateArray() -> job
+    ]
+
+let private textOf (name: string) (element: JsonElement) : string =
+    element.GetProperty(name).GetString() |> string
+
 [<Tests>]
 let tests =
     testList
@@ -127,6 +173,78 @@ let tests =
                 let bad = post dashboard.Port server "{}"
                 Expect.equal bad.Status 400 "no sample"
                 dashboard.Stop()
+
+            testCase "jobs of machines that post are told as from a database, and so are their parts by the user's label job"
+            <| fun () ->
+                use place = new TemporaryDirectory()
+                use metrics = new VictoriaMetrics(place.Path, freePort ())
+                use cluster = new Dashboard(place.File "cluster.db", options (Uri(metrics.Url).Port))
+
+                use own =
+                    new Dashboard(place.File "own.db", [ "--server-samples"; "1000"; "--server-kilobytes"; "100000" ])
+
+                let start =
+                    DateTimeOffset.FromUnixTimeSeconds(DateTimeOffset.UtcNow.ToUnixTimeSeconds() - int64 (jobSeconds * jobSamples))
+
+                for dashboard in [ cluster; own ] do
+                    for slug, slurm in [ "box", 7; "other", 8 ] do
+                        let server = dashboard.Register(slug, [])
+
+                        for number in 0 .. jobSamples - 1 do
+                            let answer = post dashboard.Port server (withJob start slurm number)
+                            Expect.equal answer.Status 200 answer.Text
+
+                eventually minute "all are delivered" (fun () -> figure cluster "ai_dashboard_relay_samples_total" = int64 (2 * jobSamples))
+
+                eventually minute "both jobs are there" (fun () -> (listed cluster).Length = 2 && (listed own).Length = 2)
+
+                // What tells of a job; its key is the dashboard's own, and the database counts up to its last whole minute.
+                let facts (job: JsonElement) =
+                    [
+                        for name in
+                            [
+                                "id"
+                                "server"
+                                "user"
+                                "name"
+                                "group"
+                                "began"
+                                "label"
+                                "gpu_busy_percent"
+                                "cpu_cores_used"
+                            ] -> name, job.GetProperty(name).GetRawText()
+                    ]
+
+                let byId dashboard =
+                    listed dashboard |> List.sortBy (textOf "id")
+
+                Expect.equal (byId cluster |> List.map facts) (byId own |> List.map facts) "who, what and how"
+                Expect.equal (byId cluster |> List.map (textOf "group")) [ "label:vision"; "label:vision" ] "by the label"
+
+                let life (dashboard: Dashboard) =
+                    let job = byId dashboard |> List.head
+                    json $"""{dashboard.Url}/api/jobs/{textOf "job" job}/"""
+
+                let parts dashboard =
+                    [
+                        for part in (life dashboard).GetProperty("parts").EnumerateArray() -> facts part
+                    ]
+
+                Expect.equal (parts cluster) (parts own) "its other part"
+                Expect.equal (parts cluster).Length 1 "on the other machine"
+
+                // From the first sample to the last, less two scrapes.
+                let hours = float ((jobSamples - 1) * jobSeconds) / 3600.0
+
+                for job in listed cluster do
+                    let used = job.GetProperty("gpu_hours").GetDouble()
+                    Expect.isLessThanOrEqual (abs (used - hours)) (2.5 * float jobSeconds / 3600.0) $"hours: {used}"
+
+                Expect.equal
+                    (metrics.Values "ai_dashboard_job_verdict_evidence{job=\"slurm-7\",figure=\"loaders busy\"}"
+                     |> List.distinct)
+                    [ 97.0 ]
+                    "the figure that decided"
 
             testCase "while the cluster is away and the dashboard is killed, what was acknowledged waits on disk and arrives in the end"
             <| fun () ->

@@ -86,6 +86,25 @@ let tests =
                 Expect.equal record.Gpus """[[0,"GPU-a"],[1,"GPU-b"]]""" "GPUs in their order"
                 Expect.equal record.Cohort "slurm:7" "its parts"
 
+            testCase "parts of one job are found by the user's label of their machines, before what their owner tells"
+            <| fun () ->
+                let labelled =
+                    facts (seconds 11.0)
+                    |> Array.map (fun one ->
+                        if one.Label "k" = "info" then
+                            { one with
+                                Labels = Array.append one.Labels [| struct ("machine_job", "vision \"2\"") |]
+                            }
+                        else
+                            one)
+
+                let record = (only (ClusterJobs.records serverOf labelled)).Record
+                Expect.equal record.Cohort "label:vision \"2\"" "as a database has it"
+                Expect.equal (ClusterJobs.cohort record) [ "machine_job=\"vision \\\"2\\\"\"" ] "what is asked for"
+                let plain = (only (ClusterJobs.records serverOf (facts (seconds 11.0)))).Record
+                Expect.equal (ClusterJobs.cohort plain) [ "owner_kind=\"slurm\""; "owner=\"7\"" ] "without one"
+                Expect.equal (ClusterJobs.cohort { plain with Cohort = "" }) [] "alone"
+
             testCase "it is over when its machine was heard of more than half a minute after it"
             <| fun () ->
                 let isOver heard =

@@ -119,13 +119,15 @@ let tests =
                 Expect.equal (lengths 24 250) [| 24 |] "6,000 characters"
                 Expect.equal (lengths 25 250) [| 24; 1 |] "more of them"
 
-            testCase "looks are rarer while a cluster does not answer, down to one a minute"
+            testCase "while a cluster does not answer it is asked after 10 to 15 seconds, at random"
             <| fun () ->
-                Expect.equal
-                    ([ 0; 1; 2; 3; 100 ]
-                     |> List.map (fun failures -> (ClusterMachines.pause failures).TotalSeconds))
-                    [ 10.0; 20.0; 40.0; 60.0; 60.0 ]
-                    "seconds"
+                let seconds hasFailed random =
+                    (ClusterMachines.pause hasFailed random).TotalSeconds
+
+                Expect.equal ([ 0.0; 0.5; 1.0 ] |> List.map (seconds true)) [ 10.0; 12.5; 15.0 ] "after a failure"
+                Expect.equal ([ 0.0; 0.5; 1.0 ] |> List.map (seconds false)) [ 10.0; 10.0; 10.0 ] "else on time"
+                Expect.equal (seconds true 1.1) 15.0 "never later"
+                Expect.equal (seconds true -0.1) 10.0 "never sooner"
 
             testCase "the agent's label stands, with the dashboard's sentence where it is the same one"
             <| fun () ->

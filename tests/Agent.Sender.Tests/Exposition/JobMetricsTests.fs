@@ -147,7 +147,7 @@ let private accountsOfTwo =
 
 let private textOf (jobs: JobReport voption) (accounts: JobAccounts) : string =
     let output = ArrayBufferWriter<byte>()
-    JobMetrics.write (TextSink(output, ExpositionFormat.Text)) DateTimeOffset.UnixEpoch jobs accounts
+    JobMetrics.write (TextSink(output, ExpositionFormat.Text)) DateTimeOffset.UnixEpoch "" jobs accounts
     Encoding.UTF8.GetString output.WrittenSpan
 
 let private reading (gpuJobs: GpuJobFile[]) (jobs: JobReport voption) (accounts: JobAccounts) : MachineReading =
@@ -163,6 +163,27 @@ let private text =
     testList
         "text"
         [
+            testCase "the user's label job is told with who a job is, and with nothing else"
+            <| fun () ->
+                let told machineJob =
+                    let output = ArrayBufferWriter<byte>()
+
+                    JobMetrics.write
+                        (TextSink(output, ExpositionFormat.Text))
+                        DateTimeOffset.UnixEpoch
+                        machineJob
+                        (report twoJobs)
+                        accountsOfTwo
+
+                    (Encoding.UTF8.GetString output.WrittenSpan).Split '\n'
+
+                let more = Array.except (told "") (told "vision")
+                Expect.equal more.Length 2 "one line for each job"
+
+                for line in more do
+                    Expect.stringStarts line "ai_dashboard_job_info{" "which"
+                    Expect.stringContains line ",machine_job=\"vision\"" "as a label"
+
             testCase "two jobs of two users, to the letter"
             <| fun () ->
                 let expected = (Fixtures.text "exporters/two-jobs.txt").Split '\n'

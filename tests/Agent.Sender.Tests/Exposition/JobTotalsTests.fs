@@ -3,6 +3,7 @@ module Agent.Sender.Tests.JobTotalsTests
 
 open System
 open Agent.Core
+open Agent.Outbound
 open Agent.Core.Jobs
 open Agent.Core.Units
 open Agent.Sender

@@ -85,6 +85,14 @@ let private agentVariants =
         "networkPolicy: {from: [{namespaceSelector: {matchLabels: {name: monitoring}}}]}"
     ]
 
+/// Values of a dashboard on a cluster with a state, of which more is said.
+let private cluster (state: string) : string =
+    "metricsUrl: http://vm:8428\nstate: {"
+    + state
+    + "url: \"postgres://dashboard@db.example/dashboard\"}"
+
+let private several = cluster "" + "\nmetricsWriteUrl: http://vm:8428/api/v1/write\nreplicas: 2"
+
 let private dashboardVariants =
     [
         ""
@@ -96,6 +104,10 @@ let private dashboardVariants =
         "alerts: true\nextraArgs: [\"--server-samples=20\"]\npersistence: {storageClassName: fast}\nresources: {}"
         "priorityClassName: important\npodAnnotations: {a: b}\nimagePullSecrets: [{name: registry}]\ntolerations: [{operator: Exists}]"
         "nodeSelector: {disk: fast}\naffinity: {podAntiAffinity: {}}\nnetworkPolicy: {enabled: false}"
+        "metricsUrl: http://vm:8428\nmetricsTenant: gpus\nmetricsHeaders: true"
+        several
+        cluster "password: false, accounts: true, "
+        + "\nreplicas: 3\naccess: {users: false}"
     ]
 
 let private changed (before: string) (after: string) (texts: string list) : string list =
@@ -202,6 +214,45 @@ let tests =
                     (kinds (checkedOf dashboard.Value "ingress: {enabled: true}"))
                     [ "Ingress"; "NetworkPolicy"; "Service"; "ServiceAccount"; "StatefulSet" ]
                     "with an ingress"
+
+                Expect.equal
+                    (kinds (checkedOf dashboard.Value several))
+                    [
+                        "NetworkPolicy"
+                        "PodDisruptionBudget"
+                        "Service"
+                        "ServiceAccount"
+                        "StatefulSet"
+                    ]
+                    "two of them"
+
+            testCase "several dashboards share a cluster and a state, with what the secret has; one alone needs neither"
+            <| fun () ->
+                let set values =
+                    checkedOf dashboard.Value values
+                    |> List.pick (fun manifest ->
+                        match manifest with
+                        | StatefulSet set -> Some set
+                        | _ -> None)
+
+                let one = set ""
+                Expect.equal (one.Spec.Replicas, one.Spec.PodManagementPolicy) (Nullable 1, null) "one"
+                let two = set several
+                Expect.equal (two.Spec.Replicas, two.Spec.PodManagementPolicy) (Nullable 2, "Parallel") "two"
+
+                let settings = serveSettings several
+                Expect.equal settings.MetricsUrl "http://vm:8428" "where figures are read"
+                Expect.equal settings.MetricsWriteUrl "http://vm:8428/api/v1/write" "where posts are passed on to"
+
+                match settings.State with
+                | ValueSome state ->
+                    Expect.equal state.Address.Url "postgres://dashboard@db.example:5432/dashboard?sslmode=verify-full" "the state"
+                    Expect.equal state.PasswordFile "/run/secrets/dashboard/postgres-password" "its password"
+                | ValueNone -> failtest "there is a state"
+
+                Expect.isTrue
+                    (serveSettings (cluster "password: false, accounts: true, " + "\naccess: {users: false}")).Access.AccountsInState
+                    "accounts"
 
             testCase "the agent sees the node: its processes, its folders read-only, its GPUs, whatever it is tainted with"
             <| fun () ->
@@ -331,6 +382,22 @@ let tests =
                     (refused dashboard "access: {users: false}")
                     "ai-dashboard: statefulset.yaml: nobody could log in: set access.users or access.oidc.authority"
                     "the dashboard"
+
+                for values, sentence in
+                    [
+                        "replicas: 2", "several dashboards need a common state: set state.url to a database of PostgreSQL, or replicas to 1"
+                        "metricsUrl: http://vm:8428\nreplicas: 2",
+                        "several dashboards need a common state: set state.url to a database of PostgreSQL, or replicas to 1"
+                        "state: {url: \"postgres://dashboard@db.example/dashboard\"}",
+                        "metricsWriteUrl, metricsTenant, metricsHeaders and state.url are for the page on a cluster of metrics: set metricsUrl, or leave them out"
+                        "metricsTenant: gpus",
+                        "metricsWriteUrl, metricsTenant, metricsHeaders and state.url are for the page on a cluster of metrics: set metricsUrl, or leave them out"
+                        cluster "accounts: true, ",
+                        "state.accounts needs state.url, and goes without access.users and access.tokens: set both to false"
+                        "metricsUrl: http://vm:8428\nstate: {accounts: true}\naccess: {users: false}",
+                        "state.accounts needs state.url, and goes without access.users and access.tokens: set both to false"
+                    ] do
+                    Expect.equal (refused dashboard values) $"ai-dashboard: statefulset.yaml: {sentence}" values
 
             testCase "the image is a value, and its tag the version of the chart unless it is named"
             <| fun () ->

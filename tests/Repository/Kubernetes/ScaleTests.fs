@@ -364,6 +364,11 @@ let tests =
                 // What a dashboard answers with 503 where it cannot work itself.
                 Expect.stringContains file "option httpchk GET /healthz" "asks for health"
 
+                let posts = Regex.Match(file, @"(?ms)^backend posts\n.*?(?=^\S|\z)").Value
+                Expect.stringContains file "use_backend posts if { path_beg /api/ingest/ }" "what machines post"
+                Expect.stringContains posts "\n  balance uri\n" "one machine's at one dashboard"
+                Expect.equal (Regex.Count(posts, @"(?m)^  server dashboard-\d ")) 2 "either of them"
+
                 World.withDirectory (fun place ->
                     let certificate = Path.Combine(place, "tls.pem")
                     let part name = Path.Combine(place, name)

@@ -8,3 +8,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
+
+{{- define "dashboard.single" -}}
+{{- if eq (toYaml .Values.replicas) "1" }}yes{{ end }}
+{{- end }}

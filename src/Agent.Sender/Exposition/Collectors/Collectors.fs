@@ -1,5 +1,7 @@
 namespace Agent.Sender
 
+open Agent.Outbound
+
 /// The families that are read when somebody asks for metrics, and of which no sample has anything.
 [<RequireQualifiedAccess>]
 module Collectors =

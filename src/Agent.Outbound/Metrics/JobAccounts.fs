@@ -1,4 +1,4 @@
-namespace Agent.Sender
+namespace Agent.Outbound
 
 open System
 open Agent.Core

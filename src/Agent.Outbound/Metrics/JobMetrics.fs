@@ -1,11 +1,10 @@
 /// Who uses the GPUs, what each job does, and what holds it back. Nothing where nobody uses any.
 [<RequireQualifiedAccess>]
-module internal Agent.Sender.JobMetrics
+module internal Agent.Outbound.JobMetrics
 
 open System
 open System.Globalization
 open Agent.Core
-open Agent.Outbound
 open Agent.Core.Jobs
 open Agent.Core.Units
 
@@ -65,11 +64,15 @@ let private rows =
 /// The labels that a job may have: a machine alone is idle, a job holds a GPU.
 let private jobLabels = VerdictLabel.All |> Array.filter (fun label -> not label.IsIdle)
 
+/// The label of `ai_dashboard_job_info` with what the machine's user says all of its jobs are part of.
+[<Literal>]
+let MachineJob = "machine_job"
+
 let private optional (sink: MetricSink) (name: string) (value: string) =
     if value <> "" then
         sink.Label(name, value)
 
-let private info (sink: MetricSink) (accounts: JobAccount[]) =
+let private info (sink: MetricSink) (machineJob: string) (accounts: JobAccount[]) =
     sink.Family("ai_dashboard_job_info", MetricKind.Info, "Whose a job is and what it is called.")
 
     for account in accounts do
@@ -83,6 +86,7 @@ let private info (sink: MetricSink) (accounts: JobAccount[]) =
         sink.Label("uid", job.Uid.ToString CultureInfo.InvariantCulture)
         optional sink "name" job.Name
         optional sink "hpc_job" account.SchedulerId
+        optional sink MachineJob machineJob
         sink.Whole 1UL
 
 /// A counter of seconds for each label: of all that a job may have, or of those under which there were some.
@@ -190,10 +194,16 @@ let private verdicts (sink: MetricSink) (report: JobReport) =
 
     evidence sink "ai_dashboard_verdict_evidence" "the machine" [| struct ("", report.Machine) |]
 
-/// Tells everything of the jobs of one sample, and of those that ended lately what their GPU time went into.
-let write (sink: MetricSink) (at: DateTimeOffset) (report: JobReport voption) (accounts: JobAccounts) : unit =
+let private all
+    (sink: MetricSink)
+    (at: DateTimeOffset)
+    (machineJob: string)
+    (report: JobReport voption)
+    (accounts: JobAccounts)
+    (leftOut: JobReport -> int voption)
+    : unit =
     let shown = JobAccounts.shown accounts
-    info sink shown
+    info sink machineJob shown
 
     match report with
     | ValueSome report ->
@@ -216,7 +226,10 @@ let write (sink: MetricSink) (at: DateTimeOffset) (report: JobReport voption) (a
         gpus sink (shown |> Array.filter _.IsRunning)
         verdicts sink report
         sink.Family("ai_dashboard_jobs_left_out", MetricKind.Gauge, "Jobs that use GPUs and are not watched: more than 64.")
-        sink.Whole(uint64 report.LeftOut)
+
+        match leftOut report with
+        | ValueSome count -> sink.Whole(uint64 count)
+        | ValueNone -> ()
     | ValueNone -> ()
 
     seconds
@@ -242,3 +255,12 @@ let write (sink: MetricSink) (at: DateTimeOffset) (report: JobReport voption) (a
         shown
         false
         _.Wasted
+
+/// Tells everything of the jobs of one sample, and of those that ended lately what their GPU time went into. `machineJob` is the label `job` that the
+/// machine's user gave it, which tells that its jobs are parts of one on several machines; empty for none.
+let write (sink: MetricSink) (at: DateTimeOffset) (machineJob: string) (report: JobReport voption) (accounts: JobAccounts) : unit =
+    all sink at machineJob report accounts (fun report -> ValueSome report.LeftOut)
+
+/// The same of a report that was posted, of which nobody knows how many jobs it left out.
+let writePosted (sink: MetricSink) (at: DateTimeOffset) (machineJob: string) (report: JobReport voption) (accounts: JobAccounts) : unit =
+    all sink at machineJob report accounts (fun _ -> ValueNone)
