@@ -17,7 +17,8 @@ open Agent.TestSupport.Waiting
 open Expecto
 open Microsoft.FSharp.Core
 
-let private settings (url: string) : StateSettings =
+/// How the state at a URL is opened, without a file of a password.
+let settings (url: string) : StateSettings =
     match StateAddress.parse url with
     | Ok address -> { Address = address; PasswordFile = "" }
     | Error(struct (_, reason)) -> failtest reason

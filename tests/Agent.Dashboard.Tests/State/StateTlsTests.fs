@@ -14,14 +14,9 @@ open Agent.TestSupport.Waiting
 open Expecto
 open Microsoft.FSharp.Core
 
-let private settings (url: string) : StateSettings =
-    match StateAddress.parse url with
-    | Ok address -> { Address = address; PasswordFile = "" }
-    | Error(struct (_, reason)) -> failtest reason
-
 /// Whether the connection that is made is protected by TLS; the sentence where it is refused.
 let private isProtected (url: string) : Result<bool, string> =
-    match StateOpening.Connect(settings url, ignore) with
+    match StateOpening.Connect(StateStoreTests.settings url, ignore) with
     | Ok(struct (source, connection)) ->
         use _ = source
         use connection = connection
@@ -91,7 +86,10 @@ let tests =
                         urlOn server.Port "sslmode=verify-ca",
                         "the server's certificate is signed by no authority that this machine trusts; give the certificate of the one that signed it, as sslrootcert=FILE in the URL"
                     ] do
-                    Expect.equal (isProtected url) (Error $"--state: \"{(settings url).Address.Url}\" cannot be used: {expected}") url
+                    Expect.equal
+                        (isProtected url)
+                        (Error $"--state: \"{(StateStoreTests.settings url).Address.Url}\" cannot be used: {expected}")
+                        url
 
                 for file, expected in
                     [
