@@ -301,8 +301,12 @@ let partProjects =
         "Agent.Repository.Tests"
     ]
 
-/// Those of whole programs.
-let programProjects = [ "Agent.EndToEnd.Tests"; "Agent.Dashboard.Tests"; "Agent.Browser.Tests" ]
+/// Those of whole programs, in two lanes that may run side by side: each takes about as long as the other.
+let programLanes =
+    [
+        [ "Agent.Dashboard.Tests" ]
+        [ "Agent.EndToEnd.Tests"; "Agent.Browser.Tests" ]
+    ]
 
 /// Runs a project's tests; what went wrong, but for tests that failed.
 let complaintOf variables project =
@@ -319,16 +323,39 @@ let judge (complaints: string list) =
     | [], failed -> failwith $"%d{failed} tests failed."
     | complaints, _ -> failwith (String.concat " " complaints)
 
-/// One project after the other, because some tests measure time. All of them run even if one fails.
-let runAllTests variables =
-    partProjects @ programProjects @ [ laws ]
-    |> List.choose (complaintOf variables)
-    |> judge
+/// Runs each project's tests, even if those of one fail.
+let tryAll (complaints: ConcurrentQueue<string>) variables projects () =
+    for project in projects do
+        complaintOf variables project |> Option.iter complaints.Enqueue
 
-let test () = runAllTests []
+/// Two lanes at once wait for one disk, some tests for minutes. So they go side by side where memory has room for their temporary files, else one
+/// after the other.
+let tryPrograms complaints variables =
+    let memory = DriveInfo "/dev/shm"
 
+    if memory.IsReady && memory.AvailableFreeSpace > (8L <<< 30) then
+        let scratch =
+            Directory.CreateDirectory(Path.Combine(memory.Name, $"ai-dashboard-tests-%d{Environment.ProcessId}"))
+
+        try
+            sideBySide (List.map (tryAll complaints (("TMPDIR", scratch.FullName) :: variables)) programLanes)
+        finally
+            scratch.Delete true
+    else
+        tryAll complaints variables (List.concat programLanes) ()
+
+/// The laws beside the tests of parts, which mostly wait; then those of whole programs.
+let test () =
+    let complaints = ConcurrentQueue<string>()
+    sideBySide [ tryAll complaints [] [ laws ]; tryAll complaints [] partProjects ]
+    tryPrograms complaints []
+    judge (List.ofSeq complaints)
+
+/// One project after the other: some of these tests measure for hours.
 let soak () =
-    runAllTests [ ("AGENT_TEST_LEVEL", "soak") ]
+    let complaints = ConcurrentQueue<string>()
+    tryAll complaints [ ("AGENT_TEST_LEVEL", "soak") ] (partProjects @ List.concat programLanes @ [ laws ]) ()
+    judge (List.ofSeq complaints)
 
 // ---- Publish, Package -----------------------------------------------------------------------------------------------------
 
@@ -751,32 +778,20 @@ let labWith (options: string list) =
     then
         failwith "The verdict is below its bar, or the lab failed."
 
-/// The packages and, beside what that leaves idle, the laws; the demo, so that a new user does not find it broken; some fuzzing beside the tests of
-/// parts; six scenarios of the lab; and the tests of whole programs, on the published ones.
+/// The release and, beside it, the laws; the packages tried out and, beside that, the demo, so that a new user does not find it broken, some fuzzing
+/// and the tests of parts; six scenarios of the lab, which measure and are alone; and the tests of whole programs, on the published ones.
 let ci () =
     let complaints = ConcurrentQueue<string>()
 
-    let tryAll variables projects () =
-        for project in projects do
-            complaintOf variables project |> Option.iter complaints.Enqueue
-
     sideBySide
         [
+            tryAll complaints [] [ laws ]
             fun () ->
-                withEmptyDebian (fun () ->
-                    sideBySide
-                        [
-                            lintian
-                            fun () ->
-                                installPackages ()
-                                installRelease ()
-                                tryImages ()
-                        ])
-            tryAll [] [ laws ]
+                publish ()
+                package ()
+                images ()
+                release ()
         ]
-
-    demoWith [ "--seconds"; "3" ]
-    smokeBenchmarks ()
 
     let published =
         [
@@ -785,10 +800,24 @@ let ci () =
             ("DASHBOARD_BINARY", Path.Combine(publishedDashboard runtime, "ai-dashboard"))
         ]
 
-    sideBySide [ (fun () -> fuzzFor 3); tryAll published partProjects ]
+    sideBySide
+        [
+            fun () ->
+                withEmptyDebian (fun () ->
+                    installPackages ()
+                    installRelease ()
+                    tryImages ())
+            fun () ->
+                demoWith [ "--seconds"; "3" ]
+                smokeBenchmarks ()
+                lintian ()
+                fuzzFor 3
+            tryAll complaints published partProjects
+        ]
+
     labWith [ "--quick"; "--nice"; "-20" ]
-    // One after the other: side by side they wait for the disk, some of them for minutes.
-    tryAll published programProjects ()
+
+    tryPrograms complaints published
     judge (List.ofSeq complaints)
 
 // ---- The targets and the command line --------------------------------------------------------------------------------
@@ -952,9 +981,9 @@ let declare options =
     "Restore" ==> "Build" ==> "Test" |> ignore
     "CheckFormat" ==> "Ci" |> ignore
     "Build" ==> "Ci" |> ignore
-    // Ci tries the packages itself, beside the laws.
+    // Ci publishes and tries the packages itself, beside tests.
     "Restore" ==> "Publish" ==> "Package" ==> "TryPackage" |> ignore
-    "Package" ==> "Release" ==> "Ci" |> ignore
+    "Package" ==> "Release" |> ignore
     "Package" ==> "Images" ==> "TryImages" |> ignore
     "Release" ==> "TryInstall" |> ignore
 
