@@ -301,12 +301,8 @@ let partProjects =
         "Agent.Repository.Tests"
     ]
 
-/// Those of whole programs, in two lanes that may run side by side: each takes about as long as the other.
-let programLanes =
-    [
-        [ "Agent.Dashboard.Tests" ]
-        [ "Agent.EndToEnd.Tests"; "Agent.Browser.Tests" ]
-    ]
+/// Those of whole programs.
+let programProjects = [ "Agent.EndToEnd.Tests"; "Agent.Dashboard.Tests"; "Agent.Browser.Tests" ]
 
 /// Runs a project's tests; what went wrong, but for tests that failed.
 let complaintOf variables project =
@@ -328,33 +324,17 @@ let tryAll (complaints: ConcurrentQueue<string>) variables projects () =
     for project in projects do
         complaintOf variables project |> Option.iter complaints.Enqueue
 
-/// Two lanes at once wait for one disk, some tests for minutes. So they go side by side where memory has room for their temporary files, else one
-/// after the other.
-let tryPrograms complaints variables =
-    let memory = DriveInfo "/dev/shm"
-
-    if memory.IsReady && memory.AvailableFreeSpace > (8L <<< 30) then
-        let scratch =
-            Directory.CreateDirectory(Path.Combine(memory.Name, $"ai-dashboard-tests-%d{Environment.ProcessId}"))
-
-        try
-            sideBySide (List.map (tryAll complaints (("TMPDIR", scratch.FullName) :: variables)) programLanes)
-        finally
-            scratch.Delete true
-    else
-        tryAll complaints variables (List.concat programLanes) ()
-
-/// The laws beside the tests of parts, which mostly wait; then those of whole programs.
+/// The laws beside the tests of parts, which mostly wait; then those of whole programs, one after the other because some measure time.
 let test () =
     let complaints = ConcurrentQueue<string>()
     sideBySide [ tryAll complaints [] [ laws ]; tryAll complaints [] partProjects ]
-    tryPrograms complaints []
+    tryAll complaints [] programProjects ()
     judge (List.ofSeq complaints)
 
 /// One project after the other: some of these tests measure for hours.
 let soak () =
     let complaints = ConcurrentQueue<string>()
-    tryAll complaints [ ("AGENT_TEST_LEVEL", "soak") ] (partProjects @ List.concat programLanes @ [ laws ]) ()
+    tryAll complaints [ ("AGENT_TEST_LEVEL", "soak") ] (partProjects @ programProjects @ [ laws ]) ()
     judge (List.ofSeq complaints)
 
 // ---- Publish, Package -----------------------------------------------------------------------------------------------------
@@ -817,7 +797,8 @@ let ci () =
 
     labWith [ "--quick"; "--nice"; "-20" ]
 
-    tryPrograms complaints published
+    // One after the other: two at once keep two cores so busy that some of these tests wait for minutes.
+    tryAll complaints published programProjects ()
     judge (List.ofSeq complaints)
 
 // ---- The targets and the command line --------------------------------------------------------------------------------

@@ -32,8 +32,19 @@ let assemblies =
 /// own processor time, for the machine may be busy.
 let endlessMilliseconds = 15000
 
+/// What a target writes goes here, in memory where that is possible. afl-fuzz kills its targets, so that they cannot remove it.
+let scratch =
+    let place =
+        if Directory.Exists "/dev/shm" then
+            "/dev/shm"
+        else
+            Path.GetTempPath()
+
+    Directory.CreateDirectory(Path.Combine(place, $"agent-fuzz-%d{Environment.ProcessId}")).FullName
+
 let variables =
     [
+        "TMPDIR", scratch
         // The program is the runtime, which has no instrumentation of its own.
         "AFL_SKIP_BIN_CHECK", "1"
         "AFL_SKIP_CPUFREQ", "1"
@@ -192,8 +203,10 @@ let table (results: Result[]) : string =
     |> String.concat "\n"
 
 if not (onPath "afl-fuzz") then
+    Directory.Delete scratch
     exit 3
 
+AppDomain.CurrentDomain.ProcessExit.Add(fun _ -> Directory.Delete(scratch, true))
 instrument ()
 
 let targets = (wanted "dotnet" [ program; "list" ]).Split('\n', StringSplitOptions.RemoveEmptyEntries)

@@ -223,17 +223,7 @@ let private remoteWrite (input: byte[]) : unit =
 
 // ---- The spool -------------------------------------------------------------------------------------------------------
 
-let private segmentPath =
-    lazy
-        (let directory =
-            if Directory.Exists "/dev/shm" then
-                "/dev/shm"
-            else
-                Path.GetTempPath()
-
-         let path = Path.Combine(directory, $"agent-fuzz-{Environment.ProcessId}")
-         AppDomain.CurrentDomain.ProcessExit.Add(fun _ -> File.Delete path)
-         path)
+let private segmentPath = lazy Path.Combine(Path.GetTempPath(), $"agent-fuzz-{Environment.ProcessId}")
 
 let private segment (input: byte[]) : unit =
     File.WriteAllBytes(segmentPath.Value, input)
