@@ -96,6 +96,30 @@ internal static class Registrations
         server.Bind(1, id).Run();
     }
 
+    /// <summary>Makes them the registrations of a state elsewhere. A server that was removed there and registered again is another one.</summary>
+    public static void Become(StateConnection connection, List<Registration> registered)
+    {
+        var wanted = registered.ToDictionary(static one => one.Id);
+        var known = All(connection).ToDictionary(static one => one.Registration.Id, static one => one.Registration);
+
+        foreach (var (id, registration) in known)
+        {
+            if (!wanted.TryGetValue(id, out var one) || one.Slug != registration.Slug || one.CreatedAt != registration.CreatedAt)
+            {
+                Remove(connection, id);
+                known.Remove(id);
+            }
+        }
+
+        foreach (var registration in registered)
+        {
+            if (!known.TryGetValue(registration.Id, out var before) || !before.Equals(registration))
+            {
+                Save(connection, registration);
+            }
+        }
+    }
+
     private static void RemoveSamples(StateConnection connection, int id)
     {
         foreach (var (table, first, past) in new[]

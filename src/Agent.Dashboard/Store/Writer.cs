@@ -2,7 +2,6 @@ using Agent.Core;
 using Agent.Receiver;
 using Agent.Dashboard.Cluster;
 using Microsoft.Data.Sqlite;
-using SQLitePCL;
 
 namespace Agent.Dashboard.Store;
 
@@ -12,17 +11,11 @@ namespace Agent.Dashboard.Store;
 /// </summary>
 internal sealed class Writer : IStateStore, IDisposable
 {
-    private const int LargestBatch = 512;
-
     /// <summary>
     /// Of batches up to this length each sample is judged whose sender does not judge itself, which takes as long as storing it. A larger one is a
     /// backlog, or more than a thousand machines.
     /// </summary>
     private const int MostJudged = 16;
-
-    /// <summary>SQLITE_READONLY and SQLITE_READONLY_DBMOVED.</summary>
-    private const int ReadOnlyCode = 8;
-    private const int MovedCode = 1032;
 
     private static readonly TimeSpan UpkeepPeriod = TimeSpan.FromSeconds(1);
 
@@ -35,20 +28,10 @@ internal sealed class Writer : IStateStore, IDisposable
     /// <summary>The same where somebody asks how the disk is.</summary>
     private static readonly TimeSpan AskedProbePeriod = TimeSpan.FromSeconds(10);
 
-    private const long NotBusy = -1;
-
-    /// <summary>The characters of what is written to see whether an outage is over: as much as a hundred samples take.</summary>
-    private const int ProbeLength = 65536;
-
     /// <summary>The same while none come in: other processes, which try every two milliseconds, have to get their turn.</summary>
     private static readonly TimeSpan IdlePause = TimeSpan.FromMilliseconds(5);
 
-    private static readonly int Cpu = Series.SlotOf(Series.Cpu);
-    private static readonly int TopGpu = Series.SlotOf(Series.TopGpu);
-
-    private readonly object gate = new();
     private readonly SqliteConnection connection;
-    private readonly string path;
     private readonly AgentClock clock;
     private readonly Layouts layouts;
     private readonly SampleRows rows;
@@ -61,25 +44,11 @@ internal sealed class Writer : IStateStore, IDisposable
     private readonly Quarters quarters;
     private readonly Ingestion ingestion;
     private readonly Upkeep upkeep;
-    private readonly Statement begin;
-    private readonly Statement commit;
-    private readonly Statement dataVersion;
+    private readonly FleetMemory memory;
+    private readonly Transactions transactions;
+    private readonly WriteQueue queue;
     private readonly Thread thread;
     private readonly HashSet<LiveServer> touched = [];
-    private List<IngestJob> samples = [];
-    private List<Request> requests = [];
-    private long seenVersion = -1;
-    private bool stopping;
-
-    /// <summary>Whether the transaction under way finds out if an outage is over.</summary>
-    private bool isProbed;
-
-    /// <summary>False while what is held in memory may differ from what is on disk.</summary>
-    private bool isLoaded;
-
-    /// <summary>When something was written last, and when the transaction began that is under way; by the monotonic clock, in ticks.</summary>
-    private long writtenAt;
-    private long busySince = NotBusy;
 
     /// <summary>Takes the connection over, and reads what there is.</summary>
     /// <param name="connection">Open for writing.</param>
@@ -90,7 +59,6 @@ internal sealed class Writer : IStateStore, IDisposable
     {
         this.connection = connection;
         this.clock = clock;
-        path = connection.DataSource;
         Storage = new StorageWatch(clock, complain);
         // Agents wait for answers: they are told that another process holds the lock before they lose their patience.
         Database.Execute(connection, "PRAGMA busy_timeout = 3000");
@@ -105,17 +73,16 @@ internal sealed class Writer : IStateStore, IDisposable
         minutes = new Minutes(connection, rows, layouts, jobs, quarters);
         ingestion = new Ingestion(rows, layouts, minutes, jobs, judgements, events);
         upkeep = new Upkeep(connection, minutes, quarters, layouts, jobs, judgements, events, alerts, outbox, keeping, clock);
-        begin = new Statement(connection, "BEGIN IMMEDIATE");
-        commit = new Statement(connection, "COMMIT");
-        dataVersion = new Statement(connection, "PRAGMA data_version");
-        Reload();
-        isLoaded = true;
+        memory = new FleetMemory(connection, clock, layouts, rows, minutes, jobs, judgements, upkeep);
+        transactions = new Transactions(connection, Storage, clock, memory.Load);
+        queue = new WriteQueue(clock);
+        memory.Reload();
         thread = new Thread(Work) { IsBackground = true, Name = "writer" };
         thread.Start();
     }
 
     /// <summary>The servers.</summary>
-    public Fleet Fleet { get; } = new();
+    public Fleet Fleet => memory.Fleet;
 
     /// <summary>The figures about what the writer does.</summary>
     public WriterFigures Figures { get; } = new();
@@ -127,7 +94,11 @@ internal sealed class Writer : IStateStore, IDisposable
     public Action? OnRegistrations { get; set; }
 
     /// <summary>Called when a transaction was given up, on the writer's thread: what was remembered within it is not on disk.</summary>
-    public Action? OnForget { get; set; }
+    public Action? OnForget
+    {
+        get => transactions.OnForget;
+        set => transactions.OnForget = value;
+    }
 
     /// <inheritdoc/>
     public bool IsShared => false;
@@ -151,31 +122,16 @@ internal sealed class Writer : IStateStore, IDisposable
     public Action? OnBeat { get; set; }
 
     /// <summary>For how long the transaction under way has been waiting; zero when there is none.</summary>
-    public TimeSpan Waiting =>
-        Volatile.Read(ref busySince) is var since and not NotBusy ? clock.Elapsed - TimeSpan.FromTicks(since) : TimeSpan.Zero;
+    public TimeSpan Waiting => transactions.Waiting;
 
     /// <summary>Stores a sample; the answer comes when it is on disk.</summary>
-    public Task<IngestResult> Store(IngestJob job)
-    {
-        lock (gate)
-        {
-            if (stopping)
-            {
-                return Task.FromResult(IngestResult.Failed);
-            }
-
-            samples.Add(job);
-            Monitor.Pulse(gate);
-        }
-
-        return job.Done;
-    }
+    public Task<IngestResult> Store(IngestJob job) => queue.Add(job) ? job.Done : Task.FromResult(IngestResult.Failed);
 
     /// <summary>Looks whether another process has changed registrations; done when they are up to date.</summary>
     public Task<bool> Refresh() => Ask(static () => { });
 
     /// <summary>Looks whether the disk takes something, unless it did so a moment ago; done when that is known.</summary>
-    public Task<bool> Check() => Ask(() => Probe(AskedProbePeriod));
+    public Task<bool> Check() => Ask(() => transactions.Probe(AskedProbePeriod));
 
     /// <summary>Remembers something; done when it is on disk.</summary>
     public Task<bool> Remember(string setting, string value) => Ask(() => Setting.Write(connection, setting, value));
@@ -215,9 +171,7 @@ internal sealed class Writer : IStateStore, IDisposable
     public Task<bool> Register(Action<StateConnection> change) => Ask(() =>
     {
         change(connection);
-
-        // Registrations are read anew when the file's version changes, which one's own changes do not do.
-        seenVersion = -1;
+        memory.Outdate();
     });
 
     /// <summary>Makes the registrations those of a state elsewhere; done when that is on disk, and from then on it holds for every request.</summary>
@@ -225,28 +179,8 @@ internal sealed class Writer : IStateStore, IDisposable
     {
         var isDone = await Ask(() =>
         {
-            var wanted = registered.ToDictionary(static one => one.Id);
-            var known = Registrations.All(connection).ToDictionary(static one => one.Registration.Id, static one => one.Registration);
-
-            foreach (var (id, registration) in known)
-            {
-                // A server that was removed and registered again is another one.
-                if (!wanted.TryGetValue(id, out var one) || one.Slug != registration.Slug || one.CreatedAt != registration.CreatedAt)
-                {
-                    Registrations.Remove(connection, id);
-                    known.Remove(id);
-                }
-            }
-
-            foreach (var registration in registered)
-            {
-                if (!known.TryGetValue(registration.Id, out var before) || !before.Equals(registration))
-                {
-                    Registrations.Save(connection, registration);
-                }
-            }
-
-            seenVersion = -1;
+            Registrations.Become(connection, registered);
+            memory.Outdate();
         });
         return isDone && await Refresh();
     }
@@ -270,13 +204,10 @@ internal sealed class Writer : IStateStore, IDisposable
     /// <summary>Writes what has come in, and ends.</summary>
     public void Dispose()
     {
-        lock (gate)
-        {
-            stopping = true;
-            Monitor.Pulse(gate);
-        }
-
+        queue.Close();
         thread.Join();
+        memory.Dispose();
+        transactions.Dispose();
         upkeep.Dispose();
         minutes.Dispose();
         quarters.Dispose();
@@ -287,37 +218,18 @@ internal sealed class Writer : IStateStore, IDisposable
         outbox.Dispose();
         rows.Dispose();
         layouts.Dispose();
-        begin.Dispose();
-        commit.Dispose();
-        dataVersion.Dispose();
         connection.Dispose();
     }
 
-    private Task<bool> Ask(Action work)
-    {
-        var request = new Request(work);
-
-        lock (gate)
-        {
-            if (stopping)
-            {
-                return Task.FromResult(false);
-            }
-
-            requests.Add(request);
-            Monitor.Pulse(gate);
-        }
-
-        return request.Done.Task;
-    }
+    private Task<bool> Ask(Action work) => queue.Ask(work);
 
     private void Work()
     {
         var batch = new List<IngestJob>();
-        var asked = new List<Request>();
+        var asked = new List<WriteRequest>();
         var nextUpkeep = clock.Elapsed + UpkeepPeriod;
 
-        while (Take(batch, asked, nextUpkeep))
+        while (queue.Take(batch, asked, nextUpkeep))
         {
             OnBeat?.Invoke();
 
@@ -331,50 +243,16 @@ internal sealed class Writer : IStateStore, IDisposable
             if (clock.Elapsed >= nextUpkeep)
             {
                 var hasMore = Maintain();
-                nextUpkeep = clock.Elapsed + (!hasMore ? UpkeepPeriod : AreSamplesWaiting() ? UpkeepPause : IdlePause);
+                nextUpkeep = clock.Elapsed + (!hasMore ? UpkeepPeriod : queue.IsUrgent ? UpkeepPause : IdlePause);
             }
         }
     }
 
-    /// <summary>Waits for work or the time of the upkeep; false when it is over.</summary>
-    private bool Take(List<IngestJob> batch, List<Request> asked, TimeSpan nextUpkeep)
-    {
-        lock (gate)
-        {
-            while (samples.Count == 0 && requests.Count == 0 && !stopping && clock.Elapsed < nextUpkeep)
-            {
-                clock.Wait(gate, nextUpkeep - clock.Elapsed);
-            }
-
-            if (samples.Count == 0 && requests.Count == 0 && stopping)
-            {
-                return false;
-            }
-
-            var most = Math.Min(samples.Count, LargestBatch);
-            batch.AddRange(samples[..most]);
-            samples.RemoveRange(0, most);
-            asked.AddRange(requests);
-            requests.Clear();
-        }
-
-        // Requests that overtook each other on the way are put in order, which spares looking for neighbours.
-        if (batch.Count > 1)
-        {
-            batch.Sort(static (one, other) => one.Key.CompareTo(other.Key));
-        }
-
-        return true;
-    }
-
-    private void Transact(List<IngestJob> batch, List<Request> asked)
+    private void Transact(List<IngestJob> batch, List<WriteRequest> asked)
     {
         var start = clock.GetTimestamp();
         var good = Try(() =>
         {
-            begin.Run();
-            ReloadIfChanged();
-
             foreach (var job in batch)
             {
                 if (Admit(job))
@@ -406,8 +284,6 @@ internal sealed class Writer : IStateStore, IDisposable
             {
                 request.Work();
             }
-
-            commit.Run();
         });
 
         if (good)
@@ -470,27 +346,9 @@ internal sealed class Writer : IStateStore, IDisposable
         {
             if (job is { Result: IngestResult.Stored, Held: { } held })
             {
-                Spark(job.Server, held.Stored);
+                FleetMemory.Spark(job.Server, held.Stored);
                 OnStored?.Invoke(job.Server, held, job.Server.Judgement);
             }
-        }
-    }
-
-    private static void Spark(LiveServer server, StoredSample stored)
-    {
-        var cpu = stored.Report.Machine.Decimal(0);
-        var gpu = stored.Derivation.Rates.Derived.TopGpuUtilization;
-        server.Spark(
-            RowKey.MinuteAt(RowKey.TimeOf(stored.Id)),
-            cpu.IsValueSome ? cpu.Value : double.NaN,
-            gpu.IsValueSome ? gpu.Value : double.NaN);
-    }
-
-    private bool AreSamplesWaiting()
-    {
-        lock (gate)
-        {
-            return samples.Count > 0 || stopping;
         }
     }
 
@@ -501,215 +359,43 @@ internal sealed class Writer : IStateStore, IDisposable
         var hasMore = false;
         var good = Try(() =>
         {
-            begin.Run();
-            ReloadIfChanged();
             // Not those that were removed just now: rows of theirs would be written again.
             servers = Fleet.All;
-            hasMore = upkeep.Run(servers, AreSamplesWaiting);
-            Probe(ProbePeriod);
-            commit.Run();
+            hasMore = upkeep.Run(servers, () => queue.IsUrgent);
+            transactions.Probe(ProbePeriod);
         });
 
-        foreach (var server in servers)
+        if (good)
         {
-            if (good)
+            foreach (var server in servers)
             {
                 server.Publish();
             }
-        }
 
-        if (good && Storage.State.MayReadAgain)
-        {
-            ReadAgain();
+            transactions.ReadAgain();
         }
 
         return good && hasMore;
     }
 
-    /// <summary>Finds out whether the database can be read again, which nobody else does while nobody looks.</summary>
-    private void ReadAgain()
-    {
-        try
-        {
-            using var reader = Database.OpenForReading(path);
-            Database.Scalar(reader, "SELECT count(*) FROM server");
-            Storage.Read();
-        }
-        catch (SqliteException)
-        {
-            // It is known already that it cannot.
-        }
-    }
-
-    /// <summary>
-    /// Within a transaction: writes something for its own sake, where nothing has been written for so long or the last attempt failed.
-    /// A transaction that changes nothing succeeds on a full disk as well, and a small one where there is room for a few samples alone: what
-    /// ends an outage is one that is larger than most.
-    /// </summary>
-    private void Probe(TimeSpan period)
-    {
-        if (Storage.State.MayStoreAgain)
-        {
-            Setting.Write(connection, Setting.Alive, new string('.', ProbeLength));
-            isProbed = true;
-        }
-        else if (clock.Elapsed - TimeSpan.FromTicks(writtenAt) >= period)
-        {
-            Setting.Write(connection, Setting.Alive, Wire.Instant(clock.GetUtcNow()));
-        }
-    }
-
-    /// <summary>Runs a transaction. One that fails is given up, and what is held in memory is read again.</summary>
+    /// <summary>Runs a transaction that finds the registrations up to date.</summary>
     private bool Try(Action transaction)
     {
-        Volatile.Write(ref busySince, clock.Elapsed.Ticks);
-        isProbed = false;
-
-        try
+        var good = transactions.Try(() =>
         {
-            if (!File.Exists(path))
+            if (memory.ReloadIfChanged())
             {
-                throw new SqliteException("it was moved or deleted", ReadOnlyCode, MovedCode);
+                OnRegistrations?.Invoke();
             }
 
-            if (!isLoaded)
-            {
-                Load();
-            }
-
-            var changes = raw.sqlite3_total_changes(connection.Handle);
             transaction();
+        });
 
-            if (raw.sqlite3_total_changes(connection.Handle) != changes)
-            {
-                writtenAt = clock.Elapsed.Ticks;
-            }
-
-            if (isProbed)
-            {
-                Storage.Written();
-            }
-
-            return true;
-        }
-        catch (Exception failure)
+        if (!good)
         {
-            // Anything but an exception of SQLite is a defect, or what is left of damaged rows; either costs its transaction alone.
-            Storage.WriteFailed(failure);
             Figures.Fail();
-            Recover();
-            return false;
-        }
-        finally
-        {
-            Volatile.Write(ref busySince, NotBusy);
-        }
-    }
-
-    private void Recover()
-    {
-        isLoaded = false;
-        OnForget?.Invoke();
-
-        try
-        {
-            Database.Rollback(connection);
-            Load();
-        }
-        catch (Exception)
-        {
-            // The next transaction tries again, and tells why it cannot.
-        }
-    }
-
-    /// <summary>Reads anew what is held in memory. Nothing of a transaction that was given up stays, even where reading fails.</summary>
-    private void Load()
-    {
-        var servers = Fleet.All;
-        layouts.Forget();
-
-        foreach (var server in servers)
-        {
-            server.Forget();
         }
 
-        foreach (var server in servers)
-        {
-            Load(server);
-        }
-
-        isLoaded = true;
-    }
-
-    private void ReloadIfChanged()
-    {
-        dataVersion.Step();
-        var version = dataVersion.Integer(0);
-        dataVersion.Reset();
-
-        if (version != seenVersion)
-        {
-            Reload();
-            seenVersion = version;
-            OnRegistrations?.Invoke();
-        }
-    }
-
-    private void Reload()
-    {
-        var added = Fleet.Reload(connection, out var hasDropped);
-
-        foreach (var server in added)
-        {
-            Load(server);
-        }
-
-        if (hasDropped)
-        {
-            upkeep.SweepSoon();
-        }
-    }
-
-    private void Load(LiveServer server)
-    {
-        server.Forget();
-        server.PrunedUntil = upkeep.PrunedUntil(server.Id);
-        minutes.Load(server);
-        SampleRow? before = null;
-
-        foreach (var row in rows.Last(server.Id))
-        {
-            var held = Ingestion.Held(row, before);
-            server.Hold(held);
-            before = row;
-        }
-
-        jobs.Load(server);
-        judgements.Load(server);
-        LoadSpark(server);
-        server.Publish();
-    }
-
-    private void LoadSpark(LiveServer server)
-    {
-        var hour = RowKey.Microseconds(clock.GetUtcNow()) - (60 * RowKey.MicrosecondsPerMinute);
-
-        foreach (var (minute, rollup) in upkeep.Minutes(server.Id, RowKey.MinuteAt(Math.Max(0, hour))))
-        {
-            var cpu = rollup.Spreads[Cpu];
-            var gpu = rollup.Spreads[TopGpu];
-            server.Spark(minute, cpu.Count > 0 ? cpu.Max : double.NaN, gpu.Count > 0 ? gpu.Max : double.NaN);
-        }
-
-        foreach (var held in server.Recent)
-        {
-            Spark(server, held.Stored);
-        }
-    }
-
-    /// <summary>A request to the writer that carries no sample.</summary>
-    private sealed record Request(Action Work)
-    {
-        public TaskCompletionSource<bool> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        return good;
     }
 }
