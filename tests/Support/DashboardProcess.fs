@@ -87,16 +87,22 @@ let serveWith (variables: (string * string) list) (database: string) (options: s
 /// Starts `serve` on a free port with these options, and waits until it listens.
 let serve (database: string) (options: string list) : DashboardProcess * string = serveWith [] database options
 
-let private tokenMark = "INGEST_TOKEN="
+/// The value of the one line `NAME=value` among what a command printed.
+let valueOf (name: string) (output: string list) : string =
+    let mark = name + "="
 
-/// Runs a command that prints a token, and returns the token.
-let tokenFrom (words: string list) : string =
+    match output |> List.filter _.StartsWith(mark) with
+    | [ line ] -> line.Substring mark.Length
+    | _ -> failtest $"expected one line with {mark}, got %A{output}"
+
+/// Runs a command that must succeed, and returns the value of the line `NAME=value` that it prints.
+let printedBy (name: string) (words: string list) : string =
     match run words with
-    | 0, output, _ ->
-        match output |> List.filter _.StartsWith(tokenMark) with
-        | [ line ] -> line.Substring tokenMark.Length
-        | _ -> failtest $"expected one line with {tokenMark}, got %A{output}"
+    | 0, output, _ -> valueOf name output
     | failed -> failtest $"%A{words}: %A{failed}"
+
+/// Runs a command that prints the token of a server, and returns the token.
+let tokenFrom (words: string list) : string = printedBy "INGEST_TOKEN" words
 
 /// A server that is registered.
 type Registered = { Slug: string; Token: string }

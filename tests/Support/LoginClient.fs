@@ -39,15 +39,7 @@ let addUser (file: string) (name: string) (role: string) (password: string) : un
 
 /// Makes a token in a file, and returns it.
 let addToken (file: string) (name: string) (role: string) : string =
-    match run [ "tokens"; "add"; name; "--role"; role; "--tokens-file"; file ] with
-    | 0, output, _ ->
-        output
-        |> List.pick (fun line ->
-            if line.StartsWith "API_TOKEN=" then
-                Some(line.Substring 10)
-            else
-                None)
-    | failed -> failtest $"%A{failed}"
+    printedBy "API_TOKEN" [ "tokens"; "add"; name; "--role"; role; "--tokens-file"; file ]
 
 /// A client that follows no redirect and keeps no cookie.
 let client () : HttpClient =

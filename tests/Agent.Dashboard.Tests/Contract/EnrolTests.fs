@@ -12,11 +12,9 @@ open Agent.TestSupport.RawHttp
 open Agent.Dashboard.Tests.Shared
 open Expecto
 
-let private keyMark = "ENROL_KEY="
-
 let private addKey (database: string) (name: string) (options: string list) : string =
     match run ([ "enrol-keys"; "add"; name; "--database"; database ] @ options) with
-    | 0, output, [] -> (output |> List.find _.StartsWith(keyMark)).Substring keyMark.Length
+    | 0, output, [] -> valueOf "ENROL_KEY" output
     | failed -> failtest $"%A{failed}"
 
 /// Runs an agent that no variable gives a token: exit code and everything that it said.

@@ -62,12 +62,9 @@ type private Confined(place: TemporaryDirectory) =
     member _.Port = Uri((addressIn running.Output).Value).Port
 
     member _.Server: Registered =
-        let mark = "INGEST_TOKEN="
-        let line = running.Output |> List.find _.StartsWith(mark)
-
         {
             Slug = "gpu-box-01"
-            Token = line.Substring mark.Length
+            Token = valueOf "INGEST_TOKEN" running.Output
         }
 
     /// A file on that disk, as this process sees it.

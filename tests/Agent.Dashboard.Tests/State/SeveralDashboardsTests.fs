@@ -285,17 +285,7 @@ let tests =
 
             // Commands have the state as well, and need no database of their own.
             let state = [ "--state"; site.Postgres.Url ]
-            let code, output, errors = run ([ "enrol-keys"; "add"; "rack-3" ] @ state)
-            Expect.equal code 0 $"%A{errors}"
-
-            let key =
-                output
-                |> List.pick (fun line ->
-                    if line.StartsWith "ENROL_KEY=" then
-                        Some(line.Substring 10)
-                    else
-                        None)
-
+            let key = printedBy "ENROL_KEY" ([ "enrol-keys"; "add"; "rack-3" ] @ state)
             let enrol = $$"""{"key":"{{key}}","hostname":"gpu-9","machine_id":"0123456789abcdef0123456789abcdef"}"""
             let status, answer = ask other site.Token "POST" "/api/enrol/" enrol
             Expect.equal status 200 answer
@@ -396,16 +386,7 @@ let tests =
 
             eventually soon "she is known" (fun () -> asked [ session ] one = 200)
 
-            let token =
-                match run ([ "tokens"; "add"; "deployer"; "--role"; "admin" ] @ state) with
-                | 0, output, _ ->
-                    output
-                    |> List.pick (fun line ->
-                        if line.StartsWith "API_TOKEN=" then
-                            Some(line.Substring 10)
-                        else
-                            None)
-                | failed -> failtest $"%A{failed}"
+            let token = printedBy "API_TOKEN" ([ "tokens"; "add"; "deployer"; "--role"; "admin" ] @ state)
 
             for dashboard in [ one; other ] do
                 eventually soon "the token is known" (fun () -> asked [ "Authorization", $"Bearer {token}" ] dashboard = 200)
