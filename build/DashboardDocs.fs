@@ -96,7 +96,7 @@ let manual: string =
         ".B 2"
         "options that cannot be used, a database that is not there or another program's, one that another dashboard serves, or a question that nobody is there to answer"
         ".SH SIGNALS"
-        "SIGTERM and SIGINT end"
+        "SIGTERM, SIGINT and SIGHUP end"
         @"\fBserve\fR"
         "once what has come in is stored."
         ".SH FILES"

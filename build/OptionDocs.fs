@@ -100,7 +100,7 @@ let manual: string =
         ".B 3"
         @"a \fB\-\-why\fR that found a job held back"
         ".SH SIGNALS"
-        "SIGTERM and SIGINT let the request in flight finish; a second one does not wait for it."
+        "SIGTERM, SIGINT and SIGHUP let the request in flight finish; a second one does not wait for it."
         ".PP"
         "SIGUSR1 releases the GPUs, so that they can be reset or partitioned; the next SIGUSR1 takes them back."
         ".SH FILES"

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using Agent.Receiver;
 using Agent.Receiver.Alerts;
 using Agent.Receiver.Cluster;
@@ -216,6 +217,12 @@ internal static class Serving
 
         watchdog.Ready();
         _ = isCluster ? Task.CompletedTask : WarmUp(writer, histories, settings.Keeping.Days, clock);
+        // The class library stops for Ctrl-C and SIGTERM; this is what a terminal sends as it closes.
+        using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, context =>
+        {
+            context.Cancel = true;
+            app.Lifetime.StopApplication();
+        });
         app.WaitForShutdown();
         program.Tell(isCluster
             ? $"{program.Name} stopped"

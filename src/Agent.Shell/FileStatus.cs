@@ -28,6 +28,7 @@ internal readonly partial record struct FileStatus(uint Owner, uint Mode, uint L
     private const uint TypeMask = 0xF000;
     private const uint RegularType = 0x8000;
     private const uint DirectoryType = 0x4000;
+    private const uint LinkType = 0xA000;
     private const uint Sticky = 0x200;
     private const uint GroupWrite = 0x10;
     private const uint OthersWrite = 0x2;
@@ -40,6 +41,9 @@ internal readonly partial record struct FileStatus(uint Owner, uint Mode, uint L
 
     /// <summary>True for a directory.</summary>
     public bool IsDirectory => (Mode & TypeMask) == DirectoryType;
+
+    /// <summary>True for a symbolic link that was not followed, whose permissions say nothing.</summary>
+    public bool IsLink => (Mode & TypeMask) == LinkType;
 
     /// <summary>True where anybody may write; in a directory with the sticky bit nobody can replace what is another's.</summary>
     public bool IsOpenToAll => (Mode & OthersWrite) != 0 && !(IsDirectory && (Mode & Sticky) != 0);

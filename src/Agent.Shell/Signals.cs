@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 namespace Agent.Shell;
 
 /// <summary>
-/// Turns Ctrl-C and SIGTERM into two steps: stop in good order, and on a second signal stop at once. SIGUSR1 is for letting go of the
-/// GPUs and taking them up again.
+/// Turns Ctrl-C, SIGTERM and SIGHUP, which a terminal sends as it closes, into two steps: stop in good order, and on a second signal stop at once.
+/// A SIGHUP that is ignored from the start stays so (nohup). SIGUSR1 is for letting go of the GPUs and taking them up again.
 /// </summary>
 internal sealed class Signals : IDisposable
 {
@@ -22,12 +22,16 @@ internal sealed class Signals : IDisposable
             PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSignal),
             PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal),
             PosixSignalRegistration.Create(PosixSignal.SIGQUIT, OnSignal),
+            PosixSignalRegistration.Create(PosixSignal.SIGHUP, OnSignal),
             PosixSignalRegistration.Create(User1, context =>
             {
                 context.Cancel = true;
                 OnUser1?.Invoke();
             }),
         ];
+
+    /// <summary>Keeps SIGUSR1 from ending the program where nobody listens to it: before the sampling has begun, and in what samples nothing.</summary>
+    public static IDisposable IgnoreUser1() => PosixSignalRegistration.Create(User1, static context => context.Cancel = true);
 
     /// <summary>Is called at each SIGUSR1, on a thread of the pool.</summary>
     public Action? OnUser1 { get; set; }

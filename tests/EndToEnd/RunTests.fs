@@ -198,7 +198,7 @@ let private stops =
     testList
         "stops"
         [
-            for signal, name in [ SigTerm, "SIGTERM"; SigInt, "SIGINT"; SigQuit, "SIGQUIT" ] do
+            for signal, name in [ SigTerm, "SIGTERM"; SigInt, "SIGINT"; SigQuit, "SIGQUIT"; SigHup, "SIGHUP" ] do
                 testCase $"{name} while idle ends it well under a second"
                 <| fun () ->
                     use server = new IngestServer(stored)
@@ -210,6 +210,26 @@ let private stops =
                     Expect.isLessThan watch.Elapsed.TotalSeconds 0.8 "well under a second"
                     Expect.equal (List.last agent.Output) "Agent stopped." "the last line"
                     Expect.equal agent.Errors [] "nothing to complain"
+
+            testCase "a SIGHUP that is ignored from the start ends nothing"
+            <| fun () ->
+                use server = new IngestServer(stored)
+
+                use shell =
+                    new ProgramProcess(
+                        "/bin/sh",
+                        [ "-c"; "trap '' HUP; exec \"$@\""; "sh"; binary.Value ]
+                        @ targetOf server.Url
+                        @ [ "--interval=60" ],
+                        World.environment () @ [ "AI_DASHBOARD_TOKEN", Token ]
+                    )
+
+                eventually patience $"the result; {shell.Said}" (fun () -> shell.Output.Length = 2)
+                shell.Signal SigHup
+                Thread.Sleep 300
+                Expect.isFalse shell.HasEnded "it lives"
+                shell.Signal SigTerm
+                Expect.equal (shell.WaitForEnd patience) 0 "exit code"
 
             testCase "SIGTERM lets the request in flight finish"
             <| fun () ->

@@ -12,6 +12,10 @@ open Expecto
 [<DllImport("libc", EntryPoint = "kill", SetLastError = true)>]
 extern int sendSignal(int pid, int signal)
 
+/// What a terminal sends as it closes.
+[<Literal>]
+let SigHup = 1
+
 /// Ctrl-C.
 [<Literal>]
 let SigInt = 2

@@ -9,6 +9,8 @@ internal sealed partial class SpoolDirectory
     /// <inheritdoc/>
     public void Flush()
     {
+        LookForDirectory();
+
         if (files is null)
         {
             TryAgain();
@@ -17,6 +19,41 @@ internal sealed partial class SpoolDirectory
         {
             syncedAt = clock.Elapsed;
             Sync();
+        }
+    }
+
+    // Whoever tidies up may delete the directory. What is held there can be delivered while the agent runs, and is lost with it. Once it is
+    // delivered the directory is made anew.
+    private void LookForDirectory()
+    {
+        if (clock.Elapsed - lookedAt < SyncPeriod)
+        {
+            return;
+        }
+
+        lookedAt = clock.Elapsed;
+
+        lock (gate)
+        {
+            if (files is not { IsGone: true } gone)
+            {
+                return;
+            }
+
+            if (!isGone)
+            {
+                isGone = true;
+                warn($"{directory} was deleted while it is in use; what waits there is lost if the agent ends before it is delivered: {gone.Held}");
+            }
+
+            if (Held == 0)
+            {
+                gone.Dispose();
+                files = null;
+                newest = null;
+                isGone = false;
+                triedAt = clock.Elapsed - RetryPeriod;
+            }
         }
     }
 

@@ -108,8 +108,10 @@ internal sealed partial class SpoolDirectory
         var isKept = files!.MoveAside(segment, keep);
         Save();
         warn(
-            $"{segment.Path} cannot be read: {FaultReason.Of(error)}; with its {lost} samples it is "
-            + (isKept ? $"kept in {keep.DamagedDirectory}" : "left there"));
+            error is FileNotFoundException
+                ? $"{segment.Path} is gone, and its {lost} samples with it"
+                : $"{segment.Path} cannot be read: {FaultReason.Of(error)}; with its {lost} samples it is "
+                + (isKept ? $"kept in {keep.DamagedDirectory}" : "left there"));
     }
 
     private void Evict(Segment segment)

@@ -34,7 +34,9 @@ internal sealed partial class SpoolDirectory : IOutbox
     private DropCounts dropped;
     private bool diskRefuses;
     private bool syncFails;
+    private bool isGone;
     private TimeSpan syncedAt;
+    private TimeSpan lookedAt;
     private TimeSpan triedAt;
 
     private SpoolDirectory(string directory, long limit, int memoryCapacity, AgentClock clock, Action<string> warn)
@@ -67,7 +69,7 @@ internal sealed partial class SpoolDirectory : IOutbox
         {
             lock (gate)
             {
-                return files?.Held ?? 0;
+                return isGone ? 0 : files?.Held ?? 0;
             }
         }
     }

@@ -12,6 +12,9 @@ namespace Agent.Host.Reading;
 internal static class ChildStart
 {
     private const uint Root = 0;
+    /// <summary>As many links the kernel follows on the way to a file: path_resolution(7).</summary>
+    private const int MostLinks = 40;
+
     private const UnixFileMode Executable = UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute;
 
     /// <summary>PR_SET_PDEATHSIG must be set between fork and exec, which .NET cannot; setpriv of util-linux can.</summary>
@@ -31,28 +34,62 @@ internal static class ChildStart
             .FirstOrDefault(File.Exists);
 
     /// <summary>
-    /// The program itself, or the directory above it, that another user than root can change; null when there is none. As sudo and cron
-    /// decide it: neither may belong to another user, or be open to all or to a group; only the groups root and staff may.
+    /// What another user than root can change of all that decides which program is started: the program itself, each directory on the way to it,
+    /// and each link, with the way to what it leads to. Null when there is none. As sudo and cron decide it: nothing of it may belong to another
+    /// user, or be open to all or to a group; only the groups root and staff may.
     /// </summary>
     public static string? Foreign(string path)
     {
-        // What links lead to is what is started.
-        var real = new FileInfo(Path.GetFullPath(path)).ResolveLinkTarget(returnFinalTarget: true)?.FullName ?? Path.GetFullPath(path);
+        var place = "/";
+        var ahead = new Stack<string>();
+        var links = 0;
+        Push(ahead, Path.Join(Path.IsPathRooted(path) ? "" : Environment.CurrentDirectory, path));
 
-        foreach (var start in (string[])[Path.GetFullPath(path), real])
+        while (!IsForeign(place))
         {
-            for (var place = start; place is not null; place = Path.GetDirectoryName(place))
+            if (!ahead.TryPop(out var name))
             {
-                if (FileStatus.Of(place) is { } status
-                    && (status.Owner != Root || status.IsOpenToAll || (status.IsOpenToGroup && status.Group != Root && status.Group != Staff.Value)))
-                {
-                    return place;
-                }
+                return null;
             }
+
+            if (name == "..")
+            {
+                place = Path.GetDirectoryName(place) ?? "/";
+                continue;
+            }
+
+            var next = Path.Join(place, name);
+
+            if (FileStatus.Of(next, follow: false) is not { IsLink: true } link)
+            {
+                place = next;
+                continue;
+            }
+
+            // Whom a link belongs to matters where others may write beside it.
+            if (link.Owner != Root || ++links > MostLinks || new FileInfo(next).LinkTarget is not { } target)
+            {
+                return next;
+            }
+
+            Push(ahead, target);
+            place = Path.IsPathRooted(target) ? "/" : place;
         }
 
-        return null;
+        return place;
     }
+
+    private static void Push(Stack<string> ahead, string path)
+    {
+        foreach (var name in path.Split('/').Reverse().Where(static name => name is not "" and not "."))
+        {
+            ahead.Push(name);
+        }
+    }
+
+    private static bool IsForeign(string place) =>
+        FileStatus.Of(place, follow: false) is { } status
+        && (status.Owner != Root || status.IsOpenToAll || (status.IsOpenToGroup && status.Group != Root && status.Group != Staff.Value));
 
     /// <summary>Starts the program with nothing to read; absent when it is not in PATH.</summary>
     public static FSharpResult<Process, SourceError> Start(string name, IEnumerable<string> arguments)

@@ -37,6 +37,9 @@ internal sealed partial class SegmentFiles : IDisposable
     /// <summary>Records that are held.</summary>
     public long Held => segments.Sum(static segment => segment.Held);
 
+    /// <summary>True once somebody has deleted the directory: what is held can still be read by this process, and by no later one.</summary>
+    public bool IsGone => FileStatus.Of(inUse.SafeFileHandle) is { Links: 0 };
+
     /// <summary>Bytes of all segments.</summary>
     public long Size => segments.Sum(static segment => segment.Size);
 
@@ -60,7 +63,7 @@ internal sealed partial class SegmentFiles : IDisposable
     }
 
     /// <summary>The record at the place, with its line end unless it lost it. Valid until the next call.</summary>
-    public ReadOnlyMemory<byte> Read(Segment segment, long offset) => reader.Read(segment, offset);
+    public ReadOnlyMemory<byte> Read(Segment segment, long offset) => reader.Read(segment, offset, writer);
 
     /// <summary>The segment that holds the place.</summary>
     public Segment SegmentOf(SpoolPosition place) => segments.Find(segment => segment.Number == place.Segment)!;

@@ -18,12 +18,17 @@ internal sealed class SegmentReader : IDisposable
     /// The record that begins at the offset, with its line end; without one when the segment has none before its end.
     /// Valid until the next call. Throws what the disk throws.
     /// </summary>
-    public ReadOnlyMemory<byte> Read(Segment segment, long offset)
+    /// <param name="segment">Where it is.</param>
+    /// <param name="offset">Where it begins.</param>
+    /// <param name="writer">May have the same file open, by which one that was deleted can still be read.</param>
+    public ReadOnlyMemory<byte> Read(Segment segment, long offset, SegmentWriter? writer = null)
     {
         if (number != segment.Number)
         {
             Dispose();
-            file = PrivateFiles.Open(segment.Path, FileMode.Open, FileAccess.Read);
+            file = !File.Exists(segment.Path) && writer?.OpenName(segment) is { } open
+                ? new FileStream(open, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0)
+                : PrivateFiles.Open(segment.Path, FileMode.Open, FileAccess.Read);
             number = segment.Number;
         }
 

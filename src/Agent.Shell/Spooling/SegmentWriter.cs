@@ -14,6 +14,9 @@ internal sealed class SegmentWriter : IDisposable
     /// <summary>True when the segment is the one that is written to.</summary>
     public bool Has(Segment segment) => number == segment.Number;
 
+    /// <summary>By which name of proc_pid_fd(5) the segment can be opened whatever becomes of its file; null unless it is written to.</summary>
+    public string? OpenName(Segment segment) => Has(segment) ? $"/proc/self/fd/{file!.SafeFileHandle.DangerousGetHandle()}" : null;
+
     /// <summary>Goes on with a segment, or begins it. Throws what the disk throws.</summary>
     public void Begin(Segment segment, bool isNew)
     {

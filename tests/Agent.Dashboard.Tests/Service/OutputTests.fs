@@ -122,6 +122,6 @@ let tests =
                     eventually patience "it fails" (fun () -> (post port server (newest ())).Status = 503)
                     File.Move(database + ".gone", database)
                     eventually patience "it stores again" (fun () -> (post port server (newest ())).Status = 200)
-                    serving.Signal SigTerm
-                    Expect.equal (serving.WaitForEnd patience) 0 "it ends in good order"
+                    serving.Signal SigHup
+                    Expect.equal (serving.WaitForEnd patience) 0 "it ends in good order, as a terminal that closes ends it"
         ]

@@ -367,6 +367,44 @@ let private room =
                     Expect.equal (first @ drain spool) expected "in order"
                     Expect.equal spool.Count 0L "all")
 
+            testCase
+                "a directory that is deleted while it is in use: told once, nothing counts as kept, all is delivered, and it is made anew"
+            <| fun () ->
+                World.withDirectory (fun parent ->
+                    let directory = Path.Combine(parent, "ingest")
+                    // A second of this clock lasts a millisecond.
+                    let spool, warnings = opened directory mebibyte 900 (AgentClock 1000)
+                    use spool = spool
+
+                    let flush () =
+                        Threading.Thread.Sleep 5
+                        spool.Flush()
+
+                    add spool 0 [ 1; 2; 3 ]
+                    flush ()
+                    Expect.equal (spool.Count, spool.Kept, warnings.Count) (3L, 3L, 0) "on disk"
+                    Directory.Delete(directory, true)
+                    flush ()
+                    add spool 0 [ 4 ]
+                    flush ()
+                    Expect.equal (spool.Count, spool.Kept) (4L, 0L) "held, and not kept"
+
+                    Expect.equal
+                        (List.ofSeq warnings)
+                        [
+                            $"{directory} was deleted while it is in use; what waits there is lost if the agent ends before it is delivered: 3"
+                        ]
+                        "told once"
+
+                    Expect.equal (drain spool) [ 1; 2; 3; 4 ] "delivered all the same"
+                    flush ()
+                    Expect.equal (List.ofSeq warnings |> List.tail) [ $"{directory} can be used again" ] "made anew"
+                    add spool 0 [ 5 ]
+                    Expect.equal (spool.Count, spool.Kept) (1L, 1L) "kept again"
+                    Expect.isNonEmpty (segmentsIn directory) "on disk"
+                    Expect.equal (drain spool) [ 5 ] "and delivered"
+                    Expect.equal spool.Dropped.Total 0L "nothing was dropped")
+
             testCase "a directory that cannot be used: one warning, memory, and tried again every minute"
             <| fun () ->
                 World.withDirectory (fun parent ->

@@ -175,7 +175,7 @@ let tests =
                 // Other tests open files meanwhile; twenty starts that leak would leave forty.
                 Expect.isLessThan (handles () - before) 20 "open files"
 
-            testCase "a program that others than root can change is known by itself, by a directory above it, and through a link"
+            testCase "a program that others than root can change is known by itself, by a directory above it, and through links to either"
             <| fun () ->
                 let directory = Directory.CreateTempSubdirectory "agent-tests-"
 
@@ -213,6 +213,35 @@ let tests =
 
                             setGroup place "0"
                             File.SetUnixFileMode(place, closed)
+
+                        // A directory of PATH may be a link, and lead to its place by way of another.
+                        let other = directory.CreateSubdirectory("other").FullName
+                        File.SetUnixFileMode(other, closed)
+                        let ways = directory.CreateSubdirectory("ways").FullName
+                        let relative = Path.Combine(ways, "relative")
+                        Directory.CreateSymbolicLink(relative, "../open/bin") |> ignore
+                        let middle = Path.Combine(other, "middle")
+                        Directory.CreateSymbolicLink(middle, below) |> ignore
+                        let chain = Path.Combine(ways, "chain")
+                        Directory.CreateSymbolicLink(chain, middle) |> ignore
+                        let circle = Path.Combine(ways, "circle")
+                        Directory.CreateSymbolicLink(circle, circle) |> ignore
+                        File.SetUnixFileMode(ways, closed)
+
+                        for way in [ relative; chain; $"{ways}/../open/./bin" ] do
+                            Expect.isNull (ChildStart.Foreign(Path.Combine(way, "tool"))) "nobody but root"
+
+                        File.SetUnixFileMode(above, opened)
+
+                        for way in [ relative; chain ] do
+                            Expect.equal (ChildStart.Foreign(Path.Combine(way, "tool"))) above "above what the link leads to"
+
+                        File.SetUnixFileMode(above, closed)
+                        File.SetUnixFileMode(other, opened)
+                        Expect.equal (ChildStart.Foreign(Path.Combine(chain, "tool"))) other "where the link in the middle lies"
+                        Expect.isNull (ChildStart.Foreign(Path.Combine(relative, "tool"))) "another way"
+                        File.SetUnixFileMode(other, closed)
+                        Expect.equal (ChildStart.Foreign(Path.Combine(circle, "tool"))) circle "a circle"
 
                         File.SetUnixFileMode(below, opened ||| UnixFileMode.StickyBit)
                         Expect.isNull (ChildStart.Foreign path) "in a directory with the sticky bit nobody can replace it"
