@@ -53,10 +53,10 @@ internal sealed class CommandLineProgram(string name, Assembly assembly, Stream 
         : ExitCode.Success;
 
     /// <summary>Says on standard output how it goes, a line. Any thread may.</summary>
-    public void Tell(string line) => Attempt(Output, line + "\n");
+    public void Tell(string line) => Attempt(Output, TerminalText.OneLine(line) + "\n");
 
     /// <summary>Says on standard error what is wrong. Any thread may.</summary>
-    public void Complain(string problem) => Attempt(Errors, $"{prefix}{name}: {problem}\n");
+    public void Complain(string problem) => Attempt(Errors, $"{prefix}{name}: {TerminalText.OneLine(problem)}\n");
 
     /// <summary>Shows something at the terminal, on standard error: a question, or how it goes.</summary>
     public void Show(string text) => Attempt(Errors, text);

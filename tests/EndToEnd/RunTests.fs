@@ -54,6 +54,23 @@ let private output =
                     ]
                     "all of them"
 
+            testCase "what an option is refused for reaches the terminal without its control characters"
+            <| fun () ->
+                let path = "/nowhere/\u001b[31m\u202Ered\nline"
+
+                let code, _, errors =
+                    run (
+                        targetOf "https://127.0.0.1:9"
+                        @ [ "--ca-file"; path; "--spool"; "relative\u001b" ]
+                    )
+
+                Expect.equal code 2 "exit code"
+                Expect.isNonEmpty errors "what is wrong"
+
+                for line in errors do
+                    Expect.stringStarts line "ai-dashboard-agent: " "one line each"
+                    Expect.isFalse (line |> Seq.exists (fun c -> Char.IsControl c || c = '\u202E')) $"%A{line}"
+
             testCase "roots that are no directories are errors, with exit code 2"
             <| fun () ->
                 let code, output, errors =

@@ -55,7 +55,7 @@ internal sealed class AgentQuestion(Settings settings, CommandLineProgram progra
         var body = answer[(end + 4)..];
 
         return answer.StartsWith("HTTP/1.1 200 ", StringComparison.Ordinal)
-            ? program.Print(string.Concat(body.TrimEnd('\n').Split('\n').Select(static line => Log.OneLine(line) + "\n")))
-            : program.Fail($"the agent at {address} says: {Log.OneLine(body.TrimEnd('\n'))}");
+            ? program.Print(string.Concat(body.TrimEnd('\n').Split('\n').Select(static line => TerminalText.OneLine(line) + "\n")))
+            : program.Fail($"the agent at {address} says: {TerminalText.OneLine(body.TrimEnd('\n'))}");
     }
 }

@@ -45,7 +45,7 @@ internal sealed class Doctor(Settings settings, TlsTrust trust, CommandLineProgr
         var printed = program.Print(
             settings.Json
                 ? Terminal.Json(DoctorReport.ToJson(program.Version, rows)) + "\n"
-                : string.Join('\n', DoctorReport.Table(rows).Split('\n').Select(Log.OneLine)));
+                : string.Join('\n', DoctorReport.Table(rows).Split('\n').Select(TerminalText.OneLine)));
         return DoctorReport.IsHealthy(rows) ? printed : ExitCode.Failure;
     }
 

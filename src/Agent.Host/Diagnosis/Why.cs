@@ -103,7 +103,7 @@ internal sealed partial class Why(Settings settings, CommandLineProgram program,
     // Control characters of what others name things go first; those of the colour come after.
     private static string Painted(WhyLine line, bool isColoured)
     {
-        var text = Log.OneLine(line.Text);
+        var text = TerminalText.OneLine(line.Text);
 
         if (!isColoured || line.Colour == 0)
         {

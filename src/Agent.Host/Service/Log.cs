@@ -22,34 +22,12 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
     private Repetitions repetitions = Repetition.None;
     private string resultFault = "";
 
-    /// <summary>
-    /// The text on one line: line breaks and other control characters become blanks, and so do those that reverse the direction of
-    /// writing (Unicode, UAX 9), with which a GPU's or a server's name could make a terminal show another line than the one that stands there.
-    /// </summary>
-    public static string OneLine(string text)
-    {
-        static bool Breaks(char c) =>
-            char.IsControl(c)
-            || c is '\u061c' or '\u200e' or '\u200f' or '\u2028' or '\u2029'
-            or (>= '\u202a' and <= '\u202e') or (>= '\u2066' and <= '\u2069');
-
-        return text.Any(Breaks)
-            ? string.Create(text.Length, text, static (line, text) =>
-            {
-                for (var i = 0; i < text.Length; i++)
-                {
-                    line[i] = Breaks(text[i]) ? ' ' : text[i];
-                }
-            })
-            : text;
-    }
-
     /// <summary>A start, result or stop line; silent with --quiet.</summary>
     public void Routine(string line)
     {
         if (!quiet)
         {
-            Write(output, OneLine(line));
+            Write(output, TerminalText.OneLine(line));
         }
     }
 
@@ -175,7 +153,7 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
 
         var now = clock.GetUtcNow().ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
         var prefix = journal ? Journal.Prefix(severity) : $"{now} {NameOf(severity)} ";
-        Write(errors, prefix + OneLine(message));
+        Write(errors, prefix + TerminalText.OneLine(message));
     }
 
     /// <summary>As --log-level has it. Asking the enumeration itself is reflection, whose data is half a megabyte of memory.</summary>

@@ -139,6 +139,6 @@ internal sealed class ServiceState(Systemd systemd, TimeSpan interval, Func<long
             + Told("otlp not delivered", Destination.Otlp);
 
         string Told(string what, Destination destination) =>
-            problems[(int)destination] is { Length: > 0 } problem ? $"; {what}: {Log.OneLine(problem)}" : "";
+            problems[(int)destination] is { Length: > 0 } problem ? $"; {what}: {TerminalText.OneLine(problem)}" : "";
     }
 }
