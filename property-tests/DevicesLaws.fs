@@ -291,6 +291,53 @@ let tests =
                 let tracked = (Devices.selectInterfaces [||] (countersOf links)).Tracked
                 let counted = Devices.counted (NetClass.parse (filesOf links)) [||] tracked
                 same (receivedOf counted) total)
+            law
+                "a reading without one line either says so or has the total all the same"
+                (Gen.zip3 network (Gen.choose (0, 99)) (Gen.elements [ true; false ]))
+                (fun ((links, total), place, isNamed) ->
+                    let lost = links[place % links.Length].Name
+
+                    let fault: ParseError =
+                        {
+                            Source = NetDev.Source
+                            Line = 3
+                            Field = if isNamed then $"rx bytes of {lost}" else "the last line"
+                            Raw = ""
+                            Expected = "a line end"
+                        }
+
+                    let known = NetClass.parse (filesOf links)
+
+                    let tracked =
+                        (Devices.selectInterfaces [||] (countersOf (links |> List.filter (fun link -> link.Name <> lost)))).Tracked
+
+                    let counted = Devices.counted known [||] tracked
+                    let isWhole = Devices.isWhole known [||] tracked counted [| fault |]
+
+                    (not isWhole || same (receivedOf counted) total)
+                    && (isNamed || not isWhole)
+                    && (lost <> "lo" || not isNamed || isWhole))
+            law
+                "an interface that has just come adds to no total before /sys says what it is"
+                (Gen.zip network (Gen.elements [ "ens9"; "veth77"; "docker3"; "tap0"; "x.5"; "dummy1" ]))
+                (fun ((links, total), name) ->
+                    let known = NetClass.parse (filesOf links)
+                    let earlier = (Devices.selectInterfaces [||] (countersOf links)).Tracked
+
+                    let later =
+                        countersOf (
+                            {
+                                Name = name
+                                Files = []
+                                Bytes = 1UL <<< 51
+                            }
+                            :: links
+                        )
+
+                    let counted = Devices.counted known [||] (Devices.selectInterfaces [||] later).Tracked
+
+                    not (Devices.areKnown known [||] earlier counted)
+                    || same (receivedOf counted) total)
             law "the interfaces that the user names are taken at the word" network (fun (links, _) ->
                 let all = countersOf links
                 let names = all |> Array.map (fun i -> i.Name)

@@ -94,7 +94,8 @@ type Sample =
         Memory: MemoryUse voption
         /// Swap.
         Swap: SwapUse voption
-        /// Bytes received, each counted once; with interfaces chosen by the user, all that those received.
+        /// Bytes received, each counted once; with interfaces chosen by the user, all that those received. None where one of them could not
+        /// be read, or came too lately for it to be known what it is.
         NetworkReceived: uint64<B> voption
         /// Bytes sent, likewise.
         NetworkSent: uint64<B> voption
@@ -497,16 +498,30 @@ module Sample =
             // The sum over no interface at all is no measurement.
             |> ValueOption.bind (fun counted -> if counted.Length = 0 then ValueNone else ValueSome counted)
 
+        let interfacesBefore = previous |> ValueOption.bind (fun snapshot -> toVoption snapshot.Network)
+
+        // Without a part it would fall and leap back, with one that others count already it would leap.
+        let isTotalKnown =
+            match interfaces, counted with
+            | ValueSome tracked, ValueSome counted ->
+                Devices.isWhole known options.Interfaces tracked counted current.Faults
+                && (match interfacesBefore with
+                    | ValueSome earlier -> Devices.areKnown known options.Interfaces earlier counted
+                    | ValueNone -> true)
+            | _ -> false
+
         // Capped at every step, because a sum of counters can pass 2^64.
         let totalOf (direction: NetDev.InterfaceCounters -> NetDev.Traffic) =
-            counted
-            |> ValueOption.map (fun counted ->
+            match counted with
+            | ValueSome counted when isTotalKnown ->
                 counted
                 |> Array.fold
                     (fun total i ->
                         let bytes = capped (direction i).Bytes
                         capped (total + bytes))
-                    0UL<B>)
+                    0UL<B>
+                |> ValueSome
+            | _ -> ValueNone
 
         {
             CollectedAt = toMicrosecond current.At

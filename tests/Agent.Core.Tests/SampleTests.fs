@@ -532,6 +532,81 @@ let private devices =
                     (ValueSome 160UL<B>, ValueSome 16UL<B>, [| "bond0", "bond", ""; "eth0", "physical", "bond0" |])
                     "what the user names is taken at the word"
 
+            testCase "a port whose line is bad or cut off leaves the totals unknown, and the others in the list"
+            <| fun () ->
+                let header = "Inter-| Receive | Transmit\n face |bytes |bytes\n"
+
+                let row name bytes =
+                    $"{name}: {bytes} 1 0 0 0 0 0 0 {bytes} 1 0 0 0 0 0 0\n"
+
+                let read (text: string) =
+                    let parsed = want (NetDev.parse (ReadOnlySpan(utf8 text)))
+
+                    { nothing with
+                        Network = Ok parsed.Value
+                        Faults = parsed.Faults
+                    }
+
+                let told text =
+                    let sample = build ValueNone (read text)
+                    sample.NetworkReceived, sample.NetworkSent, sample.Interfaces |> Array.map (fun i -> i.Counters.Name)
+
+                let small = header + row "ens1" "2000"
+
+                Expect.equal (told (small + row "ens2" "70")) (ValueSome 2070UL<B>, ValueSome 2070UL<B>, [| "ens1"; "ens2" |]) "both"
+                Expect.equal (told (small + row "ens2" "7o")) (ValueNone, ValueNone, [| "ens1" |]) "one bad line"
+                Expect.equal (told (small + "ens2: 70 1 0")) (ValueNone, ValueNone, [| "ens1" |]) "a torn one"
+
+                let rate before after =
+                    (Derived.from (ValueSome(build ValueNone before)) (build ValueNone { after with At = noon.AddSeconds 2.0 }))
+                        .NetworkReceived
+
+                let bad, good = read (small + row "ens2" "7o"), read (small + row "ens2" "70")
+                Expect.equal (rate good bad, rate bad good) (0.0<B / s>, 0.0<B / s>) "no rate into the gap, and none out of it"
+
+            testCase "an interface that came joins the totals when /sys says what it is"
+            <| fun () ->
+                let at (seconds: float) links known =
+                    { nothing with
+                        At = noon.AddSeconds seconds
+                        Network = Ok links
+                        Slow =
+                            { nothing.Slow with
+                                Devices =
+                                    { Devices.unknown with
+                                        Interfaces =
+                                            dict
+                                                [
+                                                    for name, layer in known ->
+                                                        name,
+                                                        ({
+                                                            Kind = "any"
+                                                            Master = ""
+                                                            Layer = layer
+                                                        }
+                                                        : NetClass.Interface)
+                                                ]
+                                            |> Collections.Generic.Dictionary
+                                    }
+                            }
+                    }
+
+                let alone = at 0.0 [| link "ens1" 500UL<B> 5UL<B> |] [ "ens1", NetClass.Layer.Physical ]
+                let both = [| link "ens1" 600UL<B> 6UL<B>; link "tenant9" 9999UL<B> 99UL<B> |]
+                let came = at 1.0 both [ "ens1", NetClass.Layer.Physical ]
+
+                let known layer =
+                    at 2.0 both [ "ens1", NetClass.Layer.Physical; "tenant9", layer ]
+
+                let totals previous current =
+                    let sample = build (ValueSome previous) current
+                    sample.NetworkReceived, sample.NetworkSent
+
+                Expect.equal (totals alone came) (ValueNone, ValueNone) "not known yet"
+                Expect.equal (totals came (known NetClass.Layer.Never)) (ValueSome 600UL<B>, ValueSome 6UL<B>) "stacked on another"
+                Expect.equal (totals came (known NetClass.Layer.Physical)) (ValueSome 10599UL<B>, ValueSome 105UL<B>) "a port"
+                Expect.equal (totals came { came with At = noon.AddSeconds 2.0 }) (ValueSome 10599UL<B>, ValueSome 105UL<B>) "/sys has none"
+
             testCase "with a filter exactly its interfaces, the loopback too if it is named"
             <| fun () ->
                 let interfaces = [| link "lo" 1000UL<B> 1UL<B>; link "eth0" 400UL<B> 50UL<B> |]
