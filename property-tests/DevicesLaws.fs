@@ -75,10 +75,10 @@ let private multipath: Gen<DiskStats.DiskCounters[] * DiskStats.DiskCounters[] *
         let disk name (columns: uint64[]) : DiskStats.DiskCounters =
             {
                 Device = name
-                Reads = columns[0]
-                ReadBytes = LanguagePrimitives.UInt64WithMeasure columns[1]
-                Writes = columns[2]
-                WrittenBytes = LanguagePrimitives.UInt64WithMeasure columns[3]
+                Reads = ValueSome columns[0]
+                ReadBytes = ValueSome(LanguagePrimitives.UInt64WithMeasure columns[1])
+                Writes = ValueSome columns[2]
+                WrittenBytes = ValueSome(LanguagePrimitives.UInt64WithMeasure columns[3])
                 BusyTime = ValueSome(LanguagePrimitives.UInt64WithMeasure columns[4])
                 Detail = ValueNone
             }

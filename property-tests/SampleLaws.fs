@@ -54,7 +54,17 @@ let private counters (sample: Sample) : uint64 list =
         for s in known [ sample.Swap ] do
             yield! [ uint64 s.Total; uint64 s.Used ]
         for d in sample.Disks do
-            yield! [ d.Reads; d.Writes; uint64 d.ReadBytes; uint64 d.WrittenBytes ]
+            for counter in
+                [
+                    d.Reads
+                    d.Writes
+                    ValueOption.map uint64 d.ReadBytes
+                    ValueOption.map uint64 d.WrittenBytes
+                ] do
+                match counter with
+                | ValueSome value -> value
+                | ValueNone -> ()
+
             yield! known [ d.BusyTime ] |> List.map uint64
         for g in sample.Gpus do
             yield!

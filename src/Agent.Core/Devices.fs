@@ -89,14 +89,18 @@ let private choose (wanted: string[]) (nameOf: 'device -> string) (isDefault: 'd
         { Tracked = tracked; Missing = [||] }
 
 /// The disks to track: exactly the wanted ones in their order, or all disks of the machine sorted by name. Paths of NVMe
-/// count at their heads, and a busy time that is not counted is none.
+/// count at their heads, and what is not counted is none.
 [<CompiledName "SelectDisks">]
 let selectDisks (blocks: BlockDevices.Table) (wanted: string[]) (disks: DiskStats.DiskCounters[]) : Selection<DiskStats.DiskCounters> =
     let selection: Selection<DiskStats.DiskCounters> =
-        choose wanted (fun disk -> disk.Device) (fun disk -> isDisk blocks disk.Device) (BlockDevices.withHeads disks)
+        choose
+            wanted
+            (fun disk -> disk.Device)
+            (fun disk -> isDisk blocks disk.Device)
+            (disks |> BlockDevices.counted blocks |> BlockDevices.withHeads)
 
     for i in 0 .. selection.Tracked.Length - 1 do
-        selection.Tracked[i] <- BlockDevices.truthful blocks selection.Tracked[i]
+        selection.Tracked[i] <- BlockDevices.truthful selection.Tracked[i]
 
     selection
 

@@ -266,14 +266,16 @@ module Sample =
                 }
         | _ -> ValueNone
 
+    let private cappedOrNone (counter: uint64<'u> voption) = ValueOption.map capped counter
+
     let private cappedDisk (disk: DiskStats.DiskCounters) : DiskStats.DiskCounters =
         {
             Device = toLabel disk.Device
-            Reads = capped disk.Reads
-            ReadBytes = capped disk.ReadBytes
-            Writes = capped disk.Writes
-            WrittenBytes = capped disk.WrittenBytes
-            BusyTime = disk.BusyTime |> ValueOption.map capped
+            Reads = cappedOrNone disk.Reads
+            ReadBytes = cappedOrNone disk.ReadBytes
+            Writes = cappedOrNone disk.Writes
+            WrittenBytes = cappedOrNone disk.WrittenBytes
+            BusyTime = cappedOrNone disk.BusyTime
             Detail = disk.Detail
         }
 
@@ -300,8 +302,6 @@ module Sample =
                 Received = cappedTraffic i.Received
                 Sent = cappedTraffic i.Sent
             }
-
-    let private cappedOrNone (counter: uint64<'u> voption) = ValueOption.map capped counter
 
     // F#'s own equality of options looks at types at run time.
     let private isCapped (counter: uint64<'u> voption) : bool =

@@ -61,10 +61,10 @@ module Derivation =
     let private diskOf (disk: DiskReport) : DiskStats.DiskCounters =
         {
             Device = disk.Device
-            Reads = counterOrZero disk.Figures Schema.readCount
-            ReadBytes = counterOrZero disk.Figures Schema.readBytes
-            Writes = counterOrZero disk.Figures Schema.writeCount
-            WrittenBytes = counterOrZero disk.Figures Schema.writeBytes
+            Reads = counter disk.Figures Schema.readCount
+            ReadBytes = counter disk.Figures Schema.readBytes
+            Writes = counter disk.Figures Schema.writeCount
+            WrittenBytes = counter disk.Figures Schema.writeBytes
             BusyTime = counter disk.Figures Schema.busyTime
             Detail = ValueNone
         }

@@ -20,10 +20,10 @@ let private interfacesOf (machine: string) =
 let private disk name : DiskStats.DiskCounters =
     {
         Device = name
-        Reads = 0UL
-        ReadBytes = 0UL<B>
-        Writes = 0UL
-        WrittenBytes = 0UL<B>
+        Reads = ValueSome 0UL
+        ReadBytes = ValueSome 0UL<B>
+        Writes = ValueSome 0UL
+        WrittenBytes = ValueSome 0UL<B>
         BusyTime = ValueNone
         Detail = ValueNone
     }

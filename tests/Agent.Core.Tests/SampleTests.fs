@@ -45,10 +45,10 @@ let private withWindow (length: float) opening snapshot =
 let private disk name : DiskStats.DiskCounters =
     {
         Device = name
-        Reads = 1UL
-        ReadBytes = 2UL<B>
-        Writes = 3UL
-        WrittenBytes = 4UL<B>
+        Reads = ValueSome 1UL
+        ReadBytes = ValueSome 2UL<B>
+        Writes = ValueSome 3UL
+        WrittenBytes = ValueSome 4UL<B>
         BusyTime = ValueSome 5UL<ms>
         Detail = ValueNone
     }
@@ -419,10 +419,10 @@ let private devices =
                 let huge: DiskStats.DiskCounters =
                     {
                         Device = "sda"
-                        Reads = 9223372036854775808UL
-                        ReadBytes = 18446744073709551615UL<B>
-                        Writes = 9223372036854775807UL
-                        WrittenBytes = 4UL<B>
+                        Reads = ValueSome 9223372036854775808UL
+                        ReadBytes = ValueSome 18446744073709551615UL<B>
+                        Writes = ValueSome 9223372036854775807UL
+                        WrittenBytes = ValueSome 4UL<B>
                         BusyTime = ValueSome 9223372036854775809UL<ms>
                         Detail = ValueNone
                     }
@@ -432,10 +432,10 @@ let private devices =
                     [|
                         {
                             Device = "sda"
-                            Reads = 9223372036854775807UL
-                            ReadBytes = 9223372036854775807UL<B>
-                            Writes = 9223372036854775807UL
-                            WrittenBytes = 4UL<B>
+                            Reads = ValueSome 9223372036854775807UL
+                            ReadBytes = ValueSome 9223372036854775807UL<B>
+                            Writes = ValueSome 9223372036854775807UL
+                            WrittenBytes = ValueSome 4UL<B>
                             BusyTime = ValueSome 9223372036854775807UL<ms>
                             Detail = ValueNone
                         }

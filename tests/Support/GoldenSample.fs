@@ -81,10 +81,10 @@ let full: Sample =
             [|
                 {
                     Device = "nvme0n1"
-                    ReadBytes = 1UL<B>
-                    WrittenBytes = 2UL<B>
-                    Reads = 3UL
-                    Writes = 4UL
+                    ReadBytes = ValueSome 1UL<B>
+                    WrittenBytes = ValueSome 2UL<B>
+                    Reads = ValueSome 3UL
+                    Writes = ValueSome 4UL
                     BusyTime = ValueSome 5UL<ms>
                     Detail = ValueNone
                 }

@@ -14,10 +14,10 @@ let disk =
         "disk",
         [|
             text webapp "device" "the kernel's name, unique within the sample" _.Device
-            counter webapp "read_bytes_total" bytes "read from the device" _.ReadBytes
-            counter webapp "write_bytes_total" bytes "written to the device" _.WrittenBytes
-            counter webapp "read_count_total" none "reads completed" _.Reads
-            counter webapp "write_count_total" none "writes completed" _.Writes
+            counterOrNull webapp "read_bytes_total" bytes "read from the device; null where it is not counted" _.ReadBytes
+            counterOrNull webapp "write_bytes_total" bytes "written to the device; null where it is not counted" _.WrittenBytes
+            counterOrNull webapp "read_count_total" none "reads completed; null where it is not counted" _.Reads
+            counterOrNull webapp "write_count_total" none "writes completed; null where it is not counted" _.Writes
             counterOrNull webapp "busy_time_ms_total" milliseconds "time with a request in flight; null where it is not counted" _.BusyTime
         |]
     )

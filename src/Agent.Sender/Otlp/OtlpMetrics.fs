@@ -247,8 +247,8 @@ let private disks =
             "Bytes read and written."
             (ofDisks (fun scene disk ->
                 [
-                    since scene.Boot (reads disk) (whole disk.ReadBytes)
-                    since scene.Boot (writes disk) (whole disk.WrittenBytes)
+                    yield! one (since scene.Boot (reads disk)) whole disk.ReadBytes
+                    yield! one (since scene.Boot (writes disk)) whole disk.WrittenBytes
                 ]))
         counter
             "system.disk.operations"
@@ -256,8 +256,8 @@ let private disks =
             "Reads and writes completed."
             (ofDisks (fun scene disk ->
                 [
-                    since scene.Boot (reads disk) (whole disk.Reads)
-                    since scene.Boot (writes disk) (whole disk.Writes)
+                    yield! one (since scene.Boot (reads disk)) whole disk.Reads
+                    yield! one (since scene.Boot (writes disk)) whole disk.Writes
                 ]))
         counter
             "system.disk.io_time"
