@@ -281,12 +281,23 @@ let tests =
                                 }
                         |]
 
-                [ BlockDevices.unknown; listed ]
-                |> List.forall (fun blocks ->
-                    let headOf disks =
-                        (Devices.selectDisks blocks [||] disks).Tracked
+                let headOf blocks disks =
+                    (Devices.selectDisks blocks [||] disks).Tracked
 
-                    same (headOf old) [| whole |] && same (headOf recent) [| whole |]))
+                let uncounted names =
+                    { listed with
+                        Uncounted = System.Collections.Generic.HashSet<string>(Seq.ofArray names)
+                    }
+
+                let paths = old |> Array.map _.Device |> Array.filter (fun name -> name <> whole.Device)
+
+                [ BlockDevices.unknown; listed ]
+                |> List.forall (fun blocks -> same (headOf blocks old) [| whole |] && same (headOf blocks recent) [| whole |])
+                // Which of them does not count makes no difference while another does.
+                && same (headOf (uncounted [| whole.Device |]) old) [| whole |]
+                && (whole.Reads = ValueSome 0UL
+                    || same (headOf (uncounted paths) recent) [| whole |])
+                && (Array.head (headOf (uncounted (Array.append paths [| whole.Device |])) recent)).ReadBytes.IsNone)
             law "what came in over the ports counts once, whatever is stacked on them" network (fun (links, total) ->
                 let tracked = (Devices.selectInterfaces [||] (countersOf links)).Tracked
                 let counted = Devices.counted (NetClass.parse (filesOf links)) [||] tracked

@@ -47,12 +47,12 @@ let private counters (sample: Sample) : uint64 list =
     [
         for bytes in known [ sample.NetworkReceived; sample.NetworkSent ] do
             uint64 bytes
-        for total in known [ sample.MemoryTotal ] do
+        for total in known [ sample.MemoryTotal; sample.SwapTotal ] do
             uint64 total
         for m in known [ sample.Memory ] do
             yield! [ uint64 m.Used; uint64 m.Available ]
         for s in known [ sample.Swap ] do
-            yield! [ uint64 s.Total; uint64 s.Used ]
+            uint64 s.Used
         for d in sample.Disks do
             for counter in
                 [
@@ -146,6 +146,7 @@ let private sources: (string * (SourceError -> Snapshot -> Snapshot) * (Sample -
             { sample with
                 MemoryTotal = ValueNone
                 Memory = ValueNone
+                SwapTotal = ValueNone
                 Swap = ValueNone
             })
         "/proc/loadavg", (fun error snapshot -> { snapshot with Load = Error error }), (fun sample -> { sample with Load = ValueNone })
@@ -266,9 +267,10 @@ let tests =
                 | ValueNone, ValueSome _ -> false
                 | _, ValueNone -> true)
             lawOfSamples "swap in use is at most the swap there is" (fun sample ->
-                match sample.Swap with
-                | ValueSome s -> s.Used <= s.Total
-                | ValueNone -> true)
+                match sample.SwapTotal, sample.Swap with
+                | ValueSome total, ValueSome s -> s.Used <= total
+                | ValueNone, ValueSome _ -> false
+                | _, ValueNone -> true)
             lawOf
                 wholeCases
                 "tracked disks are the user's in the user's order, or all physical ones"

@@ -139,11 +139,11 @@ module Derivation =
                         Percent = share
                     }
                     : MemoryUse)
+            SwapTotal = counter machine Schema.swapTotal
             Swap =
                 number machine Schema.swapPercent
                 |> ValueOption.map (fun share ->
                     {
-                        Total = counterOrZero machine Schema.swapTotal
                         Used = counterOrZero machine Schema.swapUsed
                         Percent = share
                     }

@@ -320,7 +320,6 @@ let private memory =
                     (ValueSome
                         // 2031608 and 2018420 kB: 13188 kB used, 0.649… per cent
                         {
-                            Total = 2080366592UL<B>
                             Used = 13504512UL<B>
                             Percent = 0.6<percent>
                         })
@@ -332,14 +331,21 @@ let private memory =
                     (memoryOf "vm-2core-6.18/first").Swap
                     (ValueSome
                         {
-                            Total = 0UL<B>
                             Used = 0UL<B>
                             Percent = 0.0<percent>
                         })
                     "swap"
 
-            testCase "more free swap than swap leaves unknown how much is in use"
-            <| fun () -> Expect.equal (memoryOf "lxc").Swap ValueNone "swap"
+            testCase "more free swap than swap leaves unknown how much is in use, and known how much there is"
+            <| fun () ->
+                Expect.equal (memoryOf "lxc").Swap ValueNone "swap"
+
+                let told text =
+                    (withMemory ("MemTotal: 4 kB\nMemFree: 2 kB\n" + text)).SwapTotal
+
+                Expect.equal (told "SwapTotal: 64 kB\nSwapFree: 65 kB\n") (ValueSome 65536UL<B>) "64 kB"
+                Expect.equal (told "SwapTotal: 64 kB\n") (ValueSome 65536UL<B>) "nobody says what is free"
+                Expect.equal (told "SwapFree: 64 kB\n") ValueNone "nobody says how much there is"
 
             testCase "free swap as large as swap is none in use"
             <| fun () ->
@@ -348,8 +354,9 @@ let private memory =
 
             testCase "free swap without swap, as a container without it shows its host's, is none in use"
             <| fun () ->
-                let swap = (withMemory "MemTotal: 4 kB\nMemFree: 2 kB\nSwapTotal: 0 kB\nSwapFree: 100 kB\n").Swap
-                Expect.equal (swap |> ValueOption.map (fun swap -> swap.Total, swap.Used)) (ValueSome(0UL<B>, 0UL<B>)) "none"
+                let sample = withMemory "MemTotal: 4 kB\nMemFree: 2 kB\nSwapTotal: 0 kB\nSwapFree: 100 kB\n"
+
+                Expect.equal (sample.SwapTotal, sample.Swap |> ValueOption.map _.Used) (ValueSome 0UL<B>, ValueSome 0UL<B>) "none"
 
             testCase "a machine that says it has no memory at all does not know"
             <| fun () -> Expect.equal (withMemory "MemTotal: 0 kB\nMemFree: 0 kB\nMemAvailable: 0 kB\n").Memory ValueNone "unknown, not 0 %"

@@ -65,10 +65,10 @@ let full: Sample =
                     Available = 12000UL<B>
                     Percent = 25.0<percent>
                 }
+        SwapTotal = ValueSome 1024UL<B>
         Swap =
             ValueSome
                 {
-                    Total = 1024UL<B>
                     Used = 0UL<B>
                     Percent = 0.0<percent>
                 }

@@ -171,12 +171,12 @@ let between (length: float<s>) (before: Look) (after: Look) : HostEvidence =
 
     let usage =
         match earlier.Stat, host.Stat with
-        | ValueSome before, ValueSome after -> CpuUsage.since before after
+        | ValueSome before, ValueSome after -> CpuUsage.since (ValueSome length) before after
         | _ -> ValueNone
 
     let busiest =
         match earlier.Stat, host.Stat with
-        | ValueSome _, ValueSome after -> CpuUsage.cores earlier.Stat after |> Rates.extreme Array.max
+        | ValueSome _, ValueSome after -> CpuUsage.cores (ValueSome length) earlier.Stat after |> Rates.extreme Array.max
         | _ -> ValueNone
 
     let swap (part: VmStat.VmStat -> uint64<page> voption) : float<B / s> voption =

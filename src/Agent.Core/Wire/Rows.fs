@@ -213,7 +213,7 @@ let sample =
             counterOrNull webapp "memory_used_bytes" bytes "total less available" (fun s -> s.Memory |> ValueOption.map _.Used)
             counterOrNull webapp "memory_available_bytes" bytes "usable without swapping" (fun s -> s.Memory |> ValueOption.map _.Available)
             numberOrNull webapp "memory_percent" percent "used as a share of total" (fun s -> s.Memory |> ValueOption.map _.Percent)
-            counterOrNull webapp "swap_total_bytes" bytes "all swap" (fun s -> s.Swap |> ValueOption.map _.Total)
+            counterOrNull webapp "swap_total_bytes" bytes "all swap" _.SwapTotal
             counterOrNull webapp "swap_used_bytes" bytes "swap in use" (fun s -> s.Swap |> ValueOption.map _.Used)
             numberOrNull webapp "swap_percent" percent "used as a share of total; 0 without swap" (fun s ->
                 s.Swap |> ValueOption.map _.Percent)

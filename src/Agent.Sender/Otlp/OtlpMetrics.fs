@@ -199,17 +199,17 @@ let private memory =
             |> ValueOption.map _.Available
             |> one (since scene.Boot none) whole)
         upDown "system.paging.usage" "By" "Swap by state." (fun scene ->
-            match scene.Reading.Sample.Swap with
-            | ValueSome swap ->
+            match scene.Reading.Sample.SwapTotal, scene.Reading.Sample.Swap with
+            | ValueSome total, ValueSome swap ->
                 [|
                     since scene.Boot usedSwap (whole swap.Used)
-                    since scene.Boot freeSwap (whole (swap.Total - min swap.Used swap.Total))
+                    since scene.Boot freeSwap (whole (total - min swap.Used total))
                 |]
-            | ValueNone -> [||])
+            | _ -> [||])
         gauge "system.paging.utilization" "1" "Share of the swap in each state." (fun scene ->
-            match scene.Reading.Sample.Swap with
-            | ValueSome swap when swap.Total > 0UL<B> ->
-                let used = float swap.Used / float swap.Total
+            match scene.Reading.Sample.SwapTotal, scene.Reading.Sample.Swap with
+            | ValueSome total, ValueSome swap when total > 0UL<B> ->
+                let used = float swap.Used / float total
 
                 [| now usedSwap (real used); now freeSwap (real (1.0 - used)) |]
             | _ -> [||])
