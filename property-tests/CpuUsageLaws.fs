@@ -141,7 +141,7 @@ let tests =
                                     ValueSome (CpuUsage.between other.Times.Value cpu.Times.Value).Busy
                                 | _ -> ValueNone)
 
-                    let cores = CpuUsage.cores before after
+                    let cores = CpuUsage.cores ValueNone before after
                     same cores expected && Array.forall isPercentage (known cores))
             law
                 "what becomes of some CPUs, and of the line of all, leaves the others' time as the usage"
@@ -184,7 +184,7 @@ let tests =
 
                     // One CPU at the least has another fate, so that the line of all is not to be trusted.
                     staying.Length = cpus.Length
-                    || (let usage = CpuUsage.since (statOf totalBefore before) (statOf totalAfter after)
+                    || (let usage = CpuUsage.since ValueNone (statOf totalBefore before) (statOf totalAfter after)
 
                         match usage with
                         | ValueNone -> staying.Length = 0
@@ -199,6 +199,52 @@ let tests =
 
                             staying.Length > 0
                             && isNear usage.Busy (if all = 0.0 then 0.0 else (all - idle) / all * 100.0)))
+            law
+                "a CPU that leaps beyond the time that passed leaves the usage to the others, and none of it is 100 for that"
+                (Gen.zip3 (Gen.arrayOfLength 4 growing) (Gen.choose (0, 3)) (Gen.choose64 (1L <<< 40, System.Int64.MaxValue)))
+                (fun (cpus, place, leap) ->
+                    let statOf
+                        (pick: Stat.CpuTimes * Stat.CpuTimes -> Stat.CpuTimes)
+                        (change: Stat.CpuTimes -> Stat.CpuTimes)
+                        : Stat.CpuStat =
+                        {
+                            Total = ValueSome(change (pick cpus[place]))
+                            Cpus =
+                                cpus
+                                |> Array.mapi (fun id cpu ->
+                                    {
+                                        Id = id
+                                        Times = ValueSome(if id = place then change (pick cpu) else pick cpu)
+                                    })
+                            Online = ValueSome 4
+                            BootTime = ValueNone
+                            ContextSwitches = ValueNone
+                            Forks = ValueNone
+                            Interrupts = ValueNone
+                            Running = ValueNone
+                            Blocked = ValueNone
+                        }
+
+                    let leaping (times: Stat.CpuTimes) =
+                        { times with
+                            Steal = times.Steal + LanguagePrimitives.UInt64WithMeasure(uint64 leap)
+                        }
+
+                    // A million ticks of each of eight columns, at most.
+                    let elapsed = ValueSome 80_000.0<s>
+                    let before, after = statOf fst id, statOf snd leaping
+
+                    let others (stat: Stat.CpuStat) =
+                        { stat with
+                            Total = ValueNone
+                            Cpus = Array.removeAt place stat.Cpus
+                        }
+
+                    let cores = CpuUsage.cores elapsed (ValueSome before) after
+
+                    cores[place].IsNone
+                    && same (Array.removeAt place cores) (CpuUsage.cores elapsed (ValueSome(others before)) (others after))
+                    && same (CpuUsage.since elapsed before after) (CpuUsage.since elapsed (others before) (others after)))
             law
                 "while the same CPUs go on, the usage is that of the line of all"
                 (Gen.zip growing (Gen.arrayOfLength 3 growing))
@@ -216,5 +262,5 @@ let tests =
                             Blocked = ValueNone
                         }
 
-                    same (CpuUsage.since (statOf fst) (statOf snd)) (ValueSome(CpuUsage.between (fst total) (snd total))))
+                    same (CpuUsage.since ValueNone (statOf fst) (statOf snd)) (ValueSome(CpuUsage.between (fst total) (snd total))))
         ]

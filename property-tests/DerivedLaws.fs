@@ -55,10 +55,10 @@ let private oneDisk: Gen<Sample * Sample> =
                     [|
                         {
                             Device = "sda"
-                            Reads = numbers[first]
-                            ReadBytes = bytes 1
-                            Writes = numbers[first + 2]
-                            WrittenBytes = bytes 3
+                            Reads = ValueSome numbers[first]
+                            ReadBytes = ValueSome(bytes 1)
+                            Writes = ValueSome(numbers[first + 2])
+                            WrittenBytes = ValueSome(bytes 3)
                             BusyTime = ValueSome(LanguagePrimitives.UInt64WithMeasure numbers[first + 4])
                             Detail = ValueNone
                         }
@@ -130,10 +130,10 @@ let tests =
                         rate (uint64 before.BusyTime.Value) (uint64 after.BusyTime.Value) (seconds * 1000m)
                         * 100.0
 
-                    isNear (float disk.Read) (rate (uint64 before.ReadBytes) (uint64 after.ReadBytes) seconds)
-                    && isNear (float disk.Written) (rate (uint64 before.WrittenBytes) (uint64 after.WrittenBytes) seconds)
-                    && isNear (float disk.ReadOps) (rate before.Reads after.Reads seconds)
-                    && isNear (float disk.WriteOps) (rate before.Writes after.Writes seconds)
+                    isNear (float disk.Read) (rate (uint64 before.ReadBytes.Value) (uint64 after.ReadBytes.Value) seconds)
+                    && isNear (float disk.Written) (rate (uint64 before.WrittenBytes.Value) (uint64 after.WrittenBytes.Value) seconds)
+                    && isNear (float disk.ReadOps) (rate before.Reads.Value after.Reads.Value seconds)
+                    && isNear (float disk.WriteOps) (rate before.Writes.Value after.Writes.Value seconds)
                     && isNear (float disk.Utilization) (min 100.0 busy)
                     && isNear
                         (float derived.NetworkReceived)

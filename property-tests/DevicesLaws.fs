@@ -75,10 +75,10 @@ let private multipath: Gen<DiskStats.DiskCounters[] * DiskStats.DiskCounters[] *
         let disk name (columns: uint64[]) : DiskStats.DiskCounters =
             {
                 Device = name
-                Reads = columns[0]
-                ReadBytes = LanguagePrimitives.UInt64WithMeasure columns[1]
-                Writes = columns[2]
-                WrittenBytes = LanguagePrimitives.UInt64WithMeasure columns[3]
+                Reads = ValueSome columns[0]
+                ReadBytes = ValueSome(LanguagePrimitives.UInt64WithMeasure columns[1])
+                Writes = ValueSome columns[2]
+                WrittenBytes = ValueSome(LanguagePrimitives.UInt64WithMeasure columns[3])
                 BusyTime = ValueSome(LanguagePrimitives.UInt64WithMeasure columns[4])
                 Detail = ValueNone
             }
@@ -281,16 +281,74 @@ let tests =
                                 }
                         |]
 
-                [ BlockDevices.unknown; listed ]
-                |> List.forall (fun blocks ->
-                    let headOf disks =
-                        (Devices.selectDisks blocks [||] disks).Tracked
+                let headOf blocks disks =
+                    (Devices.selectDisks blocks [||] disks).Tracked
 
-                    same (headOf old) [| whole |] && same (headOf recent) [| whole |]))
+                let uncounted names =
+                    { listed with
+                        Uncounted = System.Collections.Generic.HashSet<string>(Seq.ofArray names)
+                    }
+
+                let paths = old |> Array.map _.Device |> Array.filter (fun name -> name <> whole.Device)
+
+                [ BlockDevices.unknown; listed ]
+                |> List.forall (fun blocks -> same (headOf blocks old) [| whole |] && same (headOf blocks recent) [| whole |])
+                // Which of them does not count makes no difference while another does.
+                && same (headOf (uncounted [| whole.Device |]) old) [| whole |]
+                && (whole.Reads = ValueSome 0UL
+                    || same (headOf (uncounted paths) recent) [| whole |])
+                && (Array.head (headOf (uncounted (Array.append paths [| whole.Device |])) recent)).ReadBytes.IsNone)
             law "what came in over the ports counts once, whatever is stacked on them" network (fun (links, total) ->
                 let tracked = (Devices.selectInterfaces [||] (countersOf links)).Tracked
                 let counted = Devices.counted (NetClass.parse (filesOf links)) [||] tracked
                 same (receivedOf counted) total)
+            law
+                "a reading without one line either says so or has the total all the same"
+                (Gen.zip3 network (Gen.choose (0, 99)) (Gen.elements [ true; false ]))
+                (fun ((links, total), place, isNamed) ->
+                    let lost = links[place % links.Length].Name
+
+                    let fault: ParseError =
+                        {
+                            Source = NetDev.Source
+                            Line = 3
+                            Field = if isNamed then $"rx bytes of {lost}" else "the last line"
+                            Raw = ""
+                            Expected = "a line end"
+                        }
+
+                    let known = NetClass.parse (filesOf links)
+
+                    let tracked =
+                        (Devices.selectInterfaces [||] (countersOf (links |> List.filter (fun link -> link.Name <> lost)))).Tracked
+
+                    let counted = Devices.counted known [||] tracked
+                    let isWhole = Devices.isWhole known [||] tracked counted [| fault |]
+
+                    (not isWhole || same (receivedOf counted) total)
+                    && (isNamed || not isWhole)
+                    && (lost <> "lo" || not isNamed || isWhole))
+            law
+                "an interface that has just come adds to no total before /sys says what it is"
+                (Gen.zip network (Gen.elements [ "ens9"; "veth77"; "docker3"; "tap0"; "x.5"; "dummy1" ]))
+                (fun ((links, total), name) ->
+                    let known = NetClass.parse (filesOf links)
+                    let earlier = (Devices.selectInterfaces [||] (countersOf links)).Tracked
+
+                    let later =
+                        countersOf (
+                            {
+                                Name = name
+                                Files = []
+                                Bytes = 1UL <<< 51
+                            }
+                            :: links
+                        )
+
+                    let counted = Devices.counted known [||] (Devices.selectInterfaces [||] later).Tracked
+
+                    not (Devices.areKnown known [||] earlier counted)
+                    || same (receivedOf counted) total)
             law "the interfaces that the user names are taken at the word" network (fun (links, _) ->
                 let all = countersOf links
                 let names = all |> Array.map (fun i -> i.Name)

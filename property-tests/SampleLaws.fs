@@ -47,14 +47,24 @@ let private counters (sample: Sample) : uint64 list =
     [
         for bytes in known [ sample.NetworkReceived; sample.NetworkSent ] do
             uint64 bytes
-        for total in known [ sample.MemoryTotal ] do
+        for total in known [ sample.MemoryTotal; sample.SwapTotal ] do
             uint64 total
         for m in known [ sample.Memory ] do
             yield! [ uint64 m.Used; uint64 m.Available ]
         for s in known [ sample.Swap ] do
-            yield! [ uint64 s.Total; uint64 s.Used ]
+            uint64 s.Used
         for d in sample.Disks do
-            yield! [ d.Reads; d.Writes; uint64 d.ReadBytes; uint64 d.WrittenBytes ]
+            for counter in
+                [
+                    d.Reads
+                    d.Writes
+                    ValueOption.map uint64 d.ReadBytes
+                    ValueOption.map uint64 d.WrittenBytes
+                ] do
+                match counter with
+                | ValueSome value -> value
+                | ValueNone -> ()
+
             yield! known [ d.BusyTime ] |> List.map uint64
         for g in sample.Gpus do
             yield!
@@ -136,6 +146,7 @@ let private sources: (string * (SourceError -> Snapshot -> Snapshot) * (Sample -
             { sample with
                 MemoryTotal = ValueNone
                 Memory = ValueNone
+                SwapTotal = ValueNone
                 Swap = ValueNone
             })
         "/proc/loadavg", (fun error snapshot -> { snapshot with Load = Error error }), (fun sample -> { sample with Load = ValueNone })
@@ -256,9 +267,10 @@ let tests =
                 | ValueNone, ValueSome _ -> false
                 | _, ValueNone -> true)
             lawOfSamples "swap in use is at most the swap there is" (fun sample ->
-                match sample.Swap with
-                | ValueSome s -> s.Used <= s.Total
-                | ValueNone -> true)
+                match sample.SwapTotal, sample.Swap with
+                | ValueSome total, ValueSome s -> s.Used <= total
+                | ValueNone, ValueSome _ -> false
+                | _, ValueNone -> true)
             lawOf
                 wholeCases
                 "tracked disks are the user's in the user's order, or all physical ones"
@@ -281,7 +293,7 @@ let tests =
                         same tracked (expected |> Array.map (fun name -> name.Substring(0, min 64 name.Length))))
             lawOf
                 wholeCases
-                "network totals are the sums over the counted interfaces, at most 2^63-1, and unknown without any"
+                "network totals are the sums over the counted interfaces, at most 2^63-1, and unknown without any or with one that has just come"
                 build
                 (fun (struct (options, previous, current)) ->
                     let sample = Sample.build options previous current
@@ -296,12 +308,24 @@ let tests =
                         |> Array.sumBy (fun i -> bigint (uint64 (direction i).Bytes))
                         |> min (bigint largest)
 
+                    let isKnown =
+                        options.Interfaces.Length > 0
+                        || (match previous with
+                            | ValueSome { Network = Ok earlier } ->
+                                counted
+                                |> Array.forall (fun one ->
+                                    current.Slow.Devices.Interfaces.Count = 0
+                                    || current.Slow.Devices.Interfaces.ContainsKey one.Name
+                                    || earlier |> Array.exists (fun other -> other.Name = one.Name))
+                            | _ -> true)
+
                     match sample.NetworkReceived, sample.NetworkSent with
                     | ValueSome received, ValueSome sent ->
-                        counted <> [||]
+                        isKnown
+                        && counted <> [||]
                         && same (bigint (uint64 received)) (total (fun i -> i.Received))
                         && same (bigint (uint64 sent)) (total (fun i -> i.Sent))
-                    | received, sent -> counted = [||] && received.IsNone && sent.IsNone)
+                    | received, sent -> (counted = [||] || not isKnown) && received.IsNone && sent.IsNone)
             for name, fail, blank in sources do
                 lawOf
                     wholeCases

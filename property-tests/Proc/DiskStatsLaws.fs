@@ -44,20 +44,20 @@ let private row: Gen<DiskStats.DiskCounters * string> =
             if columns = 7 then
                 {
                     Device = device
-                    Reads = numbers[0]
-                    ReadBytes = sectors numbers[1]
-                    Writes = numbers[2]
-                    WrittenBytes = sectors numbers[3]
+                    Reads = ValueSome numbers[0]
+                    ReadBytes = ValueSome(sectors numbers[1])
+                    Writes = ValueSome numbers[2]
+                    WrittenBytes = ValueSome(sectors numbers[3])
                     BusyTime = ValueNone
                     Detail = ValueNone
                 }
             else
                 {
                     Device = device
-                    Reads = numbers[0]
-                    ReadBytes = sectors numbers[2]
-                    Writes = numbers[4]
-                    WrittenBytes = sectors numbers[6]
+                    Reads = ValueSome numbers[0]
+                    ReadBytes = ValueSome(sectors numbers[2])
+                    Writes = ValueSome numbers[4]
+                    WrittenBytes = ValueSome(sectors numbers[6])
                     BusyTime = ValueSome(milliseconds 9)
                     Detail =
                         ValueSome

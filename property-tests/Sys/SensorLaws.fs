@@ -367,7 +367,7 @@ let tests =
                     |]
                     |> Array.choose (fun (trust, celsius) ->
                         match trust with
-                        | ValueSome trust when celsius <> 0.0<degC> -> Some(trust, celsius)
+                        | ValueSome trust when abs celsius >= 0.127<degC> -> Some(trust, celsius)
                         | _ -> None)
 
                 match CpuTemperature.from sensors zones with

@@ -133,24 +133,52 @@ let private timesOf (id: int) (place: int) (cpus: Stat.CpuLine[]) : Stat.CpuTime
 
         if i < cpus.Length then cpus[i].Times else ValueNone
 
-/// What one CPU did; none unless both readings have it and the second continues the first.
-let private growthOf (before: Stat.CpuTimes voption) (after: Stat.CpuTimes voption) : Growth voption =
+/// So much more than the time that passed a CPU may account: clocks are set, readings are late, and the kernel catches up with what it did
+/// not account while a CPU ran or slept.
+[<Literal>]
+let private Slack = 10.0<s>
+
+/// USER_HZ.
+[<Literal>]
+let private TicksPerSecond = 100.0
+
+/// As many CPUs as a kernel can have.
+[<Literal>]
+let private MostCpus = 8192
+
+/// The time that so many CPUs can account for within `elapsed`: twice as much and some seconds; anything where nobody knows how much
+/// time passed, as where the clock was set back.
+let private most (elapsed: float<s> voption) (cpus: int) : float<s> =
+    match elapsed with
+    | ValueSome elapsed when elapsed > 0.0<s> -> float cpus * (2.0 * elapsed + Slack)
+    | _ -> LanguagePrimitives.FloatWithMeasure infinity
+
+/// What one CPU did; none unless both readings have it, the second continues the first, and it grew by no more than it can: a
+/// counter that fell below zero, or leapt, says nothing of this time.
+let private growthOf (most: float<s>) (before: Stat.CpuTimes voption) (after: Stat.CpuTimes voption) : Growth voption =
     match before, after with
-    | ValueSome before, ValueSome after when isContinued before after -> ValueSome(growth before after)
+    | ValueSome before, ValueSome after when isContinued before after ->
+        let growth = growth before after
+
+        if growth.All / TicksPerSecond <= float most then
+            ValueSome growth
+        else
+            ValueNone
     | _ -> ValueNone
 
-/// The usage of all CPUs between two readings; none when it cannot be known. The line of all CPUs counts as long as the
-/// same CPUs are on-line and none of their counters fell. Otherwise it is the sum over the CPUs that are in
-/// both readings and whose counters did not fall.
+/// The usage of all CPUs between two readings that were taken `elapsed` apart; none when it cannot be known. The line of all CPUs counts
+/// as long as the same CPUs are on-line and none of their counters fell, or leapt by more than that time. Otherwise it is the sum
+/// over the CPUs that are in both readings and whose counters did not.
 [<CompiledName "Since">]
-let since (before: Stat.CpuStat) (after: Stat.CpuStat) : Usage voption =
+let since (elapsed: float<s> voption) (before: Stat.CpuStat) (after: Stat.CpuStat) : Usage voption =
+    let mostOfOne = most elapsed 1
     let mutable sum = nothing
     let mutable sound = 0
 
     for place in 0 .. after.Cpus.Length - 1 do
         let cpu = after.Cpus[place]
 
-        match growthOf (timesOf cpu.Id place before.Cpus) cpu.Times with
+        match growthOf mostOfOne (timesOf cpu.Id place before.Cpus) cpu.Times with
         | ValueSome growth ->
             sum <- add sum growth
             sound <- sound + 1
@@ -158,27 +186,34 @@ let since (before: Stat.CpuStat) (after: Stat.CpuStat) : Usage voption =
 
     let isSame = sound = after.Cpus.Length && sound = before.Cpus.Length
 
-    match growthOf before.Total after.Total with
+    let cpus =
+        if after.Cpus.Length = 0 then
+            MostCpus
+        else
+            after.Cpus.Length
+
+    match growthOf (most elapsed cpus) before.Total after.Total with
     | ValueSome growth when isSame -> ValueSome(usageOf growth)
     | _ when sound > 0 -> ValueSome(usageOf sum)
     | _ -> ValueNone
 
-/// The usage of all CPUs since boot, for a first reading; none when it cannot be known.
+/// The usage of all CPUs since boot, `elapsed` ago, for a first reading; none when it cannot be known.
 [<CompiledName "UntilNow">]
-let untilNow (stat: Stat.CpuStat) : Usage voption =
-    match stat.Total with
-    | ValueSome total -> ValueSome(between sinceBoot total)
-    | ValueNone ->
-        since
-            { stat with
-                Cpus = stat.Cpus |> Array.map (fun cpu -> { cpu with Times = ValueSome sinceBoot })
-            }
-            stat
+let untilNow (elapsed: float<s> voption) (stat: Stat.CpuStat) : Usage voption =
+    since
+        elapsed
+        { stat with
+            Total = ValueSome sinceBoot
+            Cpus = stat.Cpus |> Array.map (fun cpu -> { cpu with Times = ValueSome sinceBoot })
+        }
+        stat
 
-/// The busy share of each CPU of `after`, in its order; none for one that came, or whose counters fell, since `before`.
-/// Without an earlier reading they count since boot.
+/// The busy share of each CPU of `after`, in its order; none for one that came, or whose counters fell or leapt, since `before`, which
+/// was `elapsed` ago. Without an earlier reading they count since boot.
 [<CompiledName "Cores">]
-let cores (before: Stat.CpuStat voption) (after: Stat.CpuStat) : float<percent> voption[] =
+let cores (elapsed: float<s> voption) (before: Stat.CpuStat voption) (after: Stat.CpuStat) : float<percent> voption[] =
+    let most = most elapsed 1
+
     after.Cpus
     |> Array.mapi (fun place cpu ->
         let earlier =
@@ -186,6 +221,6 @@ let cores (before: Stat.CpuStat voption) (after: Stat.CpuStat) : float<percent> 
             | ValueSome stat -> timesOf cpu.Id place stat.Cpus
             | ValueNone -> ValueSome sinceBoot
 
-        match growthOf earlier cpu.Times with
+        match growthOf most earlier cpu.Times with
         | ValueSome growth -> ValueSome (usageOf growth).Busy
         | ValueNone -> ValueNone)

@@ -77,10 +77,14 @@ module Derived =
         else
             LanguagePrimitives.FloatWithMeasure 0.0
 
-    let private busyShare (interval: float<s>) before after : float<percent> =
+    // Nor does one that is not counted, at either end.
+    let private grownBoth (before: uint64<'u> voption) (after: uint64<'u> voption) : float<'u> =
         match before, after with
-        | ValueSome before, ValueSome after -> percentOf (grown before after) (millisecondsOfSeconds interval)
-        | _ -> 0.0<percent>
+        | ValueSome before, ValueSome after -> grown before after
+        | _ -> LanguagePrimitives.FloatWithMeasure 0.0
+
+    let private busyShare (interval: float<s>) before after : float<percent> =
+        percentOf (grownBoth before after) (millisecondsOfSeconds interval)
 
     let private diskRates (interval: float<s> voption) (previous: Sample voption) (disk: DiskStats.DiskCounters) =
         let before =
@@ -94,10 +98,10 @@ module Derived =
         | ValueSome interval, ValueSome before ->
             {
                 Device = disk.Device
-                Read = grown before.ReadBytes disk.ReadBytes / interval
-                Written = grown before.WrittenBytes disk.WrittenBytes / interval
-                ReadOps = grown before.Reads disk.Reads / interval
-                WriteOps = grown before.Writes disk.Writes / interval
+                Read = grownBoth before.ReadBytes disk.ReadBytes / interval
+                Written = grownBoth before.WrittenBytes disk.WrittenBytes / interval
+                ReadOps = grownBoth before.Reads disk.Reads / interval
+                WriteOps = grownBoth before.Writes disk.Writes / interval
                 Utilization = busyShare interval before.BusyTime disk.BusyTime
             }
         | _ ->

@@ -89,14 +89,18 @@ let private choose (wanted: string[]) (nameOf: 'device -> string) (isDefault: 'd
         { Tracked = tracked; Missing = [||] }
 
 /// The disks to track: exactly the wanted ones in their order, or all disks of the machine sorted by name. Paths of NVMe
-/// count at their heads, and a busy time that is not counted is none.
+/// count at their heads, and what is not counted is none.
 [<CompiledName "SelectDisks">]
 let selectDisks (blocks: BlockDevices.Table) (wanted: string[]) (disks: DiskStats.DiskCounters[]) : Selection<DiskStats.DiskCounters> =
     let selection: Selection<DiskStats.DiskCounters> =
-        choose wanted (fun disk -> disk.Device) (fun disk -> isDisk blocks disk.Device) (BlockDevices.withHeads disks)
+        choose
+            wanted
+            (fun disk -> disk.Device)
+            (fun disk -> isDisk blocks disk.Device)
+            (disks |> BlockDevices.counted blocks |> BlockDevices.withHeads)
 
     for i in 0 .. selection.Tracked.Length - 1 do
-        selection.Tracked[i] <- BlockDevices.truthful blocks selection.Tracked[i]
+        selection.Tracked[i] <- BlockDevices.truthful selection.Tracked[i]
 
     selection
 
@@ -131,3 +135,61 @@ let counted (interfaces: NetClass.Table) (wanted: string[]) (tracked: NetDev.Int
         else
             tracked
             |> Array.filter (fun i -> (NetClass.ofName interfaces i.Name).Layer = first)
+
+/// The interface in whose line a fault of /proc/net/dev is, told as `rx bytes of eth0`; empty where the line does not say.
+let private ownerOf (fault: ParseError) : string =
+    match fault.Field.IndexOf(" of ", StringComparison.Ordinal) with
+    | -1 -> ""
+    | at -> fault.Field.Substring(at + " of ".Length)
+
+/// False when a line of /proc/net/dev that could not be read may be one of an interface that counts: a total with an unknown
+/// part is unknown. Faults of other files are ignored. A line that does not say whose it is may be anybody's, and so may those beyond
+/// the faults that are kept.
+[<CompiledName "IsWhole">]
+let isWhole
+    (interfaces: NetClass.Table)
+    (wanted: string[])
+    (tracked: NetDev.InterfaceCounters[])
+    (counted: NetDev.InterfaceCounters[])
+    (faults: ParseError[])
+    : bool =
+    let isThere (name: string) =
+        tracked |> Array.exists (fun i -> i.Name = name)
+
+    let mayCount (name: string) =
+        if wanted.Length > 0 then
+            wanted
+            |> Array.exists (fun one -> (name = "" || name = one) && not (isThere one))
+        elif name = "" then
+            true
+        else
+            let layer = (NetClass.ofName interfaces name).Layer
+
+            layer <> NetClass.Layer.Never
+            && counted
+               |> Array.forall (fun i -> layer <= (NetClass.ofName interfaces i.Name).Layer)
+
+    let ofNetwork = faults |> Array.filter (fun fault -> fault.Source = NetDev.Source)
+
+    ofNetwork.Length = 0
+    || not (
+        (ofNetwork.Length >= Parsed.MostFaults && mayCount "")
+        || ofNetwork |> Array.exists (ownerOf >> mayCount)
+    )
+
+/// False when one of the counted interfaces came after /sys was read, and counts for its name alone: it may carry what another
+/// one counts already. What it is will be known at the next reading of /sys, which its coming asks for. `earlier` are the interfaces of the
+/// reading before; without a /sys names are all there is.
+[<CompiledName "AreKnown">]
+let areKnown
+    (interfaces: NetClass.Table)
+    (wanted: string[])
+    (earlier: NetDev.InterfaceCounters[])
+    (counted: NetDev.InterfaceCounters[])
+    : bool =
+    wanted.Length > 0
+    || interfaces.Count = 0
+    || counted
+       |> Array.forall (fun one ->
+           interfaces.ContainsKey one.Name
+           || earlier |> Array.exists (fun other -> other.Name = one.Name))

@@ -23,8 +23,6 @@ type MemoryUse =
 [<NoComparison>]
 type SwapUse =
     {
-        /// All of it.
-        Total: uint64<B>
         /// In use.
         Used: uint64<B>
         /// Used as a share of the total, one decimal; 0 without swap.
@@ -92,9 +90,12 @@ type Sample =
         MemoryTotal: uint64<B> voption
         /// Memory in use.
         Memory: MemoryUse voption
-        /// Swap.
+        /// All swap; known where its use is, and where only that cannot be told.
+        SwapTotal: uint64<B> voption
+        /// Swap in use.
         Swap: SwapUse voption
-        /// Bytes received, each counted once; with interfaces chosen by the user, all that those received.
+        /// Bytes received, each counted once; with interfaces chosen by the user, all that those received. None where one of them could not
+        /// be read, or came too lately for it to be known what it is.
         NetworkReceived: uint64<B> voption
         /// Bytes sent, likewise.
         NetworkSent: uint64<B> voption
@@ -137,6 +138,7 @@ type Sample =
             CpuCountPhysical = ValueNone
             MemoryTotal = ValueNone
             Memory = ValueNone
+            SwapTotal = ValueNone
             Swap = ValueNone
             NetworkReceived = ValueNone
             NetworkSent = ValueNone
@@ -259,20 +261,21 @@ module Sample =
 
             ValueSome
                 {
-                    Total = capped total
                     Used = capped used
                     Percent = roundToTenth (percentOf (float used) (float total))
                 }
         | _ -> ValueNone
 
+    let private cappedOrNone (counter: uint64<'u> voption) = ValueOption.map capped counter
+
     let private cappedDisk (disk: DiskStats.DiskCounters) : DiskStats.DiskCounters =
         {
             Device = toLabel disk.Device
-            Reads = capped disk.Reads
-            ReadBytes = capped disk.ReadBytes
-            Writes = capped disk.Writes
-            WrittenBytes = capped disk.WrittenBytes
-            BusyTime = disk.BusyTime |> ValueOption.map capped
+            Reads = cappedOrNone disk.Reads
+            ReadBytes = cappedOrNone disk.ReadBytes
+            Writes = cappedOrNone disk.Writes
+            WrittenBytes = cappedOrNone disk.WrittenBytes
+            BusyTime = cappedOrNone disk.BusyTime
             Detail = disk.Detail
         }
 
@@ -299,8 +302,6 @@ module Sample =
                 Received = cappedTraffic i.Received
                 Sent = cappedTraffic i.Sent
             }
-
-    let private cappedOrNone (counter: uint64<'u> voption) = ValueOption.map capped counter
 
     // F#'s own equality of options looks at types at run time.
     let private isCapped (counter: uint64<'u> voption) : bool =
@@ -447,10 +448,13 @@ module Sample =
         | Error _ -> ValueNone
 
     // A window that was opened late is too short to say anything: a tick of /proc/stat is 10 ms.
-    let private usableWindow (options: SampleOptions) (window: CpuWindow voption) : Stat.CpuStat voption =
+    let private usableWindow (options: SampleOptions) (window: CpuWindow voption) : CpuWindow voption =
         match window with
-        | ValueSome window when window.Length >= options.CpuWindow / 2.0 -> ValueSome window.Stat
+        | ValueSome window when window.Length >= options.CpuWindow / 2.0 -> ValueSome window
         | _ -> ValueNone
+
+    let private seconds (length: TimeSpan) : float<s> =
+        LanguagePrimitives.FloatWithMeasure length.TotalSeconds
 
     /// The sample made from `current`, with `previous` the reading of the sample before it.
     [<CompiledName "Build">]
@@ -463,7 +467,15 @@ module Sample =
         let tcp = toVoption current.Tcp
         let window = usableWindow options current.Window
 
-        let statBefore = previous |> ValueOption.bind (fun snapshot -> toVoption snapshot.Stat)
+        let statBefore =
+            match previous with
+            | ValueSome({ Stat = Ok stat } as previous) ->
+                ValueSome
+                    {
+                        Length = current.At - previous.At
+                        Stat = stat
+                    }
+            | _ -> ValueNone
 
         let sinceWindow = window |> ValueOption.orElse statBefore
 
@@ -472,10 +484,15 @@ module Sample =
         // Since boot is the answer of a first sample only. A later one whose predecessor could not read the CPU times has none.
         let isFirst = previous.IsNone
 
-        let usageSince (before: Stat.CpuStat voption) =
+        let sinceBoot =
+            stat
+            |> ValueOption.bind _.BootTime
+            |> ValueOption.map (fun boot -> secondsSinceEpoch current.At - LanguagePrimitives.FloatWithMeasure(float boot))
+
+        let usageSince (before: CpuWindow voption) =
             match stat, before with
-            | ValueSome stat, ValueSome before -> CpuUsage.since before stat
-            | ValueSome stat, ValueNone when isFirst -> CpuUsage.untilNow stat
+            | ValueSome stat, ValueSome before -> CpuUsage.since (ValueSome(seconds before.Length)) before.Stat stat
+            | ValueSome stat, ValueNone when isFirst -> CpuUsage.untilNow sinceBoot stat
             | _ -> ValueNone
 
         let usage = usageSince sincePrevious
@@ -497,16 +514,30 @@ module Sample =
             // The sum over no interface at all is no measurement.
             |> ValueOption.bind (fun counted -> if counted.Length = 0 then ValueNone else ValueSome counted)
 
+        let interfacesBefore = previous |> ValueOption.bind (fun snapshot -> toVoption snapshot.Network)
+
+        // Without a part it would fall and leap back, with one that others count already it would leap.
+        let isTotalKnown =
+            match interfaces, counted with
+            | ValueSome tracked, ValueSome counted ->
+                Devices.isWhole known options.Interfaces tracked counted current.Faults
+                && (match interfacesBefore with
+                    | ValueSome earlier -> Devices.areKnown known options.Interfaces earlier counted
+                    | ValueNone -> true)
+            | _ -> false
+
         // Capped at every step, because a sum of counters can pass 2^64.
         let totalOf (direction: NetDev.InterfaceCounters -> NetDev.Traffic) =
-            counted
-            |> ValueOption.map (fun counted ->
+            match counted with
+            | ValueSome counted when isTotalKnown ->
                 counted
                 |> Array.fold
                     (fun total i ->
                         let bytes = capped (direction i).Bytes
                         capped (total + bytes))
-                    0UL<B>)
+                    0UL<B>
+                |> ValueSome
+            | _ -> ValueNone
 
         {
             CollectedAt = toMicrosecond current.At
@@ -516,10 +547,13 @@ module Sample =
             CpuIowait = usage |> ValueOption.map (fun u -> roundToTenth u.Iowait)
             CpuSteal = usage |> ValueOption.map (fun u -> roundToTenth u.Steal)
             CpuCores =
-                match stat with
-                | ValueSome stat when sincePrevious.IsSome || isFirst -> CpuUsage.cores sincePrevious stat |> Array.map tenths
-                | ValueSome stat -> Array.create stat.Cpus.Length ValueNone
-                | ValueNone -> [||]
+                match stat, sincePrevious with
+                | ValueSome stat, ValueSome before ->
+                    CpuUsage.cores (ValueSome(seconds before.Length)) (ValueSome before.Stat) stat
+                    |> Array.map tenths
+                | ValueSome stat, ValueNone when isFirst -> CpuUsage.cores sinceBoot ValueNone stat |> Array.map tenths
+                | ValueSome stat, ValueNone -> Array.create stat.Cpus.Length ValueNone
+                | ValueNone, _ -> [||]
             Load = load
             CpuFrequency = tenths current.Slow.CpuFrequency
             CpuTemperature = tenths current.Slow.CpuTemperature
@@ -527,6 +561,7 @@ module Sample =
             CpuCountPhysical = current.Slow.PhysicalCores
             MemoryTotal = memoryTotal
             Memory = memoryUse
+            SwapTotal = memory |> ValueOption.bind (fun memory -> cappedOrNone memory.SwapTotal)
             Swap = memory |> ValueOption.bind swapOf
             NetworkReceived = totalOf (fun i -> i.Received)
             NetworkSent = totalOf (fun i -> i.Sent)

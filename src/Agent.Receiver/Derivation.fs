@@ -61,10 +61,10 @@ module Derivation =
     let private diskOf (disk: DiskReport) : DiskStats.DiskCounters =
         {
             Device = disk.Device
-            Reads = counterOrZero disk.Figures Schema.readCount
-            ReadBytes = counterOrZero disk.Figures Schema.readBytes
-            Writes = counterOrZero disk.Figures Schema.writeCount
-            WrittenBytes = counterOrZero disk.Figures Schema.writeBytes
+            Reads = counter disk.Figures Schema.readCount
+            ReadBytes = counter disk.Figures Schema.readBytes
+            Writes = counter disk.Figures Schema.writeCount
+            WrittenBytes = counter disk.Figures Schema.writeBytes
             BusyTime = counter disk.Figures Schema.busyTime
             Detail = ValueNone
         }
@@ -139,11 +139,11 @@ module Derivation =
                         Percent = share
                     }
                     : MemoryUse)
+            SwapTotal = counter machine Schema.swapTotal
             Swap =
                 number machine Schema.swapPercent
                 |> ValueOption.map (fun share ->
                     {
-                        Total = counterOrZero machine Schema.swapTotal
                         Used = counterOrZero machine Schema.swapUsed
                         Percent = share
                     }

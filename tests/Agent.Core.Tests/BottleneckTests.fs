@@ -577,7 +577,6 @@ let private ofSamples =
                         Swap =
                             ValueSome
                                 {
-                                    Total = 100UL<B>
                                     Used = 0UL<B>
                                     Percent = 3.0<percent>
                                 }

@@ -45,7 +45,7 @@ let tests =
                 Expect.floatClose close (float usage.Steal) said[6] "steal"
                 Expect.floatClose close (float usage.Busy) (100.0 - said[9] - said[3]) "busy is neither idle nor iowait"
 
-                let cores = CpuUsage.cores (ValueSome before) after
+                let cores = CpuUsage.cores ValueNone (ValueSome before) after
                 Expect.hasLength cores 2 "CPUs"
 
                 for cpu in 0..1 do
@@ -129,7 +129,8 @@ let tests =
 
             testCase "a CPU that was plugged in has no share yet, and its neighbours keep their own past"
             <| fun () ->
-                let cores = CpuUsage.cores (ValueSome(stat "hotplug/before/proc/stat")) (stat "hotplug/after/proc/stat")
+                let cores =
+                    CpuUsage.cores ValueNone (ValueSome(stat "hotplug/before/proc/stat")) (stat "hotplug/after/proc/stat")
 
                 // cpu0: 75 of 100; cpu2: 95 of 200
                 Expect.equal cores [| ValueSome 75.0<percent>; ValueNone; ValueSome 47.5<percent> |] "cpu0, cpu1, cpu2"
@@ -138,7 +139,7 @@ let tests =
             <| fun () ->
                 let before, after = stat "hotplug/before/proc/stat", stat "hotplug/after/proc/stat"
                 // cpu0 and cpu2: 75 + 95 of 100 + 200; the line of all says 210 of 400
-                Expect.floatClose Accuracy.high (float (CpuUsage.since before after).Value.Busy) 56.666666666666664 "170 of 300"
+                Expect.floatClose Accuracy.high (float (CpuUsage.since ValueNone before after).Value.Busy) 56.666666666666664 "170 of 300"
 
                 let less =
                     { after with
@@ -147,7 +148,7 @@ let tests =
                     }
 
                 // cpu1 went; the other two did nothing at all
-                Expect.equal (CpuUsage.since after less).Value.Busy 0.0<percent> "cpu0 and cpu2"
+                Expect.equal (CpuUsage.since ValueNone after less).Value.Busy 0.0<percent> "cpu0 and cpu2"
 
             testCase "a CPU that was unplugged is no longer told"
             <| fun () ->
@@ -158,12 +159,12 @@ let tests =
                         Cpus = [| before.Cpus[2] |]
                     }
 
-                Expect.equal (CpuUsage.cores (ValueSome before) after) [| ValueSome 0.0<percent> |] "cpu2 did nothing"
+                Expect.equal (CpuUsage.cores ValueNone (ValueSome before) after) [| ValueSome 0.0<percent> |] "cpu2 did nothing"
 
             testCase "without an earlier reading every CPU counts since boot"
             <| fun () ->
                 Expect.equal
-                    (CpuUsage.cores ValueNone (stat "hotplug/before/proc/stat"))
+                    (CpuUsage.cores ValueNone ValueNone (stat "hotplug/before/proc/stat"))
                     [| ValueSome 15.0<percent>; ValueSome 15.0<percent> |]
                     "1500 of 10000"
 
@@ -172,20 +173,20 @@ let tests =
                 // Both did 20 of 100; the idle time of cpu1 began anew, and with it that of the line of all fell.
                 let before = linesOf "cpu  200 0 0 90000 0\ncpu0 100 0 0 45000 0\ncpu1 100 0 0 45000 0\nctxt 1\n"
                 let after = linesOf "cpu  240 0 0 45160 0\ncpu0 120 0 0 45080 0\ncpu1 120 0 0 80 0\nctxt 1\n"
-                Expect.equal (CpuUsage.cores (ValueSome before) after) [| ValueSome 20.0<percent>; ValueNone |] "cores"
-                Expect.equal (CpuUsage.since before after).Value.Busy 20.0<percent> "20 of 100"
+                Expect.equal (CpuUsage.cores ValueNone (ValueSome before) after) [| ValueSome 20.0<percent>; ValueNone |] "cores"
+                Expect.equal (CpuUsage.since ValueNone before after).Value.Busy 20.0<percent> "20 of 100"
 
             testCase "the only CPU coming back leaves the usage unknown"
             <| fun () ->
                 let before = linesOf "cpu  100 0 0 45000 0\ncpu0 100 0 0 45000 0\nctxt 1\n"
                 let after = linesOf "cpu  120 0 0 80 0\ncpu0 120 0 0 80 0\nctxt 1\n"
-                Expect.isTrue (CpuUsage.since before after).IsNone "unknown, neither 0 nor 100"
+                Expect.isTrue (CpuUsage.since ValueNone before after).IsNone "unknown, neither 0 nor 100"
 
             testCase "a machine that was moved, whose steal time falls, has no usage for that interval"
             <| fun () ->
                 let before = linesOf "cpu  100 0 0 900 0 0 0 50\ncpu0 100 0 0 900 0 0 0 50\nctxt 1\n"
                 let after = linesOf "cpu  110 0 0 990 0 0 0 3\ncpu0 110 0 0 990 0 0 0 3\nctxt 1\n"
-                Expect.isTrue (CpuUsage.since before after).IsNone "unknown"
+                Expect.isTrue (CpuUsage.since ValueNone before after).IsNone "unknown"
 
             testCase "idle and iowait may fall by two ticks, which count as none; three are a reset"
             <| fun () ->
@@ -205,8 +206,17 @@ let tests =
                 // cpu0 did 100 ticks of work while its idle time fell by one; cpu1 slept.
                 let lines = linesOf "cpu  2000 0 200 17800\ncpu0 1000 0 100 8900\ncpu1 1000 0 100 8900\nctxt 1\n"
                 let later = linesOf "cpu  2100 0 200 17899\ncpu0 1100 0 100 8899\ncpu1 1000 0 100 9000\nctxt 1\n"
-                Expect.equal (CpuUsage.cores (ValueSome lines) later) [| ValueSome 100.0<percent>; ValueSome 0.0<percent> |] "cores"
-                Expect.floatClose Accuracy.high (float (CpuUsage.since lines later).Value.Busy) (100.0 / 199.0 * 100.0) "100 of 199"
+
+                Expect.equal
+                    (CpuUsage.cores ValueNone (ValueSome lines) later)
+                    [| ValueSome 100.0<percent>; ValueSome 0.0<percent> |]
+                    "cores"
+
+                Expect.floatClose
+                    Accuracy.high
+                    (float (CpuUsage.since ValueNone lines later).Value.Busy)
+                    (100.0 / 199.0 * 100.0)
+                    "100 of 199"
 
             testCase "iowait may fall by as much as idle grew and one tick"
             <| fun () ->
@@ -227,11 +237,76 @@ let tests =
             <| fun () ->
                 let before = linesOf "cpu  ?\ncpu0 10 0 0 90\ncpu1 30 0 0 70\nctxt 1\n"
                 let after = linesOf "cpu  ?\ncpu0 20 0 0 180\ncpu1 60 0 0 140\nctxt 1\n"
-                Expect.equal (CpuUsage.since before after).Value.Busy 20.0<percent> "40 of 200"
-                Expect.equal (CpuUsage.untilNow before).Value.Busy 20.0<percent> "40 of 200"
+                Expect.equal (CpuUsage.since ValueNone before after).Value.Busy 20.0<percent> "40 of 200"
+                Expect.equal (CpuUsage.untilNow ValueNone before).Value.Busy 20.0<percent> "40 of 200"
+
+            testCase "a CPU that leaps by more than the time that passed has no share, and the machine that of the others"
+            <| fun () ->
+                let lines user1 iowait0 =
+                    linesOf $"cpu  {200UL + user1} 0 0 1800 {iowait0}\ncpu0 100 0 0 900 {iowait0}\ncpu1 {user1} 0 0 900 0\nctxt 1\n"
+
+                let before = linesOf "cpu  300 0 0 1600 0\ncpu0 80 0 0 820 0\ncpu1 90 0 0 810 0\nctxt 1\n"
+
+                for leapt in [ lines 18446744073709551600UL 0UL; lines 700000000UL 0UL ] do
+                    Expect.equal
+                        (CpuUsage.cores (ValueSome 1.0<s>) (ValueSome before) leapt)
+                        [| ValueSome 20.0<percent>; ValueNone |]
+                        "cpu1's user time leapt"
+
+                    Expect.equal (CpuUsage.since (ValueSome 1.0<s>) before leapt).Value.Busy 20.0<percent> "20 of 100, of cpu0"
+
+                let waits = lines 95UL 18446744073709551615UL
+                let cores = CpuUsage.cores (ValueSome 1.0<s>) (ValueSome before) waits
+                Expect.equal cores[0] ValueNone "cpu0 has waited for more than the age of the universe"
+
+                Expect.floatClose
+                    Accuracy.high
+                    (float (CpuUsage.since (ValueSome 1.0<s>) before waits).Value.Busy)
+                    (5.0 / 95.0 * 100.0)
+                    "cpu1"
+
+            testCase "a CPU may account for twice the time that passed and ten seconds, no more"
+            <| fun () ->
+                let grown ticks =
+                    linesOf "cpu  0 0 0 0\ncpu0 0 0 0 0\nctxt 1\n", linesOf $"cpu  {ticks} 0 0 0\ncpu0 {ticks} 0 0 0\nctxt 1\n"
+
+                let isKnown elapsed ticks =
+                    let before, after = grown ticks
+
+                    (CpuUsage.since elapsed before after).IsSome,
+                    (Array.head (CpuUsage.cores elapsed (ValueSome before) after)).IsSome,
+                    (CpuUsage.untilNow elapsed after).IsSome,
+                    (Array.head (CpuUsage.cores elapsed ValueNone after)).IsSome
+
+                let all, none = (true, true, true, true), (false, false, false, false)
+                Expect.equal (isKnown (ValueSome 5.0<s>) 2000) all "20 s in 5 s"
+                Expect.equal (isKnown (ValueSome 5.0<s>) 2001) none "a tick more"
+                Expect.equal (isKnown (ValueSome 0.0<s>) 9_999_999) all "no time passed: the clock was set"
+                Expect.equal (isKnown (ValueSome -3.0<s>) 9_999_999) all "nor less"
+                Expect.equal (isKnown ValueNone 9_999_999) all "nobody knows how much"
+
+            testCase "the line of all CPUs may grow by what its CPUs may, and alone by what 8,192 may"
+            <| fun () ->
+                let busy before after =
+                    (CpuUsage.since (ValueSome 5.0<s>) (linesOf before) (linesOf after))
+                    |> ValueOption.map _.Busy
+
+                let two total =
+                    busy
+                        "cpu  0 0 0 0\ncpu0 0 0 0 0\ncpu1 0 0 0 0\nctxt 1\n"
+                        $"cpu  {total} 0 0 0\ncpu0 10 0 0 30\ncpu1 10 0 0 30\nctxt 1\n"
+
+                Expect.equal (two 4000) (ValueSome 100.0<percent>) "two CPUs"
+                Expect.equal (two 4001) (ValueSome 25.0<percent>) "else their sum, 20 of 80"
+
+                let alone total =
+                    busy "cpu  0 0 0 0\nctxt 1\n" $"cpu  {total} 0 0 0\nctxt 1\n"
+
+                Expect.equal (alone 16_384_000) (ValueSome 100.0<percent>) "alone"
+                Expect.equal (alone 16_384_001) ValueNone "a tick more"
 
             testCase "with the line of all CPUs alone it counts"
             <| fun () ->
                 let before, after = linesOf "cpu  10 0 0 90\nctxt 1\n", linesOf "cpu  20 0 0 130\nctxt 1\n"
-                Expect.equal (CpuUsage.since before after).Value.Busy 20.0<percent> "10 of 50"
+                Expect.equal (CpuUsage.since ValueNone before after).Value.Busy 20.0<percent> "10 of 50"
         ]

@@ -19,10 +19,10 @@ let sampleAt (seconds: float) : Sample =
 let private disk name reads readBytes writes writtenBytes busy : DiskStats.DiskCounters =
     {
         Device = name
-        Reads = reads
-        ReadBytes = readBytes
-        Writes = writes
-        WrittenBytes = writtenBytes
+        Reads = ValueSome reads
+        ReadBytes = ValueSome readBytes
+        Writes = ValueSome writes
+        WrittenBytes = ValueSome writtenBytes
         BusyTime = ValueSome busy
         Detail = ValueNone
     }
@@ -250,6 +250,24 @@ let tests =
                         }
                     |]
                     "rates"
+
+            testCase "a disk that begins to be counted, or is not any more, has no rates in between"
+            <| fun () ->
+                let counted = disk "sdk" 7_000UL 900_000_000UL<B> 50UL 1UL<B> 33UL<ms>
+
+                let off =
+                    { counted with
+                        Reads = ValueNone
+                        ReadBytes = ValueNone
+                        Writes = ValueNone
+                        WrittenBytes = ValueNone
+                        BusyTime = ValueNone
+                    }
+
+                for before, after in [ off, counted; counted, off; off, off ] do
+                    let derived = Derived.from (ValueSome(withDisks 0.0 [| before |])) (withDisks 1.0 [| after |])
+
+                    Expect.equal derived.Disks [| still "sdk" |] "900 MB did not flow in a second"
 
             testCase "disk rates add up; utilisation is the greatest and the mean"
             <| fun () ->

@@ -20,12 +20,43 @@ let private interfacesOf (machine: string) =
 let private disk name : DiskStats.DiskCounters =
     {
         Device = name
-        Reads = 0UL
-        ReadBytes = 0UL<B>
-        Writes = 0UL
-        WrittenBytes = 0UL<B>
+        Reads = ValueSome 0UL
+        ReadBytes = ValueSome 0UL<B>
+        Writes = ValueSome 0UL
+        WrittenBytes = ValueSome 0UL<B>
         BusyTime = ValueNone
         Detail = ValueNone
+    }
+
+let private interface' name : NetDev.InterfaceCounters =
+    {
+        Name = name
+        Received = Unchecked.defaultof<NetDev.Traffic>
+        Sent = Unchecked.defaultof<NetDev.Traffic>
+        Detail = ValueNone
+    }
+
+let private interfacesWith (layers: (string * NetClass.Layer) list) : NetClass.Table =
+    layers
+    |> List.map (fun (name, layer) ->
+        name,
+        ({
+            Kind = "any"
+            Master = ""
+            Layer = layer
+        }
+        : NetClass.Interface))
+    |> dict
+    |> Collections.Generic.Dictionary
+    :> NetClass.Table
+
+let private fault source field : ParseError =
+    {
+        Source = source
+        Line = 4
+        Field = field
+        Raw = "x"
+        Expected = "a whole number"
     }
 
 let private namesOf (selection: Devices.Selection<DiskStats.DiskCounters>) =
@@ -118,6 +149,64 @@ let tests =
             <| fun () ->
                 let selection = Devices.selectInterfaces [| "eth0"; "eth0" |] (interfacesOf "vm-2core-6.18/first")
                 Expect.equal (selection.Tracked |> Array.map (fun i -> i.Name)) [| "eth0" |] "its bytes count once"
+
+            testCase "a reading that lost a line is whole where nothing that counts can be in it"
+            <| fun () ->
+                let known =
+                    interfacesWith
+                        [
+                            "enp1s0", NetClass.Layer.Physical
+                            "enp2s0", NetClass.Layer.Physical
+                            "br5", NetClass.Layer.Bridge
+                            "lo", NetClass.Layer.Never
+                        ]
+
+                let isWhole known (wanted: string list) (read: string list) (fields: string list) =
+                    let tracked = read |> List.map interface' |> Array.ofList
+
+                    Devices.isWhole
+                        known
+                        (Array.ofList wanted)
+                        tracked
+                        (Devices.counted known (Array.ofList wanted) tracked)
+                        (fields |> List.map (fault NetDev.Source) |> Array.ofList)
+
+                let ofPort = isWhole known [] [ "enp1s0"; "br5" ]
+                Expect.isTrue (ofPort []) "nothing lost"
+                Expect.isFalse (ofPort [ "tx drop of enp2s0" ]) "a port"
+                Expect.isTrue (ofPort [ "tx drop of br5"; "rx bytes of lo" ]) "what the totals do not count"
+                Expect.isFalse (ofPort [ "tx drop of br5"; "interface" ]) "a line that does not say whose it is"
+                Expect.isTrue (ofPort (List.replicate 7 "tx drop of br5")) "seven faults are all of them"
+                Expect.isFalse (ofPort (List.replicate 8 "tx drop of br5")) "of more than eight the others are not known"
+                Expect.isFalse (isWhole known [] [ "br5" ] [ "rx errs of enp1s0" ]) "without the port the bridge would count"
+                Expect.isFalse (isWhole NetClass.unknown [] [ "enp1s0" ] [ "rx errs of enp7s0" ]) "a port by its name"
+                Expect.isTrue (isWhole NetClass.unknown [] [ "enp1s0" ] [ "rx errs of docker0" ]) "a bridge by its name"
+                Expect.isTrue (isWhole known [ "br5" ] [ "br5" ] [ "rx errs of enp1s0"; "interface" ]) "all that the user wants is there"
+                Expect.isFalse (isWhole known [ "br5"; "enp1s0" ] [ "br5" ] [ "rx errs of enp1s0" ]) "one that the user wants is not"
+                Expect.isFalse (isWhole known [ "br5"; "enp1s0" ] [ "br5" ] [ "the last line" ]) "it may be in the torn line"
+                Expect.isTrue (isWhole known [ "br5"; "wlan3" ] [ "br5" ] [ "rx errs of enp1s0" ]) "one that never was is in no line"
+
+            testCase "faults of other files leave the network whole"
+            <| fun () ->
+                let all = [| interface' "enp1s0" |]
+                Expect.isTrue (Devices.isWhole NetClass.unknown [||] all all [| fault DiskStats.Source "sectors read of sda" |]) "whole"
+
+            testCase "an interface that has just come is not known before /sys was read again"
+            <| fun () ->
+                let known = interfacesWith [ "enp1s0", NetClass.Layer.Physical ]
+                let port, later = interface' "enp1s0", interface' "qr-4f"
+
+                let areKnown known wanted earlier =
+                    Devices.areKnown known wanted earlier (Devices.counted known wanted [| port; later |])
+
+                Expect.isFalse (areKnown known [||] [| port |]) "it may be anything"
+                Expect.isTrue (areKnown known [||] [| port; later |]) "if /sys does not know it then, its name decides"
+                Expect.isTrue (areKnown NetClass.unknown [||] [| port |]) "without /sys its name decides at once"
+                Expect.isTrue (areKnown known [| "qr-4f" |] [| port |]) "what the user names is taken at the word"
+
+                Expect.isTrue
+                    (Devices.areKnown known [||] [| port |] (Devices.counted known [||] [| port; interface' "veth5c" |]))
+                    "by its name it is one end of a pair and does not count"
 
             testCase "selecting leaves the parsed order alone"
             <| fun () ->

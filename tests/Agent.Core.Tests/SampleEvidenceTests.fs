@@ -24,10 +24,10 @@ let private pressure (io: uint64<us>) : PressureUse =
 let private disk read busy : DiskStats.DiskCounters =
     {
         Device = "sda"
-        Reads = 0UL
-        ReadBytes = read
-        Writes = 0UL
-        WrittenBytes = 0UL<B>
+        Reads = ValueSome 0UL
+        ReadBytes = ValueSome read
+        Writes = ValueSome 0UL
+        WrittenBytes = ValueSome 0UL<B>
         BusyTime = busy
         Detail = ValueNone
     }

@@ -45,10 +45,10 @@ let private withWindow (length: float) opening snapshot =
 let private disk name : DiskStats.DiskCounters =
     {
         Device = name
-        Reads = 1UL
-        ReadBytes = 2UL<B>
-        Writes = 3UL
-        WrittenBytes = 4UL<B>
+        Reads = ValueSome 1UL
+        ReadBytes = ValueSome 2UL<B>
+        Writes = ValueSome 3UL
+        WrittenBytes = ValueSome 4UL<B>
         BusyTime = ValueSome 5UL<ms>
         Detail = ValueNone
     }
@@ -320,7 +320,6 @@ let private memory =
                     (ValueSome
                         // 2031608 and 2018420 kB: 13188 kB used, 0.649… per cent
                         {
-                            Total = 2080366592UL<B>
                             Used = 13504512UL<B>
                             Percent = 0.6<percent>
                         })
@@ -332,14 +331,21 @@ let private memory =
                     (memoryOf "vm-2core-6.18/first").Swap
                     (ValueSome
                         {
-                            Total = 0UL<B>
                             Used = 0UL<B>
                             Percent = 0.0<percent>
                         })
                     "swap"
 
-            testCase "more free swap than swap leaves unknown how much is in use"
-            <| fun () -> Expect.equal (memoryOf "lxc").Swap ValueNone "swap"
+            testCase "more free swap than swap leaves unknown how much is in use, and known how much there is"
+            <| fun () ->
+                Expect.equal (memoryOf "lxc").Swap ValueNone "swap"
+
+                let told text =
+                    (withMemory ("MemTotal: 4 kB\nMemFree: 2 kB\n" + text)).SwapTotal
+
+                Expect.equal (told "SwapTotal: 64 kB\nSwapFree: 65 kB\n") (ValueSome 65536UL<B>) "64 kB"
+                Expect.equal (told "SwapTotal: 64 kB\n") (ValueSome 65536UL<B>) "nobody says what is free"
+                Expect.equal (told "SwapFree: 64 kB\n") ValueNone "nobody says how much there is"
 
             testCase "free swap as large as swap is none in use"
             <| fun () ->
@@ -348,8 +354,9 @@ let private memory =
 
             testCase "free swap without swap, as a container without it shows its host's, is none in use"
             <| fun () ->
-                let swap = (withMemory "MemTotal: 4 kB\nMemFree: 2 kB\nSwapTotal: 0 kB\nSwapFree: 100 kB\n").Swap
-                Expect.equal (swap |> ValueOption.map (fun swap -> swap.Total, swap.Used)) (ValueSome(0UL<B>, 0UL<B>)) "none"
+                let sample = withMemory "MemTotal: 4 kB\nMemFree: 2 kB\nSwapTotal: 0 kB\nSwapFree: 100 kB\n"
+
+                Expect.equal (sample.SwapTotal, sample.Swap |> ValueOption.map _.Used) (ValueSome 0UL<B>, ValueSome 0UL<B>) "none"
 
             testCase "a machine that says it has no memory at all does not know"
             <| fun () -> Expect.equal (withMemory "MemTotal: 0 kB\nMemFree: 0 kB\nMemAvailable: 0 kB\n").Memory ValueNone "unknown, not 0 %"
@@ -419,10 +426,10 @@ let private devices =
                 let huge: DiskStats.DiskCounters =
                     {
                         Device = "sda"
-                        Reads = 9223372036854775808UL
-                        ReadBytes = 18446744073709551615UL<B>
-                        Writes = 9223372036854775807UL
-                        WrittenBytes = 4UL<B>
+                        Reads = ValueSome 9223372036854775808UL
+                        ReadBytes = ValueSome 18446744073709551615UL<B>
+                        Writes = ValueSome 9223372036854775807UL
+                        WrittenBytes = ValueSome 4UL<B>
                         BusyTime = ValueSome 9223372036854775809UL<ms>
                         Detail = ValueNone
                     }
@@ -432,10 +439,10 @@ let private devices =
                     [|
                         {
                             Device = "sda"
-                            Reads = 9223372036854775807UL
-                            ReadBytes = 9223372036854775807UL<B>
-                            Writes = 9223372036854775807UL
-                            WrittenBytes = 4UL<B>
+                            Reads = ValueSome 9223372036854775807UL
+                            ReadBytes = ValueSome 9223372036854775807UL<B>
+                            Writes = ValueSome 9223372036854775807UL
+                            WrittenBytes = ValueSome 4UL<B>
                             BusyTime = ValueSome 9223372036854775807UL<ms>
                             Detail = ValueNone
                         }
@@ -531,6 +538,81 @@ let private devices =
                     (read [| "bond0"; "eth0" |])
                     (ValueSome 160UL<B>, ValueSome 16UL<B>, [| "bond0", "bond", ""; "eth0", "physical", "bond0" |])
                     "what the user names is taken at the word"
+
+            testCase "a port whose line is bad or cut off leaves the totals unknown, and the others in the list"
+            <| fun () ->
+                let header = "Inter-| Receive | Transmit\n face |bytes |bytes\n"
+
+                let row name bytes =
+                    $"{name}: {bytes} 1 0 0 0 0 0 0 {bytes} 1 0 0 0 0 0 0\n"
+
+                let read (text: string) =
+                    let parsed = want (NetDev.parse (ReadOnlySpan(utf8 text)))
+
+                    { nothing with
+                        Network = Ok parsed.Value
+                        Faults = parsed.Faults
+                    }
+
+                let told text =
+                    let sample = build ValueNone (read text)
+                    sample.NetworkReceived, sample.NetworkSent, sample.Interfaces |> Array.map (fun i -> i.Counters.Name)
+
+                let small = header + row "ens1" "2000"
+
+                Expect.equal (told (small + row "ens2" "70")) (ValueSome 2070UL<B>, ValueSome 2070UL<B>, [| "ens1"; "ens2" |]) "both"
+                Expect.equal (told (small + row "ens2" "7o")) (ValueNone, ValueNone, [| "ens1" |]) "one bad line"
+                Expect.equal (told (small + "ens2: 70 1 0")) (ValueNone, ValueNone, [| "ens1" |]) "a torn one"
+
+                let rate before after =
+                    (Derived.from (ValueSome(build ValueNone before)) (build ValueNone { after with At = noon.AddSeconds 2.0 }))
+                        .NetworkReceived
+
+                let bad, good = read (small + row "ens2" "7o"), read (small + row "ens2" "70")
+                Expect.equal (rate good bad, rate bad good) (0.0<B / s>, 0.0<B / s>) "no rate into the gap, and none out of it"
+
+            testCase "an interface that came joins the totals when /sys says what it is"
+            <| fun () ->
+                let at (seconds: float) links known =
+                    { nothing with
+                        At = noon.AddSeconds seconds
+                        Network = Ok links
+                        Slow =
+                            { nothing.Slow with
+                                Devices =
+                                    { Devices.unknown with
+                                        Interfaces =
+                                            dict
+                                                [
+                                                    for name, layer in known ->
+                                                        name,
+                                                        ({
+                                                            Kind = "any"
+                                                            Master = ""
+                                                            Layer = layer
+                                                        }
+                                                        : NetClass.Interface)
+                                                ]
+                                            |> Collections.Generic.Dictionary
+                                    }
+                            }
+                    }
+
+                let alone = at 0.0 [| link "ens1" 500UL<B> 5UL<B> |] [ "ens1", NetClass.Layer.Physical ]
+                let both = [| link "ens1" 600UL<B> 6UL<B>; link "tenant9" 9999UL<B> 99UL<B> |]
+                let came = at 1.0 both [ "ens1", NetClass.Layer.Physical ]
+
+                let known layer =
+                    at 2.0 both [ "ens1", NetClass.Layer.Physical; "tenant9", layer ]
+
+                let totals previous current =
+                    let sample = build (ValueSome previous) current
+                    sample.NetworkReceived, sample.NetworkSent
+
+                Expect.equal (totals alone came) (ValueNone, ValueNone) "not known yet"
+                Expect.equal (totals came (known NetClass.Layer.Never)) (ValueSome 600UL<B>, ValueSome 6UL<B>) "stacked on another"
+                Expect.equal (totals came (known NetClass.Layer.Physical)) (ValueSome 10599UL<B>, ValueSome 105UL<B>) "a port"
+                Expect.equal (totals came { came with At = noon.AddSeconds 2.0 }) (ValueSome 10599UL<B>, ValueSome 105UL<B>) "/sys has none"
 
             testCase "with a filter exactly its interfaces, the loopback too if it is named"
             <| fun () ->

@@ -4,6 +4,7 @@ module Agent.Receiver.Tests.RuleTests
 open System
 open System.Text
 open Agent.Core
+open Agent.Core.Units
 open Agent.Receiver
 open Expecto
 
@@ -90,6 +91,25 @@ let tests =
                         "fans: expected an array, found an object; left out"
                     |]
                     "warnings"
+
+            testCase "counters of a disk that are not counted stay null, and give no rate when they begin"
+            <| fun () ->
+                let sample second counter =
+                    taken
+                        $"{{\"collected_at\":\"2026-11-24T12:00:0{second}Z\",\"disks\":[{{\"device\":\"sdm\",\"read_bytes_total\":{counter},\"write_bytes_total\":{counter},\"read_count_total\":{counter},\"write_count_total\":{counter},\"busy_time_ms_total\":{counter}}}]}}"
+
+                let off, counted = sample 0 "null", sample 1 "900000000"
+                Expect.equal (off.Warnings, counted.Warnings) ([||], [||]) "nothing is left out"
+                let text = Encode.toString 0 (Responses.sample off.Report)
+                Expect.stringContains text "\"read_bytes_total\":null" "null as it came"
+
+                let rates =
+                    Derivation.ratesOf (ValueSome(Derivation.measure off.Report)) (Derivation.measure counted.Report)
+
+                Expect.equal
+                    (rates.Derived.DiskRead, rates.Derived.DiskReadOps, rates.Derived.DiskUtilization)
+                    (0.0<B / s>, 0.0< / s>, 0.0<percent>)
+                    "not 900 MB in a second"
 
             testCase "reasons of throttling become the driver's bits and names again"
             <| fun () ->

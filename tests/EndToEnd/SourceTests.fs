@@ -213,7 +213,7 @@ let private trees =
                                 for disk in (sample.GetProperty "disks").EnumerateArray() ->
                                     (disk.GetProperty "device").GetString(), raw disk "read_bytes_total", raw disk "busy_time_ms_total"
                             ]
-                            [ "nvme2n1", "8192", "7"; "quiet0", "12288", "null"; "volume1", "4096", "5" ]
+                            [ "nvme2n1", "8192", "7"; "quiet0", "null", "null"; "volume1", "4096", "5" ]
                             "disks")
 
                     use agent =

@@ -134,7 +134,8 @@ let tests =
             <| fun () ->
                 let scratch: Row<DiskStats.DiskCounters> =
                     Row.numberOrNull Row.ours "scratch_percent" percent "a share made up for this test" (fun disk ->
-                        ValueSome(LanguagePrimitives.FloatWithMeasure<percent>(float disk.Reads * 2.5)))
+                        disk.Reads
+                        |> ValueOption.map (fun reads -> LanguagePrimitives.FloatWithMeasure<percent>(float reads * 2.5)))
 
                 let table = Table("disk", Array.append Rows.disk.Rows [| scratch |])
                 let json = JsonText 0

@@ -65,10 +65,10 @@ let full: Sample =
                     Available = 12000UL<B>
                     Percent = 25.0<percent>
                 }
+        SwapTotal = ValueSome 1024UL<B>
         Swap =
             ValueSome
                 {
-                    Total = 1024UL<B>
                     Used = 0UL<B>
                     Percent = 0.0<percent>
                 }
@@ -81,10 +81,10 @@ let full: Sample =
             [|
                 {
                     Device = "nvme0n1"
-                    ReadBytes = 1UL<B>
-                    WrittenBytes = 2UL<B>
-                    Reads = 3UL
-                    Writes = 4UL
+                    ReadBytes = ValueSome 1UL<B>
+                    WrittenBytes = ValueSome 2UL<B>
+                    Reads = ValueSome 3UL
+                    Writes = ValueSome 4UL
                     BusyTime = ValueSome 5UL<ms>
                     Detail = ValueNone
                 }

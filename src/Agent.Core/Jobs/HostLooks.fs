@@ -21,8 +21,8 @@ let private disk (length: float<s>) (now: DiskStats.DiskCounters) (earlier: Disk
         Rates.grownBoth (earlier.Detail |> ValueOption.map part) (now.Detail |> ValueOption.map part)
 
     match
-        Rates.grown earlier.ReadBytes now.ReadBytes |> Rates.perSecond length,
-        Rates.grown earlier.WrittenBytes now.WrittenBytes |> Rates.perSecond length
+        Rates.grownBoth earlier.ReadBytes now.ReadBytes |> Rates.perSecond length,
+        Rates.grownBoth earlier.WrittenBytes now.WrittenBytes |> Rates.perSecond length
     with
     | ValueSome read, ValueSome written ->
         ValueSome
@@ -37,8 +37,8 @@ let private disk (length: float<s>) (now: DiskStats.DiskCounters) (earlier: Disk
                     |> Rates.ofMilliseconds
                     |> Rates.perSecond length
                     |> ValueOption.map float
-                ReadLatency = latency (Rates.grown earlier.Reads now.Reads) (time _.ReadTime)
-                WriteLatency = latency (Rates.grown earlier.Writes now.Writes) (time _.WriteTime)
+                ReadLatency = latency (Rates.grownBoth earlier.Reads now.Reads) (time _.ReadTime)
+                WriteLatency = latency (Rates.grownBoth earlier.Writes now.Writes) (time _.WriteTime)
                 Read = read
                 Written = written
             }
@@ -171,12 +171,12 @@ let between (length: float<s>) (before: Look) (after: Look) : HostEvidence =
 
     let usage =
         match earlier.Stat, host.Stat with
-        | ValueSome before, ValueSome after -> CpuUsage.since before after
+        | ValueSome before, ValueSome after -> CpuUsage.since (ValueSome length) before after
         | _ -> ValueNone
 
     let busiest =
         match earlier.Stat, host.Stat with
-        | ValueSome _, ValueSome after -> CpuUsage.cores earlier.Stat after |> Rates.extreme Array.max
+        | ValueSome _, ValueSome after -> CpuUsage.cores (ValueSome length) earlier.Stat after |> Rates.extreme Array.max
         | _ -> ValueNone
 
     let swap (part: VmStat.VmStat -> uint64<page> voption) : float<B / s> voption =

@@ -64,14 +64,14 @@ type DiskCounters =
     {
         /// The kernel's name, `nvme0n1`.
         Device: string
-        /// Reads completed.
-        Reads: uint64
+        /// Reads completed; none where the kernel has been told not to count, as of all that follow.
+        Reads: uint64 voption
         /// Read from the device.
-        ReadBytes: uint64<B>
+        ReadBytes: uint64<B> voption
         /// Writes completed.
-        Writes: uint64
+        Writes: uint64 voption
         /// Written to the device.
-        WrittenBytes: uint64<B>
+        WrittenBytes: uint64<B> voption
         /// "Time spent doing I/Os": wall time with at least one request in flight. None for the partitions of kernels
         /// before 2.6.25, which do not count it.
         BusyTime: uint64<ms> voption
@@ -159,10 +159,10 @@ let private readLong (cursor: byref<Cursor>) (device: string) (disk: byref<DiskC
         disk <-
             {
                 Device = device
-                Reads = reads
-                ReadBytes = bytesOfSectors (LanguagePrimitives.UInt64WithMeasure readSectors)
-                Writes = writes
-                WrittenBytes = bytesOfSectors (LanguagePrimitives.UInt64WithMeasure writtenSectors)
+                Reads = ValueSome reads
+                ReadBytes = ValueSome(bytesOfSectors (LanguagePrimitives.UInt64WithMeasure readSectors))
+                Writes = ValueSome writes
+                WrittenBytes = ValueSome(bytesOfSectors (LanguagePrimitives.UInt64WithMeasure writtenSectors))
                 BusyTime = ValueSome(LanguagePrimitives.UInt64WithMeasure busy)
                 Detail =
                     ValueSome
@@ -197,10 +197,10 @@ let private readShort (cursor: byref<Cursor>) (device: string) (disk: byref<Disk
         disk <-
             {
                 Device = device
-                Reads = reads
-                ReadBytes = bytesOfSectors (LanguagePrimitives.UInt64WithMeasure readSectors)
-                Writes = writes
-                WrittenBytes = bytesOfSectors (LanguagePrimitives.UInt64WithMeasure writtenSectors)
+                Reads = ValueSome reads
+                ReadBytes = ValueSome(bytesOfSectors (LanguagePrimitives.UInt64WithMeasure readSectors))
+                Writes = ValueSome writes
+                WrittenBytes = ValueSome(bytesOfSectors (LanguagePrimitives.UInt64WithMeasure writtenSectors))
                 BusyTime = ValueNone
                 Detail = ValueNone
             }

@@ -56,7 +56,7 @@ type CpuStat =
         Total: CpuTimes voption
         /// One entry for each CPU that is on-line, in the order of the text.
         Cpus: CpuLine[]
-        /// How many CPUs are on-line; none when the text may have ended before the last of them.
+        /// How many CPUs are on-line; none when the text may have ended before the last of them, or has the line of all CPUs alone.
         Online: int voption
         /// `btime`: when the machine started, in seconds since 1970-01-01 UTC.
         BootTime: int64<s> voption
@@ -245,7 +245,7 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<CpuStat>, ParseError> =
                     Total = total
                     Cpus = cpus.ToArray()
                     Online =
-                        if isWhole && isNamed then
+                        if isWhole && isNamed && cpus.Count > 0 then
                             ValueSome cpus.Count
                         else
                             ValueNone

@@ -156,30 +156,91 @@ let parse (files: SysText[]) : Table =
 
     { Disks = disks; Uncounted = uncounted }
 
+/// The whole device that a name would be a partition of: `sda` of `sda1`, `nvme0n1` of `nvme0n1p2`.
+let private wholeOf (name: string) : string =
+    let stem = name.TrimEnd([| '0' .. '9' |])
+
+    if
+        stem.Length > 1
+        && stem[stem.Length - 1] = 'p'
+        && Char.IsAsciiDigit stem[stem.Length - 2]
+    then
+        stem.Substring(0, stem.Length - 1)
+    else
+        stem
+
+/// The devices without the counters of those whose I/O the kernel has been told not to count, partitions of them too: it gates all of
+/// them at once, and they stand still at what they were. The same array where everything is counted.
+[<CompiledName "Counted">]
+let counted (table: Table) (disks: DiskStats.DiskCounters[]) : DiskStats.DiskCounters[] =
+    if table.Uncounted.Count = 0 then
+        disks
+    else
+        disks
+        |> Array.map (fun disk ->
+            if
+                table.Uncounted.Contains disk.Device
+                || table.Uncounted.Contains(wholeOf disk.Device)
+            then
+                { disk with
+                    Reads = ValueNone
+                    ReadBytes = ValueNone
+                    Writes = ValueNone
+                    WrittenBytes = ValueNone
+                    BusyTime = ValueNone
+                    Detail = ValueNone
+                }
+            else
+                disk)
+
+/// A sum with an unknown part is unknown.
+let private sumOf (one: uint64<'u> voption) (other: uint64<'u> voption) : uint64<'u> voption =
+    match one, other with
+    | ValueSome one, ValueSome other -> ValueSome(one + other)
+    | _ -> ValueNone
+
 let private sum (one: DiskStats.DiskCounters) (other: DiskStats.DiskCounters) : DiskStats.DiskCounters =
     { one with
-        Reads = one.Reads + other.Reads
-        ReadBytes = one.ReadBytes + other.ReadBytes
-        Writes = one.Writes + other.Writes
-        WrittenBytes = one.WrittenBytes + other.WrittenBytes
-        BusyTime =
-            match one.BusyTime, other.BusyTime with
-            | ValueSome one, ValueSome other -> ValueSome(one + other)
-            | _ -> ValueNone
+        Reads = sumOf one.Reads other.Reads
+        ReadBytes = sumOf one.ReadBytes other.ReadBytes
+        Writes = sumOf one.Writes other.Writes
+        WrittenBytes = sumOf one.WrittenBytes other.WrittenBytes
+        BusyTime = sumOf one.BusyTime other.BusyTime
     }
 
 /// The head as its paths know it. Kernels 4.16 to 6.2 count on the paths alone, later ones on both, so the larger count is the
-/// whole. The busy times of paths that work at once overlap: a head that counts its own knows better.
+/// whole; where one of them does not count the other tells. The busy times of paths that work at once overlap: a head that counts its own
+/// knows better. A head that has counted nothing may be one that never does, which without its paths is unknown.
 let private withPaths (head: DiskStats.DiskCounters) (paths: DiskStats.DiskCounters) : DiskStats.DiskCounters =
+    let isIdle (counter: uint64<'u> voption) =
+        match counter with
+        | ValueSome count -> uint64 count = 0UL
+        | ValueNone -> true
+
+    let isSilent =
+        isIdle head.Reads
+        && isIdle head.ReadBytes
+        && isIdle head.Writes
+        && isIdle head.WrittenBytes
+        && isIdle head.BusyTime
+
+    let larger (ofHead: uint64<'u> voption) (ofPaths: uint64<'u> voption) : uint64<'u> voption =
+        match ofHead, ofPaths with
+        | ValueSome one, ValueSome other -> ValueSome(max one other)
+        | ValueSome _, ValueNone when isSilent -> ValueNone
+        | ValueSome _, ValueNone -> ofHead
+        | ValueNone, _ -> ofPaths
+
     { head with
-        Reads = max head.Reads paths.Reads
-        ReadBytes = max head.ReadBytes paths.ReadBytes
-        Writes = max head.Writes paths.Writes
-        WrittenBytes = max head.WrittenBytes paths.WrittenBytes
+        Reads = larger head.Reads paths.Reads
+        ReadBytes = larger head.ReadBytes paths.ReadBytes
+        Writes = larger head.Writes paths.Writes
+        WrittenBytes = larger head.WrittenBytes paths.WrittenBytes
         BusyTime =
             match head.BusyTime with
             | ValueSome busy when busy > 0UL<ms> -> head.BusyTime
-            | _ -> paths.BusyTime
+            | _ when paths.BusyTime.IsSome || isSilent -> paths.BusyTime
+            | _ -> head.BusyTime
     }
 
 /// The devices with the counters of NVMe paths at the heads that they belong to. The same array where there are no paths.
@@ -216,15 +277,10 @@ let withHeads (disks: DiskStats.DiskCounters[]) : DiskStats.DiskCounters[] =
 [<Literal>]
 let private Enough = 1000UL
 
-/// The disk without a busy time that is none: where the kernel has been told not to count, and where a driver does not.
+/// The disk without a busy time that is none because its driver does not count it.
 [<CompiledName "Truthful">]
-let truthful (table: Table) (disk: DiskStats.DiskCounters) : DiskStats.DiskCounters =
-    let isCounted =
-        match disk.BusyTime with
-        | ValueSome busy when busy = 0UL<ms> && disk.Reads + disk.Writes >= Enough -> false
-        | _ -> not (table.Uncounted.Contains disk.Device)
-
-    if isCounted || disk.BusyTime.IsNone then
-        disk
-    else
+let truthful (disk: DiskStats.DiskCounters) : DiskStats.DiskCounters =
+    match disk.BusyTime, disk.Reads, disk.Writes with
+    | ValueSome busy, ValueSome reads, ValueSome writes when busy = 0UL<ms> && reads + writes >= Enough ->
         { disk with BusyTime = ValueNone }
+    | _ -> disk

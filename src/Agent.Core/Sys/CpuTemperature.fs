@@ -166,13 +166,24 @@ let private trustOfLabel (chip: string) (label: string) : Trust voption =
     else
         ValueNone
 
+/// Limits that some chips have among their sensors: peci_cputemp has the processor's own (Documentation/hwmon/peci-cputemp.rst).
+let private isLimit (label: string) : bool =
+    match label.ToLowerInvariant() with
+    | "tcontrol"
+    | "tthrottle"
+    | "tjmax" -> true
+    | _ -> false
+
 /// How far this sensor of hwmon can be trusted to be a CPU's; none when it is not known to be one, as that of an NVMe disk, a
 /// network adapter, a memory module or a GPU.
 [<CompiledName "TrustOf">]
 let trustOf (sensor: Hwmon.Temperature) : Trust voption =
-    match trustOfName sensor.Chip with
-    | ValueNone -> trustOfLabel sensor.Chip sensor.Label
-    | known -> known
+    if isLimit sensor.Label then
+        ValueNone
+    else
+        match trustOfName sensor.Chip with
+        | ValueNone -> trustOfLabel sensor.Chip sensor.Label
+        | known -> known
 
 /// The same for a thermal zone by its type.
 [<CompiledName "TrustOfZone">]
@@ -186,20 +197,23 @@ let private rankOf (label: string) : int =
 
     if
         starts "Tdie"
+        // What peci_cputemp calls the package; DTS is the same, scaled.
+        || starts "Die"
         || starts "Package"
         || starts "Physical id"
         || starts "PECI"
         || starts "TSI"
     then
         0
-    elif label = "" || starts "Tctl" then
+    elif label = "" || starts "Tctl" || label = "DTS" then
         1
     else
         2
 
-/// Whether a sensor reads the temperature of a CPU that runs. One that reads exactly 0 is one that is not connected.
+/// Whether a sensor reads the temperature of a CPU that runs. One that reads exactly 0 is one that is not connected, and what lies within an
+/// eighth of a degree around that are whole degrees of a driver or firmware that does not know of millidegrees: 45 for 45 °C.
 let private isCredible (celsius: float<degC>) : bool =
-    Hwmon.isPlausible celsius && celsius <> 0.0<degC>
+    Hwmon.isPlausible celsius && abs celsius >= 0.127<degC>
 
 /// True when no thermal zone can tell better than these sensors do.
 [<CompiledName "IsCertain">]

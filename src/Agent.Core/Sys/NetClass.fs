@@ -209,14 +209,18 @@ let private collect (facts: Facts) (rest: string) (file: SysText) : unit =
     elif startsWith "lower_" rest then
         facts.Lowers.Add(rest.Substring("lower_".Length))
 
-/// The device of a virtual function or sub-function as the switch of its adapter sees it, `pf0vf1`: not one of this machine's.
+/// The device of a function of an adapter as the adapter's switch sees it, not one of this machine's: of a physical one `pf0` or, behind
+/// another controller, `c1pf0`, of a virtual one or a sub-function `pf0vf1`, `c1pf0sf88`. See Documentation/networking/devlink/devlink-port.rst.
+/// A port to the outside is `p0`.
 let private isRepresentor (port: string) : bool =
     let at = port.IndexOf("pf", StringComparison.Ordinal)
 
     at >= 0
     && (port.IndexOf("vf", at, StringComparison.Ordinal) > 0
         || port.IndexOf("sf", at, StringComparison.Ordinal) > 0
-        || port.EndsWith("hpf", StringComparison.Ordinal))
+        || port.EndsWith("hpf", StringComparison.Ordinal)
+        || (at + 2 < port.Length
+            && not (port.AsSpan(at + 2).ContainsAnyExceptInRange('0', '9'))))
 
 // ARPHRD_ of include/uapi/linux/if_arp.h.
 let private isLoopback (facts: Facts) = facts.Type = 772L || facts.Name = "lo"
@@ -227,8 +231,16 @@ let private isMonitor (facts: Facts) =
 
 let private isPpp (facts: Facts) = facts.Type = 0x200L
 
+/// IP in IP, sit, GRE, and what has no addresses of its own, as xfrm's.
 let private isTunnelType (kind: int64) =
-    kind = 768L || kind = 769L || kind = 776L || kind = 778L || kind = 823L
+    kind = 768L
+    || kind = 769L
+    || kind = 776L
+    || kind = 778L
+    || kind = 823L
+    || kind = 65534L
+
+let private isInfiniband (facts: Facts) = facts.Type = 32L
 
 /// Drivers of an interface that stands for another one of the same address, whose bytes it counts as its own.
 let private isSynthetic (facts: Facts) =
@@ -355,6 +367,9 @@ let parse (files: SysText[]) : Table =
             facts.DevType
         elif isTunnelType facts.Type then
             "tunnel"
+        // A partition of an InfiniBand port has queues and counts of its own, whatever it is linked to.
+        elif isInfiniband facts && facts.Lowers.Count = 0 then
+            "infiniband"
         elif isPpp facts then
             "ppp"
         elif
@@ -383,7 +398,8 @@ let parse (files: SysText[]) : Table =
         | "ifb"
         | "dummy" -> Layer.Never
         | _ when isStacked facts -> Layer.Never
-        | "physical" -> Layer.Physical
+        | "physical"
+        | "infiniband" -> Layer.Physical
         // Before kernels that link a switch's ports to the processor's own, only its number tells.
         | "dsa" when
             all.Values

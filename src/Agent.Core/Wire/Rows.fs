@@ -14,10 +14,10 @@ let disk =
         "disk",
         [|
             text webapp "device" "the kernel's name, unique within the sample" _.Device
-            counter webapp "read_bytes_total" bytes "read from the device" _.ReadBytes
-            counter webapp "write_bytes_total" bytes "written to the device" _.WrittenBytes
-            counter webapp "read_count_total" none "reads completed" _.Reads
-            counter webapp "write_count_total" none "writes completed" _.Writes
+            counterOrNull webapp "read_bytes_total" bytes "read from the device; null where it is not counted" _.ReadBytes
+            counterOrNull webapp "write_bytes_total" bytes "written to the device; null where it is not counted" _.WrittenBytes
+            counterOrNull webapp "read_count_total" none "reads completed; null where it is not counted" _.Reads
+            counterOrNull webapp "write_count_total" none "writes completed; null where it is not counted" _.Writes
             counterOrNull webapp "busy_time_ms_total" milliseconds "time with a request in flight; null where it is not counted" _.BusyTime
         |]
     )
@@ -213,7 +213,7 @@ let sample =
             counterOrNull webapp "memory_used_bytes" bytes "total less available" (fun s -> s.Memory |> ValueOption.map _.Used)
             counterOrNull webapp "memory_available_bytes" bytes "usable without swapping" (fun s -> s.Memory |> ValueOption.map _.Available)
             numberOrNull webapp "memory_percent" percent "used as a share of total" (fun s -> s.Memory |> ValueOption.map _.Percent)
-            counterOrNull webapp "swap_total_bytes" bytes "all swap" (fun s -> s.Swap |> ValueOption.map _.Total)
+            counterOrNull webapp "swap_total_bytes" bytes "all swap" _.SwapTotal
             counterOrNull webapp "swap_used_bytes" bytes "swap in use" (fun s -> s.Swap |> ValueOption.map _.Used)
             numberOrNull webapp "swap_percent" percent "used as a share of total; 0 without swap" (fun s ->
                 s.Swap |> ValueOption.map _.Percent)

@@ -307,7 +307,7 @@ module Remedies =
             "List the disks that hold the data with --disks (lsblk)."
             Cause.BusyTimeUncounted,
             "busy-time-uncounted",
-            "The kernel does not count how long these disks are busy, so their utilisation is not known.",
+            "The kernel does not count how long these disks are busy, or nothing of them at all, so their utilisation is not known.",
             "Turn counting on: echo 1 > /sys/block/NAME/queue/iostats."
             Cause.InterfacesUnmatched,
             "interfaces-unmatched",

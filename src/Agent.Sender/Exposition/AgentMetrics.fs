@@ -103,10 +103,10 @@ let private charted (sink: MetricSink) (sample: Sample) =
             value
         )
 
-    disk "read_bytes_total" "Read from a tracked disk." (fun disk -> ValueSome(float disk.ReadBytes))
-    disk "written_bytes_total" "Written to a tracked disk." (fun disk -> ValueSome(float disk.WrittenBytes))
-    disk "reads_total" "Reads of a tracked disk that were completed." (fun disk -> ValueSome(float disk.Reads))
-    disk "writes_total" "Writes of a tracked disk that were completed." (fun disk -> ValueSome(float disk.Writes))
+    disk "read_bytes_total" "Read from a tracked disk." (fun disk -> ValueOption.map float disk.ReadBytes)
+    disk "written_bytes_total" "Written to a tracked disk." (fun disk -> ValueOption.map float disk.WrittenBytes)
+    disk "reads_total" "Reads of a tracked disk that were completed." (fun disk -> ValueOption.map float disk.Reads)
+    disk "writes_total" "Writes of a tracked disk that were completed." (fun disk -> ValueOption.map float disk.Writes)
 
     disk "busy_seconds_total" "Time with a request of a tracked disk in flight." (fun disk ->
         disk.BusyTime |> ValueOption.map (secondsOfMilliseconds >> float))

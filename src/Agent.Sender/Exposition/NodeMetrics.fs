@@ -103,13 +103,21 @@ let private diskColumns =
     let ofFlushes value (detail: DiskStats.DiskDetail) = detail.Flushes |> ValueOption.map value
 
     [|
-        count "reads_completed_total" "The total number of reads completed successfully." (fun disk _ -> disk.Reads)
+        DiskColumn.Count("reads_completed_total", "The total number of reads completed successfully.", fun disk _ -> disk.Reads)
         count "reads_merged_total" "The total number of reads merged." (fun _ detail -> detail.ReadsMerged)
-        count "read_bytes_total" "The total number of bytes read successfully." (fun disk _ -> uint64 disk.ReadBytes)
+        DiskColumn.Count(
+            "read_bytes_total",
+            "The total number of bytes read successfully.",
+            fun disk _ -> ValueOption.map uint64 disk.ReadBytes
+        )
         time "read_time_seconds_total" "The total number of seconds spent by all reads." (fun _ detail -> detail.ReadTime)
-        count "writes_completed_total" "The total number of writes completed successfully." (fun disk _ -> disk.Writes)
+        DiskColumn.Count("writes_completed_total", "The total number of writes completed successfully.", fun disk _ -> disk.Writes)
         count "writes_merged_total" "The number of writes merged." (fun _ detail -> detail.WritesMerged)
-        count "written_bytes_total" "The total number of bytes written successfully." (fun disk _ -> uint64 disk.WrittenBytes)
+        DiskColumn.Count(
+            "written_bytes_total",
+            "The total number of bytes written successfully.",
+            fun disk _ -> ValueOption.map uint64 disk.WrittenBytes
+        )
         time "write_time_seconds_total" "This is the total number of seconds spent by all writes." (fun _ detail -> detail.WriteTime)
         count InFlight "The number of I/Os currently in progress." (fun _ detail -> detail.InFlight)
         DiskColumn.Time("io_time_seconds_total", "Total seconds spent doing I/Os.", (fun disk _ -> disk.BusyTime))

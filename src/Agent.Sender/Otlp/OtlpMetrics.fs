@@ -199,17 +199,17 @@ let private memory =
             |> ValueOption.map _.Available
             |> one (since scene.Boot none) whole)
         upDown "system.paging.usage" "By" "Swap by state." (fun scene ->
-            match scene.Reading.Sample.Swap with
-            | ValueSome swap ->
+            match scene.Reading.Sample.SwapTotal, scene.Reading.Sample.Swap with
+            | ValueSome total, ValueSome swap ->
                 [|
                     since scene.Boot usedSwap (whole swap.Used)
-                    since scene.Boot freeSwap (whole (swap.Total - min swap.Used swap.Total))
+                    since scene.Boot freeSwap (whole (total - min swap.Used total))
                 |]
-            | ValueNone -> [||])
+            | _ -> [||])
         gauge "system.paging.utilization" "1" "Share of the swap in each state." (fun scene ->
-            match scene.Reading.Sample.Swap with
-            | ValueSome swap when swap.Total > 0UL<B> ->
-                let used = float swap.Used / float swap.Total
+            match scene.Reading.Sample.SwapTotal, scene.Reading.Sample.Swap with
+            | ValueSome total, ValueSome swap when total > 0UL<B> ->
+                let used = float swap.Used / float total
 
                 [| now usedSwap (real used); now freeSwap (real (1.0 - used)) |]
             | _ -> [||])
@@ -247,8 +247,8 @@ let private disks =
             "Bytes read and written."
             (ofDisks (fun scene disk ->
                 [
-                    since scene.Boot (reads disk) (whole disk.ReadBytes)
-                    since scene.Boot (writes disk) (whole disk.WrittenBytes)
+                    yield! one (since scene.Boot (reads disk)) whole disk.ReadBytes
+                    yield! one (since scene.Boot (writes disk)) whole disk.WrittenBytes
                 ]))
         counter
             "system.disk.operations"
@@ -256,8 +256,8 @@ let private disks =
             "Reads and writes completed."
             (ofDisks (fun scene disk ->
                 [
-                    since scene.Boot (reads disk) (whole disk.Reads)
-                    since scene.Boot (writes disk) (whole disk.Writes)
+                    yield! one (since scene.Boot (reads disk)) whole disk.Reads
+                    yield! one (since scene.Boot (writes disk)) whole disk.Writes
                 ]))
         counter
             "system.disk.io_time"

@@ -355,10 +355,10 @@ let tests =
                 let disk reads bytes busy reading weighted : DiskStats.DiskCounters =
                     {
                         Device = "nvme0n1"
-                        Reads = reads
-                        ReadBytes = bytes
-                        Writes = 0UL
-                        WrittenBytes = 0UL<B>
+                        Reads = ValueSome reads
+                        ReadBytes = ValueSome bytes
+                        Writes = ValueSome 0UL
+                        WrittenBytes = ValueSome 0UL<B>
                         BusyTime = ValueSome busy
                         Detail =
                             ValueSome
@@ -486,10 +486,10 @@ let tests =
                 let disk device : DiskStats.DiskCounters =
                     {
                         Device = device
-                        Reads = 0UL
-                        ReadBytes = 0UL<B>
-                        Writes = 0UL
-                        WrittenBytes = 0UL<B>
+                        Reads = ValueSome 0UL
+                        ReadBytes = ValueSome 0UL<B>
+                        Writes = ValueSome 0UL
+                        WrittenBytes = ValueSome 0UL<B>
                         BusyTime = ValueNone
                         Detail = ValueNone
                     }

@@ -20,10 +20,10 @@ let private detail name (disks: DiskStats.DiskCounters[]) =
 let private counters name reads readBytes writes writtenBytes busy : DiskStats.DiskCounters =
     {
         Device = name
-        Reads = reads
-        ReadBytes = readBytes
-        Writes = writes
-        WrittenBytes = writtenBytes
+        Reads = ValueSome reads
+        ReadBytes = ValueSome readBytes
+        Writes = ValueSome writes
+        WrittenBytes = ValueSome writtenBytes
         BusyTime = busy
         Detail = ValueNone
     }
@@ -160,7 +160,7 @@ let tests =
             testCase "sectors beyond 64 bits of bytes give the largest and do not wrap"
             <| fun () ->
                 let disks = want (parse "8 0 sda 1 2 18446744073709551615 4 5 6 7 8 9 10 11\n"B)
-                Expect.equal disks[0].ReadBytes 18446744073709551615UL<B> "2^64-1"
+                Expect.equal disks[0].ReadBytes (ValueSome 18446744073709551615UL<B>) "2^64-1"
 
             testCase "a counter that is no number names its line and its column"
             <| fun () ->

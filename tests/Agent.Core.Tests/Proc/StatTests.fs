@@ -229,6 +229,11 @@ let tests =
                 Expect.equal read.Value.Online (ValueSome 2) "both are there"
                 Expect.equal (located (Parsed.strict (Ok read))) ("/proc/stat", 4, "the last line", "intr 11493 0 0 1") "reported"
 
+            testCase "with the line of all CPUs alone nobody knows how many there are"
+            <| fun () ->
+                let stat = want (parse "cpu  7 0 8 90 0 0 0\nintr 3\nbtime 1600000000\n"B)
+                Expect.equal (stat.Online, stat.Cpus.Length, stat.Total.IsSome) (ValueNone, 0, true) "not 0"
+
             testCase "a CPU whose line is garbled is there, without times"
             <| fun () ->
                 let read = wantParsed "cpu  3 0 0 5\ncpu0 1 0 ? 2\ncpu1 2 0 0 3\nctxt 1\n"

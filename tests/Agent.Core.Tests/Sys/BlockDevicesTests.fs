@@ -11,11 +11,23 @@ open Expecto
 let private disk name reads readBytes busy : DiskStats.DiskCounters =
     {
         Device = name
-        Reads = reads
-        ReadBytes = readBytes
-        Writes = reads * 2UL
-        WrittenBytes = readBytes * 2UL
+        Reads = ValueSome reads
+        ReadBytes = ValueSome readBytes
+        Writes = ValueSome(reads * 2UL)
+        WrittenBytes = ValueSome(readBytes * 2UL)
         BusyTime = ValueSome busy
+        Detail = ValueNone
+    }
+
+/// A disk of which nothing is counted.
+let private uncounted name : DiskStats.DiskCounters =
+    {
+        Device = name
+        Reads = ValueNone
+        ReadBytes = ValueNone
+        Writes = ValueNone
+        WrittenBytes = ValueNone
+        BusyTime = ValueNone
         Detail = ValueNone
     }
 
@@ -281,24 +293,85 @@ let tests =
 
             testCase "a disk whose busy time nobody counts has none, whatever other disks do"
             <| fun () ->
+                let busy reads busy =
+                    (BlockDevices.truthful
+                        { disk "sdb" reads 1UL<B> busy with
+                            Writes = ValueSome 0UL
+                        })
+                        .BusyTime
+
+                Expect.equal (busy 999UL 0UL<ms>) (ValueSome 0UL<ms>) "few requests may take less than a tick each"
+                Expect.equal (busy 1000UL 0UL<ms>) ValueNone "a thousand do not"
+                Expect.equal (busy 1000UL 1UL<ms>) (ValueSome 1UL<ms>) "one tick is counted"
+
+            testCase "where counting is switched off all counters stand still, and are none"
+            <| fun () ->
                 let devices =
                     table
                         [
-                            "sda", "0", [ "queue/iostats", "0\n" ]
-                            "sdb", "0", [ "queue/iostats", "1\n" ]
+                            "sdq", "0", [ "queue/iostats", "0\n" ]
+                            "nvme7n1", "0", [ "queue/iostats", "0\n" ]
+                            "sdr", "0", [ "queue/iostats", "1\n" ]
                         ]
 
-                let busy reads busy name =
-                    let disk =
-                        { disk name reads 1UL<B> busy with
-                            Writes = 0UL
-                        }
+                let all =
+                    [|
+                        for name in [ "sdq"; "sdq2"; "nvme7n1"; "nvme7n1p3"; "sdr"; "sdr1"; "sdqa" ] -> disk name 8UL 80UL<B> 4UL<ms>
+                    |]
 
-                    (BlockDevices.truthful devices disk).BusyTime
+                let found = BlockDevices.counted devices all
 
-                Expect.equal (busy 10UL 5UL<ms> "sda") ValueNone "counting is switched off"
-                Expect.equal (busy 10UL 5UL<ms> "sdb") (ValueSome 5UL<ms>) "it is on"
-                Expect.equal (busy 999UL 0UL<ms> "sdb") (ValueSome 0UL<ms>) "few requests may take less than a tick each"
-                Expect.equal (busy 1000UL 0UL<ms> "sdb") ValueNone "a thousand do not"
-                Expect.equal (busy 1000UL 1UL<ms> "sdb") (ValueSome 1UL<ms>) "one tick is counted"
+                Expect.equal
+                    found
+                    [|
+                        for name in [ "sdq"; "sdq2"; "nvme7n1"; "nvme7n1p3" ] -> uncounted name
+                        for name in [ "sdr"; "sdr1"; "sdqa" ] -> disk name 8UL 80UL<B> 4UL<ms>
+                    |]
+                    "the partitions too, and no other disk"
+
+                Expect.isTrue (obj.ReferenceEquals(BlockDevices.counted BlockDevices.unknown all, all)) "no copy where all is counted"
+
+                Expect.equal
+                    (Devices.selectDisks devices [||] all).Tracked
+                    [|
+                        uncounted "nvme7n1"
+                        uncounted "sdq"
+                        disk "sdqa" 8UL 80UL<B> 4UL<ms>
+                        disk "sdr" 8UL 80UL<B> 4UL<ms>
+                    |]
+                    "as they are tracked"
+
+            testCase "of a head and its paths those that count tell"
+            <| fun () ->
+                let head off (head: DiskStats.DiskCounters) paths =
+                    let devices =
+                        table
+                            [
+                                for name in "nvme4n1" :: [ for i in 0..1 -> $"nvme4c{i}n1" ] ->
+                                    name, "../../nvme4", [ "queue/iostats", (if List.contains name off then "0\n" else "1\n") ]
+                            ]
+
+                    (Devices.selectDisks devices [||] (Array.append [| head |] paths)).Tracked[0]
+
+                let still = disk "nvme4n1" 0UL 0UL<B> 0UL<ms>
+
+                let paths =
+                    [|
+                        disk "nvme4c0n1" 700UL 70UL<B> 11UL<ms>
+                        disk "nvme4c1n1" 500UL 50UL<B> 6UL<ms>
+                    |]
+
+                Expect.equal (head [ "nvme4n1" ] still paths) (disk "nvme4n1" 1200UL 120UL<B> 17UL<ms>) "the head has its flag at 0"
+
+                Expect.equal
+                    (head [ "nvme4c0n1" ] still paths)
+                    (uncounted "nvme4n1")
+                    "one path does not count, and a head that may not either"
+
+                Expect.equal
+                    (head [ "nvme4c0n1"; "nvme4c1n1" ] (disk "nvme4n1" 1300UL 130UL<B> 9UL<ms>) paths)
+                    (disk "nvme4n1" 1300UL 130UL<B> 9UL<ms>)
+                    "a head that counts on its own"
+
+                Expect.equal (head [ "nvme4n1"; "nvme4c0n1"; "nvme4c1n1" ] still paths) (uncounted "nvme4n1") "none counts"
         ]

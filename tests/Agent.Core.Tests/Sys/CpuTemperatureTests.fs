@@ -226,6 +226,31 @@ let tests =
                         (ValueSome 45.0)
                         $"{none}"
 
+            testCase "whole degrees where millidegrees are due are no temperature"
+            <| fun () ->
+                let told millidegrees =
+                    from [ chip "a" "cpu_thermal" [ "", float millidegrees / 1000.0 ] ] [],
+                    from [] [ zone "cpu-thermal" (float millidegrees / 1000.0) ]
+
+                for whole in [ 1; 38; 61; 126; -40 ] do
+                    Expect.equal (told whole) (ValueNone, ValueNone) $"{whole}"
+
+                Expect.equal (told 127) (ValueSome 0.127, ValueSome 0.127) "colder than any whole degree of a sensor reads"
+                Expect.equal (told -127) (ValueSome -0.127, ValueSome -0.127) "and below"
+
+            testCase "behind a PECI bus the die counts, then its scaled reading, then its cores; the processor's limits never do"
+            <| fun () ->
+                let peci labels =
+                    from [ chip "a" "peci_cputemp.cpu1" labels ] []
+
+                let limits = [ "Tcontrol", 82.0; "Tthrottle", 93.0; "Tjmax", 98.0 ]
+                let cores = [ "Core 0", 44.0; "Core 7", 47.0 ]
+
+                Expect.equal (peci ([ "Die", 49.0; "DTS", 46.0 ] @ limits @ cores)) (ValueSome 49.0) "the die"
+                Expect.equal (peci (("DTS", 46.0) :: limits @ cores)) (ValueSome 46.0) "scaled"
+                Expect.equal (peci (limits @ cores)) (ValueSome 47.0) "the hottest core"
+                Expect.equal (peci limits) ValueNone "limits alone"
+
             testCase "frost is a temperature"
             <| fun () -> Expect.equal (from [ chip "a" "coretemp" [ "Package id 0", -12.0 ] ] []) (ValueSome -12.0) "−12"
 

@@ -230,6 +230,55 @@ let tests =
 
                 Expect.equal (countedOf interfaces) (names interfaces) "all"
 
+            testCase "a partition of an InfiniBand port carries bytes of its own, with a device or without"
+            <| fun () ->
+                let interfaces =
+                    [
+                        "ibp9", [ device; "type", "32"; "ifindex", "4"; "iflink", "4" ]
+                        "ibp9.8003", [ "type", "32"; "ifindex", "5"; "iflink", "4" ]
+                        "ibp9.8004", [ device; "type", "32"; "ifindex", "6"; "iflink", "4" ]
+                    ]
+
+                Expect.equal (countedOf interfaces) (names interfaces) "all"
+                Expect.equal (kindOf (table interfaces) "ibp9.8003") ("infiniband", "") "not one end of a pair"
+
+                let bonded =
+                    [
+                        "ibp9.8003", [ "type", "32"; "ifindex", "5"; "iflink", "4"; "master", "../fabric" ]
+                        "fabric", [ "type", "32"; "bonding", ""; "lower_ibp9.8003", "" ]
+                    ]
+
+                Expect.equal (countedOf bonded) [ "ibp9.8003" ] "in a bond the partition, once"
+
+            testCase "functions of an adapter in switch mode are not this machine's, physical ones neither"
+            <| fun () ->
+                let port name portName =
+                    name, [ device; "phys_port_name", portName ]
+
+                let interfaces =
+                    [
+                        port "up0" "p0"
+                        port "up1" "p1"
+                        port "split" "p2s1"
+                        port "host" "pf0"
+                        port "other" "c1pf12"
+                        port "vf" "c2pf0vf7"
+                        port "sf" "pf1sf88"
+                    ]
+
+                Expect.equal (countedOf interfaces) [ "up0"; "up1"; "split" ] "ports to the outside"
+                Expect.equal (kindOf (table interfaces) "other") ("representor", "") "a physical function behind another controller"
+
+            testCase "xfrm over a container's way out is a tunnel and does not count again"
+            <| fun () ->
+                let xfrm link =
+                    "secure4", [ "type", "65534"; "ifindex", "3"; "iflink", link ]
+
+                Expect.equal (countedOf [ "eth0", pair; xfrm "2" ]) [ "eth0" ] "over it"
+                Expect.equal (countedOf [ "eth0", pair; xfrm "3" ]) [ "eth0" ] "over nothing in particular"
+                Expect.equal (kindOf (table [ "eno3", [ device ]; xfrm "2" ]) "secure4") ("tunnel", "") "on a host too"
+                Expect.equal (countedOf [ "lo", []; xfrm "0" ]) [ "secure4" ] "where nothing else is"
+
             testCase "in a container what leads out counts: one end of a pair, an interface of the host's"
             <| fun () ->
                 Expect.equal (countedOf [ "lo", [ "type", "772" ]; "eth0", pair ]) [ "eth0" ] "a pair"

@@ -105,10 +105,10 @@ let private healthy: Snapshot =
                 [|
                     {
                         Device = "sda"
-                        Reads = 0UL
-                        ReadBytes = 0UL<B>
-                        Writes = 0UL
-                        WrittenBytes = 0UL<B>
+                        Reads = ValueSome 0UL
+                        ReadBytes = ValueSome 0UL<B>
+                        Writes = ValueSome 0UL
+                        WrittenBytes = ValueSome 0UL<B>
                         BusyTime = ValueSome 0UL<ms>
                         Detail = ValueNone
                     }

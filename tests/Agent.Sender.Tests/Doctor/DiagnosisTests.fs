@@ -294,10 +294,10 @@ let private wayTests =
 let private disk name busy : DiskStats.DiskCounters =
     {
         Device = name
-        Reads = 1UL
-        ReadBytes = 1UL<B>
-        Writes = 1UL
-        WrittenBytes = 1UL<B>
+        Reads = ValueSome 1UL
+        ReadBytes = ValueSome 1UL<B>
+        Writes = ValueSome 1UL
+        WrittenBytes = ValueSome 1UL<B>
         BusyTime = busy
         Detail = ValueNone
     }

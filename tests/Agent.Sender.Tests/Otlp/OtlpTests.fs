@@ -127,10 +127,10 @@ let private withMore: MachineReading =
                 CpuSystem = ValueSome 2.5<percent>
                 CpuIowait = ValueSome 0.0<percent>
                 CpuSteal = ValueSome 50.0<percent>
+                SwapTotal = ValueSome 4000UL<B>
                 Swap =
                     ValueSome
                         {
-                            Total = 4000UL<B>
                             Used = 1000UL<B>
                             Percent = 25.0<percent>
                         }
