@@ -278,8 +278,7 @@ internal sealed class SlowSources
                     "ipmitool finds no management controller (/dev/ipmi0), so there are no fans in the samples; "
                     + "on a machine that has one, load the kernel module ipmi_devintf and start the agent again"),
                 notAllowed: () => Never(
-                    "ipmitool may not open /dev/ipmi0, so there are no fans in the samples; "
-                    + "let the agent's user or group open it and start the agent again"),
+                    $"ipmitool may not open /dev/ipmi0, so there are no fans in the samples; {IpmiProcess.Permission}, and start the agent again"),
                 failed: error => new(new FanReading([], [error]), Minute)),
             error => error.IsAbsent ? Never("") : new(new FanReading([], [error]), Minute));
 

@@ -34,6 +34,8 @@ internal sealed class SysFiles(string sysfs, string procfs)
     /// <summary>Which thermal zones are a CPU's, with a reading each second: about once a minute.</summary>
     private const int SensorReadingsPerLook = 60;
 
+    private static readonly Thermal.Reading NoZones = new([], []);
+
     private readonly ReadBuffer buffer = new();
     private string[] clockFiles = [];
     private int clockReadings;
@@ -54,10 +56,13 @@ internal sealed class SysFiles(string sysfs, string procfs)
             where name == "name" || IsSensor(name, "temp") || IsSensor(name, "fan")
             select file));
 
-        var zones = CpuTemperature.IsCertain(sensors.Temperatures) ? [] : ReadZones();
+        var zones = CpuTemperature.IsCertain(sensors.Temperatures) ? NoZones : ReadZones();
 
         return new SensorReading(
-            CpuTemperature.From(sensors.Temperatures, zones), sensors.Fans, sensors.Temperatures, sensors.Faults);
+            CpuTemperature.From(sensors.Temperatures, zones.Zones),
+            sensors.Fans,
+            sensors.Temperatures,
+            SourceErrors.Together(sensors.Faults, zones.Faults));
     }
 
     /// <summary>The mean clock of the CPUs in MHz; none when nothing tells.</summary>
@@ -116,7 +121,7 @@ internal sealed class SysFiles(string sysfs, string procfs)
             error => new FaultyReading<T>(unknown, error.IsAbsent ? faults : [.. faults, error]));
 
     /// <summary>The thermal zones that are a CPU's. A board may have dozens, and of the others nothing is wanted.</summary>
-    private Thermal.Zone[] ReadZones()
+    private Thermal.Reading ReadZones()
     {
         if (zoneReadings++ % SensorReadingsPerLook == 0)
         {
@@ -132,9 +137,9 @@ internal sealed class SysFiles(string sysfs, string procfs)
         }
 
         return zoneTypes.Length == 0
-            ? []
-            : Thermal.Parse(
-                [.. zoneTypes, .. Texts(zoneTypes.Select(static type => Path.Join(Path.GetDirectoryName(type.Path), "temp")))]);
+            ? NoZones
+            : Thermal.Parse([.. zoneTypes, .. zoneTypes.Select(type => KernelFiles.ReadText(
+                Path.Join(Path.GetDirectoryName(type.Path), "temp"), buffer, KernelFiles.Invalid))]);
     }
 
     private IEnumerable<string> Cpus() =>
