@@ -62,7 +62,7 @@ internal sealed class AgentRun : IDisposable
         sampler = new Sampler(files, settings, clock);
         encoder = new SampleEncoder(slow.Facts, settings, identity);
         service = new ServiceState(systemd, settings.Interval, () => lanes.Sum(static lane => lane.Waiting), clock);
-        var sources = new SourceWatch(settings, slow.Faults, clock, log);
+        var sources = new SourceWatch(settings, slow.Faults, slow.IsGone, clock, log);
         metrics = record is null
             ? null
             : new MetricsSource(

@@ -43,6 +43,7 @@ internal sealed unsafe class PartitionFiles
     private readonly byte[] rootPath;
     private readonly ReadBuffer buffer = new();
     private readonly MountProbes<BlockCounts> probes;
+    private readonly UnreadParts unread = new();
     private volatile Dictionary<string, byte[]> paths = new(StringComparer.Ordinal);
 
     /// <summary>Nothing is read yet.</summary>
@@ -78,6 +79,9 @@ internal sealed unsafe class PartitionFiles
 
         paths = named;
         var answers = probes.Ask(all.Select(PathOf));
+        unread.Observe(
+            answers.Where(static answer => answer is { IsOk: false, ErrorValue.IsAbsent: false }).Select(static answer => answer.ErrorValue),
+            path => Array.FindIndex(all, mount => PathOf(mount) == path) is var at and >= 0 && answers[at].IsOk);
 
         return new(
             Full(onDisk, answers.AsSpan(0, onDisk.Length), faults),
@@ -85,6 +89,9 @@ internal sealed unsafe class PartitionFiles
             withMetrics ? States(all, answers) : [],
             [.. faults.Take(MostFaults)]);
     }
+
+    /// <summary>True for a mount that could not be asked, and has not answered since: it is gone, or cannot be seen any more.</summary>
+    public bool IsUnread(string directory) => unread.Contains(directory);
 
     /// <summary>
     /// All of them, for metrics. The unit's own view of the machine makes everything look read-only, so process 1 is asked

@@ -350,6 +350,82 @@ let private sysFiles =
                     if Environment.IsPrivilegedProcess then
                         Expect.equal (faults ()) [||] "switched off")
 
+            testCase "a sensor that failed counts as unread until it is read: not when its chip goes or it has no value"
+            <| fun () ->
+                World.withDirectory (fun sys ->
+                    let chip = Path.Combine(sys, "class/hwmon/hwmon0")
+                    let input = Path.Combine(chip, "temp1_input")
+                    Directory.CreateDirectory chip |> ignore
+                    File.WriteAllText(Path.Combine(chip, "name"), "nvme\n")
+                    File.WriteAllText(input, "warm\n")
+                    let files = SysFiles(sys, "/nowhere")
+
+                    let isUnread () =
+                        files.ReadSensors() |> ignore
+                        files.IsUnread input
+
+                    Expect.isTrue (isUnread ()) "garbled"
+                    File.Delete input
+                    Expect.isTrue (isUnread ()) "gone"
+                    File.WriteAllText(input, "40000\n")
+                    Expect.isFalse (isUnread ()) "read"
+                    File.Delete input
+                    Expect.isFalse (isUnread ()) "gone without a fault"
+                    File.WriteAllText(input, "warm\n")
+                    Expect.isTrue (isUnread ()) "garbled again"
+                    Directory.Delete(chip, true)
+                    Expect.isTrue (isUnread ()) "its chip is gone")
+
+            testCase "at most so many unread parts are remembered"
+            <| fun () ->
+                let unread = UnreadParts()
+                let fault n = SourceError.Unreadable($"/x{n}", "EIO")
+                unread.Observe(Seq.map fault [ 1 .. UnreadParts.Most + 1 ], Func<_, _>(fun _ -> false))
+                Expect.isTrue (unread.Contains $"/x{UnreadParts.Most}") "the last"
+                Expect.isFalse (unread.Contains $"/x{UnreadParts.Most + 1}") "one more"
+
+            testCase "a sensor that hangs costs its own chip, and is told"
+            <| fun () ->
+                World.withDirectory (fun sys ->
+                    let chip number name celsius =
+                        let path = Path.Combine(sys, $"class/hwmon/hwmon{number}")
+                        Directory.CreateDirectory path |> ignore
+                        File.WriteAllText(Path.Combine(path, "name"), name + "\n")
+                        File.WriteAllText(Path.Combine(path, "temp1_input"), celsius + "\n")
+                        path
+
+                    chip 0 "coretemp" "52000" |> ignore
+                    let hanging = chip 1 "drivetemp" "30000"
+                    let files = SysFiles(sys, "/nowhere", AgentClock 2)
+                    Expect.hasLength (files.ReadSensors().Temperatures) 2 "both"
+                    let pipe = Path.Combine(hanging, "temp1_input")
+                    File.Delete pipe
+                    use tool = Diagnostics.Process.Start("mkfifo", [ pipe ])
+                    tool.WaitForExit()
+
+                    for _ in 1..2 do
+                        let reading = files.ReadSensors()
+                        Expect.equal reading.CpuTemperature (ValueSome 52.0) "the CPU's"
+
+                        Expect.equal
+                            (reading.Faults |> Array.map string)
+                            [|
+                                $"{hanging} cannot be read: a sensor does not answer within 2 s; until it does none of this device is in the samples"
+                            |]
+                            "told"
+
+                    // Somebody opens the other end, and the reader finds it empty; after that there is a file again.
+                    File.OpenWrite(pipe).Dispose()
+                    File.Delete pipe
+                    File.WriteAllText(pipe, "31000\n")
+
+                    let isBack () =
+                        let reading = files.ReadSensors()
+                        reading.Faults.Length = 0 && reading.Temperatures.Length = 2
+
+                    Waiting.eventually (TimeSpan.FromSeconds 20.0) "the sensor is back" isBack
+                    Expect.isFalse (files.IsUnread hanging) "and read")
+
             testCase "which thermal zones are a CPU's is looked up at each sixtieth reading"
             <| fun () ->
                 World.withDirectory (fun sys ->
@@ -481,6 +557,23 @@ let private sysFiles =
                     Expect.equal (reading.OnDisk |> Array.map _.MountPoint) [| @"/se\xf1or" |] "the one that is there"
                     Expect.equal (reading.States |> Array.map _.MountPoint) [| @"/se\xf1or" |] "for metrics"
                     Expect.equal reading.Faults [||] "no fault")
+
+            testCase "a mount that failed counts as unread until it answers: not when it is gone"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    Directory.CreateDirectory(Path.Combine(directory, "self")) |> ignore
+                    File.WriteAllText(Path.Combine(directory, "filesystems"), "\text4\n")
+                    // A name that is too long for a path is an error of statvfs that is no absence.
+                    let broken = "/" + String('y', 300)
+                    let files = PartitionFiles(directory, "/", AgentClock(), false)
+
+                    let isUnread (mounts: string) =
+                        File.WriteAllText(Path.Combine(directory, "self", "mounts"), mounts)
+                        files.Read() |> ignore
+                        files.IsUnread broken, files.IsUnread "/"
+
+                    Expect.equal (isUnread $"/dev/a {broken} ext4 rw 0 0\n/dev/b / ext4 rw 0 0\n") (true, false) "it fails"
+                    Expect.equal (isUnread "/dev/b / ext4 rw 0 0\n") (true, false) "it was unmounted")
 
             testCase "sixteen faults of file systems are told"
             <| fun () ->
