@@ -19,7 +19,7 @@ internal sealed class SlowSource<T>(
     where T : class
 {
     /// <summary>A reading that has not returned after so long hangs.</summary>
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
     private const long NotReading = -1;
 
