@@ -54,6 +54,17 @@ let tests =
             yield! ParserLaws.all format
             ParserLaws.extraColumns format (fun _ _ -> true) (Gen.map (fun column -> "| " + column) word)
             ParserLaws.unknownLines format (fun _ -> 0) phrase
+            law
+                "a speed is a fan where a fan can turn so fast, else nothing and no fault"
+                (Gen.frequency [ 1, Gen.choose (-100, 70_000); 1, Gen.choose (49_990, 50_010) ])
+                (fun speed ->
+                    let text = bytesOf [| $"FAN1 | 41h | ok | 29.1 | {speed} RPM" |]
+
+                    match Ipmi.parse (System.ReadOnlySpan text) with
+                    | Ok read ->
+                        read.FaultCount = 0
+                        && read.Value.Length = (if speed >= 0 && speed < 50_000 then 1 else 0)
+                    | Error _ -> false)
             law "a sensor without a speed is no fan, and never one at 0" (Gen.elements speedless) (fun reading ->
                 same (format.Parse(System.ReadOnlyMemory(bytesOf [| $"FAN1 | 41h | ns | 29.1 | {reading}" |]))) (Ok [||]))
         ]

@@ -16,6 +16,7 @@ let private mount: Mounts.Mount =
     {
         Device = "/dev/sda1"
         MountPoint = "/"
+        Path = "/"B
         FsType = "ext4"
         IsReadOnly = false
         Place = ValueNone

@@ -45,6 +45,7 @@ let private mount: Gen<Mounts.Mount> =
             {
                 Device = device
                 MountPoint = point
+                Path = Encoding.UTF8.GetBytes point
                 FsType = kind
                 IsReadOnly = false
                 Place = ValueNone
@@ -135,6 +136,31 @@ let private withTypes = Gen.zip (upTo 6 mount) (Gen.subListOf fsTypes)
 let private onDisk (mounts, types: string list) =
     Filesystems.onDisk (HashSet<string> types) mounts
 
+/// A mount of a file system of its own.
+let private placed (id: int) (parent: int) (point: string) : Mounts.Mount =
+    {
+        Device = $"/dev/d{id}"
+        MountPoint = point
+        Path = Encoding.UTF8.GetBytes point
+        FsType = "ext4"
+        IsReadOnly = false
+        Place =
+            ValueSome
+                {
+                    Id = uint64 id
+                    Parent = uint64 parent
+                    DeviceNumber = $"8:{id}"
+                    Root = "/"
+                }
+    }
+
+let private deviceOf (mount: Mounts.Mount) : string = mount.Device
+
+/// Mounts that hang on each other, on themselves, in circles, or on what is not told.
+let private hangingMounts: Gen<Mounts.Mount[]> =
+    upTo 6 (Gen.zip (Gen.choose (0, 7)) (Gen.elements [ "/"; "/a"; "/a/b"; "/c" ]))
+    |> Gen.map (Array.mapi (fun i (parent, point) -> placed (i + 1) parent point))
+
 let tests =
     testList
         "Proc.Mounts and Proc.Filesystems"
@@ -186,6 +212,32 @@ let tests =
 
                 let kept = onDisk (repeated, types)
                 (kept |> Array.distinctBy (fun m -> m.Device)).Length = kept.Length)
+            law "any name comes back byte by byte, and is shown as text" (upTo 9 (Gen.choose (0, 255))) (fun codes ->
+                let name = [| yield '/'B; yield! codes |> Array.map byte |]
+
+                let escaped =
+                    name
+                    |> Array.collect (fun b ->
+                        if b <= ' 'B || b = '\\'B || b = '#'B then
+                            Encoding.ASCII.GetBytes("\\" + Convert.ToString(int b, 8).PadLeft(3, '0'))
+                        else
+                            [| b |])
+
+                match Mounts.parse (ReadOnlySpan [| yield! "a "B; yield! escaped; yield! " ext4 rw 0 0\n"B |]) with
+                | Ok read ->
+                    read.FaultCount = 0
+                    && same read.Value[0].Path name
+                    && not (read.Value[0].MountPoint.Contains '\uFFFD')
+                    && (not (Unicode.Utf8.IsValid(ReadOnlySpan name))
+                        || Encoding.UTF8.GetString name = read.Value[0].MountPoint)
+                | Error _ -> false)
+            law "of mounts of any shape, in circles too, one is seen" hangingMounts (fun mounts ->
+                mounts.Length = 0 || (onDisk (mounts, fsTypes)).Length > 0)
+            law "a mount on itself hides no other and none hides it but what is on it" hangingMounts (fun mounts ->
+                let seen = onDisk (mounts, fsTypes) |> Array.map deviceOf
+                let first = placed 50 50 "/"
+
+                same (onDisk (Array.append mounts [| first |], fsTypes) |> Array.map deviceOf) (Array.append seen [| deviceOf first |]))
             law "of mounts with their places, a device number counts at most once" placedTexts (fun text ->
                 let kept = onDisk (text.Value, fsTypes)
 

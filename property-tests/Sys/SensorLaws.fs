@@ -299,11 +299,12 @@ let tests =
             law "any files at all give sensors and located faults, never an exception" (upTo 6 anyFile) (fun files ->
                 let sensors = Hwmon.parse files
                 let zones = Thermal.parse files
-                let temperature = CpuTemperature.from sensors.Temperatures zones
+                let temperature = CpuTemperature.from sensors.Temperatures zones.Zones
 
                 ParserLaws.areLocated sensors.Faults
+                && ParserLaws.areLocated zones.Faults
                 && (temperature.IsNone || Hwmon.isPlausible temperature.Value)
-                && zones |> Array.forall (fun zone -> Hwmon.isPlausible zone.Celsius)
+                && zones.Zones |> Array.forall (fun zone -> Hwmon.isPlausible zone.Celsius)
                 && sensors.Temperatures |> Array.forall (fun t -> Hwmon.isPlausible t.Celsius)
                 && sensors.Fans |> Array.forall (fun fan -> fan.Speed >= 0<rpm>))
             law "any files at all never break the other readers" (upTo 6 anyFile) (fun files ->
@@ -349,6 +350,35 @@ let tests =
                              | SourceError.Absent _ -> [||]
                              | _ -> [| error |])
                         && sensors.Temperatures.Length + sensors.Fans.Length = temperatures.Length + fans.Length - 1))
+            law
+                "a zone that cannot be read costs its own value and is told where it has one"
+                (Gen.zip3 (upTo 4 degrees) sourceError (Gen.choose (0, 1000)))
+                (fun (all, error, place) ->
+                    let zone i = $"/sys/class/thermal/thermal_zone{i}/"
+                    let lost = place % (all.Length + 1)
+
+                    let read =
+                        Thermal.parse
+                            [|
+                                for i, celsius in Array.indexed all do
+                                    file (zone i + "type") "cpu-thermal\n"
+
+                                    if i = lost then
+                                        {
+                                            Path = zone i + "temp"
+                                            Content = Error error
+                                        }
+                                    else
+                                        valueFile (zone i + "temp") (int (Math.Round(float celsius * 1000.0)))
+                            |]
+
+                    let isTold =
+                        match error with
+                        | SourceError.Absent _ -> false
+                        | _ -> lost < all.Length
+
+                    read.Zones.Length = (if lost < all.Length then all.Length - 1 else all.Length)
+                    && same read.Faults (if isTold then [| error |] else [||]))
             law
                 "sensors of anything but a CPU, and those without a value, change nothing of its temperature"
                 (Gen.zip3 cpuSensors (upTo 4 strangeSensor) (Gen.choose (0, 1000)))

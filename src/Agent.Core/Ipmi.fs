@@ -15,8 +15,13 @@ let Source = "ipmitool"
 [<CompiledName "FanArguments">]
 let fanArguments: string[] = [| "-I"; "open"; "sdr"; "type"; "Fan" |]
 
+/// The files through which ipmitool talks to the management controller; it tries them in this order.
+[<CompiledName "DeviceFiles">]
+let deviceFiles: string[] = [| "/dev/ipmi0"; "/dev/ipmi/0"; "/dev/ipmidev/0" |]
+
 /// Reads the sensors that report a speed in RPM. A sensor without a reading, or that reads a percentage or a state, is
-/// no fan with a speed and is left out. A line that cannot be read costs that line.
+/// no fan with a speed and is left out, as is a speed that no fan reaches, such as 65,535. A line that cannot be read costs
+/// that line.
 [<CompiledName "Parse">]
 let parse (text: ReadOnlySpan<byte>) : Result<Parsed<Sys.Hwmon.Fan[]>, ParseError> =
     let mutable cursor = Cursor(Source, text)
@@ -34,17 +39,14 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<Sys.Hwmon.Fan[]>, ParseErro
                 let mutable speed = 0.0
 
                 // Sensors with a factor read with decimals.
-                if
-                    Text.tryDecimal (ReadOnlySpan digits, &speed)
-                    && Sys.Hwmon.isPlausibleSpeed (int64 (Math.Clamp(speed, -1.0, 1e9)))
-                then
+                if not (Text.tryDecimal (ReadOnlySpan digits, &speed)) then
+                    faults.Add(cursor.Bad("reading", "a number and RPM"))
+                elif Sys.Hwmon.isPlausibleSpeed (int64 (Math.Floor(Math.Clamp(speed, -1.0, 1e9)))) then
                     fans.Add
                         {
                             Label = cells[0].Trim()
                             Speed = LanguagePrimitives.Int32WithMeasure(int (Math.Round speed))
                         }
-                else
-                    faults.Add(cursor.Bad("reading", "a number and RPM"))
         elif cells.Length > 1 then
             faults.Add(cursor.Bad("columns", "name | id | status | entity | reading"))
 
@@ -74,9 +76,10 @@ type Answer =
         | Failed error -> failed.Invoke error
 
 /// What a run that ended with this code came to, by its standard output and standard error. Good rows count whatever the code: one
-/// sensor that does not answer ends ipmitool with 1.
+/// sensor that does not answer ends ipmitool with 1. Of three device files it tells why the last could not be opened, which is
+/// nearly always that it is not there; so whether one of them is there and may not be opened (`isDenied`) is to be found out beside it.
 [<CompiledName "Interpret">]
-let interpret (exitCode: int) (output: ReadOnlySpan<byte>) (errors: ReadOnlySpan<byte>) : Answer =
+let interpret (exitCode: int) (isDenied: bool) (output: ReadOnlySpan<byte>) (errors: ReadOnlySpan<byte>) : Answer =
     let words = (Text.toString errors).Trim()
 
     let says (phrase: string) =
@@ -104,6 +107,6 @@ let interpret (exitCode: int) (output: ReadOnlySpan<byte>) (errors: ReadOnlySpan
                     SourceError.Garbled fault
             |]
         )
-    | _ when says "could not open device" && says "permission denied" -> Answer.NotAllowed
+    | _ when says "could not open device" && (isDenied || says "permission denied") -> Answer.NotAllowed
     | _ when says "could not open device" -> Answer.NoController
     | _ -> Answer.Failed(failure ())

@@ -394,6 +394,24 @@ module Snapshot =
     [<CompiledName "Empty">]
     let empty: Snapshot = ofFiles DateTimeOffset.UnixEpoch (Func<_, _>(fun _ -> null))
 
+    /// True where what a fault was about has not been read now: its file cannot be, or it was about a disk or an interface that this
+    /// snapshot does not have.
+    [<CompiledName "HasLost">]
+    let hasLost (fault: ParseError) (snapshot: Snapshot) : bool =
+        let isOfNone (names: string[]) =
+            fault.Field.Contains(" of ", StringComparison.Ordinal)
+            && not (names |> Array.exists (fun name -> fault.IsOf(fault.Source, name)))
+
+        Sources.all
+        |> Array.exists (fun source ->
+            source.Path <> ""
+            && "/proc/" + source.Path = fault.Source
+            && (source.FailureIn snapshot).IsSome)
+        || (match fault.Source, snapshot.Disks, snapshot.Network with
+            | DiskStats.Source, Ok disks, _ -> isOfNone (disks |> Array.map _.Device)
+            | NetDev.Source, _, Ok interfaces -> isOfNone (interfaces |> Array.map _.Name)
+            | _ -> false)
+
     let private haveSame (nameOf: 'device -> string) (one: Result<'device[], SourceError>) (other: Result<'device[], SourceError>) =
         match one, other with
         | Ok one, Ok other ->

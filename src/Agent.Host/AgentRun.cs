@@ -52,11 +52,17 @@ internal sealed class AgentRun : IDisposable
         slow = new SlowSources(settings, clock, withMetrics, tell: log.Info, onDefect: OnDefect);
         gpus = new GpuWatch(slow, settings.DryRun, log);
         reading = new ReadingWatch(clock, log, parts.Signals.Orderly, EndAtOnce);
+
+        if (ProcPaths.Concealed(settings.ProcFs) is { Length: > 0 } sentence)
+        {
+            log.Warning(sentence);
+        }
+
         files = new ProcFiles(settings.ProcFs, settings.SysFs, clock, SlowReadings, record, reading);
         sampler = new Sampler(files, settings, clock);
         encoder = new SampleEncoder(slow.Facts, settings, identity);
         service = new ServiceState(systemd, settings.Interval, () => lanes.Sum(static lane => lane.Waiting), clock);
-        var sources = new SourceWatch(settings, slow.Faults, clock, log);
+        var sources = new SourceWatch(settings, slow.Faults, slow.IsGone, clock, log);
         metrics = record is null
             ? null
             : new MetricsSource(

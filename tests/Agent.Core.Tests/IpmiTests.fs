@@ -48,12 +48,13 @@ let tests =
                     ("ipmitool", 2, "reading", "G | 42h | ok | 29.2 | fast RPM")
                     "place"
 
-            testCase "a speed that no fan reaches is an error and does not wrap"
+            testCase "a speed that no fan reaches is no reading, and no fault"
             <| fun () ->
-                Expect.equal
-                    (located (parse "F | 41h | ok | 29.1 | 2147483648 RPM\n"B))
-                    ("ipmitool", 1, "reading", "F | 41h | ok | 29.1 | 2147483648 RPM")
-                    "place"
+                for speed in [ "65535"; "50000"; "2147483648"; "-1"; "-0.5" ] do
+                    Expect.equal (parse (utf8 $"F | 41h | ok | 29.1 | {speed} RPM\n")) (Ok [||]) speed
+
+            testCase "the fastest fan is one"
+            <| fun () -> Expect.equal (parse "F | 41h | ok | 29.1 | 49999 RPM\n"B) (Ok [| fan "F" 49_999<rpm> |]) "fan"
 
             testCase "a line that lacks its reading is an error"
             <| fun () -> Expect.equal (located (parse "F | 41h | ok | 29.1\n"B)) ("ipmitool", 1, "columns", "F | 41h | ok | 29.1") "place"
@@ -84,7 +85,7 @@ let tests =
             <| fun () ->
                 let rows = "F | 41h | ok | 29.1 | 10 RPM\n"B
 
-                match Ipmi.interpret 1 (ReadOnlySpan rows) (ReadOnlySpan "Get SDR 0002 command failed\n"B) with
+                match Ipmi.interpret 1 false (ReadOnlySpan rows) (ReadOnlySpan "Get SDR 0002 command failed\n"B) with
                 | Ipmi.Answer.Fans(fans, faults) ->
                     Expect.equal fans [| fan "F" 10<rpm> |] "the fan"
 
@@ -99,7 +100,7 @@ let tests =
             testCase "no controller, no permission and no answer are three things"
             <| fun () ->
                 let answer (errors: string) =
-                    Ipmi.interpret 1 ReadOnlySpan.Empty (ReadOnlySpan(utf8 errors))
+                    Ipmi.interpret 1 false ReadOnlySpan.Empty (ReadOnlySpan(utf8 errors))
 
                 let device = "Could not open device at /dev/ipmi0 or /dev/ipmi/0 or /dev/ipmidev/0: "
                 Expect.equal (answer (device + "No such file or directory\n")) Ipmi.Answer.NoController "no controller"
@@ -111,9 +112,27 @@ let tests =
                     "no answer"
 
                 Expect.equal
-                    (Ipmi.interpret 0 ReadOnlySpan.Empty ReadOnlySpan.Empty)
+                    (Ipmi.interpret 0 false ReadOnlySpan.Empty ReadOnlySpan.Empty)
                     (Ipmi.Answer.Fans([||], [||]))
                     "a controller without fans"
+
+            testCase "a device file that may not be opened is no permission, although ipmitool names only the last one, which is not there"
+            <| fun () ->
+                let answer isDenied =
+                    Ipmi.interpret
+                        1
+                        isDenied
+                        ReadOnlySpan.Empty
+                        (ReadOnlySpan "Could not open device at /dev/ipmi0 or /dev/ipmi/0 or /dev/ipmidev/0: No such file or directory\n"B)
+
+                Expect.equal (answer true) Ipmi.Answer.NotAllowed "one is there"
+                Expect.equal (answer false) Ipmi.Answer.NoController "none is"
+
+            testCase "a file that may not be opened is not why a controller fails"
+            <| fun () ->
+                match Ipmi.interpret 1 true ReadOnlySpan.Empty (ReadOnlySpan "Error sending request: timeout\n"B) with
+                | Ipmi.Answer.Failed _ -> ()
+                | other -> failtest $"{other}"
 
             testCase "the command asks for fans through the local driver"
             <| fun () -> Expect.equal Ipmi.fanArguments [| "-I"; "open"; "sdr"; "type"; "Fan" |] "arguments"

@@ -31,6 +31,7 @@ let private mount: Mounts.Mount =
     {
         Device = "/dev/vda"
         MountPoint = "/"
+        Path = "/"B
         FsType = "ext4"
         IsReadOnly = false
         Place = ValueNone

@@ -94,6 +94,53 @@ let private trees =
                             "memory_total_bytes", "25276514304"
                         ])
 
+            testCase "a /proc under another name that hides the machine's processes from the agent"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    let procfs = Directory.CreateDirectory(Path.Combine(directory, "proc")).FullName
+                    World.openFolder directory |> ignore
+
+                    let script =
+                        $"mount -t proc -o hidepid=2 proc {procfs} && exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\""
+
+                    use agent =
+                        new ProgramProcess(
+                            "unshare",
+                            [
+                                "--mount"
+                                "sh"
+                                "-c"
+                                script
+                                "sh"
+                                World.forAnyUser binary.Value
+                                "--dry-run"
+                                "--once"
+                                "--gpu-source=none"
+                                $"--procfs={procfs}"
+                            ],
+                            ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+                            :: (World.environment () |> List.filter (fun (name, _) -> name <> "PATH"))
+                        )
+
+                    agent.WaitForEnd patience |> ignore
+
+                    if agent.Output.IsEmpty then
+                        Skip.because $"no mount of its own: {agent.Errors}"
+
+                    use document = JsonDocument.Parse(String.concat "\n" agent.Output)
+                    let sample = document.RootElement.GetProperty "sample"
+
+                    // In the machine's first namespace the link count tells; in another nothing does.
+                    match (sample.GetProperty "process_count").ValueKind with
+                    | JsonValueKind.Null -> ()
+                    | _ -> Expect.isGreaterThan ((sample.GetProperty "process_count").GetInt32()) 3 "not the agent's own alone"
+
+                    let told =
+                        agent.Errors
+                        |> List.filter _.Contains($"{procfs}/1/net/dev cannot be seen (hidepid)")
+
+                    Expect.hasLength told 1 "said once")
+
             testCase "sensors and fans of a workstation, without ipmitool being asked"
             <| fun () ->
                 World.withDirectory (fun directory ->

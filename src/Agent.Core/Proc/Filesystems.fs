@@ -99,11 +99,33 @@ let private above (directory: string) : string list =
                     directory.Substring(0, i)
     ]
 
+/// The mounts from which the way up, from parent to parent, comes back to where it began. The first root of a machine is one: it
+/// is mounted on itself.
+let private onThemselves (parents: Dictionary<uint64, uint64>) : HashSet<uint64> =
+    let found = HashSet<uint64>()
+    let walked = HashSet<uint64>()
+
+    for start in parents.Keys do
+        let way = HashSet<uint64>()
+        let mutable id = start
+
+        while parents.ContainsKey id && walked.Add id do
+            way.Add id |> ignore
+            id <- parents[id]
+
+        // The way ended outside of what this process sees, where an earlier one went on, or in a circle.
+        if way.Contains id then
+            while found.Add id do
+                id <- parents[id]
+
+    found
+
 /// The mounts that can be seen: nothing is mounted over them or over a directory above them. Without the places of the
 /// mounts their order tells, but for the root, which is mounted late on machines that start from a RAM disk.
 let private visible (mounts: Mounts.Mount[]) : Mounts.Mount[] =
     let last = Dictionary<string, int>(StringComparer.Ordinal)
     let placed = Dictionary<uint64, Mounts.Mount>()
+    let parents = Dictionary<uint64, uint64>()
     let covered = HashSet<struct (uint64 * string)>()
 
     mounts
@@ -113,13 +135,21 @@ let private visible (mounts: Mounts.Mount[]) : Mounts.Mount[] =
         match mount.Place with
         | ValueSome place ->
             placed[place.Id] <- mount
-            covered.Add(struct (place.Parent, mount.MountPoint)) |> ignore
+            parents[place.Id] <- place.Parent
         | ValueNone -> ())
 
-    // A parent may lie outside of what this process sees, and a garbled text may have it be its own child.
+    // What is mounted on itself lies on top of nothing and covers nothing: it is where the ways up end.
+    let ends = onThemselves parents
+
+    for mount in mounts do
+        match mount.Place with
+        | ValueSome place when not (ends.Contains place.Id) -> covered.Add(struct (place.Parent, mount.MountPoint)) |> ignore
+        | _ -> ()
+
+    // A parent may lie outside of what this process sees.
     let rec isReached (left: int) (mount: Mounts.Mount) =
         match mount.Place with
-        | ValueSome place when left > 0 ->
+        | ValueSome place when left > 0 && not (ends.Contains place.Id) ->
             not (
                 above mount.MountPoint
                 |> List.exists (fun directory -> covered.Contains(struct (place.Parent, directory)))

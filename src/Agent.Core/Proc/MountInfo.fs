@@ -39,7 +39,7 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<Mounts.Mount[]>, ParseError
         else
             let deviceNumber = Text.toString cursor.Last
             let root = Mounts.unescape (cursor.Field())
-            let mountPoint = Mounts.unescape (cursor.Field())
+            let path = Mounts.unescapeBytes (cursor.Field())
             let options = Text.toString (cursor.Field())
 
             while not (cursor.Field().IsEmpty || cursor.Last.SequenceEqual(ReadOnlySpan separator)) do
@@ -54,7 +54,8 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<Mounts.Mount[]>, ParseError
                 mounts.Add
                     {
                         Device = device
-                        MountPoint = mountPoint
+                        MountPoint = Mounts.shown path
+                        Path = path
                         FsType = fsType
                         IsReadOnly = Mounts.isReadOnly options || Mounts.isReadOnly (Text.toString (cursor.Field()))
                         Place =

@@ -32,8 +32,10 @@ type Mount =
     {
         /// The device or remote name, `/dev/nvme0n1p2`.
         Device: string
-        /// The directory, as the process that reads sees it.
+        /// The directory, as the process that reads sees it. Names are bytes; one that is not UTF-8 is written as `\xe9`.
         MountPoint: string
+        /// The bytes of the directory's name, which system calls want.
+        Path: byte[]
         /// The type, `ext4`.
         FsType: string
         /// True for option `ro`.
@@ -45,9 +47,9 @@ type Mount =
 let private isOctal (b: byte) = b >= '0'B && b <= '7'B
 
 /// Replaces `\040` and its like by the byte they stand for; anything else after a backslash stays as it is.
-let internal unescape (field: ReadOnlySpan<byte>) : string =
+let internal unescapeBytes (field: ReadOnlySpan<byte>) : byte[] =
     if field.IndexOf '\\'B < 0 then
-        Text.toString field
+        field.ToArray()
     else
         let bytes = ResizeArray<byte>(field.Length)
         let mutable i = 0
@@ -68,7 +70,32 @@ let internal unescape (field: ReadOnlySpan<byte>) : string =
                 bytes.Add field[i]
                 i <- i + 1
 
-        Encoding.UTF8.GetString(bytes.ToArray())
+        bytes.ToArray()
+
+/// The text of a name, which the kernel takes for bytes: what is no UTF-8 in it is written as `\xe9`, so that names stay different.
+let internal shown (name: byte[]) : string =
+    if Unicode.Utf8.IsValid(ReadOnlySpan name) then
+        Encoding.UTF8.GetString name
+    else
+        let text = StringBuilder()
+        let mutable at = 0
+
+        while at < name.Length do
+            let mutable rune = Rune()
+            let mutable length = 0
+
+            if Rune.DecodeFromUtf8(ReadOnlySpan(name, at, name.Length - at), &rune, &length) = Buffers.OperationStatus.Done then
+                text.Append(rune.ToString()) |> ignore
+            else
+                for i in at .. at + length - 1 do
+                    text.Append("\\x").Append(name[i].ToString "x2") |> ignore
+
+            at <- at + length
+
+        text.ToString()
+
+/// The text of a field with its escapes replaced.
+let internal unescape (field: ReadOnlySpan<byte>) : string = shown (unescapeBytes field)
 
 /// True when a list such as `ro,relatime` begins with ro, which stands first.
 let internal isReadOnly (options: string) : bool =
@@ -91,7 +118,7 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<Mount[]>, ParseError> =
 
     while cursor.NextLine() do
         let device = unescape (cursor.Field())
-        let mountPoint = unescape (cursor.Field())
+        let path = unescapeBytes (cursor.Field())
         let fsType = unescape (cursor.Field())
 
         if fsType.Length = 0 then
@@ -100,7 +127,8 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<Mount[]>, ParseError> =
             mounts.Add
                 {
                     Device = device
-                    MountPoint = mountPoint
+                    MountPoint = shown path
+                    Path = path
                     FsType = fsType
                     IsReadOnly = isReadOnly (Text.toString (cursor.Field()))
                     Place = ValueNone

@@ -18,10 +18,20 @@ type Zone =
         Celsius: float<degC>
     }
 
+/// What all zones measure at one reading.
+[<NoComparison>]
+type Reading =
+    {
+        /// In the order of the files.
+        Zones: Zone[]
+        /// Temperatures that could not be read or understood; each costs its own zone.
+        Faults: SourceError[]
+    }
+
 /// Makes sense of the files `type` and `temp` of all zones, each in a directory of its own. A zone without a type is the zone
-/// of nobody knows what, and is left out.
+/// of nobody knows what, and is left out, as are one that has no value now, which is absent, and one whose value is none.
 [<CompiledName "Parse">]
-let parse (files: SysText[]) : Zone[] =
+let parse (files: SysText[]) : Reading =
     let types = Dictionary<string, string>(StringComparer.Ordinal)
 
     for file in files do
@@ -30,11 +40,11 @@ let parse (files: SysText[]) : Zone[] =
             | Ok text -> types[file.Path.Substring(0, file.Path.Length - "type".Length)] <- text
             | Error _ -> ()
 
-    files
-    |> Array.choose (fun file ->
-        if not (file.Path.EndsWith("/temp", StringComparison.Ordinal)) then
-            None
-        else
+    let zones = ResizeArray<Zone>()
+    let faults = ResizeArray<SourceError>()
+
+    for file in files do
+        if file.Path.EndsWith("/temp", StringComparison.Ordinal) then
             match types.TryGetValue(file.Path.Substring(0, file.Path.Length - "temp".Length)) with
             | true, kind ->
                 match SysFile.integer file "millidegrees Celsius" with
@@ -42,9 +52,12 @@ let parse (files: SysText[]) : Zone[] =
                     let celsius = degreesOfMilli (LanguagePrimitives.Int64WithMeasure value)
 
                     if Hwmon.isPlausible celsius then
-                        Some { Type = kind; Celsius = celsius }
-                    else
-                        None
-                // A zone that is switched off answers EINVAL.
-                | Error _ -> None
-            | _ -> None)
+                        zones.Add { Type = kind; Celsius = celsius }
+                | Error(SourceError.Absent _) -> ()
+                | Error fault -> faults.Add fault
+            | _ -> ()
+
+    {
+        Zones = zones.ToArray()
+        Faults = faults.ToArray()
+    }

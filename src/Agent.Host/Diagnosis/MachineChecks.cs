@@ -112,7 +112,7 @@ internal sealed class MachineChecks : IDisposable
         fans: static (fans, _) => FSharpResult<Hwmon.Fan[], SourceError>.NewOk(fans),
         noController: static () => FSharpResult<Hwmon.Fan[], SourceError>.NewError(SourceError.NewAbsent("/dev/ipmi0")),
         notAllowed: static () => FSharpResult<Hwmon.Fan[], SourceError>.NewError(
-            SourceError.NewUnreadable("/dev/ipmi0", "permission denied; let the agent's user or group open it")),
+            SourceError.NewUnreadable("/dev/ipmi0", $"permission denied; {IpmiProcess.Permission}")),
         failed: FSharpResult<Hwmon.Fan[], SourceError>.NewError);
 
     private static FSharpResult<int, SourceError> Ok(int fields) => FSharpResult<int, SourceError>.NewOk(fields);

@@ -18,6 +18,11 @@ internal sealed class SlowSource<T>(
     string name, AgentClock clock, TimeSpan longestAge, Func<SlowReading<T>> read, Action<string, Exception>? onDefect = null)
     where T : class
 {
+    /// <summary>A reading that has not returned after so long hangs.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    private const long NotReading = -1;
+
     /// <summary>From a reading that ended in a defect to the next attempt.</summary>
     private static readonly TimeSpan AfterDefect = TimeSpan.FromMinutes(1);
 
@@ -25,6 +30,7 @@ internal sealed class SlowSource<T>(
     private readonly object gate = new();
     private volatile Taken? newest;
     private long since;
+    private long readingSince = NotReading;
     private volatile bool started;
     private volatile bool stopped;
     private bool wanted;
@@ -70,6 +76,10 @@ internal sealed class SlowSource<T>(
     public bool IsOverdue =>
         started && !stopped && newest is not { IsFinal: true } && clock.Elapsed.Ticks - Volatile.Read(ref since) > longestAge.Ticks;
 
+    /// <summary>True while a reading does not return, however long the source waits between two.</summary>
+    public bool Hangs =>
+        !stopped && Volatile.Read(ref readingSince) is var begin and not NotReading && clock.Elapsed.Ticks - begin > Patience.Ticks;
+
     /// <summary>The name that it was given.</summary>
     public string Name => name;
 
@@ -104,7 +114,9 @@ internal sealed class SlowSource<T>(
         while (true)
         {
             var begin = clock.Elapsed;
+            Volatile.Write(ref readingSince, begin.Ticks);
             var reading = Guarded();
+            Volatile.Write(ref readingSince, NotReading);
 
             lock (gate)
             {

@@ -36,6 +36,9 @@ internal sealed class SlowSources
     private readonly SlowSource<PartitionReading> partitions;
     private readonly SlowSource<Devices.Known> devices;
     private readonly SlowSource<FaultyReading<GpuJobFile[]>>? gpuJobs;
+    private readonly Func<string, bool> isUnread;
+    private readonly string procfs;
+    private readonly string sysfs;
     private readonly bool watchesHost;
     private readonly Func<JobReader> newJobs;
     private JobReader? jobs;
@@ -64,14 +67,19 @@ internal sealed class SlowSources
         Action<string, Exception>? onDefect = null)
     {
         this.clock = clock;
+        procfs = settings.ProcFs;
+        sysfs = settings.SysFs;
         this.tell = tell ?? (static _ => { });
         var interval = settings.Interval;
         var longestAge = Longest(TimeSpan.FromSeconds(10), interval * 3);
         var sensorFiles = NewSysFiles();
         var frequencyFiles = NewSysFiles();
-        var systemFacts = new SystemFacts(settings.ProcFs, NewSysFiles());
+        var factFiles = NewSysFiles();
+        var systemFacts = new SystemFacts(settings.ProcFs, factFiles);
         var partitionFiles = new PartitionFiles(settings.ProcFs, settings.RootFs, clock, withMetrics);
         var ipmi = new IpmiProcess(clock);
+        isUnread = path =>
+            sensorFiles.IsUnread(path) || frequencyFiles.IsUnread(path) || factFiles.IsUnread(path) || partitionFiles.IsUnread(path);
 
         sensors = new("sensors", clock, longestAge, () =>
         {
@@ -101,7 +109,7 @@ internal sealed class SlowSources
         newJobs = () => new JobReader(settings, clock, JobInputs, watchesHost, onDefect);
         partitions = new("partitions", clock, Minute * 3, () => new(partitionFiles.Read(), Minute), onDefect);
 
-        SysFiles NewSysFiles() => new(settings.SysFs, settings.ProcFs);
+        SysFiles NewSysFiles() => new(settings.SysFs, settings.ProcFs, clock);
     }
 
     /// <summary>Starts all sources.</summary>
@@ -208,6 +216,10 @@ internal sealed class SlowSources
     /// <summary>What the newest readings could not read.</summary>
     public SourceError[] Faults() =>
         SourceErrors.Together(
+            Hanging(sensors, sysfs, "class/hwmon", "there are neither temperatures nor fans in the samples"),
+            Hanging(frequency, sysfs, "devices/system/cpu", "there is no clock of the CPUs in the samples"),
+            Hanging(facts, procfs, "cpuinfo", "what is told of the machine itself is old or missing"),
+            Hanging(devices, sysfs, "class", "new disks and interfaces are judged by their names"),
             sensors.Last?.Faults ?? [],
             ipmiFans.Last?.Faults ?? [],
             gpus.Faults,
@@ -216,6 +228,33 @@ internal sealed class SlowSources
             partitions.Last?.Faults ?? [],
             GpuJobFaults(),
             jobs?.Faults ?? []);
+
+    private static SourceError[] Hanging<T>(SlowSource<T> source, string root, string place, string consequence)
+        where T : class =>
+        source.Hangs ? [SourceError.NewUnreadable(Path.Join(root, place), $"a read does not return; until it does {consequence}")] : [];
+
+    /// <summary>
+    /// True where what a fault was about has not been read since, so that the fault is not over: a sensor or a mount that is gone or has no
+    /// value any more, a GPU that is gone or released.
+    /// </summary>
+    public bool IsGone(SourceError fault)
+    {
+        var path = UnreadParts.PathOf(fault);
+
+        foreach (var source in (string[])[Nvml.Source, NvidiaSmi.Source])
+        {
+            var prefix = source + " GPU ";
+
+            if (path.StartsWith(prefix, StringComparison.Ordinal))
+            {
+                return gpus.IsReleased
+                    || gpus.Newest is not { } found
+                    || !Array.Exists(found.Gpus, gpu => (path[prefix.Length..] + " ").StartsWith($"{gpu.Index} ", StringComparison.Ordinal));
+            }
+        }
+
+        return isUnread(path);
+    }
 
     /// <summary>All that is known of jobs, however old.</summary>
     public JobReading Jobs => jobs?.Last ?? JobReading.None;
@@ -278,8 +317,7 @@ internal sealed class SlowSources
                     "ipmitool finds no management controller (/dev/ipmi0), so there are no fans in the samples; "
                     + "on a machine that has one, load the kernel module ipmi_devintf and start the agent again"),
                 notAllowed: () => Never(
-                    "ipmitool may not open /dev/ipmi0, so there are no fans in the samples; "
-                    + "let the agent's user or group open it and start the agent again"),
+                    $"ipmitool may not open /dev/ipmi0, so there are no fans in the samples; {IpmiProcess.Permission}, and start the agent again"),
                 failed: error => new(new FanReading([], [error]), Minute)),
             error => error.IsAbsent ? Never("") : new(new FanReading([], [error]), Minute));
 

@@ -12,12 +12,17 @@ namespace Agent.Host.Service;
 /// </summary>
 /// <param name="settings">Names the disks and interfaces that the user wants.</param>
 /// <param name="slowFaults">What the slow sources could not read.</param>
+/// <param name="isGone">Whether what such a fault was about has not been read since.</param>
 /// <param name="clock">Says what is the same fault again.</param>
 /// <param name="log">Where to say it.</param>
-internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFaults, AgentClock clock, Log log)
+internal sealed class SourceWatch(
+    Settings settings, Func<SourceError[]> slowFaults, Func<SourceError, bool> isGone, AgentClock clock, Log log)
 {
     /// <summary>More parts of readings than this are not remembered one by one.</summary>
     private const int MostParts = 256;
+
+    private const string Again = "can be read again";
+    private const string Gone = "is gone, or has no value now";
 
     private readonly SampleOptions options = new(settings.Disks, settings.Interfaces, settings.CpuWindow);
 
@@ -38,7 +43,7 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
             Observe(Sources.All[i], ref broken[i], Sources.All[i].FailureIn(snapshot));
         }
 
-        ObserveParts(snapshot.Faults);
+        ObserveParts(snapshot);
 
         if (!namesChecked)
         {
@@ -79,8 +84,9 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
     }
 
     /// <summary>Slow sources, and lines of fast ones: what costs a part of the readings and not a source of the snapshot.</summary>
-    private void ObserveParts(ParseError[] lines)
+    private void ObserveParts(Snapshot snapshot)
     {
+        var lines = snapshot.Faults;
         var faults = slowFaults();
 
         if (lines.Length > 0)
@@ -93,30 +99,34 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
             return;
         }
 
-        var now = new Dictionary<string, string>(StringComparer.Ordinal);
+        var now = new Dictionary<string, SourceError>(StringComparer.Ordinal);
 
         foreach (var fault in faults)
         {
             var part = fault.Match(static path => path, static (path, _) => path, static error => error.Source + " " + error.Field);
             Failures++;
-            now.TryAdd(part, fault.ToString());
+            now.TryAdd(part, fault);
         }
 
         foreach (var name in now.Keys)
         {
             if (parts.Count < MostParts)
             {
-                parts.TryAdd(name, new Part());
+                parts.TryAdd(name, new Part(now[name]));
             }
         }
 
         foreach (var name in (string[])[.. parts.Keys])
         {
             var part = parts[name];
-            var isBroken = now.TryGetValue(name, out var text);
-            part.Text = isBroken ? text! : part.Text;
+            var isBroken = now.TryGetValue(name, out var error);
+            part.Error = isBroken ? error! : part.Error;
             (part.Fault, var news) = RecurrenceModule.Observe(clock.Elapsed, isBroken ? "broken" : "", part.Fault);
-            Say(news, name, part.Text);
+
+            if (!news.IsNone)
+            {
+                Say(news, name, part.Error.ToString(), !isBroken && IsGone(part.Error, snapshot) ? Gone : Again);
+            }
 
             if (RecurrenceModule.IsForgotten(part.Fault))
             {
@@ -125,7 +135,11 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
         }
     }
 
-    private void Say(FaultNews news, string what, string fault)
+    private bool IsGone(SourceError fault, Snapshot snapshot) =>
+        isGone(fault)
+        || fault.Match(static _ => false, static (_, _) => false, error => SnapshotModule.HasLost(error, snapshot));
+
+    private void Say(FaultNews news, string what, string fault, string end = Again)
     {
         switch (news)
         {
@@ -136,10 +150,10 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
                 log.Lost($"{fault} ({Times(times)} since this was last said)");
                 break;
             case { IsOver: true }:
-                log.Info($"{what}: can be read again");
+                log.Info($"{what}: {end}");
                 break;
             case { IsOverAgain: true, returns: var times }:
-                log.Info($"{what}: comes and goes, failed {Times(times)} since this was last said and can be read again");
+                log.Info($"{what}: comes and goes, failed {Times(times)} since this was last said and {end}");
                 break;
         }
 
@@ -194,10 +208,10 @@ internal sealed class SourceWatch(Settings settings, Func<SourceError[]> slowFau
     }
 
     /// <summary>A part of the readings that fails or may fail again, and how it did when it last did.</summary>
-    private sealed class Part
+    private sealed class Part(SourceError error)
     {
         public Recurrence Fault { get; set; } = RecurrenceModule.None;
 
-        public string Text { get; set; } = "";
+        public SourceError Error { get; set; } = error;
     }
 }

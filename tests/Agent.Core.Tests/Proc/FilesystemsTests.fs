@@ -197,6 +197,31 @@ let tests =
             testCase "mounts that name each other as parents end the search"
             <| fun () -> Expect.equal (placedOnDisk "1 2 8:1 / /a rw - ext4 /dev/a rw\n2 1 8:2 / /b rw - ext4 /dev/b rw\n").Length 2 "both"
 
+            testCase "a root that is mounted on itself, as that of a machine which lives in its RAM disk, hides nothing"
+            <| fun () ->
+                Expect.equal
+                    (placedOnDisk
+                        "2 2 0:2 / / rw shared:1 - rootfs rootfs rw\n25 2 0:23 / /proc rw - proc proc rw\n31 2 259:1 / /scratch rw - xfs /dev/nvme0n1p1 rw\n32 31 259:2 / /scratch/tmp rw - ext4 /dev/nvme0n1p2 rw\n")
+                    [| "/dev/nvme0n1p1", "/scratch"; "/dev/nvme0n1p2", "/scratch/tmp" |]
+                    "both disks"
+
+            testCase "what is mounted over a root that is mounted on itself hides it and what was on it"
+            <| fun () ->
+                Expect.equal
+                    (placedOnDisk
+                        "2 2 8:1 / / rw - ext4 /dev/first rw\n3 2 8:2 / /lost rw - ext4 /dev/lost rw\n4 2 8:3 / / rw - ext4 /dev/second rw\n5 4 8:4 / /seen rw - ext4 /dev/seen rw\n")
+                    [| "/dev/second", "/"; "/dev/seen", "/seen" |]
+                    "the second root"
+
+            testCase "a circle of mounts on one directory hides none of them"
+            <| fun () ->
+                Expect.equal
+                    (placedOnDisk
+                        "7 9 8:1 / / rw - ext4 /dev/a rw\n8 7 8:2 / / rw - ext4 /dev/b rw\n9 8 8:3 / / rw - ext4 /dev/c rw\n10 8 8:4 / /d rw - ext4 /dev/d rw\n"
+                     |> Array.map fst)
+                    [| "/dev/a"; "/dev/b"; "/dev/c"; "/dev/d" |]
+                    "all"
+
             testCase "network file systems are told by their type, each once"
             <| fun () ->
                 let mounts =

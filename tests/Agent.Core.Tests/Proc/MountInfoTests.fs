@@ -24,6 +24,7 @@ let tests =
                         {
                             Device = "/dev/root-a"
                             MountPoint = "/mnt/my disk"
+                            Path = "/mnt/my disk"B
                             FsType = "ext3"
                             IsReadOnly = true
                             Place =

@@ -13,6 +13,7 @@ let private mount device mountPoint fsType : Mounts.Mount =
     {
         Device = device
         MountPoint = mountPoint
+        Path = utf8 mountPoint
         FsType = fsType
         IsReadOnly = false
         Place = ValueNone
@@ -56,8 +57,27 @@ let tests =
             testCase "octal digits beyond a byte stay as they are"
             <| fun () -> Expect.equal (parse "a /b\\400 ext4 rw 0 0\n"B) (Ok [| mount "a" "/b\\400" "ext4" |]) "four hundred"
 
-            testCase "a directory that is not UTF-8 reads with a replacement character"
-            <| fun () -> Expect.equal (parse (latin1 "a /b\u00ff ext4 rw 0 0\n")) (Ok [| mount "a" "/b\uFFFD" "ext4" |]) "directory"
+            testCase "a directory that is not UTF-8 is shown by its bytes, which are kept for system calls"
+            <| fun () ->
+                let path = latin1 "/men\u00fc/\u00fc b\u00ff"
+                let line = latin1 "a /men\u00fc/\u00fc\\040b\u00ff ext4 rw 0 0\n"
+
+                Expect.equal
+                    (parse line)
+                    (Ok
+                        [|
+                            { mount "a" @"/men\xfc/\xfc b\xff" "ext4" with
+                                Path = path
+                            }
+                        |])
+                    "directory"
+
+            testCase "two directories whose names differ in a byte that is no UTF-8 stay two"
+            <| fun () ->
+                let read =
+                    want (parse (latin1 "a /\u00e8 ext4 rw 0 0\nb /\u00e9 ext4 rw 0 0\nc /\u00c3\u00a9\u00e9 ext4 rw 0 0\n"))
+
+                Expect.equal (read |> Array.map _.MountPoint) [| @"/\xe8"; @"/\xe9"; @"/é\xe9" |] "names"
 
             testCase "options and the two numbers are not read"
             <| fun () -> Expect.equal (parse "a /b ext4\n"B) (Ok [| mount "a" "/b" "ext4" |]) "three fields do"

@@ -23,7 +23,7 @@ let tests =
             testCase "zones with what they are of, without those that read what no part of a computer does"
             <| fun () ->
                 Expect.equal
-                    (Thermal.parse (sysFiles "thermal-zones-only" ""))
+                    (Thermal.parse (sysFiles "thermal-zones-only" "")).Zones
                     [|
                         {
                             Type = "cpu-thermal"
@@ -36,31 +36,53 @@ let tests =
                     |]
                     "not the zones at 190 and −274 °C"
 
-            testCase "a zone that is switched off is passed over"
+            testCase "a zone that has no value now is passed over without a word, one that cannot be read is told"
             <| fun () ->
-                let off = SourceError.Unreadable("temp", "Invalid argument")
+                let broken = SourceError.Unreadable("temp", "Input/output error")
+
+                for failure, faults in [ SourceError.Absent "temp", [||]; broken, [| broken |] ] do
+                    Expect.equal
+                        (Thermal.parse
+                            [|
+                                sysText "/sys/class/thermal/thermal_zone0/type" "cpu-thermal\n"
+                                sysFailure "/sys/class/thermal/thermal_zone0/temp" failure
+                                sysText "/sys/class/thermal/thermal_zone1/type" "soc-thermal\n"
+                                sysText "/sys/class/thermal/thermal_zone1/temp" "40500\n"
+                            |])
+                        {
+                            Zones =
+                                [|
+                                    {
+                                        Type = "soc-thermal"
+                                        Celsius = 40.5<degC>
+                                    }
+                                |]
+                            Faults = faults
+                        }
+                        "the other"
+
+            testCase "a garbled and a torn zone are told"
+            <| fun () ->
+                let read = zones [ 0, "cpu", "warm\n"; 1, "cpu", "99000"; 2, "cpu", "" ]
+                Expect.equal read.Zones [||] "none left"
 
                 Expect.equal
-                    (Thermal.parse
-                        [|
-                            sysText "/sys/class/thermal/thermal_zone0/type" "cpu-thermal\n"
-                            sysFailure "/sys/class/thermal/thermal_zone0/temp" off
-                            sysText "/sys/class/thermal/thermal_zone1/type" "soc-thermal\n"
-                            sysText "/sys/class/thermal/thermal_zone1/temp" "40500\n"
-                        |])
+                    (read.Faults |> Array.map string)
                     [|
-                        {
-                            Type = "soc-thermal"
-                            Celsius = 40.5<degC>
-                        }
+                        "/sys/class/thermal/thermal_zone0/temp line 1, field value: expected millidegrees Celsius, found \"warm\""
+                        "/sys/class/thermal/thermal_zone1/temp line 1, field value: expected a line end after the last line, found \"99000\""
+                        "/sys/class/thermal/thermal_zone2/temp line 1, field value: expected another line, found \"\""
                     |]
-                    "the other"
+                    "each by its file"
 
-            testCase "a garbled and a torn zone, and one that does not say what it is of, are passed over"
+            testCase "a zone that does not say what it is of is passed over"
             <| fun () ->
-                Expect.equal (zones [ 0, "cpu", "warm\n"; 1, "cpu", "99000"; 2, "cpu", "" ]) [||] "none left"
-                Expect.equal (Thermal.parse [| sysText "/sys/class/thermal/thermal_zone0/temp" "40500\n" |]) [||] "without a type"
+                let zone text =
+                    Thermal.parse [| sysText "/sys/class/thermal/thermal_zone0/temp" text |]
+
+                for text in [ "40500\n"; "warm\n" ] do
+                    Expect.equal (zone text) { Zones = [||]; Faults = [||] } text
 
             testCase "no zones, no temperature"
-            <| fun () -> Expect.equal (Thermal.parse [||]) [||] "none"
+            <| fun () -> Expect.equal (Thermal.parse [||]) { Zones = [||]; Faults = [||] } "none"
         ]

@@ -62,6 +62,37 @@ let tests =
                     clock.Advance(seconds 0.1)
                     soon "the second reading" (fun () -> source.Newest = "2"))
 
+            testCase "a reading that does not return hangs after half a minute, a wait between two does not"
+            <| fun () ->
+                let clock = ManualClock()
+                use isReading = new ManualResetEventSlim(false)
+                use letGo = new ManualResetEventSlim(false)
+                let mutable count = 0
+
+                let read () =
+                    count <- count + 1
+
+                    if count = 2 then
+                        isReading.Set()
+                        letGo.Wait()
+
+                    SlowReading(string count, seconds 60.0)
+
+                let source = SlowSource<string>("test", clock, seconds 10.0, Func<_> read)
+                source.Start()
+                source.WaitForFirst(Timeout.InfiniteTimeSpan)
+                clock.Advance(seconds 59.0)
+                Expect.isFalse source.Hangs "it waits"
+                source.Refresh()
+                isReading.Wait()
+                clock.Advance(seconds 30.0)
+                Expect.isFalse source.Hangs "half a minute is not too long"
+                clock.Advance(TimeSpan.FromTicks 1L)
+                Expect.isTrue source.Hangs "a tick more is"
+                letGo.Set()
+                soon "the reading returns" (fun () -> not source.Hangs)
+                source.Stop()
+
             testCase "a refresh does not wait"
             <| fun () ->
                 withSource (seconds 10.0) (seconds 60.0) (fun _ source _ ->

@@ -118,18 +118,27 @@ let private healthy: Snapshot =
     }
 
 /// Observes these snapshots, each with what the slow sources lack, and returns the lines after their time stamps.
-let private observed (level: LogLevel) (words: string list) (course: (Snapshot * SourceError list) list) : string list * int64 =
+let private observedWith
+    (isGone: SourceError -> bool)
+    (level: LogLevel)
+    (words: string list)
+    (course: (Snapshot * SourceError list) list)
+    : string list * int64 =
     let log, _, errors = logAt level false
     let mutable faults: SourceError list = []
 
     let watch =
-        SourceWatch(CommandLine.settingsWith words, Func<_>(fun () -> List.toArray faults), ManualClock(), log)
+        SourceWatch(CommandLine.settingsWith words, Func<_>(fun () -> List.toArray faults), Func<_, _>(isGone), ManualClock(), log)
 
     for snapshot, slow in course do
         faults <- slow
         watch.Observe snapshot
 
     lines errors |> List.map _.Substring("2026-02-26T12:00:00Z ".Length), watch.Failures
+
+/// The same where nothing goes away.
+let private observed: LogLevel -> string list -> (Snapshot * SourceError list) list -> string list * int64 =
+    observedWith (fun _ -> false)
 
 let private garbled (raw: string) =
     SourceError.Garbled
@@ -182,7 +191,9 @@ let private watch =
                 let errors = new StringWriter(NewLine = "\n")
                 let log = Log(new StringWriter(), errors, LogLevel.Info, false, clock)
                 let mutable faults: SourceError[] = [||]
-                let watch = SourceWatch(CommandLine.settingsWith [], Func<_>(fun () -> faults), clock, log)
+
+                let watch =
+                    SourceWatch(CommandLine.settingsWith [], Func<_>(fun () -> faults), Func<_, _>(fun _ -> false), clock, log)
 
                 let broken =
                     { healthy with
@@ -300,6 +311,61 @@ let private watch =
                      ],
                      4L)
                     "four changes"
+
+            testCase "what is gone, or has no value any more, is not said to be read again"
+            <| fun () ->
+                let gone = SourceError.Unreadable("/sys/class/hwmon/hwmon3/temp2_input", "I/O error")
+                let back = SourceError.Unreadable("/sys/class/hwmon/hwmon4/temp1_input", "I/O error")
+
+                Expect.equal
+                    (observedWith ((=) gone) LogLevel.Info [] [ healthy, [ gone; back ]; healthy, [] ])
+                    ([
+                        "WARNING /sys/class/hwmon/hwmon3/temp2_input cannot be read: I/O error"
+                        "WARNING /sys/class/hwmon/hwmon4/temp1_input cannot be read: I/O error"
+                        "INFO /sys/class/hwmon/hwmon3/temp2_input: is gone, or has no value now"
+                        "INFO /sys/class/hwmon/hwmon4/temp1_input: can be read again"
+                     ],
+                     2L)
+                    "one of each"
+
+            testCase "a disk that is unplugged, an interface that goes, and a file that fails take their bad lines along"
+            <| fun () ->
+                let fault source field =
+                    {
+                        Source = source
+                        Line = 3
+                        Field = field
+                        Raw = "-4"
+                        Expected = "a whole number"
+                    }
+
+                let broken =
+                    { healthy with
+                        Faults =
+                            [|
+                                fault "/proc/diskstats" "writes completed of sda"
+                                fault "/proc/diskstats" "writes completed of sdq"
+                                fault "/proc/net/dev" "bytes of ens9"
+                                fault "/proc/loadavg" "load 5"
+                            |]
+                    }
+
+                let after =
+                    { healthy with
+                        Load = Error(SourceError.Unreadable("/proc/loadavg", "I/O error"))
+                    }
+
+                let said, _ = observed LogLevel.Info [] [ broken, []; after, [] ]
+
+                Expect.equal
+                    (said |> List.filter _.StartsWith("INFO"))
+                    [
+                        "INFO /proc/diskstats writes completed of sda: can be read again"
+                        "INFO /proc/diskstats writes completed of sdq: is gone, or has no value now"
+                        "INFO /proc/net/dev bytes of ens9: is gone, or has no value now"
+                        "INFO /proc/loadavg load 5: is gone, or has no value now"
+                    ]
+                    "sda alone is there"
 
             testCase "a named disk whose line cannot be read is there, and is said to be unreadable"
             <| fun () ->

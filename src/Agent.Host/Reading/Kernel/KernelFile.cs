@@ -72,6 +72,9 @@ internal static class KernelFiles
     /// <summary>Try again: what a sensor answers whose next value is not there yet.</summary>
     private const int NotYet = 11;
 
+    /// <summary>Invalid argument: what a thermal zone answers that is switched off.</summary>
+    public const int Invalid = 22;
+
     /// <summary>Opens without a lock; the kernel's files know none. One that does not answer is told by <see cref="ReadingWatch"/>.</summary>
     public static SafeFileHandle Open(string path) =>
         File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
@@ -89,8 +92,18 @@ internal static class KernelFiles
     public static bool IsOfTheFile(Exception error) =>
         error is IOException or UnauthorizedAccessException or NotSupportedException;
 
+    /// <summary>The same of a file. The class library says of a directory in its place that access is denied.</summary>
+    public static SourceError ErrorOfFile(string path, Exception error) =>
+        error is UnauthorizedAccessException && Directory.Exists(path)
+            ? SourceError.NewUnreadable(
+                path, "it is a directory, and a file belongs there; Docker makes one where the source of a mount (--volume) does not exist")
+            : ErrorOf(path, error);
+
     /// <summary>Reads a small file of /sys.</summary>
-    public static SysText ReadText(string path, ReadBuffer buffer)
+    /// <param name="path">Where it lies.</param>
+    /// <param name="buffer">The reading thread's own.</param>
+    /// <param name="noValue">One more error that says that there is no value now, as a number of errno(3); 0 for none.</param>
+    public static SysText ReadText(string path, ReadBuffer buffer, int noValue = 0)
     {
         try
         {
@@ -100,7 +113,8 @@ internal static class KernelFiles
         }
         catch (Exception error) when (IsOfTheFile(error))
         {
-            return new SysText(path, FSharpResult<ReadOnlyMemory<byte>, SourceError>.NewError(ErrorOf(path, error)));
+            return new SysText(path, FSharpResult<ReadOnlyMemory<byte>, SourceError>.NewError(
+                noValue != 0 && error.HResult == noValue ? SourceError.NewAbsent(path) : ErrorOfFile(path, error)));
         }
     }
 
@@ -151,7 +165,7 @@ internal sealed class KernelFile(string path, Func<TimeSpan> now, int longestRec
         catch (Exception error) when (KernelFiles.IsOfTheFile(error))
         {
             Dispose();
-            var reason = KernelFiles.ErrorOf(path, error);
+            var reason = KernelFiles.ErrorOfFile(path, error);
 
             if (reason.IsAbsent)
             {

@@ -11,7 +11,13 @@ namespace Agent.Host.Reading;
 /// </summary>
 /// <param name="clock">The monotonic clock.</param>
 /// <param name="ask">The question, asked with the mount's directory.</param>
-internal sealed class MountProbes<T>(AgentClock clock, Func<string, FSharpResult<T, SourceError>> ask)
+/// <param name="kind">What is asked: its threads are called so.</param>
+/// <param name="silence">What one that does not answer in time is told with, behind the time.</param>
+internal sealed class MountProbes<T>(
+    AgentClock clock,
+    Func<string, FSharpResult<T, SourceError>> ask,
+    string kind = "file systems",
+    Func<TimeSpan, string>? silence = null)
 {
     /// <summary>So many mounts are waited for at a time, those of earlier rounds that still hang included.</summary>
     public const int MostThreads = 8;
@@ -49,7 +55,7 @@ internal sealed class MountProbes<T>(AgentClock clock, Func<string, FSharpResult
                 if (waiting.Count > 0 && !isOneFree && running.Count < MostThreads && running.TrueForAll(probe => IsOlder(probe, Patience)))
                 {
                     var first = Next();
-                    new Thread(() => Work(first), maxStackSize: 256 * 1024) { IsBackground = true, Name = "mounts" }.Start();
+                    new Thread(() => Work(first), maxStackSize: 256 * 1024) { IsBackground = true, Name = kind }.Start();
                 }
 
                 clock.Wait(gate, Patience);
@@ -123,11 +129,12 @@ internal sealed class MountProbes<T>(AgentClock clock, Func<string, FSharpResult
     }
 
     // Those that were not asked share one name, and so are told once, however many there are.
-    private static FSharpResult<T, SourceError> Silence(Probe probe, bool isUnasked) =>
+    private FSharpResult<T, SourceError> Silence(Probe probe, bool isUnasked) =>
         FSharpResult<T, SourceError>.NewError(isUnasked
-            ? SourceError.NewUnreadable("the other file systems", $"not asked, because {MostThreads} mounts do not answer")
+            ? SourceError.NewUnreadable($"the other {kind}", $"not asked, because {MostThreads} {(silence is null ? "mounts" : kind)} do not answer")
             : SourceError.NewUnreadable(
-                probe.Directory, $"statvfs does not answer within {Limit.TotalSeconds:0} s; is its server gone?"));
+                probe.Directory,
+                silence is null ? $"statvfs does not answer within {Limit.TotalSeconds:0} s; is its server gone?" : silence(Limit)));
 
     private sealed class Probe(string directory)
     {

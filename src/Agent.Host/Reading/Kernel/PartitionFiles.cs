@@ -28,11 +28,7 @@ internal sealed record PartitionReading(Partition[] OnDisk, Partition[] OverNetw
 internal readonly record struct BlockCounts(ulong Fragment, ulong Blocks, ulong Free, ulong Available, ulong Files, ulong FilesFree);
 
 /// <summary>Reads which file systems there are and how full they are.</summary>
-/// <param name="procfs">Where /proc is.</param>
-/// <param name="rootfs">What stands before the mount points.</param>
-/// <param name="clock">The monotonic clock.</param>
-/// <param name="withMetrics">True where those of other machines and those in memory are wanted as well.</param>
-internal sealed unsafe class PartitionFiles(string procfs, string rootfs, AgentClock clock, bool withMetrics)
+internal sealed unsafe class PartitionFiles
 {
     // Of the program and not of a library of its choice: what was preloaded into the program then answers, as it does for others.
     private static readonly delegate* unmanaged<byte*, ulong*, int> StatvfsFunction =
@@ -41,8 +37,28 @@ internal sealed unsafe class PartitionFiles(string procfs, string rootfs, AgentC
     /// <summary>Of a machine with hundreds of dead mounts so many are told.</summary>
     private const int MostFaults = 16;
 
+    private readonly string procfs;
+    private readonly string rootfs;
+    private readonly bool withMetrics;
+    private readonly byte[] rootPath;
     private readonly ReadBuffer buffer = new();
-    private readonly MountProbes<BlockCounts> probes = new(clock, Statvfs);
+    private readonly MountProbes<BlockCounts> probes;
+    private readonly UnreadParts unread = new();
+    private volatile Dictionary<string, byte[]> paths = new(StringComparer.Ordinal);
+
+    /// <summary>Nothing is read yet.</summary>
+    /// <param name="procfs">Where /proc is.</param>
+    /// <param name="rootfs">What stands before the mount points.</param>
+    /// <param name="clock">The monotonic clock.</param>
+    /// <param name="withMetrics">True where those of other machines and those in memory are wanted as well.</param>
+    public PartitionFiles(string procfs, string rootfs, AgentClock clock, bool withMetrics)
+    {
+        this.procfs = procfs;
+        this.rootfs = rootfs;
+        this.withMetrics = withMetrics;
+        rootPath = rootfs == "/" ? [] : Encoding.UTF8.GetBytes(rootfs);
+        probes = new(clock, directory => Statvfs(directory, paths[directory]));
+    }
 
     /// <summary>All of them. Takes no longer than <see cref="MountProbes{T}.Limit"/>, whatever hangs.</summary>
     public PartitionReading Read()
@@ -53,7 +69,19 @@ internal sealed unsafe class PartitionFiles(string procfs, string rootfs, AgentC
         var onDisk = Filesystems.OnDisk(types, mounts);
         var overNetwork = withMetrics ? Filesystems.OverNetwork(mounts) : [];
         Mounts.Mount[] all = [.. onDisk, .. overNetwork, .. withMetrics ? Filesystems.InMemory(mounts) : []];
+        var named = new Dictionary<string, byte[]>(StringComparer.Ordinal);
+
+        // Names are bytes, and what is shown of one that is not UTF-8 does not lead there.
+        foreach (var mount in all)
+        {
+            named[PathOf(mount)] = [.. rootPath, .. mount.Path, 0];
+        }
+
+        paths = named;
         var answers = probes.Ask(all.Select(PathOf));
+        unread.Observe(
+            answers.Where(static answer => answer is { IsOk: false, ErrorValue.IsAbsent: false }).Select(static answer => answer.ErrorValue),
+            path => Array.FindIndex(all, mount => PathOf(mount) == path) is var at and >= 0 && answers[at].IsOk);
 
         return new(
             Full(onDisk, answers.AsSpan(0, onDisk.Length), faults),
@@ -61,6 +89,9 @@ internal sealed unsafe class PartitionFiles(string procfs, string rootfs, AgentC
             withMetrics ? States(all, answers) : [],
             [.. faults.Take(MostFaults)]);
     }
+
+    /// <summary>True for a mount that could not be asked, and has not answered since: it is gone, or cannot be seen any more.</summary>
+    public bool IsUnread(string directory) => unread.Contains(directory);
 
     /// <summary>
     /// All of them, for metrics. The unit's own view of the machine makes everything look read-only, so process 1 is asked
@@ -152,12 +183,11 @@ internal sealed unsafe class PartitionFiles(string procfs, string rootfs, AgentC
         return [.. partitions];
     }
 
-    private static FSharpResult<BlockCounts, SourceError> Statvfs(string directory)
+    private static FSharpResult<BlockCounts, SourceError> Statvfs(string directory, byte[] path)
     {
         // The first 64-bit numbers of struct statvfs, which are the same in glibc and musl: f_bsize, f_frsize, f_blocks, f_bfree, f_bavail,
         // f_files, f_ffree.
         var fields = stackalloc ulong[64];
-        var path = Encoding.UTF8.GetBytes(directory + "\0");
         int result;
 
         fixed (byte* name = path)

@@ -207,6 +207,22 @@ internal static class ProcPaths
     /// <summary>The same with their device numbers; not on all kernels.</summary>
     public static string MountInfo(string procfs) => OfFirstProcess(procfs, "mountinfo", "self/mountinfo");
 
+    /// <summary>
+    /// What a user should know of a /proc that was bound into a container and hides the machine's first process, whose network and mounts are
+    /// the machine's; empty where it does not, and for a directory that only looks like one.
+    /// </summary>
+    public static string Concealed(string procfs)
+    {
+        var ofHost = Path.Join(procfs, "1", NetDevPath);
+
+        return procfs != "/proc" && KernelFileSystem.IsProc(procfs) && !File.Exists(ofHost)
+            ? $"{ofHost} cannot be seen (hidepid), so network and file systems in the samples are what the agent's own process sees; "
+                + $"give the agent the group of the option gid= that {procfs} is mounted with, or the capability CAP_SYS_PTRACE"
+            : "";
+    }
+
+    private static string NetDevPath => Sources.Network.Path;
+
     // In a /proc that was bound into a container, net and self point at the reader; process 1 is the host's.
     private static string OfFirstProcess(string procfs, string name, string fallback)
     {

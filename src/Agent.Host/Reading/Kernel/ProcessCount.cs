@@ -24,8 +24,8 @@ internal sealed class ProcessCount(string root, Func<long?> links, Func<TimeSpan
     /// <summary>Counts the processes of a machine's own /proc or of a tree that looks like one.</summary>
     public static ProcessCount Of(string root, Func<TimeSpan> now) => LinkCount.CountsProcesses(root) switch
     {
-        Processes.Listed => new(root, LinkCount.OfProc, now),
-        Processes.Hidden => new(root, LinkCount.OfProc, now, isHidden: true),
+        Processes.Listed => new(root, () => LinkCount.Of(root), now),
+        Processes.Hidden => new(root, () => LinkCount.Of(root), now, isHidden: true),
         Processes.HiddenAndUncounted => new(root, static () => null, now, isHidden: true),
         _ => new(root, static () => null, now),
     };
@@ -127,7 +127,7 @@ internal enum Processes
     HiddenAndUncounted,
 }
 
-/// <summary>The link count of /proc.</summary>
+/// <summary>The link count of /proc, or of one that is mounted elsewhere.</summary>
 internal static class LinkCount
 {
     /// <summary>PROC_PID_INIT_INO: what every machine calls the namespace of its first process.</summary>
@@ -135,19 +135,21 @@ internal static class LinkCount
 
     /// <summary>
     /// What the link count and a listing tell. In a namespace of process ids /proc lists its own processes and counts those of the whole
-    /// machine. With hidepid it lists those of the reader alone, and process 1 is not among them.
+    /// machine. With hidepid it lists those of the reader alone, and process 1 is not among them. The same goes for a /proc that is mounted
+    /// elsewhere; a reader of the first namespace is seen in no other, so that one is the first's as well. A directory that only looks like
+    /// one has the processes that it lists.
     /// </summary>
     public static Processes CountsProcesses(string root)
     {
         try
         {
-            if (root != "/proc")
+            if (root != "/proc" && !KernelFileSystem.IsProc(root))
             {
                 return Processes.Uncounted;
             }
 
-            var isFirst = new FileInfo("/proc/self/ns/pid").LinkTarget == FirstNamespace;
-            return (isFirst, Directory.Exists("/proc/1")) switch
+            var isFirst = new FileInfo(Path.Join(root, "self/ns/pid")).LinkTarget == FirstNamespace;
+            return (isFirst, Directory.Exists(Path.Join(root, "1"))) switch
             {
                 (true, true) => Processes.Listed,
                 (true, false) => Processes.Hidden,
@@ -162,5 +164,5 @@ internal static class LinkCount
     }
 
     /// <summary>One call of statx(2); null where the kernel or the C library has none.</summary>
-    public static long? OfProc() => FileStatus.Of("/proc") is { Links: var links } ? links : null;
+    public static long? Of(string root) => FileStatus.Of(root) is { Links: var links } ? links : null;
 }

@@ -26,7 +26,10 @@ internal sealed record SensorReading(
 internal sealed record FaultyReading<T>(T Value, SourceError[] Faults);
 
 /// <summary>The sources below /sys. They may be slow (some sensors answer over a bus), so they are read beside the sampling.</summary>
-internal sealed class SysFiles(string sysfs, string procfs)
+/// <param name="sysfs">Where /sys is.</param>
+/// <param name="procfs">Where /proc is.</param>
+/// <param name="clock">The monotonic clock; one of its own unless given.</param>
+internal sealed class SysFiles(string sysfs, string procfs, AgentClock? clock = null)
 {
     /// <summary>Which CPUs tell their clock is looked up so rarely: about once a minute.</summary>
     private const int ReadingsPerLook = 6;
@@ -34,7 +37,21 @@ internal sealed class SysFiles(string sysfs, string procfs)
     /// <summary>Which thermal zones are a CPU's, with a reading each second: about once a minute.</summary>
     private const int SensorReadingsPerLook = 60;
 
+    private const string ZonePrefix = "thermal_zone";
+
+    private static readonly Thermal.Reading NoZones = new([], []);
+
+    // Of the threads that ask sensors, one of which may hang.
+    [ThreadStatic]
+    private static ReadBuffer? ownBuffer;
+
     private readonly ReadBuffer buffer = new();
+    private readonly UnreadParts unread = new();
+    private readonly MountProbes<SysText[]> probes = new(
+        clock ?? new AgentClock(),
+        ReadSensorFiles,
+        "sensors",
+        static limit => $"a sensor does not answer within {limit.TotalSeconds:0} s; until it does none of this device is in the samples");
     private string[] clockFiles = [];
     private int clockReadings;
     private SysText[] zoneTypes = [];
@@ -46,18 +63,14 @@ internal sealed class SysFiles(string sysfs, string procfs)
     /// <summary>All sensors of hwmon, and the thermal zones where one of them may tell the CPU's temperature better.</summary>
     public SensorReading ReadSensors()
     {
-        var chips = Directories(Path.Join(sysfs, "class/hwmon"));
-        var sensors = Hwmon.Parse(Texts(
-            from chip in chips
-            from file in ChipFiles(chip)
-            let name = Path.GetFileName(file)
-            where name == "name" || IsSensor(name, "temp") || IsSensor(name, "fan")
-            select file));
+        var (chips, silent) = Ask(Directories(Path.Join(sysfs, "class/hwmon")));
+        var sensors = Hwmon.Parse(chips);
+        var (zoneFiles, silentZones) = CpuTemperature.IsCertain(sensors.Temperatures) ? ([], []) : ReadZones();
+        var zones = zoneFiles.Length == 0 ? NoZones : Thermal.Parse([.. zoneTypes, .. zoneFiles]);
+        var faults = SourceErrors.Together(silent, sensors.Faults, silentZones, zones.Faults);
+        unread.Observe(faults, path => IsRead(path, chips) || IsRead(path, zoneFiles));
 
-        var zones = CpuTemperature.IsCertain(sensors.Temperatures) ? [] : ReadZones();
-
-        return new SensorReading(
-            CpuTemperature.From(sensors.Temperatures, zones), sensors.Fans, sensors.Temperatures, sensors.Faults);
+        return new SensorReading(CpuTemperature.From(sensors.Temperatures, zones.Zones), sensors.Fans, sensors.Temperatures, faults);
     }
 
     /// <summary>The mean clock of the CPUs in MHz; none when nothing tells.</summary>
@@ -75,11 +88,12 @@ internal sealed class SysFiles(string sysfs, string procfs)
         }
 
         var files = Texts(clockFiles);
-        var clock = CpuFreq.MeanClock(files);
+        var mean = CpuFreq.MeanClock(files);
         var faults = CpuFreq.Faults(files);
+        unread.Observe(faults, path => IsRead(path, files));
 
-        return clock.IsSome
-            ? new(clock, faults)
+        return mean.IsSome
+            ? new(mean, faults)
             : FromCpuInfo(CpuInfo.MeanClock, FSharpValueOption<double>.None, faults);
     }
 
@@ -103,6 +117,7 @@ internal sealed class SysFiles(string sysfs, string procfs)
 
         var cores = Topology.PhysicalCores(siblings);
         var faults = Topology.Faults(siblings);
+        unread.Observe(faults, path => IsRead(path, siblings));
 
         return cores.IsSome
             ? new(cores, faults)
@@ -116,7 +131,7 @@ internal sealed class SysFiles(string sysfs, string procfs)
             error => new FaultyReading<T>(unknown, error.IsAbsent ? faults : [.. faults, error]));
 
     /// <summary>The thermal zones that are a CPU's. A board may have dozens, and of the others nothing is wanted.</summary>
-    private Thermal.Zone[] ReadZones()
+    private (SysText[] Texts, SourceError[] Silent) ReadZones()
     {
         if (zoneReadings++ % SensorReadingsPerLook == 0)
         {
@@ -124,18 +139,66 @@ internal sealed class SysFiles(string sysfs, string procfs)
             [
                 .. from type in Texts(
                        from zone in Directories(Path.Join(sysfs, "class/thermal"))
-                       where Path.GetFileName(zone).StartsWith("thermal_zone", StringComparison.Ordinal)
+                       where Path.GetFileName(zone).StartsWith(ZonePrefix, StringComparison.Ordinal)
                        select Path.Join(zone, "type"))
                    where CpuTemperature.TrustOfZone(SysFile.Text(type)).IsSome
                    select type,
             ];
         }
 
-        return zoneTypes.Length == 0
-            ? []
-            : Thermal.Parse(
-                [.. zoneTypes, .. Texts(zoneTypes.Select(static type => Path.Join(Path.GetDirectoryName(type.Path), "temp")))]);
+        return zoneTypes.Length == 0 ? ([], []) : Ask([.. zoneTypes.Select(static type => Path.GetDirectoryName(type.Path)!)]);
     }
+
+    /// <summary>The files of these chips or zones, and those that do not answer. Each costs itself alone.</summary>
+    private (SysText[] Texts, SourceError[] Silent) Ask(string[] places)
+    {
+        if (places.Length == 0)
+        {
+            return ([], []);
+        }
+
+        var texts = new List<SysText>();
+        var silent = new List<SourceError>();
+
+        foreach (var answer in probes.Ask(places))
+        {
+            if (answer.IsOk)
+            {
+                texts.AddRange(answer.ResultValue);
+            }
+            else
+            {
+                silent.Add(answer.ErrorValue);
+            }
+        }
+
+        return ([.. texts], [.. silent]);
+    }
+
+    /// <summary>The files of a chip of hwmon, or the temperature of a thermal zone.</summary>
+    private static FSharpResult<SysText[], SourceError> ReadSensorFiles(string place)
+    {
+        var own = ownBuffer ??= new ReadBuffer();
+
+        SysText[] texts = Path.GetFileName(place).StartsWith(ZonePrefix, StringComparison.Ordinal)
+            ? [KernelFiles.ReadText(Path.Join(place, "temp"), own, KernelFiles.Invalid)]
+            :
+            [
+                .. from file in ChipFiles(place)
+                   let name = Path.GetFileName(file)
+                   where name == "name" || IsSensor(name, "temp") || IsSensor(name, "fan")
+                   select KernelFiles.ReadText(file, own),
+            ];
+
+        return FSharpResult<SysText[], SourceError>.NewOk(texts);
+    }
+
+    // A device that did not answer is known by its directory.
+    private static bool IsRead(string path, SysText[] texts) =>
+        Array.Exists(texts, text => text.Content.IsOk && (text.Path == path || Path.GetDirectoryName(text.Path) == path));
+
+    /// <summary>True for a file or a device that could not be read, and has not been since: it is gone, or has no value now.</summary>
+    public bool IsUnread(string path) => unread.Contains(path);
 
     private IEnumerable<string> Cpus() =>
         from cpu in Directories(Path.Join(sysfs, "devices/system/cpu"))

@@ -83,8 +83,11 @@ let private kernelFile =
                     use file = new KernelFile(path, Func<_>(fun () -> TimeSpan.Zero))
                     let buffer = ReadBuffer()
 
-                    match file.Read(buffer, text) with
-                    | Error(SourceError.Unreadable(where, _)) -> Expect.equal where path "named"
+                    match file.Read(buffer, text), KernelFiles.ReadText(path, buffer).Content with
+                    | Error(SourceError.Unreadable(where, reason) as error), Error ofSys ->
+                        Expect.equal where path "named"
+                        Expect.stringStarts reason "it is a directory, and a file belongs there" "not a permission"
+                        Expect.equal ofSys error "a file of /sys likewise"
                     | other -> failtest $"expected unreadable, got {other}"
 
                     Directory.Delete path
@@ -163,6 +166,12 @@ let private procPaths =
                         (ProcPaths.Of(directory, Sources.network), ProcPaths.Mounts directory)
                         ($"{directory}/1/net/dev", $"{directory}/1/mounts")
                         "with one")
+
+            testCase "neither /proc nor a directory that only looks like one conceals the machine"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    for procfs in [ "/proc"; directory; "/nowhere" ] do
+                        Expect.equal (ProcPaths.Concealed procfs) "" procfs)
         ]
 
 let private noWindow: CpuWindow voption = ValueNone
@@ -316,6 +325,107 @@ let private sysFiles =
                 let reading = SysFiles(Fixtures.pathOf "thermal-zones-only/sys", "/nowhere").ReadSensors()
                 Expect.equal reading.CpuTemperature (ValueSome 48.312) "the zone of the CPU, not the hotter one of the GPU"
 
+            testCase "a zone of a CPU that cannot be read is told, one that is switched off is not"
+            <| fun () ->
+                World.withDirectory (fun sys ->
+                    let zone = Path.Combine(sys, "class/thermal/thermal_zone0")
+                    let temperature = Path.Combine(zone, "temp")
+                    Directory.CreateDirectory zone |> ignore
+                    File.WriteAllText(Path.Combine(zone, "type"), "cpu-thermal\n")
+
+                    let faults () =
+                        SysFiles(sys, "/nowhere").ReadSensors().Faults
+
+                    // Its first page cannot be read: EIO.
+                    File.CreateSymbolicLink(temperature, "/proc/self/mem") |> ignore
+
+                    match faults () with
+                    | [| SourceError.Unreadable(path, _) |] -> Expect.equal path temperature "named"
+                    | other -> failtest $"expected one fault, got %A{other}"
+
+                    // A file that can only be written to: EINVAL.
+                    File.Delete temperature
+                    File.CreateSymbolicLink(temperature, "/proc/self/clear_refs") |> ignore
+
+                    if Environment.IsPrivilegedProcess then
+                        Expect.equal (faults ()) [||] "switched off")
+
+            testCase "a sensor that failed counts as unread until it is read: not when its chip goes or it has no value"
+            <| fun () ->
+                World.withDirectory (fun sys ->
+                    let chip = Path.Combine(sys, "class/hwmon/hwmon0")
+                    let input = Path.Combine(chip, "temp1_input")
+                    Directory.CreateDirectory chip |> ignore
+                    File.WriteAllText(Path.Combine(chip, "name"), "nvme\n")
+                    File.WriteAllText(input, "warm\n")
+                    let files = SysFiles(sys, "/nowhere")
+
+                    let isUnread () =
+                        files.ReadSensors() |> ignore
+                        files.IsUnread input
+
+                    Expect.isTrue (isUnread ()) "garbled"
+                    File.Delete input
+                    Expect.isTrue (isUnread ()) "gone"
+                    File.WriteAllText(input, "40000\n")
+                    Expect.isFalse (isUnread ()) "read"
+                    File.Delete input
+                    Expect.isFalse (isUnread ()) "gone without a fault"
+                    File.WriteAllText(input, "warm\n")
+                    Expect.isTrue (isUnread ()) "garbled again"
+                    Directory.Delete(chip, true)
+                    Expect.isTrue (isUnread ()) "its chip is gone")
+
+            testCase "at most so many unread parts are remembered"
+            <| fun () ->
+                let unread = UnreadParts()
+                let fault n = SourceError.Unreadable($"/x{n}", "EIO")
+                unread.Observe(Seq.map fault [ 1 .. UnreadParts.Most + 1 ], Func<_, _>(fun _ -> false))
+                Expect.isTrue (unread.Contains $"/x{UnreadParts.Most}") "the last"
+                Expect.isFalse (unread.Contains $"/x{UnreadParts.Most + 1}") "one more"
+
+            testCase "a sensor that hangs costs its own chip, and is told"
+            <| fun () ->
+                World.withDirectory (fun sys ->
+                    let chip number name celsius =
+                        let path = Path.Combine(sys, $"class/hwmon/hwmon{number}")
+                        Directory.CreateDirectory path |> ignore
+                        File.WriteAllText(Path.Combine(path, "name"), name + "\n")
+                        File.WriteAllText(Path.Combine(path, "temp1_input"), celsius + "\n")
+                        path
+
+                    chip 0 "coretemp" "52000" |> ignore
+                    let hanging = chip 1 "drivetemp" "30000"
+                    let files = SysFiles(sys, "/nowhere", AgentClock 2)
+                    Expect.hasLength (files.ReadSensors().Temperatures) 2 "both"
+                    let pipe = Path.Combine(hanging, "temp1_input")
+                    File.Delete pipe
+                    use tool = Diagnostics.Process.Start("mkfifo", [ pipe ])
+                    tool.WaitForExit()
+
+                    for _ in 1..2 do
+                        let reading = files.ReadSensors()
+                        Expect.equal reading.CpuTemperature (ValueSome 52.0) "the CPU's"
+
+                        Expect.equal
+                            (reading.Faults |> Array.map string)
+                            [|
+                                $"{hanging} cannot be read: a sensor does not answer within 2 s; until it does none of this device is in the samples"
+                            |]
+                            "told"
+
+                    // Somebody opens the other end, and the reader finds it empty; after that there is a file again.
+                    File.OpenWrite(pipe).Dispose()
+                    File.Delete pipe
+                    File.WriteAllText(pipe, "31000\n")
+
+                    let isBack () =
+                        let reading = files.ReadSensors()
+                        reading.Faults.Length = 0 && reading.Temperatures.Length = 2
+
+                    Waiting.eventually (TimeSpan.FromSeconds 20.0) "the sensor is back" isBack
+                    Expect.isFalse (files.IsUnread hanging) "and read")
+
             testCase "which thermal zones are a CPU's is looked up at each sixtieth reading"
             <| fun () ->
                 World.withDirectory (fun sys ->
@@ -423,6 +533,47 @@ let private sysFiles =
                     File.WriteAllText(Path.Combine(directory, "1", "mounts"), "s:/d /data nfs ro 0 0\n")
                     Expect.equal (isReadOnly ()) [| "/dev/a", true; "s:/d", true |] "as process 1 sees it"
                     Expect.isGreaterThan (read true).States[0].Counts.Value.Files 0UL "files")
+
+            testCase "a file system on a directory whose name is not UTF-8 is asked by its bytes"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    Directory.CreateDirectory(Path.Combine(directory, "self")) |> ignore
+                    File.WriteAllText(Path.Combine(directory, "filesystems"), "\text4\n")
+
+                    // The class library can neither make nor delete such a directory; the shell can.
+                    let inShell command =
+                        use shell = Diagnostics.Process.Start("sh", [ "-c"; $"cd {directory} && {command}" ])
+                        shell.WaitForExit()
+
+                    inShell "mkdir root && cd root && mkdir \"$(printf 'se\\361or')\""
+
+                    File.WriteAllBytes(
+                        Path.Combine(directory, "self", "mountinfo"),
+                        Encoding.Latin1.GetBytes "1 0 8:1 / /se\u00f1or rw - ext4 /dev/a rw\n2 0 8:2 / /se\u00f2or rw - ext4 /dev/b rw\n"
+                    )
+
+                    let reading = PartitionFiles(directory, Path.Combine(directory, "root"), AgentClock(), true).Read()
+                    inShell "rm -r root"
+                    Expect.equal (reading.OnDisk |> Array.map _.MountPoint) [| @"/se\xf1or" |] "the one that is there"
+                    Expect.equal (reading.States |> Array.map _.MountPoint) [| @"/se\xf1or" |] "for metrics"
+                    Expect.equal reading.Faults [||] "no fault")
+
+            testCase "a mount that failed counts as unread until it answers: not when it is gone"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    Directory.CreateDirectory(Path.Combine(directory, "self")) |> ignore
+                    File.WriteAllText(Path.Combine(directory, "filesystems"), "\text4\n")
+                    // A name that is too long for a path is an error of statvfs that is no absence.
+                    let broken = "/" + String('y', 300)
+                    let files = PartitionFiles(directory, "/", AgentClock(), false)
+
+                    let isUnread (mounts: string) =
+                        File.WriteAllText(Path.Combine(directory, "self", "mounts"), mounts)
+                        files.Read() |> ignore
+                        files.IsUnread broken, files.IsUnread "/"
+
+                    Expect.equal (isUnread $"/dev/a {broken} ext4 rw 0 0\n/dev/b / ext4 rw 0 0\n") (true, false) "it fails"
+                    Expect.equal (isUnread "/dev/b / ext4 rw 0 0\n") (true, false) "it was unmounted")
 
             testCase "sixteen faults of file systems are told"
             <| fun () ->

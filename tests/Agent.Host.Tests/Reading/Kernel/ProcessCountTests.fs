@@ -11,6 +11,8 @@ open Expecto
 type private Machine() =
     let directory = Directory.CreateTempSubdirectory "agent-tests-"
 
+    member _.Path = directory.FullName
+
     member val Links: Nullable<int64> = Nullable() with get, set
     member val Now = TimeSpan.Zero with get, set
 
@@ -138,6 +140,31 @@ let tests =
             <| fun () ->
                 let count = ProcessCount.Of("/nowhere", Func<_>(fun () -> TimeSpan.Zero))
                 Expect.equal (count.Read()) (Error(Agent.Core.SourceError.Absent "/nowhere")) "absent"
+
+            testCase "a directory that only looks like /proc has the processes that it lists, process 1 or not"
+            <| fun () ->
+                use machine = new Machine()
+
+                for pid in [ 77; 1 ] do
+                    machine.Start pid
+                    Expect.equal (LinkCount.CountsProcesses machine.Path) Processes.Uncounted $"with {pid}"
+
+                Expect.equal ((ProcessCount.Of(machine.Path, Func<_>(fun () -> TimeSpan.Zero))).Read()) (Ok 2) "listed"
+
+            testCase "a /proc under another name is one of this machine, with the same links"
+            <| fun () ->
+                // The kernel's own /proc, by a way that is not called /proc.
+                let other = $"/proc/{Environment.ProcessId}/root/proc"
+                Expect.isTrue (KernelFileSystem.IsProc other) "it is one"
+                Expect.equal (LinkCount.CountsProcesses other) (LinkCount.CountsProcesses "/proc") "what is known of it"
+                Expect.isTrue (LinkCount.Of(other).HasValue) "links"
+
+            testCase "what is no /proc is not taken for one"
+            <| fun () ->
+                use machine = new Machine()
+
+                for path in [ machine.Path; "/sys"; "/"; "/nowhere" ] do
+                    Expect.isFalse (KernelFileSystem.IsProc path) path
 
             testCase "on this machine the links count what a listing shows"
             <| fun () ->
