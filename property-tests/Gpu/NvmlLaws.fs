@@ -315,12 +315,17 @@ let private total (call: Nvml.Call<uint64>) : uint64<B> voption =
     |> ValueOption.filter (fun total -> total > 0UL<B> && total <= mostMemory)
 
 /// A part of the memory, no more than the whole; nothing is known of it where the total cannot be.
-let private part (whole: uint64<B> voption) (all: Nvml.Call<uint64>) (call: Nvml.Call<uint64>) : uint64<B> voption =
+let private part
+    (board: uint64<B> voption)
+    (whole: uint64<B> voption)
+    (all: Nvml.Call<uint64>)
+    (call: Nvml.Call<uint64>)
+    : uint64<B> voption =
     if (amount all: uint64<B> voption).IsSome && whole.IsNone then
         ValueNone
     else
         amount call
-        |> ValueOption.filter (fun part -> part <= ValueOption.defaultValue mostMemory whole)
+        |> ValueOption.filter (fun part -> part <= ValueOption.defaultValue mostMemory (ValueOption.orElse board whole))
 
 /// The processes without memory that there cannot be on so much.
 let private within (whole: uint64<B> voption) (call: Nvml.Call<ComputeProcess[]>) : ComputeProcess[] voption =
@@ -360,8 +365,8 @@ let private expectedMig (board: uint64<B> voption) (costly: Nvml.Costly voption)
         GpuInstance = small mig.GpuInstance
         ComputeInstance = small mig.ComputeInstance
         MemoryTotal = whole
-        MemoryUsed = part whole mig.MemoryTotal mig.MemoryUsed
-        MemoryFree = part whole mig.MemoryTotal mig.MemoryFree
+        MemoryUsed = part board whole mig.MemoryTotal mig.MemoryUsed
+        MemoryFree = part board whole mig.MemoryTotal mig.MemoryFree
         ComputeProcesses =
             match costly with
             | ValueSome costly when mig.Index = 0 ->
@@ -488,9 +493,9 @@ let private expected (device: Nvml.Device) : Gpu =
             Utilization = whole device.Utilization |> between 0.0 100.0
             MemoryUtilization = whole device.MemoryUtilization |> between 0.0 100.0
             MemoryTotal = whole'
-            MemoryUsed = part whole' device.MemoryTotal device.MemoryUsed
-            MemoryFree = part whole' device.MemoryTotal device.MemoryFree
-            MemoryReserved = part whole' device.MemoryTotal device.MemoryReserved
+            MemoryUsed = part ValueNone whole' device.MemoryTotal device.MemoryUsed
+            MemoryFree = part ValueNone whole' device.MemoryTotal device.MemoryFree
+            MemoryReserved = part ValueNone whole' device.MemoryTotal device.MemoryReserved
             IsMemoryShared = (device.MemoryTotal.Code = 3)
             Temperature =
                 (if device.Temperature.Code = 0 then

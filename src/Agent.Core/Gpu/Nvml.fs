@@ -725,10 +725,12 @@ let private memoryTotal (complaints: Complaints) query (call: Call<uint64>) : ui
         ValueNone
     | total -> total
 
-/// A part of the memory, which cannot be more than all of it. What is said of memory whose total cannot be is no more worth than that.
+/// A part of the memory, which cannot be more than all of it, nor more than the board has. What is said of memory whose total cannot be is no
+/// more worth than that.
 let private ofMemory
     (complaints: Complaints)
     query
+    (board: uint64<B> voption)
     (total: uint64<B> voption)
     (told: Call<uint64>)
     (call: Call<uint64>)
@@ -737,7 +739,7 @@ let private ofMemory
         ValueNone
     else
         match counter complaints query call with
-        | ValueSome part when not (Plausible.memoryPart total part) ->
+        | ValueSome part when not (Plausible.memoryPart (ValueOption.orElse board total) part) ->
             complaints.Impossible query
             ValueNone
         | part -> part
@@ -766,8 +768,8 @@ let private migDeviceOf (complaints: Complaints) (board: uint64<B> voption) (cos
         GpuInstance = whole complaints "GPU instance" mig.GpuInstance
         ComputeInstance = whole complaints "compute instance" mig.ComputeInstance
         MemoryTotal = total
-        MemoryUsed = ofMemory complaints "MIG memory" total mig.MemoryTotal mig.MemoryUsed
-        MemoryFree = ofMemory complaints "MIG memory" total mig.MemoryTotal mig.MemoryFree
+        MemoryUsed = ofMemory complaints "MIG memory" board total mig.MemoryTotal mig.MemoryUsed
+        MemoryFree = ofMemory complaints "MIG memory" board total mig.MemoryTotal mig.MemoryFree
         ComputeProcesses =
             match
                 costly.MigProcesses
@@ -896,7 +898,7 @@ let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
         let powerLimit = powerLimitOf complaints device
 
         let part query call =
-            ofMemory complaints query total device.MemoryTotal call
+            ofMemory complaints query ValueNone total device.MemoryTotal call
 
         let rows = remappedRows complaints costly.RemappedRows
 

@@ -870,6 +870,15 @@ let tests =
 
             testCase "MIG instances, and boards that cannot be divided"
             <| fun () ->
+                let own: ComputeProcess[] =
+                    [|
+                        {
+                            Pid = 11345
+                            MemoryUsed = ValueSome 1645215744UL<B>
+                            Name = "python"
+                        }
+                    |]
+
                 let instance: Nvml.Mig =
                     {
                         Index = 1
@@ -893,7 +902,7 @@ let tests =
                                     ValueSome
                                         { costly with
                                             Processes = failed 4
-                                            MigProcesses = [| struct (1, costly.Processes) |]
+                                            MigProcesses = [| struct (1, got own) |]
                                         }
                             }
                         |]
@@ -913,7 +922,7 @@ let tests =
                                 MemoryTotal = ValueSome 10468982784UL<B>
                                 MemoryUsed = ValueNone
                                 MemoryFree = ValueSome 9944694784UL<B>
-                                ComputeProcesses = gpu.ComputeProcesses
+                                ComputeProcesses = ValueSome own
                                 XidLast = ValueSome 31
                                 XidCount = ValueSome 2UL
                             }
