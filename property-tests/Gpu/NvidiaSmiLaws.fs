@@ -139,8 +139,8 @@ let private columns: Column[] =
             { gpu with
                 PowerLimit = measured value |> ValueOption.orElse gpu.PowerLimit
             })
-        column "memory.free" "MiB" (whole 200_000) (fun value gpu -> { gpu with MemoryFree = bytes value })
-        column "memory.reserved" "MiB" (whole 200_000) (fun value gpu ->
+        column "memory.free" "MiB" (whole 100_000) (fun value gpu -> { gpu with MemoryFree = bytes value })
+        column "memory.reserved" "MiB" (whole 100_000) (fun value gpu ->
             { gpu with
                 MemoryReserved = bytes value
             })
@@ -355,6 +355,23 @@ let tests =
                 (fun (board, name) ->
                     let quoted = "\"" + name.Replace("\"", "\"\"") + "\""
                     (parsed (rendered true false everyColumn [| board.With(1, quoted) |]).Lines).Gpus[0].Name = name)
+            law
+                "no memory figure is above the board's total, whatever the program says"
+                (Gen.zip (board 0) (Gen.arrayOfLength 4 (Gen.oneof [ counter; Gen.choose64 (0L, 20_000_000L) |> Gen.map uint64 ])))
+                (fun (board, figures) ->
+                    let place name =
+                        columns |> Array.findIndex (fun column -> column.Name = name)
+
+                    let told =
+                        (board, Array.zip [| "memory.total"; "memory.used"; "memory.free"; "memory.reserved" |] figures)
+                        ||> Array.fold (fun board (name, figure) -> board.With(place name, string figure))
+
+                    let gpu = (parsed (rendered true false everyColumn [| told |]).Lines).Gpus[0]
+                    let most = ValueOption.defaultValue 0UL<B> gpu.MemoryTotal
+
+                    most <= 17592186044416UL<B>
+                    && [ gpu.MemoryUsed; gpu.MemoryFree; gpu.MemoryReserved ]
+                       |> List.forall (ValueOption.forall (fun part -> part <= most)))
             law "memory in use is a percentage within 0-100" gpus (fun gpus ->
                 gpus
                 |> Array.forall (fun gpu ->

@@ -306,16 +306,44 @@ let private amount<[<Measure>] 'u> (call: Nvml.Call<uint64>) : uint64<'u> voptio
     valueOf UInt64.MaxValue call
     |> ValueOption.map LanguagePrimitives.UInt64WithMeasure
 
+/// Sixteen tebibytes: no board has more.
+let private mostMemory = 17592186044416UL<B>
+
 /// All of the memory: a driver that says 0 does not know.
 let private total (call: Nvml.Call<uint64>) : uint64<B> voption =
-    amount call |> ValueOption.filter (fun total -> total > 0UL<B>)
+    amount call
+    |> ValueOption.filter (fun total -> total > 0UL<B> && total <= mostMemory)
 
-/// A part of the memory, of which nothing is known where the total is 0.
-let private part (all: Nvml.Call<uint64>) (call: Nvml.Call<uint64>) : uint64<B> voption =
-    if all.Code = 0 && all.Value = 0UL then
+/// A part of the memory, no more than the whole; nothing is known of it where the total cannot be.
+let private part
+    (board: uint64<B> voption)
+    (whole: uint64<B> voption)
+    (all: Nvml.Call<uint64>)
+    (call: Nvml.Call<uint64>)
+    : uint64<B> voption =
+    if (amount all: uint64<B> voption).IsSome && whole.IsNone then
         ValueNone
     else
         amount call
+        |> ValueOption.filter (fun part -> part <= ValueOption.defaultValue mostMemory (ValueOption.orElse board whole))
+
+/// The processes without memory that there cannot be on so much.
+let private within (whole: uint64<B> voption) (call: Nvml.Call<ComputeProcess[]>) : ComputeProcess[] voption =
+    if call.Code <> 0 then
+        ValueNone
+    else
+        call.Value
+        |> Array.map (fun one ->
+            { one with
+                MemoryUsed =
+                    one.MemoryUsed
+                    |> ValueOption.filter (fun memory -> memory <= ValueOption.defaultValue mostMemory whole)
+            })
+        |> ComputeProcess.limited
+        |> ValueSome
+
+let private upToAll most (value: int voption) : int voption =
+    value |> ValueOption.filter (fun value -> value <= most)
 
 let private text (call: Nvml.Call<string>) =
     if call.Code = 0 then call.Value else ""
@@ -325,21 +353,25 @@ let private lastOf (xid: Nvml.Xid voption) =
     | ValueSome xid when xid.Count > 0UL -> ValueSome(int xid.Last)
     | _ -> ValueNone
 
-let private expectedMig (costly: Nvml.Costly voption) (mig: Nvml.Mig) : MigDevice =
+let private expectedMig (board: uint64<B> voption) (costly: Nvml.Costly voption) (mig: Nvml.Mig) : MigDevice =
+    let whole =
+        total mig.MemoryTotal
+        |> ValueOption.filter (fun total -> total <= ValueOption.defaultValue mostMemory board)
+
     {
         Index = mig.Index
         Name = text mig.Name
         Uuid = text mig.Uuid
         GpuInstance = small mig.GpuInstance
         ComputeInstance = small mig.ComputeInstance
-        MemoryTotal = total mig.MemoryTotal
-        MemoryUsed = part mig.MemoryTotal mig.MemoryUsed
-        MemoryFree = part mig.MemoryTotal mig.MemoryFree
+        MemoryTotal = whole
+        MemoryUsed = part board whole mig.MemoryTotal mig.MemoryUsed
+        MemoryFree = part board whole mig.MemoryTotal mig.MemoryFree
         ComputeProcesses =
             match costly with
             | ValueSome costly when mig.Index = 0 ->
                 let struct (_, found) = costly.MigProcesses[0]
-                if found.Code = 0 then ValueSome found.Value else ValueNone
+                within (ValueOption.orElse board whole) found
             | _ -> ValueNone
         XidLast = lastOf mig.Xid
         XidCount = mig.Xid |> ValueOption.map _.Count
@@ -354,6 +386,7 @@ let private withCostly (costly: Nvml.Costly voption) (gpu: Gpu) : Gpu =
     let rate call : float<B / s> voption =
         valueOf UInt32.MaxValue call
         |> ValueOption.map (fun n -> LanguagePrimitives.FloatWithMeasure(float n * 1024.0))
+        |> between 0.0 1e12
 
     let kibibytes field : uint64<B> voption =
         fieldOf field
@@ -414,16 +447,8 @@ let private withCostly (costly: Nvml.Costly voption) (gpu: Gpu) : Gpu =
             NvlinkReceived = kibibytes costly.NvlinkReceived
             NvlinkSent = kibibytes costly.NvlinkSent
             ClockSmMax = whole costly.ClockSmMax |> between 0.0 5000.0
-            GraphicsProcesses =
-                if costly.GraphicsProcesses.Code = 0 then
-                    ValueSome costly.GraphicsProcesses.Value
-                else
-                    ValueNone
-            ComputeProcesses =
-                if costly.Processes.Code = 0 then
-                    ValueSome costly.Processes.Value
-                else
-                    ValueNone
+            GraphicsProcesses = within gpu.MemoryTotal costly.GraphicsProcesses
+            ComputeProcesses = within gpu.MemoryTotal costly.Processes
         }
 
 let private withXid (xid: Nvml.Xid voption) (gpu: Gpu) : Gpu =
@@ -445,6 +470,7 @@ let private expected (device: Nvml.Device) : Gpu =
         |> ValueOption.map (fun n -> LanguagePrimitives.FloatWithMeasure(float n / 1000.0))
 
     let known = Gpu.OfIndex device.Index |> withXid device.Xid
+    let whole' = total device.MemoryTotal
 
     let limit =
         watts device.EnforcedPowerLimit
@@ -466,15 +492,10 @@ let private expected (device: Nvml.Device) : Gpu =
             DriverVersion = text device.DriverVersion
             Utilization = whole device.Utilization |> between 0.0 100.0
             MemoryUtilization = whole device.MemoryUtilization |> between 0.0 100.0
-            MemoryTotal = total device.MemoryTotal
-            MemoryUsed =
-                part device.MemoryTotal device.MemoryUsed
-                |> ValueOption.filter (fun used ->
-                    match amount device.MemoryTotal with
-                    | ValueSome total -> used <= total
-                    | ValueNone -> true)
-            MemoryFree = part device.MemoryTotal device.MemoryFree
-            MemoryReserved = part device.MemoryTotal device.MemoryReserved
+            MemoryTotal = whole'
+            MemoryUsed = part ValueNone whole' device.MemoryTotal device.MemoryUsed
+            MemoryFree = part ValueNone whole' device.MemoryTotal device.MemoryFree
+            MemoryReserved = part ValueNone whole' device.MemoryTotal device.MemoryReserved
             IsMemoryShared = (device.MemoryTotal.Code = 3)
             Temperature =
                 (if device.Temperature.Code = 0 then
@@ -496,8 +517,8 @@ let private expected (device: Nvml.Device) : Gpu =
                 |> ValueOption.map Throttle.reasonsOf
             ClockSm = whole device.ClockSm |> between 0.0 5000.0
             ClockMemory = whole device.ClockMemory |> between 0.0 40000.0
-            PcieLinkGeneration = small device.PcieLinkGeneration
-            PcieLinkWidth = small device.PcieLinkWidth
+            PcieLinkGeneration = small device.PcieLinkGeneration |> upToAll 16
+            PcieLinkWidth = small device.PcieLinkWidth |> upToAll 32
             Energy = amount device.Energy
             Encoder = whole device.Encoder |> between 0.0 100.0
             Decoder = whole device.Decoder |> between 0.0 100.0
@@ -522,7 +543,7 @@ let private expected (device: Nvml.Device) : Gpu =
                     if mode = 0u then
                         [||]
                     else
-                        Array.map (expectedMig device.Costly) device.MigDevices)
+                        Array.map (expectedMig whole' device.Costly) device.MigDevices)
         }
         |> withCostly device.Costly
 
@@ -577,6 +598,51 @@ let tests =
                 (fun (bytes, count) ->
                     let found = Nvml.processes (ReadOnlySpan bytes.Content) count 24
                     found.Length <= 32 && found.Length <= count)
+            law "no memory figure is above the board's total, whatever the library says" devices (fun devices ->
+                (Nvml.interpret devices).Gpus
+                |> Array.forall (fun gpu ->
+                    let most = ValueOption.defaultValue mostMemory gpu.MemoryTotal
+
+                    let ofProcesses (processes: ComputeProcess[] voption) =
+                        processes |> ValueOption.defaultValue [||] |> Array.map _.MemoryUsed
+
+                    let ofInstances =
+                        gpu.MigDevices
+                        |> ValueOption.defaultValue [||]
+                        |> Array.collect (fun mig ->
+                            Array.append [| mig.MemoryTotal; mig.MemoryUsed; mig.MemoryFree |] (ofProcesses mig.ComputeProcesses))
+
+                    Array.concat
+                        [
+                            [| gpu.MemoryTotal; gpu.MemoryUsed; gpu.MemoryFree; gpu.MemoryReserved |]
+                            ofProcesses gpu.ComputeProcesses
+                            ofProcesses gpu.GraphicsProcesses
+                            ofInstances
+                        ]
+                    |> Array.forall (ValueOption.forall (fun figure -> figure <= most))))
+            law
+                "devices are known by different keys, and by their UUID where no other has it"
+                (upTo 6 (Gen.zip (Gen.elements [ ""; "u"; "v"; "w" ]) (Gen.elements [ ""; "x"; "y"; "z" ])))
+                (fun told ->
+                    let devices =
+                        told
+                        |> Array.map (fun (uuid, bus) ->
+                            ({
+                                Name = ""
+                                Uuid = uuid
+                                PciBusId = bus
+                            }
+                            : Nvml.Identity))
+
+                    let keys = Nvml.keysOf devices
+
+                    let alone =
+                        devices
+                        |> Array.countBy _.Uuid
+                        |> Array.filter (fun (uuid, count) -> uuid <> "" && count = 1)
+
+                    (Array.distinct keys).Length = devices.Length
+                    && alone |> Array.forall (fun (uuid, _) -> Array.contains uuid keys))
             law "a GPU is told to be lost at most once a reading" devices (fun devices ->
                 let faults =
                     (Nvml.interpret devices).Faults

@@ -50,7 +50,8 @@ internal sealed class AgentRun : IDisposable
         var (settings, identity, clock, log, _, systemd) = parts;
         var record = withMetrics ? new ReadingRecord() : null;
         slow = new SlowSources(settings, clock, withMetrics, tell: log.Info, onDefect: OnDefect);
-        gpus = new GpuWatch(slow, settings.DryRun, log);
+        gpus = new GpuWatch(
+            () => slow.GpuFinding, isReleased => slow.AreGpusReleased = isReleased, () => slow.AreGpusFree, settings.DryRun, clock, log);
         reading = new ReadingWatch(clock, log, parts.Signals.Orderly, EndAtOnce);
 
         if (ProcPaths.Concealed(settings.ProcFs) is { Length: > 0 } sentence)

@@ -408,6 +408,8 @@ int nvmlDeviceGetMemoryInfo_v2(device_t device, memory_v2_t *memory)
     if (code == SUCCESS) {
         memory->total = machine_number(&machine.all, "nvml_memory_v2_total", memory->total);
         memory->used = machine_number(&machine.all, "nvml_memory_v2_used", memory->used);
+        memory->free = machine_number(&machine.all, "nvml_memory_v2_free", memory->free);
+        memory->reserved = machine_number(&machine.all, "nvml_memory_v2_reserved", memory->reserved);
     }
     return leave(code);
 }

@@ -85,6 +85,15 @@ module Plausible =
     /// Megahertz: of multiprocessors, and of memory.
     let private fastestSm, fastestMemory = 5000.0<MHz>, 40000.0<MHz>
 
+    /// Sixteen tebibytes. No existing board has a thirtieth of it.
+    let private mostMemory = bytesOfMib 16_777_216UL<MiB>
+
+    /// A link of sixteen lanes of generation 7 carries a quarter of it in one direction.
+    let private fastestPcie = 1e12<B / s>
+
+    /// Generation 7 was specified in 2025; PCI Express has never had more than 32 lanes.
+    let private newestPcie, widestPcie = 16, 32
+
     /// A temperature of the die or the memory.
     let temperature (value: float<degC>) = value >= coldest && value <= hottest
 
@@ -113,6 +122,23 @@ module Plausible =
     /// The clock of the memory.
     let memoryClock (value: float<MHz>) =
         value >= 0.0<MHz> && value <= fastestMemory
+
+    /// All of a board's memory, bytes: not 0, and less than sixteen tebibytes.
+    let memoryTotal (value: uint64<B>) = value > 0UL<B> && value <= mostMemory
+
+    /// A part of that: no more than the whole, which may be unknown.
+    let memoryPart (total: uint64<B> voption) (value: uint64<B>) =
+        value <= ValueOption.defaultValue mostMemory total
+
+    /// What goes over PCIe in one direction, bytes per second.
+    let pcieRate (value: float<B / s>) =
+        value >= 0.0<B / s> && value <= fastestPcie
+
+    /// The generation of a PCIe link.
+    let pcieGeneration (value: int) = value >= 0 && value <= newestPcie
+
+    /// The lanes of a PCIe link.
+    let pcieWidth (value: int) = value >= 0 && value <= widestPcie
 
 /// A process that computes on a GPU.
 [<NoComparison>]
@@ -179,6 +205,25 @@ module ComputeProcess =
             processes
         else
             processes |> Array.sortWith order |> Array.truncate Most
+
+    /// The list without memory that cannot be on a board with so much of it, which may be unknown; and whether there was such memory.
+    [<CompiledName "Within">]
+    let within (total: uint64<B> voption) (processes: ComputeProcess[]) : struct (ComputeProcess[] * bool) =
+        let isPossible (one: ComputeProcess) =
+            one.MemoryUsed |> ValueOption.forall (Plausible.memoryPart total)
+
+        if Array.forall isPossible processes then
+            struct (processes, false)
+        else
+            let known =
+                processes
+                |> Array.map (fun one ->
+                    if isPossible one then
+                        one
+                    else
+                        { one with MemoryUsed = ValueNone })
+
+            struct (limited known, true)
 
 /// Whether a board is partitioned into MIG instances.
 [<RequireQualifiedAccess; Struct>]

@@ -95,6 +95,11 @@ type private Row(line: int, columns: Columns, text: ReadOnlySpan<byte>, starts: 
             let missing = Text.excerpt (ReadOnlySpan(System.Text.Encoding.UTF8.GetBytes columns.Names[count]))
             row.Garbled((if missing = "" then "the last cell" else missing), text, $"{columns.Names.Length} cells")
 
+    /// True for a line that is no row: without commas, or with fewer than a row has, as a warning may be.
+    member _.IsText: bool =
+        let count = starts.Length - 1
+        count < columns.Names.Length || count = 1 && not (Text.isDigit text[0])
+
     /// The cell as it stands there; empty when the row or the header does not have it.
     member _.Raw(column: string) : ReadOnlySpan<byte> =
         let place = Array.IndexOf(columns.Names, column)
@@ -150,6 +155,36 @@ type private Row(line: int, columns: Columns, text: ReadOnlySpan<byte>, starts: 
         | ValueSome number -> ValueSome(LanguagePrimitives.FloatWithMeasure<'u> number)
         | ValueNone -> ValueNone
 
+    /// True when the cell holds a number, whatever it says.
+    member row.IsNumber(column: string, unit: string) : bool =
+        let mutable number = 0.0
+        Text.tryDecimal (withoutUnit (row.Cell column) unit, &number)
+
+    /// Mebibytes, as bytes; memory that cannot be is a fault, and none.
+    member row.Memory(column: string, expected: string, isPossible: uint64<B> -> bool) : uint64<B> voption =
+        match row.Number(column, "MiB") with
+        | ValueNone -> ValueNone
+        | ValueSome mebibytes ->
+            let bytes =
+                // Beyond what 64 bits hold a conversion has no defined result.
+                if mebibytes < 1e12 then
+                    bytesOfMib (LanguagePrimitives.UInt64WithMeasure(uint64 (Math.Round mebibytes)))
+                else
+                    UInt64.MaxValue * 1UL<B>
+
+            if isPossible bytes then
+                ValueSome bytes
+            else
+                row.Garbled(column, row.Cell column, expected)
+                ValueNone
+
+    /// A part of the memory, which cannot be more than all of it; none where the whole was told and cannot be.
+    member row.Part(column: string, isNone: bool, total: uint64<B> voption) : uint64<B> voption =
+        if isNone then
+            ValueNone
+        else
+            row.Memory(column, "no more than memory.total", Plausible.memoryPart total)
+
     /// True when the cell says that the board does not have the value at all, as opposed to being ill or not allowed to tell it.
     member row.IsNotSupported(column: string) : bool =
         let cell = row.Raw column
@@ -177,6 +212,14 @@ type private Row(line: int, columns: Columns, text: ReadOnlySpan<byte>, starts: 
             row.Garbled(column, row.Cell column, "a number of at most ten digits")
             ValueNone
         | ValueNone -> ValueNone
+
+    /// A plausible whole number; any other is a fault, and none.
+    member row.Small(column: string, isPossible: int -> bool) : int voption =
+        match row.Int column with
+        | ValueSome number when not (isPossible number) ->
+            row.Garbled(column, row.Cell column, "a plausible value")
+            ValueNone
+        | number -> number
 
     member row.Mask(column: string) : uint64 voption =
         let cell = row.Cell column
@@ -219,10 +262,6 @@ type private Row(line: int, columns: Columns, text: ReadOnlySpan<byte>, starts: 
             row.Garbled(column, text, expected)
             ValueNone
 
-let private bytes (mebibytes: float voption) : uint64<B> voption =
-    mebibytes
-    |> ValueOption.map (fun value -> bytesOfMib (LanguagePrimitives.UInt64WithMeasure(uint64 (Math.Round value))))
-
 // ---- Lines -----------------------------------------------------------------------------------------------------------
 
 /// What one line of a table is.
@@ -235,6 +274,8 @@ type internal Line =
     | NoDevices
     /// A warning before, between or after the rows, or a complaint in the place of a table.
     | Message of SourceError
+    /// That a GPU is lost, in the place of its row or of the table; and what is wrong with a text that has no table because of it.
+    | Lost of SourceError * ParseError
     /// A GPU, and how many there are, if the table has that column.
     | Board of Gpu * count: int voption * faults: ResizeArray<SourceError>
 
@@ -247,17 +288,10 @@ let private gpuOf (row: Row) (index: int) : Gpu =
         | ValueSome enforced -> ValueSome enforced
         | ValueNone -> asked
 
-    let total = row.Number("memory.total", "MiB")
+    let memoryTotal =
+        row.Memory("memory.total", "more than 0, and no more than a board has", Plausible.memoryTotal)
     // No board has none: a driver that says 0 does not know, and what it says of its parts is no more worth.
-    let isNone = total = ValueSome 0.0
-
-    if isNone then
-        row.Garbled("memory.total", row.Cell "memory.total", "more than 0")
-
-    let memoryTotal = if isNone then ValueNone else bytes total
-
-    let part (mebibytes: float voption) =
-        if isNone then ValueNone else bytes mebibytes
+    let isNone = memoryTotal.IsNone && row.IsNumber("memory.total", "MiB")
 
     {
         Index = index
@@ -269,14 +303,9 @@ let private gpuOf (row: Row) (index: int) : Gpu =
         Utilization = row.Measure("utilization.gpu", "%", Plausible.utilization)
         MemoryUtilization = row.Measure("utilization.memory", "%", Plausible.utilization)
         MemoryTotal = memoryTotal
-        MemoryUsed =
-            (match memoryTotal, part (row.Number("memory.used", "MiB")) with
-             | ValueSome total, ValueSome used when used > total ->
-                 row.Garbled("memory.used", row.Cell "memory.used", "no more than memory.total")
-                 ValueNone
-             | _, used -> used)
-        MemoryFree = part (row.Number("memory.free", "MiB"))
-        MemoryReserved = part (row.Number("memory.reserved", "MiB"))
+        MemoryUsed = row.Part("memory.used", isNone, memoryTotal)
+        MemoryFree = row.Part("memory.free", isNone, memoryTotal)
+        MemoryReserved = row.Part("memory.reserved", isNone, memoryTotal)
         IsMemoryShared = row.IsNotSupported "memory.total"
         Temperature = row.Measure("temperature.gpu", "C", Plausible.temperature)
         FanSpeed = row.Measure("fan.speed", "%", Plausible.fan)
@@ -288,8 +317,8 @@ let private gpuOf (row: Row) (index: int) : Gpu =
         ClockMemory = row.Measure("clocks.current.memory", "MHz", Plausible.memoryClock)
         PcieReceived = ValueNone
         PcieSent = ValueNone
-        PcieLinkGeneration = row.Int("pcie.link.gen.current")
-        PcieLinkWidth = row.Int("pcie.link.width.current")
+        PcieLinkGeneration = row.Small("pcie.link.gen.current", Plausible.pcieGeneration)
+        PcieLinkWidth = row.Small("pcie.link.width.current", Plausible.pcieWidth)
         EccUncorrected = row.Whole("ecc.errors.uncorrected.aggregate.total")
         EccCorrected = row.Whole("ecc.errors.corrected.aggregate.total")
         RemappedRowsPending = row.Either("remapped_rows.pending", "Yes", "No")
@@ -310,44 +339,62 @@ let private gpuOf (row: Row) (index: int) : Gpu =
         Counters = GpuCounters.None
     }
 
-/// Why a whole row has no values, in the words of nvml.h, which are the same from the library: the board fell off the bus, or wants a reset.
+/// Why a whole row has no values: the board fell off the bus, or wants a reset.
 let private lossOf (text: ReadOnlySpan<byte>) : string =
+    // What stands in brackets.
+    (Text.toString text).Split('[')
+    |> Array.skip 1
+    |> Array.map (fun cell -> NvidiaSmiFailure.lossOf ("[" + cell.Split(']')[0]))
+    |> Array.tryFind (fun loss -> loss <> "")
+    |> Option.defaultValue ""
+
+/// The GPU of `Unable to determine the device handle for GPU0000:41:00.0: …` as errors name it, with a space before; empty without one.
+let private gpuNamedIn (words: string) : string =
+    match words.IndexOf("GPU", StringComparison.OrdinalIgnoreCase) with
+    | -1 -> ""
+    | start ->
+        let place =
+            words.Substring(start + 3).TrimStart()
+            |> Seq.takeWhile (fun c -> Char.IsAsciiHexDigit c || c = ':' || c = '.')
+            |> Array.ofSeq
+            |> String
+
+        // A domain, a bus, a device and a function.
+        if place.Length <= 17 && place.Contains ':' && place.Contains '.' then
+            " GPU " + place.TrimEnd(':', '.')
+        else
+            ""
+
+/// A line of words, or the loss of a GPU that they tell.
+let private wordsAs (error: ParseError) (text: ReadOnlySpan<byte>) : Line =
     let words = Text.toString text
 
-    let says (phrase: string) =
-        words.Contains(phrase, StringComparison.OrdinalIgnoreCase)
-
-    if says "[GPU is lost" then
-        "GPU_IS_LOST"
-    elif says "[GPU requires reset" || says "[Reset required" then
-        "RESET_REQUIRED"
-    else
-        ""
+    match NvidiaSmiFailure.lossOf words with
+    | "" -> Message(SourceError.Garbled error)
+    | loss -> Lost(SourceError.Unreadable(Source + gpuNamedIn words, loss), error)
 
 /// Words beside the rows, such as a warning of a corrupted infoROM, which may come with every round: they are the same wherever they stand.
 let private remark (text: ReadOnlySpan<byte>) : Line =
-    Message(
-        SourceError.Garbled
-            {
-                Source = Source
-                Line = 0
-                Field = "text among the rows"
-                Raw = Text.excerpt text
-                Expected = "rows only"
-            }
-    )
+    wordsAs
+        {
+            Source = Source
+            Line = 0
+            Field = "text among the rows"
+            Raw = Text.excerpt text
+            Expected = "rows only"
+        }
+        text
 
 let private message (line: int) (text: ReadOnlySpan<byte>) : Line =
-    Message(
-        SourceError.Garbled
-            {
-                Source = Source
-                Line = line
-                Field = "header"
-                Raw = Text.excerpt text
-                Expected = "the names of the columns"
-            }
-    )
+    wordsAs
+        {
+            Source = Source
+            Line = line
+            Field = "header"
+            Raw = Text.excerpt text
+            Expected = "the names of the columns"
+        }
+        text
 
 /// Reads a line under the columns of the header before it, if there was one; else by the position of these fields.
 let internal lineOf (number: int) (header: Columns voption) (fields: string[]) (text: ReadOnlySpan<byte>) : Line =
@@ -370,14 +417,13 @@ let internal lineOf (number: int) (header: Columns voption) (fields: string[]) (
             NoDevices
         elif header.IsNone && not startsWithDigit then
             message number text
-        elif not startsWithDigit && not (text.IndexOf ','B >= 0) then
-            remark text
         else
             let columns = header |> ValueOption.defaultValue (greedily fields "name")
             let faults = ResizeArray<SourceError>()
             let row = Row.Split(number, columns, text, faults)
 
             match row.Key("index", "the index of a GPU") with
+            | ValueNone when row.IsText -> remark text
             | ValueNone -> Message faults[0]
             | ValueSome index ->
                 row.CheckLength()
@@ -431,6 +477,7 @@ let parse (text: ReadOnlySpan<byte>) : Result<GpuReading, ParseError> =
     let faults = ResizeArray<SourceError>()
     let mutable header = ValueNone
     let mutable isTable = false
+    let mutable refused = ValueNone
     let mutable line = 0
 
     while cursor.NextLine() do
@@ -443,13 +490,17 @@ let parse (text: ReadOnlySpan<byte>) : Result<GpuReading, ParseError> =
             isTable <- true
         | NoDevices -> isTable <- true
         | Message fault -> faults.Add fault
+        | Lost(fault, error) ->
+            faults.Add fault
+            refused <- refused |> ValueOption.orElse (ValueSome error)
         | Board(gpu, _, found) ->
             isTable <- true
             gpus.Add gpu
             faults.AddRange found
 
-    match firstGarbled faults with
-    | Some error when not isTable -> Error error
+    match firstGarbled faults, refused with
+    | Some error, _
+    | None, ValueSome error when not isTable -> Error error
     | _ ->
         // Half a line at the end would read as other numbers than were meant.
         if not cursor.AtEnd then
@@ -483,6 +534,14 @@ let parseProcesses (text: ReadOnlySpan<byte>) : Result<ProcessReading, ParseErro
     let mutable cursor = Cursor(Source, text)
     let processes = ResizeArray()
     let faults = ResizeArray<SourceError>()
+
+    // Of processes the loss of a GPU is words like any others: the reading of the GPUs tells it.
+    let addWords line =
+        match line with
+        | Message fault -> faults.Add fault
+        | Lost(_, error) -> faults.Add(SourceError.Garbled error)
+        | _ -> ()
+
     let mutable header = ValueNone
     let mutable line = 0
 
@@ -505,18 +564,14 @@ let parseProcesses (text: ReadOnlySpan<byte>) : Result<ProcessReading, ParseErro
             if Array.contains "pid" names then
                 header <- ValueSome(greedily names "process_name")
             elif not (text.StartsWith(ReadOnlySpan "No devices were found"B)) then
-                match message line text with
-                | Message fault -> faults.Add fault
-                | _ -> ()
-        | ValueSome _ when text.IndexOf ','B < 0 ->
-            match remark text with
-            | Message fault -> faults.Add fault
-            | _ -> ()
+                addWords (message line text)
         | ValueSome columns ->
-            let row = Row.Split(line, columns, text, faults)
+            let found = ResizeArray<SourceError>()
+            let row = Row.Split(line, columns, text, found)
 
             match row.Key("pid", "the number of a process") with
-            | ValueNone
+            | ValueNone when row.IsText -> addWords (remark text)
+            | ValueNone -> faults.AddRange found
             // Nobody: a process that this PID namespace does not have.
             | ValueSome 0 -> ()
             | ValueSome pid ->
@@ -526,10 +581,12 @@ let parseProcesses (text: ReadOnlySpan<byte>) : Result<ProcessReading, ParseErro
                     struct (row.Text("uuid"),
                             {
                                 Pid = pid
-                                MemoryUsed = bytes (row.Number("used_gpu_memory", "MiB"))
+                                MemoryUsed = row.Memory("used_gpu_memory", "no more than a board has", Plausible.memoryPart ValueNone)
                                 Name = fileName (row.Text("process_name"))
                             })
                 )
+
+                faults.AddRange found
 
     match firstGarbled faults with
     | Some error when header.IsNone -> Error error
@@ -555,22 +612,39 @@ let named (nameOf: Func<int, string>) (reading: ProcessReading) : ProcessReading
                 | name -> struct (uuid, { p with Name = name }))
     }
 
-/// The GPUs with those who compute on them, most memory first; a GPU whose UUID is not known keeps what it has.
+/// The GPUs with those who compute on them, most memory first; a GPU whose UUID is not known, or is another's as well, keeps what it has.
 [<CompiledName "WithProcesses">]
 let withProcesses (processes: ProcessReading) (reading: GpuReading) : GpuReading =
+    let faults = ResizeArray<SourceError>()
+
+    let isAlone (gpu: Gpu) =
+        gpu.Uuid <> ""
+        && reading.Gpus
+           |> Array.forall (fun other -> other.Index = gpu.Index || other.Uuid <> gpu.Uuid)
+
+    let gpus =
+        reading.Gpus
+        |> Array.map (fun gpu ->
+            if not (isAlone gpu) then
+                gpu
+            else
+                let struct (known, hasImpossible) =
+                    processes.Processes
+                    |> Array.filter (fun (struct (uuid, _)) -> uuid = gpu.Uuid)
+                    |> Array.map (fun (struct (_, p)) -> p)
+                    |> ComputeProcess.limited
+                    |> ComputeProcess.within gpu.MemoryTotal
+
+                if hasImpossible then
+                    faults.Add(
+                        SourceError.Unreadable($"{Source} GPU {gpu.Index} memory of processes", "the driver reports an impossible value")
+                    )
+
+                { gpu with
+                    ComputeProcesses = ValueSome known
+                })
+
     { reading with
-        Gpus =
-            reading.Gpus
-            |> Array.map (fun gpu ->
-                if gpu.Uuid = "" then
-                    gpu
-                else
-                    { gpu with
-                        ComputeProcesses =
-                            processes.Processes
-                            |> Array.filter (fun (struct (uuid, _)) -> uuid = gpu.Uuid)
-                            |> Array.map (fun (struct (_, p)) -> p)
-                            |> ComputeProcess.limited
-                            |> ValueSome
-                    })
+        Gpus = gpus
+        Faults = Array.append reading.Faults (faults.ToArray())
     }

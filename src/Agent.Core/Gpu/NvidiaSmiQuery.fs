@@ -24,6 +24,8 @@ type NvidiaSmiFailure =
     | NoDevices
     /// "Unknown Error" at the start, as in a container that has lost its device files.
     | UnknownError
+    /// A GPU fell off the bus, or wants a reset, and nvidia-smi gave up over it.
+    | GpuLost
     /// Anything else.
     | Other
 
@@ -37,6 +39,7 @@ type NvidiaSmiFailure =
             libraryMissing: Func<'r>,
             noDevices: Func<'r>,
             unknownError: Func<'r>,
+            gpuLost: Func<'r>,
             other: Func<'r>
         ) : 'r =
         match this with
@@ -47,6 +50,7 @@ type NvidiaSmiFailure =
         | LibraryMissing -> libraryMissing.Invoke()
         | NoDevices -> noDevices.Invoke()
         | UnknownError -> unknownError.Invoke()
+        | GpuLost -> gpuLost.Invoke()
         | Other -> other.Invoke()
 
 /// Reading the words that nvidia-smi prints in the place of a table.
@@ -78,6 +82,25 @@ module NvidiaSmiFailure =
             | -1 -> Text.longExcerpt trimmed
             | length -> Text.longExcerpt (Text.trim (trimmed.Slice(0, length)))
 
+    /// Why a GPU tells nothing, by words such as `Unable to determine the device handle for GPU0000:41:00.0: GPU is lost.  Reboot the system to
+    /// recover this GPU` or a cell such as `[GPU requires reset]`, in the words of nvml.h, which are the same from the library; empty where they
+    /// are about something else.
+    [<CompiledName "LossOf">]
+    let lossOf (words: string) : string =
+        let says (phrase: string) =
+            words.Contains(phrase, StringComparison.OrdinalIgnoreCase)
+
+        if says "GPU is lost" then
+            "GPU_IS_LOST"
+        elif
+            says "GPU requires reset"
+            || says "GPU requires a reset"
+            || says "[Reset required"
+        then
+            "RESET_REQUIRED"
+        else
+            ""
+
     /// What a run without a table says of its cause, by the words of its output, else by its exit code, as nvidia-smi(1)
     /// lists them under "RETURN VALUE".
     [<CompiledName "Of">]
@@ -94,6 +117,8 @@ module NvidiaSmiFailure =
                 NvidiaSmiFailure.VersionMismatch
             elif says "communicate with the NVIDIA driver" || says "driver not loaded" then
                 NvidiaSmiFailure.DriverNotLoaded
+            elif lossOf text <> "" then
+                NvidiaSmiFailure.GpuLost
             elif says "insufficient permissions" || says "access blocked by the operating system" then
                 NvidiaSmiFailure.NoPermission
             elif says "couldn't find libnvidia-ml" || says "NVML shared library" then
@@ -107,6 +132,7 @@ module NvidiaSmiFailure =
                 | 4 -> NvidiaSmiFailure.NoPermission
                 | 9 -> NvidiaSmiFailure.DriverNotLoaded
                 | 12 -> NvidiaSmiFailure.LibraryMissing
+                | 15 -> NvidiaSmiFailure.GpuLost
                 | 18 -> NvidiaSmiFailure.VersionMismatch
                 | _ -> NvidiaSmiFailure.Other
 

@@ -138,7 +138,8 @@ module NvidiaSmiStream =
                     }
 
                 { stream with Said = [] }
-            | NvidiaSmi.Message fault ->
+            | NvidiaSmi.Message fault
+            | NvidiaSmi.Lost(fault, _) ->
                 { stream with
                     Said = fault :: stream.Said
                 }

@@ -315,12 +315,19 @@ let reopenDelay (attempts: int) : TimeSpan =
     else
         TimeSpan.FromSeconds(float (1 <<< min (attempts - 1) 6) |> min 60.0)
 
-/// What identifies a device from one opening to the next: its UUID, else where it is plugged in, else its place among the others.
-[<CompiledName "KeyOf">]
-let keyOf (identity: Identity) (index: int) : string =
-    if identity.Uuid <> "" then identity.Uuid
-    elif identity.PciBusId <> "" then identity.PciBusId
-    else $"#{index}"
+/// What identifies each device from one opening to the next, in their order: its UUID, else where it is plugged in, else its place among the
+/// others. What two devices have alike, as boards with one UUID burnt into both, identifies neither.
+[<CompiledName "KeysOf">]
+let keysOf (identities: Identity[]) : string[] =
+    let isOnce (text: Identity -> string) (identity: Identity) =
+        text identity <> ""
+        && (identities |> Array.filter (fun other -> text other = text identity)).Length = 1
+
+    identities
+    |> Array.mapi (fun index identity ->
+        if isOnce _.Uuid identity then identity.Uuid
+        elif isOnce _.PciBusId identity then identity.PciBusId
+        else $"#{index}")
 
 /// Names the devices of a new opening that do not tell who they are: a GPU that fell off the bus is still counted at its
 /// place, so it is who was there before, unless that one answers from another place now.
@@ -509,6 +516,11 @@ type private Complaints() =
 
     member _.Found = found.ToArray()
 
+    /// Once: several values may have the one fault.
+    member private _.Put(fault: SourceError) =
+        if not (found.Contains fault) then
+            found.Add fault
+
     member _.Begin(index: int) =
         device <- index
         told <- false
@@ -533,8 +545,8 @@ type private Complaints() =
             found.Add(SourceError.Unreadable($"{Source} GPU {device} {query}", nameOf code))
 
     /// A value that no board can have.
-    member _.Impossible(query: string) =
-        found.Add(SourceError.Unreadable($"{Source} GPU {device} {query}", "the driver reports an impossible value"))
+    member this.Impossible(query: string) =
+        this.Put(SourceError.Unreadable($"{Source} GPU {device} {query}", "the driver reports an impossible value"))
 
 let private text (complaints: Complaints) query (call: Call<string>) : string =
     if call.Code = 0 then
@@ -588,6 +600,14 @@ let private whole (complaints: Complaints) query (call: Call<uint32>) : int vopt
     | ValueSome value when value <= uint32 Int32.MaxValue -> ValueSome(int value)
     | _ -> ValueNone
 
+/// A plausible whole number; any other is reported as a fault, and is none.
+let private small (complaints: Complaints) query (isPossible: int -> bool) (call: Call<uint32>) : int voption =
+    match number complaints query call with
+    | ValueSome value when value > uint32 Int32.MaxValue || not (isPossible (int value)) ->
+        complaints.Impossible query
+        ValueNone
+    | value -> ValueOption.map int value
+
 let private watts (complaints: Complaints) query (call: Call<uint32>) : float<W> voption =
     match number complaints query call with
     | ValueSome value -> ValueSome(wattsOfMilli (LanguagePrimitives.UInt32WithMeasure value))
@@ -624,7 +644,9 @@ let private fieldNumber (complaints: Complaints) query (field: Field) : uint64 v
 
 let private pcieRate (complaints: Complaints) query (call: Call<uint32>) : float<B / s> voption =
     match number complaints query call with
-    | ValueSome value -> ValueSome(bytesPerSecondOfKib (LanguagePrimitives.UInt32WithMeasure value))
+    | ValueSome value ->
+        ValueSome(bytesPerSecondOfKib (LanguagePrimitives.UInt32WithMeasure value))
+        |> possible complaints query Plausible.pcieRate
     | ValueNone -> ValueNone
 
 let private nvlinkBytes (complaints: Complaints) query (field: Field) : uint64<B> voption =
@@ -678,9 +700,19 @@ let private xidCount (xid: Xid voption) : uint64 voption =
     | ValueSome events -> ValueSome events.Count
     | ValueNone -> ValueNone
 
-let private processesOf (complaints: Complaints) query (call: Call<ComputeProcess[]>) : ComputeProcess[] voption =
+let private processesOf
+    (complaints: Complaints)
+    query
+    (total: uint64<B> voption)
+    (call: Call<ComputeProcess[]>)
+    : ComputeProcess[] voption =
     if call.Code = 0 then
-        ValueSome call.Value
+        let struct (known, hasImpossible) = ComputeProcess.within total call.Value
+
+        if hasImpossible then
+            complaints.Impossible $"memory of {query}"
+
+        ValueSome known
     else
         complaints.Add(query, call.Code)
         ValueNone
@@ -688,44 +720,77 @@ let private processesOf (complaints: Complaints) query (call: Call<ComputeProces
 /// All of the memory. A driver that says 0 does not know: no board has none.
 let private memoryTotal (complaints: Complaints) query (call: Call<uint64>) : uint64<B> voption =
     match counter complaints query call with
-    | ValueSome 0UL<B> ->
+    | ValueSome total when not (Plausible.memoryTotal total) ->
         complaints.Impossible query
         ValueNone
     | total -> total
 
-/// What is said of memory whose total is 0 is no more worth than that.
-let private ofMemory (complaints: Complaints) query (total: Call<uint64>) (call: Call<uint64>) : uint64<B> voption =
-    if total.Code = 0 && total.Value = 0UL then
+/// A part of the memory, which cannot be more than all of it, nor more than the board has. What is said of memory whose total cannot be is no
+/// more worth than that.
+let private ofMemory
+    (complaints: Complaints)
+    query
+    (board: uint64<B> voption)
+    (total: uint64<B> voption)
+    (told: Call<uint64>)
+    (call: Call<uint64>)
+    : uint64<B> voption =
+    if told.Code = 0 && told.Value <> UInt64.MaxValue && total.IsNone then
         ValueNone
     else
-        counter complaints query call
+        match counter complaints query call with
+        | ValueSome part when not (Plausible.memoryPart (ValueOption.orElse board total) part) ->
+            complaints.Impossible query
+            ValueNone
+        | part -> part
 
-let private migDeviceOf (complaints: Complaints) (costly: Costly) (mig: Mig) : MigDevice =
+/// Whether all figures of one answer about memory can be true: nvmlMemory_v2_t of a faulty driver has a free part that went below zero, and is
+/// a huge number. Bytes; all ones in `reserved` say that it is not known.
+[<CompiledName "IsPossibleMemory">]
+let isPossibleMemory (total: uint64) (used: uint64) (free: uint64) (reserved: uint64) : bool =
+    Plausible.memoryTotal (LanguagePrimitives.UInt64WithMeasure total)
+    && used <= total
+    && free <= total
+    && (reserved <= total || reserved = UInt64.MaxValue)
+
+let private migDeviceOf (complaints: Complaints) (board: uint64<B> voption) (costly: Costly) (mig: Mig) : MigDevice =
+    let total =
+        match memoryTotal complaints "MIG memory" mig.MemoryTotal with
+        | ValueSome total when not (Plausible.memoryPart board total) ->
+            complaints.Impossible "MIG memory"
+            ValueNone
+        | total -> total
+
     {
         Index = mig.Index
         Name = text complaints "MIG name" mig.Name
         Uuid = text complaints "MIG UUID" mig.Uuid
         GpuInstance = whole complaints "GPU instance" mig.GpuInstance
         ComputeInstance = whole complaints "compute instance" mig.ComputeInstance
-        MemoryTotal = memoryTotal complaints "MIG memory" mig.MemoryTotal
-        MemoryUsed = ofMemory complaints "MIG memory" mig.MemoryTotal mig.MemoryUsed
-        MemoryFree = ofMemory complaints "MIG memory" mig.MemoryTotal mig.MemoryFree
+        MemoryTotal = total
+        MemoryUsed = ofMemory complaints "MIG memory" board total mig.MemoryTotal mig.MemoryUsed
+        MemoryFree = ofMemory complaints "MIG memory" board total mig.MemoryTotal mig.MemoryFree
         ComputeProcesses =
             match
                 costly.MigProcesses
                 |> Array.tryFind (fun (struct (index, _)) -> index = mig.Index)
             with
-            | Some(struct (_, call)) -> processesOf complaints "processes" call
+            | Some(struct (_, call)) -> processesOf complaints "processes" (ValueOption.orElse board total) call
             | None -> ValueNone
         XidLast = xidLast mig.Xid
         XidCount = xidCount mig.Xid
     }
 
-let private migOf (complaints: Complaints) (costly: Costly) (device: Device) : struct (MigMode voption * MigDevice[] voption) =
+let private migOf
+    (complaints: Complaints)
+    (total: uint64<B> voption)
+    (costly: Costly)
+    (device: Device)
+    : struct (MigMode voption * MigDevice[] voption) =
     match number complaints "MIG mode" device.MigMode with
     | ValueNone -> struct (ValueNone, ValueNone)
     | ValueSome 0u -> struct (ValueSome MigMode.Disabled, ValueSome [||])
-    | ValueSome _ -> struct (ValueSome MigMode.Enabled, ValueSome(Array.map (migDeviceOf complaints costly) device.MigDevices))
+    | ValueSome _ -> struct (ValueSome MigMode.Enabled, ValueSome(Array.map (migDeviceOf complaints total costly) device.MigDevices))
 
 let private celsius (complaints: Complaints) query (call: Call<int>) : float<degC> voption =
     if call.Code = 0 then
@@ -735,13 +800,12 @@ let private celsius (complaints: Complaints) query (call: Call<int>) : float<deg
         complaints.Add(query, call.Code)
         ValueNone
 
-/// Memory in use, which cannot be more than all of it.
-let private memoryUsed (complaints: Complaints) (total: uint64<B> voption) (used: uint64<B> voption) : uint64<B> voption =
-    match total, used with
-    | ValueSome total, ValueSome used when used > total ->
-        complaints.Impossible "used memory"
-        ValueNone
-    | _ -> used
+/// Whether nvmlDeviceGetEnforcedPowerLimit gave a limit, so that nvmlDeviceGetPowerManagementLimit need not be asked.
+[<CompiledName "IsPowerLimit">]
+let isPowerLimit (call: Call<uint32>) : bool =
+    call.Code = 0
+    && call.Value <> UInt32.MaxValue
+    && Plausible.powerLimit (wattsOfMilli (LanguagePrimitives.UInt32WithMeasure call.Value))
 
 let private powerLimitOf (complaints: Complaints) (device: Device) : float<W> voption =
     match watts complaints "enforced power limit" device.EnforcedPowerLimit with
@@ -829,9 +893,13 @@ let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
         }
     else
         let costly = device.Costly |> ValueOption.defaultValue nothingCostly
-        let struct (migMode, migDevices) = migOf complaints costly device
-        let powerLimit = powerLimitOf complaints device
         let total = memoryTotal complaints "total memory" device.MemoryTotal
+        let struct (migMode, migDevices) = migOf complaints total costly device
+        let powerLimit = powerLimitOf complaints device
+
+        let part query call =
+            ofMemory complaints query ValueNone total device.MemoryTotal call
+
         let rows = remappedRows complaints costly.RemappedRows
 
         // In one piece: a copy of this record is half a kilobyte.
@@ -845,11 +913,9 @@ let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
             Utilization = measure complaints "utilization" Plausible.utilization device.Utilization
             MemoryUtilization = measure complaints "memory utilization" Plausible.utilization device.MemoryUtilization
             MemoryTotal = total
-            MemoryUsed =
-                ofMemory complaints "used memory" device.MemoryTotal device.MemoryUsed
-                |> memoryUsed complaints total
-            MemoryFree = ofMemory complaints "free memory" device.MemoryTotal device.MemoryFree
-            MemoryReserved = ofMemory complaints "reserved memory" device.MemoryTotal device.MemoryReserved
+            MemoryUsed = part "used memory" device.MemoryUsed
+            MemoryFree = part "free memory" device.MemoryFree
+            MemoryReserved = part "reserved memory" device.MemoryReserved
             IsMemoryShared = device.MemoryTotal.Code = NotSupported
             Temperature = celsius complaints "temperature" device.Temperature
             FanSpeed = measure complaints "fan speed" Plausible.fan device.FanSpeed
@@ -865,8 +931,8 @@ let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
             ClockMemory = measure complaints "memory clock" Plausible.memoryClock device.ClockMemory
             PcieReceived = pcieRate complaints "PCIe throughput received" costly.PcieReceived
             PcieSent = pcieRate complaints "PCIe throughput sent" costly.PcieSent
-            PcieLinkGeneration = whole complaints "PCIe link generation" device.PcieLinkGeneration
-            PcieLinkWidth = whole complaints "PCIe link width" device.PcieLinkWidth
+            PcieLinkGeneration = small complaints "PCIe link generation" Plausible.pcieGeneration device.PcieLinkGeneration
+            PcieLinkWidth = small complaints "PCIe link width" Plausible.pcieWidth device.PcieLinkWidth
             EccUncorrected = counter complaints "uncorrected memory errors" costly.EccUncorrected
             EccCorrected = counter complaints "corrected memory errors" costly.EccCorrected
             RemappedRowsPending = flag rows.Pending
@@ -891,8 +957,8 @@ let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
                     |> possible complaints "memory temperature" Plausible.temperature
                 | ValueNone -> ValueNone
             MigMode = migMode
-            ComputeProcesses = processesOf complaints "processes" costly.Processes
-            GraphicsProcesses = processesOf complaints "graphics processes" costly.GraphicsProcesses
+            ComputeProcesses = processesOf complaints "processes" total costly.Processes
+            GraphicsProcesses = processesOf complaints "graphics processes" total costly.GraphicsProcesses
             MigDevices = migDevices
             Counters =
                 if device.Costly.IsNone then

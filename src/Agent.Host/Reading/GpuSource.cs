@@ -25,6 +25,9 @@ internal sealed class GpuSource
     /// <summary>Where nothing tells of GPUs it is looked again after this time.</summary>
     private static readonly TimeSpan LookAgain = TimeSpan.FromSeconds(30);
 
+    /// <summary>Where a call keeps the GPUs from being released it is tried again after this time.</summary>
+    private static readonly TimeSpan NextTry = TimeSpan.FromSeconds(1);
+
     /// <summary>In the place of the instant since which a call lasts.</summary>
     private const long NoCall = -1;
 
@@ -39,6 +42,8 @@ internal sealed class GpuSource
     private readonly Action<string, Exception>? onDefect;
     private volatile NvidiaSmiSource? program;
     private volatile bool isReleased;
+    private volatile bool isFree;
+    private NvidiaSmiSource? ending;
     private Gpu[] known = [];
     private long callSince = NoCall;
     private long askedAt = NoCall;
@@ -105,10 +110,14 @@ internal sealed class GpuSource
         get => isReleased;
         set
         {
+            isFree = false;
             isReleased = value;
             thread.Refresh();
         }
     }
+
+    /// <summary>True once nothing of the driver is in use because of <see cref="IsReleased"/>: no call is under way any more.</summary>
+    public bool IsFree => isReleased && isFree;
 
     /// <summary>Starts reading.</summary>
     public void Start()
@@ -155,7 +164,9 @@ internal sealed class GpuSource
         {
             Release();
             library?.Release();
-            return new(new([.. known.Select(static gpu => gpu.WithoutValues)], []), settings.Interval);
+            isFree = library is not { IsOpen: true } && ending is not { HasEnded: false };
+            var next = isFree || settings.Interval < NextTry ? settings.Interval : NextTry;
+            return new(new([.. known.Select(static gpu => gpu.WithoutValues)], []), next);
         }
 
         var reading = ReadAll();
@@ -227,6 +238,7 @@ internal sealed class GpuSource
         var asked = program;
         program = null;
         asked?.Stop();
+        ending = asked ?? ending;
     }
 
     private SourceError[] LibraryFaults()

@@ -210,6 +210,9 @@ internal sealed class SlowSources
         set => gpus.IsReleased = value;
     }
 
+    /// <summary>True once that is so: the library is closed, and nvidia-smi has ended.</summary>
+    public bool AreGpusFree => gpus.IsFree;
+
     /// <summary>Which GPUs there are, or why there are none; null before the first answer.</summary>
     public GpuFinding? GpuFinding => gpus.Finding;
 

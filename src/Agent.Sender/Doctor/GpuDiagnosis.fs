@@ -154,6 +154,12 @@ module GpuDiagnosis =
         | SourceError.Absent _
         | SourceError.Garbled _ -> false
 
+    let private isRefusal (fault: SourceError) =
+        match fault with
+        | SourceError.Unreadable(_, reason) -> reason = Nvml.nameOf 4
+        | SourceError.Absent _
+        | SourceError.Garbled _ -> false
+
     /// A driver that went away under a reading. The library is opened again at once, and if that fails there are no GPUs.
     let private isReload (fault: SourceError) =
         match fault with
@@ -167,7 +173,10 @@ module GpuDiagnosis =
         | Some loss, _ -> ValueSome(CheckResult.Bad, Cause.GpuLost, string loss)
         | None, _ when fact.Hanging <> "" -> ValueSome(CheckResult.Bad, Cause.GpuLibraryHanging, fact.Hanging)
         | None, [||] -> ValueNone
-        | None, faults -> ValueSome(CheckResult.Doubtful, Cause.GpuFieldsUnreadable, string faults[0])
+        | None, faults ->
+            match Array.tryFind isRefusal faults with
+            | Some refusal -> ValueSome(CheckResult.Doubtful, Cause.GpuNoPermission, string refusal)
+            | None -> ValueSome(CheckResult.Doubtful, Cause.GpuFieldsUnreadable, string faults[0])
 
     /// Why nothing that was asked works, in the order in which one thing needs the other.
     let private gpuObstacle (fact: GpuFact) : Cause voption =
@@ -178,6 +187,7 @@ module GpuDiagnosis =
         | _, NvidiaSmiState.Hung -> ValueSome Cause.GpuReaderHanging
         | Nvml.State.Failed 18, _
         | _, NvidiaSmiState.Failed(NvidiaSmiFailure.VersionMismatch, _) -> ValueSome Cause.GpuVersionMismatch
+        | _, NvidiaSmiState.Failed(NvidiaSmiFailure.GpuLost, _) -> ValueSome Cause.GpuLost
         | _ when driver <> "" && nodes = GpuNodes.Missing -> ValueSome Cause.GpuNodesMissing
         | Nvml.State.Failed 4, _
         | _, NvidiaSmiState.Failed(NvidiaSmiFailure.NoPermission, _) -> ValueSome Cause.GpuNoPermission
@@ -206,6 +216,8 @@ module GpuDiagnosis =
         let isExpected =
             match fact.Reader, fact.NvidiaSmi with
             | GpuReader.NvidiaSmi, NvidiaSmiState.Failed(NvidiaSmiFailure.Other, _) -> true
+            // Only a GPU that is there can be lost.
+            | _, NvidiaSmiState.Failed(NvidiaSmiFailure.GpuLost, _) -> true
             | _ -> false
 
         let isNowhere = not isThere && fact.Surroundings.Driver = "" && not isAnswered && not isExpected

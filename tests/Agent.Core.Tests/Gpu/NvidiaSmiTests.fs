@@ -475,6 +475,116 @@ let tests =
                         [| "nvidia-smi", 2, "memory.total" |]
                         "told"
 
+            testCase "no part of the memory is more than all of it, and no total more than a board has"
+            <| fun () ->
+                for column, cells, field in
+                    [
+                        "memory.free [MiB]", "100, 101", "memory.free"
+                        "memory.free [MiB]", "81920, 17592186044415", "memory.free"
+                        "memory.free [MiB]", "81920, 1e300", "memory.free"
+                        "memory.reserved [MiB]", "100, 101", "memory.reserved"
+                        "memory.used [MiB]", "100, 101", "memory.used"
+                        "memory.free [MiB]", "16777217, 5", "memory.total"
+                        "memory.free [MiB]", "[N/A], 16777217", "memory.free"
+                    ] do
+                    let reading = want (parse (utf8 $"index, memory.total [MiB], {column}\n0, {cells}\n"))
+                    let gpu = reading.Gpus[0]
+                    Expect.equal (gpu.MemoryFree, gpu.MemoryUsed, gpu.MemoryReserved) (ValueNone, ValueNone, ValueNone) cells
+
+                    Expect.equal
+                        (faults reading
+                         |> Array.map (fun (source, line, field, _) -> source, line, field))
+                        [| "nvidia-smi", 2, field |]
+                        cells
+
+                let most = want (parse "index, memory.total [MiB], memory.free [MiB]\n0, 16777216, 16777216\n"B)
+                Expect.equal (most.Faults, most.Gpus[0].MemoryFree) ([||], ValueSome 17592186044416UL<B>) "the most"
+
+            testCase "a PCIe link that cannot be is none"
+            <| fun () ->
+                let read generation width =
+                    want (parse (utf8 $"index, pcie.link.gen.current, pcie.link.width.current\n0, {generation}, {width}\n"))
+
+                let most = read 16 32
+                Expect.equal (most.Gpus[0].PcieLinkGeneration, most.Gpus[0].PcieLinkWidth) (ValueSome 16, ValueSome 32) "the most"
+                let more = read 17 33
+                Expect.equal (more.Gpus[0].PcieLinkGeneration, more.Gpus[0].PcieLinkWidth) (ValueNone, ValueNone) "more"
+                Expect.equal more.Faults.Length 2 "told"
+
+            testCase "the memory of a process is no more than its board's, and two boards of one UUID have none of each other's"
+            <| fun () ->
+                let processes memory =
+                    want (
+                        NvidiaSmi.parseProcesses (
+                            ReadOnlySpan(utf8 $"pid, used_gpu_memory [MiB], gpu_uuid\n7, {memory}, GPU-a\n8, 1, GPU-a\n")
+                        )
+                    )
+
+                let one =
+                    { board 0 "A" "GPU-a" with
+                        MemoryTotal = ValueSome 104857600UL<B>
+                    }
+
+                let told memory =
+                    NvidiaSmi.withProcesses (processes memory) { Gpus = [| one |]; Faults = [||] }
+
+                let memories (reading: GpuReading) =
+                    reading.Gpus[0].ComputeProcesses.Value
+                    |> Array.map (fun one -> struct (one.Pid, one.MemoryUsed))
+
+                Expect.equal
+                    (memories (told "100"))
+                    [| struct (7, ValueSome 104857600UL<B>); struct (8, ValueSome 1048576UL<B>) |]
+                    "all of it"
+
+                Expect.equal (told "100").Faults [||] "no fault"
+                Expect.equal (memories (told "101")) [| struct (8, ValueSome 1048576UL<B>); struct (7, ValueNone) |] "more"
+
+                Expect.equal
+                    (told "101").Faults
+                    [|
+                        SourceError.Unreadable("nvidia-smi GPU 0 memory of processes", "the driver reports an impossible value")
+                    |]
+                    "told"
+
+                Expect.equal (processes "17592186044415").Faults.Length 1 "more than any board has"
+
+                let twins =
+                    NvidiaSmi.withProcesses
+                        (processes "5")
+                        {
+                            Gpus = [| one; { one with Index = 1 } |]
+                            Faults = [||]
+                        }
+
+                Expect.isTrue (twins.Gpus |> Array.forall _.ComputeProcesses.IsNone) "whose they are is not known"
+
+            testCase "a board that is lost is told in words too, before the table, in it and in its place"
+            <| fun () ->
+                let words =
+                    "Unable to determine the device handle for GPU0000:41:00.0: GPU is lost.  Reboot the system to recover this GPU\n"
+
+                let row = "0, A, GPU-a, 5, 1, 2, 1, 40, 5, 6.0, 7.0\n"
+                let lost = [| SourceError.Unreadable("nvidia-smi GPU 0000:41:00.0", "GPU_IS_LOST") |]
+
+                for text in [ header + row + words; header + words + row; words + header + row ] do
+                    let reading = want (parse (utf8 text))
+                    Expect.equal (reading.Gpus.Length, reading.Faults) (1, lost) text
+
+                Expect.equal
+                    (located (parse (utf8 words)))
+                    ("nvidia-smi", 1, "header", Text.excerpt (ReadOnlySpan(utf8 (words.TrimEnd()))))
+                    "no table"
+
+                for text, source, reason in
+                    [
+                        "Unable to determine the device handle for gpu 00000000:41:00.0: The GPU requires a reset\n",
+                        "nvidia-smi GPU 00000000:41:00.0",
+                        "RESET_REQUIRED"
+                        "GPU is lost\n", "nvidia-smi", "GPU_IS_LOST"
+                    ] do
+                    Expect.equal (want (parse (utf8 (header + row + text)))).Faults [| SourceError.Unreadable(source, reason) |] text
+
             testCase "a byte order mark before the header is not part of it"
             <| fun () ->
                 let text = header + "0, A, GPU-a, 1, 1, 3, 2, 40, 5, 6.0, 7.0\n"
@@ -544,11 +654,28 @@ let tests =
                 Expect.equal before.Length 1 "one"
                 Expect.equal after before "the same"
 
+                for line in
+                    [
+                        "WARNING: infoROM is corrupted at gpu 0000:B3:00.0, please contact support\n"
+                        "2026/11/30 08:00:01.1, NVRM: xid check\n"
+                    ] do
+                    Expect.equal
+                        (faults (want (parse (utf8 (header + row + line))))
+                         |> Array.map (fun (source, line, field, _) -> source, line, field))
+                        [| "nvidia-smi", 0, "text among the rows" |]
+                        line
+
+                Expect.equal
+                    (faults (want (parse (utf8 (header + row + row.Replace("0, A", "x, A")))))
+                     |> Array.map (fun (_, _, field, _) -> field))
+                    [| "index" |]
+                    "a row without an index"
+
             testCase "a table of processes keeps its rows beside other words, and process 0 is nobody"
             <| fun () ->
                 let text =
                     "gpu_uuid, pid, process_name, used_gpu_memory [MiB]\nGPU-1, 7, /usr/bin/python3, 1000\nGPU-1, 0, [Not Found], 5\n"
-                    + "WARNING: infoROM is corrupted at gpu 0000:B3:00.0\n"
+                    + "WARNING: infoROM is corrupted at gpu 0000:B3:00.0, please look\n"
 
                 match NvidiaSmi.parseProcesses (ReadOnlySpan(utf8 text)) with
                 | Error error -> failtest $"{error}"
@@ -621,6 +748,11 @@ let tests =
                         255, "Failed to initialize NVML: Unknown Error\n", NvidiaSmiFailure.UnknownError
                         255, "Failed to initialize NVML: Driver Not Loaded\n", NvidiaSmiFailure.DriverNotLoaded
                         12, "NVIDIA-SMI couldn't find libnvidia-ml.so library in your system.\n", NvidiaSmiFailure.LibraryMissing
+                        15,
+                        "Unable to determine the device handle for GPU0000:41:00.0: GPU is lost.  Reboot the system to recover this GPU\n",
+                        NvidiaSmiFailure.GpuLost
+                        255, "GPU 0000:41:00.0: GPU requires reset\n", NvidiaSmiFailure.GpuLost
+                        15, "", NvidiaSmiFailure.GpuLost
                         // Without words the exit code counts, as nvidia-smi(1) lists it.
                         4, "", NvidiaSmiFailure.NoPermission
                         9, "", NvidiaSmiFailure.DriverNotLoaded

@@ -91,6 +91,42 @@ let private healthy: Nvml.Device =
         Xid = ValueSome { Last = 79UL; Count = 3UL }
     }
 
+let private instance: Nvml.Mig =
+    {
+        Index = 0
+        Name = got "MIG 1g"
+        Uuid = got "MIG-a"
+        GpuInstance = got 1u
+        ComputeInstance = got 0u
+        MemoryTotal = got 5000000000UL
+        MemoryUsed = got 1000000000UL
+        MemoryFree = got 4000000000UL
+        Xid = ValueNone
+    }
+
+let private divided (mig: Nvml.Mig) : Nvml.Device =
+    { healthy with
+        MigMode = got 1u
+        MigDevices = [| mig |]
+    }
+
+let private withProcess (memory: uint64 voption) : Nvml.Device =
+    { healthy with
+        Costly =
+            ValueSome
+                { costly with
+                    Processes =
+                        got
+                            [|
+                                {
+                                    Pid = 7
+                                    MemoryUsed = memory |> ValueOption.map LanguagePrimitives.UInt64WithMeasure
+                                    Name = "python"
+                                }
+                            |]
+                }
+    }
+
 let private gpu: Gpu =
     {
         Index = 2
@@ -257,11 +293,136 @@ let tests =
                     Nvml.interpret
                         [|
                             { healthy with
-                                MemoryTotal = got 18446744073709551614UL
+                                Energy = got 18446744073709551614UL
                             }
                         |]
 
-                Expect.equal reading.Gpus[0].MemoryTotal (ValueSome 18446744073709551614UL<B>) "bytes"
+                Expect.equal reading.Gpus[0].Energy (ValueSome 18446744073709551614UL<mJ>) "millijoules"
+
+            testCase "no part of the memory is more than all of it: of a board, of an instance, of a process"
+            <| fun () ->
+                let one = 24146608129UL
+
+                let mig =
+                    { instance with
+                        MemoryTotal = got 24146608129UL
+                    }
+
+                for what, device, isNone in
+                    [
+                        "used memory", { healthy with MemoryUsed = got one }, (fun (gpu: Gpu) -> gpu.MemoryUsed.IsNone)
+                        // The library's free part went below zero.
+                        "free memory",
+                        { healthy with
+                            MemoryFree = got 18446744073000000000UL
+                        },
+                        _.MemoryFree.IsNone
+                        "reserved memory",
+                        { healthy with
+                            MemoryReserved = got one
+                        },
+                        _.MemoryReserved.IsNone
+                        "memory of processes",
+                        withProcess (ValueSome one),
+                        (fun gpu -> gpu.ComputeProcesses.Value[0].MemoryUsed.IsNone && gpu.MemoryUsed.IsSome)
+                        "MIG memory", divided mig, (fun gpu -> gpu.MigDevices.Value[0].MemoryTotal.IsNone)
+                        "MIG memory",
+                        divided
+                            { instance with
+                                MemoryFree = got 18446744073000000000UL
+                            },
+                        (fun gpu ->
+                            gpu.MigDevices.Value[0].MemoryFree.IsNone
+                            && gpu.MigDevices.Value[0].MemoryUsed.IsSome)
+                    ] do
+                    let reading = Nvml.interpret [| device |]
+                    Expect.isTrue (isNone reading.Gpus[0]) what
+
+                    Expect.equal
+                        reading.Faults
+                        [|
+                            SourceError.Unreadable($"libnvidia-ml GPU 2 {what}", "the driver reports an impossible value")
+                        |]
+                        what
+
+                let all = 24146608128UL
+
+                for device in
+                    [
+                        withProcess (ValueSome all)
+                        { healthy with
+                            MemoryUsed = got all
+                            MemoryFree = got all
+                            MemoryReserved = got all
+                        }
+                        divided { instance with MemoryTotal = got all }
+                    ] do
+                    Expect.equal (Nvml.interpret [| device |]).Faults [||] "all of it is possible"
+
+            testCase "no board has more than sixteen tebibytes, known or not"
+            <| fun () ->
+                let most = 17592186044416UL
+
+                let faults device =
+                    (Nvml.interpret [| device |]).Faults |> Array.map string
+
+                Expect.equal (faults { healthy with MemoryTotal = got most }) [||] "the most"
+
+                Expect.equal
+                    (faults
+                        { healthy with
+                            MemoryTotal = got (most + 1UL)
+                        })
+                        .Length
+                    1
+                    "more"
+
+                let unknown =
+                    { healthy with
+                        MemoryTotal = failed 3
+                        MemoryUsed = failed 3
+                        MemoryFree = failed 3
+                        MemoryReserved = failed 3
+                    }
+
+                Expect.equal (faults { unknown with MemoryUsed = got most }) [||] "used"
+
+                Expect.equal
+                    (faults
+                        { unknown with
+                            MemoryUsed = got (most + 1UL)
+                        })
+                        .Length
+                    1
+                    "more than any board has"
+
+            testCase "an answer about memory is possible when no part is more than the whole"
+            <| fun () ->
+                for total, used, free, reserved, isPossible in
+                    [
+                        100UL, 100UL, 100UL, 100UL, true
+                        100UL, 0UL, 0UL, UInt64.MaxValue, true
+                        0UL, 0UL, 0UL, 0UL, false
+                        100UL, 101UL, 0UL, 0UL, false
+                        100UL, 0UL, 101UL, 0UL, false
+                        100UL, 0UL, 0UL, 101UL, false
+                        100UL, UInt64.MaxValue, 0UL, 0UL, false
+                        UInt64.MaxValue, 0UL, 0UL, 0UL, false
+                    ] do
+                    Expect.equal (Nvml.isPossibleMemory total used free reserved) isPossible $"{total} {used} {free} {reserved}"
+
+            testCase "a limit in force is one that a board can have"
+            <| fun () ->
+                for code, milliwatts, isLimit in
+                    [
+                        0, 1u, true
+                        0, 5000000u, true
+                        0, 0u, false
+                        0, 5000001u, false
+                        0, UInt32.MaxValue, false
+                        3, 300000u, false
+                    ] do
+                    Expect.equal (Nvml.isPowerLimit { Code = code; Value = milliwatts }) isLimit $"{code} {milliwatts}"
 
             testCase "memory of 0 is no value, nor is what is said of its parts"
             <| fun () ->
@@ -342,6 +503,28 @@ let tests =
                         "fan speed", { healthy with FanSpeed = got 201u }, { gpu with FanSpeed = ValueNone }
                         // More than twice the limit of 150 W.
                         "power", { healthy with Power = got 300001u }, { gpu with Power = ValueNone }
+                        "PCIe link generation",
+                        { healthy with
+                            PcieLinkGeneration = got 17u
+                        },
+                        { gpu with
+                            PcieLinkGeneration = ValueNone
+                        }
+                        "PCIe link width", { healthy with PcieLinkWidth = got 33u }, { gpu with PcieLinkWidth = ValueNone }
+                        "PCIe link width",
+                        { healthy with
+                            PcieLinkWidth = got 4294967294u
+                        },
+                        { gpu with PcieLinkWidth = ValueNone }
+                        "PCIe throughput received",
+                        { healthy with
+                            Costly =
+                                ValueSome
+                                    { costly with
+                                        PcieReceived = got 976562501u
+                                    }
+                        },
+                        { gpu with PcieReceived = ValueNone }
                         "SM clock", { healthy with ClockSm = got 5001u }, { gpu with ClockSm = ValueNone }
                         "memory clock",
                         { healthy with
@@ -385,6 +568,14 @@ let tests =
                                 Power = got 300000u
                                 ClockSm = got 5000u
                                 ClockMemory = got 40000u
+                                PcieLinkGeneration = got 16u
+                                PcieLinkWidth = got 32u
+                                // A terabyte a second.
+                                Costly =
+                                    ValueSome
+                                        { costly with
+                                            PcieReceived = got 976562500u
+                                        }
                                 MemoryUsed = got 24146608128UL
                                 MemoryTemperature = field 1 125UL
                             }
@@ -679,6 +870,15 @@ let tests =
 
             testCase "MIG instances, and boards that cannot be divided"
             <| fun () ->
+                let own: ComputeProcess[] =
+                    [|
+                        {
+                            Pid = 11345
+                            MemoryUsed = ValueSome 1645215744UL<B>
+                            Name = "python"
+                        }
+                    |]
+
                 let instance: Nvml.Mig =
                     {
                         Index = 1
@@ -702,7 +902,7 @@ let tests =
                                     ValueSome
                                         { costly with
                                             Processes = failed 4
-                                            MigProcesses = [| struct (1, costly.Processes) |]
+                                            MigProcesses = [| struct (1, got own) |]
                                         }
                             }
                         |]
@@ -722,7 +922,7 @@ let tests =
                                 MemoryTotal = ValueSome 10468982784UL<B>
                                 MemoryUsed = ValueNone
                                 MemoryFree = ValueSome 9944694784UL<B>
-                                ComputeProcesses = gpu.ComputeProcesses
+                                ComputeProcesses = ValueSome own
                                 XidLast = ValueSome 31
                                 XidCount = ValueSome 2UL
                             }
@@ -873,6 +1073,25 @@ let tests =
                 Expect.equal (Nvml.identify [| at "a"; at "b" |] [| at "b"; nobody |]) [| at "b"; nobody |] "they have moved"
                 Expect.equal (Nvml.identify [| at "a" |] [| at "a"; nobody |]) [| at "a"; nobody |] "one more"
                 Expect.equal (Nvml.identify [||] [| nobody |]) [| nobody |] "nobody knew"
+
+            testCase "a GPU is known by its UUID, and by where it is plugged in if another has that UUID too"
+            <| fun () ->
+                let at uuid bus : Nvml.Identity =
+                    {
+                        Name = "A"
+                        Uuid = uuid
+                        PciBusId = bus
+                    }
+
+                for devices, keys in
+                    [
+                        [| at "u" "x"; at "v" "y" |], [| "u"; "v" |]
+                        [| at "u" "x"; at "u" "y"; at "v" "z" |], [| "x"; "y"; "v" |]
+                        [| at "" "x"; at "" "" |], [| "x"; "#1" |]
+                        [| at "u" "x"; at "u" "x" |], [| "#0"; "#1" |]
+                        [| at "u" ""; at "u" "y" |], [| "#0"; "y" |]
+                    ] do
+                    Expect.equal (Nvml.keysOf devices) keys $"%A{devices}"
 
             testCase "it is opened again at once, then after 1, 2, 4 … seconds, at most a minute"
             <| fun () ->

@@ -84,4 +84,27 @@ let tests =
                     source.WaitForFirst(clock.Elapsed + seconds 3.0)
                     Expect.isLessThan (clock.Elapsed - begun) (seconds 20.0) "three seconds"
                     Expect.equal (gpusOf source) 0 "the next samples have them")
+
+            testCase "the GPUs are free once no call is under way any more, and not before"
+            <| fun () ->
+                let eventually what isSo =
+                    Expect.isTrue (SpinWait.SpinUntil((fun () -> isSo ()), seconds 10.0)) what
+
+                withSource [] (fun machine source _ ->
+                    machine.Play(machineOf "nvml_hang nvmlDeviceGetPcieThroughput\nnvml_trace 1" 2)
+                    eventually "both are read" (fun () -> gpusOf source = 2)
+
+                    eventually "the call hangs" (fun () ->
+                        machine.Calls
+                        |> List.exists (fun (_, name, _) -> name = "nvmlDeviceGetPcieThroughput"))
+
+                    Expect.isFalse source.IsFree "nobody asked for it"
+                    source.IsReleased <- true
+                    Thread.Sleep 500
+                    Expect.isFalse source.IsFree "five seconds later"
+                    machine.Play(machineOf "" 2)
+                    eventually "it has returned" (fun () -> source.IsFree)
+                    source.IsReleased <- false
+                    Expect.isFalse source.IsFree "at once"
+                    eventually "they are read again" (fun () -> gpusOf source = 2))
         ]

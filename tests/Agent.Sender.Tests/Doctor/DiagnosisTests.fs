@@ -380,6 +380,24 @@ let private gpuCases: (string * GpuFact * (CheckResult * string)) list =
         "a driver that was reloaded under the reading", withFaults [ SourceError.Unreadable("libnvidia-ml GPU 1", "UNINITIALIZED") ], good
         "one that wants a reset", withFaults [ SourceError.Unreadable("libnvidia-ml GPU 1", "RESET_REQUIRED") ], bad "gpu-lost"
         "one that nvidia-smi has lost", withFaults [ SourceError.Unreadable("nvidia-smi GPU 1", "GPU_IS_LOST") ], bad "gpu-lost"
+        "one that refuses, among others that do not tell all",
+        withFaults
+            [
+                SourceError.Absent "x"
+                SourceError.Unreadable("libnvidia-ml GPU 1", "NO_PERMISSION")
+            ],
+        doubt "gpu-no-permission"
+        "one that refuses and one that is lost",
+        withFaults
+            [
+                SourceError.Unreadable("libnvidia-ml GPU 0", "NO_PERMISSION")
+                SourceError.Unreadable("libnvidia-ml GPU 1", "GPU_IS_LOST")
+            ],
+        bad "gpu-lost"
+        "an nvidia-smi that gives up over a lost one", asked notLoaded (failed NvidiaSmiFailure.GpuLost) nothing, bad "gpu-lost"
+        "an nvidia-smi that gives up over a lost one, where nothing else is to be seen",
+        asked notLoaded (failed NvidiaSmiFailure.GpuLost) bare,
+        bad "gpu-lost"
         "a library that counts more GPUs than can be",
         nothing
         |> surrounded (ValueSome 1) "570.86.15" GpuNodes.Usable

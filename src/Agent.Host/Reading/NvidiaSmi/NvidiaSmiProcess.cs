@@ -53,7 +53,7 @@ internal sealed class NvidiaSmiProcess(ChildProcess program)
     {
         var fewer = failure.Match(
             field => NvidiaSmiQueryModule.Without(field, Query),
-            None, None, None, None, None, None, None);
+            None, None, None, None, None, None, None, None);
 
         Query = fewer.IsSome ? fewer.Value : Query;
         return fewer.IsSome;

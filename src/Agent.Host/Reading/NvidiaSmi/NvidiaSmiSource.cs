@@ -63,6 +63,7 @@ internal sealed partial class NvidiaSmiSource
     private bool hasFailedSingly;
     private int failures;
     private bool stopped;
+    private volatile bool hasEnded;
 
     /// <summary>Nothing is started before <see cref="Start"/>.</summary>
     /// <param name="interval">From one reading to the next; at least a second for a loop, and two for single starts.</param>
@@ -162,6 +163,9 @@ internal sealed partial class NvidiaSmiSource
         }
     }
 
+    /// <summary>True once its thread has ended, and nvidia-smi with it or killed by it.</summary>
+    public bool HasEnded => hasEnded;
+
     /// <summary>Starts reading.</summary>
     public void Start() => Guard.Start("gpu", 256 * 1024, Run, onDefect);
 
@@ -194,6 +198,8 @@ internal sealed partial class NvidiaSmiSource
             var wait = isLooping ? Loop() : ReadOnce();
             Pause(clock.Elapsed + wait, static () => false);
         }
+
+        hasEnded = true;
     }
 
     private bool IsStopped

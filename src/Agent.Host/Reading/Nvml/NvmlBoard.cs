@@ -10,6 +10,7 @@ namespace Agent.Host.Reading;
 /// <param name="handle">What asking for its handle gave.</param>
 /// <param name="told">What it told of itself, which does not change while the library is open.</param>
 /// <param name="identity">Who it is, as far as anybody ever knew.</param>
+/// <param name="key">What its values are kept by beyond this opening.</param>
 /// <param name="clock">The monotonic clock.</param>
 internal sealed class NvmlBoard(
     NvmlLibrary library,
@@ -18,6 +19,7 @@ internal sealed class NvmlBoard(
     Nvml.Call<nint> handle,
     NvmlBoard.Texts told,
     Nvml.Identity identity,
+    string key,
     AgentClock clock)
 {
     private const int NotSupported = 3;
@@ -49,7 +51,7 @@ internal sealed class NvmlBoard(
     public Nvml.Identity Identity => identity;
 
     /// <summary>What its values are kept by beyond this opening.</summary>
-    public string Key { get; } = Nvml.KeyOf(identity, index);
+    public string Key => key;
 
     /// <summary>What XID events carry.</summary>
     public nint Handle => handle.Value;
@@ -124,7 +126,7 @@ internal sealed class NvmlBoard(
             fanSpeed: Seen(library.FanSpeed(device)),
             power: Seen(library.Power(device)),
             enforcedPowerLimit: enforcedLimit,
-            managementPowerLimit: enforcedLimit is { Code: 0, Value: not uint.MaxValue } ? Spared(enforcedLimit) : Seen(library.ManagementPowerLimit(device)),
+            managementPowerLimit: Nvml.IsPowerLimit(enforcedLimit) ? Spared(enforcedLimit) : Seen(library.ManagementPowerLimit(device)),
             throttleReasons: Seen(library.ThrottleReasons(device)),
             clockSm: Seen(library.ClockSm(device)),
             clockMemory: Seen(library.ClockMemory(device)),

@@ -199,21 +199,23 @@ internal sealed unsafe class NvmlLibrary : IDisposable
 
     /// <summary>
     /// nvmlDeviceGetMemoryInfo_v2, whose used memory is without what is reserved; where it is missing, fails in any way or answers with what
-    /// cannot be, the older call, which does not tell what is reserved (all ones).
+    /// cannot be, the older call, which does not tell what is reserved (all ones). What cannot be is given only where the older call fails.
     /// </summary>
     public Nvml.Call<NvmlMemoryV2> Memory(nint device)
     {
         NvmlMemoryV2 newer = new() { Version = NvmlMemoryV2.Version2 };
+        var isNewer = memoryV2 is not null && memoryV2(device, &newer) == Success;
 
-        if (memoryV2 is not null && memoryV2(device, &newer) == Success && newer.Total > 0 && newer.Used <= newer.Total)
+        if (isNewer && Nvml.IsPossibleMemory(newer.Total, newer.Used, newer.Free, newer.Reserved))
         {
             return new(Success, newer);
         }
 
         NvmlMemory older = default;
         var code = memory is null ? FunctionNotFound : memory(device, &older);
-        return new(
-            code, new NvmlMemoryV2 { Total = older.Total, Free = older.Free, Used = older.Used, Reserved = ulong.MaxValue });
+        return code != Success && isNewer
+            ? new(Success, newer)
+            : new(code, new NvmlMemoryV2 { Total = older.Total, Free = older.Free, Used = older.Used, Reserved = ulong.MaxValue });
     }
 
     /// <summary>

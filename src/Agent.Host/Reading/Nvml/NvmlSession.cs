@@ -230,6 +230,12 @@ internal sealed class NvmlSession
         var identities = Nvml.Identify(
             before, [.. found.Select(static one => new Nvml.Identity(one.Told.Name.Value, one.Told.Uuid.Value, one.Told.PciBusId.Value))]);
 
-        return [.. found.Select(one => new NvmlBoard(library, power, one.Index, one.Handle, one.Told, identities[one.Index], clock))];
+        var keys = Nvml.KeysOf(identities);
+
+        return
+        [
+            .. found.Select(one => new NvmlBoard(
+                library, power, one.Index, one.Handle, one.Told, identities[one.Index], keys[one.Index], clock)),
+        ];
     }
 }

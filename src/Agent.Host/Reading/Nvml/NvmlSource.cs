@@ -90,6 +90,9 @@ internal sealed class NvmlSource
     /// <summary>Since when the library is not open; only while it is not.</summary>
     public TimeSpan ClosedSince { get; private set; }
 
+    /// <summary>True while the library is open. For its caller's thread.</summary>
+    public bool IsOpen => session is not null;
+
     /// <summary>True once the library was open.</summary>
     public bool WasOpen => everOpened;
 

@@ -241,7 +241,7 @@ let private faults =
 
                     eventually "the message is told" (fun () ->
                         source.Faults
-                        |> Array.exists (fun fault -> (string fault).Contains "Unable to determine the device handle"))
+                        |> Array.exists (fun fault -> (string fault).Contains "cannot be read: GPU_IS_LOST"))
 
                     watched source (fun () -> indexes source = [| 0; 1; 2 |]) neighbours
                     eventually "nothing to complain any more" (fun () -> source.Faults = [||])

@@ -550,6 +550,8 @@ let private readings =
                     "nvml_memory_v2_total 0"
                     "nvml_memory_v2_used 18446744073709551615"
                     "nvml_memory_v2_total 1000"
+                    "nvml_memory_v2_free 18446744073000000000"
+                    "nvml_memory_v2_reserved 85520809985"
                 ] do
                 testCase $"a newer answer about memory that cannot be ({line}) leads to the older call"
                 <| fun () ->
@@ -558,6 +560,31 @@ let private readings =
                             let gpu = (first source).Gpus[0]
                             Expect.equal gpu.MemoryUsed (ValueSome 16954425344UL<B>) "with what is reserved"
                             Expect.isTrue gpu.MemoryTotal.IsSome "all of it"))
+
+            testCase "a limit in force that cannot be leads to the limit that was set, and boards of one UUID keep what is their own"
+            <| fun () ->
+                for enforced in [ "0"; "4294967294" ] do
+                    let text = Regex.Replace(machineOf "" 2, "enforced_limit_mw .*", $"enforced_limit_mw {enforced}")
+
+                    let text = Regex.Replace(text, "management_limit_mw .*", "management_limit_mw 690000")
+
+                    withMachine text (fun machine ->
+                        withReader machine (fun source ->
+                            let reading = first source
+                            Expect.equal (reading.Gpus |> Array.map _.PowerLimit) [| ValueSome 690.0<W>; ValueSome 690.0<W> |] enforced
+                            Expect.equal reading.Faults [||] "nothing is missing"))
+
+                let text = Regex.Replace(machineOf "" 2, "uuid .*", "uuid GPU-twin")
+                // The second board's own.
+                let at = text.LastIndexOf "ecc_corrected 17"
+                let text = text.Remove(at, 16).Insert(at, "ecc_corrected 99")
+
+                withMachine text (fun machine ->
+                    withReader machine (fun source ->
+                        let reading =
+                            until source "costly values of both" (fun reading -> reading.Gpus |> Array.forall _.EccCorrected.IsSome)
+
+                        Expect.equal (reading.Gpus |> Array.map _.EccCorrected) [| ValueSome 17UL; ValueSome 99UL |] "each its own"))
 
             testCase "a library that counts more GPUs than any machine has is refused, and no other way than that"
             <| fun () ->
