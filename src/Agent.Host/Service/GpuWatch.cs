@@ -1,4 +1,5 @@
 using Agent.Core;
+using Agent.Outbound;
 using Agent.Sender;
 using Agent.Host.Reading;
 
@@ -26,7 +27,7 @@ internal sealed class GpuWatch(SlowSources slow, bool isDryRun, Log log)
             log.Routine($"GPUs: {found.Summary}");
         }
 
-        if (found.Advice.Length > 0 && Repetition.Gist(found.Advice) != Repetition.Gist(told.Advice))
+        if (found.Advice.Length > 0 && Gist.OfMessage(found.Advice) != Gist.OfMessage(told.Advice))
         {
             log.Warning($"advice: {found.Advice}");
         }
