@@ -192,14 +192,8 @@ internal sealed class ProxiedTransport : ITransport
         isKept = false;
         Volatile.Write(ref connects, 0);
 
-        // Until there is another, the one that is kept counts.
+        // Until there is another, the one that is kept counts, and one over which an earlier request waited for the way on.
         heard = stream?.Heard ?? 0;
-
-        if (!wasConnected)
-        {
-            Volatile.Write(ref stream, null);
-        }
-
         return wasConnected
             ? http.Send(request, HttpCompletionOption.ResponseHeadersRead, stop)
             : http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, stop).GetAwaiter().GetResult();

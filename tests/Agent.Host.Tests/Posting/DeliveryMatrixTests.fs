@@ -785,9 +785,12 @@ let private proxied =
                 let port =
                     use server = silentAt "127.0.0.1" 0
                     use transport = transportBy server.Port "https://own.test/p"
-                    use stop = new CancellationTokenSource 500
-                    Expect.throws (fun () -> transport.Post(parts, ReadOnlyMemory "b"B, stop.Token) |> ignore) "its time is over"
-                    Expect.equal (transport.IsConnected, transport.IsBeingSent) (true, false) "connected, and nothing sent"
+
+                    for _ in 1..3 do
+                        use stop = new CancellationTokenSource 500
+                        Expect.throws (fun () -> transport.Post(parts, ReadOnlyMemory "b"B, stop.Token) |> ignore) "its time is over"
+                        Expect.equal (transport.IsConnected, transport.IsBeingSent) (true, false) "connected, and nothing sent"
+
                     server.Port
 
                 use transport = transportBy port "https://own.test/p"
