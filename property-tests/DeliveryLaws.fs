@@ -390,7 +390,7 @@ let tests =
             lawOf
                 wholeCases
                 "every failure says something in one line, and only TLS is held"
-                (Gen.zip (Gen.choose (0, 8)) phrase)
+                (Gen.zip (Gen.choose (0, 10)) phrase)
                 (fun (kind, text) ->
                     let failure =
                         match kind with
@@ -401,6 +401,8 @@ let tests =
                         | 4 -> NetworkFailure.Broken text
                         | 5 -> NetworkFailure.Tls(Tls.ofHandshake text, [||])
                         | 6 -> NetworkFailure.NoConnection(text, TimeSpan.FromSeconds 5.0)
+                        | 8 -> NetworkFailure.NoHandshake(text, TimeSpan.FromSeconds 5.0)
+                        | 9 -> NetworkFailure.NoTunnel(text, TimeSpan.FromSeconds 5.0)
                         | 7 -> NetworkFailure.ProxyUnreachable(NetworkFailure.Refused text)
                         | _ -> NetworkFailure.ProxyRefused(text, "407")
 

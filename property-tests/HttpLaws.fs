@@ -30,7 +30,8 @@ let private lineEnd = Gen.elements [ "\r\n"; "\n" ]
 let private header (name: string) (value: string) =
     gen {
         let! name = inAnyCase name
-        let! before = blanks
+        // RFC 9112, section 5.2: the value may begin in the next line.
+        let! before = Gen.oneof [ blanks; Gen.elements [ "\r\n "; "\n\t"; " \r\n  \r\n " ] ]
         let! after = blanks
         let! ending = lineEnd
         return $"{name}:{before}{value}{after}{ending}"

@@ -4,6 +4,7 @@ module Agent.PropertyTests.RepetitionLaws
 open System
 open System.Text.RegularExpressions
 open Agent.Core
+open Agent.Outbound
 open Agent.Sender
 open Agent.PropertyTests.Generators
 open Agent.PropertyTests.Laws
@@ -76,10 +77,90 @@ let private ofReason (reason: string) (lines: seq<int * LogLine>) =
     |> Seq.filter (fun (_, line) -> line.Text.StartsWith(reason, StringComparison.Ordinal))
     |> List.ofSeq
 
+/// An id of one kind or another, as servers put them into what they say.
+let private id: Gen<string> =
+    let oneOf (letters: string) = Gen.elements (Seq.toArray letters)
+
+    let text length letters =
+        Gen.arrayOfLength length (oneOf letters) |> Gen.map String
+
+    let hex length =
+        text length "0123456789abcdef"
+        |> Gen.map (fun id -> if length < 8 then "7" + id else id)
+
+    let groups =
+        gen {
+            let! first = hex 8
+            let! middle = Gen.listOfLength 3 (hex 4)
+            let! last = hex 12
+            return String.concat "-" (first :: middle @ [ last ])
+        }
+
+    let base64 =
+        gen {
+            let! parts =
+                Gen.listOfLength
+                    8
+                    (Gen.map3
+                        (fun large small digit -> String [| large; small; digit |])
+                        (oneOf "ABCXYZ")
+                        (oneOf "abcxyz")
+                        (oneOf "0123456789"))
+
+            let! ending = Gen.elements [ ""; "="; "==" ]
+            return String.concat "" parts + ending
+        }
+
+    Gen.oneof
+        [
+            Gen.choose (0, 1_000_000_000) |> Gen.map string
+            Gen.choose (1, 40) |> Gen.bind hex
+            Gen.choose (1, 16) |> Gen.bind hex |> Gen.map (fun id -> "0x" + id)
+            groups
+            base64
+        ]
+
+/// Sentences with a place for an id behind each word.
+let private sentence: Gen<string list> =
+    Gen.listOfLength
+        4
+        (Gen.elements
+            [
+                "HTTP 400:"
+                "HTTP 422:"
+                "bad request"
+                "trace"
+                "(of"
+                "object at"
+                "in /v1/api"
+                "/servers/gpu-box"
+                "to http://own.test/login"
+            ])
+
+let private withIds (words: string list) : Gen<string> =
+    id
+    |> Gen.listOfLength words.Length
+    |> Gen.map (fun ids ->
+        List.zip words ids
+        |> List.map (fun (word, id) -> $"{word} {id}")
+        |> String.concat " ")
+
 let tests =
     testList
         "Repetition"
         [
+            lawOf
+                wholeCases
+                "texts that differ in ids alone have the same gist, different sentences have not"
+                (gen {
+                    let! one = sentence
+                    let! other = Gen.oneof [ Gen.constant one; sentence ]
+                    let! first = withIds one
+                    let! second = withIds other
+                    return one = other, first, second
+                })
+                (fun (isSame, first, second) -> (Gist.ofMessage first = Gist.ofMessage second) = isSame)
+
             lawOf wholeCases "every remark is printed or counted, none twice" steps (fun steps ->
                 let lines = run steps |> Seq.concat |> List.ofSeq
 

@@ -46,6 +46,10 @@ internal sealed class Failures(Uri target, Uri? proxy)
     /// <summary>That no connection was made within the time-out.</summary>
     public NetworkFailure NoConnection(TimeSpan limit) => Connecting(NetworkFailure.NewNoConnection(Peer, limit));
 
+    /// <summary>That a connection was made, and what must follow before a request can be sent did not come within the time-out.</summary>
+    public NetworkFailure NotOpened(TimeSpan limit) =>
+        proxy is null ? NetworkFailure.NewNoHandshake(Peer, limit) : NetworkFailure.NewNoTunnel(proxy.Authority, limit);
+
     /// <summary>Why there is no connection: where a proxy is in between, it is the proxy that is not reached.</summary>
     private NetworkFailure Connecting(NetworkFailure failure) =>
         proxy is null ? failure : NetworkFailure.NewProxyUnreachable(failure);

@@ -22,6 +22,7 @@ internal sealed class NetworkChecks
     private readonly Uri? proxy;
     private readonly AgentClock clock;
     private IPAddress[] addresses = [];
+    private bool isConnected;
     private FSharpResult<TlsFact, NetworkFailure>? handshake;
     private TimeSpan handshakeTook;
 
@@ -136,6 +137,7 @@ internal sealed class NetworkChecks
         }
         catch
         {
+            isConnected = opening.IsConnected;
             opening.Abandon();
             throw;
         }
@@ -151,7 +153,8 @@ internal sealed class NetworkChecks
         }
         catch (OperationCanceledException)
         {
-            return Failed<T>(NetworkFailure.NewNoConnection(Next.Authority, Limit));
+            var failures = new Failures(Next, null);
+            return Failed<T>(isConnected ? failures.NotOpened(Limit) : failures.NoConnection(Limit));
         }
         catch (Exception error) when (error is SocketException or IOException or HttpRequestException)
         {

@@ -11,7 +11,8 @@ namespace Agent.Host.Posting;
 /// <summary>
 /// Opens a connection on threads of its own: neither a look-up of a name nor a connection attempt can be waited for with a limit,
 /// but the request that needs the connection can stop waiting, and the next one takes up the wait. All addresses of the host
-/// are tried, each a little after the one before, and the first that takes the connection wins (RFC 8305).
+/// are tried, each a little after the one before, and the first that takes the connection wins, with TLS the first whose handshake
+/// ends well (RFC 8305).
 /// </summary>
 internal sealed class ConnectAttempt
 {
@@ -29,7 +30,9 @@ internal sealed class ConnectAttempt
     private readonly HashSet<IPAddress> tried = [];
     private readonly List<Exception> failures = [];
     private TimeSpan next;
-    private (IPAddress Address, Socket Socket)? winner;
+    private Connection? winner;
+    private HttpRequestException? fault;
+    private int handshakes;
     private Connection? opened;
     private ExceptionDispatchInfo? failure;
     private bool isAbandoned;
@@ -47,7 +50,7 @@ internal sealed class ConnectAttempt
     public static ConnectAttempt Begin(Uri endpoint, SslClientAuthenticationOptions? tls, HostAddresses addresses, AgentClock clock)
     {
         var opening = new ConnectAttempt(endpoint, tls, addresses, clock);
-        Threads.Start(opening.Open, StackSize, "connecting");
+        Threads.Start(opening.Open, AttemptStackSize, "connecting");
         return opening;
     }
 
@@ -56,6 +59,9 @@ internal sealed class ConnectAttempt
 
     /// <summary>True while there is neither a connection nor a failure.</summary>
     public bool IsPending => Of(static opening => opening.opened is null && opening.failure is null);
+
+    /// <summary>True while an address has taken the connection, and its TLS handshake is not over.</summary>
+    public bool IsConnected => Of(static opening => opening.handshakes > 0);
 
     /// <summary>
     /// That an address refused, while others are waited for: it says more than that those do not answer. Null for nothing of the kind.
@@ -93,12 +99,7 @@ internal sealed class ConnectAttempt
         {
             isAbandoned = true;
             opened?.Dispose();
-            winner?.Socket.Dispose();
-
-            if (winner is { } slow)
-            {
-                addresses.Failed(slow.Address);
-            }
+            winner?.Dispose();
 
             foreach (var (address, socket) in attempts)
             {
@@ -132,23 +133,7 @@ internal sealed class ConnectAttempt
     {
         try
         {
-            var (address, socket) = Race();
-
-            try
-            {
-                Finish(Connection.Over(socket, address, tls), null);
-            }
-            catch
-            {
-                socket.Dispose();
-
-                lock (gate)
-                {
-                    addresses.Failed(address);
-                }
-
-                throw;
-            }
+            Finish(Race(), null);
         }
         catch (Exception error)
         {
@@ -156,8 +141,8 @@ internal sealed class ConnectAttempt
         }
     }
 
-    /// <summary>The first socket that connects.</summary>
-    private (IPAddress Address, Socket Socket) Race()
+    /// <summary>The first connection that stands.</summary>
+    private Connection Race()
     {
         lock (gate)
         {
@@ -178,10 +163,16 @@ internal sealed class ConnectAttempt
                     return first;
                 }
 
+                // Another address of the same server says the same of its certificate; only those that are on their way are waited for.
+                if (fault is not null && attempts.Count == 0)
+                {
+                    throw fault;
+                }
+
                 var now = clock.Elapsed;
                 var known = addresses.Known();
                 var untried = known.FirstOrDefault(address => !tried.Contains(address));
-                var mayTry = untried is not null && tried.Count < HappyEyeballs.MostAddresses;
+                var mayTry = fault is null && untried is not null && tried.Count < HappyEyeballs.MostAddresses;
 
                 if (!mayTry && attempts.Count == 0 && addresses.IsComplete)
                 {
@@ -216,7 +207,7 @@ internal sealed class ConnectAttempt
         try
         {
             socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-            Threads.Start(() => Attempt(address, socket), AttemptStackSize, "connecting");
+            Threads.Start(() => Attempt(address, socket), tls is null ? AttemptStackSize : StackSize, "connecting");
             attempts.Add((address, socket));
         }
         catch (Exception error) when (error is SocketException or HttpRequestException)
@@ -229,11 +220,16 @@ internal sealed class ConnectAttempt
 
     private void Attempt(IPAddress address, Socket socket)
     {
+        Connection? made = null;
         Exception? error = null;
+        var isConnected = false;
 
         try
         {
             socket.Connect(address, endpoint.Port);
+            isConnected = tls is not null;
+            BeginHandshake();
+            made = Connection.Over(socket, address, tls);
         }
         catch (Exception problem)
         {
@@ -244,22 +240,44 @@ internal sealed class ConnectAttempt
         lock (gate)
         {
             attempts.RemoveAll(attempt => attempt.Socket == socket);
+            handshakes -= isConnected ? 1 : 0;
 
-            if (error is null && winner is null && !isAbandoned)
+            // What ends because another one has won says nothing.
+            if (winner is null && !isAbandoned)
             {
-                winner = (address, socket);
-            }
-            else
-            {
-                socket.Dispose();
+                winner = made;
 
-                // What ends because another one has won says nothing.
-                if (error is not null && winner is null && !isAbandoned)
+                if (error is not null)
                 {
+                    fault = isConnected ? error as HttpRequestException : fault;
                     Fail(address, error);
                 }
             }
 
+            Monitor.PulseAll(gate);
+        }
+
+        if (made is null || !IsWinner(made))
+        {
+            made?.Dispose();
+            socket.Dispose();
+        }
+    }
+
+    private bool IsWinner(Connection made) => Of(opening => ReferenceEquals(opening.winner, made));
+
+    /// <summary>The next address has its turn only when a handshake takes longer than it should.</summary>
+    private void BeginHandshake()
+    {
+        if (tls is null)
+        {
+            return;
+        }
+
+        lock (gate)
+        {
+            handshakes++;
+            next = clock.Elapsed + HappyEyeballs.HandshakeDelay;
             Monitor.PulseAll(gate);
         }
     }

@@ -29,7 +29,7 @@ internal sealed class Connection : IDisposable
     public SslStream? Secured => stream as SslStream;
 
     /// <summary>For those who speak over it themselves; disposing of it closes the connection.</summary>
-    public Stream Stream => stream;
+    public Socket Socket => socket;
 
     /// <summary>
     /// Over a socket that is connected; shakes hands where there is TLS, and blocks for as long as that takes. Every failure is an

@@ -22,8 +22,11 @@ internal sealed class DirectTransport(
     Uri endpoint, SslClientAuthenticationOptions? tls, TimeSpan lifetime, string userAgent, AgentClock clock, LookUp? lookUp = null)
     : ITransport
 {
-    /// <summary>Longer than what any server allows its own to be by default.</summary>
-    private const int LongestHead = 32_768;
+    /// <summary>Longer than what any server allows its own to be by default; some cookies are added on the way.</summary>
+    private const int LongestHead = 65_536;
+
+    /// <summary>Room for what servers usually answer; more is taken once an answer needs it.</summary>
+    private const int UsualHead = 8_192;
 
     /// <summary>Head and body are sent by one call where they fit.</summary>
     private const int SentAtOnce = 16_384;
@@ -38,7 +41,7 @@ internal sealed class DirectTransport(
     private static readonly TimeSpan LongestOpening = TimeSpan.FromSeconds(30);
 
     private readonly HostAddresses addresses = new(endpoint.IdnHost, lookUp ?? Dns.GetHostAddresses, clock);
-    private readonly byte[] received = new byte[LongestHead];
+    private byte[] received = new byte[UsualHead];
     private readonly byte[] body = new byte[SampleClient.LongestAnswer];
     private byte[] sent = [];
     private byte[] beginning = [];
@@ -58,6 +61,9 @@ internal sealed class DirectTransport(
 
     /// <inheritdoc/>
     public SocketException? Refusal => opening?.Refusal;
+
+    /// <inheritdoc/>
+    public bool IsConnected => opening is { IsConnected: true };
 
     /// <inheritdoc/>
     public Reply Post(RequestParts parts, ReadOnlyMemory<byte> body, CancellationToken stop)
@@ -279,7 +285,7 @@ internal sealed class DirectTransport(
     /// <summary>Takes what has arrived before the request was sent; true unless that is only said on the way to the answer.</summary>
     private bool IsAnswered(Connection from)
     {
-        if (filled == received.Length || !Receive(from, mayEnd: true))
+        if (!HasRoom() || !Receive(from, mayEnd: true))
         {
             return true;
         }
@@ -319,7 +325,7 @@ internal sealed class DirectTransport(
 
             while ((length = AnswerHeadModule.LengthIn(Waiting)) < 0)
             {
-                if (filled == received.Length)
+                if (!HasRoom())
                 {
                     throw new HttpIOException(HttpRequestError.ConfigurationLimitExceeded);
                 }
@@ -385,6 +391,17 @@ internal sealed class DirectTransport(
         }
 
         return length;
+    }
+
+    /// <summary>True where more of a head can be received.</summary>
+    private bool HasRoom()
+    {
+        if (filled == received.Length && received.Length < LongestHead)
+        {
+            Array.Resize(ref received, 2 * received.Length);
+        }
+
+        return filled < received.Length;
     }
 
     /// <summary>Waits for more; false when there is none, which is an error where the answer may not end there.</summary>

@@ -24,6 +24,11 @@ internal interface ITransport : IDisposable
     /// <summary>Where a connection is still being waited for: that an address of the host refused it; null for nothing of the kind.</summary>
     SocketException? Refusal { get; }
 
+    /// <summary>
+    /// True where a connection stands over which no request can be sent yet: the handshake of TLS goes on, or the proxy opens the way.
+    /// </summary>
+    bool IsConnected { get; }
+
     /// <summary>Posts a body; whatever it waits for ends when the token is set.</summary>
     Reply Post(RequestParts parts, ReadOnlyMemory<byte> body, CancellationToken stop);
 

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Sockets;
+using System.Runtime.ExceptionServices;
 using Agent.Core;
 using Agent.Outbound;
 using Agent.Sender;
@@ -28,8 +29,10 @@ internal sealed class ProxiedTransport : ITransport
     private SampleContent? content;
     private HostAddresses? addresses;
     private string addressed = "";
-    private bool isConnected;
+    private ProxyStream? stream;
+    private bool isKept;
     private int connects;
+    private long heard;
 
     /// <summary>A transport to one endpoint.</summary>
     /// <param name="endpoint">Where bodies go.</param>
@@ -72,7 +75,45 @@ internal sealed class ProxiedTransport : ITransport
     public SocketException? Refusal => null;
 
     /// <inheritdoc/>
+    public bool IsConnected => Volatile.Read(ref stream) is not null;
+
+    /// <inheritdoc/>
     public Reply Post(RequestParts parts, ReadOnlyMemory<byte> body, CancellationToken stop)
+    {
+        var wasConnected = isKept;
+
+        try
+        {
+            return ReplyTo(parts, body, stop);
+        }
+        catch (Exception gone) when (wasConnected && IsOfNetwork(gone) && WasIdle && !stop.IsCancellationRequested)
+        {
+            // As DirectTransport does it: it was closed for being idle while the request was on its way (RFC 9112, section 9.3.1).
+            return ReplyAgain(gone, parts, body, stop) with { WasSentTwice = true };
+        }
+    }
+
+    private Reply ReplyAgain(Exception gone, RequestParts parts, ReadOnlyMemory<byte> body, CancellationToken stop)
+    {
+        try
+        {
+            return ReplyTo(parts, body, stop);
+        }
+        catch (Exception error) when (IsOfNetwork(error) && !IsBeingSent)
+        {
+            // Without a new connection the request is reported as what it is: sent, and not answered.
+            ExceptionDispatchInfo.Throw(gone);
+            throw;
+        }
+    }
+
+    /// <summary>True when the request went over a connection that was kept, and not a byte of an answer came.</summary>
+    private bool WasIdle => Volatile.Read(ref connects) == 0 && stream is { } used
+        && used.Heard - heard <= (endpoint.Scheme == Uri.UriSchemeHttps ? ProxyStream.LongestFarewell : 0);
+
+    private static bool IsOfNetwork(Exception error) => error is HttpRequestException or IOException or SocketException;
+
+    private Reply ReplyTo(RequestParts parts, ReadOnlyMemory<byte> body, CancellationToken stop)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, endpoint) { Content = content = new SampleContent(body) };
 
@@ -108,6 +149,8 @@ internal sealed class ProxiedTransport : ITransport
             throw new IOException("it was closed before the answer was complete");
         }
 
+        Volatile.Write(ref stream, null);
+
         if (addresses is null || addressed != proxy.Host)
         {
             (addresses, addressed) = (new HostAddresses(proxy.Host, Dns.GetHostAddresses, clock), proxy.Host);
@@ -117,7 +160,9 @@ internal sealed class ProxiedTransport : ITransport
 
         try
         {
-            return opening.Result(stop).Stream;
+            var made = new ProxyStream(opening.Result(stop).Socket);
+            Volatile.Write(ref stream, made);
+            return made;
         }
         catch (HttpRequestException error) when (error.HttpRequestError == HttpRequestError.NameResolutionError)
         {
@@ -134,8 +179,8 @@ internal sealed class ProxiedTransport : ITransport
     private Reply ReplyTo(HttpRequestMessage request, CancellationToken stop)
     {
         using var response = ResponseTo(request, stop);
-        var body = BodyOf(response, stop);
-        isConnected = response.Headers.ConnectionClose != true && body.Length < buffer.Length;
+        var body = BodyOf(response, stop, out var isCut);
+        isKept = response.Headers.ConnectionClose != true && body.Length < buffer.Length && !isCut;
         return new Reply(HeadOf(response, body.Length), body);
     }
 
@@ -143,9 +188,12 @@ internal sealed class ProxiedTransport : ITransport
     // there is a connection.
     private HttpResponseMessage ResponseTo(HttpRequestMessage request, CancellationToken stop)
     {
-        var wasConnected = isConnected;
-        isConnected = false;
+        var wasConnected = isKept;
+        isKept = false;
         Volatile.Write(ref connects, 0);
+
+        // Until there is another, the one that is kept counts, and one over which an earlier request waited for the way on.
+        heard = stream?.Heard ?? 0;
         return wasConnected
             ? http.Send(request, HttpCompletionOption.ResponseHeadersRead, stop)
             : http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, stop).GetAwaiter().GetResult();
@@ -154,7 +202,7 @@ internal sealed class ProxiedTransport : ITransport
     private AnswerHead HeadOf(HttpResponseMessage response, int length) => new(
         (int)response.StatusCode,
         BodyEnd.NewAfterBytes(length),
-        isConnected,
+        isKept,
         IsGzip(First(response.Content.Headers, "Content-Encoding")),
         First(response.Headers, "Retry-After"),
         First(response.Headers, "Location"),
@@ -162,15 +210,24 @@ internal sealed class ProxiedTransport : ITransport
         First(response.Content.Headers, "Allow"),
         long.TryParse(First(response.Headers, RemoteWrite.SamplesWrittenHeader), CultureInfo.InvariantCulture, out var samples) ? samples : -1);
 
-    private ReadOnlyMemory<byte> BodyOf(HttpResponseMessage response, CancellationToken stop)
+    /// <summary>A refusal counts by its head, as in <see cref="DirectTransport"/>: the rest of it may be lost.</summary>
+    private ReadOnlyMemory<byte> BodyOf(HttpResponseMessage response, CancellationToken stop, out bool isCut)
     {
-        using var stream = response.Content.ReadAsStream(stop);
+        using var answer = response.Content.ReadAsStream(stop);
         var length = 0;
+        isCut = false;
 
-        // The synchronous read cannot be cancelled.
-        while (length < buffer.Length && ReadSome(stream, buffer.AsMemory(length), stop) is > 0 and var count)
+        try
         {
-            length += count;
+            // The synchronous read cannot be cancelled.
+            while (length < buffer.Length && ReadSome(answer, buffer.AsMemory(length), stop) is > 0 and var count)
+            {
+                length += count;
+            }
+        }
+        catch (Exception error) when (response.StatusCode >= HttpStatusCode.Ambiguous && (IsOfNetwork(error) || error is OperationCanceledException))
+        {
+            isCut = true;
         }
 
         return buffer.AsMemory(0, length);

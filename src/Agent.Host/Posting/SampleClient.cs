@@ -75,6 +75,7 @@ internal sealed partial class SampleClient : IDisposable
             return Exchange.NewFailed(
                 stop.IsCancellationRequested ? NetworkFailure.NewBroken("the agent was told to stop at once")
                 : transport.IsBeingSent ? NetworkFailure.NewTimedOut(timeout)
+                : transport.IsConnected ? failures.NotOpened(timeout)
                 : transport.Refusal is { } refusal ? failures.Of(refusal)
                 : failures.NoConnection(timeout));
         }

@@ -6,7 +6,8 @@ using Microsoft.FSharp.Core;
 namespace Agent.Host.Service;
 
 /// <summary>
-/// Says what is wrong and what to do, once whenever that changes and not at every attempt. Runs on the posting thread
+/// Says what is wrong and what to do, once whenever that changes and not at every attempt; what comes and goes is said as often as the fault
+/// itself at most (<see cref="Repetition.Period"/>). Runs on the posting thread
 /// alone.
 /// </summary>
 /// <param name="destination">Where requests go.</param>
@@ -19,6 +20,9 @@ internal sealed class Adviser(
 {
     /// <summary>The shortest time between two questions about a 404 that lasts.</summary>
     private static readonly TimeSpan AskAgain = TimeSpan.FromMinutes(10);
+
+    /// <summary>When each cause was said last. There are as many as the union has cases.</summary>
+    private readonly Dictionary<Cause, TimeSpan> told = [];
 
     private Cause? current;
     private Cause? route;
@@ -52,7 +56,9 @@ internal sealed class Adviser(
     private void ConsiderCause(FSharpValueOption<Cause> found, string detail = "")
     {
         var cause = found.IsNone ? null : found.Value.Equals(Cause.NotFound) ? Route() : found.Value;
-        route = found.IsNone ? null : route;
+
+        // One that comes and goes is not asked about each time.
+        route = found.IsNone && clock.Elapsed - askedAt >= Repetition.Period ? null : route;
 
         if (Equals(cause, current))
         {
@@ -61,10 +67,23 @@ internal sealed class Adviser(
 
         current = cause;
 
-        if (cause is not null)
+        if (cause is not null && IsNews(cause))
         {
             log.Warning($"advice: {Advice.LineFor(destination, cause)}{(detail.Length > 0 ? " " : "")}{detail}");
         }
+    }
+
+    private bool IsNews(Cause cause)
+    {
+        var now = clock.Elapsed;
+
+        if (told.TryGetValue(cause, out var last) && now - last < Repetition.Period)
+        {
+            return false;
+        }
+
+        told[cause] = now;
+        return true;
     }
 
     private Cause Route()
@@ -88,7 +107,7 @@ internal sealed class Adviser(
 
         isSkewed = skew.IsSome;
 
-        if (isSkewed)
+        if (isSkewed && IsNews(Cause.ClockSkewed))
         {
             log.Warning($"advice: {Advice.ClockLine(destination, skew.Value)}");
         }

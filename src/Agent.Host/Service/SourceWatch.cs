@@ -1,4 +1,5 @@
 using Agent.Core;
+using Agent.Outbound;
 using Agent.Core.Proc;
 using Agent.Sender;
 using Agent.Host.Reading;
@@ -68,7 +69,7 @@ internal sealed class SourceWatch(
         }
 
         // One state for each kind of failure: the raw text of a garbled file may differ at every sample.
-        var state = failure.IsNone ? "" : failure.Value.Match(_ => "absent", (_, reason) => Repetition.Gist(reason), _ => "garbled");
+        var state = failure.IsNone ? "" : failure.Value.Match(_ => "absent", (_, reason) => Gist.OfMessage(reason), _ => "garbled");
         var isFault = state.Length > 0 && (source.IsNeeded || state != "absent");
         Failures += isFault ? 1 : 0;
         (fault, var news) = RecurrenceModule.Observe(clock.Elapsed, state, fault);

@@ -266,6 +266,10 @@ type NetworkFailure =
     | Unreachable of address: string
     /// No connection was made within the time-out.
     | NoConnection of address: string * limit: TimeSpan
+    /// The connection was made, and the TLS handshake not answered within the time-out.
+    | NoHandshake of address: string * limit: TimeSpan
+    /// The proxy was reached, and gave no connection to the server within the time-out.
+    | NoTunnel of proxy: string * limit: TimeSpan
     /// The whole request took longer than the time-out.
     | TimedOut of limit: TimeSpan
     /// The connection broke before the answer was complete.
@@ -289,6 +293,8 @@ type NetworkFailure =
         | Refused address -> $"{address} refuses the connection"
         | Unreachable address -> $"{address} cannot be reached"
         | NoConnection(address, limit) -> $"no connection to {address} within {seconds limit} s"
+        | NoHandshake(address, limit) -> $"{address} takes the connection, and does not complete the TLS handshake within {seconds limit} s"
+        | NoTunnel(proxy, limit) -> $"the proxy {proxy} takes the connection, and gives none to the server within {seconds limit} s"
         | TimedOut limit -> $"no complete answer within {seconds limit} s"
         | Broken detail -> $"the connection broke: {detail}"
         | Unreadable detail -> $"the answer cannot be read: {detail}"
@@ -612,6 +618,16 @@ module Delivery =
             | ValueSome instant -> capped (instant - (httpDate now date |> ValueOption.defaultValue now))
             | ValueNone -> ValueNone
 
+    /// True for an answer that leads elsewhere (RFC 9110, 15.4). 304 and its like do not.
+    let internal isRedirect (answer: Answer) : bool =
+        match answer.Status with
+        | 301
+        | 302
+        | 303
+        | 307
+        | 308 -> true
+        | status -> status = 300 && answer.Location <> ""
+
     /// An answer that leads elsewhere; `option` names the URL to correct.
     let internal redirected (option: string) (answer: Answer) : Outcome =
         let target =
@@ -652,7 +668,7 @@ module Delivery =
         | 400
         | 413
         | 422 -> Outcome.Reject(described ())
-        | status when status >= 300 && status <= 399 -> redirected "--host" answer
+        | _ when isRedirect answer -> redirected "--host" answer
         | _ -> Outcome.Hold(described ())
 
     /// What a request without an answer means.
@@ -677,9 +693,6 @@ module Delivery =
         let ceiling = min LongestBackOff.TotalSeconds (interval.TotalSeconds * Math.Pow(2.0, float doublings))
         TimeSpan.FromSeconds(ceiling * Math.Clamp(jitter, 0.0, 1.0))
 
-    let private withoutDigits (reason: string) =
-        String.filter (Char.IsAsciiDigit >> not) reason
-
     /// What follows from an outcome: the new state and what to do. `jitter` is a random number in 0-1.
     [<CompiledName "Decide">]
     let decide (interval: TimeSpan) (jitter: float) (state: DeliveryState) (outcome: Outcome) : struct (DeliveryState * DeliveryStep) =
@@ -696,8 +709,8 @@ module Delivery =
             struct ({ state with Failures = failures }, DeliveryStep.Wait(backOff interval failures jitter))
         | Outcome.Hold _ -> struct ({ state with Failures = 0 }, DeliveryStep.Wait ProbeInterval)
         | Outcome.Reject reason ->
-            // The status is part of the reason and made of digits, so it is kept apart from those that vary.
-            let refusal = reason.Substring(0, min reason.Length "HTTP 400".Length) + withoutDigits reason
+            // Each may have an id of its own, and all say the same.
+            let refusal = Gist.ofMessage reason
             let refusals = if refusal = state.Refusal then state.Refusals + 1 else 1
 
             if refusals >= RefusalsInARow then

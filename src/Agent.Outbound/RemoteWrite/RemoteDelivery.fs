@@ -151,7 +151,7 @@ module RemoteDelivery =
         | 425
         | 429 -> retry false
         | status when status >= 500 -> retry true
-        | status when status >= 300 && status <= 399 -> Verdict.Ended(Delivery.redirected option answer, false)
+        | _ when Delivery.isRedirect answer -> Verdict.Ended(Delivery.redirected option answer, false)
         | _ -> Verdict.Ended(Outcome.Hold(described answer), false)
 
     let private ofExchange (option: string) (now: DateTimeOffset) (exchange: Exchange) : Verdict =

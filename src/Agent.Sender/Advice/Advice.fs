@@ -87,8 +87,10 @@ module Advice =
         | 502
         | 503
         | 504 -> ValueSome Cause.GatewayFailing
+        // A portal that asks for a login says so (RFC 6585).
+        | 511 -> ValueSome Cause.ForeignService
         | status when status >= 500 -> ValueSome Cause.ServerFailing
-        | status when status >= 300 && status <= 399 -> ValueSome Cause.Redirected
+        | _ when Delivery.isRedirect answer -> ValueSome Cause.Redirected
         | status when status >= 200 && status <= 299 ->
             match Delivery.ofAnswer now answer with
             | Outcome.Delivered _ -> ValueNone
@@ -117,6 +119,8 @@ module Advice =
         | NetworkFailure.Refused _ -> Cause.ConnectionRefused
         | NetworkFailure.Unreachable _ -> Cause.Unreachable
         | NetworkFailure.NoConnection _ -> Cause.NoConnection
+        | NetworkFailure.NoHandshake _ -> Cause.TlsFailed
+        | NetworkFailure.NoTunnel _ -> Cause.GatewayFailing
         | NetworkFailure.TimedOut _ -> Cause.TimedOut
         | NetworkFailure.Broken _ -> Cause.ConnectionBroken
         | NetworkFailure.Unreadable _ -> Cause.AnswerUnreadable
@@ -169,6 +173,7 @@ module Advice =
         | Exchange.Failed failure, _ -> ValueSome(ofFailure failure)
         | Exchange.Answered answer, _ ->
             match answer.Status with
+            | 511 -> ofAnswer now answer
             | 401
             | 403 -> ValueSome causes.Denies
             | 404

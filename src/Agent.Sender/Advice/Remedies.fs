@@ -150,7 +150,7 @@ module Remedies =
             "Check for a slow or lossy network; the agent retries by itself."
             Cause.GatewayFailing,
             "gateway-failing",
-            "A proxy answers, but gets no valid answer from the webapp behind it.",
+            "A proxy is reached, but gets no valid answer from the webapp behind it.",
             "Start the webapp, or correct the proxy; the agent retries by itself."
             Cause.ServerFailing,
             "server-failing",

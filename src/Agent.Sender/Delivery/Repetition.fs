@@ -1,8 +1,8 @@
 namespace Agent.Sender
 
 open System
-open System.Text
 open Agent.Core
+open Agent.Outbound
 
 /// Something to log that may repeat, such as a failure.
 [<NoComparison>]
@@ -48,45 +48,6 @@ module Repetition =
     /// From one line about a remark to the next.
     let Period = TimeSpan.FromMinutes 1.0
 
-    /// A message without its figures: every number becomes one `#`, whatever its length and fraction. The status of an HTTP
-    /// answer stays: it says what happens.
-    [<CompiledName "Gist">]
-    let gist (message: string) : string =
-        let text = StringBuilder()
-        let mutable inNumber = false
-        let mutable inStatus = false
-
-        for index in 0 .. message.Length - 1 do
-            let c = message[index]
-
-            if Char.IsAsciiDigit c then
-                inStatus <-
-                    inStatus
-                    || (not inNumber
-                        && message.AsSpan(0, index).EndsWith("HTTP ", StringComparison.Ordinal))
-
-                if inStatus then
-                    text.Append c |> ignore
-                elif not inNumber then
-                    text.Append '#' |> ignore
-
-                inNumber <- true
-            else
-                // Of 0.4 and 12:30:05 the middle belongs to the number.
-                let inside =
-                    inNumber
-                    && not inStatus
-                    && (c = '.' || c = ':')
-                    && index + 1 < message.Length
-                    && Char.IsAsciiDigit message[index + 1]
-
-                if not inside then
-                    inNumber <- false
-                    inStatus <- false
-                    text.Append c |> ignore
-
-        text.ToString()
-
     /// A remark that says the same only when its text is the same.
     [<CompiledName "Exactly">]
     let exactly (level: LogLevel) (message: string) : Remark =
@@ -104,7 +65,7 @@ module Repetition =
             Level = level
             Message = message
             Figures = behind
-            Key = gist message
+            Key = Gist.ofMessage message
         }
 
     /// Nothing was said yet.

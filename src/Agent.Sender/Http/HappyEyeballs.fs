@@ -10,6 +10,9 @@ module HappyEyeballs =
     /// From the start of one attempt to the start of the next, unless the last one fails before ("Connection Attempt Delay").
     let AttemptDelay = TimeSpan.FromMilliseconds 250.0
 
+    /// The same once that attempt is connected and its TLS handshake goes on: those take several round trips.
+    let HandshakeDelay = TimeSpan.FromSeconds 1.0
+
     /// Once one family's addresses are known, the other's are waited for this long ("Resolution Delay").
     let ResolutionDelay = TimeSpan.FromMilliseconds 50.0
 

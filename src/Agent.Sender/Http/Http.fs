@@ -210,10 +210,26 @@ module AnswerHead =
         else
             not (mayBegin received)
 
-    /// The head that ends with its empty line; none when that is not HTTP/1.
-    [<CompiledName "Parse">]
-    let parse (head: ReadOnlySpan<byte>) : AnswerHead voption =
-        let mutable rest = head.Slice(emptyLines head)
+    /// True where a line goes on in the next one, which begins with a blank (RFC 9112, section 5.2).
+    let private isFolded (head: ReadOnlySpan<byte>) : bool =
+        head.IndexOf(ReadOnlySpan "\n "B) >= 0
+        || head.IndexOf(ReadOnlySpan "\n\t"B) >= 0
+
+    /// The head with blanks in place of the line ends within a value.
+    let private unfolded (head: ReadOnlySpan<byte>) : byte[] =
+        let lines = head.ToArray()
+
+        for index in 0 .. lines.Length - 2 do
+            if lines[index] = LineFeed && isBlank lines[index + 1] then
+                lines[index] <- ' 'B
+
+                if index > 0 && lines[index - 1] = CarriageReturn then
+                    lines[index - 1] <- ' 'B
+
+        lines
+
+    let private parseLines (head: ReadOnlySpan<byte>) : AnswerHead voption =
+        let mutable rest = head
         let mutable isFirst = true
         let mutable isHttp = true
         let mutable isOrderly = true
@@ -243,8 +259,7 @@ module AnswerHead =
                 status <- statusOf line
                 isHttp <- status >= 100
                 isFirstVersion <- isHttp && line[Version.Length] = '0'B
-            // Of a value that is folded (obsolete) the first line is enough for what is wanted here.
-            elif not line.IsEmpty && line[0] <> ' 'B && line[0] <> '\t'B then
+            elif not line.IsEmpty then
                 let colon = line.IndexOf ':'B
 
                 // A line that is no header says nothing, and nobody knows what else is odd about that server.
@@ -315,6 +330,17 @@ module AnswerHead =
                     Allow = allow
                     SamplesWritten = samplesWritten
                 }
+
+    /// The head that ends with its empty line; none when that is not HTTP/1.
+    [<CompiledName "Parse">]
+    let parse (head: ReadOnlySpan<byte>) : AnswerHead voption =
+        let head = head.Slice(emptyLines head)
+
+        // Nobody folds lines any more, or hardly anybody.
+        if isFolded head then
+            parseLines (ReadOnlySpan(unfolded head))
+        else
+            parseLines head
 
 /// Where the reading of a body in chunks stands: RFC 9112, section 7.1.
 type internal ChunkPart =

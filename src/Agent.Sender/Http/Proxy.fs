@@ -153,16 +153,28 @@ module Proxy =
                let domain = entry.Trim().TrimStart('.').ToLowerInvariant()
                domain <> "" && isWithin domain host)
 
-    /// Host and port as they are written in a URL; the port is empty for none.
-    let private authorityIn (url: string) : struct (string * string) =
-        let start = url.IndexOf("://", StringComparison.Ordinal) + 3
-        let stop = url.IndexOfAny([| '/'; '?'; '#' |], start)
-        let authority = url.Substring(start, (if stop < 0 then url.Length else stop) - start)
+    /// What is written between the scheme and the path of a URL, without a user name. The class library's own reading of it leaves out the
+    /// scheme's own port and spells addresses anew, and requests goes by what is written.
+    let internal authorityOf (url: Uri) : string =
+        let text = url.OriginalString
+        let start = text.IndexOf("://", StringComparison.Ordinal) + 3
+        let stop = text.IndexOfAny([| '/'; '\\'; '?'; '#' |], start)
+        let authority = text.Substring(start, (if stop < 0 then text.Length else stop) - start)
         let authority = authority.Substring(authority.LastIndexOf '@' + 1)
+
+        match Uri.TryCreate($"{url.Scheme}://{authority}/", UriKind.Absolute) with
+        | true, NonNull again when again.Host = url.Host && again.Port = url.Port -> authority
+        // Written in a way that the class library alone understands.
+        | _ -> url.Authority
+
+    /// The host as it is written in a URL, and the port as a number; that is empty for none.
+    let private writtenIn (url: Uri) : struct (string * string) =
+        let authority = authorityOf url
         let colon = authority.LastIndexOf ':'
 
         if colon > authority.LastIndexOf ']' then
-            struct (authority.Substring(0, colon), authority.Substring(colon + 1))
+            let port = authority.Substring(colon + 1)
+            struct (authority.Substring(0, colon), (if port = "" then "" else string url.Port))
         else
             struct (authority, "")
 
@@ -200,7 +212,7 @@ module Proxy =
     [<CompiledName "RouteTo">]
     let routeTo (environment: KeyValuePair<string, string>[]) (endpoint: Uri) : Route =
         let proxies = proxiesOf environment
-        let struct (written, port) = authorityIn endpoint.OriginalString
+        let struct (written, port) = writtenIn endpoint
 
         // An address is compared as it is written: 127.1 is not 127.0.0.1 there.
         let host =

@@ -54,7 +54,8 @@ module OtlpDelivery =
         | 502
         | 503
         | 504 -> Verdict.Ended(Outcome.RetryAfter(Delivery.retryDelay now answer.Date answer.RetryAfter, described answer))
-        | status when status >= 300 && status <= 399 -> Verdict.Ended(Delivery.redirected "--otlp" answer)
+        | _ when Delivery.isRedirect answer -> Verdict.Ended(Delivery.redirected "--otlp" answer)
+        | status when status >= 300 && status <= 399 -> Verdict.Ended(Outcome.Hold(described answer))
         // The specification has them given up as well, but an expired token must not cost a night's samples.
         | 401
         | 403

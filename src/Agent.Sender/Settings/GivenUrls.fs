@@ -115,15 +115,10 @@ module internal GivenUrls =
         | Some address, (true, port) -> Ok(IPEndPoint(address, int port))
         | _ -> Error(error given "an IP address and a port such as 127.0.0.1:9835 or [::1]:9835; names are not looked up")
 
-    /// The URL as it is shown and built upon. The class library leaves out the zone of a link-local address (RFC 4007, 11), without which
-    /// nothing can be reached.
+    /// The URL as it is shown and built upon. Its authority stays as it was written: the class library leaves out the zone of a link-local
+    /// address (RFC 4007, 11), without which nothing can be reached, and the scheme's own port, which no_proxy may name.
     let baseOf (host: Uri) : string =
-        let url = host.AbsoluteUri.TrimEnd '/'
-
-        if host.DnsSafeHost.Contains '%' then
-            url.Replace(host.Host, $"[{host.DnsSafeHost}]")
-        else
-            url
+        $"{host.Scheme}://{(Proxy.authorityOf host).ToLowerInvariant()}{host.AbsolutePath}".TrimEnd '/'
 
     let endpointOf (host: Uri) (slug: string) : Uri =
         Uri($"{baseOf host}/api/ingest/servers/{slug}/metrics/")

@@ -92,6 +92,10 @@ let private pending (port: int) : int =
             columns.Length > 3 && columns[2].EndsWith $":%04X{port}" && columns[3] = "02")
         |> Array.length)
 
+/// Takes connections and says nothing.
+let private silentAt (address: string) (port: int) =
+    new Server(IPAddress.Parse address, port, id, [ fun _ -> Thread.Sleep 30_000 ])
+
 /// Answers one request and closes.
 let private once: Script =
     answers [ "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok" ]
@@ -182,6 +186,44 @@ let private dualStack =
                 use transport = toName server.Port (AgentClock()) (resolver [ "127.0.0.2"; "127.0.0.1" ])
                 Expect.equal (fst (insist transport 500 10_000)) "x" "by the second request"
                 Expect.equal (silent.Connections, server.Connections) (1, 1) "one each"
+
+            testCase "TLS: an address that takes connections and is silent has no more than a second of its own"
+            <| fun () ->
+                let server, tls = underTls [ echoes ]
+                use server = server
+                use silent = silentAt "127.0.0.2" server.Port
+                let clock = ManualClock()
+
+                use transport =
+                    new DirectTransport(
+                        Uri $"https://fleet.test:{server.Port}/p",
+                        tls,
+                        TimeSpan.FromMinutes 5.0,
+                        "agent/1",
+                        clock,
+                        resolver [ "127.0.0.2"; "127.0.0.1" ]
+                    )
+
+                let answer = inBackground transport
+                eventually "the handshake" (fun () -> transport.IsConnected)
+                clock.Advance(TimeSpan.FromMilliseconds 999.0)
+                settle ()
+                Expect.equal server.Connections 0 "not yet"
+                clock.Advance(TimeSpan.FromMilliseconds 1.0)
+                Expect.isTrue (answer.Wait 5000) "now"
+                Expect.equal (answer.Result, silent.Connections) ("x", 1) "delivered"
+                Expect.isFalse transport.IsConnected "and nothing is waited for"
+
+            testCase "TLS: a server that is silent is told from one that cannot be reached"
+            <| fun () ->
+                let server, tls = underTls [ once ]
+                use _ = server
+                use silent = silentAt "127.0.0.1" 0
+
+                use transport = new DirectTransport(silent.Url, tls, TimeSpan.FromMinutes 5.0, "agent/1", AgentClock())
+
+                Expect.throws (fun () -> insist transport 300 0 |> ignore) "no answer"
+                Expect.equal (transport.IsConnected, transport.IsBeingSent) (true, false) "connected, and nothing sent"
 
             testCase "all of them refuse: it is told as such"
             <| fun () ->
@@ -385,9 +427,9 @@ let private edges =
                     Expect.equal (bodyOf (post transport "a")) "a" "an answer"
                     Expect.equal server.Connections connections $"after {advance} ms more"
 
-            testCase "a head of 32 KiB is read, and a longer one is not"
+            testCase "a head of 64 KiB is read, and a longer one is not"
             <| fun () ->
-                for length, isRead in [ 32_768, true; 32_769, false ] do
+                for length, isRead in [ 8_192, true; 8_193, true; 65_536, true; 65_537, false ] do
                     let start = "HTTP/1.1 204 Empty\r\nX: "
                     let head = start + String('x', length - start.Length - 4) + "\r\n\r\n"
                     use server = loopback [ answers [ head ] ]
@@ -637,5 +679,125 @@ let private closedConnections =
                 Expect.equal server.Connections 2 "two connections"
         ]
 
+/// The same through a proxy: one that passes requests on, and one that opens a way to a server with TLS.
+let private proxied =
+    let throughTunnel (secured: Stream -> Stream) (script: Script) : Script =
+        fun stream ->
+            receiveHead stream
+            send "HTTP/1.1 200 Connection established\r\n\r\n" stream
+            use secured = secured stream
+            script secured
+
+    let transportBy (port: int) (url: string) =
+        let proxy = SystemProxy(Uri $"http://127.0.0.1:{port}/", "", "")
+
+        let trust =
+            TlsTrust(Security.Cryptography.X509Certificates.X509Certificate2Collection(), null, true, AgentClock())
+
+        new ProxiedTransport(Uri url, proxy, trust, TimeSpan.FromMinutes 5.0, "agent/1", AgentClock())
+
+    let run (isTunnel: bool) (scripts: Script list) (test: Server -> ProxiedTransport -> unit) =
+        let scripts =
+            if isTunnel then
+                scripts |> List.map (throughTunnel (asServer ()))
+            else
+                scripts
+
+        use server = loopback scripts
+
+        use transport =
+            transportBy
+                server.Port
+                (if isTunnel then
+                     "https://own.test:8443/p"
+                 else
+                     "http://own.test:8000/p")
+
+        test server transport
+
+    let post (transport: ProxiedTransport) (body: string) =
+        use stop = new CancellationTokenSource 5000
+        transport.Post(parts, ReadOnlyMemory(Encoding.UTF8.GetBytes body), stop.Token)
+
+    let closesOnSecond (ending: Script) : Script =
+        fun stream ->
+            receive stream |> ignore
+            send (plain "first") stream
+            receive stream |> ignore
+            ending stream
+
+    testSequenced
+    <| testList
+        "through a proxy"
+        [
+            for name, isTunnel in [ "a proxy", false; "CONNECT", true ] do
+                testCase $"{name}: a kept connection that is closed without an answer is replaced, and the request sent again, once"
+                <| fun () ->
+                    run isTunnel [ closesOnSecond ignore; echoes ] (fun server transport ->
+                        Expect.equal (bodyOf (post transport "a")) "first" "the first"
+                        let reply = post transport "b"
+                        Expect.equal (bodyOf reply, reply.WasSentTwice) ("b", true) "an answer"
+                        let next = post transport "c"
+                        Expect.equal (bodyOf next, next.WasSentTwice) ("c", false) "the next is sent once"
+                        Expect.equal server.Connections 2 "two connections")
+
+                testCase $"{name}: a fresh connection that is closed too is a failure"
+                <| fun () ->
+                    run isTunnel [ closesOnSecond ignore; (fun stream -> receive stream |> ignore); echoes ] (fun server transport ->
+                        Expect.equal (bodyOf (post transport "a")) "first" "the first"
+                        Expect.throws (fun () -> post transport "b" |> ignore) "an error"
+                        Expect.equal server.Connections 2 "two and no third")
+
+                testCase $"{name}: the beginning of an answer, and the request is not sent again"
+                <| fun () ->
+                    run isTunnel [ closesOnSecond (send "HTTP/1.1 200 OK\r\nContent-Le"); echoes ] (fun server transport ->
+                        Expect.equal (bodyOf (post transport "a")) "first" "the first"
+                        Expect.throws (fun () -> post transport "b" |> ignore) "an error"
+                        Expect.equal server.Connections 1 "one connection")
+
+                testCase $"{name}: a refusal counts by its head, a success must be whole"
+                <| fun () ->
+                    let cut (status: string) : Script =
+                        fun stream ->
+                            receive stream |> ignore
+                            send $"HTTP/1.1 {status}\r\nContent-Length: 5000\r\n\r\n<html>" stream
+
+                    run isTunnel [ cut "413 No"; cut "200 OK" ] (fun _ transport ->
+                        let refusal = post transport "a"
+                        Expect.equal (refusal.Head.Status, bodyOf refusal) (413, "<html>") "what there is of it"
+                        Expect.throws (fun () -> post transport "b" |> ignore) "an error")
+
+            testCase "an answer to the head alone counts although the request is not taken"
+            <| fun () ->
+                let early: Script =
+                    fun stream ->
+                        receiveHead stream
+                        send "HTTP/1.1 401 No\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno" stream
+                        reset stream
+
+                run false [ early ] (fun _ transport ->
+                    use stop = new CancellationTokenSource 5000
+                    let reply = transport.Post(parts, ReadOnlyMemory large, stop.Token)
+                    Expect.equal (reply.Head.Status, bodyOf reply) (401, "no") "the refusal")
+
+            testCase "a proxy that is silent is told from one that cannot be reached"
+            <| fun () ->
+                let port =
+                    use server = silentAt "127.0.0.1" 0
+                    use transport = transportBy server.Port "https://own.test/p"
+
+                    for _ in 1..3 do
+                        use stop = new CancellationTokenSource 500
+                        Expect.throws (fun () -> transport.Post(parts, ReadOnlyMemory "b"B, stop.Token) |> ignore) "its time is over"
+                        Expect.equal (transport.IsConnected, transport.IsBeingSent) (true, false) "connected, and nothing sent"
+
+                    server.Port
+
+                use transport = transportBy port "https://own.test/p"
+                Expect.throws (fun () -> post transport "b" |> ignore) "nothing listens"
+                Expect.isFalse transport.IsConnected "not connected"
+        ]
+
 [<Tests>]
-let tests = testList "Host.DeliveryMatrix" [ dualStack; edges; earlyAnswers; closedConnections ]
+let tests =
+    testList "Host.DeliveryMatrix" [ dualStack; edges; earlyAnswers; closedConnections; proxied ]

@@ -125,8 +125,8 @@ let post (transport: DirectTransport) (body: string) =
 let loopback scripts =
     new Server(IPAddress.Loopback, id, scripts)
 
-/// The same over TLS, and what a client wants that trusts everybody.
-let underTls scripts : Server * SslClientAuthenticationOptions =
+/// The other side of TLS, with a certificate of its own.
+let asServer () : Stream -> Stream =
     use key = RSA.Create 2048
 
     let request =
@@ -137,12 +137,14 @@ let underTls scripts : Server * SslClientAuthenticationOptions =
 
     let certificate = X509CertificateLoader.LoadPkcs12(signed.Export X509ContentType.Pfx, null)
 
-    let secured (stream: Stream) : Stream =
+    fun stream ->
         let tls = new SslStream(stream)
         tls.AuthenticateAsServer certificate
         tls
 
-    new Server(IPAddress.Loopback, secured, scripts),
+/// The same over TLS, and what a client wants that trusts everybody.
+let underTls scripts : Server * SslClientAuthenticationOptions =
+    new Server(IPAddress.Loopback, asServer (), scripts),
     SslClientAuthenticationOptions(
         TargetHost = "localhost",
         RemoteCertificateValidationCallback = RemoteCertificateValidationCallback(fun _ _ _ _ -> true)

@@ -77,6 +77,12 @@ let tests =
 
                 Expect.equal (direct.Of(socket SocketError.InvalidArgument)) (broken "Invalid argument") "without a zone as it is"
 
+            testCase "a connection that stands and brings no request is TLS, and behind a proxy the way on"
+            <| fun () ->
+                let limit = TimeSpan.FromSeconds 2.0
+                Expect.equal (direct.NotOpened limit) (NetworkFailure.NoHandshake("h.example", limit)) "direct"
+                Expect.equal (behindProxy.NotOpened limit) (NetworkFailure.NoTunnel("proxy.example:3128", limit)) "behind a proxy"
+
             testCase "behind a proxy it is the proxy that cannot be reached, and its password is not told"
             <| fun () ->
                 Expect.equal

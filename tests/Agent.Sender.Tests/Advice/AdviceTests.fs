@@ -36,6 +36,8 @@ let private answers =
         204, "", ValueSome Cause.ForeignService
         301, "", ValueSome Cause.Redirected
         308, "", ValueSome Cause.Redirected
+        304, "", ValueSome Cause.UnexpectedAnswer
+        511, html, ValueSome Cause.ForeignService
         400, error, ValueSome Cause.SampleRefused
         401, error, ValueSome Cause.TokenRefused
         401, html, ValueSome Cause.AccessDenied
@@ -72,6 +74,8 @@ let private failures =
         NetworkFailure.Refused "h:1", Cause.ConnectionRefused
         NetworkFailure.Unreachable "h:1", Cause.Unreachable
         NetworkFailure.TimedOut(TimeSpan.FromSeconds 5.0), Cause.TimedOut
+        NetworkFailure.NoHandshake("h:1", TimeSpan.FromSeconds 5.0), Cause.TlsFailed
+        NetworkFailure.NoTunnel("p:1", TimeSpan.FromSeconds 5.0), Cause.GatewayFailing
         NetworkFailure.Broken "reset", Cause.ConnectionBroken
         NetworkFailure.Unreadable "x", Cause.AnswerUnreadable
         NetworkFailure.ProxyRefused("p:1", "407"), Cause.ProxyRefuses
@@ -182,6 +186,8 @@ let tests =
                     204, "", ValueNone
                     200, html, ValueSome Cause.ReceiverMissing
                     301, "", ValueSome Cause.Redirected
+                    304, "", ValueSome Cause.UnexpectedAnswer
+                    511, html, ValueSome Cause.ForeignService
                     400, "unsupported path", ValueSome Cause.ReceiverRefuses
                     401, "", ValueSome Cause.ReceiverDenies
                     403, html, ValueSome Cause.ReceiverDenies
@@ -200,6 +206,8 @@ let tests =
                     200, "", ValueNone
                     200, html, ValueSome Cause.OtlpMissing
                     301, "", ValueSome Cause.Redirected
+                    304, "", ValueSome Cause.UnexpectedAnswer
+                    511, html, ValueSome Cause.ForeignService
                     400, "", ValueSome Cause.OtlpRefuses
                     401, "", ValueSome Cause.OtlpDenies
                     403, html, ValueSome Cause.OtlpDenies

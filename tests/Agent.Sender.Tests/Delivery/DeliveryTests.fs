@@ -153,6 +153,11 @@ let private answerTests =
                     (Outcome.Hold "HTTP 302: redirected to nowhere; redirects are not followed, correct --host")
                     "without a target"
 
+                for status in [ 304; 305; 306; 310; 399 ] do
+                    Expect.equal (outcomeOf status "") (Outcome.Hold $"HTTP {status}") "leads nowhere"
+
+                Expect.equal (outcomeOf 300 "") (Outcome.Hold "HTTP 300") "several choices, and no target"
+
             testCase "a delivery does not look at Retry-After, a refusal neither"
             <| fun () ->
                 let withHeader status body =
@@ -184,6 +189,10 @@ let private failureTests =
                         NetworkFailure.TimedOut(seconds 0.25), later "no complete answer within 0.25 s"
                         NetworkFailure.Broken "reset by peer", later "the connection broke: reset by peer"
                         NetworkFailure.Unreadable "its headers are too long", later "the answer cannot be read: its headers are too long"
+                        NetworkFailure.NoHandshake("h:443", seconds 2.0),
+                        later "h:443 takes the connection, and does not complete the TLS handshake within 2 s"
+                        NetworkFailure.NoTunnel("p:3128", seconds 2.0),
+                        later "the proxy p:3128 takes the connection, and gives none to the server within 2 s"
                         NetworkFailure.NoConnection("10.0.0.1:80", seconds 5.0), later "no connection to 10.0.0.1:80 within 5 s"
                         NetworkFailure.ProxyRefused("p:3128", "407"), later "the proxy p:3128 does not let the request through: HTTP 407"
                         NetworkFailure.ProxyRefused("p:3128", "502"), later "the proxy p:3128 gets no connection to the server: HTTP 502"
@@ -522,6 +531,11 @@ let private decisionTests =
                     Outcome.Reject $"HTTP 400: sample {n} is bad"
 
                 Expect.equal (steps [ numbered 1; numbered 22; numbered 333 ]) [ aside; aside; back ] "digits"
+
+                let traced (id: string) =
+                    Outcome.Reject $"HTTP 400: bad request (trace {id})"
+
+                Expect.equal (steps [ traced "d65bfda1c998"; traced "00ffa1"; traced "aaaabbbbcccc" ]) [ aside; aside; back ] "ids"
 
                 Expect.equal
                     (steps

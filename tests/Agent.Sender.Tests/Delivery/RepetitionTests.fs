@@ -2,6 +2,7 @@ module Agent.Sender.Tests.RepetitionTests
 
 open System
 open Agent.Core
+open Agent.Outbound
 open Agent.Sender
 open Expecto
 
@@ -181,5 +182,30 @@ let tests =
                         "HTTP 503: try 3", "HTTP 503: try #"
                         "", ""
                     ] do
-                    Expect.equal (Repetition.gist message) gist message
+                    Expect.equal (Gist.ofMessage message) gist message
+
+            testCase "what a message says does not hang on its ids"
+            <| fun () ->
+                for message, gist in
+                    [
+                        "HTTP 400: bad request (trace d65bfda1c998)", "HTTP 400: bad request (trace #)"
+                        "HTTP 400: bad request (trace 123456789012)", "HTTP 400: bad request (trace #)"
+                        "HTTP 400: bad request (trace abcdefabcdef)", "HTTP 400: bad request (trace #)"
+                        "<Sample object at 0x7f5e3c00>", "<Sample object at #>"
+                        "id 0b8f6a4e-1c2d-4abc-9def-0123456789ab.", "id #."
+                        "request 01ARZ3NDEKTSV4RRFFQ69G5FAV failed", "request # failed"
+                        "Root=1-67891233-abcdef012345678912345678", "Root=#"
+                        "token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0 of", "token #.# of"
+                        "key Zm9vYmFyMTIzNDU2Nzg5MA==", "key #"
+                        "HTTP 302: redirected to http://x:80/login?state=ab12&n=1; correct --host",
+                        "HTTP 302: redirected to http://x:#/login?#; correct --host"
+                        // Words, names and paths stay what they are.
+                        "/sys/class/hwmon/hwmon3/temp1_input: gone", "/sys/class/hwmon/hwmon#/temp#_input: gone"
+                        "ValidationErrorOfTheWholeSample", "ValidationErrorOfTheWholeSample"
+                        "a bad face, added", "a bad face, added"
+                        "api/v1beta2 on x86_64, H100", "api/v#beta# on x#_#, H#"
+                        "who? me=1", "who? me=#"
+                        "HTTP 422", "HTTP 422"
+                    ] do
+                    Expect.equal (Gist.ofMessage message) gist message
         ]

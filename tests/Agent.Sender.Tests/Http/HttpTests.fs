@@ -236,6 +236,21 @@ let tests =
 
                 Expect.equal head.BodyEnd (BodyEnd.AfterBytes 2L) "the length is the header's"
 
+            testCase "a value may begin in the line after its name"
+            <| fun () ->
+                for lines, expected in
+                    [
+                        [ "Content-Length:"; " 57" ], BodyEnd.AfterBytes 57L
+                        [ "Content-Length: 57,"; "\t 57" ], BodyEnd.AfterBytes 57L
+                        [ "Transfer-Encoding:"; "\tchunked" ], BodyEnd.AfterLastChunk
+                        [ "Transfer-Encoding: gzip,"; " "; " chunked" ], BodyEnd.AfterLastChunk
+                    ] do
+                    Expect.equal (parsed ("HTTP/1.1 200 OK" :: lines)).BodyEnd expected $"%A{lines}"
+
+                let head = parsed [ "HTTP/1.1 503 Busy"; "Retry-After:"; " 7"; "Connection: a,"; "  close" ]
+
+                Expect.equal (head.RetryAfter, head.KeepsConnection) ("7", false) "others as well"
+
             testCase "chunks tell the end, whatever else was done to the body"
             <| fun () ->
                 for lines, expected in

@@ -46,7 +46,45 @@ let tests =
                         | "" -> Route.Direct
                         | proxy -> Route.Through(normal proxy, "", "")
 
-                    Expect.equal (routeTo variables (valueOf (row.GetProperty "url"))) expected line
+                    let url = valueOf (row.GetProperty "url")
+                    Expect.equal (routeTo variables url) expected line
+
+                    // The URL that is made of the base URL goes the same way.
+                    let host = Uri(url.Substring(0, url.LastIndexOf '/'))
+                    Expect.equal (routeTo variables (GivenUrls.endpointOf host "s1").OriginalString) expected $"as --host: {line}"
+
+            testCase "the port and the address count as they are written in --host"
+            <| fun () ->
+                for host, noProxy, isDirect in
+                    [
+                        "http://dash.own.test:80", "own.test:80", true
+                        "http://dash.own.test:80/prefix/", "own.test:80", true
+                        "https://dash.own.test:443", "own.test:443", true
+                        "http://dash.own.test:080", "own.test:80", true
+                        "http://dash.own.test", "own.test:80", false
+                        "http://dash.own.test:", "own.test:80", false
+                        "https://dash.own.test:80", "own.test:443", false
+                        "http://127.1:8000", "127.1", true
+                        "http://127.1:8000", "127.0.0.1", false
+                    ] do
+                    let endpoint = GivenUrls.endpointOf (Uri host) "s1"
+
+                    let expected =
+                        if isDirect then
+                            Route.Direct
+                        else
+                            through "http://proxy:3128"
+
+                    Expect.equal
+                        (routeTo
+                            [
+                                "http_proxy", "http://proxy:3128"
+                                "https_proxy", "http://proxy:3128"
+                                "NO_PROXY", noProxy
+                            ]
+                            endpoint.OriginalString)
+                        expected
+                        $"{host} with {noProxy}"
 
             testCase "a user name and a password are taken out of the URL"
             <| fun () ->
