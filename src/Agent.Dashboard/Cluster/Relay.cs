@@ -265,7 +265,7 @@ internal sealed class Relay : IDisposable
     /// <summary>Says that the cluster refuses something, once for each reason.</summary>
     private void TellRefusal(string reason)
     {
-        var gist = new string([.. reason.Where(static letter => !char.IsAsciiDigit(letter))]);
+        var gist = Gist.OfMessage(reason);
 
         if (gist != toldRefusal)
         {
