@@ -361,8 +361,9 @@ let linker () =
         failwith "Publish needs a C compiler to link the executable with; on Debian and Ubuntu: apt-get install gcc libc6-dev zlib1g-dev"
 
 /// The executable may have so many MiB: 12 were the aim; enrolment and what masks secrets in command lines made it 12.1, and the collectors of
-/// node_exporter with gzip 12.5; OTLP, limits of sensors and mounts of NFS and Lustre 12.71 (ADR 2); with the figures that the page on a cluster reads, and less of FSharp.Core, 12.70 (ADR 29).
-let largestAgent = 12.75
+/// node_exporter with gzip 12.5; OTLP, limits of sensors and mounts of NFS and Lustre 12.71 (ADR 2); with the figures that the page on a cluster
+/// reads, and less of FSharp.Core, 12.70 (ADR 29); with what the oddities of real machines ask for 12.85.
+let largestAgent = 12.9
 
 /// A copy of the publish graph: the next restore of the project, for whatever platform, replaces NuGet's own.
 let graphOf program runtime =

@@ -431,7 +431,7 @@ let adviserTests =
     testList
         "Adviser"
         [
-            testCase "advice is given once for each change of the cause, and again after a delivery"
+            testCase "advice is given for each cause, and not at each attempt"
             <| fun () ->
                 let token = refused 401 "Invalid ingest token."
                 let replies = [ token; token; page 500; token; stored; token; token; stored ]
@@ -441,15 +441,10 @@ let adviserTests =
                 agent.Signal SigTerm
                 agent.WaitForEnd patience |> ignore
 
-                Expect.equal
-                    (advice agent.AllErrors |> List.map (fun line -> line.Substring(0, 24)))
-                    [
-                        "The webapp refuses the t"
-                        "The webapp reports an in"
-                        "The webapp refuses the t"
-                        "The webapp refuses the t"
-                    ]
-                    "advice"
+                let given = advice agent.AllErrors |> List.map (fun line -> line.Substring(0, 24))
+                Expect.equal (List.distinct given) [ "The webapp refuses the t"; "The webapp reports an in" ] "advice"
+                // The same one comes once a minute at most, however often the cause changes; a minute of this agent is short.
+                Expect.isLessThanOrEqual given.Length 4 $"%A{given}"
 
             for name, options in
                 [

@@ -105,17 +105,14 @@ let private onTerminal (columns: int) (variables: (string * string) list) (machi
 
     shown.Value
 
-/// SIGUSR1 of signal(7), the last signal that the agent asks for; the runtime takes Ctrl-C earlier, and ends the program at once.
-[<Literal>]
-let private SigUsr1 = 10
-
-/// Waits until the agent handles signals by itself.
+/// Waits until the agent handles signals by itself: SIGHUP is the last of those that end it in good order. The runtime takes Ctrl-C earlier, and ends
+/// the program at once.
 let private untilSignalsAreTaken (agent: AgentProcess) : unit =
     eventually patience $"a handler of signals; {agent.Said}" (fun () ->
         File.ReadAllLines $"/proc/{agent.Id}/status"
         |> Array.exists (fun line ->
             line.StartsWith "SigCgt:"
-            && (Convert.ToUInt64(line.Substring(7).Trim(), 16) >>> (SigUsr1 - 1)) &&& 1UL = 1UL))
+            && (Convert.ToUInt64(line.Substring(7).Trim(), 16) >>> (SigHup - 1)) &&& 1UL = 1UL))
 
 let tests =
     testList
