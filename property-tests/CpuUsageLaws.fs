@@ -14,6 +14,20 @@ open FsCheck.FSharp
 let private isPercentage (value: float<percent>) =
     value >= 0.0<percent> && value <= 100.0<percent>
 
+/// A file that tells nothing, to be filled in.
+let private nothing: Stat.CpuStat =
+    {
+        Total = ValueNone
+        Cpus = [||]
+        Online = ValueNone
+        BootTime = ValueNone
+        ContextSwitches = ValueNone
+        Forks = ValueNone
+        Interrupts = ValueNone
+        Running = ValueNone
+        Blocked = ValueNone
+    }
+
 /// A reading and a later one in which no column went backwards.
 let private growing: Gen<Stat.CpuTimes * Stat.CpuTimes> =
     Gen.arrayOfLength 16 (Gen.choose (0, 1_000_000))
@@ -148,16 +162,10 @@ let tests =
                 (Gen.zip (Gen.arrayOfLength 6 (Gen.zip growing (Gen.elements fates))) (Gen.two StatLaws.times))
                 (fun (cpus, (totalBefore, totalAfter)) ->
                     let statOf total lines : Stat.CpuStat =
-                        {
+                        { nothing with
                             Total = ValueSome total
                             Cpus = lines |> Array.choose id
                             Online = ValueNone
-                            BootTime = ValueNone
-                            ContextSwitches = ValueNone
-                            Forks = ValueNone
-                            Interrupts = ValueNone
-                            Running = ValueNone
-                            Blocked = ValueNone
                         }
 
                     let line id times : Stat.CpuLine option = Some { Id = id; Times = times }
@@ -207,7 +215,7 @@ let tests =
                         (pick: Stat.CpuTimes * Stat.CpuTimes -> Stat.CpuTimes)
                         (change: Stat.CpuTimes -> Stat.CpuTimes)
                         : Stat.CpuStat =
-                        {
+                        { nothing with
                             Total = ValueSome(change (pick cpus[place]))
                             Cpus =
                                 cpus
@@ -217,12 +225,6 @@ let tests =
                                         Times = ValueSome(if id = place then change (pick cpu) else pick cpu)
                                     })
                             Online = ValueSome 4
-                            BootTime = ValueNone
-                            ContextSwitches = ValueNone
-                            Forks = ValueNone
-                            Interrupts = ValueNone
-                            Running = ValueNone
-                            Blocked = ValueNone
                         }
 
                     let leaping (times: Stat.CpuTimes) =
@@ -250,16 +252,10 @@ let tests =
                 (Gen.zip growing (Gen.arrayOfLength 3 growing))
                 (fun (total, cpus) ->
                     let statOf (pick: Stat.CpuTimes * Stat.CpuTimes -> Stat.CpuTimes) : Stat.CpuStat =
-                        {
+                        { nothing with
                             Total = ValueSome(pick total)
                             Cpus = cpus |> Array.mapi (fun id cpu -> { Id = id; Times = ValueSome(pick cpu) })
                             Online = ValueSome 3
-                            BootTime = ValueNone
-                            ContextSwitches = ValueNone
-                            Forks = ValueNone
-                            Interrupts = ValueNone
-                            Running = ValueNone
-                            Blocked = ValueNone
                         }
 
                     same (CpuUsage.since ValueNone (statOf fst) (statOf snd)) (ValueSome(CpuUsage.between (fst total) (snd total))))

@@ -128,21 +128,21 @@ internal sealed class Writer : IStateStore, IDisposable
     public Task<IngestResult> Store(IngestJob job) => queue.Add(job) ? job.Done : Task.FromResult(IngestResult.Failed);
 
     /// <summary>Looks whether another process has changed registrations; done when they are up to date.</summary>
-    public Task<bool> Refresh() => Ask(static () => { });
+    public Task<bool> Refresh() => queue.Ask(static () => { });
 
     /// <summary>Looks whether the disk takes something, unless it did so a moment ago; done when that is known.</summary>
-    public Task<bool> Check() => Ask(() => transactions.Probe(AskedProbePeriod));
+    public Task<bool> Check() => queue.Ask(() => transactions.Probe(AskedProbePeriod));
 
     /// <summary>Remembers something; done when it is on disk.</summary>
-    public Task<bool> Remember(string setting, string value) => Ask(() => Setting.Write(connection, setting, value));
+    public Task<bool> Remember(string setting, string value) => queue.Ask(() => Setting.Write(connection, setting, value));
 
     /// <summary>Writes down what happened to a server, or to all; done when it is on disk.</summary>
-    public Task<bool> Note(int server, Happening happening, string author) => Ask(() => events.Add(server, happening, author));
+    public Task<bool> Note(int server, Happening happening, string author) => queue.Ask(() => events.Add(server, happening, author));
 
     /// <summary>Looks into the alerts, or changes them with what follows from that; done when it is on disk.</summary>
     public async Task<bool> Alert(Action<AlertRows, EventRows, OutboxRows> change)
     {
-        var isDone = await Ask(() => change(alerts, events, outbox));
+        var isDone = await queue.Ask(() => change(alerts, events, outbox));
 
         if (!isDone)
         {
@@ -168,7 +168,7 @@ internal sealed class Writer : IStateStore, IDisposable
     public long NextMessageAt => outbox.NextDue;
 
     /// <summary>Changes registrations; done when that is on disk, and from then on it holds for every request.</summary>
-    public Task<bool> Register(Action<StateConnection> change) => Ask(() =>
+    public Task<bool> Register(Action<StateConnection> change) => queue.Ask(() =>
     {
         change(connection);
         memory.Outdate();
@@ -177,7 +177,7 @@ internal sealed class Writer : IStateStore, IDisposable
     /// <summary>Makes the registrations those of a state elsewhere; done when that is on disk, and from then on it holds for every request.</summary>
     public async Task<bool> Mirror(List<Registration> registered)
     {
-        var isDone = await Ask(() =>
+        var isDone = await queue.Ask(() =>
         {
             Registrations.Become(connection, registered);
             memory.Outdate();
@@ -186,7 +186,7 @@ internal sealed class Writer : IStateStore, IDisposable
     }
 
     /// <summary>Adds events of a state elsewhere, which come in the order of their numbers; done when that is on disk.</summary>
-    public Task<bool> Mirror(List<EventRow> happened) => Ask(() =>
+    public Task<bool> Mirror(List<EventRow> happened) => queue.Ask(() =>
     {
         happened.ForEach(events.Add);
         Setting.Write(connection, Setting.StateEvent, happened[^1].Id.ToString(System.Globalization.CultureInfo.InvariantCulture));
@@ -196,7 +196,7 @@ internal sealed class Writer : IStateStore, IDisposable
     public async Task<long> LastMirroredEvent()
     {
         var last = "";
-        return !await Ask(() => last = Setting.Read(connection, Setting.StateEvent)) ? -1
+        return !await queue.Ask(() => last = Setting.Read(connection, Setting.StateEvent)) ? -1
             : long.TryParse(last, System.Globalization.CultureInfo.InvariantCulture, out var id) ? id
             : 0;
     }
@@ -220,8 +220,6 @@ internal sealed class Writer : IStateStore, IDisposable
         layouts.Dispose();
         connection.Dispose();
     }
-
-    private Task<bool> Ask(Action work) => queue.Ask(work);
 
     private void Work()
     {

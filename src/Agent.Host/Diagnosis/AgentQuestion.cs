@@ -56,6 +56,6 @@ internal sealed class AgentQuestion(Settings settings, CommandLineProgram progra
 
         return answer.StartsWith("HTTP/1.1 200 ", StringComparison.Ordinal)
             ? program.Print(string.Concat(body.TrimEnd('\n').Split('\n').Select(static line => TerminalText.OneLine(line) + "\n")))
-            : program.Fail($"the agent at {address} says: {TerminalText.OneLine(body.TrimEnd('\n'))}");
+            : program.Fail($"the agent at {address} says: {body.TrimEnd('\n')}");
     }
 }

@@ -12,6 +12,7 @@ namespace Agent.Host.Reading;
 internal static class ChildStart
 {
     private const uint Root = 0;
+
     /// <summary>As many links the kernel follows on the way to a file: path_resolution(7).</summary>
     private const int MostLinks = 40;
 
@@ -79,18 +80,6 @@ internal static class ChildStart
         return place;
     }
 
-    private static void Push(Stack<string> ahead, string path)
-    {
-        foreach (var name in path.Split('/').Reverse().Where(static name => name is not "" and not "."))
-        {
-            ahead.Push(name);
-        }
-    }
-
-    private static bool IsForeign(string place) =>
-        FileStatus.Of(place, follow: false) is { } status
-        && (status.Owner != Root || status.IsOpenToAll || (status.IsOpenToGroup && status.Group != Root && status.Group != Staff.Value));
-
     /// <summary>Starts the program with nothing to read; absent when it is not in PATH.</summary>
     public static FSharpResult<Process, SourceError> Start(string name, IEnumerable<string> arguments)
     {
@@ -116,6 +105,18 @@ internal static class ChildStart
             return Unreadable(name, error.Message);
         }
     }
+
+    private static void Push(Stack<string> ahead, string path)
+    {
+        foreach (var name in path.Split('/').Reverse().Where(static name => name is not "" and not "."))
+        {
+            ahead.Push(name);
+        }
+    }
+
+    private static bool IsForeign(string place) =>
+        FileStatus.Of(place, follow: false) is { } status
+        && (status.Owner != Root || status.IsOpenToAll || (status.IsOpenToGroup && status.Group != Root && status.Group != Staff.Value));
 
     private static Process Start(string path, IEnumerable<string> arguments, string? setpriv)
     {
