@@ -83,26 +83,28 @@ internal sealed class StorageWatch(AgentClock clock, Action<string> complain)
     /// <summary>The state that several dashboards share cannot be used.</summary>
     public void StateFailed(string detail) => Change(before => StorageModule.StateFailed(clock.GetUtcNow(), detail, before));
 
+    /// <summary>
+    /// Tells of a change before it can be seen, and under the gate: two threads' changes are told in their order, and whoever
+    /// sees a state finds its line in the log.
+    /// </summary>
     private void Change(Func<Storage, Storage> step)
     {
-        Storage before;
-        Storage after;
-
         lock (gate)
         {
-            before = state;
-            after = step(before);
+            var before = state;
+            var after = step(before);
+
+            foreach (var line in StorageModule.Lines(clock.GetUtcNow(), before, after))
+            {
+                complain(line);
+            }
+
             state = after;
-        }
 
-        foreach (var line in StorageModule.Lines(clock.GetUtcNow(), before, after))
-        {
-            complain(line);
-        }
-
-        if (StorageModule.Differs(before, after))
-        {
-            OnChange?.Invoke(after);
+            if (StorageModule.Differs(before, after))
+            {
+                OnChange?.Invoke(after);
+            }
         }
     }
 }

@@ -97,6 +97,38 @@ let tests =
                     Expect.equal (store.Post(at lost, 1.0, 0L) |> snd) IngestResult.Stored "what was lost is new"
                     Expect.equal store.Server.View.LastSeen (ValueSome(noon.AddSeconds 30.0)) "seen when it was stored")
 
+            testCase "a change is told before it can be seen, and two threads' changes in their order"
+            <| fun () ->
+                let told = Collections.Concurrent.ConcurrentQueue<string * bool>()
+                let mutable watch = Unchecked.defaultof<StorageWatch>
+
+                watch <-
+                    StorageWatch(
+                        SetClock noon,
+                        fun line ->
+                            // Whoever is quicker has the time to say something in between.
+                            Threading.Thread.Sleep 2
+                            told.Enqueue((line, watch.State.Writing.IsSome))
+                    )
+
+                Threading.Tasks.Parallel.For(
+                    0,
+                    40,
+                    fun number ->
+                        if number % 2 = 0 then
+                            watch.WriteFailed(IOException "a disk that flaps")
+                        else
+                            watch.Written()
+                )
+                |> ignore
+
+                Expect.isNonEmpty told "something changed"
+
+                for number, (line, failing) in Seq.indexed told do
+                    let ends = number % 2 = 1
+                    Expect.equal (line.StartsWith "samples are stored again") ends $"line {number} of %A{told}"
+                    Expect.equal failing ends $"what was to be seen when line {number} was told"
+
             testCase "a sample that was given up is not known when it is sent again"
             <| fun () ->
                 withFullStore (fun store ->
