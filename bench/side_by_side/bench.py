@@ -108,7 +108,8 @@ class Bench:
 def play(library, count, pid):
     """Writes beside the stub what it plays: so many GPUs, on which that process computes. The options that give the agent them."""
     with open(os.path.join(os.path.dirname(library), "machine.txt"), "w", encoding="ascii") as file:
-        file.write("driver 570.86.15\n")
+        # The real library sleeps until an event comes; the stub would look for one fifty times a second, at the agent's cost.
+        file.write("driver 570.86.15\nnvml_event_poll_ms 1000\n")
         for index in range(count):
             file.write(GPU.format(index=index, bus=index + 1, pid=pid))
     return ("--gpu-source", "nvml", "--nvml-library", library)

@@ -889,6 +889,7 @@ int nvmlDeviceRegisterEvents(device_t device, unsigned long long types, struct e
 static int wait_for_event(const char *name, struct event_set *set, event_t *event, unsigned limit)
 {
     unsigned long long end = milliseconds() + limit;
+    unsigned pause;
     int code;
 
     enter(name, -1);
@@ -897,6 +898,8 @@ static int wait_for_event(const char *name, struct event_set *set, event_t *even
     for (;;) {
         pthread_mutex_lock(&gate);
         load();
+        const char *asked = machine_text(&machine.all, "nvml_event_poll_ms", 0);
+        pause = asked ? (unsigned)machine_word(&asked).number : 20;
         code = is_ready() && !set->is_broken ? TIMED_OUT : UNINITIALIZED;
 
         for (int i = 0; code == TIMED_OUT && i < set->count; i++) {
@@ -918,7 +921,7 @@ static int wait_for_event(const char *name, struct event_set *set, event_t *even
 
         if (code != TIMED_OUT || milliseconds() >= end)
             return code;
-        nap(limit < 20 ? limit : 20);
+        nap(limit < pause ? limit : pause);
     }
 }
 

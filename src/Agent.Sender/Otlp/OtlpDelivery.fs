@@ -60,7 +60,10 @@ module OtlpDelivery =
         | 401
         | 403
         | 404
-        | 405 -> Verdict.Ended(Outcome.Hold(described answer))
+        | 405
+        // A proxy's, or a network's that asks for a login: no receiver has seen the request.
+        | 407
+        | 511 -> Verdict.Ended(Outcome.Hold(described answer))
         | 400
         | 413
         | 422 -> Verdict.Refused(described answer, true)

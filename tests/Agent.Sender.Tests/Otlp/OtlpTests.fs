@@ -483,6 +483,8 @@ let private delivery =
                     403, [||], "hold: HTTP 403"
                     404, text "404 page not found\n", "hold: HTTP 404: 404 page not found"
                     405, [||], "hold: HTTP 405"
+                    407, [||], "hold: HTTP 407"
+                    511, [||], "hold: HTTP 511"
                     308, [||], "hold: HTTP 308: redirected to https://elsewhere/; redirects are not followed, correct --otlp"
                     200, text "<!doctype html>", "hold: HTTP 200 with a page: something other than a receiver answers at this address"
                 ] do
