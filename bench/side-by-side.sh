@@ -52,7 +52,10 @@ while [ $# -gt 0 ]; do
         --repeats) repeats=$2 ;;
         --seconds) seconds=$2 ;;
         --parts) parts=$2 ;;
-        --agent) agent=$2 ;;
+        --agent)
+          # Each program is run in a directory of its own.
+          agent=$(realpath --canonicalize-existing -- "$2" 2>/dev/null) || refuse "--agent $2: no such file"
+          ;;
         --results) results=$2 ;;
       esac
       shift 2

@@ -42,6 +42,7 @@ def kernel_files(bench):
     """The files that the agent holds open on this machine, and /proc, whose link count it asks for."""
     program = programs.agent(bench, "files")
     time.sleep(2)
+    program.check()
     files = program.open_kernel_files()
     program.stop()
     if "/proc/stat" not in files:

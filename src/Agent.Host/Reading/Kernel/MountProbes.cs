@@ -38,11 +38,19 @@ internal sealed class MountProbes<T>(
     {
         lock (gate)
         {
-            var probes = directories.Select(static directory => new Probe(directory)).ToArray();
+            // Loops: a Select of what another Select gives is a generic virtual method, for which the runtime reads a megabyte of its
+            // tables at every new one (ADR 15), and this runs for ever.
+            List<Probe> probes = [];
 
-            foreach (var probe in probes.Where(probe => !running.Exists(other => other.Directory == probe.Directory)))
+            foreach (var directory in directories)
             {
-                waiting.Enqueue(probe);
+                var probe = new Probe(directory);
+                probes.Add(probe);
+
+                if (!running.Exists(other => other.Directory == probe.Directory))
+                {
+                    waiting.Enqueue(probe);
+                }
             }
 
             if (isOneFree)
@@ -63,7 +71,7 @@ internal sealed class MountProbes<T>(
 
             var unasked = waiting.ToHashSet();
             waiting.Clear();
-            return [.. probes.Select(probe => probe.Answer ?? Silence(probe, unasked.Contains(probe)))];
+            return [.. probes.ConvertAll(probe => probe.Answer ?? Silence(probe, unasked.Contains(probe)))];
         }
     }
 

@@ -78,9 +78,11 @@ internal sealed unsafe class PartitionFiles
         }
 
         paths = named;
-        var answers = probes.Ask(all.Select(PathOf));
+        var answers = probes.Ask(Array.ConvertAll(all, PathOf));
         unread.Observe(
-            answers.Where(static answer => answer is { IsOk: false, ErrorValue.IsAbsent: false }).Select(static answer => answer.ErrorValue),
+            Array.ConvertAll(
+                Array.FindAll(answers, static answer => answer is { IsOk: false, ErrorValue.IsAbsent: false }),
+                static answer => answer.ErrorValue),
             path => Array.FindIndex(all, mount => PathOf(mount) == path) is var at and >= 0 && answers[at].IsOk);
 
         return new(
