@@ -161,6 +161,7 @@ type internal ManualClock() =
     inherit AgentClock(1)
 
     let mutable ticks = 0L
+    let mutable waits = 0
 
     override _.Elapsed = TimeSpan(Volatile.Read &ticks)
 
@@ -168,7 +169,14 @@ type internal ManualClock() =
 
     override this.GetUtcNow() = noon + this.Elapsed
 
-    override _.Wait(gate, _) = Monitor.Wait(gate, 2) |> ignore
+    override _.Wait(gate, duration) =
+        if duration <> Timeout.InfiniteTimeSpan then
+            Interlocked.Increment &waits |> ignore
+
+        Monitor.Wait(gate, 2) |> ignore
+
+    /// How often a thread has waited for this clock to move on.
+    member _.Waits: int = Volatile.Read &waits
 
     /// Moves it on.
     member _.Advance(duration: TimeSpan) : unit =

@@ -273,7 +273,7 @@ let tests =
 
             testCase "vmauth lets agents write, dashboards read and write, and nobody anything else"
             <| fun () ->
-                Prometheus.program "vmauth" |> ignore
+                let vmauth = Prometheus.program "vmauth"
 
                 World.withDirectory (fun place ->
                     let config = Path.Combine(place, "vmauth.yml")
@@ -292,7 +292,7 @@ let tests =
                             [
                                 "AGENTS_TOKEN=agents"
                                 "DASHBOARDS_TOKEN=dashboards"
-                                "vmauth"
+                                vmauth
                                 $"-auth.config={config}"
                                 $"-httpListenAddr=127.0.0.1:{port}"
                             ],
@@ -414,6 +414,8 @@ let tests =
                         Expect.equal code 1 said
                         Expect.stringContains said "run it as root" "says why"
                     else
+                        // The script makes keys with it.
+                        Tools.succeed [] "openssl" [ "version" ] |> ignore
                         let at name = Path.Combine(place, "secrets", name)
 
                         let contents () =
