@@ -128,7 +128,7 @@ type ProgramProcess(program: string, words: string list, environment: (string * 
     member this.Errors: string list =
         this.AllErrors
         |> List.filter (fun line ->
-            not (line.Contains " WARNING sampling was late: ")
+            not (line.Contains " WARNING sampling was late")
             && not (line.Contains " WARNING advice: "))
 
     /// True once it has ended.
