@@ -117,7 +117,7 @@ let tests =
                     let script =
                         $"setpriv {user} prlimit --nproc=100 \"$@\" >{directory}/out 2>{directory}/err & agent=$!\n"
                         + $"while ! grep -q 'metrics at' {directory}/out; do kill -0 $agent || exit 78; sleep 0.1; done\n"
-                        + $"sleep 2; at=$(sed -n 's,^metrics at http://,,p' {directory}/out | cut -d/ -f1)\n"
+                        + $"sleep 2; at=$(sed -n 's,.*metrics at http://\\([^/]*\\)/.*,\\1,p' {directory}/out)\n"
                         + $"setpriv {user} sh -c 'for i in $(seq 120); do sleep 8 & done; wait' & others=$!\n"
                         + "sleep 1; curl -s -m 10 http://$at/metrics >/dev/null; curl -s -m 10 -o /dev/null -w '%{http_code}' http://$at/healthz\n"
                         + $"kill -0 $agent || {{ cat {directory}/err; exit 79; }}\n"
