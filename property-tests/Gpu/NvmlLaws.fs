@@ -136,6 +136,7 @@ let private costly: Gen<Nvml.Costly> =
                 MigProcesses =
                     [|
                         struct (0,
+                                "",
                                 { ofInstance with
                                     Value = ComputeProcess.limited (Array.ofSeq ofInstance.Value)
                                 })
@@ -369,8 +370,9 @@ let private expectedMig (board: uint64<B> voption) (costly: Nvml.Costly voption)
         MemoryFree = part board whole mig.MemoryTotal mig.MemoryFree
         ComputeProcesses =
             match costly with
-            | ValueSome costly when mig.Index = 0 ->
-                let struct (_, found) = costly.MigProcesses[0]
+            // Of another instance that has its index now nothing is known.
+            | ValueSome costly when mig.Index = 0 && mig.Uuid.Value = "" ->
+                let struct (_, _, found) = costly.MigProcesses[0]
                 within (ValueOption.orElse board whole) found
             | _ -> ValueNone
         XidLast = lastOf mig.Xid

@@ -110,7 +110,8 @@ internal sealed class AgentRun : IDisposable
             parts.Settings.Interval,
             token is null ? null : () => token.Current,
             () => token?.Refresh() ?? false,
-            parts.Clock));
+            parts.Clock),
+            OnDefect);
     }
 
     /// <summary>Runs until a signal, or with --once until its one attempt is over.</summary>
@@ -222,6 +223,9 @@ internal sealed class AgentRun : IDisposable
     private void OnDefect(string source, Exception defect)
     {
         Interlocked.Increment(ref defects);
-        parts.Log.Error($"{source}: a defect of the agent, please report it: {defect}");
+        parts.Log.Error(
+            defect is ThreadLimitException or OutOfMemoryException
+                ? $"{source}: {(defect as ThreadLimitException ?? new(defect)).Message}"
+                : $"{source}: a defect of the agent, please report it: {defect}");
     }
 }

@@ -200,6 +200,12 @@ internal static class Program
                     opened => Run(settings, secrets, trust, opened, listening, clock, seams, program.Version, signals, systemd, log),
                     error => program.Refuse([error.ToString()]));
         }
+        catch (Exception few) when (few is ThreadLimitException or OutOfMemoryException)
+        {
+            // The second is what the class library makes of it where it needs a thread itself.
+            log.Critical($"the agent cannot run: {(few as ThreadLimitException ?? new(few)).Message}");
+            return ExitCode.Failure;
+        }
         catch (Exception defect)
         {
             log.Critical($"a defect of the agent ended it: {defect.GetType().Name}: {defect.Message}");

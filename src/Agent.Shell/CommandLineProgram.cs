@@ -18,7 +18,8 @@ internal static class ExitCode
 
 /// <summary>
 /// A program as its user sees it from a shell: its name and version, what it prints, and what it complains about. A message that cannot be
-/// written, as on a full disk, costs that message and never the program; what was asked for and cannot be written is a failure.
+/// written, as on a full disk or because its reader stalls, costs that message and never the program; what was asked for and cannot be written is a
+/// failure.
 /// </summary>
 /// <param name="name">As it is typed.</param>
 /// <param name="assembly">Has the version of the build.</param>
@@ -53,10 +54,10 @@ internal sealed class CommandLineProgram(string name, Assembly assembly, Stream 
         : ExitCode.Success;
 
     /// <summary>Says on standard output how it goes, a line. Any thread may.</summary>
-    public void Tell(string line) => Attempt(Output, TerminalText.OneLine(line) + "\n");
+    public void Tell(string line) => Say(Output, "", TerminalText.OneLine(line));
 
     /// <summary>Says on standard error what is wrong. Any thread may.</summary>
-    public void Complain(string problem) => Attempt(Errors, $"{prefix}{name}: {TerminalText.OneLine(problem)}\n");
+    public void Complain(string problem) => Say(Errors, $"{prefix}{name}: ", TerminalText.OneLine(problem));
 
     /// <summary>Shows something at the terminal, on standard error: a question, or how it goes.</summary>
     public void Show(string text) => Attempt(Errors, text);
@@ -89,6 +90,27 @@ internal sealed class CommandLineProgram(string name, Assembly assembly, Stream 
     {
         Output.Dispose();
         Errors.Dispose();
+    }
+
+    private static void Say(TextWriter writer, string prefix, string line)
+    {
+        if (StandardStream.Behind(writer) is not { } stream)
+        {
+            Attempt(writer, $"{prefix}{line}\n");
+            return;
+        }
+
+        lock (writer)
+        {
+            try
+            {
+                stream.WriteLine(prefix, line);
+            }
+            catch (Exception failure) when (failure is IOException or ObjectDisposedException)
+            {
+                // It costs its line.
+            }
+        }
     }
 
     /// <summary>Why the text could not be written; empty where it was.</summary>

@@ -65,6 +65,8 @@ internal sealed class Failures(Uri target, Uri? proxy)
         SocketError.InvalidArgument when proxy is null && target.DnsSafeHost.Split('%') is [_, var zone] =>
             NetworkFailure.NewUnreachable($"{target.DnsSafeHost}: there is no interface {zone}; it"),
         SocketError.AccessDenied => NetworkFailure.NewBroken("this machine does not permit it"),
+        SocketError.TooManyOpenSockets => NetworkFailure.NewBroken(
+            "no file can be opened: a limit on open files is reached (ulimit -n, LimitNOFILE= of the unit)"),
         _ => NetworkFailure.NewBroken(words),
     };
 

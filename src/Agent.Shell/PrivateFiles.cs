@@ -182,8 +182,12 @@ internal static partial class PrivateFiles
         return result == 0;
     }
 
-    /// <summary>True for what a disk or a file system may do to any call; everything else is a defect.</summary>
-    public static bool IsFault(Exception error) => error is IOException or UnauthorizedAccessException;
+    /// <summary>
+    /// True for what a disk or a file system may do to any call; everything else is a defect. The last is what the class library makes of EFBIG, a
+    /// file that may grow no further.
+    /// </summary>
+    public static bool IsFault(Exception error) =>
+        error is IOException or UnauthorizedAccessException or ArgumentOutOfRangeException { ParamName: "value" };
 
     private static string Refusal(FileStatus? status) =>
         status is not { } known ? ""

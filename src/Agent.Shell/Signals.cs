@@ -11,6 +11,9 @@ internal sealed class Signals : IDisposable
     /// <summary>SIGUSR1 of signal(7), on x64 and arm64, for which the class library has no name.</summary>
     private const PosixSignal User1 = (PosixSignal)10;
 
+    /// <summary>SIGXFSZ of signal(7), likewise.</summary>
+    private const PosixSignal FileSizeLimit = (PosixSignal)25;
+
     private readonly CancellationTokenSource orderly = new();
     private readonly CancellationTokenSource atOnce = new();
     private readonly PosixSignalRegistration[] registrations;
@@ -23,6 +26,8 @@ internal sealed class Signals : IDisposable
             PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal),
             PosixSignalRegistration.Create(PosixSignal.SIGQUIT, OnSignal),
             PosixSignalRegistration.Create(PosixSignal.SIGHUP, OnSignal),
+            // A file that may grow no further (RLIMIT_FSIZE) is then one that cannot be written: EFBIG. The signal would end the program.
+            PosixSignalRegistration.Create(FileSizeLimit, static context => context.Cancel = true),
             PosixSignalRegistration.Create(User1, context =>
             {
                 context.Cancel = true;

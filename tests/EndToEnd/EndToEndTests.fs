@@ -13,6 +13,7 @@ let tests =
             RunTests.tests
             SourceTests.tests
             NvidiaSmiTests.tests
+            LimitTests.tests
             ServiceTests.tests
             GridTests.tests
             TlsTests.tests

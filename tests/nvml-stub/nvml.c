@@ -225,6 +225,9 @@ static int begin(const char *name, device_t device)
 
 static const struct machine_section *gpu_of(device_t device) { return &machine.gpus[index_of(device)]; }
 
+/* Whether calls succeed and write nothing. */
+static int is_mute(void) { return machine_number(&machine.all, "nvml_mute", 0) == 1; }
+
 static int number(const char *name, device_t device, const char *key, unsigned long long *value)
 {
     int code = begin(name, device);
@@ -233,7 +236,7 @@ static int number(const char *name, device_t device, const char *key, unsigned l
         struct machine_value found = machine_value(gpu_of(device), key);
 
         code = mig_of(device) ? NOT_SUPPORTED : found.code;
-        if (code == SUCCESS)
+        if (code == SUCCESS && !is_mute())
             *value = found.number;
     }
 
@@ -242,7 +245,7 @@ static int number(const char *name, device_t device, const char *key, unsigned l
 
 static int small(const char *name, device_t device, const char *key, unsigned *value)
 {
-    unsigned long long found = 0;
+    unsigned long long found = *value;
     int code = number(name, device, key, &found);
 
     if (code == SUCCESS)
@@ -365,7 +368,7 @@ int nvmlDeviceGetUtilizationRates(device_t device, utilization_t *rates)
         struct machine_value memory = machine_value(gpu_of(device), "utilization_memory");
 
         code = mig_of(device) ? NOT_SUPPORTED : gpu.code ? gpu.code : memory.code;
-        if (code == SUCCESS)
+        if (code == SUCCESS && !is_mute())
             *rates = (utilization_t){(unsigned)gpu.number, (unsigned)memory.number};
     }
 
@@ -433,7 +436,7 @@ int nvmlDeviceGetTemperature(device_t device, unsigned sensor, unsigned *value)
 
 int nvmlDeviceGetTemperatureV(device_t device, temperature_t *value)
 {
-    unsigned long long found = 0;
+    unsigned long long found = (unsigned)value->temperature;
     int code = value->version == 0x0100000c ? number("nvmlDeviceGetTemperatureV", device, value->sensor == 0 ? "temperature" : "?", &found) : 25;
 
     if (code == SUCCESS)
@@ -545,7 +548,7 @@ int nvmlDeviceGetFieldValues(device_t device, int count, field_t *fields)
 {
     int code = begin("nvmlDeviceGetFieldValues", device);
 
-    for (int i = 0; code == SUCCESS && i < count; i++) {
+    for (int i = 0; code == SUCCESS && !is_mute() && i < count; i++) {
         field_t *field = &fields[i];
         const char *key = field_key(field->fieldId);
         int violation = !strncmp(key, "violation_", 10);
@@ -584,7 +587,7 @@ int nvmlDeviceGetMaxMigDeviceCount(device_t device, unsigned *count)
     int code = begin("nvmlDeviceGetMaxMigDeviceCount", device);
 
     if (code == SUCCESS)
-        *count = machine_value(gpu_of(device), "mig_mode").code ? 0 : 7;
+        *count = (unsigned)machine_number(gpu_of(device), "nvml_mig_most", machine_value(gpu_of(device), "mig_mode").code ? 0 : 7);
     return leave(code);
 }
 
@@ -627,7 +630,7 @@ int nvmlDeviceGetRemappedRows(device_t device, unsigned *corrected, unsigned *un
 {
     int code = small("nvmlDeviceGetRemappedRows", device, "remapped_pending", pending);
 
-    if (code == SUCCESS) {
+    if (code == SUCCESS && !is_mute()) {
         *corrected = (unsigned)machine_number(gpu_of(device), "remapped_correctable", 0);
         *uncorrected = (unsigned)machine_number(gpu_of(device), "remapped_uncorrectable", 0);
         *failed = (unsigned)machine_number(gpu_of(device), "remapped_failure", 0);
@@ -919,7 +922,7 @@ static int wait_for_event(const char *name, struct event_set *set, event_t *even
 
         pthread_mutex_unlock(&gate);
 
-        if (code != TIMED_OUT || milliseconds() >= end)
+        if (code != TIMED_OUT || milliseconds() >= end || machine_number(&machine.all, "nvml_event_hasty", 0) == 1)
             return code;
         nap(limit < pause ? limit : pause);
     }

@@ -134,8 +134,8 @@ type Costly =
         Processes: Call<ComputeProcess[]>
         /// nvmlDeviceGetGraphicsRunningProcesses, likewise.
         GraphicsProcesses: Call<ComputeProcess[]>
-        /// Those that compute on each MIG instance, by the index that its handle was asked for with.
-        MigProcesses: (struct (int * Call<ComputeProcess[]>))[]
+        /// Those that compute on each MIG instance, by the index that its handle was asked for with, and its UUID: another may have that index by now.
+        MigProcesses: (struct (int * string * Call<ComputeProcess[]>))[]
     }
 
 /// What the calls for one device gave.
@@ -241,6 +241,10 @@ type State =
 /// A machine has no more boards than this; a driver that counts more has not counted.
 [<Literal>]
 let MostBoards = 256
+
+/// A board is divided into no more instances than this (seven, in 2025); a driver that allows more has not counted.
+[<Literal>]
+let MostInstances = 64
 
 /// In the place of a return code: nvmlDeviceGetCount answers with more than `MostBoards`.
 [<Literal>]
@@ -773,9 +777,9 @@ let private migDeviceOf (complaints: Complaints) (board: uint64<B> voption) (cos
         ComputeProcesses =
             match
                 costly.MigProcesses
-                |> Array.tryFind (fun (struct (index, _)) -> index = mig.Index)
+                |> Array.tryFind (fun (struct (index, uuid, _)) -> index = mig.Index && uuid = mig.Uuid.Value)
             with
-            | Some(struct (_, call)) -> processesOf complaints "processes" (ValueOption.orElse board total) call
+            | Some(struct (_, _, call)) -> processesOf complaints "processes" (ValueOption.orElse board total) call
             | None -> ValueNone
         XidLast = xidLast mig.Xid
         XidCount = xidCount mig.Xid

@@ -31,7 +31,7 @@ internal sealed class Reading<T>
             Name = name,
         };
 
-        thread.Start();
+        Threads.Begin(thread);
     }
 
     /// <summary>How long it took, or has been taking.</summary>

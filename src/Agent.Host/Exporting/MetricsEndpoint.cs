@@ -17,6 +17,9 @@ internal sealed class MetricsEndpoint : IDisposable
     /// <summary>While the system has no descriptor to spare, connections are taken so often.</summary>
     private static readonly TimeSpan ScarcityPeriod = TimeSpan.FromSeconds(1);
 
+    /// <summary>An answer takes less; whoever stops does not wait for longer.</summary>
+    private static readonly TimeSpan LongestAnswer = TimeSpan.FromSeconds(2);
+
     private readonly Socket listener;
     private readonly IPEndPoint address;
     private readonly AgentClock clock;
@@ -24,6 +27,7 @@ internal sealed class MetricsEndpoint : IDisposable
     private readonly List<Socket> readable = [];
     private readonly List<Socket> writable = [];
     private Thread? thread;
+    private Action<string, Exception>? onDefect;
     private TimeSpan acceptsFrom;
     private volatile bool stopped;
 
@@ -65,10 +69,12 @@ internal sealed class MetricsEndpoint : IDisposable
     }
 
     /// <summary>Begins to serve.</summary>
-    public void Start(ScrapeAnswers answers)
+    /// <param name="answers">Makes the answers.</param>
+    /// <param name="onDefect">Takes what an answer throws; it costs its connection. Null lets it end the program.</param>
+    public void Start(ScrapeAnswers answers, Action<string, Exception>? onDefect = null)
     {
-        thread = new Thread(() => Serve(answers), maxStackSize: 256 * 1024) { IsBackground = true, Name = "metrics" };
-        thread.Start();
+        this.onDefect = onDefect;
+        thread = Threads.Start(() => Serve(answers), 256 * 1024, "metrics");
     }
 
     /// <inheritdoc/>
@@ -79,26 +85,25 @@ internal sealed class MetricsEndpoint : IDisposable
         if (thread is not null)
         {
             Wake();
-            thread.Join();
+
+            // One that hangs in an answer, as in a read of /proc, is left to the end of the process.
+            thread.Join(LongestAnswer);
         }
 
         listener.Dispose();
     }
 
-    // Nothing else ends the wait of a thread that sleeps in the kernel.
+    // Ends the wait of a thread that sleeps in the kernel. A connection to the own address would need that address, a way to it and a
+    // descriptor, and a machine that is shut down may have none of them any more.
     private void Wake()
     {
         try
         {
-            var own = address.Address.Equals(IPAddress.Any) ? IPAddress.Loopback
-                : address.Address.Equals(IPAddress.IPv6Any) ? IPAddress.IPv6Loopback
-                : address.Address;
-            using var waker = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
-            waker.Connect(own, address.Port);
+            listener.Shutdown(SocketShutdown.Both);
         }
         catch (SocketException)
         {
-            // The queue of connections is full, so it is awake.
+            // It does not listen any more, so nobody waits for it.
         }
     }
 
@@ -118,7 +123,7 @@ internal sealed class MetricsEndpoint : IDisposable
                 var connection = connections[i];
                 var isReady = readable.Contains(connection.Socket) || writable.Contains(connection.Socket);
 
-                if ((isReady && !connection.GoOn(answers, clock.Elapsed)) || clock.Elapsed >= connection.Until)
+                if ((isReady && !GoOn(connection, answers)) || clock.Elapsed >= connection.Until)
                 {
                     connection.Dispose();
                     connections.RemoveAt(i);
@@ -129,6 +134,19 @@ internal sealed class MetricsEndpoint : IDisposable
         foreach (var connection in connections)
         {
             connection.Dispose();
+        }
+    }
+
+    private bool GoOn(ScrapeConnection connection, ScrapeAnswers answers)
+    {
+        try
+        {
+            return connection.GoOn(answers, clock.Elapsed);
+        }
+        catch (Exception defect) when (onDefect is not null)
+        {
+            onDefect("metrics", defect);
+            return false;
         }
     }
 

@@ -109,7 +109,7 @@ internal abstract class Lane : ILane, IDisposable
             .Do(Report);
 
     /// <summary>Begins to deliver, what an earlier run left first.</summary>
-    public void Start() => thread.Start();
+    public void Start() => Threads.Begin(thread);
 
     /// <summary>Lets the request in flight finish; its own time-out limits the wait.</summary>
     public void Stop()

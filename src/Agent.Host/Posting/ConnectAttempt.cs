@@ -50,7 +50,7 @@ internal sealed class ConnectAttempt
     public static ConnectAttempt Begin(Uri endpoint, SslClientAuthenticationOptions? tls, HostAddresses addresses, AgentClock clock)
     {
         var opening = new ConnectAttempt(endpoint, tls, addresses, clock);
-        Threads.Start(opening.Open, AttemptStackSize, "connecting");
+        NetworkThreads.Start(opening.Open, AttemptStackSize, "connecting");
         return opening;
     }
 
@@ -207,7 +207,7 @@ internal sealed class ConnectAttempt
         try
         {
             socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-            Threads.Start(() => Attempt(address, socket), tls is null ? AttemptStackSize : StackSize, "connecting");
+            NetworkThreads.Start(() => Attempt(address, socket), tls is null ? AttemptStackSize : StackSize, "connecting");
             attempts.Add((address, socket));
         }
         catch (Exception error) when (error is SocketException or HttpRequestException)

@@ -59,7 +59,7 @@ internal sealed class HostAddresses(string host, LookUp lookUp, AgentClock clock
             if (under.Count == 0 || (under.Count < MostLookUps && clock.Elapsed - under[^1].Begun >= LongestLookUp))
             {
                 var begun = new Asked(family, clock.Elapsed);
-                Threads.Start(() => Answer(begun), StackSize, "resolving");
+                NetworkThreads.Start(() => Answer(begun), StackSize, "resolving");
                 asked.Add(begun);
             }
         }

@@ -37,8 +37,8 @@ internal sealed class TimeLimit(TimeSpan limit, AgentClock clock) : IDisposable
 
             if (!isStarted)
             {
+                NetworkThreads.Start(Watch, 256 * 1024, "time limit");
                 isStarted = true;
-                new Thread(Watch, maxStackSize: 256 * 1024) { IsBackground = true, Name = "time limit" }.Start();
             }
 
             return source.Token;

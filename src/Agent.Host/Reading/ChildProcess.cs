@@ -64,9 +64,10 @@ internal sealed class ChildProcess(string name, TimeSpan limit, AgentClock clock
     /// Reads a pipe on a thread of its own, because a read from the pipe of a hung program cannot be cancelled; the thread
     /// ends when the program does, or when <paramref name="take"/> wants no more. The end of the pipe is taken as no bytes.
     /// </summary>
+    /// <exception cref="ThreadLimitException">There may be no more threads.</exception>
     public static Thread Reader(StreamReader source, string purpose, Func<ReadOnlyMemory<byte>, bool> take)
     {
-        var thread = new Thread(
+        return Threads.Start(
             () =>
             {
                 var buffer = new byte[4096];
@@ -89,25 +90,29 @@ internal sealed class ChildProcess(string name, TimeSpan limit, AgentClock clock
                     }
                 }
             },
-            maxStackSize: 128 * 1024)
-        {
-            IsBackground = true,
-            Name = purpose,
-        };
-
-        thread.Start();
-        return thread;
+            128 * 1024,
+            purpose);
     }
 
     private FSharpResult<ProgramOutput, SourceError> Finish(Process process)
     {
         var output = new MemoryStream();
         var errors = new MemoryStream();
-        var readers = new[]
+        Thread[] readers;
+
+        try
         {
-            Reader(process.StandardOutput, "child output", Into(output)),
-            Reader(process.StandardError, "child errors", Into(errors)),
-        };
+            readers =
+            [
+                Reader(process.StandardOutput, "child output", Into(output)),
+                Reader(process.StandardError, "child errors", Into(errors)),
+            ];
+        }
+        catch (ThreadLimitException few)
+        {
+            Abandon(process);
+            return FSharpResult<ProgramOutput, SourceError>.NewError(SourceError.NewUnreadable(name, few.Message));
+        }
 
         var deadline = clock.Elapsed + Limit;
 

@@ -12,7 +12,7 @@ internal static class Guard
     /// <param name="body">What it does.</param>
     /// <param name="onDefect">Takes what <paramref name="body"/> throws; without it such a defect ends the program.</param>
     public static void Start(string name, int stack, Action body, Action<string, Exception>? onDefect) =>
-        new Thread(
+        Threads.Start(
             () =>
             {
                 try
@@ -24,9 +24,6 @@ internal static class Guard
                     onDefect(name, defect);
                 }
             },
-            stack)
-        {
-            IsBackground = true,
-            Name = name,
-        }.Start();
+            stack,
+            name);
 }

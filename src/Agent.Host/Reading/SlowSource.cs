@@ -40,7 +40,7 @@ internal sealed class SlowSource<T>(
     {
         Volatile.Write(ref since, clock.Elapsed.Ticks);
         started = true;
-        new Thread(Loop, maxStackSize: 256 * 1024) { IsBackground = true, Name = name }.Start();
+        Threads.Start(Loop, 256 * 1024, name);
     }
 
     /// <summary>Ends the thread after the reading that is under way, without waiting for it.</summary>

@@ -8,7 +8,8 @@ namespace Agent.Host.Service;
 /// <summary>
 /// What the agent says: routine lines on stdout, everything else on stderr, one line each. Warnings and errors that
 /// repeat are printed at once, then once a minute with their number. Safe for all threads. A stream that cannot be written
-/// to, such as a full disk, costs its line and never the agent; that a result was lost is remembered.
+/// to, such as a full disk, costs its line and never the agent, and so does one whose reader stalls: how many lines that was is said when it reads
+/// again. That a result was lost is remembered.
 /// </summary>
 /// <param name="output">Where routine lines go.</param>
 /// <param name="errors">Where everything else goes.</param>
@@ -27,7 +28,7 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
     {
         if (!quiet)
         {
-            Write(output, TerminalText.OneLine(line));
+            WriteLine(output, "", TerminalText.OneLine(line));
         }
     }
 
@@ -153,7 +154,7 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
 
         var now = clock.GetUtcNow().ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
         var prefix = journal ? Journal.Prefix(severity) : $"{now} {NameOf(severity)} ";
-        Write(errors, prefix + TerminalText.OneLine(message));
+        WriteLine(errors, prefix, TerminalText.OneLine(message));
     }
 
     /// <summary>As --log-level has it. Asking the enumeration itself is reflection, whose data is half a megabyte of memory.</summary>
@@ -171,6 +172,28 @@ internal sealed class Log(TextWriter output, TextWriter errors, LogLevel level, 
         if (fault.Length > 0)
         {
             Volatile.Write(ref resultFault, fault);
+        }
+    }
+
+    /// <summary>A line that costs nobody time: whoever samples and delivers says them.</summary>
+    private void WriteLine(TextWriter writer, string prefix, string line)
+    {
+        if (StandardStream.Behind(writer) is not { } stream)
+        {
+            Write(writer, prefix + line);
+            return;
+        }
+
+        lock (gate)
+        {
+            try
+            {
+                stream.WriteLine(prefix, line);
+            }
+            catch (Exception failure) when (failure is IOException or ObjectDisposedException)
+            {
+                // It costs its line.
+            }
         }
     }
 

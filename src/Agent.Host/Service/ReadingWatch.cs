@@ -43,7 +43,7 @@ internal sealed partial class ReadingWatch : IDisposable
         this.clock = clock;
         this.log = log;
         registration = stop.Register(OnSignal);
-        new Thread(() => Watch(end), maxStackSize: 128 * 1024) { IsBackground = true, Name = "reading watch" }.Start();
+        Threads.Start(() => Watch(end), 128 * 1024, "reading watch");
     }
 
     /// <summary>The thread that samples reads this from here on; null for nothing. At every file of every sample, so it costs next to nothing.</summary>

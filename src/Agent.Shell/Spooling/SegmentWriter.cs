@@ -39,6 +39,12 @@ internal sealed class SegmentWriter : IDisposable
             CutTo(segment.Size);
             throw;
         }
+        catch (ArgumentOutOfRangeException error)
+        {
+            // So the class library calls EFBIG: the file may grow no further, by a limit of the process or of the file system.
+            CutTo(segment.Size);
+            throw new IOException("File too large", error);
+        }
 
         segment.Size += body.Length + 1;
         segment.Held++;

@@ -902,7 +902,7 @@ let tests =
                                     ValueSome
                                         { costly with
                                             Processes = failed 4
-                                            MigProcesses = [| struct (1, got own) |]
+                                            MigProcesses = [| struct (1, "MIG-a", got own) |]
                                         }
                             }
                         |]

@@ -8,6 +8,7 @@ open System.IO.Compression
 open System.Net
 open System.Net.Sockets
 open System.Text
+open System.Threading
 open Agent.Core
 open Agent.Core.Units
 open Agent.Sender
@@ -90,8 +91,16 @@ let private totals: JobTotals =
         IsRunning = true
     }
 
-/// An endpoint with this clock, age of the newest sample and token; `changed` is the token after it is read again.
-let private serving (clock: AgentClock) (age: TimeSpan) (token: string) (changed: string) (test: IPEndPoint -> unit) =
+/// An endpoint with this clock, age of the newest sample and token; `changed` is the token after it is read again. `onDefect` takes what an
+/// answer throws.
+let private answering
+    (clock: AgentClock)
+    (age: unit -> TimeSpan)
+    (token: string)
+    (changed: string)
+    (onDefect: Action<string, exn>)
+    (test: IPEndPoint -> unit)
+    =
     let mutable current = token
 
     let answers =
@@ -99,7 +108,7 @@ let private serving (clock: AgentClock) (age: TimeSpan) (token: string) (changed
             (fun () -> ValueSome(Readings.machineWith [| Readings.board |])),
             (fun () -> Readings.agent),
             (fun id -> if id = "4711" then ValueSome totals else ValueNone),
-            (fun () -> age),
+            age,
             TimeSpan.FromSeconds 2.0,
             (if token = "" then
                  null
@@ -118,8 +127,11 @@ let private serving (clock: AgentClock) (age: TimeSpan) (token: string) (changed
     | Error error -> failtest (string error)
     | Ok endpoint ->
         use endpoint = endpoint
-        endpoint.Start answers
+        endpoint.Start(answers, onDefect)
         test endpoint.Address
+
+let private serving (clock: AgentClock) (age: TimeSpan) (token: string) (changed: string) (test: IPEndPoint -> unit) =
+    answering clock (fun () -> age) token changed (Action<_, _>(fun source defect -> failtest $"{source}: {defect}")) test
 
 let private serve (test: IPEndPoint -> unit) =
     serving (AgentClock()) TimeSpan.Zero "" "" test
@@ -374,4 +386,58 @@ let tests =
                     watch.Start())
 
                 Expect.isLessThan watch.Elapsed.TotalSeconds 5.0 "in time"
+
+            testCase "it ends in two seconds though an answer never comes, as where a read of /proc hangs"
+            <| fun () ->
+                use letGo = new ManualResetEventSlim(false)
+                use asked = new ManualResetEventSlim(false)
+                let watch = Stopwatch()
+
+                let hanging () =
+                    asked.Set()
+                    letGo.Wait()
+                    TimeSpan.Zero
+
+                let ending =
+                    Thread(
+                        (fun () ->
+                            answering (AgentClock()) hanging "" "" (Action<_, _>(fun _ _ -> ())) (fun address ->
+                                use client = new Client(address)
+                                client.Send(get "/healthz" "")
+                                asked.Wait()
+                                watch.Start())),
+                        IsBackground = true
+                    )
+
+                ending.Start()
+                let hasEnded = ending.Join 20_000
+                letGo.Set()
+                Expect.isTrue hasEnded "it does not wait for the answer"
+                Expect.isLessThan watch.Elapsed.TotalSeconds 5.0 "in time"
+
+            testCase "an answer that cannot be made costs its connection, and is told"
+            <| fun () ->
+                let mutable failures = [ InvalidOperationException "no answer" ]
+                let told = ResizeArray<string>()
+
+                let failing () =
+                    match failures with
+                    | failure :: rest ->
+                        failures <- rest
+                        raise failure
+                    | [] -> TimeSpan.Zero
+
+                answering
+                    (AgentClock())
+                    failing
+                    ""
+                    ""
+                    (Action<_, _>(fun source (defect: exn) -> told.Add $"{source}: {defect.Message}"))
+                    (fun address ->
+                        use client = new Client(address)
+                        client.Send(get "/healthz" "")
+                        Expect.equal (client.ToEnd()) "" "closed"
+                        isAnswered address)
+
+                Expect.equal (List.ofSeq told) [ "metrics: no answer" ] "told once"
         ]

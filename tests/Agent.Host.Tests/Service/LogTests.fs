@@ -1,10 +1,16 @@
 /// What the log prints, where and when.
 module Agent.Host.Tests.LogTests
 
+open System
 open System.IO
+open System.IO.Pipes
+open System.Text
+open System.Threading
 open Agent.Core
 open Agent.Sender
 open Agent.Host.Service
+open Agent.Shell
+open Agent.TestSupport.Waiting
 open Agent.Host.Tests.ScheduledClock
 open Expecto
 
@@ -21,11 +27,101 @@ let private withLog (level: LogLevel) (journal: bool) (test: ScheduledClock -> L
 
     lines output, lines errors
 
+/// A log whose standard error is a pipe, and what has been read from it so far, once somebody reads.
+type private PipedLog() =
+    let pipe = new AnonymousPipeServerStream(PipeDirection.In)
+
+    let errors =
+        new StreamWriter(new StandardStream(int (pipe.ClientSafePipeHandle.DangerousGetHandle())), UTF8Encoding false, AutoFlush = true)
+
+    let read = StringBuilder()
+
+    let reader =
+        Thread(
+            (fun () ->
+                let buffer = Array.zeroCreate<byte> 65536
+                let mutable count = pipe.Read buffer
+
+                while count > 0 do
+                    lock read (fun () -> read.Append(Encoding.ASCII.GetString(buffer, 0, count)) |> ignore)
+                    count <- pipe.Read buffer),
+            IsBackground = true
+        )
+
+    let mutable isReading = false
+
+    member val Log = Log(TextWriter.Null, errors, LogLevel.Info, false, ScheduledClock(), true)
+
+    member _.StartReading() =
+        isReading <- true
+        reader.Start()
+
+    member _.Text = lock read (fun () -> string read)
+
+    interface IDisposable with
+        member _.Dispose() =
+            pipe.DisposeLocalCopyOfClientHandle()
+
+            if isReading then
+                reader.Join()
+
+            pipe.Dispose()
+
+/// Fails where it does not come back: who writes waits for who reads.
+let private withinTwentySeconds (what: string) (action: unit -> unit) : unit =
+    let thread = Thread(action, IsBackground = true)
+    thread.Start()
+    Expect.isTrue (thread.Join 20_000) what
+
 [<Tests>]
 let tests =
     testList
         "Host.Log"
         [
+            testCase "a reader that stalls costs lines and nobody's time; when it reads again the log says how many"
+            <| fun () ->
+                // A pipe holds 65,536 bytes: lines that fit it in whole numbers, and lines of which one is cut.
+                for length in [ 1000; 1024; 5000; 200_000 ] do
+                    use piped = new PipedLog()
+                    let filling = String('x', length - 8)
+                    let said = 100
+
+                    withinTwentySeconds "nobody waits for the reader" (fun () ->
+                        for i in 1..said do
+                            piped.Log.Info $"{i:D4}{filling}")
+
+                    piped.StartReading()
+                    let mutable after = 0
+
+                    eventually patience "the log says so" (fun () ->
+                        after <- after + 1
+                        piped.Log.Info "after"
+                        piped.Text.Contains "missing here" && piped.Text.EndsWith "<6>after\n")
+
+                    let lines () = piped.Text.TrimEnd('\n').Split '\n'
+
+                    let isWhole (line: string) =
+                        line.Length = length - 1 && line.StartsWith "<6>0"
+
+                    let toldOrCounted () =
+                        lines ()
+                        |> Array.sumBy (fun line ->
+                            if isWhole line || line = "<6>after" then
+                                1
+                            elif line.EndsWith " line(s) missing here: nobody read this stream" then
+                                int (line.Substring(3, line.IndexOf ' ' - 3))
+                            else
+                                0)
+
+                    eventually patience $"each line of {length} is told or counted" (fun () -> toldOrCounted () = said + after)
+
+                    let whole =
+                        lines ()
+                        |> Array.filter isWhole
+                        |> Array.map (fun line -> int (line.Substring(3, 4)))
+
+                    Expect.equal whole [| 1 .. whole.Length |] "in order"
+
             testCase "a time stamp and the level without the journal, the priority alone with it"
             <| fun () ->
                 let each (_: ScheduledClock) (log: Log) =

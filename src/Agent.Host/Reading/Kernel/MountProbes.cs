@@ -13,11 +13,13 @@ namespace Agent.Host.Reading;
 /// <param name="ask">The question, asked with the mount's directory.</param>
 /// <param name="kind">What is asked: its threads are called so.</param>
 /// <param name="silence">What one that does not answer in time is told with, behind the time.</param>
+/// <param name="start">Starts a thread with so large a stack and this name.</param>
 internal sealed class MountProbes<T>(
     AgentClock clock,
     Func<string, FSharpResult<T, SourceError>> ask,
     string kind = "file systems",
-    Func<TimeSpan, string>? silence = null)
+    Func<TimeSpan, string>? silence = null,
+    Action<Action, int, string>? start = null)
 {
     /// <summary>So many mounts are waited for at a time, those of earlier rounds that still hang included.</summary>
     public const int MostThreads = 8;
@@ -28,6 +30,7 @@ internal sealed class MountProbes<T>(
     /// <summary>After so long without an answer another thread goes on with the others, so that several that hang take one limit.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(100);
 
+    private readonly Action<Action, int, string> start = start ?? (static (run, stack, name) => Threads.Start(run, stack, name));
     private readonly object gate = new();
     private readonly Queue<Probe> waiting = new();
     private readonly List<Probe> running = [];
@@ -63,7 +66,15 @@ internal sealed class MountProbes<T>(
                 if (waiting.Count > 0 && !isOneFree && running.Count < MostThreads && running.TrueForAll(probe => IsOlder(probe, Patience)))
                 {
                     var first = Next();
-                    new Thread(() => Work(first), maxStackSize: 256 * 1024) { IsBackground = true, Name = kind }.Start();
+
+                    try
+                    {
+                        start(() => Work(first), 256 * 1024, kind);
+                    }
+                    catch (ThreadLimitException few)
+                    {
+                        Refuse(first, few.Message);
+                    }
                 }
 
                 clock.Wait(gate, Patience);
@@ -78,6 +89,25 @@ internal sealed class MountProbes<T>(
     // Nothing waits or nobody is free for it, and nothing runs that has time left.
     private bool IsOver() =>
         (waiting.Count == 0 || running.Count == MostThreads) && running.TrueForAll(probe => IsOlder(probe, Limit));
+
+    // Without a thread of its own it waits for one that has time left; without such a one nobody asks the others.
+    private void Refuse(Probe first, string reason)
+    {
+        running.Remove(first);
+
+        if (running.Exists(probe => !IsOlder(probe, Limit)))
+        {
+            waiting.Enqueue(first);
+            return;
+        }
+
+        foreach (var probe in waiting.Prepend(first))
+        {
+            probe.Answer = FSharpResult<T, SourceError>.NewError(SourceError.NewUnreadable(kind, reason));
+        }
+
+        waiting.Clear();
+    }
 
     private bool IsOlder(Probe probe, TimeSpan age) => clock.Elapsed - probe.Since >= age;
 

@@ -20,7 +20,20 @@ internal sealed partial class NvidiaSmiSource
             return started.ErrorValue.IsAbsent ? LookAgain : BackOff();
         }
 
-        var loop = new NvidiaSmiLoop(started.ResultValue, query, gate, Publish);
+        NvidiaSmiLoop loop;
+
+        try
+        {
+            loop = new NvidiaSmiLoop(started.ResultValue, query, gate, Publish);
+        }
+        catch (ThreadLimitException few)
+        {
+            program.Abandon(started.ResultValue);
+            Fail(SourceError.NewUnreadable(NvidiaSmiProcess.Name, few.Message), null);
+            Settle();
+            return BackOff();
+        }
+
         var startedAt = clock.Elapsed;
 
         while (true)

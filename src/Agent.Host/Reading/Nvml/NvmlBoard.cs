@@ -161,7 +161,7 @@ internal sealed class NvmlBoard(
         var graphics = withGraphics
             ? Nvml.Drawing(processes, Noted(library.GraphicsProcesses(device, ref buffer)))
             : new(NotSupported, []);
-        var migProcesses = new List<ValueTuple<int, Nvml.Call<ComputeProcess[]>>>();
+        var migProcesses = new List<ValueTuple<int, string, Nvml.Call<ComputeProcess[]>>>();
         var used = new List<BoardUsers.Instance>();
         var isDivided = false;
 
@@ -173,7 +173,7 @@ internal sealed class NvmlBoard(
             foreach (var instance in FindMig(device))
             {
                 var own = library.Processes(instance.Handle, ref buffer);
-                migProcesses.Add((instance.Index, new(own.Code, Nvml.Named(nameOf, own.Value))));
+                migProcesses.Add((instance.Index, instance.Uuid.Value, new(own.Code, Nvml.Named(nameOf, own.Value))));
 
                 if (own.Value.Length > 0 && instance.GpuInstance.Code == 0)
                 {
@@ -248,7 +248,7 @@ internal sealed class NvmlBoard(
     {
         var most = Noted(library.MostMigDevices(device));
 
-        for (var i = 0; most.Code == 0 && i < most.Value; i++)
+        for (var i = 0; most.Code == 0 && i < most.Value && i < Nvml.MostInstances; i++)
         {
             // Places without an instance answer NOT_FOUND.
             if (library.MigHandle(device, i) is { Code: 0, Value: var instance })

@@ -24,6 +24,12 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     /// <summary>More processes than any GPU has; a library that wants room for more is broken.</summary>
     private const uint MostProcesses = 4096;
 
+    /// <summary>
+    /// What the place for a number holds before the call: all ones, which are no value. A library that answers SUCCESS and writes nothing has told
+    /// nothing, and not 0.
+    /// </summary>
+    private const uint Untouched = uint.MaxValue;
+
     private readonly nint library;
     private readonly delegate* unmanaged<int> init;
     private readonly delegate* unmanaged<int> shutdown;
@@ -193,7 +199,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     /// <summary>nvmlDeviceGetUtilizationRates.</summary>
     public Nvml.Call<NvmlUtilization> Utilization(nint device)
     {
-        NvmlUtilization value = default;
+        NvmlUtilization value = new() { Gpu = Untouched, Memory = Untouched };
         return new(utilization is null ? FunctionNotFound : utilization(device, &value), value);
     }
 
@@ -224,9 +230,9 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     /// </summary>
     public Nvml.Call<int> Temperature(nint device)
     {
-        NvmlTemperature value = new() { Version = NvmlTemperature.Version1 };
+        NvmlTemperature value = new() { Version = NvmlTemperature.Version1, Temperature = int.MinValue };
 
-        if (temperatureV is not null && temperatureV(device, &value) == Success)
+        if (temperatureV is not null && temperatureV(device, &value) == Success && value.Temperature != int.MinValue)
         {
             return new(Success, value.Temperature);
         }
@@ -304,14 +310,14 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     /// <summary>nvmlDeviceGetTotalEccErrors, NVML_VOLATILE_ECC (since the driver was loaded) or NVML_AGGREGATE_ECC.</summary>
     public Nvml.Call<ulong> EccErrors(nint device, bool uncorrected, bool isVolatile)
     {
-        var value = 0UL;
+        var value = ulong.MaxValue;
         return new(eccErrors is null ? FunctionNotFound : eccErrors(device, uncorrected ? 1u : 0u, isVolatile ? 0u : 1u, &value), value);
     }
 
     /// <summary>nvmlDeviceGetRemappedRows.</summary>
     public Nvml.Call<Nvml.RemappedRows> RemappedRows(nint device)
     {
-        uint correctable = 0, uncorrectable = 0, pending = 0, failed = 0;
+        uint correctable = Untouched, uncorrectable = Untouched, pending = Untouched, failed = Untouched;
         var code = remappedRows is null ? FunctionNotFound : remappedRows(device, &correctable, &uncorrectable, &pending, &failed);
         return new(code, new(correctable, uncorrectable, pending, failed));
     }
@@ -325,7 +331,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     /// <summary>nvmlDeviceGetFieldValues of one field; all ones ask for all of what the scope tells apart.</summary>
     public Nvml.Field Field(nint device, uint field, uint scope)
     {
-        NvmlFieldValue value = new() { FieldId = field, ScopeId = scope };
+        NvmlFieldValue value = new() { FieldId = field, ScopeId = scope, NvmlReturn = NotSupported };
         var code = fieldValues is null ? FunctionNotFound : fieldValues(device, 1, &value);
         return new(code == Success ? value.NvmlReturn : code, (int)value.ValueType, value.Value);
     }
@@ -338,7 +344,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
 
         for (var i = 0; i < fields.Length; i++)
         {
-            values[i] = new() { FieldId = fields[i] };
+            values[i] = new() { FieldId = fields[i], NvmlReturn = NotSupported };
         }
 
         var code = fieldValues is null ? FunctionNotFound : fieldValues(device, fields.Length, values);
@@ -437,25 +443,25 @@ internal sealed unsafe class NvmlLibrary : IDisposable
 
     private static Nvml.Call<uint> Number(delegate* unmanaged<nint, uint*, int> function, nint device)
     {
-        var value = 0u;
+        var value = Untouched;
         return new(function is null ? FunctionNotFound : function(device, &value), value);
     }
 
     private static Nvml.Call<uint> Number(delegate* unmanaged<nint, uint, uint*, int> function, nint device, uint which)
     {
-        var value = 0u;
+        var value = Untouched;
         return new(function is null ? FunctionNotFound : function(device, which, &value), value);
     }
 
     private static Nvml.Call<uint> FirstOfTwo(delegate* unmanaged<nint, uint*, uint*, int> function, nint device)
     {
-        uint value = 0, other;
+        uint value = Untouched, other;
         return new(function is null ? FunctionNotFound : function(device, &value, &other), value);
     }
 
     private static Nvml.Call<ulong> Counter(delegate* unmanaged<nint, ulong*, int> function, nint device)
     {
-        var value = 0UL;
+        var value = ulong.MaxValue;
         return new(function is null ? FunctionNotFound : function(device, &value), value);
     }
 

@@ -12,7 +12,9 @@ internal sealed class NvmlSession
     /// <summary>A thread in the wait for events notices after so long that it should leave.</summary>
     private static readonly TimeSpan EventWait = TimeSpan.FromSeconds(1);
 
-    private const int Timeout = 10;
+    /// <summary>A wait that came back so early has waited.</summary>
+    private static readonly TimeSpan ShortestRest = EventWait / 10;
+
     private const int Unknown = 999;
     private const uint NoInstance = uint.MaxValue;
 
@@ -137,39 +139,73 @@ internal sealed class NvmlSession
     /// <summary>Counts XID events until it is time to leave. To be called by a thread that has entered.</summary>
     public void WatchXid(XidCounts xids)
     {
-        var (events, watched) = Register([.. Boards.Where(static board => board.Answers)]);
+        NvmlBoard[] asked = [];
+        nint events = 0;
+        Dictionary<nint, NvmlBoard> watched = [];
 
-        foreach (var board in watched.Values)
+        while (!IsLeaving)
         {
-            xids.Watch(board.Key);
-        }
-
-        while (watched.Count > 0 && !IsLeaving)
-        {
-            var happened = library.WaitForEvent(events, clock.ToReal(EventWait));
-
-            if (happened.Code == 0 && watched.TryGetValue(happened.Value.Device, out var board))
+            // One that the kernel had suspended is asked once it is awake; to ask it before would wake it.
+            if (Array.Exists(Boards, board => board.Answers && !asked.Contains(board)))
             {
-                xids.Add(board.Key, happened.Value.EventData);
+                Free(events, watched);
+                asked = [.. Boards.Where(static board => board.Answers)];
+                (events, watched) = Register(asked);
+                xids.Watch(asked, watched.Values);
+            }
 
-                if (happened.Value.GpuInstanceId != NoInstance)
+            var begun = clock.Elapsed;
+
+            if (watched.Count > 0)
+            {
+                if (Happened(events, watched, xids))
                 {
-                    xids.Add(board.InstanceKey(happened.Value.GpuInstanceId), happened.Value.EventData);
+                    continue;
                 }
             }
-            else if (happened.Code is not (0 or Timeout))
+            else if (!Array.Exists(Boards, board => board.IsSuspended && !asked.Contains(board)))
             {
-                // A lost GPU or a driver that went away: no busy loop until the session ends.
+                return;
+            }
+
+            // Nothing happened and the time is not over: a lost GPU, a driver that went away or one that does not wait. No busy loop.
+            if (EventWait - (clock.Elapsed - begun) is var rest && rest > ShortestRest)
+            {
                 lock (gate)
                 {
                     if (!leaving)
                     {
-                        clock.Wait(gate, EventWait);
+                        clock.Wait(gate, rest);
                     }
                 }
             }
         }
 
+        Free(events, watched);
+    }
+
+    /// <summary>Waits for one event and counts it; false when there was none.</summary>
+    private bool Happened(nint events, Dictionary<nint, NvmlBoard> watched, XidCounts xids)
+    {
+        var happened = library.WaitForEvent(events, clock.ToReal(EventWait));
+
+        if (happened.Code != 0 || !watched.TryGetValue(happened.Value.Device, out var board))
+        {
+            return false;
+        }
+
+        xids.Add(board.Key, happened.Value.EventData);
+
+        if (happened.Value.GpuInstanceId != NoInstance)
+        {
+            xids.Add(board.InstanceKey(happened.Value.GpuInstanceId), happened.Value.EventData);
+        }
+
+        return true;
+    }
+
+    private void Free(nint events, Dictionary<nint, NvmlBoard> watched)
+    {
         if (watched.Count > 0)
         {
             library.FreeEvents(events);

@@ -8,13 +8,23 @@ internal sealed class XidCounts
 {
     private readonly Lock gate = new();
     private readonly Dictionary<string, Nvml.Xid> counts = new(StringComparer.Ordinal);
+    private readonly HashSet<string> refused = new(StringComparer.Ordinal);
 
-    /// <summary>From now on events of this GPU would be told, so that none means that there was none.</summary>
-    public void Watch(string key)
+    /// <summary>
+    /// From now on events of the watched ones of these boards would be told, so that none means that there was none. The others refuse to tell
+    /// them: nobody knows any more what happens to those.
+    /// </summary>
+    public void Watch(IEnumerable<NvmlBoard> asked, IEnumerable<NvmlBoard> watched)
     {
         lock (gate)
         {
-            counts.TryAdd(key, new(0, 0));
+            refused.UnionWith(asked.Select(static board => board.Key));
+
+            foreach (var board in watched)
+            {
+                refused.Remove(board.Key);
+                counts.TryAdd(board.Key, new(0, 0));
+            }
         }
     }
 
@@ -32,7 +42,7 @@ internal sealed class XidCounts
     {
         lock (gate)
         {
-            return counts.TryGetValue(key, out var xid) ? FSharpValueOption<Nvml.Xid>.NewValueSome(xid) : default;
+            return !refused.Contains(key) && counts.TryGetValue(key, out var xid) ? FSharpValueOption<Nvml.Xid>.NewValueSome(xid) : default;
         }
     }
 }

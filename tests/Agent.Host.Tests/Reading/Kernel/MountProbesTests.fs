@@ -119,6 +119,49 @@ let tests =
                 Expect.equal (valueOf (answerAfter 2.0)) 2 "just in time"
                 Expect.equal (reasonOf (answerAfter 2.05)) ("/a", silence) "too late"
 
+            testCase "where no thread can be started the mounts are not asked, and it is said once; later they are"
+            <| fun () ->
+                use mounts = new Mounts()
+                let mutable mayStart = false
+
+                let start (run: Action) (stack: int) (name: string) =
+                    if mayStart then
+                        Threads.Start(run, stack, name) |> ignore
+                    else
+                        raise (ThreadLimitException(OutOfMemoryException()))
+
+                let probes = MountProbes<int>(AgentClock 2, Func<_, _>(mounts.Ask), start = Action<_, _, _>(start))
+
+                let answers = probes.Ask [ "/a"; "/bc" ]
+
+                Expect.allEqual
+                    (answers |> Array.map reasonOf)
+                    ("file systems", ThreadLimitException(OutOfMemoryException()).Message)
+                    "one reason for all"
+
+                Expect.equal mounts.Asked [||] "none was asked"
+                mayStart <- true
+                Expect.equal (probes.Ask [ "/a"; "/bc" ] |> Array.map valueOf) [| 2; 3 |] "asked"
+
+            testCase "a second thread that cannot be started leaves its mount to the first"
+            <| fun () ->
+                use mounts = new Mounts()
+                let mutable started = 0
+
+                let start (run: Action) (stack: int) (name: string) =
+                    started <- started + 1
+
+                    if started > 1 then
+                        raise (ThreadLimitException(OutOfMemoryException()))
+
+                    Threads.Start(run, stack, name) |> ignore
+
+                let probes = MountProbes<int>(AgentClock 2, Func<_, _>(mounts.Ask), start = Action<_, _, _>(start))
+
+                let answers = probes.Ask [ "/hang"; "/a" ]
+                Expect.equal (reasonOf answers[0]) ("/hang", silence) "the one that hangs"
+                Expect.equal (fst (reasonOf answers[1])) "file systems" "nobody is there for the other"
+
             testCase "seven that hang leave a thread for the others"
             <| fun () ->
                 use mounts = new Mounts()

@@ -690,6 +690,110 @@ let private readings =
                         let reading = first source
                         Expect.equal (reading.Gpus[0].XidCount, reading.Faults) (ValueNone, [||]) "null, and no fault"))
 
+            testCase "events of a GPU that is suspended when the library is opened are watched from when it is awake"
+            <| fun () ->
+                withMachine (machineOf "" 2) (fun machine ->
+                    let power = Path.Combine(machine.Directory, "sys/bus/pci/devices/0000:19:00.0/power")
+                    Directory.CreateDirectory power |> ignore
+                    let status = Path.Combine(power, "runtime_status")
+                    File.WriteAllText(Path.Combine(power, "control"), "auto\n")
+                    File.WriteAllText(status, "suspended\n")
+
+                    withReader machine (fun source ->
+                        let reading =
+                            until source "the other is watched" (fun reading -> reading.Gpus[1].XidCount = ValueSome 0UL)
+
+                        Expect.equal reading.Gpus[0].XidCount ValueNone "nobody knows"
+                        File.WriteAllText(status, "active\n")
+
+                        until source "it is watched" (fun reading -> reading.Gpus[0].XidCount = ValueSome 0UL)
+                        |> ignore
+
+                        machine.Play("\n" + gpuLines 0 + "xid 13\n" + gpuLines 1 + "xid 48\n")
+
+                        let reading =
+                            until source "both tell" (fun reading ->
+                                (reading.Gpus[0].XidCount, reading.Gpus[1].XidCount) = (ValueSome 1UL, ValueSome 1UL))
+
+                        Expect.equal (reading.Gpus[0].XidLast, reading.Gpus[1].XidLast) (ValueSome 13, ValueSome 48) "each its own"))
+
+            testCase "a GPU that refuses events after a new opening has no count any more: what happens is not told"
+            <| fun () ->
+                withMachine (machineOf "" 1) (fun machine ->
+                    withReader machine (fun source ->
+                        whole source |> ignore
+                        machine.Play(machineOf "" 1 + "xid 13\n")
+
+                        until source "an event" (fun reading -> reading.Gpus[0].XidCount = ValueSome 1UL)
+                        |> ignore
+
+                        machine.Play(machineOf "generation 1" 1 + "nvml_no_events 3\n")
+
+                        until source "unknown" (fun reading ->
+                            reading.Gpus[0].Name <> ""
+                            && reading.Gpus[0].Power.IsSome
+                            && reading.Gpus[0].XidCount = ValueNone)
+                        |> ignore))
+
+            testCase "a wait for events that comes back at once is made once a second at most"
+            <| fun () ->
+                withMachine (machineOf "nvml_trace 1\nnvml_event_hasty 1" 1) (fun machine ->
+                    withReader machine (fun source ->
+                        whole source |> ignore
+                        let calls = Path.Combine(machine.Directory, "calls.txt")
+
+                        let waits () =
+                            File.ReadAllLines calls
+                            |> Array.filter _.Contains(" nvmlEventSetWait")
+                            |> Array.length
+
+                        let watch = Stopwatch.StartNew()
+                        let before = waits ()
+                        Thread.Sleep 1000
+                        let after = waits ()
+                        Expect.isLessThanOrEqual (float (after - before)) (watch.Elapsed.TotalSeconds * float Scale + 2.0) "waits"
+                        machine.Play(machineOf "nvml_trace 1\nnvml_event_hasty 1" 1 + "xid 13\n")
+
+                        until source "events are told all the same" (fun reading -> reading.Gpus[0].XidCount = ValueSome 1UL)
+                        |> ignore))
+
+            testCase "a call that succeeds and writes nothing has told nothing, and not 0"
+            <| fun () ->
+                withMachine (machineOf "nvml_mute 1" 1) (fun machine ->
+                    withReader machine (fun source ->
+                        let told = (first source).Gpus[0]
+
+                        Expect.equal
+                            (told.Utilization, told.MemoryUtilization, told.Temperature, told.MemoryTemperature, told.Power)
+                            (ValueNone, ValueNone, ValueNone, ValueNone, ValueNone)
+                            "percent, degrees and watts"
+
+                        Expect.equal
+                            (told.Energy, told.EccUncorrected, told.RemappedRowsPending, told.NvlinkReceived, told.PcieReceived)
+                            (ValueNone, ValueNone, ValueNone, ValueNone, ValueNone)
+                            "counters and rates"
+
+                        Expect.equal
+                            (told.ThrottleReasons, told.ClockSm, told.PcieLinkWidth, told.Encoder, told.MigMode)
+                            (ValueNone, ValueNone, ValueNone, ValueNone, ValueNone)
+                            "the others"))
+
+            testCase "a GPU that allows more MIG instances than there can be is asked for as many as there can be"
+            <| fun () ->
+                withMachine ((machineOf "nvml_trace 1" 1).Replace("mig_mode 0", "mig_mode 1\nnvml_mig_most 4294967294")) (fun machine ->
+                    withReader machine (fun source ->
+                        let reading = first source
+                        Expect.equal reading.Gpus[0].MigMode (ValueSome MigMode.Enabled) "mode"
+                        Expect.equal reading.Gpus[0].MigDevices (ValueSome [||]) "none"
+
+                        let asked =
+                            File.ReadAllLines(Path.Combine(machine.Directory, "calls.txt"))
+                            |> Array.filter _.Contains(" nvmlDeviceGetMigDeviceHandleByIndex ")
+                            |> Array.length
+
+                        // For each reading and each costly one.
+                        Expect.isLessThanOrEqual asked (64 * 6) "bounded"))
+
             testCase "costly queries come every 5 s at most, the others at every reading"
             <| fun () ->
                 withMachine (machineOf "nvml_trace 1\nnvml_pcie_ms 0" 1) (fun machine ->

@@ -3,19 +3,18 @@ using System.Net.Http;
 namespace Agent.Host.Posting;
 
 /// <summary>Threads for what blocks on the network.</summary>
-internal static class Threads
+internal static class NetworkThreads
 {
     /// <summary>Starts one; a machine that permits no more of them is a failure of the request that needs it.</summary>
     public static void Start(Action run, int stackSize, string name)
     {
         try
         {
-            new Thread(() => run(), stackSize) { IsBackground = true, Name = name }.Start();
+            Threads.Start(run, stackSize, name);
         }
-        catch (OutOfMemoryException error)
+        catch (ThreadLimitException error)
         {
-            // So the class library says it.
-            throw new HttpRequestException("this machine permits no more threads", error);
+            throw new HttpRequestException(error.Message, error);
         }
     }
 }
