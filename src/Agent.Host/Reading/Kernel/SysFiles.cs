@@ -66,7 +66,7 @@ internal sealed class SysFiles(string sysfs, string procfs, AgentClock? clock = 
         var (chips, silent) = Ask(Directories(Path.Join(sysfs, "class/hwmon")));
         var sensors = Hwmon.Parse(chips);
         var (zoneFiles, silentZones) = CpuTemperature.IsCertain(sensors.Temperatures) ? ([], []) : ReadZones();
-        var zones = zoneFiles.Length == 0 ? NoZones : Thermal.Parse([.. zoneTypes, .. zoneFiles]);
+        var zones = zoneFiles.Length == 0 ? NoZones : Thermal.Parse(zoneFiles);
         var faults = SourceErrors.Together(silent, sensors.Faults, silentZones, zones.Faults);
         unread.Observe(faults, path => IsRead(path, chips) || IsRead(path, zoneFiles));
 
@@ -146,8 +146,19 @@ internal sealed class SysFiles(string sysfs, string procfs, AgentClock? clock = 
             ];
         }
 
-        return zoneTypes.Length == 0 ? ([], []) : Ask([.. zoneTypes.Select(static type => Path.GetDirectoryName(type.Path)!)]);
+        var asked = zoneTypes.Length == 0 ? ([], []) : Ask([.. zoneTypes.Select(static type => Path.GetDirectoryName(type.Path)!)]);
+
+        // Drivers that are loaded anew number their zones anew; which are a CPU's now is looked up at the next reading.
+        if (asked.Texts.Any(HasOtherType))
+        {
+            zoneReadings = 0;
+        }
+
+        return asked;
     }
+
+    private bool HasOtherType(SysText text) =>
+        Array.Exists(zoneTypes, known => known.Path == text.Path && SysFile.Text(known) != SysFile.Text(text));
 
     /// <summary>The files of these chips or zones, and those that do not answer. Each costs itself alone.</summary>
     private (SysText[] Texts, SourceError[] Silent) Ask(string[] places)
@@ -175,13 +186,13 @@ internal sealed class SysFiles(string sysfs, string procfs, AgentClock? clock = 
         return ([.. texts], [.. silent]);
     }
 
-    /// <summary>The files of a chip of hwmon, or the temperature of a thermal zone.</summary>
+    /// <summary>The files of a chip of hwmon, or the type and the temperature of a thermal zone.</summary>
     private static FSharpResult<SysText[], SourceError> ReadSensorFiles(string place)
     {
         var own = ownBuffer ??= new ReadBuffer();
 
         SysText[] texts = Path.GetFileName(place).StartsWith(ZonePrefix, StringComparison.Ordinal)
-            ? [KernelFiles.ReadText(Path.Join(place, "temp"), own, KernelFiles.Invalid)]
+            ? [KernelFiles.ReadText(Path.Join(place, "type"), own), KernelFiles.ReadText(Path.Join(place, "temp"), own, KernelFiles.Invalid)]
             :
             [
                 .. from file in ChipFiles(place)
