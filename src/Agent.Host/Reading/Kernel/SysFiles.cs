@@ -135,27 +135,34 @@ internal sealed class SysFiles(string sysfs, string procfs, AgentClock? clock = 
     {
         if (zoneReadings++ % SensorReadingsPerLook == 0)
         {
-            zoneTypes =
-            [
-                .. from type in Texts(
-                       from zone in Directories(Path.Join(sysfs, "class/thermal"))
-                       where Path.GetFileName(zone).StartsWith(ZonePrefix, StringComparison.Ordinal)
-                       select Path.Join(zone, "type"))
-                   where CpuTemperature.TrustOfZone(SysFile.Text(type)).IsSome
-                   select type,
-            ];
+            ListZones();
         }
 
-        var asked = zoneTypes.Length == 0 ? ([], []) : Ask([.. zoneTypes.Select(static type => Path.GetDirectoryName(type.Path)!)]);
+        var asked = AskZones();
 
-        // Drivers that are loaded anew number their zones anew; which are a CPU's now is looked up at the next reading.
+        // Drivers that are loaded anew number their zones anew.
         if (asked.Texts.Any(HasOtherType))
         {
-            zoneReadings = 0;
+            ListZones();
+            asked = AskZones();
         }
 
         return asked;
     }
+
+    private void ListZones() =>
+        zoneTypes =
+        [
+            .. from type in Texts(
+                   from zone in Directories(Path.Join(sysfs, "class/thermal"))
+                   where Path.GetFileName(zone).StartsWith(ZonePrefix, StringComparison.Ordinal)
+                   select Path.Join(zone, "type"))
+               where CpuTemperature.TrustOfZone(SysFile.Text(type)).IsSome
+               select type,
+        ];
+
+    private (SysText[] Texts, SourceError[] Silent) AskZones() =>
+        zoneTypes.Length == 0 ? ([], []) : Ask([.. zoneTypes.Select(static type => Path.GetDirectoryName(type.Path)!)]);
 
     private bool HasOtherType(SysText text) =>
         Array.Exists(zoneTypes, known => known.Path == text.Path && SysFile.Text(known) != SysFile.Text(text));
