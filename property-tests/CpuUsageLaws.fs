@@ -73,17 +73,21 @@ type private Fate =
 
 let private fates = [ Fate.Stays; Fate.Stays; Fate.Comes; Fate.Goes; Fate.Garbled; Fate.Resets ]
 
-/// By the rule of docs/sources.md: nothing falls but idle and iowait, by two ticks at most; iowait also by as much as idle grew, give or
-/// take a tick.
+/// By the rule of docs/sources.md: nothing falls by more than two ticks; but iowait may by as much as idle grew, give or take a tick.
 let private isContinued (before: Stat.CpuTimes) (after: Stat.CpuTimes) : bool =
-    let columns (t: Stat.CpuTimes) =
-        [ t.User; t.Nice; t.System; t.Irq; t.Softirq; t.Steal ]
-
     let fall (column: Stat.CpuTimes -> uint64<tick>) =
         bigint (uint64 (column before)) - bigint (uint64 (column after))
 
-    List.forall2 (<=) (columns before) (columns after)
-    && fall _.Idle <= 2I
+    [
+        fall _.User
+        fall _.Nice
+        fall _.System
+        fall _.Idle
+        fall _.Irq
+        fall _.Softirq
+        fall _.Steal
+    ]
+    |> List.forall (fun fallen -> fallen <= 2I)
     && (fall _.Iowait <= 2I || fall _.Iowait <= 1I - fall _.Idle)
 
 let private known (values: 'a voption[]) =

@@ -308,16 +308,18 @@ let tests =
                         |> Array.sumBy (fun i -> bigint (uint64 (direction i).Bytes))
                         |> min (bigint largest)
 
+                    // The faults of the reading before may be about any line of it.
                     let isKnown =
-                        options.Interfaces.Length > 0
-                        || (match previous with
-                            | ValueSome { Network = Ok earlier } ->
-                                counted
-                                |> Array.forall (fun one ->
-                                    current.Slow.Devices.Interfaces.Count = 0
-                                    || current.Slow.Devices.Interfaces.ContainsKey one.Name
-                                    || earlier |> Array.exists (fun other -> other.Name = one.Name))
-                            | _ -> true)
+                        match previous with
+                        | ValueSome({ Network = Ok earlier } as before) ->
+                            let tracked = (Devices.selectInterfaces options.Interfaces earlier).Tracked
+                            let known = before.Slow.Devices.Interfaces
+                            let countedBefore = Devices.counted known options.Interfaces tracked
+
+                            countedBefore = [||]
+                            || not (Devices.isWhole known options.Interfaces tracked countedBefore before.Faults)
+                            || Set.isSubset (counted |> Array.map _.Name |> Set.ofArray) (countedBefore |> Array.map _.Name |> Set.ofArray)
+                        | _ -> true
 
                     match sample.NetworkReceived, sample.NetworkSent with
                     | ValueSome received, ValueSome sent ->

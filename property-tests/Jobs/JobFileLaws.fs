@@ -120,7 +120,7 @@ let private schedFormat = ParserLaws.format schedTexts (fun text -> SchedStat.pa
 let private statusTexts: Gen<Rendered<ProcessStatus.Status>> =
     gen {
         let! name = comm
-        let! uid = Gen.choose (0, Int32.MaxValue)
+        let! uid = Gen.choose64 (0L, int64 UInt32.MaxValue)
         let! cpus = maybe (Gen.choose (1, 200))
         let! voluntary = maybe counter
         let! involuntary = maybe counter
@@ -500,10 +500,27 @@ let private lustreFormat =
 
 let private users =
     lines (
-        Gen.zip word (Gen.choose (0, Int32.MaxValue))
+        Gen.zip word (Gen.choose64 (0L, int64 UInt32.MaxValue))
         |> Gen.filter (fun (name, _) -> not (name.StartsWith '-' || name.StartsWith '+'))
         |> Gen.map (fun (name, uid) -> ({ Uid = uid; Name = name }: Users.User), $"{name}:x:{uid}:{uid}::/home/{name}:/bin/sh")
     )
+
+/// Directories of llite, and mounts of their file systems and of others, each on a directory of its own.
+let private lustreMounts =
+    let fileSystem = Gen.elements [ "scratch"; "scratch2"; "home"; "h"; "a-b" ]
+
+    gen {
+        let! systems = Gen.listOf fileSystem
+        let! mounted = Gen.listOf (Gen.zip fileSystem (Gen.elements [ ""; "/sub"; "/scratch" ]))
+
+        let directories = systems |> List.mapi (fun i system -> $"{system}-ffff88{i}") |> Array.ofList
+
+        let lines =
+            mounted
+            |> List.mapi (fun i (system, below) -> $"mgs@o2ib:/{system}{below} /mnt/{system}/{i} lustre rw 0 0\n")
+
+        return directories, String.Join("", lines)
+    }
 
 let private parseUsers (text: ReadOnlyMemory<byte>) = Users.parse text.Span
 
@@ -522,6 +539,21 @@ let tests =
                         | Error _, _ -> true)
                 ]
             testList "SchedStat" (ParserLaws.all schedFormat)
+            law "no two directories of Lustre get one name, and none another file system's" lustreMounts (fun (directories, text) ->
+                let mounts =
+                    match Mounts.parse (ReadOnlySpan(Text.Encoding.ASCII.GetBytes text)) with
+                    | Ok read -> read.Value
+                    | Error _ -> [||]
+
+                let names = directories |> Array.map (Lustre.mountPointOf mounts directories)
+
+                (Array.distinct names).Length = directories.Length
+                && Array.forall2
+                    (fun (directory: string) (name: string) ->
+                        name = directory
+                        || name.StartsWith($"/mnt/{directory.Substring(0, directory.LastIndexOf '-')}/", StringComparison.Ordinal))
+                    directories
+                    names)
             testList
                 "ProcessStatus"
                 [

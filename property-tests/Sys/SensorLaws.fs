@@ -271,6 +271,8 @@ let private ports: Gen<SysText[] * Infiniband.Port[]> =
 
         let octets (words: uint64 voption) : uint64<B> voption =
             words
+            // Where counters of 32 bits stop.
+            |> ValueOption.filter (fun words -> words <> 4294967295UL)
             |> ValueOption.map (fun words -> LanguagePrimitives.UInt64WithMeasure(saturated words 4))
 
         files,

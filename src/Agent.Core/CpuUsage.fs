@@ -95,7 +95,7 @@ let private usageOf (growth: Growth) : Usage =
 [<CompiledName "Between">]
 let between (before: Stat.CpuTimes) (after: Stat.CpuTimes) : Usage = usageOf (growth before after)
 
-/// So far the counters of idle time may fall without having been reset.
+/// So far a counter may fall without having been reset.
 [<Literal>]
 let private Jitter = 2UL<tick>
 
@@ -103,19 +103,19 @@ let private isNoFall (before: uint64<tick>) (after: uint64<tick>) : bool =
     after >= before || before - after <= Jitter
 
 /// True when the second reading continues the first. A counter that fell was reset, as idle and iowait are when a CPU
-/// comes back on-line and the others when a virtual machine moves, and what passed in between is not known. Iowait
-/// may fall: the kernel moves what it took for waiting over to idle, which then grows by as much; a tick may
-/// be lost to rounding. Idle may fall by two ticks, which count as no change: the kernel adds the time since a CPU fell asleep to what it
-/// accounted before, and reads of the two are not one (node_exporter tolerates such falls as well).
+/// comes back on-line and the others when a virtual machine moves, and what passed in between is not known. A fall by two ticks is none, and
+/// counts as no change: to what it accounted the kernel adds what a CPU has slept or, without a tick (nohz_full), run since, and reads of the two
+/// are not one. Iowait may fall further: the kernel moves what it took for waiting over to idle, which then grows by as much; a tick may be lost
+/// to rounding.
 [<CompiledName "IsContinued">]
 let isContinued (before: Stat.CpuTimes) (after: Stat.CpuTimes) : bool =
-    after.User >= before.User
-    && after.Nice >= before.Nice
-    && after.System >= before.System
+    isNoFall before.User after.User
+    && isNoFall before.Nice after.Nice
+    && isNoFall before.System after.System
     && isNoFall before.Idle after.Idle
-    && after.Irq >= before.Irq
-    && after.Softirq >= before.Softirq
-    && after.Steal >= before.Steal
+    && isNoFall before.Irq after.Irq
+    && isNoFall before.Softirq after.Softirq
+    && isNoFall before.Steal after.Steal
     && (isNoFall before.Iowait after.Iowait
         || (after.Idle >= before.Idle
             && before.Iowait - after.Iowait - 1UL<tick> <= after.Idle - before.Idle))

@@ -177,19 +177,41 @@ let isWhole
         || ofNetwork |> Array.exists (ownerOf >> mayCount)
     )
 
-/// False when one of the counted interfaces came after /sys was read, and counts for its name alone: it may carry what another
-/// one counts already. What it is will be known at the next reading of /sys, which its coming asks for. `earlier` are the interfaces of the
-/// reading before; without a /sys names are all there is.
-[<CompiledName "AreKnown">]
-let areKnown
-    (interfaces: NetClass.Table)
-    (wanted: string[])
-    (earlier: NetDev.InterfaceCounters[])
-    (counted: NetDev.InterfaceCounters[])
-    : bool =
-    wanted.Length > 0
-    || interfaces.Count = 0
-    || counted
-       |> Array.forall (fun one ->
-           interfaces.ContainsKey one.Name
-           || earlier |> Array.exists (fun other -> other.Name = one.Name))
+let private areSameNames (one: NetDev.InterfaceCounters[]) (other: NetDev.InterfaceCounters[]) =
+    let mutable i = 0
+
+    while i < one.Length && i < other.Length && one[i].Name = other[i].Name do
+        i <- i + 1
+
+    i = one.Length && i = other.Length
+
+/// What of a reading of /proc/net/dev decides its totals.
+[<Struct; NoComparison; NoEquality>]
+type NetworkReading =
+    {
+        /// What /sys said then.
+        Known: NetClass.Table
+        /// The tracked interfaces.
+        Tracked: NetDev.InterfaceCounters[]
+        /// The faults of the reading.
+        Faults: ParseError[]
+    }
+
+/// False when one of the counted interfaces did not count in the reading before, whose total is known: it brings along all that it counted
+/// elsewhere, in another network namespace or below another interface, and none of that moved since. What came after /sys was read is judged
+/// by its name alone, and may carry what another one counts already.
+[<CompiledName "AreContinued">]
+let areContinued (wanted: string[]) (before: NetworkReading) (now: NetworkReading) (countedNow: NetDev.InterfaceCounters[]) : bool =
+    // As nearly always.
+    if
+        Object.ReferenceEquals(before.Known, now.Known)
+        && areSameNames before.Tracked now.Tracked
+    then
+        true
+    else
+        let countedBefore = counted before.Known wanted before.Tracked
+
+        countedBefore.Length = 0
+        || not (isWhole before.Known wanted before.Tracked countedBefore before.Faults)
+        || countedNow
+           |> Array.forall (fun one -> countedBefore |> Array.exists (fun other -> other.Name = one.Name))

@@ -462,7 +462,13 @@ module Sample =
         let stat = toVoption current.Stat
         let memory = toVoption current.Memory
         let memoryTotal = memory |> ValueOption.bind memoryTotalOf
-        let memoryUse = memory |> ValueOption.bind (memoryOf (toVoption current.Arc))
+
+        let memoryUse =
+            match current.Arc with
+            // Without the cache it would be another figure, and leap by the whole cache.
+            | Error(SourceError.Garbled _) -> ValueNone
+            | arc -> memory |> ValueOption.bind (memoryOf (toVoption arc))
+
         let load = toVoption current.Load
         let tcp = toVoption current.Tcp
         let window = usableWindow options current.Window
@@ -514,15 +520,26 @@ module Sample =
             // The sum over no interface at all is no measurement.
             |> ValueOption.bind (fun counted -> if counted.Length = 0 then ValueNone else ValueSome counted)
 
-        let interfacesBefore = previous |> ValueOption.bind (fun snapshot -> toVoption snapshot.Network)
+        let readingOf (snapshot: Snapshot) (tracked: NetDev.InterfaceCounters[]) : Devices.NetworkReading =
+            {
+                Known = snapshot.Slow.Devices.Interfaces
+                Tracked = tracked
+                Faults = snapshot.Faults
+            }
 
-        // Without a part it would fall and leap back, with one that others count already it would leap.
+        let readingBefore =
+            previous
+            |> ValueOption.bind (fun snapshot ->
+                toVoption snapshot.Network
+                |> ValueOption.map (fun all -> readingOf snapshot (Devices.selectInterfaces options.Interfaces all).Tracked))
+
+        // Without a part it would fall and leap back, with one that has counted elsewhere, or that others count already, it would leap.
         let isTotalKnown =
             match interfaces, counted with
             | ValueSome tracked, ValueSome counted ->
                 Devices.isWhole known options.Interfaces tracked counted current.Faults
-                && (match interfacesBefore with
-                    | ValueSome earlier -> Devices.areKnown known options.Interfaces earlier counted
+                && (match readingBefore with
+                    | ValueSome before -> Devices.areContinued options.Interfaces before (readingOf current tracked) counted
                     | ValueNone -> true)
             | _ -> false
 
@@ -592,6 +609,7 @@ module Sample =
                 | ValueNone -> [||]
             Infiniband =
                 current.Infiniband
+                |> bounded
                 |> Array.map (fun port ->
                     { port with
                         Received = port.Received |> ValueOption.map capped
@@ -629,4 +647,5 @@ module Sample =
                 told "network interfaces" interfaces
                 told "GPUs" snapshot.Slow.Gpus.Length
                 told "fans" snapshot.Slow.Fans.Length
+                told "ports of InfiniBand" snapshot.Infiniband.Length
             |]

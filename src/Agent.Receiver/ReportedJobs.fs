@@ -53,7 +53,7 @@ let private jobOf (job: ReportedJob) : Job =
                 Name = job.OwnerName
             }
         User = job.User
-        Uid = count "uid" -1
+        Uid = whole "uid" |> ValueOption.defaultValue -1L
         Name = job.Name
         Command = job.Command
         StartedAt = job.StartedAt

@@ -188,7 +188,22 @@ let tests =
                 let after = linesOf "cpu  110 0 0 990 0 0 0 3\ncpu0 110 0 0 990 0 0 0 3\nctxt 1\n"
                 Expect.isTrue (CpuUsage.since ValueNone before after).IsNone "unknown"
 
-            testCase "idle and iowait may fall by two ticks, which count as none; three are a reset"
+            testCase "a CPU without a tick, whose system time falls by one while it works, is not left out"
+            <| fun () ->
+                let before =
+                    linesOf "cpu  2000 0 200 18000 10\ncpu0 1000 0 100 9000 5\ncpu1 1000 0 100 9000 5\nctxt 1\n"
+
+                let after = linesOf "cpu  2110 0 200 18090 10\ncpu0 1010 0 101 9090 5\ncpu1 1100 0 99 9000 5\nctxt 1\n"
+
+                Expect.floatClose Accuracy.high (float (CpuUsage.since ValueNone before after).Value.Busy) 55.0 "110 of 200"
+
+                Expect.equal
+                    (CpuUsage.cores ValueNone (ValueSome before) after
+                     |> Array.map (ValueOption.map (float >> round)))
+                    [| ValueSome 11.0; ValueSome 100.0 |]
+                    "11 of 101, and all"
+
+            testCase "each counter may fall by two ticks, which count as none; three are a reset"
             <| fun () ->
                 let times idle iowait user =
                     { idleFor idle with
@@ -201,7 +216,8 @@ let tests =
                 Expect.isFalse (CpuUsage.isContinued before (times 97UL<tick> 50UL<tick> 10UL<tick>)) "idle, three"
                 Expect.isTrue (CpuUsage.isContinued before (times 100UL<tick> 48UL<tick> 10UL<tick>)) "iowait, two"
                 Expect.isFalse (CpuUsage.isContinued before (times 98UL<tick> 47UL<tick> 10UL<tick>)) "iowait, three while idle falls"
-                Expect.isFalse (CpuUsage.isContinued before (times 200UL<tick> 50UL<tick> 9UL<tick>)) "user never"
+                Expect.isTrue (CpuUsage.isContinued before (times 200UL<tick> 50UL<tick> 8UL<tick>)) "user, two"
+                Expect.isFalse (CpuUsage.isContinued before (times 200UL<tick> 50UL<tick> 7UL<tick>)) "user, three"
 
                 // cpu0 did 100 ticks of work while its idle time fell by one; cpu1 slept.
                 let lines = linesOf "cpu  2000 0 200 17800\ncpu0 1000 0 100 8900\ncpu1 1000 0 100 8900\nctxt 1\n"

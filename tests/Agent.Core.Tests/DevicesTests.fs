@@ -191,22 +191,53 @@ let tests =
                 let all = [| interface' "enp1s0" |]
                 Expect.isTrue (Devices.isWhole NetClass.unknown [||] all all [| fault DiskStats.Source "sectors read of sda" |]) "whole"
 
-            testCase "an interface that has just come is not known before /sys was read again"
+            testCase "an interface that counts and did not before brings along what it counted elsewhere"
             <| fun () ->
+                let port, later = interface' "enp1s0", interface' "enp7s0"
                 let known = interfacesWith [ "enp1s0", NetClass.Layer.Physical ]
-                let port, later = interface' "enp1s0", interface' "qr-4f"
+                let both = interfacesWith [ "enp1s0", NetClass.Layer.Physical; "enp7s0", NetClass.Layer.Physical ]
 
-                let areKnown known wanted earlier =
-                    Devices.areKnown known wanted earlier (Devices.counted known wanted [| port; later |])
+                let reading known tracked : Devices.NetworkReading =
+                    {
+                        Known = known
+                        Tracked = tracked
+                        Faults = [||]
+                    }
 
-                Expect.isFalse (areKnown known [||] [| port |]) "it may be anything"
-                Expect.isTrue (areKnown known [||] [| port; later |]) "if /sys does not know it then, its name decides"
-                Expect.isTrue (areKnown NetClass.unknown [||] [| port |]) "without /sys its name decides at once"
-                Expect.isTrue (areKnown known [| "qr-4f" |] [| port |]) "what the user names is taken at the word"
+                let isContinued wanted (before: Devices.NetworkReading) (now: Devices.NetworkReading) =
+                    Devices.areContinued wanted before now (Devices.counted now.Known wanted now.Tracked)
+
+                let alone = reading known [| port |]
+                let came = reading both [| port; later |]
+                Expect.isFalse (isContinued [||] alone came) "a virtual function that another namespace gave back"
+                Expect.isFalse (isContinued [||] alone (reading known [| port; later |])) "/sys was not read since"
+
+                Expect.isFalse
+                    (isContinued [||] (reading NetClass.unknown [| port |]) (reading NetClass.unknown [| port; later |]))
+                    "there is no /sys"
+
+                Expect.isFalse (isContinued [| "enp1s0"; "enp7s0" |] alone came) "one that the user named"
+                Expect.isTrue (isContinued [||] came came) "it counted before"
+                Expect.isTrue (isContinued [||] came alone) "one that went leaves a smaller total"
+                Expect.isTrue (isContinued [||] alone (reading known [| port; interface' "veth5c" |])) "one that does not count"
+                Expect.isTrue (isContinued [||] (reading known [||]) came) "nothing counted before"
 
                 Expect.isTrue
-                    (Devices.areKnown known [||] [| port |] (Devices.counted known [||] [| port; interface' "veth5c" |]))
-                    "by its name it is one end of a pair and does not count"
+                    (isContinued
+                        [||]
+                        { alone with
+                            Faults = [| fault NetDev.Source "rx bytes of enp7s0" |]
+                        }
+                        came)
+                    "its line was not read before, and the total not known"
+
+                let bridge = interfacesWith [ "enp1s0", NetClass.Layer.Top; "enp7s0", NetClass.Layer.Bridge ]
+
+                let ported = interfacesWith [ "enp1s0", NetClass.Layer.Never; "enp7s0", NetClass.Layer.Bridge ]
+
+                Expect.isFalse
+                    (isContinued [||] (reading bridge [| port; later |]) (reading ported [| port; later |]))
+                    "a bridge that took over its only port, though no name changed"
 
             testCase "selecting leaves the parsed order alone"
             <| fun () ->

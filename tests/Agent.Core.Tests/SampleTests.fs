@@ -614,6 +614,84 @@ let private devices =
                 Expect.equal (totals came (known NetClass.Layer.Physical)) (ValueSome 10599UL<B>, ValueSome 105UL<B>) "a port"
                 Expect.equal (totals came { came with At = noon.AddSeconds 2.0 }) (ValueSome 10599UL<B>, ValueSome 105UL<B>) "/sys has none"
 
+            testCase "a virtual function that a pod gives back does not bring its bytes into the totals"
+            <| fun () ->
+                let at (seconds: float) links names =
+                    { nothing with
+                        At = noon.AddSeconds seconds
+                        Network = Ok links
+                        Slow =
+                            { nothing.Slow with
+                                Devices =
+                                    { Devices.unknown with
+                                        Interfaces =
+                                            dict
+                                                [
+                                                    for name in names ->
+                                                        name,
+                                                        ({
+                                                            Kind = "physical"
+                                                            Master = ""
+                                                            Layer = NetClass.Layer.Physical
+                                                        }
+                                                        : NetClass.Interface)
+                                                ]
+                                            |> Collections.Generic.Dictionary
+                                    }
+                            }
+                    }
+
+                let alone = at 0.0 [| link "eth0" 10000UL<B> 5UL<B> |] [ "eth0" ]
+
+                let came =
+                    at 2.0 [| link "eth0" 11000UL<B> 6UL<B>; link "eth7" 9000000000000UL<B> 7UL<B> |] [ "eth0"; "eth7" ]
+
+                let later =
+                    at 4.0 [| link "eth0" 12000UL<B> 6UL<B>; link "eth7" 9000000000100UL<B> 7UL<B> |] [ "eth0"; "eth7" ]
+
+                Expect.equal (build (ValueSome alone) came).NetworkReceived ValueNone "1,000 bytes came in, and not 9 TB"
+                Expect.equal (build (ValueSome came) later).NetworkReceived (ValueSome 9000000012100UL<B>) "from then on it counts"
+                Expect.equal (build (ValueSome later) alone).NetworkReceived (ValueSome 10000UL<B>) "one that went"
+
+            testCase "a cache of ZFS that cannot be read leaves memory unknown, one that is not there does not"
+            <| fun () ->
+                let memory: MemInfo.MemoryInfo =
+                    (want (MemInfo.parse (ReadOnlySpan "MemTotal: 100 kB\nMemFree: 10 kB\nMemAvailable: 20 kB\n"B))).Value
+
+                let usedWith arc =
+                    (build
+                        ValueNone
+                        { nothing with
+                            Memory = Ok memory
+                            Arc = arc
+                        })
+                        .Memory
+                    |> ValueOption.map _.Used
+
+                let garbled =
+                    SourceError.Garbled
+                        {
+                            Source = ArcStats.Source
+                            Line = 1
+                            Field = "size"
+                            Raw = ""
+                            Expected = "another line"
+                        }
+
+                Expect.equal (usedWith (Error garbled)) ValueNone "it would leap by the whole cache"
+                Expect.equal (usedWith (Error(SourceError.Absent ArcStats.Source))) (ValueSome 81920UL<B>) "80 KiB"
+
+                Expect.equal
+                    (usedWith (
+                        Ok
+                            {
+                                Size = 30720UL<B>
+                                Minimum = 10240UL<B>
+                            }
+                    ))
+                    (ValueSome 61440UL<B>)
+                    "20 KiB of the cache are available too"
+
             testCase "with a filter exactly its interfaces, the loopback too if it is named"
             <| fun () ->
                 let interfaces = [| link "lo" 1000UL<B> 1UL<B>; link "eth0" 400UL<B> 50UL<B> |]
@@ -705,13 +783,21 @@ let private devices =
                             Ok(Array.append (Array.init 300 (fun i -> link $"a{i + 100}" 1UL<B> 1UL<B>)) [| link "zz" 5UL<B> 6UL<B> |])
                         Snapshot.Slow.Fans = Array.create 16000 ({ Label = "FAN1"; Speed = 5400<rpm> }: Hwmon.Fan)
                         Snapshot.Slow.Gpus = Array.init 300 (fun i -> gpu i "")
+                        Infiniband =
+                            Array.init 257 (fun i ->
+                                {
+                                    Device = $"mlx5_{i}"
+                                    Port = 1
+                                    Received = ValueNone
+                                    Sent = ValueNone
+                                })
                     }
 
                 let sample = Sample.build { options with Interfaces = [||] } ValueNone many
 
                 Expect.equal
-                    (sample.Disks.Length, sample.Fans.Length, sample.Gpus.Length, sample.Interfaces.Length)
-                    (256, 256, 256, 256)
+                    (sample.Disks.Length, sample.Fans.Length, sample.Gpus.Length, sample.Interfaces.Length, sample.Infiniband.Length)
+                    (256, 256, 256, 256, 256)
                     "each"
 
                 Expect.equal (sample.Fans[255].Label, sample.Disks[0].Device) ("FAN1 256", "nvme100n1") "the first"
@@ -723,6 +809,7 @@ let private devices =
                         "network interfaces: this machine has 301, and samples carry the first 256 of them"
                         "GPUs: this machine has 300, and samples carry the first 256 of them"
                         "fans: this machine has 16000, and samples carry the first 256 of them"
+                        "ports of InfiniBand: this machine has 257, and samples carry the first 256 of them"
                     |]
                     "told"
 
@@ -756,6 +843,7 @@ let private devices =
                             Disks = Ok [||]
                             Network = Ok [||]
                             Snapshot.Slow.Gpus = [||]
+                            Infiniband = many.Infiniband[..255]
                         })
                     [||]
                     "none"

@@ -28,7 +28,7 @@ type JobGroup =
         /// Who it belongs to.
         Owner: Owner
         /// The user.
-        Uid: int
+        Uid: int64
         /// The topmost process; of several the one that started first.
         Root: TreeProcess
         /// Those that hold GPUs, by number.

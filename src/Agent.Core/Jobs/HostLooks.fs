@@ -144,10 +144,21 @@ let private mount (length: float<s>) (earlier: NetworkMountCounters) (now: Netwo
     | _ -> ValueNone
 
 let private networkMounts (length: float<s>) (before: Look) (after: Look) : NetworkMountEvidence[] =
-    after.Host.NetworkMounts
+    let directoryOf (mount: NetworkMountCounters) = mount.MountPoint
+
+    // Of several on one directory the last can be seen.
+    let seen (look: Look) =
+        look.Host.NetworkMounts
+        |> Array.rev
+        |> Array.distinctBy directoryOf
+        |> Array.rev
+
+    let earlier = seen before
+
+    seen after
     |> collect (fun now ->
-        before.Host.NetworkMounts
-        |> Rates.find (fun (other: NetworkMountCounters) -> other.MountPoint) now.MountPoint
+        Rates.find directoryOf now.MountPoint earlier
+        |> ValueOption.filter (fun other -> other.Device = now.Device)
         |> ValueOption.bind (fun earlier -> mount length earlier now))
 
 /// Memory that programs can have: the cache of ZFS and idle huge pages are given back or were set aside on purpose.

@@ -106,7 +106,7 @@ type Job =
         /// The user's name; empty when unknown.
         User: string
         /// The user's number.
-        Uid: int
+        Uid: int64
         /// Program and script, or what the owner calls it.
         Name: string
         /// The command line as far as `--job-detail` allows, secrets masked; empty for none.
@@ -191,7 +191,7 @@ type Job =
                     Name = ""
                 }
             User = ""
-            Uid = -1
+            Uid = -1L
             Name = ""
             Command = ""
             RootPid = 0

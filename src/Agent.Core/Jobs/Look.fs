@@ -119,6 +119,8 @@ type NetworkMountCounters =
     {
         /// Where it is mounted.
         MountPoint: string
+        /// What is mounted there: the counters of another mount on the same directory do not continue these.
+        Device: string
         /// The kind of file system.
         Kind: string
         /// Operations.
@@ -140,6 +142,7 @@ type NetworkMountCounters =
 
         {
             MountPoint = mount.MountPoint
+            Device = mount.Device
             Kind = mount.FsType
             Operations = mount.Operations
             RoundTrip = microseconds mount.RoundTrip
@@ -148,10 +151,11 @@ type NetworkMountCounters =
             Written = mount.Written
         }
 
-    /// Of a mount of Lustre.
-    static member OfLustre(mountPoint: string, stats: Lustre.LliteStats) : NetworkMountCounters =
+    /// Of a mount of Lustre, by the path of its counters.
+    static member OfLustre(device: string, mountPoint: string, stats: Lustre.LliteStats) : NetworkMountCounters =
         {
             MountPoint = mountPoint
+            Device = device
             Kind = "lustre"
             Operations = stats.Operations
             RoundTrip = ValueNone

@@ -19,7 +19,7 @@ type TreeProcess =
         /// When it started, since boot; with its number it is unique.
         StartedAt: uint64<tick>
         /// The real user.
-        Uid: int
+        Uid: int64
         /// What the kernel calls it.
         Name: string
         /// Its arguments; empty when they could not be read.

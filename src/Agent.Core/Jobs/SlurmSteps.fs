@@ -42,7 +42,7 @@ let jobOf (arguments: string[]) : string =
             ""
 
 /// Anybody may call a program so, but not as root.
-let private isDaemon (one: TreeProcess) = one.Uid = 0 && one.Name = Daemon
+let private isDaemon (one: TreeProcess) = one.Uid = 0L && one.Name = Daemon
 
 let private isSlurm (belonging: Belonging) =
     match belonging.Owner.Kind with

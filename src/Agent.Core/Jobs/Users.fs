@@ -15,7 +15,7 @@ let Source = "/etc/passwd"
 type User =
     {
         /// The number.
-        Uid: int
+        Uid: int64
         /// The name.
         Name: string
     }
@@ -45,11 +45,11 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<User[]>, ParseError> =
                 if
                     past > 0
                     && Text.tryUInt64 (rest.Slice(0, past), &uid)
-                    && uid <= uint64 Int32.MaxValue
+                    && uid <= uint64 UInt32.MaxValue
                 then
                     users.Add
                         {
-                            Uid = int uid
+                            Uid = int64 uid
                             Name = Text.toString (line.Slice(0, name))
                         }
                 else
@@ -60,7 +60,7 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<User[]>, ParseError> =
 
 /// The name of a number; empty when there is none.
 [<CompiledName "NameOf">]
-let nameOf (users: User[]) (uid: int) : string =
+let nameOf (users: User[]) (uid: int64) : string =
     match users |> Array.tryFind (fun user -> user.Uid = uid) with
     | Some user -> user.Name
     | None -> ""

@@ -57,8 +57,8 @@ let capabilities (text: ReadOnlySpan<byte>) : Result<uint64 voption, ParseError>
 [<Struct; NoComparison>]
 type Status =
     {
-        /// The real user.
-        Uid: int
+        /// The real user; a number of 32 bits without a sign, of which FreeIPA gives the upper half to containers.
+        Uid: int64
         /// How many CPUs it may run on (taskset, numactl, Slurm's affinity); none where the kernel does not tell, as before 2.6.24.
         CpusAllowed: int voption
         /// Times that its main thread gave up the CPU to wait; none where the kernel does not count, as before 2.6.23.
@@ -124,8 +124,8 @@ let parse (text: ReadOnlySpan<byte>) : Result<Status, ParseError> =
         let mutable number = 0UL
 
         if name.SequenceEqual(ReadOnlySpan uidName) then
-            if cursor.UInt64 &number && number <= uint64 Int32.MaxValue then
-                uid <- ValueSome(int number)
+            if cursor.UInt64 &number && number <= uint64 UInt32.MaxValue then
+                uid <- ValueSome(int64 number)
             else
                 failure <- ValueSome(cursor.Bad("Uid", "the number of a user"))
         elif name.SequenceEqual(ReadOnlySpan cpusName) then

@@ -199,6 +199,36 @@ let private sumOf (one: uint64<'u> voption) (other: uint64<'u> voption) : uint64
     | ValueSome one, ValueSome other -> ValueSome(one + other)
     | _ -> ValueNone
 
+let private sumOfDetail (one: DiskStats.DiskDetail) (other: DiskStats.DiskDetail) : DiskStats.DiskDetail =
+    {
+        ReadsMerged = one.ReadsMerged + other.ReadsMerged
+        ReadTime = one.ReadTime + other.ReadTime
+        WritesMerged = one.WritesMerged + other.WritesMerged
+        WriteTime = one.WriteTime + other.WriteTime
+        InFlight = one.InFlight + other.InFlight
+        WeightedTime = one.WeightedTime + other.WeightedTime
+        Discards =
+            match one.Discards, other.Discards with
+            | ValueSome one, ValueSome other ->
+                ValueSome
+                    {
+                        Completed = one.Completed + other.Completed
+                        Merged = one.Merged + other.Merged
+                        Sectors = one.Sectors + other.Sectors
+                        Time = one.Time + other.Time
+                    }
+            | _ -> ValueNone
+        Flushes =
+            match one.Flushes, other.Flushes with
+            | ValueSome one, ValueSome other ->
+                ValueSome
+                    {
+                        Completed = one.Completed + other.Completed
+                        Time = one.Time + other.Time
+                    }
+            | _ -> ValueNone
+    }
+
 let private sum (one: DiskStats.DiskCounters) (other: DiskStats.DiskCounters) : DiskStats.DiskCounters =
     { one with
         Reads = sumOf one.Reads other.Reads
@@ -206,6 +236,10 @@ let private sum (one: DiskStats.DiskCounters) (other: DiskStats.DiskCounters) : 
         Writes = sumOf one.Writes other.Writes
         WrittenBytes = sumOf one.WrittenBytes other.WrittenBytes
         BusyTime = sumOf one.BusyTime other.BusyTime
+        Detail =
+            match one.Detail, other.Detail with
+            | ValueSome one, ValueSome other -> ValueSome(sumOfDetail one other)
+            | _ -> ValueNone
     }
 
 /// The head as its paths know it. Kernels 4.16 to 6.2 count on the paths alone, later ones on both, so the larger count is the
@@ -241,6 +275,8 @@ let private withPaths (head: DiskStats.DiskCounters) (paths: DiskStats.DiskCount
             | ValueSome busy when busy > 0UL<ms> -> head.BusyTime
             | _ when paths.BusyTime.IsSome || isSilent -> paths.BusyTime
             | _ -> head.BusyTime
+        // The times belong to the requests that were counted beside them.
+        Detail = if isSilent then paths.Detail else head.Detail
     }
 
 /// The devices with the counters of NVMe paths at the heads that they belong to. The same array where there are no paths.

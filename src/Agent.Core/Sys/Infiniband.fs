@@ -16,11 +16,16 @@ type Port =
         Device: string
         /// The port's number.
         Port: int
-        /// Received since the counters were reset; none when that counter cannot be read.
+        /// Received since the counters were reset; none when that counter cannot be read, or stands at its end.
         Received: uint64<B> voption
-        /// Sent since the counters were reset; none when that counter cannot be read.
+        /// Sent since the counters were reset; none when that counter cannot be read, or stands at its end.
         Sent: uint64<B> voption
     }
+
+/// Where the counters of an adapter that has 32 bits for them stop and stay, until somebody resets them (InfiniBand Architecture
+/// Specification, volume 1, 16.1.3.5); one of 64 bits passes it in no time.
+[<Literal>]
+let private Stuck = 4294967295UL
 
 let private counter (file: SysText) : uint64<B> voption =
     match file.Content with
@@ -29,7 +34,7 @@ let private counter (file: SysText) : uint64<B> voption =
         let mutable cursor = Cursor(file.Path, bytes.Span)
         let mutable words = 0UL
 
-        if cursor.NextLine() && cursor.UInt64 &words then
+        if cursor.NextLine() && cursor.UInt64 &words && words <> Stuck then
             ValueSome(bytesOfInfinibandWords words)
         else
             ValueNone

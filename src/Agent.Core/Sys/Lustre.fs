@@ -6,6 +6,7 @@ module Agent.Core.Sys.Lustre
 
 open System
 open Agent.Core
+open Agent.Core.Proc
 open Agent.Core.Units
 
 /// One mount since it was mounted, or since the figures were reset.
@@ -95,3 +96,32 @@ let parse (source: string) (text: ReadOnlySpan<byte>) : Result<LliteStats, Parse
                 Read = LanguagePrimitives.UInt64WithMeasure read
                 Written = LanguagePrimitives.UInt64WithMeasure written
             }
+
+/// The name of the file system: `scratch` of a directory `scratch-ffff8800a1b2c3d4`, whose other half is the mount's place in the kernel's memory.
+let private fileSystemOf (directory: string) : string =
+    match directory.LastIndexOf '-' with
+    | -1 -> directory
+    | at -> directory.Substring(0, at)
+
+/// `scratch` of `mgs@o2ib:/scratch`, and of `mgs@o2ib:/scratch/projects`, where only a directory of it is mounted.
+let private mountedOf (device: string) : string =
+    match device.LastIndexOf(":/", StringComparison.Ordinal) with
+    | -1 -> ""
+    | at -> device.Substring(at + 2).Split('/')[0]
+
+/// Where the mount of a directory below llite is mounted. Of several mounts of one file system nothing says which is which: then, and where
+/// there is none, the directory's own name.
+[<CompiledName "MountPointOf">]
+let mountPointOf (mounts: Mounts.Mount[]) (directories: string[]) (directory: string) : string =
+    let fileSystem = fileSystemOf directory
+
+    let isAlone =
+        directories
+        |> Array.forall (fun other -> other = directory || fileSystemOf other <> fileSystem)
+
+    match
+        mounts
+        |> Array.tryFind (fun mount -> mount.FsType = "lustre" && mountedOf mount.Device = fileSystem)
+    with
+    | Some mount when isAlone -> mount.MountPoint
+    | _ -> directory

@@ -155,6 +155,12 @@ type private Facts(name: string) =
     member val Link = -1L with get, set
     member val Address = "" with get, set
     member val PortName = "" with get, set
+    /// Where it stands among the devices.
+    member val Place = "" with get, set
+    /// What its device is called, `0000:3b:00.0`.
+    member val Device = "" with get, set
+    /// The same of the adapter's function that its own is a virtual one of.
+    member val Physical = "" with get, set
 
 /// The value behind a name and `=` of a uevent file; empty when it has none.
 let private ueventValue (name: string) (file: SysText) : string =
@@ -177,6 +183,9 @@ let private collect (facts: Facts) (rest: string) (file: SysText) : unit =
         | Error _ -> -1L
 
     match rest with
+    | "" -> facts.Place <- SysFile.text file
+    | "device" -> facts.Device <- lastPart (SysFile.text file)
+    | "device/physfn" -> facts.Physical <- lastPart (SysFile.text file)
     | "device/driver" -> facts.Driver <- lastPart (SysFile.text file)
     | "device/subsystem" -> facts.Bus <- lastPart (SysFile.text file)
     | "device/uevent" when facts.Driver = "" -> facts.Driver <- ueventValue "DRIVER" file
@@ -263,8 +272,12 @@ let private tunnels =
         "amt"
     |]
 
-/// Makes sense of the files of all interfaces, each below `/class/net/` and its name: the links `device`, `device/driver`,
-/// `device/subsystem`, `master` and `brport/bridge`, whose text is where they lead; `lower_*`, `bonding`, `bridge` and
+/// The driver whose port counts what passes it, in switch mode too (`mlx5e_get_stats`: the octets of the wire); the ports of others count what
+/// passes their own queues.
+let private wireCounting = "mlx5_core"
+
+/// Makes sense of the files of all interfaces, each below `/class/net/` and its name, itself a link: the links `device`, `device/driver`,
+/// `device/physfn`, `device/subsystem`, `master` and `brport/bridge`, whose text is where they lead; `lower_*`, `bonding`, `bridge` and
 /// `brif/*`, which need no text; and `bonding/slaves`, `tun_flags`, `uevent`, `type`, `ifindex`, `iflink`, `address`,
 /// `phys_port_name`. Which of them are there depends on what the interface is.
 [<CompiledName "Parse">]
@@ -344,6 +357,31 @@ let parse (files: SysText[]) : Table =
                 // A synthetic adapter has its twin below it.
                 && not (isSynthetic facts))
 
+    /// Devices whose functions pass through the adapter's switch and out by a port that is here.
+    let switches =
+        let isOf (isRight: Facts -> bool) (facts: Facts) =
+            facts.Device <> "" && facts.Driver = wireCounting && isRight facts
+
+        let representors =
+            all.Values
+            |> Seq.filter (isOf (fun facts -> isRepresentor facts.PortName))
+            |> Seq.map _.Device
+            |> HashSet<string>
+
+        all.Values
+        |> Seq.filter (isOf (fun facts -> not (isRepresentor facts.PortName) && representors.Contains facts.Device))
+        |> Seq.map _.Device
+        |> HashSet<string>
+
+    /// A virtual function has a device of its own, a sub-function one below the port's.
+    let isBehindSwitch (facts: Facts) =
+        switches.Count > 0
+        && facts.HasDevice
+        && not (switches.Contains facts.Device)
+        && (switches.Contains facts.Physical
+            || switches
+               |> Seq.exists (fun switch -> facts.Place.Contains("/" + switch + "/", StringComparison.Ordinal)))
+
     let kindOf (facts: Facts) : string =
         if isLoopback facts then
             "loopback"
@@ -397,7 +435,7 @@ let parse (files: SysText[]) : Table =
         | "vf"
         | "ifb"
         | "dummy" -> Layer.Never
-        | _ when isStacked facts -> Layer.Never
+        | _ when isStacked facts || isBehindSwitch facts -> Layer.Never
         | "physical"
         | "infiniband" -> Layer.Physical
         // Before kernels that link a switch's ports to the processor's own, only its number tells.

@@ -73,7 +73,7 @@ let job =
             text ours "id" "stays the same for the job's life" _.Job.Id
             object' ours "owner" owner "what the job belongs to" _.Job.Owner
             textOrNull ours "user" "the user's name" _.Job.User
-            integer ours "uid" none "the user's number" _.Job.Uid
+            integer64 ours "uid" none "the user's number" _.Job.Uid
             text ours "name" "program and script" _.Job.Name
             textOrNull ours "command" "the command line, with `--job-detail full`; secrets are masked" _.Job.Command
             integer ours "root_pid" none "the topmost process" _.Job.RootPid

@@ -196,6 +196,10 @@ module internal Row =
     let inline integer owner name (unit: UnitName<'u>) meaning ([<InlineIfLambda>] get: 'T -> int<'u>) : Row<'T> =
         make owner name unit.Symbol KeyKind.Int false meaning (Action<_, _>(fun json value -> json.Int64(int64 (get value))))
 
+    /// The same of one that 32 bits do not hold.
+    let inline integer64 owner name (unit: UnitName<'u>) meaning ([<InlineIfLambda>] get: 'T -> int64<'u>) : Row<'T> =
+        make owner name unit.Symbol KeyKind.Int false meaning (Action<_, _>(fun json value -> json.Int64(int64 (get value))))
+
     let inline integerOrNull owner name (unit: UnitName<'u>) meaning ([<InlineIfLambda>] get: 'T -> int<'u> voption) : Row<'T> =
         make owner name unit.Symbol KeyKind.Int true meaning (Action<_, _>(fun json value -> json.IntOrNull(get value)))
 

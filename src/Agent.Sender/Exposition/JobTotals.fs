@@ -152,7 +152,7 @@ module JobTotals =
                 "job", Encode.string totals.Id
                 "name", Encode.string totals.Job.Name
                 "user", Encode.string totals.Job.User
-                "uid", Encode.int totals.Job.Uid
+                "uid", Encode.int64 totals.Job.Uid
                 "gpus", Encode.int totals.Job.Gpus.Length
                 "running", Encode.bool totals.IsRunning
                 "gpu_seconds", seconds totals.All

@@ -179,6 +179,8 @@ let tests =
                 Expect.equal (Users.nameOf users 1000) "ana" "the first"
                 Expect.equal (Users.nameOf users 1001) "bo" "bo"
                 Expect.equal (Users.nameOf users 5) "" "nobody"
+                let upper = (want (Users.parse (ReadOnlySpan "nfsnobody:x:4294967294:4294967294::/:\n"B))).Value
+                Expect.equal (Users.nameOf upper 4294967294L) "nfsnobody" "the number has 32 bits"
 
             testCase "a line of passwd that does not read costs its user"
             <| fun () ->

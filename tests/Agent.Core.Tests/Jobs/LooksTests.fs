@@ -399,6 +399,7 @@ let tests =
                             [|
                                 {
                                     MountPoint = "/mnt/data"
+                                    Device = "nas:/data"
                                     Kind = "nfs4"
                                     Operations = operations
                                     RoundTrip = ValueNone
@@ -464,6 +465,37 @@ let tests =
                         }
                     |]
                     "mount"
+
+            testCase "a mount continues the one of the same device on its directory; of several there the last is seen"
+            <| fun () ->
+                let mount device operations : NetworkMountCounters =
+                    {
+                        MountPoint = "/data"
+                        Device = device
+                        Kind = "nfs4"
+                        Operations = operations
+                        RoundTrip = ValueNone
+                        Execution = ValueNone
+                        Read = 0UL<B>
+                        Written = 0UL<B>
+                    }
+
+                let ratesOf before after =
+                    let at seconds mounts =
+                        { look seconds with
+                            Host = { host with NetworkMounts = mounts }
+                        }
+
+                    (Looks.between (at 0.0 before) (at 2.0 after)).Host.NetworkMounts
+                    |> Array.map (fun mount -> float mount.Operations)
+
+                Expect.equal (ratesOf [| mount "a:/" 10UL |] [| mount "a:/" 30UL |]) [| 10.0 |] "the same"
+                Expect.equal (ratesOf [| mount "a:/" 10UL |] [| mount "b:/" 5000000UL |]) [||] "another took its place"
+
+                Expect.equal
+                    (ratesOf [| mount "a:/" 10UL; mount "b:/" 5000000UL |] [| mount "a:/" 10UL; mount "b:/" 5000000UL |])
+                    [| 0.0 |]
+                    "the second is not compared with the first"
 
             testCase "only the interfaces and disks that the user named, and these whatever they are"
             <| fun () ->

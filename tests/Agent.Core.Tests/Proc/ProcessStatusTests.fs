@@ -70,6 +70,17 @@ let tests =
                         })
                     "uid"
 
+            testCase "the number of a user has 32 bits and no sign"
+            <| fun () ->
+                let uidOf (text: string) =
+                    status (System.Text.Encoding.ASCII.GetBytes $"Name:\tx\nUid:\t{text}\t0\t0\t0\n")
+                    |> Result.map _.Uid
+
+                // What FreeIPA gives to the user 1000 of somebody's container.
+                Expect.equal (uidOf "2147484647") (Ok 2147484647L) "in the upper half"
+                Expect.equal (uidOf "4294967295") (Ok 4294967295L) "the last"
+                Expect.isError (uidOf "4294967296") "none"
+
             testCase "a status without a user is an error, as is a user that is no number"
             <| fun () ->
                 Expect.equal (located (status "Name:\tx\n"B)) ("/proc/PID/status", 2, "Uid", "") "none"

@@ -262,6 +262,46 @@ let tests =
                     [| disk "nvme0n1" 7UL 700UL<B> 12UL<ms>; disk "nvme1n1" 9UL 900UL<B> 9UL<ms> |]
                     "once, and the other disk as it was"
 
+            testCase "the times of requests are of those that count them"
+            <| fun () ->
+                let detail (time: uint64<ms>) : DiskStats.DiskDetail =
+                    {
+                        ReadsMerged = 0UL
+                        ReadTime = time
+                        WritesMerged = 0UL
+                        WriteTime = 0UL<ms>
+                        InFlight = 1UL
+                        WeightedTime = 2UL * time
+                        Discards = ValueNone
+                        Flushes = ValueSome { Completed = 1UL; Time = time }
+                    }
+
+                let timesOf head first second =
+                    let merged =
+                        BlockDevices.withHeads
+                            [|
+                                { head with
+                                    DiskStats.Detail = ValueSome(detail (ValueOption.defaultValue 0UL<ms> head.BusyTime))
+                                }
+                                { disk "nvme0c0n1" 3UL 300UL<B> first with
+                                    Detail = ValueSome(detail first)
+                                }
+                                { disk "nvme0c1n1" 4UL 400UL<B> second with
+                                    Detail = ValueSome(detail second)
+                                }
+                            |]
+
+                    merged[0].Detail.Value
+
+                let ofPaths = timesOf (disk "nvme0n1" 0UL 0UL<B> 0UL<ms>) 30UL<ms> 40UL<ms>
+
+                Expect.equal
+                    (ofPaths.ReadTime, ofPaths.WeightedTime, ofPaths.InFlight, ofPaths.Flushes.Value.Time)
+                    (70UL<ms>, 140UL<ms>, 2UL, 70UL<ms>)
+                    "of both paths, where the head counts nothing"
+
+                Expect.equal (timesOf (disk "nvme0n1" 7UL 700UL<B> 50UL<ms>) 30UL<ms> 40UL<ms>).ReadTime 50UL<ms> "the head's own"
+
             testCase "a kernel that counts on both: nothing counts twice, and overlapping busy times are the head's"
             <| fun () ->
                 let merged =

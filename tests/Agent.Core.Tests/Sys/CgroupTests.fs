@@ -3,6 +3,7 @@ module Agent.Core.Tests.Sys.CgroupTests
 
 open System
 open Agent.Core
+open Agent.Core.Proc
 open Agent.Core.Sys
 open Agent.Core.Units
 open Agent.TestSupport.Fixtures
@@ -200,6 +201,27 @@ let tests =
                     (located (Lustre.parse "llite" (ReadOnlySpan "open x samples [regs]\n"B)))
                     ("llite", 1, "samples", "x")
                     "no number"
+
+            testCase "Lustre: each mount has its own name, and one that nothing tells apart its directory's"
+            <| fun () ->
+                let mounts =
+                    (want (
+                        Mounts.parse (
+                            ReadOnlySpan
+                                "m@o2ib:/scratch2 /big lustre rw 0 0\n1@tcp:2@tcp:/scratch /fast lustre rw 0 0\nm@o2ib:/home/a /home/a lustre rw 0 0\nnas:/work /work nfs4 rw 0 0\n"B
+                        )
+                    ))
+                        .Value
+
+                let pointOf directories directory =
+                    Lustre.mountPointOf mounts (Array.ofList directories) directory
+
+                let two = [ "scratch-ffff8800a1"; "scratch2-ffff8800b2" ]
+                Expect.equal (List.map (pointOf two) two) [ "/fast"; "/big" ] "no name that begins like another"
+                Expect.equal (pointOf [ "home-ffff8800c3" ] "home-ffff8800c3") "/home/a" "a directory of the file system"
+                let twice = [ "home-ffff8800c3"; "home-ffff8800d4" ]
+                Expect.equal (List.map (pointOf twice) twice) twice "two of one file system"
+                Expect.equal (pointOf [ "work-ffff8800e5" ] "work-ffff8800e5") "work-ffff8800e5" "none of Lustre's"
 
             testCase "the speed of an interface is in megabits"
             <| fun () ->

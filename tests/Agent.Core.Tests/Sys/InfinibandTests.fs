@@ -47,6 +47,13 @@ let tests =
                     [| port "mlx5_0" 1 ValueNone (ValueSome 20UL<B>) |]
                     "port"
 
+            testCase "a counter of 32 bits that stands at its end is none"
+            <| fun () ->
+                Expect.equal
+                    (Infiniband.parse [| file "port_rcv_data" "4294967295\n"; file "port_xmit_data" "4294967296\n" |])
+                    [| port "mlx5_0" 1 ValueNone (ValueSome 17179869184UL<B>) |]
+                    "one of 64 bits goes on"
+
             testCase "a garbled, a torn and an empty counter are none"
             <| fun () ->
                 for content in [ "many\n"; "12"; "" ] do

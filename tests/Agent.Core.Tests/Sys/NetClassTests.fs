@@ -193,6 +193,46 @@ let tests =
             <| fun () ->
                 Expect.equal (countedOf [ "eth0", [ device ]; "eth0v0", [ device; "device/physfn", "" ] ]) [ "eth0"; "eth0v0" ] "both"
 
+            testCase "functions behind an adapter's switch are counted at its port"
+            <| fun () ->
+                let mlx5 name =
+                    [
+                        "device", $"../../../{name}"
+                        "device/driver", "../../../bus/pci/drivers/mlx5_core"
+                    ]
+
+                let below place = "", $"../../devices/pci0000:3a/{place}"
+
+                let port = "p0", ("phys_port_name", "p0") :: mlx5 "0000:3b:00.0"
+
+                let representor name =
+                    $"rep{name}", ("phys_port_name", name) :: mlx5 "0000:3b:00.0"
+
+                let virtual' = "vf0", ("device/physfn", "../0000:3b:00.0") :: mlx5 "0000:3b:00.2"
+
+                let sub =
+                    "sf0",
+                    [
+                        below "0000:3b:00.0/mlx5_core.sf.4/net/sf0"
+                        "device", "../../../mlx5_core.sf.4"
+                        "device/driver", "../../../bus/auxiliary/drivers/mlx5_core.sf"
+                    ]
+
+                let other = "other", below "0000:5e:00.0/net/other" :: mlx5 "0000:5e:00.0"
+
+                Expect.equal (countedOf [ port; representor "pf0vf0"; virtual'; other ]) [ "p0"; "other" ] "a virtual one"
+                Expect.equal (countedOf [ port; representor "pf0sf4"; sub ]) [ "p0" ] "a sub-function"
+                Expect.equal (countedOf [ port; virtual' ]) [ "p0"; "vf0" ] "without its representors the switch is off"
+                Expect.equal (countedOf [ representor "pf0vf0"; virtual' ]) [ "vf0" ] "the port is in another namespace"
+
+                let ice (name, files) =
+                    name, files |> List.filter (fun (file, _) -> file <> "device/driver")
+
+                Expect.equal
+                    (countedOf [ ice port; ice (representor "pf0vf0"); ice virtual' ])
+                    [ "p0"; "vf0" ]
+                    "the ports of other drivers count what passes their own queues"
+
             testCase "ports of a switch count at the processor's own port"
             <| fun () ->
                 let interfaces =

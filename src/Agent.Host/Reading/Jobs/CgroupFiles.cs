@@ -34,12 +34,14 @@ internal sealed class CgroupFiles(string sysfs, SmallFiles files)
                     : Value(directory + "/cpuset.cpus", CgroupCpu.ParseList)))
             .FirstOrDefault(static count => count.IsSome, FSharpValueOption<int>.None);
 
-        var limits = Chain(two).Select(directory => Value(directory + "/memory.max", CgroupMemory.ParseLimit))
+        // Of groups with the same limit the uppermost has the most memory in use.
+        var limit = Chain(two).Select(directory => (Directory: directory, Limit: Value(directory + "/memory.max", CgroupMemory.ParseLimit)))
             .Concat(Chain(PlaceOf("memory", memberships)).Select(directory =>
-                Value(directory + "/memory.limit_in_bytes", CgroupMemory.ParseLimit)))
-            .Where(static limit => limit.IsSome)
-            .Select(static limit => limit.Value)
-            .ToArray();
+                (Directory: directory, Limit: Value(directory + "/memory.limit_in_bytes", CgroupMemory.ParseLimit))))
+            .Where(static found => found.Limit.IsSome)
+            .OrderBy(static found => found.Limit.Value)
+            .ThenBy(static found => found.Directory.Length)
+            .FirstOrDefault();
 
         // A login session's group holds whatever its user does; its figures are no job's.
         var memory = belonging.IsOneJob ? Own("memory", memberships, belonging) : null;
@@ -49,9 +51,10 @@ internal sealed class CgroupFiles(string sysfs, SmallFiles files)
         return new JobCgroup(
             files,
             cpuLimit: Least(quota.Cpus, set.IsSome ? set.Value : null, affinity),
-            memoryLimit: limits.Length > 0 ? limits.Min() : null,
+            memoryLimit: limit.Limit.IsSome ? limit.Limit.Value : null,
             cpuStat: quota.Directory is null ? null : quota.Directory + "/cpu.stat",
-            memory: FirstThere(own + "/memory.current", memory + "/memory.usage_in_bytes"),
+            memory: FirstThere(
+                Limited(own, limit.Directory) + "/memory.current", Limited(memory, limit.Directory) + "/memory.usage_in_bytes"),
             kills: FirstThere(own + "/memory.events", memory + "/memory.oom_control"),
             memoryStat: FirstThere(own + "/memory.stat", memory + "/memory.stat"),
             ioStat: FirstThere(own + "/io.stat"),
@@ -61,6 +64,13 @@ internal sealed class CgroupFiles(string sysfs, SmallFiles files)
             ioPressure: FirstThere(own + "/io.pressure"),
             memoryPressure: FirstThere(own + "/memory.pressure"));
     }
+
+    /// <summary>
+    /// The group whose memory is to be compared with the smallest limit: the owner's own, unless one below it has that limit. A pod's own group
+    /// has one only where all of its containers have.
+    /// </summary>
+    private static string? Limited(string? own, string? limiting) =>
+        own is not null && limiting?.StartsWith(own + "/", StringComparison.Ordinal) == true ? limiting : own;
 
     /// <summary>Which versions there are: "2", "1", "1 and 2", or empty.</summary>
     public string Versions => (UnifiedRoot(), Directory.Exists(root + "/memory") || Directory.Exists(root + "/cpu")) switch

@@ -67,7 +67,7 @@ internal sealed class NetworkStorageFiles(string procfs, string sysfs, Func<Time
 
             if (read.IsOk)
             {
-                yield return NetworkMountCounters.OfLustre(mountPoint, read.ResultValue);
+                yield return NetworkMountCounters.OfLustre(stats, mountPoint, read.ResultValue);
             }
             else if (!read.ErrorValue.IsAbsent)
             {
@@ -88,17 +88,12 @@ internal sealed class NetworkStorageFiles(string procfs, string sysfs, Func<Time
         }
 
         var mounts = KernelFiles.ReadOnce(ProcPaths.Mounts(procfs), buffer, Mounts.Parse)
-            .Match(static read => read.Value, static _ => [])
-            .Where(static mount => mount.FsType == "lustre")
-            .ToArray();
+            .Match(static read => read.Value, static _ => []);
+        string[] names = [.. directories.Select(static directory => Path.GetFileName(directory))];
 
         foreach (var directory in directories)
         {
-            // `fsname-ffff8800…`, of a mount of `server@network:/fsname`.
-            var name = Path.GetFileName(directory);
-            var fileSystem = name.Contains('-') ? name[..name.LastIndexOf('-')] : name;
-            var mount = mounts.FirstOrDefault(mount => mount.Device.Contains(":/" + fileSystem, StringComparison.Ordinal));
-            yield return (Path.Join(directory, "stats"), mount?.MountPoint ?? name);
+            yield return (Path.Join(directory, "stats"), Lustre.MountPointOf(mounts, names, Path.GetFileName(directory)));
         }
     }
 }

@@ -25,6 +25,10 @@ internal sealed partial class SmallFiles(int longest = 128 * 1024, int mostKept 
 
     private const int NotThere = 2;
     private const int NoProcess = 3;
+
+    /// <summary>No such device: what a file of a control group answers that was removed while the file was open.</summary>
+    private const int Removed = 19;
+
     private const int NotADirectory = 20;
     private const int NoData = 61;
     private const int NotSupported = 95;
@@ -103,9 +107,10 @@ internal sealed partial class SmallFiles(int longest = 128 * 1024, int mostKept 
         }
     }
 
-    private static SourceError ErrorOf(string path, int error) => error switch
+    /// <summary>What the number of an error, as in errno(3), says about a file of a process or a control group.</summary>
+    public static SourceError ErrorOf(string path, int error) => error switch
     {
-        NotThere or NoProcess or NotADirectory or NoData or NotSupported => SourceError.NewAbsent(path),
+        NotThere or NoProcess or Removed or NotADirectory or NoData or NotSupported => SourceError.NewAbsent(path),
         NotPermitted or Denied => SourceError.NewUnreadable(path, "permission denied"),
         _ => SourceError.NewUnreadable(path, Marshal.GetPInvokeErrorMessage(error)),
     };

@@ -20,11 +20,11 @@ internal sealed unsafe partial class UserNames(string rootfs, AgentClock clock, 
 
     // It asks what may hang, each question on a thread with a limit of its own; what it asks here is no mount.
     private readonly MountProbes<string> services = new(clock, Ask);
-    private readonly Dictionary<int, string> names = [];
+    private readonly Dictionary<long, string> names = [];
     private TimeSpan? readAt;
 
     /// <summary>The name; empty when nobody knows it.</summary>
-    public string Of(int uid)
+    public string Of(long uid)
     {
         if (readAt is null || clock.Elapsed - readAt > ReadAgain)
         {

@@ -63,7 +63,7 @@ internal sealed class DeviceFiles(string sysfs)
 
     private IEnumerable<SysText> Interface(string directory)
     {
-        yield return Text(directory, "");
+        yield return Link(directory);
 
         foreach (var entry in SysFiles.Directories(directory))
         {
@@ -100,7 +100,7 @@ internal sealed class DeviceFiles(string sysfs)
     private IEnumerable<SysText> Device(string device)
     {
         SysText[] driver = [.. Links(device, "driver")];
-        return [Link(device), .. driver.Length > 0 ? driver : Files(device, "uevent"), .. Links(device, "subsystem")];
+        return [Link(device), .. driver.Length > 0 ? driver : Files(device, "uevent"), .. Links(device, "subsystem"), .. Links(device, "physfn")];
     }
 
     private static IEnumerable<SysText> Links(string directory, string name) =>

@@ -156,7 +156,7 @@ internal sealed class ProcFiles : SourceReader, IDisposable
     private TimeSpan Now() => clock.Elapsed;
 }
 
-/// <summary>The counters of RDMA ports. Which ports there are is looked up once a minute.</summary>
+/// <summary>The counters of RDMA ports. Which ports there are is looked up once a minute, and when one is gone.</summary>
 internal sealed class FabricFiles(string sysfs, Func<TimeSpan> now)
 {
     private static readonly TimeSpan LookAgain = TimeSpan.FromMinutes(1);
@@ -169,20 +169,40 @@ internal sealed class FabricFiles(string sysfs, Func<TimeSpan> now)
     {
         if (listedAt is null || now() - listedAt > LookAgain)
         {
-            listedAt = now();
-            paths =
-            [
-                .. from device in SysFiles.Directories(Path.Join(sysfs, "class/infiniband"))
-                   from port in SysFiles.Directories(Path.Join(device, "ports"))
-                   from counter in (string[])["port_rcv_data", "port_xmit_data"]
-                   select Path.Join(port, "counters", counter),
-            ];
+            List();
         }
 
-        return paths.Length == 0
-            ? []
-            : Infiniband.Parse([.. paths.Select(path => KernelFiles.ReadText(path, buffer))]);
+        var texts = Texts(buffer);
+
+        // An adapter that was renamed is found by its new name at once.
+        if (Array.Exists(texts, IsGone))
+        {
+            List();
+            texts = Texts(buffer);
+        }
+
+        return texts.Length == 0 ? [] : Infiniband.Parse(texts);
     }
+
+    private void List()
+    {
+        listedAt = now();
+        paths =
+        [
+            .. from device in SysFiles.Directories(Path.Join(sysfs, "class/infiniband"))
+               from port in SysFiles.Directories(Path.Join(device, "ports"))
+               from counter in (string[])["port_rcv_data", "port_xmit_data"]
+               select Path.Join(port, "counters", counter),
+        ];
+    }
+
+    private SysText[] Texts(ReadBuffer buffer) =>
+        paths.Length == 0 ? [] : [.. paths.Select(path => KernelFiles.ReadText(path, buffer))];
+
+    // Some adapters have ports without counters.
+    private static bool IsGone(SysText text) =>
+        text.Content is { IsOk: false, ErrorValue.IsAbsent: true }
+        && !Directory.Exists(Path.GetDirectoryName(Path.GetDirectoryName(text.Path)));
 }
 
 /// <summary>Where files lie that /proc keeps for each process.</summary>

@@ -66,7 +66,7 @@ internal sealed class SysFiles(string sysfs, string procfs, AgentClock? clock = 
         var (chips, silent) = Ask(Directories(Path.Join(sysfs, "class/hwmon")));
         var sensors = Hwmon.Parse(chips);
         var (zoneFiles, silentZones) = CpuTemperature.IsCertain(sensors.Temperatures) ? ([], []) : ReadZones();
-        var zones = zoneFiles.Length == 0 ? NoZones : Thermal.Parse([.. zoneTypes, .. zoneFiles]);
+        var zones = zoneFiles.Length == 0 ? NoZones : Thermal.Parse(zoneFiles);
         var faults = SourceErrors.Together(silent, sensors.Faults, silentZones, zones.Faults);
         unread.Observe(faults, path => IsRead(path, chips) || IsRead(path, zoneFiles));
 
@@ -135,19 +135,37 @@ internal sealed class SysFiles(string sysfs, string procfs, AgentClock? clock = 
     {
         if (zoneReadings++ % SensorReadingsPerLook == 0)
         {
-            zoneTypes =
-            [
-                .. from type in Texts(
-                       from zone in Directories(Path.Join(sysfs, "class/thermal"))
-                       where Path.GetFileName(zone).StartsWith(ZonePrefix, StringComparison.Ordinal)
-                       select Path.Join(zone, "type"))
-                   where CpuTemperature.TrustOfZone(SysFile.Text(type)).IsSome
-                   select type,
-            ];
+            ListZones();
         }
 
-        return zoneTypes.Length == 0 ? ([], []) : Ask([.. zoneTypes.Select(static type => Path.GetDirectoryName(type.Path)!)]);
+        var asked = AskZones();
+
+        // Drivers that are loaded anew number their zones anew.
+        if (asked.Texts.Any(HasOtherType))
+        {
+            ListZones();
+            asked = AskZones();
+        }
+
+        return asked;
     }
+
+    private void ListZones() =>
+        zoneTypes =
+        [
+            .. from type in Texts(
+                   from zone in Directories(Path.Join(sysfs, "class/thermal"))
+                   where Path.GetFileName(zone).StartsWith(ZonePrefix, StringComparison.Ordinal)
+                   select Path.Join(zone, "type"))
+               where CpuTemperature.TrustOfZone(SysFile.Text(type)).IsSome
+               select type,
+        ];
+
+    private (SysText[] Texts, SourceError[] Silent) AskZones() =>
+        zoneTypes.Length == 0 ? ([], []) : Ask([.. zoneTypes.Select(static type => Path.GetDirectoryName(type.Path)!)]);
+
+    private bool HasOtherType(SysText text) =>
+        Array.Exists(zoneTypes, known => known.Path == text.Path && SysFile.Text(known) != SysFile.Text(text));
 
     /// <summary>The files of these chips or zones, and those that do not answer. Each costs itself alone.</summary>
     private (SysText[] Texts, SourceError[] Silent) Ask(string[] places)
@@ -175,13 +193,13 @@ internal sealed class SysFiles(string sysfs, string procfs, AgentClock? clock = 
         return ([.. texts], [.. silent]);
     }
 
-    /// <summary>The files of a chip of hwmon, or the temperature of a thermal zone.</summary>
+    /// <summary>The files of a chip of hwmon, or the type and the temperature of a thermal zone.</summary>
     private static FSharpResult<SysText[], SourceError> ReadSensorFiles(string place)
     {
         var own = ownBuffer ??= new ReadBuffer();
 
         SysText[] texts = Path.GetFileName(place).StartsWith(ZonePrefix, StringComparison.Ordinal)
-            ? [KernelFiles.ReadText(Path.Join(place, "temp"), own, KernelFiles.Invalid)]
+            ? [KernelFiles.ReadText(Path.Join(place, "type"), own), KernelFiles.ReadText(Path.Join(place, "temp"), own, KernelFiles.Invalid)]
             :
             [
                 .. from file in ChipFiles(place)

@@ -562,6 +562,58 @@ let tests =
                     Expect.equal (reading.Access.Io, reading.Access.Environment) (Nullable false, Nullable false) "less may be read"
                     Expect.equal reading.Faults [||] "and that is no fault")
 
+            testCase "a control group that was removed while its file was open is absent"
+            <| fun () ->
+                // ENODEV: kernfs has taken the file away.
+                Expect.equal (SmallFiles.ErrorOf("memory.current", 19)) (SourceError.Absent "memory.current") "no fault"
+                Expect.isTrue (SmallFiles.ErrorOf("memory.current", 5)).IsUnreadable "an I/O error is one"
+
+            testCase "a pod's memory is told beside a limit of its own, else that of the container which has the limit"
+            <| fun () ->
+                World.withDirectory (fun top ->
+                    let pod = "kubepods/podaaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
+                    let container = $"{pod}/{String('c', 64)}"
+
+                    let memory version group current limit =
+                        let directory = Path.Join(top, "fs/cgroup", version, group)
+                        Directory.CreateDirectory directory |> ignore
+
+                        let write (name: string) (text: string) =
+                            File.WriteAllText(Path.Join(directory, name), text + "\n")
+
+                        if version = "" then
+                            write "memory.current" current
+                            write "memory.max" limit
+                        else
+                            write "memory.usage_in_bytes" current
+                            write "memory.limit_in_bytes" limit
+
+                    let told controllers =
+                        let hierarchy = if controllers = "" then 0 else 4
+                        let line = $"{hierarchy}:{controllers}:/{container}\n"
+
+                        let memberships =
+                            (Fixtures.want (Proc.ProcessCgroup.parse (ReadOnlySpan(Text.Encoding.ASCII.GetBytes line)))).Value
+
+                        let files = SmallFiles()
+                        use found = CgroupFiles(top, files).Find(Belonging.ofCgroups memberships 1, memberships, Nullable())
+                        let read = found.Read(Collections.Generic.List())
+                        read.Memory, read.MemoryLimit
+
+                    let both (version: string) controllers =
+                        memory version pod "200" (if version = "" then "max" else "9223372036854771712")
+                        memory version container "60" "64"
+                        Expect.equal (told controllers) (ValueSome 60UL<B>, ValueSome 64UL<B>) "the container's"
+                        memory version pod "63" "64"
+                        Expect.equal (told controllers) (ValueSome 63UL<B>, ValueSome 64UL<B>) "the pod's is as small, and has more in use"
+                        memory version container "60" (if version = "" then "max" else "9223372036854771712")
+                        Expect.equal (told controllers) (ValueSome 63UL<B>, ValueSome 64UL<B>) "the pod's alone"
+
+                    both "memory" "memory"
+                    Directory.Delete(Path.Join(top, "fs/cgroup/memory"), true)
+                    File.WriteAllText(Path.Join(top, "fs/cgroup/cgroup.controllers"), "memory\n")
+                    both "" "")
+
             testCase "a job that ended leaves no file open"
             <| fun () ->
                 let files = SmallFiles()

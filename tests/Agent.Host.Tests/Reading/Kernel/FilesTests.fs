@@ -306,7 +306,19 @@ let private procFiles =
 
                     File.WriteAllText(Path.Combine(counters, "port_rcv_data"), "101\n")
                     let ports = fabric.Read buffer
-                    Expect.equal ports[0].Received (ValueSome 404UL<B>) "read each time")
+                    Expect.equal ports[0].Received (ValueSome 404UL<B>) "read each time"
+
+                    let adapters = Path.Combine(directory, "class", "infiniband")
+                    Directory.Move(Path.Combine(adapters, "mlx5_0"), Path.Combine(adapters, "ibp3s0"))
+                    let renamed = fabric.Read buffer
+
+                    Expect.equal
+                        (renamed |> Array.map (fun port -> port.Device, port.Received))
+                        [| "ibp3s0", ValueSome 404UL<B> |]
+                        "at once"
+
+                    Directory.Delete(Path.Combine(adapters, "ibp3s0"), true)
+                    Expect.equal (fabric.Read buffer) [||] "gone")
         ]
 
 let private sysFiles =
@@ -445,6 +457,24 @@ let private sysFiles =
                         Expect.equal (read ()) ValueNone $"reading {reading}"
 
                     Expect.equal (read ()) (ValueSome 40.0) "reading 61")
+
+            testCase "a thermal zone that has another type now is not the CPU's, and which is is looked up at once"
+            <| fun () ->
+                World.withDirectory (fun sys ->
+                    let zone number kind celsius =
+                        let path = Path.Combine(sys, $"class/thermal/thermal_zone{number}")
+                        Directory.CreateDirectory path |> ignore
+                        File.WriteAllText(Path.Combine(path, "type"), kind + "\n")
+                        File.WriteAllText(Path.Combine(path, "temp"), $"{celsius}000\n")
+
+                    zone 0 "cpu-thermal" 50
+                    zone 1 "gpu-thermal" 80
+                    let files = SysFiles(sys, "/nowhere")
+                    let read () = files.ReadSensors().CpuTemperature
+                    Expect.equal (read ()) (ValueSome 50.0) "zone 0"
+                    zone 0 "gpu-thermal" 80
+                    zone 1 "cpu-thermal" 50
+                    Expect.equal (read ()) (ValueSome 50.0) "zone 1, and not the GPU's 80")
 
             testCase "a sensor that is no CPU's is read again soon although it gives no temperature"
             <| fun () ->
