@@ -94,8 +94,8 @@ case $prefix in
   /*) prefix=${prefix%/} ;;
   *) refuse "--prefix: \"$prefix\" is not an absolute path" ;;
 esac
-[ -z "$purge" ] || [ $action = uninstall ] || refuse "--purge goes with --uninstall"
-[ -z "$has_prefix" ] || [ -z "$format" ] || [ "$format" = tar ] || refuse "--prefix goes with --format tar: a $format knows its own places"
+[ -z "$purge" ] || [ $action = uninstall ] || refuse "--purge needs --uninstall"
+[ -z "$has_prefix" ] || [ -z "$format" ] || [ "$format" = tar ] || refuse "--prefix needs --format tar: a $format knows its own places"
 # A prefix is a wish for the archive.
 [ -z "$has_prefix" ] || format=tar
 

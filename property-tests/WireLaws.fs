@@ -81,7 +81,6 @@ let private systemInfo: Gen<SystemInfo> =
                     uptime
                     |> ValueOption.map (fun (struct (value, _)) -> LanguagePrimitives.FloatWithMeasure value)
                 Partitions = partitions
-                NetworkPartitions = [||]
                 Interfaces = interfaces
             }
     }

@@ -4,7 +4,7 @@ complete -c ai-dashboard-agent -l host -d 'base URL of the webapp, http or https
 complete -c ai-dashboard-agent -l server-slug -d 'slug of this server in the webapp' -x
 complete -c ai-dashboard-agent -l token -d 'ingest token of this server; visible in ps, unlike the file and the variable; the file is not read then' -x
 complete -c ai-dashboard-agent -l token-file -d 'file that contains the token; read again when the webapp refuses the token' -r -F
-complete -c ai-dashboard-agent -l enrol-key-file -d 'file with an enrolment key of ai-dashboard; gets this machine its slug and token, once, and keeps them in --spool' -r -F
+complete -c ai-dashboard-agent -l enrol-key-file -d 'file with an enrolment key of ai-dashboard; this machine gets its slug and token with it, once, and keeps them in --spool' -r -F
 complete -c ai-dashboard-agent -l hostname -d 'host name to send as metadata' -x
 complete -c ai-dashboard-agent -l label -d 'metadata of the form key=value; repeatable; the variable takes several, separated by commas' -x
 complete -c ai-dashboard-agent -l timeout -d 'seconds for one whole request, from connecting to the end of the answer' -x
@@ -36,7 +36,7 @@ complete -c ai-dashboard-agent -l otlp-header-file -d 'file with headers for it,
 complete -c ai-dashboard-agent -l once -d 'send one sample and exit: 0 if it was accepted, else 1' -f
 complete -c ai-dashboard-agent -l dry-run -d 'print request bodies instead of sending them; needs no host, slug or token' -f
 complete -c ai-dashboard-agent -l doctor -d 'check everything once, say what is wrong and how to fix it, and exit: 0, or 1 if something is wrong' -f
-complete -c ai-dashboard-agent -l health -d 'ask the agent that runs at --listen whether it takes samples, and exit: 0 if it does, else 1' -f
+complete -c ai-dashboard-agent -l health -d 'ask the agent that runs at --listen whether it is taking samples, and exit: 0 if it is, else 1' -f
 complete -c ai-dashboard-agent -l why -d 'watch, say who uses the GPUs and what holds each job back, and exit: 0 if nothing is held back, 3 if something is, else 1' -f
 complete -c ai-dashboard-agent -l seconds -d 'with --why: how long to watch' -x
 complete -c ai-dashboard-agent -l job -d 'with --why: ask the agent that runs at --listen what the GPU time of this job of Slurm went into, instead of watching' -x

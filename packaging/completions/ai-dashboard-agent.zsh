@@ -5,7 +5,7 @@ _arguments \
   '--server-slug[slug of this server in the webapp]:SLUG: ' \
   '--token[ingest token of this server; visible in ps, unlike the file and the variable; the file is not read then]:TOKEN: ' \
   '--token-file[file that contains the token; read again when the webapp refuses the token]:PATH:_files' \
-  '--enrol-key-file[file with an enrolment key of ai-dashboard; gets this machine its slug and token, once, and keeps them in --spool]:PATH:_files' \
+  '--enrol-key-file[file with an enrolment key of ai-dashboard; this machine gets its slug and token with it, once, and keeps them in --spool]:PATH:_files' \
   '--hostname[host name to send as metadata]:NAME: ' \
   '--label[metadata of the form key=value; repeatable; the variable takes several, separated by commas]:LABEL: ' \
   '--timeout[seconds for one whole request, from connecting to the end of the answer]:SECONDS: ' \
@@ -37,7 +37,7 @@ _arguments \
   '--once[send one sample and exit\: 0 if it was accepted, else 1]' \
   '--dry-run[print request bodies instead of sending them; needs no host, slug or token]' \
   '--doctor[check everything once, say what is wrong and how to fix it, and exit\: 0, or 1 if something is wrong]' \
-  '--health[ask the agent that runs at --listen whether it takes samples, and exit\: 0 if it does, else 1]' \
+  '--health[ask the agent that runs at --listen whether it is taking samples, and exit\: 0 if it is, else 1]' \
   '--why[watch, say who uses the GPUs and what holds each job back, and exit\: 0 if nothing is held back, 3 if something is, else 1]' \
   '--seconds[with --why\: how long to watch]:SECONDS: ' \
   '--job[with --why\: ask the agent that runs at --listen what the GPU time of this job of Slurm went into, instead of watching]:ID: ' \

@@ -32,7 +32,7 @@ let private agentOf (partitions: Partition[]) : AgentInfo =
         Labels = [||]
         DiskFilters = [||]
         Runtime = ""
-        System = SystemInfo.withPartitions partitions [||] SystemInfo.unknown
+        System = SystemInfo.withPartitions partitions SystemInfo.unknown
     }
 
 /// What the receiver keeps of a sample.

@@ -67,8 +67,6 @@ type SystemInfo =
         Uptime: float<s> voption
         /// File systems on disks.
         Partitions: Partition[]
-        /// Network file systems; not part of a sample.
-        NetworkPartitions: Partition[]
         /// Network interfaces.
         Interfaces: InterfaceAddress[]
     }
@@ -164,14 +162,9 @@ module SystemInfo =
             BootTime = ValueNone
             Uptime = ValueNone
             Partitions = [||]
-            NetworkPartitions = [||]
             Interfaces = [||]
         }
 
-    /// The same facts with these partitions, on disks and over the network, which are read apart because they may hang.
+    /// The same facts with these partitions, which are read separately because they may hang.
     [<CompiledName "WithPartitions">]
-    let withPartitions (partitions: Partition[]) (network: Partition[]) (info: SystemInfo) : SystemInfo =
-        { info with
-            Partitions = partitions
-            NetworkPartitions = network
-        }
+    let withPartitions (partitions: Partition[]) (info: SystemInfo) : SystemInfo = { info with Partitions = partitions }

@@ -194,21 +194,10 @@ let secondsOfMilliseconds (value: uint64<ms>) : float<s> =
 let secondsOfMicroseconds (value: uint64<us>) : float<s> =
     LanguagePrimitives.FloatWithMeasure(float value / 1e6)
 
-/// Nanoseconds as seconds.
-[<CompiledName "SecondsOfNanoseconds">]
-let secondsOfNanoseconds (value: uint64<ns>) : float<s> =
-    LanguagePrimitives.FloatWithMeasure(float value / 1e9)
-
 /// Nanoseconds as microseconds, rounded down.
 [<CompiledName "MicrosecondsOfNanoseconds">]
 let microsecondsOfNanoseconds (value: uint64<ns>) : uint64<us> =
     LanguagePrimitives.UInt64WithMeasure(uint64 value / 1000UL)
-
-/// Pages as bytes.
-[<CompiledName "BytesOfPages">]
-let bytesOfPages (size: uint64<B / page>) (value: uint64<page>) : uint64<B> =
-    timesSaturating (uint64 size) (uint64 value)
-    |> LanguagePrimitives.UInt64WithMeasure
 
 /// Megabits per second, of 1,000,000 bits, as bytes per second.
 [<CompiledName "BytesPerSecondOfMegabits">]

@@ -70,20 +70,11 @@ internal static class Serving
     {
         using (channels)
         {
-            return RulesIn(settings.Alerts.File, channels).Match(
-                rules => Lock(settings.Database, clock).Match(
-                    held => Run(settings, state, held, access, headers, channels, rules, clock, program),
-                    refusal => refusal.IsInUse ? program.Refuse([refusal.Sentence]) : program.Fail(refusal.Sentence)),
-                program.Refuse);
+            return Lock(settings.Database, clock).Match(
+                held => Run(settings, state, held, access, headers, channels, channels?.Rules ?? RuleSettingsModule.empty, clock, program),
+                refusal => refusal.IsInUse ? program.Refuse([refusal.Sentence]) : program.Fail(refusal.Sentence));
         }
     }
-
-    /// <summary>What the file of alerts says of rules; the error is a sentence for each thing that is wrong.</summary>
-    private static FSharpResult<RuleSettings, string[]> RulesIn(string path, Channels? channels) =>
-        channels is null
-            ? FSharpResult<RuleSettings, string[]>.NewOk(RuleSettingsModule.empty)
-            : RuleSettingsModule.Read([.. channels.All.Select(static channel => channel.Settings.Name)], channels.File)
-                .SelectError(errors => errors.Select(error => $"--alerts: \"{path}\": {error}").ToArray());
 
     /// <summary>Takes the database's lock; else why it cannot be taken, and whether another process holds it.</summary>
     private static FSharpResult<DatabaseLock, (bool IsInUse, string Sentence)> Lock(string database, AgentClock clock)

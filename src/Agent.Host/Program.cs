@@ -153,12 +153,12 @@ internal static class Program
 
         if (settings.IsTokenInClear)
         {
-            log.Warning("--host: the token goes there without encryption, for anyone on the way to read; use https");
+            log.Warning("--host: the token goes there without encryption, so anyone on the network path can read it; use https");
         }
 
         if (settings.Insecure)
         {
-            log.Warning("--insecure: TLS certificates are not verified; anyone on the way can read the token");
+            log.Warning("--insecure: TLS certificates are not verified; anyone on the network path can read the token");
         }
 
         try

@@ -5,7 +5,7 @@ open System.Net
 open FsToolkit.ErrorHandling
 open Agent.Core
 
-/// Who may look, and how connections are protected: what `serve` can be told of that, checked.
+/// Who may look, and how connections are protected: the options of `serve` about that, checked.
 type AccessSettings =
     {
         /// The file with the one password of all viewers; empty for none.
@@ -116,8 +116,9 @@ module internal AccessSettings =
         | Some index ->
             refuse
                 { given with Text = words[index] }
-                "is not an address or a network, such as 10.0.0.5 or 10.0.0.0/8, with no bits behind its prefix"
-        | None when words.Length = 0 || words.Length > 64 -> refuse given "is not 1 to 64 addresses or networks with commas between"
+                "is not an address or a network, such as 10.0.0.5 or 10.0.0.0/8, with no bits set after its prefix"
+        | None when words.Length = 0 || words.Length > 64 ->
+            refuse given "is not a list of 1 to 64 addresses or networks, separated by commas"
         | None -> Ok(networks |> Array.map _.Value)
 
     /// The checked value of an option, or what holds without it.
@@ -207,7 +208,7 @@ module internal AccessSettings =
                 | ValueSome header when logins |> List.exists (fun way -> (given way).IsSome) ->
                     wrong
                         header
-                        "goes without --viewer-password-file, --users-file and --oidc-authority: people log in at the dashboard, or at the proxy in front"
+                        "cannot be combined with --viewer-password-file, --users-file or --oidc-authority: people log in at the dashboard, or at the proxy in front"
                 | _ -> Ok()
 
             and! () =
@@ -222,7 +223,7 @@ module internal AccessSettings =
                 match given "--accounts-in-state", given "--state" with
                 | ValueSome accounts, ValueNone -> wrong accounts "needs --state as well"
                 | ValueSome accounts, _ when (given "--users-file").IsSome || (given "--tokens-file").IsSome ->
-                    wrong accounts "goes without --users-file and --tokens-file: users and tokens are in the state then"
+                    wrong accounts "cannot be combined with --users-file or --tokens-file: users and tokens are in the state then"
                 | _ -> Ok()
 
             and! () =
@@ -234,7 +235,7 @@ module internal AccessSettings =
             return ()
         }
 
-    /// Checks what `serve` was told of access.
+    /// Checks the options of `serve` about access.
     let serve (given: string -> Given voption) : Validation<AccessSettings, ConfigError> =
         validation {
             let! passwordFile = optional given "--viewer-password-file" "" fileOf

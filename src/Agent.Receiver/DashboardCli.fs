@@ -17,7 +17,7 @@ let private theFile: OptionRow = DashboardSettings.DefaultDatabase, "the databas
 
 let private stateRow: OptionRow =
     "",
-    "database of PostgreSQL with what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database has it"
+    "PostgreSQL database for what several dashboards share, such as postgres://dashboard@db.example/dashboard; without it, --database is used"
 
 let private statePasswordRow: OptionRow =
     "", "file with the password for --state; without it PGPASSWORD or PGPASSFILE"
@@ -69,7 +69,7 @@ type internal ServeArgument =
 
         member argument.Row =
             match argument with
-            | Listen _ -> DashboardSettings.DefaultListen, "where to listen, http or https; no other address is ever bound"
+            | Listen _ -> DashboardSettings.DefaultListen, "where to listen, http or https; no other address is used"
             | Database _ -> madeIfMissing
             | Retention_Days _ -> DashboardSettings.DefaultRetentionDays, "days for which minutes are kept, counted from the newest sample"
             | Raw_Hours _ -> DashboardSettings.DefaultRawHours, "hours for which single samples are kept"
@@ -80,7 +80,7 @@ type internal ServeArgument =
             | Oidc_Client_Id _ -> "", "this dashboard's client id at the provider"
             | Oidc_Client_Secret_File _ -> "", "file with the client secret that the provider issued"
             | Oidc_Admins _ -> "", "claim that makes an admin, such as groups=admins; without it there are no admins"
-            | Oidc_Viewers _ -> "", "claim that makes a viewer; without it everybody whom the provider logs in is one"
+            | Oidc_Viewers _ -> "", "claim that makes a viewer; without it everybody who can log in at the provider is one"
             | Trusted_Proxy _ ->
                 "",
                 "addresses or networks of reverse proxies, separated by commas; X-Forwarded-For and X-Forwarded-Proto are accepted only from them"
@@ -90,24 +90,25 @@ type internal ServeArgument =
             | Tls_Certificate _ -> "", "PEM file with the certificate and its chain, for https; read again when it changes"
             | Tls_Key _ -> "", "PEM file with the certificate's key; read again when it changes"
             | Plain_Http_Behind_Proxy -> "", "listen on other than loopback addresses without TLS, behind a proxy that terminates it"
-            | Alerts _ -> "", "JSON file with the channels over which alerts are told"
+            | Alerts _ -> "", "JSON file with the rules of alerts and the channels over which they are sent"
             | Public_Url _ -> "--listen", "URL at which people open the dashboard; links in messages begin with it"
             | Metrics_Url _ ->
                 "",
                 "Prometheus-compatible API (VictoriaMetrics, Mimir, Thanos, Prometheus) to which the agents push; figures are read from it instead of the database"
-            | Metrics_Header_File _ -> "", "file with the headers that API asks for, one a line, such as Authorization"
+            | Metrics_Header_File _ -> "", "file with the headers that this API requires, one per line, such as Authorization"
             | Metrics_Tenant _ -> "", "tenant whose figures these are (Mimir, Cortex: X-Scope-OrgID); VictoriaMetrics has it in the URL"
             | Metrics_Write_Url _ -> "", "where that cluster takes remote-write; posted samples are passed on to it, and refused without it"
             | Metrics_Outbox _ -> "DATABASE-outbox", "directory of the posted samples that the cluster does not have yet"
             | Metrics_Outbox_Mebibytes _ ->
-                DashboardSettings.DefaultOutboxMebibytes, "MiB of them that wait at most; then samples are refused, and agents keep them"
+                DashboardSettings.DefaultOutboxMebibytes,
+                "at most so many MiB of them wait; after that samples are refused, and agents keep them"
             | State _ -> stateRow
             | State_Password_File _ -> statePasswordRow
             | Accounts_In_State ->
                 "", "users and tokens are those of --state, written by the users and tokens commands with --state, instead of files"
-            | Server_Samples _ -> string ServerLimits.DefaultSamples, "samples a second that each server may send in the long run"
-            | Server_Kilobytes _ -> string ServerLimits.DefaultKibibytes, "KiB a second that each server may send in the long run"
-            | Server_Devices _ -> string ServerLimits.DefaultDevices, "disks, GPUs and fans of each server that are known at a time"
+            | Server_Samples _ -> string ServerLimits.DefaultSamples, "samples per second that each server may send on average"
+            | Server_Kilobytes _ -> string ServerLimits.DefaultKibibytes, "KiB per second that each server may send on average"
+            | Server_Devices _ -> string ServerLimits.DefaultDevices, "disks, GPUs and fans that are known of each server at a time"
             | Address_Connections _ -> string DashboardSettings.DefaultConnections, "connections that one address may have at a time"
             | Address_Streams _ -> string DashboardSettings.DefaultStreams, "pages with live figures that one address may have open"
 
@@ -219,8 +220,7 @@ type internal UsersArgument =
             | State _ -> stateRow
             | State_Password_File _ -> statePasswordRow
 
-let private roleRow: OptionRow =
-    "viewer", "viewer or admin: only look, or also change what can be changed"
+let private roleRow: OptionRow = "viewer", "viewer (may only look) or admin (may also change things)"
 
 [<RequireQualifiedAccess>]
 type internal AddUserArgument =
@@ -288,7 +288,7 @@ type internal AddEnrolKeyArgument =
             | Database _ -> theFile
             | Labels _ -> "", "labels of its machines, such as room=3,team=vision"
             | Expires _ -> "30d", "when it expires: 12h, 30d, a day such as 2027-01-31, or never"
-            | Key_File _ -> "", "write the key into this file instead of printing it; where key and file are there already, nothing is done"
+            | Key_File _ -> "", "write the key into this file instead of printing it; if both already exist, nothing is done"
             | State _ -> stateRow
             | State_Password_File _ -> statePasswordRow
 
@@ -308,9 +308,9 @@ type internal ExportArgument =
             match argument with
             | Database _ -> theFile
             | To _ -> "", "where the cluster takes remote-write, such as http://127.0.0.1:8428/api/v1/write"
-            | Header_File _ -> "", "file with the headers that it asks for, one a line, such as Authorization or X-Scope-OrgID"
+            | Header_File _ -> "", "file with the headers that it requires, one per line, such as Authorization or X-Scope-OrgID"
             | Server _ -> "", "only this server"
-            | From _ -> "", "only samples from then on: 2026-11-01, or 2026-11-01T12:00:00Z"
+            | From _ -> "", "only samples from this time on, such as 2026-11-01 or 2026-11-01T12:00:00Z"
             | Until _ -> "", "only samples before"
 
 [<RequireQualifiedAccess>]
@@ -451,7 +451,7 @@ let private noWord (command: string) (words: string list) : Result<unit, ConfigE
                 for word in words do
                     {
                         Origin = command
-                        Message = $"{command} takes no word; {quoted word} is one too many"
+                        Message = $"{command} takes no argument; {quoted word} is one too many"
                     }
             ]
 
@@ -511,7 +511,7 @@ let private verbs: Verb list =
             both (noWord "check" words) (DashboardSettings.database given)
             |> both (StateOptions.refused given StateOptions.backedUp)
             |> Result.map (snd >> snd >> DashboardCommand.Check))
-        verb<PlainArgument> "health" "" "asks the dashboard that serves the database whether it stores samples" (fun given words ->
+        verb<PlainArgument> "health" "" "asks the dashboard that serves the database whether samples are stored" (fun given words ->
             both (noWord "health" words) (DashboardSettings.database given)
             |> both (StateOptions.refused given StateOptions.asked)
             |> Result.map (snd >> snd >> DashboardCommand.Health))
@@ -519,7 +519,7 @@ let private verbs: Verb list =
             both (DashboardSettings.database given) (DashboardSettings.file words)
             |> both (StateOptions.refused given StateOptions.backedUp)
             |> Result.map (fun ((), (database, file)) -> DashboardCommand.Restore(database, file, DashboardSettings.isConfirmed given)))
-        verb<ExportArgument> "export" "" "writes the history of the database to a cluster of metrics" (fun given words ->
+        verb<ExportArgument> "export" "" "writes the history in the database to a metrics cluster" (fun given words ->
             both (noWord "export" words) (DashboardSettings.export given)
             |> both (StateOptions.refused given StateOptions.backedUp)
             |> Result.map (snd >> snd >> DashboardCommand.Export))
@@ -538,7 +538,7 @@ let private verbs: Verb list =
         verb<AddEnrolKeyArgument>
             "enrol-keys add"
             "NAME"
-            "makes a key with which machines register themselves, and prints it"
+            "makes a key that machines use to register themselves, and prints it"
             (fun given words -> enrolKeys (EnrolKeySettings.add given (DashboardSettings.word "NAME" words)) given)
         verb<PlainArgument> "enrol-keys remove" "NAME" "removes a key; its machines keep their tokens" (fun given words ->
             enrolKeys (EnrolKeySettings.remove (DashboardSettings.word "NAME" words)) given)
@@ -547,7 +547,7 @@ let private verbs: Verb list =
         verb<TestAlertsArgument>
             "alerts test"
             "CHANNEL"
-            "sends a test over a channel of alerts, and says what came of it"
+            "sends a test over a channel of alerts, and says whether it was delivered"
             (fun given words -> alerts (AlertsSettings.test (DashboardSettings.word "CHANNEL" words)) given)
         verb<AlertsArgument> "alerts list" "" "lists the channels of alerts" (fun given words ->
             alerts (noWord "alerts list" words |> Result.map (fun () -> AlertsAction.List)) given)
@@ -656,7 +656,7 @@ let parse (argv: string[]) : Result<DashboardCommand, ConfigError[]> =
 
                 Error
                     [|
-                        usageError ProgramName $"{name} takes one of the words {others} and {List.last words}"
+                        usageError ProgramName $"{name} needs one of the words {others} or {List.last words}"
                     |]
         | None, _ -> Error [| usageError ProgramName $"{quoted first} is not a command" |]
         | Some verb, rest when List.exists isHelp rest -> Ok(DashboardCommand.Help(usageOf verb))

@@ -63,7 +63,7 @@ type ServeSettings =
         State: StateSettings voption
         /// Samples a second that each server may send in the long run.
         ServerSamples: int
-        /// KiB a second that each server may send in the long run.
+        /// KiB per second that each server may send on average.
         ServerKibibytes: int
         /// Devices of each server that are known at a time.
         ServerDevices: int
@@ -81,7 +81,7 @@ type ServeSettings =
             | _ -> false
 
         let warning option (url: string) =
-            $"{option}: \"{url}\" is plain http, so that others on the way can read the headers of --metrics-header-file; use https"
+            $"{option}: \"{url}\" is plain http, so that others on the network path can read the headers of --metrics-header-file; use https"
 
         if isOpen settings.MetricsUrl then
             warning "--metrics-url" settings.MetricsUrl
@@ -191,9 +191,14 @@ module internal DashboardSettings =
                 }
 
         match uri.DnsSafeHost with
+        // It is two addresses, and the system would choose another port for each.
+        | "localhost" when uri.Port = 0 ->
+            refuse given "cannot have port 0, which means any free port, because localhost is two addresses; give http://127.0.0.1:0"
         | "localhost" -> at ValueNone
         | host ->
             match IPAddress.TryParse host with
+            // An IPv4 address in the notation of IPv6: a socket of IPv6 alone does not take it.
+            | true, NonNull address when address.IsIPv4MappedToIPv6 -> at (ValueSome(address.MapToIPv4()))
             | true, address -> at (ValueOption.ofObj address)
             | _ -> refuse given $"names no address of this machine; use an IP address or localhost: {example}"
 
@@ -210,7 +215,7 @@ module internal DashboardSettings =
                         Message = $"{given.Origin}: the URL must not contain a user name or password; {example}"
                     }
             elif uri.PathAndQuery <> "/" || uri.Fragment <> "" then
-                refuse given $"has a path; a reverse proxy can put the dashboard below one: {example}"
+                refuse given $"has a path or a query; a reverse proxy can put the dashboard below a path: {example}"
             else
                 addressOf given uri
         | _ -> refuse given $"is not a URL to listen on; {example}"
@@ -263,7 +268,7 @@ module internal DashboardSettings =
                     for other in others do
                         {
                             Origin = what
-                            Message = $"{quoted other} is one word too many: one {what} at a time"
+                            Message = $"{quoted other} is one argument too many: give one {what} at a time"
                         }
                 ]
 

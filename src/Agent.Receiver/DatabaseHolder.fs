@@ -13,7 +13,7 @@ type DatabaseHolder =
         Address: string
     }
 
-/// What stands in the lock file beside a database.
+/// The contents of the lock file beside a database.
 [<RequireQualifiedAccess>]
 module DatabaseHolder =
     /// The lock file of a database.

@@ -77,7 +77,7 @@ type Happening =
         Text: string
     }
 
-/// What an agent says of itself that tells of a start.
+/// What an agent says about itself that shows a start.
 type AgentFacts =
     {
         /// When the machine started.
@@ -422,5 +422,5 @@ module Note =
                                 At = ValueSome at
                                 Slug = slug
                             }
-                    | ValueSome _ -> refuse $"at: \"{Intake.cut 40 written}\" lies in the future, or before the year 2000"
+                    | ValueSome _ -> refuse $"at: \"{Intake.cut 40 written}\" is in the future, or before the year 2000"
                     | ValueNone -> refuse $"at: expected an instant such as 2026-02-26T02:37:49+00:00, found \"{Intake.cut 40 written}\""

@@ -673,7 +673,7 @@ type History(axis: Axis, choice: DeviceChoice voption) =
                 struct (starts[first], history.EndOf last, int label)
         |]
 
-    /// The sentence that is told of each of `Verdicts`, in their order; empty for none.
+    /// The sentence of each of `Verdicts`, in their order; empty for none.
     member val Reasons: string[] = [||] with get, set
 
     member private history.WriteVerdicts(writer: Utf8JsonWriter) =

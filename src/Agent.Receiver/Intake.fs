@@ -47,6 +47,12 @@ module Intake =
     [<Literal>]
     let MostWarnings = 20
 
+    /// Objects and arrays within each other; a body with more is refused.
+    [<Literal>]
+    let DeepestNesting = 64
+
+    let private depth = JsonReaderOptions(MaxDepth = DeepestNesting)
+
     /// Keys count microseconds from here.
     let firstInstant: DateTimeOffset = DateTimeOffset(2000, 1, 1, 0, 0, 0, TimeSpan.Zero)
 
@@ -344,7 +350,7 @@ module Intake =
             Nested: Entry[]
         }
 
-    /// Where a part of the body stands that is read later, if at all.
+    /// A part of the body that is read later, if at all.
     let private nowhere = struct (0, 0)
 
     /// What reading has come to; mutable, because the reader cannot be handed to closures.
@@ -464,7 +470,7 @@ module Intake =
                     // A body may be full of them.
                     progress.Warn(
                         if progress.HasRoom then
-                            $"{progress.Key}: {found &reader} is no known reason; left out"
+                            $"{progress.Key}: {found &reader} is not a known reason; left out"
                         else
                             ""
                     )
@@ -700,7 +706,7 @@ module Intake =
             progress.Refuse(badInstant $"collected_at: expected a text with an instant, found {found &reader}")
             reader.Skip()
 
-    /// Where an object or an array stands.
+    /// Where an object or an array is in the body.
     let private partIn (reader: byref<Utf8JsonReader>) (progress: Progress) (name: string) (expected: JsonTokenType) : struct (int * int) =
         if reader.TokenType = expected then
             let start = int reader.TokenStartIndex
@@ -719,7 +725,7 @@ module Intake =
             reader.Skip()
             nowhere
 
-    /// Where the agent's object stands. Its file systems are figures of the machine, and are read on the way.
+    /// Where the agent's object is in the body. Its file systems are figures of the machine, and are read on the way.
     let private agentIn (reader: byref<Utf8JsonReader>) (progress: Progress) : struct (int * int) =
         if reader.TokenType <> JsonTokenType.StartObject then
             partIn &reader progress "agent" JsonTokenType.StartObject
@@ -748,8 +754,7 @@ module Intake =
     let private memberIn (reader: byref<Utf8JsonReader>) (progress: Progress) (next: byref<int>) : unit =
         let index = machineMembers.Find(&reader, &next)
 
-        if index >= 0 then
-            progress.StandAt("", -1, machineMembers.Key index)
+        progress.StandAt("", -1, (if index >= 0 then machineMembers.Key index else ""))
 
         reader.Read() |> ignore
 
@@ -784,7 +789,7 @@ module Intake =
 
     /// True when the body's object has a member `sample`: else it is a bare sample. What is no JSON is found out by reading it.
     let private hasSample (body: ReadOnlySpan<byte>) : bool =
-        let mutable reader = Utf8JsonReader body
+        let mutable reader = Utf8JsonReader(body, depth)
         let mutable answer = false
         let mutable next = 0
 
@@ -801,7 +806,7 @@ module Intake =
         answer
 
     let private bodyIn (body: ReadOnlySpan<byte>) (progress: Progress) : unit =
-        let mutable reader = Utf8JsonReader body
+        let mutable reader = Utf8JsonReader(body, depth)
 
         if not (reader.Read()) || reader.TokenType <> JsonTokenType.StartObject then
             progress.Refuse(refusal "Body is not a JSON object." $"expected an object, found {found &reader}")
@@ -812,9 +817,7 @@ module Intake =
             while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
                 let which = bodyMembers.Find(&reader, &next)
 
-                if which >= 0 then
-                    progress.StandAt("", -1, bodyMembers.Key which)
-
+                progress.StandAt("", -1, (if which >= 0 then bodyMembers.Key which else ""))
                 reader.Read() |> ignore
 
                 match which with
@@ -827,7 +830,8 @@ module Intake =
             while reader.Read() && reader.TokenType <> JsonTokenType.EndObject do
                 memberIn &reader progress &next
 
-        // Whatever follows the object is no JSON.
+        // Whatever follows the object is no JSON, and belongs to no member.
+        progress.StandAt("", -1, "")
         reader.Read() |> ignore
 
     let private knows (figures: Figures) =
@@ -911,6 +915,8 @@ module Intake =
                 let what =
                     if first.StartsWith '\'' then
                         $"{first}, at"
+                    elif first.Contains "maximum configured depth" then
+                        $"nested deeper than {DeepestNesting} levels, at"
                     else
                         "it ends too early, or is wrong at"
 

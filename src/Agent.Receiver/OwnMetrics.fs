@@ -61,13 +61,13 @@ module OwnMetrics =
         family
             "ingest_requests_total"
             "counter"
-            "Requests with a sample, by the status of the answer."
+            "Requests with a sample, by the status of the response."
             [
                 for struct (status, count) in figures.Ingests do
                     $"{{status=\"{status}\"}}", string count
             ]
 
-        family "samples_total" "counter" "Samples acknowledged, which are on disk." [ "", string figures.Samples ]
+        family "samples_total" "counter" "Samples acknowledged; they are on disk." [ "", string figures.Samples ]
 
         family
             "commit_duration_seconds"
@@ -85,7 +85,7 @@ module OwnMetrics =
 
         family "failed_commits_total" "counter" "Transactions that could not be written to the disk." [ "", string figures.FailedCommits ]
 
-        family "storing" "gauge" "1 while samples are stored, 0 while none can be." [ "", (if figures.IsStoring then "1" else "0") ]
+        family "storing" "gauge" "1 while samples are stored, 0 while they cannot be." [ "", (if figures.IsStoring then "1" else "0") ]
 
         family
             "servers"
@@ -109,10 +109,15 @@ module OwnMetrics =
             family "relay_waiting_samples" "gauge" "Posted samples on disk that the cluster does not have yet." [ "", string relay.Waiting ]
             family "relay_outbox_bytes" "gauge" "Size of the outbox for the cluster." [ "", string relay.Bytes ]
             count "samples" "Posted samples that the cluster has." relay.Delivered
-            count "unconfirmed_samples" "Samples sent again after a lost answer, which the cluster then was past." relay.Unconfirmed
-            count "refused_samples" "Samples that the cluster refused for what they are." relay.Refused
+
+            count
+                "unconfirmed_samples"
+                "Samples sent again after a lost answer, which the cluster then refused as too old."
+                relay.Unconfirmed
+
+            count "refused_samples" "Samples that the cluster refused because of their content." relay.Refused
             count "refused_series" "Series in delivered samples that the cluster refused." relay.RefusedSeries
-            count "damaged_samples" "Samples whose bytes in the outbox did not survive on the disk." relay.Damaged
+            count "damaged_samples" "Samples in the outbox that were damaged on the disk." relay.Damaged
 
             count "untaken_samples" "Samples answered with 503, since the outbox was full or the disk did not take them." relay.NotTaken
 

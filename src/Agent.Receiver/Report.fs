@@ -103,7 +103,7 @@ module internal Growth =
         else
             nan
 
-    /// The device of a name in a list, where it mostly stands in the same place as before.
+    /// The device of a name in a list, where it is usually at the same place as before.
     let inline find ([<InlineIfLambda>] nameOf: 'T -> string) (devices: 'T[]) (position: int) (name: string) : 'T voption =
         if position < devices.Length && nameOf devices[position] = name then
             ValueSome devices[position]

@@ -140,7 +140,7 @@ module Rollup =
     [<Literal>]
     let private Few = 32
 
-    /// Where a device stands in a list; -1 for nowhere.
+    /// The position of a device in a list; -1 if it is not there.
     let private placeIn (devices: 'a[]) : 'a -> int =
         if devices.Length <= Few then
             fun device -> Array.IndexOf(devices, device)

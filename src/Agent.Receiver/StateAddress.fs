@@ -148,13 +148,13 @@ module StateAddress =
         | "sslmode" when List.contains value modes -> Ok { address with TlsMode = value }
         | "sslmode" ->
             let known = modes |> String.concat ", "
-            Error $"has an sslmode that is none of {known}"
+            Error $"has an sslmode that is not one of {known}"
         | "sslrootcert" when isPath value -> Ok { address with RootCertificate = value }
         | "sslrootcert" -> Error "has an sslrootcert that is not the full path of a file"
         | "host" when isPath value && address.Host = "" -> Ok { address with Host = value }
         | "host" -> Error "has a parameter host that is not the full path of a directory, or names another host before it"
         | "passfile" -> Error "has a parameter for the password; use --state-password-file"
-        | _ -> Error "has a parameter that is none of sslmode, sslrootcert and host"
+        | _ -> Error "has a parameter other than sslmode, sslrootcert and host"
 
     /// What a host is protected by where the URL does not say it: connections that leave the machine are to be those of the server that was meant.
     let private protectedWell (address: StateAddress) : StateAddress =
@@ -175,7 +175,7 @@ module StateAddress =
         if hasPassword text then
             Error(struct (false, passwordInside))
         elif text.Length > LongestUrl || text.Contains '#' then
-            refuse $"is not the URL of a database of PostgreSQL; {example}"
+            refuse $"is not the URL of a PostgreSQL database; {example}"
         else
             let body, query =
                 match text.IndexOf '?' with
@@ -191,7 +191,7 @@ module StateAddress =
                     ValueNone
 
             match rest with
-            | ValueNone -> refuse $"is not the URL of a database of PostgreSQL; {example}"
+            | ValueNone -> refuse $"is not the URL of a PostgreSQL database; {example}"
             | ValueSome rest ->
                 let authority, database =
                     match rest.IndexOf '/' with

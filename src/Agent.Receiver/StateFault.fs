@@ -45,7 +45,7 @@ module StateFault =
     let sentence (address: StateAddress) (fault: StateFault) : string =
         match fault with
         | StateFault.NoTls ->
-            $"the server does not speak TLS, which sslmode={address.TlsMode} asks for; set ssl = on in its postgresql.conf, or give sslmode=disable if nobody else can listen on the way"
+            $"the server does not speak TLS, which sslmode={address.TlsMode} asks for; set ssl = on in its postgresql.conf, or give sslmode=disable if nobody else can listen on the network path"
         | StateFault.NoPassword -> "the server asks for a password; give it in --state-password-file, PGPASSWORD or PGPASSFILE"
         | StateFault.WrongName names ->
             let told =

@@ -57,7 +57,7 @@ module internal StateOptions =
         (settings: Validation<CredentialSettings, ConfigError>)
         : Validation<CredentialSettings, ConfigError> =
         match given "--state", given option with
-        | ValueSome state, ValueSome _ -> Validation.ofResult (wrong state $"goes without {option}: give one of the two")
+        | ValueSome state, ValueSome _ -> Validation.ofResult (wrong state $"cannot be combined with {option}; give one of the two")
         | _ ->
             validation {
                 let! settings = settings

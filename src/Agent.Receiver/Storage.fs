@@ -230,7 +230,7 @@ module Storage =
     [<CompiledName "StateWorks">]
     let stateWorks (storage: Storage) : Storage = { storage with State = ValueNone }
 
-    /// The same while a transaction has been waiting for the disk for some time, which nobody has been told of yet.
+    /// The same while a transaction has been waiting for the disk for some time, which has not been reported yet.
     [<CompiledName "Waiting">]
     let waiting (now: DateTimeOffset) (waited: TimeSpan) (storage: Storage) : Storage =
         if storage.Writing.IsSome then

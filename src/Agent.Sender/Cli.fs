@@ -104,7 +104,7 @@ type internal AgentArgument =
             row
                 webapp
                 ""
-                "file with an enrolment key of ai-dashboard; gets this machine its slug and token, once, and keeps them in --spool"
+                "file with an enrolment key of ai-dashboard; this machine gets its slug and token with it, once, and keeps them in --spool"
         | Hostname _ -> row webapp "the machine's name" "host name to send as metadata"
         | Label _ -> row webapp "" "metadata of the form key=value; repeatable; the variable takes several, separated by commas"
         | Timeout _ -> row webapp "5, at most 600" "seconds for one whole request, from connecting to the end of the answer"
@@ -167,7 +167,7 @@ type internal AgentArgument =
         | Once -> row running "" "send one sample and exit: 0 if it was accepted, else 1"
         | Dry_Run -> row running "" "print request bodies instead of sending them; needs no host, slug or token"
         | Doctor -> row running "" "check everything once, say what is wrong and how to fix it, and exit: 0, or 1 if something is wrong"
-        | Health -> row running "" "ask the agent that runs at --listen whether it takes samples, and exit: 0 if it does, else 1"
+        | Health -> row running "" "ask the agent that runs at --listen whether it is taking samples, and exit: 0 if it is, else 1"
         | Why ->
             row
                 running

@@ -1,4 +1,4 @@
-/// JSON for a terminal, which would act upon some of what stands in its strings.
+/// JSON for a terminal, which would act upon some of what its strings contain.
 [<RequireQualifiedAccess>]
 module Agent.Sender.TerminalJson
 

@@ -142,7 +142,7 @@ internal static partial class PrivateFiles
     }
 
     /// <summary>
-    /// What stands in a file that another process has locked; null where nobody has, and where the file is not there or not for this user.
+    /// The contents of a file that another process has locked; null where none has, and where the file is not there or not for this user.
     /// </summary>
     public static string? LockedText(string path)
     {

@@ -23,7 +23,6 @@ let private info: SystemInfo =
         BootTime = ValueNone
         Uptime = ValueNone
         Partitions = [||]
-        NetworkPartitions = [||]
         Interfaces = [||]
     }
 

@@ -46,6 +46,20 @@ let tests =
                 Expect.equal (served "serve --listen http://localhost:81").Listen.Address ValueNone "both of loopback"
 
                 Expect.equal
+                    (served "serve --listen http://[::ffff:127.0.0.1]:81").Listen.Address
+                    (ValueSome IPAddress.Loopback)
+                    "IPv4 in the notation of IPv6"
+
+                Expect.equal (served "serve --listen http://127.0.0.1:0").Listen.Port 0 "any free port"
+
+                Expect.equal
+                    (errors "serve --listen http://localhost:0")
+                    [
+                        "--listen: \"http://localhost:0\" cannot have port 0, which means any free port, because localhost is two addresses; give http://127.0.0.1:0"
+                    ]
+                    "a free port of two addresses"
+
+                Expect.equal
                     (served "serve --listen http://*:81 --viewer-password-file p --plain-http-behind-proxy").Listen.Address
                     (ValueSome IPAddress.Any)
                     "all of them"
@@ -124,7 +138,7 @@ let tests =
                 about "serve --tls-certificate c" "--tls-certificate: needs --tls-key as well"
                 about "serve --listen https://[::1] --tls-key k" "--tls-key: needs --tls-certificate as well"
                 about "serve --tokens-file t" "everybody on this machine has access"
-                about "serve --users-file u --trust-proxy-user X-User" "goes without"
+                about "serve --users-file u --trust-proxy-user X-User" "cannot be combined with"
                 about "serve --oidc-authority https://id.example" "needs --oidc-client-id as well"
                 about "serve --oidc-admins a=b" "needs --oidc-authority as well"
                 about "serve --oidc-authority http://id.example --oidc-client-id x" "is not the https URL of a provider"
@@ -165,7 +179,7 @@ let tests =
                 Expect.stringContains (firstError "users add a:b") "is not a name" "colon"
                 Expect.stringContains (firstError "users add ada --role root") "is not a role" "role"
                 Expect.equal (errors "users remove") [ "Missing NAME" ] "nobody"
-                Expect.stringContains (firstError "users") "users takes one of the words add, remove and list" "no action"
+                Expect.stringContains (firstError "users") "users needs one of the words add, remove or list" "no action"
 
             testCase "register-server, by either spelling, with what it may say"
             <| fun () ->
@@ -182,18 +196,18 @@ let tests =
             <| fun () ->
                 Expect.equal (errors "register-server") [ "Missing SLUG" ] "missing"
                 Expect.stringContains (firstError "register-server a.b") "\"a.b\" is not a server slug" "wrong"
-                Expect.stringContains (firstError "register-server a b") "\"b\" is one word too many" "two"
+                Expect.stringContains (firstError "register-server a b") "\"b\" is one argument too many" "two"
                 Expect.equal (errors "register-server a --active --inactive") [ "--active and --inactive exclude each other" ] "both"
 
             testCase "a word too many, and a value that nothing takes, are repeated"
             <| fun () ->
                 for command in [ "serve"; "list-servers"; "check"; "users list"; "tokens list" ] do
-                    Expect.equal (errors $"{command} junk") [ $"{command} takes no word; \"junk\" is one too many" ] command
+                    Expect.equal (errors $"{command} junk") [ $"{command} takes no argument; \"junk\" is one too many" ] command
 
                 Expect.equal
                     (errors "serve a b")
                     [
-                        for word in [ "a"; "b" ] -> $"serve takes no word; \"{word}\" is one too many"
+                        for word in [ "a"; "b" ] -> $"serve takes no argument; \"{word}\" is one too many"
                     ]
                     "two"
 

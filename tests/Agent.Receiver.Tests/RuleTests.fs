@@ -119,7 +119,7 @@ let tests =
 
                 // nvml.h: 0x4 software power cap, 0x40 hardware thermal.
                 Expect.equal intake.Report.Gpus[0].Figures.Integers[2] 0x44L "bits"
-                Expect.equal intake.Warnings [| "gpus[0].throttle_reasons: \"magic\" is no known reason; left out" |] "warnings"
+                Expect.equal intake.Warnings [| "gpus[0].throttle_reasons: \"magic\" is not a known reason; left out" |] "warnings"
                 let text = Encode.toString 0 (Responses.sample intake.Report)
                 Expect.stringContains text "\"throttle_reasons\":[\"sw_power_cap\",\"hw_thermal_slowdown\"]" "names"
 

@@ -119,7 +119,7 @@ let tests =
                         "postgres://ops@db/gpus?sslmode=maybe", "sslmode"
                         "postgres://ops@db/gpus?sslrootcert=ca.pem", "sslrootcert"
                         "postgres://ops@db/gpus?host=/run", "names another host"
-                        "postgres://ops@db/gpus?pool=3", "none of sslmode"
+                        "postgres://ops@db/gpus?pool=3", "other than sslmode"
                     ] do
                     Expect.stringContains (refusal url) part url
 
@@ -182,15 +182,15 @@ let tests =
                 for words, part in
                     [
                         [ "--accounts-in-state" ], "needs --state as well"
-                        state @ [ "--accounts-in-state"; "--users-file"; "u" ], "goes without --users-file and --tokens-file"
-                        state @ [ "--accounts-in-state"; "--tokens-file"; "t" ], "goes without --users-file and --tokens-file"
+                        state @ [ "--accounts-in-state"; "--users-file"; "u" ], "cannot be combined with --users-file or --tokens-file"
+                        state @ [ "--accounts-in-state"; "--tokens-file"; "t" ], "cannot be combined with --users-file or --tokens-file"
                     ] do
                     match served words with
                     | Error [ sentence ] -> Expect.stringContains sentence part $"%A{words}"
                     | other -> failtest $"%A{other}"
 
                 match DashboardCli.parse [| "users"; "list"; "--state"; "postgres://ops@db/gpus"; "--users-file"; "u" |] with
-                | Error [| error |] -> Expect.stringContains error.Message "goes without --users-file" "one of the two"
+                | Error [| error |] -> Expect.stringContains error.Message "cannot be combined with --users-file" "one of the two"
                 | other -> failtest $"%A{other}"
 
             testCase "commands about the database alone name pg_dump"

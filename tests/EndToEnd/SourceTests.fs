@@ -94,6 +94,51 @@ let private trees =
                             "memory_total_bytes", "25276514304"
                         ])
 
+            testCase "a CPU that goes takes its core along"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    let proc, sys = Path.Combine(directory, "proc"), Path.Combine(directory, "sys")
+                    Directory.CreateDirectory proc |> ignore
+
+                    let siblings cpu =
+                        let place = Path.Combine(sys, $"devices/system/cpu/cpu{cpu}/topology")
+                        Directory.CreateDirectory place |> ignore
+                        Path.Combine(place, "core_cpus_list")
+
+                    // As the kernel's: the same file, with fewer lines.
+                    let online cpus =
+                        let lines =
+                            [ for cpu in 0 .. cpus - 1 -> $"cpu{cpu} 100 0 50 4000 0 0 0 0 0 0\n" ]
+                            |> String.concat ""
+
+                        File.WriteAllText(Path.Combine(proc, "stat"), "cpu  400 0 200 16000 0 0 0 0 0 0\n" + lines + "btime 1700000000\n")
+
+                    for cpu in 0..3 do
+                        File.WriteAllText(siblings cpu, $"{cpu}\n")
+
+                    online 4
+
+                    use agent =
+                        start
+                            [
+                                "--dry-run"
+                                "--interval=0.5"
+                                "--gpu-source=none"
+                                $"--procfs={proc}"
+                                $"--sysfs={sys}"
+                            ]
+
+                    let has logical physical () =
+                        let text = String.concat "\n" agent.Output
+                        text.Contains $"\"cpu_count_logical\":{logical},\"cpu_count_physical\":{physical},"
+
+                    eventually patience "four of each" (has 4 4)
+                    File.Delete(siblings 2)
+                    File.Delete(siblings 3)
+                    online 2
+                    // Without being asked, the cores are counted once a minute.
+                    eventually (TimeSpan.FromSeconds 20.0) "two of each" (has 2 2))
+
             testCase "a /proc under another name that hides the machine's processes from the agent"
             <| fun () ->
                 World.withDirectory (fun directory ->
@@ -416,7 +461,7 @@ let private programs =
                         // The sample waits a little longer than the program may take; on a busy machine not long enough to hear of its end.
                         Expect.isTrue
                             ([
-                                "no end within 60 s; it was killed"
+                                "not finished within 60 s; it was killed"
                                 "no answer within 62 s; the sample has no GPUs"
                              ]
                              |> List.exists (fun reason ->

@@ -288,7 +288,6 @@ let agent: AgentInfo =
                 SwapTotal = ValueSome 1024UL<B>
                 BootTime = ValueSome(DateTimeOffset(2026, 2, 25, 0, 0, 0, TimeSpan.Zero))
                 Uptime = ValueSome 95869.12<s>
-                NetworkPartitions = [||]
                 Partitions =
                     [|
                         {

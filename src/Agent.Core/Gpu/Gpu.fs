@@ -352,7 +352,7 @@ type Gpu =
         MemoryFree: uint64<B> voption
         /// Device memory that the driver keeps for itself; none where it does not report it separately.
         MemoryReserved: uint64<B> voption
-        /// True on a board without memory of its own (GB10, Jetson): in a sample the host's memory stands in for it.
+        /// True on a board without memory of its own (GB10, Jetson): in a sample the host's memory takes its place.
         IsMemoryShared: bool
         /// The GPU's die.
         Temperature: float<degC> voption

@@ -47,7 +47,7 @@ let internal slowestClock = 1.0<MHz>
 /// The fastest clock that is believed, twice what any processor has reached.
 let internal fastestClock = 20_000.0<MHz>
 
-/// The clock, unless it is none that a processor can have.
+/// The clock, unless no processor can have it.
 let internal clockOf (clock: float<MHz>) : float<MHz> voption =
     if clock >= slowestClock && clock <= fastestClock then
         ValueSome clock

@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Agent.Receiver;
 using Agent.Receiver.Alerts;
 using Agent.Dashboard.Store;
@@ -12,7 +11,7 @@ namespace Agent.Dashboard.Alerting;
 /// <param name="Counts">What became of its messages.</param>
 internal sealed record ChannelState(string Name, string Type, ChannelCounts Counts);
 
-/// <summary>The channels that a file of alerts describes.</summary>
+/// <summary>A file of alerts: the channels that it describes, and what it says of rules.</summary>
 internal sealed class Channels : IDisposable
 {
     private readonly Dictionary<string, ChannelCounts> counts = new(StringComparer.Ordinal);
@@ -20,16 +19,16 @@ internal sealed class Channels : IDisposable
     private readonly HttpDelivery http;
     private readonly AgentClock clock;
 
-    private Channels(JsonElement file, Channel[] all, HttpDelivery http, AgentClock clock)
+    private Channels(RuleSettings rules, Channel[] all, HttpDelivery http, AgentClock clock)
     {
-        File = file;
+        Rules = rules;
         All = all;
         this.http = http;
         this.clock = clock;
     }
 
-    /// <summary>The whole file of alerts.</summary>
-    public JsonElement File { get; }
+    /// <summary>What the file says of rules, grouping, maintenance and routes.</summary>
+    public RuleSettings Rules { get; }
 
     /// <summary>The channels, in the file's order.</summary>
     public IReadOnlyList<Channel> All { get; }
@@ -59,9 +58,9 @@ internal sealed class Channels : IDisposable
         var read =
             from bytes in Read(path)
             from root in AlertsFile.Parse(bytes).SelectError(reason => new[] { $"--alerts: \"{path}\" {reason}" })
-            from settings in ChannelFile.Read(root).SelectError(
+            from settings in RuleSettingsModule.OfFile(root).SelectError(
                 reasons => Array.ConvertAll(reasons, reason => $"--alerts: \"{path}\": {reason}"))
-            select (root, settings);
+            select settings;
 
         return read.Match(found => Open(found, path, linkBase, version, clock, complain), FSharpResult<Channels, string[]>.NewError);
     }
@@ -102,7 +101,7 @@ internal sealed class Channels : IDisposable
         {
             if (!testing.Add(channel.Settings.Name))
             {
-                return AttemptEnd.NewFailed(FSharpValueOption<TimeSpan>.None, "a test is under way already");
+                return AttemptEnd.NewFailed(FSharpValueOption<TimeSpan>.None, "a test is already running");
             }
         }
 
@@ -125,7 +124,7 @@ internal sealed class Channels : IDisposable
     public void Dispose() => http.Dispose();
 
     private static FSharpResult<Channels, string[]> Open(
-        (JsonElement Root, ChannelSettings[] Settings) found,
+        (ChannelSettings[] Settings, RuleSettings Rules) found,
         string path,
         string linkBase,
         string version,
@@ -143,7 +142,7 @@ internal sealed class Channels : IDisposable
         if (problems.Length == 0)
         {
             return FSharpResult<Channels, string[]>.NewOk(
-                new Channels(found.Root, Array.ConvertAll(opened, static one => one.ResultValue), http, clock));
+                new Channels(found.Rules, Array.ConvertAll(opened, static one => one.ResultValue), http, clock));
         }
 
         http.Dispose();

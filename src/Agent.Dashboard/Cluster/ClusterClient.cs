@@ -134,7 +134,7 @@ internal sealed class ClusterClient : IDisposable
             }
             catch (InvalidDataException)
             {
-                throw new ClusterException("its answer is not what gzip wrote");
+                throw new ClusterException("its answer claims to be gzip, but is not");
             }
 
             if (read == 0)

@@ -138,7 +138,7 @@ internal sealed class ClusterFleet : IDisposable
         }
         catch (Exception unforeseen)
         {
-            Tell($"a defect: looking at the cluster: {unforeseen.GetType().Name}: {unforeseen.Message}");
+            Tell($"a defect: reading the cluster: {unforeseen.GetType().Name}: {unforeseen.Message}");
             writer.Storage.ClusterFailed(unforeseen.Message);
         }
 

@@ -117,7 +117,7 @@ internal sealed class ClusterJobReader(ClusterClient client, ClusterFleet fleet,
     }
 
     private string Instance(int server) =>
-        (fleet.MachineOf(server) ?? throw new ClusterException("this machine is not one of the cluster's")).Instance;
+        (fleet.MachineOf(server) ?? throw new ClusterException("this machine is not in the cluster")).Instance;
 
     private Func<string, int> Servers()
     {

@@ -133,7 +133,7 @@ internal sealed class ClusterReader(ClusterClient client, ClusterFleet fleet, Ag
     }
 
     private ClusterMachine MachineOf(int server) =>
-        fleet.MachineOf(server) ?? throw new ClusterException("this machine is not one of the cluster's");
+        fleet.MachineOf(server) ?? throw new ClusterException("this machine is not in the cluster");
 
     /// <summary>The samples of a range, from the one before it on; null where it is longer than samples are read for, or has too many.</summary>
     private ClusterReport[]? Samples(ClusterMachine machine, FSharpValueOption<int> kind, long from, long until, WorkLimit? limit)

@@ -42,7 +42,7 @@ internal sealed class CredentialFile<T>(
 
             if (held is null)
             {
-                return Error($"another command has \"{path}.lock\" since {Patience.TotalSeconds} s");
+                return Error($"another command has held \"{path}.lock\" for {Patience.TotalSeconds} s");
             }
 
             return

@@ -30,8 +30,8 @@ internal sealed class EnrolKeysCommand(AgentClock clock, CommandLineProgram prog
     private int Keep(StateConnection connection, string name, string file) =>
         new FileInfo(file).Length <= LongestKey
         && EnrolKeys.Find(connection, Registrations.Hash(File.ReadAllText(file).Trim())) is { } kept && kept.Name == name
-            ? program.Print($"{name} is there already, and its key is in \"{file}\"; {Expires(kept)}.\n")
-            : program.Fail($"--key-file: \"{file}\" is there already, and what it holds is not the key \"{name}\" of this database; remove it, or name another file");
+            ? program.Print($"{name} exists already, and its key is in \"{file}\"; {Expires(kept)}.\n")
+            : program.Fail($"--key-file: \"{file}\" exists already, and does not contain the key \"{name}\" of this database; remove it, or name another file");
 
     private int Add(
         StateConnection connection, string database, string name, (string, string)[] labels, Expiry expires, string file)

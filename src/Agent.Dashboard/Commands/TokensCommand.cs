@@ -15,7 +15,7 @@ internal sealed class TokensCommand(AgentClock clock, CommandLineProgram program
             settings, Setting.Tokens, Credentials.Tokens, Credentials.TokensText, clock, program, (file, place) => settings.Action.Match(
                 (name, role) => Add(file, name, role).Match(text => program.Print(text, Untold(name)), program.Fail),
                 name => Remove(file, place, name).Match(Print, program.Fail),
-                () => file.Read().Select(List).Match(Print, program.Fail)));
+                () => file.Read().Select(tokens => List(tokens, place)).Match(Print, program.Fail)));
 
         int Print(string text) => program.Print(text);
     }
@@ -37,7 +37,7 @@ internal sealed class TokensCommand(AgentClock clock, CommandLineProgram program
                 Added {name}, {Credentials.RoleName(role)}.
                 API_TOKEN={token}
 
-                The token is shown this once. Send it as a header: Authorization: Bearer TOKEN
+                The token is shown only once. Send it as a header: Authorization: Bearer TOKEN
 
                 """);
     }
@@ -52,11 +52,18 @@ internal sealed class TokensCommand(AgentClock clock, CommandLineProgram program
     private static string Untold(string name) =>
         $"{name} was added, but the token could not be printed; tokens remove {name}, then tokens add {name} makes a new one";
 
-    private static string List(AccessToken[] tokens) =>
-        string.Concat(tokens
+    private string List(AccessToken[] tokens, string path)
+    {
+        if (tokens.Length == 0)
+        {
+            program.Complain($"there are no tokens in \"{path}\"; tokens add NAME makes one");
+        }
+
+        return string.Concat(tokens
             .OrderBy(static token => token.Name, StringComparer.Ordinal)
             .Select(static token =>
                 $"{token.Created.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)} {Credentials.RoleName(token.Role),-8} {token.Name}\n"));
+    }
 
     private static FSharpResult<AccessToken[], string> Error(string sentence) => FSharpResult<AccessToken[], string>.NewError(sentence);
 }

@@ -15,7 +15,7 @@ internal sealed class UsersCommand(AgentClock clock, CommandLineProgram program)
                 .Match(
                     (name, role) => Add(file, place, name, role),
                     name => Remove(file, place, name),
-                    () => file.Read().Select(List))
+                    () => file.Read().Select(users => List(users, place)))
                 .Match(text => program.Print(text), program.Fail));
 
     private FSharpResult<string, string> Add(ICredentialStore<User> file, string path, string name, Role role) =>
@@ -38,8 +38,15 @@ internal sealed class UsersCommand(AgentClock clock, CommandLineProgram program)
                 : FSharpResult<User[], string>.NewError($"there is no user \"{name}\" in \"{path}\"; users list lists them all"))
             .Select(_ => $"Removed {name}.\n");
 
-    private static string List(User[] users) =>
-        string.Concat(users
+    private string List(User[] users, string path)
+    {
+        if (users.Length == 0)
+        {
+            program.Complain($"there are no users in \"{path}\"; users add NAME adds one");
+        }
+
+        return string.Concat(users
             .OrderBy(static user => user.Name, StringComparer.Ordinal)
             .Select(static user => $"{Credentials.RoleName(user.Role),-8} {user.Name}\n"));
+    }
 }

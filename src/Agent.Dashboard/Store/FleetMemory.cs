@@ -41,7 +41,7 @@ internal sealed class FleetMemory(
         }
     }
 
-    /// <summary>Has the next transaction read the registrations anew. The file's version tells of changes by other connections only.</summary>
+    /// <summary>Has the next transaction read the registrations anew. The file's version shows changes by other connections only.</summary>
     public void Outdate() => seenVersion = -1;
 
     /// <summary>Reads the registrations anew where they may have changed; true when it did.</summary>

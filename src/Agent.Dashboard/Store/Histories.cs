@@ -16,7 +16,7 @@ internal interface IHistoryReader
     /// <summary>What was said of a server last at an instant, in microseconds: when, and the text; null for nothing.</summary>
     (long At, string Content)? SaidAt(int server, long at);
 
-    /// <summary>Adds what there is of servers, each with its slug, to what is told of their GPUs.</summary>
+    /// <summary>Adds what there is of servers, each with its slug, to what is known of their GPUs.</summary>
     FleetUse ReadFleet(IEnumerable<(int Id, string Slug)> servers, FleetUse fleet, WorkLimit limit);
 
     /// <summary>What there is of jobs.</summary>

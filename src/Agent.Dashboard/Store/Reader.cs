@@ -143,7 +143,7 @@ internal sealed class Reader : IHistoryReader, IDisposable
         }
     }
 
-    /// <summary>Adds the minutes of servers, each with its slug, to what is told of their GPUs.</summary>
+    /// <summary>Adds the minutes of servers, each with its slug, to what is known of their GPUs.</summary>
     /// <exception cref="SqliteException">It cannot be read.</exception>
     /// <exception cref="WorkLimitException">It takes longer than the limit.</exception>
     public FleetUse ReadFleet(IEnumerable<(int Id, string Slug)> servers, FleetUse fleet, WorkLimit limit)

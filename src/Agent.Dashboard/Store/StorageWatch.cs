@@ -4,7 +4,7 @@ using Microsoft.Data.Sqlite;
 namespace Agent.Dashboard.Store;
 
 /// <summary>
-/// Knows whether the database takes what comes in and gives it back, and tells of each change once. Whoever writes or reads reports
+/// Knows whether the database takes what comes in and gives it back, and reports each change once. Whoever writes or reads reports
 /// here; safe for all threads.
 /// </summary>
 internal sealed class StorageWatch(AgentClock clock, Action<string> complain)
@@ -15,7 +15,7 @@ internal sealed class StorageWatch(AgentClock clock, Action<string> complain)
     /// <summary>How it is.</summary>
     public Storage State => state;
 
-    /// <summary>Is told of each change, by whichever thread has found it.</summary>
+    /// <summary>Gets each change, from whichever thread has found it.</summary>
     public Action<Storage>? OnChange { get; set; }
 
     /// <summary>The fault behind an exception that came out of a transaction or a query.</summary>

@@ -46,7 +46,7 @@ internal sealed class AccessTokens
                 .DistinctBy(static token => Key(token.Hash))
                 .ToDictionary(static token => Key(token.Hash), StringComparer.Ordinal));
 
-    /// <summary>Tokens are looked up by a hash, so that looking takes no time that tells of the token.</summary>
+    /// <summary>Tokens are looked up by a hash, so that the time of a look-up says nothing about the token.</summary>
     private static string Key(byte[] hash) => Convert.ToHexString(hash);
 
     private void EndRemoved(Dictionary<string, AccessToken> tokens)

@@ -90,7 +90,7 @@ internal sealed class EnrolEndpoint(Writer writer, IStateStore store, BodyShares
         }
         else if (outcome.IsFull)
         {
-            audit.Note("enrolment refused", request.Hostname, address, "as many servers are registered as there can be");
+            audit.Note("enrolment refused", request.Hostname, address, "the maximum number of servers is registered");
             await context.Refuse(
                 StatusCodes.Status507InsufficientStorage,
                 "There is no room for another server.",

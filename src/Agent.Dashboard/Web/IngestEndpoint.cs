@@ -119,7 +119,7 @@ internal sealed class IngestEndpoint(Writer writer, IngestFigures figures, Quota
     private static Task TooMany(HttpContext context, TimeSpan wait)
     {
         var seconds = AllowanceModule.RetryAfter(wait);
-        return TooMany(context, seconds, $"this server has sent more than it may; again in {seconds} s (--server-samples, --server-kilobytes)");
+        return TooMany(context, seconds, $"this server has reached its limit; try again in {seconds} s (--server-samples, --server-kilobytes)");
     }
 
     private static Task TooMany(HttpContext context, int seconds, string detail)
@@ -177,8 +177,8 @@ internal sealed class IngestEndpoint(Writer writer, IngestFigures figures, Quota
             IngestResult.WrongToken => context.Refuse(
                 StatusCodes.Status401Unauthorized, InvalidToken, Registering.CommandFor(StatusCodes.Status401Unauthorized, slug)),
             IngestResult.MinuteIsFull => context.Refuse(
-                StatusCodes.Status400BadRequest, "Sample is one too many.", "its minute has as many samples as are kept of one"),
-            IngestResult.TooManyLayouts => TooMany(context, LayoutRetry, "this server comes with new combinations of devices too often"),
+                StatusCodes.Status400BadRequest, "Sample is one too many.", "its minute already has the maximum number of samples"),
+            IngestResult.TooManyLayouts => TooMany(context, LayoutRetry, "this server reports new combinations of devices too often"),
             IngestResult.NotRelayed => context.Refuse(
                 StatusCodes.Status503ServiceUnavailable, "The sample cannot be passed on.", job.Problem),
             _ => context.Refuse(
@@ -188,7 +188,7 @@ internal sealed class IngestEndpoint(Writer writer, IngestFigures figures, Quota
 
     private static IEnumerable<string> LeftOut(int devices) => devices == 0
         ? []
-        : [$"{devices} new devices left out: more than are known of one server at a time (--server-devices)"];
+        : [$"{devices} new devices left out: the server has the maximum number of known devices (--server-devices)"];
 
     private static IngestJob Job(
         LiveServer server, Quota quota, byte[] token, Intake intake, Report report, Judgement? judgement, DateTimeOffset now)

@@ -16,7 +16,7 @@ internal sealed class OwnEndpoints(
     /// <summary>The dashboard's own metrics.</summary>
     public const string MetricsPath = "/metrics";
 
-    /// <summary>A disk that has not answered for so long is told of as one that does not.</summary>
+    /// <summary>A disk that has not answered for so long is reported as not answering.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
     /// <summary>GET /healthz: whether the database takes and gives, and if not why and since when.</summary>

@@ -23,7 +23,7 @@ internal sealed class TlsCertificates
     private const string Option = "--tls-certificate";
     private static readonly TimeSpan HandshakeLimit = TimeSpan.FromSeconds(10);
 
-    /// <summary>From here on a certificate that ends is told of, once a day.</summary>
+    /// <summary>From here on the end of a certificate is logged, once a day.</summary>
     private static readonly TimeSpan Notice = TimeSpan.FromDays(14);
 
     private readonly WatchedFiles<TlsPair> files;

@@ -39,7 +39,7 @@ internal sealed class AgentQuestion(Settings settings, CommandLineProgram progra
         catch (SocketException error)
         {
             return program.Fail(
-                $"no agent answers at {agent.Address}: {error.Message}; start it with --listen {settings.Listen.Value}, or name the address of the one that runs");
+                $"no agent answers at {agent.Address}: {error.Message}; start it with --listen {settings.Listen.Value}, or name the address of the running one");
         }
     }
 

@@ -152,7 +152,7 @@ internal sealed class MachineChecks : IDisposable
     private static Row Timed<T>(Reading<T> reading, Row row) => DoctorRow.Timed(reading.Duration, row);
 
     private static FSharpResult<T, SourceError> TooLate<T>() =>
-        FSharpResult<T, SourceError>.NewError(SourceError.NewUnreadable("it", $"no end within {Limit.TotalSeconds:0.#} s"));
+        FSharpResult<T, SourceError>.NewError(SourceError.NewUnreadable("it", $"not finished within {Limit.TotalSeconds:0.#} s"));
 
     private static FSharpResult<T, SourceError> Late<T>(Reading<FSharpResult<T, SourceError>> reading) =>
         reading.Wait(Limit, TooLate<T>());
@@ -184,7 +184,7 @@ internal sealed class MachineChecks : IDisposable
     // It waits for the GPUs first, so its time would tell nothing.
     private Row Jobs() => jobs.Wait(Limit + LongestWindow, null!) is { } fact
         ? JobDiagnosis.Jobs(fact)
-        : DoctorRow.NotChecked("jobs", $"no end within {(Limit + LongestWindow).TotalSeconds:0.#} s");
+        : DoctorRow.NotChecked("jobs", $"not finished within {(Limit + LongestWindow).TotalSeconds:0.#} s");
 
     private SystemInfo Facts() => facts.Wait(Limit, null!)?.Value ?? SystemInfoModule.Unknown;
 
@@ -194,7 +194,7 @@ internal sealed class MachineChecks : IDisposable
     {
         var sampler = new Sampler(files, settings, clock);
         var encoder = new SampleEncoder(
-            () => SystemInfoModule.WithPartitions(partitions.Wait(Limit, PartitionReading.None).OnDisk, [], Facts()),
+            () => SystemInfoModule.WithPartitions(partitions.Wait(Limit, PartitionReading.None).OnDisk, Facts()),
             settings,
             new Identity(version, settings.Hostname, RuntimeInformation.FrameworkDescription, Environment.ProcessId));
 

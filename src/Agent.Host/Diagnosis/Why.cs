@@ -52,7 +52,7 @@ internal sealed partial class Why(Settings settings, CommandLineProgram program,
     /// <summary>Why no GPU can be read on a machine that should have some; empty on one without.</summary>
     private string Problem(SlowSources slow) =>
         slow.GpuFinding is { Advice.Length: > 0 } finding ? finding.Advice
-        : settings.GpuReader is GpuReader.Nvml or GpuReader.NvidiaSmi ? "the source that --gpu-source names tells of no GPU"
+        : settings.GpuReader is GpuReader.Nvml or GpuReader.NvidiaSmi ? "the source that --gpu-source names reports no GPU"
         : "";
 
     /// <summary>

@@ -8,7 +8,7 @@ namespace Agent.Host.Posting;
 /// <summary>A certificate to show to the webapp, with its key, and those between it and its root.</summary>
 internal sealed record ClientIdentity(X509Certificate2 Certificate, X509Certificate2Collection Intermediates);
 
-/// <summary>Certificates and keys in the PEM files that the user named. No error repeats what stands in a file.</summary>
+/// <summary>Certificates and keys in the PEM files that the user named. No error repeats the contents of a file.</summary>
 internal static class PemFiles
 {
     private const string Certificate = "-----BEGIN CERTIFICATE-----";

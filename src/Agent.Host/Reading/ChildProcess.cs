@@ -121,7 +121,7 @@ internal sealed class ChildProcess(string name, TimeSpan limit, AgentClock clock
         {
             Abandon(process);
             return FSharpResult<ProgramOutput, SourceError>.NewError(
-                SourceError.NewUnreadable(name, $"no end within {Limit.TotalSeconds:0.#} s; it was killed"));
+                SourceError.NewUnreadable(name, $"not finished within {Limit.TotalSeconds:0.#} s; it was killed"));
         }
 
         // The process does not close the pipes that were asked for.

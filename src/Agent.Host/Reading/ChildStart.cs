@@ -90,7 +90,7 @@ internal static class ChildStart
 
         if (FileStatus.CurrentUser == Root && Foreign(path) is { } foreign)
         {
-            return Unreadable(name, $"{path} is not started as root, because others than root can change {foreign}");
+            return Unreadable(name, $"{path} is not started as root, because users other than root can change {foreign}");
         }
 
         try

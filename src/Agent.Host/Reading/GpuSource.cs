@@ -22,7 +22,7 @@ internal sealed class GpuSource
     /// <summary>And so long for nvidia-smi, which by then has ended or was killed.</summary>
     private static readonly TimeSpan LongestProgramStart = NvidiaSmiSource.LongestStart + TimeSpan.FromSeconds(2);
 
-    /// <summary>Where nothing tells of GPUs it is looked again after this time.</summary>
+    /// <summary>Where no GPU is reported, the next attempt is made after this time.</summary>
     private static readonly TimeSpan LookAgain = TimeSpan.FromSeconds(30);
 
     /// <summary>Where a call keeps the GPUs from being released it is tried again after this time.</summary>

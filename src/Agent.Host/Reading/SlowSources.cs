@@ -191,7 +191,7 @@ internal sealed class SlowSources
 
         if (!ReferenceEquals(mounted, together.Partitions) || !ReferenceEquals(others, together.Others))
         {
-            together = (mounted, others, SystemInfoModule.WithPartitions(mounted.OnDisk, mounted.OverNetwork, others));
+            together = (mounted, others, SystemInfoModule.WithPartitions(mounted.OnDisk, others));
         }
 
         return together.Facts;
@@ -221,7 +221,7 @@ internal sealed class SlowSources
         SourceErrors.Together(
             Hanging(sensors, sysfs, "class/hwmon", "there are neither temperatures nor fans in the samples"),
             Hanging(frequency, sysfs, "devices/system/cpu", "there is no clock of the CPUs in the samples"),
-            Hanging(facts, procfs, "cpuinfo", "what is told of the machine itself is old or missing"),
+            Hanging(facts, procfs, "cpuinfo", "what is reported about the machine itself is old or missing"),
             Hanging(devices, sysfs, "class", "new disks and interfaces are judged by their names"),
             sensors.Last?.Faults ?? [],
             ipmiFans.Last?.Faults ?? [],

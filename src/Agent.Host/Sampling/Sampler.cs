@@ -17,6 +17,9 @@ internal sealed record SampleTaken(
 {
     /// <summary>True when a disk or an interface came or went since the one before.</summary>
     public bool HasOtherDevices => PreviousSnapshot.IsSome && !SnapshotModule.HaveSameDevices(PreviousSnapshot.Value, Snapshot);
+
+    /// <summary>True when a CPU came or went since the one before, and the number of cores is old.</summary>
+    public bool HasOtherCpus => Previous.IsSome && !Previous.Value.CpuCountLogical.Equals(Sample.CpuCountLogical);
 }
 
 /// <summary>Takes one sample at a time: reads and builds. Runs on the sampling thread alone.</summary>

@@ -45,6 +45,11 @@ internal sealed class SamplingWatch(
             slow.RefreshDevices();
         }
 
+        if (taken.HasOtherCpus)
+        {
+            slow.RefreshFacts();
+        }
+
         service.Sampled();
         log.Due();
 

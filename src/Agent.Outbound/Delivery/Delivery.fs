@@ -183,7 +183,7 @@ module Tls =
         | "InvalidBasicConstraints" -> "one of its issuers must not sign certificates"
         | "HasWeakSignature" -> "it is signed with SHA-1 or an older hash"
         | "HasWeakKey" -> $"its RSA key has fewer than {SmallestRsaKey} bits"
-        | "ExplicitDistrust" -> "this machine is told not to trust it"
+        | "ExplicitDistrust" -> "this machine is configured not to trust it"
         | other -> other
 
     let private faultOf (facts: CertificateFacts) (link: CertificateLink) (problem: string) =
@@ -293,13 +293,14 @@ type NetworkFailure =
         | Refused address -> $"{address} refuses the connection"
         | Unreachable address -> $"{address} cannot be reached"
         | NoConnection(address, limit) -> $"no connection to {address} within {seconds limit} s"
-        | NoHandshake(address, limit) -> $"{address} takes the connection, and does not complete the TLS handshake within {seconds limit} s"
-        | NoTunnel(proxy, limit) -> $"the proxy {proxy} takes the connection, and gives none to the server within {seconds limit} s"
+        | NoHandshake(address, limit) ->
+            $"{address} accepts the connection, but does not complete the TLS handshake within {seconds limit} s"
+        | NoTunnel(proxy, limit) -> $"the proxy {proxy} accepts the connection, but does not connect to the server within {seconds limit} s"
         | TimedOut limit -> $"no complete answer within {seconds limit} s"
         | Broken detail -> $"the connection broke: {detail}"
         | Unreadable detail -> $"the answer cannot be read: {detail}"
         | ProxyRefused(proxy, "") -> $"the proxy {proxy} does not let the request through"
-        | ProxyRefused(proxy, ("502" | "503" | "504" as status)) -> $"the proxy {proxy} gets no connection to the server: HTTP {status}"
+        | ProxyRefused(proxy, ("502" | "503" | "504" as status)) -> $"the proxy {proxy} cannot connect to the server: HTTP {status}"
         | ProxyRefused(proxy, status) -> $"the proxy {proxy} does not let the request through: HTTP {status}"
         | ProxyUnreachable failure -> string failure
         | Tls(fault, others) ->

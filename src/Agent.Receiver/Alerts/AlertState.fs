@@ -48,12 +48,12 @@ module AlertState =
         rules.Silences
         |> Array.exists (Silence.covers now alert.Cause.Rule alert.Slug alert.Labels)
 
-    /// Whether nobody is told of it now.
+    /// Whether nothing is sent about it now.
     [<CompiledName "IsQuiet">]
     let isQuiet (now: int64) (rules: AlertRules) (alert: Alert) : bool =
         now < alert.MutedUntil || isCovered now rules alert
 
-    /// What is to be told of an open alert: its begin, once, as soon as it is not quiet.
+    /// What is to be sent about an open alert: its begin, once, as soon as it is not quiet.
     let private due now rules (alert: Alert) : Alert =
         match alert.Phase with
         | AlertPhase.Firing when alert.BeginTold < 0L ->
@@ -78,7 +78,7 @@ module AlertState =
             Why = Intake.cut LongestText why
         }
 
-    /// The end of an open alert. Whoever was told of its begin is told of its end, even where it is quiet now: an incident elsewhere would stay open.
+    /// The end of an open alert. It is sent to whoever was sent its begin, even where it is quiet now: an incident elsewhere would stay open.
     let private ended now at (alert: Alert) : Alert =
         { alert with
             Phase = AlertPhase.Ended

@@ -5,7 +5,7 @@ open FsToolkit.ErrorHandling
 open Agent.Core
 open Agent.Receiver
 
-/// What `serve` was told of alerts, checked.
+/// The options of `serve` about alerts, checked.
 type AlertsSettings =
     {
         /// The file of alerts; empty for none.
@@ -63,7 +63,7 @@ module internal AlertsSettings =
             return { File = file; PublicUrl = url }
         }
 
-    /// Checks what `serve` was told of alerts.
+    /// Checks the options of `serve` about alerts.
     let serve (given: string -> Given voption) : Validation<AlertsSettings, ConfigError> = settings "" given
 
     let private nameOf (text: string) : Result<AlertsAction, ConfigError> =

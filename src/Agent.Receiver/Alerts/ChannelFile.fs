@@ -37,7 +37,7 @@ let checkUrl (isInsecure: bool) (text: string) : Result<string, string> =
         if uri.UserInfo <> "" then
             Error "must not contain a user name or password"
         elif uri.Scheme = "http" && not isInsecure && not (isThisMachine uri.Host) then
-            Error "is plain http to another machine; give an https URL, or \"insecure\": true if nobody on the way can read it"
+            Error "is plain http to another machine; give an https URL, or \"insecure\": true if nobody on the network path can read it"
         elif text.Length > 2000 then
             Error "is longer than 2000 characters"
         else
@@ -107,7 +107,7 @@ type private Members(path: string, element: JsonElement, errors: ResizeArray<str
                 members.Wrong(name, $"is not an array of 1 to {most} texts")
                 [||]
 
-    /// A secret that stands in the file itself, and the member that it belongs in.
+    /// A secret that is in the file itself, and the member that it belongs in.
     member members.NoSecret(name: string, instead: string) =
         match find name with
         | ValueNone -> ()
@@ -123,7 +123,7 @@ type private Members(path: string, element: JsonElement, errors: ResizeArray<str
                     |> Seq.filter (fun name -> not (List.contains name [ "password"; "secret"; "token"; "routing_key" ]))
                     |> String.concat ", "
 
-                errors.Add $"{path}: {quoted found.Name} is none of its members: {names}"
+                errors.Add $"{path}: {quoted found.Name} is not one of its members: {names}"
 
 let private mail (members: Members) : ChannelKind =
     let host = members.Required "host"
@@ -292,7 +292,7 @@ let private channel (errors: ResizeArray<string>) (path: string) (element: JsonE
             | _, Some service -> Some(http service)
             | "", None -> None
             | other, None ->
-                members.Wrong("type", $"{quoted other} is none of {typeNames}")
+                members.Wrong("type", $"{quoted other} is not one of {typeNames}")
                 None
 
         read

@@ -24,7 +24,7 @@ module ChannelSecrets =
         let lines = text.Split '\n'
 
         match lines[0].TrimEnd '\r' with
-        | line when line.Trim() = "" -> Error "has nothing in its first line"
+        | line when line.Trim() = "" -> Error "has an empty first line"
         | line when Seq.exists Char.IsControl line -> Error "has control characters in its first line"
         | line when line.Length > 2000 -> Error "has a first line of more than 2000 characters"
         | line -> Ok line
@@ -35,7 +35,7 @@ module ChannelSecrets =
         |> Result.bind (fun line ->
             match line.Trim() with
             | token when token |> Seq.forall (fun c -> c > ' ' && c < '\127' && not ("/?#\\".Contains c)) -> Ok token
-            | _ -> Error "has a first line that is no token: spaces, / and what is not ASCII are in none")
+            | _ -> Error "has a first line that is not a token: tokens have no spaces, no / and only ASCII characters")
 
     let private key (text: string) : Result<byte[], string> =
         firstLine text |> Result.bind Signature.keyOf

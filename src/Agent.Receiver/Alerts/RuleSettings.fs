@@ -491,11 +491,45 @@ module RuleSettings =
         else
             Error(errors.ToArray())
 
-    /// The members `rules`, `grouping`, `maintenance` and `routes` of a document, whose channels have these names; or all that is wrong with them, a
-    /// sentence each that begins with the path of what is wrong: `$.rules.hang.for_minutes: expected …`. Other members are left alone.
+    /// The members `rules`, `grouping`, `maintenance` and `routes` of a file of alerts, whose channels have these names; or all that is wrong with
+    /// them, a sentence each that begins with the path of what is wrong: `$.rules.hang.for_minutes: expected …`. `ChannelFile` reads `channels`; a
+    /// member with another name is most likely a misspelt one, and is wrong too.
     [<CompiledName "Read">]
     let ofDocument (channels: string[]) (root: JsonElement) : Result<RuleSettings, string[]> =
-        resultOf (fun errors -> read errors channels root)
+        resultOf (fun errors ->
+            if root.ValueKind = JsonValueKind.Object then
+                membersOf errors "$" [| "channels"; "rules"; "grouping"; "maintenance"; "routes" |] root
+                |> ignore
+
+            read errors channels root)
+
+    /// The names of channels, also of those with which something else is wrong.
+    let private channelNames (root: JsonElement) : string[] =
+        match root.TryGetProperty "channels" with
+        | true, entries when entries.ValueKind = JsonValueKind.Array ->
+            entries.EnumerateArray()
+            |> Seq.choose (fun entry ->
+                if entry.ValueKind = JsonValueKind.Object then
+                    match entry.TryGetProperty "name" with
+                    | true, name -> Decode.string "name" name |> Result.toOption
+                    | _ -> None
+                else
+                    None)
+            |> Seq.toArray
+        | _ -> [||]
+
+    /// A whole file of alerts: its channels and what it says of rules; or all that is wrong with both, as `ChannelFile.read` and `ofDocument` say it.
+    [<CompiledName "OfFile">]
+    let ofFile (root: JsonElement) : Result<struct (ChannelSettings[] * RuleSettings), string[]> =
+        match ChannelFile.read root, ofDocument (channelNames root) root with
+        | Ok channels, Ok rules -> Ok(struct (channels, rules))
+        | channels, rules ->
+            let errorsOf result =
+                match result with
+                | Ok _ -> [||]
+                | Error errors -> errors
+
+            Error(Array.append (errorsOf channels) (errorsOf rules))
 
     let private parse (body: ReadOnlyMemory<byte>) (work: Reading -> JsonElement -> 'a) : Result<'a, string[]> =
         try

@@ -24,9 +24,6 @@ module Target =
     [<Literal>]
     let MostTerms = 8
 
-    /// Every machine.
-    let everywhere: Target = { Terms = [||] }
-
     /// The target that a text names: labels such as `rack=r1` and slugs, separated by commas.
     [<CompiledName "Parse">]
     let parse (text: string) : Result<Target, string> =

@@ -14,7 +14,7 @@ type Weekly =
         Length: TimeSpan
     }
 
-/// A time in which alerts are not told of: maintenance, or a machine that everybody knows about.
+/// A time in which alerts are not sent: maintenance, or a machine that everybody knows about.
 type Silence =
     {
         /// Its number in the database; 0 for one of the settings file.
@@ -35,7 +35,7 @@ type Silence =
         Author: string
     }
 
-/// When alerts are not told of.
+/// When alerts are not sent.
 [<RequireQualifiedAccess>]
 module Silence =
     /// So many silences there are at most, those of the settings file not counted.

@@ -247,7 +247,7 @@ module ClusterAnswers =
                     else
                         match seriesOf texts keep entry with
                         | ValueSome series -> found.Add series
-                        | ValueNone -> fault <- ValueSome(ClusterFault.Unreadable "an entry of its result is no series")
+                        | ValueNone -> fault <- ValueSome(ClusterFault.Unreadable "an entry of its result is not a series")
 
         match fault with
         | ValueSome fault -> Error fault

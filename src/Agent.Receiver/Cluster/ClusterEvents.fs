@@ -29,7 +29,7 @@ module ClusterEvents =
     /// A silence up to this length is none: what is the same after it has not happened.
     let private bridged = 600L * second
 
-    /// A machine that started is told of for so long at least, and was heard of in the day before.
+    /// The start of a machine is reported for at least so long, if the machine had sent something in the day before.
     let private afterBoot, beforeBoot = 3600L * second, 86400L * second
 
     [<Literal>]

@@ -21,8 +21,8 @@ module ClusterHeaders =
 
     let private words (fault: HeaderFault) : string =
         match fault with
-        | HeaderFault.NotAHeader line -> $"line {line} is no header: expected NAME: VALUE"
-        | HeaderFault.Reserved(line, name) -> $"line {line} sets {name}, which the request itself has"
+        | HeaderFault.NotAHeader line -> $"line {line} is not a header: expected NAME: VALUE"
+        | HeaderFault.Reserved(line, name) -> $"line {line} sets {name}, which the request sets itself"
         | HeaderFault.NoValue(line, name) -> $"line {line} has no value for {name}"
         | HeaderFault.BadValue(line, name) -> $"line {line} has a value for {name} that is not ASCII"
         | HeaderFault.Repeated name -> $"has the header {name} twice"

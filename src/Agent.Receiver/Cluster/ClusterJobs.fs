@@ -214,7 +214,7 @@ module ClusterJobs =
         else
             0L
 
-    /// What jobs used at each instant that an answer to `ClusterJobQueries.uses` tells of, by job, instant and label.
+    /// What jobs used at each instant that an answer to `ClusterJobQueries.uses` contains, by job, instant and label.
     let private usesOf (series: ClusterSeries[]) : (struct (ClusterJob * int64 * JobUse))[] =
         let found = Dictionary<struct (ClusterJob * int64 * int), JobUse>()
 

@@ -19,7 +19,7 @@ type RelayFigures =
         Delivered: int64
         /// Samples that were sent again after an answer was lost, and that the cluster says it has or is past.
         Unconfirmed: int64
-        /// Samples that the cluster refused for what they are.
+        /// Samples that the cluster refused because of their content.
         Refused: int64
         /// Series in delivered samples that the cluster refused.
         RefusedSeries: int64
@@ -188,4 +188,4 @@ module ClusterRelay =
     /// Why a sample is not taken, for its answer and the log.
     [<CompiledName "Full">]
     let full (limit: int64) (directory: string) : string =
-        $"the outbox has the {limit / int64 (bytesOfMib 1UL<MiB>)} MiB of --metrics-outbox-mebibytes in {directory}, and the cluster takes nothing of it"
+        $"the outbox has the {limit / int64 (bytesOfMib 1UL<MiB>)} MiB of --metrics-outbox-mebibytes in {directory}, and the cluster accepts nothing"

@@ -38,7 +38,7 @@ module Remedies =
             "Use an https:// address in --host; on a trusted network you can leave it as it is."
             Cause.ValueChanged,
             "value-changed",
-            "An option is not used as it is given.",
+            "An option is not used as given.",
             "Use a value within the limits, or leave that option out."
             Cause.TokenRefused,
             "token-refused",

@@ -32,7 +32,7 @@ type private Holding =
         Job: string
         /// The instance; none for the GPU itself.
         Part: MigDevice voption
-        /// What GPM tells of it.
+        /// What GPM reports of it.
         Work: GpmWork voption
     }
 
@@ -75,7 +75,7 @@ let private partsOf (gpu: Gpu) : MigDevice[] =
         |> Array.distinctBy (fun device -> text device.GpuInstance.Value)
     | ValueNone -> [||]
 
-/// What GPM tells of a GPU instance, by any of its compute instances.
+/// What GPM reports of a GPU instance, by any of its compute instances.
 let private workOfPart (work: GpuWork) (gpu: Gpu) (part: MigDevice) : GpmWork voption =
     match
         work.Instances

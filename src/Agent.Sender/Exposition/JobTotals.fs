@@ -93,7 +93,7 @@ module JobTotals =
         else
             ValueNone
 
-    /// What of it is told by places: the greatest first, those without any time left out.
+    /// What of it is reported by places: the greatest first, those without any time left out.
     let private shares (totals: JobTotals) : int[] =
         [| 0 .. VerdictLabel.All.Length - 1 |]
         |> Array.filter (fun place -> totals.Seconds[place] > 0.0<s>)

@@ -13,7 +13,7 @@ open Agent.Core.Proc
 open Agent.Core.Sys
 open Agent.Core.Units
 
-/// The conventions that the names are of; their schema's address stands in every request.
+/// The conventions that the names follow; their schema's address is in every request.
 [<Literal>]
 let Schema = "https://opentelemetry.io/schemas/1.44.0"
 

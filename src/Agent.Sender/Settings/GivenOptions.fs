@@ -13,7 +13,7 @@ type internal GivenOptions =
         System: string -> string
     }
 
-    /// Whether a switch is on. One that is there and wrong counts as on, and is told by its own check.
+    /// Whether a switch is on. One that is there and wrong counts as on, and is reported by its own check.
     member given.IsSet(flag: string) : bool =
         match given.Value flag with
         | ValueSome value -> GivenValues.switchOf value |> Result.defaultValue true
@@ -103,7 +103,7 @@ module internal Contradictions =
             ]
         | _, ValueSome doctor when given.IsSet "--why" && given.IsSet "--doctor" ->
             [
-                errorWithoutText doctor "--why and --doctor answer different questions; leave one of them out"
+                errorWithoutText doctor "--why and --doctor cannot be combined; leave one of them out"
             ]
         | _ -> []
 
@@ -119,7 +119,7 @@ module internal Contradictions =
             ]
         | ValueSome job, _ when not (given.Has "--listen") ->
             [
-                errorWithoutText job "it is asked of the agent that runs: give the address of its --listen too"
+                errorWithoutText job "this asks a running agent: give the address of its --listen as well"
             ]
         | _ -> []
 
@@ -128,19 +128,15 @@ module internal Contradictions =
             given
             "--once"
             (given.IsSet "--once" && isAny given [ "--doctor"; "--why" ])
-            "--doctor and --why are one look by themselves; leave one of them out"
+            "--doctor and --why send no samples; leave one of them out"
 
     let private health (given: GivenOptions) =
         if not (given.IsSet "--health") then
             []
         elif isAny given [ "--once"; "--dry-run"; "--doctor"; "--why" ] then
-            wrongWhen given "--health" true "it only asks the agent that runs; leave --once, --dry-run, --doctor and --why out"
+            wrongWhen given "--health" true "this only asks a running agent; leave --once, --dry-run, --doctor and --why out"
         else
-            wrongWhen
-                given
-                "--health"
-                (not (given.Has "--listen"))
-                "it is asked of the agent that runs: give the address of its --listen too"
+            wrongWhen given "--health" (not (given.Has "--listen")) "this asks a running agent: give the address of its --listen as well"
 
     /// All that contradicts itself, in the order in which it is told. `enrolKey` is the key that the machine enrols with, where it does.
     let ofOptions (given: GivenOptions) (enrolKey: Given voption) : ConfigError list =

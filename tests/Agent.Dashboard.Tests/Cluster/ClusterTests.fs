@@ -1287,7 +1287,7 @@ let tests =
                             other
                         ],
                         "sets X-Scope-OrgID, as --metrics-tenant does"
-                        [ "--metrics-url"; "http://vm:8428"; "--metrics-header-file"; file ], "line 1 is no header"
+                        [ "--metrics-url"; "http://vm:8428"; "--metrics-header-file"; file ], "line 1 is not a header"
                     ] do
                     let code, _, errors = run ([ "serve"; "--database"; place.File "x.db" ] @ words)
                     Expect.equal code 2 $"%A{words}"

@@ -219,13 +219,14 @@ let tests =
                     Expect.equal (enrol dashboard.Port (asks (key.Trim()) "first")).Status 200 "it is good"
 
                     match add "setup" "key" with
-                    | 0, [ line ], [] -> Expect.stringStarts line "setup is there already" "again"
+                    | 0, [ line ], [] -> Expect.stringStarts line "setup exists already" "again"
                     | failed -> failtest $"%A{failed}"
 
                     Expect.equal (File.ReadAllText path) key "the file stays"
 
                     match add "other" "key" with
-                    | 1, [], [ line ] -> Expect.stringContains line "is not the key \"other\" of this database" "another key's file"
+                    | 1, [], [ line ] ->
+                        Expect.stringContains line "does not contain the key \"other\" of this database" "another key's file"
                     | failed -> failtest $"%A{failed}"
 
                     match add "lost" "not-there/key" with

@@ -51,6 +51,13 @@ let private userTests =
             let code, _, errors = run [ "users"; "remove"; "ada"; "--users-file"; file ]
             Expect.equal code 1 "nobody"
             Expect.stringContains (List.head errors) "there is no user \"ada\"" "says so"
+            let code, _, _ = run [ "users"; "remove"; "bob"; "--users-file"; file ]
+            Expect.equal code 0 "the last one"
+
+            Expect.equal
+                (run [ "users"; "list"; "--users-file"; file ])
+                (0, [], [ $"ai-dashboard: there are no users in \"{file}\"; users add NAME adds one" ])
+                "none"
 
         testCase "a password that is short, missing or endless, and a file that is garbled, are refused"
         <| fun () ->

@@ -313,7 +313,12 @@ let private framingTests =
                 let wrong = Array.copy whole
                 wrong[wrong.Length - 6] <- wrong[wrong.Length - 6] ^^^ 0xffuy
 
-                for bytes in [ freshBody (); whole[.. whole.Length / 2]; [||]; wrong ] do
+                // The last bytes are the checksum and the length; without them all of the text is there.
+                let cut =
+                    [ 2; whole.Length / 2 ] @ [ whole.Length - 9 .. whole.Length - 2 ]
+                    |> List.map (fun last -> whole[..last])
+
+                for bytes in cut @ [ freshBody (); [||]; wrong ] do
                     postBytes [ lengthOf bytes; "Content-Encoding", "gzip" ] bytes
                     |> refused 400
                     |> ignore

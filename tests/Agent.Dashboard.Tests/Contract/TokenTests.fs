@@ -54,6 +54,16 @@ let private tokenTests =
         <| fun () ->
             use place = new TemporaryDirectory()
             let file = place.File "tokens"
+
+            Expect.equal
+                (run [ "tokens"; "list"; "--tokens-file"; file ])
+                (0,
+                 [],
+                 [
+                     $"ai-dashboard: there are no tokens in \"{file}\"; tokens add NAME makes one"
+                 ])
+                "none"
+
             let token = addToken file "prometheus" "viewer"
             Expect.equal token.Length 43 "32 bytes"
             Expect.equal (File.GetUnixFileMode file) (UnixFileMode.UserRead ||| UnixFileMode.UserWrite) "mode"

@@ -351,6 +351,19 @@ let tests =
                      ])
                     "no such channel"
 
+                let unusable = place.File "unusable.json"
+
+                File.WriteAllText(
+                    unusable,
+                    $"{{\"channels\": [{{\"name\": \"hook\", \"type\": \"webhook\", \"url\": \"{receiver.Url}\"}}], \"rules\": {{\"hung\": {{}}}}, \"routes\": [{{\"channel\": \"hok\"}}]}}"
+                )
+
+                for command in [ [ "list" ]; [ "test"; "hook" ] ] do
+                    let code, output, errors = run ([ "alerts" ] @ command @ [ "--alerts"; unusable ])
+                    Expect.equal (code, output, errors.Length) (2, [], 2) "what serve would not start with"
+                    Expect.stringContains errors[0] "$.rules.hung: there is no such setting" "a rule"
+                    Expect.stringContains errors[1] "$.routes[0].channel: expected the name of a channel" "a route"
+
                 let missing = place.File "none"
 
                 Expect.equal

@@ -101,15 +101,27 @@ let tests =
                 use dashboard = new Dashboard(directory.File "d.db", [])
                 let server = dashboard.Register("box", [])
 
+                let nested levels =
+                    "{\"sample\":{\"fans\":[],\"x\":"
+                    + String.replicate (levels - 2) "["
+                    + String.replicate (levels - 2) "]"
+                    + "}}"
+
                 for body, detail in
                     [
                         "", "the body is empty"
                         "{", "it ends too early, or is wrong at line 1, byte 2"
                         "{\n  nope", "'n' is an invalid start of a property name, at line 2, byte 3"
+                        nested 65, "nested deeper than 64 levels, at line 1, byte 88"
+                        "{\"agent\":{}}x", "'x' is invalid after a single JSON value, at line 1, byte 13"
+                        "{\"sample\":{\"cpu_load_1\":1,\"odd\":?}}", "'?' is an invalid start of a value, at line 1, byte 33"
                     ] do
                     let answer = post dashboard.Port server body
                     Expect.equal answer.Status 400 body
                     Expect.stringContains answer.Text $"\"error\":\"Body is not JSON.\",\"detail\":\"{detail}\"" "the sentence"
+
+                let deepest = post dashboard.Port server (nested 64)
+                Expect.stringContains deepest.Text "collected_at is missing" "64 levels are read"
 
             testCase "a database that this user may not use is told with what to do"
             <| fun () ->

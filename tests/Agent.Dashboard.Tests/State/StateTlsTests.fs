@@ -139,7 +139,7 @@ let tests =
 
                     Expect.stringContains
                         said
-                        $"the server does not speak TLS, which sslmode={mode} asks for; set ssl = on in its postgresql.conf, or give sslmode=disable if nobody else can listen on the way"
+                        $"the server does not speak TLS, which sslmode={mode} asks for; set ssl = on in its postgresql.conf, or give sslmode=disable if nobody else can listen on the network path"
                         mode
 
                 let code, said = listUsers [] (urlOn server.Port "sslmode=disable")
@@ -172,7 +172,11 @@ let tests =
 
                 for variables in [ [ "PGPASSFILE", good ]; [ "HOME", home ] ] do
                     let code, said = listUsers variables url
-                    Expect.equal (code, said) (0, "") $"%A{variables}"
+
+                    Expect.equal
+                        (code, said)
+                        (0, $"ai-dashboard: there are no users in \"{url}\"; users add NAME adds one")
+                        $"%A{variables}"
 
                 // A whole dashboard, with all that it logs.
                 use dashboard =

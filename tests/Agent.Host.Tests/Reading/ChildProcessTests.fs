@@ -116,7 +116,7 @@ let tests =
                 for attempt in 1..2 do
                     let watch = Stopwatch.StartNew()
 
-                    Expect.equal (child.Run []) (Error(SourceError.Unreadable(name, "no end within 0.4 s; it was killed"))) "told"
+                    Expect.equal (child.Run []) (Error(SourceError.Unreadable(name, "not finished within 0.4 s; it was killed"))) "told"
 
                     Expect.isLessThan watch.Elapsed.TotalSeconds 1.5 "not waited for"
                     Expect.isGreaterThan watch.Elapsed.TotalSeconds 0.35 "for as long as it may take"
@@ -130,7 +130,7 @@ let tests =
             <| fun () ->
                 let pids = Path.Combine(directory.Value, "deaf")
                 let name, result = run 0.4 $"trap '' TERM INT HUP; echo $$ > {pids}; while :; do sleep 0.05; done" []
-                Expect.equal result (Error(SourceError.Unreadable(name, "no end within 0.4 s; it was killed"))) "told"
+                Expect.equal result (Error(SourceError.Unreadable(name, "not finished within 0.4 s; it was killed"))) "told"
                 soon "its end" (fun () -> hasEnded ((File.ReadAllText pids).Trim()))
 
             testCase "a child that is left behind with the pipe does not hold anybody up"
@@ -150,7 +150,7 @@ let tests =
                 let watch = Stopwatch.StartNew()
                 let name, result = run 1.0 "exec yes" []
                 Expect.isLessThan watch.Elapsed.TotalSeconds 3.0 "not waited for"
-                Expect.equal result (Error(SourceError.Unreadable(name, "no end within 1 s; it was killed"))) "told"
+                Expect.equal result (Error(SourceError.Unreadable(name, "not finished within 1 s; it was killed"))) "told"
 
             testCase "a megabyte of output arrives whole"
             <| fun () ->

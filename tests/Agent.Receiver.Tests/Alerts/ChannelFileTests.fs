@@ -108,13 +108,13 @@ let tests =
                         (List.ofArray reasons)
                         [
                             "$.channels[0].name: \"a b\" is not a name: 1 to 64 letters, digits, - or _"
-                            "$.channels[0].url: is plain http to another machine; give an https URL, or \"insecure\": true if nobody on the way can read it"
+                            "$.channels[0].url: is plain http to another machine; give an https URL, or \"insecure\": true if nobody on the network path can read it"
                             "$.channels[0].url: give \"url\", or \"url_file\" where the address is a secret"
-                            "$.channels[0]: \"colour\" is none of its members: name, type, insecure, url, url_file, secret_file"
+                            "$.channels[0]: \"colour\" is not one of its members: name, type, insecure, url, url_file, secret_file"
                             "$.channels[1].security: \"none\" is accepted only for a server on this machine; use \"starttls\" or \"tls\""
                             "$.channels[1].to: is not an array of 1 to 50 texts"
                             "$.channels[1].from: \"x\" is not an address such as ops@example.org"
-                            "$.channels[2].type: \"pager\" is none of email, webhook, slack, discord, teams, ntfy, telegram, pagerduty"
+                            "$.channels[2].type: \"pager\" is not one of email, webhook, slack, discord, teams, ntfy, telegram, pagerduty"
                             "$.channels[3]: is not an object"
                         ]
                         "the sentences"

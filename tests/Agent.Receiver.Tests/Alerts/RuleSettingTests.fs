@@ -2,10 +2,12 @@
 module Agent.Receiver.Tests.Alerts.RuleSettingTests
 
 open System
+open System.IO
 open System.Text
 open System.Text.Json
 open Agent.Receiver
 open Agent.Receiver.Alerts
+open Agent.TestSupport
 open Expecto
 
 let private read (text: string) =
@@ -33,7 +35,7 @@ let tests =
             <| fun () ->
                 let settings =
                     good
-                        """{ "channels": "not ours",
+                        """{ "channels": "read by others",
                              "rules": { "memory-full": { "threshold": 80, "for_minutes": 2.5, "level": "critical",
                                           "overrides": [ { "match": "rack=r1, team=vision", "enabled": false } ] } },
                              "grouping": { "wait_seconds": 5, "reminder_minutes": 60 },
@@ -111,6 +113,59 @@ let tests =
 
                     Expect.contains errors "$.rules.hang.for_minutes: expected a number from 0 to 10080, found \"5\"" "a whole sentence"
                     Expect.contains errors "$.rules.disk-full.clear: 95 is above the threshold, 90" "which way round"
+
+            testCase "a member that no file of alerts has is wrong, and not left out"
+            <| fun () ->
+                let wrong name =
+                    [
+                        $"$.{name}: there is no such setting; there are channels, rules, grouping, maintenance, routes"
+                    ]
+
+                Expect.equal (read """{ "maintainance": [] }""") (Error(wrong "maintainance")) "misspelt"
+                Expect.equal (read """{ "Rules": {} }""") (Error(wrong "Rules")) "in capitals"
+
+            testCase "all that is wrong with channels and rules of a file is said together, and names of channels only where they are wrong"
+            <| fun () ->
+                use document =
+                    JsonDocument.Parse
+                        """{ "channels": [ { "name": "hook", "type": "web" }, 5, { "name": 7 } ],
+                             "rules": { "hang": { "threshold": "x" } }, "routes": [ { "channel": "hook" }, { "channel": "nope" } ] }"""
+
+                match RuleSettings.ofFile document.RootElement with
+                | Ok _ -> failtest "must not be taken"
+                | Error errors ->
+                    Expect.equal
+                        (errors
+                         |> Array.map (fun error -> error.Substring(0, error.IndexOf ':'))
+                         |> Array.distinct)
+                        [|
+                            "$.channels[0].type"
+                            "$.channels[1]"
+                            "$.channels[2].name"
+                            "$.channels[2]"
+                            "$.rules.hang.threshold"
+                            "$.routes[1].channel"
+                        |]
+                        "every one"
+
+            testCase "the files of docs/alerts.md can be used as they are"
+            <| fun () ->
+                let page = File.ReadAllText(Path.Combine(Fixtures.root, "docs", "alerts.md"))
+
+                let files =
+                    page.Split("```json\n")
+                    |> Array.skip 1
+                    |> Array.map (fun part -> part.Substring(0, part.IndexOf "```"))
+                    |> Array.filter _.Contains("\"channels\"")
+
+                Expect.hasLength files 2 "one of rules, one of channels"
+
+                for text in files do
+                    use document = JsonDocument.Parse text
+
+                    match RuleSettings.ofFile document.RootElement with
+                    | Ok _ -> ()
+                    | Error errors -> failtest (String.Join("; ", errors))
 
             testCase "an empty file says nothing"
             <| fun () ->

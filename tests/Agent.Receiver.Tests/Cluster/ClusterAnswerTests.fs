@@ -199,7 +199,7 @@ let tests =
                         "{}", "its status is \"\", neither success nor error"
                         """{"status":"success"}""", "data is missing"
                         """{"status":"success","data":{"result":7}}""", "data.result is missing"
-                        """{"status":"success","data":{"result":[7]}}""", "an entry of its result is no series"
+                        """{"status":"success","data":{"result":[7]}}""", "an entry of its result is not a series"
                     ] do
                     match decode unlimited text with
                     | Error(ClusterFault.Unreadable found) -> Expect.equal found reason text

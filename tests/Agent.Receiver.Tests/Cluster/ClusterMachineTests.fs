@@ -168,9 +168,9 @@ let tests =
                 for text, problem in
                     [
                         "", "has no header"
-                        "secret", "line 1 is no header: expected NAME: VALUE"
-                        "a b: secret", "line 1 is no header: expected NAME: VALUE"
-                        "# x\nHost: secret", "line 2 sets Host, which the request itself has"
+                        "secret", "line 1 is not a header: expected NAME: VALUE"
+                        "a b: secret", "line 1 is not a header: expected NAME: VALUE"
+                        "# x\nHost: secret", "line 2 sets Host, which the request sets itself"
                         "X-A:", "line 1 has no value for X-A"
                         "X-A: secrét", "line 1 has a value for X-A that is not ASCII"
                         "X-A: 1\nx-a: 2", "has the header X-A twice"

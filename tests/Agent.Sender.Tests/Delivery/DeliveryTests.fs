@@ -190,12 +190,12 @@ let private failureTests =
                         NetworkFailure.Broken "reset by peer", later "the connection broke: reset by peer"
                         NetworkFailure.Unreadable "its headers are too long", later "the answer cannot be read: its headers are too long"
                         NetworkFailure.NoHandshake("h:443", seconds 2.0),
-                        later "h:443 takes the connection, and does not complete the TLS handshake within 2 s"
+                        later "h:443 accepts the connection, but does not complete the TLS handshake within 2 s"
                         NetworkFailure.NoTunnel("p:3128", seconds 2.0),
-                        later "the proxy p:3128 takes the connection, and gives none to the server within 2 s"
+                        later "the proxy p:3128 accepts the connection, but does not connect to the server within 2 s"
                         NetworkFailure.NoConnection("10.0.0.1:80", seconds 5.0), later "no connection to 10.0.0.1:80 within 5 s"
                         NetworkFailure.ProxyRefused("p:3128", "407"), later "the proxy p:3128 does not let the request through: HTTP 407"
-                        NetworkFailure.ProxyRefused("p:3128", "502"), later "the proxy p:3128 gets no connection to the server: HTTP 502"
+                        NetworkFailure.ProxyRefused("p:3128", "502"), later "the proxy p:3128 cannot connect to the server: HTTP 502"
                         NetworkFailure.ProxyRefused("p:3128", ""), later "the proxy p:3128 does not let the request through"
                         NetworkFailure.ProxyUnreachable(NetworkFailure.Refused "the proxy p:3128"),
                         later "the proxy p:3128 refuses the connection"

@@ -848,9 +848,7 @@ let private diagnosisTests =
 
                 Expect.equal
                     (errorsOf [ "--why"; "--job=4711" ] [])
-                    [
-                        "--job: it is asked of the agent that runs: give the address of its --listen too"
-                    ]
+                    [ "--job: this asks a running agent: give the address of its --listen as well" ]
                     "without --listen"
 
                 Expect.equal
@@ -870,7 +868,7 @@ let private diagnosisTests =
                 Expect.equal
                     (errorsOf [ "--health" ] [])
                     [
-                        "--health: it is asked of the agent that runs: give the address of its --listen too"
+                        "--health: this asks a running agent: give the address of its --listen as well"
                     ]
                     "without --listen"
 
@@ -878,13 +876,13 @@ let private diagnosisTests =
                     Expect.equal
                         (errorsOf [ "--health"; flag; listen ] [])
                         [
-                            "--health: it only asks the agent that runs; leave --once, --dry-run, --doctor and --why out"
+                            "--health: this only asks a running agent; leave --once, --dry-run, --doctor and --why out"
                         ]
                         flag
 
             testCase "--once goes with no diagnosis"
             <| fun () ->
-                let sentence = "--doctor and --why are one look by themselves; leave one of them out"
+                let sentence = "--doctor and --why send no samples; leave one of them out"
 
                 for flag in [ "--doctor"; "--why" ] do
                     Expect.equal (errorsWith [ "--once"; flag ]) [ $"--once: {sentence}" ] flag

@@ -393,9 +393,9 @@ let tests =
                         "metricsTenant: gpus",
                         "metricsWriteUrl, metricsTenant, metricsHeaders and state.url are for the page on a cluster of metrics: set metricsUrl, or leave them out"
                         cluster "accounts: true, ",
-                        "state.accounts needs state.url, and goes without access.users and access.tokens: set both to false"
+                        "state.accounts needs state.url, and cannot be combined with access.users and access.tokens: set both to false"
                         "metricsUrl: http://vm:8428\nstate: {accounts: true}\naccess: {users: false}",
-                        "state.accounts needs state.url, and goes without access.users and access.tokens: set both to false"
+                        "state.accounts needs state.url, and cannot be combined with access.users and access.tokens: set both to false"
                     ] do
                     Expect.equal (refused dashboard values) $"ai-dashboard: statefulset.yaml: {sentence}" values
 

@@ -72,8 +72,8 @@ let tests =
                         [ "--program"; "agent" ], "--program: \"agent\" is neither ai-dashboard-agent nor ai-dashboard"
                         [ "--format=zip" ], "--format: \"zip\" is not deb, rpm or tar"
                         [ "--prefix"; "opt" ], "--prefix: \"opt\" is not an absolute path"
-                        [ "--purge" ], "--purge goes with --uninstall"
-                        [ "--format=deb"; "--prefix=/opt" ], "--prefix goes with --format tar: a deb knows its own places"
+                        [ "--purge" ], "--purge needs --uninstall"
+                        [ "--format=deb"; "--prefix=/opt" ], "--prefix needs --format tar: a deb knows its own places"
                         [ "--dry-run" ],
                         "--url is missing: beside this file there is no SHA256SUMS that would say which files the release has"
                         [ "--dry-run"; "--url"; "ftp://h/" ], "--url: \"ftp://h\" is neither http, https, file nor a path"

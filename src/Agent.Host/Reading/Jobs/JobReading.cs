@@ -3,7 +3,7 @@ using Agent.Core.Gpu;
 
 namespace Agent.Host.Reading.Jobs;
 
-/// <summary>What the reader of jobs is told by other sources.</summary>
+/// <summary>What the reader of jobs gets from other sources.</summary>
 /// <param name="Gpus">The newest reading; null while there is none.</param>
 /// <param name="DriverProblem">Why no GPU can be read; empty while all is well.</param>
 /// <param name="Devices">What the machine's devices are.</param>

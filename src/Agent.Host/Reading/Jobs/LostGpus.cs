@@ -7,7 +7,7 @@ using Microsoft.FSharp.Core;
 namespace Agent.Host.Reading.Jobs;
 
 /// <summary>
-/// The GPUs that the driver told of before and no longer does. One that the kernel does not list any more was taken out, or given to a virtual
+/// The GPUs that the driver reported before and no longer does. One that the kernel does not list any more was taken out, or given to a virtual
 /// machine, and is not lost.
 /// </summary>
 /// <param name="sysfs">Where /sys is.</param>

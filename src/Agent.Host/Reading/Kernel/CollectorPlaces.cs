@@ -9,7 +9,7 @@ namespace Agent.Host.Reading;
 /// <param name="means">What reads the files.</param>
 internal sealed class CollectorPlaces(FileSet set, string root, CollectorMeans means)
 {
-    /// <summary>So many directories of one shape are looked at; a machine with more interfaces or threads tells of these.</summary>
+    /// <summary>At most so many directories of one shape are read; of a machine with more interfaces or threads only these are reported.</summary>
     public const int MostDirectories = 65536;
 
     // What stands between the stars of the shape.

@@ -75,7 +75,7 @@ internal static class KernelFiles
     /// <summary>Invalid argument: what a thermal zone answers that is switched off.</summary>
     public const int Invalid = 22;
 
-    /// <summary>Opens without a lock; the kernel's files know none. One that does not answer is told by <see cref="ReadingWatch"/>.</summary>
+    /// <summary>Opens without a lock; the kernel's files know none. One that does not answer is reported by <see cref="ReadingWatch"/>.</summary>
     public static SafeFileHandle Open(string path) =>
         File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
 

@@ -9,13 +9,12 @@ namespace Agent.Host.Reading;
 
 /// <summary>File systems and how full they are.</summary>
 /// <param name="OnDisk">Those that occupy a disk.</param>
-/// <param name="OverNetwork">Those that another machine holds.</param>
-/// <param name="States">All of them and those in memory, for metrics; empty where there are none.</param>
+/// <param name="States">For metrics: these, those that another machine holds and those in memory; else empty.</param>
 /// <param name="Faults">What could not be read, and what does not answer.</param>
-internal sealed record PartitionReading(Partition[] OnDisk, Partition[] OverNetwork, FilesystemState[] States, SourceError[] Faults)
+internal sealed record PartitionReading(Partition[] OnDisk, FilesystemState[] States, SourceError[] Faults)
 {
     /// <summary>A machine without file systems.</summary>
-    public static readonly PartitionReading None = new([], [], [], []);
+    public static readonly PartitionReading None = new([], [], []);
 }
 
 /// <summary>The block counts of a file system: statvfs(3).</summary>
@@ -85,11 +84,12 @@ internal sealed unsafe class PartitionFiles
                 static answer => answer.ErrorValue),
             path => Array.FindIndex(all, mount => PathOf(mount) == path) is var at and >= 0 && answers[at].IsOk);
 
-        return new(
-            Full(onDisk, answers.AsSpan(0, onDisk.Length), faults),
-            Full(overNetwork, answers.AsSpan(onDisk.Length, overNetwork.Length), faults),
-            withMetrics ? States(all, answers) : [],
-            [.. faults.Take(MostFaults)]);
+        // What lies in memory always answers.
+        faults.AddRange(answers.Take(onDisk.Length + overNetwork.Length)
+            .Where(static answer => answer is { IsOk: false, ErrorValue.IsAbsent: false })
+            .Select(static answer => answer.ErrorValue));
+
+        return new(Full(onDisk, answers), withMetrics ? States(all, answers) : [], [.. faults.Take(MostFaults)]);
     }
 
     /// <summary>True for a mount that could not be asked, and has not answered since: it is gone, or cannot be seen any more.</summary>
@@ -158,27 +158,17 @@ internal sealed unsafe class PartitionFiles
         return nothing;
     }
 
-    private static Partition[] Full(
-        Mounts.Mount[] mounts, ReadOnlySpan<FSharpResult<BlockCounts, SourceError>> answers, List<SourceError> faults)
+    private static Partition[] Full(Mounts.Mount[] mounts, FSharpResult<BlockCounts, SourceError>[] answers)
     {
         var partitions = new List<Partition>();
 
         for (var i = 0; i < mounts.Length; i++)
         {
-            if (answers[i].IsOk)
+            if (answers[i] is { IsOk: true, ResultValue: var counts }
+                && SystemInfoModule.PartitionOfBlocks(mounts[i], counts.Fragment, counts.Blocks, counts.Free, counts.Available)
+                    is { IsSome: true, Value: var partition })
             {
-                var counts = answers[i].ResultValue;
-                var partition = SystemInfoModule.PartitionOfBlocks(
-                    mounts[i], counts.Fragment, counts.Blocks, counts.Free, counts.Available);
-
-                if (partition.IsSome)
-                {
-                    partitions.Add(partition.Value);
-                }
-            }
-            else if (!answers[i].ErrorValue.IsAbsent)
-            {
-                faults.Add(answers[i].ErrorValue);
+                partitions.Add(partition);
             }
         }
 

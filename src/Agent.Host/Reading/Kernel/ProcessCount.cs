@@ -9,7 +9,7 @@ namespace Agent.Host.Reading;
 /// plus a constant, which a listing now and then finds and checks. Where the two disagree, or where they cannot agree, every
 /// count is a listing. See docs/adr/0013-process-count.md.
 /// </summary>
-/// <param name="root">/proc, or what stands in its place.</param>
+/// <param name="root">/proc, or the directory used instead.</param>
 /// <param name="links">The link count of the root; null where it says nothing about processes.</param>
 /// <param name="now">The monotonic clock.</param>
 /// <param name="isHidden">Processes of others are not listed (hidepid of proc(5)).</param>

@@ -5,7 +5,7 @@ using Agent.Core.Proc;
 namespace Agent.Host.Reading;
 
 /// <summary>
-/// The names of processes that the driver tells of, as the kernel keeps them. The driver numbers processes as the agent's own PID
+/// The names of processes that the driver reports, as the kernel keeps them. The driver numbers processes as the agent's own PID
 /// namespace does. Where the given /proc is that of another one, as a host's in a container, the same number is another process
 /// there: then the agent's own /proc is asked.
 /// </summary>

@@ -49,7 +49,6 @@ internal sealed partial class SystemFacts(string procfs, SysFiles sys)
                 static seconds => FSharpValueOption<double>.NewValueSome(seconds),
                 static _ => FSharpValueOption<double>.None),
             partitions: [],
-            networkPartitions: [],
             interfaces: InterfaceAddresses.Read());
 
         // What stat and meminfo lack is said where they are read at every sample.

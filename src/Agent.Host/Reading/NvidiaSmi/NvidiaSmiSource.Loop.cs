@@ -87,7 +87,7 @@ internal sealed partial class NvidiaSmiSource
         if (!loop.Process.WaitForExit(clock.ToReal(Ending)))
         {
             program.Abandon(loop.Process);
-            Fail(SourceError.NewUnreadable(NvidiaSmiProcess.Name, "it closed its pipe and goes on; it was killed"), null);
+            Fail(SourceError.NewUnreadable(NvidiaSmiProcess.Name, "it closed its pipe but kept running; it was killed"), null);
             Settle();
             return BackOff();
         }

@@ -8,7 +8,7 @@ namespace Agent.Host.Reading;
 /// <param name="power">Says whether asking would wake it.</param>
 /// <param name="index">Its place in the library's order.</param>
 /// <param name="handle">What asking for its handle gave.</param>
-/// <param name="told">What it told of itself, which does not change while the library is open.</param>
+/// <param name="told">What it reported about itself, which does not change while the library is open.</param>
 /// <param name="identity">Who it is, as far as anybody ever knew.</param>
 /// <param name="key">What its values are kept by beyond this opening.</param>
 /// <param name="clock">The monotonic clock.</param>
@@ -329,7 +329,7 @@ internal sealed class NvmlBoard(
         }
     }
 
-    /// <summary>What a board tells of itself.</summary>
+    /// <summary>What a board reports about itself.</summary>
     internal sealed record Texts(Nvml.Call<string> Name, Nvml.Call<string> Uuid, Nvml.Call<string> PciBusId, Nvml.Call<string> DriverVersion)
     {
         /// <summary>Of a board whose handle was refused.</summary>

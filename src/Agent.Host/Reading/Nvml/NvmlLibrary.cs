@@ -129,7 +129,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
         waitForEvent = (delegate* unmanaged<nint, NvmlEventData*, uint, int>)Find("nvmlEventSetWait_v2", "nvmlEventSetWait");
     }
 
-    /// <summary>What tells of jobs, looked up at its first use. For the one thread that reads it.</summary>
+    /// <summary>The functions about jobs, looked up at their first use. For the one thread that reads it.</summary>
     public NvmlWorkCalls Work => field ??= new(this, library);
 
     /// <summary>What was loaded.</summary>

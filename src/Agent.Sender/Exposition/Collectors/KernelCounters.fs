@@ -8,7 +8,7 @@ open Agent.Outbound
 
 // ---- Memory management: /proc/vmstat ---------------------------------------------------------------------------------------
 
-/// True for what node_exporter tells of /proc/vmstat unless it is told otherwise.
+/// True for what node_exporter reports of /proc/vmstat unless configured otherwise.
 let private isTold (name: ReadOnlySpan<byte>) =
     name.StartsWith("oom_kill"B.AsSpan())
     || name.StartsWith("pgpg"B.AsSpan())

@@ -96,7 +96,7 @@ let private kindOf (word: ReadOnlySpan<byte>) =
     else
         MetricKind.Untyped
 
-/// A number of the format that is none that can be told.
+/// A number of the format that cannot be served.
 let private isNotFinite (word: ReadOnlySpan<byte>) =
     match (Text.toString word).TrimStart([| '+'; '-' |]).ToLowerInvariant() with
     | "nan"

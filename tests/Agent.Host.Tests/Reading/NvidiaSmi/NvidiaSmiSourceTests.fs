@@ -304,7 +304,7 @@ let private faults =
                 withSource (machine "" 1) (fun scripted source ->
                     eventually "a GPU" (fun () -> indexes source = [| 0 |])
                     scripted.Play(machine "smi_hang_after 0" 1)
-                    eventually "single starts hang too" (fun () -> (errorOf source).Contains "no end within 2 s; it was killed")
+                    eventually "single starts hang too" (fun () -> (errorOf source).Contains "not finished within 2 s; it was killed")
                     scripted.Play(machine "" 1)
                     eventually "a GPU again" (fun () -> indexes source = [| 0 |])
                     eventually "another loop" (fun () -> (FakeNvidiaSmi.loops scripted).Length = 2)
