@@ -31,7 +31,7 @@ let freePort () : int =
     | :? IPEndPoint as bound -> bound.Port
     | other -> failtest $"bound to {other}"
 
-let private http = new HttpClient(Timeout = TimeSpan.FromSeconds 20.0)
+let private http = new HttpClient(Timeout = patience)
 
 /// The body of a GET; empty while nobody answers with 200.
 let fetch (url: string) : string =

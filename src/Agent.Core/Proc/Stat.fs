@@ -212,8 +212,10 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<CpuStat>, ParseError> =
             if name.SequenceEqual(ReadOnlySpan btimeName) then
                 let mutable seconds = 0L
 
-                if Text.tryInt64 (cursor.Field(), &seconds) then
-                    bootTime <- ValueSome(LanguagePrimitives.Int64WithMeasure seconds)
+                if Text.tryInt64 (cursor.Field(), &seconds) && seconds >= 0L then
+                    // Sandboxes that do not tell it say 0.
+                    if seconds > 0L then
+                        bootTime <- ValueSome(LanguagePrimitives.Int64WithMeasure seconds)
                 else
                     faults.Add(cursor.Bad("btime", "seconds since 1970"))
             elif name.SequenceEqual(ReadOnlySpan contextSwitchesName) then

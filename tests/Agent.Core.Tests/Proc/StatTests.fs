@@ -160,6 +160,15 @@ let tests =
                 Expect.equal stat.Cpus.Length 256 "CPUs"
                 Expect.equal (stat.Cpus[255].Id, stat.Cpus[255].Times.Value.Idle) (255, 255UL<tick>) "the last CPU"
 
+            testCase "a boot time of 0 is none, as some sandboxes say it; one before 1970 is garbled"
+            <| fun () ->
+                let bootTime (text: string) =
+                    (want (parse (utf8 $"cpu  1 2 3 4\ncpu0 1 2 3 4\nbtime {text}\n"))).BootTime
+
+                Expect.equal (bootTime "0") ValueNone "0"
+                Expect.equal (bootTime "1") (ValueSome 1L<s>) "1"
+                Expect.equal (located (parse "cpu  1 2 3 4\ncpu0 1 2 3 4\nbtime -1\n"B)) ("/proc/stat", 3, "btime", "-1") "-1"
+
             testCase "a text without btime has no boot time"
             <| fun () -> Expect.equal (want (parse "cpu  1 2 3 4\ncpu0 1 2 3 4\nctxt 1\n"B)).BootTime ValueNone "none"
 

@@ -85,9 +85,13 @@ internal sealed unsafe class PartitionFiles
             path => Array.FindIndex(all, mount => PathOf(mount) == path) is var at and >= 0 && answers[at].IsOk);
 
         // What lies in memory always answers.
-        faults.AddRange(answers.Take(onDisk.Length + overNetwork.Length)
-            .Where(static answer => answer is { IsOk: false, ErrorValue.IsAbsent: false })
-            .Select(static answer => answer.ErrorValue));
+        foreach (var answer in answers.AsSpan(0, onDisk.Length + overNetwork.Length))
+        {
+            if (answer is { IsOk: false, ErrorValue.IsAbsent: false })
+            {
+                faults.Add(answer.ErrorValue);
+            }
+        }
 
         return new(Full(onDisk, answers), withMetrics ? States(all, answers) : [], [.. faults.Take(MostFaults)]);
     }
