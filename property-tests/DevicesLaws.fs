@@ -351,7 +351,7 @@ let tests =
                     let reading tracked : Devices.NetworkReading =
                         {
                             Known = known
-                            Tracked = tracked
+                            Interfaces = tracked
                             Faults = [||]
                         }
 

@@ -191,8 +191,8 @@ type NetworkReading =
     {
         /// What /sys said then.
         Known: NetClass.Table
-        /// The tracked interfaces.
-        Tracked: NetDev.InterfaceCounters[]
+        /// All interfaces.
+        Interfaces: NetDev.InterfaceCounters[]
         /// The faults of the reading.
         Faults: ParseError[]
     }
@@ -205,13 +205,14 @@ let areContinued (wanted: string[]) (before: NetworkReading) (now: NetworkReadin
     // As nearly always.
     if
         Object.ReferenceEquals(before.Known, now.Known)
-        && areSameNames before.Tracked now.Tracked
+        && areSameNames before.Interfaces now.Interfaces
     then
         true
     else
-        let countedBefore = counted before.Known wanted before.Tracked
+        let tracked = (selectInterfaces wanted before.Interfaces).Tracked
+        let countedBefore = counted before.Known wanted tracked
 
         countedBefore.Length = 0
-        || not (isWhole before.Known wanted before.Tracked countedBefore before.Faults)
+        || not (isWhole before.Known wanted tracked countedBefore before.Faults)
         || countedNow
            |> Array.forall (fun one -> countedBefore |> Array.exists (fun other -> other.Name = one.Name))

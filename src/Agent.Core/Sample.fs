@@ -520,27 +520,23 @@ module Sample =
             // The sum over no interface at all is no measurement.
             |> ValueOption.bind (fun counted -> if counted.Length = 0 then ValueNone else ValueSome counted)
 
-        let readingOf (snapshot: Snapshot) (tracked: NetDev.InterfaceCounters[]) : Devices.NetworkReading =
-            {
-                Known = snapshot.Slow.Devices.Interfaces
-                Tracked = tracked
-                Faults = snapshot.Faults
-            }
-
-        let readingBefore =
-            previous
-            |> ValueOption.bind (fun snapshot ->
-                toVoption snapshot.Network
-                |> ValueOption.map (fun all -> readingOf snapshot (Devices.selectInterfaces options.Interfaces all).Tracked))
+        let readingOf (snapshot: Snapshot) : Devices.NetworkReading voption =
+            toVoption snapshot.Network
+            |> ValueOption.map (fun all ->
+                {
+                    Known = snapshot.Slow.Devices.Interfaces
+                    Interfaces = all
+                    Faults = snapshot.Faults
+                })
 
         // Without a part it would fall and leap back, with one that has counted elsewhere, or that others count already, it would leap.
         let isTotalKnown =
             match interfaces, counted with
             | ValueSome tracked, ValueSome counted ->
                 Devices.isWhole known options.Interfaces tracked counted current.Faults
-                && (match readingBefore with
-                    | ValueSome before -> Devices.areContinued options.Interfaces before (readingOf current tracked) counted
-                    | ValueNone -> true)
+                && (match ValueOption.bind readingOf previous, readingOf current with
+                    | ValueSome before, ValueSome now -> Devices.areContinued options.Interfaces before now counted
+                    | _ -> true)
             | _ -> false
 
         // Capped at every step, because a sum of counters can pass 2^64.

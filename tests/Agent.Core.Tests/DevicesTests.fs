@@ -200,12 +200,12 @@ let tests =
                 let reading known tracked : Devices.NetworkReading =
                     {
                         Known = known
-                        Tracked = tracked
+                        Interfaces = tracked
                         Faults = [||]
                     }
 
                 let isContinued wanted (before: Devices.NetworkReading) (now: Devices.NetworkReading) =
-                    Devices.areContinued wanted before now (Devices.counted now.Known wanted now.Tracked)
+                    Devices.areContinued wanted before now (Devices.counted now.Known wanted now.Interfaces)
 
                 let alone = reading known [| port |]
                 let came = reading both [| port; later |]

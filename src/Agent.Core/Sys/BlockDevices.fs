@@ -194,10 +194,7 @@ let counted (table: Table) (disks: DiskStats.DiskCounters[]) : DiskStats.DiskCou
                 disk)
 
 /// A sum with an unknown part is unknown.
-let private sumOf (one: uint64<'u> voption) (other: uint64<'u> voption) : uint64<'u> voption =
-    match one, other with
-    | ValueSome one, ValueSome other -> ValueSome(one + other)
-    | _ -> ValueNone
+let private sumOf (one: uint64<'u> voption) (other: uint64<'u> voption) : uint64<'u> voption = ValueOption.map2 (+) one other
 
 let private sumOfDetail (one: DiskStats.DiskDetail) (other: DiskStats.DiskDetail) : DiskStats.DiskDetail =
     {
@@ -208,25 +205,21 @@ let private sumOfDetail (one: DiskStats.DiskDetail) (other: DiskStats.DiskDetail
         InFlight = one.InFlight + other.InFlight
         WeightedTime = one.WeightedTime + other.WeightedTime
         Discards =
-            match one.Discards, other.Discards with
-            | ValueSome one, ValueSome other ->
-                ValueSome
-                    {
-                        Completed = one.Completed + other.Completed
-                        Merged = one.Merged + other.Merged
-                        Sectors = one.Sectors + other.Sectors
-                        Time = one.Time + other.Time
-                    }
-            | _ -> ValueNone
+            (one.Discards, other.Discards)
+            ||> ValueOption.map2 (fun one other ->
+                {
+                    Completed = one.Completed + other.Completed
+                    Merged = one.Merged + other.Merged
+                    Sectors = one.Sectors + other.Sectors
+                    Time = one.Time + other.Time
+                })
         Flushes =
-            match one.Flushes, other.Flushes with
-            | ValueSome one, ValueSome other ->
-                ValueSome
-                    {
-                        Completed = one.Completed + other.Completed
-                        Time = one.Time + other.Time
-                    }
-            | _ -> ValueNone
+            (one.Flushes, other.Flushes)
+            ||> ValueOption.map2 (fun one other ->
+                {
+                    Completed = one.Completed + other.Completed
+                    Time = one.Time + other.Time
+                })
     }
 
 let private sum (one: DiskStats.DiskCounters) (other: DiskStats.DiskCounters) : DiskStats.DiskCounters =
@@ -236,10 +229,7 @@ let private sum (one: DiskStats.DiskCounters) (other: DiskStats.DiskCounters) : 
         Writes = sumOf one.Writes other.Writes
         WrittenBytes = sumOf one.WrittenBytes other.WrittenBytes
         BusyTime = sumOf one.BusyTime other.BusyTime
-        Detail =
-            match one.Detail, other.Detail with
-            | ValueSome one, ValueSome other -> ValueSome(sumOfDetail one other)
-            | _ -> ValueNone
+        Detail = ValueOption.map2 sumOfDetail one.Detail other.Detail
     }
 
 /// The head as its paths know it. Kernels 4.16 to 6.2 count on the paths alone, later ones on both, so the larger count is the
