@@ -106,6 +106,7 @@ let private costly: Gen<Nvml.Costly> =
                 ]
 
         let! clockSmMax = call number
+        let! powerLimitMax = call number
         let! graphics = call (upTo 2 process')
         let! processes = call (upTo 3 process')
         let! ofInstance = call (upTo 3 process')
@@ -125,6 +126,7 @@ let private costly: Gen<Nvml.Costly> =
                 NvlinkSent = nvlinkSent
                 NvlinkBefore = before
                 ClockSmMax = clockSmMax
+                PowerLimitMax = powerLimitMax
                 GraphicsProcesses =
                     { graphics with
                         Value = ComputeProcess.limited (Array.ofSeq graphics.Value)
@@ -479,6 +481,13 @@ let private expected (device: Nvml.Device) : Gpu =
         |> between 0.001 5000.0
         |> ValueOption.orElse (watts device.ManagementPowerLimit |> between 0.001 5000.0)
 
+    let ceiling =
+        device.Costly
+        |> ValueOption.bind (fun costly -> watts costly.PowerLimitMax)
+        |> between 0.001 5000.0
+        |> ValueOption.map (fun highest -> limit |> ValueOption.fold max highest)
+        |> ValueOption.orElse limit
+
     if device.Handle <> 0 || device.IsSuspended then
         { known with
             Name = device.Name.Value
@@ -510,8 +519,8 @@ let private expected (device: Nvml.Device) : Gpu =
                 watts device.Power
                 |> between
                     0.0
-                    (match limit with
-                     | ValueSome limit -> min 5000.0 (2.0 * float limit)
+                    (match ceiling with
+                     | ValueSome ceiling -> min 5000.0 (2.0 * float ceiling)
                      | ValueNone -> 5000.0)
             PowerLimit = limit
             ThrottleReasons =

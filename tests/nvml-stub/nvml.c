@@ -458,6 +458,16 @@ SMALL(nvmlDeviceGetFanSpeed, "fan")
 SMALL(nvmlDeviceGetPowerUsage, "power_mw")
 SMALL(nvmlDeviceGetEnforcedPowerLimit, "enforced_limit_mw")
 SMALL(nvmlDeviceGetPowerManagementLimit, "management_limit_mw")
+
+int nvmlDeviceGetPowerManagementLimitConstraints(device_t device, unsigned *lowest, unsigned *highest)
+{
+    int code = small("nvmlDeviceGetPowerManagementLimitConstraints", device, "limit_max_mw", highest);
+
+    if (code == SUCCESS)
+        *lowest = 0;
+    return code;
+}
+
 SMALL(nvmlDeviceGetCurrPcieLinkGeneration, "pcie_link_gen")
 SMALL(nvmlDeviceGetCurrPcieLinkWidth, "pcie_link_width")
 

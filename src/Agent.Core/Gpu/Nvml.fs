@@ -130,6 +130,8 @@ type Costly =
         NvlinkBefore: NvlinkBefore voption
         /// nvmlDeviceGetMaxClockInfo of the multiprocessors, MHz.
         ClockSmMax: Call<uint32>
+        /// The higher one of nvmlDeviceGetPowerManagementLimitConstraints, milliwatts.
+        PowerLimitMax: Call<uint32>
         /// nvmlDeviceGetComputeRunningProcesses and nvmlDeviceGetMPSComputeRunningProcesses, as `processes` and `computing` read them.
         Processes: Call<ComputeProcess[]>
         /// nvmlDeviceGetGraphicsRunningProcesses, likewise.
@@ -689,6 +691,7 @@ let private nothingCostly: Costly =
         NvlinkSent = failedField NotSupported
         NvlinkBefore = ValueNone
         ClockSmMax = failed NotSupported
+        PowerLimitMax = failed NotSupported
         Processes = failed NotSupported
         GraphicsProcesses = failed NotSupported
         MigProcesses = [||]
@@ -818,6 +821,15 @@ let private powerLimitOf (complaints: Complaints) (device: Device) : float<W> vo
         watts complaints "power limit" device.ManagementPowerLimit
         |> possible complaints "power limit" Plausible.powerLimit
 
+/// What the draw is measured against: the highest limit that the board can be given. The draw of the last second may be far above one that has
+/// just been lowered.
+let private powerCeiling (limit: float<W> voption) (highest: Call<uint32>) : float<W> voption =
+    if isPowerLimit highest then
+        let highest = wattsOfMilli (LanguagePrimitives.UInt32WithMeasure highest.Value)
+        ValueSome(limit |> ValueOption.fold max highest)
+    else
+        limit
+
 /// All ones in each place where nothing is known.
 let private remappedRows (complaints: Complaints) (call: Call<RemappedRows>) : RemappedRows =
     if call.Code = 0 then
@@ -925,7 +937,7 @@ let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
             FanSpeed = measure complaints "fan speed" Plausible.fan device.FanSpeed
             Power =
                 watts complaints "power" device.Power
-                |> possible complaints "power" (Plausible.power powerLimit)
+                |> possible complaints "power" (Plausible.power (powerCeiling powerLimit costly.PowerLimitMax))
             PowerLimit = powerLimit
             ThrottleReasons =
                 counter complaints "throttle reasons" device.ThrottleReasons

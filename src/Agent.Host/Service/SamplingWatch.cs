@@ -32,8 +32,11 @@ internal sealed class SamplingWatch(
     private int collectAgainAt = YoungCollections;
     private long lateBy;
 
-    /// <summary>So many samples were due and not taken. The opening of the CPU window and the sample are two grids, which skip together.</summary>
-    public void Skipped(long samples) => lateBy = Math.Max(lateBy, samples);
+    /// <summary>
+    /// So many samples were due and not taken. The opening of the CPU window and the sample are two grids, which skip together. What passes
+    /// while the first sample waits for the slow sources is the start, and no sample late.
+    /// </summary>
+    public void Skipped(long count) => lateBy = samples < Started ? 0 : Math.Max(lateBy, count);
 
     /// <summary>Looks at a sample.</summary>
     public void Observe(SampleTaken taken)

@@ -43,6 +43,7 @@ let private costly: Nvml.Costly =
         NvlinkSent = field 3 1UL
         NvlinkBefore = ValueNone
         ClockSmMax = got 2100u
+        PowerLimitMax = failed 3
         GraphicsProcesses = got [||]
         Processes =
             got
@@ -598,6 +599,26 @@ let tests =
                 Expect.equal (power 5000000u) (ValueSome 5000.0<W>) "without a limit"
                 Expect.equal (power 5000001u) ValueNone "beyond any board"
                 Expect.equal (Nvml.interpret [| noLimit |]).Gpus[0].PowerLimit ValueNone "0 is no limit"
+
+            testCase "a limit that was just lowered does not make what is drawn implausible; the highest that the board can be given does"
+            <| fun () ->
+                let power highest milliwatts =
+                    (Nvml.interpret
+                        [|
+                            { healthy with
+                                EnforcedPowerLimit = got 100000u
+                                Power = got milliwatts
+                                Costly = ValueSome { costly with PowerLimitMax = highest }
+                            }
+                        |])
+                        .Gpus[0].Power
+
+                Expect.equal (power (got 350000u) 700000u) (ValueSome 700.0<W>) "twice the highest"
+                Expect.equal (power (got 350000u) 700001u) ValueNone "beyond it"
+
+                for unknown in [ failed 3; got 0u; got 5000001u; got UInt32.MaxValue; got 99999u ] do
+                    Expect.equal (power unknown 200000u) (ValueSome 200.0<W>) $"twice the limit in force: %A{unknown}"
+                    Expect.equal (power unknown 200001u) ValueNone $"beyond it: %A{unknown}"
 
             testCase "a board without memory of its own is marked, one that refuses to tell is not"
             <| fun () ->

@@ -8,6 +8,8 @@ open Agent.Sender
 open Agent.Core.Proc
 open Agent.Core.Units
 open Agent.Host
+open Agent.Host.Reading
+open Agent.Host.Sampling
 open Agent.Host.Service
 open Agent.Shell
 open Agent.TestSupport
@@ -415,6 +417,50 @@ let private watch =
                     "both"
         ]
 
+let private lateness =
+    testCase "what passes while the first sample waits for the slow sources is the start; from the second on a sample is late"
+    <| fun () ->
+        let log, _, errors = logAt LogLevel.Info false
+        let settings = CommandLine.settingsWith []
+        let clock = ManualClock()
+        use systemd = Systemd.Open(Func<string, string | null>(fun _ -> null), 1)
+
+        let watch =
+            SamplingWatch(
+                SourceWatch(settings, Func<_>(fun () -> Array.empty), Func<_, _>(fun _ -> false), clock, log),
+                SlowSources(settings, clock, false),
+                null,
+                ServiceState(systemd, settings.Interval, Func<_>(fun () -> 0L), clock),
+                ClockWatch(clock, log),
+                log
+            )
+
+        let sample =
+            Sample.build
+                {
+                    Disks = [||]
+                    Interfaces = [||]
+                    CpuWindow = TimeSpan.Zero
+                }
+                ValueNone
+                healthy
+
+        let observe number =
+            watch.Observe(SampleTaken(number, sample, healthy, ValueNone, ValueNone))
+
+        observe 1L
+        watch.Skipped 3L
+        observe 2L
+        Expect.equal (lines errors) [] "the first had waited"
+        watch.Skipped 2L
+        watch.Skipped 1L
+        observe 3L
+
+        Expect.equal
+            (lines errors)
+            [ "2026-02-26T12:00:00Z WARNING sampling was late: 2 sample(s) skipped" ]
+            "the CPU window and the sample skip together"
+
 /// Waits for what a thread that runs on a clock moved by hand will do.
 let private eventually (what: string) (isSo: unit -> bool) : unit =
     let mutable left = 2000
@@ -547,4 +593,4 @@ let private results =
         ]
 
 [<Tests>]
-let tests = testList "Host.Service" [ log; watch; readingWatch; results ]
+let tests = testList "Host.Service" [ log; watch; lateness; readingWatch; results ]

@@ -206,6 +206,7 @@ internal sealed class NvmlBoard(
             nvlinkSent: sent,
             nvlinkBefore: before,
             clockSmMax: Noted(library.ClockSmMax(device)),
+            powerLimitMax: Noted(library.PowerLimitMax(device)),
             processes: new(processes.Code, Nvml.Named(nameOf, processes.Value)),
             graphicsProcesses: new(graphics.Code, Nvml.Named(nameOf, graphics.Value)),
             migProcesses: [.. migProcesses]);

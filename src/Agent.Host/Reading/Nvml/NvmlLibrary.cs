@@ -47,6 +47,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     private readonly delegate* unmanaged<nint, uint*, int> power;
     private readonly delegate* unmanaged<nint, uint*, int> enforcedLimit;
     private readonly delegate* unmanaged<nint, uint*, int> managementLimit;
+    private readonly delegate* unmanaged<nint, uint*, uint*, int> limitConstraints;
     private readonly delegate* unmanaged<nint, ulong*, int> throttleReasons;
     private readonly delegate* unmanaged<nint, uint, uint*, int> clock;
     private readonly delegate* unmanaged<nint, uint, uint*, int> maxClock;
@@ -94,6 +95,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
         power = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetPowerUsage");
         enforcedLimit = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetEnforcedPowerLimit");
         managementLimit = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetPowerManagementLimit");
+        limitConstraints = (delegate* unmanaged<nint, uint*, uint*, int>)Find("nvmlDeviceGetPowerManagementLimitConstraints");
         throttleReasons = (delegate* unmanaged<nint, ulong*, int>)Find(
             "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons");
         clock = (delegate* unmanaged<nint, uint, uint*, int>)Find("nvmlDeviceGetClockInfo");
@@ -260,6 +262,13 @@ internal sealed unsafe class NvmlLibrary : IDisposable
 
     /// <summary>nvmlDeviceGetPowerManagementLimit.</summary>
     public Nvml.Call<uint> ManagementPowerLimit(nint device) => Number(managementLimit, device);
+
+    /// <summary>The higher one of nvmlDeviceGetPowerManagementLimitConstraints.</summary>
+    public Nvml.Call<uint> PowerLimitMax(nint device)
+    {
+        uint lowest, highest = Untouched;
+        return new(limitConstraints is null ? FunctionNotFound : limitConstraints(device, &lowest, &highest), highest);
+    }
 
     /// <summary>nvmlDeviceGetCurrentClocksEventReasons, by its older name before driver 535.</summary>
     public Nvml.Call<ulong> ThrottleReasons(nint device) => Counter(throttleReasons, device);

@@ -586,6 +586,22 @@ let private readings =
 
                         Expect.equal (reading.Gpus |> Array.map _.EccCorrected) [| ValueSome 17UL; ValueSome 99UL |] "each its own"))
 
+            testCase
+                "what is drawn is measured against the highest limit that the board can be given, not against one that was just lowered"
+            <| fun () ->
+                let lowered =
+                    Regex.Replace(
+                        Regex.Replace(machineOf "" 1, "enforced_limit_mw .*", "enforced_limit_mw 200000"),
+                        "power_mw .*",
+                        "power_mw 690000"
+                    )
+
+                for highest, power in [ "limit_max_mw 700000", ValueSome 690.0<W>; "", ValueNone ] do
+                    withMachine $"{lowered}\n{highest}\n" (fun machine ->
+                        withReader machine (fun source ->
+                            let reading = until source "the costly values" (fun reading -> reading.Gpus[0].ClockSmMax.IsSome)
+                            Expect.equal reading.Gpus[0].Power power $"with \"{highest}\""))
+
             testCase "a library that counts more GPUs than any machine has is refused, and no other way than that"
             <| fun () ->
                 for count in [ "257"; "4294967295" ] do
