@@ -65,7 +65,10 @@ let private texts: Gen<Rendered<MemInfo.MemoryInfo>> =
                         HasAvailable = available.IsSome
                         Buffers = buffers |> ValueOption.map kibibytes
                         Cached = cached |> ValueOption.map kibibytes
-                        SwapTotal = swapTotal |> ValueOption.map kibibytes
+                        SwapTotal =
+                            swapTotal
+                            |> ValueOption.map kibibytes
+                            |> ValueOption.filter (fun total -> uint64 total < pown 2UL 62)
                         SwapFree = swapFree |> ValueOption.map kibibytes
                         HugePages = hugePages
                         HugePagesFree = hugePagesFree

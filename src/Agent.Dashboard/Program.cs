@@ -13,6 +13,7 @@ internal static class Program
     private static int Main(string[] argv)
     {
         StandardDescriptors.Ensure();
+        StandardSignals.Ensure();
         using var program = new CommandLineProgram(
             DashboardCli.ProgramName, typeof(Program).Assembly, StandardStream.Output, StandardStream.Errors);
 

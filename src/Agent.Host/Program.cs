@@ -27,6 +27,7 @@ internal static class Program
     private static int Main(string[] argv)
     {
         StandardDescriptors.Ensure();
+        StandardSignals.Ensure();
         using var ignored = Signals.IgnoreUser1();
         var isJournal = Journal.HasStandardError(Environment.GetEnvironmentVariable);
         using var program = new CommandLineProgram(

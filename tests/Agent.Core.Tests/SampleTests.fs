@@ -347,6 +347,23 @@ let private memory =
                 Expect.equal (told "SwapTotal: 64 kB\n") (ValueSome 65536UL<B>) "nobody says what is free"
                 Expect.equal (told "SwapFree: 64 kB\n") ValueNone "nobody says how much there is"
 
+            testCase "the swap of a container that has no limit of it is unknown"
+            <| fun () ->
+                for total, told in
+                    [
+                        // lxcfs: memory.memsw.limit_in_bytes and memory.swap.max without a limit.
+                        "18014398508464640", ValueNone
+                        "9007199254740991", ValueNone
+                        "4503599627370496", ValueNone
+                        "4503599627370495", ValueSome 4611686018427386880UL<B>
+                    ] do
+                    let sample = withMemory $"MemTotal: 4 kB\nMemFree: 2 kB\nSwapTotal: {total} kB\nSwapFree: {total} kB\n"
+
+                    Expect.equal
+                        (sample.SwapTotal, sample.Swap |> ValueOption.map _.Used)
+                        (told, told |> ValueOption.map (fun _ -> 0UL<B>))
+                        total
+
             testCase "free swap as large as swap is none in use"
             <| fun () ->
                 let swap = (withMemory "MemTotal: 4 kB\nMemFree: 2 kB\nSwapTotal: 100 kB\nSwapFree: 100 kB\n").Swap

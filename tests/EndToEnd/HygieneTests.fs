@@ -55,6 +55,53 @@ let tests =
                         Expect.equal (run server.Url) 0 "delivered"
                         Expect.equal server.Requests.Length 2 "what was kept, and the new sample")
 
+            for name, script in
+                [
+                    "ignored", "trap '' CHLD; exec \"$0\" \"$@\""
+                    "blocked", "exec env --block-signal=CHLD \"$0\" \"$@\""
+                ] do
+                testCase $"the end of a program is seen though the agent was started with SIGCHLD {name}"
+                <| fun () ->
+                    World.withDirectory (fun directory ->
+                        let path = withProgram directory "ipmitool" $"""cat {Fixtures.pathOf "ipmitool/supermicro.txt"}"""
+                        let sysfs = Directory.CreateDirectory(Path.Combine(directory, "sys")).FullName
+
+                        let words =
+                            [
+                                "--once"
+                                "--dry-run"
+                                "--cpu-sample-interval=0"
+                                "--gpu-source=none"
+                                $"--sysfs={sysfs}"
+                            ]
+
+                        use agent =
+                            new ProgramProcess("/bin/sh", [ "-c"; script; binary.Value ] @ words, World.environment () @ [ path ])
+
+                        Expect.equal (agent.WaitForEnd patience) 0 agent.Said
+                        Expect.exists agent.Output (fun line -> line.Contains "FAN1") agent.Said)
+
+            testCase "SIGTERM ends an agent that was started with every signal blocked"
+            <| fun () ->
+                let words =
+                    [
+                        "--dry-run"
+                        "--interval=0.5"
+                        "--cpu-sample-interval=0"
+                        "--gpu-source=none"
+                    ]
+
+                use agent =
+                    new ProgramProcess(
+                        "/bin/sh",
+                        [ "-c"; "exec env --block-signal \"$0\" \"$@\""; binary.Value ] @ words,
+                        World.environment ()
+                    )
+
+                eventually patience "a sample" (fun () -> not (List.isEmpty agent.Output))
+                agent.Signal 15
+                Expect.equal (agent.WaitForEnd patience) 0 agent.Said
+
             testCase "a link in the place of the spool's directory is not followed"
             <| fun () ->
                 World.withDirectory (fun directory ->

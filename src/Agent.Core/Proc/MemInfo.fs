@@ -27,7 +27,7 @@ type MemoryInfo =
         Buffers: uint64<B> voption
         /// `Cached`: page cache.
         Cached: uint64<B> voption
-        /// `SwapTotal`.
+        /// `SwapTotal`; none where it is no size but the limit of a container that has none.
         SwapTotal: uint64<B> voption
         /// `SwapFree`.
         SwapFree: uint64<B> voption
@@ -67,6 +67,9 @@ let private FirstHuge = 7
 let private FirstCount = 9
 
 let private unit = "kB"B
+
+/// LXC takes a control group's limit for the size of the swap, and without a limit that is close to 2^63 or 2^64. No machine has four exbibytes.
+let private noLimit = LanguagePrimitives.UInt64WithMeasure<B>(1UL <<< 62)
 
 let private nameOf (key: int) =
     Text.toString (ReadOnlySpan(keys[key], 0, keys[key].Length - 1))
@@ -145,7 +148,7 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<MemoryInfo>, ParseError> =
                     HasAvailable = seen &&& (1 <<< 2) <> 0
                     Buffers = kib 3
                     Cached = kib 4
-                    SwapTotal = kib 5
+                    SwapTotal = kib 5 |> ValueOption.filter (fun total -> total < noLimit)
                     SwapFree = kib 6
                     HugePages = values[9]
                     HugePagesFree = values[10]

@@ -35,7 +35,7 @@ internal sealed class HostAddresses(string host, LookUp lookUp, AgentClock clock
 
     private readonly List<Asked> asked = [];
     private readonly List<IPAddress> failed = [];
-    private readonly IPAddress[]? literal = IPAddress.TryParse(host, out var address) ? [address] : null;
+    private readonly IPAddress[]? literal = IPAddress.TryParse(host, out var address) ? [Plain(address)] : null;
     private IPAddress? winner;
 
     /// <summary>Pulsed when an answer comes; shared with the openings that use the addresses.</summary>
@@ -126,6 +126,9 @@ internal sealed class HostAddresses(string host, LookUp lookUp, AgentClock clock
         }
     }
 
+    /// <summary>An address of IPv4 that is written as one of IPv6 (RFC 4291, 2.5.5.2) is not reached over IPv6.</summary>
+    private static IPAddress Plain(IPAddress address) => address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
+
     private void Answer(Asked look)
     {
         IPAddress[] found = [];
@@ -133,7 +136,7 @@ internal sealed class HostAddresses(string host, LookUp lookUp, AgentClock clock
 
         try
         {
-            found = lookUp(host, look.Family);
+            found = Array.ConvertAll(lookUp(host, look.Family), Plain);
         }
         catch (Exception problem)
         {

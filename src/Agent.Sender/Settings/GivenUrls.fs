@@ -112,6 +112,8 @@ module internal GivenUrls =
             Error(
                 error given "an address with the name or number of one of this machine's interfaces after the %, as in [fe80::1%eth0]:9835"
             )
+        // An address of IPv4 in the form of IPv6 (RFC 4291, 2.5.5.2) is none that a socket of IPv6 alone can have.
+        | Some address, (true, port) when address.IsIPv4MappedToIPv6 -> Ok(IPEndPoint(address.MapToIPv4(), int port))
         | Some address, (true, port) -> Ok(IPEndPoint(address, int port))
         | _ -> Error(error given "an IP address and a port such as 127.0.0.1:9835 or [::1]:9835; names are not looked up")
 

@@ -170,6 +170,24 @@ let private dualStack =
                 use transport = toName server.Port (ManualClock()) (resolver [ "127.0.0.2"; "127.0.0.3"; "127.0.0.1" ])
                 Expect.equal (insist transport 10_000 0) ("ok", 1) "delivered, and no time has passed"
 
+            testCase "an address of IPv4 in the form of IPv6 is reached over IPv4, from a name server and in the URL"
+            <| fun () ->
+                use server = loopback [ once; once ]
+                use transport = toName server.Port (ManualClock()) (resolver [ "::ffff:127.0.0.1" ])
+                Expect.equal (insist transport 10_000 0) ("ok", 1) "by name"
+
+                use literal =
+                    new DirectTransport(
+                        Uri $"http://[::ffff:127.0.0.1]:{server.Port}/p",
+                        null,
+                        TimeSpan.FromMinutes 5.0,
+                        "agent/1",
+                        ManualClock(),
+                        resolver []
+                    )
+
+                Expect.equal (insist literal 10_000 0) ("ok", 1) "in the URL"
+
             testCase "an address that takes connections and never answers is tried last after that"
             <| fun () ->
                 use server = loopback [ echoes ]

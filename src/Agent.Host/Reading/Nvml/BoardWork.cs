@@ -3,7 +3,7 @@ using Agent.Core.Gpu;
 namespace Agent.Host.Reading;
 
 /// <summary>Who uses a GPU, as far as its readings differ by that.</summary>
-/// <param name="Whole">Somebody uses it, and it is not divided.</param>
+/// <param name="Whole">It is not divided, and somebody uses it: a process is listed, or it was at work.</param>
 /// <param name="Instances">The MIG instances that somebody uses: the GPU instance of each, and its UUID.</param>
 internal sealed record BoardUsers(bool Whole, BoardUsers.Instance[] Instances)
 {

@@ -41,6 +41,9 @@ internal sealed class NvmlBoard(
     private int call;
     private MigInstance[] migInstances = [];
     private volatile BoardUsers users = BoardUsers.None;
+
+    // It was at work at some reading since the last costly one.
+    private volatile bool wasBusy;
     private BoardWork? work;
     private TimeSpan migUntil;
     private Nvml.Field nvlinkReceived;
@@ -104,6 +107,7 @@ internal sealed class NvmlBoard(
         var device = handle.Value;
         (answered, refused, call) = (0, 0, 0);
         var utilization = Seen(library.Utilization(device));
+        wasBusy |= utilization is { Code: 0, Value.Gpu: > 0 and <= 100 };
         var memory = Seen(library.Memory(device));
         var migMode = Seen(library.MigMode(device));
         var enforcedLimit = Seen(library.EnforcedPowerLimit(device));
@@ -182,7 +186,9 @@ internal sealed class NvmlBoard(
             }
         }
 
-        users = new(!isDivided && processes.Value.Length > 0, [.. used]);
+        // A container without the host's PIDs, and a guest with a part of a GPU, are not told of any process.
+        users = new(!isDivided && (processes.Value.Length > 0 || wasBusy), [.. used]);
+        wasBusy = false;
 
         var received = Noted(library.Field(device, NvlinkReceivedField, AllLinks));
         var sent = Noted(library.Field(device, NvlinkSentField, AllLinks));

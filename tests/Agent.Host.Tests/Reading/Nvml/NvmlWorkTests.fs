@@ -78,6 +78,9 @@ let private traced = "nvml_trace 1\nnvml_pcie_ms 0"
 
 let private whole = machineOf traced 1 + gpm
 
+/// No process is listed: none is there, or the agent's container is not told.
+let private unlisted = whole.Replace("process 4711 16452157440 python\n", "")
+
 let private divided =
     (machineOf traced 1).Replace("mig_mode 0", "mig_mode 1").Replace("process 4711 16452157440 python\n", "")
     + "mig 9 0 10468982784 524288000 MIG-a NVIDIA H100 80GB HBM3 MIG 1g.10gb\n"
@@ -148,7 +151,7 @@ let private gpmTests =
 
             testCase "a GPU that nobody uses is not asked, and its samples are given back when nobody does any more"
             <| fun () ->
-                let idle = whole.Replace("process 4711 16452157440 python\n", "")
+                let idle = unlisted.Replace("utilization_gpu 90", "utilization_gpu 0")
 
                 withMachine idle (fun machine ->
                     withReader machine (fun source ->
@@ -160,6 +163,17 @@ let private gpmTests =
                         until source "in use" _.SmActivity.IsSome |> ignore
                         machine.Play idle
                         eventually source "idle again" (fun () -> source.Work.Length = 0 && held machine = 0)))
+
+            testCase "a busy GPU on which no process is listed is in use all the same"
+            <| fun () ->
+                withMachine unlisted (fun machine ->
+                    withReader machine (fun source ->
+                        until source "in use" _.SmActivity.IsSome |> ignore
+                        machine.Play(unlisted.Replace("utilization_gpu 90", "utilization_gpu 1"))
+                        pause source 400
+                        until source "hardly" _.SmActivity.IsSome |> ignore
+                        machine.Play(unlisted.Replace("utilization_gpu 90", "utilization_gpu 0"))
+                        eventually source "idle" (fun () -> source.Work.Length = 0 && held machine = 0)))
 
             testCase "nobody asks where nobody watches jobs"
             <| fun () ->
