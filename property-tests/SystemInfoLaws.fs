@@ -8,6 +8,7 @@ open Agent.Core.Units
 open Agent.PropertyTests.Generators
 open Agent.PropertyTests.Laws
 open Agent.PropertyTests.Proc
+open Agent.Sender
 open Expecto
 open FsCheck
 open FsCheck.FSharp
@@ -52,20 +53,47 @@ let tests =
                         let wide (value: uint64<B>) : UInt128 = UInt128.op_Implicit (uint64 value)
 
                         same (wide partition.Total) (bytes blocks)
-                        && same (wide partition.Used) (bytes blocks - UInt128.Min(bytes free, bytes blocks))
+                        // Below zero as a signed number nothing is free.
+                        && same
+                            (wide partition.Used)
+                            (bytes blocks
+                             - UInt128.Min(bytes (if free >= (1UL <<< 63) then 0UL else free), bytes blocks))
                         && partition.Free <= partition.Total
                         && partition.Percent >= 0.0<percent>
                         && partition.Percent <= 100.0<percent>)
             law
-                "the boot time is btime, or none outside the calendar"
-                (Gen.zip (StatLaws.stat 0) (Gen.oneof [ Gen.choose64 (-10L, 4_000_000_000L); Gen.map int64 anyUInt64 ]))
-                (fun (stat, seconds) ->
-                    match
-                        SystemInfo.bootTime
+                "metrics tell of a file system what the sample does"
+                (Gen.zip (Gen.elements [ 512UL; 4096UL; 1UL <<< 63 ]) (Gen.three counter))
+                (fun (fragment, (blocks, free, available)) ->
+                    let counts = FilesystemCounts.OfBlocks(fragment, blocks, free, available, blocks, free)
+
+                    match SystemInfo.partitionOfBlocks mount fragment blocks free available with
+                    | ValueNone -> blocks = 0UL
+                    | ValueSome partition ->
+                        same partition.Total counts.Size
+                        && same partition.Used (counts.Size - min counts.Free counts.Size)
+                        && same partition.Free (min counts.Available (min counts.Free counts.Size))
+                        && counts.FilesFree < (1UL <<< 63))
+            law
+                "the boot time is btime, or none outside 2000 to 9999; of a container it is its uptime ago"
+                (Gen.zip3
+                    (StatLaws.stat 0)
+                    (Gen.oneof [ Gen.choose64 (-10L, 4_000_000_000L); Gen.map int64 anyUInt64 ])
+                    (Gen.choose (0, 100_000_000)))
+                (fun (stat, seconds, uptime) ->
+                    let now = DateTimeOffset(2026, 11, 28, 0, 0, 0, TimeSpan.Zero)
+
+                    let stat =
+                        ValueSome
                             { stat with
                                 BootTime = ValueSome(LanguagePrimitives.Int64WithMeasure seconds)
                             }
-                    with
-                    | ValueSome at -> (at - DateTimeOffset.UnixEpoch).TotalSeconds = float seconds
-                    | ValueNone -> seconds < 0L || seconds > 253402300799L)
+
+                    let byUptime =
+                        SystemInfo.bootTime now (ValueSome(LanguagePrimitives.FloatWithMeasure(float uptime))) true stat
+
+                    byUptime = ValueSome(now.AddSeconds(-(float uptime)))
+                    && (match SystemInfo.bootTime now ValueNone false stat with
+                        | ValueSome at -> (at - DateTimeOffset.UnixEpoch).TotalSeconds = float seconds
+                        | ValueNone -> seconds < 946684800L || seconds > 253402300799L))
         ]

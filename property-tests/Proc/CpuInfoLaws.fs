@@ -117,6 +117,24 @@ let tests =
                 match CpuInfo.meanClock text.Value with
                 | ValueNone -> clocks.Length = 0
                 | ValueSome mean -> mean >= Array.min clocks - 1e-6<MHz> && mean <= Array.max clocks + 1e-6<MHz>)
+            law
+                "what is told once behind the processors is of all that do not tell it"
+                (Gen.zip texts (Gen.two (Gen.choose (0, 0xfff))))
+                (fun (text, (implementer, part)) ->
+                    let common = $"CPU implementer\t: 0x%02x{implementer}\nCPU part\t: 0x%03x{part}\n\n"
+
+                    let lines = String.concat "" (text.Lines |> Array.map (fun line -> line + "\n"))
+
+                    match CpuInfo.parse (ReadOnlySpan(Text.Encoding.UTF8.GetBytes(lines + common))) with
+                    | Ok read ->
+                        same
+                            (read.Value.Processors
+                             |> Array.map (fun one -> struct (one.Implementer, one.Part)))
+                            (text.Value.Processors
+                             |> Array.map (fun one ->
+                                 struct (ValueOption.orElse (ValueSome(uint64 implementer)) one.Implementer,
+                                         ValueOption.orElse (ValueSome(uint64 part)) one.Part)))
+                    | Error _ -> false)
             law "there are no more cores than processors, and none are counted unless all are known" texts (fun text ->
                 let processors = text.Value.Processors
 

@@ -33,7 +33,7 @@ let private path =
     upTo 4 (Gen.frequency [ 5, word; 1, Gen.elements [ " "; "\t"; "\n"; "\\"; "\\040"; "#"; "\r"; "é" ] ])
     |> Gen.map (fun parts -> "/" + String.Join("/", parts))
 
-let private fsTypes = [ "ext4"; "xfs"; "zfs"; "tmpfs"; "proc"; "nfs4"; "fuse.sshfs" ]
+let private fsTypes = [ "ext4"; "xfs"; "zfs"; "ubifs"; "tmpfs"; "proc"; "nfs4"; "fuse.sshfs" ]
 
 let private mount: Gen<Mounts.Mount> =
     gen {
@@ -185,10 +185,10 @@ let tests =
                     yield! ParserLaws.all typeFormat
                     ParserLaws.extraColumns typeFormat (fun _ _ -> true) word
                 ]
-            law "file systems on disks need a device or are zfs, and are mounts of the text" withTypes (fun (mounts, types) ->
+            law "file systems on disks need a device or bring their own, and are mounts of the text" withTypes (fun (mounts, types) ->
                 onDisk (mounts, types)
                 |> Array.forall (fun m ->
-                    (m.FsType = "zfs"
+                    (List.contains m.FsType [ "zfs"; "ubifs" ]
                      || List.contains ((m.FsType.Split '.')[0]) types
                      || List.contains m.FsType types)
                     && mounts |> Array.exists (fun other -> obj.ReferenceEquals(m, other))))

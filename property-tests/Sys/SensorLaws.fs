@@ -325,6 +325,14 @@ let tests =
                 same sensors.Temperatures temperatures
                 && same sensors.Fans fans
                 && sensors.Faults = [||])
+            law "a chip that is not read because it cannot be a CPU's has no sensor that is one" chips (fun (files, temperatures, _) ->
+                temperatures
+                |> Array.forall (fun sensor ->
+                    (CpuTemperature.trustOf sensor).IsNone
+                    || CpuTemperature.mayBeOfCpu (
+                        files
+                        |> Array.filter (fun file -> file.Path.StartsWith(sensor.Place + "/", StringComparison.Ordinal))
+                    )))
             law
                 "a sensor file that cannot be read costs its own sensor and is told where it is there"
                 (Gen.zip3 chips sourceError (Gen.choose (0, 1000)))

@@ -116,8 +116,20 @@ module SystemInfo =
             Percent = roundToTenth (percentOf (float used) (float used + float available))
         }
 
-    /// The same from the fields of statvfs(3) themselves; `fragment` is f_frsize, or f_bsize where that is 0. None for a file
-    /// system without blocks, which is no place to store anything. Sizes beyond 2^64 give the largest.
+    /// A count of statvfs(3) of what is free. Below zero it is none: an XFS that is full has such free blocks, and others have such
+    /// available ones after root has used what was reserved for it.
+    [<CompiledName "FreeCount">]
+    let freeCount (count: uint64) : uint64 = if int64 count < 0L then 0UL else count
+
+    /// Blocks of statvfs(3) in bytes; sizes beyond 2^64 give the largest. `fragment` is f_frsize, or f_bsize where that is 0.
+    [<CompiledName "BytesOfBlocks">]
+    let bytesOfBlocks (fragment: uint64) (blocks: uint64) : uint64<B> =
+        if fragment = 0UL then
+            0UL<B>
+        else
+            LanguagePrimitives.UInt64WithMeasure<B>(timesSaturating fragment blocks)
+
+    /// The same from the fields of statvfs(3) themselves. None for a file system without blocks, which is no place to store anything.
     [<CompiledName "PartitionOfBlocks">]
     let partitionOfBlocks
         (mount: Proc.Mounts.Mount)
@@ -129,20 +141,48 @@ module SystemInfo =
         if blocks = 0UL || fragment = 0UL then
             ValueNone
         else
-            let bytes (count: uint64) =
-                LanguagePrimitives.UInt64WithMeasure<B>(timesSaturating fragment count)
+            ValueSome(
+                partitionOf
+                    mount
+                    (bytesOfBlocks fragment blocks)
+                    (bytesOfBlocks fragment (freeCount free))
+                    (bytesOfBlocks fragment (freeCount available))
+            )
 
-            // A count below zero, after root has used what was reserved for it.
-            let available = if int64 available < 0L then 0UL else available
-            ValueSome(partitionOf mount (bytes blocks) (bytes free) (bytes available))
+    /// No machine that runs this started before 2000: such a boot time is that of a clock that nobody had set.
+    let private earliestBoot = DateTimeOffset(2000, 1, 1, 0, 0, 0, TimeSpan.Zero)
 
-    /// The instant that `btime` of /proc/stat names; none where it lies outside the calendar.
+    /// When the machine started: the instant that `btime` of /proc/stat names, or `now` less the uptime, in whole seconds, where /proc/uptime is
+    /// a container's beside its host's btime, and where btime is none or from before the clock was set. None outside 2000 to 9999.
     [<CompiledName "BootTime">]
-    let bootTime (stat: Proc.Stat.CpuStat) : DateTimeOffset voption =
-        match stat.BootTime with
-        | ValueSome seconds when seconds >= 0L<s> && seconds <= 253402300799L<s> ->
-            ValueSome(DateTimeOffset.FromUnixTimeSeconds(int64 seconds))
-        | _ -> ValueNone
+    let bootTime
+        (now: DateTimeOffset)
+        (uptime: float<s> voption)
+        (isContained: bool)
+        (stat: Proc.Stat.CpuStat voption)
+        : DateTimeOffset voption =
+        let first = secondsSinceEpoch earliestBoot
+        let last = secondsSinceEpoch DateTimeOffset.MaxValue
+
+        let instantOf (seconds: float<s>) =
+            if seconds >= first && seconds < last then
+                ValueSome(DateTimeOffset.UnixEpoch.AddSeconds(floor (float seconds)))
+            else
+                ValueNone
+
+        let told =
+            stat
+            |> ValueOption.bind _.BootTime
+            |> ValueOption.bind (fun seconds -> instantOf (LanguagePrimitives.FloatWithMeasure(float seconds)))
+
+        let byUptime =
+            uptime
+            |> ValueOption.bind (fun uptime -> instantOf (secondsSinceEpoch now - uptime))
+
+        if isContained then
+            ValueOption.orElse told byUptime
+        else
+            ValueOption.orElse byUptime told
 
     /// The facts of a machine before any are known.
     [<CompiledName "Unknown">]

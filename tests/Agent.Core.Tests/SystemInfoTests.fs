@@ -36,8 +36,8 @@ let private mount: Mounts.Mount =
         Place = ValueNone
     }
 
-let private bootTime seconds =
-    SystemInfo.bootTime
+let private statOf seconds : Stat.CpuStat voption =
+    ValueSome
         {
             Total = ValueNone
             Cpus = [||]
@@ -49,6 +49,8 @@ let private bootTime seconds =
             Running = ValueNone
             Blocked = ValueNone
         }
+
+let private now = DateTimeOffset(2026, 11, 28, 12, 0, 0, TimeSpan.Zero)
 
 [<Tests>]
 let tests =
@@ -114,6 +116,17 @@ let tests =
                 let partition = (SystemInfo.partitionOfBlocks mount 4096UL 1000UL 10UL 18446744073709550616UL).Value
                 Expect.equal (partition.Free, partition.Percent) (0UL<B>, 100.0<percent>) "full"
 
+            testCase "a count of free blocks below zero is none free, and the file system is full"
+            <| fun () ->
+                // An XFS whose counters say that 20 blocks less than none are free.
+                let below = 18446744073709551596UL
+                let partition = (SystemInfo.partitionOfBlocks mount 4096UL 1000UL below below).Value
+
+                Expect.equal
+                    (partition.Used, partition.Free, partition.Percent)
+                    (4096000UL<B>, 0UL<B>, 100.0<percent>)
+                    "full, and not empty"
+
             testCase "the captured boot time is an instant in UTC"
             <| fun () ->
                 let stat =
@@ -123,23 +136,49 @@ let tests =
                     )
 
                 // date -u -d @1795471888
-                Expect.equal (SystemInfo.bootTime stat) (ValueSome(DateTimeOffset(2026, 11, 23, 22, 11, 28, TimeSpan.Zero))) "boot"
+                Expect.equal
+                    (SystemInfo.bootTime now ValueNone false (ValueSome stat))
+                    (ValueSome(DateTimeOffset(2026, 11, 23, 22, 11, 28, TimeSpan.Zero)))
+                    "boot"
 
-            testCase "a boot time outside the calendar is none"
+            testCase "a boot time outside 2000 to 9999 is none"
             <| fun () ->
+                let bootTime seconds =
+                    SystemInfo.bootTime now ValueNone false (statOf seconds)
+
                 Expect.equal (bootTime ValueNone) ValueNone "not told"
                 Expect.equal (bootTime (ValueSome -1L<s>)) ValueNone "before 1970"
-                Expect.equal (bootTime (ValueSome 253402300800L<s>)) ValueNone "the year 10000"
-                Expect.equal (bootTime (ValueSome 9223372036854775807L<s>)) ValueNone "2^63-1"
-
-            testCase "the first and the last second of the calendar are instants"
-            <| fun () ->
-                Expect.equal (bootTime (ValueSome 0L<s>)) (ValueSome DateTimeOffset.UnixEpoch) "1970"
+                Expect.equal (bootTime (ValueSome 946684799L<s>)) ValueNone "1999"
+                Expect.equal (bootTime (ValueSome 946684800L<s>)) (ValueSome(DateTimeOffset(2000, 1, 1, 0, 0, 0, TimeSpan.Zero))) "2000"
 
                 Expect.equal
                     (bootTime (ValueSome 253402300799L<s>))
                     (ValueSome(DateTimeOffset(9999, 12, 31, 23, 59, 59, TimeSpan.Zero)))
                     "9999"
+
+                Expect.equal (bootTime (ValueSome 253402300800L<s>)) ValueNone "the year 10000"
+                Expect.equal (bootTime (ValueSome 9223372036854775807L<s>)) ValueNone "2^63-1"
+
+            testCase "a container of LXC started when its own uptime says, and its host when btime does"
+            <| fun () ->
+                // A hundred days ago.
+                let host = now.AddDays -100.0
+                let stat = statOf (ValueSome(LanguagePrimitives.Int64WithMeasure(host.ToUnixTimeSeconds())))
+                let hour = ValueSome 3600.4<s>
+                Expect.equal (SystemInfo.bootTime now hour true stat) (ValueSome(now.AddSeconds -3601.0)) "the container, in whole seconds"
+                Expect.equal (SystemInfo.bootTime now hour false stat) (ValueSome host) "a machine"
+                Expect.equal (SystemInfo.bootTime now ValueNone true stat) (ValueSome host) "without an uptime"
+
+            testCase "where the clock was not set when the machine started, its uptime says when"
+            <| fun () ->
+                let stat = statOf (ValueSome 12L<s>)
+                Expect.equal (SystemInfo.bootTime now (ValueSome 60.0<s>) false stat) (ValueSome(now.AddSeconds -60.0)) "a minute ago"
+                Expect.equal (SystemInfo.bootTime now (ValueSome 60.0<s>) false ValueNone) (ValueSome(now.AddSeconds -60.0)) "no btime"
+
+                Expect.equal
+                    (SystemInfo.bootTime (DateTimeOffset.UnixEpoch.AddSeconds 72.0) (ValueSome 60.0<s>) false stat)
+                    ValueNone
+                    "never set"
 
             testCase "the platform reads as Python writes it"
             <| fun () -> Expect.equal info.Platform "Linux-6.1.0-18-amd64-x86_64-with-glibc2.36" "platform"

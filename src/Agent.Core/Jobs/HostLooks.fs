@@ -20,6 +20,15 @@ let private disk (length: float<s>) (now: DiskStats.DiskCounters) (earlier: Disk
     let time (part: DiskStats.DiskDetail -> uint64<ms>) : float<ms> voption =
         Rates.grownBoth (earlier.Detail |> ValueOption.map part) (now.Detail |> ValueOption.map part)
 
+    // A request is in flight no longer than the requests took together, which the weighted time adds up. Since 5.0 the kernel counts a tick for each
+    // request, however short (update_io_ticks), so that flash with a tenth of a millisecond for each looks busy all the time. Of what is still in
+    // flight the time comes when it ends.
+    let busy =
+        match Rates.grownBoth earlier.BusyTime now.BusyTime, time _.WeightedTime, now.Detail with
+        | ValueSome busy, ValueSome weighted, ValueSome detail when weighted > 0.0<ms> && detail.InFlight = 0UL ->
+            ValueSome(min busy weighted)
+        | busy, _, _ -> busy
+
     match
         Rates.grownBoth earlier.ReadBytes now.ReadBytes |> Rates.perSecond length,
         Rates.grownBoth earlier.WrittenBytes now.WrittenBytes |> Rates.perSecond length
@@ -28,10 +37,7 @@ let private disk (length: float<s>) (now: DiskStats.DiskCounters) (earlier: Disk
         ValueSome
             {
                 Device = now.Device
-                Busy =
-                    Rates.grownBoth earlier.BusyTime now.BusyTime
-                    |> Rates.ofMilliseconds
-                    |> Rates.share length
+                Busy = busy |> Rates.ofMilliseconds |> Rates.share length
                 Queue =
                     time _.WeightedTime
                     |> Rates.ofMilliseconds

@@ -22,7 +22,7 @@ type Processor =
         Socket: uint64 voption
         /// `core id`: its core within the socket.
         Core: uint64 voption
-        /// `CPU implementer`, on Arm: who designed it.
+        /// `CPU implementer`, on Arm: who designed it. Older kernels say it and the part once for all processors.
         Implementer: uint64 voption
         /// `CPU part`, on Arm: the implementer's number for the design.
         Part: uint64 voption
@@ -165,6 +165,8 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<CpuInfo>, ParseError> =
     let mutable other = ValueNone
     let mutable isa = ValueNone
     let mutable current = nothingKnown
+    // Of all processors: older kernels for Arm say it once, in a block of its own.
+    let mutable common = nothingKnown
     let mutable isOpen = false
 
     while cursor.NextLine() do
@@ -237,6 +239,18 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<CpuInfo>, ParseError> =
                             Implementer = ValueSome number
                         }
                 | _ -> current <- { current with Part = ValueSome number }
+            | ValueSome(Key.Implementer | Key.Part as key) ->
+                let mutable number = 0UL
+
+                if not (tryNumber (cursor.Field(), &number)) then
+                    faults.Add(cursor.Bad(Text.toString name, "a whole number"))
+                elif key = Key.Implementer then
+                    common <-
+                        { common with
+                            Implementer = ValueSome number
+                        }
+                else
+                    common <- { common with Part = ValueSome number }
             | ValueSome _ -> ()
             | ValueNone ->
                 if other.IsNone then
@@ -255,9 +269,38 @@ let parse (text: ReadOnlySpan<byte>) : Result<Parsed<CpuInfo>, ParseError> =
             {
                 ModelName = model
                 OtherName = if other.IsSome then other else isa
-                Processors = processors.ToArray()
+                Processors =
+                    if common.Implementer.IsNone && common.Part.IsNone then
+                        processors.ToArray()
+                    else
+                        processors.ToArray()
+                        |> Array.map (fun one ->
+                            { one with
+                                Implementer = ValueOption.orElse common.Implementer one.Implementer
+                                Part = ValueOption.orElse common.Part one.Part
+                            })
             }
     )
+
+let private flagsKey = "flags"B
+let private hypervisorFlag = "hypervisor"B
+
+/// True where the processor's `flags` say `hypervisor`: this is a virtual machine. x86 alone has the flag.
+[<CompiledName "IsGuest">]
+let isGuest (text: ReadOnlySpan<byte>) : Result<bool, ParseError> =
+    let mutable cursor = Cursor(Source, text)
+    let mutable isFound = false
+    let mutable isGuest = false
+
+    while not isFound && cursor.NextLine() do
+        // All processors have the same.
+        if cursor.Field().SequenceEqual(ReadOnlySpan flagsKey) then
+            isFound <- true
+
+            while not (cursor.Field().IsEmpty) do
+                isGuest <- isGuest || cursor.Last.SequenceEqual(ReadOnlySpan hypervisorFlag)
+
+    Ok isGuest
 
 /// The mean clock of the processors that report one; none when none does.
 [<CompiledName "MeanClock">]

@@ -43,12 +43,18 @@ let private remote =
             "beegfs_nodev"
             "ceph"
             "cifs"
+            "fuse.blobfuse"
+            "fuse.blobfuse2"
             "fuse.ceph"
             "fuse.ceph-fuse"
+            "fuse.cephfs"
+            "fuse.daos"
+            "fuse.dfuse"
             "fuse.gcsfuse"
             "fuse.geesefs"
             "fuse.glusterfs"
             "fuse.goofys"
+            "fuse.hf3fs"
             "fuse.juicefs"
             "fuse.lizardfs"
             "fuse.mfs"
@@ -66,12 +72,17 @@ let private remote =
             "nfs"
             "nfs4"
             "orangefs"
+            "panfs"
             "pvfs2"
             "smb3"
             "smbfs"
             "virtiofs"
             "wekafs"
         ]
+
+/// Types that the kernel marks `nodev` because they bring their devices themselves: pools of disks, and flash without a block device, which
+/// the root of many a board is.
+let private ownDevices = set [ "zfs"; "ubifs"; "jffs2" ]
 
 /// `fuseblk.ntfs` is what fuseblk is.
 let private withoutSubtype (fsType: string) : string =
@@ -83,7 +94,7 @@ let private isSnapshot (mount: Mounts.Mount) : bool =
     mount.FsType = "zfs" && mount.Device.Contains '@'
 
 let private isOnDisk (types: IReadOnlySet<string>) (mount: Mounts.Mount) : bool =
-    (mount.FsType = "zfs" || types.Contains(withoutSubtype mount.FsType))
+    (ownDevices.Contains mount.FsType || types.Contains(withoutSubtype mount.FsType))
     && not (images.Contains mount.FsType)
     && not (mount.FsType = "udf" && mount.IsReadOnly)
     && not (isSnapshot mount)
@@ -201,7 +212,7 @@ let private select (isWanted: Mounts.Mount -> bool) (mounts: Mounts.Mount[]) : M
     |> Array.groupBy identity
     |> Array.map (fun (_, same) -> nameable same)
 
-/// The file systems that occupy a disk, each once: their type needs a device, or is zfs, which brings its own. No images
+/// The file systems that occupy a disk, each once: their type needs a device, or brings its own, as zfs and ubifs do. No images
 /// that can only be read, and nothing that is mounted over. What is mounted in several places counts once, by its device
 /// number, or by its device where the mounts do not tell that.
 [<CompiledName "OnDisk">]

@@ -101,13 +101,19 @@ let internal unescape (field: ReadOnlySpan<byte>) : string = shown (unescapeByte
 let internal isReadOnly (options: string) : bool =
     options = "ro" || options.StartsWith("ro,", StringComparison.Ordinal)
 
-/// True if a mount of LXC covers /proc/meminfo: that file then describes the container, while other files of /proc describe its host.
-[<CompiledName "HasContainedMemInfo">]
-let hasContainedMemInfo (mounts: Mount[]) : bool =
+let private isContained (file: string) (mounts: Mount[]) : bool =
     mounts
     |> Array.exists (fun mount ->
         mount.FsType = "fuse.lxcfs"
-        && mount.MountPoint.EndsWith("/meminfo", StringComparison.Ordinal))
+        && mount.MountPoint.EndsWith(file, StringComparison.Ordinal))
+
+/// True if a mount of LXC covers /proc/meminfo: that file then describes the container, while other files of /proc describe its host.
+[<CompiledName "HasContainedMemInfo">]
+let hasContainedMemInfo (mounts: Mount[]) : bool = isContained "/meminfo" mounts
+
+/// The same for /proc/uptime.
+[<CompiledName "HasContainedUptime">]
+let hasContainedUptime (mounts: Mount[]) : bool = isContained "/uptime" mounts
 
 /// Reads every mount in the order of the text; a later mount on the same directory hides the earlier one.
 [<CompiledName "Parse">]

@@ -70,6 +70,10 @@ let private dies =
         "spear_thermal"
     |]
 
+/// Sensors of a whole system on a chip that its makers call something else: the StarFive JH7100's and JH7110's
+/// (Documentation/hwmon/sfctemp.rst), and the hottest junction of a Jetson, which has a reading while the zones of its CPUs sleep.
+let private socs = [| "sfctemp"; "tj_thermal" |]
+
 /// Cores of an SoC by what their zones are called, digits removed.
 let private cores =
     [|
@@ -119,6 +123,8 @@ let private trustOfName (name: string) : Trust voption =
         ValueSome Trust.Acpi
     elif Array.contains (name.ToLowerInvariant().Replace('-', '_')) dies then
         ValueSome Trust.Cpu
+    elif Array.contains (name.ToLowerInvariant().Replace('-', '_')) socs then
+        ValueSome Trust.Soc
     elif isStrange words then
         ValueNone
     // Intel's processor thermal device goes by its place on the PCI bus.
@@ -185,7 +191,30 @@ let trustOf (sensor: Hwmon.Temperature) : Trust voption =
         | ValueNone -> trustOfLabel sensor.Chip sensor.Label
         | known -> known
 
-/// The same for a thermal zone by its type.
+/// True where a chip may have a sensor of a CPU, by its files `name` and `temp*_label` alone, which are no questions to the chip.
+[<CompiledName "MayBeOfCpu">]
+let mayBeOfCpu (files: SysText[]) : bool =
+    let linesOf (ending: string) =
+        files
+        |> Array.choose (fun file ->
+            if file.Path.EndsWith(ending, StringComparison.Ordinal) then
+                SysFile.line file |> Result.toOption
+            else
+                None)
+
+    let chips =
+        match linesOf "/name" with
+        | [||] -> [| "" |]
+        | names -> names
+
+    let labels = linesOf "_label"
+
+    chips
+    |> Array.exists (fun chip ->
+        (trustOfName chip).IsSome
+        || labels |> Array.exists (fun label -> (trustOfLabel chip label).IsSome))
+
+/// How far a thermal zone can be trusted to be a CPU's, by its type.
 [<CompiledName "TrustOfZone">]
 let trustOfZone (kind: string) : Trust voption = trustOfName kind
 
@@ -214,6 +243,24 @@ let private rankOf (label: string) : int =
 /// eighth of a degree around that are whole degrees of a driver or firmware that does not know of millidegrees: 45 for 45 °C.
 let private isCredible (celsius: float<degC>) : bool =
     Hwmon.isPlausible celsius && abs celsius >= 0.127<degC>
+
+/// What VMware reads for each core and the whole of a guest's CPU, whatever its host has: as far from the limit as 0 is.
+let private madeUp = 100.0<degC>
+
+/// The sensors without those of a guest's coretemp that all read exactly 100 °C at once, which are no sensors. Whether this is a virtual machine is
+/// asked only then: a CPU that is as hot as it may be reads the same.
+[<CompiledName "Believed">]
+let believed (isGuest: Func<bool>) (sensors: Hwmon.Temperature[]) : Hwmon.Temperature[] =
+    let ofCores, others = sensors |> Array.partition (fun sensor -> sensor.Chip = "coretemp")
+
+    if
+        ofCores.Length > 0
+        && ofCores |> Array.forall (fun sensor -> sensor.Celsius = madeUp)
+        && isGuest.Invoke()
+    then
+        others
+    else
+        sensors
 
 /// True when no thermal zone can tell better than these sensors do.
 [<CompiledName "IsCertain">]

@@ -6,14 +6,17 @@ module Agent.Core.Sys.LinkSpeed
 open Agent.Core
 open Agent.Core.Units
 
+/// False for the megabits per second of a link without a speed: -1, which older kernels print as 2^32-1 or, of 16 bits, 65535, and 0.
+let internal isKnown (megabits: float) : bool =
+    megabits > 0.0 && megabits <> 65535.0 && megabits < 4294967295.0
+
 /// Of an interface. -1 is a link without a speed, as a virtual one; a link that is down cannot be asked at all.
 [<CompiledName "OfInterface">]
 let ofInterface (speed: SysText) : Result<float<B / s> voption, SourceError> =
     match SysFile.integer speed "a number of megabits per second" with
     | Error(SourceError.Garbled _ as error) -> Error error
     | Error _ -> Ok ValueNone
-    // Drivers that cannot tell answer -1, and some 2^32-1.
-    | Ok megabits when megabits <= 0L || megabits >= 4294967295L -> Ok ValueNone
+    | Ok megabits when not (isKnown (float megabits)) -> Ok ValueNone
     | Ok megabits -> Ok(ValueSome(bytesPerSecondOfMegabits (LanguagePrimitives.FloatWithMeasure(float megabits))))
 
 /// Of a port of a fabric: `100 Gb/sec (4X EDR)`.

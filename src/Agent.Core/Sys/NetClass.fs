@@ -114,11 +114,14 @@ let private make kind layer =
     }
 
 /// By its name alone, for an interface that /sys does not have: what the usual tools call what they make, and a port
-/// otherwise. A name with a dot is a VLAN.
+/// otherwise. A name with a dot is a VLAN, one with a colon an alias.
 [<CompiledName "ByName">]
 let byName (name: string) : Interface =
     if name = "lo" then
         make "loopback" Layer.Never
+    // The kernel permits no colon in the name of an interface: `eth0:1` is a second address of eth0, which some kernels list beside it.
+    elif name.Contains ':' then
+        make "alias" Layer.Never
     elif name.Contains '.' || name.Contains '@' then
         make "vlan" Layer.Tunnel
     else

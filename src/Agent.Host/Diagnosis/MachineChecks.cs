@@ -55,7 +55,7 @@ internal sealed class MachineChecks : IDisposable
                 ? FSharpResult<Hwmon.Fan[], SourceError>.NewOk([])
                 : from answer in controller.Read() from fans in FansOf(answer) select fans);
         frequency = new("frequency", clock, () => NewSysFiles().ReadFrequency());
-        facts = new("system", clock, () => new SystemFacts(settings.ProcFs, NewSysFiles()).Read());
+        facts = new("system", clock, () => new SystemFacts(settings.ProcFs, NewSysFiles(), clock).Read());
         partitions = new("partitions", clock, () => new PartitionFiles(settings.ProcFs, settings.RootFs, clock, withMetrics: false).Read());
         devices = new("devices", clock, () => new DeviceFiles(settings.SysFs).Read());
         gpuJobs = settings.GpuJobDirectory.Length > 0

@@ -72,10 +72,11 @@ internal sealed class SlowSources
         this.tell = tell ?? (static _ => { });
         var interval = settings.Interval;
         var longestAge = Longest(TimeSpan.FromSeconds(10), interval * 3);
-        var sensorFiles = NewSysFiles();
+        // OTLP has the temperatures of all chips; what else is exported of them is read when a scrape comes.
+        var sensorFiles = NewSysFiles(everyChip: settings.Otlp.IsSome);
         var frequencyFiles = NewSysFiles();
         var factFiles = NewSysFiles();
-        var systemFacts = new SystemFacts(settings.ProcFs, factFiles);
+        var systemFacts = new SystemFacts(settings.ProcFs, factFiles, clock);
         var partitionFiles = new PartitionFiles(settings.ProcFs, settings.RootFs, clock, withMetrics);
         var ipmi = new IpmiProcess(clock);
         isUnread = path =>
@@ -109,7 +110,7 @@ internal sealed class SlowSources
         newJobs = () => new JobReader(settings, clock, JobInputs, watchesHost, onDefect);
         partitions = new("partitions", clock, Minute * 3, () => new(partitionFiles.Read(), Minute), onDefect);
 
-        SysFiles NewSysFiles() => new(settings.SysFs, settings.ProcFs, clock);
+        SysFiles NewSysFiles(bool everyChip = false) => new(settings.SysFs, settings.ProcFs, clock, everyChip);
     }
 
     /// <summary>Starts all sources.</summary>
@@ -271,7 +272,7 @@ internal sealed class SlowSources
     /// <summary>What jobs do on the GPUs; empty while nobody uses one.</summary>
     public GpuWork[] GpuWork() => gpus.Work;
 
-    /// <summary>The newest temperatures of hwmon.</summary>
+    /// <summary>The newest temperatures of hwmon: of all chips for OTLP, else of those that a sample needs.</summary>
     public Hwmon.Temperature[] Temperatures() => (sensors.Newest ?? SensorReading.None).Temperatures;
 
     /// <summary>How each source fares.</summary>

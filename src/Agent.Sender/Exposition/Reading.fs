@@ -24,6 +24,18 @@ type FilesystemCounts =
         FilesFree: uint64
     }
 
+    /// From the fields of statvfs(3), by the rules of `SystemInfo.partitionOfBlocks`; `fragment` is f_frsize, or f_bsize where that is 0.
+    static member OfBlocks
+        (fragment: uint64, blocks: uint64, free: uint64, available: uint64, files: uint64, filesFree: uint64)
+        : FilesystemCounts =
+        {
+            Size = SystemInfo.bytesOfBlocks fragment blocks
+            Free = SystemInfo.bytesOfBlocks fragment (SystemInfo.freeCount free)
+            Available = SystemInfo.bytesOfBlocks fragment (SystemInfo.freeCount available)
+            Files = files
+            FilesFree = SystemInfo.freeCount filesFree
+        }
+
 /// A mounted file system, for metrics.
 [<NoComparison>]
 type FilesystemState =

@@ -350,6 +350,45 @@ let tests =
                 Expect.equal evidence.Host.SwapOut (ValueSome 0.0<B / s>) "none out"
                 Expect.equal (evidence.Host.Cpus, evidence.Host.Runnable) (2, ValueSome 3) "counts"
 
+            testCase "a disk is busy no longer than its requests took together, once none of them is in flight"
+            <| fun () ->
+                // 20 reads of 2 ms each in 2 s, each of which the kernel counts as longer.
+                let disk reads busy weighted inFlight : DiskStats.DiskCounters =
+                    {
+                        Device = "nvme0n1"
+                        Reads = ValueSome reads
+                        ReadBytes = ValueSome 0UL<B>
+                        Writes = ValueSome 0UL
+                        WrittenBytes = ValueSome 0UL<B>
+                        BusyTime = ValueSome busy
+                        Detail =
+                            ValueSome
+                                {
+                                    ReadsMerged = 0UL
+                                    ReadTime = weighted
+                                    WritesMerged = 0UL
+                                    WriteTime = 0UL<ms>
+                                    InFlight = inFlight
+                                    WeightedTime = weighted
+                                    Discards = ValueNone
+                                    Flushes = ValueNone
+                                }
+                    }
+
+                let busyOf weighted inFlight =
+                    let at second disk =
+                        { look second with
+                            Host = { host with Disks = [| disk |] }
+                        }
+
+                    (Looks.between (at 0.0 (disk 0UL 0UL<ms> 0UL<ms> 0UL)) (at 2.0 (disk 20UL 2000UL<ms> weighted inFlight)))
+                        .Host.Disks[0].Busy
+
+                Expect.equal (busyOf 40UL<ms> 0UL) (ValueSome 2.0<percent>) "40 ms of 2 s"
+                Expect.equal (busyOf 2001UL<ms> 0UL) (ValueSome 100.0<percent>) "as long as the kernel says"
+                Expect.equal (busyOf 40UL<ms> 1UL) (ValueSome 100.0<percent>) "one may have been in flight all the time"
+                Expect.equal (busyOf 0UL<ms> 0UL) (ValueSome 100.0<percent>) "a kernel that does not count it"
+
             testCase "disks, links and mounts"
             <| fun () ->
                 let disk reads bytes busy reading weighted : DiskStats.DiskCounters =

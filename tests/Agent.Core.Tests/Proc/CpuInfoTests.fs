@@ -80,6 +80,30 @@ let tests =
                 Expect.equal info.ModelName (ValueSome "ARMv7 Processor rev 4 (v7l)") "model"
                 Expect.equal info.Processors.Length 1 "CPUs"
 
+            testCase "older kernels for Arm say once, behind the processors, what all of them are"
+            <| fun () ->
+                let text =
+                    "Processor\t: ARMv7 Processor rev 5 (v7l)\nprocessor\t: 0\nBogoMIPS\t: 48.00\n\nprocessor\t: 1\nBogoMIPS\t: 48.00\n\n"
+                    + "Features\t: swp half\nCPU implementer\t: 0x41\nCPU architecture: 7\nCPU part\t: 0xc07\n\nHardware\t: sun8i\n"
+
+                let info = want (parse (utf8 text))
+                Expect.equal (info.Processors |> Array.map _.Part) [| ValueSome 0xc07UL; ValueSome 0xc07UL |] "both"
+                Expect.equal (CpuInfo.name info) (ValueSome "Cortex-A7") "0x41 and 0xc07"
+
+                match parse (utf8 (text.Replace("0xc07", "A7"))) with
+                | Error error -> Expect.equal (error.Field, error.Raw) ("CPU part", "A7") "garbled"
+                | Ok _ -> failtest "a part that is no number"
+
+            testCase "a virtual machine's processors have a flag that says so"
+            <| fun () ->
+                let isGuest (text: string) =
+                    CpuInfo.isGuest (ReadOnlySpan(utf8 text))
+
+                Expect.equal (isGuest "processor\t: 0\nflags\t\t: fpu hypervisor lahf_lm\n\n") (Ok true) "a guest"
+                Expect.equal (isGuest "processor\t: 0\nflags\t\t: fpu lahf_lm\n\n") (Ok false) "a machine"
+                Expect.equal (isGuest "processor\t: 0\nflags\t\t: fpu no_hypervisor\nvmx flags\t: hypervisor\n\n") (Ok false) "other words"
+                Expect.equal (isGuest "") (Ok false) "nothing"
+
             testCase "POWER names its clock and its model its own way"
             <| fun () ->
                 let info = want (parse (bytes "ppc64le/proc/cpuinfo"))

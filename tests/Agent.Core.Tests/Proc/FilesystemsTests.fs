@@ -79,6 +79,23 @@ let tests =
                     |]
                     "directories"
 
+            testCase "flash of boards brings its own device too, though it is marked nodev"
+            <| fun () ->
+                let mounts =
+                    want (
+                        Mounts.parse (
+                            ReadOnlySpan "ubi0:rootfs / ubifs rw 0 0\n/dev/mtdblock3 /data jffs2 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n"B
+                        )
+                        |> Parsed.strict
+                    )
+
+                Expect.equal
+                    (Filesystems.onDisk (typesOf "odd-names") mounts
+                     |> Array.map _.MountPoint
+                     |> Array.sort)
+                    [| "/"; "/data" |]
+                    "both"
+
             testCase "a directory that was mounted over counts once, with what is visible"
             <| fun () ->
                 let mounts =
@@ -229,6 +246,12 @@ let tests =
                         "filer:/a /a nfs4 rw 0 0\nfiler:/a /b nfs4 rw 0 0\n//s/share /c cifs rw 0 0\nx@s:/ /d fuse.sshfs rw 0 0\ngvfsd /e fuse.gvfsd-fuse rw 0 0\n10.0.0.1@tcp:/l /f lustre rw 0 0\n/dev/a / ext4 rw 0 0\n"
 
                 Expect.equal (Filesystems.overNetwork mounts |> Array.map _.MountPoint) [| "/a"; "/c"; "/d"; "/f" |] "four"
+
+                let ofClusters =
+                    mountsIn
+                        "panfs://x/ /p panfs rw 0 0\nhf3fs.x /h fuse.hf3fs rw 0 0\ndfuse /o fuse.daos rw 0 0\nblobfuse2 /b fuse.blobfuse2 rw 0 0\n"
+
+                Expect.equal (Filesystems.overNetwork ofClusters |> Array.map _.MountPoint) [| "/p"; "/h"; "/o"; "/b" |] "of clusters"
 
             testCase "blank lines are ignored"
             <| fun () -> Expect.equal (want (parse "\n\text4\n\n"B) |> List.ofSeq) [ "ext4" ] "types"

@@ -231,6 +231,8 @@ let tests =
                 Expect.equal (speed "25000\n") (Ok(ValueSome 3.125e9<B / s>)) "25 Gb/s"
                 Expect.equal (speed "-1\n") (Ok ValueNone) "none"
                 Expect.equal (speed "4294967295\n") (Ok ValueNone) "the same without a sign"
+                Expect.equal (speed "65535\n") (Ok ValueNone) "the same in 16 bits"
+                Expect.equal (speed "0\n") (Ok ValueNone) "0 is none"
                 Expect.isError (speed "fast\n") "garbled"
 
                 Expect.equal

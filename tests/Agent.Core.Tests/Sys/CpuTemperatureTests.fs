@@ -1,5 +1,6 @@
 module Agent.Core.Tests.Sys.CpuTemperatureTests
 
+open System
 open Agent.Core.Sys
 open Agent.Core.Units
 open Agent.TestSupport.Fixtures
@@ -155,6 +156,8 @@ let tests =
                         "soc_thermal", CpuTemperature.Trust.Soc
                         "SOC0-therm", CpuTemperature.Trust.Soc
                         "package_thermal", CpuTemperature.Trust.Soc
+                        "tj-thermal", CpuTemperature.Trust.Soc
+                        "sfctemp", CpuTemperature.Trust.Soc
                         "acpitz", CpuTemperature.Trust.Acpi
                     ] do
                     Expect.equal (CpuTemperature.trustOfZone name) (ValueSome expected) name
@@ -250,6 +253,39 @@ let tests =
                 Expect.equal (peci (("DTS", 46.0) :: limits @ cores)) (ValueSome 46.0) "scaled"
                 Expect.equal (peci (limits @ cores)) (ValueSome 47.0) "the hottest core"
                 Expect.equal (peci limits) ValueNone "limits alone"
+
+            testCase "a guest's coretemp that reads 100 °C for all its cores reads nothing"
+            <| fun () ->
+                let read isGuest sensors =
+                    CpuTemperature.from (CpuTemperature.believed (Func<bool>(fun () -> isGuest)) (Array.concat sensors)) [||]
+
+                let cores = chip "a" "coretemp" [ "Package id 0", 100.0; "Core 0", 100.0; "Core 1", 100.0 ]
+                Expect.equal (read true [ cores ]) ValueNone "a guest"
+                Expect.equal (read false [ cores ]) (ValueSome 100.0<degC>) "a machine as hot as it may be"
+                Expect.equal (read true [ cores; chip "b" "acpitz" [ "", 45.0 ] ]) (ValueSome 45.0<degC>) "the others count"
+                let working = chip "a" "coretemp" [ "Package id 0", 100.0; "Core 0", 99.0 ]
+                Expect.equal (read true [ working ]) (ValueSome 100.0<degC>) "a guest that was given the sensors"
+
+                let unasked = Func<bool>(fun () -> failtest "nobody needs to know")
+                Expect.equal (CpuTemperature.believed unasked working) working "not asked"
+                Expect.equal (CpuTemperature.believed unasked [||]) [||] "nothing"
+
+            testCase "whether a chip may be a CPU's is known from its name and labels"
+            <| fun () ->
+                let mayBe name labels =
+                    CpuTemperature.mayBeOfCpu
+                        [|
+                            sysText "/sys/class/hwmon/hwmon0/name" (name + "\n")
+                            for i, label in List.indexed labels do
+                                sysText $"/sys/class/hwmon/hwmon0/temp{i}_label" (label + "\n")
+                        |]
+
+                Expect.isTrue (mayBe "coretemp" []) "by its name"
+                Expect.isTrue (mayBe "nct6798" [ "SYSTIN"; "CPUTIN" ]) "by a label"
+                Expect.isTrue (mayBe "ibmpowernv" [ "Chip 0 Core 4" ]) "by both"
+                Expect.isFalse (mayBe "nvme" [ "Composite"; "Sensor 1" ]) "a disk"
+                Expect.isFalse (mayBe "amdgpu" [ "edge"; "junction" ]) "a GPU"
+                Expect.isFalse (CpuTemperature.mayBeOfCpu [||]) "nothing"
 
             testCase "frost is a temperature"
             <| fun () -> Expect.equal (from [ chip "a" "coretemp" [ "Package id 0", -12.0 ] ] []) (ValueSome -12.0) "−12"

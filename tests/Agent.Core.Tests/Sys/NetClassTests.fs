@@ -407,6 +407,13 @@ let tests =
                 let known = table [ "eth0", [ device ] ]
                 Expect.equal (counted known [ "eth0"; "veth9"; "eth1" ]) [ "eth0"; "eth1" ] "a port"
 
+            testCase "an alias does not count beside its interface"
+            <| fun () ->
+                let known = table [ "eth0", [ device ] ]
+                Expect.equal (counted known [ "eth0"; "eth0:0"; "eth0:1" ]) [ "eth0" ] "with /sys"
+                Expect.equal (counted NetClass.unknown [ "lo"; "venet0"; "venet0:0" ]) [ "venet0" ] "without"
+                Expect.equal (kindOf known "eth0:1") ("alias", "") "its kind"
+
             testCase "files that cannot be read cost what they would have said"
             <| fun () ->
                 let failure = SourceError.Unreadable("x", "Input/output error")

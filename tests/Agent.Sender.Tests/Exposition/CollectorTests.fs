@@ -156,6 +156,49 @@ let tests =
                 Expect.equal (chip [ "name", "k10temp\n" ]) ("node_hwmon_temp_celsius,k10temp,temp1", 20.0) "name"
                 Expect.equal (chip []) ("node_hwmon_temp_celsius,hwmon3,temp1", 20.0) "place"
 
+            testCase "chips of one device are told apart by their names, else by their places"
+            <| fun () ->
+                let chip place name device celsius =
+                    [
+                        [ place ], "name", name + "\n"
+                        [ place ], "device", $"/sys/devices/{device}\n"
+                        [ place ], "temp1_input", $"{celsius}000\n"
+                    ]
+
+                let temperatures chips =
+                    told "hwmon" (List.concat chips)
+                    |> List.filter (fun (series, _) -> series.StartsWith("node_hwmon_temp_celsius,", StringComparison.Ordinal))
+                    |> List.map (fun (series, value) -> series.Replace("node_hwmon_temp_celsius,", "").Replace(",temp1", ""), value)
+
+                // The radios of one adapter.
+                Expect.equal
+                    (temperatures
+                        [
+                            chip "hwmon2" "mt7996_phy0_0" "ieee80211/phy0" 51
+                            chip "hwmon3" "mt7996_phy0_1" "ieee80211/phy0" 52
+                            chip "hwmon4" "coretemp" "platform/coretemp.0" 55
+                        ])
+                    [
+                        "ieee80211_phy0_mt7996_phy0_0", 51.0
+                        "ieee80211_phy0_mt7996_phy0_1", 52.0
+                        "platform_coretemp_0", 55.0
+                    ]
+                    "names"
+
+                Expect.equal
+                    (temperatures
+                        [
+                            chip "hwmon2" "asus" "platform/asus-nb-wmi" 51
+                            chip "hwmon3" "asus" "platform/asus-nb-wmi" 52
+                            chip "hwmon4" "" "platform/asus-nb-wmi" 53
+                        ])
+                    [
+                        "platform_asus_nb_wmi_hwmon2", 51.0
+                        "platform_asus_nb_wmi_hwmon3", 52.0
+                        "platform_asus_nb_wmi_hwmon4", 53.0
+                    ]
+                    "places"
+
             testCase "what no sensor reads and what is no limit are no values; an alarm is one"
             <| fun () ->
                 let of' files =
@@ -448,13 +491,15 @@ let tests =
                     + "# TYPE backup_age_seconds gauge\n"
                     + "backup_age_seconds{host=\"a\",path=\"/x \\\"y\\\" \\\\ z\"} 12.5\n"
                     + "backup_age_seconds{ path = \"/b\", } 3e2\n\n"
-                    + "# a remark\nbackup_runs_total 7\nbackup_ratio NaN\n"
+                    + "backup_age_seconds \t{path=\"/c\"} 4\n"
+                    + "# a remark\nbackup_runs_total 7\nbackup_ratio NaN\nbackup_limit Infinity\n"
 
                 Expect.equal
                     (told "textfile" [ [ "/t/b.prom"; "1772107200.25" ], "b.prom", backup ])
                     [
                         "backup_age_seconds,a,/x \"y\" \\ z", 12.5
                         "backup_age_seconds,/b", 300.0
+                        "backup_age_seconds,/c", 4.0
                         "backup_runs_total", 7.0
                         "node_textfile_mtime_seconds,/t/b.prom", 1772107200.25
                         "node_textfile_scrape_error", 0.0
@@ -476,6 +521,13 @@ let tests =
                     ]
                     "what they are"
 
+                let help text =
+                    let families = figuresOf "textfile" [ [ "/t/b.prom"; "1" ], "b.prom", utf8 $"# HELP x {text}\nx 1\n" ]
+                    let first = families |> Seq.collect id |> Seq.head
+                    first.Family.Help
+
+                Expect.equal (help "line\\nbreak \\\\ back \\x \\") "line\nbreak \\ back \\x \\" "escapes"
+
                 for bad in
                     [
                         "x{a=\"b\" 1\n"
@@ -485,6 +537,7 @@ let tests =
                         "x{__name__=\"y\"} 1\n"
                         "x 1 1772107200\n"
                         "x one\n"
+                        "x ,{a=\"b\"} 1\n"
                         "x\n"
                         "1x 1\n"
                         "x-y 1\n"
@@ -497,6 +550,43 @@ let tests =
                         bad
 
                 Expect.equal (told "textfile" [ [ "/t/d.prom"; "" ], "d.prom", "" ]) [ "node_textfile_scrape_error", 1.0 ] "unreadable"
+
+            testCase "a number that stands for none is none: of a link without a speed, and of a clock"
+            <| fun () ->
+                let speed (text: string) =
+                    told "netclass" [ [ "eth0" ], "speed", text + "\n" ]
+                    |> List.filter (fun (series, _) -> series.StartsWith("node_network_speed", StringComparison.Ordinal))
+
+                for none in [ "-1"; "0"; "65535"; "4294967295" ] do
+                    Expect.equal (speed none) [] none
+
+                Expect.equal (speed "100000") [ "node_network_speed_bytes,eth0", 12_500_000_000.0 ] "100 Gbit/s"
+
+                let clock (text: string) =
+                    told "cpufreq" [ [ "cpu3" ], "scaling_cur_freq", text + "\n" ]
+
+                for none in [ "0"; "4294967295"; "<unknown>" ] do
+                    Expect.equal (clock none) [] none
+
+                Expect.equal (clock "2400000") [ "node_cpu_scaling_frequency_hertz,3", 2.4e9 ] "2.4 GHz"
+
+            testCase "an array that is reshaped is active, and synced as far as it has come"
+            <| fun () ->
+                let figures =
+                    told
+                        "mdadm"
+                        [
+                            [],
+                            "mdstat",
+                            "Personalities : [raid6]\nmd1 : active raid6 sde1[6] sdb1[0]\n"
+                            + "      5860543744 blocks super 1.2 level 6, 4k chunk, algorithm 18 [6/4] [UUUU__]\n"
+                            + "      [=========>...........]  reshape = 48.4% (709745748/1465135936) finish=1271.8min speed=9898K/sec\n"
+                            + "\nunused devices: <none>\n"
+                        ]
+                    |> Map.ofList
+
+                Expect.equal (Map.tryFind "node_md_blocks_synced,md1" figures) (Some 709745748.0) "synced"
+                Expect.equal (Map.tryFind "node_md_state,md1,active" figures) (Some 1.0) "active"
 
             testCase "a bad line costs itself"
             <| fun () ->

@@ -150,6 +150,32 @@ let private nodeExporter =
                     ]
                     "uname"
 
+            testCase "block counts below zero are nothing free, and sizes do not wrap round"
+            <| fun () ->
+                let negative = UInt64.MaxValue - 338UL
+
+                // Root has used its reserve, and an XFS that is full.
+                Expect.equal
+                    (FilesystemCounts.OfBlocks(4096UL, 1000UL, negative, negative, 0UL, UInt64.MaxValue))
+                    {
+                        Size = 4096000UL<B>
+                        Free = 0UL<B>
+                        Available = 0UL<B>
+                        Files = 0UL
+                        FilesFree = 0UL
+                    }
+                    "nothing"
+
+                let large = FilesystemCounts.OfBlocks(4096UL, 1UL <<< 52, 1UL <<< 51, 7UL, 5UL, 3UL)
+                Expect.equal large.Size 18446744073709551615UL<B> "2^64 less one, and not 0"
+
+                Expect.equal
+                    (large.Free, large.Available, large.Files, large.FilesFree)
+                    (9223372036854775808UL<B>, 28672UL<B>, 5UL, 3UL)
+                    "the others"
+
+                Expect.equal (FilesystemCounts.OfBlocks(0UL, 1UL, 1UL, 1UL, 1UL, 1UL)).Size 0UL<B> "no unit"
+
             testCase "partitions, loop devices and ram disks are passed over, as there"
             <| fun () ->
                 for name in [ "ram0"; "loop12"; "fd0"; "sda1"; "hdb2"; "vda1"; "xvda15"; "nvme0n1p2" ] do

@@ -99,7 +99,7 @@ internal sealed class CollectorReader
         return read.IsOk ? read.ResultValue : null;
     }
 
-    /// <summary>What a sensor chip tells.</summary>
+    /// <summary>What a sensor chip tells; its names alone while its device sleeps.</summary>
     private IEnumerable<FileText> Sensors(string chip)
     {
         string[] names = [Path.GetFileName(chip)];
@@ -109,11 +109,14 @@ internal sealed class CollectorReader
             yield return new FileText(names, "device", Encoding.UTF8.GetBytes(device + "\n"));
         }
 
+        var isSuspended = Read(Path.Join(chip, SysFiles.RuntimeStatus)) is { } status
+            && Encoding.UTF8.GetString(status).Trim() == SysFiles.Suspended;
+
         foreach (var path in SysFiles.ChipFiles(chip))
         {
             var file = Path.GetFileName(path);
 
-            if ((file == "name" || Hwmon.AttributeOf(file).IsSome) && Read(path) is { } text)
+            if ((file == "name" || (!isSuspended && Hwmon.AttributeOf(file).IsSome)) && Read(path) is { } text)
             {
                 yield return new FileText(names, file, text);
             }

@@ -127,12 +127,8 @@ internal sealed unsafe class PartitionFiles
         return [.. states];
     }
 
-    private static FilesystemCounts CountsOf(BlockCounts counts) => new(
-        size: counts.Blocks * counts.Fragment,
-        free: counts.Free * counts.Fragment,
-        available: counts.Available * counts.Fragment,
-        files: counts.Files,
-        filesFree: counts.FilesFree);
+    private static FilesystemCounts CountsOf(BlockCounts counts) => FilesystemCounts.OfBlocks(
+        counts.Fragment, counts.Blocks, counts.Free, counts.Available, counts.Files, counts.FilesFree);
 
     private string PathOf(Mounts.Mount mount) => rootfs == "/" ? mount.MountPoint : rootfs + mount.MountPoint;
 

@@ -8,7 +8,7 @@ namespace Agent.Host.Reading;
 /// <summary>Temperatures and fans at one reading.</summary>
 /// <param name="CpuTemperature">Degrees Celsius; none without a sensor.</param>
 /// <param name="Fans">Fans with a speed.</param>
-/// <param name="Temperatures">Every temperature of hwmon.</param>
+/// <param name="Temperatures">The temperatures of the chips of hwmon that were read.</param>
 /// <param name="Faults">Sensors that could not be read.</param>
 internal sealed record SensorReading(
     FSharpValueOption<double> CpuTemperature, Hwmon.Fan[] Fans, Hwmon.Temperature[] Temperatures, SourceError[] Faults)
@@ -29,13 +29,25 @@ internal sealed record FaultyReading<T>(T Value, SourceError[] Faults);
 /// <param name="sysfs">Where /sys is.</param>
 /// <param name="procfs">Where /proc is.</param>
 /// <param name="clock">The monotonic clock; one of its own unless given.</param>
-internal sealed class SysFiles(string sysfs, string procfs, AgentClock? clock = null)
+/// <param name="everyChip">
+/// Whether sensor chips are read that are neither a CPU's nor have fans. To read those of disks costs the disk, and keeps some from their sleep.
+/// </param>
+internal sealed class SysFiles(string sysfs, string procfs, AgentClock? clock = null, bool everyChip = false)
 {
     /// <summary>Which CPUs tell their clock is looked up so rarely: about once a minute.</summary>
     private const int ReadingsPerLook = 6;
 
-    /// <summary>Which thermal zones are a CPU's, with a reading each second: about once a minute.</summary>
+    /// <summary>Which chips and thermal zones are a CPU's, with a reading each second: about once a minute.</summary>
     private const int SensorReadingsPerLook = 60;
+
+    /// <summary>
+    /// Below a chip: whether the kernel has suspended its device, which to read a value would wake, and keep awake
+    /// (Documentation/power/runtime_pm.rst).
+    /// </summary>
+    public const string RuntimeStatus = "device/power/runtime_status";
+
+    /// <summary>The word for that.</summary>
+    public const string Suspended = "suspended";
 
     private const string ZonePrefix = "thermal_zone";
 
@@ -47,30 +59,51 @@ internal sealed class SysFiles(string sysfs, string procfs, AgentClock? clock = 
 
     private readonly ReadBuffer buffer = new();
     private readonly UnreadParts unread = new();
+    private readonly HashSet<string> otherChips = new(StringComparer.Ordinal);
     private readonly MountProbes<SysText[]> probes = new(
         clock ?? new AgentClock(),
-        ReadSensorFiles,
+        place => ReadSensorFiles(place, everyChip),
         "sensors",
         static limit => $"a sensor does not answer within {limit.TotalSeconds:0} s; until it does none of this device is in the samples");
     private string[] clockFiles = [];
     private int clockReadings;
     private SysText[] zoneTypes = [];
     private int zoneReadings;
+    private int chipReadings;
+    private readonly Func<bool> isGuest = () => KernelFiles.ReadOnce(Path.Join(procfs, "cpuinfo"), ownBuffer ??= new ReadBuffer(), CpuInfo.IsGuest)
+        .Match(static guest => guest, static _ => false);
 
     /// <summary>The directories and links to directories in a directory, sorted; empty when it is not there.</summary>
     public static string[] Directories(string path) => DirectoryEntries.In(path);
 
-    /// <summary>All sensors of hwmon, and the thermal zones where one of them may tell the CPU's temperature better.</summary>
+    /// <summary>
+    /// The sensors of the chips that are a CPU's or have fans, or of all, and the thermal zones where one of them may tell the CPU's temperature
+    /// better.
+    /// </summary>
     public SensorReading ReadSensors()
     {
-        var (chips, silent) = Ask(Directories(Path.Join(sysfs, "class/hwmon")));
+        if (chipReadings++ % SensorReadingsPerLook == 0)
+        {
+            otherChips.Clear();
+        }
+
+        var (chips, silent) = Ask(Array.FindAll(Directories(Path.Join(sysfs, "class/hwmon")), chip => !otherChips.Contains(chip)), otherChips);
         var sensors = Hwmon.Parse(chips);
-        var (zoneFiles, silentZones) = CpuTemperature.IsCertain(sensors.Temperatures) ? ([], []) : ReadZones();
+        var temperatures = CpuTemperature.Believed(isGuest, sensors.Temperatures);
+        var (zoneFiles, silentZones) = CpuTemperature.IsCertain(temperatures) ? ([], []) : ReadZones();
         var zones = zoneFiles.Length == 0 ? NoZones : Thermal.Parse(zoneFiles);
         var faults = SourceErrors.Together(silent, sensors.Faults, silentZones, zones.Faults);
         unread.Observe(faults, path => IsRead(path, chips) || IsRead(path, zoneFiles));
 
-        return new SensorReading(CpuTemperature.From(sensors.Temperatures, zones.Zones), sensors.Fans, sensors.Temperatures, faults);
+        var reading = new SensorReading(CpuTemperature.From(temperatures, zones.Zones), sensors.Fans, temperatures, faults);
+
+        // Read so rarely then that the next one looks again.
+        if (reading.IsEmpty)
+        {
+            otherChips.Clear();
+        }
+
+        return reading;
     }
 
     /// <summary>The mean clock of the CPUs in MHz; none when nothing tells.</summary>
@@ -105,7 +138,10 @@ internal sealed class SysFiles(string sysfs, string procfs, AgentClock? clock = 
         FromCpuInfo(static info => CpuInfo.Name(info) is { IsSome: true, Value: var name } ? name : "", "", []);
 
     /// <summary>The number of cores; none when nothing tells.</summary>
-    public FaultyReading<FSharpValueOption<int>> ReadPhysicalCores()
+    /// <param name="logical">
+    /// The CPUs that there are; 0 for unknown. In a container of LXC /proc describes that, while /sys has the CPUs of the host.
+    /// </param>
+    public FaultyReading<FSharpValueOption<int>> ReadPhysicalCores(int logical)
     {
         // CPUs that are off-line have no topology.
         var siblings = Texts(
@@ -115,7 +151,7 @@ internal sealed class SysFiles(string sysfs, string procfs, AgentClock? clock = 
             where File.Exists(file) || File.Exists(older)
             select File.Exists(file) ? file : older);
 
-        var cores = Topology.PhysicalCores(siblings);
+        var cores = logical > 0 && siblings.Length > logical ? FSharpValueOption<int>.None : Topology.PhysicalCores(siblings);
         var faults = Topology.Faults(siblings);
         unread.Observe(faults, path => IsRead(path, siblings));
 
@@ -167,8 +203,8 @@ internal sealed class SysFiles(string sysfs, string procfs, AgentClock? clock = 
     private bool HasOtherType(SysText text) =>
         Array.Exists(zoneTypes, known => known.Path == text.Path && SysFile.Text(known) != SysFile.Text(text));
 
-    /// <summary>The files of these chips or zones, and those that do not answer. Each costs itself alone.</summary>
-    private (SysText[] Texts, SourceError[] Silent) Ask(string[] places)
+    /// <summary>The files of these chips or zones, and those that do not answer. Each costs itself alone. Those without files go into a set.</summary>
+    private (SysText[] Texts, SourceError[] Silent) Ask(string[] places, HashSet<string>? without = null)
     {
         if (places.Length == 0)
         {
@@ -178,11 +214,20 @@ internal sealed class SysFiles(string sysfs, string procfs, AgentClock? clock = 
         var texts = new List<SysText>();
         var silent = new List<SourceError>();
 
-        foreach (var answer in probes.Ask(places))
+        var answers = probes.Ask(places);
+
+        for (var i = 0; i < answers.Length; i++)
         {
+            var answer = answers[i];
+
             if (answer.IsOk)
             {
                 texts.AddRange(answer.ResultValue);
+
+                if (answer.ResultValue.Length == 0)
+                {
+                    without?.Add(places[i]);
+                }
             }
             else
             {
@@ -193,22 +238,46 @@ internal sealed class SysFiles(string sysfs, string procfs, AgentClock? clock = 
         return ([.. texts], [.. silent]);
     }
 
-    /// <summary>The files of a chip of hwmon, or the type and the temperature of a thermal zone.</summary>
-    private static FSharpResult<SysText[], SourceError> ReadSensorFiles(string place)
+    /// <summary>The type and the temperature of a thermal zone, or what a chip of hwmon has.</summary>
+    private static FSharpResult<SysText[], SourceError> ReadSensorFiles(string place, bool everyChip)
     {
         var own = ownBuffer ??= new ReadBuffer();
 
-        SysText[] texts = Path.GetFileName(place).StartsWith(ZonePrefix, StringComparison.Ordinal)
+        return FSharpResult<SysText[], SourceError>.NewOk(Path.GetFileName(place).StartsWith(ZonePrefix, StringComparison.Ordinal)
             ? [KernelFiles.ReadText(Path.Join(place, "type"), own), KernelFiles.ReadText(Path.Join(place, "temp"), own, KernelFiles.Invalid)]
+            : ReadChip(place, everyChip, own));
+    }
+
+    /// <summary>
+    /// The temperatures and fans of a chip. Of one that is neither a CPU's nor has fans there is nothing, unless every chip is wanted, and of
+    /// one whose device sleeps its names alone: those are the driver's own, while for a value it asks the device.
+    /// </summary>
+    private static SysText[] ReadChip(string chip, bool everyChip, ReadBuffer own)
+    {
+        string[] files = [.. ChipFiles(chip)];
+        SysText[] names = Read(static file => file == "name" || IsSensor(file, "temp", "_label"));
+        var isOfCpu = CpuTemperature.MayBeOfCpu(names);
+
+        if (!isOfCpu && !everyChip && !Array.Exists(files, static file => IsSensor(Path.GetFileName(file), "fan", "_input")))
+        {
+            return [];
+        }
+
+        // The CPU that runs this does not sleep.
+        return !isOfCpu && SysFile.Text(KernelFiles.ReadText(Path.Join(chip, RuntimeStatus), own)) == Suspended
+            ? names
             :
             [
-                .. from file in ChipFiles(place)
-                   let name = Path.GetFileName(file)
-                   where name == "name" || IsSensor(name, "temp") || IsSensor(name, "fan")
-                   select KernelFiles.ReadText(file, own),
+                .. names,
+                .. Read(static file => IsSensor(file, "temp", "_input", "_fault") || IsSensor(file, "fan", "_input", "_label", "_fault")),
             ];
 
-        return FSharpResult<SysText[], SourceError>.NewOk(texts);
+        SysText[] Read(Func<string, bool> isWanted) =>
+        [
+            .. from file in files
+               where isWanted(Path.GetFileName(file))
+               select KernelFiles.ReadText(file, own),
+        ];
     }
 
     // A device that did not answer is known by its directory.
@@ -247,11 +316,18 @@ internal sealed class SysFiles(string sysfs, string procfs, AgentClock? clock = 
         from file in List(directory, Directory.GetFiles)
         select file;
 
-    private static bool IsSensor(string name, string kind) =>
-        name.StartsWith(kind, StringComparison.Ordinal)
-        && (name.EndsWith("_input", StringComparison.Ordinal)
-            || name.EndsWith("_label", StringComparison.Ordinal)
-            || name.EndsWith("_fault", StringComparison.Ordinal));
+    private static bool IsSensor(string name, string kind, params ReadOnlySpan<string> endings)
+    {
+        foreach (var ending in endings)
+        {
+            if (name.StartsWith(kind, StringComparison.Ordinal) && name.EndsWith(ending, StringComparison.Ordinal))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
 
     private SysText[] Texts(IEnumerable<string> paths) =>
         [.. paths.Select(path => KernelFiles.ReadText(path, buffer))];

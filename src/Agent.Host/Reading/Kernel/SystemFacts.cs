@@ -7,7 +7,7 @@ using Microsoft.FSharp.Core;
 namespace Agent.Host.Reading;
 
 /// <summary>Reads the machine's slow facts: what it is, how full its file systems are, how it is addressed.</summary>
-internal sealed partial class SystemFacts(string procfs, SysFiles sys)
+internal sealed partial class SystemFacts(string procfs, SysFiles sys, AgentClock clock)
 {
     private readonly ReadBuffer buffer = new();
     private int coresOf = -1;
@@ -24,11 +24,16 @@ internal sealed partial class SystemFacts(string procfs, SysFiles sys)
         if (logical != coresOf)
         {
             coresOf = logical;
-            cores = sys.ReadPhysicalCores();
+            cores = sys.ReadPhysicalCores(logical);
         }
 
         var model = sys.ReadCpuName();
         var uptime = Proc("uptime", Uptime.Parse);
+        var uptimeOrNone = uptime.Match(
+            static seconds => FSharpValueOption<double>.NewValueSome(seconds),
+            static _ => FSharpValueOption<double>.None);
+        var isContained = KernelFiles.ReadOnce(ProcPaths.Mounts(procfs), buffer, Mounts.Parse)
+            .Match(static mounts => Mounts.HasContainedUptime(mounts.Value), static _ => false);
 
         var info = new SystemInfo(
             osName: names[0],
@@ -42,12 +47,10 @@ internal sealed partial class SystemFacts(string procfs, SysFiles sys)
             cpuCountPhysical: cores.Value,
             memoryTotal: memory.Match(static m => m.Total, static _ => FSharpValueOption<ulong>.None),
             swapTotal: memory.Match(static m => m.SwapTotal, static _ => FSharpValueOption<ulong>.None),
-            bootTime: stat.Match(
-                SystemInfoModule.BootTime,
-                static _ => FSharpValueOption<DateTimeOffset>.None),
-            uptime: uptime.Match(
-                static seconds => FSharpValueOption<double>.NewValueSome(seconds),
-                static _ => FSharpValueOption<double>.None),
+            bootTime: SystemInfoModule.BootTime(clock.GetUtcNow(), uptimeOrNone, isContained, stat.Match(
+                static known => FSharpValueOption<Stat.CpuStat>.NewValueSome(known),
+                static _ => FSharpValueOption<Stat.CpuStat>.None)),
+            uptime: uptimeOrNone,
             partitions: [],
             interfaces: InterfaceAddresses.Read());
 

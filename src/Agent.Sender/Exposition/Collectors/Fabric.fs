@@ -11,17 +11,16 @@ let private port = [| "device"; "port" |]
 /// Files of one number, below a port's directory.
 let private numbers: Numbers.NumberFile[] =
     let row (file: string) (name: string) help : Numbers.NumberFile =
-        {
-            File = file
-            Family =
-                Family.labelled
-                    port
-                    (if name.EndsWith("_total", StringComparison.Ordinal) then
-                         MetricKind.Counter
-                     else
-                         MetricKind.Gauge)
-                    ("node_infiniband_" + name)
-                    help
+        { Numbers.file
+              file
+              (Family.labelled
+                  port
+                  (if name.EndsWith("_total", StringComparison.Ordinal) then
+                       MetricKind.Counter
+                   else
+                       MetricKind.Gauge)
+                  ("node_infiniband_" + name)
+                  help) with
             Scale =
                 // Words of four octets, and milliseconds.
                 if file.EndsWith("_data", StringComparison.Ordinal) then 4.0

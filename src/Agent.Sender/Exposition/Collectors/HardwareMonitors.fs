@@ -91,12 +91,11 @@ let private lineOf (file: string) (texts: FileText[]) : string =
     | Some text -> Numbers.line text
     | None -> ""
 
-let private chip (place: string) (texts: FileText[]) (figures: Figures) =
-    let name = lineOf "name" texts
-    let chip = Hwmon.chipOf (lineOf "device" texts) name place
+let private nameOf (texts: FileText[]) = Hwmon.cleaned (lineOf "name" texts)
 
-    if Hwmon.cleaned name <> "" then
-        figures.Add(chipNames, [| chip; Hwmon.cleaned name |], 1.0)
+let private chip (chip: string) (texts: FileText[]) (figures: Figures) =
+    if nameOf texts <> "" then
+        figures.Add(chipNames, [| chip; nameOf texts |], 1.0)
 
     let files = filesOf texts
     let plain = HashSet<string>(StringComparer.Ordinal)
@@ -129,18 +128,28 @@ let private chip (place: string) (texts: FileText[]) (figures: Figures) =
             figures.Add(family, [| chip; sensor |], value * scale)
 
 let private tell _ (texts: FileText[]) (figures: Figures) =
-    // The files of a chip stand together.
-    let mutable from = 0
+    let chips =
+        texts
+        |> Array.groupBy (fun text -> text.Names[0])
+        |> Array.map (fun (place, its) -> struct (place, Hwmon.chipOf (lineOf "device" its) (lineOf "name" its) place, its))
 
-    while from < texts.Length do
-        let place = texts[from].Names[0]
-        let mutable past = from
+    for struct (place, label, its) in chips do
+        // A device may have several chips, as the radios of a network adapter: then the name of each, or its place, is added.
+        let sharing = chips |> Array.filter (fun (struct (_, other, _)) -> other = label)
 
-        while past < texts.Length && texts[past].Names[0] = place do
-            past <- past + 1
+        let sameName =
+            sharing
+            |> Array.filter (fun (struct (_, _, others)) -> nameOf others = nameOf its)
 
-        chip place (Array.sub texts from (past - from)) figures
-        from <- past
+        let label =
+            if sharing.Length = 1 then
+                label
+            elif sameName.Length = 1 && nameOf its <> "" then
+                $"{label}_{nameOf its}"
+            else
+                $"{label}_{place}"
+
+        chip label its figures
 
 /// The collectors.
 let all: Collector[] = [| Collector("hwmon", true, [| FileSet.Sensors |], tell) |]

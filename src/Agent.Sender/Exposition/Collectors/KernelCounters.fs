@@ -4,6 +4,8 @@ module internal Agent.Sender.KernelCounters
 
 open System
 open Agent.Core
+open Agent.Core.Proc
+open Agent.Core.Units
 open Agent.Outbound
 
 // ---- Memory management: /proc/vmstat ---------------------------------------------------------------------------------------
@@ -108,6 +110,7 @@ let private clockFiles =
             Family = Family.labelled [| "cpu" |] MetricKind.Gauge $"node_cpu_{name}hertz" help
             // The files count in kHz.
             Scale = 1000.0
+            IsFigure = fun khz -> (CpuInfo.clockOf (mhzOfKhz (LanguagePrimitives.FloatWithMeasure khz))).IsSome
         }
 
     [|

@@ -6,6 +6,7 @@ open System
 open System.Collections.Generic
 open Agent.Core
 open Agent.Outbound
+open Agent.Core.Sys
 
 let private device = [| "device" |]
 
@@ -44,6 +45,7 @@ let private properties: Numbers.NumberFile[] =
             Family = Family.labelled device kind ("node_network_" + name) ("Network device property: " + name)
             // The file has Mbit/s.
             Scale = if file = "speed" then 125_000.0 else 1.0
+            IsFigure = if file = "speed" then LinkSpeed.isKnown else fun _ -> true
         })
 
 let private up =
@@ -62,10 +64,7 @@ let private info =
 let private interfaces (facts: CollectorFacts) (texts: FileText[]) (figures: Figures) =
     let told =
         texts
-        |> Array.filter (fun text ->
-            (facts.Interfaces.Length = 0 || Array.contains text.Names[0] facts.Interfaces)
-            // -1 is no speed.
-            && not (text.File = "speed" && text.Text.Span.StartsWith("-"B.AsSpan())))
+        |> Array.filter (fun text -> facts.Interfaces.Length = 0 || Array.contains text.Names[0] facts.Interfaces)
 
     Numbers.ofFiles properties id told figures
 

@@ -50,6 +50,8 @@ type NumberFile =
         Family: Family
         /// The unit of the file in that of the family.
         Scale: float
+        /// False for a number of the file that stands for none.
+        IsFigure: float -> bool
     }
 
 /// A file whose number has the unit of its family.
@@ -58,6 +60,7 @@ let file (file: string) (family: Family) : NumberFile =
         File = file
         Family = family
         Scale = 1.0
+        IsFigure = fun _ -> true
     }
 
 /// Families by the names that the kernel has for their figures, as bytes. Those that are listed are made once, and any other one anew each time.
@@ -102,7 +105,11 @@ let ofFiles (rows: NumberFile[]) (labels: string[] -> string[]) (texts: FileText
                 let mutable cursor = Cursor("", text.Text.Span)
                 let mutable value = 0.0
 
-                if cursor.NextLine() && tryRead (cursor.Field().TrimEnd ':'B, &value) then
+                if
+                    cursor.NextLine()
+                    && tryRead (cursor.Field().TrimEnd ':'B, &value)
+                    && row.IsFigure value
+                then
                     figures.Add(row.Family, labels text.Names, value * row.Scale)
 
 /// A name without the letters before its number, `0` of `cpu0`.

@@ -24,7 +24,14 @@ let private state = family deviceAndState "state" "Indicates the state of md-dev
 let private states = [| "active"; "inactive"; "recovering"; "resync"; "check" |]
 
 /// What the driver calls its work, and the state that it is.
-let private works = [| "recovery", "recovering"; "resync", "resync"; "check", "check" |]
+let private works =
+    [|
+        "recovery", "recovering"
+        "resync", "resync"
+        "check", "check"
+        // node_exporter has no state for it.
+        "reshape", "active"
+    |]
 
 /// An array as far as it was read.
 [<Sealed>]

@@ -96,30 +96,53 @@ let private kindOf (word: ReadOnlySpan<byte>) =
     else
         MetricKind.Untyped
 
+/// A help text, in which a line end and a backslash are written as two characters.
+let private unescaped (help: string) : string =
+    let text = StringBuilder()
+    let mutable at = 0
+
+    while at < help.Length do
+        if
+            help[at] = '\\'
+            && at + 1 < help.Length
+            && (help[at + 1] = '\\' || help[at + 1] = 'n')
+        then
+            text.Append(if help[at + 1] = 'n' then '\n' else '\\') |> ignore
+            at <- at + 2
+        else
+            text.Append help[at] |> ignore
+            at <- at + 1
+
+    text.ToString()
+
 /// A number of the format that cannot be served.
 let private isNotFinite (word: ReadOnlySpan<byte>) =
     match (Text.toString word).TrimStart([| '+'; '-' |]).ToLowerInvariant() with
     | "nan"
-    | "inf" -> true
+    | "inf"
+    | "infinity" -> true
     | _ -> false
 
 /// `name{label="value"} 1`; false where the line is something else. A time stamp behind it is something else: the scrape has its own.
 let private trySample (path: string) (described: Dictionary<string, Described>) (line: ReadOnlySpan<byte>) (figures: Figures) : bool =
-    let brace = line.IndexOf '{'B
-    let blank = line.IndexOfAny(' 'B, '\t'B)
-
     let past =
-        if brace >= 0 && (blank < 0 || brace < blank) then brace
-        elif blank >= 0 then blank
-        else line.Length
+        match line.IndexOfAny('{'B, ' 'B, '\t'B) with
+        | -1 -> line.Length
+        | at -> at
 
     let name = line.Slice(0, past)
+    let mutable brace = past
+
+    // There may be blanks before the labels.
+    while brace < line.Length && Text.isBlank line[brace] do
+        brace <- brace + 1
+
     let names = List<string>()
     let values = List<string>()
 
     let from =
-        if past = brace then
-            readLabels line (past + 1) names values
+        if brace < line.Length && line[brace] = '{'B then
+            readLabels line (brace + 1) names values
         else
             past
 
@@ -175,7 +198,7 @@ let private readFile (path: string) (text: ReadOnlySpan<byte>) (figures: Figures
                         known
 
                 if isHelp then
-                    family.Help <- Text.toString cursor.Rest
+                    family.Help <- unescaped (Text.toString cursor.Rest)
                 else
                     family.Kind <- kindOf (cursor.Field())
         elif not (trySample path described line figures) then

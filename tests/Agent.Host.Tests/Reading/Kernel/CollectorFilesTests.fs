@@ -77,7 +77,17 @@ let tests =
                             [ "hwmon2" ], "temp1_input", "45000\n"
                             [ "hwmon2" ], "temp1_crit", "100000\n"
                         ]
-                        "files")
+                        "files"
+
+                    write "devices/platform/coretemp.0/power/runtime_status" "suspended\n"
+
+                    Expect.equal
+                        (contentOf (named "hwmon" (read [ $"--procfs={directory}"; $"--sysfs={directory}" ])))
+                        [
+                            [ "hwmon2" ], "device", $"{directory}/devices/platform/coretemp.0\n"
+                            [ "hwmon2" ], "name", "coretemp\n"
+                        ]
+                        "its device sleeps")
 
             testCase "a machine without any of them"
             <| fun () ->

@@ -368,7 +368,7 @@ let private sysFiles =
                     let chip = Path.Combine(sys, "class/hwmon/hwmon0")
                     let input = Path.Combine(chip, "temp1_input")
                     Directory.CreateDirectory chip |> ignore
-                    File.WriteAllText(Path.Combine(chip, "name"), "nvme\n")
+                    File.WriteAllText(Path.Combine(chip, "name"), "coretemp\n")
                     File.WriteAllText(input, "warm\n")
                     let files = SysFiles(sys, "/nowhere")
 
@@ -408,7 +408,7 @@ let private sysFiles =
 
                     chip 0 "coretemp" "52000" |> ignore
                     let hanging = chip 1 "drivetemp" "30000"
-                    let files = SysFiles(sys, "/nowhere", AgentClock 2)
+                    let files = SysFiles(sys, "/nowhere", AgentClock 2, true)
                     Expect.hasLength (files.ReadSensors().Temperatures) 2 "both"
                     let pipe = Path.Combine(hanging, "temp1_input")
                     File.Delete pipe
@@ -437,6 +437,52 @@ let private sysFiles =
 
                     Waiting.eventually (TimeSpan.FromSeconds 20.0) "the sensor is back" isBack
                     Expect.isFalse (files.IsUnread hanging) "and read")
+
+            testCase "chips that are neither a CPU's nor have fans are not read for samples, and one whose device sleeps is read by nobody"
+            <| fun () ->
+                World.withDirectory (fun sys ->
+                    let write path text =
+                        let path = Path.Combine(sys, path)
+                        Directory.CreateDirectory(nonNull (Path.GetDirectoryName path)) |> ignore
+                        File.WriteAllText(path, text + "\n")
+
+                    let chip number name sensors =
+                        write $"class/hwmon/hwmon{number}/name" name
+
+                        for file, text in sensors do
+                            write $"class/hwmon/hwmon{number}/{file}" text
+
+                    chip 0 "coretemp" [ "temp1_input", "52000" ]
+                    chip 1 "nvme" [ "temp1_input", "41000"; "temp1_label", "Composite" ]
+                    chip 2 "drivetemp" [ "temp1_input", "35000" ]
+                    chip 3 "amdgpu" [ "temp1_input", "45000"; "temp1_label", "edge"; "fan1_input", "900" ]
+                    chip 4 "nct6775" [ "temp1_input", "44000"; "temp1_label", "CPUTIN" ]
+                    let status = "class/hwmon/hwmon3/device/power/runtime_status"
+                    write status "active"
+
+                    let chips everyChip =
+                        SysFiles(sys, "/nowhere", everyChip = everyChip)
+
+                    let read (files: SysFiles) =
+                        let reading = files.ReadSensors()
+                        reading.Temperatures |> Array.map (_.Celsius >> float), reading.Fans |> Array.map (_.Speed >> int)
+
+                    let files = chips false
+                    Expect.equal (read files) ([| 52.0; 45.0; 44.0 |], [| 900 |]) "neither disk"
+                    Expect.equal (read (chips true)) ([| 52.0; 41.0; 35.0; 45.0; 44.0 |], [| 900 |]) "all, where they are wanted"
+                    write status "suspended"
+                    Expect.equal (read files) ([| 52.0; 44.0 |], [||]) "the GPU sleeps"
+                    Expect.equal (read (chips true)) ([| 52.0; 41.0; 35.0; 44.0 |], [||]) "for whoever asks"
+                    write status "active"
+                    Expect.equal (snd (read files)) [| 900 |] "and is awake"
+
+                    // Drivers that are loaded anew number their chips anew.
+                    chip 1 "k10temp" []
+
+                    for reading in 4..60 do
+                        Expect.equal (fst (read files)).Length 3 $"reading {reading}"
+
+                    Expect.equal (fst (read files)) [| 52.0; 41.0; 45.0; 44.0 |] "reading 61")
 
             testCase "which thermal zones are a CPU's is looked up at each sixtieth reading"
             <| fun () ->
@@ -495,9 +541,49 @@ let private sysFiles =
             testCase "cores from sysfs, else from cpuinfo, else unknown"
             <| fun () ->
                 let machine = Fixtures.pathOf "vm-2core-6.18/first"
-                Expect.equal (SysFiles(machine + "/sys", "/nowhere").ReadPhysicalCores().Value) (ValueSome 2) "sysfs"
-                Expect.equal (SysFiles("/nowhere", machine + "/proc").ReadPhysicalCores().Value) (ValueSome 2) "cpuinfo"
-                Expect.equal (SysFiles("/nowhere", "/nowhere").ReadPhysicalCores().Value) ValueNone "unknown"
+                Expect.equal (SysFiles(machine + "/sys", "/nowhere").ReadPhysicalCores(0).Value) (ValueSome 2) "sysfs"
+                Expect.equal (SysFiles("/nowhere", machine + "/proc").ReadPhysicalCores(0).Value) (ValueSome 2) "cpuinfo"
+                Expect.equal (SysFiles("/nowhere", "/nowhere").ReadPhysicalCores(0).Value) ValueNone "unknown"
+
+                // In a container of LXC /sys has the CPUs of the host, and cpuinfo those that the container has.
+                let host = Fixtures.pathOf "two-sockets-smt/sys"
+
+                let cores procfs logical =
+                    SysFiles(host, procfs).ReadPhysicalCores(logical).Value
+
+                let all = cores "/nowhere" 0
+                Expect.isTrue (all.Value > 1) "the host's"
+                Expect.equal (cores "/nowhere" (2 * all.Value)) all "as many CPUs as /sys has"
+                Expect.equal (cores "/nowhere" (2 * all.Value - 1)) ValueNone "one fewer"
+                Expect.equal (cores (machine + "/proc") 2) (ValueSome 2) "cpuinfo's two"
+
+            testCase "in a container of LXC the machine started when the container's uptime says"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    let write (name: string) (text: string) =
+                        let path = Path.Combine(directory, name)
+                        Directory.CreateDirectory(nonNull (Path.GetDirectoryName path)) |> ignore
+                        File.WriteAllText(path, text)
+
+                    let clock =
+                        { new AgentClock(1) with
+                            override _.GetUtcNow() =
+                                DateTimeOffset(2026, 11, 28, 12, 0, 0, TimeSpan.Zero)
+                        }
+
+                    let read () =
+                        SystemFacts(directory, SysFiles("/nowhere", directory), clock).Read().Value
+
+                    // 2026-08-20T00:00:00Z
+                    write "stat" "cpu  1 2 3 4\ncpu0 1 2 3 4\nbtime 1787184000\n"
+                    write "uptime" "3600.00 7000.00\n"
+                    Expect.equal (read ()).BootTime (ValueSome(DateTimeOffset(2026, 8, 20, 0, 0, 0, TimeSpan.Zero))) "a machine"
+
+                    for place in [ "1/mounts"; "self/mounts" ] do
+                        write place "lxcfs /proc/uptime fuse.lxcfs rw,nosuid 0 0\n"
+
+                    Expect.equal (read ()).BootTime (ValueSome(DateTimeOffset(2026, 11, 28, 11, 0, 0, TimeSpan.Zero))) "a container"
+                    Expect.equal (read ()).Uptime (ValueSome 3600.0<s>) "an hour")
 
             testCase "a value of cpuinfo that cannot be read is reported with what can"
             <| fun () ->
@@ -516,7 +602,7 @@ let private sysFiles =
                             | SourceError.Garbled error -> error.Field
                             | other -> string other)
 
-                    let name, clock, cores = files.ReadCpuName(), files.ReadFrequency(), files.ReadPhysicalCores()
+                    let name, clock, cores = files.ReadCpuName(), files.ReadFrequency(), files.ReadPhysicalCores 0
                     Expect.equal (name.Value, fields name.Faults) ("Own", [| "core id" |]) "name"
                     Expect.equal (clock.Value, fields clock.Faults) (ValueSome 2000.0, [| "core id" |]) "clock"
                     Expect.equal (cores.Value, fields cores.Faults) (ValueNone, [| "core id" |]) "cores")
