@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Text;
 using Agent.Core.Gpu;
 
 namespace Agent.Host.Reading;
@@ -17,6 +16,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     private const int InsufficientSize = 7;
     private const int FunctionNotFound = 13;
     private const int NotSupported = 3;
+    private const int Unknown = 999;
 
     /// <summary>Longer than any name or UUID: NVML_DEVICE_NAME_V2_BUFFER_SIZE and NVML_DEVICE_UUID_V2_BUFFER_SIZE are 96.</summary>
     private const int TextLength = 96;
@@ -29,6 +29,9 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     /// nothing, and not 0.
     /// </summary>
     private const uint Untouched = uint.MaxValue;
+
+    /// <summary>The same in the place for a long number.</summary>
+    private const ulong Unwritten = ulong.MaxValue;
 
     private readonly nint library;
     private readonly delegate* unmanaged<int> init;
@@ -209,7 +212,14 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     /// </summary>
     public Nvml.Call<NvmlMemoryV2> Memory(nint device)
     {
-        NvmlMemoryV2 newer = new() { Version = NvmlMemoryV2.Version2 };
+        NvmlMemoryV2 newer = new()
+        {
+            Version = NvmlMemoryV2.Version2,
+            Total = Unwritten,
+            Reserved = Unwritten,
+            Free = Unwritten,
+            Used = Unwritten,
+        };
         var isNewer = memoryV2 is not null && memoryV2(device, &newer) == Success;
 
         if (isNewer && Nvml.IsPossibleMemory(newer.Total, newer.Used, newer.Free, newer.Reserved))
@@ -217,11 +227,11 @@ internal sealed unsafe class NvmlLibrary : IDisposable
             return new(Success, newer);
         }
 
-        NvmlMemory older = default;
+        NvmlMemory older = new() { Total = Unwritten, Free = Unwritten, Used = Unwritten };
         var code = memory is null ? FunctionNotFound : memory(device, &older);
         return code != Success && isNewer
             ? new(Success, newer)
-            : new(code, new NvmlMemoryV2 { Total = older.Total, Free = older.Free, Used = older.Used, Reserved = ulong.MaxValue });
+            : new(code, new NvmlMemoryV2 { Total = older.Total, Free = older.Free, Used = older.Used, Reserved = Unwritten });
     }
 
     /// <summary>
@@ -246,7 +256,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     {
         NvmlPciInfo value = default;
         var code = pciInfo is null ? FunctionNotFound : pciInfo(device, &value);
-        return new(code, code == Success ? TextIn(new ReadOnlySpan<byte>(value.BusId, NvmlPciInfo.BusIdLength)) : "");
+        return TextIn(code, new(value.BusId, NvmlPciInfo.BusIdLength));
     }
 
     /// <summary>nvmlDeviceGetFanSpeed.</summary>
@@ -428,18 +438,21 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     {
         var text = stackalloc byte[TextLength + 1];
         var code = driverVersion is null ? FunctionNotFound : driverVersion(text, TextLength);
-        return new(code, code == Success ? TextIn(new ReadOnlySpan<byte>(text, TextLength + 1)) : "");
+        return TextIn(code, new(text, TextLength + 1));
     }
 
     private static Nvml.Call<string> TextOf(delegate* unmanaged<nint, byte*, uint, int> function, nint device)
     {
         var text = stackalloc byte[TextLength + 1];
         var code = function is null ? FunctionNotFound : function(device, text, TextLength);
-        return new(code, code == Success ? TextIn(new ReadOnlySpan<byte>(text, TextLength + 1)) : "");
+        return TextIn(code, new(text, TextLength + 1));
     }
 
-    private static string TextIn(ReadOnlySpan<byte> buffer) =>
-        Encoding.UTF8.GetString(buffer.IndexOf((byte)0) is var end and >= 0 ? buffer[..end] : buffer);
+    // What is no text was not told, whatever the call says.
+    private static Nvml.Call<string> TextIn(int code, ReadOnlySpan<byte> buffer) =>
+        code != Success ? new(code, "")
+        : Nvml.TextIn(buffer) is { IsSome: true, Value: var text } ? new(Success, text)
+        : new(Unknown, "");
 
     private static Nvml.Call<uint> Number(delegate* unmanaged<nint, uint*, int> function, nint device)
     {
