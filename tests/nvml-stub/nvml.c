@@ -219,7 +219,14 @@ static int trouble(int index, unsigned long long of_generation)
 
 static int begin(const char *name, device_t device)
 {
+    const char *text;
+
     enter(name, index_of(device));
+
+    for (int i = 0; (text = machine_text(&machine.all, "nvml_refuse", i)); i++)
+        if (!strncmp(text, name, strlen(name)) && text[strlen(name)] == ' ')
+            return atoi(text + strlen(name));
+
     return trouble(index_of(device), (uintptr_t)device >> 16);
 }
 

@@ -20,7 +20,7 @@ type GpuNodes =
 [<NoComparison>]
 type GpuSurroundings =
     {
-        /// Display devices of NVIDIA on the PCI bus; none when the bus cannot be looked at.
+        /// Display devices of NVIDIA on the PCI bus that are not handed to virtual machines; none when the bus cannot be looked at.
         Devices: int voption
         /// The version of the driver in the kernel; empty for none.
         Driver: string
@@ -81,6 +81,14 @@ module GpuDiagnosis =
     let isNvidiaDisplay (vendor: string) (deviceClass: string) : bool =
         vendor.Trim() = "0x10de"
         && deviceClass.Trim().StartsWith("0x03", StringComparison.Ordinal)
+
+    /// True for the driver of a device that the machine hands to a virtual machine, by the name of its `driver` link: it is not this machine's.
+    [<CompiledName "IsHandedOver">]
+    let isHandedOver (driver: string) : bool =
+        driver.Contains("vfio", StringComparison.Ordinal)
+        || driver = "pci-stub"
+        || driver = "pciback"
+        || driver = "xen-pciback"
 
     /// The version in the first line of /proc/driver/nvidia/version, `NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15 …`:
     /// the first word made of digits and points. Empty where there is none.

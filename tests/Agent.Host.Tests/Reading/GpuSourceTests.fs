@@ -113,6 +113,31 @@ let tests =
                 finally
                     Directory.Delete(root, true)
 
+            testCase "boards that are handed to virtual machines are not this machine's"
+            <| fun () ->
+                let root = Directory.CreateTempSubdirectory("agent-bus-").FullName
+
+                try
+                    for address, driver in
+                        [
+                            "0000:3a:00.0", "nvidia"
+                            "0000:46:00.0", "vfio-pci"
+                            "0000:56:00.0", "nvgrace_gpu_vfio_pci"
+                            "0000:66:00.0", ""
+                        ] do
+                        let device = Path.Combine(root, "bus/pci/devices", address)
+                        Directory.CreateDirectory device |> ignore
+                        File.WriteAllText(Path.Combine(device, "vendor"), "0x10de\n")
+                        File.WriteAllText(Path.Combine(device, "class"), "0x030200\n")
+
+                        if driver <> "" then
+                            File.CreateSymbolicLink(Path.Combine(device, "driver"), $"../../../../bus/pci/drivers/{driver}")
+                            |> ignore
+
+                    Expect.equal (GpuPlaces.Look(root, root, root)).Devices (ValueSome 2) "NVIDIA's driver's, and nobody's"
+                finally
+                    Directory.Delete(root, true)
+
             testCase "an agent that goes on waits no longer than it is told"
             <| fun () ->
                 withSource [] (fun _ source clock ->

@@ -22,7 +22,8 @@ internal static class GpuPlaces
 
         var count = Directory.Exists(bus)
             ? FSharpValueOption<int>.NewValueSome(SysFiles.Directories(bus).Count(device =>
-                GpuDiagnosis.IsNvidiaDisplay(Text(Path.Join(device, "vendor")), Text(Path.Join(device, "class")))))
+                GpuDiagnosis.IsNvidiaDisplay(Text(Path.Join(device, "vendor")), Text(Path.Join(device, "class")))
+                && !GpuDiagnosis.IsHandedOver(Path.GetFileName(new FileInfo(Path.Join(device, "driver")).LinkTarget ?? ""))))
             : default;
 
         var version = GpuDiagnosis.DriverVersion(Bytes(Path.Join(procFs, "driver/nvidia/version")));

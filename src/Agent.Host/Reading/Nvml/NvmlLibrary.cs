@@ -51,6 +51,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     private readonly delegate* unmanaged<nint, uint*, int> enforcedLimit;
     private readonly delegate* unmanaged<nint, uint*, int> managementLimit;
     private readonly delegate* unmanaged<nint, ulong*, int> throttleReasons;
+    private readonly delegate* unmanaged<nint, ulong*, int> olderThrottleReasons;
     private readonly delegate* unmanaged<nint, uint, uint*, int> clock;
     private readonly delegate* unmanaged<nint, uint, uint*, int> maxClock;
     private readonly delegate* unmanaged<nint, uint*, int> linkGeneration;
@@ -97,8 +98,8 @@ internal sealed unsafe class NvmlLibrary : IDisposable
         power = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetPowerUsage");
         enforcedLimit = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetEnforcedPowerLimit");
         managementLimit = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetPowerManagementLimit");
-        throttleReasons = (delegate* unmanaged<nint, ulong*, int>)Find(
-            "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons");
+        throttleReasons = (delegate* unmanaged<nint, ulong*, int>)Find("nvmlDeviceGetCurrentClocksEventReasons");
+        olderThrottleReasons = (delegate* unmanaged<nint, ulong*, int>)Find("nvmlDeviceGetCurrentClocksThrottleReasons");
         clock = (delegate* unmanaged<nint, uint, uint*, int>)Find("nvmlDeviceGetClockInfo");
         maxClock = (delegate* unmanaged<nint, uint, uint*, int>)Find("nvmlDeviceGetMaxClockInfo");
         linkGeneration = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetCurrPcieLinkGeneration");
@@ -271,8 +272,12 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     /// <summary>nvmlDeviceGetPowerManagementLimit.</summary>
     public Nvml.Call<uint> ManagementPowerLimit(nint device) => Number(managementLimit, device);
 
-    /// <summary>nvmlDeviceGetCurrentClocksEventReasons, by its older name before driver 535.</summary>
-    public Nvml.Call<ulong> ThrottleReasons(nint device) => Counter(throttleReasons, device);
+    /// <summary>nvmlDeviceGetCurrentClocksEventReasons; where it is missing, as before driver 535, or fails, by its older name.</summary>
+    public Nvml.Call<ulong> ThrottleReasons(nint device)
+    {
+        var newer = Counter(throttleReasons, device);
+        return IsFinal(newer.Code) ? newer : Told(newer, Counter(olderThrottleReasons, device));
+    }
 
     /// <summary>nvmlDeviceGetClockInfo of NVML_CLOCK_SM.</summary>
     public Nvml.Call<uint> ClockSm(nint device) => Number(clock, device, 1);
@@ -378,7 +383,14 @@ internal sealed unsafe class NvmlLibrary : IDisposable
 
     private static Nvml.Call<ComputeProcess[]> ListOf(ProcessList list, nint device, ref byte[] buffer)
     {
-        while (list.IsThere)
+        var newer = ListOf(list.Newer, 24, device, ref buffer);
+        return IsFinal(newer.Code) ? newer : Told(newer, ListOf(list.Oldest, 16, device, ref buffer));
+    }
+
+    private static Nvml.Call<ComputeProcess[]> ListOf(
+        delegate* unmanaged<nint, uint*, byte*, int> list, int entry, nint device, ref byte[] buffer)
+    {
+        while (list is not null)
         {
             buffer.AsSpan().Fill(Nvml.Untouched);
             var room = (uint)(buffer.Length / Nvml.LargestProcessEntry);
@@ -387,7 +399,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
 
             fixed (byte* entries = buffer)
             {
-                code = list.Get(device, &found, entries);
+                code = list(device, &found, entries);
             }
 
             // There may be more again when it is asked again.
@@ -397,7 +409,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
                 continue;
             }
 
-            return new(code, code == Success ? Nvml.Processes(buffer, (int)Math.Min(found, room), list.Entry) : []);
+            return new(code, code == Success ? Nvml.Processes(buffer, (int)Math.Min(found, room), entry) : []);
         }
 
         return new(FunctionNotFound, []);
@@ -478,6 +490,13 @@ internal sealed unsafe class NvmlLibrary : IDisposable
         return new(function is null ? FunctionNotFound : function(device, &value), value);
     }
 
+    /// <summary>Whether a newer version of a call need not be followed by an older one: it answered, or the board does not have the value.</summary>
+    private static bool IsFinal(int code) => code == Success || (code != FunctionNotFound && Nvml.IsAbsence(code));
+
+    /// <summary>What the older version of a call told, and if neither told anything why the newer one did not, unless there is none.</summary>
+    private static Nvml.Call<T> Told<T>(Nvml.Call<T> newer, Nvml.Call<T> older) =>
+        older.Code == Success || newer.Code == FunctionNotFound ? older : newer;
+
     private void* Find(params ReadOnlySpan<string> names) => Find(library, names);
 
     /// <summary>The first function of these names that a library has; null without any.</summary>
@@ -499,16 +518,10 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     /// <param name="oldest">Its first version, whose entries have 16.</param>
     private readonly struct ProcessList(void* newer, void* oldest)
     {
-        private readonly delegate* unmanaged<nint, uint*, byte*, int> function =
-            (delegate* unmanaged<nint, uint*, byte*, int>)(newer is null ? oldest : newer);
+        /// <summary>The second or third version.</summary>
+        public delegate* unmanaged<nint, uint*, byte*, int> Newer { get; } = (delegate* unmanaged<nint, uint*, byte*, int>)newer;
 
-        /// <summary>False where the library has no version of it.</summary>
-        public bool IsThere => function is not null;
-
-        /// <summary>The length of an entry.</summary>
-        public int Entry { get; } = newer is null ? 16 : 24;
-
-        /// <summary>Calls it.</summary>
-        public int Get(nint device, uint* count, byte* entries) => function(device, count, entries);
+        /// <summary>The first version.</summary>
+        public delegate* unmanaged<nint, uint*, byte*, int> Oldest { get; } = (delegate* unmanaged<nint, uint*, byte*, int>)oldest;
     }
 }

@@ -709,6 +709,37 @@ let private readings =
                         // 85520809984 - 16452157440 - 502267904.
                         Expect.equal (reading.Gpus[0].MemoryFree, reading.Faults) (ValueSome 68566384640UL<B>, [||]) "not 0"))
 
+            testCase "where the newer version of a call fails the older one counts, and where both fail the newer one's reason"
+            <| fun () ->
+                let refuse code names =
+                    names
+                    |> List.map (fun name -> $"nvml_refuse {name} {code}\n")
+                    |> String.concat ""
+
+                let newer =
+                    [
+                        "nvmlDeviceGetComputeRunningProcesses_v3"
+                        "nvmlDeviceGetCurrentClocksEventReasons"
+                    ]
+
+                let older =
+                    [
+                        "nvmlDeviceGetComputeRunningProcesses"
+                        "nvmlDeviceGetCurrentClocksThrottleReasons"
+                    ]
+
+                withMachine (machineOf (refuse 999 newer) 1) (fun machine ->
+                    withReader machine (fun source ->
+                        let reading = whole source
+                        Expect.equal (reading.Gpus[0].ComputeProcesses.Value |> Array.map _.Pid) [| 4711 |] "processes"
+                        Expect.equal (reading.Gpus[0].ThrottleReasons, reading.Faults) (ValueSome [| "sw_power_cap" |], [||]) "reasons"))
+
+                withMachine (machineOf (refuse 999 newer + refuse 7 older) 1) (fun machine ->
+                    withReader machine (fun source ->
+                        let reading = until source "two faults" (fun reading -> reading.Faults.Length = 2)
+
+                        Expect.equal (reading.Faults |> Array.map string |> Array.forall _.EndsWith("UNKNOWN")) true "the newer one's"))
+
             testCase "a name that is no text is unknown, and told"
             <| fun () ->
                 withMachine ((machineOf "" 1).Replace("name NVIDIA H100 80GB HBM3", "name \u0001\u0002")) (fun machine ->
