@@ -468,6 +468,13 @@ let private withXid (xid: Nvml.Xid voption) (gpu: Gpu) : Gpu =
                     lastOf (ValueSome xid)
         }
 
+/// A link of 0 is none, and a GPU on the processor's own bus has none.
+let private linkOf (device: Nvml.Device) (told: int voption) : int voption =
+    if device.MemoryTotal.Code = 3 || told = ValueSome 0 then
+        ValueNone
+    else
+        told
+
 let private expected (device: Nvml.Device) : Gpu =
     let watts call : float<W> voption =
         valueOf UInt32.MaxValue call
@@ -528,8 +535,8 @@ let private expected (device: Nvml.Device) : Gpu =
                 |> ValueOption.map Throttle.reasonsOf
             ClockSm = whole device.ClockSm |> between 0.0 5000.0
             ClockMemory = whole device.ClockMemory |> between 0.0 40000.0
-            PcieLinkGeneration = small device.PcieLinkGeneration |> upToAll 16
-            PcieLinkWidth = small device.PcieLinkWidth |> upToAll 32
+            PcieLinkGeneration = small device.PcieLinkGeneration |> upToAll 16 |> linkOf device
+            PcieLinkWidth = small device.PcieLinkWidth |> upToAll 32 |> linkOf device
             Energy = amount device.Energy
             Encoder = whole device.Encoder |> between 0.0 100.0
             Decoder = whole device.Decoder |> between 0.0 100.0
@@ -545,6 +552,17 @@ let private expected (device: Nvml.Device) : Gpu =
 
                     LanguagePrimitives.FloatWithMeasure value)
                 |> between -50.0 125.0
+                |> ValueOption.bind (fun value ->
+                    // No sensor beside a warm die.
+                    if
+                        value = 0.0<degC>
+                        && device.Temperature.Code = 0
+                        && device.Temperature.Value > 20
+                        && device.Temperature.Value <= 125
+                    then
+                        ValueNone
+                    else
+                        ValueSome value)
             MigMode =
                 valueOf UInt32.MaxValue device.MigMode
                 |> ValueOption.map (fun mode -> if mode = 0u then MigMode.Disabled else MigMode.Enabled)

@@ -219,7 +219,14 @@ static int trouble(int index, unsigned long long of_generation)
 
 static int begin(const char *name, device_t device)
 {
+    const char *text;
+
     enter(name, index_of(device));
+
+    for (int i = 0; (text = machine_text(&machine.all, "nvml_refuse", i)); i++)
+        if (!strncmp(text, name, strlen(name)) && text[strlen(name)] == ' ')
+            return atoi(text + strlen(name));
+
     return trouble(index_of(device), (uintptr_t)device >> 16);
 }
 
@@ -384,7 +391,7 @@ static int memory_of(device_t device, memory_v2_t *memory)
     if (mig_of(device)) {
         struct machine_value fields[4];
 
-        if (!mig_fields(device, fields))
+        if (!mig_fields(device, fields) || (opened == 1 && machine_number(gpu_of(device), "nvml_mig_gone", 0) == (unsigned)mig_of(device)))
             return INVALID_ARGUMENT;
         total = fields[2];
         used = fields[3];
@@ -406,8 +413,12 @@ int nvmlDeviceGetMemoryInfo_v2(device_t device, memory_v2_t *memory)
 
     if (code == SUCCESS)
         code = memory->version == 0x02000028 ? (int)machine_number(&machine.all, "nvml_memory_v2", 0) : 25;
-    if (code == SUCCESS)
+    if (code == SUCCESS) {
+        unsigned long long before = memory->free;
+
         code = memory_of(device, memory);
+        memory->free = machine_number(&machine.all, "nvml_memory_v2_no_free", 0) ? before : memory->free;
+    }
     if (code == SUCCESS) {
         memory->total = machine_number(&machine.all, "nvml_memory_v2_total", memory->total);
         memory->used = machine_number(&machine.all, "nvml_memory_v2_used", memory->used);
@@ -606,6 +617,9 @@ int nvmlDeviceGetMigDeviceHandleByIndex(device_t device, unsigned index, device_
     int code = begin("nvmlDeviceGetMigDeviceHandleByIndex", device);
 
     if (code == SUCCESS && (index >= 7 || !machine_text(gpu_of(device), "mig", (int)index)))
+        code = NOT_FOUND;
+    /* The opening in which it was destroyed goes on giving its handle. */
+    if (code == SUCCESS && opened > 1 && machine_number(gpu_of(device), "nvml_mig_gone", 0) == index + 1)
         code = NOT_FOUND;
     if (code == SUCCESS)
         *mig = handle_of(index_of(device), (int)index + 1);
@@ -913,7 +927,7 @@ static int wait_for_event(const char *name, struct event_set *set, event_t *even
         load();
         const char *asked = machine_text(&machine.all, "nvml_event_poll_ms", 0);
         pause = asked ? (unsigned)machine_word(&asked).number : 20;
-        code = is_ready() && !set->is_broken ? TIMED_OUT : UNINITIALIZED;
+        code = is_ready() && !set->is_broken ? (int)machine_number(&machine.all, "nvml_event_code", TIMED_OUT) : UNINITIALIZED;
 
         for (int i = 0; code == TIMED_OUT && i < set->count; i++) {
             int index = index_of(set->devices[i]);

@@ -97,6 +97,14 @@ module Plausible =
     /// A temperature of the die or the memory.
     let temperature (value: float<degC>) = value >= coldest && value <= hottest
 
+    /// A memory is not so many degrees colder than the die beside it.
+    let private mostColderMemory = 20.0<degC>
+
+    /// False for exactly 0 beside a warm die: a memory sensor that the board does not have, and not one in the cold.
+    let isMemorySensor (die: float<degC> voption) (value: float<degC>) =
+        value <> 0.0<degC>
+        || die |> ValueOption.forall (fun die -> die <= mostColderMemory)
+
     /// The use of a part of the board.
     let utilization (value: float<percent>) =
         value >= 0.0<percent> && value <= 100.0<percent>
@@ -134,11 +142,24 @@ module Plausible =
     let pcieRate (value: float<B / s>) =
         value >= 0.0<B / s> && value <= fastestPcie
 
-    /// The generation of a PCIe link.
+    /// The generation of a PCIe link; 0 stands for no link.
     let pcieGeneration (value: int) = value >= 0 && value <= newestPcie
 
-    /// The lanes of a PCIe link.
+    /// The lanes of a PCIe link; 0 stands for no link.
     let pcieWidth (value: int) = value >= 0 && value <= widestPcie
+
+/// What the name of a board says of it.
+[<RequireQualifiedAccess>]
+module GpuName =
+    // "NVIDIA GB10", "Orin (nvgpu)", "NVIDIA Tegra X1", "NVIDIA Thor". Boards with GH or GB and three digits have HBM of their own.
+    let private integrated = [| "GB10"; "nvgpu"; "Tegra"; "Jetson"; "Xavier"; "Orin"; "Thor" |]
+
+    /// True for a GPU that is part of a system on a chip and uses the host's memory, whatever its driver says of it: some answer with the host's own
+    /// figures, in which the page cache counts as used, and some with 0.
+    [<CompiledName "IsIntegrated">]
+    let isIntegrated (name: string) : bool =
+        name.Split([| ' '; '('; ')'; '-' |], StringSplitOptions.RemoveEmptyEntries)
+        |> Array.exists (fun word -> Array.contains word integrated)
 
 /// A process that computes on a GPU.
 [<NoComparison>]
@@ -179,6 +200,46 @@ module ComputeProcess =
                     | _ -> one)
 
             Array.append known (second |> Array.filter (fun one -> not (isIn first one)))
+
+    /// Each process once, with all of its memory: a list has it again for every instance that it uses. The first number is of the instance; a
+    /// process that is listed twice with the same one has the larger memory of the two.
+    [<CompiledName "Joined">]
+    let joined (listed: struct (uint64 * ComputeProcess)[]) : ComputeProcess[] =
+        let pids = listed |> Array.map (fun (struct (_, one)) -> one.Pid)
+
+        if (Array.distinct pids).Length = pids.Length then
+            listed |> Array.map (fun (struct (_, one)) -> one)
+        else
+            listed
+            |> Array.groupBy (fun (struct (_, one)) -> one.Pid)
+            |> Array.map (fun (_, mine) ->
+                let struct (_, first) = mine[0]
+
+                let parts =
+                    mine
+                    |> Array.groupBy (fun (struct (instance, _)) -> instance)
+                    |> Array.map (fun (_, same) ->
+                        same
+                        |> Array.choose (fun (struct (_, one)) ->
+                            match one.MemoryUsed with
+                            | ValueSome bytes -> Some bytes
+                            | ValueNone -> None))
+
+                { first with
+                    MemoryUsed =
+                        // A sum with a part that is not known is not known.
+                        if parts |> Array.exists Array.isEmpty then
+                            ValueNone
+                        else
+                            // Any number may be told. One that is too large for a sum is too large for a board.
+                            let together (sum: uint64<B>) (part: uint64<B>) =
+                                if sum + part < sum then
+                                    LanguagePrimitives.UInt64WithMeasure UInt64.MaxValue
+                                else
+                                    sum + part
+
+                            ValueSome(parts |> Array.map Array.max |> Array.fold together 0UL<B>)
+                })
 
     /// The text of `/proc/PID/comm`.
     [<CompiledName "NameOf">]
@@ -468,6 +529,52 @@ type Gpu =
             XidLast = gpu.XidLast
             XidCount = gpu.XidCount
         }
+
+    /// The same GPU without zeros that stand for what is not known: a memory at exactly 0 °C beside a warm die, which is a sensor that the board does not
+    /// have; and all of them where a driver that knows nothing of the board answers 0 to everything, as some do on a Jetson. A board that is there
+    /// has memory, a running clock or some power; 0 °C alone may be the weather.
+    member gpu.WithoutUntold: Gpu =
+        let isNothing (value: float<'u> voption) =
+            value
+            |> ValueOption.forall (fun value -> value = LanguagePrimitives.FloatWithMeasure 0.0)
+
+        let known (value: float<'u> voption) =
+            if isNothing value then ValueNone else value
+
+        let isUntold =
+            gpu.Temperature = ValueSome 0.0<degC>
+            && gpu.ClockSm = ValueSome 0.0<MHz>
+            && isNothing gpu.Power
+            && gpu.MemoryTotal.IsNone
+
+        if isUntold then
+            { gpu with
+                Utilization = known gpu.Utilization
+                MemoryUtilization = known gpu.MemoryUtilization
+                Temperature = ValueNone
+                FanSpeed = known gpu.FanSpeed
+                Power = ValueNone
+                ClockSm = ValueNone
+                ClockSmMax = known gpu.ClockSmMax
+                ClockMemory = known gpu.ClockMemory
+                Energy =
+                    if gpu.Energy = ValueSome 0UL<mJ> then
+                        ValueNone
+                    else
+                        gpu.Energy
+                Encoder = known gpu.Encoder
+                Decoder = known gpu.Decoder
+                MemoryTemperature = known gpu.MemoryTemperature
+            }
+        elif
+            gpu.MemoryTemperature
+            |> ValueOption.forall (Plausible.isMemorySensor gpu.Temperature)
+        then
+            gpu
+        else
+            { gpu with
+                MemoryTemperature = ValueNone
+            }
 
     /// Used memory as a percentage of all of it; none unless both are known.
     member gpu.MemoryPercent: float<percent> voption =

@@ -30,12 +30,22 @@ let private columnsOf (header: string) : string[] =
     header.Split ','
     |> Array.map (fun cell -> currentName (cell.Trim().Split(' ')[0]))
 
-/// nvidia-smi's words for "not available". Everything in brackets is one of them: `[N/A]`, `[Not Supported]`,
-/// `[GPU requires reset]`, `[Unknown Error]` and whatever the next driver invents.
+/// Whether a cell holds no value. Everything in brackets is none: `[N/A]`, `[Not Supported]`, `[GPU requires reset]`, `[Unknown Error]` and
+/// whatever the next driver invents.
 let private isAbsent (cell: ReadOnlySpan<byte>) =
     cell.IsEmpty
     || (cell[0] = '['B && cell[cell.Length - 1] = ']'B)
     || Ascii.EqualsIgnoreCase(cell, ReadOnlySpan "N/A"B)
+
+/// Whether it says that the board does not have the value, in the commonest words.
+let private isNotSupported (cell: ReadOnlySpan<byte>) =
+    Ascii.EqualsIgnoreCase(cell, ReadOnlySpan "[N/A]"B)
+    || Ascii.EqualsIgnoreCase(cell, ReadOnlySpan "N/A"B)
+    || Ascii.EqualsIgnoreCase(cell, ReadOnlySpan "[Not Supported]"B)
+
+/// Which columns of a row hold a value and which were refused, a bit for each, as `Nvml.hasEndedSession` takes them.
+[<Struct; NoComparison; NoEquality>]
+type internal Answers = { Answered: uint32; Refused: uint32 }
 
 /// A number that may carry its unit: `81559` or `81559 MiB`.
 let private withoutUnit (cell: ReadOnlySpan<byte>) (unit: string) : ReadOnlySpan<byte> =
@@ -186,12 +196,54 @@ type private Row(line: int, columns: Columns, text: ReadOnlySpan<byte>, starts: 
             row.Memory(column, "no more than memory.total", Plausible.memoryPart total)
 
     /// True when the cell says that the board does not have the value at all, as opposed to being ill or not allowed to tell it.
-    member row.IsNotSupported(column: string) : bool =
+    member row.IsNotSupported(column: string) : bool = isNotSupported (row.Raw column)
+
+    /// Why the cell could not be read, as `NvidiaSmiFailure.reasonOf` says it; empty for a value, and for one that the board does not have.
+    member row.Refusal(column: string) : string =
         let cell = row.Raw column
 
-        Ascii.EqualsIgnoreCase(cell, ReadOnlySpan "[N/A]"B)
-        || Ascii.EqualsIgnoreCase(cell, ReadOnlySpan "N/A"B)
-        || Ascii.EqualsIgnoreCase(cell, ReadOnlySpan "[Not Supported]"B)
+        if cell.IsEmpty || cell[0] <> '['B || not (isAbsent cell) || isNotSupported cell then
+            ""
+        else
+            NvidiaSmiFailure.reasonOf (Text.excerpt cell)
+
+    /// What the row answers. Each reason for which cells could not be read is a fault, once; the loss of the board is the board's.
+    member row.Answers(index: int) : Answers =
+        let reasons = ResizeArray<string>()
+        let columnsOf = ResizeArray<ResizeArray<string>>()
+        let mutable answered = 0u
+        let mutable refused = 0u
+
+        for place in 0 .. columns.Names.Length - 1 do
+            let column = columns.Names[place]
+            let bit = 1u <<< min place 31
+
+            match row.Refusal column with
+            | "" ->
+                if not (row.Cell column).IsEmpty then
+                    answered <- answered ||| bit
+            | reason ->
+                if NvidiaSmiFailure.mayEndSession reason then
+                    refused <- refused ||| bit
+
+                match reasons.IndexOf reason with
+                | -1 ->
+                    reasons.Add reason
+                    columnsOf.Add(ResizeArray [ column ])
+                | known -> columnsOf[known].Add column
+
+        for i in 0 .. reasons.Count - 1 do
+            let what =
+                if NvidiaSmiFailure.isLoss reasons[i] then ""
+                elif columnsOf[i].Count = 1 then $" {columnsOf[i][0]}"
+                else $" {columnsOf[i][0]} (and other fields)"
+
+            faults.Add(SourceError.Unreadable($"{Source} GPU {index}{what}", reasons[i]))
+
+        {
+            Answered = answered
+            Refused = refused
+        }
 
     member row.Whole(column: string) : uint64 voption =
         let cell = row.Cell column
@@ -200,7 +252,11 @@ type private Row(line: int, columns: Columns, text: ReadOnlySpan<byte>, starts: 
         if cell.IsEmpty then
             ValueNone
         elif Text.tryUInt64 (cell, &number) then
-            ValueSome number
+            // All ones are the library's "not available".
+            if number = UInt64.MaxValue then
+                ValueNone
+            else
+                ValueSome number
         else
             row.Garbled(column, cell, "a whole number or [N/A]")
             ValueNone
@@ -220,6 +276,12 @@ type private Row(line: int, columns: Columns, text: ReadOnlySpan<byte>, starts: 
             row.Garbled(column, row.Cell column, "a plausible value")
             ValueNone
         | number -> number
+
+    /// The link of a board on a PCIe bus: 0 is none, and what a GPU on the processor's own bus says of it is made up.
+    member row.Link(column: string, isShared: bool, isPossible: int -> bool) : int voption =
+        match row.Small(column, isPossible) with
+        | ValueSome value when value = 0 || isShared -> ValueNone
+        | value -> value
 
     member row.Mask(column: string) : uint64 voption =
         let cell = row.Cell column
@@ -276,8 +338,8 @@ type internal Line =
     | Message of SourceError
     /// That a GPU is lost, in the place of its row or of the table; and what is wrong with a text that has no table because of it.
     | Lost of SourceError * ParseError
-    /// A GPU, and how many there are, if the table has that column.
-    | Board of Gpu * count: int voption * faults: ResizeArray<SourceError>
+    /// A GPU, how many there are, if the table has that column, and what its row answers.
+    | Board of Gpu * count: int voption * faults: ResizeArray<SourceError> * Answers
 
 let private gpuOf (row: Row) (index: int) : Gpu =
     let powerLimit =
@@ -288,65 +350,66 @@ let private gpuOf (row: Row) (index: int) : Gpu =
         | ValueSome enforced -> ValueSome enforced
         | ValueNone -> asked
 
+    let name = row.Text("name")
+    let isIntegrated = GpuName.isIntegrated name
+    let isShared = isIntegrated || row.IsNotSupported "memory.total"
+
     let memoryTotal =
-        row.Memory("memory.total", "more than 0, and no more than a board has", Plausible.memoryTotal)
+        if isIntegrated then
+            ValueNone
+        else
+            row.Memory("memory.total", "more than 0, and no more than a board has", Plausible.memoryTotal)
     // No board has none: a driver that says 0 does not know, and what it says of its parts is no more worth.
-    let isNone = memoryTotal.IsNone && row.IsNumber("memory.total", "MiB")
+    let isNone = isIntegrated || memoryTotal.IsNone && row.IsNumber("memory.total", "MiB")
 
-    {
-        Index = index
-        Name = row.Text("name")
-        Uuid = row.Text("uuid")
-        PciBusId = row.Text("pci.bus_id")
-        DriverVersion = ""
-        IsSuspended = false
-        Utilization = row.Measure("utilization.gpu", "%", Plausible.utilization)
-        MemoryUtilization = row.Measure("utilization.memory", "%", Plausible.utilization)
-        MemoryTotal = memoryTotal
-        MemoryUsed = row.Part("memory.used", isNone, memoryTotal)
-        MemoryFree = row.Part("memory.free", isNone, memoryTotal)
-        MemoryReserved = row.Part("memory.reserved", isNone, memoryTotal)
-        IsMemoryShared = row.IsNotSupported "memory.total"
-        Temperature = row.Measure("temperature.gpu", "C", Plausible.temperature)
-        FanSpeed = row.Measure("fan.speed", "%", Plausible.fan)
-        Power = row.Measure("power.draw", "W", Plausible.power powerLimit)
-        PowerLimit = powerLimit
-        ThrottleReasons = row.Mask("clocks_event_reasons.active") |> ValueOption.map Throttle.reasonsOf
-        ClockSm = row.Measure("clocks.current.sm", "MHz", Plausible.smClock)
-        ClockSmMax = row.Measure("clocks.max.sm", "MHz", Plausible.smClock)
-        ClockMemory = row.Measure("clocks.current.memory", "MHz", Plausible.memoryClock)
-        PcieReceived = ValueNone
-        PcieSent = ValueNone
-        PcieLinkGeneration = row.Small("pcie.link.gen.current", Plausible.pcieGeneration)
-        PcieLinkWidth = row.Small("pcie.link.width.current", Plausible.pcieWidth)
-        EccUncorrected = row.Whole("ecc.errors.uncorrected.aggregate.total")
-        EccCorrected = row.Whole("ecc.errors.corrected.aggregate.total")
-        RemappedRowsPending = row.Either("remapped_rows.pending", "Yes", "No")
-        XidLast = ValueNone
-        XidCount = ValueNone
-        Energy = ValueNone
-        Encoder = row.Measure("utilization.encoder", "%", Plausible.utilization)
-        Decoder = row.Measure("utilization.decoder", "%", Plausible.utilization)
-        NvlinkReceived = ValueNone
-        NvlinkSent = ValueNone
-        MemoryTemperature = row.Measure("temperature.memory", "C", Plausible.temperature)
-        MigMode =
-            row.Either("mig.mode.current", "Enabled", "Disabled")
-            |> ValueOption.map (fun divided -> if divided then MigMode.Enabled else MigMode.Disabled)
-        ComputeProcesses = ValueNone
-        GraphicsProcesses = ValueNone
-        MigDevices = ValueNone
-        Counters = GpuCounters.None
-    }
+    let gpu =
+        {
+            Index = index
+            Name = name
+            Uuid = row.Text("uuid")
+            PciBusId = row.Text("pci.bus_id")
+            DriverVersion = ""
+            IsSuspended = false
+            Utilization = row.Measure("utilization.gpu", "%", Plausible.utilization)
+            MemoryUtilization = row.Measure("utilization.memory", "%", Plausible.utilization)
+            MemoryTotal = memoryTotal
+            MemoryUsed = row.Part("memory.used", isNone, memoryTotal)
+            MemoryFree = row.Part("memory.free", isNone, memoryTotal)
+            MemoryReserved = row.Part("memory.reserved", isNone, memoryTotal)
+            IsMemoryShared = isShared
+            Temperature = row.Measure("temperature.gpu", "C", Plausible.temperature)
+            FanSpeed = row.Measure("fan.speed", "%", Plausible.fan)
+            Power = row.Measure("power.draw", "W", Plausible.power powerLimit)
+            PowerLimit = powerLimit
+            ThrottleReasons = row.Mask("clocks_event_reasons.active") |> ValueOption.map Throttle.reasonsOf
+            ClockSm = row.Measure("clocks.current.sm", "MHz", Plausible.smClock)
+            ClockSmMax = row.Measure("clocks.max.sm", "MHz", Plausible.smClock)
+            ClockMemory = row.Measure("clocks.current.memory", "MHz", Plausible.memoryClock)
+            PcieReceived = ValueNone
+            PcieSent = ValueNone
+            PcieLinkGeneration = row.Link("pcie.link.gen.current", isShared, Plausible.pcieGeneration)
+            PcieLinkWidth = row.Link("pcie.link.width.current", isShared, Plausible.pcieWidth)
+            EccUncorrected = row.Whole("ecc.errors.uncorrected.aggregate.total")
+            EccCorrected = row.Whole("ecc.errors.corrected.aggregate.total")
+            RemappedRowsPending = row.Either("remapped_rows.pending", "Yes", "No")
+            XidLast = ValueNone
+            XidCount = ValueNone
+            Energy = ValueNone
+            Encoder = row.Measure("utilization.encoder", "%", Plausible.utilization)
+            Decoder = row.Measure("utilization.decoder", "%", Plausible.utilization)
+            NvlinkReceived = ValueNone
+            NvlinkSent = ValueNone
+            MemoryTemperature = row.Measure("temperature.memory", "C", Plausible.temperature)
+            MigMode =
+                row.Either("mig.mode.current", "Enabled", "Disabled")
+                |> ValueOption.map (fun divided -> if divided then MigMode.Enabled else MigMode.Disabled)
+            ComputeProcesses = ValueNone
+            GraphicsProcesses = ValueNone
+            MigDevices = ValueNone
+            Counters = GpuCounters.None
+        }
 
-/// Why a whole row has no values: the board fell off the bus, or wants a reset.
-let private lossOf (text: ReadOnlySpan<byte>) : string =
-    // What stands in brackets.
-    (Text.toString text).Split('[')
-    |> Array.skip 1
-    |> Array.map (fun cell -> NvidiaSmiFailure.lossOf ("[" + cell.Split(']')[0]))
-    |> Array.tryFind (fun loss -> loss <> "")
-    |> Option.defaultValue ""
+    gpu.WithoutUntold
 
 /// The GPU of `Unable to determine the device handle for GPU0000:41:00.0: …` as errors name it, with a space before; empty without one.
 let private gpuNamedIn (words: string) : string =
@@ -428,12 +491,8 @@ let internal lineOf (number: int) (header: Columns voption) (fields: string[]) (
             | ValueSome index ->
                 row.CheckLength()
                 let gpu = gpuOf row index
-
-                match lossOf text with
-                | "" -> ()
-                | loss -> faults.Add(SourceError.Unreadable($"{Source} GPU {index}", loss))
-
-                Board(gpu, row.Int("count"), faults)
+                let count = row.Int("count")
+                Board(gpu, count, faults, row.Answers index)
 
 /// The fault of a text that ends within a line.
 let internal torn (line: int) (text: ReadOnlySpan<byte>) : SourceError =
@@ -493,7 +552,7 @@ let parse (text: ReadOnlySpan<byte>) : Result<GpuReading, ParseError> =
         | Lost(fault, error) ->
             faults.Add fault
             refused <- refused |> ValueOption.orElse (ValueSome error)
-        | Board(gpu, _, found) ->
+        | Board(gpu, _, found, _) ->
             isTable <- true
             gpus.Add gpu
             faults.AddRange found
@@ -622,16 +681,31 @@ let withProcesses (processes: ProcessReading) (reading: GpuReading) : GpuReading
         && reading.Gpus
            |> Array.forall (fun other -> other.Index = gpu.Index || other.Uuid <> gpu.Uuid)
 
+    // A process on a MIG instance is listed by that one's UUID, and whose instance it is nobody tells.
+    let hasInstances =
+        processes.Processes
+        |> Array.exists (fun (struct (uuid, _)) -> uuid.StartsWith("MIG-", StringComparison.Ordinal))
+
     let gpus =
         reading.Gpus
         |> Array.map (fun gpu ->
             if not (isAlone gpu) then
                 gpu
+            elif hasInstances && gpu.MigMode = ValueSome MigMode.Enabled then
+                { gpu with
+                    ComputeProcesses = ValueNone
+                }
             else
                 let struct (known, hasImpossible) =
                     processes.Processes
                     |> Array.filter (fun (struct (uuid, _)) -> uuid = gpu.Uuid)
-                    |> Array.map (fun (struct (_, p)) -> p)
+                    // Rows do not say which instance they are of: equal ones are one that is listed twice.
+                    |> Array.map (fun (struct (_, p)) ->
+                        struct (p.MemoryUsed
+                                |> ValueOption.map uint64
+                                |> ValueOption.defaultValue UInt64.MaxValue,
+                                p))
+                    |> ComputeProcess.joined
                     |> ComputeProcess.limited
                     |> ComputeProcess.within gpu.MemoryTotal
 

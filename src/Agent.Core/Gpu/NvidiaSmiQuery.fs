@@ -84,13 +84,16 @@ module NvidiaSmiFailure =
 
     /// Why a GPU tells nothing, by words such as `Unable to determine the device handle for GPU0000:41:00.0: GPU is lost.  Reboot the system to
     /// recover this GPU` or a cell such as `[GPU requires reset]`, in the words of nvml.h, which are the same from the library; empty where they
-    /// are about something else.
+    /// are about something else. A board whose handle cannot be determined for an unknown error is as good as lost.
     [<CompiledName "LossOf">]
     let lossOf (words: string) : string =
         let says (phrase: string) =
             words.Contains(phrase, StringComparison.OrdinalIgnoreCase)
 
-        if says "GPU is lost" then
+        if
+            says "GPU is lost"
+            || says "Unable to determine the device handle" && says "Unknown Error"
+        then
             "GPU_IS_LOST"
         elif
             says "GPU requires reset"
@@ -100,6 +103,49 @@ module NvidiaSmiFailure =
             "RESET_REQUIRED"
         else
             ""
+
+    /// True for what `lossOf` says of a lost board.
+    [<CompiledName "IsLoss">]
+    let isLoss (reason: string) : bool =
+        reason = "GPU_IS_LOST" || reason = "RESET_REQUIRED"
+
+    /// Why a cell such as `[Unknown Error]` holds no value, in the words of nvml.h where they are known; empty for words that say that this board
+    /// or driver does not have the value, as `Nvml.isAbsence` has them of codes.
+    [<CompiledName "ReasonOf">]
+    let reasonOf (cell: string) : string =
+        let words = cell.Trim('[', ']', ' ')
+
+        let says (phrase: string) =
+            words.Contains(phrase, StringComparison.OrdinalIgnoreCase)
+
+        match lossOf cell with
+        | "" ->
+            if
+                words = ""
+                || says "N/A"
+                || says "Not Supported"
+                || says "Not Available"
+                || says "Not Applicable"
+                || says "Not Found"
+                || says "deprecated"
+                || says "No data"
+                || says "Disabled"
+            then
+                ""
+            elif says "Unknown Error" then
+                "UNKNOWN"
+            elif says "Insufficient Permissions" then
+                "NO_PERMISSION"
+            elif says "blocked by the operating system" || says "operating system has blocked" then
+                "OPERATING_SYSTEM"
+            else
+                words
+        | loss -> loss
+
+    /// True for reasons that say that the session of a running nvidia-smi with the driver is at an end, if values that it told are refused for them.
+    [<CompiledName "MayEndSession">]
+    let mayEndSession (reason: string) : bool =
+        not (isLoss reason) && reason <> "NO_PERMISSION"
 
     /// What a run without a table says of its cause, by the words of its output, else by its exit code, as nvidia-smi(1)
     /// lists them under "RETURN VALUE".

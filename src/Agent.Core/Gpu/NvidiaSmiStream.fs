@@ -27,6 +27,10 @@ type NvidiaSmiStream =
             LastRows: int
             /// The round was handed out with all rows that it has so far.
             HandedOut: bool
+            /// Which columns of which board ever held a value, a bit for each.
+            Answered: Map<int, uint32>
+            /// A board is refused what it told.
+            HasEnded: bool
         }
 
 /// Cutting the output of `NvidiaSmiQuery.loopArguments` into rounds, one for each interval. nvidia-smi puts nothing between two
@@ -53,12 +57,32 @@ module NvidiaSmiStream =
             Whole = 0
             LastRows = 0
             HandedOut = true
+            Answered = Map.empty
+            HasEnded = false
         }
 
     /// True once there was a table: what comes before is no part of an answer.
     [<CompiledName "HasTable">]
     let hasTable (stream: NvidiaSmiStream) : bool =
         stream.Header.IsSome || stream.LastRows > 0 || not stream.Gpus.IsEmpty
+
+    /// True once a board is refused values that this nvidia-smi told, as after a suspend: it will not tell them again, and another start may.
+    [<CompiledName "HasEndedSession">]
+    let hasEndedSession (stream: NvidiaSmiStream) : bool = stream.HasEnded
+
+    let private withAnswers (index: int) (answers: NvidiaSmi.Answers) (stream: NvidiaSmiStream) : NvidiaSmiStream =
+        let ever = stream.Answered |> Map.tryFind index |> Option.defaultValue 0u
+        let all = ever ||| answers.Answered
+
+        { stream with
+            // What prints has no end, and its indexes need not be those of boards.
+            Answered =
+                if all = ever || index >= Nvml.MostBoards then
+                    stream.Answered
+                else
+                    Map.add index all stream.Answered
+            HasEnded = stream.HasEnded || Nvml.hasEndedSession ever answers.Answered answers.Refused
+        }
 
     let private reading (stream: NvidiaSmiStream) : GpuReading =
         {
@@ -143,7 +167,7 @@ module NvidiaSmiStream =
                 { stream with
                     Said = fault :: stream.Said
                 }
-            | NvidiaSmi.Board(gpu, count, faults) -> withRow rounds gpu count faults stream
+            | NvidiaSmi.Board(gpu, count, faults, answers) -> stream |> withAnswers gpu.Index answers |> withRow rounds gpu count faults
 
     let private joined (pending: byte[]) (tail: ReadOnlySpan<byte>) : byte[] =
         // One byte more than is allowed tells that the line is too long.

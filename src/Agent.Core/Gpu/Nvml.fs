@@ -312,6 +312,11 @@ let mustReopen (code: int) : bool =
     | 18 -> true
     | _ -> false
 
+/// True for codes that say that an instance is not there any more, if it answered before. The library goes on giving its handle for as long as it
+/// is open.
+[<CompiledName "IsGone">]
+let isGone (code: int) : bool = code = 2 || code = 6
+
 /// How long to wait before the library is opened again, after so many attempts that did not end the trouble: at once,
 /// then 1 s and each time twice as long, at most a minute.
 [<CompiledName "ReopenDelay">]
@@ -415,6 +420,21 @@ let suspended (index: int) (identity: Identity) (xid: Xid voption) : Device =
         IsSuspended = true
     }
 
+/// The text that a call wrote, up to its first zero; none where it is no text at all, but what some driver left in its place.
+[<CompiledName "TextIn">]
+let textIn (buffer: ReadOnlySpan<byte>) : string voption =
+    let text =
+        match buffer.IndexOf 0uy with
+        | -1 -> buffer
+        | length -> buffer.Slice(0, length)
+
+    let mutable isText = System.Text.Unicode.Utf8.IsValid text
+
+    for one in text do
+        isText <- isText && one >= ' 'B && one <> 0x7Fuy
+
+    if isText then ValueSome(Text.toString text) else ValueNone
+
 // ---- Processes -------------------------------------------------------------------------------------------------------
 
 /// The byte that a buffer for `processes` is filled with before the call. It ends no number that the driver may write.
@@ -438,27 +458,35 @@ let processes (buffer: ReadOnlySpan<byte>) (count: int) (expected: int) : Comput
         else
             expected
 
-    let found = ResizeArray<ComputeProcess>()
+    let found = ResizeArray<struct (uint64 * ComputeProcess)>()
 
     for i in 0 .. min count (buffer.Length / stride) - 1 do
         let entry = buffer.Slice(i * stride, 16)
         let pid = BinaryPrimitives.ReadUInt32LittleEndian entry
         let memory = BinaryPrimitives.ReadUInt64LittleEndian(entry.Slice 8)
 
+        // gpuInstanceId and computeInstanceId, in the entries that have them.
+        let instance =
+            if stride >= 24 && (i + 1) * stride <= buffer.Length then
+                BinaryPrimitives.ReadUInt64LittleEndian(buffer.Slice(i * stride + 16, 8))
+            else
+                UInt64.MaxValue
+
         // 0 is nobody: a process that this PID namespace does not have.
         if pid > 0u && pid <= uint32 Int32.MaxValue then
             found.Add
-                {
-                    Pid = int pid
-                    MemoryUsed =
-                        if memory = UInt64.MaxValue then
-                            ValueNone
-                        else
-                            ValueSome(LanguagePrimitives.UInt64WithMeasure memory)
-                    Name = ""
-                }
+                struct (instance,
+                        {
+                            Pid = int pid
+                            MemoryUsed =
+                                if memory = UInt64.MaxValue then
+                                    ValueNone
+                                else
+                                    ValueSome(LanguagePrimitives.UInt64WithMeasure memory)
+                            Name = ""
+                        })
 
-    ComputeProcess.limited (found.ToArray())
+    ComputeProcess.limited (ComputeProcess.joined (found.ToArray()))
 
 /// Those that compute: what nvmlDeviceGetComputeRunningProcesses gave, and beside it the clients of MPS. Whether the list is known is the first
 /// call's to say: most boards have no MPS, and many libraries do not know the second.
@@ -909,79 +937,99 @@ let private gpuOf (complaints: Complaints) (device: Device) : Gpu =
         }
     else
         let costly = device.Costly |> ValueOption.defaultValue nothingCostly
-        let total = memoryTotal complaints "total memory" device.MemoryTotal
+        let isIntegrated = device.Name.Code = 0 && GpuName.isIntegrated device.Name.Value
+        let isShared = isIntegrated || device.MemoryTotal.Code = NotSupported
+
+        let total =
+            if isIntegrated then
+                ValueNone
+            else
+                memoryTotal complaints "total memory" device.MemoryTotal
+
         let struct (migMode, migDevices) = migOf complaints total costly device
         let powerLimit = powerLimitOf complaints device
 
         let part query call =
-            ofMemory complaints query ValueNone total device.MemoryTotal call
+            if isIntegrated then
+                ValueNone
+            else
+                ofMemory complaints query ValueNone total device.MemoryTotal call
+
+        // 0 is no link, and what a GPU on the processor's own bus says of one is made up (GB10: generation 1, one lane).
+        let link query isPossible call =
+            match small complaints query isPossible call with
+            | ValueSome value when value = 0 || isShared -> ValueNone
+            | value -> value
 
         let rows = remappedRows complaints costly.RemappedRows
 
         // In one piece: a copy of this record is half a kilobyte.
-        {
-            Index = device.Index
-            Name = text complaints "name" device.Name
-            Uuid = text complaints "UUID" device.Uuid
-            PciBusId = text complaints "PCI bus id" device.PciBusId
-            DriverVersion = text complaints "driver version" device.DriverVersion
-            IsSuspended = false
-            Utilization = measure complaints "utilization" Plausible.utilization device.Utilization
-            MemoryUtilization = measure complaints "memory utilization" Plausible.utilization device.MemoryUtilization
-            MemoryTotal = total
-            MemoryUsed = part "used memory" device.MemoryUsed
-            MemoryFree = part "free memory" device.MemoryFree
-            MemoryReserved = part "reserved memory" device.MemoryReserved
-            IsMemoryShared = device.MemoryTotal.Code = NotSupported
-            Temperature = celsius complaints "temperature" device.Temperature
-            FanSpeed = measure complaints "fan speed" Plausible.fan device.FanSpeed
-            Power =
-                watts complaints "power" device.Power
-                |> possible complaints "power" (Plausible.power (powerCeiling powerLimit costly.PowerLimitMax))
-            PowerLimit = powerLimit
-            ThrottleReasons =
-                counter complaints "throttle reasons" device.ThrottleReasons
-                |> ValueOption.map Throttle.reasonsOf
-            ClockSm = measure complaints "SM clock" Plausible.smClock device.ClockSm
-            ClockSmMax = measure complaints "highest SM clock" Plausible.smClock costly.ClockSmMax
-            ClockMemory = measure complaints "memory clock" Plausible.memoryClock device.ClockMemory
-            PcieReceived = pcieRate complaints "PCIe throughput received" costly.PcieReceived
-            PcieSent = pcieRate complaints "PCIe throughput sent" costly.PcieSent
-            PcieLinkGeneration = small complaints "PCIe link generation" Plausible.pcieGeneration device.PcieLinkGeneration
-            PcieLinkWidth = small complaints "PCIe link width" Plausible.pcieWidth device.PcieLinkWidth
-            EccUncorrected = counter complaints "uncorrected memory errors" costly.EccUncorrected
-            EccCorrected = counter complaints "corrected memory errors" costly.EccCorrected
-            RemappedRowsPending = flag rows.Pending
-            XidLast = xidLast device.Xid
-            XidCount = xidCount device.Xid
-            Energy = counter complaints "energy" device.Energy
-            Encoder = measure complaints "encoder" Plausible.utilization device.Encoder
-            Decoder = measure complaints "decoder" Plausible.utilization device.Decoder
-            NvlinkReceived = nvlinkBytes complaints "NVLink bytes received" costly.NvlinkReceived
-            NvlinkSent = nvlinkBytes complaints "NVLink bytes sent" costly.NvlinkSent
-            MemoryTemperature =
-                match fieldNumber complaints "memory temperature" device.MemoryTemperature with
-                | ValueSome value ->
-                    // Below zero it comes as a large unsigned number.
-                    let signed =
-                        if device.MemoryTemperature.ValueType = 1 then
-                            float (int32 (uint32 value))
-                        else
-                            float value
+        let gpu =
+            {
+                Index = device.Index
+                Name = text complaints "name" device.Name
+                Uuid = text complaints "UUID" device.Uuid
+                PciBusId = text complaints "PCI bus id" device.PciBusId
+                DriverVersion = text complaints "driver version" device.DriverVersion
+                IsSuspended = false
+                Utilization = measure complaints "utilization" Plausible.utilization device.Utilization
+                MemoryUtilization = measure complaints "memory utilization" Plausible.utilization device.MemoryUtilization
+                MemoryTotal = total
+                MemoryUsed = part "used memory" device.MemoryUsed
+                MemoryFree = part "free memory" device.MemoryFree
+                MemoryReserved = part "reserved memory" device.MemoryReserved
+                IsMemoryShared = isShared
+                Temperature = celsius complaints "temperature" device.Temperature
+                FanSpeed = measure complaints "fan speed" Plausible.fan device.FanSpeed
+                Power =
+                    watts complaints "power" device.Power
+                    |> possible complaints "power" (Plausible.power (powerCeiling powerLimit costly.PowerLimitMax))
+                PowerLimit = powerLimit
+                ThrottleReasons =
+                    counter complaints "throttle reasons" device.ThrottleReasons
+                    |> ValueOption.map Throttle.reasonsOf
+                ClockSm = measure complaints "SM clock" Plausible.smClock device.ClockSm
+                ClockSmMax = measure complaints "highest SM clock" Plausible.smClock costly.ClockSmMax
+                ClockMemory = measure complaints "memory clock" Plausible.memoryClock device.ClockMemory
+                PcieReceived = pcieRate complaints "PCIe throughput received" costly.PcieReceived
+                PcieSent = pcieRate complaints "PCIe throughput sent" costly.PcieSent
+                PcieLinkGeneration = link "PCIe link generation" Plausible.pcieGeneration device.PcieLinkGeneration
+                PcieLinkWidth = link "PCIe link width" Plausible.pcieWidth device.PcieLinkWidth
+                EccUncorrected = counter complaints "uncorrected memory errors" costly.EccUncorrected
+                EccCorrected = counter complaints "corrected memory errors" costly.EccCorrected
+                RemappedRowsPending = flag rows.Pending
+                XidLast = xidLast device.Xid
+                XidCount = xidCount device.Xid
+                Energy = counter complaints "energy" device.Energy
+                Encoder = measure complaints "encoder" Plausible.utilization device.Encoder
+                Decoder = measure complaints "decoder" Plausible.utilization device.Decoder
+                NvlinkReceived = nvlinkBytes complaints "NVLink bytes received" costly.NvlinkReceived
+                NvlinkSent = nvlinkBytes complaints "NVLink bytes sent" costly.NvlinkSent
+                MemoryTemperature =
+                    match fieldNumber complaints "memory temperature" device.MemoryTemperature with
+                    | ValueSome value ->
+                        // Below zero it comes as a large unsigned number.
+                        let signed =
+                            if device.MemoryTemperature.ValueType = 1 then
+                                float (int32 (uint32 value))
+                            else
+                                float value
 
-                    ValueSome(LanguagePrimitives.FloatWithMeasure signed)
-                    |> possible complaints "memory temperature" Plausible.temperature
-                | ValueNone -> ValueNone
-            MigMode = migMode
-            ComputeProcesses = processesOf complaints "processes" total costly.Processes
-            GraphicsProcesses = processesOf complaints "graphics processes" total costly.GraphicsProcesses
-            MigDevices = migDevices
-            Counters =
-                if device.Costly.IsNone then
-                    GpuCounters.None
-                else
-                    countersOf complaints rows costly
-        }
+                        ValueSome(LanguagePrimitives.FloatWithMeasure signed)
+                        |> possible complaints "memory temperature" Plausible.temperature
+                    | ValueNone -> ValueNone
+                MigMode = migMode
+                ComputeProcesses = processesOf complaints "processes" total costly.Processes
+                GraphicsProcesses = processesOf complaints "graphics processes" total costly.GraphicsProcesses
+                MigDevices = migDevices
+                Counters =
+                    if device.Costly.IsNone then
+                        GpuCounters.None
+                    else
+                        countersOf complaints rows costly
+            }
+
+        gpu.WithoutUntold
 
 /// Turns the calls of all devices into GPUs. A failing call costs its own field; all ones mean "not available".
 [<CompiledName "Interpret">]

@@ -43,7 +43,9 @@ internal sealed class GpuCheck(Settings settings, AgentClock clock)
             ? AskProgram()
             : (NvidiaSmiState.NotAsked, null);
 
-        return new(settings.GpuReader, surroundings, state, program, reading ?? found ?? new([], []), "");
+        var answer = reading ?? found ?? new([], []);
+        var whole = new GpuReading(answer.Gpus, SourceErrors.Together(answer.Faults, GpuPlaces.Unlisted(settings.ProcFs, answer.Gpus)));
+        return new(settings.GpuReader, surroundings, state, program, whole, "");
     }
 
     private (NvidiaSmiState State, GpuReading? Reading) AskProgram()

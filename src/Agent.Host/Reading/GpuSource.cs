@@ -49,6 +49,10 @@ internal sealed class GpuSource
     private long askedAt = NoCall;
     private Told? told;
     private volatile GpuFinding? finding;
+    private volatile SourceError[] unlisted = [];
+    private SourceError[] unlistedBefore = [];
+    private int listed = int.MaxValue;
+    private TimeSpan lookAt;
 
     /// <summary>Nothing is read before <see cref="Start"/>.</summary>
     /// <param name="settings">Who is asked, and where /proc and /sys are.</param>
@@ -93,6 +97,7 @@ internal sealed class GpuSource
         Hanging is { Length: > 0 } hanging ? [SourceError.NewUnreadable(Nvml.Source, hanging)] : [],
         library?.Hanging ?? [],
         library?.WorkFaults ?? [],
+        unlisted,
         (program is { } asked ? FaultsOf(asked) : thread.Last?.Faults) ?? []);
 
     /// <summary>Says so when a call of the library has not returned for too long.</summary>
@@ -179,6 +184,7 @@ internal sealed class GpuSource
         if (library is not null && ReadLibrary() is { } reading)
         {
             Release();
+            LookForOthers(reading.Gpus, isWhole: true);
             Tell(reading, null);
             return new(reading, settings.Interval);
         }
@@ -196,6 +202,7 @@ internal sealed class GpuSource
         }
 
         var found = program?.Newest ?? new([], program is null ? LibraryFaults() : []);
+        LookForOthers(found.Gpus, isWhole: false);
         Tell(found, program);
 
         // Whoever waits for a library that was open, or for a program's first answer, looks often.
@@ -252,9 +259,26 @@ internal sealed class GpuSource
         return fault is { Length: > 0 } ? [SourceError.NewUnreadable(Nvml.Source, fault)] : [];
     }
 
-    /// <summary>Finds out anew which GPUs there are and why not, if what was told has changed.</summary>
-    private void Tell(GpuReading reading, NvidiaSmiSource? asked)
+    /// <summary>
+    /// A board that fell off the bus is not listed any more once the library was opened again. One that was just bound to the driver is not listed
+    /// yet: a board counts as missing if there were more before, or when it is still not listed after the library has looked for new ones.
+    /// </summary>
+    private void LookForOthers(Gpu[] gpus, bool isWhole)
     {
+        if (gpus.Length != listed || clock.Elapsed >= lookAt)
+        {
+            var found = GpuPlaces.Unlisted(settings.ProcFs, gpus);
+            unlisted = isWhole && gpus.Length < listed ? found : [.. found.Where(unlistedBefore.Contains)];
+            unlistedBefore = found;
+            listed = gpus.Length;
+            lookAt = clock.Elapsed + LookAgain;
+        }
+    }
+
+    /// <summary>Finds out anew which GPUs there are and why not, if what was told has changed.</summary>
+    private void Tell(GpuReading listedOnly, NvidiaSmiSource? asked)
+    {
+        var reading = new GpuReading(listedOnly.Gpus, SourceErrors.Together(listedOnly.Faults, unlisted));
         var now = new Told(library?.State ?? Nvml.State.NotTried, asked?.Error, reading.Gpus.Length, reading.Faults);
 
         if (!now.IsLike(told))

@@ -1,6 +1,7 @@
 namespace Agent.Sender
 
 open System
+open System.Globalization
 open Agent.Core
 open Agent.Core.Gpu
 open Agent.Core.Units
@@ -19,7 +20,7 @@ type GpuNodes =
 [<NoComparison>]
 type GpuSurroundings =
     {
-        /// Display devices of NVIDIA on the PCI bus; none when the bus cannot be looked at.
+        /// Display devices of NVIDIA on the PCI bus that are not handed to virtual machines; none when the bus cannot be looked at.
         Devices: int voption
         /// The version of the driver in the kernel; empty for none.
         Driver: string
@@ -81,6 +82,14 @@ module GpuDiagnosis =
         vendor.Trim() = "0x10de"
         && deviceClass.Trim().StartsWith("0x03", StringComparison.Ordinal)
 
+    /// True for the driver of a device that the machine hands to a virtual machine, by the name of its `driver` link: it is not this machine's.
+    [<CompiledName "IsHandedOver">]
+    let isHandedOver (driver: string) : bool =
+        driver.Contains("vfio", StringComparison.Ordinal)
+        || driver = "pci-stub"
+        || driver = "pciback"
+        || driver = "xen-pciback"
+
     /// The version in the first line of /proc/driver/nvidia/version, `NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15 …`:
     /// the first word made of digits and points. Empty where there is none.
     [<CompiledName "DriverVersion">]
@@ -93,6 +102,59 @@ module GpuDiagnosis =
         (Text.toString text).Split([| ' '; '\t'; '\n' |], StringSplitOptions.RemoveEmptyEntries)
         |> Array.tryFind isVersion
         |> Option.defaultValue ""
+
+    /// The number of a board's device node, by /proc/driver/nvidia/gpus/*/information, which the driver has for each board that is bound to it. None
+    /// for a board that it was told to leave alone (NVreg_ExcludedGpus), and where the number cannot be read.
+    [<CompiledName "Minor">]
+    let minor (information: ReadOnlySpan<byte>) : int voption =
+        let values =
+            (Text.toString information).Split '\n'
+            |> Array.map (fun line -> line.Split(':', 2) |> Array.map _.Trim())
+
+        let valueOf (name: string) =
+            values
+            |> Array.tryPick (fun parts ->
+                if parts.Length = 2 && parts[0] = name then
+                    Some parts[1]
+                else
+                    None)
+
+        match valueOf "GPU Excluded", valueOf "Blacklisted", valueOf "Device Minor" with
+        | Some "Yes", _, _
+        | _, Some "Yes", _ -> ValueNone
+        | _, _, Some number ->
+            match Int32.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture) with
+            | true, minor -> ValueSome minor
+            | _ -> ValueNone
+        | _ -> ValueNone
+
+    /// What is wrong with a board that is bound to the driver and that nobody lists.
+    [<Literal>]
+    let private NotListed = "the driver has it in the kernel, and does not list it"
+
+    /// The faults of boards that are bound to NVIDIA's driver, by their PCI addresses, and are not among those that it lists: it leaves out a board
+    /// that it cannot start. Nothing is known where a listed board does not tell its place.
+    [<CompiledName "Unlisted">]
+    let unlisted (bound: string[]) (gpus: Gpu[]) : SourceError[] =
+        // NVML's domains have eight digits, and those of the kernel four.
+        let place (address: string) =
+            let short =
+                if address.IndexOf ':' = 8 then
+                    address.Substring 4
+                else
+                    address
+
+            short.ToLowerInvariant()
+
+        if gpus |> Array.exists (fun gpu -> gpu.PciBusId = "") then
+            [||]
+        else
+            let listed = gpus |> Array.map (fun gpu -> place gpu.PciBusId)
+
+            bound
+            |> Array.map place
+            |> Array.filter (fun address -> not (Array.contains address listed))
+            |> Array.map (fun address -> SourceError.Unreadable($"NVIDIA GPU {address}", NotListed))
 
     let private describe (gpu: Gpu) =
         if gpu.Name = "" then $"GPU {gpu.Index}" else gpu.Name
@@ -150,7 +212,7 @@ module GpuDiagnosis =
 
     let private isLoss (fault: SourceError) =
         match fault with
-        | SourceError.Unreadable(_, reason) -> reason = Nvml.nameOf 15 || reason = Nvml.nameOf 16
+        | SourceError.Unreadable(_, reason) -> reason = Nvml.nameOf 15 || reason = Nvml.nameOf 16 || reason = NotListed
         | SourceError.Absent _
         | SourceError.Garbled _ -> false
 

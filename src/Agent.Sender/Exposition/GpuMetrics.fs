@@ -183,9 +183,28 @@ let write (sink: MetricSink) (hostname: string) (files: GpuJobFile[]) (work: Gpu
     gauge "DCGM_FI_DEV_ENC_UTIL" "Encoder utilization (in %)." (fun gpu -> plain gpu.Encoder)
     gauge "DCGM_FI_DEV_DEC_UTIL" "Decoder utilization (in %)." (fun gpu -> plain gpu.Decoder)
 
-    gauge "DCGM_FI_DEV_XID_ERRORS" "Value of the last XID error encountered." (fun gpu ->
+    sink.Each(
+        "DCGM_FI_DEV_XID_ERRORS",
+        MetricKind.Gauge,
+        "Value of the last XID error encountered.",
+        holdings,
+        (fun holding ->
+            labelHolding holding
+
+            match holding.Board.Gpu.XidLast with
+            | ValueSome code ->
+                sink.Label("err_code", text code)
+
+                sink.Label(
+                    "err_msg",
+                    match Agent.Core.Causes.Xid.description code with
+                    | "" -> "Unknown Error"
+                    | words -> words
+                )
+            | ValueNone -> ()),
         // dcgm-exporter says 0 until there is one; here 0 never stands for "none".
-        gpu.XidLast |> ValueOption.map float)
+        (fun holding -> holding.Board.Gpu.XidLast |> ValueOption.map float)
+    )
 
     // Of a board that is divided its instances tell, as with dcgm-exporter, so that a sum counts no memory twice.
     let memory name help (ofPart: MigDevice -> float voption) (ofGpu: Gpu -> float voption) =

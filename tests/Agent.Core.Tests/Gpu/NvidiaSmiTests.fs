@@ -266,7 +266,13 @@ let tests =
                     |]
                     "GPUs"
 
-                Expect.equal reading.Faults [| SourceError.Unreadable("nvidia-smi GPU 3", "RESET_REQUIRED") |] "the sick one"
+                Expect.equal
+                    reading.Faults
+                    [|
+                        SourceError.Unreadable("nvidia-smi GPU 2 utilization.gpu (and other fields)", "UNKNOWN")
+                        SourceError.Unreadable("nvidia-smi GPU 3", "RESET_REQUIRED")
+                    |]
+                    "the sick ones"
 
             testCase "driver 535: a virtual GPU has no sensors, and N/A needs no brackets"
             <| fun () ->
@@ -286,7 +292,7 @@ let tests =
 
                 Expect.equal reading.Faults [||] "not available is no fault"
 
-            testCase "driver 550: a MIG parent reports no utilisation, and every word for absence is one"
+            testCase "driver 550: a MIG parent reports no utilisation, words for absence are no fault, and a refusal is"
             <| fun () ->
                 let reading = parseFile "driver-550-mig.csv"
 
@@ -307,7 +313,7 @@ let tests =
                     |]
                     "GPUs"
 
-                Expect.equal reading.Faults [||] "faults"
+                Expect.equal reading.Faults [| SourceError.Unreadable("nvidia-smi GPU 1 memory.used", "NO_PERMISSION") |] "faults"
 
             testCase "memory in use is none of a percentage that is not known"
             <| fun () ->
@@ -446,11 +452,7 @@ let tests =
                 let reading = parseFile "lost-in-the-middle.csv"
                 Expect.equal (reading.Gpus |> Array.map (fun gpu -> gpu.Index)) [| 0; 2 |] "the others"
 
-                Expect.equal
-                    (faults reading
-                     |> Array.map (fun (source, line, field, _) -> source, line, field))
-                    [| "nvidia-smi", 0, "text among the rows" |]
-                    "told once"
+                Expect.equal reading.Faults [| SourceError.Unreadable("nvidia-smi GPU 0000:41:00.0", "GPU_IS_LOST") |] "told once"
 
             testCase "a board that is lost or wants a reset keeps its place, and is told once"
             <| fun () ->
@@ -460,6 +462,184 @@ let tests =
                     Expect.equal reading.Gpus[1] (board 1 "" "") "nothing known"
                     Expect.equal reading.Gpus[0].Temperature (ValueSome 40.0<degC>) "the other"
                     Expect.equal reading.Faults [| SourceError.Unreadable("nvidia-smi GPU 1", name) |] "told"
+
+            testCase "a value that cannot be read is a fault of its field, and one of all fields is told once"
+            <| fun () ->
+                let faultsOf cells =
+                    (want (parse (utf8 (header + $"3, A, GPU-a, {cells}\n")))).Faults
+
+                for cells, field, reason in
+                    [
+                        "1, 1, 3, 2, 40, [Unknown Error], 6.0, 7.0", "fan.speed", "UNKNOWN"
+                        "1, 1, 3, 2, 40, 5, [Insufficient Permissions], 7.0", "power.draw", "NO_PERMISSION"
+                        "1, 1, 3, 2, [GPU access blocked by the operating system], 5, 6.0, 7.0", "temperature.gpu", "OPERATING_SYSTEM"
+                        "1, 1, 3, 2, 40, [Timeout], 6.0, 7.0", "fan.speed", "Timeout"
+                        String.concat ", " (List.replicate 8 "[Unknown Error]"), "utilization.gpu (and other fields)", "UNKNOWN"
+                    ] do
+                    Expect.equal (faultsOf cells) [| SourceError.Unreadable($"nvidia-smi GPU 3 {field}", reason) |] cells
+
+                for absent in
+                    [
+                        "[N/A]"
+                        "[Not Supported]"
+                        "[Function Not Found]"
+                        "[Requested functionality has been deprecated]"
+                        "[Not Found]"
+                    ] do
+                    Expect.equal (faultsOf (String.concat ", " (List.replicate 8 absent))) [||] absent
+
+            testCase "a board whose handle cannot be determined is as good as lost"
+            <| fun () ->
+                let words = "Unable to determine the device handle for GPU0000:CF:00.0: Unknown Error\n"
+                let reading = want (parse (utf8 (header + "0, A, GPU-a, 1, 1, 3, 2, 40, 5, 6.0, 7.0\n" + words)))
+                Expect.equal reading.Faults [| SourceError.Unreadable("nvidia-smi GPU 0000:CF:00.0", "GPU_IS_LOST") |] "told"
+                Expect.equal (NvidiaSmiFailure.ofOutput 255 (ReadOnlySpan(utf8 words))) NvidiaSmiFailure.GpuLost "without a table"
+
+            testCase "a loop that is refused what it told has lost its session; one that never told it, and a lost board, have not"
+            <| fun () ->
+                let row cells = $"0, A, GPU-a, 1, 1, 3, 2, {cells}\n"
+                let good = row "40, 5, 6.0, 7.0"
+
+                let hasEnded rows =
+                    let struct (stream, _) =
+                        NvidiaSmiStream.feed
+                            (ReadOnlySpan(utf8 (header + String.concat "" rows)))
+                            (NvidiaSmiStream.start NvidiaSmiQuery.full)
+
+                    NvidiaSmiStream.hasEndedSession stream
+
+                for rows, expected in
+                    [
+                        [ good; good ], false
+                        [ good; row "[Unknown Error], [Unknown Error], 6.0, 7.0" ], true
+                        [ good; row "[Unknown Error], 5, 6.0, 7.0" ], false
+                        [
+                            row "40, [Unknown Error], [Unknown Error], 7.0"
+                            row "40, [Unknown Error], [Unknown Error], 7.0"
+                        ],
+                        false
+                        [ good; row "[GPU is lost], [GPU is lost], [GPU is lost], 7.0" ], false
+                        [ good; row "[N/A], [N/A], [N/A], [N/A]" ], false
+                        [ good; row "[Insufficient Permissions], [Insufficient Permissions], 6.0, 7.0" ], false
+                    ] do
+                    Expect.equal (hasEnded rows) expected $"{rows}"
+
+            testCase "a counter of all ones is not told, and one below is a number"
+            <| fun () ->
+                for cell, expected in
+                    [
+                        "18446744073709551615", ValueNone
+                        "18446744073709551614", ValueSome 18446744073709551614UL
+                    ] do
+                    let reading = want (parse (utf8 $"index, name, ecc.errors.corrected.aggregate.total\n0, A, {cell}\n"))
+
+                    Expect.equal (reading.Gpus[0].EccCorrected, reading.Faults) (expected, [||]) cell
+
+            testCase "a memory at exactly 0 beside a warm die has no sensor; one in the cold has"
+            <| fun () ->
+                for die, memory, expected in
+                    [
+                        "44", "0", ValueNone
+                        "21", "0", ValueNone
+                        "20", "0", ValueSome 0.0<degC>
+                        "-3", "0", ValueSome 0.0<degC>
+                        "44", "1", ValueSome 1.0<degC>
+                        "[N/A]", "0", ValueSome 0.0<degC>
+                    ] do
+                    let reading =
+                        want (parse (utf8 $"index, name, temperature.gpu, temperature.memory\n0, A, {die}, {memory}\n"))
+
+                    Expect.equal (reading.Gpus[0].MemoryTemperature, reading.Faults) (expected, [||]) $"{die} {memory}"
+
+            testCase "a GPU on the processor's own bus uses the host's memory whatever is said of it, and has no PCIe link"
+            <| fun () ->
+                let columns =
+                    "index, name, memory.total, memory.used, memory.free, pcie.link.gen.current, pcie.link.width.current\n"
+
+                for name, total, isShared in
+                    [
+                        "NVIDIA GB10", "[N/A]", true
+                        "NVIDIA GB10", "124610", true
+                        "Orin (nvgpu)", "0", true
+                        // Their own memory, and a machine that has as much.
+                        "NVIDIA GH200 480GB", "97871", false
+                        "NVIDIA GB200", "189471", false
+                        "NVIDIA GeForce RTX 4090", "24564", false
+                    ] do
+                    let reading = want (parse (utf8 (columns + $"0, {name}, {total}, 0, 0, 1, 1\n")))
+                    let gpu = reading.Gpus[0]
+                    Expect.equal (gpu.IsMemoryShared, reading.Faults) (isShared, [||]) name
+
+                    if isShared then
+                        Expect.equal (gpu.MemoryTotal, gpu.MemoryUsed, gpu.MemoryFree) (ValueNone, ValueNone, ValueNone) "the host's"
+                        Expect.equal (gpu.PcieLinkGeneration, gpu.PcieLinkWidth) (ValueNone, ValueNone) "made up"
+                    else
+                        Expect.equal (gpu.MemoryTotal.IsSome, gpu.PcieLinkGeneration) (true, ValueSome 1) "its own"
+
+            testCase "a process that is listed for two instances is one, with all of its memory"
+            <| fun () ->
+                let processes =
+                    want (
+                        NvidiaSmi.parseProcesses (
+                            ReadOnlySpan(
+                                utf8
+                                    "gpu_uuid, pid, process_name, used_gpu_memory [MiB]\n\
+                                     GPU-a, 7, a, 1000\n\
+                                     GPU-a, 8, b, 10\n\
+                                     GPU-a, 8, b, 10\n\
+                                     GPU-a, 7, a, 500\n"
+                            )
+                        )
+                    )
+
+                let gpus =
+                    (NvidiaSmi.withProcesses
+                        processes
+                        {
+                            Gpus = [| board 0 "" "GPU-a" |]
+                            Faults = [||]
+                        })
+                        .Gpus
+
+                Expect.equal
+                    (gpus[0].ComputeProcesses
+                     |> ValueOption.map (Array.map (fun one -> one.Pid, one.MemoryUsed)))
+                    (ValueSome [| 7, ValueSome 1572864000UL<B>; 8, ValueSome 10485760UL<B> |])
+                    "1500 MiB and 10"
+
+            testCase "of a divided board nobody knows whose a process on an instance is"
+            <| fun () ->
+                let of' uuid : NvidiaSmi.ProcessReading =
+                    {
+                        Processes =
+                            [|
+                                struct (uuid,
+                                        {
+                                            Pid = 7
+                                            MemoryUsed = ValueNone
+                                            Name = "a"
+                                        })
+                            |]
+                        Faults = [||]
+                    }
+
+                let divided =
+                    { board 0 "" "GPU-a" with
+                        MigMode = ValueSome MigMode.Enabled
+                    }
+
+                let told processes =
+                    (NvidiaSmi.withProcesses
+                        processes
+                        {
+                            Gpus = [| divided; board 1 "" "GPU-b" |]
+                            Faults = [||]
+                        })
+                        .Gpus
+                    |> Array.map _.ComputeProcesses
+
+                Expect.equal (told (of' "MIG-1")) [| ValueNone; ValueSome [||] |] "not nobody"
+                Expect.equal (told (of' "GPU-b") |> Array.head) (ValueSome [||]) "nobody"
 
             testCase "memory of 0 is no value, nor is what is said of its parts"
             <| fun () ->

@@ -633,6 +633,137 @@ let tests =
 
                     Expect.equal reading.Gpus[0].IsMemoryShared isShared (string code)
 
+            testCase "a GPU on the processor's own bus uses the host's memory whatever the driver says, and has no PCIe link"
+            <| fun () ->
+                for name, total, isShared in
+                    [
+                        "NVIDIA GB10", got 130663165952UL, true
+                        "Orin (nvgpu)", got 0UL, true
+                        "NVIDIA Thor", got 131832807424UL, true
+                        "NVIDIA A10", failed 3, true
+                        "NVIDIA GH200 480GB", got 102625181696UL, false
+                        "NVIDIA GB200", got 198674677760UL, false
+                    ] do
+                    let reading =
+                        Nvml.interpret
+                            [|
+                                { healthy with
+                                    Name = got name
+                                    MemoryTotal = total
+                                    MemoryUsed = total
+                                    MemoryFree = total
+                                    PcieLinkGeneration = got 1u
+                                    PcieLinkWidth = got 1u
+                                }
+                            |]
+
+                    let found = reading.Gpus[0]
+                    Expect.equal (found.IsMemoryShared, reading.Faults) (isShared, [||]) name
+                    Expect.equal found.MemoryUsed.IsNone isShared $"memory of {name}"
+                    Expect.equal (found.PcieLinkGeneration.IsNone, found.PcieLinkWidth.IsNone) (isShared, isShared) $"link of {name}"
+
+            testCase "a link of generation 0 or without lanes is none"
+            <| fun () ->
+                let reading =
+                    Nvml.interpret
+                        [|
+                            { healthy with
+                                PcieLinkGeneration = got 0u
+                                PcieLinkWidth = got 0u
+                            }
+                        |]
+
+                Expect.equal
+                    reading
+                    {
+                        Gpus =
+                            [|
+                                { gpu with
+                                    PcieLinkGeneration = ValueNone
+                                    PcieLinkWidth = ValueNone
+                                }
+                            |]
+                        Faults = [||]
+                    }
+                    "no fault"
+
+            testCase "a driver that answers 0 to everything knows nothing; 0 °C alone is a temperature"
+            <| fun () ->
+                let zero =
+                    { healthy with
+                        Name = got "Orin (nvgpu)"
+                        Utilization = got 0u
+                        MemoryUtilization = got 0u
+                        MemoryTotal = got 0UL
+                        MemoryUsed = got 0UL
+                        MemoryFree = got 0UL
+                        MemoryReserved = got 0UL
+                        Temperature = got 0
+                        FanSpeed = failed 3
+                        Power = got 0u
+                        EnforcedPowerLimit = failed 3
+                        ManagementPowerLimit = failed 3
+                        ClockSm = got 0u
+                        ClockMemory = got 0u
+                        PcieLinkGeneration = got 0u
+                        PcieLinkWidth = got 0u
+                        Energy = got 0UL
+                        Encoder = got 0u
+                        Decoder = got 0u
+                        MemoryTemperature = field 1 0UL
+                        Costly = ValueNone
+                        Xid = ValueNone
+                    }
+
+                let read device = (Nvml.interpret [| device |]).Gpus[0]
+
+                Expect.equal
+                    (read zero)
+                    { Gpu.OfIndex 2 with
+                        Name = "Orin (nvgpu)"
+                        Uuid = "GPU-a"
+                        PciBusId = "00000000:65:00.0"
+                        DriverVersion = "580.95.05"
+                        IsMemoryShared = true
+                        ThrottleReasons = ValueSome [| "sw_power_cap"; "hw_power_brake_slowdown" |]
+                        MigMode = ValueSome MigMode.Disabled
+                        MigDevices = ValueSome [||]
+                    }
+                    "nothing"
+
+                for board in
+                    [
+                        { healthy with Temperature = got 0 }
+                        { healthy with
+                            Temperature = got 0
+                            ClockSm = got 0u
+                            Power = got 0u
+                        }
+                        { zero with ClockSm = got 114u }
+                        { zero with Power = got 4000u }
+                    ] do
+                    Expect.equal (read board).Temperature (ValueSome 0.0<degC>) "a board that is there"
+
+            testCase "a memory at exactly 0 beside a warm die has no sensor; one in the cold has"
+            <| fun () ->
+                for die, bits, expected in
+                    [
+                        45, 0UL, ValueNone
+                        21, 0UL, ValueNone
+                        20, 0UL, ValueSome 0.0<degC>
+                        45, 1UL, ValueSome 1.0<degC>
+                    ] do
+                    let reading =
+                        Nvml.interpret
+                            [|
+                                { healthy with
+                                    Temperature = got die
+                                    MemoryTemperature = field 1 bits
+                                }
+                            |]
+
+                    Expect.equal (reading.Gpus[0].MemoryTemperature, reading.Faults) (expected, [||]) $"{die} {bits}"
+
             testCase "a suspended board is known by its name and no fault"
             <| fun () ->
                 let identity: Nvml.Identity =
@@ -1022,6 +1153,48 @@ let tests =
                     (pids (Nvml.processes (ReadOnlySpan buffer) 2 24))
                     [| 815, ValueSome 2097152UL<B>; 4711, ValueSome 1048576UL<B> |]
                     "both"
+
+            testCase "a process is one, with the memory of all instances that it is listed for"
+            <| fun () ->
+                let buffer = Array.create (16 * 32) Nvml.Untouched
+
+                [
+                    7u, 1000UL, 1u
+                    8u, 30UL, 1u
+                    7u, 500UL, 2u
+                    7u, 900UL, 1u
+                    9u, 5UL, 1u
+                    9u, UInt64.MaxValue, 2u
+                ]
+                |> List.iteri (fun i (pid, memory, instance) ->
+                    let entry = Span(buffer, i * 24, 24)
+                    entry.Clear()
+                    BitConverter.TryWriteBytes(entry, pid) |> ignore
+                    BitConverter.TryWriteBytes(entry.Slice 8, memory) |> ignore
+                    BitConverter.TryWriteBytes(entry.Slice 16, instance) |> ignore)
+
+                Expect.equal
+                    (pids (Nvml.processes (ReadOnlySpan buffer) 6 24))
+                    [| 7, ValueSome 1500UL<B>; 8, ValueSome 30UL<B>; 9, ValueNone |]
+                    "the larger of what one instance was listed with twice, and no sum of what is not known"
+
+            testCase "a text that is none was not told"
+            <| fun () ->
+                for bytes, expected in
+                    [
+                        "NVIDIA A10\000rest"B, ValueSome "NVIDIA A10"
+                        "NVIDIA A10"B, ValueSome "NVIDIA A10"
+                        [||], ValueSome ""
+                        [| 0uy |], ValueSome ""
+                        // What a driver for WSL answers (gpustat #170).
+                        [| 0xf8uy; 0x95uy; 0xa0uy; 0x81uy; 0x00uy |], ValueNone
+                        [| 0x41uy; 0x01uy; 0x00uy |], ValueNone
+                        [| 0x41uy; 0x7fuy |], ValueNone
+                    ] do
+                    Expect.equal (Nvml.textIn (ReadOnlySpan bytes)) expected $"%A{bytes}"
+
+            testCase "an instance is gone by what a destroyed one answers, and by nothing else"
+            <| fun () -> Expect.equal ([ 0..30 ] @ [ 999 ] |> List.filter Nvml.isGone) [ 2; 6 ] "INVALID_ARGUMENT, NOT_FOUND"
 
             testCase "no process, no entries"
             <| fun () -> Expect.equal (Nvml.processes (ReadOnlySpan(entriesOf 24 [])) 0 24) [||] "none"

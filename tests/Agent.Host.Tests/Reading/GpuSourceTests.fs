@@ -77,6 +77,67 @@ let tests =
                     | [| SourceError.Unreadable("libnvidia-ml", reason) |] -> Expect.stringContains reason "a call has not returned" "why"
                     | other -> failtest $"one fault expected, got %A{other}")
 
+            testCase "a board that the driver has and does not list counts where its node is here"
+            <| fun () ->
+                let root = Directory.CreateTempSubdirectory("agent-bound-").FullName
+
+                try
+                    let devices = Path.Combine(root, "dev")
+                    Directory.CreateDirectory devices |> ignore
+
+                    for minor, address in [ 0, "0000:3a:00.0"; 1, "0000:46:00.0"; 2, "0000:56:00.0" ] do
+                        let board = Path.Combine(root, "driver/nvidia/gpus", address)
+                        Directory.CreateDirectory board |> ignore
+                        File.WriteAllText(Path.Combine(board, "information"), $"Device Minor: \t {minor}\n")
+
+                    // The third is another container's.
+                    for minor in 0..1 do
+                        File.WriteAllText(Path.Combine(devices, $"nvidia{minor}"), "")
+
+                    let listed =
+                        [|
+                            { Agent.Core.Gpu.Gpu.OfIndex 0 with
+                                PciBusId = "00000000:3A:00.0"
+                            }
+                        |]
+
+                    Expect.equal
+                        (GpuPlaces.Unlisted(root, listed, devices))
+                        [|
+                            SourceError.Unreadable("NVIDIA GPU 0000:46:00.0", "the driver has it in the kernel, and does not list it")
+                        |]
+                        "the second"
+
+                    Expect.equal (GpuPlaces.Unlisted(root, [||], devices)) [||] "where none is listed it is not about one board"
+                    Expect.equal (GpuPlaces.Unlisted(Path.Combine(root, "none"), listed, devices)) [||] "without a driver"
+                finally
+                    Directory.Delete(root, true)
+
+            testCase "boards that are handed to virtual machines are not this machine's"
+            <| fun () ->
+                let root = Directory.CreateTempSubdirectory("agent-bus-").FullName
+
+                try
+                    for address, driver in
+                        [
+                            "0000:3a:00.0", "nvidia"
+                            "0000:46:00.0", "vfio-pci"
+                            "0000:56:00.0", "nvgrace_gpu_vfio_pci"
+                            "0000:66:00.0", ""
+                        ] do
+                        let device = Path.Combine(root, "bus/pci/devices", address)
+                        Directory.CreateDirectory device |> ignore
+                        File.WriteAllText(Path.Combine(device, "vendor"), "0x10de\n")
+                        File.WriteAllText(Path.Combine(device, "class"), "0x030200\n")
+
+                        if driver <> "" then
+                            File.CreateSymbolicLink(Path.Combine(device, "driver"), $"../../../../bus/pci/drivers/{driver}")
+                            |> ignore
+
+                    Expect.equal (GpuPlaces.Look(root, root, root)).Devices (ValueSome 2) "NVIDIA's driver's, and nobody's"
+                finally
+                    Directory.Delete(root, true)
+
             testCase "an agent that goes on waits no longer than it is told"
             <| fun () ->
                 withSource [] (fun _ source clock ->

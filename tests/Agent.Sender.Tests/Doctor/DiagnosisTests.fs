@@ -380,6 +380,18 @@ let private gpuCases: (string * GpuFact * (CheckResult * string)) list =
         "a driver that was reloaded under the reading", withFaults [ SourceError.Unreadable("libnvidia-ml GPU 1", "UNINITIALIZED") ], good
         "one that wants a reset", withFaults [ SourceError.Unreadable("libnvidia-ml GPU 1", "RESET_REQUIRED") ], bad "gpu-lost"
         "one that nvidia-smi has lost", withFaults [ SourceError.Unreadable("nvidia-smi GPU 1", "GPU_IS_LOST") ], bad "gpu-lost"
+        "one that is bound to the driver and not listed",
+        withFaults (
+            GpuDiagnosis.unlisted
+                [| "0000:46:00.0" |]
+                [|
+                    { Gpu.OfIndex 0 with
+                        PciBusId = "00000000:3A:00.0"
+                    }
+                |]
+            |> List.ofArray
+        ),
+        bad "gpu-lost"
         "one that refuses, among others that do not tell all",
         withFaults
             [
@@ -601,6 +613,54 @@ let private gpuWords =
                 Expect.equal (version "") "" "none"
         ]
 
+let private boundTests =
+    testList
+        "boards that the driver has and does not list"
+        [
+            testCase "the number of a board's node, and none of a board that is to be left alone"
+            <| fun () ->
+                let information excluded minor =
+                    $"Model: \t\t NVIDIA A100-SXM4-40GB\nIRQ:   \t\t 184\nGPU UUID: \t GPU-????????-????-????-????-????????????\n"
+                    + $"Bus Location: \t 0000:07:00.0\nDevice Minor: \t {minor}\n{excluded}"
+
+                for text, expected in
+                    [
+                        information "GPU Excluded:\t No\n" "3", ValueSome 3
+                        information "" "0", ValueSome 0
+                        information "GPU Excluded:\t Yes\n" "3", ValueNone
+                        information "Blacklisted:\t Yes\n" "3", ValueNone
+                        information "" "N/A", ValueNone
+                        information "" "-1", ValueNone
+                        "", ValueNone
+                        "Device Minor", ValueNone
+                    ] do
+                    Expect.equal (GpuDiagnosis.minor (ReadOnlySpan(Text.Encoding.UTF8.GetBytes text))) expected text
+
+            testCase "a board is known by its address, however many digits that has"
+            <| fun () ->
+                let at address =
+                    { Gpu.OfIndex 0 with
+                        PciBusId = address
+                    }
+
+                let unlisted bound gpus =
+                    GpuDiagnosis.unlisted (Array.ofList bound) (Array.ofList gpus)
+
+                let missing =
+                    "NVIDIA GPU 0000:46:00.0 cannot be read: the driver has it in the kernel, and does not list it"
+
+                Expect.equal (unlisted [ "0000:3a:00.0" ] [ at "00000000:3A:00.0" ]) [||] "the same"
+
+                Expect.equal
+                    (unlisted [ "0000:3a:00.0"; "0000:46:00.0" ] [ at "00000000:3A:00.0" ]
+                     |> Array.map string)
+                    [| missing |]
+                    "one is missing"
+
+                Expect.equal (unlisted [ "0000:46:00.0" ] [ at "00000000:3A:00.0"; at "" ]) [||] "one does not say where it is"
+                Expect.equal (unlisted [] [ at "00000000:3A:00.0" ]) [||] "nothing is bound"
+        ]
+
 let private machineTests =
     testList
         "machine"
@@ -614,6 +674,7 @@ let private machineTests =
                     Expect.equal advises (expected <> good && expected <> doubt "no-gpu") "advice"
 
             gpuWords
+            boundTests
 
             for vendor, kind, expected in
                 [

@@ -249,6 +249,12 @@ let private gpus =
                     ]
                     "labels"
 
+                Expect.equal
+                    ((family "DCGM_FI_DEV_XID_ERRORS").Samples[0].Labels
+                     |> List.filter (fun (name, _) -> name.StartsWith "err_"))
+                    [ "err_code", "79"; "err_msg", "the GPU has fallen off the bus" ]
+                    "what the event is"
+
                 for name, expected in
                     [
                         "DCGM_FI_DEV_GPU_UTIL", "97"

@@ -1,5 +1,6 @@
 using System.Text;
 using Agent.Core;
+using Agent.Core.Gpu;
 using Agent.Sender;
 using Microsoft.FSharp.Core;
 
@@ -21,13 +22,38 @@ internal static class GpuPlaces
 
         var count = Directory.Exists(bus)
             ? FSharpValueOption<int>.NewValueSome(SysFiles.Directories(bus).Count(device =>
-                GpuDiagnosis.IsNvidiaDisplay(Text(Path.Join(device, "vendor")), Text(Path.Join(device, "class")))))
+                GpuDiagnosis.IsNvidiaDisplay(Text(Path.Join(device, "vendor")), Text(Path.Join(device, "class")))
+                && !GpuDiagnosis.IsHandedOver(Path.GetFileName(new FileInfo(Path.Join(device, "driver")).LinkTarget ?? ""))))
             : default;
 
         var version = GpuDiagnosis.DriverVersion(Bytes(Path.Join(procFs, "driver/nvidia/version")));
         var module = GpuDiagnosis.DriverVersion(Bytes(Path.Join(sysFs, "module/nvidia/version")));
 
         return new(count, version.Length > 0 ? version : module, Nodes(devices));
+    }
+
+    /// <summary>
+    /// The faults of boards that NVIDIA's driver has and does not list. Only those count whose device node is here: a container sees all of the
+    /// machine's boards in /proc, and is given some of them.
+    /// </summary>
+    /// <param name="procFs">Where the driver tells which boards are bound to it.</param>
+    /// <param name="gpus">Those that are listed; without any it is not about one board.</param>
+    /// <param name="devices">Where the device nodes are.</param>
+    public static SourceError[] Unlisted(string procFs, Gpu[] gpus, string devices = "/dev")
+    {
+        if (gpus.Length == 0)
+        {
+            return [];
+        }
+
+        var buffer = new ReadBuffer();
+        var bound = SysFiles.Directories(Path.Join(procFs, "driver/nvidia/gpus"))
+            .Where(board => KernelFiles.ReadText(Path.Join(board, "information"), buffer).Content.Match(
+                text => GpuDiagnosis.Minor(text.Span) is { IsSome: true, Value: var minor } && File.Exists(Path.Join(devices, $"nvidia{minor}")),
+                static _ => false))
+            .Select(static board => Path.GetFileName(board));
+
+        return GpuDiagnosis.Unlisted([.. bound], gpus);
     }
 
     private static GpuNodes Nodes(string devices)

@@ -39,6 +39,9 @@ internal sealed class NvidiaSmiLoop
     /// <summary>True once it has closed its pipes: it has ended or is about to.</summary>
     public bool HasClosed => openPipes == 0;
 
+    /// <summary>True once it is refused values that it told: its session with the driver is at an end.</summary>
+    public bool HasLostSession { get; private set; }
+
     /// <summary>What it printed in place of a table.</summary>
     public ReadOnlySpan<byte> Words => words.GetBuffer().AsSpan(0, (int)words.Length);
 
@@ -60,9 +63,12 @@ internal sealed class NvidiaSmiLoop
 
             if (rounds.Length > 0)
             {
+                var hasEnded = NvidiaSmiStreamModule.HasEndedSession(stream);
+
                 // Whoever waits for the first round need not be woken for the others.
-                if (Rounds == 0)
+                if (Rounds == 0 || hasEnded != HasLostSession)
                 {
+                    HasLostSession = hasEnded;
                     Monitor.PulseAll(gate);
                 }
 

@@ -41,7 +41,7 @@ internal sealed partial class NvidiaSmiSource
             var hadRounds = loop.Rounds > 0;
             Pause(
                 Shortest(hadRounds ? processesDue : TimeSpan.MaxValue, HeardAt() + (hadRounds ? silence : LongestStart)),
-                () => loop.HasClosed || (!hadRounds && loop.Rounds > 0));
+                () => loop.HasClosed || loop.HasLostSession || (!hadRounds && loop.Rounds > 0));
 
             if (IsStopped)
             {
@@ -52,6 +52,11 @@ internal sealed partial class NvidiaSmiSource
             if (loop.HasClosed)
             {
                 return Ended(loop, startedAt);
+            }
+
+            if (loop.HasLostSession)
+            {
+                return LostSession(loop, startedAt);
             }
 
             var hasRounds = loop.Rounds > 0;
@@ -119,12 +124,31 @@ internal sealed partial class NvidiaSmiSource
             return Longest(interval, ShortestPeriod);
         }
 
+        // Nor does one that knows no such option, as wrappers do: whether it tells anything by itself is seen at once.
+        if (cause is { IsOther: true })
+        {
+            (isLooping, tookOver) = (false, true);
+            return TimeSpan.Zero;
+        }
+
         failures = clock.Elapsed - startedAt > GoodRun ? 0 : failures;
         Fail(
             loop.Rounds > 0
                 ? SourceError.NewUnreadable(NvidiaSmiProcess.Name, $"it ended with exit code {code}; it is started again")
                 : NvidiaSmiProcess.Failed(code, loop.Words),
             cause);
+        Settle();
+        return BackOff();
+    }
+
+    // As after a suspend: it would print the same refusals for ever, where a new start may read everything.
+    private TimeSpan LostSession(NvidiaSmiLoop loop, TimeSpan startedAt)
+    {
+        program.Abandon(loop.Process);
+        failures = clock.Elapsed - startedAt > GoodRun ? 0 : failures;
+        Fail(
+            SourceError.NewUnreadable(NvidiaSmiProcess.Name, "it cannot read any more what it read before; it was killed and is started again"),
+            null);
         Settle();
         return BackOff();
     }

@@ -40,6 +40,7 @@ internal sealed class NvmlBoard(
     private int refusal;
     private int call;
     private MigInstance[] migInstances = [];
+    private readonly HashSet<nint> migAnswered = [];
     private volatile BoardUsers users = BoardUsers.None;
 
     // It was at work at some reading since the last costly one.
@@ -67,6 +68,9 @@ internal sealed class NvmlBoard(
 
     /// <summary>True when its handle was refused, and is not any more.</summary>
     public bool IsBack => handle.Code != 0 && library.HandleByIndex(index).Code == 0;
+
+    /// <summary>True once one of its instances was destroyed: the library gives its handle until it is opened anew.</summary>
+    public bool HasGoneInstance { get; private set; }
 
     /// <summary>The code after which only a new opening helps; 0 while there was none.</summary>
     public int Lost => lost;
@@ -226,17 +230,23 @@ internal sealed class NvmlBoard(
             migInstances = [.. FindMig(device)];
         }
 
-        var read = new Nvml.Mig[migInstances.Length];
+        var read = new List<Nvml.Mig>(migInstances.Length);
 
-        for (var i = 0; i < read.Length; i++)
+        foreach (var instance in migInstances)
         {
-            var instance = migInstances[i];
             var memory = Noted(library.Memory(instance.Handle));
 
-            // One that was destroyed meanwhile: look for the others at the next reading.
-            migUntil = memory.Code == 0 ? migUntil : TimeSpan.Zero;
+            if (memory.Code == 0)
+            {
+                migAnswered.Add(instance.Handle);
+            }
+            else if (Nvml.IsGone(memory.Code) && migAnswered.Contains(instance.Handle))
+            {
+                HasGoneInstance = true;
+                continue;
+            }
 
-            read[i] = new(
+            read.Add(new(
                 index: instance.Index,
                 name: instance.Name,
                 uuid: instance.Uuid,
@@ -245,10 +255,10 @@ internal sealed class NvmlBoard(
                 memoryTotal: new(memory.Code, memory.Value.Total),
                 memoryUsed: new(memory.Code, memory.Value.Used),
                 memoryFree: new(memory.Code, memory.Value.Free),
-                xid: instance.GpuInstance.Code == 0 ? xids.Of(InstanceKey(instance.GpuInstance.Value)) : default);
+                xid: instance.GpuInstance.Code == 0 ? xids.Of(InstanceKey(instance.GpuInstance.Value)) : default));
         }
 
-        return read;
+        return [.. read];
     }
 
     private IEnumerable<MigInstance> FindMig(nint device)

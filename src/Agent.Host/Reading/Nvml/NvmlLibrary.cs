@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Text;
 using Agent.Core.Gpu;
 
 namespace Agent.Host.Reading;
@@ -17,6 +16,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     private const int InsufficientSize = 7;
     private const int FunctionNotFound = 13;
     private const int NotSupported = 3;
+    private const int Unknown = 999;
 
     /// <summary>Longer than any name or UUID: NVML_DEVICE_NAME_V2_BUFFER_SIZE and NVML_DEVICE_UUID_V2_BUFFER_SIZE are 96.</summary>
     private const int TextLength = 96;
@@ -29,6 +29,9 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     /// nothing, and not 0.
     /// </summary>
     private const uint Untouched = uint.MaxValue;
+
+    /// <summary>The same in the place for a long number.</summary>
+    private const ulong Unwritten = ulong.MaxValue;
 
     private readonly nint library;
     private readonly delegate* unmanaged<int> init;
@@ -49,6 +52,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     private readonly delegate* unmanaged<nint, uint*, int> managementLimit;
     private readonly delegate* unmanaged<nint, uint*, uint*, int> limitConstraints;
     private readonly delegate* unmanaged<nint, ulong*, int> throttleReasons;
+    private readonly delegate* unmanaged<nint, ulong*, int> olderThrottleReasons;
     private readonly delegate* unmanaged<nint, uint, uint*, int> clock;
     private readonly delegate* unmanaged<nint, uint, uint*, int> maxClock;
     private readonly delegate* unmanaged<nint, uint*, int> linkGeneration;
@@ -96,8 +100,8 @@ internal sealed unsafe class NvmlLibrary : IDisposable
         enforcedLimit = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetEnforcedPowerLimit");
         managementLimit = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetPowerManagementLimit");
         limitConstraints = (delegate* unmanaged<nint, uint*, uint*, int>)Find("nvmlDeviceGetPowerManagementLimitConstraints");
-        throttleReasons = (delegate* unmanaged<nint, ulong*, int>)Find(
-            "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons");
+        throttleReasons = (delegate* unmanaged<nint, ulong*, int>)Find("nvmlDeviceGetCurrentClocksEventReasons");
+        olderThrottleReasons = (delegate* unmanaged<nint, ulong*, int>)Find("nvmlDeviceGetCurrentClocksThrottleReasons");
         clock = (delegate* unmanaged<nint, uint, uint*, int>)Find("nvmlDeviceGetClockInfo");
         maxClock = (delegate* unmanaged<nint, uint, uint*, int>)Find("nvmlDeviceGetMaxClockInfo");
         linkGeneration = (delegate* unmanaged<nint, uint*, int>)Find("nvmlDeviceGetCurrPcieLinkGeneration");
@@ -211,7 +215,14 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     /// </summary>
     public Nvml.Call<NvmlMemoryV2> Memory(nint device)
     {
-        NvmlMemoryV2 newer = new() { Version = NvmlMemoryV2.Version2 };
+        NvmlMemoryV2 newer = new()
+        {
+            Version = NvmlMemoryV2.Version2,
+            Total = Unwritten,
+            Reserved = Unwritten,
+            Free = Unwritten,
+            Used = Unwritten,
+        };
         var isNewer = memoryV2 is not null && memoryV2(device, &newer) == Success;
 
         if (isNewer && Nvml.IsPossibleMemory(newer.Total, newer.Used, newer.Free, newer.Reserved))
@@ -219,11 +230,11 @@ internal sealed unsafe class NvmlLibrary : IDisposable
             return new(Success, newer);
         }
 
-        NvmlMemory older = default;
+        NvmlMemory older = new() { Total = Unwritten, Free = Unwritten, Used = Unwritten };
         var code = memory is null ? FunctionNotFound : memory(device, &older);
         return code != Success && isNewer
             ? new(Success, newer)
-            : new(code, new NvmlMemoryV2 { Total = older.Total, Free = older.Free, Used = older.Used, Reserved = ulong.MaxValue });
+            : new(code, new NvmlMemoryV2 { Total = older.Total, Free = older.Free, Used = older.Used, Reserved = Unwritten });
     }
 
     /// <summary>
@@ -248,7 +259,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     {
         NvmlPciInfo value = default;
         var code = pciInfo is null ? FunctionNotFound : pciInfo(device, &value);
-        return new(code, code == Success ? TextIn(new ReadOnlySpan<byte>(value.BusId, NvmlPciInfo.BusIdLength)) : "");
+        return TextIn(code, new(value.BusId, NvmlPciInfo.BusIdLength));
     }
 
     /// <summary>nvmlDeviceGetFanSpeed.</summary>
@@ -270,8 +281,12 @@ internal sealed unsafe class NvmlLibrary : IDisposable
         return new(limitConstraints is null ? FunctionNotFound : limitConstraints(device, &lowest, &highest), highest);
     }
 
-    /// <summary>nvmlDeviceGetCurrentClocksEventReasons, by its older name before driver 535.</summary>
-    public Nvml.Call<ulong> ThrottleReasons(nint device) => Counter(throttleReasons, device);
+    /// <summary>nvmlDeviceGetCurrentClocksEventReasons; where it is missing, as before driver 535, or fails, by its older name.</summary>
+    public Nvml.Call<ulong> ThrottleReasons(nint device)
+    {
+        var newer = Counter(throttleReasons, device);
+        return IsFinal(newer.Code) ? newer : Told(newer, Counter(olderThrottleReasons, device));
+    }
 
     /// <summary>nvmlDeviceGetClockInfo of NVML_CLOCK_SM.</summary>
     public Nvml.Call<uint> ClockSm(nint device) => Number(clock, device, 1);
@@ -377,7 +392,14 @@ internal sealed unsafe class NvmlLibrary : IDisposable
 
     private static Nvml.Call<ComputeProcess[]> ListOf(ProcessList list, nint device, ref byte[] buffer)
     {
-        while (list.IsThere)
+        var newer = ListOf(list.Newer, 24, device, ref buffer);
+        return IsFinal(newer.Code) ? newer : Told(newer, ListOf(list.Oldest, 16, device, ref buffer));
+    }
+
+    private static Nvml.Call<ComputeProcess[]> ListOf(
+        delegate* unmanaged<nint, uint*, byte*, int> list, int entry, nint device, ref byte[] buffer)
+    {
+        while (list is not null)
         {
             buffer.AsSpan().Fill(Nvml.Untouched);
             var room = (uint)(buffer.Length / Nvml.LargestProcessEntry);
@@ -386,7 +408,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
 
             fixed (byte* entries = buffer)
             {
-                code = list.Get(device, &found, entries);
+                code = list(device, &found, entries);
             }
 
             // There may be more again when it is asked again.
@@ -396,7 +418,7 @@ internal sealed unsafe class NvmlLibrary : IDisposable
                 continue;
             }
 
-            return new(code, code == Success ? Nvml.Processes(buffer, (int)Math.Min(found, room), list.Entry) : []);
+            return new(code, code == Success ? Nvml.Processes(buffer, (int)Math.Min(found, room), entry) : []);
         }
 
         return new(FunctionNotFound, []);
@@ -437,18 +459,21 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     {
         var text = stackalloc byte[TextLength + 1];
         var code = driverVersion is null ? FunctionNotFound : driverVersion(text, TextLength);
-        return new(code, code == Success ? TextIn(new ReadOnlySpan<byte>(text, TextLength + 1)) : "");
+        return TextIn(code, new(text, TextLength + 1));
     }
 
     private static Nvml.Call<string> TextOf(delegate* unmanaged<nint, byte*, uint, int> function, nint device)
     {
         var text = stackalloc byte[TextLength + 1];
         var code = function is null ? FunctionNotFound : function(device, text, TextLength);
-        return new(code, code == Success ? TextIn(new ReadOnlySpan<byte>(text, TextLength + 1)) : "");
+        return TextIn(code, new(text, TextLength + 1));
     }
 
-    private static string TextIn(ReadOnlySpan<byte> buffer) =>
-        Encoding.UTF8.GetString(buffer.IndexOf((byte)0) is var end and >= 0 ? buffer[..end] : buffer);
+    // What is no text was not told, whatever the call says.
+    private static Nvml.Call<string> TextIn(int code, ReadOnlySpan<byte> buffer) =>
+        code != Success ? new(code, "")
+        : Nvml.TextIn(buffer) is { IsSome: true, Value: var text } ? new(Success, text)
+        : new(Unknown, "");
 
     private static Nvml.Call<uint> Number(delegate* unmanaged<nint, uint*, int> function, nint device)
     {
@@ -474,6 +499,13 @@ internal sealed unsafe class NvmlLibrary : IDisposable
         return new(function is null ? FunctionNotFound : function(device, &value), value);
     }
 
+    /// <summary>Whether a newer version of a call need not be followed by an older one: it answered, or the board does not have the value.</summary>
+    private static bool IsFinal(int code) => code == Success || (code != FunctionNotFound && Nvml.IsAbsence(code));
+
+    /// <summary>What the older version of a call told, and if neither told anything why the newer one did not, unless there is none.</summary>
+    private static Nvml.Call<T> Told<T>(Nvml.Call<T> newer, Nvml.Call<T> older) =>
+        older.Code == Success || newer.Code == FunctionNotFound ? older : newer;
+
     private void* Find(params ReadOnlySpan<string> names) => Find(library, names);
 
     /// <summary>The first function of these names that a library has; null without any.</summary>
@@ -495,16 +527,10 @@ internal sealed unsafe class NvmlLibrary : IDisposable
     /// <param name="oldest">Its first version, whose entries have 16.</param>
     private readonly struct ProcessList(void* newer, void* oldest)
     {
-        private readonly delegate* unmanaged<nint, uint*, byte*, int> function =
-            (delegate* unmanaged<nint, uint*, byte*, int>)(newer is null ? oldest : newer);
+        /// <summary>The second or third version.</summary>
+        public delegate* unmanaged<nint, uint*, byte*, int> Newer { get; } = (delegate* unmanaged<nint, uint*, byte*, int>)newer;
 
-        /// <summary>False where the library has no version of it.</summary>
-        public bool IsThere => function is not null;
-
-        /// <summary>The length of an entry.</summary>
-        public int Entry { get; } = newer is null ? 16 : 24;
-
-        /// <summary>Calls it.</summary>
-        public int Get(nint device, uint* count, byte* entries) => function(device, count, entries);
+        /// <summary>The first version.</summary>
+        public delegate* unmanaged<nint, uint*, byte*, int> Oldest { get; } = (delegate* unmanaged<nint, uint*, byte*, int>)oldest;
     }
 }

@@ -15,6 +15,8 @@ internal sealed class NvmlSession
     /// <summary>A wait that came back so early has waited.</summary>
     private static readonly TimeSpan ShortestRest = EventWait / 10;
 
+    private const int TimedOut = 10;
+    private const int Lost = 15;
     private const int Unknown = 999;
     private const uint NoInstance = uint.MaxValue;
 
@@ -34,8 +36,8 @@ internal sealed class NvmlSession
     /// <summary>The GPUs in the library's order.</summary>
     public NvmlBoard[] Boards { get; }
 
-    /// <summary>True after a code that only a new opening mends.</summary>
-    public bool IsIll => Array.Exists(Boards, static board => board.Lost != 0);
+    /// <summary>True after a code that only a new opening mends, and once a MIG instance is gone.</summary>
+    public bool IsIll => Array.Exists(Boards, static board => board.Lost != 0 || board.HasGoneInstance);
 
     /// <summary>True when there are more GPUs or fewer than there were, or one answers that did not: a new opening finds them.</summary>
     public bool HasChanged => library.Count() is { Code: 0, Value: <= Nvml.MostBoards and var count } && count != Boards.Length || Array.Exists(Boards, static board => board.IsBack);
@@ -188,6 +190,9 @@ internal sealed class NvmlSession
     private bool Happened(nint events, Dictionary<nint, NvmlBoard> watched, XidCounts xids)
     {
         var happened = library.WaitForEvent(events, clock.ToReal(EventWait));
+
+        // A wait that cannot be made tells of no event. Of a lost board (15) the events so far are still worth knowing.
+        xids.Watch(watched.Values, happened.Code is 0 or TimedOut or Lost ? watched.Values : []);
 
         if (happened.Code != 0 || !watched.TryGetValue(happened.Value.Device, out var board))
         {

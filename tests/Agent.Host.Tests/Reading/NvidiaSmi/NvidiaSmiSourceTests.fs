@@ -384,6 +384,68 @@ let private faults =
                     finally
                         source.Stop())
 
+            testCase "a loop that is refused what it told is started anew, each time later, and that is told"
+            <| fun () ->
+                withMachine "" (fun scripted ->
+                    let script = Path.Combine(scripted.Directory, "resumed")
+                    let starts = Path.Combine(scripted.Directory, "loops")
+
+                    // Its session is dead after three rounds, as after a suspend; that of a new start is not.
+                    File.WriteAllText(
+                        script,
+                        "#!/bin/sh\ncase \"$*\" in *--query-compute*) echo pid; exit;; esac\necho x >> "
+                        + starts
+                        + "\necho 'index, name, temperature.gpu, power.draw'\nn=0\n"
+                        + "while :; do n=$((n+1)); if [ $n -gt 3 ]; then echo '0, A, [Unknown Error], [Unknown Error]'; else echo '0, A, 40, 7'; fi; sleep 0.1; done\n"
+                    )
+
+                    File.SetUnixFileMode(script, UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute)
+                    let clock = AgentClock Scale
+                    let program = NvidiaSmiProcess.NewProgram(clock, script)
+                    let source = NvidiaSmiSource(seconds 1.0, seconds 10.0, true, "/proc", program, clock)
+                    source.Start()
+
+                    let isCold () =
+                        gpusOf source |> Array.exists (fun gpu -> gpu.Temperature.IsNone)
+
+                    let isWarm () =
+                        gpusOf source
+                        |> Array.exists (fun gpu -> gpu.Temperature = ValueSome 40.0<degC>)
+
+                    try
+                        eventually "a temperature" isWarm
+                        eventually "none any more" isCold
+                        eventually "it is told" (fun () -> (errorOf source).Contains "it cannot read any more what it read before")
+                        eventually "a temperature again" isWarm
+                        Thread.Sleep 2000
+                        // 2, 4, 8 … seconds between the starts, at five times the speed.
+                        Expect.isLessThan (File.ReadAllLines starts).Length 6 "not all the time"
+                    finally
+                        source.Stop())
+
+            testCase "a wrapper that knows no loop is started for each reading"
+            <| fun () ->
+                withMachine "" (fun scripted ->
+                    let script = Path.Combine(scripted.Directory, "wrapper")
+
+                    File.WriteAllText(
+                        script,
+                        "#!/bin/sh\ncase \"$*\" in *--loop-ms=*) echo 'Option \"--loop-ms=1000\" is not recognized.'; exit 2;; "
+                        + "--query-gpu=*) printf 'index, name\\n0, A\\n' ;; *) echo pid ;; esac\n"
+                    )
+
+                    File.SetUnixFileMode(script, UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute)
+                    let clock = AgentClock Scale
+                    let program = NvidiaSmiProcess.NewProgram(clock, script)
+                    let source = NvidiaSmiSource(seconds 1.0, seconds 60.0, true, "/proc", program, clock)
+                    source.Start()
+
+                    try
+                        eventually "a GPU" (fun () -> indexes source = [| 0 |])
+                        Expect.equal (source.Error, source.Faults) (null, [||]) "no fault"
+                    finally
+                        source.Stop())
+
             testCase "a program that is killed from outside is started again"
             <| fun () ->
                 withSource (machine "" 1) (fun scripted source ->

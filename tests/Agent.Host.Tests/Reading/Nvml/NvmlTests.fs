@@ -618,7 +618,7 @@ let private readings =
 
                     withMachine (machineOf $"nvml_process_bytes {bytes}" 1 + processes) (fun machine ->
                         withReader machine (fun source ->
-                            let found = (first source).Gpus[0].ComputeProcesses.Value
+                            let found = (whole source).Gpus[0].ComputeProcesses.Value
                             let pids = found |> Array.map _.Pid
                             // Number 4711 has most memory, then those that come last.
                             Expect.equal pids (Array.append [| 4711 |] [| for i in 149..-1..119 -> 5000 + i |]) "32"
@@ -681,6 +681,101 @@ let private readings =
                         machine.Play(divided + one + other)
 
                         until source "it is made again" (fun reading -> reading.Gpus[0].MigDevices = ValueSome [| first'; second |])
+                        |> ignore))
+
+            testCase "a MIG instance that was destroyed is gone, and the library is opened anew for it, once"
+            <| fun () ->
+                let divided = (gpuLines 0).Replace("mig_mode 0", "mig_mode 1")
+                let one = "mig 9 0 10468982784 524288000 MIG-a NVIDIA H100 80GB HBM3 MIG 1g.10gb\n"
+                let other = "mig 2 1 42681237504 1048576 MIG-b NVIDIA H100 80GB HBM3 MIG 3g.40gb\n"
+
+                withMachine ("nvml_trace 1\n" + divided + one + other) (fun machine ->
+                    withReader machine (fun source ->
+                        let uuids (reading: GpuReading) =
+                            reading.Gpus[0].MigDevices |> ValueOption.map (Array.map _.Uuid)
+
+                        until source "both" (fun reading -> uuids reading = ValueSome [| "MIG-a"; "MIG-b" |])
+                        |> ignore
+
+                        machine.Play("nvml_trace 1\n" + divided + "nvml_mig_gone 1\n" + one + other)
+                        let reading = until source "the other" (fun reading -> uuids reading = ValueSome [| "MIG-b" |])
+                        Expect.equal reading.Faults [||] "no fault"
+
+                        let openings () =
+                            machine.Calls
+                            |> List.filter (fun (_, name, _) -> name = "nvmlInit_v2")
+                            |> List.length
+
+                        until source "opened anew" (fun _ -> openings () = 2) |> ignore
+
+                        // For a minute by the reader's clock.
+                        let watch = Stopwatch.StartNew()
+
+                        while watch.Elapsed < seconds 3.0 do
+                            Expect.equal (uuids (first source)) (ValueSome [| "MIG-b" |]) "it stays so"
+                            Thread.Sleep 50
+
+                        Expect.equal (openings ()) 2 "once"))
+
+            testCase "what is free is the older call's where the newer one does not write it"
+            <| fun () ->
+                withMachine (machineOf "nvml_memory_v2_no_free 1" 1) (fun machine ->
+                    withReader machine (fun source ->
+                        let reading = first source
+                        // 85520809984 - 16452157440 - 502267904.
+                        Expect.equal (reading.Gpus[0].MemoryFree, reading.Faults) (ValueSome 68566384640UL<B>, [||]) "not 0"))
+
+            testCase "where the newer version of a call fails the older one counts, and where both fail the newer one's reason"
+            <| fun () ->
+                let refuse code names =
+                    names
+                    |> List.map (fun name -> $"nvml_refuse {name} {code}\n")
+                    |> String.concat ""
+
+                let newer =
+                    [
+                        "nvmlDeviceGetComputeRunningProcesses_v3"
+                        "nvmlDeviceGetCurrentClocksEventReasons"
+                    ]
+
+                let older =
+                    [
+                        "nvmlDeviceGetComputeRunningProcesses"
+                        "nvmlDeviceGetCurrentClocksThrottleReasons"
+                    ]
+
+                withMachine (machineOf (refuse 999 newer) 1) (fun machine ->
+                    withReader machine (fun source ->
+                        let reading = whole source
+                        Expect.equal (reading.Gpus[0].ComputeProcesses.Value |> Array.map _.Pid) [| 4711 |] "processes"
+                        Expect.equal (reading.Gpus[0].ThrottleReasons, reading.Faults) (ValueSome [| "sw_power_cap" |], [||]) "reasons"))
+
+                withMachine (machineOf (refuse 999 newer + refuse 7 older) 1) (fun machine ->
+                    withReader machine (fun source ->
+                        let reading = until source "two faults" (fun reading -> reading.Faults.Length = 2)
+
+                        Expect.equal (reading.Faults |> Array.map string |> Array.forall _.EndsWith("UNKNOWN")) true "the newer one's"))
+
+            testCase "a name that is no text is unknown, and told"
+            <| fun () ->
+                withMachine ((machineOf "" 1).Replace("name NVIDIA H100 80GB HBM3", "name \u0001\u0002")) (fun machine ->
+                    withReader machine (fun source ->
+                        let reading = first source
+                        Expect.equal reading.Gpus[0].Name "" "unknown"
+                        Expect.equal reading.Faults [| SourceError.Unreadable("libnvidia-ml GPU 0 name", "UNKNOWN") |] "told"))
+
+            testCase "while no event can be waited for nobody knows how many there were"
+            <| fun () ->
+                withMachine (machineOf "nvml_event_code 999" 1) (fun machine ->
+                    withReader machine (fun source ->
+                        until source "unknown" (fun reading -> reading.Gpus[0].XidCount.IsNone)
+                        |> ignore
+
+                        Thread.Sleep 200
+                        Expect.equal (first source).Gpus[0].XidCount ValueNone "it stays so"
+                        machine.Play(machineOf "" 1)
+
+                        until source "none" (fun reading -> reading.Gpus[0].XidCount = ValueSome 0UL)
                         |> ignore))
 
             testCase "XID events are counted, a repeat of the same code too"
