@@ -288,6 +288,105 @@ let private walk interval jitter outcomes =
         (struct (Delivery.start, DeliveryStep.Next))
     |> Array.tail
 
+/// How a receiver behaves from one wait to the next.
+type private Phase =
+    | Works
+    /// Whatever it is sent, with the words that it has for bad samples.
+    | RefusesAll
+    | Fails
+    | Holds
+
+let private phase = Gen.elements [ Works; RefusesAll; Fails; Holds ]
+
+/// For each sample, oldest first, whether it is bad.
+let private queue =
+    upTo 5 (Gen.zip (Gen.elements [ true; false ]) (Gen.oneof [ Gen.choose (1, 4); Gen.choose (95, 210) ]))
+    |> Gen.map (fun runs ->
+        [
+            for isBad, count in runs do
+                yield! List.replicate count isBad
+        ])
+
+type private Delivered =
+    {
+        Bad: bool[]
+        /// Delivered when their turn came.
+        InTurn: int list
+        GivenUp: int list
+        /// Set aside at the end, and not given up.
+        Held: int list
+        IsDone: bool
+    }
+
+/// A queue of samples, which grows by a good one with each wait, against a receiver that works in the end.
+let private deliverAll (bad: bool list) (phases: Phase[]) : Delivered =
+    let bad = Collections.Generic.List<bool> bad
+    let inTurn, givenUp = Collections.Generic.List<int>(), Collections.Generic.List<int>()
+    let mutable waiting = [ 0 .. bad.Count - 1 ]
+    let mutable aside = []
+    let mutable state = Delivery.start
+    let mutable waits = 0
+    let mutable requests = 0
+
+    let post (sample: int) : Outcome =
+        requests <- requests + 1
+
+        match Array.tryItem waits phases |> Option.defaultValue Works with
+        | Works when not bad[sample] -> Outcome.Delivered Delivery.noReceipt
+        | Works
+        | RefusesAll -> Outcome.Reject $"HTTP 400: bad sample {sample}"
+        | Fails -> Outcome.RetryAfter(ValueNone, "HTTP 503")
+        | Holds -> Outcome.Hold "HTTP 401"
+
+    let pause (delay: TimeSpan) =
+        if delay > TimeSpan.Zero then
+            waits <- waits + 1
+            waiting <- waiting @ [ bad.Count ]
+            bad.Add false
+
+    let setAside () =
+        aside <- aside @ [ waiting.Head ]
+        waiting <- waiting.Tail
+
+    let settle () =
+        givenUp.AddRange aside
+        aside <- []
+
+    while not waiting.IsEmpty && requests < 10_000 do
+        let outcome = post waiting.Head
+        let struct (next, step) = Delivery.decide (TimeSpan.FromSeconds 2.0) 1.0 state outcome
+
+        let struct (next, step) =
+            if step.IsAskNewest then
+                setAside ()
+                Delivery.ofNewest next (waiting |> List.tryLast |> Option.map post |> Option.defaultValue outcome)
+            else
+                struct (next, step)
+
+        state <- next
+
+        match step with
+        | DeliveryStep.Next ->
+            inTurn.Add waiting.Head
+            waiting <- waiting.Tail
+            settle ()
+        | DeliveryStep.Wait delay -> pause delay
+        | DeliveryStep.SetAside -> setAside ()
+        | DeliveryStep.TakeBack delay ->
+            waiting <- aside @ waiting
+            aside <- []
+            pause delay
+        | DeliveryStep.Settle -> settle ()
+        | DeliveryStep.AskNewest -> failtest "it was asked"
+
+    {
+        Bad = bad.ToArray()
+        InTurn = List.ofSeq inTurn
+        GivenUp = List.ofSeq givenUp
+        Held = aside
+        IsDone = waiting.IsEmpty
+    }
+
 let tests =
     testList
         "Delivery"
@@ -425,7 +524,9 @@ let tests =
                             | DeliveryStep.Wait delay
                             | DeliveryStep.TakeBack delay -> delay >= TimeSpan.Zero && delay <= TimeSpan.FromMinutes 10.0
                             | DeliveryStep.Next
-                            | DeliveryStep.SetAside -> true)))
+                            | DeliveryStep.SetAside
+                            | DeliveryStep.AskNewest
+                            | DeliveryStep.Settle -> true)))
             lawOf
                 wholeCases
                 "a sample leaves the queue only when it was delivered or refused"
@@ -439,11 +540,11 @@ let tests =
                         | Outcome.RetryAfter _, DeliveryStep.Wait _
                         | Outcome.Hold _, DeliveryStep.Wait _
                         | Outcome.Reject _, DeliveryStep.SetAside
-                        | Outcome.Reject _, DeliveryStep.TakeBack _ -> true
+                        | Outcome.Reject _, DeliveryStep.AskNewest -> true
                         | _ -> false))
             lawOf
                 wholeCases
-                "of refusals in a row for one reason only two are set aside, whatever figures the reason holds"
+                "of refusals in a row for one reason only two are set aside before the newest is asked, whatever figures the reason holds"
                 (Gen.zip3 interval jitter (Gen.choose (1, 12)))
                 (fun (interval, jitter, count) ->
                     let steps =
@@ -451,7 +552,27 @@ let tests =
                         |> Array.map (fun (struct (_, step)) -> step)
 
                     steps |> Array.truncate 2 |> Array.forall (fun step -> step.IsSetAside)
-                    && steps |> Array.skip (min 2 count) |> Array.forall (fun step -> step.IsTakeBack))
+                    && steps |> Array.skip (min 2 count) |> Array.forall (fun step -> step.IsAskNewest))
+            lawOf
+                (wholeCases / 10)
+                "what can still be delivered is never given up, and what cannot holds up nothing behind it"
+                (Gen.zip queue (upTo 6 phase))
+                (fun (bad, phases) ->
+                    let run = deliverAll bad phases
+
+                    let good =
+                        [
+                            for i in 0 .. run.Bad.Length - 1 do
+                                if not run.Bad[i] then
+                                    i
+                        ]
+
+                    run.IsDone
+                    && run.GivenUp |> List.forall (fun sample -> run.Bad[sample])
+                    && run.InTurn = (good |> List.except run.Held)
+                    // Nothing is held at last but what was refused and has no delivery behind it.
+                    && (run.Held |> List.forall (fun sample -> run.Bad[sample])
+                        || run.Held.Length < Delivery.RefusalsInARow))
             lawOf wholeCases "the line after a success is one line, whatever the webapp says" receipt (fun receipt ->
                 let line = Delivery.receiptLine receipt
                 isOneLine line && line.Contains " | cpu=" && line.Contains " bottleneck=")

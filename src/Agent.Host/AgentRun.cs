@@ -96,7 +96,7 @@ internal sealed class AgentRun : IDisposable
     /// <summary>Samples go to a receiver of OTLP. Only where metrics are kept.</summary>
     public void AddOtlp(IOutbox outbox, SampleClient client, HeaderSource? headers) => lanes.Add(
         new OtlpLane(
-            outbox, client, headers, metrics!, parts.Identity.Version, Enroller.MachineId(parts.Settings), Context));
+            outbox, client, headers, metrics!, parts.Identity.Version, EnrolmentStore.MachineId(parts.Settings), Context));
 
     /// <summary>Metrics are served. Only where metrics are kept.</summary>
     public void Serve(MetricsEndpoint endpoint, TokenSource? token)

@@ -483,12 +483,39 @@ let private deliveryTests =
                         }
 
                 Expect.equal
-                    (List.truncate 5 (tried run))
-                    [ 0.2, 0.2; 2.2, 2.2; 4.2, 4.2; 34.2, 0.2; 64.2, 0.2 ]
-                    "three, and then a probe every 30 s with the oldest"
+                    (List.truncate 6 (tried run))
+                    [ 0.2, 0.2; 2.2, 2.2; 4.2, 4.2; 34.2, 0.2; 34.2, 32.2; 64.2, 0.2 ]
+                    "three, and then a probe every 30 s with the oldest, and with the newest where that is refused"
 
                 Expect.equal (accepted run) (grid 0.2 2.0 33) "all, in order"
                 Expect.equal (run.Outbox.Count, run.Outbox.Dropped.Refused) (0L, 0L) "none refused"
+
+            testCase "samples of a wrong clock do not hold up those behind them"
+            <| fun () ->
+                let refusal = Outcome.Reject "HTTP 400: no possible instant"
+
+                let run =
+                    simulate
+                        { plan with
+                            Answer = (fun _ taken -> if taken < 10.0 then refusal else delivered)
+                            Until = 41.0
+                        }
+
+                Expect.equal (List.truncate 3 (tried run)) [ 0.2, 0.2; 2.2, 2.2; 4.2, 4.2 ] "three, behind which there is none"
+
+                let later =
+                    tried run
+                    |> List.skip 3
+                    |> List.takeWhile (fun (at, _) -> at = 34.2)
+                    |> List.map snd
+
+                Expect.equal (List.head later) 0.2 "the oldest, after 30 s"
+                Expect.isGreaterThan later[1] 30.0 "then the newest, which is taken"
+                Expect.equal (later |> List.skip 2 |> List.truncate 6) (grid 0.2 2.0 6) "and then all, in order"
+
+                Expect.equal (accepted run |> List.skip 1) (grid 10.2 2.0 16) "each good one, the newest of them for the second time"
+
+                Expect.equal (run.Outbox.Count, run.Outbox.Dropped.Refused) (0L, 5L) "five are refused"
 
             testCase "a full outbox drops the oldest, and counts it"
             <| fun () ->

@@ -195,7 +195,10 @@ internal sealed class Relay : IDisposable
                 next: static () => TimeSpan.Zero,
                 wait: static delay => delay,
                 setAside: () => SetAside(batch[outcome.Fates.Length]),
-                takeBack: TakeBack);
+                takeBack: TakeBack,
+                // A cluster refuses what is out of order, so the newest has to wait for its turn.
+                askNewest: () => TakeBack(Delivery.ProbeInterval),
+                settle: static () => TimeSpan.Zero);
             Tell(outcome.Outcome, wait);
 
             if (wait > TimeSpan.Zero)

@@ -129,6 +129,11 @@ internal interface IOutbox : IDisposable
     /// </summary>
     EncodedSample[] Behind(int most, int bytes);
 
+    /// <summary>
+    /// The newest sample, to be sent out of turn; null when there is none that was not set aside, or it is not at hand. It keeps its place.
+    /// </summary>
+    EncodedSample? Newest { get; }
+
     /// <summary>Adds the newest sample.</summary>
     void Add(EncodedSample sample);
 

@@ -58,6 +58,18 @@ internal sealed class Outbox(int capacity) : IOutbox
     }
 
     /// <inheritdoc/>
+    public EncodedSample? Newest
+    {
+        get
+        {
+            lock (gate)
+            {
+                return waiting.Last?.Value;
+            }
+        }
+    }
+
+    /// <inheritdoc/>
     public EncodedSample[] Behind(int most, int bytes)
     {
         lock (gate)

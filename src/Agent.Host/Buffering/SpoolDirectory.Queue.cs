@@ -19,6 +19,20 @@ internal sealed partial class SpoolDirectory
     }
 
     /// <inheritdoc/>
+    public EncodedSample? Newest
+    {
+        get
+        {
+            lock (gate)
+            {
+                return memory.Last is { } last ? last.Value.Sample
+                    : newest is { IsGone: false, Place: { } place } && place.CompareTo(head) >= 0 ? newest.Sample
+                    : null;
+            }
+        }
+    }
+
+    /// <inheritdoc/>
     public EncodedSample[] Behind(int most, int bytes)
     {
         lock (gate)

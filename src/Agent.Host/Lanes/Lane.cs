@@ -195,7 +195,11 @@ internal abstract class Lane : ILane, IDisposable
             next: static () => "",
             wait: delay => $"; {Outbox.Count} held, next attempt in {Seconds(delay)} s",
             setAside: static () => "; this sample is put aside",
-            takeBack: delay => $"; the third refusal in a row for this reason, all are kept, next attempt in {Seconds(delay)} s"));
+            takeBack: delay => delay > TimeSpan.Zero
+                ? $"; the third refusal in a row for this reason, all are kept, next attempt in {Seconds(delay)} s"
+                : "; the newest sample is accepted, so these are at fault themselves and are put aside",
+            askNewest: static () => "",
+            settle: static () => "; the newest sample is accepted, so these are put aside"));
         return 0;
     }
 

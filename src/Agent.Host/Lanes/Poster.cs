@@ -27,12 +27,19 @@ internal sealed record Batching(int Most, int Bytes, Func<EncodedSample[], Poste
 {
     private static readonly string[] One = [""];
 
+    /// <summary>Sends one out of turn; null for a destination that takes samples in the order of time alone.</summary>
+    public Func<ReadOnlyMemory<byte>, Outcome>? PostNewest { get; init; }
+
     /// <summary>One sample a request, which has the outcome that it has.</summary>
-    public static Batching OneByOne(Func<ReadOnlyMemory<byte>, Outcome> post) => new(1, 0, batch =>
-    {
-        var outcome = post(batch[0].Body);
-        return new Posted(outcome.IsDelivered ? One : [], outcome);
-    });
+    public static Batching OneByOne(Func<ReadOnlyMemory<byte>, Outcome> post) =>
+        new(1, 0, batch =>
+        {
+            var outcome = post(batch[0].Body);
+            return new Posted(outcome.IsDelivered ? One : [], outcome);
+        })
+        {
+            PostNewest = post,
+        };
 }
 
 /// <summary>
@@ -125,11 +132,19 @@ internal sealed class Poster(
                     var sample = batch[Math.Min(done.Count, batch.Length - 1)];
                     (state, var step) = Delivery.Decide(interval, jitter(), done.Count > 0 ? Delivery.Start : state, outcome);
 
+                    if (step.IsAskNewest)
+                    {
+                        outbox.SetAside(sample, ReasonOf(outcome));
+                        (state, step) = Delivery.OfNewest(state, PostNewest() ?? outcome);
+                    }
+
                     step.Match(
                         next: static () => false,
                         wait: Wait,
                         setAside: () => Done(() => outbox.SetAside(sample, ReasonOf(outcome))),
-                        takeBack: delay => Done(outbox.TakeBack) | Wait(delay));
+                        takeBack: delay => Done(outbox.TakeBack) | Wait(delay),
+                        askNewest: static () => false,
+                        settle: () => Done(outbox.Settle));
 
                     observer.OnNext(new Attempt(sample, outcome, step));
 
@@ -144,6 +159,9 @@ internal sealed class Poster(
                 // While a wait lasts, samples still arrive.
                 outbox.Flush();
             }
+
+            // None where there is no newer one, or none may overtake the others.
+            Outcome? PostNewest() => batching.PostNewest is { } post && outbox.Newest is { } newest ? post(newest.Body) : null;
 
             void Finish(EncodedSample sample, string refusal)
             {
@@ -181,7 +199,12 @@ internal sealed class Poster(
 
             bool Wait(TimeSpan delay)
             {
-                waiting = true;
+                waiting = delay > TimeSpan.Zero;
+
+                if (!waiting)
+                {
+                    return false;
+                }
 
                 if (!once)
                 {

@@ -191,7 +191,7 @@ internal sealed class DirectTransport(
             }
 
             var reader = new BodyReader(head.BodyEnd);
-            var length = ReadBody(used, reader, mayBeCut: head.Status >= (int)HttpStatusCode.Ambiguous);
+            var length = ReadBody(used, reader, mayBeCut: begun!.IsEnough(head.Status));
 
             // What follows an answer belongs to none.
             if (isSent && head.KeepsConnection && reader.IsComplete && taken == filled)
@@ -354,8 +354,8 @@ internal sealed class DirectTransport(
     }
 
     /// <summary>
-    /// The bytes of the body. A refusal counts by its head: whoever refuses a request while it is on its way resets the connection, and
-    /// the rest of the answer may be lost by that (RFC 9112, section 9.6).
+    /// The bytes of the body, which may be cut where the head is enough: whoever refuses a request while it is on its way resets the
+    /// connection, and the rest of the answer may be lost by that (RFC 9112, section 9.6).
     /// </summary>
     private int ReadBody(Connection from, BodyReader reader, bool mayBeCut)
     {

@@ -50,7 +50,7 @@ internal sealed class Enroller(
         {
             // Asked for only when it can be kept: the receiver makes a new token each time.
             store.Prepare();
-            var body = Enrolment.RequestOf(key.Current, MachineId(settings), HostName(), target.Slug);
+            var body = Enrolment.RequestOf(key.Current, store.Machine(), target.Slug);
             var exchange = client.Post(body, signals.AtOnce);
 
             return Enrolment.StepAfter(clock.GetUtcNow(), target.Host, exchange).Match<(Settings?, TimeSpan?)>(
@@ -101,12 +101,6 @@ internal sealed class Enroller(
             }
         }
     }
-
-    /// <summary>This application's id of the machine, from machine-id(5); empty where there is none, as in many containers.</summary>
-    public static string MachineId(Settings settings) =>
-        UserFile.Read(Path.Join(settings.RootFs, "etc", "machine-id")).Match(Enrolment.MachineIdOf, static _ => "");
-
-    private string HostName() => settings.Hostname.Length > 0 ? settings.Hostname : Environment.MachineName;
 }
 
 /// <summary>The request for a slug and a token.</summary>

@@ -34,8 +34,14 @@ internal sealed class EnrolmentStore(EnrolmentTarget target, Settings settings)
             using var stream = PrivateFiles.Open(place, FileMode.Open, FileAccess.Read);
             var text = new byte[Longest];
             var length = stream.ReadAtLeast(text, text.Length, throwOnEndOfStream: false);
-            var enrolled = Enrolment.Decode(target.Host, text.AsMemory(0, length));
-            return enrolled.IsSome ? As(enrolled.Value) : null;
+
+            return Enrolment.Decode(target.Host, Machine(), text.AsMemory(0, length)).Match(
+                enrolled => enrolled.IsSome ? As(enrolled.Value) : null,
+                ofAnother =>
+                {
+                    complain($"enrolment: {ofAnother}");
+                    return (Settings?)null;
+                });
         }
         catch (Exception error) when (PrivateFiles.IsFault(error))
         {
@@ -51,7 +57,7 @@ internal sealed class EnrolmentStore(EnrolmentTarget target, Settings settings)
     {
         Prepare();
         Replace(tokenFile, Encoding.UTF8.GetBytes(token.Reveal()));
-        Replace(place, Enrolment.Encode(target.Host, enrolled));
+        Replace(place, Enrolment.Encode(target.Host, Machine(), enrolled));
         _ = PrivateFiles.Sync(target.Directory);
         return As(enrolled);
     }
@@ -64,6 +70,14 @@ internal sealed class EnrolmentStore(EnrolmentTarget target, Settings settings)
         PrivateFiles.MakeDirectory(target.Directory);
         PrivateFiles.CheckDirectory(target.Directory);
     }
+
+    /// <summary>The machine that enrols, by machine-id(5) and its host name.</summary>
+    public EnrolledMachine Machine() =>
+        new(MachineId(settings), settings.Hostname.Length > 0 ? settings.Hostname : Environment.MachineName);
+
+    /// <summary>This application's id of the machine, from machine-id(5); empty where there is none, as in many containers.</summary>
+    public static string MachineId(Settings settings) =>
+        UserFile.Read(Path.Join(settings.RootFs, "etc", "machine-id")).Match(Enrolment.MachineIdOf, static _ => "");
 
     private Settings As(Enrolled enrolled) =>
         SettingsModule.EnrolledAs(enrolled.Slug, TokenOrigin.NewFile(tokenFile, "the token from enrolment"), enrolled.Labels, settings);

@@ -25,6 +25,9 @@ internal sealed class ProxiedTransport : ITransport
     private readonly AgentClock clock;
     private readonly HttpClient http;
     private readonly int mostConnects;
+
+    // The class library takes the server's name for TLS from there; null leaves it the URL's.
+    private readonly string? hostHeader;
     private readonly byte[] buffer = new byte[SampleClient.LongestAnswer];
     private SampleContent? content;
     private HostAddresses? addresses;
@@ -45,6 +48,9 @@ internal sealed class ProxiedTransport : ITransport
     {
         this.endpoint = endpoint;
         this.clock = clock;
+        hostHeader = endpoint.Scheme == Uri.UriSchemeHttps && endpoint.IdnHost.EndsWith('.')
+            ? SampleClient.NameForTls(endpoint) + (endpoint.IsDefaultPort ? "" : ":" + endpoint.Port.ToString(CultureInfo.InvariantCulture))
+            : null;
         mostConnects = proxy.Credentials is null ? MostConnects : MostConnectsWithPassword;
 
         // The limit of one request is kept by a token of its own, which covers the body as well.
@@ -116,6 +122,7 @@ internal sealed class ProxiedTransport : ITransport
     private Reply ReplyTo(RequestParts parts, ReadOnlyMemory<byte> body, CancellationToken stop)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, endpoint) { Content = content = new SampleContent(body) };
+        request.Headers.Host = hostHeader;
 
         foreach (var (name, value) in parts.Headers)
         {
@@ -126,7 +133,10 @@ internal sealed class ProxiedTransport : ITransport
             }
         }
 
-        return ReplyTo(request, stop);
+        using var response = ResponseTo(request, stop);
+        var text = BodyOf(response, parts, stop, out var isCut);
+        isKept = response.Headers.ConnectionClose != true && text.Length < buffer.Length && !isCut;
+        return new Reply(HeadOf(response, text.Length), text);
     }
 
     /// <inheritdoc/>
@@ -134,6 +144,7 @@ internal sealed class ProxiedTransport : ITransport
     {
         content = null;
         using var request = new HttpRequestMessage(HttpMethod.Get, endpoint);
+        request.Headers.Host = hostHeader;
         using var response = ResponseTo(request, stop);
         return HeadOf(response, 0);
     }
@@ -176,14 +187,6 @@ internal sealed class ProxiedTransport : ITransport
         }
     }
 
-    private Reply ReplyTo(HttpRequestMessage request, CancellationToken stop)
-    {
-        using var response = ResponseTo(request, stop);
-        var body = BodyOf(response, stop, out var isCut);
-        isKept = response.Headers.ConnectionClose != true && body.Length < buffer.Length && !isCut;
-        return new Reply(HeadOf(response, body.Length), body);
-    }
-
     // The synchronous way is the cheaper one, but the token does not reach a look-up of a name on it. So it is taken only while
     // there is a connection.
     private HttpResponseMessage ResponseTo(HttpRequestMessage request, CancellationToken stop)
@@ -210,8 +213,8 @@ internal sealed class ProxiedTransport : ITransport
         First(response.Content.Headers, "Allow"),
         long.TryParse(First(response.Headers, RemoteWrite.SamplesWrittenHeader), CultureInfo.InvariantCulture, out var samples) ? samples : -1);
 
-    /// <summary>A refusal counts by its head, as in <see cref="DirectTransport"/>: the rest of it may be lost.</summary>
-    private ReadOnlyMemory<byte> BodyOf(HttpResponseMessage response, CancellationToken stop, out bool isCut)
+    /// <summary>Where the head is enough the rest may be lost, as in <see cref="DirectTransport"/>.</summary>
+    private ReadOnlyMemory<byte> BodyOf(HttpResponseMessage response, RequestParts parts, CancellationToken stop, out bool isCut)
     {
         using var answer = response.Content.ReadAsStream(stop);
         var length = 0;
@@ -225,7 +228,7 @@ internal sealed class ProxiedTransport : ITransport
                 length += count;
             }
         }
-        catch (Exception error) when (response.StatusCode >= HttpStatusCode.Ambiguous && (IsOfNetwork(error) || error is OperationCanceledException))
+        catch (Exception error) when (parts.IsEnough((int)response.StatusCode) && (IsOfNetwork(error) || error is OperationCanceledException))
         {
             isCut = true;
         }

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Text;
 using Agent.Core;
 using Agent.Outbound;
@@ -10,8 +11,14 @@ namespace Agent.Host.Posting;
 /// <param name="secrets">
 /// What must be in nothing that is printed, the shortest of it of a length that is no word by chance.
 /// </param>
-internal sealed class RequestParts((string Name, string Value)[] headers, string[] secrets)
+/// <param name="isStatusEnough">
+/// True where a success counts by its status, as a refusal always does, and its body is only advice.
+/// </param>
+internal sealed class RequestParts((string Name, string Value)[] headers, string[] secrets, bool isStatusEnough = false)
 {
+    /// <summary>Whether the body of an answer with this status may be cut off or unreadable.</summary>
+    public bool IsEnough(int status) => isStatusEnough || status >= (int)HttpStatusCode.Ambiguous;
+
     /// <summary>Names and values, in order.</summary>
     public (string Name, string Value)[] Headers { get; } = headers;
 
@@ -134,5 +141,6 @@ internal sealed class ReceiverTemplate(Uri endpoint, HeaderSource? source, (stri
                from secret in (string[])[header.Value, header.Value[(header.Value.IndexOf(' ') + 1)..]]
                where secret.Length >= ShortestSecret
                select secret,
-        ]);
+        ],
+        isStatusEnough: true);
 }

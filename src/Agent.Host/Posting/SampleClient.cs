@@ -114,9 +114,12 @@ internal sealed partial class SampleClient : IDisposable
         }
 
         var options = trust.Options();
-        options.TargetHost = template.Endpoint.IdnHost;
+        options.TargetHost = NameForTls(template.Endpoint);
         return options;
     }
+
+    /// <summary>The server's name as TLS has it: without its root's dot (RFC 6066, section 3).</summary>
+    public static string NameForTls(Uri endpoint) => endpoint.IdnHost.TrimEnd('.');
 
     private static bool IsOfNetwork(Exception error) => error is HttpRequestException or IOException or SocketException;
 
@@ -146,13 +149,13 @@ internal sealed partial class SampleClient : IDisposable
         WithoutSecrets(reply.Head.Location, parts),
         reply.Head.Date,
         reply.Head.SamplesWritten < 0 ? default : FSharpValueOption<long>.NewValueSome(reply.Head.SamplesWritten),
-        WithoutSecrets(reply.Head.IsGzip ? Decompressed(reply.Body, reply.Head.Status) : reply.Body.ToArray(), parts),
+        WithoutSecrets(reply.Head.IsGzip ? Decompressed(reply.Body, parts.IsEnough(reply.Head.Status)) : reply.Body.ToArray(), parts),
         reply.WasSentTwice);
 
     /// <summary>
     /// Compression was not asked for, but a proxy that does it all the same must not make a delivery look like none.
     /// </summary>
-    private static byte[] Decompressed(ReadOnlyMemory<byte> body, int status)
+    private static byte[] Decompressed(ReadOnlyMemory<byte> body, bool mayBeCut)
     {
         using var stream = new GZipStream(new MemoryStream(body.ToArray()), CompressionMode.Decompress);
         var text = new byte[LongestAnswer];
@@ -161,9 +164,9 @@ internal sealed partial class SampleClient : IDisposable
         {
             return text[..stream.ReadAtLeast(text, text.Length, throwOnEndOfStream: false)];
         }
-        catch (InvalidDataException) when (status >= (int)HttpStatusCode.Ambiguous)
+        catch (InvalidDataException) when (mayBeCut)
         {
-            // A refusal may be cut off, and its status says enough.
+            // The status says enough.
             return [];
         }
     }

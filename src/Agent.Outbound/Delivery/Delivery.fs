@@ -393,14 +393,23 @@ type DeliveryStep =
     | SetAside
     /// The samples put aside since the last delivery, and this one, go back to the head; try again after the delay.
     | TakeBack of delay: TimeSpan
+    /// Put the sample aside, and send the newest one out of turn: whether that is taken tells whether these samples are at fault or the
+    /// receiver. `Delivery.ofNewest` says what follows.
+    | AskNewest
+    /// The samples put aside since the last delivery, and this one, are refused for what they are; send the next.
+    | Settle
 
     /// Calls the function for the case that this is.
-    member step.Match(next: Func<'r>, wait: Func<TimeSpan, 'r>, setAside: Func<'r>, takeBack: Func<TimeSpan, 'r>) : 'r =
+    member step.Match
+        (next: Func<'r>, wait: Func<TimeSpan, 'r>, setAside: Func<'r>, takeBack: Func<TimeSpan, 'r>, askNewest: Func<'r>, settle: Func<'r>)
+        : 'r =
         match step with
         | Next -> next.Invoke()
         | Wait delay -> wait.Invoke delay
         | SetAside -> setAside.Invoke()
         | TakeBack delay -> takeBack.Invoke delay
+        | AskNewest -> askNewest.Invoke()
+        | Settle -> settle.Invoke()
 
 /// Where delivery stands between two attempts.
 [<Struct; NoComparison>]
@@ -412,6 +421,8 @@ type DeliveryState =
         Refusals: int
         /// That reason, digits removed.
         Refusal: string
+        /// How many more refusals are the samples' own, because the receiver has just taken the newest sample; 0 where that is not known.
+        Trusted: int
     }
 
 /// Decides what an HTTP exchange means, and what to do next.
@@ -426,9 +437,13 @@ module Delivery =
     /// The wait between two probes while delivery is held.
     let ProbeInterval = TimeSpan.FromSeconds 30.0
 
-    /// From this many refusals in a row for one reason on, the deployment is at fault, not the samples.
+    /// From this many refusals in a row for one reason on, the deployment is at fault, unless it takes the newest sample.
     [<Literal>]
     let RefusalsInARow = 3
+
+    /// Once it has taken the newest, so many refusals in a row are the samples' own before it is asked again.
+    [<Literal>]
+    let MostTrusted = 100
 
     /// Before the first attempt.
     [<CompiledName "Start">]
@@ -437,6 +452,7 @@ module Delivery =
             Failures = 0
             Refusals = 0
             Refusal = ""
+            Trusted = 0
         }
 
     /// A receipt that says nothing.
@@ -697,38 +713,72 @@ module Delivery =
     /// What follows from an outcome: the new state and what to do. `jitter` is a random number in 0-1.
     [<CompiledName "Decide">]
     let decide (interval: TimeSpan) (jitter: float) (state: DeliveryState) (outcome: Outcome) : struct (DeliveryState * DeliveryStep) =
+        /// What was refused while the receiver was known to work is sent again where that is no longer known.
+        let pause (next: DeliveryState) (delay: TimeSpan) =
+            if state.Trusted > 0 then
+                struct ({ start with Failures = next.Failures }, DeliveryStep.TakeBack delay)
+            else
+                struct (next, DeliveryStep.Wait delay)
+
         match outcome with
         | Outcome.Delivered _ -> struct (start, DeliveryStep.Next)
         // A server that asks for no delay at all is not taken at its word.
         | Outcome.RetryAfter(ValueSome delay, _) when delay > TimeSpan.Zero ->
-            struct ({ state with
-                        Failures = state.Failures + 1
-                    },
-                    DeliveryStep.Wait delay)
+            pause
+                { state with
+                    Failures = state.Failures + 1
+                }
+                delay
         | Outcome.RetryAfter _ ->
             let failures = state.Failures + 1
-            struct ({ state with Failures = failures }, DeliveryStep.Wait(backOff interval failures jitter))
-        | Outcome.Hold _ -> struct ({ state with Failures = 0 }, DeliveryStep.Wait ProbeInterval)
+            pause { state with Failures = failures } (backOff interval failures jitter)
+        | Outcome.Hold _ -> pause { state with Failures = 0 } ProbeInterval
         | Outcome.Reject reason ->
             // Each may have an id of its own, and all say the same.
             let refusal = Gist.ofMessage reason
             let refusals = if refusal = state.Refusal then state.Refusals + 1 else 1
 
-            if refusals >= RefusalsInARow then
-                // Two remembered: the next refusal holds again at once, a delivery forgets them.
+            if state.Trusted > 1 then
+                struct ({ state with
+                            Failures = 0
+                            Trusted = state.Trusted - 1
+                        },
+                        DeliveryStep.SetAside)
+            elif state.Trusted = 1 || refusals >= RefusalsInARow then
+                // Two remembered: the next refusal asks again at once, a delivery forgets them.
                 struct ({
                             Failures = 0
                             Refusals = RefusalsInARow - 1
                             Refusal = refusal
+                            Trusted = state.Trusted
                         },
-                        DeliveryStep.TakeBack ProbeInterval)
+                        DeliveryStep.AskNewest)
             else
                 struct ({
                             Failures = 0
                             Refusals = refusals
                             Refusal = refusal
+                            Trusted = 0
                         },
                         DeliveryStep.SetAside)
+
+    /// What follows after `DeliveryStep.AskNewest` from what became of the newest sample; where there is none, from a refusal.
+    ///
+    /// A receiver that takes it works, so what it refuses is at fault itself: a clock that was wrong for a while, for example. What it refused before
+    /// that was known is sent again first. The newest keeps its place, and is sent again when its turn comes: receivers may see a
+    /// sample twice, and the order of the others stays.
+    [<CompiledName "OfNewest">]
+    let ofNewest (state: DeliveryState) (outcome: Outcome) : struct (DeliveryState * DeliveryStep) =
+        match outcome with
+        | Outcome.Delivered _ ->
+            struct ({ state with Trusted = MostTrusted },
+                    if state.Trusted > 0 then
+                        DeliveryStep.Settle
+                    else
+                        DeliveryStep.TakeBack TimeSpan.Zero)
+        | Outcome.RetryAfter(ValueSome delay, _) when delay > ProbeInterval ->
+            struct ({ state with Trusted = 0 }, DeliveryStep.TakeBack delay)
+        | _ -> struct ({ state with Trusted = 0 }, DeliveryStep.TakeBack ProbeInterval)
 
     /// The line that is printed after each success: docs/ingest-api.md, "Response".
     [<CompiledName "ReceiptLine">]

@@ -104,9 +104,23 @@ module RemoteDelivery =
         words
         |> List.exists (fun word -> body.Contains(word, StringComparison.OrdinalIgnoreCase))
 
-    /// The messages of Prometheus (storage/interface.go), Mimir, Cortex and Thanos about samples that come too late.
-    let private isPast =
+    /// What receivers say of samples that are older than what they take, whatever the status: Prometheus before 2.50 with a window for samples
+    /// out of order, M3 (dbnode/storage) and InfluxDB (tsdb/store.go) say 500 to them. Such a sample gets no younger.
+    let private isLongPast =
         says
+            [
+                "too old sample"
+                "timestamp too old"
+                "too far in past"
+                "too far in the past"
+                "beyond retention"
+                "outside retention"
+            ]
+
+    /// The messages of Prometheus (storage/interface.go), Mimir, Cortex and Thanos about samples that come too late.
+    let private isPast (body: string) =
+        isLongPast body
+        || says
             [
                 "out of order"
                 "out-of-order"
@@ -116,6 +130,7 @@ module RemoteDelivery =
                 "too old"
                 "too-old"
             ]
+            body
 
     /// Whether a receiver says that a sample is older than what it takes.
     [<CompiledName "IsTooOld">]
@@ -125,7 +140,15 @@ module RemoteDelivery =
     /// And about samples with another fault.
     let private isOfSamples (body: string) =
         isPast body
-        || says [ "too far in the future"; "too-far-in-future"; "in the future"; "conflict" ] body
+        || says
+            [
+                "too far in the future"
+                "too-far-in-future"
+                "too far in future"
+                "in the future"
+                "conflict"
+            ]
+            body
 
     let private described (answer: Answer) =
         match Text.excerpt (answer.Body.Span.Trim(ReadOnlySpan " \r\n"B)) with
@@ -136,6 +159,10 @@ module RemoteDelivery =
         let retry mayHaveArrived =
             Verdict.Ended(Outcome.RetryAfter(Delivery.retryDelay now answer.Date answer.RetryAfter, described answer), mayHaveArrived)
 
+        let refused () =
+            let body = Encoding.UTF8.GetString answer.Body.Span
+            Verdict.Refused(described answer, isPast body, isOfSamples body, answer.SamplesWritten)
+
         match answer.Status with
         | status when status >= 200 && status <= 299 && Delivery.isPage answer ->
             Verdict.Ended(Outcome.Hold $"HTTP {status} with a page: something other than a receiver answers at this address", false)
@@ -144,9 +171,8 @@ module RemoteDelivery =
         | 400
         | 409
         | 413
-        | 422 ->
-            let body = Encoding.UTF8.GetString answer.Body.Span
-            Verdict.Refused(described answer, isPast body, isOfSamples body, answer.SamplesWritten)
+        | 422 -> refused ()
+        | 500 when isLongPast (Encoding.UTF8.GetString answer.Body.Span) -> refused ()
         | 408 -> retry true
         | 425
         | 429 -> retry false

@@ -16,6 +16,16 @@ type Enrolled =
         Labels: (struct (string * string))[]
     }
 
+/// Who enrols.
+[<NoComparison>]
+type EnrolledMachine =
+    {
+        /// This application's id of the machine; empty where it has none.
+        Id: string
+        /// Its host name.
+        Hostname: string
+    }
+
 /// The outcome of one attempt to enrol.
 [<RequireQualifiedAccess; NoComparison>]
 type EnrolmentStep =
@@ -78,12 +88,12 @@ module Enrolment =
 
     /// The body of the request.
     [<CompiledName "RequestOf">]
-    let requestOf (key: Secret) (machineId: string) (hostname: string) (slug: string) : byte[] =
+    let requestOf (key: Secret) (machine: EnrolledMachine) (slug: string) : byte[] =
         Encode.object
             [
                 "key", Encode.string (key.Reveal())
-                "machine_id", Encode.string machineId
-                "hostname", Encode.string hostname
+                "machine_id", Encode.string machine.Id
+                "hostname", Encode.string machine.Hostname
                 if slug <> "" then
                     "server_slug", Encode.string slug
             ]
@@ -141,10 +151,12 @@ module Enrolment =
 
     /// The text that is kept, without the token, which has a file of its own.
     [<CompiledName "Encode">]
-    let encode (host: string) (enrolled: Enrolled) : byte[] =
+    let encode (host: string) (machine: EnrolledMachine) (enrolled: Enrolled) : byte[] =
         Encode.object
             [
                 "host", Encode.string host
+                "machine_id", Encode.string machine.Id
+                "hostname", Encode.string machine.Hostname
                 "server_slug", Encode.string enrolled.Slug
                 "labels",
                 Encode.object (
@@ -154,13 +166,40 @@ module Enrolment =
             ]
         |> utf8
 
-    /// What was kept; none if it is of another host, or is not such a text.
+    /// As the receiver has it: the same id is a machine renamed, the same name one that was reinstalled. What is not known differs from nothing.
+    let private isOther (kept: EnrolledMachine) (machine: EnrolledMachine) : bool =
+        let differ (one: string) (other: string) =
+            one <> ""
+            && other <> ""
+            && not (String.Equals(one, other, StringComparison.OrdinalIgnoreCase))
+
+        differ kept.Id machine.Id && differ kept.Hostname machine.Hostname
+
+    let private keptMachine: Decoder<EnrolledMachine> =
+        Decode.optional "machine_id" Decode.string
+        |> Decode.andThen (fun id ->
+            Decode.optional "hostname" Decode.string
+            |> Decode.map (fun hostname ->
+                {
+                    Id = Option.defaultValue "" id
+                    Hostname = Option.defaultValue "" hostname
+                }))
+
+    /// What was kept; none if it is of another host, or is not such a text. An error, in a sentence, if it was made on another machine, of
+    /// which this one has a copy of the disk.
     [<CompiledName "Decode">]
-    let decode (host: string) (text: ReadOnlyMemory<byte>) : Enrolled voption =
+    let decode (host: string) (machine: EnrolledMachine) (text: ReadOnlyMemory<byte>) : Result<Enrolled voption, string> =
         let kept =
             Decode.field "host" Decode.string
-            |> Decode.andThen (fun host -> enrolled |> Decode.map (fun enrolled -> host, enrolled))
+            |> Decode.andThen (fun host ->
+                keptMachine
+                |> Decode.andThen (fun machine -> enrolled |> Decode.map (fun enrolled -> host, machine, enrolled)))
 
         match Decode.fromBytes kept text with
-        | Ok(keptHost, enrolled) when keptHost = host -> ValueSome enrolled
-        | _ -> ValueNone
+        | Ok(keptHost, keptMachine, enrolled) when keptHost = host ->
+            if isOther keptMachine machine then
+                let name = Text.excerpt (ReadOnlySpan(Encoding.UTF8.GetBytes keptMachine.Hostname))
+                Error $"the one that is kept was made on {name}, of which this machine is a copy; {machine.Hostname} enrols for itself"
+            else
+                Ok(ValueSome enrolled)
+        | _ -> Ok ValueNone

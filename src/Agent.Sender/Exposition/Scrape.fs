@@ -61,8 +61,6 @@ module Scrape =
     [<Literal>]
     let LongestRequest = 8192
 
-    let private endOfHead = "\r\n\r\n"B
-
     let private nameOfStatus status =
         match status with
         | 200 -> "OK"
@@ -114,9 +112,18 @@ module Scrape =
     let jobPath (id: string) (isJson: bool) : string =
         jobs + id + (if isJson then asJson else "")
 
+    /// What follows the host in a request's target, which clients may send as a whole URL (RFC 9112, section 3.2.2).
+    let private originForm (target: string) =
+        match target.IndexOf("://", StringComparison.Ordinal) with
+        | scheme when scheme > 0 && not (target.StartsWith '/') ->
+            match target.IndexOfAny([| '/'; '?'; '#' |], scheme + 3) with
+            | -1 -> "/"
+            | path -> target.Substring path
+        | _ -> target
+
     let private pathOf (target: string) =
         // Whatever stands behind it is the client's own business; Prometheus passes `params` on.
-        match target.Split([| '?'; '#' |], 2)[0] with
+        match (originForm target).Split([| '?'; '#' |], 2)[0] with
         | "/metrics" -> ScrapePath.Metrics
         | HealthPath -> ScrapePath.Health
         | path when path.StartsWith(jobs, StringComparison.Ordinal) ->
@@ -154,7 +161,7 @@ module Scrape =
             ""
 
     let private requestOf (length: int) (head: string) : ScrapeInput =
-        let lines = head.Split "\r\n"
+        let lines = head.Split '\n' |> Array.map _.TrimEnd('\r')
         let headers = Array.skip 1 lines
 
         let hasToken (name: string) (token: string) =
@@ -197,11 +204,12 @@ module Scrape =
     /// Makes sense of what has arrived on a connection since its last request.
     [<CompiledName "Read">]
     let read (received: ReadOnlySpan<byte>) : ScrapeInput =
-        match received.IndexOf(ReadOnlySpan endOfHead) with
+        match AnswerHead.lengthIn received with
         | -1 when received.Length >= LongestRequest -> ScrapeInput.Bad(431, "the request is too long")
         | -1 -> ScrapeInput.Incomplete
         // One byte a character, so that nothing a client sends is no text.
-        | length -> requestOf (length + endOfHead.Length) (Encoding.Latin1.GetString(received.Slice(0, length)))
+        // Empty lines before a request are ignored, and a carriage return may be missing (RFC 9112, section 2.2).
+        | length -> requestOf length ((Encoding.Latin1.GetString(received.Slice(0, length))).Trim([| '\r'; '\n' |]))
 
     /// True when the client sends the token. How long that takes does not reveal how much of it is right.
     [<CompiledName "IsAllowed">]

@@ -186,21 +186,39 @@ module Proxy =
 
     let private schemes = [ "http"; "https"; "socks4"; "socks4a"; "socks5" ]
 
+    /// The URL without a user name, and that name with its password. As urllib3 and curl have it, the last @ before the path ends them: a password
+    /// may hold others.
+    let private credentialsIn (url: string) : struct (string * string) =
+        let start = url.IndexOf("://", StringComparison.Ordinal) + 3
+        let slash = url.IndexOfAny([| '/'; '\\'; '?'; '#' |], start)
+        let length = (if slash < 0 then url.Length else slash) - start
+
+        match url.Substring(start, length).LastIndexOf '@' with
+        | -1 -> struct (url, "")
+        | at -> struct (url.Remove(start, at + 1), url.Substring(start, at))
+
     let private through (variable: string) (text: string) : Route =
-        let withScheme = if text.Contains "://" then text else "http://" + text
+        let withScheme =
+            if text.StartsWith("//", StringComparison.Ordinal) then
+                "http:" + text
+            elif text.Contains "://" then
+                text
+            else
+                "http://" + text
 
         // The class library's socks5 leaves names to the proxy, as socks5h asks for by name.
         let withScheme = withScheme.Replace("socks5h://", "socks5://", StringComparison.OrdinalIgnoreCase)
 
-        match Uri.TryCreate(withScheme, UriKind.Absolute) with
+        let struct (plain, credentials) = credentialsIn withScheme
+
+        match Uri.TryCreate(plain, UriKind.Absolute) with
         | true, NonNull uri when List.contains uri.Scheme schemes && uri.Host <> "" ->
             let user, password =
-                match uri.UserInfo.Split(':', 2) with
+                match credentials.Split(':', 2) with
                 | [| user; password |] -> Uri.UnescapeDataString user, Uri.UnescapeDataString password
                 | parts -> Uri.UnescapeDataString parts[0], ""
 
-            let plain = UriBuilder(uri, UserName = "", Password = "")
-            Route.Through(plain.Uri, user, password)
+            Route.Through(uri, user, password)
         | _ ->
             Route.Unusable
                 {

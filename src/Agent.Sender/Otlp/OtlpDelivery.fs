@@ -67,6 +67,8 @@ module OtlpDelivery =
         | 400
         | 413
         | 422 -> Verdict.Refused(described answer, true)
+        // Prometheus before 3.10 says so of samples that are too old, and the others of the request go down with them.
+        | 500 when RemoteDelivery.isTooOld (Encoding.UTF8.GetString answer.Body.Span) -> Verdict.Refused(described answer, true)
         | _ -> Verdict.Refused(described answer, false)
 
     let private ofExchange (now: DateTimeOffset) (exchange: Exchange) : Verdict =

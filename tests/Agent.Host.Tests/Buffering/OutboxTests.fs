@@ -96,6 +96,17 @@ let tests =
                 outbox.TakeBack()
                 Expect.equal (drain outbox) [ 3 ] "gone for good"
 
+            testCase "the newest keeps its place, and is none once it was set aside"
+            <| fun () ->
+                let outbox, samples = filled 5 [ 1; 2 ]
+                Expect.equal outbox.Newest samples[1] "behind the oldest"
+                outbox.SetAside(samples[0], "HTTP 400")
+                Expect.equal outbox.Newest samples[1] "the only one"
+                outbox.SetAside(samples[1], "HTTP 400")
+                Expect.isNull outbox.Newest "set aside"
+                outbox.TakeBack()
+                Expect.equal (drain outbox) [ 1; 2 ] "in order"
+
             testCase "what is taken back stands at the head in its order"
             <| fun () ->
                 let outbox, samples = filled 5 [ 1; 2; 3; 4 ]

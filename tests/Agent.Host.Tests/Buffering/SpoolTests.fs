@@ -247,6 +247,35 @@ let private damage =
                     Expect.equal (drain spool) [ 1; 3; 4 ] "the rest, in order"
                     Expect.equal (spool.Count, spool.Dropped) (0L, DropCounts(0L, 0L, 1L)) "once")
 
+            testCase "the newest is at hand once one was added, keeps its place, and is none once it was set aside"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    let spool, _ = openIn directory
+                    add spool 0 [ 1; 2 ]
+                    spool.Dispose()
+                    let spool, _ = openIn directory
+                    use spool = spool
+
+                    let newest () =
+                        spool.Newest |> Option.ofObj |> Option.map numberOf
+
+                    let setAside () =
+                        spool.SetAside(Option.get (Option.ofObj spool.Oldest), "HTTP 400")
+
+                    Expect.equal (newest ()) None "an earlier run's is not read"
+                    add spool 0 [ 3 ]
+                    Expect.equal (newest ()) (Some 3) "the one that was added"
+                    setAside ()
+                    setAside ()
+                    Expect.equal (newest ()) (Some 3) "the only one"
+                    setAside ()
+                    Expect.equal (newest ()) None "set aside"
+                    spool.TakeBack()
+                    Expect.equal (newest ()) None "it is on disk"
+                    add spool 0 [ 4 ]
+                    Expect.equal (newest ()) (Some 4) "the next"
+                    Expect.equal (drain spool) [ 1; 2; 3; 4 ] "in order")
+
             testCase "a segment that cannot be read costs that segment alone"
             <| fun () ->
                 World.withDirectory (fun directory ->

@@ -10,6 +10,7 @@ open System.Net.Sockets
 open System.Text
 open System.Threading
 open Agent.Core
+open Agent.Outbound
 open Agent.Host
 open Agent.Host.Posting
 open Agent.Shell
@@ -593,6 +594,38 @@ let private earlyAnswers =
                         |> ignore)
                     "its body is missing"
 
+            testCase "where the status decides, a success counts whatever becomes of its body"
+            <| fun () ->
+                let endings: (string * Script) list =
+                    [
+                        "cut", send "HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n{"
+                        "garbled", send "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nhello\r\n"
+                        "no gzip", send "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"
+                        "stalled",
+                        fun stream ->
+                            send "HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n" stream
+                            Thread.Sleep 5000
+                    ]
+
+                for name, ending in endings do
+                    let script: Script =
+                        fun stream ->
+                            receive stream |> ignore
+                            ending stream
+
+                    use server = loopback [ script ]
+                    let template = ReceiverTemplate.Otlp(server.Url, null)
+
+                    let trust =
+                        TlsTrust(Security.Cryptography.X509Certificates.X509Certificate2Collection(), null, true, AgentClock())
+
+                    use client =
+                        new SampleClient(template, trust, TimeSpan.FromSeconds 2L, TimeSpan.FromMilliseconds 800L, "agent/1", AgentClock())
+
+                    match client.Post(ReadOnlyMemory "b"B, CancellationToken.None) with
+                    | Exchange.Answered answer -> Expect.equal answer.Status 200 name
+                    | Exchange.Failed failure -> failtest $"{name}: {failure}"
+
             testCase "a reset without an answer is the connection's failure"
             <| fun () ->
                 Expect.throws
@@ -792,6 +825,42 @@ let private proxied =
                         let refusal = post transport "a"
                         Expect.equal (refusal.Head.Status, bodyOf refusal) (413, "<html>") "what there is of it"
                         Expect.throws (fun () -> post transport "b" |> ignore) "an error")
+
+            testCase "where the status decides, a success counts by its head"
+            <| fun () ->
+                let cut: Script =
+                    fun stream ->
+                        receive stream |> ignore
+                        send "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{" stream
+
+                run true [ cut ] (fun _ transport ->
+                    use stop = new CancellationTokenSource 5000
+                    let advice = RequestParts([||], [||], true)
+                    let reply = transport.Post(advice, ReadOnlyMemory "a"B, stop.Token)
+                    Expect.equal (reply.Head.Status, bodyOf reply) (200, "{") "what there is of it")
+
+            testCase "TLS: the server's name goes without its root's dot"
+            <| fun () ->
+                let mutable named, host = "", ""
+
+                let script: Script =
+                    fun stream ->
+                        let head, _ = receive stream
+                        host <- head.Split "\r\n" |> Array.find _.StartsWith("Host: ")
+                        send (plain "ok") stream
+
+                use server = loopback [ throughTunnel (asServerOf (fun name -> named <- name)) script ]
+
+                for url, expected in
+                    [
+                        "https://own.test.:8443/p", ("own.test", "Host: own.test:8443")
+                        "https://own.test./p", ("own.test", "Host: own.test")
+                        "https://own.test:8443/p", ("own.test", "Host: own.test:8443")
+                    ] do
+                    use transport = transportBy server.Port url
+                    Expect.equal (bodyOf (post transport "a")) "ok" url
+                    Expect.equal (named, host) expected url
+                    Expect.equal (SampleClient.NameForTls(Uri url)) "own.test" "without a proxy"
 
             testCase "an answer to the head alone counts although the request is not taken"
             <| fun () ->

@@ -125,8 +125,8 @@ let post (transport: DirectTransport) (body: string) =
 let loopback scripts =
     new Server(IPAddress.Loopback, id, scripts)
 
-/// The other side of TLS, with a certificate of its own.
-let asServer () : Stream -> Stream =
+/// The other side of TLS, with a certificate of its own; told by which name it is asked for.
+let asServerOf (tell: string -> unit) : Stream -> Stream =
     use key = RSA.Create 2048
 
     let request =
@@ -140,7 +140,10 @@ let asServer () : Stream -> Stream =
     fun stream ->
         let tls = new SslStream(stream)
         tls.AuthenticateAsServer certificate
+        tell tls.TargetHostName
         tls
+
+let asServer () : Stream -> Stream = asServerOf ignore
 
 /// The same over TLS, and what a client wants that trusts everybody.
 let underTls scripts : Server * SslClientAuthenticationOptions =

@@ -473,14 +473,15 @@ let private backOffTests =
         ]
 
 /// Follows a chain of outcomes and tells each step.
-let private steps (outcomes: Outcome list) : DeliveryStep list =
+let private stepsFrom (state: DeliveryState) (outcomes: Outcome list) : DeliveryStep list * DeliveryState =
     outcomes
     |> List.mapFold
         (fun state outcome ->
             let struct (next, step) = Delivery.decide (seconds 2.0) 1.0 state outcome
             step, next)
-        Delivery.start
-    |> fst
+        state
+
+let private steps (outcomes: Outcome list) : DeliveryStep list = fst (stepsFrom Delivery.start outcomes)
 
 let private wait (length: float) = DeliveryStep.Wait(seconds length)
 
@@ -488,6 +489,7 @@ let private decisionTests =
     let delivered = Outcome.Delivered Delivery.noReceipt
     let hold = Outcome.Hold "HTTP 401"
     let back = DeliveryStep.TakeBack(seconds 30.0)
+    let ask = DeliveryStep.AskNewest
     let aside = DeliveryStep.SetAside
 
     testList
@@ -514,28 +516,72 @@ let private decisionTests =
                     [ wait 2.0; wait 4.0; wait 30.0; wait 30.0; wait 2.0 ]
                     ""
 
-            testCase "two refusals are put aside, the third for the same reason takes them back and holds"
+            testCase "two refusals are put aside, the third for the same reason asks whether the newest is taken"
             <| fun () ->
                 let refusal = Outcome.Reject "HTTP 400: bad"
-                Expect.equal (steps [ refusal; refusal; refusal ]) [ aside; aside; back ] "third"
-                Expect.equal (steps [ refusal; refusal; refusal; refusal; refusal ]) [ aside; aside; back; back; back ] "and holds on"
+                Expect.equal (steps [ refusal; refusal; refusal ]) [ aside; aside; ask ] "third"
+
+                Expect.equal
+                    (steps [ refusal; refusal; refusal; refusal; refusal ])
+                    [ aside; aside; ask; ask; ask ]
+                    "and so does each after it"
 
                 Expect.equal
                     (steps [ refusal; refusal; refusal; delivered; refusal; refusal; refusal ])
-                    [ aside; aside; back; DeliveryStep.Next; aside; aside; back ]
+                    [ aside; aside; ask; DeliveryStep.Next; aside; aside; ask ]
                     "a delivery forgets them"
+
+            testCase "where the newest is not taken either, all are kept and tried again"
+            <| fun () ->
+                let refused =
+                    { Delivery.start with
+                        Refusals = 2
+                        Refusal = "bad"
+                    }
+
+                for outcome, delay in
+                    [
+                        Outcome.Reject "HTTP 400: bad", 30.0
+                        Outcome.Hold "HTTP 401", 30.0
+                        later "x", 30.0
+                        Outcome.RetryAfter(ValueSome(seconds 29.0), "x"), 30.0
+                        Outcome.RetryAfter(ValueSome(seconds 31.0), "x"), 31.0
+                    ] do
+                    let struct (state, step) = Delivery.ofNewest { refused with Trusted = 1 } outcome
+                    Expect.equal (state, step) (refused, DeliveryStep.TakeBack(seconds delay)) $"{outcome}"
+
+            testCase "where it is taken, the refused are tried once more, and what is refused then is at fault itself"
+            <| fun () ->
+                let struct (state, step) =
+                    Delivery.ofNewest
+                        { Delivery.start with
+                            Refusals = 2
+                            Refusal = "bad"
+                        }
+                        delivered
+
+                Expect.equal step (DeliveryStep.TakeBack TimeSpan.Zero) "once more, at once"
+                let refusals = List.replicate 99 (Outcome.Reject "HTTP 400: bad")
+                let steps, trusting = stepsFrom state refusals
+                Expect.equal steps (List.replicate 99 aside) "99 are put aside"
+                let last, state = stepsFrom trusting [ Outcome.Reject "HTTP 400: bad" ]
+                Expect.equal last [ ask ] "with the hundredth it is asked again"
+                let struct (_, step) = Delivery.ofNewest state delivered
+                Expect.equal step DeliveryStep.Settle "between two deliveries they were refused"
+                Expect.equal (fst (stepsFrom trusting [ later "x" ])) [ DeliveryStep.TakeBack(seconds 2.0) ] "an outage: who knows"
+                Expect.equal (fst (stepsFrom trusting [ hold ])) [ back ] "the same"
 
             testCase "digits in the reason do not tell refusals apart, the status does"
             <| fun () ->
                 let numbered (n: int) =
                     Outcome.Reject $"HTTP 400: sample {n} is bad"
 
-                Expect.equal (steps [ numbered 1; numbered 22; numbered 333 ]) [ aside; aside; back ] "digits"
+                Expect.equal (steps [ numbered 1; numbered 22; numbered 333 ]) [ aside; aside; ask ] "digits"
 
                 let traced (id: string) =
                     Outcome.Reject $"HTTP 400: bad request (trace {id})"
 
-                Expect.equal (steps [ traced "d65bfda1c998"; traced "00ffa1"; traced "aaaabbbbcccc" ]) [ aside; aside; back ] "ids"
+                Expect.equal (steps [ traced "d65bfda1c998"; traced "00ffa1"; traced "aaaabbbbcccc" ]) [ aside; aside; ask ] "ids"
 
                 Expect.equal
                     (steps
@@ -551,7 +597,7 @@ let private decisionTests =
             testCase "another reason begins to count anew"
             <| fun () ->
                 let a, b = Outcome.Reject "HTTP 400: a", Outcome.Reject "HTTP 400: b"
-                Expect.equal (steps [ a; a; b; a; a; a ]) [ aside; aside; aside; aside; aside; back ] "a b a a a"
+                Expect.equal (steps [ a; a; b; a; a; a ]) [ aside; aside; aside; aside; aside; ask ] "a b a a a"
 
             testCase "a refusal restarts the back-off"
             <| fun () ->

@@ -10,6 +10,8 @@ open Expecto
 
 let private host = "https://dash.example:8443"
 
+let private machine: EnrolledMachine = { Id = "ab"; Hostname = "gpu-01" }
+
 let private answerOf (status: int) (retryAfter: string) (body: string) : Answer =
     {
         Status = status
@@ -26,6 +28,16 @@ let private answer (status: int) (body: string) : Exchange =
 
 let private after exchange =
     Enrolment.stepAfter DateTimeOffset.UnixEpoch host exchange
+
+let private isSome (read: Result<Enrolled voption, string>) =
+    match read with
+    | Ok found -> found.IsSome
+    | Error _ -> false
+
+let private isNone (read: Result<Enrolled voption, string>) =
+    match read with
+    | Ok found -> found.IsNone
+    | Error _ -> false
 
 let private reasonOf exchange =
     match after exchange with
@@ -53,7 +65,7 @@ let tests =
             testCase "the request says who it is, and what it would like to be called"
             <| fun () ->
                 let text slug =
-                    Encoding.UTF8.GetString(Enrolment.requestOf (Secret "k") "ab" "gpu-01" slug)
+                    Encoding.UTF8.GetString(Enrolment.requestOf (Secret "k") machine slug)
 
                 Expect.equal (text "") """{"key":"k","machine_id":"ab","hostname":"gpu-01"}""" "no wish"
                 Expect.equal (text "box") """{"key":"k","machine_id":"ab","hostname":"gpu-01","server_slug":"box"}""" "a wish"
@@ -92,12 +104,43 @@ let tests =
                         Labels = [| struct ("rack", "7") |]
                     }
 
-                let kept = ReadOnlyMemory(Enrolment.encode host enrolled)
+                let kept = ReadOnlyMemory(Enrolment.encode host machine enrolled)
 
-                match Enrolment.decode host kept with
-                | ValueSome read -> Expect.equal (read.Slug, read.Labels) (enrolled.Slug, enrolled.Labels) "the same"
-                | ValueNone -> failtest "it can be read"
+                match Enrolment.decode host machine kept with
+                | Ok(ValueSome read) -> Expect.equal (read.Slug, read.Labels) (enrolled.Slug, enrolled.Labels) "the same"
+                | _ -> failtest "it can be read"
 
-                Expect.isTrue (Enrolment.decode "https://other.example" kept).IsNone "another host"
-                Expect.isTrue (Enrolment.decode host (ReadOnlyMemory(kept.Span.Slice(0, 10).ToArray()))).IsNone "torn"
+                Expect.isTrue (isNone (Enrolment.decode "https://other.example" machine kept)) "another host"
+                Expect.isTrue (isNone (Enrolment.decode host machine (ReadOnlyMemory(kept.Span.Slice(0, 10).ToArray())))) "torn"
+
+            testCase "it is of its machine: a copy of the disk with an id and a name of its own enrols for itself"
+            <| fun () ->
+                let kept machine =
+                    ReadOnlyMemory(Enrolment.encode host machine { Slug = "golden"; Labels = [||] })
+
+                for id, name, isSame in
+                    [
+                        "ab", "gpu-01", true
+                        // Renamed, reinstalled, in a container without an id.
+                        "ab", "gpu-02", true
+                        "cd", "gpu-01", true
+                        "cd", "GPU-01", true
+                        "", "gpu-02", true
+                        "cd", "gpu-02", false
+                    ] do
+                    let read = Enrolment.decode host { Id = id; Hostname = name } (kept machine)
+                    Expect.equal (isSome read, read.IsError) (isSame, not isSame) $"{id} {name}"
+
+                match Enrolment.decode host { Id = "cd"; Hostname = "gpu-02" } (kept machine) with
+                | Error sentence -> Expect.stringContains sentence "made on gpu-01" "says whose it is"
+                | Ok _ -> failtest "it is another machine's"
+
+                Expect.isTrue
+                    (isSome (Enrolment.decode host { Id = "cd"; Hostname = "gpu-02" } (kept { machine with Id = "" })))
+                    "made where there was no id"
+
+            testCase "what an earlier version kept, without a machine, is still taken"
+            <| fun () ->
+                let kept = """{"host":"https://dash.example:8443","server_slug":"gpu-01","labels":{}}"""
+                Expect.isTrue (isSome (Enrolment.decode host machine (ReadOnlyMemory(Encoding.UTF8.GetBytes kept)))) "of 0.1"
         ]

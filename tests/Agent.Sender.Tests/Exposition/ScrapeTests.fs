@@ -74,6 +74,29 @@ let tests =
                 Expect.equal whole.Path ScrapePath.Health "path"
                 Expect.isTrue whole.KeepsAlive "kept alive"
 
+            testCase "lines without carriage returns, and empty ones before the request"
+            <| fun () ->
+                let bare = "GET /metrics HTTP/1.1\nAuthorization: Bearer s3cret\nConnection: close\n\n"
+
+                for text in
+                    [
+                        bare
+                        "\r\n" + bare
+                        "\n" + bare
+                        bare.Replace("\n", "\r\n")
+                        "\r\n" + bare.Replace("close\n", "close\r\n")
+                    ] do
+                    let read = request (text + "GET /")
+
+                    Expect.equal
+                        (read.Length, read.Path, read.Bearer, read.KeepsAlive)
+                        (text.Length, ScrapePath.Metrics, "s3cret", false)
+                        text
+
+                Expect.equal (status "GET /metrics HTTP/1.1\nContent-Length: 3\n\nabc") 400 "a body"
+                Expect.equal (read "\r\n") ScrapeInput.Incomplete "nothing yet"
+                Expect.equal (status (String('\n', 100))) 400 "nothing but them"
+
             testCase "which connections stay open"
             <| fun () ->
                 let keeps version connection =
@@ -91,7 +114,11 @@ let tests =
                 Expect.equal (path "/metrics?collect[]=cpu") ScrapePath.Metrics "with a query"
                 Expect.equal (path "/") ScrapePath.Other "root"
                 Expect.equal (path "/metrics/") ScrapePath.Other "slash"
-                Expect.equal (path "http://127.0.0.1/metrics") ScrapePath.Other "absolute"
+                Expect.equal (path "http://127.0.0.1:26310/metrics?x=://y") ScrapePath.Metrics "a URL"
+                Expect.equal (path "HTTPS://[::1]/jobs/4711") (ScrapePath.Job("4711", false)) "a job's URL"
+                Expect.equal (path "http://127.0.0.1") ScrapePath.Other "a URL without a path"
+                Expect.equal (path "http://127.0.0.1?/metrics") ScrapePath.Other "nor with a query alone"
+                Expect.equal (path "/metrics?http://127.0.0.1/healthz") ScrapePath.Metrics "a URL in the query"
                 Expect.equal (path "/jobs/4711") (ScrapePath.Job("4711", false)) "a job"
                 Expect.equal (path "/jobs/4711.json?x") (ScrapePath.Job("4711", true)) "as JSON"
                 Expect.equal (path "/jobs/") ScrapePath.Other "no job"

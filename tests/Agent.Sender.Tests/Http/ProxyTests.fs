@@ -98,6 +98,25 @@ let tests =
                     (Route.Through(Uri "http://proxy:3128", "user", ""))
                     "a user name alone"
 
+            testCase "what stands before the last @ is a user name and a password, whatever they hold"
+            <| fun () ->
+                // What requests 2.32 sends in Proxy-Authorization, decoded.
+                for proxy, user, password in
+                    [
+                        "http://user:p@ss@proxy:3128", "user", "p@ss"
+                        "http://us@er:p@@proxy:3128/", "us@er", "p@"
+                        "user:p@ss@proxy:3128", "user", "p@ss"
+                        "http://user:a:b%2Fc@proxy:3128", "user", "a:b/c"
+                        "http://proxy:3128/?a@b", "", ""
+                        "//proxy:3128", "", ""
+                        "//user:x@proxy:3128", "user", "x"
+                    ] do
+                    match routeTo [ "http_proxy", proxy ] "http://dash.test/" with
+                    | Route.Through(uri, foundUser, foundPassword) ->
+                        Expect.equal (uri.Host, uri.Port, foundUser, foundPassword) ("proxy", 3128, user, password) proxy
+                        Expect.isFalse (uri.AbsoluteUri.Contains "ss") proxy
+                    | route -> failtest $"{proxy}: {route}"
+
             testCase "an unusable proxy is one sentence that names the variable and shows no password"
             <| fun () ->
                 for proxy, shown in

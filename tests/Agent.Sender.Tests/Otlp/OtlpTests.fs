@@ -495,20 +495,21 @@ let private delivery =
                     Expect.equal (fates found, outcome found) ([], expected) "all are kept"
                     Expect.equal receiver.Requests.Length 1 "one request"
 
-            for status in [ 400; 413; 422 ] do
+            for status, words in [ 400, "bad"; 413, "bad"; 422, "bad"; 500, "too old sample" ] do
                 testCase $"{status} is halved until only what is refused is left, and that is not sent again"
                 <| fun () ->
                     let bad = timesOfFive[3]
+                    let length = byte words.Length
 
                     let receiver =
                         Receiver(fun _ points ->
                             if List.contains bad (timesOf points) then
-                                status, Array.append [| 8uy; 3uy; 0x12uy; 3uy |] "bad"B
+                                status, Array.append [| 8uy; 3uy; 0x12uy; length |] (text words)
                             else
                                 200, [||])
 
                     let found = receiver.Deliver five
-                    Expect.equal (fates found, outcome found) ([ ""; ""; ""; $"HTTP {status}: bad"; "" ], "delivered") "fates"
+                    Expect.equal (fates found, outcome found) ([ ""; ""; ""; $"HTTP {status}: {words}"; "" ], "delivered") "fates"
 
                     Expect.equal
                         (receiver.Requests

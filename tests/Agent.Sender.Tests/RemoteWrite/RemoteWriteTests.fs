@@ -314,6 +314,54 @@ let private answers =
                 // Two halvings of the batch, 30 pieces of the first record, the second and its halves.
                 Expect.isLessThan receiver.Requests 45 "requests"
 
+            testCase "a sample that is too old gets no younger, whatever the status"
+            <| fun () ->
+                for status, words in
+                    [
+                        // Prometheus 2.39 to 2.49 with a window for samples out of order.
+                        500, "too old sample"
+                        // M3, before and after its issue 1709.
+                        500, "datapoint is too far in the past"
+                        400, """{"status":"error","error":"bad_request_errors: count=58, last=datapoint for aggregation too far in past"}"""
+                        // InfluxDB 1 and 2.
+                        400, """{"error":"partial write: points beyond retention policy dropped=1"}"""
+                        500, "unexpected error writing points to database: partial write: points beyond retention policy dropped=1"
+                        422, "partial write: dropped 550 points outside retention policy of duration 8760h0m0s"
+                    ] do
+                    let receiver =
+                        Receiver(fun series ->
+                            if
+                                series
+                                |> List.exists (fun one -> one.Milliseconds < at.ToUnixTimeMilliseconds() + 4000L)
+                            then
+                                status, words
+                            else
+                                204, "")
+
+                    let outcome = receiver.Deliver [ after 0; after 2; after 4; after 6 ]
+
+                    Expect.equal
+                        (done' outcome |> List.map _.IsDelivered, isDelivered outcome)
+                        ([ false; false; true; true ], true)
+                        $"{status} {words}"
+
+                    Expect.isTrue ((done' outcome).Head.IsRefused) words
+                    Expect.equal receiver.Taken.Length (2 * (read whole).Length) "the others are taken whole"
+
+            testCase "other words of a 500, and a gateway's, are about no sample"
+            <| fun () ->
+                for status, words in
+                    [
+                        500, "Index 5 out of bounds for length 5"
+                        500, "out of order sample"
+                        500, "datapoint too far in future"
+                        503, "too old sample"
+                    ] do
+                    Expect.equal
+                        ((Receiver(fun _ -> status, words)).Deliver([ whole ]).Outcome)
+                        (Outcome.RetryAfter(ValueNone, $"HTTP {status}: {words}"))
+                        words
+
             testCase "while all records are refused, each costs three requests, and every sixteenth more"
             <| fun () ->
                 let receiver = Receiver(fun _ -> 400, "out of bounds")
