@@ -20,7 +20,7 @@ let private disk (length: float<s>) (now: DiskStats.DiskCounters) (earlier: Disk
     let time (part: DiskStats.DiskDetail -> uint64<ms>) : float<ms> voption =
         Rates.grownBoth (earlier.Detail |> ValueOption.map part) (now.Detail |> ValueOption.map part)
 
-    // A request is in flight no longer than the requests took together, which the weighted time adds up. Since 5.0 the kernel counts a tick for each
+    // A request is in flight no longer than the requests took together, which the weighted time adds up. Newer kernels count a tick for each
     // request, however short (update_io_ticks), so that flash with a tenth of a millisecond for each looks busy all the time. Of what is still in
     // flight the time comes when it ends.
     let busy =

@@ -427,7 +427,8 @@ let private sysFiles =
                             "told"
 
                     // Somebody opens the other end, and the reader finds it empty; after that there is a file again.
-                    File.OpenWrite(pipe).Dispose()
+                    // Without a lock, which the reader may be the first to take.
+                    File.Open(pipe, FileMode.Open, FileAccess.Write, FileShare.ReadWrite).Dispose()
                     File.Delete pipe
                     File.WriteAllText(pipe, "31000\n")
 
