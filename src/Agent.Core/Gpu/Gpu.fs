@@ -519,6 +519,13 @@ type Gpu =
             Counters = GpuCounters.None
         }
 
+    /// A GPU that the kernel has suspended, of which only the index and the PCI address are known.
+    static member Asleep(index: int, address: string) : Gpu =
+        { Gpu.OfIndex index with
+            PciBusId = address
+            IsSuspended = true
+        }
+
     /// The same GPU when it is not queried: its identity, and its events so far.
     member gpu.WithoutValues: Gpu =
         { Gpu.OfIndex gpu.Index with

@@ -193,7 +193,8 @@ internal sealed class GpuSource
         {
             var start = NvidiaSmiProcess.NewProgram(clock);
             start.Limit = settings.Once ? NvidiaSmiSource.LongestStart : start.Limit;
-            var asked = new NvidiaSmiSource(settings.Interval, longestAge, !settings.Once, settings.ProcFs, start, clock, onDefect);
+            var asked = new NvidiaSmiSource(settings.Interval, longestAge, !settings.Once, settings.ProcFs, start, clock, onDefect,
+                () => GpuPlaces.Asleep(settings.SysFs));
             Volatile.Write(ref askedAt, clock.Elapsed.Ticks);
             asked.Start();
             asked.WaitForFirst(clock.Elapsed + (settings.Once ? LongestProgramStart : FirstAnswer));

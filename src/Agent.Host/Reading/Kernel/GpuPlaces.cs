@@ -9,6 +9,8 @@ namespace Agent.Host.Reading;
 /// <summary>Looks at what a machine shows of its GPUs by itself: the PCI bus, the driver in the kernel, its device nodes.</summary>
 internal static class GpuPlaces
 {
+    private const string Bus = "bus/pci/devices";
+
     /// <summary>Reads some small files for each PCI device, so it is for when there is a question.</summary>
     /// <param name="sysFs">Where the PCI bus is.</param>
     /// <param name="procFs">Where the driver tells its version.</param>
@@ -16,20 +18,41 @@ internal static class GpuPlaces
     public static GpuSurroundings Look(string sysFs, string procFs, string devices = "/dev")
     {
         var buffer = new ReadBuffer();
-        var bus = Path.Join(sysFs, "bus/pci/devices");
         byte[] Bytes(string path) => KernelFiles.ReadText(path, buffer).Content.Match(static text => text.ToArray(), static _ => []);
-        string Text(string path) => Encoding.ASCII.GetString(Bytes(path));
 
-        var count = Directory.Exists(bus)
-            ? FSharpValueOption<int>.NewValueSome(SysFiles.Directories(bus).Count(device =>
-                GpuDiagnosis.IsNvidiaDisplay(Text(Path.Join(device, "vendor")), Text(Path.Join(device, "class")))
-                && !GpuDiagnosis.IsHandedOver(Path.GetFileName(new FileInfo(Path.Join(device, "driver")).LinkTarget ?? ""))))
-            : default;
+        var count = Directory.Exists(Path.Join(sysFs, Bus)) ? FSharpValueOption<int>.NewValueSome(Displays(sysFs).Length) : default;
 
         var version = GpuDiagnosis.DriverVersion(Bytes(Path.Join(procFs, "driver/nvidia/version")));
         var module = GpuDiagnosis.DriverVersion(Bytes(Path.Join(sysFs, "module/nvidia/version")));
 
         return new(count, version.Length > 0 ? version : module, Nodes(devices));
+    }
+
+    /// <summary>
+    /// NVIDIA's boards where the kernel has suspended all of them, so that asking nvidia-smi about any would wake it; else none. In the order of their
+    /// addresses, which is the driver's.
+    /// </summary>
+    public static Gpu[] Asleep(string sysFs)
+    {
+        var boards = Displays(sysFs).Select(static board => Path.GetFileName(board)).ToArray();
+        var power = new RuntimePower(sysFs);
+        power.Look(boards);
+        return Array.TrueForAll(boards, power.IsSuspended) ? [.. boards.Select(static (board, index) => Gpu.Asleep(index, board))] : [];
+    }
+
+    /// <summary>The directories of NVIDIA's display devices that are this machine's own.</summary>
+    private static string[] Displays(string sysFs)
+    {
+        var buffer = new ReadBuffer();
+        string Text(string path) =>
+            KernelFiles.ReadText(path, buffer).Content.Match(static text => Encoding.ASCII.GetString(text.Span), static _ => "");
+
+        return
+        [
+            .. SysFiles.Directories(Path.Join(sysFs, Bus)).Where(device =>
+                GpuDiagnosis.IsNvidiaDisplay(Text(Path.Join(device, "vendor")), Text(Path.Join(device, "class")))
+                && !GpuDiagnosis.IsHandedOver(Path.GetFileName(new FileInfo(Path.Join(device, "driver")).LinkTarget ?? ""))),
+        ];
     }
 
     /// <summary>

@@ -37,6 +37,7 @@ internal sealed partial class NvidiaSmiSource
     private static readonly TimeSpan Ending = TimeSpan.FromSeconds(1);
 
     private readonly Action<string, Exception>? onDefect;
+    private readonly Func<Gpu[]>? asleep;
     private readonly AgentClock clock;
     private readonly TimeSpan interval;
     private readonly TimeSpan longestAge;
@@ -73,10 +74,12 @@ internal sealed partial class NvidiaSmiSource
     /// <param name="program">nvidia-smi.</param>
     /// <param name="clock">The monotonic clock.</param>
     /// <param name="onDefect">Takes what nobody foresaw on one of its threads; null lets it end the program.</param>
+    /// <param name="asleep">Gives all boards where the kernel has suspended every one, so that any start would wake them; null where nobody looks.</param>
     public NvidiaSmiSource(
         TimeSpan interval, TimeSpan longestAge, bool isLooping, string procFs, ChildProcess program, AgentClock clock,
-        Action<string, Exception>? onDefect = null)
+        Action<string, Exception>? onDefect = null, Func<Gpu[]>? asleep = null)
     {
+        this.asleep = asleep;
         this.onDefect = onDefect;
         this.clock = clock;
         this.interval = interval;
@@ -195,11 +198,24 @@ internal sealed partial class NvidiaSmiSource
     {
         while (!IsStopped)
         {
-            var wait = isLooping ? Loop() : ReadOnce();
+            var wait = Rests() ? Longest(interval, ShortestPeriod) : isLooping ? Loop() : ReadOnce();
             Pause(clock.Elapsed + wait, static () => false);
         }
 
         hasEnded = true;
+    }
+
+    // A program that runs already keeps them awake; this is for the next start.
+    private bool Rests()
+    {
+        if (asleep?.Invoke() is not { Length: > 0 } boards)
+        {
+            return false;
+        }
+
+        Publish(new(boards, []));
+        Settle();
+        return true;
     }
 
     private bool IsStopped

@@ -423,6 +423,50 @@ let private faults =
                     finally
                         source.Stop())
 
+            testCase "while the kernel has suspended every board nothing is started that would wake one"
+            <| fun () ->
+                withMachine (machine "" 1) (fun scripted ->
+                    let device = Path.Combine(scripted.Directory, "sys/bus/pci/devices/0000:19:00.0")
+                    Directory.CreateDirectory(Path.Combine(device, "power")) |> ignore
+
+                    let write name (text: string) =
+                        File.WriteAllText(Path.Combine(device, name), text + "\n")
+
+                    write "vendor" "0x10de"
+                    write "class" "0x030000"
+                    write "power/control" "auto"
+                    write "power/runtime_status" "suspended"
+                    let sysFs = Path.Combine(scripted.Directory, "sys")
+                    let clock = AgentClock Scale
+                    let program = NvidiaSmiProcess.NewProgram(clock, FakeNvidiaSmi.install scripted)
+
+                    let source =
+                        NvidiaSmiSource(
+                            seconds 1.0,
+                            seconds 10.0,
+                            true,
+                            scripted.Directory,
+                            program,
+                            clock,
+                            null,
+                            (fun () -> GpuPlaces.Asleep sysFs)
+                        )
+
+                    source.Start()
+
+                    try
+                        eventually "a board that sleeps" (fun () -> gpusOf source |> Array.exists _.IsSuspended)
+                        Thread.Sleep 1000
+                        Expect.equal (gpusOf source) [| Gpu.Asleep(0, "0000:19:00.0") |] "its place"
+                        Expect.equal (FakeNvidiaSmi.starts scripted, source.Faults) ([], [||]) "no start, and no fault"
+                        write "power/runtime_status" "active"
+                        eventually "its values" (fun () -> gpusOf source |> Array.exists _.Power.IsSome)
+                    finally
+                        source.Stop()
+
+                        for pid, _ in FakeNvidiaSmi.starts scripted do
+                            eventually $"the end of {pid}" (fun () -> hasEnded pid))
+
             testCase "a wrapper that knows no loop is started for each reading"
             <| fun () ->
                 withMachine "" (fun scripted ->
