@@ -517,6 +517,31 @@ let private deliveryTests =
 
                 Expect.equal (run.Outbox.Count, run.Outbox.Dropped.Refused) (0L, 5L) "five are refused"
 
+            testCase "a sample at which the webapp fails every time does not hold up the others"
+            <| fun () ->
+                let run =
+                    simulate
+                        { plan with
+                            Answer =
+                                (fun _ taken ->
+                                    if taken = 0.2 then
+                                        Outcome.Crash(ValueNone, "HTTP 500")
+                                    else
+                                        delivered)
+                            Until = 65.0
+                        }
+
+                Expect.equal
+                    (tried run |> List.truncate 6)
+                    [ 0.2, 0.2; 2.2, 0.2; 6.2, 0.2; 14.2, 0.2; 30.2, 0.2; 62.2, 0.2 ]
+                    "six attempts with back-off"
+
+                let later = tried run |> List.skip 6 |> List.map snd
+                Expect.isGreaterThan later[0] 58.0 "the newest, which is taken"
+                Expect.equal (later |> List.skip 1 |> List.truncate 3) [ 2.2; 4.2; 6.2 ] "and then the others"
+                Expect.equal (accepted run |> List.skip 1) (grid 2.2 2.0 32) "all of them, in order"
+                Expect.equal (run.Outbox.Count, run.Outbox.Dropped.Refused) (0L, 1L) "one is counted"
+
             testCase "a full outbox drops the oldest, and counts it"
             <| fun () ->
                 let run =

@@ -77,6 +77,48 @@ let private trust =
 
                     Expect.equal (code, errors.Length) (0, 0) "accepted")
 
+            testCase "the variables of requests stand in the place of the system's store: the first that is set, a file or a directory"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    let right = file directory "right.pem" (pem trusted.Value)
+                    let wrong = file directory "wrong.pem" (pem (authority "Another Root"))
+                    let folder = Directory.CreateDirectory(Path.Combine(directory, "folder")).FullName
+                    file folder "root.pem" (pem trusted.Value) |> ignore
+
+                    for variables, words, isTrusted in
+                        [
+                            [ "REQUESTS_CA_BUNDLE", right ], [], true
+                            [ "CURL_CA_BUNDLE", right ], [], true
+                            [ "REQUESTS_CA_BUNDLE", folder ], [], true
+                            [ "REQUESTS_CA_BUNDLE", ""; "CURL_CA_BUNDLE", right ], [], true
+                            [ "REQUESTS_CA_BUNDLE", right; "CURL_CA_BUNDLE", wrong ], [], true
+                            [ "REQUESTS_CA_BUNDLE", wrong; "CURL_CA_BUNDLE", right; "SSL_CERT_FILE", right ], [], false
+                            [ "REQUESTS_CA_BUNDLE", "/no/where" ], [ "--ca-file"; right ], true
+                            // What the user says is in addition to the system's, and not to theirs.
+                            [ "REQUESTS_CA_BUNDLE", right ], [ "--ca-file"; wrong ], false
+                        ] do
+                        use server = showing stored good.Value
+                        let code, _, errors = runWith variables (targetOf (urlOf server) @ [ "--once" ] @ words)
+                        Expect.equal (code = 0, server.Requests.Length) (isTrusted, (if isTrusted then 1 else 0)) $"{variables} {words}"
+
+                        if not isTrusted then
+                            Expect.isTrue (errors |> List.exists _.Contains("unknown issuer")) $"{errors}"
+
+                    let nowhere = [ "CURL_CA_BUNDLE", "/no/where" ]
+                    let code, _, errors = runWith nowhere (targetOf "https://127.0.0.1" @ [ "--once" ])
+
+                    Expect.equal
+                        (code, errors)
+                        (2,
+                         [
+                             "ai-dashboard-agent: CURL_CA_BUNDLE: \"/no/where\" does not exist; correct or unset it"
+                         ])
+                        "one that is not there"
+
+                    use server = new IngestServer(stored)
+                    let code, _, _ = runWith nowhere (targetOf server.Url @ [ "--once" ])
+                    Expect.equal code 0 "which does not matter without TLS")
+
             testCase "an issuer of the user does not excuse a wrong name or a wrong date"
             <| fun () ->
                 World.withDirectory (fun directory ->

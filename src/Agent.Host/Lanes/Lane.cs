@@ -195,11 +195,11 @@ internal abstract class Lane : ILane, IDisposable
             next: static () => "",
             wait: delay => $"; {Outbox.Count} held, next attempt in {Seconds(delay)} s",
             setAside: static () => "; this sample is put aside",
-            takeBack: delay => delay > TimeSpan.Zero
-                ? $"; the third refusal in a row for this reason, all are kept, next attempt in {Seconds(delay)} s"
-                : "; the newest sample is accepted, so these are at fault themselves and are put aside",
+            takeBack: delay => delay == TimeSpan.Zero ? "; the newest sample is accepted, so what is refused once more is put aside"
+                : attempt.Outcome.IsReject ? $"; the third refusal in a row for this reason, all are kept, next attempt in {Seconds(delay)} s"
+                : $"; {Outbox.Count} held, next attempt in {Seconds(delay)} s",
             askNewest: static () => "",
-            settle: static () => "; the newest sample is accepted, so these are put aside"));
+            settle: static () => "; the newest sample is accepted, so this one is put aside"));
         return 0;
     }
 

@@ -17,12 +17,9 @@ internal static class OpenSsl
     /// <summary>A sentence for each setting that needs it where the machine has none.</summary>
     public static string[] Problems(Settings settings)
     {
-        var connects = !settings.DryRun || settings.Doctor;
         string[] needing =
         [
-            .. connects && settings.BaseUrl.IsSome && NeedsTls(settings.BaseUrl.Value) ? ["--host"] : (string[])[],
-            .. connects && settings.RemoteWrite.IsSome && NeedsTls(settings.RemoteWrite.Value.Endpoint) ? ["--remote-write"] : (string[])[],
-            .. connects && settings.Otlp.IsSome && NeedsTls(settings.Otlp.Value.Endpoint) ? ["--otlp"] : (string[])[],
+            .. Connecting(settings),
             .. settings.CaFile.Length > 0 ? ["--ca-file"] : (string[])[],
             .. settings.ClientCertificate.Length > 0 ? ["--client-cert"] : (string[])[],
         ];
@@ -35,6 +32,16 @@ internal static class OpenSsl
                     + "install it (package libssl3 of Debian, Ubuntu and Alpine, openssl-libs of Red Hat), or use http"),
             ];
     }
+
+    /// <summary>The options of the destinations to which a connection has TLS.</summary>
+    public static string[] Connecting(Settings settings) => settings.DryRun && !settings.Doctor
+        ? []
+        :
+        [
+            .. settings.BaseUrl.IsSome && NeedsTls(settings.BaseUrl.Value) ? ["--host"] : (string[])[],
+            .. settings.RemoteWrite.IsSome && NeedsTls(settings.RemoteWrite.Value.Endpoint) ? ["--remote-write"] : (string[])[],
+            .. settings.Otlp.IsSome && NeedsTls(settings.Otlp.Value.Endpoint) ? ["--otlp"] : (string[])[],
+        ];
 
     /// <summary>True when .NET will find one.</summary>
     private static bool IsThere()

@@ -48,14 +48,21 @@ internal sealed partial class SampleClient : IDisposable
     }
 
     /// <summary>
-    /// Sends one body. Refused secrets are read again from their file, and the body sent once more if they have changed.
+    /// Sends one body. Refused secrets are read again from their file, and so are certificates after a failure that they may have caused; the
+    /// body is sent once more if they have changed.
     /// <paramref name="stop"/> breaks the request off at once.
     /// </summary>
     public Exchange Post(ReadOnlyMemory<byte> body, CancellationToken stop)
     {
         var exchange = Send(body, stop);
-        var isRefused = exchange.Match(static answer => answer.Status == (int)HttpStatusCode.Unauthorized, static _ => false);
-        return isRefused && template.Refresh() ? Send(body, stop) : exchange;
+        // Frameworks answer either to a wrong token.
+        var isRefused = exchange.Match(
+            static answer => (HttpStatusCode)answer.Status is HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden, static _ => false);
+        var isUntrusted = exchange.Match(static _ => false, static failure => failure.IsTls || failure.IsBroken);
+
+        return (isRefused && template.Refresh()) || (isUntrusted && !stop.IsCancellationRequested && trust.Refresh())
+            ? Send(body, stop)
+            : exchange;
     }
 
     private Exchange Send(ReadOnlyMemory<byte> body, CancellationToken stop)

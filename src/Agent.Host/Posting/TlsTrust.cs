@@ -15,15 +15,18 @@ namespace Agent.Host.Posting;
 /// </summary>
 internal sealed class TlsTrust
 {
-    private readonly X509Certificate2Collection issuers;
-    private readonly ClientIdentity? identity;
     private readonly bool insecure;
     private readonly TimeProvider time;
+    private readonly Settings? source;
+    private X509Certificate2Collection issuers;
+    private ClientIdentity? identity;
+    private SslClientAuthenticationOptions? given;
     private TlsFault[] faults = [];
 
     /// <summary>Trust in these issuers beside the system's.</summary>
-    internal TlsTrust(X509Certificate2Collection issuers, ClientIdentity? identity, bool insecure, TimeProvider time)
+    internal TlsTrust(X509Certificate2Collection issuers, ClientIdentity? identity, bool insecure, TimeProvider time, Settings? source = null)
     {
+        this.source = source;
         this.issuers = issuers;
         this.identity = identity;
         this.insecure = insecure;
@@ -52,9 +55,15 @@ internal sealed class TlsTrust
                 null)
             : null;
 
+        // Where nothing is verified, or the user says otherwise, they do not matter.
+        if (settings.CaFile.Length == 0 && !settings.Insecure && OpenSsl.Connecting(settings) is not [] && TrustVariables.Apply() is { } unusable)
+        {
+            errors.Add(unusable);
+        }
+
         return errors.Count > 0
             ? FSharpResult<TlsTrust, ConfigError[]>.NewError([.. errors])
-            : FSharpResult<TlsTrust, ConfigError[]>.NewOk(new TlsTrust(issuers, identity, settings.Insecure, time));
+            : FSharpResult<TlsTrust, ConfigError[]>.NewOk(new TlsTrust(issuers, identity, settings.Insecure, time, settings));
     }
 
     /// <summary>True once a server has asked for a client certificate, and none was given.</summary>
@@ -63,16 +72,58 @@ internal sealed class TlsTrust
     /// <summary>What was wrong with the last certificate, which is forgotten by this; empty for nothing.</summary>
     public TlsFault[] TakeFaults() => Interlocked.Exchange(ref faults, []);
 
-    /// <summary>Options for a client.</summary>
-    public SslClientAuthenticationOptions Options()
+    /// <summary>
+    /// Reads the user's files again after a failure, because issuers and client certificates are renewed: true when they hold others than
+    /// before, which count from the next connection on. Files that cannot be used, as while they are replaced, change nothing.
+    /// </summary>
+    public bool Refresh()
     {
-        var options = new SslClientAuthenticationOptions { RemoteCertificateValidationCallback = Accepts };
+        if (source is null || (source.CaFile.Length == 0 && source.ClientCertificate.Length == 0))
+        {
+            return false;
+        }
 
-        if (identity is not null)
+        return Open(source, time).Match(
+            fresh =>
+            {
+                var isSame = Same(fresh.issuers, issuers) && Same(OwnOf(fresh.identity), OwnOf(identity));
+
+                if (!isSame)
+                {
+                    (issuers, identity) = (fresh.issuers, fresh.identity);
+                    Show(given);
+                }
+
+                return !isSame;
+            },
+            static _ => false);
+    }
+
+    private static bool Same(X509Certificate2Collection one, X509Certificate2Collection other) => one
+        .Select(static certificate => certificate.RawData)
+        .SequenceEqual(other.Select(static certificate => certificate.RawData), EqualityComparer<byte[]>.Create(static (a, b) => a.AsSpan().SequenceEqual(b)));
+
+    private static X509Certificate2Collection OwnOf(ClientIdentity? identity) =>
+        identity is null ? [] : [identity.Certificate, .. identity.Intermediates];
+
+    private void Show(SslClientAuthenticationOptions? options)
+    {
+        if (options is not null && identity is not null)
         {
             // Offline: nothing is fetched from the addresses that stand in the certificate.
             options.ClientCertificateContext =
                 SslStreamCertificateContext.Create(identity.Certificate, identity.Intermediates, offline: true);
+        }
+    }
+
+    /// <summary>Options for a client.</summary>
+    public SslClientAuthenticationOptions Options()
+    {
+        var options = given = new SslClientAuthenticationOptions { RemoteCertificateValidationCallback = Accepts };
+
+        if (identity is not null)
+        {
+            Show(options);
         }
         else
         {

@@ -367,18 +367,21 @@ type Outcome =
     | Delivered of receipt: Receipt
     /// Try the same sample again: after the delay that the server asked for, else with exponential back-off.
     | RetryAfter of delay: TimeSpan voption * reason: string
+    /// The webapp fails at this sample, or at all (HTTP 500): try it again likewise.
+    | Crash of delay: TimeSpan voption * reason: string
     /// Keep everything and probe with one sample now and then, until somebody fixes the cause.
     | Hold of reason: string
     /// This one sample is refused because of its content.
     | Reject of reason: string
 
-    /// Calls the function for the case that this is.
+    /// Calls the function for the case that this is; a crash is one of those that are tried again.
     member outcome.Match
         (delivered: Func<Receipt, 'r>, retryAfter: Func<TimeSpan voption, string, 'r>, hold: Func<string, 'r>, reject: Func<string, 'r>)
         : 'r =
         match outcome with
         | Delivered receipt -> delivered.Invoke receipt
-        | RetryAfter(delay, reason) -> retryAfter.Invoke(delay, reason)
+        | RetryAfter(delay, reason)
+        | Crash(delay, reason) -> retryAfter.Invoke(delay, reason)
         | Hold reason -> hold.Invoke reason
         | Reject reason -> reject.Invoke reason
 
@@ -423,6 +426,8 @@ type DeliveryState =
         Refusal: string
         /// How many more refusals are the samples' own, because the receiver has just taken the newest sample; 0 where that is not known.
         Trusted: int
+        /// Attempts in a row, of one sample, at which the receiver failed with 500.
+        Crashes: int
     }
 
 /// Decides what an HTTP exchange means, and what to do next.
@@ -445,6 +450,11 @@ module Delivery =
     [<Literal>]
     let MostTrusted = 100
 
+    /// After so many failures with 500 in a row the newest sample is sent; where that is taken, they are the sample's own fault. With the
+    /// back-off between them that is about a minute at the default interval.
+    [<Literal>]
+    let CrashesInARow = 6
+
     /// Before the first attempt.
     [<CompiledName "Start">]
     let start: DeliveryState =
@@ -453,6 +463,7 @@ module Delivery =
             Refusals = 0
             Refusal = ""
             Trusted = 0
+            Crashes = 0
         }
 
     /// A receipt that says nothing.
@@ -569,7 +580,10 @@ module Delivery =
             | ValueSome false -> Ok ValueNone
             | ValueNone -> Error()
         with :? JsonException ->
-            Error()
+            // Frameworks of Python write NaN and Infinity, and an answer may be longer than what is read of it. The sample is stored all the same.
+            match ok with
+            | ValueSome true -> Ok(ValueSome receipt)
+            | _ -> Error()
 
     /// The webapp's error message: `error` of a JSON object, else nothing.
     let internal errorText (body: ReadOnlyMemory<byte>) : string =
@@ -681,6 +695,7 @@ module Delivery =
         | 408
         | 425
         | 429 -> retry (described ())
+        | 500 -> Outcome.Crash(retryDelay now answer.Date answer.RetryAfter, described ())
         | status when status >= 500 -> retry (described ())
         | 400
         | 413
@@ -713,26 +728,34 @@ module Delivery =
     /// What follows from an outcome: the new state and what to do. `jitter` is a random number in 0-1.
     [<CompiledName "Decide">]
     let decide (interval: TimeSpan) (jitter: float) (state: DeliveryState) (outcome: Outcome) : struct (DeliveryState * DeliveryStep) =
-        /// What was refused while the receiver was known to work is sent again where that is no longer known.
-        let pause (next: DeliveryState) (delay: TimeSpan) =
-            if state.Trusted > 0 then
-                struct ({ start with Failures = next.Failures }, DeliveryStep.TakeBack delay)
-            else
-                struct (next, DeliveryStep.Wait delay)
+        // Whether the receiver works is no longer known after any of these; what it refused while it did stays aside.
+        let failed (crashes: int) (asked: TimeSpan voption) =
+            let failures = state.Failures + 1
+
+            struct ({ state with
+                        Failures = failures
+                        Trusted = 0
+                        Crashes = crashes
+                    },
+                    match asked with
+                    // A server that asks for no delay at all is not taken at its word.
+                    | ValueSome delay when delay > TimeSpan.Zero -> DeliveryStep.Wait delay
+                    | _ -> DeliveryStep.Wait(backOff interval failures jitter))
 
         match outcome with
         | Outcome.Delivered _ -> struct (start, DeliveryStep.Next)
-        // A server that asks for no delay at all is not taken at its word.
-        | Outcome.RetryAfter(ValueSome delay, _) when delay > TimeSpan.Zero ->
-            pause
-                { state with
-                    Failures = state.Failures + 1
-                }
-                delay
-        | Outcome.RetryAfter _ ->
-            let failures = state.Failures + 1
-            pause { state with Failures = failures } (backOff interval failures jitter)
-        | Outcome.Hold _ -> pause { state with Failures = 0 } ProbeInterval
+        | Outcome.RetryAfter(delay, _) -> failed 0 delay
+        | Outcome.Crash(delay, _) when state.Crashes + 1 < CrashesInARow -> failed (state.Crashes + 1) delay
+        | Outcome.Crash(delay, _) ->
+            let struct (next, _) = failed CrashesInARow delay
+            struct (next, DeliveryStep.AskNewest)
+        | Outcome.Hold _ ->
+            struct ({ state with
+                        Failures = 0
+                        Trusted = 0
+                        Crashes = 0
+                    },
+                    DeliveryStep.Wait ProbeInterval)
         | Outcome.Reject reason ->
             // Each may have an id of its own, and all say the same.
             let refusal = Gist.ofMessage reason
@@ -742,6 +765,7 @@ module Delivery =
                 struct ({ state with
                             Failures = 0
                             Trusted = state.Trusted - 1
+                            Crashes = 0
                         },
                         DeliveryStep.SetAside)
             elif state.Trusted = 1 || refusals >= RefusalsInARow then
@@ -751,6 +775,7 @@ module Delivery =
                             Refusals = RefusalsInARow - 1
                             Refusal = refusal
                             Trusted = state.Trusted
+                            Crashes = 0
                         },
                         DeliveryStep.AskNewest)
             else
@@ -759,10 +784,11 @@ module Delivery =
                             Refusals = refusals
                             Refusal = refusal
                             Trusted = 0
+                            Crashes = 0
                         },
                         DeliveryStep.SetAside)
 
-    /// What follows after `DeliveryStep.AskNewest` from what became of the newest sample; where there is none, from a refusal.
+    /// What follows after `DeliveryStep.AskNewest` from what became of the newest sample; where there is none, from what became of the oldest.
     ///
     /// A receiver that takes it works, so what it refuses is at fault itself: a clock that was wrong for a while, for example. What it refused before
     /// that was known is sent again first. The newest keeps its place, and is sent again when its turn comes: receivers may see a
@@ -770,6 +796,8 @@ module Delivery =
     [<CompiledName "OfNewest">]
     let ofNewest (state: DeliveryState) (outcome: Outcome) : struct (DeliveryState * DeliveryStep) =
         match outcome with
+        // Each sample at which the receiver fails has as many attempts.
+        | Outcome.Delivered _ when state.Crashes > 0 -> struct (start, DeliveryStep.Settle)
         | Outcome.Delivered _ ->
             struct ({ state with Trusted = MostTrusted },
                     if state.Trusted > 0 then
@@ -778,6 +806,7 @@ module Delivery =
                         DeliveryStep.TakeBack TimeSpan.Zero)
         | Outcome.RetryAfter(ValueSome delay, _) when delay > ProbeInterval ->
             struct ({ state with Trusted = 0 }, DeliveryStep.TakeBack delay)
+        | _ when state.Crashes > 0 -> struct ({ state with Trusted = 0 }, DeliveryStep.TakeBack LongestBackOff)
         | _ -> struct ({ state with Trusted = 0 }, DeliveryStep.TakeBack ProbeInterval)
 
     /// The line that is printed after each success: docs/ingest-api.md, "Response".

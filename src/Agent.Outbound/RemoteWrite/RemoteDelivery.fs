@@ -228,6 +228,7 @@ module RemoteDelivery =
         | Verdict.Taken -> ValueNone
         | Verdict.Refused(reason, _, _, _)
         | Verdict.Ended(Outcome.RetryAfter(_, reason), _)
+        | Verdict.Ended(Outcome.Crash(_, reason), _)
         | Verdict.Ended(Outcome.Hold reason, _)
         | Verdict.Ended(Outcome.Reject reason, _) -> ValueSome reason
         | Verdict.Ended(Outcome.Delivered _, _) -> ValueNone

@@ -222,6 +222,7 @@ module Diagnosis =
             match Delivery.ofExchange now exchange with
             | Outcome.Delivered receipt -> Delivery.receiptLine receipt
             | Outcome.RetryAfter(_, reason)
+            | Outcome.Crash(_, reason)
             | Outcome.Hold reason
             | Outcome.Reject reason -> reason
 

@@ -84,6 +84,7 @@ module OtlpDelivery =
         | Verdict.Ended(Outcome.Delivered _) -> ValueNone
         | Verdict.Refused(reason, _)
         | Verdict.Ended(Outcome.RetryAfter(_, reason))
+        | Verdict.Ended(Outcome.Crash(_, reason))
         | Verdict.Ended(Outcome.Hold reason)
         | Verdict.Ended(Outcome.Reject reason) -> ValueSome reason
 

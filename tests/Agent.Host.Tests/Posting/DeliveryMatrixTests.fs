@@ -6,6 +6,7 @@ open System.Collections.Concurrent
 open System.Diagnostics
 open System.IO
 open System.Net
+open System.Net.Security
 open System.Net.Sockets
 open System.Text
 open System.Threading
@@ -15,6 +16,8 @@ open Agent.Host
 open Agent.Host.Posting
 open Agent.Shell
 open Agent.Host.Tests.DirectTransportTests
+open Agent.TestSupport
+open Agent.TestSupport.Certificates
 open Agent.Host.Tests.VirtualClock
 open Expecto
 
@@ -625,6 +628,94 @@ let private earlyAnswers =
                     match client.Post(ReadOnlyMemory "b"B, CancellationToken.None) with
                     | Exchange.Answered answer -> Expect.equal answer.Status 200 name
                     | Exchange.Failed failure -> failtest $"{name}: {failure}"
+
+            testCase "a token that is refused is read again, whichever way it is refused"
+            <| fun () ->
+                for status, expected in [ 401, (200, 1); 403, (200, 1); 404, (404, 0) ] do
+                    let refusal = $"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n"
+                    use server = loopback [ answers [ refusal; plain "ok" ] ]
+                    let looked = ref 0
+
+                    let template =
+                        { new IRequestTemplate with
+                            member _.Endpoint = server.Url
+                            member _.Parts = parts
+
+                            member _.Refresh() =
+                                looked.Value <- looked.Value + 1
+                                true
+                        }
+
+                    let trust =
+                        TlsTrust(Security.Cryptography.X509Certificates.X509Certificate2Collection(), null, true, AgentClock())
+
+                    use client =
+                        new SampleClient(template, trust, TimeSpan.FromSeconds 2L, TimeSpan.FromSeconds 5L, "agent/1", AgentClock())
+
+                    match client.Post(ReadOnlyMemory "b"B, CancellationToken.None) with
+                    | Exchange.Answered answer -> Expect.equal (answer.Status, looked.Value) expected $"{status}"
+                    | Exchange.Failed failure -> failtest $"{status}: {failure}"
+
+            testCase "TLS: the user's files are read again when they may have caused a failure"
+            <| fun () ->
+                World.withDirectory (fun directory ->
+                    let write name text = file directory name text
+                    let shown = Certificates.certificateFor Certificates.trusted.Value [ "renewed" ]
+                    let old = Certificates.certificateFor Certificates.trusted.Value [ "old" ]
+                    let ca = write "ca.pem" (pem (Certificates.authority "Another Root"))
+                    let certificate = write "own.pem" (pem old + keyPem old)
+
+                    let secured (stream: Stream) =
+                        let tls = new SslStream(stream)
+
+                        try
+                            tls.AuthenticateAsServer(
+                                SslServerAuthenticationOptions(
+                                    ServerCertificate = Certificates.good.Value,
+                                    ClientCertificateRequired = true,
+                                    RemoteCertificateValidationCallback =
+                                        RemoteCertificateValidationCallback(fun _ own _ _ ->
+                                            match own with
+                                            | null -> false
+                                            | own -> own.GetCertHashString() = shown.GetCertHashString())
+                                )
+                            )
+                        with :? Security.Authentication.AuthenticationException as refusal ->
+                            stream.Dispose()
+                            raise (IOException("not accepted", refusal))
+
+                        tls :> Stream
+
+                    use server = new Server(IPAddress.Loopback, secured, [ echoes ])
+
+                    let settings =
+                        { CommandLine.settingsWith [] with
+                            CaFile = ca
+                            ClientCertificate = certificate
+                        }
+
+                    let trust =
+                        match TlsTrust.Open(settings, AgentClock()) with
+                        | Ok trust -> trust
+                        | Error errors -> failtest $"%A{errors}"
+
+                    let template = ReceiverTemplate.Otlp(Uri $"https://localhost:{server.Port}/p", null)
+
+                    use client =
+                        new SampleClient(template, trust, TimeSpan.FromSeconds 2L, TimeSpan.FromSeconds 5L, "agent/1", AgentClock())
+
+                    let post () =
+                        client.Post(ReadOnlyMemory "b"B, CancellationToken.None)
+
+                    let failure = (post ()).Match(Func<_, _>(fun _ -> "none"), Func<_, _>(fun failure -> string failure))
+                    Expect.stringContains failure "unknown issuer" "another authority"
+                    Expect.isFalse (trust.Refresh()) "nothing is new"
+                    write "ca.pem" (pem Certificates.trusted.Value) |> ignore
+                    Expect.isTrue (post ()).IsFailed "its own certificate is not accepted"
+                    write "own.pem" "being replaced" |> ignore
+                    Expect.isTrue (post ()).IsFailed "nor while the file is of no use"
+                    write "own.pem" (pem shown + keyPem shown) |> ignore
+                    Expect.isTrue (post ()).IsAnswered "both are new, and at the first attempt")
 
             testCase "a reset without an answer is the connection's failure"
             <| fun () ->

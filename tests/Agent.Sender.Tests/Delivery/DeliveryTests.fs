@@ -47,6 +47,8 @@ let private receipt: Receipt =
 let private notTheWebapp status =
     $"HTTP {status}, but not the webapp's JSON: something else answers at this address"
 
+let private crash reason = Outcome.Crash(ValueNone, reason)
+
 let private later reason = Outcome.RetryAfter(ValueNone, reason)
 
 let private answers =
@@ -72,8 +74,13 @@ let private answers =
         "ok as text", 200, """{"ok": "true"}""", later (notTheWebapp 200)
         "ok as a number", 200, """{"ok": 1}""", later (notTheWebapp 200)
         "ok null", 200, """{"ok": null}""", later (notTheWebapp 200)
-        "cut off", 200, """{"ok": true, "snapshot": {"id": 7""", later (notTheWebapp 200)
-        "two values", 200, """{"ok": true} {"ok": true}""", later (notTheWebapp 200)
+        "cut off before it says so", 200, """{"snapshot": {"id": 7}, "ok": tru""", later (notTheWebapp 200)
+        "cut off behind it", 200, """{"ok": true, "snapshot": {"id": 7""", Outcome.Delivered Delivery.noReceipt
+        "not ok, and cut off", 200, """{"ok": false, "error": {"id": 7""", later (notTheWebapp 200)
+        "two values", 200, """{"ok": true} {"ok": true}""", Outcome.Delivered Delivery.noReceipt
+        "a figure of Python's", 200, """{"ok": true, "snapshot": {"top_gpu_util_percent": NaN}}""", Outcome.Delivered Delivery.noReceipt
+        "too deep", 200, """{"ok": true, "x": """ + String('[', 70) + String(']', 70) + "}", Outcome.Delivered Delivery.noReceipt
+        "NaN before it says so", 200, """{"x": NaN, "ok": true}""", later (notTheWebapp 200)
         "created", 201, stored, later (notTheWebapp 201)
         "accepted", 202, stored, later (notTheWebapp 202)
         "no content", 204, "", later (notTheWebapp 204)
@@ -90,14 +97,14 @@ let private answers =
         "request time-out", 408, "", later "HTTP 408"
         "too early", 425, "", later "HTTP 425"
         "too many", 429, refused "Slow down.", later "HTTP 429: Slow down."
-        "server error", 500, html, later "HTTP 500"
+        "server error", 500, html, crash "HTTP 500"
         "bad gateway", 502, html, later "HTTP 502"
         "unavailable", 503, html, later "HTTP 503"
         "gateway time-out", 504, html, later "HTTP 504"
         "a made-up one", 599, "", later "HTTP 599"
-        "an error that is no text", 500, """{"ok": false, "error": {"a": 1}}""", later "HTTP 500"
-        "an error of two lines", 500, refused "one\\ntwo", later "HTTP 500: one\\x0atwo"
-        "an error with a lone surrogate", 500, refused "\\ud800", later "HTTP 500"
+        "an error that is no text", 500, """{"ok": false, "error": {"a": 1}}""", crash "HTTP 500"
+        "an error of two lines", 500, refused "one\\ntwo", crash "HTTP 500: one\\x0atwo"
+        "an error with a lone surrogate", 500, refused "\\ud800", crash "HTTP 500"
         "not ok, with a lone surrogate", 200, refused "\\ud800", later "HTTP 200"
     ]
 
@@ -121,8 +128,8 @@ let private answerTests =
                             Body = bytes text
                         }
 
-                Expect.equal (outcome 500 """{"ok": false, "error": "caf\xe9"}""") (later "HTTP 500") "escape that JSON lacks"
-                Expect.equal (outcome 500 "{\"ok\": false, \"error\": \"caf\u00e9\"}") (later "HTTP 500") "a byte of Latin 1"
+                Expect.equal (outcome 500 """{"ok": false, "error": "caf\xe9"}""") (crash "HTTP 500") "escape that JSON lacks"
+                Expect.equal (outcome 500 "{\"ok\": false, \"error\": \"caf\u00e9\"}") (crash "HTTP 500") "a byte of Latin 1"
                 Expect.equal (outcome 200 "{\"\u00e9\": 1}") (later (notTheWebapp 200)) "in a name"
 
                 Expect.equal
@@ -132,7 +139,7 @@ let private answerTests =
                     "ok alone decides"
 
             testCase "a long error is cut after 80 characters"
-            <| fun () -> Expect.equal (outcomeOf 500 (refused (String('x', 200)))) (later ("HTTP 500: " + String('x', 80) + "…")) "cut"
+            <| fun () -> Expect.equal (outcomeOf 500 (refused (String('x', 200)))) (crash ("HTTP 500: " + String('x', 80) + "…")) "cut"
 
             testCase "a redirect holds and names its target"
             <| fun () ->
@@ -488,7 +495,6 @@ let private wait (length: float) = DeliveryStep.Wait(seconds length)
 let private decisionTests =
     let delivered = Outcome.Delivered Delivery.noReceipt
     let hold = Outcome.Hold "HTTP 401"
-    let back = DeliveryStep.TakeBack(seconds 30.0)
     let ask = DeliveryStep.AskNewest
     let aside = DeliveryStep.SetAside
 
@@ -556,7 +562,7 @@ let private decisionTests =
                     Delivery.ofNewest
                         { Delivery.start with
                             Refusals = 2
-                            Refusal = "bad"
+                            Refusal = "HTTP 400: bad"
                         }
                         delivered
 
@@ -568,8 +574,10 @@ let private decisionTests =
                 Expect.equal last [ ask ] "with the hundredth it is asked again"
                 let struct (_, step) = Delivery.ofNewest state delivered
                 Expect.equal step DeliveryStep.Settle "between two deliveries they were refused"
-                Expect.equal (fst (stepsFrom trusting [ later "x" ])) [ DeliveryStep.TakeBack(seconds 2.0) ] "an outage: who knows"
-                Expect.equal (fst (stepsFrom trusting [ hold ])) [ back ] "the same"
+
+                for outage in [ later "x"; crash "x"; hold ] do
+                    let _, state = stepsFrom trusting [ outage ]
+                    Expect.equal (fst (stepsFrom state [ Outcome.Reject "HTTP 400: bad" ])) [ ask ] "after an outage: who knows"
 
             testCase "digits in the reason do not tell refusals apart, the status does"
             <| fun () ->
@@ -598,6 +606,23 @@ let private decisionTests =
             <| fun () ->
                 let a, b = Outcome.Reject "HTTP 400: a", Outcome.Reject "HTTP 400: b"
                 Expect.equal (steps [ a; a; b; a; a; a ]) [ aside; aside; aside; aside; aside; ask ] "a b a a a"
+
+            testCase "one sample at which the webapp fails again and again is put aside where the newest is taken"
+            <| fun () ->
+                let crash = Outcome.Crash(ValueNone, "HTTP 500")
+                let steps, asking = stepsFrom Delivery.start (List.replicate 6 crash)
+                Expect.equal steps [ wait 2.0; wait 4.0; wait 8.0; wait 16.0; wait 32.0; ask ] "after a minute"
+                let struct (state, step) = Delivery.ofNewest asking delivered
+                Expect.equal (state, step) (Delivery.start, DeliveryStep.Settle) "it alone: the next has six attempts too"
+
+                for other in [ crash; later "x"; hold ] do
+                    let struct (state, step) = Delivery.ofNewest asking other
+                    Expect.equal step (DeliveryStep.TakeBack(seconds 60.0)) "the webapp fails at all"
+                    Expect.equal (fst (stepsFrom state [ crash ])) [ ask ] "and is asked again"
+
+                for between in [ later "x"; hold ] do
+                    let steps, _ = stepsFrom Delivery.start (List.replicate 5 crash @ [ between ] @ List.replicate 5 crash)
+                    Expect.isFalse (List.contains ask steps) "five, and five, are not six"
 
             testCase "a refusal restarts the back-off"
             <| fun () ->

@@ -450,6 +450,7 @@ let private outcome (outcome: OtlpOutcome) : string =
     | Outcome.Delivered _ -> "delivered"
     | Outcome.RetryAfter(ValueNone, reason) -> $"retry: {reason}"
     | Outcome.RetryAfter(ValueSome delay, reason) -> $"retry after {delay.TotalSeconds} s: {reason}"
+    | Outcome.Crash(_, reason) -> $"crash: {reason}"
     | Outcome.Hold reason -> $"hold: {reason}"
     | Outcome.Reject reason -> $"reject: {reason}"
 
