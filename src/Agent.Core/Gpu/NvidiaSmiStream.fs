@@ -27,8 +27,8 @@ type NvidiaSmiStream =
             LastRows: int
             /// The round was handed out with all rows that it has so far.
             HandedOut: bool
-            /// Which columns of which board ever held a value, a bit for each.
-            Answered: Map<int, uint32>
+            /// Which columns of which board ever held a value, a bit for each, by the board's index.
+            Answered: uint32[]
             /// A board is refused what it told.
             HasEnded: bool
         }
@@ -57,7 +57,7 @@ module NvidiaSmiStream =
             Whole = 0
             LastRows = 0
             HandedOut = true
-            Answered = Map.empty
+            Answered = [||]
             HasEnded = false
         }
 
@@ -71,16 +71,24 @@ module NvidiaSmiStream =
     let hasEndedSession (stream: NvidiaSmiStream) : bool = stream.HasEnded
 
     let private withAnswers (index: int) (answers: NvidiaSmi.Answers) (stream: NvidiaSmiStream) : NvidiaSmiStream =
-        let ever = stream.Answered |> Map.tryFind index |> Option.defaultValue 0u
+        let ever =
+            if index >= 0 && index < stream.Answered.Length then
+                stream.Answered[index]
+            else
+                0u
+
         let all = ever ||| answers.Answered
 
         { stream with
             // What prints has no end, and its indexes need not be those of boards.
             Answered =
-                if all = ever || index >= Nvml.MostBoards then
+                if all = ever || index < 0 || index >= Nvml.MostBoards then
                     stream.Answered
                 else
-                    Map.add index all stream.Answered
+                    Array.init (max stream.Answered.Length (index + 1)) (fun i ->
+                        if i = index then all
+                        elif i < stream.Answered.Length then stream.Answered[i]
+                        else 0u)
             HasEnded = stream.HasEnded || Nvml.hasEndedSession ever answers.Answered answers.Refused
         }
 

@@ -99,9 +99,17 @@ internal sealed class TlsTrust
             static _ => false);
     }
 
-    private static bool Same(X509Certificate2Collection one, X509Certificate2Collection other) => one
-        .Select(static certificate => certificate.RawData)
-        .SequenceEqual(other.Select(static certificate => certificate.RawData), EqualityComparer<byte[]>.Create(static (a, b) => a.AsSpan().SequenceEqual(b)));
+    private static bool Same(X509Certificate2Collection one, X509Certificate2Collection other)
+    {
+        var isSame = one.Count == other.Count;
+
+        for (var i = 0; isSame && i < one.Count; i++)
+        {
+            isSame = one[i].RawDataMemory.Span.SequenceEqual(other[i].RawDataMemory.Span);
+        }
+
+        return isSame;
+    }
 
     private static X509Certificate2Collection OwnOf(ClientIdentity? identity) =>
         identity is null ? [] : [identity.Certificate, .. identity.Intermediates];

@@ -40,7 +40,7 @@ internal sealed class NvmlBoard(
     private int refusal;
     private int call;
     private MigInstance[] migInstances = [];
-    private readonly HashSet<nint> migAnswered = [];
+    private readonly List<nint> migAnswered = [];
     private volatile BoardUsers users = BoardUsers.None;
 
     // It was at work at some reading since the last costly one.
@@ -236,11 +236,13 @@ internal sealed class NvmlBoard(
         {
             var memory = Noted(library.Memory(instance.Handle));
 
-            if (memory.Code == 0)
+            var hasAnswered = migAnswered.Contains(instance.Handle);
+
+            if (memory.Code == 0 && !hasAnswered)
             {
                 migAnswered.Add(instance.Handle);
             }
-            else if (Nvml.IsGone(memory.Code) && migAnswered.Contains(instance.Handle))
+            else if (Nvml.IsGone(memory.Code) && hasAnswered)
             {
                 HasGoneInstance = true;
                 continue;
