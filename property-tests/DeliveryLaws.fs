@@ -382,8 +382,16 @@ let private deliverAll (kinds: Kind list) (phases: Phase[]) : Delivered =
 
         let struct (next, step) =
             if step.IsAskNewest then
-                setAside ()
-                Delivery.ofNewest next (waiting |> List.tryLast |> Option.map post |> Option.defaultValue outcome)
+                if outcome.IsReject then
+                    setAside ()
+
+                let struct (next, step) =
+                    Delivery.ofNewest next (waiting |> List.tryLast |> Option.map post |> Option.defaultValue outcome)
+
+                if not outcome.IsReject && step.IsSettle then
+                    setAside ()
+
+                struct (next, step)
             else
                 struct (next, step)
 

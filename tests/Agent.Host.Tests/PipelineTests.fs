@@ -528,7 +528,7 @@ let private deliveryTests =
                                         Outcome.Crash(ValueNone, "HTTP 500")
                                     else
                                         delivered)
-                            Until = 65.0
+                            Until = 130.0
                         }
 
                 Expect.equal
@@ -537,9 +537,13 @@ let private deliveryTests =
                     "six attempts with back-off"
 
                 let later = tried run |> List.skip 6 |> List.map snd
-                Expect.isGreaterThan later[0] 58.0 "the newest, which is taken"
-                Expect.equal (later |> List.skip 1 |> List.truncate 3) [ 2.2; 4.2; 6.2 ] "and then the others"
-                Expect.equal (accepted run |> List.skip 1) (grid 2.2 2.0 32) "all of them, in order"
+
+                for round in 0..2 do
+                    Expect.isGreaterThan later[2 * round] (58.0 + 30.0 * float round) "the newest, which is taken"
+
+                Expect.equal (later[1], later[3]) (0.2, 0.2) "it twice more"
+                Expect.equal (later |> List.skip 5 |> List.truncate 3) [ 2.2; 4.2; 6.2 ] "and then the others"
+                Expect.equal (accepted run |> List.skip 3) (grid 2.2 2.0 64) "all of them, in order"
                 Expect.equal (run.Outbox.Count, run.Outbox.Dropped.Refused) (0L, 1L) "one is counted"
 
             testCase "a full outbox drops the oldest, and counts it"

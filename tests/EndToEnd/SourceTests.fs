@@ -408,8 +408,14 @@ let private programs =
 
                     dryRun [ path; "AI_DASHBOARD_TOKEN", Token; "LC_ALL", "de_DE.UTF-8" ] [] (fun sample _ errors ->
                         Expect.equal (gpus sample) a100s "four boards"
-                        Expect.equal errors.Length 1 "the sick one"
-                        Expect.stringEnds errors[0] "WARNING nvidia-smi GPU 3 cannot be read: RESET_REQUIRED" "told")
+                        Expect.equal errors.Length 2 "the sick ones"
+
+                        Expect.stringEnds
+                            errors[0]
+                            "WARNING nvidia-smi GPU 2 utilization.gpu (and other fields) cannot be read: UNKNOWN"
+                            "one that tells nothing"
+
+                        Expect.stringEnds errors[1] "WARNING nvidia-smi GPU 3 cannot be read: RESET_REQUIRED" "one that wants a reset")
 
                     let asked = File.ReadAllLines(Path.Combine(directory, "asked"))
 

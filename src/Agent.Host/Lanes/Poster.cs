@@ -134,8 +134,18 @@ internal sealed class Poster(
 
                     if (step.IsAskNewest)
                     {
-                        outbox.SetAside(sample, ReasonOf(outcome));
+                        // One at which the receiver fails keeps its place until it is given up: those aside are none of its business.
+                        if (outcome.IsReject)
+                        {
+                            outbox.SetAside(sample, ReasonOf(outcome));
+                        }
+
                         (state, step) = Delivery.OfNewest(state, PostNewest() ?? outcome);
+
+                        if (!outcome.IsReject && step.IsSettle)
+                        {
+                            outbox.SetAside(sample, ReasonOf(outcome));
+                        }
                     }
 
                     step.Match(

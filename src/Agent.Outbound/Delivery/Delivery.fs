@@ -396,8 +396,8 @@ type DeliveryStep =
     | SetAside
     /// The samples put aside since the last delivery, and this one, go back to the head; try again after the delay.
     | TakeBack of delay: TimeSpan
-    /// Put the sample aside, and send the newest one out of turn: whether that is taken tells whether these samples are at fault or the
-    /// receiver. `Delivery.ofNewest` says what follows.
+    /// Put the sample aside, unless the receiver fails at it, and send the newest one out of turn: whether that is taken tells whether these samples
+    /// are at fault or the receiver. `Delivery.ofNewest` says what follows.
     | AskNewest
     /// The samples put aside since the last delivery, and this one, are refused for what they are; send the next.
     | Settle
@@ -450,10 +450,15 @@ module Delivery =
     [<Literal>]
     let MostTrusted = 100
 
-    /// After so many failures with 500 in a row the newest sample is sent; where that is taken, they are the sample's own fault. With the
-    /// back-off between them that is about a minute at the default interval.
+    /// From so many failures with 500 in a row on the newest sample is sent after each. With the back-off between them that is about a minute at the
+    /// default interval.
     [<Literal>]
     let CrashesInARow = 6
+
+    /// The newest must be taken so many times, with a failure of the one sample before each: a receiver may fail now and then, as where one of
+    /// several behind a balancer is broken.
+    [<Literal>]
+    let CrashesOfItsOwn = 3
 
     /// Before the first attempt.
     [<CompiledName "Start">]
@@ -747,7 +752,7 @@ module Delivery =
         | Outcome.RetryAfter(delay, _) -> failed 0 delay
         | Outcome.Crash(delay, _) when state.Crashes + 1 < CrashesInARow -> failed (state.Crashes + 1) delay
         | Outcome.Crash(delay, _) ->
-            let struct (next, _) = failed CrashesInARow delay
+            let struct (next, _) = failed (state.Crashes + 1) delay
             struct (next, DeliveryStep.AskNewest)
         | Outcome.Hold _ ->
             struct ({ state with
@@ -797,17 +802,24 @@ module Delivery =
     let ofNewest (state: DeliveryState) (outcome: Outcome) : struct (DeliveryState * DeliveryStep) =
         match outcome with
         // Each sample at which the receiver fails has as many attempts.
-        | Outcome.Delivered _ when state.Crashes > 0 -> struct (start, DeliveryStep.Settle)
+        | Outcome.Delivered _ when state.Crashes >= CrashesInARow + CrashesOfItsOwn - 1 -> struct (start, DeliveryStep.Settle)
+        | Outcome.Delivered _ when state.Crashes > 0 -> struct (state, DeliveryStep.Wait ProbeInterval)
         | Outcome.Delivered _ ->
             struct ({ state with Trusted = MostTrusted },
                     if state.Trusted > 0 then
                         DeliveryStep.Settle
                     else
                         DeliveryStep.TakeBack TimeSpan.Zero)
-        | Outcome.RetryAfter(ValueSome delay, _) when delay > ProbeInterval ->
-            struct ({ state with Trusted = 0 }, DeliveryStep.TakeBack delay)
-        | _ when state.Crashes > 0 -> struct ({ state with Trusted = 0 }, DeliveryStep.TakeBack LongestBackOff)
-        | _ -> struct ({ state with Trusted = 0 }, DeliveryStep.TakeBack ProbeInterval)
+        | other ->
+            struct ({ state with
+                        Trusted = 0
+                        Crashes = min state.Crashes (CrashesInARow - 1)
+                    },
+                    match other with
+                    | Outcome.RetryAfter(ValueSome delay, _) when delay > ProbeInterval && state.Crashes > 0 -> DeliveryStep.Wait delay
+                    | Outcome.RetryAfter(ValueSome delay, _) when delay > ProbeInterval -> DeliveryStep.TakeBack delay
+                    | _ when state.Crashes > 0 -> DeliveryStep.Wait LongestBackOff
+                    | _ -> DeliveryStep.TakeBack ProbeInterval)
 
     /// The line that is printed after each success: docs/ingest-api.md, "Response".
     [<CompiledName "ReceiptLine">]

@@ -607,18 +607,29 @@ let private decisionTests =
                 let a, b = Outcome.Reject "HTTP 400: a", Outcome.Reject "HTTP 400: b"
                 Expect.equal (steps [ a; a; b; a; a; a ]) [ aside; aside; aside; aside; aside; ask ] "a b a a a"
 
-            testCase "one sample at which the webapp fails again and again is put aside where the newest is taken"
+            testCase "one sample at which the webapp fails again and again is put aside where the newest is taken each time"
             <| fun () ->
                 let crash = Outcome.Crash(ValueNone, "HTTP 500")
                 let steps, asking = stepsFrom Delivery.start (List.replicate 6 crash)
                 Expect.equal steps [ wait 2.0; wait 4.0; wait 8.0; wait 16.0; wait 32.0; ask ] "after a minute"
-                let struct (state, step) = Delivery.ofNewest asking delivered
+
+                let mutable asking' = asking
+
+                for _ in 1..2 do
+                    let struct (state, step) = Delivery.ofNewest asking' delivered
+                    Expect.equal step (wait 30.0) "the webapp may fail now and then"
+                    let steps, next = stepsFrom state [ crash ]
+                    Expect.equal steps [ ask ] "and is asked again"
+                    asking' <- next
+
+                let struct (state, step) = Delivery.ofNewest asking' delivered
                 Expect.equal (state, step) (Delivery.start, DeliveryStep.Settle) "it alone: the next has six attempts too"
 
                 for other in [ crash; later "x"; hold ] do
                     let struct (state, step) = Delivery.ofNewest asking other
-                    Expect.equal step (DeliveryStep.TakeBack(seconds 60.0)) "the webapp fails at all"
-                    Expect.equal (fst (stepsFrom state [ crash ])) [ ask ] "and is asked again"
+                    Expect.equal step (wait 60.0) "the webapp fails at all"
+                    let steps, next = stepsFrom state [ crash ]
+                    Expect.equal (steps, next.Crashes) ([ ask ], 6) "and is asked again, from the beginning"
 
                 for between in [ later "x"; hold ] do
                     let steps, _ = stepsFrom Delivery.start (List.replicate 5 crash @ [ between ] @ List.replicate 5 crash)
