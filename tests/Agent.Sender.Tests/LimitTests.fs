@@ -112,7 +112,11 @@ let tests =
                     (seconds 60.0, seconds 600.0, seconds 30.0)
                     "waits"
 
-                Expect.equal (Delivery.RefusalsInARow, Delivery.MostTrusted, Delivery.CrashesInARow, Delivery.CrashesOfItsOwn) (3, 100, 6, 3) "refusals"
+                Expect.equal
+                    (Delivery.RefusalsInARow, Delivery.MostTrusted, Delivery.CrashesInARow, Delivery.CrashesOfItsOwn)
+                    (3, 100, 6, 3)
+                    "refusals"
+
                 Expect.equal Advice.LargestSkew (seconds 5.0) "clocks"
                 Expect.equal Repetition.Period (seconds 60.0) "repetitions"
         ]
