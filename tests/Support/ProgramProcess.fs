@@ -169,9 +169,14 @@ type ProgramProcess(program: string, words: string list, environment: (string * 
 /// A PATH that finds what lies in the directory first.
 let pathWith (directory: string) : string * string = "PATH", $"{directory}:{World.path ()}"
 
-/// Puts a shell script into a directory and returns a PATH that finds it first.
-let withProgram (directory: string) (name: string) (script: string) : string * string =
+/// Puts a shell script into a directory and returns its path.
+let writeProgram (directory: string) (name: string) (script: string) : string =
     let path = Path.Combine(directory, name)
     File.WriteAllText(path, "#!/bin/sh\n" + script + "\n")
     File.SetUnixFileMode(path, UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute)
+    path
+
+/// Puts a shell script into a directory and returns a PATH that finds it first.
+let withProgram (directory: string) (name: string) (script: string) : string * string =
+    writeProgram directory name script |> ignore
     pathWith directory

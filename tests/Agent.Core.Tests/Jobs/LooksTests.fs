@@ -24,6 +24,29 @@ let private cpu busy idle : Stat.CpuTimes =
         Idle = idle
     }
 
+/// Counters of a disk that only reads.
+let private disk reads bytes busy reading weighted inFlight : DiskStats.DiskCounters =
+    {
+        Device = "nvme0n1"
+        Reads = ValueSome reads
+        ReadBytes = ValueSome bytes
+        Writes = ValueSome 0UL
+        WrittenBytes = ValueSome 0UL<B>
+        BusyTime = ValueSome busy
+        Detail =
+            ValueSome
+                {
+                    ReadsMerged = 0UL
+                    ReadTime = reading
+                    WritesMerged = 0UL
+                    WriteTime = 0UL<ms>
+                    InFlight = inFlight
+                    WeightedTime = weighted
+                    Discards = ValueNone
+                    Flushes = ValueNone
+                }
+    }
+
 let private host: HostCounters =
     {
         Stat =
@@ -353,35 +376,15 @@ let tests =
             testCase "a disk is busy no longer than its requests took together, once none of them is in flight"
             <| fun () ->
                 // 20 reads of 2 ms each in 2 s, each of which the kernel counts as longer.
-                let disk reads busy weighted inFlight : DiskStats.DiskCounters =
-                    {
-                        Device = "nvme0n1"
-                        Reads = ValueSome reads
-                        ReadBytes = ValueSome 0UL<B>
-                        Writes = ValueSome 0UL
-                        WrittenBytes = ValueSome 0UL<B>
-                        BusyTime = ValueSome busy
-                        Detail =
-                            ValueSome
-                                {
-                                    ReadsMerged = 0UL
-                                    ReadTime = weighted
-                                    WritesMerged = 0UL
-                                    WriteTime = 0UL<ms>
-                                    InFlight = inFlight
-                                    WeightedTime = weighted
-                                    Discards = ValueNone
-                                    Flushes = ValueNone
-                                }
-                    }
-
                 let busyOf weighted inFlight =
                     let at second disk =
                         { look second with
                             Host = { host with Disks = [| disk |] }
                         }
 
-                    (Looks.between (at 0.0 (disk 0UL 0UL<ms> 0UL<ms> 0UL)) (at 2.0 (disk 20UL 2000UL<ms> weighted inFlight)))
+                    (Looks.between
+                        (at 0.0 (disk 0UL 0UL<B> 0UL<ms> 0UL<ms> 0UL<ms> 0UL))
+                        (at 2.0 (disk 20UL 0UL<B> 2000UL<ms> weighted weighted inFlight)))
                         .Host.Disks[0].Busy
 
                 Expect.equal (busyOf 40UL<ms> 0UL) (ValueSome 2.0<percent>) "40 ms of 2 s"
@@ -391,28 +394,6 @@ let tests =
 
             testCase "disks, links and mounts"
             <| fun () ->
-                let disk reads bytes busy reading weighted : DiskStats.DiskCounters =
-                    {
-                        Device = "nvme0n1"
-                        Reads = ValueSome reads
-                        ReadBytes = ValueSome bytes
-                        Writes = ValueSome 0UL
-                        WrittenBytes = ValueSome 0UL<B>
-                        BusyTime = ValueSome busy
-                        Detail =
-                            ValueSome
-                                {
-                                    ReadsMerged = 0UL
-                                    ReadTime = reading
-                                    WritesMerged = 0UL
-                                    WriteTime = 0UL<ms>
-                                    InFlight = 0UL
-                                    WeightedTime = weighted
-                                    Discards = ValueNone
-                                    Flushes = ValueNone
-                                }
-                    }
-
                 let traffic bytes : NetDev.Traffic =
                     {
                         Bytes = bytes
@@ -451,12 +432,12 @@ let tests =
 
                 let before =
                     { look 0.0 with
-                        Host = counted (disk 0UL 0UL<B> 0UL<ms> 0UL<ms> 0UL<ms>) 0UL<B> 0UL 0UL<us>
+                        Host = counted (disk 0UL 0UL<B> 0UL<ms> 0UL<ms> 0UL<ms> 0UL) 0UL<B> 0UL 0UL<us>
                     }
 
                 let after =
                     { look 2.0 with
-                        Host = counted (disk 100UL 2000UL<B> 1000UL<ms> 500UL<ms> 3000UL<ms>) 8000UL<B> 50UL 4000000UL<us>
+                        Host = counted (disk 100UL 2000UL<B> 1000UL<ms> 500UL<ms> 3000UL<ms> 0UL) 8000UL<B> 50UL 4000000UL<us>
                     }
 
                 let seen = (Looks.between before after).Host

@@ -210,7 +210,12 @@ let tests =
             // In good order the lease is given back at once.
             use third = site.Dashboard "third"
             other.Stop()
-            untilHolder third 8.0
+
+            Expect.isFalse
+                ((site.Postgres.Query "SELECT address FROM lease WHERE ends > clock_timestamp()").Contains other.Url)
+                $"nobody's, or the third's; {other.Process.Said}"
+
+            untilHolder third half
 
         testCase "one that is halted past its lease and goes on writes nothing, and leaves the rules to the other"
         <| fun () ->

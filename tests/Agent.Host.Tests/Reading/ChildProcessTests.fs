@@ -10,6 +10,7 @@ open Agent.Sender
 open Agent.Host
 open Agent.Host.Reading
 open Agent.Shell
+open Agent.TestSupport.ProgramProcess
 open Expecto
 
 let private seconds (value: float) = TimeSpan.FromSeconds value
@@ -26,9 +27,7 @@ let private directory =
 /// Writes a shell script and returns its name.
 let private program (script: string) : string =
     let name = $"agent-test-{Guid.NewGuid():N}"
-    let path = Path.Combine(directory.Value, name)
-    File.WriteAllText(path, "#!/bin/sh\n" + script + "\n")
-    File.SetUnixFileMode(path, UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute)
+    writeProgram directory.Value name script |> ignore
     name
 
 let private run (limit: float) (script: string) (arguments: string list) =

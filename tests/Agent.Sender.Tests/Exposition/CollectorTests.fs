@@ -528,6 +528,18 @@ let tests =
 
                 Expect.equal (help "line\\nbreak \\\\ back \\x \\") "line\nbreak \\ back \\x \\" "escapes"
 
+                let withLabels count =
+                    "x{" + String.Join(',', [ for i in 1..count -> $"l{i}=\"\"" ]) + "} 1\n"
+
+                Expect.equal
+                    (told "textfile" [ [ "/t/c.prom"; "1" ], "c.prom", withLabels 64 ])
+                    [
+                        "x" + String.replicate 64 ",", 1.0
+                        "node_textfile_mtime_seconds,/t/c.prom", 1.0
+                        "node_textfile_scrape_error", 0.0
+                    ]
+                    "as many labels as may be"
+
                 for bad in
                     [
                         "x{a=\"b\" 1\n"
@@ -541,7 +553,7 @@ let tests =
                         "x\n"
                         "1x 1\n"
                         "x-y 1\n"
-                        "x{" + String.Join(',', [ for i in 1..17 -> $"l{i}=\"\"" ]) + "} 1\n"
+                        withLabels 65
                         "y 2"
                     ] do
                     Expect.equal

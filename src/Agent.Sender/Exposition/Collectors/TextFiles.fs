@@ -11,7 +11,7 @@ open Agent.Outbound
 
 /// A sample has so many labels at most.
 [<Literal>]
-let private MostLabels = 16
+let private MostLabels = 64
 
 let private changed =
     Family.labelled [| "file" |] MetricKind.Gauge "node_textfile_mtime_seconds" "Unixtime mtime of textfiles successfully read."

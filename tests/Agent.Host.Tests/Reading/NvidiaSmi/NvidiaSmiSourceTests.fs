@@ -14,6 +14,7 @@ open Agent.Shell
 open Agent.TestSupport
 open Agent.TestSupport.Gpu
 open Agent.TestSupport.Gpu.NvmlStub
+open Agent.TestSupport.ProgramProcess
 open Expecto
 
 [<DllImport("libc", EntryPoint = "kill", SetLastError = true)>]
@@ -365,14 +366,12 @@ let private faults =
             testCase "a wrapper that prints one table and ends well is started for each reading"
             <| fun () ->
                 withMachine "" (fun scripted ->
-                    let script = Path.Combine(scripted.Directory, "wrapper")
+                    let script =
+                        writeProgram
+                            scripted.Directory
+                            "wrapper"
+                            "case $1 in --query-gpu=*) printf 'index, name\\n0, A\\n1, B\\n' ;; *) echo pid ;; esac"
 
-                    File.WriteAllText(
-                        script,
-                        "#!/bin/sh\ncase $1 in --query-gpu=*) printf 'index, name\\n0, A\\n1, B\\n' ;; *) echo pid ;; esac\n"
-                    )
-
-                    File.SetUnixFileMode(script, UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute)
                     let clock = AgentClock Scale
                     let program = NvidiaSmiProcess.NewProgram(clock, script)
                     let source = NvidiaSmiSource(seconds 1.0, seconds 60.0, true, "/proc", program, clock)
@@ -387,19 +386,18 @@ let private faults =
             testCase "a loop that is refused what it told is started anew, each time later, and that is told"
             <| fun () ->
                 withMachine "" (fun scripted ->
-                    let script = Path.Combine(scripted.Directory, "resumed")
                     let starts = Path.Combine(scripted.Directory, "loops")
 
                     // Its session is dead after three rounds, as after a suspend; that of a new start is not.
-                    File.WriteAllText(
-                        script,
-                        "#!/bin/sh\ncase \"$*\" in *--query-compute*) echo pid; exit;; esac\necho x >> "
-                        + starts
-                        + "\necho 'index, name, temperature.gpu, power.draw'\nn=0\n"
-                        + "while :; do n=$((n+1)); if [ $n -gt 3 ]; then echo '0, A, [Unknown Error], [Unknown Error]'; else echo '0, A, 40, 7'; fi; sleep 0.1; done\n"
-                    )
+                    let script =
+                        writeProgram
+                            scripted.Directory
+                            "resumed"
+                            ("case \"$*\" in *--query-compute*) echo pid; exit;; esac\necho x >> "
+                             + starts
+                             + "\necho 'index, name, temperature.gpu, power.draw'\nn=0\n"
+                             + "while :; do n=$((n+1)); if [ $n -gt 3 ]; then echo '0, A, [Unknown Error], [Unknown Error]'; else echo '0, A, 40, 7'; fi; sleep 0.1; done")
 
-                    File.SetUnixFileMode(script, UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute)
                     let clock = AgentClock Scale
                     let program = NvidiaSmiProcess.NewProgram(clock, script)
                     let source = NvidiaSmiSource(seconds 1.0, seconds 10.0, true, "/proc", program, clock)
@@ -470,15 +468,13 @@ let private faults =
             testCase "a wrapper that knows no loop is started for each reading"
             <| fun () ->
                 withMachine "" (fun scripted ->
-                    let script = Path.Combine(scripted.Directory, "wrapper")
+                    let script =
+                        writeProgram
+                            scripted.Directory
+                            "wrapper"
+                            ("case \"$*\" in *--loop-ms=*) echo 'Option \"--loop-ms=1000\" is not recognized.'; exit 2;; "
+                             + "--query-gpu=*) printf 'index, name\\n0, A\\n' ;; *) echo pid ;; esac")
 
-                    File.WriteAllText(
-                        script,
-                        "#!/bin/sh\ncase \"$*\" in *--loop-ms=*) echo 'Option \"--loop-ms=1000\" is not recognized.'; exit 2;; "
-                        + "--query-gpu=*) printf 'index, name\\n0, A\\n' ;; *) echo pid ;; esac\n"
-                    )
-
-                    File.SetUnixFileMode(script, UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute)
                     let clock = AgentClock Scale
                     let program = NvidiaSmiProcess.NewProgram(clock, script)
                     let source = NvidiaSmiSource(seconds 1.0, seconds 60.0, true, "/proc", program, clock)
