@@ -432,6 +432,27 @@ let private programs =
                     Expect.isFalse (environment |> Array.exists _.Contains("AI_DASHBOARD")) "no secret in its environment"
                     Expect.contains environment "LC_ALL=C" "in English")
 
+            testCase "a single sample has its GPUs however long nvidia-smi takes to name the processes"
+            <| fun () ->
+                // Half a minute, and more than a sample waits for.
+                for seconds in [ "1.5"; "4" ] do
+                    World.withDirectory (fun directory ->
+                        let path =
+                            withProgram
+                                directory
+                                "nvidia-smi"
+                                $"case $1 in --query-gpu=*) sleep 0.5; cat {query} ;; *) echo $$ >> {directory}/pids; echo pid; exec sleep {seconds} ;; esac"
+
+                        dryRun [ path; "AI_DASHBOARD_TEST_TIME_SCALE", "20" ] [] (fun sample _ errors ->
+                            Expect.equal (gpus sample) a100s $"four boards; %A{errors}"
+
+                            Expect.isFalse
+                                (errors |> List.exists _.Contains("nvidia-smi cannot be read"))
+                                $"nothing is wrong with it: %A{errors}")
+
+                        for pid in File.ReadAllLines(Path.Combine(directory, "pids")) do
+                            eventually patience $"the end of {pid}" (fun () -> not (isAlive (int pid))))
+
             testCase "a failing nvidia-smi with good rows keeps the rows"
             <| fun () ->
                 World.withDirectory (fun directory ->

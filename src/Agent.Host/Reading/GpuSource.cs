@@ -22,6 +22,9 @@ internal sealed class GpuSource
     /// <summary>And so long for nvidia-smi, which by then has ended or was killed.</summary>
     private static readonly TimeSpan LongestProgramStart = NvidiaSmiSource.LongestStart + TimeSpan.FromSeconds(2);
 
+    /// <summary>After that wait the thread here takes so long at most to pass on what was heard.</summary>
+    private static readonly TimeSpan Handover = TimeSpan.FromSeconds(1);
+
     /// <summary>Where no GPU is reported, the next attempt is made after this time.</summary>
     private static readonly TimeSpan LookAgain = TimeSpan.FromSeconds(30);
 
@@ -159,7 +162,7 @@ internal sealed class GpuSource
 
         if (settings.Once && Volatile.Read(ref askedAt) is var asked and not NoCall)
         {
-            thread.WaitForFirst(TimeSpan.FromTicks(asked) + LongestProgramStart);
+            thread.WaitForFirst(TimeSpan.FromTicks(asked) + LongestProgramStart + Handover);
         }
     }
 
@@ -193,7 +196,9 @@ internal sealed class GpuSource
         {
             var start = NvidiaSmiProcess.NewProgram(clock);
             start.Limit = settings.Once ? NvidiaSmiSource.LongestStart : start.Limit;
-            var asked = new NvidiaSmiSource(settings.Interval, longestAge, !settings.Once, settings.ProcFs, start, clock, onDefect,
+            // What is read for a single sample is of that sample, however long it takes to hear of the processes as well.
+            var age = settings.Once ? TimeSpan.MaxValue : longestAge;
+            var asked = new NvidiaSmiSource(settings.Interval, age, !settings.Once, settings.ProcFs, start, clock, onDefect,
                 () => GpuPlaces.Asleep(settings.SysFs));
             Volatile.Write(ref askedAt, clock.Elapsed.Ticks);
             asked.Start();
@@ -216,7 +221,7 @@ internal sealed class GpuSource
 
     // Without a word an empty list would say that the machine has no GPUs.
     private SourceError[] FaultsOf(NvidiaSmiSource asked) =>
-        settings.Once && !asked.IsSettled
+        settings.Once && !asked.IsSettled && asked.Newest is null
             ? [SourceError.NewUnreadable(NvidiaSmi.Source, $"no answer within {LongestProgramStart.TotalSeconds:0} s; the sample has no GPUs")]
             : asked.Faults;
 
