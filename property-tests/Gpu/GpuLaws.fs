@@ -11,6 +11,30 @@ open Expecto
 open FsCheck
 open FsCheck.FSharp
 
+/// The GPU as the readers tell it where its driver knows nothing of the board and answers 0 to everything: a die at 0 °C whose clock stands still,
+/// without power and without memory. Its zeros say nothing; what else it tells stays.
+let withoutZeros (gpu: Gpu) : Gpu =
+    let told (value: float<'u> voption) =
+        value |> ValueOption.filter (fun value -> float value <> 0.0)
+
+    match gpu.Temperature, gpu.ClockSm, told gpu.Power, gpu.MemoryTotal with
+    | ValueSome 0.0<degC>, ValueSome 0.0<MHz>, ValueNone, ValueNone ->
+        { gpu with
+            Utilization = told gpu.Utilization
+            MemoryUtilization = told gpu.MemoryUtilization
+            Temperature = ValueNone
+            FanSpeed = told gpu.FanSpeed
+            Power = ValueNone
+            ClockSm = ValueNone
+            ClockSmMax = told gpu.ClockSmMax
+            ClockMemory = told gpu.ClockMemory
+            Energy = gpu.Energy |> ValueOption.filter (fun energy -> energy > 0UL<mJ>)
+            Encoder = told gpu.Encoder
+            Decoder = told gpu.Decoder
+            MemoryTemperature = told gpu.MemoryTemperature
+        }
+    | _ -> gpu
+
 let private quantity<[<Measure>] 'u> : Gen<uint64<'u> voption> =
     maybe (Gen.map LanguagePrimitives.UInt64WithMeasure<'u> counter)
 

@@ -8,6 +8,7 @@ open Agent.Core.Gpu
 open Agent.Core.Units
 open Agent.PropertyTests
 open Agent.PropertyTests.Generators
+open Agent.PropertyTests.Gpu.GpuLaws
 open Agent.PropertyTests.Laws
 open Expecto
 open FsCheck
@@ -183,7 +184,7 @@ let private columns: Column[] =
 let private firstValue = 3
 
 /// The GPU without a link where there is none or where the GPU is on the processor's own bus, without a memory sensor that is none, and without
-/// counters of all ones.
+/// counters of all ones, and without the zeros of a driver that knows nothing.
 let private known (gpu: Gpu) : Gpu =
     let link told =
         if gpu.IsMemoryShared || told = ValueSome 0 then
@@ -205,6 +206,7 @@ let private known (gpu: Gpu) : Gpu =
         PcieLinkWidth = link gpu.PcieLinkWidth
         MemoryTemperature = if isNoSensor then ValueNone else gpu.MemoryTemperature
     }
+    |> withoutZeros
 
 /// A row: its cells in the order of `columns`, and what each says of the GPU.
 [<NoComparison; NoEquality>]

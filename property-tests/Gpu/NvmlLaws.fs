@@ -6,6 +6,7 @@ open Agent.Core.Gpu
 open Agent.Core.Units
 open Agent.PropertyTests
 open Agent.PropertyTests.Generators
+open Agent.PropertyTests.Gpu.GpuLaws
 open Agent.PropertyTests.Laws
 open Expecto
 open FsCheck
@@ -255,9 +256,34 @@ let private device index : Gen<Nvml.Device> =
             }
     }
 
+/// A board of which its driver knows nothing, but for what it says beside the zeros.
+let private unknownDevice index : Gen<Nvml.Device> =
+    gen {
+        let! device = device index
+        let! power = Gen.elements [ 0; 3 ]
+        let zero: Nvml.Call<uint32> = { Code = 0; Value = 0u }
+
+        let! utilization = Gen.elements [ zero; device.Utilization ]
+        let! energy = Gen.elements [ { device.Energy with Value = 0UL }; device.Energy ]
+
+        return
+            { device with
+                Utilization = utilization
+                MemoryTotal = { device.MemoryTotal with Code = 3 }
+                Temperature = { Code = 0; Value = 0 }
+                FanSpeed = zero
+                Power = { Code = power; Value = 0u }
+                ClockSm = zero
+                ClockMemory = zero
+                Energy = energy
+            }
+    }
+
 let private devices =
     upTo 3 (Gen.constant ())
-    |> Gen.bind (fun found -> Gen.collectToArray device [| 0 .. found.Length - 1 |])
+    |> Gen.bind (fun found ->
+        [| 0 .. found.Length - 1 |]
+        |> Gen.collectToArray (fun index -> Gen.frequency [ 9, device index; 1, unknownDevice index ]))
 
 /// GPUs that the library may tell.
 let gpus: Gen<Gpu[]> = devices |> Gen.map (fun devices -> (Nvml.interpret devices).Gpus)
@@ -575,6 +601,7 @@ let private expected (device: Nvml.Device) : Gpu =
                         Array.map (expectedMig whole' device.Costly) device.MigDevices)
         }
         |> withCostly device.Costly
+        |> withoutZeros
 
 /// A buffer as a driver whose entries have so many bytes leaves it, for processes of MIG instance 0 or none.
 let private written: Gen<int * ComputeProcess[] * byte[]> =
