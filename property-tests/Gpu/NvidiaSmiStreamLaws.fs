@@ -233,7 +233,8 @@ let private uuids = [ "GPU-a"; "GPU-b"; "GPU-c" ]
 let private processRow: Gen<string * ComputeProcess * string> =
     gen {
         let! uuid = Gen.elements uuids
-        let! pid = Gen.choose (1, 4_000_000)
+        // Few, so that some are listed twice, or many.
+        let! pid = Gen.oneof [ Gen.choose (1, 20); Gen.choose (1, 4_000_000) ]
         let! name = Gen.elements [ "python3.11"; "gpu_burn"; "a,b" ]
         let! folder = Gen.elements [ ""; "/usr/bin/"; "./"; "/opt/a,b/" ]
         let! memory = maybe (Gen.choose (0, 100_000))
@@ -299,7 +300,19 @@ let private processFormat: ParserLaws.Format<struct (string * ComputeProcess)[]>
 let private processLaws =
     [
         yield! ParserLaws.all processFormat
-        law "each GPU gets its own processes and no other's" processTable (fun table ->
+        law "each GPU gets its own processes, each once, and no other's" processTable (fun table ->
+            // Equal rows are one that is listed twice, others are of several instances.
+            let once (rows: ComputeProcess[]) =
+                let memories = rows |> Array.map _.MemoryUsed |> Array.distinct
+
+                { rows[0] with
+                    MemoryUsed =
+                        if memories |> Array.exists _.IsNone then
+                            ValueNone
+                        else
+                            ValueSome(memories |> Array.sumBy _.Value)
+                }
+
             let gpus =
                 uuids
                 |> Array.ofList
@@ -317,6 +330,8 @@ let private processLaws =
                     table.Value
                     |> Array.filter (fun (struct (uuid, _)) -> uuid = gpu.Uuid)
                     |> Array.map (fun (struct (_, p)) -> p)
+                    |> Array.groupBy _.Pid
+                    |> Array.map (snd >> once)
 
                 same gpu.ComputeProcesses (ValueSome(ComputeProcess.limited own))))
     ]

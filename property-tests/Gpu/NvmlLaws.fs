@@ -607,7 +607,8 @@ let private expected (device: Nvml.Device) : Gpu =
 let private written: Gen<int * ComputeProcess[] * byte[]> =
     gen {
         let! bytes = Gen.elements [ 16; 24; 32 ]
-        let! entries = upTo 60 process'
+        let! found = upTo 60 process'
+        let entries = found |> Array.distinctBy _.Pid
         let! room = Gen.choose (entries.Length, 80)
         let! instance = Gen.elements [ 0u; UInt32.MaxValue ]
         let buffer = Array.create (room * 32) Nvml.Untouched
