@@ -183,8 +183,8 @@ let private columns: Column[] =
 /// Columns that say something of the GPU by its words or numbers, after the three that say which one it is.
 let private firstValue = 3
 
-/// The GPU without a link where there is none or where the GPU is on the processor's own bus, without a memory sensor that is none, and without
-/// counters of all ones, and without the zeros of a driver that knows nothing.
+/// The GPU without a link where there is none or where the GPU is on the processor's own bus, without a memory sensor that is none, without
+/// counters of all ones and without the zeros of a driver that knows nothing.
 let private known (gpu: Gpu) : Gpu =
     let link told =
         if gpu.IsMemoryShared || told = ValueSome 0 then

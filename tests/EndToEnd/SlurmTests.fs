@@ -202,7 +202,6 @@ let tests =
                     withMachine (machineOf "" 2) (fun machine ->
                         let reports = Path.Combine(directory, "reports")
                         let defaults = Path.Combine(directory, "defaults")
-                        let epilog = Path.Combine(directory, "epilog")
                         let shipped = slurmScript "epilog.sh"
                         let address = $"127.0.0.1:{freePort ()}"
 
@@ -220,19 +219,20 @@ let tests =
                             | null -> ""
                             | root -> $"export DOTNET_ROOT='{root}'"
 
-                        File.WriteAllLines(
-                            epilog,
-                            [
-                                "#!/bin/sh"
-                                "PATH=/usr/bin:/bin"
-                                dotnet
-                                $"export PATH AI_DASHBOARD_AGENT='{binary.Value}' AI_DASHBOARD_DEFAULTS='{defaults}' AI_DASHBOARD_JOB_REPORTS='{reports}'"
-                                $"export AI_DASHBOARD_GPU_JOB_DIRECTORY='{directory}/jobs'"
-                                $"exec sh '{shipped}'"
-                            ]
-                        )
+                        let epilog =
+                            writeProgram
+                                directory
+                                "epilog"
+                                (String.concat
+                                    "\n"
+                                    [
+                                        "PATH=/usr/bin:/bin"
+                                        dotnet
+                                        $"export PATH AI_DASHBOARD_AGENT='{binary.Value}' AI_DASHBOARD_DEFAULTS='{defaults}' AI_DASHBOARD_JOB_REPORTS='{reports}'"
+                                        $"export AI_DASHBOARD_GPU_JOB_DIRECTORY='{directory}/jobs'"
+                                        $"exec sh '{shipped}'"
+                                    ])
 
-                        File.SetUnixFileMode(epilog, UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute)
                         use cluster = new Cluster(directory, "linuxproc", [ $"Epilog={epilog}" ])
                         let trainer = cluster.Submit("games", "train-bert", batch)
                         machine.Play(heldBy (List.truncate 2 trainer.Pids))
